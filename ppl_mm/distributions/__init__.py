@@ -1,1 +1,23 @@
-"""placeholder."""
+"""Distributions of joint encoders: products, quotients and mixtures of experts."""
+
+from ppl_mm.distributions.decoded import Decoded
+from ppl_mm.distributions.experts import (
+    normal_quotient,
+    product_of_experts,
+    quotient_of_experts,
+)
+from ppl_mm.distributions.kl import kl
+from ppl_mm.distributions.mixture import StratifiedMixture
+from ppl_mm.distributions.prior import DiagonalNormal
+from ppl_mm.distributions.reference import RowwiseReference
+
+__all__ = [
+    "Decoded",
+    "DiagonalNormal",
+    "RowwiseReference",
+    "StratifiedMixture",
+    "kl",
+    "normal_quotient",
+    "product_of_experts",
+    "quotient_of_experts",
+]

@@ -1,1 +1,25 @@
-"""placeholder."""
+"""What training maximises: ELBO terms, importance-weighted bounds, and their pieces."""
+
+from ppl_mm.objectives.annealing import linear_annealing
+from ppl_mm.objectives.elbo_terms import ELBOTerms
+from ppl_mm.objectives.iwae import IWAE, iwae_bound
+from ppl_mm.objectives.objective import Objective
+from ppl_mm.objectives.reweighted import Reweighted
+from ppl_mm.objectives.subset_terms import SubsetTerms, subset_terms
+from ppl_mm.objectives.weights import log_weights, row_elbo, trace_pair
+from ppl_mm.terms import Term
+
+__all__ = [
+    "IWAE",
+    "ELBOTerms",
+    "Objective",
+    "Reweighted",
+    "SubsetTerms",
+    "Term",
+    "iwae_bound",
+    "linear_annealing",
+    "log_weights",
+    "row_elbo",
+    "subset_terms",
+    "trace_pair",
+]

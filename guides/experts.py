@@ -1,0 +1,64 @@
+"""One encoder a modality: what products, quotients and mixtures of experts share.
+
+Each encoder gives an expert q_m(z | x_m) = Normal(loc_m, scale_m). A guide of this kind says how
+the experts of a row's source become its posterior; ``forward`` samples ``z`` from it.
+"""
+
+from collections.abc import Sequence
+
+import pyro
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+
+from ppl_mm.distributions.prior import DiagonalNormal, as_prior
+from ppl_mm.modality import Modality
+from ppl_mm.observations import Observations
+from ppl_mm.program import Program
+
+__all__ = ["Experts"]
+
+
+class Experts(Program):
+    """Base of the guides that combine one expert a modality.
+
+    Args:
+        modalities: Whose encoders to build.
+        latent_dim: Z.
+        prior: The model's p(z), a fixed Normal; None for Normal(0, I). It is the posterior of a
+            row with nothing to condition on.
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        latent_dim: int,
+        prior: dist.Distribution | nn.Module | None = None,
+    ) -> None:
+        super().__init__(modalities, latent_dim)
+        self.prior = as_prior(prior, latent_dim)
+        if not isinstance(self.prior, DiagonalNormal):
+            raise TypeError(
+                f"{type(self).__name__}: the prior expert must be a fixed Normal, got "
+                f"{type(self.prior).__name__}; leave it out to use Normal(0, I)."
+            )
+        self.encoders = nn.ModuleDict({m.name: m.encoder(latent_dim) for m in self.modalities})
+
+    def forward(self, obs: Observations) -> None:
+        """Sample ``z`` from the posterior of every row."""
+        with obs.plates():
+            pyro.sample("z", self.posterior(obs))
+
+    def posterior(self, obs: Observations) -> dist.TorchDistribution:
+        """q(z | x_source) of every row: batch shape (B,) or (S, B), event shape (Z,)."""
+        self.check_names(obs)
+        encoded = {n: obs.encoded(n, e, self.latent_dim) for n, e in self.encoders.items()}
+        experts = [expert for expert in encoded.values() if expert is not None]
+        if not experts:
+            return self.prior().expand(obs.shape)
+        loc, scale, source = (torch.stack(part) for part in zip(*experts, strict=True))
+        return self.combine(loc, scale, source)
+
+    def combine(self, loc: Tensor, scale: Tensor, source: Tensor) -> dist.TorchDistribution:
+        """The posterior from experts (M, B, Z) and their source masks (M, B) or (M, S, B)."""
+        raise TypeError(f"{type(self).__name__} must define combine(loc, scale, source).")

@@ -1,0 +1,63 @@
+"""The product of experts, MVAE's joint encoder.
+
+    q(z | x_S)  proportional to  p(z) * prod over m in S of q_m(z | x_m)
+
+M encoders serve all 2^M subsets; the empty one gives the prior. A product does not identify its
+factors, so train it on subsets too (``objectives.subset_terms``).
+
+Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.3.
+"""
+
+from collections.abc import Sequence
+
+import pyro.distributions as dist
+from torch import Tensor, nn
+
+from ppl_mm.distributions import product_of_experts
+from ppl_mm.guides.experts import Experts
+from ppl_mm.modality import Modality
+
+__all__ = ["ProductOfExperts"]
+
+
+class ProductOfExperts(Experts):
+    """q(z | x_S) as the product of the experts in S, with the prior as one more expert or not.
+
+    Args:
+        modalities: Whose encoders to build.
+        latent_dim: Z.
+        prior_expert: True for MVAE: every posterior is narrower than the prior. False for the
+            bare product: a single expert is its own posterior.
+        prior: The model's p(z), a fixed Normal; None for Normal(0, I).
+
+    Example:
+        >>> import torch
+        >>> from functools import partial
+        >>> from ppl_mm import Modality, Observations, likelihoods, networks
+        >>> x = Modality(
+        ...     "x", likelihoods.Normal(scale=1.0),
+        ...     encoder=partial(networks.MLPEncoder, event_shape=(4,)),
+        ...     decoder=partial(networks.MLPDecoder, event_shape=(4,)),
+        ... )
+        >>> guide = ProductOfExperts([x], latent_dim=2)
+        >>> obs = Observations({"x": torch.randn(3, 4)})
+        >>> guide.posterior(obs).mean.shape
+        torch.Size([3, 2])
+        >>> guide.posterior(obs.without("x")).stddev[0].tolist()
+        [1.0, 1.0]
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        latent_dim: int,
+        prior_expert: bool = True,
+        prior: dist.Distribution | nn.Module | None = None,
+    ) -> None:
+        super().__init__(modalities, latent_dim, prior)
+        self.prior_expert = prior_expert
+
+    def combine(self, loc: Tensor, scale: Tensor, source: Tensor) -> dist.TorchDistribution:
+        """See :func:`ppl_mm.distributions.product_of_experts`."""
+        prior = (self.prior.loc, self.prior.scale)
+        return product_of_experts(loc, scale, source, prior, self.prior_expert)

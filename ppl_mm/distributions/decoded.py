@@ -1,0 +1,114 @@
+"""A likelihood that decodes only the rows whose log-probability counts."""
+
+from typing import Any
+
+import torch
+from pyro.distributions import constraints
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor, nn
+
+from ppl_mm.likelihoods import Likelihood
+from ppl_mm.rows import indices, put_rows, run_network
+
+__all__ = ["Decoded"]
+
+
+class Decoded(TorchDistribution):
+    """p(x_m | z) = likelihood(decoder(z)), evaluated lazily.
+
+    ``log_prob`` decodes the rows where ``where`` is True and is exactly zero elsewhere, so a
+    missing or unscored value costs nothing and touches no gradient and no batch statistics.
+    The decoder sees one batch dimension, whatever plates there are.
+
+    Args:
+        likelihood: Turns the decoder's output into a distribution.
+        decoder: The network.
+        z: What it decodes, (..., B, in_features).
+        where: The rows that count, (B,) or (S, B); True for all.
+        event_shape: The data's event shape; None where there are no data, then the decoder's.
+
+    Batch shape z.shape[:-1]. Source: none; the masks are those of ``Observations``.
+    """
+
+    arg_constraints = {}
+    has_rsample = False
+
+    def __init__(
+        self,
+        likelihood: Likelihood,
+        decoder: nn.Module,
+        z: Tensor,
+        where: Tensor | bool = True,
+        event_shape: torch.Size | None = None,
+    ) -> None:
+        self.likelihood, self.decoder, self.z, self.where = likelihood, decoder, z, where
+        self._data_shape = event_shape
+        self._whole: TorchDistribution | None = None
+        super().__init__(z.shape[:-1], event_shape or torch.Size(), validate_args=False)
+
+    @property
+    def event_shape(self) -> torch.Size:
+        """The data's event shape, or the decoder's."""
+        return self.whole.event_shape if self._data_shape is None else self._data_shape
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """That of the likelihood."""
+        return self.whole.support
+
+    @property
+    def whole(self) -> TorchDistribution:
+        """The distribution of every row, scored or not."""
+        if self._whole is None:
+            self._whole = self._decode(self.z)
+        return self._whole
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "Decoded":
+        """The same under more batch dimensions."""
+        z = self.z.expand(torch.Size(batch_shape) + self.z.shape[-1:])
+        return Decoded(self.likelihood, self.decoder, z, self.where, self._data_shape)
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+        """Draw every row, scored or not."""
+        return self.whole.sample(torch.Size(sample_shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-probability in nats, batch shape; zero in the rows that do not count."""
+        if isinstance(self.where, bool):
+            return self.whole.log_prob(value)
+        tail = self.batch_shape[-self.where.dim() :]
+        lead = self.batch_shape[: -self.where.dim()]
+        rows = indices(self.where.expand(tail))
+        if rows is None:
+            return self._decode(self.z).log_prob(value)
+        if len(rows) == 0:
+            return self.z.new_zeros(self.batch_shape)
+        z = self.z.reshape(*lead, tail.numel(), -1).index_select(-2, rows)
+        x = self._rows_of(value, rows, tail)
+        log_prob = self._decode(z).log_prob(x)
+        return put_rows(rows, log_prob, tail.numel(), 0.0, dim=-1).reshape(self.batch_shape)
+
+    def _rows_of(self, value: Tensor, rows: Tensor, tail: torch.Size) -> Tensor:
+        """The values that belong to the flat positions ``rows`` of ``tail``."""
+        dims = len(self.event_shape)
+        batch = value.shape[: value.dim() - dims]
+        if len(batch) == 1:  # one value a row of data, whatever the plates: the usual case
+            return value.index_select(0, rows % tail[-1] if batch[0] > 1 else rows * 0)
+        lead = batch[: -len(tail)]
+        value = value.expand(*lead, *tail, *self.event_shape)
+        return value.reshape(*lead, tail.numel(), *self.event_shape).index_select(len(lead), rows)
+
+    def _decode(self, z: Tensor) -> TorchDistribution:
+        batch = z.shape[:-1]
+        output = run_network(self.decoder, z.reshape(-1, z.shape[-1]))
+        parameters = _unflatten(output, batch)
+        return self.likelihood(parameters, len(batch), self._data_shape)
+
+
+def _unflatten(output: Any, batch: torch.Size) -> Any:
+    """The same parameters, a tensor or several, with the batch dimensions restored."""
+    if isinstance(output, Tensor):
+        return output.reshape(*batch, *output.shape[1:])
+    if isinstance(output, dict):
+        return {k: _unflatten(v, batch) for k, v in output.items()}
+    return tuple(_unflatten(v, batch) for v in output)

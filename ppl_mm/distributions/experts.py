@@ -1,0 +1,156 @@
+"""Products and quotients of Normal experts, in log-precision.
+
+For diagonal Normals, per coordinate, with T the precision 1 / scale^2:
+
+    product   T = sum_i T_i                     mu = sum_i T_i mu_i / T
+    quotient  T = T_A - T_B,  T_A > T_B         mu = (T_A mu_A - T_B mu_B) / T
+
+Sums of precisions are log-sum-exps of log-precisions, so that no scale overflows float32.
+
+Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.3 and appendix C.
+"""
+
+import math
+
+import pyro.distributions as dist
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+__all__ = ["normal_quotient", "product_of_experts", "quotient_of_experts"]
+
+_SMALLEST_PRECISION = 1e-6  # of a quotient: its posterior variance stays below 1e6 prior variances
+
+
+def product_of_experts(
+    loc: Float[Tensor, "M B Z"],
+    scale: Float[Tensor, "M B Z"],
+    source: Bool[Tensor, "M *S B"],
+    prior: tuple[Tensor, Tensor],
+    prior_expert: bool = True,
+) -> dist.Independent:
+    """Combine Normal experts into the subset posterior q(z | x_S).
+
+        q(z | x_S)  proportional to  p(z) * prod over m in S of q_m(z | x_m)
+
+    without p(z) where ``prior_expert`` is False. Rows with nothing to condition on get the
+    prior in either case.
+
+    Args:
+        loc: Expert means.
+        scale: Expert standard deviations, > 0.
+        source: True where modality m takes part, (M, B) or (M, S, B).
+        prior: loc and scale of p(z), each (Z,).
+        prior_expert: Whether p(z) is a factor.
+
+    Returns:
+        Independent Normal, batch shape (B,) or (S, B), event shape (Z,).
+
+    Source: Wu & Goodman 2018, eq. 4 (softmax form: finite for any scale). Differs: the release
+    adds 1e-8 to variances, whose only effect is to cap a precision.
+
+    Example:
+        >>> q = product_of_experts(
+        ...     torch.full((1, 1, 1), 2.0), torch.ones(1, 1, 1), torch.ones(1, 1, dtype=torch.bool),
+        ...     (torch.zeros(1), torch.ones(1)),
+        ... )
+        >>> q.mean.item(), round(q.variance.item(), 6)
+        (1.0, 0.5)
+    """
+    loc, log_precision, source = _over_strata(loc, -2.0 * _log(scale), source)
+    prior_loc, prior_log_precision = prior[0], -2.0 * _log(prior[1])
+    own = torch.where(source, log_precision, -torch.inf)
+    first = prior_log_precision.expand(own.shape[1:])
+    if not prior_expert:
+        first = torch.where(source.any(0), -torch.inf, first)
+    logits = torch.cat([first[None], own])
+    log_total = torch.logsumexp(logits, 0)
+    weights = torch.exp(logits - log_total)
+    locs = torch.cat([prior_loc.expand(own.shape[1:])[None], torch.where(source, loc, 0.0)])
+    return dist.Normal((weights * locs).sum(0), torch.exp(-0.5 * log_total)).to_event(1)
+
+
+def quotient_of_experts(
+    loc: Float[Tensor, "M B Z"],
+    scale: Float[Tensor, "M B Z"],
+    source: Bool[Tensor, "M *S B"],
+    prior: tuple[Tensor, Tensor],
+    num_modalities: int,
+) -> dist.Independent:
+    """Divide the surplus priors out of a product of full posteriors (MVAE-Q).
+
+        q(z | x_S)  proportional to  prod over m in S of q_m(z | x_m) / p(z)^(n - 1),  n = |S|
+
+    The networks' variances V = scale^2 (in units of the prior's) are first squeezed into
+    (0, N/(N-1)) by V_m = N/(N-1) * V/(1+V), which is N/(N-1) * sigmoid of the log-variance.
+    Then 1/V_m = (N-1)/N * (1 + 1/V), and the precision of the quotient,
+
+        T = (1 - n/N) + (N-1)/N * sum over m in S of 1/V,
+
+    is a sum of positive terms: nothing is subtracted. For n = N its constant is 0, so T is kept
+    at 1e-6 or above, and no variance explodes.
+
+    Args:
+        loc: Means of q_m.
+        scale: Networks' standard deviations, > 0, before the squeeze.
+        source: True where modality m takes part, (M, B) or (M, S, B).
+        prior: loc and scale of p(z), each (Z,).
+        num_modalities: N, of the model (rows of modalities that the data lack count too).
+
+    Returns:
+        Independent Normal, batch shape (B,) or (S, B); for n = 1 it is q_m, for n = 0 the prior.
+
+    Source: Wu & Goodman 2018, appendix C. Differs: the appendix prints V_m > N/(N-1), the wrong
+    way round; its parameterisation is right.
+    """
+    prior_loc, prior_scale = prior
+    log_precision = 2.0 * (_log(prior_scale) - _log(scale))  # 1/V in units of the prior
+    whole = log_precision  # log (1/V_m), of which the constant holds a part
+    if num_modalities > 1:
+        log_share = math.log((num_modalities - 1) / num_modalities)
+        whole = torch.nn.functional.softplus(log_precision) + log_share
+        log_precision = log_precision + log_share
+    loc, log_precision, mask = _over_strata((loc - prior_loc) / prior_scale, log_precision, source)
+    whole = whole[:, None] if source.dim() == 3 else whole
+    constant = torch.log(1.0 - mask.sum(0).to(loc.dtype) / num_modalities)
+    own = torch.where(mask, log_precision, -torch.inf)
+    log_total = torch.logsumexp(torch.cat([constant.expand(own.shape[1:])[None], own]), 0)
+    log_total = log_total.clamp(min=math.log(_SMALLEST_PRECISION))
+    weights = torch.where(mask, torch.exp(whole - log_total), 0.0)
+    mean = (weights * torch.where(mask, loc, 0.0)).sum(0)
+    posterior_scale = torch.exp(-0.5 * log_total) * prior_scale
+    return dist.Normal(prior_loc + prior_scale * mean, posterior_scale).to_event(1)
+
+
+def normal_quotient(
+    loc_a: Tensor, scale_a: Tensor, loc_b: Tensor, scale_b: Tensor
+) -> tuple[Tensor, Tensor]:
+    """loc and scale of N(loc_a, scale_a^2) / N(loc_b, scale_b^2), renormalised.
+
+    Raises:
+        ValueError: Unless scale_a < scale_b everywhere; no Normal is the quotient otherwise.
+
+    Example:
+        >>> one, two = torch.tensor(1.0), torch.tensor(2.0)
+        >>> loc, scale = normal_quotient(one, one, one, two)
+        >>> round(loc.item(), 6), round(scale.item() ** 2, 6)
+        (1.0, 1.333333)
+    """
+    if not bool((scale_a < scale_b).all()):
+        raise ValueError(
+            "a quotient of Normals needs a divisor that is wider: scale_a < scale_b everywhere."
+        )
+    ratio = (scale_a / scale_b) ** 2  # T_B / T_A < 1
+    return (loc_a - ratio * loc_b) / (1.0 - ratio), scale_a * torch.rsqrt(1.0 - ratio)
+
+
+def _log(scale: Tensor) -> Tensor:
+    limits = torch.finfo(scale.dtype)
+    return torch.log(scale.clamp(min=limits.tiny, max=limits.max))
+
+
+def _over_strata(loc: Tensor, other: Tensor, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Insert the dim of strata into (M, B, Z) where ``source`` has one; (M, *S, B, 1) masks."""
+    if source.dim() == 3:
+        loc, other = loc[:, None], other[:, None]
+    return loc, other, source[..., None]

@@ -1,0 +1,60 @@
+"""A distribution that is one thing in some rows and another in the rest."""
+
+from typing import Any
+
+import torch
+from pyro.distributions import constraints
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor
+from torch.distributions import Independent, register_kl
+
+from ppl_mm.distributions.kl import kl
+
+__all__ = ["RowwiseReference"]
+
+
+class RowwiseReference(TorchDistribution):
+    """``first`` where ``rows`` is True, ``second`` elsewhere; batch shape that of ``rows``.
+
+    It is a KL's second argument: the reference of an ELBO term, with the model's own prior
+    where a term has none. Its analytic KL is that of the part each row uses.
+
+    Args:
+        rows: (S, B) or (B,), bool.
+        first: Event dimension 1.
+        second: The same event shape.
+    """
+
+    arg_constraints = {}
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(
+        self, rows: Tensor, first: TorchDistribution, second: TorchDistribution
+    ) -> None:
+        self.rows, self.first, self.second = rows, first, second
+        batch = torch.broadcast_shapes(rows.shape, first.batch_shape, second.batch_shape)
+        super().__init__(batch, first.event_shape, validate_args=False)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "RowwiseReference":
+        """The same under more batch dimensions."""
+        batch_shape = torch.Size(batch_shape)
+        first, second = self.first.expand(batch_shape), self.second.expand(batch_shape)
+        return RowwiseReference(self.rows.expand(batch_shape), first, second)
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+        """Draw each row from its part."""
+        shape = torch.Size(sample_shape) + self.batch_shape
+        first, second = self.first.expand(self.batch_shape), self.second.expand(self.batch_shape)
+        a, b = first.rsample(torch.Size(sample_shape)), second.rsample(torch.Size(sample_shape))
+        return torch.where(self.rows.expand(shape)[..., None], a, b)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density in nats."""
+        return torch.where(self.rows, self.first.log_prob(value), self.second.log_prob(value))
+
+
+@register_kl(Independent, RowwiseReference)
+def _kl_independent_rowwise(q: Independent, p: RowwiseReference) -> Tensor:
+    # Both branches are finite, so torch.where gives finite gradients.
+    return torch.where(p.rows, kl(q, p.first), kl(q, p.second)).expand(p.batch_shape)

@@ -1,0 +1,84 @@
+"""Predicted labels and their accuracy, from any given modalities."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ppl_mm.evaluation.generation import central_value, target_sites
+from ppl_mm.evaluation.quietly import evaluating
+from ppl_mm.objectives.weights import guide_trace
+from ppl_mm.observations import Observations
+from ppl_mm.systems import System
+
+__all__ = ["accuracy", "predict"]
+
+
+def predict(
+    system: System,
+    obs: Observations,
+    target: str,
+    given: Sequence[str] | None = None,
+    *,
+    batch_size: int = 1000,
+) -> Tensor:
+    """The likelihood's mean or mode of ``target`` at z = the mean of q(z | x_given).
+
+    Args:
+        system: A model and a guide.
+        obs: The rows.
+        target: The modality to predict; classes and symbols come as indices.
+        given: What to look at; None is all but the target.
+        batch_size: Rows at a time.
+
+    Returns:
+        (N, *event_shape).
+
+    Source: Wu & Goodman 2018, arXiv:1802.05335, section 5.1.
+    """
+    if isinstance(given, str):
+        given = (given,)
+    given = tuple(n for n in obs.names if n != target) if given is None else tuple(given)
+    parts = []
+    with evaluating(system, seed=0):
+        for rows in torch.arange(len(obs)).split(batch_size):
+            batch = obs[rows].to(system.device)
+            q = guide_trace(system.guide, batch.given(*given))
+            # A particle dim of 1, as target_sites expects it.
+            latents = {n: q.nodes[n]["fn"].mean[None, None] for n in q.stochastic_nodes}
+            site = target_sites(system.model, batch, [target], latents, 1)[target]
+            parts.append(central_value(site["fn"]).flatten(0, 1)[0])
+    return torch.cat(parts)
+
+
+def accuracy(
+    system: System,
+    obs: Observations,
+    label: str,
+    given: Sequence[str] | None = None,
+    *,
+    batch_size: int = 1000,
+) -> float:
+    """The share of rows with a label whose prediction is right, in [0, 1].
+
+    Args:
+        system: A model and a guide.
+        obs: The rows, with the true labels (class indices, one-hot rows, or symbols: then the
+            share of right positions).
+        label: The label's name.
+        given: What to predict from; None is all but the label.
+        batch_size: Rows at a time.
+
+    Raises:
+        ValueError: If no row has a label.
+    """
+    known = obs.present[label] if label in obs.names else torch.zeros(len(obs), dtype=torch.bool)
+    if not bool(known.any()):
+        raise ValueError(f"modality {label!r}: no row has a label to compare with.")
+    obs = obs[known]
+    truth, found = obs[label], predict(system, obs, label, given, batch_size=batch_size)
+    if truth.is_floating_point() and truth.dim() == 2:  # one-hot rows, or several yes-or-no labels
+        found = (found > 0.5).to(truth.dtype)
+        if bool((truth.sum(-1) == 1).all()):
+            return (found == truth.to(found.device)).all(-1).double().mean().item()
+    return (found == truth.to(found.device)).double().mean().item()

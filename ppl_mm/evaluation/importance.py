@@ -1,0 +1,138 @@
+"""Importance sampling of log p(x) in two stages: draws, then scores in chunks.
+
+The draws do not depend on how the scores are cut into chunks, so neither does the result.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pyro
+import torch
+from pyro import poutine
+from torch import Tensor
+
+from ppl_mm.distributions import StratifiedMixture
+from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
+from ppl_mm.observations import Observations
+
+__all__ = ["Draws", "Sampler", "from_guide", "from_mixture", "from_prior", "log_weights_of", "shared_by"]
+
+
+class Draws(NamedTuple):
+    """Latents of L = S * K draws, S strata of K each, strata first.
+
+    Attributes:
+        latents: Site -> value (L, 1, B, *event).
+        log_q: Their log-density, (L, B).
+        log_pi: Log-probabilities of the strata, (S, B).
+    """
+
+    latents: dict[str, Tensor]
+    log_q: Tensor
+    log_pi: Tensor
+
+
+Sampler = Callable[[Any, Any, Observations, int], Draws]
+
+
+def from_guide(model: Any, guide: Any, obs: Observations, num_samples: int) -> Draws:
+    """K draws from the guide, given the rows' evidence."""
+    with particles(num_samples):
+        trace = guide_trace(guide, obs)
+    return _draws(trace, trace.stochastic_nodes, num_samples, obs, strata=None)
+
+
+def from_prior(model: Any, guide: Any, obs: Observations, num_samples: int) -> Draws:
+    """K draws from the model's own latents, whatever the evidence."""
+    unscored = obs.scoring()
+    with particles(num_samples):
+        trace = model_trace(model, unscored, absent_names(model, unscored))
+    return _draws(trace, trace.stochastic_nodes, num_samples, obs, strata=None)
+
+
+def from_mixture(prior_share: float) -> Sampler:
+    """Defensive draws: (1 - prior_share) of the posterior's mass, the rest the prior's.
+
+    Half of the draws come from each; both are weighted by the density of the whole mixture, so
+    no weight exceeds p(x | z) / prior_share and the variance is finite whatever the guide.
+    """
+
+    def draw(model: Any, guide: Any, obs: Observations, num_samples: int) -> Draws:
+        if not hasattr(guide, "posterior"):
+            raise ValueError(
+                "proposal='defensive' needs a guide with a method posterior(obs); this one, "
+                f"{type(guide).__name__}, has none."
+            )
+        family = [obs.names, ()]
+        strata = obs.strata(family, weights=[1.0 - prior_share, prior_share], rows="restrict")
+        each = -(-num_samples // 2)
+
+        def mixture(obs: Observations) -> None:
+            assert obs.log_weight is not None
+            with obs.plates():
+                pyro.sample("z", StratifiedMixture(guide.posterior(obs), obs.log_weight))
+
+        with particles(each):
+            trace = guide_trace(mixture, strata)
+        return _draws(trace, ["z"], each, obs, strata.log_weight)
+
+    return draw
+
+
+def _draws(
+    trace: Any, sites: list[str], num_samples: int, obs: Observations, strata: Tensor | None
+) -> Draws:
+    trace.compute_log_prob(lambda name, site: name in sites)
+    log_pi = torch.zeros(1, len(obs), device=obs.device) if strata is None else strata
+    batch = (num_samples, len(log_pi), len(obs))
+    latents, log_q = {}, torch.zeros((), device=log_pi.device)
+    for name in sites:
+        site = trace.nodes[name]
+        dims = site["fn"].event_dim
+        event = site["value"].shape[site["value"].dim() - dims :]
+        value = site["value"].expand(*batch, *event).transpose(0, 1)
+        latents[name] = value.reshape(-1, 1, len(obs), *event)
+        log_q = log_q + site["log_prob"].expand(batch)
+    log_q = log_q.expand(batch).transpose(0, 1).reshape(-1, len(obs))
+    return Draws(latents, log_q, log_pi)
+
+
+def shared_by(draws: Draws, num_rows: int) -> Draws:
+    """The draws made for one row, given to ``num_rows`` rows."""
+    latents = {n: v.expand(*v.shape[:2], num_rows, *v.shape[3:]) for n, v in draws.latents.items()}
+    return Draws(latents, draws.log_q.expand(-1, num_rows), draws.log_pi.expand(-1, num_rows))
+
+
+def log_weights_of(model: Any, obs: Observations, draws: Draws, chunk: int) -> Tensor:
+    """log p(x_scored, z) - log q(z) of every draw, (L, B).
+
+    Args:
+        model: Run with the draws held fixed; latent sites that they lack are drawn and cancel.
+        obs: The rows, with what is scored.
+        draws: From a sampler.
+        chunk: At most so many (draw, row) pairs at a time.
+    """
+    num_draws, size = draws.log_q.shape
+    columns = []
+    for rows in torch.arange(size).split(max(1, min(size, chunk))):
+        part = obs if len(rows) == size else obs[rows]
+        each = max(1, chunk // len(rows))
+        cells = [
+            _score(model, part, draws, slice(k, k + each), rows) for k in range(0, num_draws, each)
+        ]
+        columns.append(torch.cat(cells))
+    return torch.cat(columns, 1) - draws.log_q
+
+
+def _score(model: Any, obs: Observations, draws: Draws, ks: slice, rows: Tensor) -> Tensor:
+    """log p(x_scored, z) of some draws of some rows, (k, b)."""
+    block = slice(int(rows[0]), int(rows[-1]) + 1)
+    values = {name: value[ks, :, block] for name, value in draws.latents.items()}
+    num = len(draws.log_q[ks])
+    with particles(num):
+        p = model_trace(poutine.condition(model, data=values), obs, absent_names(model, obs))
+    kept = [n for n in p.nodes if p.nodes[n]["type"] == "sample" and p.nodes[n]["is_observed"]]
+    p.compute_log_prob(lambda name, site: name in kept)
+    total = sum(p.nodes[n]["log_prob"] for n in kept)
+    assert isinstance(total, Tensor)
+    return total.expand(num, 1, len(obs)).squeeze(1)

@@ -1,0 +1,220 @@
+"""Marginal and conditional log-likelihoods by importance sampling."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+
+from ppl_mm.evaluation.importance import (
+    Draws,
+    Sampler,
+    from_guide,
+    from_mixture,
+    from_prior,
+    log_weights_of,
+    shared_by,
+)
+from ppl_mm.evaluation.quietly import evaluating
+from ppl_mm.evaluation.result import LogLikelihood, summarise_weights
+from ppl_mm.modality import unknown_name
+from ppl_mm.observations import Observations
+from ppl_mm.systems import System
+
+__all__ = ["log_likelihood"]
+
+_PRIOR_SHARE = 0.1  # of the defensive mixture
+_DRAWS_AT_ONCE = 2**17  # (draw, row) pairs whose latents are held at a time
+
+
+def log_likelihood(
+    system: System,
+    obs: Observations,
+    target: str | Sequence[str] | None = None,
+    given: str | Sequence[str] | None = None,
+    num_samples: int = 1000,
+    proposal: str | Sequence[str] = "joint",
+    *,
+    denominator: str = "posterior",
+    chunk: int = 2**14,
+    seed: int = 0,
+) -> LogLikelihood:
+    """Estimate log p(x_target | x_given) of every row, with its error.
+
+        log p(x_A)        ~  log (1/K) sum_k p(x_A, z_k) / r(z_k),     z_k ~ r
+        log p(x_A | x_B)  ~  log p(x_A, x_B)  -  log p(x_B),           each as above
+
+    The mean of the weights is unbiased, its log is low by about the squared standard error over
+    two (Jensen); a conditional, as a difference, can be off to either side. Training weights and
+    beta play no part. Rows may hold anything: what a row lacks of the target is not scored, what
+    it lacks of the given is not conditioned on.
+
+    Args:
+        system: A model and a guide.
+        obs: The rows.
+        target: The modalities A; None is all that ``obs`` has and is not given.
+        given: The modalities B; None is none.
+        num_samples: K.
+        proposal: The r of log p(x_A) or log p(x_A, x_B). ``"joint"``: the posterior of target
+            and given together, the best where the guide is good. ``"given"``: that of the
+            given, which knows nothing of the target: for the papers' comparisons. ``"prior"``:
+            the model's prior. ``"defensive"``: nine tenths "joint" and one tenth prior, drawn in
+            equal numbers: bounded weights, for guides that may be too narrow. A sequence of
+            names: the posterior of those, such as q(z | x1) for log p(x1, x2).
+        denominator: How log p(x_B) is estimated. ``"posterior"``: with q(z | x_B), the better
+            where x_B is informative (an image). ``"prior"``: with 5 K draws from the prior that
+            all rows share, as in the MVAE paper; good where x_B is a label or the like, which a
+            fair share of all z explain, and free of the guide's errors.
+        chunk: At most so many (draw, row) pairs are decoded at a time. It bounds the memory and
+            does not change the result beyond rounding.
+        seed: Of the draws; torch's own generators are left as they were.
+
+    Returns:
+        Values, standard errors, effective sample sizes and Pareto k, see
+        :class:`ppl_mm.evaluation.LogLikelihood`.
+
+    Raises:
+        ValueError: For unknown modalities, target and given that overlap, or no samples.
+
+    Warns:
+        UnreliableLikelihoodWarning: Naming the rows whose weights have too heavy a tail.
+
+    Source: Wu & Goodman 2018, arXiv:1802.05335, section 5 and appendix; Burda et al. 2016.
+    """
+    names, given_names = _names(obs, target, given)
+    _check_numbers(num_samples, chunk)
+    if denominator not in ("posterior", "prior"):
+        raise ValueError(f"denominator: expected 'posterior' or 'prior', got {denominator!r}.")
+    system.check(obs)
+    obs = obs.to(system.device)
+    sampler, evidence = _proposal(proposal, obs, names, given_names)
+    both = (*names, *given_names)
+    with evaluating(system, seed):
+        result = _estimate(system, obs, both, sampler, evidence, num_samples, chunk)
+        if given_names and denominator == "posterior":
+            rest = _estimate(system, obs, given_names, from_guide, given_names, num_samples, chunk)
+            result = result.minus(rest)
+        elif given_names:
+            result = result.minus(_shared(system, obs, given_names, 5 * num_samples, chunk))
+    label = proposal if isinstance(proposal, str) else f"posterior of {', '.join(evidence)}"
+    result = replace(result, proposal=_LABELS.get(label, label))
+    result.warn_if_unreliable()
+    return result
+
+
+_LABELS = {
+    "joint": "joint posterior",
+    "given": "posterior of the given",
+    "prior": "prior",
+    "defensive": "defensive mixture",
+}
+
+
+def _estimate(
+    system: System,
+    obs: Observations,
+    names: tuple[str, ...],
+    sampler: Sampler,
+    evidence: tuple[str, ...],
+    num_samples: int,
+    chunk: int,
+) -> LogLikelihood:
+    """log p(x_names) with draws given ``evidence``."""
+
+    def draw(batch: Observations) -> Draws:
+        return sampler(system.model, system.guide, batch.given(*evidence), num_samples)
+
+    return _weigh(system, obs.scoring(*names), names, draw, num_samples, chunk)
+
+
+def _weigh(
+    system: System,
+    obs: Observations,
+    names: tuple[str, ...],
+    draw: Callable[[Observations], Draws],
+    num_samples: int,
+    chunk: int,
+) -> LogLikelihood:
+    """Estimates from the draws of each block of rows."""
+    parts = []
+    for rows in torch.arange(len(obs)).split(max(1, _DRAWS_AT_ONCE // num_samples)):
+        batch = obs[rows]
+        draws = draw(batch)
+        log_w = log_weights_of(system.model, batch, draws, chunk)
+        strata = len(draws.log_pi)
+        parts.append(summarise_weights(log_w.reshape(strata, -1, len(rows)), draws.log_pi))
+    columns = {key: torch.cat([p[key] for p in parts]) for key in parts[0]}
+    return LogLikelihood(
+        **columns,
+        num_samples=num_samples,
+        target=names,
+        given=(),
+        proposal="",
+        normalised=all(m.likelihood.normalised for m in system.modalities if m.name in names),
+        shared_error=torch.zeros_like(columns["value"]),
+    )
+
+
+def _shared(
+    system: System, obs: Observations, names: tuple[str, ...], num_samples: int, chunk: int
+) -> LogLikelihood:
+    """log p(x_names) from one set of prior draws for all rows; equal rows are scored once."""
+    columns = [obs.values[n].flatten(1).double() for n in names]
+    masks = [obs.present[n].double()[:, None] for n in names]
+    _, which = torch.unique(torch.cat(columns + masks, 1), dim=0, return_inverse=True)
+    first = torch.full((int(which.max()) + 1,), len(obs), device=which.device)
+    positions = torch.arange(len(obs), device=which.device)
+    distinct = obs[first.scatter_reduce(0, which, positions, "amin")].scoring(*names)
+    draws = from_prior(system.model, system.guide, distinct[0], num_samples)
+    result = _weigh(system, distinct, names, lambda rows: shared_by(draws, len(rows)), num_samples, chunk)
+    fields = ("value", "standard_error", "ess", "pareto_k", "log_weight_variance")
+    joined = {f: getattr(result, f)[which] for f in fields}
+    return replace(result, **joined, shared_error=joined["standard_error"])
+
+
+def _names(
+    obs: Observations, target: str | Sequence[str] | None, given: str | Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    given_names = (given,) if isinstance(given, str) else tuple(given or ())
+    if target is None:
+        names = tuple(n for n in obs.names if n not in given_names)
+    else:
+        names = (target,) if isinstance(target, str) else tuple(target)
+    for what, group in (("target", names), ("given", given_names)):
+        for name in group:
+            if name not in obs.names:
+                raise ValueError(unknown_name(f"{what} modality", name, obs.names))
+    both = set(names) & set(given_names)
+    if both:
+        raise ValueError(f"modality {min(both)!r} is both target and given; choose one.")
+    if not names:
+        raise ValueError("expected at least one target modality, got none.")
+    return names, given_names
+
+
+def _proposal(
+    proposal: str | Sequence[str],
+    obs: Observations,
+    names: tuple[str, ...],
+    given: tuple[str, ...],
+) -> tuple[Sampler, tuple[str, ...]]:
+    """The sampler and the modalities that it looks at."""
+    if proposal == "joint":
+        return from_guide, (*names, *given)
+    if proposal == "given":
+        return from_guide, given
+    if proposal == "prior":
+        return from_prior, ()
+    if proposal == "defensive":
+        return from_mixture(_PRIOR_SHARE), (*names, *given)
+    if isinstance(proposal, str):
+        raise ValueError(unknown_name("proposal", proposal, _LABELS) + " Or a list of modalities.")
+    for name in proposal:
+        if name not in obs.names:
+            raise ValueError(unknown_name("modality in proposal", name, obs.names))
+    return from_guide, tuple(proposal)
+
+
+def _check_numbers(num_samples: int, chunk: int) -> None:
+    for what, number in (("num_samples", num_samples), ("chunk", chunk)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ValueError(f"{what}: expected an integer of at least 1, got {number!r}.")

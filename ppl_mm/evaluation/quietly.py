@@ -1,0 +1,33 @@
+"""The state in which measures run, put back afterwards."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyro
+import torch
+
+from ppl_mm.systems import System
+
+__all__ = ["evaluating"]
+
+
+@contextmanager
+def evaluating(system: System, seed: int) -> Iterator[None]:
+    """Eval mode, no gradients, no validation, and random numbers of a seed of their own.
+
+    Afterwards every module is in its former mode and torch's generators in their former states.
+    """
+    training = [module for module in system.modules() if module.training]
+    devices = [system.device] if system.device.type == "cuda" else []
+    with (
+        torch.random.fork_rng(devices=devices),
+        torch.no_grad(),
+        pyro.validation_enabled(False),
+    ):
+        torch.manual_seed(seed)
+        system.eval()
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True

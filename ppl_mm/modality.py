@@ -1,0 +1,109 @@
+"""The declaration of one modality: how it is distributed, encoded and decoded."""
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from ppl_mm.likelihoods import Likelihood
+
+__all__ = ["Modality", "check_modalities", "unknown_name"]
+
+_RESERVED = {"z", "u", "data", "terms", "strata", "particles"}
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One modality x_m of a multimodal model.
+
+    Args:
+        name: The modality's name; its observed site, its key in :class:`Observations`.
+        likelihood: Turns the decoder's output into p(x_m | z), see :mod:`ppl_mm.likelihoods`.
+        encoder: ``encoder(latent_dim)`` returns a module that maps values ``(B, *D_m)`` to
+            ``(loc, scale)``, each ``(B, latent_dim)``, scale > 0 a standard deviation.
+        decoder: ``decoder(in_features)`` returns a module that maps ``(B, in_features)`` to the
+            likelihood's parameters.
+        weight: The factor lambda_m of log p(x_m | z) in training. Likelihoods ignore it.
+        features: ``features()`` returns a module, the trunk of this modality in joint networks;
+            None for flattened (or one-hot) values.
+
+    Raises:
+        ValueError: For a name that is no identifier or is reserved, or a weight below zero.
+        TypeError: For a likelihood that is none, or networks that cannot be called.
+
+    Example:
+        >>> from functools import partial
+        >>> from ppl_mm import Modality, likelihoods, networks
+        >>> label = Modality(
+        ...     "label",
+        ...     likelihoods.Categorical(),
+        ...     encoder=partial(networks.LabelEncoder, num_classes=10),
+        ...     decoder=partial(networks.MLPDecoder, event_shape=(10,)),
+        ... )
+        >>> label.weight
+        1.0
+    """
+
+    name: str
+    likelihood: Likelihood
+    encoder: Callable[[int], nn.Module]
+    decoder: Callable[[int], nn.Module]
+    weight: float = 1.0
+    features: Callable[[], nn.Module] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.isidentifier():
+            raise ValueError(
+                f"modality {self.name!r}: expected a name like 'image' (letters, digits and '_'), "
+                "since it names a Pyro site and a module."
+            )
+        if self.name in _RESERVED or self.name.startswith("w_"):
+            raise ValueError(
+                f"modality {self.name!r}: this name is taken by a latent site or a plate; "
+                "choose another."
+            )
+        if not isinstance(self.likelihood, Likelihood):
+            raise TypeError(
+                f"modality {self.name!r}: expected a likelihood such as likelihoods.Bernoulli(), "
+                f"got {self.likelihood!r}."
+            )
+        for part in ("encoder", "decoder"):
+            factory = getattr(self, part)
+            if isinstance(factory, nn.Module) or not callable(factory):
+                raise TypeError(
+                    f"modality {self.name!r}: expected {part} to be a function of the number of "
+                    f"features that returns a module, got {type(factory).__name__}; write "
+                    f"{part}=lambda size: MyNetwork(size)."
+                )
+        if not (math.isfinite(self.weight) and self.weight >= 0):
+            raise ValueError(
+                f"modality {self.name!r}: expected a weight that is finite and not below 0, "
+                f"got {self.weight}."
+            )
+
+
+def check_modalities(modalities: Sequence[Modality], latent_dim: int) -> tuple[Modality, ...]:
+    """The modalities as a tuple, once their names differ and the latent size is positive."""
+    modalities = tuple(modalities)
+    if not modalities:
+        raise ValueError("expected at least one modality, got none.")
+    for modality in modalities:
+        if not isinstance(modality, Modality):
+            raise TypeError(f"expected Modality objects, got {type(modality).__name__}.")
+    names = [m.name for m in modalities]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"modality {name!r} is declared {names.count(name)} times.")
+    if isinstance(latent_dim, bool) or not isinstance(latent_dim, int) or latent_dim < 1:
+        raise ValueError(f"expected latent_dim to be an integer of at least 1, got {latent_dim!r}.")
+    return modalities
+
+
+def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
+    """The message for a name that does not exist, with the nearest that does."""
+    known = list(known)
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"unknown {what} {name!r}; known: {', '.join(known) or 'none'}.{hint}"

@@ -1,0 +1,23 @@
+"""The schedule of beta, the factor of the KL."""
+
+__all__ = ["linear_annealing"]
+
+
+def linear_annealing(step: int, *, epochs: int, steps_per_epoch: int) -> float:
+    """The factor of beta at training step 0, 1, 2, ...
+
+        (step + 1) / (E M)  in epochs 1 .. E - 1,  1 from epoch E on
+
+    with E = ``epochs`` and M = ``steps_per_epoch``. E of 0 or 1 is no annealing.
+
+    Source: Wu & Goodman 2018, arXiv:1802.05335, section 3.1 and its MNIST release.
+
+    Example:
+        >>> linear_annealing(0, epochs=200, steps_per_epoch=600)
+        8.333333333333334e-06
+        >>> linear_annealing(199 * 600, epochs=200, steps_per_epoch=600)
+        1.0
+    """
+    if step >= (epochs - 1) * steps_per_epoch:
+        return 1.0
+    return (step + 1) / (epochs * steps_per_epoch)

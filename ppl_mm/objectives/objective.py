@@ -1,0 +1,91 @@
+"""What all objectives share: they are Pyro ELBOs with a bound for every row."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyro
+import torch
+from torch import Tensor
+
+from ppl_mm.handlers import ScaleSites
+from ppl_mm.modality import unknown_name
+from ppl_mm.objectives.weights import trace_pair
+from ppl_mm.observations import Observations
+
+__all__ = ["Objective", "check_weights"]
+
+
+class Objective(pyro.infer.ELBO):
+    """Base of our objectives; its loss is minus the sum of ``bound`` over rows, in nats.
+
+    It works with stock inference, ``SVI(model, guide, optim, loss=objective)``, and as a module
+    under a torch optimiser, ``objective(model, guide)(obs).backward()``.
+
+    Args:
+        num_particles: K, draws per row.
+        weights: Modality -> lambda_m, the factor of its log-likelihood; 1 where not named.
+        beta: The factor of every latent site's log-probability, or of its KL.
+
+    With weights or beta other than 1 the value is no bound on log p(x) in general: it is what
+    training uses, never what results report.
+
+    Attributes:
+        annealing: A further factor of beta that :func:`ppl_mm.fit` sets step by step.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_particles: int = 1,
+        weights: Mapping[str, float] | None = None,
+        beta: float = 1.0,
+    ) -> None:
+        if num_particles < 1:
+            raise ValueError(f"expected num_particles of at least 1, got {num_particles}.")
+        super().__init__(
+            num_particles=num_particles, max_plate_nesting=2, vectorize_particles=True
+        )
+        self.weights = dict(weights or {})
+        self.beta = beta
+        self.annealing = 1.0
+
+    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+        """The bound of every row, (B,), in nats."""
+        raise TypeError(f"{type(self).__name__} must define bound(model, guide, obs).")
+
+    def scaling(self, model: Any, obs: Observations) -> ScaleSites:
+        """The handler that applies weights and beta, for the model and the guide alike."""
+        if not isinstance(obs, Observations):
+            raise TypeError(f"expected Observations, got {type(obs).__name__}.")
+        check_weights(self.weights, self.beta, getattr(model, "names", obs.names))
+        return ScaleSites(self.weights, self.beta * self.annealing)
+
+    def differentiable_loss(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+        """Minus the bound, summed over rows."""
+        return -self.bound(model, guide, obs).sum()
+
+    def loss(self, model: Any, guide: Any, obs: Observations) -> float:
+        """The loss as a number, without gradients."""
+        with torch.no_grad():
+            return self.differentiable_loss(model, guide, obs).item()
+
+    def loss_and_grads(self, model: Any, guide: Any, obs: Observations) -> float:
+        """The loss as a number; gradients are added to the parameters."""
+        loss = self.differentiable_loss(model, guide, obs)
+        if loss.requires_grad:
+            loss.backward(retain_graph=self.retain_graph)
+        return loss.item()
+
+    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+        return trace_pair(model, guide, *args, **kwargs)
+
+
+def check_weights(weights: Mapping[str, float], beta: float, names: tuple[str, ...]) -> None:
+    """Raise for weights of unknown modalities or below zero."""
+    for name, weight in weights.items():
+        if name not in names:
+            raise ValueError(unknown_name("modality in weights", name, names))
+        if not 0 <= weight < float("inf"):
+            raise ValueError(f"modality {name!r}: expected a weight of at least 0, got {weight}.")
+    if not 0 <= beta < float("inf"):
+        raise ValueError(f"expected beta of at least 0, got {beta}.")

@@ -1,0 +1,60 @@
+"""The papers' training weights for Pyro's own objectives."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from pyro.infer import ELBO
+from torch import Tensor
+
+from ppl_mm.handlers import ScaleSites
+from ppl_mm.objectives.objective import check_weights
+
+__all__ = ["Reweighted"]
+
+
+class Reweighted(ELBO):
+    """Any Pyro ELBO under lambda per modality and beta on the latents.
+
+    The weights are applied by a handler to the model and the guide, inside, so the programs'
+    parameters stay visible to optimisers.
+
+    Args:
+        elbo: ``Trace_ELBO(...)``, ``TraceMeanField_ELBO(...)``, ...
+        weights: Modality -> lambda_m.
+        beta: The factor of the latent sites.
+
+    Example:
+        >>> from pyro.infer import TraceMeanField_ELBO
+        >>> objective = Reweighted(TraceMeanField_ELBO(), weights={"label": 50.0}, beta=0.5)
+    """
+
+    def __init__(
+        self, elbo: ELBO, *, weights: Mapping[str, float] | None = None, beta: float = 1.0
+    ) -> None:
+        super().__init__(
+            num_particles=elbo.num_particles, max_plate_nesting=elbo.max_plate_nesting
+        )
+        self.elbo, self.weights, self.beta = elbo, dict(weights or {}), beta
+        self.annealing = 1.0
+
+    def _scaled(self, model: Any, guide: Any) -> tuple[Any, Any]:
+        check_weights(self.weights, self.beta, getattr(model, "names", tuple(self.weights)))
+        handler = ScaleSites(self.weights, self.beta * self.annealing)
+        return handler(model), handler(guide)
+
+    def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """The stock loss under the weights."""
+        return self.elbo.differentiable_loss(*self._scaled(model, guide), *args, **kwargs)
+
+    def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
+        """The stock loss as a number."""
+        with torch.no_grad():
+            return self.elbo.loss(*self._scaled(model, guide), *args, **kwargs)
+
+    def loss_and_grads(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
+        """The stock loss and gradients."""
+        return self.elbo.loss_and_grads(*self._scaled(model, guide), *args, **kwargs)
+
+    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+        return self.elbo._get_trace(*self._scaled(model, guide), args, kwargs)

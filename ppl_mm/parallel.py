@@ -1,0 +1,50 @@
+"""Noise in data-parallel training."""
+
+from typing import Any
+
+import torch
+from pyro.poutine.messenger import Messenger
+from torch import Tensor
+from torch.distributions import Independent, Normal
+
+__all__ = ["JointNoise"]
+
+
+class JointNoise(Messenger):
+    """Draw the noise of the joint batch in every process and keep this one's rows.
+
+    All processes have the same random state, so together they use the very numbers that one
+    process with the joint batch would. A site of another kind than a diagonal Normal is drawn
+    from a stream of the process's own.
+
+    Args:
+        offset: This process's first row in the joint batch.
+        total: Rows of the joint batch.
+        rank: This process's number.
+    """
+
+    def __init__(self, offset: int, total: int, rank: int) -> None:
+        super().__init__()
+        self.offset, self.total, self.rank = offset, total, rank
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["is_observed"] or msg["value"] is not None or msg["done"]:
+            return
+        if type(msg["fn"]).__name__ == "_Subsample":
+            return
+        msg["value"] = self._draw(msg["fn"])
+        msg["done"] = True
+
+    def _draw(self, fn: Any) -> Tensor:
+        base = getattr(fn, "base_dist", None)
+        if not (isinstance(fn, Independent) and isinstance(base, Normal)):
+            common = int(torch.randint(2**31, ()))
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(common + self.rank)
+                return fn.rsample() if fn.has_rsample else fn.sample()
+        data_dim = len(fn.batch_shape) - 1
+        shape = list(base.loc.shape)
+        rows, shape[data_dim] = shape[data_dim], self.total
+        # The very call that Normal.rsample makes, for the same numbers as one process.
+        noise = torch.normal(torch.zeros(shape, dtype=base.loc.dtype, device=base.loc.device), 1.0)
+        return base.loc + base.scale * noise.narrow(data_dim, self.offset, rows)

@@ -1,0 +1,61 @@
+"""Run a network on the rows that count, and only on those.
+
+An absent row must reach neither a network's output nor the statistics of its batch
+normalisation, and costs nothing if it is never computed.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+__all__ = ["indices", "put_rows", "run_network"]
+
+
+def indices(mask: Tensor) -> Tensor | None:
+    """Flat positions of True in ``mask``, or None where all of it is True."""
+    flat = mask.reshape(-1)
+    return None if bool(flat.all()) else flat.nonzero().squeeze(-1)
+
+
+def put_rows(rows: Tensor | None, values: Tensor, size: int, fill: float, dim: int) -> Tensor:
+    """Spread ``values`` over ``size`` positions along ``dim``, with ``fill`` elsewhere.
+
+    Args:
+        rows: Positions of the values, or None where they are all there.
+        values: The computed rows.
+        size: Length of ``dim`` in the result.
+        fill: What the other positions hold.
+        dim: The dimension that ``rows`` indexes.
+    """
+    if rows is None:
+        return values
+    shape = list(values.shape)
+    shape[dim] = size
+    return values.new_full(shape, fill).index_copy(dim, rows, values)
+
+
+def run_network(network: nn.Module, rows: Tensor) -> Any:
+    """``network(rows)`` for rows with one batch dimension.
+
+    One row has no batch statistics: batch normalisation then uses its running ones.
+    """
+    if len(rows) == 1 and network.training:
+        with _running_statistics(network):
+            return network(rows)
+    return network(rows)
+
+
+@contextmanager
+def _running_statistics(network: nn.Module) -> Iterator[None]:
+    layers = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.training]
+    for layer in layers:
+        layer.eval()
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.train()

@@ -1,0 +1,159 @@
+"""Terms and strata as boolean masks along a plate at dim -2.
+
+A term (source, scored, reference, weight) of an objective is, for one row,
+
+    weight * { E_{q(z | x_source)} [ sum over scored m of log p(x_m | z) ]
+               - KL( q(z | x_source) || q(z | x_reference) ) }
+
+with the model's own prior as the empty reference. A stratum is one component of a mixture
+posterior. Both are rows of masks (T, B), so that encoders run once and everything is one call.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from ppl_mm.observations import Observations
+
+__all__ = ["Term", "resolve_strata", "resolve_terms"]
+
+Masks = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One ELBO term, in nats.
+
+    Args:
+        source: The modalities that the posterior conditions on.
+        scored: The modalities whose log-likelihood counts.
+        reference: The modalities that the KL's second argument conditions on; empty is the
+            model's own prior.
+        weight: A factor of the whole term.
+
+    Example:
+        >>> Term(("image", "label"), ("image",), ("label",))
+        Term(source=('image', 'label'), scored=('image',), reference=('label',), weight=1.0)
+    """
+
+    source: tuple[str, ...]
+    scored: tuple[str, ...]
+    reference: tuple[str, ...] = ()
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        for kind in ("source", "scored", "reference"):
+            names = getattr(self, kind)
+            if isinstance(names, str):
+                raise TypeError(f"Term: {kind} must be a tuple of names, got the string {names!r}.")
+            object.__setattr__(self, kind, tuple(names))
+
+    @property
+    def names(self) -> set[str]:
+        """Every modality that the term mentions."""
+        return {*self.source, *self.scored, *self.reference}
+
+
+def resolve_terms(
+    terms: Sequence[Term], obs: "Observations", *, rows: str, dedupe: bool
+) -> tuple[Masks, Masks, Masks, Tensor, Tensor]:
+    """Masks of each term and row.
+
+    Returns:
+        source, scored, reference: name -> (T, B) bool; active: (T, B) bool, False where the row
+        contributes nothing; weight: (T, 1).
+
+    Raises:
+        ValueError: For no terms, or ``rows`` other than "restrict" and "require".
+    """
+    if not terms:
+        raise ValueError("expected at least one term, got none.")
+    if rows not in ("restrict", "require"):
+        raise ValueError(f"rows: expected 'restrict' or 'require', got {rows!r}.")
+    device = obs.device
+    asked = {
+        kind: _asked([getattr(t, kind) for t in terms], obs.names, device)
+        for kind in ("source", "scored", "reference")
+    }
+    held = {"source": obs.source, "scored": obs.scored, "reference": obs.evidence}
+    masks = {
+        kind: {n: a & held[kind][n] for n, a in asked[kind].items()} for kind in asked
+    }
+    if rows == "require":
+        known = [t.names <= set(obs.names) for t in terms]
+        active = torch.tensor(known, device=device)[:, None].expand(len(terms), len(obs))
+        for kind in asked:
+            for n, a in asked[kind].items():
+                active = active & (~a | held[kind][n])
+    else:  # a term that has lost its whole source is no term of this row
+        from_nothing = torch.tensor([not t.source for t in terms], device=device)[:, None]
+        active = from_nothing.expand(len(terms), len(obs))
+        for mask in masks["source"].values():
+            active = active | mask
+    if dedupe:
+        active = active & ~_repeats([m for kind in masks.values() for m in kind.values()], active)
+    source, scored, reference = (
+        {n: m & active for n, m in masks[kind].items()} for kind in asked
+    )
+    weight = torch.tensor(
+        [t.weight for t in terms], dtype=torch.get_default_dtype(), device=device
+    )
+    return source, scored, reference, active, weight[:, None]
+
+
+def resolve_strata(
+    family: Sequence[Iterable[str]],
+    obs: "Observations",
+    *,
+    weights: Sequence[float] | None,
+    rows: str,
+) -> tuple[Masks, Tensor]:
+    """Source masks, name -> (S, B), and log component probabilities (S, B).
+
+    Raises:
+        ValueError: For an empty family, weights that are no probabilities, or ``rows`` other
+            than "require" and "restrict".
+    """
+    subsets = [tuple(subset) for subset in family]
+    if not subsets:
+        raise ValueError("expected at least one mixture component, got an empty family.")
+    if rows not in ("restrict", "require"):
+        raise ValueError(f"rows: expected 'restrict' or 'require', got {rows!r}.")
+    prior = [1.0] * len(subsets) if weights is None else list(weights)
+    if len(prior) != len(subsets) or min(prior) < 0 or sum(prior) <= 0:
+        raise ValueError(f"expected {len(subsets)} weights of at least 0, got {prior}.")
+    device = obs.device
+    asked = _asked(subsets, obs.names, device)
+    if rows == "require":
+        known = [set(subset) <= set(obs.names) for subset in subsets]
+        allowed = torch.tensor(known, device=device)[:, None].expand(len(subsets), len(obs))
+        for name, a in asked.items():
+            allowed = allowed & (~a | obs.source[name])
+    else:
+        allowed = torch.ones(len(subsets), len(obs), dtype=torch.bool, device=device)
+    source = {n: a & obs.source[n] & allowed for n, a in asked.items()}
+    none = ~allowed.any(0)
+    first = torch.arange(len(subsets), device=device)[:, None] == 0
+    prob = torch.tensor(prior, dtype=torch.get_default_dtype(), device=device)[:, None]
+    prob = torch.where(allowed, prob, 0.0) + torch.where(none & first, 1.0, 0.0)
+    return source, (prob / prob.sum(0)).log()
+
+
+def _asked(
+    subsets: Sequence[tuple[str, ...]], names: Sequence[str], device: torch.device
+) -> Masks:
+    """Name -> (T, 1) bool: which subsets contain it."""
+    return {n: torch.tensor([[n in s] for s in subsets], device=device) for n in names}
+
+
+def _repeats(masks: Sequence[Tensor], active: Tensor) -> Tensor:
+    """(T, B): True where an earlier active term of the row has the same masks."""
+    same = active.new_ones(len(active), len(active), active.shape[1])
+    for mask in masks:
+        same &= mask[:, None] == mask[None]
+    earlier = torch.ones_like(same[..., 0]).tril(-1)[..., None]
+    return (same & earlier & active[None]).any(1)
