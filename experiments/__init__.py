@@ -1,1 +1,1 @@
-"""placeholder."""
+"""The papers' experiments, one file a paper."""

@@ -41,12 +41,21 @@ def put_rows(rows: Tensor | None, values: Tensor, size: int, fill: float, dim: i
 def run_network(network: nn.Module, rows: Tensor) -> Any:
     """``network(rows)`` for rows with one batch dimension.
 
-    One row has no batch statistics: batch normalisation then uses its running ones.
+    One row has no batch statistics: batch normalisation then uses its running ones. Under
+    autocast the output, whose densities must not be rounded, comes back in float32.
     """
     if len(rows) == 1 and network.training:
         with _running_statistics(network):
-            return network(rows)
-    return network(rows)
+            return _float32(network(rows))
+    return _float32(network(rows))
+
+
+def _float32(output: Any) -> Any:
+    if isinstance(output, Tensor):
+        return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output
+    if isinstance(output, dict):
+        return {k: _float32(v) for k, v in output.items()}
+    return tuple(_float32(v) for v in output) if isinstance(output, tuple | list) else output
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def fit(
     devices = [fabric.device] if fabric.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        _check_data(system, data, validation)
+        _check_data(system, data if transform is None else transform(data), validation)
         module = system.objective(system.model, system.guide)
         module, torch_optimizer = fabric.setup(module, optimizer(_parameters(system)))
         state = TrainingState(system, torch_optimizer, seed, batch_size, len(data))

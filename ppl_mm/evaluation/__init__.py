@@ -3,7 +3,7 @@
 from ppl_mm.evaluation.accuracy import accuracy, predict
 from ppl_mm.evaluation.bound import elbo
 from ppl_mm.evaluation.generation import generate
-from ppl_mm.evaluation.likelihood import log_likelihood
+from ppl_mm.evaluation.likelihood import log_likelihood, log_likelihoods
 from ppl_mm.evaluation.result import LogLikelihood, UnreliableLikelihoodWarning
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "elbo",
     "generate",
     "log_likelihood",
+    "log_likelihoods",
     "predict",
 ]

@@ -3,7 +3,7 @@
 The draws do not depend on how the scores are cut into chunks, so neither does the result.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pyro
@@ -15,7 +15,7 @@ from ppl_mm.distributions import StratifiedMixture
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.observations import Observations
 
-__all__ = ["Draws", "Sampler", "from_guide", "from_mixture", "from_prior", "log_weights_of", "shared_by"]
+__all__ = ["Draws", "LogWeights", "Sampler", "from_guide", "from_mixture", "from_prior", "log_weights_of", "shared_by"]
 
 
 class Draws(NamedTuple):
@@ -103,8 +103,27 @@ def shared_by(draws: Draws, num_rows: int) -> Draws:
     return Draws(latents, draws.log_q.expand(-1, num_rows), draws.log_pi.expand(-1, num_rows))
 
 
-def log_weights_of(model: Any, obs: Observations, draws: Draws, chunk: int) -> Tensor:
-    """log p(x_scored, z) - log q(z) of every draw, (L, B).
+class LogWeights(NamedTuple):
+    """Log importance weights in their parts; a target's weight is its sites' sum plus the rest.
+
+    Attributes:
+        sites: Modality -> log p(x_m | z), (L, B).
+        latent: log p(z) - log q(z), (L, B).
+        log_pi: Log-probabilities of the strata, (S, B).
+    """
+
+    sites: dict[str, Tensor]
+    latent: Tensor
+    log_pi: Tensor
+
+    def of(self, names: Sequence[str]) -> Tensor:
+        """log p(x_names, z) - log q(z) as (S, K, B)."""
+        total = self.latent + sum(self.sites[n] for n in names if n in self.sites)
+        return total.reshape(len(self.log_pi), -1, total.shape[1])
+
+
+def log_weights_of(model: Any, obs: Observations, draws: Draws, chunk: int) -> LogWeights:
+    """Score every draw of every row.
 
     Args:
         model: Run with the draws held fixed; latent sites that they lack are drawn and cancel.
@@ -120,19 +139,24 @@ def log_weights_of(model: Any, obs: Observations, draws: Draws, chunk: int) -> T
         cells = [
             _score(model, part, draws, slice(k, k + each), rows) for k in range(0, num_draws, each)
         ]
-        columns.append(torch.cat(cells))
-    return torch.cat(columns, 1) - draws.log_q
+        columns.append({n: torch.cat([cell[n] for cell in cells]) for n in cells[0]})
+    parts = {n: torch.cat([column[n] for column in columns], 1) for n in columns[0]}
+    latent = sum((lp for n, lp in parts.items() if n in draws.latents), -draws.log_q)
+    sites = {n: lp for n, lp in parts.items() if n not in draws.latents}
+    return LogWeights(sites, latent, draws.log_pi)
 
 
-def _score(model: Any, obs: Observations, draws: Draws, ks: slice, rows: Tensor) -> Tensor:
-    """log p(x_scored, z) of some draws of some rows, (k, b)."""
+def _score(
+    model: Any, obs: Observations, draws: Draws, ks: slice, rows: Tensor
+) -> dict[str, Tensor]:
+    """Log-probability of each site for some draws of some rows, site -> (k, b)."""
     block = slice(int(rows[0]), int(rows[-1]) + 1)
     values = {name: value[ks, :, block] for name, value in draws.latents.items()}
     num = len(draws.log_q[ks])
     with particles(num):
         p = model_trace(poutine.condition(model, data=values), obs, absent_names(model, obs))
-    kept = [n for n in p.nodes if p.nodes[n]["type"] == "sample" and p.nodes[n]["is_observed"]]
-    p.compute_log_prob(lambda name, site: name in kept)
-    total = sum(p.nodes[n]["log_prob"] for n in kept)
-    assert isinstance(total, Tensor)
-    return total.expand(num, 1, len(obs)).squeeze(1)
+    p.compute_log_prob(lambda name, site: site["is_observed"])
+    return {
+        name: p.nodes[name]["log_prob"].expand(num, 1, len(obs)).squeeze(1)
+        for name in p.observation_nodes
+    }

@@ -20,7 +20,7 @@ from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
-__all__ = ["log_likelihood"]
+__all__ = ["log_likelihood", "log_likelihoods"]
 
 _PRIOR_SHARE = 0.1  # of the defensive mixture
 _DRAWS_AT_ONCE = 2**17  # (draw, row) pairs whose latents are held at a time
@@ -86,19 +86,50 @@ def log_likelihood(
         raise ValueError(f"denominator: expected 'posterior' or 'prior', got {denominator!r}.")
     system.check(obs)
     obs = obs.to(system.device)
-    sampler, evidence = _proposal(proposal, obs, names, given_names)
     both = (*names, *given_names)
+    sampler, evidence = _proposal(proposal, obs, names, given_names)
     with evaluating(system, seed):
-        result = _estimate(system, obs, both, sampler, evidence, num_samples, chunk)
+        (result,) = _estimate(system, obs, [both], sampler, evidence, num_samples, chunk)
         if given_names and denominator == "posterior":
-            rest = _estimate(system, obs, given_names, from_guide, given_names, num_samples, chunk)
+            (rest,) = _estimate(
+                system, obs, [given_names], from_guide, given_names, num_samples, chunk
+            )
             result = result.minus(rest)
         elif given_names:
             result = result.minus(_shared(system, obs, given_names, 5 * num_samples, chunk))
-    label = proposal if isinstance(proposal, str) else f"posterior of {', '.join(evidence)}"
-    result = replace(result, proposal=_LABELS.get(label, label))
+    result = replace(result, proposal=_label(proposal, evidence))
     result.warn_if_unreliable()
     return result
+
+
+def log_likelihoods(
+    system: System,
+    obs: Observations,
+    targets: Sequence[Sequence[str]],
+    num_samples: int = 1000,
+    proposal: Sequence[str] | str = "joint",
+    *,
+    chunk: int = 2**14,
+    seed: int = 0,
+) -> list[LogLikelihood]:
+    """log p(x_A) for several A from one set of draws, each decoded once.
+
+    As :func:`log_likelihood` without ``given``, for tables: log p(x1) and log p(x1, x2) with the
+    same proposal cost one pass. ``"joint"`` is the posterior of everything in any target. The
+    errors of the estimates are correlated, so take differences of their values with care.
+    """
+    groups = [_names(obs, target, None)[0] for target in targets]
+    _check_numbers(num_samples, chunk)
+    system.check(obs)
+    obs = obs.to(system.device)
+    union = tuple(dict.fromkeys(n for names in groups for n in names))
+    sampler, evidence = _proposal(proposal, obs, union, ())
+    with evaluating(system, seed):
+        results = _estimate(system, obs, groups, sampler, evidence, num_samples, chunk)
+    results = [replace(r, proposal=_label(proposal, evidence)) for r in results]
+    for result in results:
+        result.warn_if_unreliable()
+    return results
 
 
 _LABELS = {
@@ -109,63 +140,69 @@ _LABELS = {
 }
 
 
+def _label(proposal: str | Sequence[str], evidence: Sequence[str]) -> str:
+    if isinstance(proposal, str):
+        return _LABELS[proposal]
+    return f"posterior of {', '.join(evidence)}"
+
+
 def _estimate(
     system: System,
     obs: Observations,
-    names: tuple[str, ...],
+    groups: Sequence[tuple[str, ...]],
     sampler: Sampler,
     evidence: tuple[str, ...],
     num_samples: int,
     chunk: int,
-) -> LogLikelihood:
-    """log p(x_names) with draws given ``evidence``."""
+) -> list[LogLikelihood]:
+    """log p(x_names) for each group of names, with draws given ``evidence``."""
 
     def draw(batch: Observations) -> Draws:
         return sampler(system.model, system.guide, batch.given(*evidence), num_samples)
 
-    return _weigh(system, obs.scoring(*names), names, draw, num_samples, chunk)
+    return _weigh(system, obs, groups, draw, num_samples, chunk)
 
 
 def _weigh(
     system: System,
     obs: Observations,
-    names: tuple[str, ...],
+    groups: Sequence[tuple[str, ...]],
     draw: Callable[[Observations], Draws],
     num_samples: int,
     chunk: int,
-) -> LogLikelihood:
+) -> list[LogLikelihood]:
     """Estimates from the draws of each block of rows."""
-    parts = []
+    obs = obs.scoring(*{n for names in groups for n in names})
+    parts: list[list[dict[str, torch.Tensor]]] = [[] for _ in groups]
     for rows in torch.arange(len(obs)).split(max(1, _DRAWS_AT_ONCE // num_samples)):
         batch = obs[rows]
-        draws = draw(batch)
-        log_w = log_weights_of(system.model, batch, draws, chunk)
-        strata = len(draws.log_pi)
-        parts.append(summarise_weights(log_w.reshape(strata, -1, len(rows)), draws.log_pi))
-    columns = {key: torch.cat([p[key] for p in parts]) for key in parts[0]}
-    return LogLikelihood(
-        **columns,
-        num_samples=num_samples,
-        target=names,
-        given=(),
-        proposal="",
-        normalised=all(m.likelihood.normalised for m in system.modalities if m.name in names),
-        shared_error=torch.zeros_like(columns["value"]),
-    )
+        weights = log_weights_of(system.model, batch, draw(batch), chunk)
+        for names, part in zip(groups, parts, strict=True):
+            part.append(summarise_weights(weights.of(names), weights.log_pi))
+    results = []
+    for names, part in zip(groups, parts, strict=True):
+        columns = {key: torch.cat([p[key] for p in part]) for key in part[0]}
+        scores = [m.likelihood.normalised for m in system.modalities if m.name in names]
+        zero = torch.zeros_like(columns["value"])
+        results.append(
+            LogLikelihood(**columns, num_samples=num_samples, target=names, given=(), proposal="",
+                          normalised=all(scores), shared_error=zero)
+        )
+    return results
 
 
 def _shared(
     system: System, obs: Observations, names: tuple[str, ...], num_samples: int, chunk: int
 ) -> LogLikelihood:
     """log p(x_names) from one set of prior draws for all rows; equal rows are scored once."""
-    columns = [obs.values[n].flatten(1).double() for n in names]
+    columns = [obs.values[n].reshape(len(obs), -1).double() for n in names]
     masks = [obs.present[n].double()[:, None] for n in names]
     _, which = torch.unique(torch.cat(columns + masks, 1), dim=0, return_inverse=True)
     first = torch.full((int(which.max()) + 1,), len(obs), device=which.device)
     positions = torch.arange(len(obs), device=which.device)
-    distinct = obs[first.scatter_reduce(0, which, positions, "amin")].scoring(*names)
+    distinct = obs[first.scatter_reduce(0, which, positions, "amin")]
     draws = from_prior(system.model, system.guide, distinct[0], num_samples)
-    result = _weigh(system, distinct, names, lambda rows: shared_by(draws, len(rows)), num_samples, chunk)
+    (result,) = _weigh(system, distinct, [names], lambda rows: shared_by(draws, len(rows)), num_samples, chunk)
     fields = ("value", "standard_error", "ess", "pareto_k", "log_weight_variance")
     joined = {f: getattr(result, f)[which] for f in fields}
     return replace(result, **joined, shared_error=joined["standard_error"])
