@@ -1,1 +1,33 @@
-"""placeholder."""
+"""Data sets: real files in, :class:`~ppl_mm.Observations` and modality declarations out.
+
+``digits`` ships with scikit-learn; the others are read from their published files in a data
+folder, which :func:`get` fills. ``load("digits")`` reads any of them by name.
+"""
+
+from ppl_mm.data.dataset import DataSet
+from ppl_mm.data.digits import digits
+from ppl_mm.data.download import get
+from ppl_mm.data.idx import read_idx
+from ppl_mm.data.mnist import binary_mnist, fashion_mnist, mnist
+from ppl_mm.data.multimnist import multimnist
+from ppl_mm.data.registry import Summary, available, describe, load
+from ppl_mm.data.sources import data_folder
+from ppl_mm.data.weak import keep_modalities, weakly_supervised
+
+__all__ = [
+    "DataSet",
+    "Summary",
+    "available",
+    "binary_mnist",
+    "data_folder",
+    "describe",
+    "digits",
+    "fashion_mnist",
+    "get",
+    "keep_modalities",
+    "load",
+    "mnist",
+    "multimnist",
+    "read_idx",
+    "weakly_supervised",
+]

@@ -1,1 +1,41 @@
-"""placeholder."""
+"""Encoders and decoders: the networks of the papers, from a few generic classes.
+
+An encoder class takes the size of the latent first and maps values ``(..., *event_shape)`` to a
+pair ``(loc, scale)``, each ``(..., latent_dim)``, scale > 0 a standard deviation. A decoder class
+takes its number of input features first and maps ``(..., in_features)`` to the parameters of a
+likelihood. All take any number of leading dimensions, none included.
+
+``__all__`` lists these classes. Their options are plain JSON values, so that
+:mod:`~ppl_mm.networks.recipe` can write down a network as its class's name and its options, and
+build it again. :mod:`~ppl_mm.networks.presets` holds the papers' choices of options.
+
+Example:
+    >>> from functools import partial
+    >>> import torch
+    >>> from ppl_mm import networks
+    >>> encoder = partial(networks.MLPEncoder, event_shape=(1, 28, 28), hidden=(512, 512))
+    >>> loc, scale = encoder(64)(torch.zeros(5, 1, 28, 28))
+    >>> loc.shape, scale.shape
+    (torch.Size([5, 64]), torch.Size([5, 64]))
+    >>> networks.presets.mnist_image_encoder(64)(torch.zeros(1, 28, 28))[0].shape
+    torch.Size([64])
+"""
+
+from ppl_mm.networks import presets as presets
+from ppl_mm.networks import recipe as recipe
+from ppl_mm.networks.conv import ConvDecoder, ConvEncoder
+from ppl_mm.networks.label import BinaryEncoder, LabelEncoder
+from ppl_mm.networks.layers import location_scale as location_scale
+from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder
+from ppl_mm.networks.text import StringDecoder, StringEncoder
+
+__all__ = [
+    "BinaryEncoder",
+    "ConvDecoder",
+    "ConvEncoder",
+    "LabelEncoder",
+    "MLPDecoder",
+    "MLPEncoder",
+    "StringDecoder",
+    "StringEncoder",
+]

@@ -1,0 +1,107 @@
+"""The data sets by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ppl_mm.data.dataset import DataSet
+from ppl_mm.data.digits import digits
+from ppl_mm.data.mnist import binary_mnist, fashion_mnist, mnist
+from ppl_mm.data.multimnist import multimnist
+from ppl_mm.data.sources import SOURCES, locate
+from ppl_mm.modality import unknown_name
+
+__all__ = ["Summary", "available", "describe", "load"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a data set is, without reading it.
+
+    Attributes:
+        name: Its name.
+        modalities: The names of its modalities.
+        sizes: By default, the rows for training, validation and test.
+        download: The name to give to ``ppl-mm data get``; None where nothing is needed.
+        ready: Whether all its files are there.
+    """
+
+    name: str
+    modalities: tuple[str, ...]
+    sizes: tuple[int, int, int]
+    download: str | None
+    ready: bool
+
+
+@dataclass(frozen=True)
+class _Entry:
+    build: Callable[..., DataSet]
+    modalities: tuple[str, ...]
+    sizes: tuple[int, int, int]
+
+
+_ENTRIES = {
+    "digits": _Entry(digits, ("top", "bottom", "label"), (1200, 200, 397)),
+    "mnist": _Entry(mnist, ("image", "label"), (50_000, 10_000, 10_000)),
+    "binary_mnist": _Entry(binary_mnist, ("image", "label"), (50_000, 10_000, 10_000)),
+    "fashion_mnist": _Entry(fashion_mnist, ("image", "label"), (50_000, 10_000, 10_000)),
+    "multimnist": _Entry(multimnist, ("image", "string"), (60_000, 0, 10_000)),
+}
+
+
+def available() -> list[str]:
+    """The names that :func:`load` knows.
+
+    Example:
+        >>> available()
+        ['digits', 'mnist', 'binary_mnist', 'fashion_mnist', 'multimnist']
+    """
+    return list(_ENTRIES)
+
+
+def load(name: str, folder: str | Path | None = None, **options: Any) -> DataSet:
+    """Read a data set by its name.
+
+    Args:
+        name: One of :func:`available`.
+        folder: The data folder, for those that are read from files; default ``PPL_MM_DATA``,
+            or the user's cache.
+        options: Of the data set's own function, such as ``binarisation="dynamic"``.
+
+    Raises:
+        ValueError: For an unknown name; the nearest known one is in the message.
+        FileNotFoundError: If files are missing; the message says how to get them.
+    """
+    if name not in _ENTRIES:
+        raise ValueError(unknown_name("data set", name, _ENTRIES))
+    if name in SOURCES:
+        options["folder"] = folder
+    return _ENTRIES[name].build(**options)
+
+
+def describe(folder: str | Path | None = None) -> list[Summary]:
+    """All data sets, and which of them are ready to be read.
+
+    Example:
+        >>> describe()[0]
+        Summary(name='digits', modalities=('top', 'bottom', 'label'), sizes=(1200, 200, 397), \
+download=None, ready=True)
+    """
+    summaries = []
+    for name, entry in _ENTRIES.items():
+        source = SOURCES.get(name)
+        download = source.name if source else None
+        ready = _is_ready(name, folder)
+        summaries.append(Summary(name, entry.modalities, entry.sizes, download, ready))
+    return summaries
+
+
+def _is_ready(name: str, folder: str | Path | None) -> bool:
+    if name not in SOURCES:
+        return True
+    try:
+        locate(SOURCES[name], folder)
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,103 @@
+"""Where the published files of each data set come from, and where they lie on this computer."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pooch
+
+__all__ = ["SOURCES", "Source", "data_folder", "locate"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Published files that one or several data sets are read from.
+
+    Attributes:
+        name: The name that ``ppl-mm data get`` knows them by.
+        subfolder: Where they lie in the data folder.
+        mirrors: Addresses to download from, tried in this order.
+        md5: Published file -> MD5 sum of the gzipped file.
+    """
+
+    name: str
+    subfolder: str
+    mirrors: tuple[str, ...]
+    md5: Mapping[str, str]
+
+
+MNIST = Source(
+    "mnist",
+    "mnist",
+    mirrors=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    md5={
+        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+        "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+    },
+)
+
+FASHION_MNIST = Source(
+    "fashion_mnist",
+    "fashion-mnist",
+    mirrors=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+    md5={
+        "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+        "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+        "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+    },
+)
+
+SOURCES: dict[str, Source] = {
+    "mnist": MNIST,
+    "binary_mnist": MNIST,
+    "fashion_mnist": FASHION_MNIST,
+    "multimnist": MNIST,
+}
+"""Data set -> the files that it is read from. Data sets that ship with a package are not here."""
+
+
+def data_folder(folder: str | Path | None = None) -> Path:
+    """``folder``, else the environment's ``PPL_MM_DATA``, else the user's cache folder.
+
+    Example:
+        >>> data_folder("corpora").name
+        'corpora'
+    """
+    chosen = folder or os.environ.get("PPL_MM_DATA") or pooch.os_cache("ppl_mm")
+    return Path(chosen).expanduser()
+
+
+def locate(source: Source, folder: str | Path | None = None) -> dict[str, Path]:
+    """The files of a source that lie in the data folder, gzipped or plain.
+
+    Returns:
+        Published file name -> path. Where both forms are there, the gzipped one.
+
+    Raises:
+        FileNotFoundError: If any is missing.
+    """
+    root = data_folder(folder) / source.subfolder
+    found = {name: path for name in source.md5 if (path := find(root, name)) is not None}
+    missing = [name for name in source.md5 if name not in found]
+    if missing:
+        raise FileNotFoundError(
+            f"{source.name}: expected {', '.join(source.md5)} (or the same without .gz) in {root}; "
+            f"missing: {', '.join(missing)}. Run `ppl-mm data get {source.name}` to download "
+            f"them, or set PPL_MM_DATA to the folder that has {source.subfolder}/ in it."
+        )
+    return found
+
+
+def find(root: Path, name: str) -> Path | None:
+    """The file of this published name in ``root``, gzipped or plain, None if there is none."""
+    for path in (root / name, root / name.removesuffix(".gz")):
+        if path.is_file():
+            return path
+    return None

@@ -1,0 +1,89 @@
+"""Less supervision than the data hold: fewer paired rows, or modalities kept at random."""
+
+import torch
+
+from ppl_mm.observations import Observations
+
+__all__ = ["keep_modalities", "weakly_supervised"]
+
+
+def weakly_supervised(obs: Observations, fraction: float, *, seed: int = 0) -> Observations:
+    """Keep a random fraction of the rows paired and take the others apart.
+
+    Of the N rows, P = round(fraction N) (at least 1 if fraction > 0) stay as they are, in
+    their order. Each of the other N - P gives, for every modality that it holds, one row with
+    that modality alone; each modality's rows follow as one stream in an order of its own. So
+    complete data of M modalities become P + M (N - P) rows; what a row lacks adds no row.
+
+    Args:
+        obs: The data; rows may lack modalities.
+        fraction: The share of paired rows, 0 to 1.
+        seed: Of the choice of rows and the streams' orders.
+
+    Returns:
+        The paired rows, then one stream a modality, in the order of ``obs.names``.
+
+    Raises:
+        ValueError: For a fraction outside [0, 1], or if no row is left.
+
+    Source: Wu & Goodman 2018, arXiv:1802.05335, section 5. Differs: any number of modalities.
+
+    Example:
+        >>> obs = Observations({"x": torch.zeros(10, 3), "y": torch.arange(10)})
+        >>> weakly_supervised(obs, 0.2)
+        Observations(18 rows; x(3,): 10 present, y(): 10 present)
+    """
+    _check_unit_interval("weakly_supervised", "fraction", fraction)
+    generator = torch.Generator().manual_seed(seed)
+    num_paired = max(1, round(fraction * len(obs))) if fraction > 0 else 0
+    order = torch.randperm(len(obs), generator=generator)
+    paired, rest = order[:num_paired].sort().values, order[num_paired:]
+    held = {name: obs.present[name].cpu() for name in obs.names}
+    streams = {}
+    for name in obs.names:
+        stream = rest[held[name][rest]]
+        streams[name] = stream[torch.randperm(len(stream), generator=generator)]
+
+    rows = torch.cat([paired, *streams.values()])
+    values, present = {}, {}
+    for name in obs.names:
+        parts = [torch.full((len(rows_m),), m == name) for m, rows_m in streams.items()]
+        values[name] = obs[name][rows.to(obs[name].device)]
+        present[name] = torch.cat([held[name][paired], *parts]).to(obs[name].device)
+    return Observations(values, present)
+
+
+def keep_modalities(obs: Observations, probability: float, *, seed: int = 0) -> Observations:
+    """Keep each modality of each row independently with the same probability, once.
+
+    Args:
+        obs: The data; what a row lacks already stays missing.
+        probability: Of keeping, 0 to 1.
+        seed: Of the draws.
+
+    Returns:
+        As many rows as before; those that keep nothing contribute nothing.
+
+    Raises:
+        ValueError: For a probability outside [0, 1].
+
+    Source: Wu & Goodman 2018, arXiv:1802.05335, appendix F. Differs: none ("drop" in the
+    caption of its figure is a slip for "keep").
+
+    Example:
+        >>> obs = Observations({"x": torch.zeros(1000, 3), "y": torch.arange(1000)})
+        >>> int(keep_modalities(obs, 0.0).present["x"].sum())
+        0
+    """
+    _check_unit_interval("keep_modalities", "probability", probability)
+    generator = torch.Generator().manual_seed(seed)
+    present = {}
+    for name, held in obs.present.items():
+        keep = torch.rand(len(obs), generator=generator) < probability
+        present[name] = held & keep.to(held.device)
+    return Observations(obs.values, present)
+
+
+def _check_unit_interval(where: str, what: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{where}: expected {what} from 0 to 1, got {value}.")

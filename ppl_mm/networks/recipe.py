@@ -1,0 +1,94 @@
+"""Write a network down as plain JSON values, and build it again.
+
+A recipe is ``{"network": class name, "options": {...}}``, with a class of
+``ppl_mm.networks.__all__``. Nothing else can be named in it, so that building a network from a
+file runs no code but that of the classes listed there.
+"""
+
+import inspect
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from ppl_mm import networks
+
+__all__ = ["build", "describe"]
+
+
+def describe(factory: Callable[..., nn.Module]) -> dict[str, Any] | None:
+    """The recipe of an encoder or decoder factory, or None where it has none.
+
+    Args:
+        factory: A class of ``ppl_mm.networks.__all__``, or a :func:`functools.partial` of one
+            (or of such a partial) with keyword arguments that are JSON values or tuples of them.
+
+    Returns:
+        The recipe, tuples written as lists, so that it survives JSON unchanged. None for any
+        other function or class, a subclass included, and for options that are no JSON values.
+
+    Example:
+        >>> from ppl_mm import networks
+        >>> describe(partial(networks.LabelEncoder, num_classes=3, hidden=(8, 8)))
+        {'network': 'LabelEncoder', 'options': {'num_classes': 3, 'hidden': [8, 8]}}
+        >>> describe(lambda latent_dim: networks.LabelEncoder(latent_dim, num_classes=3)) is None
+        True
+    """
+    options: dict[str, Any] = {}
+    while isinstance(factory, partial):
+        if factory.args:
+            return None
+        options = {**factory.keywords, **options}
+        factory = factory.func
+    name = getattr(factory, "__name__", "")
+    if _registry().get(name) is not factory:
+        return None
+    try:
+        return {"network": name, "options": json.loads(json.dumps(options, allow_nan=False))}
+    except (TypeError, ValueError):
+        return None
+
+
+def build(recipe: dict[str, Any]) -> partial[nn.Module]:
+    """The factory that a recipe describes.
+
+    Args:
+        recipe: ``{"network": name, "options": {...}}``, as :func:`describe` returns; lists become
+            tuples.
+
+    Returns:
+        A partial of the class, to be called with ``latent_dim`` or ``in_features``.
+
+    Raises:
+        ValueError: If the recipe has another form, names no class of ``ppl_mm.networks.__all__``,
+            or has options that this class does not take or does require and lack.
+
+    Example:
+        >>> factory = build({"network": "MLPDecoder", "options": {"event_shape": [10]}})
+        >>> sum(p.numel() for p in factory(64).parameters())
+        563722
+    """
+    if not isinstance(recipe, dict) or recipe.keys() != {"network", "options"}:
+        raise ValueError(
+            f"expected a recipe {{'network': name, 'options': {{...}}}}, got {recipe!r}."
+        )
+    known = _registry()
+    network, options = recipe["network"], recipe["options"]
+    if network not in known:
+        raise ValueError(f"unknown network {network!r}; known: {', '.join(known)}.")
+    options = {name: _tuples(value) for name, value in options.items()}
+    try:
+        inspect.signature(known[network]).bind(1, **options)
+    except TypeError as error:
+        raise ValueError(f"network {network!r} with options {options}: {error}.") from error
+    return partial(known[network], **options)
+
+
+def _registry() -> dict[str, type[nn.Module]]:
+    return {name: getattr(networks, name) for name in networks.__all__}
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
