@@ -91,9 +91,7 @@ class Config:
         return f"{self.dataset}-{self.terms}-{self.label_weight:g}-{self.epochs}-{self.seed}"
 
 
-SMOKE = Config(
-    epochs=1, num_samples=3, joint_rows=4, test_rows=6, train_rows=50, batch_size=25
-)
+SMOKE = Config(epochs=1, num_samples=3, joint_rows=4, test_rows=6, train_rows=50, batch_size=25)
 
 
 def main(config: Config) -> dict[str, float]:

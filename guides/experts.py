@@ -29,6 +29,8 @@ class Experts(Program):
             row with nothing to condition on.
     """
 
+    prior: DiagonalNormal
+
     def __init__(
         self,
         modalities: Sequence[Modality],
@@ -36,12 +38,13 @@ class Experts(Program):
         prior: dist.Distribution | nn.Module | None = None,
     ) -> None:
         super().__init__(modalities, latent_dim)
-        self.prior = as_prior(prior, latent_dim)
-        if not isinstance(self.prior, DiagonalNormal):
+        expert = as_prior(prior, latent_dim)
+        if not isinstance(expert, DiagonalNormal):
             raise TypeError(
                 f"{type(self).__name__}: the prior expert must be a fixed Normal, got "
-                f"{type(self.prior).__name__}; leave it out to use Normal(0, I)."
+                f"{type(expert).__name__}; leave it out to use Normal(0, I)."
             )
+        self.prior = expert
         self.encoders = nn.ModuleDict({m.name: m.encoder(latent_dim) for m in self.modalities})
 
     def forward(self, obs: Observations) -> None:

@@ -115,9 +115,7 @@ class SoftBernoulli(Likelihood):
     ) -> TorchDistribution:
         """Bernoulli(logits) that accepts grey values."""
         bernoulli = dist.Bernoulli(logits=parameters, validate_args=False)
-        return dist.Independent(
-            bernoulli, parameters.dim() - batch_dims, validate_args=False
-        )
+        return dist.Independent(bernoulli, parameters.dim() - batch_dims, validate_args=False)
 
     def check(self, name: str, values: Tensor) -> None:
         """Values lie in [0, 1]."""

@@ -229,7 +229,9 @@ class Observations:
             scale = torch.ones_like(loc)
         else:
             output = run_network(encoder, x if rows is None else x.index_select(0, rows))
-            loc, scale = check_encoded(name, output, latent_dim, self._size if rows is None else len(rows))
+            loc, scale = check_encoded(
+                name, output, latent_dim, self._size if rows is None else len(rows)
+            )
             loc = put_rows(rows, loc, self._size, 0.0, dim=0)
             scale = put_rows(rows, scale, self._size, 1.0, dim=0)
         if self._memo is not None:

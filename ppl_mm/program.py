@@ -37,8 +37,10 @@ class Program(nn.Module):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program, see ``forward``."""
-        if any(isinstance(h, poutine.trace_messenger.TraceMessenger) and h.param_only
-               for h in _PYRO_STACK):
+        if any(
+            isinstance(h, poutine.trace_messenger.TraceMessenger) and h.param_only
+            for h in _PYRO_STACK
+        ):
             _show_parameters(self)
         return super().__call__(*args, **kwargs)
 

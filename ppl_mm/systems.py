@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from pyro.infer import ELBO
@@ -67,7 +67,7 @@ class System(nn.Module):
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """The modalities that the model declares, or else the guide."""
-        found = getattr(self.model, "modalities", None) or getattr(self.guide, "modalities", ())
+        found: Any = getattr(self.model, "modalities", ()) or getattr(self.guide, "modalities", ())
         return tuple(found)
 
     @property

@@ -80,9 +80,7 @@ def resolve_terms(
         for kind in ("source", "scored", "reference")
     }
     held = {"source": obs.source, "scored": obs.scored, "reference": obs.evidence}
-    masks = {
-        kind: {n: a & held[kind][n] for n, a in asked[kind].items()} for kind in asked
-    }
+    masks = {kind: {n: a & held[kind][n] for n, a in asked[kind].items()} for kind in asked}
     if rows == "require":
         known = [t.names <= set(obs.names) for t in terms]
         active = torch.tensor(known, device=device)[:, None].expand(len(terms), len(obs))
@@ -96,12 +94,8 @@ def resolve_terms(
             active = active | mask
     if dedupe:
         active = active & ~_repeats([m for kind in masks.values() for m in kind.values()], active)
-    source, scored, reference = (
-        {n: m & active for n, m in masks[kind].items()} for kind in asked
-    )
-    weight = torch.tensor(
-        [t.weight for t in terms], dtype=torch.get_default_dtype(), device=device
-    )
+    source, scored, reference = ({n: m & active for n, m in masks[kind].items()} for kind in asked)
+    weight = torch.tensor([t.weight for t in terms], dtype=torch.get_default_dtype(), device=device)
     return source, scored, reference, active, weight[:, None]
 
 
@@ -143,9 +137,7 @@ def resolve_strata(
     return source, (prob / prob.sum(0)).log()
 
 
-def _asked(
-    subsets: Sequence[tuple[str, ...]], names: Sequence[str], device: torch.device
-) -> Masks:
+def _asked(subsets: Sequence[tuple[str, ...]], names: Sequence[str], device: torch.device) -> Masks:
     """Name -> (T, 1) bool: which subsets contain it."""
     return {n: torch.tensor([[n in s] for s in subsets], device=device) for n in names}
 

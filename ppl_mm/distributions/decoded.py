@@ -1,6 +1,6 @@
 """A likelihood that decodes only the rows whose log-probability counts."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pyro.distributions import constraints
@@ -30,7 +30,7 @@ class Decoded(TorchDistribution):
     Batch shape z.shape[:-1]. Source: none; the masks are those of ``Observations``.
     """
 
-    arg_constraints = {}
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     has_rsample = False
 
     def __init__(

@@ -1,6 +1,6 @@
 """Mixtures of posteriors, sampled by component."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pyro.distributions import constraints
@@ -25,7 +25,7 @@ class StratifiedMixture(TorchDistribution):
     It has no registered KL, on purpose: one component's would silently stand for the mixture's.
     """
 
-    arg_constraints = {}
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real_vector
     has_rsample = True
 

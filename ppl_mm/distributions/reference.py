@@ -1,6 +1,6 @@
 """A distribution that is one thing in some rows and another in the rest."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pyro.distributions import constraints
@@ -25,13 +25,11 @@ class RowwiseReference(TorchDistribution):
         second: The same event shape.
     """
 
-    arg_constraints = {}
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(
-        self, rows: Tensor, first: TorchDistribution, second: TorchDistribution
-    ) -> None:
+    def __init__(self, rows: Tensor, first: TorchDistribution, second: TorchDistribution) -> None:
         self.rows, self.first, self.second = rows, first, second
         batch = torch.broadcast_shapes(rows.shape, first.batch_shape, second.batch_shape)
         super().__init__(batch, first.event_shape, validate_args=False)
@@ -54,7 +52,7 @@ class RowwiseReference(TorchDistribution):
         return torch.where(self.rows, self.first.log_prob(value), self.second.log_prob(value))
 
 
-@register_kl(Independent, RowwiseReference)
-def _kl_independent_rowwise(q: Independent, p: RowwiseReference) -> Tensor:
+@register_kl(Independent, RowwiseReference)  # type: ignore[untyped-decorator]
+def _kl_independent_rowwise(q: Any, p: RowwiseReference) -> Tensor:
     # Both branches are finite, so torch.where gives finite gradients.
     return torch.where(p.rows, kl(q, p.first), kl(q, p.second)).expand(p.batch_shape)

@@ -15,7 +15,16 @@ from ppl_mm.distributions import StratifiedMixture
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.observations import Observations
 
-__all__ = ["Draws", "LogWeights", "Sampler", "from_guide", "from_mixture", "from_prior", "log_weights_of", "shared_by"]
+__all__ = [
+    "Draws",
+    "LogWeights",
+    "Sampler",
+    "from_guide",
+    "from_mixture",
+    "from_prior",
+    "log_weights_of",
+    "shared_by",
+]
 
 
 class Draws(NamedTuple):

@@ -185,8 +185,15 @@ def _weigh(
         scores = [m.likelihood.normalised for m in system.modalities if m.name in names]
         zero = torch.zeros_like(columns["value"])
         results.append(
-            LogLikelihood(**columns, num_samples=num_samples, target=names, given=(), proposal="",
-                          normalised=all(scores), shared_error=zero)
+            LogLikelihood(
+                **columns,
+                num_samples=num_samples,
+                target=names,
+                given=(),
+                proposal="",
+                normalised=all(scores),
+                shared_error=zero,
+            )
         )
     return results
 
@@ -202,7 +209,9 @@ def _shared(
     positions = torch.arange(len(obs), device=which.device)
     distinct = obs[first.scatter_reduce(0, which, positions, "amin")]
     draws = from_prior(system.model, system.guide, distinct[0], num_samples)
-    (result,) = _weigh(system, distinct, [names], lambda rows: shared_by(draws, len(rows)), num_samples, chunk)
+    (result,) = _weigh(
+        system, distinct, [names], lambda rows: shared_by(draws, len(rows)), num_samples, chunk
+    )
     fields = ("value", "standard_error", "ess", "pareto_k", "log_weight_variance")
     joined = {f: getattr(result, f)[which] for f in fields}
     return replace(result, **joined, shared_error=joined["standard_error"])

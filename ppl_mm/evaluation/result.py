@@ -11,7 +11,9 @@ from torch import Tensor
 
 __all__ = ["LogLikelihood", "UnreliableLikelihoodWarning", "summarise_weights"]
 
-RELIABLE_K = 0.7  # Vehtari et al. 2024, arXiv:1507.02646: above it the estimate is not to be trusted
+RELIABLE_K = (
+    0.7  # Vehtari et al. 2024, arXiv:1507.02646: above it the estimate is not to be trusted
+)
 _CONSTANT = 1e-3  # nats: weights that differ by less carry rounding, not a tail
 
 
@@ -161,7 +163,9 @@ def summarise_weights(log_w: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
     if num_draws > 1:
         # Var of K * mean, in units of the total, is K * Var_k[share] in each stratum.
         error = (num_draws * share.var(1)).sum(0).sqrt()
-        variance = log_w.flatten(0, 1).var(0) if len(log_w) == 1 else torch.full_like(ess, torch.nan)
+        variance = (
+            log_w.flatten(0, 1).var(0) if len(log_w) == 1 else torch.full_like(ess, torch.nan)
+        )
     else:
         error = variance = torch.full_like(ess, math.nan)
     return {

@@ -23,7 +23,7 @@ TermList = Sequence[Term] | Callable[[Sequence[str]], Sequence[Term]]
 
 
 class ELBOTerms(Objective):
-    """The weighted sum of ELBO terms,
+    """The weighted sum of ELBO terms.
 
         sum_t weight_t { E_{q(z | x_source)} [ sum over scored m of lambda_m log p(x_m | z) ]
                          - beta KL( q(z | x_source) || q(z | x_reference) ) }
@@ -80,7 +80,8 @@ class ELBOTerms(Objective):
         scaling = self.scaling(model, obs)
         terms = self._list(getattr(model, "names", obs.names))
         obs = obs.terms(terms, rows=self.rows, dedupe=self.dedupe)
-        assert obs.active is not None and obs.weight is not None
+        assert obs.active is not None
+        assert obs.weight is not None
         on_model = self._references(guide, obs) if any(t.reference for t in terms) else ()
         count = self.num_particles if self.num_particles > 1 else None
         with scaling:

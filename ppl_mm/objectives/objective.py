@@ -42,9 +42,7 @@ class Objective(pyro.infer.ELBO):
     ) -> None:
         if num_particles < 1:
             raise ValueError(f"expected num_particles of at least 1, got {num_particles}.")
-        super().__init__(
-            num_particles=num_particles, max_plate_nesting=2, vectorize_particles=True
-        )
+        super().__init__(num_particles=num_particles, max_plate_nesting=2, vectorize_particles=True)
         self.weights = dict(weights or {})
         self.beta = beta
         self.annealing = 1.0

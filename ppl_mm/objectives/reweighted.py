@@ -32,9 +32,7 @@ class Reweighted(ELBO):
     def __init__(
         self, elbo: ELBO, *, weights: Mapping[str, float] | None = None, beta: float = 1.0
     ) -> None:
-        super().__init__(
-            num_particles=elbo.num_particles, max_plate_nesting=elbo.max_plate_nesting
-        )
+        super().__init__(num_particles=elbo.num_particles, max_plate_nesting=elbo.max_plate_nesting)
         self.elbo, self.weights, self.beta = elbo, dict(weights or {}), beta
         self.annealing = 1.0
 

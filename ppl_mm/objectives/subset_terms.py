@@ -1,7 +1,9 @@
 """MVAE's list of terms: everything, each modality alone, and random subsets."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from math import comb
 
@@ -59,40 +61,32 @@ def subset_terms(k: int | None = 0, uniform_over: str = "size") -> SubsetTerms:
     return SubsetTerms(k, uniform_over)
 
 
-def _random_subsets(
-    names: tuple[str, ...], k: int, uniform_over: str
-) -> list[tuple[str, ...]]:
-    sizes = torch.arange(2, len(names))
+def _random_subsets(names: tuple[str, ...], k: int, uniform_over: str) -> list[tuple[str, ...]]:
+    sizes = range(2, len(names))
     if k == 0 or len(sizes) == 0:
         return []
-    counts = torch.tensor([float(comb(len(names), int(s))) for s in sizes])
-    chosen: list[tuple[str, ...]] = []
-    if uniform_over == "size":
-        drawn = torch.bincount(torch.randint(len(sizes), (k,)), minlength=len(sizes))
-        for size, how_many, there_are in zip(sizes, drawn, counts, strict=True):
-            _add_distinct(chosen, names, size.expand(1), int(min(how_many, there_are)))
-    else:
-        weighted = sizes[torch.multinomial(counts, 4 * k, replacement=True)]
-        _add_distinct(chosen, names, weighted, int(min(k, counts.sum())), counts)
-    return chosen
+    number = {size: comb(len(names), size) for size in sizes}
+    if uniform_over == "subset":
+        weights = torch.tensor([float(number[size]) for size in sizes])
+
+        def any_size() -> int:
+            return sizes[int(torch.multinomial(weights, 1))]
+
+        return _distinct(names, any_size, min(k, sum(number.values())))
+    drawn = Counter(sizes[int(i)] for i in torch.randint(len(sizes), (k,)))
+    return [
+        subset
+        for size, count in sorted(drawn.items())
+        for subset in _distinct(names, partial(int, size), min(count, number[size]))
+    ]
 
 
-def _add_distinct(
-    chosen: list[tuple[str, ...]],
-    names: tuple[str, ...],
-    sizes: torch.Tensor,
-    how_many: int,
-    counts: torch.Tensor | None = None,
-) -> None:
-    """Draw subsets until ``how_many`` new ones are there."""
-    target, turn = len(chosen) + how_many, 0
-    while len(chosen) < target:
-        if turn == len(sizes):
-            turn = 0
-            if counts is not None:
-                sizes = 2 + torch.multinomial(counts, len(sizes), replacement=True)
-        members = torch.randperm(len(names))[: int(sizes[turn])].sort().values
-        turn += 1
-        subset = tuple(names[int(i)] for i in members)
-        if subset not in chosen:
-            chosen.append(subset)
+def _distinct(
+    names: tuple[str, ...], draw_size: Callable[[], int], how_many: int
+) -> list[tuple[str, ...]]:
+    """So many different subsets, each uniform among those of the size drawn for it."""
+    chosen: dict[tuple[str, ...], None] = {}
+    while len(chosen) < how_many:
+        members = torch.randperm(len(names))[: draw_size()].sort().values
+        chosen[tuple(names[int(i)] for i in members)] = None
+    return list(chosen)

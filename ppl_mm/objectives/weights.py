@@ -146,9 +146,7 @@ def _divergence(p_site: Any, q_site: Any) -> Tensor:
     return scale_and_mask(divergence, scale=scale, mask=mask)
 
 
-def log_weights(
-    model: Program, guide: Program, obs: Observations, *, num_particles: int
-) -> Tensor:
+def log_weights(model: Program, guide: Program, obs: Observations, *, num_particles: int) -> Tensor:
     """log w = log p(x_scored, z) - log q(z) of every particle, (K, S, B) or (K, B).
 
     The dim of strata is there where ``obs`` has the plate.
