@@ -1,0 +1,49 @@
+import gzip
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+NUM_TRAIN, NUM_TEST = 40, 20
+CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
+
+WriteIdx = Callable[..., Path]
+
+
+@pytest.fixture
+def write_idx() -> WriteIdx:
+    """Write an array as IDX, gzipped where the name says so; independent of the reader."""
+
+    def write(path: Path, array: np.ndarray) -> Path:
+        code = CODES[array.dtype.str[1:]]
+        content = struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape)
+        content += array.astype(array.dtype.newbyteorder(">")).tobytes()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def arrays() -> dict[str, np.ndarray]:
+    """MNIST in small: pictures with dark edges, as the real ones have, and all classes."""
+    rng = np.random.default_rng(0)
+    made = {}
+    for part, size in (("train", NUM_TRAIN), ("t10k", NUM_TEST)):
+        images = np.zeros((size, 28, 28), np.uint8)
+        images[:, 4:24, 4:24] = rng.integers(0, 256, (size, 20, 20))
+        made[f"{part}-images-idx3-ubyte.gz"] = images
+        made[f"{part}-labels-idx1-ubyte.gz"] = (np.arange(size) % 10).astype(np.uint8)
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path, arrays: dict[str, np.ndarray], write_idx: WriteIdx) -> Path:
+    """A data folder with small MNIST and FashionMNIST files."""
+    for name, array in arrays.items():
+        write_idx(tmp_path / "mnist" / name, array)
+        write_idx(tmp_path / "fashion-mnist" / name, array)
+    return tmp_path

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from ppl_mm.data import available, describe, load
+
+
+def test_unknown_name_gets_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"unknown data set 'fashion-mnist'.*'fashion_mnist'\?"):
+        load("fashion-mnist")
+
+
+SMALL = {
+    "digits": {},
+    "mnist": {"validation": 10},
+    "binary_mnist": {"validation": 10},
+    "fashion_mnist": {"validation": 10},
+    "multimnist": {"num_train": 8, "num_test": 4},
+}
+
+
+@pytest.mark.parametrize("name", available())
+def test_every_data_set_is_what_its_summary_says(folder: Path, name: str) -> None:
+    data = load(name, folder, **SMALL[name])
+    (summary,) = (s for s in describe(folder) if s.name == name)
+    assert data.name == name
+    assert summary.modalities == tuple(m.name for m in data.modalities) == data.train.names
+    assert summary.ready
+    if data.label is not None:
+        assert data.num_classes == 10
+        assert int(data.train[data.label].max()) == 9
+
+
+def test_options_reach_the_data_set(folder: Path) -> None:
+    assert load("binary_mnist", folder, validation=0, binarisation="dynamic").transform is not None
+
+
+def test_summary_tells_what_is_missing(folder: Path) -> None:
+    (folder / "mnist" / "t10k-images-idx3-ubyte.gz").unlink()
+    ready = {s.name: s.ready for s in describe(folder)}
+    assert ready == {
+        "digits": True,
+        "mnist": False,
+        "binary_mnist": False,
+        "fashion_mnist": True,
+        "multimnist": False,
+    }
+    assert {s.name: s.download for s in describe(folder)} == {
+        "digits": None,
+        "mnist": "mnist",
+        "binary_mnist": "mnist",
+        "fashion_mnist": "fashion_mnist",
+        "multimnist": "mnist",
+    }
+
+
+def test_sizes_of_the_embedded_digits() -> None:
+    data, summary = load("digits"), describe()[0]
+    assert data.validation is not None
+    assert summary.sizes == (len(data.train), len(data.validation), len(data.test))

@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import pytest
+
+from ppl_mm.data import data_folder
+from ppl_mm.data.sources import FASHION_MNIST, MNIST, SOURCES, locate
+
+
+def test_argument_before_environment_before_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PPL_MM_DATA", str(tmp_path / "environment"))
+    assert data_folder(tmp_path / "argument") == tmp_path / "argument"
+    assert data_folder() == tmp_path / "environment"
+    monkeypatch.delenv("PPL_MM_DATA")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert data_folder().name == "ppl_mm"
+
+
+def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert data_folder("~/corpora") == tmp_path / "corpora"
+
+
+def test_missing_files_are_named_with_both_remedies(folder: Path) -> None:
+    (folder / "fashion-mnist" / "train-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        locate(FASHION_MNIST, folder)
+    message = str(caught.value)
+    assert f"in {folder / 'fashion-mnist'}; missing: train-labels-idx1-ubyte.gz." in message
+    assert "t10k-images-idx3-ubyte.gz" in message
+    assert "`ppl-mm data get fashion_mnist`" in message
+    assert "PPL_MM_DATA" in message
+
+
+def test_plain_file_is_found_and_gzipped_one_comes_first(folder: Path) -> None:
+    name = "t10k-labels-idx1-ubyte"
+    plain, zipped = folder / "mnist" / name, folder / "mnist" / f"{name}.gz"
+    plain.write_bytes(b"")
+    assert locate(MNIST, folder)[zipped.name] == zipped
+    zipped.unlink()
+    assert locate(MNIST, folder)[zipped.name] == plain
+
+
+def test_sources_are_complete() -> None:
+    for source in SOURCES.values():
+        assert len(source.md5) == 4
+        assert all(len(bytes.fromhex(digest)) == 16 for digest in source.md5.values())
+        assert SOURCES[source.name] is source  # the name that error messages tell users to get

@@ -1,0 +1,118 @@
+import pytest
+import torch
+
+from ppl_mm import Observations
+from ppl_mm.data import keep_modalities, weakly_supervised
+
+
+def numbered(num_rows: int, names: tuple[str, ...] = ("x", "y")) -> Observations:
+    """Rows whose every modality holds 1 + the row's number."""
+    number = torch.arange(num_rows) + 1.0
+    return Observations({name: number[:, None].expand(-1, 2) for name in names})
+
+
+def streams(obs: Observations, start: int) -> dict[str, list[float]]:
+    """The row numbers of each modality's rows from ``start`` on, each row of one modality."""
+    held = torch.stack([obs.present[name] for name in obs.names])[:, start:]
+    assert (held.sum(0) == 1).all()
+    return {name: obs[name][start:][obs.present[name][start:], 0].tolist() for name in obs.names}
+
+
+@pytest.mark.parametrize("names", [("x", "y"), ("x", "y", "w")])
+def test_paired_rows_stay_and_streams_cover_the_others_once(names: tuple[str, ...]) -> None:
+    obs = weakly_supervised(numbered(50, names), 0.2)
+    assert len(obs) == 10 + len(names) * 40
+    paired = obs["x"][:10, 0]
+    for name in names:
+        assert obs.present[name][:10].all()
+        assert torch.equal(obs[name][:10, 0], paired)
+    rest = sorted(set(range(1, 51)) - set(paired.tolist()))
+    assert len(rest) == 40
+    found = streams(obs, 10)
+    for stream in found.values():
+        assert sorted(stream) == rest
+    orders = {tuple(stream) for stream in found.values()} | {tuple(rest)}
+    assert len(orders) == len(names) + 1  # shuffled, each in its own way
+
+
+def test_all_paired_is_the_data_itself() -> None:
+    data = numbered(20)
+    obs = weakly_supervised(data, 1.0)
+    for name in data.names:
+        assert torch.equal(obs[name], data[name])
+        assert obs.present[name].all()
+
+
+def test_none_paired() -> None:
+    obs = weakly_supervised(numbered(20), 0.0)
+    assert len(obs) == 40
+    assert all(sorted(stream) == list(range(1, 21)) for stream in streams(obs, 0).values())
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "fraction", "num_paired"), [(60_000, 0.001, 60), (20, 0.001, 1), (3, 0.5, 2)]
+)
+def test_number_of_pairs(num_rows: int, fraction: float, num_paired: int) -> None:
+    obs = weakly_supervised(numbered(num_rows), fraction)
+    assert int((obs.present["x"] & obs.present["y"]).sum()) == num_paired
+    assert len(obs) == num_paired + 2 * (num_rows - num_paired)
+
+
+def test_paired_rows_are_a_random_choice() -> None:
+    first, again, other = (weakly_supervised(numbered(100), 0.1, seed=s) for s in (0, 0, 1))
+    assert torch.equal(first["x"], again["x"])
+    assert torch.equal(first["y"], again["y"])
+    assert not torch.equal(first["x"][:10], other["x"][:10])
+    assert first["x"][:10, 0].tolist() != list(range(1, 11))
+
+
+def test_rows_that_lack_something() -> None:
+    data = numbered(40)
+    held = torch.arange(40) % 4 != 0
+    data = Observations(data.values, {"y": held})
+    obs = weakly_supervised(data, 0.25, seed=3)
+    number = obs["x"][:10, 0]  # every row holds x
+    assert obs.present["x"][:10].all()
+    assert torch.equal(obs.present["y"][:10], held[number.long() - 1])
+    rest = set(range(1, 41)) - set(number.tolist())
+    found = streams(obs, 10)
+    assert sorted(found["x"]) == sorted(rest)
+    assert sorted(found["y"]) == sorted(n for n in rest if held[int(n) - 1])
+    assert not obs.present["y"][:10].all()
+
+
+def test_rows_without_anything_left() -> None:
+    data = numbered(5).without("x", "y")
+    with pytest.raises(ValueError, match="at least one row"):
+        weakly_supervised(data, 0.0)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, float("nan")])
+def test_shares_outside_the_unit_interval(value: float) -> None:
+    with pytest.raises(ValueError, match=f"expected fraction from 0 to 1, got {value}"):
+        weakly_supervised(numbered(4), value)
+    with pytest.raises(ValueError, match=f"expected probability from 0 to 1, got {value}"):
+        keep_modalities(numbered(4), value)
+
+
+def test_modalities_are_kept_independently() -> None:
+    num_rows, probability = 10_000, 0.3
+    obs = keep_modalities(numbered(num_rows), probability)
+    x, y = obs.present["x"], obs.present["y"]
+    for held, expected in ((x, 0.3), (y, 0.3), (x & y, 0.09)):
+        standard_error = (expected * (1 - expected) / num_rows) ** 0.5
+        assert abs(held.double().mean() - expected) < 4 * standard_error
+    assert (obs["x"][~x] == 0).all()
+    assert torch.equal(obs["x"][x], numbered(num_rows)["x"][x])
+
+
+def test_keeping_is_seeded_and_brings_nothing_back() -> None:
+    data = Observations(numbered(200).values, {"y": torch.arange(200) % 2 == 0})
+    first, again, other = (keep_modalities(data, 0.5, seed=s) for s in (0, 0, 1))
+    assert torch.equal(first.present["x"], again.present["x"])
+    assert not torch.equal(first.present["x"], other.present["x"])
+    assert not (first.present["y"] & ~data.present["y"]).any()
+    everything = keep_modalities(data, 1.0)
+    for name in data.names:
+        assert torch.equal(everything.present[name], data.present[name])
+        assert not keep_modalities(data, 0.0).present[name].any()
