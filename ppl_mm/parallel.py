@@ -1,13 +1,32 @@
-"""Noise in data-parallel training."""
+"""What data-parallel training needs: the joint batch's noise, and a gradient in every process."""
 
 from typing import Any
 
 import torch
 from pyro.poutine.messenger import Messenger
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-__all__ = ["JointNoise"]
+__all__ = ["AlwaysDifferentiable", "JointNoise"]
+
+
+class AlwaysDifferentiable(nn.Module):
+    """A loss module whose output has a gradient, zero where the rows hold nothing at all.
+
+    Every process must take part in every reduction of gradients.
+    """
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, *args: Any) -> Tensor:
+        """The loss, on the graph of some parameter."""
+        value: Tensor = self.loss(*args)
+        if value.requires_grad:
+            return value
+        parameters = (p for p in self.parameters() if p.requires_grad)
+        return value + 0.0 * min(parameters, key=Tensor.numel).sum()
 
 
 class JointNoise(Messenger):

@@ -24,7 +24,7 @@ from ppl_mm.evaluation.bound import elbo
 from ppl_mm.history import DivergedError, FitResult, Progress
 from ppl_mm.objectives import linear_annealing
 from ppl_mm.observations import Observations
-from ppl_mm.parallel import JointNoise
+from ppl_mm.parallel import AlwaysDifferentiable, JointNoise
 from ppl_mm.state import TrainingState
 from ppl_mm.systems import System
 
@@ -106,6 +106,8 @@ def fit(
         torch.manual_seed(seed)
         _check_data(system, data if transform is None else transform(data), validation)
         module = system.objective(system.model, system.guide)
+        if fabric.world_size > 1:
+            module = AlwaysDifferentiable(module)
         module, torch_optimizer = fabric.setup(module, optimizer(_parameters(system)))
         state = TrainingState(system, torch_optimizer, seed, batch_size, len(data))
         if resume:
@@ -149,7 +151,6 @@ class _Loop:
         self.fabric, self.module, self.optimizer, self.system = fabric, module, optimizer, system
         self.data, self.transform, self.clip_norm = data, transform, clip_norm
         self.check_every = 1 if fabric.device.type == "cpu" else 50  # reading a loss waits for CUDA
-        self.smallest = min(_parameters(system), key=lambda p: p.numel())
 
     def epoch(
         self, state: TrainingState, batch_size: int, annealing_epochs: int, bar: Progress
@@ -192,8 +193,6 @@ class _Loop:
         self.optimizer.zero_grad()
         with noise:
             loss = self.module(batch)
-        if world > 1:  # every process must take part in every reduction, whatever its rows hold
-            loss = loss + 0.0 * self.smallest.sum()
         if loss.requires_grad:  # a batch with nothing present has no gradient
             self.fabric.backward(loss * (world / len(joint)))
             if self.clip_norm is not None:

@@ -70,12 +70,13 @@ def build(recipe: dict[str, Any]) -> partial[nn.Module]:
         >>> sum(p.numel() for p in factory(64).parameters())
         563722
     """
-    if not isinstance(recipe, dict) or recipe.keys() != {"network", "options"}:
-        raise ValueError(
-            f"expected a recipe {{'network': name, 'options': {{...}}}}, got {recipe!r}."
-        )
-    known = _registry()
-    network, options = recipe["network"], recipe["options"]
+    match recipe:
+        case {"network": str(network), "options": dict(options)} if len(recipe) == 2:
+            known = _registry()
+        case _:
+            raise ValueError(
+                f"expected a recipe {{'network': name, 'options': {{...}}}}, got {recipe!r}."
+            )
     if network not in known:
         raise ValueError(f"unknown network {network!r}; known: {', '.join(known)}.")
     options = {name: _tuples(value) for name, value in options.items()}

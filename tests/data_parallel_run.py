@@ -1,0 +1,56 @@
+"""Train a toy system under each objective and save its parameters; alone or under torchrun.
+
+python data_parallel_run.py OUT
+"""
+
+import sys
+from functools import partial
+
+import torch
+from linear_gaussian import LinearGaussian
+
+from ppl_mm import Observations, fit, guides, objectives
+from ppl_mm.objectives import Term
+
+OBJECTIVES = {
+    "subset_terms": lambda: objectives.ELBOTerms(objectives.subset_terms(2)),
+    "row_means": lambda: objectives.ELBOTerms(
+        [Term(("a", "b"), ("a",), ("b",)), Term(("a",), ("a",))], rows="require", mean="rows"
+    ),
+    "iwae": lambda: objectives.IWAE(num_particles=3),
+}
+
+
+def train(out: str, objective: str) -> None:
+    """One run; its batches of 7 rows divide unevenly, and some lack whole modalities."""
+    toy = LinearGaussian(spread=1.5)
+    complete = toy.sample(24)
+    present = torch.rand(3, 24, generator=torch.Generator().manual_seed(2)) > 0.5
+    data = Observations(complete.values, dict(zip("abc", present, strict=True)))
+    guide = guides.ProductOfExperts(toy.modalities, toy.latent_dim)
+    system = toy.system(guide, OBJECTIVES[objective]())
+    result = fit(
+        system,
+        data,
+        epochs=3,
+        batch_size=7,
+        optimizer=partial(torch.optim.SGD, lr=0.02, momentum=0.9),
+        clip_norm=5.0,
+        device="cpu",
+        precision="64-true",
+        checkpoint=f"{out}.{objective}.checkpoint",
+        progress=False,
+    )
+    losses = torch.tensor([row["loss"] for row in result.history])
+    torch.save({"state": result.best_state, "losses": losses}, f"{out}.{objective}.{_rank()}")
+
+
+def _rank() -> int:
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
+    for name in OBJECTIVES:
+        train(sys.argv[1], name)

@@ -1,0 +1,50 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ppl_mm.networks import BinaryEncoder, LabelEncoder
+
+
+def test_encoder_is_its_formula():
+    encoder = LabelEncoder(3, num_classes=4, hidden=(6, 5)).double()
+    y = torch.tensor([2, 0, 3])
+    table, w1, b1, w2, b2 = encoder.parameters()
+    raw = F.linear(F.silu(F.linear(F.silu(table[y]), w1, b1)), w2, b2)
+    loc, scale = encoder(y)
+    torch.testing.assert_close(loc, raw[:, :3], atol=1e-14, rtol=0)
+    torch.testing.assert_close(scale, (raw[:, 3:] / 2).exp(), atol=1e-14, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (2, 3)])
+def test_one_hot_equals_integer_exactly(dtype, shape):
+    encoder = LabelEncoder(64, num_classes=10).to(dtype)
+    labels = torch.randint(10, shape)
+    one_hot = F.one_hot(labels, 10).float()
+    for integer, soft in zip(encoder(labels), encoder(one_hot), strict=True):
+        assert integer.shape == (*shape, 64)
+        assert torch.equal(integer, soft)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
+def test_any_integer_type(dtype):
+    encoder = LabelEncoder(2, num_classes=5)
+    labels = torch.tensor([0, 4, 2])
+    assert torch.equal(encoder(labels.to(dtype))[0], encoder(labels)[0])
+
+
+def test_floating_point_labels_without_classes_are_refused():
+    with pytest.raises(ValueError, match=r"one-hot labels: expected shape \(..., 5\), got \(3,\)"):
+        LabelEncoder(2, num_classes=5)(torch.zeros(3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bool, torch.int64])
+@pytest.mark.parametrize("shape", [(), (2,), (3, 2)])
+def test_binary_values_are_labels_of_two_classes(dtype, shape):
+    # Shape (2,) is that of one one-hot row too: floating-point values must still count one by one.
+    encoder = BinaryEncoder(3, hidden=(6, 5))
+    values = torch.randint(2, shape)
+    expected = LabelEncoder.forward(encoder, values)
+    for found, wanted in zip(encoder(values.to(dtype)), expected, strict=True):
+        assert found.shape == (*shape, 3)
+        assert torch.equal(found, wanted)

@@ -1,0 +1,65 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ppl_mm.networks import MLPDecoder, MLPEncoder
+
+
+def test_encoder_is_its_formula():
+    encoder = MLPEncoder(3, event_shape=(2, 4), hidden=(6, 5)).double()
+    x = torch.randn(7, 2, 4, dtype=torch.float64)
+    w1, b1, w2, b2, w3, b3 = encoder.parameters()
+    h = F.silu(F.linear(F.silu(F.linear(x.flatten(1), w1, b1)), w2, b2))
+    raw = F.linear(h, w3, b3)
+    loc, scale = encoder(x)
+    torch.testing.assert_close(loc, raw[:, :3], atol=1e-14, rtol=0)
+    torch.testing.assert_close(scale, (raw[:, 3:] / 2).exp(), atol=1e-14, rtol=0)
+
+
+def test_decoder_is_its_formula():
+    decoder = MLPDecoder(3, event_shape=(2, 4), hidden=(6, 5), learned_scale=True).double()
+    z = torch.randn(7, 3, dtype=torch.float64)
+    w1, b1, w2, b2, w3, b3 = decoder.parameters()
+    h = F.silu(F.linear(F.silu(F.linear(z, w1, b1)), w2, b2))
+    raw = F.linear(h, w3, b3)
+    loc, scale = decoder(z)
+    torch.testing.assert_close(loc, raw[:, :8].reshape(7, 2, 4), atol=1e-14, rtol=0)
+    expected = F.softplus(raw[:, 8:]).reshape(7, 2, 4) + 1e-6
+    torch.testing.assert_close(scale, expected, atol=1e-14, rtol=0)
+
+
+def test_learned_scale_is_positive_where_softplus_underflows():
+    decoder = MLPDecoder(2, event_shape=(4,), hidden=(), learned_scale=True).float()
+    torch.nn.init.constant_(decoder.output.weight, -1e4)
+    _, scale = decoder(torch.ones(2, dtype=torch.float32))
+    assert torch.equal(scale, torch.full((4,), 1e-6, dtype=torch.float32))
+
+
+def test_batch_norm_uses_the_batch_in_training_only():
+    encoder = MLPEncoder(2, event_shape=(18,), hidden=(5,), batch_norm=True)
+    x = torch.randn(8, 18)
+    in_batch, alone = encoder(x)[0][:2], encoder(x[:2])[0]
+    assert not torch.allclose(in_batch, alone)
+    encoder.eval()
+    torch.testing.assert_close(encoder(x)[0][:2], encoder(x[:2])[0])
+
+
+@pytest.mark.parametrize("leading", [(), (1,), (3,), (2, 3)])
+def test_scalar_events(leading):
+    z = torch.randn(*leading, 2)
+    assert MLPDecoder(2, event_shape=())(z).shape == leading
+    assert MLPEncoder(2, event_shape=())(torch.randn(leading))[0].shape == (*leading, 2)
+
+
+def test_learned_scale_doubles_the_output():
+    plain, pair = (MLPDecoder(2, event_shape=(4,), learned_scale=s) for s in (False, True))
+    assert isinstance(plain(torch.zeros(2)), torch.Tensor)
+    assert [p.shape for p in pair(torch.zeros(3, 2))] == [(3, 4), (3, 4)]
+    assert pair.output.out_features == 2 * plain.output.out_features
+
+
+def test_wrong_shapes_are_named():
+    with pytest.raises(ValueError, match=r"MLPEncoder: expected shape \(..., 4\), got \(3, 5\)"):
+        MLPEncoder(2, event_shape=(4,))(torch.zeros(3, 5))
+    with pytest.raises(ValueError, match=r"MLPDecoder: expected shape \(..., 2\), got \(3, 5\)"):
+        MLPDecoder(2, event_shape=(4,))(torch.zeros(3, 5))

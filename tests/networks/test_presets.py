@@ -1,0 +1,156 @@
+"""The papers' networks: sizes as published, shapes, and rows that do not see each other."""
+
+from functools import cache
+
+import pytest
+import torch
+
+from ppl_mm.networks import presets
+
+
+def images(*event_shape):
+    return lambda *leading: torch.rand(*leading, *event_shape, dtype=torch.float64)
+
+
+def integers(high, *event_shape):
+    return lambda *leading: torch.randint(high, (*leading, *event_shape))
+
+
+def bits(*event_shape):
+    return lambda *leading: torch.randint(2, (*leading, *event_shape)).double()
+
+
+def normal(*shape):
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+# name: latent size, values, shape of the decoder's output, parameters of encoder and decoder
+PRESETS = {
+    "mnist_image": (64, images(1, 28, 28), (1, 28, 28), 730_240, 960_784),
+    "label": (64, integers(10), (10,), 333_440, 563_722),
+    "fashion_image": (64, images(1, 28, 28), (1, 28, 28), 3_409_536, 3_382_912),
+    "multimnist_image": (100, images(1, 50, 50), (1, 50, 50), 1_316_936, 810_944),
+    "multimnist_string": (100, integers(12, 4), (4, 12), 525_000, 568_612),
+    "celeba_image": (100, images(3, 64, 64), (3, 64, 64), 4_070_472, 1_336_512),
+    "celeba_attributes": (100, bits(18), (18,), 377_032, 589_330),
+    "celeba19_attribute": (100, bits(), (), 366_280, 577_537),
+    "vision_rgb": (250, images(3, 64, 64), (3, 64, 64), 4_224_372, 2_296_512),
+    "vision_gray": (250, images(1, 64, 64), (1, 64, 64), 4_223_348, 2_295_488),
+}
+every_preset = pytest.mark.parametrize("name", PRESETS)
+every_shape = pytest.mark.parametrize("name", [n for n in PRESETS if n != "vision_rgb"])  # CelebA's
+
+
+def networks_of(name):
+    latent_dim = PRESETS[name][0]
+    parts = (getattr(presets, f"{name}_{part}") for part in ("encoder", "decoder"))
+    return [part(latent_dim) for part in parts]
+
+
+@cache
+def evaluated(name):
+    return [network.double().eval().requires_grad_(False) for network in networks_of(name)]
+
+
+def size(name, latent_dim):
+    with torch.device("meta"):
+        network = getattr(presets, name)(latent_dim)
+    return sum(p.numel() for p in network.parameters())
+
+
+def test_every_preset_is_tested():
+    assert set(presets.__all__) == {f"{n}_{p}" for n in PRESETS for p in ("encoder", "decoder")}
+
+
+@every_preset
+def test_number_of_parameters(name):
+    latent_dim, _, _, encoder, decoder = PRESETS[name]
+    assert size(f"{name}_encoder", latent_dim) == encoder
+    assert size(f"{name}_decoder", latent_dim) == decoder
+
+
+@pytest.mark.parametrize(
+    ("encoders", "latent_dim", "total"),
+    [
+        # Wu & Goodman 2018, Table 1: VAE, then BiVCCA, MVAE-Q and MVAE
+        (["mnist_image"], 64, 730_240),
+        (["mnist_image", "label"], 64, 1_063_680),
+        (["fashion_image"], 64, 3_409_536),
+        (["fashion_image", "label"], 64, 3_742_976),
+        (["multimnist_image"], 100, 1_316_936),
+        (["multimnist_image", "multimnist_string"], 100, 1_841_936),
+        (["celeba_image"], 100, 4_070_472),
+        (["celeba_image", "celeba_attributes"], 100, 4_447_504),
+        # MVAE19: Table 1 has 18 copies of the 18-input encoder, the release 18 one-input encoders
+        (["celeba_image"] + 18 * ["celeba_attributes"], 100, 10_857_048),
+        (["celeba_image"] + 18 * ["celeba19_attribute"], 100, 10_663_512),
+        # vision: 3-channel image, obscured, watermark; 1-channel gray, edge, mask
+        (3 * ["vision_rgb"] + 3 * ["vision_gray"], 250, 25_343_160),
+    ],
+)
+def test_inference_parameters_of_a_model(encoders, latent_dim, total):
+    sizes = {name: size(f"{name}_encoder", latent_dim) for name in encoders}
+    assert sum(sizes[name] for name in encoders) == total
+
+
+@every_shape
+@pytest.mark.parametrize("leading", [(), (1,), (3,), (2, 1), (2, 1, 2), (0,)])
+def test_any_leading_dimensions(name, leading):
+    latent_dim, values, event_shape, _, _ = PRESETS[name]
+    encoder, decoder = evaluated(name)
+    loc, scale = encoder(values(*leading))
+    assert loc.shape == scale.shape == (*leading, latent_dim)
+    assert (scale > 0).all()
+    logits = decoder(normal(*leading, latent_dim))
+    assert logits.shape == (*leading, *event_shape)
+
+
+@every_shape
+def test_leading_dimensions_are_rows_in_order(name):
+    latent_dim, values, _, _, _ = PRESETS[name]
+    encoder, decoder = evaluated(name)
+    x, z = values(2, 3), normal(2, 3, latent_dim)
+    for nested, flat in zip(encoder(x), encoder(x.flatten(0, 1)), strict=True):
+        assert torch.equal(nested.flatten(0, 1), flat)
+    assert torch.equal(decoder(z).flatten(0, 1), decoder(z.flatten(0, 1)))
+
+
+@every_shape
+def test_a_row_does_not_depend_on_the_others_in_evaluation(name):
+    latent_dim, values, _, _, _ = PRESETS[name]
+    encoder, decoder = evaluated(name)
+    x, z = values(4), normal(4, latent_dim)
+    order = torch.tensor([2, 0, 3, 1])
+    together = (*encoder(x), decoder(z))
+    for a, b in zip(together, (*encoder(x[order]), decoder(z[order])), strict=True):
+        torch.testing.assert_close(a[order], b, atol=1e-12, rtol=0)
+    for a, b in zip(together, (*encoder(x[:1]), decoder(z[:1])), strict=True):
+        torch.testing.assert_close(a[:1], b, atol=1e-12, rtol=0)
+
+
+@every_shape
+def test_training_reaches_every_parameter(name):
+    values = PRESETS[name][1]
+    encoder, decoder = networks_of(name)
+    x = values(2)
+    loc, scale = encoder(x.to(torch.get_default_dtype()) if x.is_floating_point() else x)
+    decoder(loc + scale).square().sum().backward()
+    for network in (encoder, decoder):
+        for path, parameter in network.named_parameters():
+            assert parameter.grad is not None, path
+            assert parameter.grad.isfinite().all(), path
+            # at the last position the backward GRU has made one step, from state 0
+            if path != "gru.weight_hh_l0_reverse":
+                assert parameter.grad.abs().sum() > 0, path
+
+
+@pytest.mark.parametrize("name", ["multimnist_image_encoder", "celeba_image_encoder"])
+def test_dropout_of_one_tenth(name):
+    with torch.device("meta"):
+        network = getattr(presets, name)(100)
+    rates = [m.p for m in network.modules() if isinstance(m, torch.nn.Dropout)]
+    assert rates == [0.1]
+
+
+def test_dropout_of_the_string_decoder():
+    assert presets.multimnist_string_decoder(2).gru.dropout == 0.1
