@@ -95,7 +95,10 @@ SMOKE = Config(epochs=1, num_samples=3, joint_rows=4, test_rows=6, train_rows=50
 
 
 def main(config: Config) -> dict[str, float]:
-    """Train, evaluate, write the record and the system; return the measures."""
+    """Train, evaluate, write the record and the system; return the measures.
+
+    A system that an earlier, interrupted run has trained is not trained again.
+    """
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     options = {"binarisation": "dynamic"} if config.dataset == "binary_mnist" else {}
@@ -105,6 +108,23 @@ def main(config: Config) -> dict[str, float]:
         for m in dataset.modalities
     ]
     system = systems.mvae(modalities, dataset.latent_dim, terms=TERMS[config.terms])
+    saved, path = (Path(config.out) / f"{config.name}{end}" for end in (".safetensors", ".json"))
+    if saved.exists():
+        System.load(saved, system=system)
+        record = json.loads(path.read_text())
+    else:
+        record = train(system, dataset, config)
+        system.save(saved)
+        _write(path, record)
+    start = time.perf_counter()
+    measures = evaluate(system, dataset.test[: config.test_rows], config)
+    record |= {"measures": measures, "evaluation_seconds": time.perf_counter() - start}
+    _write(path, record | {"config": asdict(config), "command": _command(config)})
+    return measures
+
+
+def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, object]:
+    """Train the system; the record so far."""
     start = time.perf_counter()
     result = fit(
         system,
@@ -117,22 +137,16 @@ def main(config: Config) -> dict[str, float]:
         seed=config.seed,
         device="cpu",
     )
-    trained = time.perf_counter()
-    out = Path(config.out)
-    system.save(out / f"{config.name}.safetensors")
-    measures = evaluate(system, dataset.test[: config.test_rows], config)
-    record = {
-        "config": asdict(config),
-        "command": _command(config),
-        "measures": measures,
-        "train_seconds": trained - start,
-        "evaluation_seconds": time.perf_counter() - trained,
+    return {
+        "train_seconds": time.perf_counter() - start,
         "final_loss": result.history[-1]["loss"],
         "hardware": f"{platform.machine()} CPU, {config.threads} thread(s)",
         "versions": {"ppl_mm": ppl_mm.__version__, "torch": torch.__version__},
     }
-    write_atomically(out / f"{config.name}.json", json.dumps(record, indent=1).encode())
-    return measures
+
+
+def _write(path: Path, record: dict[str, object]) -> None:
+    write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
 
 
 def evaluate(system: System, test: Observations, config: Config) -> dict[str, float]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ppl_mm.distributions.prior import DiagonalNormal, as_prior
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
-from ppl_mm.program import Program
+from ppl_mm.program import Program, check_encoder
 
 __all__ = ["Experts"]
 
@@ -51,6 +51,15 @@ class Experts(Program):
         """Sample ``z`` from the posterior of every row."""
         with obs.plates():
             pyro.sample("z", self.posterior(obs))
+
+    def check(self, obs: Observations) -> None:
+        """Raise unless every encoder makes a proper expert of the observed values.
+
+        Run once, before training or evaluation; a run of the program does not repeat it.
+        """
+        self.check_names(obs)
+        for name, encoder in self.encoders.items():
+            check_encoder(name, encoder, self.latent_dim, obs)
 
     def posterior(self, obs: Observations) -> dist.TorchDistribution:
         """q(z | x_source) of every row: batch shape (B,) or (S, B), event shape (Z,)."""

@@ -1,18 +1,27 @@
 """What a batch is checked for at the public edge, once, and how arrays become tensors."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 
-__all__ = ["check_encoded", "check_mask", "check_values", "common_length", "read_array", "zeroed"]
+__all__ = [
+    "check_at_least_one",
+    "check_encoded",
+    "check_mask",
+    "check_values",
+    "common_length",
+    "read_array",
+    "zeroed",
+]
 
 
 def common_length(values: Mapping[str, Tensor]) -> int:
     """The number of rows that all modalities share."""
-    lengths = {}
+    lengths, devices = {}, {}
     for name, x in values.items():
         if not isinstance(name, str):
             raise TypeError(f"expected modality names to be strings, got {name!r}.")
@@ -23,13 +32,21 @@ def common_length(values: Mapping[str, Tensor]) -> int:
             )
         if x.dim() == 0:
             raise ValueError(f"modality {name!r}: expected shape (B, *D), got a scalar.")
-        lengths[name] = len(x)
+        lengths[name], devices[name] = len(x), str(x.device)
+    if len(set(devices.values())) > 1:
+        raise ValueError(f"modalities lie on different devices: {devices}; move them to one.")
     if len(set(lengths.values())) > 1:
         raise ValueError(f"modalities disagree on the number of rows: {lengths}.")
     size = next(iter(lengths.values()))
     if size == 0:
         raise ValueError("expected at least one row, got none.")
     return size
+
+
+def check_at_least_one(what: str, number: Any) -> None:
+    """Raise unless ``number`` is an integer of at least 1."""
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ValueError(f"{what}: expected an integer of at least 1, got {number!r}.")
 
 
 def check_mask(name: str, mask: Any, values: Tensor) -> Tensor:
@@ -61,7 +78,7 @@ def check_values(name: str, values: Tensor, present: Tensor) -> Tensor:
     if bool(missing.any()):
         values = zeroed(values, missing)
     if values.is_floating_point():
-        finite = torch.isfinite(values).flatten(1).all(1) if values[0].numel() else present | True
+        finite = torch.isfinite(values.reshape(len(values), values[0].numel())).all(1)
         if not bool(finite.all()):
             row = int((~finite).nonzero()[0])
             raise ValueError(
@@ -83,6 +100,10 @@ def read_array(name: str, array: Any) -> tuple[Tensor, Tensor]:
         array = array.detach().cpu().numpy()
     if isinstance(array, np.ndarray) and array.dtype != object:
         data, present = array, np.ones(array.shape[:1], dtype=bool)
+    elif not isinstance(array, Iterable):
+        raise TypeError(
+            f"modality {name!r}: expected an array (B, *D) or a list, got {type(array).__name__}."
+        )
     else:
         data, present = _fill_none(name, list(array))
     if data.ndim == 0:
@@ -104,6 +125,8 @@ def read_array(name: str, array: Any) -> tuple[Tensor, Tensor]:
 
 
 def _fill_none(name: str, rows: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+    if not rows:
+        raise ValueError(f"modality {name!r}: expected at least one row, got an empty list.")
     present = np.array([row is not None for row in rows], dtype=bool)
     example = next((np.asarray(row) for row in rows if row is not None), None)
     if example is None:
@@ -137,4 +160,9 @@ def check_encoded(name: str, output: Any, latent_dim: int, rows: int) -> tuple[T
                 f"({rows}, {latent_dim}), got {tuple(tensor.shape)}. Build the encoder with the "
                 "latent size that it is called with."
             )
+    if is_validation_enabled() and not bool((output[1] > 0).all()):
+        raise ValueError(
+            f"modality {name!r}: expected the encoder's scale, a standard deviation, above 0, got "
+            f"values from {output[1].min().item()}. Pass it through exp or softplus."
+        )
     return output[0], output[1]

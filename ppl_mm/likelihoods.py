@@ -62,6 +62,16 @@ def _require(ok: Tensor | bool, name: str, expected: str, values: Tensor, fix: s
         )
 
 
+def _logits(likelihood: Likelihood, parameters: Any, what: str = "logits") -> Tensor:
+    """The one tensor that the decoder must return."""
+    if not isinstance(parameters, Tensor):
+        raise TypeError(
+            f"{type(likelihood).__name__}: the decoder must return {what} as one tensor, got "
+            f"{type(parameters).__name__}."
+        )
+    return parameters
+
+
 @dataclass(frozen=True)
 class Bernoulli(Likelihood):
     """Independent binary values; parameters are logits l of the event's shape.
@@ -80,10 +90,12 @@ class Bernoulli(Likelihood):
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """Bernoulli(logits)."""
+        parameters = _logits(self, parameters)
         return dist.Bernoulli(logits=parameters).to_event(parameters.dim() - batch_dims)
 
     def check(self, name: str, values: Tensor) -> None:
         """Values are 0 or 1."""
+        _floating_point(name, values)
         _require(
             ((values == 0) | (values == 1)).all(),
             name,
@@ -114,6 +126,7 @@ class SoftBernoulli(Likelihood):
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """Bernoulli(logits) that accepts grey values."""
+        parameters = _logits(self, parameters)
         bernoulli = dist.Bernoulli(logits=parameters, validate_args=False)
         return dist.Independent(bernoulli, parameters.dim() - batch_dims, validate_args=False)
 
@@ -133,6 +146,7 @@ class ContinuousBernoulli(Likelihood):
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """ContinuousBernoulli(logits)."""
+        parameters = _logits(self, parameters)
         return dist.ContinuousBernoulli(logits=parameters).to_event(parameters.dim() - batch_dims)
 
     def check(self, name: str, values: Tensor) -> None:
@@ -140,7 +154,13 @@ class ContinuousBernoulli(Likelihood):
         _in_unit_interval(name, values)
 
 
+def _floating_point(name: str, values: Tensor) -> None:
+    fix = "Convert them: values.to(torch.get_default_dtype())."
+    _require(values.is_floating_point(), name, "floating-point values", values, fix)
+
+
 def _in_unit_interval(name: str, values: Tensor) -> None:
+    _floating_point(name, values)
     _require(
         ((values >= 0) & (values <= 1)).all(),
         name,
@@ -169,6 +189,7 @@ class Categorical(Likelihood):
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """Categorical(logits), or OneHotCategorical(logits) for one-hot data."""
+        parameters = _logits(self, parameters)
         if parameters.dim() != batch_dims + 1:
             raise ValueError(
                 f"Categorical: expected logits with one event dimension (C,), "
@@ -188,7 +209,10 @@ class Categorical(Likelihood):
             one_hot = (values.dim() == 2) and bool(
                 (((values == 0) | (values == 1)).all()) & (values.sum(-1) == 1).all()
             )
-            fix = "Each row needs exactly one 1; a missing label is missing, not a row of zeros."
+            fix = (
+                "Each row needs exactly one 1; a missing label is missing, not a row of zeros. "
+                "Class indices have shape (N,)."
+            )
             _require(one_hot, name, "one-hot rows (N, C)", values, fix)
 
 
@@ -283,6 +307,7 @@ class Poisson(Likelihood):
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """Poisson(exp(parameters))."""
+        parameters = _logits(self, parameters, "log rates")
         return _PoissonOfLogRate(parameters).to_event(parameters.dim() - batch_dims)
 
     def check(self, name: str, values: Tensor) -> None:
@@ -363,6 +388,7 @@ class Tokens(Likelihood):
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """Independent Categorical positions."""
+        parameters = _logits(self, parameters)
         event_dims = parameters.dim() - batch_dims - 1
         if event_dims < 1:
             raise ValueError(

@@ -64,6 +64,11 @@ class Modality:
                 f"modality {self.name!r}: this name is taken by a latent site or a plate; "
                 "choose another."
             )
+        if hasattr(nn.ModuleDict(), self.name):
+            raise ValueError(
+                f"modality {self.name!r}: torch's module containers have an attribute of this "
+                "name; choose another."
+            )
         if not isinstance(self.likelihood, Likelihood):
             raise TypeError(
                 f"modality {self.name!r}: expected a likelihood such as likelihoods.Bernoulli(), "
@@ -86,6 +91,11 @@ class Modality:
 
 def check_modalities(modalities: Sequence[Modality], latent_dim: int) -> tuple[Modality, ...]:
     """The modalities as a tuple, once their names differ and the latent size is positive."""
+    if isinstance(modalities, Modality):
+        raise TypeError(
+            f"expected a sequence of modalities, got the modality {modalities.name!r} alone; "
+            "write [modality]."
+        )
     modalities = tuple(modalities)
     if not modalities:
         raise ValueError("expected at least one modality, got none.")

@@ -76,6 +76,12 @@ class Observations:
     def __init__(
         self, values: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None
     ) -> None:
+        for what, given in (("values", values), ("present", present)):
+            if not isinstance(given, Mapping | None):
+                raise TypeError(
+                    f"Observations: expected {what} as a dict from modalities' names to tensors, "
+                    f"got {type(given).__name__}."
+                )
         present = dict(present or {})
         if not values:
             raise ValueError(
@@ -191,6 +197,7 @@ class Observations:
             index = [index]
         if not isinstance(index, slice):
             index = torch.as_tensor(index, device=self.device)
+            index = index.reshape(-1) if index.dim() == 0 else index
         rows = torch.arange(self._size, device=self.device)[index]
         if rows.numel() == 0:
             raise ValueError(f"expected at least one row of {self._size}, got none.")
@@ -270,7 +277,7 @@ class Observations:
     def replace(self, name: str, value: Tensor) -> Self:
         """The same rows and masks with other values (B, *D_m) of one modality."""
         self._check_names([name])
-        if len(value) != self._size:
+        if common_length({name: value}) != self._size:
             raise ValueError(f"modality {name!r}: expected {self._size} rows, got {len(value)}.")
         out = self._copy()
         missing = ~self.present[name]

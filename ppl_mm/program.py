@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pyro
 import torch
 from pyro import poutine
 from pyro.poutine.runtime import _PYRO_STACK, apply_stack
 from torch import Tensor, nn
 
+from ppl_mm.checks import check_encoded
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.modality import Modality, check_modalities, unknown_name
 from ppl_mm.observations import Observations
@@ -96,12 +98,21 @@ def check_decoder(
         return
     likelihood.check(name, values)
     example = next(decoder.parameters(), torch.zeros(()))
-    training = decoder.training
+    modes = [module for module in decoder.modules() if module.training]
     with torch.no_grad():
         z = torch.zeros(1, in_features, dtype=example.dtype, device=example.device)
-        parameters = run_network(decoder.eval(), z)
-    decoder.train(training)
-    p = likelihood(parameters, batch_dims=1, event_shape=values.shape[1:])
+        try:
+            parameters = run_network(decoder.eval(), z)
+            p = likelihood(parameters, batch_dims=1, event_shape=values.shape[1:])
+        except Exception as error:
+            error.add_note(
+                f"In the decoder or likelihood of modality {name!r}, given z of shape "
+                f"(1, {in_features})."
+            )
+            raise
+        finally:
+            for module in modes:
+                module.training = True
     _check_event(name, p.event_shape, values)
     support = getattr(p, "support", None)
     if support is not None and likelihood.normalised:
@@ -112,6 +123,35 @@ def check_decoder(
                 f"values from {values.min().item()} to {values.max().item()}. Compare the "
                 "decoder's number of classes or outputs with the data."
             )
+
+
+def check_encoder(name: str, encoder: nn.Module, latent_dim: int, obs: Observations) -> None:
+    """Raise unless the encoder of one modality makes a proper expert of a few observed values.
+
+    Raises:
+        TypeError: For anything but a pair (loc, scale).
+        ValueError: For other shapes, or a scale that is not above 0.
+    """
+    if name not in obs.names:
+        return
+    values = obs.values[name][obs.present[name]][:8]
+    if len(values) == 0:
+        return
+    example = next(encoder.parameters(), values)
+    modes = [module for module in encoder.modules() if module.training]
+    with torch.no_grad(), pyro.validation_enabled(True):
+        try:
+            output = run_network(encoder.eval(), values.to(example.device))
+        except Exception as error:
+            error.add_note(
+                f"In the encoder of modality {name!r}, given values of shape "
+                f"{tuple(values.shape)}, {values.dtype}."
+            )
+            raise
+        finally:
+            for module in modes:
+                module.training = True
+        check_encoded(name, output, latent_dim, len(values))
 
 
 def _check_event(name: str, event_shape: torch.Size, values: Tensor) -> None:

@@ -38,16 +38,16 @@ def put_rows(rows: Tensor | None, values: Tensor, size: int, fill: float, dim: i
     return values.new_full(shape, fill).index_copy(dim, rows, values)
 
 
-def run_network(network: nn.Module, rows: Tensor) -> Any:
-    """``network(rows)`` for rows with one batch dimension.
+def run_network(network: nn.Module, rows: Tensor, *more: Tensor) -> Any:
+    """``network(rows, *more)`` for rows with one batch dimension.
 
     One row has no batch statistics: batch normalisation then uses its running ones. Under
     autocast the output, whose densities must not be rounded, comes back in float32.
     """
     if len(rows) == 1 and network.training:
         with _running_statistics(network):
-            return _float32(network(rows))
-    return _float32(network(rows))
+            return _float32(network(rows, *more))
+    return _float32(network(rows, *more))
 
 
 def _float32(output: Any) -> Any:

@@ -105,7 +105,14 @@ class TrainingState:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no checkpoint to resume from.")
-    broken = (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, ValueError)
+    broken = (
+        RuntimeError,
+        ValueError,
+        OSError,
+        EOFError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+    )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except broken as error:

@@ -23,7 +23,7 @@ from torch import nn
 from ppl_mm import recipes
 from ppl_mm.files import write_atomically
 from ppl_mm.guides import ProductOfExperts, QuotientOfExperts
-from ppl_mm.modality import Modality, unknown_name
+from ppl_mm.modality import Modality, check_modalities, unknown_name
 from ppl_mm.models import SharedLatent
 from ppl_mm.objectives import ELBOTerms, SubsetTerms, Term, subset_terms
 from ppl_mm.observations import Observations
@@ -62,6 +62,12 @@ class System(nn.Module):
             raise TypeError(
                 f"System: the objective must be a pyro.infer.ELBO, got {type(objective).__name__}."
             )
+        sizes = [getattr(part, "latent_dim", None) for part in (model, guide)]
+        if None not in sizes and sizes[0] != sizes[1]:
+            raise ValueError(
+                f"System: the model's latent_dim is {sizes[0]}, the guide's {sizes[1]}; build both "
+                "with the same."
+            )
         self.model, self.guide, self.objective, self.recipe = model, guide, objective, recipe
 
     @property
@@ -81,6 +87,11 @@ class System(nn.Module):
 
     def check(self, obs: Observations) -> None:
         """Raise unless ``obs`` fits the declared modalities; once, before work that takes long."""
+        if not isinstance(obs, Observations):
+            raise TypeError(
+                f"expected Observations, got {type(obs).__name__}; wrap a dict of tensors as "
+                "Observations({...}), and of a data set give a part such as test."
+            )
         for part in (self.model, self.guide):
             check = getattr(part, "check", None) or getattr(part, "check_names", None)
             if check is not None:
@@ -152,6 +163,7 @@ def vae(modalities: Sequence[Modality], latent_dim: int, **options: Any) -> Syst
     Source: Kingma & Welling 2014, arXiv:1312.6114; without a prior expert, as in the tables of
     Wu & Goodman 2018.
     """
+    modalities = check_modalities(modalities, latent_dim)
     if len(modalities) != 1:
         raise ValueError(
             f"vae: expected one modality, got {len(modalities)}: "

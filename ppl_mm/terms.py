@@ -112,6 +112,9 @@ def resolve_strata(
         ValueError: For an empty family, weights that are no probabilities, or ``rows`` other
             than "require" and "restrict".
     """
+    for subset in family:
+        if isinstance(subset, str):
+            raise TypeError(f"strata: expected tuples of names, got the string {subset!r}.")
     subsets = [tuple(subset) for subset in family]
     if not subsets:
         raise ValueError("expected at least one mixture component, got an empty family.")

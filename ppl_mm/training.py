@@ -8,8 +8,8 @@ so several processes equal one.
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor
 
+from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.bound import elbo
 from ppl_mm.history import DivergedError, FitResult, Progress
-from ppl_mm.objectives import linear_annealing
+from ppl_mm.objectives import Objective, linear_annealing
+from ppl_mm.objectives.weights import absent_names
 from ppl_mm.observations import Observations
 from ppl_mm.parallel import AlwaysDifferentiable, JointNoise
 from ppl_mm.state import TrainingState
@@ -96,19 +98,29 @@ def fit(
         >>> len(result.history)
         1
     """
-    _check_options(system, data, epochs, batch_size, patience, clip_norm, checkpoint, resume)
+    _check_options(system, data, clip_norm, annealing_epochs)
+    for name, number in (
+        ("epochs", epochs),
+        ("batch_size", batch_size),
+        ("checkpoint_every", checkpoint_every),
+        ("patience", 1 if patience is None else patience),
+    ):
+        check_at_least_one(name, number)
+    if patience is not None and validation is None:
+        raise ValueError("patience needs validation=, the rows whose ELBO it watches.")
+    if resume and checkpoint is None:
+        raise ValueError("resume=True needs checkpoint=, the file to go on from.")
     fabric = _fabric(device, precision)
     if optimizer is None:
         optimizer = partial(torch.optim.Adam, lr=1e-3, fused=True)
-    training = [m for m in system.modules() if m.training]
     devices = [fabric.device] if fabric.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with _put_back(system), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         _check_data(system, data if transform is None else transform(data), validation)
         module = system.objective(system.model, system.guide)
         if fabric.world_size > 1:
             module = AlwaysDifferentiable(module)
-        module, torch_optimizer = fabric.setup(module, optimizer(_parameters(system)))
+        module, torch_optimizer = fabric.setup(module, _optimizer(optimizer, system))
         state = TrainingState(system, torch_optimizer, seed, batch_size, len(data))
         if resume:
             assert checkpoint is not None
@@ -128,11 +140,20 @@ def fit(
                     state.save(Path(checkpoint), fabric)
     if state.best_state is not None:
         system.load_state_dict(state.best_state)
-    system.objective.annealing = 1.0
-    system.eval()
-    for m in training:
-        m.training = True
     return state.result()
+
+
+@contextmanager
+def _put_back(system: System) -> Iterator[None]:
+    """Leave every module's mode and the objective's schedule as they were, whatever happens."""
+    training = [m for m in system.modules() if m.training]
+    try:
+        yield
+    finally:
+        system.objective.annealing = 1.0
+        system.eval()
+        for m in training:
+            m.training = True
 
 
 class _Loop:
@@ -204,7 +225,6 @@ class _Loop:
 
     def _diverged(self, state: TrainingState, what: str) -> DivergedError:
         self.system.load_state_dict(state.last_good)
-        self.system.objective.annealing = 1.0
         return DivergedError(
             f"training diverged: {what} of epoch {state.epoch + 1}. The system is back in its "
             f"state after epoch {state.epoch}. Lower the learning rate, give clip_norm, or "
@@ -237,31 +257,37 @@ def _parameters(system: System) -> list[Tensor]:
     return [p for p in system.parameters() if p.requires_grad]
 
 
+def _optimizer(factory: Optimizer, system: System) -> torch.optim.Optimizer:
+    if isinstance(factory, torch.optim.Optimizer):
+        raise TypeError(
+            "optimizer: expected a function from parameters to a torch optimiser, got a "
+            f"{type(factory).__name__} itself; write functools.partial(torch.optim.Adam, lr=1e-3)."
+        )
+    optimizer = factory(_parameters(system))
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(
+            "optimizer: expected a function from parameters to a torch optimiser, got one to "
+            f"{type(optimizer).__name__}; Pyro's optimisers go with pyro.infer.SVI."
+        )
+    return optimizer
+
+
 def _check_options(
-    system: System,
-    data: Observations,
-    epochs: int,
-    batch_size: int,
-    patience: int | None,
-    clip_norm: float | None,
-    checkpoint: Any,
-    resume: bool,
+    system: System, data: Observations, clip_norm: float | None, annealing_epochs: int
 ) -> None:
     if not isinstance(system, System):
         raise TypeError(f"fit: expected a System, got {type(system).__name__}.")
     if not isinstance(data, Observations):
         raise TypeError(
             f"fit: expected Observations, got {type(data).__name__}; of a data set give its part "
-            "train."
+            "train, and wrap a dict of tensors as Observations({...})."
         )
-    for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience)):
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if value is not None and not (whole and value >= 1):
-            raise ValueError(f"{name}: expected an integer of at least 1, got {value!r}.")
+    if not any(bool(mask.any()) for mask in data.present.values()):
+        raise ValueError("fit: no row of the data holds any modality.")
     if clip_norm is not None and not 0 < clip_norm < math.inf:
         raise ValueError(f"clip_norm: expected a number above 0, got {clip_norm!r}.")
-    if resume and checkpoint is None:
-        raise ValueError("resume=True needs checkpoint=, the file to go on from.")
+    if annealing_epochs < 0:
+        raise ValueError(f"annealing_epochs: expected at least 0, got {annealing_epochs!r}.")
     if not _parameters(system):
         raise ValueError("fit: the system has no parameter to train.")
 
@@ -271,6 +297,13 @@ def _check_data(system: System, data: Observations, validation: Observations | N
     system.check(data)
     if validation is not None:
         system.check(validation)
+    absent = absent_names(system.model, data)
+    if absent and not isinstance(system.objective, Objective):
+        raise ValueError(
+            f"fit: the data do not hold modality {min(absent)!r} at all, and "
+            f"{type(system.objective).__name__} would score draws of it. Use an objective of "
+            "ppl_mm.objectives, or a model without it."
+        )
     few = data[: min(len(data), 8)].to(system.device)
     training = [m for m in system.modules() if m.training]
     system.eval()

@@ -18,7 +18,8 @@ class Decoded(TorchDistribution):
 
     ``log_prob`` decodes the rows where ``where`` is True and is exactly zero elsewhere, so a
     missing or unscored value costs nothing and touches no gradient and no batch statistics.
-    The decoder sees one batch dimension, whatever plates there are.
+    The decoder sees one batch dimension, whatever plates there are. One whose attribute
+    ``reads_value`` is True (an autoregressive one) also gets the observed values of its rows.
 
     Args:
         likelihood: Turns the decoder's output into a distribution.
@@ -75,17 +76,17 @@ class Decoded(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-probability in nats, batch shape; zero in the rows that do not count."""
         if isinstance(self.where, bool):
-            return self.whole.log_prob(value)
+            return self._decode(self.z, value).log_prob(value)
         tail = self.batch_shape[-self.where.dim() :]
         lead = self.batch_shape[: -self.where.dim()]
         rows = indices(self.where.expand(tail))
         if rows is None:
-            return self._decode(self.z).log_prob(value)
+            return self._decode(self.z, value).log_prob(value)
         if len(rows) == 0:
             return self.z.new_zeros(self.batch_shape)
         z = self.z.reshape(*lead, tail.numel(), -1).index_select(-2, rows)
         x = self._rows_of(value, rows, tail)
-        log_prob = self._decode(z).log_prob(x)
+        log_prob = self._decode(z, x).log_prob(x)
         return put_rows(rows, log_prob, tail.numel(), 0.0, dim=-1).reshape(self.batch_shape)
 
     def _rows_of(self, value: Tensor, rows: Tensor, tail: torch.Size) -> Tensor:
@@ -98,11 +99,14 @@ class Decoded(TorchDistribution):
         value = value.expand(*lead, *tail, *self.event_shape)
         return value.reshape(*lead, tail.numel(), *self.event_shape).index_select(len(lead), rows)
 
-    def _decode(self, z: Tensor) -> TorchDistribution:
+    def _decode(self, z: Tensor, value: Tensor | None = None) -> TorchDistribution:
         batch = z.shape[:-1]
-        output = run_network(self.decoder, z.reshape(-1, z.shape[-1]))
-        parameters = _unflatten(output, batch)
-        return self.likelihood(parameters, len(batch), self._data_shape)
+        more = ()
+        if value is not None and getattr(self.decoder, "reads_value", False):
+            event = self.event_shape
+            more = (value.expand(*batch, *event).reshape(-1, *event),)
+        output = run_network(self.decoder, z.reshape(-1, z.shape[-1]), *more)
+        return self.likelihood(_unflatten(output, batch), len(batch), self._data_shape)
 
 
 def _unflatten(output: Any, batch: torch.Size) -> Any:

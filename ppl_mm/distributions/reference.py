@@ -55,4 +55,4 @@ class RowwiseReference(TorchDistribution):
 @register_kl(Independent, RowwiseReference)  # type: ignore[untyped-decorator]
 def _kl_independent_rowwise(q: Any, p: RowwiseReference) -> Tensor:
     # Both branches are finite, so torch.where gives finite gradients.
-    return torch.where(p.rows, kl(q, p.first), kl(q, p.second)).expand(p.batch_shape)
+    return torch.where(p.rows, kl(q, p.first), kl(q, p.second))

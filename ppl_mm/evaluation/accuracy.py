@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.generation import central_value, target_sites
 from ppl_mm.evaluation.quietly import evaluating
+from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.weights import guide_trace
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
@@ -36,6 +38,8 @@ def predict(
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, section 5.1.
     """
+    system.check(obs)
+    check_at_least_one("batch_size", batch_size)
     if isinstance(given, str):
         given = (given,)
     given = tuple(n for n in obs.names if n != target) if given is None else tuple(given)
@@ -72,7 +76,10 @@ def accuracy(
     Raises:
         ValueError: If no row has a label.
     """
-    known = obs.present[label] if label in obs.names else torch.zeros(len(obs), dtype=torch.bool)
+    system.check(obs)
+    if label not in obs.names:
+        raise ValueError(unknown_name("label", label, obs.names))
+    known = obs.present[label]
     if not bool(known.any()):
         raise ValueError(f"modality {label!r}: no row has a label to compare with.")
     obs = obs[known]

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.quietly import evaluating
 from ppl_mm.objectives import row_elbo, trace_pair
 from ppl_mm.observations import Observations
@@ -25,6 +26,8 @@ def elbo(system: System, obs: Observations, *, batch_size: int = 1000, seed: int
         batch_size: Rows at a time; it changes memory, not the estimate's distribution.
         seed: Of the draws.
     """
+    system.check(obs)
+    check_at_least_one("batch_size", batch_size)
     obs = obs.to(system.device)
     with evaluating(system, seed):
         rows = torch.arange(len(obs)).split(batch_size)

@@ -7,6 +7,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from ppl_mm.checks import check_at_least_one
 from ppl_mm.distributions import Decoded
 from ppl_mm.evaluation.quietly import evaluating
 from ppl_mm.modality import unknown_name
@@ -50,8 +51,7 @@ def generate(
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, figures 5 to 8.
     """
-    if num_samples < 1:
-        raise ValueError(f"expected num_samples of at least 1, got {num_samples}.")
+    check_at_least_one("num_samples", num_samples)
     names = (targets,) if isinstance(targets, str) else tuple(targets)
     system.check(obs)
     obs = obs.to(system.device)

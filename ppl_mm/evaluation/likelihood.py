@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import torch
 
+from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.importance import (
     Draws,
     Sampler,
@@ -80,11 +81,11 @@ def log_likelihood(
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, section 5 and appendix; Burda et al. 2016.
     """
+    system.check(obs)
     names, given_names = _names(obs, target, given)
     _check_numbers(num_samples, chunk)
     if denominator not in ("posterior", "prior"):
         raise ValueError(f"denominator: expected 'posterior' or 'prior', got {denominator!r}.")
-    system.check(obs)
     obs = obs.to(system.device)
     both = (*names, *given_names)
     sampler, evidence = _proposal(proposal, obs, names, given_names)
@@ -97,7 +98,7 @@ def log_likelihood(
             result = result.minus(rest)
         elif given_names:
             result = result.minus(_shared(system, obs, given_names, 5 * num_samples, chunk))
-    result = replace(result, proposal=_label(proposal, evidence))
+    result = _certain(replace(result, proposal=_label(proposal, evidence)), obs)
     result.warn_if_unreliable()
     return result
 
@@ -118,18 +119,27 @@ def log_likelihoods(
     same proposal cost one pass. ``"joint"`` is the posterior of everything in any target. The
     errors of the estimates are correlated, so take differences of their values with care.
     """
+    system.check(obs)
     groups = [_names(obs, target, None)[0] for target in targets]
     _check_numbers(num_samples, chunk)
-    system.check(obs)
     obs = obs.to(system.device)
     union = tuple(dict.fromkeys(n for names in groups for n in names))
     sampler, evidence = _proposal(proposal, obs, union, ())
     with evaluating(system, seed):
         results = _estimate(system, obs, groups, sampler, evidence, num_samples, chunk)
-    results = [replace(r, proposal=_label(proposal, evidence)) for r in results]
+    results = [_certain(replace(r, proposal=_label(proposal, evidence)), obs) for r in results]
     for result in results:
         result.warn_if_unreliable()
     return results
+
+
+def _certain(result: LogLikelihood, obs: Observations) -> LogLikelihood:
+    """Exactly 0, without error, in the rows that hold nothing of the target."""
+    held = torch.stack([obs.present[n] for n in result.target]).any(0)
+    ess = torch.where(held, result.ess, float(result.num_samples))
+    fields = ("value", "standard_error", "pareto_k", "log_weight_variance", "shared_error")
+    zeroed = {f: torch.where(held, getattr(result, f), 0.0) for f in fields}
+    return replace(result, ess=ess, **zeroed)
 
 
 _LABELS = {
@@ -261,6 +271,5 @@ def _proposal(
 
 
 def _check_numbers(num_samples: int, chunk: int) -> None:
-    for what, number in (("num_samples", num_samples), ("chunk", chunk)):
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ValueError(f"{what}: expected an integer of at least 1, got {number!r}.")
+    check_at_least_one("num_samples", num_samples)
+    check_at_least_one("chunk", chunk)

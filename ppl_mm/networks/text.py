@@ -134,6 +134,7 @@ class StringDecoder(nn.Module):
         self.length = length
         self.start = start
         self.feedback = feedback
+        self.reads_value = feedback == "teacher"  # asks for the observed strings
         self.embedding = nn.Embedding(vocab_size, hidden)
         self.initial = nn.Linear(in_features, hidden)
         self.gru = nn.GRU(hidden + in_features, hidden, 2, batch_first=True, dropout=dropout)

@@ -1,0 +1,55 @@
+"""What the documents say is true: examples run, and every public name has a docstring."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import ppl_mm
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = sorted(
+    m.name
+    for m in pkgutil.walk_packages(ppl_mm.__path__, "ppl_mm.")
+    if not m.name.endswith("__main__")
+) + [
+    f"ppl_mm.{folder}.{path.stem}"
+    for folder in ("models", "guides", "experiments")
+    for path in sorted((ROOT / folder).glob("[a-z]*.py"))
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples_run(name):
+    torch.set_default_dtype(torch.float32)
+    module = importlib.import_module(name)
+    result = doctest.testmod(module, extraglobs={"torch": torch})
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_public_name_has_a_docstring(name):
+    module = importlib.import_module(name)
+    assert module.__doc__
+    for public in getattr(module, "__all__", []):
+        thing = getattr(module, public)
+        if inspect.isclass(thing) or inspect.isfunction(thing):
+            assert inspect.getdoc(thing), f"{name}.{public}"
+
+
+@pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")
+def test_the_readme_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    torch.set_default_dtype(torch.float32)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    code = "\n".join(blocks).replace("epochs=20)", "epochs=2, progress=False)")
+    names: dict[str, object] = {"__name__": "readme"}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["images"]["top"].shape == (5, 100, 4, 8)
+    assert names["result"].value.shape == (100,)

@@ -1,0 +1,76 @@
+"""The wheel and the editable install both work outside the checkout."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("ppl_mm", "models", "guides", "experiments")
+FILES = ("pyproject.toml", "README.md", "LICENSE")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what is packaged, so that building leaves nothing in the checkout."""
+    copy = tmp_path_factory.mktemp("source")
+    for folder in FOLDERS:
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in FILES:
+        shutil.copy(ROOT / file, copy / file)
+    return copy
+
+
+def fresh_environment(folder: Path) -> Path:
+    """A new environment that borrows this one's dependencies, but not its ppl_mm."""
+    venv.create(folder, with_pip=False)
+    site = Path(next((folder / "lib").glob("python*"))) / "site-packages"
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return folder / "bin"
+
+
+def install(binaries: Path, *what: str) -> None:
+    command = [sys.executable, "-m", "pip", "--python", str(binaries / "python"), "install"]
+    run([*command, "--quiet", "--no-deps", "--no-build-isolation", *what])
+
+
+def run(command: list[str], cwd: Path | None = None) -> str:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+IMPORTS = (
+    "import ppl_mm, ppl_mm.models, ppl_mm.guides, ppl_mm.experiments.mvae;"
+    "print(ppl_mm.models.__file__)"
+)
+
+
+def test_wheel_in_a_fresh_environment(source, tmp_path):
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation"]
+    run([*build, "--outdir", str(tmp_path), str(source)])
+    wheel = next(tmp_path.glob("*.whl"))
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"ppl_mm/py.typed", "ppl_mm/models/shared_latent.py"} <= set(names)
+    assert not [n for n in names if n.startswith(("models/", "guides/", "tests/"))]
+    binaries = fresh_environment(tmp_path / "env")
+    install(binaries, str(wheel))
+    where = run([str(binaries / "python"), "-c", IMPORTS], cwd=tmp_path)
+    assert str(tmp_path / "env") in where
+    assert "mvae" in run([str(binaries / "ppl-mm"), "systems"], cwd=tmp_path)
+
+
+def test_editable_install_inside_and_outside_the_checkout(source, tmp_path):
+    binaries = fresh_environment(tmp_path / "env")
+    install(binaries, "--editable", str(source))
+    for folder in (tmp_path, source):
+        where = run([str(binaries / "python"), "-c", IMPORTS], cwd=folder)
+        assert str(source / "models") in where
+    assert "mvae" in run([str(binaries / "ppl-mm"), "systems"], cwd=tmp_path)
