@@ -13,7 +13,7 @@ from ppl_mm.checks import check_encoded
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.modality import Modality, check_modalities, unknown_name
 from ppl_mm.observations import Observations
-from ppl_mm.rows import run_network
+from ppl_mm.rows import eval_mode, run_network
 
 __all__ = ["Program"]
 
@@ -98,11 +98,10 @@ def check_decoder(
         return
     likelihood.check(name, values)
     example = next(decoder.parameters(), torch.zeros(()))
-    modes = [module for module in decoder.modules() if module.training]
-    with torch.no_grad():
+    with torch.no_grad(), eval_mode(decoder):
         z = torch.zeros(1, in_features, dtype=example.dtype, device=example.device)
         try:
-            parameters = run_network(decoder.eval(), z)
+            parameters = run_network(decoder, z)
             p = likelihood(parameters, batch_dims=1, event_shape=values.shape[1:])
         except Exception as error:
             error.add_note(
@@ -110,9 +109,6 @@ def check_decoder(
                 f"(1, {in_features})."
             )
             raise
-        finally:
-            for module in modes:
-                module.training = True
     _check_event(name, p.event_shape, values)
     support = getattr(p, "support", None)
     if support is not None and likelihood.normalised:
@@ -138,19 +134,15 @@ def check_encoder(name: str, encoder: nn.Module, latent_dim: int, obs: Observati
     if len(values) == 0:
         return
     example = next(encoder.parameters(), values)
-    modes = [module for module in encoder.modules() if module.training]
-    with torch.no_grad(), pyro.validation_enabled(True):
+    with torch.no_grad(), pyro.validation_enabled(True), eval_mode(encoder):
         try:
-            output = run_network(encoder.eval(), values.to(example.device))
+            output = run_network(encoder, values.to(example.device))
         except Exception as error:
             error.add_note(
                 f"In the encoder of modality {name!r}, given values of shape "
                 f"{tuple(values.shape)}, {values.dtype}."
             )
             raise
-        finally:
-            for module in modes:
-                module.training = True
         check_encoded(name, output, latent_dim, len(values))
 
 

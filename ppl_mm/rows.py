@@ -5,14 +5,14 @@ normalisation, and costs nothing if it is never computed.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["indices", "put_rows", "run_network"]
+__all__ = ["eval_mode", "indices", "put_rows", "run_network"]
 
 
 def indices(mask: Tensor) -> Tensor | None:
@@ -58,13 +58,18 @@ def _float32(output: Any) -> Any:
     return tuple(_float32(v) for v in output) if isinstance(output, tuple | list) else output
 
 
+def _running_statistics(network: nn.Module) -> AbstractContextManager[None]:
+    return eval_mode(*(m for m in network.modules() if isinstance(m, _BatchNorm)))
+
+
 @contextmanager
-def _running_statistics(network: nn.Module) -> Iterator[None]:
-    layers = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.training]
-    for layer in layers:
-        layer.eval()
+def eval_mode(*modules: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; every module and submodule in its former mode afterwards."""
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    for module in modules:
+        module.eval()
     try:
         yield
     finally:
-        for layer in layers:
-            layer.train()
+        for part, training in modes:
+            part.training = training

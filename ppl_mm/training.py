@@ -27,6 +27,7 @@ from ppl_mm.objectives import Objective, linear_annealing
 from ppl_mm.objectives.weights import absent_names
 from ppl_mm.observations import Observations
 from ppl_mm.parallel import AlwaysDifferentiable, JointNoise
+from ppl_mm.rows import eval_mode
 from ppl_mm.state import TrainingState
 from ppl_mm.systems import System
 
@@ -114,7 +115,7 @@ def fit(
     if optimizer is None:
         optimizer = partial(torch.optim.Adam, lr=1e-3, fused=True)
     devices = [fabric.device] if fabric.device.type == "cuda" else []
-    with _put_back(system), torch.random.fork_rng(devices=devices):
+    with eval_mode(system), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         _check_data(system, data if transform is None else transform(data), validation)
         module = system.objective(system.model, system.guide)
@@ -141,19 +142,6 @@ def fit(
     if state.best_state is not None:
         system.load_state_dict(state.best_state)
     return state.result()
-
-
-@contextmanager
-def _put_back(system: System) -> Iterator[None]:
-    """Leave every module's mode and the objective's schedule as they were, whatever happens."""
-    training = [m for m in system.modules() if m.training]
-    try:
-        yield
-    finally:
-        system.objective.annealing = 1.0
-        system.eval()
-        for m in training:
-            m.training = True
 
 
 class _Loop:
@@ -183,10 +171,10 @@ class _Loop:
         batches = [b for b in order.split(batch_size) if len(b) >= self.fabric.world_size]
         total, rows = torch.zeros((), dtype=torch.float64, device=self.fabric.device), 0
         self.system.train()
-        with pyro.validation_enabled(False):
+        with pyro.validation_enabled(False), _annealed(self.system.objective) as objective:
             for i, batch in enumerate(batches):
                 step = state.epoch * len(batches) + i
-                self.system.objective.annealing = linear_annealing(
+                objective.annealing = linear_annealing(
                     step, epochs=annealing_epochs, steps_per_epoch=len(batches)
                 )
                 total += self.step(batch)
@@ -231,6 +219,15 @@ class _Loop:
             "look at the scales of the data and of Normal likelihoods.",
             state.result(),
         )
+
+
+@contextmanager
+def _annealed(objective: Any) -> Iterator[Any]:
+    """Whatever happens, leave the objective's schedule as results need it."""
+    try:
+        yield objective
+    finally:
+        objective.annealing = 1.0
 
 
 def _fabric(device: str, precision: str) -> Fabric:
@@ -288,6 +285,11 @@ def _check_options(
         raise ValueError(f"clip_norm: expected a number above 0, got {clip_norm!r}.")
     if annealing_epochs < 0:
         raise ValueError(f"annealing_epochs: expected at least 0, got {annealing_epochs!r}.")
+    if annealing_epochs and not hasattr(system.objective, "annealing"):
+        raise ValueError(
+            f"annealing_epochs: {type(system.objective).__name__} has no beta to anneal; wrap it "
+            "as objectives.Reweighted(...)."
+        )
     if not _parameters(system):
         raise ValueError("fit: the system has no parameter to train.")
 
@@ -305,14 +307,8 @@ def _check_data(system: System, data: Observations, validation: Observations | N
             "ppl_mm.objectives, or a model without it."
         )
     few = data[: min(len(data), 8)].to(system.device)
-    training = [m for m in system.modules() if m.training]
-    system.eval()
-    try:
-        with pyro.validation_enabled(True), pyro.poutine.trace(param_only=True) as shown:
-            system.objective.loss(system.model, system.guide, few)
-    finally:
-        for m in training:
-            m.training = True
+    with pyro.validation_enabled(True), pyro.poutine.trace(param_only=True) as shown:
+        system.objective.loss(system.model, system.guide, few)
     own = {id(p) for p in system.parameters()}
     for name, site in shown.trace.nodes.items():
         if id(site["value"].unconstrained()) not in own:

@@ -67,8 +67,8 @@ def accuracy(
 
     Args:
         system: A model and a guide.
-        obs: The rows, with the true labels (class indices, one-hot rows, or symbols: then the
-            share of right positions).
+        obs: The rows, with the true labels (class indices, one-hot rows, or symbols and
+            yes-or-no values: then the share of right positions).
         label: The label's name.
         given: What to predict from; None is all but the label.
         batch_size: Rows at a time.
@@ -84,8 +84,9 @@ def accuracy(
         raise ValueError(f"modality {label!r}: no row has a label to compare with.")
     obs = obs[known]
     truth, found = obs[label], predict(system, obs, label, given, batch_size=batch_size)
-    if truth.is_floating_point() and truth.dim() == 2:  # one-hot rows, or several yes-or-no labels
+    truth = truth.to(found.device)
+    if truth.dim() == found.dim() + 1:  # one-hot rows; classes are predicted as indices
+        truth = truth.argmax(-1)
+    elif truth.is_floating_point():  # yes-or-no labels, predicted by their probabilities
         found = (found > 0.5).to(truth.dtype)
-        if bool((truth.sum(-1) == 1).all()):
-            return (found == truth.to(found.device)).all(-1).double().mean().item()
-    return (found == truth.to(found.device)).double().mean().item()
+    return (found == truth).double().mean().item()

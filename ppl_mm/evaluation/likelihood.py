@@ -212,8 +212,10 @@ def _shared(
     system: System, obs: Observations, names: tuple[str, ...], num_samples: int, chunk: int
 ) -> LogLikelihood:
     """log p(x_names) from one set of prior draws for all rows; equal rows are scored once."""
-    columns = [obs.values[n].reshape(len(obs), -1).double() for n in names]
-    masks = [obs.present[n].double()[:, None] for n in names]
+    held = [obs.present[n][:, None] for n in names]
+    values = [obs.values[n].reshape(len(obs), -1).double() for n in names]
+    columns = [x.masked_fill(~mask, 0.0) for x, mask in zip(values, held, strict=True)]
+    masks = [mask.double() for mask in held]
     _, which = torch.unique(torch.cat(columns + masks, 1), dim=0, return_inverse=True)
     first = torch.full((int(which.max()) + 1,), len(obs), device=which.device)
     positions = torch.arange(len(obs), device=which.device)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pyro
 import torch
 
+from ppl_mm.rows import eval_mode
 from ppl_mm.systems import System
 
 __all__ = ["evaluating"]
@@ -17,17 +18,12 @@ def evaluating(system: System, seed: int) -> Iterator[None]:
 
     Afterwards every module is in its former mode and torch's generators in their former states.
     """
-    training = [module for module in system.modules() if module.training]
     devices = [system.device] if system.device.type == "cuda" else []
     with (
         torch.random.fork_rng(devices=devices),
         torch.no_grad(),
         pyro.validation_enabled(False),
+        eval_mode(system),
     ):
         torch.manual_seed(seed)
-        system.eval()
-        try:
-            yield
-        finally:
-            for module in training:
-                module.training = True
+        yield

@@ -168,11 +168,14 @@ def summarise_weights(log_w: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
         )
     else:
         error = variance = torch.full_like(ess, math.nan)
+    # The tail is that of w as a function of z. Times pi_s, stray draws of a likely stratum would
+    # pass for a tail among those of an unlikely one, although w itself is bounded.
+    tail = log_w.masked_fill(log_pi[:, None] == -torch.inf, -torch.inf)
     return {
         "value": log_total - math.log(num_draws),
         "standard_error": error,
         "ess": ess,
-        "pareto_k": _pareto_k(weighted.flatten(0, 1)),
+        "pareto_k": _pareto_k(tail.flatten(0, 1)),
         "log_weight_variance": variance,
     }
 

@@ -55,6 +55,11 @@ class Objective(pyro.infer.ELBO):
         """The handler that applies weights and beta, for the model and the guide alike."""
         if not isinstance(obs, Observations):
             raise TypeError(f"expected Observations, got {type(obs).__name__}.")
+        if obs.plate is not None:
+            raise ValueError(
+                f"{type(self).__name__}: expected observations without a plate, got one of "
+                f"{obs.plate}; an objective opens its own."
+            )
         check_weights(self.weights, self.beta, getattr(model, "names", obs.names))
         return ScaleSites(self.weights, self.beta * self.annealing)
 
