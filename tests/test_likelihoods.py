@@ -166,6 +166,7 @@ def binary(size: int) -> Tensor:
     ids=["Bernoulli", "MultiLabel", "classes", "one-hot", "Tokens", "Poisson"],
 )
 def test_probabilities_sum_to_one(likelihood: Any, shape: tuple[int, ...], support: Tensor) -> None:
+    support = support.double() if support.is_floating_point() else support
     p = torch.randn(1, *shape).expand(len(support), *shape)
     q = likelihood(p, 1, support.shape[1:])
     close(q.log_prob(support).exp().sum(), torch.tensor(1.0))

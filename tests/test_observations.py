@@ -398,6 +398,7 @@ def test_the_encoder_sees_the_evidence_once() -> None:
     assert encoder.rows == [2, 2, 2]
     assert obs.encoded("c", encoder, 2) is None
     assert obs.without("a").encoded("a", encoder, 2)[0].tolist() == [[0.0, 0.0]] * 4
+    assert obs.given("b").encoded("a", encoder, 2)[1].tolist() == [[1.0, 1.0]] * 4
     assert encoder.rows == [2, 2, 2]
 
 

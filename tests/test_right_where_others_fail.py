@@ -557,3 +557,11 @@ def test_the_same_seed_gives_the_same_bits(name: str) -> None:
         losses.append([row["loss"] for row in train(system, obs, epochs=2, seed=seed).history])
     assert losses[0] == losses[1] != losses[2]
     assert torch.equal(elbo(one, obs, seed=3), elbo(other, obs, seed=3))
+
+
+@every_system
+def test_every_epoch_has_noise_and_an_order_of_its_own(name: str) -> None:
+    """A generator that is seeded anew each epoch repeats the first one's noise for ever."""
+    still = partial(torch.optim.SGD, lr=0.0)
+    result = train(build(name), mixed(*kinds_of(name)), epochs=3, optimizer=still)
+    assert len({row["loss"] for row in result.history}) == 3

@@ -62,7 +62,8 @@ def log_likelihood(
             equal numbers: bounded weights, for guides that may be too narrow. A sequence of
             names: the posterior of those, such as q(z | x1) for log p(x1, x2).
         denominator: How log p(x_B) is estimated. ``"posterior"``: with q(z | x_B), the better
-            where x_B is informative (an image). ``"prior"``: with 5 K draws from the prior that
+            where x_B is informative (an image); its defensive mixture where ``proposal`` is
+            "defensive". ``"prior"``: with 5 K draws from the prior that
             all rows share, as in the MVAE paper; good where x_B is a label or the like, which a
             fair share of all z explain, and free of the guide's errors.
         chunk: At most so many (draw, row) pairs are decoded at a time. It bounds the memory and
@@ -92,9 +93,8 @@ def log_likelihood(
     with evaluating(system, seed):
         (result,) = _estimate(system, obs, [both], sampler, evidence, num_samples, chunk)
         if given_names and denominator == "posterior":
-            (rest,) = _estimate(
-                system, obs, [given_names], from_guide, given_names, num_samples, chunk
-            )
+            own = sampler if proposal == "defensive" else from_guide
+            (rest,) = _estimate(system, obs, [given_names], own, given_names, num_samples, chunk)
             result = result.minus(rest)
         elif given_names:
             result = result.minus(_shared(system, obs, given_names, 5 * num_samples, chunk))

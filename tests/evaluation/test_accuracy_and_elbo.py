@@ -1,6 +1,7 @@
 """Predictions, their accuracy, and the validation ELBO."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from linear_gaussian import NAMES, LinearGaussian
 from torch import nn
 from torch.distributions import kl_divergence
 
-from ppl_mm import Modality, Observations, System, guides, likelihoods, models
+from ppl_mm import Modality, Observations, System, guides, likelihoods, models, networks
 from ppl_mm.evaluation import accuracy, elbo, predict
 from ppl_mm.objectives import IWAE, ELBOTerms, subset_terms
 
@@ -107,12 +108,8 @@ def test_accuracy_of_a_single_yes_or_no_label():
         def forward(self, z):
             return super().forward(z)[..., 0]
 
-    label = Modality(
-        "label",
-        likelihoods.Bernoulli(),
-        lambda _: Copy(),
-        lambda _: First(),
-    )
+    encoder = partial(networks.BinaryEncoder, hidden=(4,))
+    label = Modality("label", likelihoods.Bernoulli(), encoder, lambda _: First())
     both = [label_system().modalities[0], label]
     system = System(models.SharedLatent(both, 3), guides.ProductOfExperts(both, 3), IWAE())
     pictures = torch.tensor([[1.0, 0, 0], [-1.0, 0, 0], [1.0, 0, 0], [1.0, 0, 0]])

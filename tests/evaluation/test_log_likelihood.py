@@ -85,7 +85,7 @@ def test_proposals_and_denominators(rank, spread, proposal, denominator):
         obs,
         ("a", "b"),
         ("c",),
-        num_samples=4000,
+        num_samples=2000,
         proposal=proposal,
         denominator=denominator,
     )
@@ -237,6 +237,7 @@ def test_estimate_is_the_average_weight_of_its_draws():
     torch.testing.assert_close(found.log_weight_variance[held], log_w.var(0)[held])
 
 
+@pytest.mark.slow  # sixty estimates
 def test_standard_errors_are_those_of_repeated_estimates():
     # 60 repeats: the ratio of variances has a relative standard error of sqrt(2/59) = 0.18 for
     # each of 3 rows; 4 of these.
@@ -295,14 +296,32 @@ def test_encoder_that_knows_nothing_is_repaired_by_the_defensive_proposal():
     assert_within_error(repaired, toy.log_p(obs, "ab"))
 
 
-def test_pareto_k_of_a_conditional_is_the_worse_of_its_parts():
-    toy = LinearGaussian({"a": 1, "b": 1}, latent_dim=2, spread=0.3)
-    system = toy.system(product(toy))
+def test_conditional_of_a_too_narrow_encoder_is_flagged_and_repaired_in_both_its_parts():
+    toy = vague_toy(spread=0.3)
+    obs, system = toy.sample(12), toy.system(product(toy))
+    with pytest.warns(UnreliableLikelihoodWarning, match=r"log p\(a \| b\): \d+ of 12 rows"):
+        narrow = log_likelihood(system, obs, "a", "b", num_samples=2000)
+    assert len(narrow.unreliable) > 6
+    # The numerator alone is right here: the flag is the denominator's.
     with pytest.warns(UnreliableLikelihoodWarning):
-        found = log_likelihood(system, toy.sample(6), "a", "b", num_samples=500, proposal="prior")
-    with pytest.warns(UnreliableLikelihoodWarning):
-        rest = log_likelihood(system, toy.sample(6), "b", num_samples=500)
-    assert len(found.unreliable) >= len(rest.unreliable) - 2  # other draws, the same tails
+        half = log_likelihood(system, obs, "a", "b", num_samples=2000, proposal="prior")
+    assert len(half.unreliable) > 3
+    for options in ({"proposal": "defensive"}, {"proposal": "prior", "denominator": "prior"}):
+        repaired = log_likelihood(system, obs, "a", "b", num_samples=2000, **options)
+        assert_within_error(repaired, conditional(toy, obs, ("a",), ("b",)))
+
+
+def test_difference_of_two_estimates_has_the_errors_of_both():
+    toy = LinearGaussian(spread=1.3)
+    obs, system = toy.mixed(), toy.system(product(toy))
+    both, given = (log_likelihood(system, obs, t, num_samples=99) for t in (("a", "b"), ("b",)))
+    found = both.minus(given)
+    torch.testing.assert_close(found.value, both.value - given.value)
+    assert torch.equal(found.pareto_k, torch.maximum(both.pareto_k, given.pareto_k))
+    assert torch.equal(found.ess, torch.minimum(both.ess, given.ess))
+    squares = both.standard_error**2 + given.standard_error**2
+    torch.testing.assert_close(found.standard_error**2, squares)
+    assert (found.target, found.given) == (("a",), ("b",))
 
 
 # ---------------------------------------------------------------- what must not matter

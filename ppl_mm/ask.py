@@ -1,0 +1,94 @@
+"""Questions to a trained run: samples into a picture, likelihoods into a table of rows."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ppl_mm import evaluation, plotting
+from ppl_mm.checks import check_at_least_one
+from ppl_mm.evaluation import LogLikelihood
+from ppl_mm.files import write_atomically
+from ppl_mm.observations import Observations
+from ppl_mm.run import SHOWN, Run, examples, numbers, write_csv
+
+__all__ = ["generate", "likelihood"]
+
+
+def generate(
+    run: Run,
+    targets: Sequence[str],
+    given: Sequence[str],
+    path: Path,
+    *,
+    num_samples: int = 6,
+    rows: int | None = None,
+    seed: int = 0,
+    npz: Path | None = None,
+) -> dict[str, Tensor]:
+    """Draw modalities given others of test rows, and write a picture.
+
+    Args:
+        run: A trained run.
+        targets: What to draw.
+        given: What to condition on; none for draws from the prior.
+        path: The picture.
+        num_samples: Draws per row.
+        rows: The first so many test rows; one row of each class by default.
+        seed: Of the draws.
+        npz: Where to write the values, if anywhere.
+
+    Returns:
+        Target -> likelihood's mean or mode at each draw of z, (num_samples, rows, *event).
+    """
+    check_at_least_one("rows", 1 if rows is None else rows)
+    obs = examples(run, rows) if given else Observations.blank(rows or SHOWN)
+    drawn = evaluation.generate(
+        run.system, obs, targets, num_samples, given=given, mean=True, seed=seed
+    )
+    plotting.save(plotting.samples(run.system, obs, drawn, given, tiles=run.tiles), path)
+    if npz is not None:
+        file = io.BytesIO()
+        arrays: dict[str, Any] = {name: values.cpu().numpy() for name, values in drawn.items()}
+        np.savez(file, **arrays)
+        write_atomically(npz, file.getvalue())
+    return drawn
+
+
+def likelihood(
+    run: Run,
+    target: Sequence[str],
+    given: Sequence[str] = (),
+    *,
+    proposal: str | Sequence[str] = "joint",
+    num_samples: int | None = None,
+    rows: int | None = None,
+    seed: int = 0,
+    path: Path | None = None,
+) -> LogLikelihood:
+    """Estimate log p(target | given) of test rows.
+
+    Args:
+        run: A trained run.
+        target: What is scored.
+        given: What is conditioned on.
+        proposal: See :func:`ppl_mm.log_likelihood`.
+        num_samples: Draws per row; the configuration's by default.
+        rows: The first so many test rows; the configuration's by default.
+        seed: Of the draws.
+        path: Where to write a line a row as CSV, if anywhere.
+    """
+    num_samples, rows = numbers(run, num_samples, rows)
+    test = run.dataset.test[:rows]
+    result = evaluation.log_likelihood(
+        run.system, test, target, given, num_samples, proposal, seed=seed
+    )
+    if path is not None:
+        fields = ("value", "standard_error", "ess", "pareto_k", "log_weight_variance")
+        columns = [getattr(result, name).tolist() for name in fields]
+        lines = [dict(zip(fields, line, strict=True)) for line in zip(*columns, strict=True)]
+        write_csv(path, [{"row": i, **line} for i, line in enumerate(lines)])
+    return result

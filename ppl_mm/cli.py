@@ -1,0 +1,292 @@
+"""The command ``ppl-mm``: it parses and prints; the work is in ppl_mm.run and ppl_mm.ask."""
+
+import sys
+import warnings
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from typer.core import TyperGroup
+
+from ppl_mm import ask, data, systems
+from ppl_mm import run as runs
+from ppl_mm.evaluation import UnreliableLikelihoodWarning
+from ppl_mm.history import DivergedError
+
+__all__ = ["app"]
+
+
+class _OneLineErrors(TyperGroup):
+    """Say what the user can mend in one line; anything else keeps its traceback."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            code = super().main(*args, **{**extra, "standalone_mode": False})
+        except typer.Abort:
+            code = 130
+        except (ValueError, OSError, DivergedError) as error:
+            code = _say(str(error))
+        except Exception as error:
+            if not hasattr(error, "format_message"):  # typer's own, for arguments it cannot read
+                raise
+            code = _say(error.format_message())
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(message: str) -> int:
+    typer.echo(f"error: {message}", err=True)
+    return 2
+
+
+app = typer.Typer(
+    cls=_OneLineErrors,
+    help="Train multimodal variational autoencoders, and ask them for likelihoods and samples.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+data_app = typer.Typer(help="List the data sets, and download their files.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that train wrote.")]
+DataDir = Annotated[
+    str | None,
+    typer.Option(
+        "--data-dir", help="Folder of the data; PPL_MM_DATA or the user's cache by default."
+    ),
+]
+DataFolder = Annotated[
+    str | None,
+    typer.Option(
+        "--folder", help="Folder of the data; PPL_MM_DATA or the user's cache by default."
+    ),
+]
+Target = Annotated[
+    list[str],
+    typer.Option("--target", help="A modality; several times, or names with commas between."),
+]
+Given = Annotated[
+    list[str] | None,
+    typer.Option("--given", help="What to condition on, as --target; nothing by default."),
+]
+Samples = Annotated[int | None, typer.Option(help="Draws per row; the run's by default.")]
+Rows = Annotated[int | None, typer.Option(help="Test rows for likelihoods; the run's by default.")]
+
+_model = partial(typer.Option, rich_help_panel="What to train")
+_training = partial(typer.Option, rich_help_panel="How to train it")
+_folder = partial(typer.Option, rich_help_panel="Run folder")
+_measures = partial(typer.Option, rich_help_panel="Measures")
+
+
+@app.command("systems")
+def list_systems() -> None:
+    """List the systems that train knows."""
+    table = Table("system", "what it is")
+    for name, what in systems.available().items():
+        table.add_row(name, what)
+    _print(table)
+
+
+@data_app.command("list")
+def list_data(folder: DataFolder = None) -> None:
+    """List the data sets, and whether their files are there."""
+    table = Table(
+        *("data set", "modalities", "train / validation / test rows", "files"),
+        caption="missing files: ppl-mm data get NAME",
+    )
+    for summary in data.describe(folder):
+        sizes = " / ".join(f"{size:,}" for size in summary.sizes)
+        modalities = ", ".join(summary.modalities)
+        table.add_row(summary.name, modalities, sizes, "ready" if summary.ready else "missing")
+    _print(table)
+
+
+@data_app.command("get")
+def get_data(
+    name: Annotated[str, typer.Argument(help="A data set, such as mnist.")],
+    folder: DataFolder = None,
+) -> None:
+    """Download a data set's published files, with checksums."""
+    if any(s.name == name and s.download is None for s in data.describe(folder)):
+        typer.echo(f"{name}: ships with a package that is installed, nothing to download.")
+    else:
+        typer.echo(f"{name}: {data.get(name, folder)}")
+
+
+@app.command()
+def train(
+    system: Annotated[str, typer.Argument(help="A name from: ppl-mm systems.")],
+    dataset: Annotated[str, typer.Argument(help="A name from: ppl-mm data list.")],
+    modality: Annotated[
+        list[str] | None, _model(help="Use this modality of the data set; repeatable.")
+    ] = None,
+    latent_dim: Annotated[int | None, _model(help="Size of the latent z.")] = None,
+    weight: Annotated[
+        list[str] | None,
+        _model(metavar="NAME=VALUE", help="Weight of a modality in training; repeatable."),
+    ] = None,
+    terms: Annotated[
+        str | None, _model(help="Random subsets of modalities per step, or: all subsets.")
+    ] = None,
+    beta: Annotated[float | None, _model(help="Factor of the KL in training.")] = None,
+    paired: Annotated[
+        float | None, _model(help="Share of rows with paired modalities, 0 to 1; the rest apart.")
+    ] = None,
+    epochs: Annotated[int | None, _training(help="Passes through the training rows.")] = None,
+    batch_size: Annotated[int | None, _training(help="Rows per step.")] = None,
+    learning_rate: Annotated[float | None, _training(help="Of Adam.")] = None,
+    annealing_epochs: Annotated[
+        int | None, _training(help="Epochs over which the KL's factor grows from 0.")
+    ] = None,
+    patience: Annotated[
+        int | None, _training(help="Stop after so many epochs without a better validation ELBO.")
+    ] = None,
+    clip_norm: Annotated[float | None, _training(help="Largest norm of the gradient.")] = None,
+    seed: Annotated[int | None, _training(help="Of networks, order and noise.")] = None,
+    device: Annotated[str | None, _training(help="auto, cpu, cuda or cuda:1.")] = None,
+    precision: Annotated[str | None, _training(help="Such as 32-true or bf16-mixed.")] = None,
+    out: Annotated[Path | None, _folder(help="Default: runs/SYSTEM-DATASET.")] = None,
+    resume: Annotated[bool, _folder("--resume", help="Go on with the folder's run.")] = False,
+    overwrite: Annotated[bool, _folder("--overwrite", help="Replace the folder's run.")] = False,
+    data_dir: DataDir = None,
+    num_samples: Annotated[int | None, _measures(help="Draws per row for likelihoods.")] = None,
+    rows: Annotated[int | None, _measures(help="Test rows for likelihoods.")] = None,
+    evaluate: Annotated[bool, _measures(help="Measure likelihoods and accuracies.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print errors alone.")] = False,
+) -> None:
+    """Train a system on a data set, measure it on held-out rows, and draw pictures.
+
+    What is not given is the data set's default, or with --resume the run's.
+    """
+    given = {
+        "modalities": modality,
+        "latent_dim": latent_dim,
+        "weights": _weights(weight) if weight else None,
+        "terms": int(terms) if terms is not None and terms.isdecimal() else terms,
+        "beta": beta,
+        "paired": paired,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "annealing_epochs": annealing_epochs,
+        "patience": patience,
+        "clip_norm": clip_norm,
+        "seed": seed,
+        "device": device,
+        "precision": precision,
+        "data_dir": data_dir,
+        "num_samples": num_samples,
+        "rows": rows,
+    }
+    run = runs.train(
+        Path("runs", f"{system}-{dataset}") if out is None else out,
+        system,
+        dataset,
+        resume=resume,
+        overwrite=overwrite,
+        progress=not quiet,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    found = runs.evaluate(run) if evaluate else None
+    if not quiet:
+        if found is not None:
+            _print(found.table(f"{system} on {dataset}"))
+        pictures = ", ".join(sorted(path.name for path in run.folder.glob("*.png")))
+        typer.echo(f"run folder: {run.folder}   pictures: {pictures}")
+
+
+@app.command()
+def evaluate(
+    folder: RunFolder, num_samples: Samples = None, rows: Rows = None, data_dir: DataDir = None
+) -> None:
+    """Measure a trained run again, with other numbers of draws or rows; writes metrics.json."""
+    run = runs.load(folder, data_dir=data_dir)
+    found = runs.evaluate(run, num_samples=num_samples, rows=rows)
+    _print(found.table(f"{run.config.system} on {run.config.dataset}"))
+
+
+@app.command()
+def generate(
+    folder: RunFolder,
+    target: Target,
+    given: Given = None,
+    num: Annotated[int, typer.Option(help="Draws per row.")] = 6,
+    rows: Annotated[
+        int | None, typer.Option(help="Test rows; one of each class by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Default: RUN/generated.png.")] = None,
+    npz: Annotated[
+        Path | None, typer.Option(help="Also write the values, (draws, rows, ...) a modality.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Draw modalities given others of test rows, or from the prior, into a picture.
+
+    Each value is the likelihood's mean (labels and symbols: its mode) at a draw of z.
+    """
+    run = runs.load(folder, data_dir=data_dir)
+    out = run.folder / "generated.png" if out is None else out
+    ask.generate(
+        run, _names(target), _names(given), out, num_samples=num, rows=rows, seed=seed, npz=npz
+    )
+    typer.echo(" ".join(str(path) for path in (out, npz) if path is not None))
+
+
+@app.command()
+def loglik(
+    folder: RunFolder,
+    target: Target,
+    given: Given = None,
+    proposal: Annotated[
+        str,
+        typer.Option(help="joint, given, prior, defensive, or modalities with commas between."),
+    ] = "joint",
+    num_samples: Samples = None,
+    rows: Rows = None,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    csv: Annotated[Path | None, typer.Option(help="Write a line a row to this file.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Estimate log p(target | given) of test rows, with its error."""
+    run = runs.load(folder, data_dir=data_dir)
+    names = proposal.split(",")
+    with warnings.catch_warnings():  # the summary says it
+        warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
+        result = ask.likelihood(
+            run,
+            _names(target),
+            _names(given),
+            proposal=names if set(names) <= set(run.config.modalities) else proposal,
+            num_samples=num_samples,
+            rows=rows,
+            seed=seed,
+            path=csv,
+        )
+    typer.echo(str(result))
+
+
+def _names(given: Iterable[str] | None) -> list[str]:
+    """``["a,b", "c"]`` as ``["a", "b", "c"]``."""
+    return [name for names in given or () for name in names.split(",")]
+
+
+def _weights(given: Sequence[str]) -> dict[str, float]:
+    weights = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            weights[name] = float(value)
+        except ValueError:
+            raise ValueError(
+                f"weight: expected NAME=VALUE such as label=5, got {text!r}."
+            ) from None
+    return weights
+
+
+def _print(table: Table) -> None:
+    Console(highlight=False).print(table)

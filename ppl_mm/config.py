@@ -1,0 +1,189 @@
+"""The options of a run: each data set's defaults, and the file that they are kept in."""
+
+import dataclasses
+import inspect
+import json
+import math
+import platform
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyro
+import torch
+
+import ppl_mm
+from ppl_mm import systems
+from ppl_mm.checks import check_at_least_one
+from ppl_mm.data import DataSet
+from ppl_mm.files import write_atomically
+from ppl_mm.modality import unknown_name
+
+__all__ = ["CONFIG_FILE", "Config", "configure", "read_config", "resumed", "write_config"]
+
+CONFIG_FILE = "config.json"
+
+_MNIST_FAMILY = ("mnist", "binary_mnist", "fashion_mnist", "multimnist")
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "digits": {"epochs": 200, "batch_size": 128, "learning_rate": 2e-3, "terms": "all"},
+    **{name: {"epochs": 50, "batch_size": 100, "rows": 500} for name in _MNIST_FAMILY},
+}
+"""What a data set is trained with where nothing is said."""
+
+_ANNEALED = 0.4  # of the epochs on the MNIST family, after Wu & Goodman 2018
+_PLACES = ("device", "data_dir")  # may differ where a run goes on
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that a run depends on; :func:`configure` fills in a data set's defaults.
+
+    Attributes:
+        system: A name of ``systems.available()``.
+        dataset: A name of ``data.available()``.
+        modalities: Which of the data set's to use.
+        latent_dim: Z.
+        epochs: Passes through the training rows.
+        batch_size: Rows per step.
+        learning_rate: Of Adam.
+        weights: The factors lambda_m in training, the data set's own where not named.
+        terms: Random subsets besides everything and each modality alone, or "all" subsets; None
+            for a system that has no such choice.
+        beta: The factor of the KL in training.
+        annealing_epochs: Epochs over which beta grows from 0.
+        paired: The share of training rows whose modalities are paired.
+        patience: Stop after so many epochs without a better validation ELBO.
+        clip_norm: Largest norm of the whole gradient.
+        seed: Of networks, order, noise, and pairs.
+        precision: Fabric's flag.
+        device: "auto", "cpu", "cuda" or "cuda:1".
+        data_dir: Where the data lie; None for the default folder.
+        num_samples: Draws per row for likelihoods.
+        rows: Test rows for likelihoods; None for all.
+    """
+
+    system: str
+    dataset: str
+    modalities: tuple[str, ...]
+    latent_dim: int
+    epochs: int = 100
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    weights: dict[str, float] = field(default_factory=dict)
+    terms: int | str | None = None
+    beta: float = 1.0
+    annealing_epochs: int = 0
+    paired: float = 1.0
+    patience: int | None = None
+    clip_norm: float | None = None
+    seed: int = 0
+    precision: str = "32-true"
+    device: str = "auto"
+    data_dir: str | None = None
+    num_samples: int = 1000
+    rows: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("latent_dim", "epochs", "batch_size", "num_samples", "rows"):
+            number = getattr(self, name)
+            check_at_least_one(name, 1 if number is None else number)
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate: expected a number above 0, got {self.learning_rate}.")
+        count = isinstance(self.terms, int) and self.terms >= 0
+        if not (self.terms in (None, "all") or count):
+            raise ValueError(f"terms: expected 'all' or a number of subsets, got {self.terms!r}.")
+
+    def command(self, folder: Path) -> str:
+        """The command line that repeats the run."""
+        words = ["ppl-mm", "train", self.system, self.dataset, "--out", str(folder)]
+        for name in self.modalities:
+            words += ["--modality", name]
+        for name, weight in self.weights.items():
+            words += ["--weight", f"{name}={weight}"]
+        for option in dataclasses.fields(self)[3:]:
+            value = getattr(self, option.name)
+            if option.name != "weights" and value is not None:
+                words += [f"--{option.name.replace('_', '-')}", str(value)]
+        return shlex.join(words)
+
+
+def configure(system: str, dataset: DataSet, **options: Any) -> Config:
+    """The options of a run, with the data set's defaults for those that are not given.
+
+    Raises:
+        ValueError: For unknown names, or options out of range.
+    """
+    _check_known("option", options, [f.name for f in dataclasses.fields(Config)])
+    _check_known("system", [system], systems.available())
+    names = [m.name for m in dataset.modalities]
+    chosen = options.pop("modalities", None) or names
+    _check_known("modality", chosen, names)
+    _check_known("modality in weights", options.get("weights", ()), chosen)
+    settings = {"latent_dim": dataset.latent_dim, **_DEFAULTS.get(dataset.name, {}), **options}
+    if "terms" in inspect.signature(getattr(systems, system)).parameters:
+        settings.setdefault("terms", 0)
+    elif settings.pop("terms", None) is not None and "terms" in options:
+        raise ValueError(f"terms: system {system!r} leaves no choice of terms.")
+    if dataset.name in _MNIST_FAMILY:
+        settings.setdefault("annealing_epochs", round(_ANNEALED * settings["epochs"]))
+    return Config(system, dataset.name, tuple(n for n in names if n in chosen), **settings)
+
+
+def resumed(folder: Path, options: Mapping[str, Any]) -> Config:
+    """The saved options of a run, once those given again are the same.
+
+    Raises:
+        FileNotFoundError: If there is no run.
+        ValueError: For an option that differs, but for the device and the data's place.
+    """
+    config = read_config(folder)
+    _check_known("option", options, [f.name for f in dataclasses.fields(Config)])
+    for name, value in options.items():
+        saved = getattr(config, name)
+        value = tuple(value) if isinstance(value, list) else value
+        if name not in _PLACES and value != saved:
+            raise ValueError(
+                f"{name}: the run in {folder} has {saved!r}, asked to go on with {value!r}. Leave "
+                "the option out, or start a run in another folder."
+            )
+    return dataclasses.replace(config, **{n: options[n] for n in _PLACES if n in options})
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """Write the options, the command that repeats the run, and the versions."""
+    content = {
+        "command": config.command(folder),
+        "options": asdict(config),
+        "versions": {
+            "ppl_mm": ppl_mm.__version__,
+            "torch": torch.__version__,
+            "pyro": pyro.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    write_atomically(folder / CONFIG_FILE, json.dumps(content, indent=1).encode())
+
+
+def read_config(folder: Path) -> Config:
+    """The options of the run in a folder.
+
+    Raises:
+        FileNotFoundError: If there is no run.
+        ValueError: If the file is damaged, or of another version.
+    """
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder}: no run here, it has no {CONFIG_FILE}.")
+    try:
+        options = json.loads(path.read_text())["options"]
+        return Config(**{**options, "modalities": tuple(options["modalities"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: damaged, or of another version ({error}).") from error
+
+
+def _check_known(what: str, given: Any, known: Any) -> None:
+    for name in given:
+        if name not in known:
+            raise ValueError(unknown_name(what, name, known))

@@ -1,0 +1,167 @@
+"""The measures of a trained system on held-out rows: one table."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from ppl_mm.evaluation import UnreliableLikelihoodWarning, accuracy, elbo, log_likelihood
+from ppl_mm.observations import Observations
+from ppl_mm.systems import System
+
+__all__ = ["Accuracy", "Likelihood", "Measures", "measure"]
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """The average over rows of log p(target | given), or of the ELBO, in nats.
+
+    Attributes:
+        quantity: What it is, such as ``log p(image | label)``.
+        mean: The average.
+        standard_error: Of the average, over rows (another test set).
+        monte_carlo_error: Of the average, over draws (another seed); None for the ELBO.
+        median_ess: The median over rows of the effective sample size of the draws.
+        unreliable: The share of rows with a Pareto k above 0.7, whose estimates are too low by
+            an unknown amount; None where there are too few draws to tell.
+    """
+
+    quantity: str
+    mean: float
+    standard_error: float | None
+    monte_carlo_error: float | None = None
+    median_ess: float | None = None
+    unreliable: float | None = None
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The share of rows whose label is read right from what is given."""
+
+    label: str
+    given: tuple[str, ...]
+    value: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class Measures:
+    """See :func:`measure`.
+
+    Attributes:
+        likelihoods: The ELBO and the log-likelihoods.
+        accuracies: Of the label, from all others and from each alone.
+        rows: Test rows of the ELBO and the accuracies.
+        likelihood_rows: Test rows of the log-likelihoods.
+        num_samples: Draws per row of the log-likelihoods.
+        normalised: False where a likelihood is a score and no density.
+    """
+
+    likelihoods: tuple[Likelihood, ...]
+    accuracies: tuple[Accuracy, ...]
+    rows: int
+    likelihood_rows: int
+    num_samples: int
+    normalised: bool
+
+    def table(self, title: str) -> Table:
+        """All of them, for ``rich.print``."""
+        table = Table("held-out rows", title=title, caption=self._caption(), caption_justify="left")
+        for heading in ("nats a row", "± rows", "± draws", "median ESS", "k > 0.7"):
+            table.add_column(heading, justify="right")
+        for row in self.likelihoods:
+            ess = "" if row.median_ess is None else f"{row.median_ess:.0f}"
+            share = "" if row.unreliable is None else f"{row.unreliable:.1%}"
+            errors = (_three(row.standard_error), _three(row.monte_carlo_error))
+            table.add_row(row.quantity, f"{row.mean:.3f}", *errors, ess, share)
+        table.add_section()
+        for i, found in enumerate(self.accuracies):
+            if i == 0:
+                table.add_row(f"accuracy of {found.label}", "share")
+            given = ", ".join(found.given)
+            table.add_row(f"  from {given}", f"{found.value:.3f}", _three(found.standard_error))
+        return table
+
+    def _caption(self) -> str:
+        text = (
+            f"ELBO and accuracy: {self.rows:,} rows. log p: {self.likelihood_rows:,} rows, "
+            f"{self.num_samples:,} draws a row. ± rows: standard error over rows; ± draws: Monte "
+            "Carlo error."
+        )
+        if any(row.unreliable for row in self.likelihoods):
+            text += (
+                " k > 0.7: share of rows whose Pareto k says that their log p is too low by an "
+                "unknown amount."
+            )
+        if not self.normalised:
+            text += (
+                " Score: SoftBernoulli is no density for grey values; compare it only with models "
+                "scored the same way."
+            )
+        return text
+
+
+def measure(
+    system: System,
+    test: Observations,
+    label: str | None = None,
+    *,
+    num_samples: int = 1000,
+    rows: int | None = None,
+) -> Measures:
+    """The ELBO, log p of everything, of each modality, of the label given the others; accuracies.
+
+    Args:
+        system: A model and a guide.
+        test: Held-out rows.
+        label: The modality to predict; None for none.
+        num_samples: Draws per row for log-likelihoods.
+        rows: The first so many rows for log-likelihoods; None for all.
+    """
+    part = test[:rows]
+    bound = elbo(system, test)
+    questions: list[tuple[Sequence[str], Sequence[str]]] = [(test.names, ())]
+    others = tuple(n for n in test.names if n != label)
+    if len(test.names) > 1:
+        questions += [((n,), ()) for n in test.names]
+        questions += [((label,), others)] if label is not None else []
+    found = [Likelihood("ELBO", bound.mean().item(), _error(bound.std().item(), len(test)))]
+    normalised = True
+    with warnings.catch_warnings():  # the share of unreliable rows is part of the result
+        warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
+        for target, given in questions:
+            result = log_likelihood(system, part, target, given, num_samples)
+            found.append(_likelihood(result.quantity, result.summary()))
+            normalised &= result.normalised
+    accuracies = []
+    if label is not None and others:
+        alone = [(n,) for n in others] if len(others) > 1 else []
+        for given in [others, *alone]:
+            value = accuracy(system, test, label, given)
+            spread = math.sqrt(value * (1 - value))
+            number = int(test.present[label].sum())
+            accuracies.append(Accuracy(label, given, value, spread / math.sqrt(number)))
+    return Measures(tuple(found), tuple(accuracies), len(test), len(part), num_samples, normalised)
+
+
+def _likelihood(quantity: str, summary: dict[str, float]) -> Likelihood:
+    number = {key: value if math.isfinite(value) else None for key, value in summary.items()}
+    told = number["largest_pareto_k"] is not None
+    return Likelihood(
+        quantity,
+        summary["mean"],
+        number["standard_error"],
+        number["monte_carlo_error"],
+        number["median_ess"],
+        summary["unreliable_rows"] / summary["rows"] if told else None,
+    )
+
+
+def _error(deviation: float, number: int) -> float | None:
+    return deviation / math.sqrt(number) if number > 1 else None
+
+
+def _three(number: float | None) -> str:
+    return "" if number is None else f"{number:.3f}"

@@ -1,0 +1,241 @@
+"""Pictures of a trained system, for any number and kind of modalities.
+
+Every function returns a matplotlib ``Figure``; :func:`save` writes it as a PNG. A value of every
+modality is a row of tiles: images as images, labels, strings and attributes as text, other vectors
+as bars. A tile may stack several images, such as the halves of a digit, to one.
+
+Colours are those of Okabe & Ito, told apart with any colour vision.
+"""
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ppl_mm.evaluation import generate
+from ppl_mm.files import write_atomically
+from ppl_mm.observations import Observations
+from ppl_mm.systems import System
+from ppl_mm.tiles import BLUE, ORANGE, PALE, Sheet, rows_of
+
+__all__ = [
+    "Tiles",
+    "classes",
+    "cross_generation",
+    "losses",
+    "posterior_means",
+    "prior_samples",
+    "samples",
+    "save",
+]
+
+Tiles = Sequence[tuple[str, ...]]
+
+_CLASSES = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"),
+    *("#56B4E9", "#222222", "#8C564B", "#7F7F7F", "#6A3D9A"),
+)
+
+
+def save(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 150) -> None:
+    """Write a figure as a PNG, whole or not at all."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    write_atomically(Path(path), buffer.getvalue())
+
+
+def losses(history: Sequence[Mapping[str, float]], best_epoch: int | None = None) -> Figure:
+    """The training loss and, where there is one, the validation ELBO of every epoch.
+
+    Args:
+        history: Rows with ``epoch``, ``loss`` and perhaps ``validation_elbo``, as ``fit`` returns.
+        best_epoch: The epoch to mark.
+    """
+    curves = [("loss", "training loss (nats per row)", ORANGE)]
+    if any("validation_elbo" in row for row in history):
+        curves.append(("validation_elbo", "validation ELBO (nats per row)", BLUE))
+    figure = Figure(figsize=(4.2 * len(curves), 3.2), layout="constrained")
+    for axes, (key, title, colour) in zip(
+        np.atleast_1d(figure.subplots(1, len(curves))), curves, strict=True
+    ):
+        rows = [(row["epoch"], row[key]) for row in history if key in row]
+        epochs, values = zip(*rows, strict=True)
+        axes.plot(epochs, values, color=colour, marker="o" if len(rows) < 15 else None)
+        axes.set(title=title, xlabel="epoch")
+        _spare_the_start(axes, values)
+        axes.grid(color=PALE)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if key == "validation_elbo" and best_epoch in epochs:
+            best = values[epochs.index(best_epoch)]
+            axes.plot(best_epoch, best, "o", color="black", clip_on=False)
+            axes.annotate(
+                f"best: {best:.1f} in epoch {best_epoch:g}",
+                *((best_epoch, best), (0.95, 0.1), "data", "axes fraction"),
+                ha="right",
+                arrowprops={"arrowstyle": "-", "color": "black"},
+            )
+    return figure
+
+
+def _spare_the_start(axes: Axes, values: Sequence[float]) -> None:
+    """Cut the axis where the first epochs would press the rest of a curve flat."""
+    later = values[len(values) // 20 :]
+    low, high = min(later), max(later)
+    if len(values) >= 20 and max(values) - min(values) > 2 * (high - low) > 0:
+        margin = 0.05 * (high - low)
+        axes.set_ylim(low - margin, high + margin)
+
+
+def prior_samples(
+    system: System, *, tiles: Tiles = (), num_samples: int = 40, columns: int = 5
+) -> Figure:
+    """Draws from the prior, one block a tile; the same place in each block is the same draw."""
+    names = [m.name for m in system.modalities]
+    tiles = _tiles(tiles, names)
+    drawn = generate(system, Observations.blank(num_samples), names, given=(), mean=True)
+    values = {n: x[0] for n, x in drawn.items()}
+    sheet = Sheet(system.modalities, tiles, values)
+    left = 0.0
+    for tile in tiles:
+        sheet.write(left + columns * sheet.widths[tile] / 2, -0.2, " + ".join(tile), weight="bold")
+        for i in range(num_samples):
+            row, column = divmod(i, columns)
+            sheet.tile(
+                tile, left + column * sheet.widths[tile], row, {n: x[i] for n, x in values.items()}
+            )
+        left += columns * sheet.widths[tile] + 0.5
+    return sheet.figure("drawn from the prior: the same place is the same z")
+
+
+def cross_generation(
+    system: System, obs: Observations, *, tiles: Tiles = (), label: str | None = None
+) -> Figure:
+    """What is generated from each modality alone, from all but the label, and from everything.
+
+    Args:
+        system: A model and a guide.
+        obs: The rows to show; where a row lacks what a column is given, it shows a prior draw.
+        tiles: Modalities to stack to one image; each by itself otherwise.
+        label: The modality to leave out in one column.
+    """
+    names = [m.name for m in system.modalities if m.name in obs.names]
+    tiles = _tiles(tiles, names)
+    subsets: list[tuple[str, ...]] = [(n,) for n in names] if len(names) > 1 else []
+    unlabelled = tuple(n for n in names if n != label)
+    subsets += [unlabelled] if 1 < len(unlabelled) < len(names) else []
+    drawn = [generate(system, obs, names, given=s, mean=True) for s in [*subsets, tuple(names)]]
+    sheet = Sheet(system.modalities, tiles, {n: x[0] for n, x in drawn[-1].items()}, truth=obs)
+    titles = ["truth", *("given\n" + " + ".join(s) for s in subsets), "given\neverything"]
+    truth = rows_of(obs, names)
+    for row in range(len(obs)):
+        sheet.cell(0, row, truth[row])
+        for column, (subset, values) in enumerate(zip([*subsets, ()], drawn, strict=True), start=1):
+            shown = {n: truth[row][n] if n in subset else values[n][0, row] for n in names}
+            sheet.cell(column, row, shown, given=subset, truth=truth[row])
+    sheet.headings(titles)
+    return sheet.figure("blue frame: given      orange text: not the truth")
+
+
+def samples(
+    system: System,
+    obs: Observations,
+    drawn: Mapping[str, Tensor],
+    given: Sequence[str] = (),
+    *,
+    tiles: Tiles = (),
+) -> Figure:
+    """Draws of some modalities given others: a row of ``obs`` a row, after its truth.
+
+    Args:
+        system: What drew them.
+        obs: The rows; ``Observations.blank(n)`` for draws from the prior.
+        drawn: Modality -> (K, N, *event), as :func:`ppl_mm.generate` returns.
+        given: What the draws were given.
+        tiles: Modalities to stack to one image; each by itself otherwise.
+    """
+    shown = [m.name for m in system.modalities if m.name in drawn or m.name in given]
+    tiles = _tiles(tiles, shown)
+    targets = [t for t in tiles if any(n in drawn for n in t)]
+    example = {n: drawn[n][0] if n in drawn else obs[n] for n in shown}
+    sheet = Sheet(system.modalities, tiles, example, truth=obs)
+    held = [n for n in shown if n in obs.names]
+    truth = rows_of(obs, held)
+    num = len(next(iter(drawn.values())))
+    kept = [n for n in given if n not in drawn]
+    for row in range(len(obs)):
+        if held:
+            sheet.cell(0, row, truth[row], given=given)
+        for k in range(num):
+            values = {n: drawn[n][k, row] if n in drawn else truth[row][n] for n in shown}
+            sheet.cell(k + bool(held), row, values, given=kept, only=targets)
+    what = " + ".join(drawn) + (f" given {' + '.join(given)}" if given else " from the prior")
+    sheet.headings(["truth"] * bool(held) + [f"draw {k + 1}" for k in range(num)])
+    return sheet.figure(what + ("      blue frame: given" if given else ""))
+
+
+def posterior_means(
+    system: System, obs: Observations, *, label: str | None = None, seed: int = 0
+) -> Figure:
+    """Posterior means of z of every row, in two dimensions (t-SNE), marked by their label.
+
+    The label is not looked at, unless it is all there is.
+    """
+    names = [n for n in obs.names if n != label] or list(obs.names)
+    with torch.no_grad():
+        q = system.posterior(obs.to(system.device).given(*names))
+    points, (xlabel, ylabel) = _in_two_dimensions(q.mean.cpu(), q.stddev.cpu(), seed)
+    title = f"posterior means given {' + '.join(names)}"
+    if label in obs.names:
+        title += f"\none {label} a test row"
+    figure = Figure(figsize=(5.6, 5.2), layout="constrained")
+    axes = figure.subplots()
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    axes.spines[["top", "right"]].set_visible(False)
+    if "t-SNE" in xlabel:
+        axes.set(xticks=[], yticks=[])  # only distances mean something
+    found = classes(obs, label)
+    for value in sorted(set(found)):
+        x, y = points[[c == value for c in found]].T
+        if value < 0:
+            axes.scatter(x, y, s=18, color="#999999")
+        else:
+            colour = _CLASSES[value % len(_CLASSES)]
+            axes.scatter(x, y, s=42, color=colour, marker=f"${value}$", linewidths=0.2)
+    return figure
+
+
+def classes(obs: Observations, label: str | None) -> list[int]:
+    """The class of every row by its label, indices or one-hot; -1 where there is none."""
+    if label not in obs.names or label is None:
+        return [-1] * len(obs)
+    values = obs[label] if obs[label].dim() == 1 else obs[label].argmax(-1)
+    return torch.where(obs.present[label], values.long(), -1).tolist()
+
+
+def _in_two_dimensions(
+    loc: Tensor, scale: Tensor, seed: int
+) -> tuple[np.ndarray[Any, Any], tuple[str, str]]:
+    if loc.shape[1] == 1:
+        return torch.cat([loc, scale], 1).numpy(), ("mean of z", "standard deviation of z")
+    if loc.shape[1] == 2:
+        return loc.numpy(), ("mean of z, dimension 1", "mean of z, dimension 2")
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30.0, (len(loc) - 1) / 3)
+    tsne = TSNE(init="pca", perplexity=perplexity, random_state=seed)
+    return tsne.fit_transform(loc.numpy()), ("t-SNE, dimension 1", "t-SNE, dimension 2")
+
+
+def _tiles(tiles: Tiles, names: Sequence[str]) -> list[tuple[str, ...]]:
+    """``tiles`` without the modalities that are not shown, the others by themselves."""
+    stacked = [tuple(n for n in tile if n in names) for tile in tiles]
+    together = {n for tile in stacked for n in tile}
+    return [tile for tile in stacked if tile] + [(n,) for n in names if n not in together]

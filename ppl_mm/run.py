@@ -1,0 +1,270 @@
+"""Run folders: train a system on a data set, both by name, and come back to it.
+
+    run = train("runs/digits", "mvae", "digits", epochs=50)
+    metrics = evaluate(run)
+    run = load("runs/digits")
+
+A run folder holds
+
+    config.json                  the options, with versions and the command that repeats the run
+    checkpoint.pt                what ``resume=True`` goes on from
+    system.safetensors           the trained system, for ``System.load``
+    history.csv, loss.png        a row an epoch, and its curves
+    prior_samples.png, cross_generation.png, latent.png
+    metrics.json                 likelihoods and accuracies of held-out rows
+"""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ppl_mm import data, plotting, systems
+from ppl_mm.checks import check_at_least_one
+from ppl_mm.config import Config, configure, read_config, resumed, write_config
+from ppl_mm.data import DataSet
+from ppl_mm.files import write_atomically
+from ppl_mm.history import DivergedError, FitResult
+from ppl_mm.measures import Measures, measure
+from ppl_mm.objectives import subset_terms
+from ppl_mm.observations import Observations
+from ppl_mm.systems import System
+from ppl_mm.training import fit
+
+__all__ = ["FILES", "SHOWN", "Run", "evaluate", "examples", "load", "numbers", "train", "write_csv"]
+
+FILES = (
+    *("config.json", "checkpoint.pt", "system.safetensors", "history.csv", "metrics.json"),
+    *("loss.png", "prior_samples.png", "cross_generation.png", "latent.png"),
+)
+"""What a run writes, and ``overwrite`` removes."""
+
+_TILES: dict[str, plotting.Tiles] = {"digits": [("top", "bottom")]}  # images that make one picture
+SHOWN, _MOST = 8, 10  # rows of a picture, where there are no classes and where there are
+_IN_LATENT = 1000  # rows of the picture of the latent
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained system with the data set, of the run's modalities, that it was trained on."""
+
+    folder: Path
+    config: Config
+    dataset: DataSet
+    system: System
+
+    @property
+    def label(self) -> str | None:
+        """The data set's label, where the run uses it."""
+        return self.dataset.label if self.dataset.label in self.dataset.test.names else None
+
+    @property
+    def tiles(self) -> plotting.Tiles:
+        """Which modalities to draw as one image."""
+        return _TILES.get(self.config.dataset, ())
+
+
+def train(
+    folder: str | Path,
+    system: str,
+    dataset: str,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    **options: Any,
+) -> Run:
+    """Train, and write the run folder with everything but ``metrics.json``.
+
+    Args:
+        folder: Where to write.
+        system: A name of ``systems.available()``.
+        dataset: A name of ``data.available()``.
+        resume: Go on with the run in ``folder``, which equals one that was never stopped.
+        overwrite: Replace the run in ``folder``; its files go once the new run can start.
+        progress: Show a progress bar.
+        options: Fields of :class:`Config`; the others get the data set's defaults, or with
+            ``resume`` the saved run's.
+
+    Raises:
+        FileExistsError: If the folder holds a run, without ``resume`` or ``overwrite``.
+        FileNotFoundError: If there is nothing to resume, or the data are missing.
+        ValueError: For unknown names, options out of range, or, with ``resume``, other options.
+        DivergedError: See :func:`ppl_mm.fit`; the history so far is in the folder.
+    """
+    folder = Path(folder)
+    _check_folder(folder, resume, overwrite)
+    if resume:
+        config = resumed(folder, {"system": system, "dataset": dataset, **options})
+        whole = data.load(dataset, config.data_dir)
+    else:
+        whole = data.load(dataset, options.get("data_dir"))
+        config = configure(system, whole, **options)
+    chosen = _choose(whole, config.modalities)
+    built = _build(config, chosen)
+
+    def optimizer(parameters: Any) -> torch.optim.Optimizer:
+        """Adam; ``fit`` asks for it once all else has been checked, and the run begins."""
+        if not resume:
+            for name in FILES:
+                (folder / name).unlink(missing_ok=True)
+        write_config(folder, config)
+        return torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
+
+    checkpoint = folder / "checkpoint.pt"
+    try:
+        result = fit(
+            built,
+            data.weakly_supervised(chosen.train, config.paired, seed=config.seed),
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            optimizer=optimizer,
+            validation=chosen.validation,
+            patience=config.patience,
+            annealing_epochs=config.annealing_epochs,
+            clip_norm=config.clip_norm,
+            transform=chosen.transform,
+            seed=config.seed,
+            device=config.device,
+            precision=config.precision,
+            checkpoint=checkpoint,
+            checkpoint_every=max(1, config.epochs // 20),
+            resume=resume and checkpoint.exists(),
+            progress=progress,
+        )
+    except DivergedError as error:
+        _write_history(folder, error.result)
+        raise
+    built.save(folder / "system.safetensors")
+    _write_history(folder, result)
+    run = Run(folder, config, chosen, built)
+    _draw(run)
+    return run
+
+
+def load(folder: str | Path, *, data_dir: str | None = None) -> Run:
+    """The trained run in a folder.
+
+    Args:
+        folder: What :func:`train` wrote.
+        data_dir: Where the data lie now, if not where they lay.
+
+    Raises:
+        FileNotFoundError: If there is no trained run, or the data are missing.
+        ValueError: If a file is damaged.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    path = folder / "system.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such file; has the training ended? Go on with it by the same train "
+            "command and --resume."
+        )
+    dataset = _choose(data.load(config.dataset, data_dir or config.data_dir), config.modalities)
+    return Run(folder, config, dataset, System.load(path))
+
+
+def evaluate(run: Run, *, num_samples: int | None = None, rows: int | None = None) -> Measures:
+    """Measure likelihoods and accuracies on the test rows, and write ``metrics.json``.
+
+    Args:
+        run: A trained run.
+        num_samples: Draws per row for likelihoods; the configuration's by default.
+        rows: Test rows for likelihoods; the configuration's by default.
+    """
+    num_samples, rows = numbers(run, num_samples, rows)
+    test = run.dataset.test
+    found = measure(run.system, test, run.label, num_samples=num_samples, rows=rows)
+    content = json.dumps(asdict(found), indent=1)
+    write_atomically(run.folder / "metrics.json", content.encode())
+    return found
+
+
+def examples(run: Run, rows: int | None = None) -> Observations:
+    """Test rows to show: the first of each class where there are classes, or the first few."""
+    test = run.dataset.test
+    if rows is not None or run.label is None:
+        return test[: SHOWN if rows is None else rows]
+    first: dict[int, int] = {}
+    for i, kind in enumerate(plotting.classes(test, run.label)):
+        first.setdefault(kind, i)
+    return test[[first[kind] for kind in sorted(first) if kind >= 0][:_MOST]]
+
+
+def numbers(run: Run, num_samples: int | None, rows: int | None) -> tuple[int, int | None]:
+    """Draws and test rows of likelihoods, by default the configuration's."""
+    num_samples = run.config.num_samples if num_samples is None else num_samples
+    rows = run.config.rows if rows is None else rows
+    check_at_least_one("rows", 1 if rows is None else rows)
+    return num_samples, rows
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Write at least one row, all of the same columns."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, file.getvalue().encode())
+
+
+def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
+    if resume and overwrite:
+        raise ValueError("resume and overwrite exclude each other; choose one.")
+    there = [name for name in FILES if (folder / name).exists()]
+    if there and not (resume or overwrite):
+        raise FileExistsError(
+            f"{folder}: holds a run already ({', '.join(there)}). Go on with it by --resume, "
+            "replace it by --overwrite, or give another folder."
+        )
+
+
+def _choose(dataset: DataSet, names: Sequence[str]) -> DataSet:
+    """The data set with these modalities alone."""
+    rest = [m.name for m in dataset.modalities if m.name not in names]
+    held_out = dataset.validation
+    return replace(
+        dataset,
+        train=dataset.train.drop(*rest),
+        validation=None if held_out is None else held_out.drop(*rest),
+        test=dataset.test.drop(*rest),
+        modalities=tuple(m for m in dataset.modalities if m.name in names),
+    )
+
+
+def _build(config: Config, dataset: DataSet) -> System:
+    modalities = [
+        replace(m, weight=config.weights.get(m.name, m.weight)) for m in dataset.modalities
+    ]
+    options: dict[str, Any] = {"beta": config.beta}
+    if config.terms is not None:
+        options["terms"] = subset_terms(None if config.terms == "all" else int(config.terms))
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        return systems.build(config.system, modalities, config.latent_dim, **options)
+
+
+def _write_history(folder: Path, result: FitResult) -> None:
+    if result.history:  # none where the first epoch diverged
+        write_csv(folder / "history.csv", result.history)
+        plotting.save(plotting.losses(result.history, result.best_epoch), folder / "loss.png")
+
+
+def _draw(run: Run) -> None:
+    pictures = {
+        "prior_samples": plotting.prior_samples(run.system, tiles=run.tiles),
+        "cross_generation": plotting.cross_generation(
+            run.system, examples(run), tiles=run.tiles, label=run.label
+        ),
+        "latent": plotting.posterior_means(
+            run.system, run.dataset.test[:_IN_LATENT], label=run.label
+        ),
+    }
+    for name, picture in pictures.items():
+        plotting.save(picture, run.folder / f"{name}.png")
