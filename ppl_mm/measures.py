@@ -69,7 +69,7 @@ class Measures:
     def table(self, title: str) -> Table:
         """All of them, for ``rich.print``."""
         table = Table("held-out rows", title=title, caption=self._caption(), caption_justify="left")
-        for heading in ("nats a row", "± rows", "± draws", "median ESS", "k > 0.7"):
+        for heading in ("nats", "± rows", "± draws", "ESS", "k > 0.7"):
             table.add_column(heading, justify="right")
         for row in self.likelihoods:
             ess = "" if row.median_ess is None else f"{row.median_ess:.0f}"
@@ -88,7 +88,7 @@ class Measures:
         text = (
             f"ELBO and accuracy: {self.rows:,} rows. log p: {self.likelihood_rows:,} rows, "
             f"{self.num_samples:,} draws a row. ± rows: standard error over rows; ± draws: Monte "
-            "Carlo error."
+            "Carlo error; ESS: median effective sample size."
         )
         if any(row.unreliable for row in self.likelihoods):
             text += (

@@ -76,11 +76,13 @@ def losses(history: Sequence[Mapping[str, float]], best_epoch: int | None = None
         if key == "validation_elbo" and best_epoch in epochs:
             best = values[epochs.index(best_epoch)]
             axes.plot(best_epoch, best, "o", color="black", clip_on=False)
+            late = best_epoch > epochs[-1] / 2
             axes.annotate(
                 f"best: {best:.1f} in epoch {best_epoch:g}",
-                *((best_epoch, best), (0.95, 0.1), "data", "axes fraction"),
-                ha="right",
-                arrowprops={"arrowstyle": "-", "color": "black"},
+                (best_epoch, best),
+                (0, -22),
+                textcoords="offset points",
+                ha="right" if late else "left",
             )
     return figure
 
@@ -95,14 +97,27 @@ def _spare_the_start(axes: Axes, values: Sequence[float]) -> None:
 
 
 def prior_samples(
-    system: System, *, tiles: Tiles = (), num_samples: int = 40, columns: int = 5
+    system: System,
+    *,
+    tiles: Tiles = (),
+    like: Observations | None = None,
+    num_samples: int = 40,
+    columns: int = 5,
 ) -> Figure:
-    """Draws from the prior, one block a tile; the same place in each block is the same draw."""
+    """Draws from the prior, one block a tile; the same place in each block is the same draw.
+
+    Args:
+        system: A model and a guide.
+        tiles: Modalities to stack to one image; each by itself otherwise.
+        like: Data to take the range of grey from; the draws' own by default.
+        num_samples: Draws.
+        columns: Draws side by side in a block.
+    """
     names = [m.name for m in system.modalities]
     tiles = _tiles(tiles, names)
     drawn = generate(system, Observations.blank(num_samples), names, given=(), mean=True)
     values = {n: x[0] for n, x in drawn.items()}
-    sheet = Sheet(system.modalities, tiles, values)
+    sheet = Sheet(system.modalities, tiles, values, truth=like)
     left = 0.0
     for tile in tiles:
         sheet.write(left + columns * sheet.widths[tile] / 2, -0.2, " + ".join(tile), weight="bold")
@@ -194,7 +209,7 @@ def posterior_means(
     points, (xlabel, ylabel) = _in_two_dimensions(q.mean.cpu(), q.stddev.cpu(), seed)
     title = f"posterior means given {' + '.join(names)}"
     if label in obs.names:
-        title += f"\none {label} a test row"
+        title += f"\neach mark: the {label} of a test row"
     figure = Figure(figsize=(5.6, 5.2), layout="constrained")
     axes = figure.subplots()
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)

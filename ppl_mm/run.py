@@ -257,14 +257,13 @@ def _write_history(folder: Path, result: FitResult) -> None:
 
 
 def _draw(run: Run) -> None:
+    test = run.dataset.test
     pictures = {
-        "prior_samples": plotting.prior_samples(run.system, tiles=run.tiles),
+        "prior_samples": plotting.prior_samples(run.system, tiles=run.tiles, like=test),
         "cross_generation": plotting.cross_generation(
             run.system, examples(run), tiles=run.tiles, label=run.label
         ),
-        "latent": plotting.posterior_means(
-            run.system, run.dataset.test[:_IN_LATENT], label=run.label
-        ),
+        "latent": plotting.posterior_means(run.system, test[:_IN_LATENT], label=run.label),
     }
     for name, picture in pictures.items():
         plotting.save(picture, run.folder / f"{name}.png")

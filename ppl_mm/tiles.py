@@ -81,15 +81,20 @@ class Sheet:
     ) -> None:
         self.modalities = {m.name: m for m in modalities}
         self.tiles = tiles
-        self.examples = {n: x.cpu() for n, x in examples.items()}
-        self.limits: dict[str, tuple[float, float]] = {}
+        known = {n: x.cpu() for n, x in examples.items()}
+        self.examples = dict(known)
         for name, values in self.examples.items():
             if truth is not None and name in truth.names and bool(truth.present[name].any()):
-                known = truth[name][truth.present[name]].cpu()
-                self.examples[name] = torch.cat([known.to(values), values])
-            else:
-                known = values
-            self.limits[name] = known.min().item(), known.max().item()
+                known[name] = truth[name][truth.present[name]].cpu()
+                self.examples[name] = torch.cat([known[name].to(values), values])
+        self.limits = {
+            name: (
+                min(known[n].min().item() for n in tile),
+                max(known[n].max().item() for n in tile),
+            )
+            for tile in tiles
+            for name in tile
+        }
         self.widths = {tile: self._width(tile) for tile in tiles}
         self.cell_width = sum(self.widths.values()) + _GAP
         self.right = self.bottom = 0.0
