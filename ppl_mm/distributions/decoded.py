@@ -101,7 +101,7 @@ class Decoded(TorchDistribution):
 
     def _decode(self, z: Tensor, value: Tensor | None = None) -> TorchDistribution:
         batch = z.shape[:-1]
-        more = ()
+        more: tuple[Tensor, ...] = ()
         if value is not None and getattr(self.decoder, "reads_value", False):
             event = self.event_shape
             more = (value.expand(*batch, *event).reshape(-1, *event),)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -138,7 +139,7 @@ def _certain(result: LogLikelihood, obs: Observations) -> LogLikelihood:
     held = torch.stack([obs.present[n] for n in result.target]).any(0)
     ess = torch.where(held, result.ess, float(result.num_samples))
     fields = ("value", "standard_error", "pareto_k", "log_weight_variance", "shared_error")
-    zeroed = {f: torch.where(held, getattr(result, f), 0.0) for f in fields}
+    zeroed: dict[str, Any] = {f: torch.where(held, getattr(result, f), 0.0) for f in fields}
     return replace(result, ess=ess, **zeroed)
 
 
@@ -225,7 +226,7 @@ def _shared(
         system, distinct, [names], lambda rows: shared_by(draws, len(rows)), num_samples, chunk
     )
     fields = ("value", "standard_error", "ess", "pareto_k", "log_weight_variance")
-    joined = {f: getattr(result, f)[which] for f in fields}
+    joined: dict[str, Any] = {f: getattr(result, f)[which] for f in fields}
     return replace(result, **joined, shared_error=joined["standard_error"])
 
 

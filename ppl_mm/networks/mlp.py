@@ -51,6 +51,7 @@ class MLPEncoder(nn.Module):
 
     def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """The expert's (loc, scale)."""
+        values = values.to(self.head.weight.dtype)  # counts come as integers
         rows, leading = as_rows(values, self.event_shape, "MLPEncoder")
         raw = self.head(self.hidden(rows.flatten(1) if self.event_shape else rows.unsqueeze(1)))
         return location_scale(raw.reshape(*leading, raw.shape[-1]))

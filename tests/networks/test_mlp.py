@@ -63,3 +63,12 @@ def test_wrong_shapes_are_named():
         MLPEncoder(2, event_shape=(4,))(torch.zeros(3, 5))
     with pytest.raises(ValueError, match=r"MLPDecoder: expected shape \(..., 2\), got \(3, 5\)"):
         MLPDecoder(2, event_shape=(4,))(torch.zeros(3, 5))
+
+
+def test_integer_counts_are_encoded_as_numbers():
+    encoder = MLPEncoder(2, event_shape=(3,), hidden=(4,))
+    counts = torch.tensor([[0, 1, 5], [2, 0, 0]])
+    for found, expected in zip(
+        encoder(counts), encoder(counts.to(torch.get_default_dtype())), strict=True
+    ):
+        assert torch.equal(found, expected)
