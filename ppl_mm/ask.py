@@ -49,7 +49,9 @@ def generate(
     drawn = evaluation.generate(
         run.system, obs, targets, num_samples, given=given, mean=True, seed=seed
     )
-    plotting.save(plotting.samples(run.system, obs, drawn, given, tiles=run.tiles), path)
+    like = run.dataset.test
+    picture = plotting.samples(run.system, obs, drawn, given, tiles=run.tiles, like=like)
+    plotting.save(picture, path)
     if npz is not None:
         file = io.BytesIO()
         arrays: dict[str, Any] = {name: values.cpu().numpy() for name, values in drawn.items()}

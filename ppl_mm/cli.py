@@ -16,6 +16,7 @@ from ppl_mm import ask, data, systems
 from ppl_mm import run as runs
 from ppl_mm.evaluation import UnreliableLikelihoodWarning
 from ppl_mm.history import DivergedError
+from ppl_mm.modality import unknown_name
 
 __all__ = ["app"]
 
@@ -38,7 +39,8 @@ class _OneLineErrors(TyperGroup):
 
 
 def _say(message: str) -> int:
-    typer.echo(f"error: {message}", err=True)
+    if message:  # none where the help has been shown instead
+        typer.echo(f"error: {message}", err=True)
     return 2
 
 
@@ -111,7 +113,10 @@ def get_data(
     folder: DataFolder = None,
 ) -> None:
     """Download a data set's published files, with checksums."""
-    if any(s.name == name and s.download is None for s in data.describe(folder)):
+    downloads = {summary.name: summary.download for summary in data.describe(folder)}
+    if name not in downloads:
+        raise ValueError(unknown_name("data set", name, downloads))
+    if downloads[name] is None:
         typer.echo(f"{name}: ships with a package that is installed, nothing to download.")
     else:
         typer.echo(f"{name}: {data.get(name, folder)}")

@@ -91,6 +91,8 @@ class Config:
             check_at_least_one(name, 1 if number is None else number)
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate: expected a number above 0, got {self.learning_rate}.")
+        if not 0 <= self.paired <= 1:
+            raise ValueError(f"paired: expected a share from 0 to 1, got {self.paired}.")
         count = isinstance(self.terms, int) and self.terms >= 0
         if not (self.terms in (None, "all") or count):
             raise ValueError(f"terms: expected 'all' or a number of subsets, got {self.terms!r}.")

@@ -87,8 +87,8 @@ class Measures:
     def _caption(self) -> str:
         text = (
             f"ELBO and accuracy: {self.rows:,} rows. log p: {self.likelihood_rows:,} rows, "
-            f"{self.num_samples:,} draws a row. ± rows: standard error over rows; ± draws: Monte "
-            "Carlo error; ESS: median effective sample size."
+            f"{self.num_samples:,} draws a row. Errors of the mean: ± rows over rows, ± draws "
+            "Monte Carlo. ESS: median effective sample size."
         )
         if any(row.unreliable for row in self.likelihoods):
             text += (

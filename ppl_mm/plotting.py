@@ -72,7 +72,7 @@ def losses(history: Sequence[Mapping[str, float]], best_epoch: int | None = None
         _spare_the_start(axes, values)
         axes.grid(color=PALE)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         if key == "validation_elbo" and best_epoch in epochs:
             best = values[epochs.index(best_epoch)]
             axes.plot(best_epoch, best, "o", color="black", clip_on=False)
@@ -148,14 +148,14 @@ def cross_generation(
     subsets += [unlabelled] if 1 < len(unlabelled) < len(names) else []
     drawn = [generate(system, obs, names, given=s, mean=True) for s in [*subsets, tuple(names)]]
     sheet = Sheet(system.modalities, tiles, {n: x[0] for n, x in drawn[-1].items()}, truth=obs)
-    titles = ["truth", *("given\n" + " + ".join(s) for s in subsets), "given\neverything"]
-    truth = rows_of(obs, names)
-    for row in range(len(obs)):
-        sheet.cell(0, row, truth[row])
-        for column, (subset, values) in enumerate(zip([*subsets, ()], drawn, strict=True), start=1):
-            shown = {n: truth[row][n] if n in subset else values[n][0, row] for n in names}
-            sheet.cell(column, row, shown, given=subset, truth=truth[row])
-    sheet.headings(titles)
+    titles = ["truth", *(f"given\n{' + '.join(s)}" for s in subsets), "given\neverything"]
+    for column, title in enumerate(titles):
+        sheet.heading(column * sheet.width(), sheet.width(), title)
+    for row, truth in enumerate(rows_of(obs, names)):
+        sheet.cell(0, row, truth)
+        for column, (given, values) in enumerate(zip([*subsets, ()], drawn, strict=True), start=1):
+            shown = {n: truth[n] if n in given else values[n][0, row] for n in names}
+            sheet.cell(column * sheet.width(), row, shown, given=given, truth=truth)
     return sheet.figure("blue frame: given      orange text: not the truth")
 
 
@@ -166,6 +166,7 @@ def samples(
     given: Sequence[str] = (),
     *,
     tiles: Tiles = (),
+    like: Observations | None = None,
 ) -> Figure:
     """Draws of some modalities given others: a row of ``obs`` a row, after its truth.
 
@@ -175,25 +176,31 @@ def samples(
         drawn: Modality -> (K, N, *event), as :func:`ppl_mm.generate` returns.
         given: What the draws were given.
         tiles: Modalities to stack to one image; each by itself otherwise.
+        like: Data to take the range of grey from; ``obs`` by default.
     """
     shown = [m.name for m in system.modalities if m.name in drawn or m.name in given]
     tiles = _tiles(tiles, shown)
-    targets = [t for t in tiles if any(n in drawn for n in t)]
+    targets = [tile for tile in tiles if any(n in drawn for n in tile)]
     example = {n: drawn[n][0] if n in drawn else obs[n] for n in shown}
-    sheet = Sheet(system.modalities, tiles, example, truth=obs)
-    held = [n for n in shown if n in obs.names]
-    truth = rows_of(obs, held)
-    num = len(next(iter(drawn.values())))
+    sheet = Sheet(system.modalities, tiles, example, truth=obs if like is None else like)
+    start = sheet.width() if obs.names else 0.0
+    lefts = [start + k * sheet.width(targets) for k in range(len(next(iter(drawn.values()))))]
+    if obs.names:
+        sheet.heading(0, sheet.width(), "truth")
+    for k, left in enumerate(lefts):
+        sheet.heading(left, sheet.width(targets), f"draw {k + 1}")
     kept = [n for n in given if n not in drawn]
-    for row in range(len(obs)):
-        if held:
-            sheet.cell(0, row, truth[row], given=given)
-        for k in range(num):
-            values = {n: drawn[n][k, row] if n in drawn else truth[row][n] for n in shown}
-            sheet.cell(k + bool(held), row, values, given=kept, only=targets)
-    what = " + ".join(drawn) + (f" given {' + '.join(given)}" if given else " from the prior")
-    sheet.headings(["truth"] * bool(held) + [f"draw {k + 1}" for k in range(num)])
-    return sheet.figure(what + ("      blue frame: given" if given else ""))
+    for row, truth in enumerate(rows_of(obs, shown)):
+        if obs.names:
+            sheet.cell(0, row, truth, given=given)
+        for k, left in enumerate(lefts):
+            values = {n: drawn[n][k, row] if n in drawn else truth[n] for n in shown}
+            known = truth if obs.names else None
+            sheet.cell(left, row, values, given=kept, truth=known, only=targets)
+    if not given:
+        return sheet.figure(f"{' + '.join(drawn)} from the prior")
+    what = f"{' + '.join(drawn)} given {' + '.join(given)}"
+    return sheet.figure(f"{what}      blue frame: given      orange text: not the truth")
 
 
 def posterior_means(

@@ -7,7 +7,6 @@ import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -82,11 +81,11 @@ class Sheet:
         self.modalities = {m.name: m for m in modalities}
         self.tiles = tiles
         known = {n: x.cpu() for n, x in examples.items()}
-        self.examples = dict(known)
-        for name, values in self.examples.items():
+        self.examples = {n: list(x) for n, x in known.items()}
+        for name in examples:
             if truth is not None and name in truth.names and bool(truth.present[name].any()):
                 known[name] = truth[name][truth.present[name]].cpu()
-                self.examples[name] = torch.cat([known[name].to(values), values])
+                self.examples[name] += list(known[name])
         self.limits = {
             name: (
                 min(known[n].min().item() for n in tile),
@@ -96,14 +95,13 @@ class Sheet:
             for name in tile
         }
         self.widths = {tile: self._width(tile) for tile in tiles}
-        self.cell_width = sum(self.widths.values()) + _GAP
         self.right = self.bottom = 0.0
         self.canvas = Figure()
         self.axes = self.canvas.add_axes((0, 0, 1, 1))
 
     def cell(
         self,
-        column: int,
+        left: float,
         row: int,
         values: Row,
         *,
@@ -111,12 +109,23 @@ class Sheet:
         truth: Row | None = None,
         only: Sequence[tuple[str, ...]] | None = None,
     ) -> None:
-        """Draw a value of every modality: what is given framed, text unlike the truth orange."""
-        x = column * self.cell_width
-        for tile in self.tiles:
-            if only is None or tile in only:
-                self.tile(tile, x, row, values, given=given, truth=truth)
-            x += self.widths[tile]
+        """Draw a value of every modality: what is given framed, text unlike the truth orange.
+
+        Args:
+            left: The cell's left edge.
+            row: Its row, 0 at the top.
+            values: What to draw.
+            given: The modalities to frame.
+            truth: What to compare text with.
+            only: The tiles to draw; all by default.
+        """
+        for tile in self.tiles if only is None else only:
+            self.tile(tile, left, row, values, given=given, truth=truth)
+            left += self.widths[tile]
+
+    def width(self, only: Sequence[tuple[str, ...]] | None = None) -> float:
+        """From a cell's left edge to the next cell's."""
+        return sum(self.widths[tile] for tile in (self.tiles if only is None else only)) + _GAP
 
     def tile(
         self,
@@ -130,7 +139,7 @@ class Sheet:
     ) -> None:
         """Draw one tile with its left edge at x."""
         y, width = row * (1 + _GAP), self.widths[tile] - _GAP
-        rows = [self.examples[n].shape[-2] if len(tile) > 1 else 1 for n in tile]
+        rows = [self.examples[n][0].shape[-2] if len(tile) > 1 else 1 for n in tile]
         for name, share in zip(tile, rows, strict=True):
             value, box = values[name], (x, y, width, share / sum(rows))
             if value is None:
@@ -143,13 +152,10 @@ class Sheet:
             y += share / sum(rows)
         self.right, self.bottom = max(self.right, x + width), max(self.bottom, y)
 
-    def headings(self, titles: Sequence[str]) -> None:
-        """Write a title over each column of cells."""
-        middle = (self.cell_width - 2 * _GAP) / 2
-        for column, title in enumerate(titles):
-            wide = int(8 * self.cell_width)
-            lines = [part for line in title.split("\n") for part in textwrap.wrap(line, wide)]
-            self.write(column * self.cell_width + middle, -_GAP, "\n".join(lines))
+    def heading(self, left: float, width: float, title: str) -> None:
+        """Write a title over a column of cells of this width."""
+        lines = [p for line in title.split("\n") for p in textwrap.wrap(line, int(8 * width))]
+        self.write(left + width / 2 - _GAP, -_GAP, "\n".join(lines))
 
     def write(self, x: float, y: float, text: str, *, weight: str = "normal") -> None:
         """Write text whose lower middle is at (x, y)."""
@@ -167,11 +173,11 @@ class Sheet:
 
     def _width(self, tile: tuple[str, ...]) -> float:
         """The width of a tile of height 1, with its gap."""
-        first = self.examples[tile[0]]
-        if is_image(self.modalities[tile[0]], first[0]):
-            height = sum(self.examples[n].shape[-2] for n in tile)
+        first, *rest = self.examples[tile[0]]
+        if is_image(self.modalities[tile[0]], first):
+            height = sum(self.examples[n][0].shape[-2] for n in tile)
             return first.shape[-1] / height + _GAP
-        texts = [self._text(tile[0], value) for value in first]
+        texts = [self._text(tile[0], value) for value in (first, *rest)]
         if texts[0] is None:
             return _BARS + _GAP
         longest = max(len(line) for t in texts if t is not None for line in t.split("\n"))
@@ -206,9 +212,11 @@ class Sheet:
 
     def _image(self, box: Box, value: Tensor, low: float, high: float) -> None:
         x, y, width, height = box
-        shade = ((value - low) / max(high - low, 1e-12)).clamp(0, 1)
+        shade = ((value - low) / max(high - low, 1e-12)).clamp(0, 1).numpy()
+        if shade.ndim == 3:
+            shade = shade[0] if len(shade) == 1 else shade.transpose(1, 2, 0)
         self.axes.imshow(
-            shade.movedim(0, -1).squeeze(-1) if shade.dim() == 3 else shade,
+            shade,
             extent=(x, x + width, y + height, y),
             cmap="gray",
             vmin=0,
@@ -224,7 +232,7 @@ class Sheet:
         step = width / len(value)
         self.axes.bar(
             [x + (i + 0.5) * step for i in range(len(value))],
-            -unit * value.clamp(low, high),
+            -unit * value.clamp(low, high).numpy(),
             0.8 * step,
             bottom=y + unit * high,
             color="black",

@@ -314,6 +314,19 @@ def test_reference_that_a_row_lacks_is_the_models_own_prior(held_noise):
     torch.testing.assert_close(found, expected, **EXACT)
 
 
+def test_reference_looks_at_the_evidence_whatever_is_scored():
+    toy = LinearGaussian({"a": 3, "b": 4})
+    obs, model = toy.sample(3), toy.model()
+    guide = guides.ProductOfExperts(toy.modalities, 2)
+    objective = ELBOTerms([term("ab", "", "b")])
+    q, r = guide.posterior(obs), guide.posterior(obs.given("b"))
+    found = objective.bound(model, guide, obs.scoring("a"))
+    torch.testing.assert_close(found, -kl_divergence(q, r), **EXACT)
+    found = objective.bound(model, guide, obs.given("a"))  # b is no evidence: source a, prior
+    q = guide.posterior(obs.given("a"))
+    torch.testing.assert_close(found, -kl_divergence(q, model.prior().expand((3,))), **EXACT)
+
+
 def test_mean_over_rows_averages_each_term_over_its_active_rows():
     toy = LinearGaussian({"a": 3, "b": 4})
     obs = toy.mixed(2)

@@ -99,6 +99,27 @@ def test_scale_on_one_side_only_is_wrong_in_both_stock_objectives(parts):
         torch.testing.assert_close(-found, wrong.sum(), **EXACT)
 
 
+def test_zero_weight_hides_even_an_impossible_value():
+    def model():
+        z = pyro.sample("z", dist.Uniform(0.0, 1.0, validate_args=False))
+        pyro.sample("x", dist.Uniform(0.0, 1.0, validate_args=False), obs=torch.tensor(2.0))
+        return z
+
+    trace = pyro.poutine.trace(ScaleSites({"x": 0.0}, beta=0.0)(model)).get_trace()
+    assert trace.log_prob_sum() == 0  # a factor of zero would give 0 * -inf = NaN
+
+
+def test_weights_multiply_the_scales_that_a_model_sets_itself():
+    def model():
+        with pyro.plate("data", 10, subsample_size=5), pyro.poutine.scale(scale=0.7):
+            z = pyro.sample("z", dist.Normal(0.0, 1.0))
+            pyro.sample("x", dist.Normal(z, 1.0), obs=torch.zeros(5))
+
+    trace = pyro.poutine.trace(ScaleSites({"x": 3.0}, beta=0.5)(model)).get_trace()
+    assert trace.nodes["x"]["scale"] == pytest.approx(2 * 0.7 * 3.0)
+    assert trace.nodes["z"]["scale"] == pytest.approx(2 * 0.7 * 0.5)
+
+
 def test_digests_divergence_and_weighted_loss():
     # KL(N(1, e^-2) || N(0, 1)); the digest prints six digits after the point.
     q = dist.Normal(torch.ones(1), torch.full((1,), math.exp(-1))).to_event(1)

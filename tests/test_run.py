@@ -1,0 +1,123 @@
+"""Run folders: interrupted and resumed runs, defaults, systems without a label."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from ppl_mm import System, data, run
+from ppl_mm.config import configure
+from ppl_mm.history import DivergedError
+from ppl_mm.measures import measure
+from ppl_mm.training import _Loop
+
+OPTIONS = {"epochs": 3, "batch_size": 300, "progress": False}
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pictures, which take most of the time, are tested elsewhere."""
+    monkeypatch.setattr("ppl_mm.run._draw", lambda finished: None)
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def interrupt_in(monkeypatch, epoch: int) -> None:
+    """Press Ctrl-C in an epoch, counted from 1."""
+    train_epoch = _Loop.epoch
+
+    def interrupted(self, state, *args):
+        if state.epoch + 1 == epoch:
+            raise KeyboardInterrupt
+        return train_epoch(self, state, *args)
+
+    monkeypatch.setattr(_Loop, "epoch", interrupted)
+
+
+@pytest.mark.parametrize("epoch", [1, 3])  # before the first checkpoint, and after
+def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, undrawn, epoch):
+    run.train(tmp_path / "whole", "mvae", "digits", seed=3, terms=1, **OPTIONS)
+    with monkeypatch.context() as patch:
+        interrupt_in(patch, epoch)
+        with pytest.raises(KeyboardInterrupt):
+            run.train(tmp_path / "parts", "mvae", "digits", seed=3, terms=1, **OPTIONS)
+    assert not (tmp_path / "parts" / "system.safetensors").exists()
+    with pytest.raises(FileExistsError, match="--resume"):
+        run.train(tmp_path / "parts", "mvae", "digits", seed=3, terms=1, **OPTIONS)
+    run.train(tmp_path / "parts", "mvae", "digits", resume=True, progress=False)
+    assert history(tmp_path / "parts") == history(tmp_path / "whole")
+    assert len(history(tmp_path / "whole")) == 3
+    whole, parts = (
+        System.load(tmp_path / name / "system.safetensors").state_dict()
+        for name in ("whole", "parts")
+    )
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_resume_may_move_to_another_device_only(tmp_path, undrawn):
+    run.train(tmp_path, "mvae", "digits", **OPTIONS)
+    done = run.train(tmp_path, "mvae", "digits", resume=True, device="cpu", progress=False)
+    assert done.config.device == "cpu"
+    with pytest.raises(ValueError, match=r"epochs: the run in .* has 3, asked to go on with 4"):
+        run.train(tmp_path, "mvae", "digits", resume=True, epochs=4)
+
+
+def test_one_modality_without_a_label(tmp_path):
+    done = run.train(tmp_path, "vae", "digits", modalities=["top"], **OPTIONS | {"epochs": 1})
+    found = run.evaluate(done, num_samples=5, rows=4)
+    assert [row.quantity for row in found.likelihoods] == ["ELBO", "log p(top)"]
+    assert found.accuracies == ()
+    assert {path.name for path in tmp_path.iterdir()} == set(run.FILES)
+    assert found.likelihoods[1].unreliable is None  # 5 draws tell nothing of a tail
+    json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)  # no NaN
+
+
+def test_loaded_run_measures_the_same(tmp_path, undrawn):
+    done = run.train(tmp_path, "mvae", "digits", modalities=("label", "top"), **OPTIONS)
+    assert done.dataset.test.names == ("top", "label")
+    assert run.evaluate(run.load(tmp_path), num_samples=30, rows=9) == run.evaluate(
+        done, num_samples=30, rows=9
+    )
+
+
+def test_double_precision(tmp_path, undrawn):
+    torch.set_default_dtype(torch.float32)
+    done = run.train(tmp_path, "mvae", "digits", precision="64-true", **OPTIONS | {"epochs": 1})
+    found = run.evaluate(done, num_samples=5, rows=4)
+    assert math.isfinite(found.likelihoods[0].mean)
+
+
+def test_diverged_run_keeps_its_history(tmp_path, undrawn):
+    with pytest.raises(DivergedError):
+        run.train(tmp_path, "mvae", "digits", learning_rate=1e30, **OPTIONS)
+    assert (tmp_path / "config.json").exists()
+    assert not (tmp_path / "system.safetensors").exists()
+
+
+def test_defaults_of_a_data_set_and_of_a_system():
+    digits = data.load("digits")
+    config = configure("mvae", digits)
+    assert (config.latent_dim, config.terms, config.annealing_epochs) == (16, "all", 0)
+    assert configure("vae", digits, modalities=["top"]).terms is None
+    with pytest.raises(ValueError, match=r"unknown option 'epoch'; .* Did you mean 'epochs'"):
+        configure("mvae", digits, epoch=3)
+
+
+def test_examples_show_one_row_of_each_class(tmp_path, undrawn):
+    done = run.train(tmp_path, "mvae", "digits", **OPTIONS | {"epochs": 1})
+    assert run.examples(done)["label"].tolist() == list(range(10))
+    assert len(run.examples(done, 3)) == 3
+
+
+def test_measures_leave_out_what_is_not_there():
+    digits = data.load("digits")
+    system = run._build(configure("mvae", digits), digits)
+    found = measure(system, digits.test[:5].without("bottom"), "label", num_samples=3)
+    assert "log p(label | top, bottom)" in [row.quantity for row in found.likelihoods]
+    assert all(math.isfinite(row.mean) for row in found.likelihoods)
