@@ -86,7 +86,7 @@ def main(
     with pyro.validation_enabled(False):
         times = alternate(steps, rounds, warmup)
         parts = breakdown(ours, Observations({"image": image, "label": label}), rounds)
-    report(times, parts, difference, dict(rounds=rounds, threads=threads, seed=seed), out)
+    report(times, parts, difference, {"rounds": rounds, "threads": threads, "seed": seed}, out)
 
 
 def hand_networks(system: System) -> dict[str, nn.Module]:

@@ -56,9 +56,7 @@ def render(records: list[dict[str, Any]]) -> str:
         if own:
             own.sort(key=lambda r: (r["config"]["terms"], r["config"]["label_weight"]))
             lines += [f"## {title}\n", *_table(own, dataset, "x1")]
-            lines += [
-                f"Proposal q(z | x1, x2), on the first {own[0]['config']['joint_rows']} rows:\n"
-            ]
+            lines += [f"Proposal q(z | x1, x2), first {own[0]['config']['joint_rows']} rows:\n"]
             lines += [*_table(own, dataset, "x1x2"), *_runs(own)]
     return "\n".join(lines)
 

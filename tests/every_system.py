@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from ppl_mm import Modality, Observations, System, likelihoods, networks, systems
 from ppl_mm.distributions import StratifiedMixture
 
-
 LATENT_DIM = 2
 SMALL = (6,)
 

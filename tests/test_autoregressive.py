@@ -1,4 +1,4 @@
-"""A decoder that reads the observed value: the string's density is autoregressive and normalised."""
+"""A decoder that reads the observed value: the string's density is autoregressive."""
 
 from functools import partial
 from itertools import product

@@ -488,6 +488,20 @@ def test_several_targets_decode_each_modality_once():
     assert once == len(seen)
 
 
+@pytest.mark.parametrize(("target", "given"), [("a", ()), ("a", "b"), (("a", "c"), ())])
+def test_modalities_that_are_not_asked_for_are_never_decoded(target, given):
+    toy = LinearGaussian()
+    system, seen = toy.system(product(toy)), set()
+    for name, decoder in system.model.decoders.items():
+        decoder.register_forward_hook(lambda *_, n=name: seen.add(n))
+    obs = toy.sample(3)
+    system.check(obs)  # shapes and supports are checked by a run of every decoder
+    seen.clear()
+    system.check = lambda obs: None
+    log_likelihood(system, obs, target, given, num_samples=5)
+    assert seen == {*target, *given}
+
+
 # ---------------------------------------------------------------- the result
 
 
