@@ -90,9 +90,9 @@ def _runs(records: list[dict[str, Any]]) -> list[str]:
         minutes = (r["train_seconds"] / 60, r["evaluation_seconds"] / 60)
         lines.append(
             f"- `{r['command']}`: seed {c['seed']}, {c['precision']} training, "
-            f"{c['test_rows']:,} test rows, {c['num_samples']} draws; training {minutes[0]:.0f} min, "
-            f"measures {minutes[1]:.0f} min on a busy {r['hardware']}, torch "
-            f"{r['versions']['torch']}."
+            f"{c['test_rows']:,} test rows, {c['num_samples']} draws; training "
+            f"{minutes[0]:.0f} min, measures {minutes[1]:.0f} min on a busy {r['hardware']}, "
+            f"torch {r['versions']['torch']}."
         )
     return [*lines, ""]
 

@@ -1,4 +1,4 @@
-"""The command ``ppl-mm``: it parses and prints; the work is in ppl_mm.run and ppl_mm.ask."""
+"""The command ``ppl-mm``: it parses and prints; the work is in ppl_mm.runs."""
 
 import sys
 import warnings
@@ -12,11 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from ppl_mm import ask, data, systems
-from ppl_mm import run as runs
+from ppl_mm import data, runs, systems
 from ppl_mm.evaluation import UnreliableLikelihoodWarning
-from ppl_mm.history import DivergedError
 from ppl_mm.modality import unknown_name
+from ppl_mm.training import DivergedError
 
 __all__ = ["app"]
 
@@ -236,7 +235,7 @@ def generate(
     """
     run = runs.load(folder, data_dir=data_dir)
     out = run.folder / "generated.png" if out is None else out
-    ask.generate(
+    runs.generate(
         run, _names(target), _names(given), out, num_samples=num, rows=rows, seed=seed, npz=npz
     )
     typer.echo(" ".join(str(path) for path in (out, npz) if path is not None))
@@ -262,7 +261,7 @@ def loglik(
     names = proposal.split(",")
     with warnings.catch_warnings():  # the summary says it
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
-        result = ask.likelihood(
+        result = runs.likelihood(
             run,
             _names(target),
             _names(given),

@@ -31,8 +31,8 @@ from ppl_mm import (
 )
 from ppl_mm.data.idx import read_idx
 from ppl_mm.evaluation import accuracy, elbo, predict
-from ppl_mm.history import DivergedError
 from ppl_mm.objectives import ELBOTerms, Term
+from ppl_mm.training import DivergedError
 
 Table = list[tuple[str, Callable[[], Any], type[Exception], str]]
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from ppl_mm import System
 from ppl_mm.cli import app
-from ppl_mm.run import FILES
+from ppl_mm.runs.run import FILES
 
 FAST = ["--epochs", "1", "--batch-size", "400", "--num-samples", "30", "--rows", "9"]
 
@@ -54,7 +54,7 @@ def trained(tmp_path_factory) -> tuple[Path, str]:
 @pytest.fixture
 def undrawn(monkeypatch):
     """Pictures take most of the time."""
-    monkeypatch.setattr("ppl_mm.run._draw", lambda run: None)
+    monkeypatch.setattr("ppl_mm.runs.run._draw", lambda run: None)
 
 
 def test_train_writes_the_whole_folder_and_prints_one_table(trained):
@@ -217,7 +217,7 @@ def test_a_bug_keeps_its_traceback(trained, monkeypatch):
     def broken(*args: object, **options: object) -> None:
         raise KeyError("bug")
 
-    monkeypatch.setattr("ppl_mm.run.load", broken)
+    monkeypatch.setattr("ppl_mm.runs.load", broken)
     with pytest.raises(KeyError, match="bug"):
         call("evaluate", trained[0])
 

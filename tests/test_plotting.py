@@ -9,7 +9,7 @@ from matplotlib.image import imread
 from torch import nn
 
 from ppl_mm import Modality, Observations, likelihoods, networks, plotting, systems
-from ppl_mm.tiles import BLUE, ORANGE, rows_of, text_of
+from ppl_mm.plotting.tiles import BLUE, ORANGE, rows_of, text_of
 
 MLP = {"hidden": (4,)}
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from ppl_mm import System, data, run
-from ppl_mm.config import configure
-from ppl_mm.history import DivergedError
-from ppl_mm.measures import measure
-from ppl_mm.training import _Loop
+from ppl_mm import System, data
+from ppl_mm.runs import run
+from ppl_mm.runs.config import configure
+from ppl_mm.runs.measures import measure
+from ppl_mm.training import DivergedError
+from ppl_mm.training.fit import _Loop
 
 OPTIONS = {"epochs": 3, "batch_size": 300, "progress": False}
 
@@ -20,7 +21,7 @@ OPTIONS = {"epochs": 3, "batch_size": 300, "progress": False}
 @pytest.fixture
 def undrawn(monkeypatch):
     """Pictures, which take most of the time, are tested elsewhere."""
-    monkeypatch.setattr("ppl_mm.run._draw", lambda finished: None)
+    monkeypatch.setattr("ppl_mm.runs.run._draw", lambda finished: None)
 
 
 def history(folder: Path) -> list[dict[str, str]]:

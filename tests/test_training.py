@@ -9,8 +9,8 @@ from linear_gaussian import LinearGaussian
 
 from ppl_mm import Observations, fit, guides, log_likelihood, objectives, systems
 from ppl_mm.evaluation import elbo
-from ppl_mm.history import DivergedError
 from ppl_mm.objectives import linear_annealing, subset_terms
+from ppl_mm.training import DivergedError
 
 QUIET = {"device": "cpu", "precision": "64-true", "progress": False}
 

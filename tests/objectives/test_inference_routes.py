@@ -110,6 +110,16 @@ def test_two_systems_train_side_by_side_with_an_empty_store():
     assert len(pyro.get_param_store()) == 0
 
 
+def test_two_programs_of_one_class_in_one_trace_show_all_their_parameters():
+    (toy, _, one), (_, _, two) = (build(seed) for seed in (0, 1))
+    with pyro.poutine.trace(param_only=True) as shown:
+        for guide in (one, two):
+            with pyro.poutine.block(hide=["z"]):
+                guide(toy.sample(2))
+    found = {id(site["value"].unconstrained()) for site in shown.trace.nodes.values()}
+    assert found == {id(p) for p in parameters(one, two)}
+
+
 # ---------------------------------------------------------------- stock objectives, unmodified
 
 

@@ -22,14 +22,14 @@ from torch import Tensor
 
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.bound import elbo
-from ppl_mm.history import DivergedError, FitResult, Progress
 from ppl_mm.objectives import Objective, linear_annealing
 from ppl_mm.objectives.weights import absent_names
 from ppl_mm.observations import Observations
-from ppl_mm.parallel import AlwaysDifferentiable, JointNoise
 from ppl_mm.rows import eval_mode
-from ppl_mm.state import TrainingState
 from ppl_mm.systems import System
+from ppl_mm.training.history import DivergedError, FitResult, Progress
+from ppl_mm.training.parallel import AlwaysDifferentiable, JointNoise
+from ppl_mm.training.state import TrainingState
 
 __all__ = ["fit"]
 

@@ -13,7 +13,7 @@ from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation import LogLikelihood
 from ppl_mm.files import write_atomically
 from ppl_mm.observations import Observations
-from ppl_mm.run import SHOWN, Run, examples, numbers, write_csv
+from ppl_mm.runs.run import SHOWN, Run, examples, numbers, write_csv
 
 __all__ = ["generate", "likelihood"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl_mm.history import FitResult
 from ppl_mm.systems import System
+from ppl_mm.training.history import FitResult
 
 __all__ = ["TrainingState"]
 

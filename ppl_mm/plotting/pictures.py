@@ -22,8 +22,8 @@ from torch import Tensor
 from ppl_mm.evaluation import generate
 from ppl_mm.files import write_atomically
 from ppl_mm.observations import Observations
+from ppl_mm.plotting.tiles import BLUE, ORANGE, PALE, Sheet, rows_of
 from ppl_mm.systems import System
-from ppl_mm.tiles import BLUE, ORANGE, PALE, Sheet, rows_of
 
 __all__ = [
     "Tiles",
