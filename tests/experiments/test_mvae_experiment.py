@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from ppl_mm.experiments import mvae, results_table
 
 
