@@ -1,0 +1,20 @@
+"""Run folders: train by name, come back to what was trained, and ask it."""
+
+from ppl_mm.runs.ask import generate, likelihood
+from ppl_mm.runs.config import Config, configure
+from ppl_mm.runs.measures import Measures, measure
+from ppl_mm.runs.run import FILES, Run, evaluate, load, train
+
+__all__ = [
+    "FILES",
+    "Config",
+    "Measures",
+    "Run",
+    "configure",
+    "evaluate",
+    "generate",
+    "likelihood",
+    "load",
+    "measure",
+    "train",
+]
