@@ -6,8 +6,8 @@ STAMP := $(VENV)/installed
 
 .PHONY: demo test slow lint types clean
 
-demo: $(STAMP)
-	$(BIN)/ppl-mm train mvae digits --out runs/demo --overwrite
+demo: $(STAMP)  # one thread: networks this small would only wait for a second one
+	OMP_NUM_THREADS=1 $(BIN)/ppl-mm train mvae digits --out runs/demo --overwrite
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

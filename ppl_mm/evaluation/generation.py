@@ -43,7 +43,7 @@ def generate(
         seed: Of the draws.
 
     Returns:
-        Target -> (num_samples, N, *event_shape).
+        Target -> (num_samples, N, *event_shape); classes as indices, one-hot data too.
 
     Raises:
         ValueError: For modalities that the model, or for ``given`` the data, do not have, or
