@@ -165,7 +165,9 @@ def _score(
     with particles(num):
         p = model_trace(poutine.condition(model, data=values), obs, absent_names(model, obs))
     p.compute_log_prob(lambda name, site: site["is_observed"])
-    return {
+    log_prob = {
         name: p.nodes[name]["log_prob"].expand(num, 1, len(obs)).squeeze(1)
         for name in p.observation_nodes
     }
+    p.nodes.clear()  # a trace is part of a cycle: its tensors would wait for the collector
+    return log_prob
