@@ -26,15 +26,15 @@ import torch
 
 from ppl_mm import data, plotting, systems
 from ppl_mm.checks import check_at_least_one
-from ppl_mm.runs.config import Config, configure, read_config, resumed, write_config
 from ppl_mm.data import DataSet
 from ppl_mm.files import write_atomically
-from ppl_mm.training.history import DivergedError, FitResult
-from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.objectives import subset_terms
 from ppl_mm.observations import Observations
+from ppl_mm.runs.config import Config, configure, read_config, resumed, write_config
+from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.systems import System
 from ppl_mm.training import fit
+from ppl_mm.training.history import DivergedError, FitResult
 
 __all__ = ["FILES", "SHOWN", "Run", "evaluate", "examples", "load", "numbers", "train", "write_csv"]
 
