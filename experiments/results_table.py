@@ -93,7 +93,7 @@ def _runs(records: list[dict[str, Any]]) -> list[str]:
             f"- `{r['command']}`: seed {c['seed']}, {c['precision']} training, "
             f"{c['test_rows']:,} test rows, {c['num_samples']} draws; training "
             f"{minutes[0]:.0f} min, measures {minutes[1]:.0f} min on a busy {r['hardware']}, "
-            f"torch {r['versions']['torch']}."
+            f"torch {r['versions']['torch']}." + (f" Note: {r['note']}." if "note" in r else "")
         )
     return [*lines, ""]
 
