@@ -1,7 +1,19 @@
 """The joint encoders, one file each."""
 
 from ppl_mm.guides.experts import Experts
+from ppl_mm.guides.mixture import Mixture, MixtureOfExperts, MixtureOfProducts
 from ppl_mm.guides.product_of_experts import ProductOfExperts
 from ppl_mm.guides.quotient_of_experts import QuotientOfExperts
+from ppl_mm.guides.shared_private import SharedPrivate
+from ppl_mm.guides.single_expert import SingleExpert
 
-__all__ = ["Experts", "ProductOfExperts", "QuotientOfExperts"]
+__all__ = [
+    "Experts",
+    "Mixture",
+    "MixtureOfExperts",
+    "MixtureOfProducts",
+    "ProductOfExperts",
+    "QuotientOfExperts",
+    "SharedPrivate",
+    "SingleExpert",
+]

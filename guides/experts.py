@@ -1,7 +1,8 @@
 """One encoder a modality: what products, quotients and mixtures of experts share.
 
-Each encoder gives an expert q_m(z | x_m) = Normal(loc_m, scale_m). A guide of this kind says how
-the experts of a row's source become its posterior; ``forward`` samples ``z`` from it.
+Each encoder gives an expert q_m(z | x_m), of the prior's family: Normal(loc_m, scale_m) or
+Laplace(loc_m, scale_m). A guide of this kind says how the experts of a row's source become its
+posterior; ``forward`` samples ``z`` from it.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from ppl_mm.distributions.prior import DiagonalNormal, as_prior
+from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale, as_prior
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program, check_encoder
@@ -25,24 +26,29 @@ class Experts(Program):
     Args:
         modalities: Whose encoders to build.
         latent_dim: Z.
-        prior: The model's p(z), a fixed Normal; None for Normal(0, I). It is the posterior of a
-            row with nothing to condition on.
+        prior: The model's p(z), independent Normal or Laplace coordinates, see
+            :func:`ppl_mm.distributions.as_prior`; None for Normal(0, I). It is the posterior of a
+            row with nothing to condition on, and its family is that of the experts.
     """
 
-    prior: DiagonalNormal
+    prior: DiagonalPrior | LearnedScale
+    families: tuple[str, ...] = ("normal",)
 
     def __init__(
         self,
         modalities: Sequence[Modality],
         latent_dim: int,
-        prior: dist.Distribution | nn.Module | None = None,
+        prior: str | dist.Distribution | nn.Module | None = None,
     ) -> None:
         super().__init__(modalities, latent_dim)
         expert = as_prior(prior, latent_dim)
-        if not isinstance(expert, DiagonalNormal):
+        known = isinstance(expert, DiagonalPrior | LearnedScale)
+        family = getattr(expert, "family", type(expert).__name__)
+        if not known or family not in self.families:
             raise TypeError(
-                f"{type(self).__name__}: the prior expert must be a fixed Normal, got "
-                f"{type(expert).__name__}; leave it out to use Normal(0, I)."
+                f"{type(self).__name__}: the prior expert must be a diagonal "
+                f"{' or '.join(self.families)} one, got {family}; leave it out to use "
+                "Normal(0, I)."
             )
         self.prior = expert
         self.encoders = nn.ModuleDict({m.name: m.encoder(latent_dim) for m in self.modalities})

@@ -27,8 +27,12 @@ class ProductOfExperts(Experts):
         modalities: Whose encoders to build.
         latent_dim: Z.
         prior_expert: True for MVAE: every posterior is narrower than the prior. False for the
-            bare product: a single expert is its own posterior.
-        prior: The model's p(z), a fixed Normal; None for Normal(0, I).
+            bare product: a single expert is its own posterior. ``"several"``: in products of two
+            experts or more (DMVAE). ``"full"``: in the product of all of them (MoPoE's release).
+        prior: The model's p(z), Normal, see :class:`ppl_mm.guides.Experts`.
+
+    Raises:
+        ValueError: For another ``prior_expert``.
 
     Example:
         >>> import torch
@@ -51,13 +55,23 @@ class ProductOfExperts(Experts):
         self,
         modalities: Sequence[Modality],
         latent_dim: int,
-        prior_expert: bool = True,
-        prior: dist.Distribution | nn.Module | None = None,
+        prior_expert: bool | str = True,
+        prior: str | dist.Distribution | nn.Module | None = None,
     ) -> None:
         super().__init__(modalities, latent_dim, prior)
+        if prior_expert not in (True, False, "several", "full"):
+            raise ValueError(
+                f"prior_expert: expected True, False, 'several' or 'full', got {prior_expert!r}."
+            )
         self.prior_expert = prior_expert
 
     def combine(self, loc: Tensor, scale: Tensor, source: Tensor) -> dist.TorchDistribution:
         """See :func:`ppl_mm.distributions.product_of_experts`."""
         prior = (self.prior.loc, self.prior.scale)
-        return product_of_experts(loc, scale, source, prior, self.prior_expert)
+        return product_of_experts(loc, scale, source, prior, self._with_prior(source))
+
+    def _with_prior(self, source: Tensor) -> bool | Tensor:
+        if isinstance(self.prior_expert, str):
+            enough = 2 if self.prior_expert == "several" else len(self.modalities)
+            return source.sum(0) >= enough
+        return self.prior_expert

@@ -29,8 +29,9 @@ class SharedLatent(Program):
     Args:
         modalities: What is generated, and how.
         latent_dim: Z.
-        prior: p(z): None for Normal(0, I), a fixed Normal of shape (Z,), or a module whose call
-            returns a distribution with event shape (Z,) (learned, pseudo-inputs, a flow).
+        prior: p(z): None for Normal(0, I), "laplace", a fixed Normal or Laplace of shape (Z,), or
+            a module whose call returns a distribution with event shape (Z,) (learned,
+            pseudo-inputs, a flow).
 
     A modality that the observations lack altogether is drawn, as any Pyro site without ``obs``;
     one that they hold is observed, in the rows that are scored.
@@ -58,7 +59,7 @@ class SharedLatent(Program):
         self,
         modalities: Sequence[Modality],
         latent_dim: int,
-        prior: dist.Distribution | nn.Module | None = None,
+        prior: str | dist.Distribution | nn.Module | None = None,
     ) -> None:
         super().__init__(modalities, latent_dim)
         self.prior = as_prior(prior, latent_dim)

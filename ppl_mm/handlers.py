@@ -8,9 +8,10 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
+from ppl_mm.distributions.mixture import StratifiedMixture
 from ppl_mm.distributions.reference import RowwiseReference
 
-__all__ = ["Reference", "ScaleSites", "SkipAbsent"]
+__all__ = ["ByComponent", "OffSource", "Reference", "ScaleSites", "SkipAbsent"]
 
 
 class ScaleSites(Messenger):
@@ -21,8 +22,8 @@ class ScaleSites(Messenger):
     analytic KL. ``poutine.scale`` refuses zero; here a zero weight is a mask.
 
     Args:
-        weights: Observed site -> lambda; sites that are not named keep 1.
-        beta: The factor of every latent site.
+        weights: Site -> factor; sites that are not named keep 1.
+        beta: A further factor of every latent site.
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, eq. 2.
 
@@ -45,7 +46,7 @@ class ScaleSites(Messenger):
     def _pyro_sample(self, msg: Any) -> None:
         if type(msg["fn"]).__name__ == "_Subsample":
             return
-        weight = self.weights.get(msg["name"], 1.0) if msg["is_observed"] else self.beta
+        weight = self.weights.get(msg["name"], 1.0) * (1.0 if msg["is_observed"] else self.beta)
         if weight == 0:
             msg["mask"] = False
         elif weight != 1:
@@ -65,6 +66,46 @@ class Reference(Messenger):
     def _pyro_sample(self, msg: Any) -> None:
         if msg["name"] == self.site and not msg["is_observed"]:
             msg["fn"] = RowwiseReference(self.rows, self.distribution, msg["fn"])
+
+
+class OffSource(Messenger):
+    """Off a stratum's source, draw w_m from another prior, whose density counts nowhere.
+
+    In MMVAE+ the stratum of expert m' explains modality m with w_m from the auxiliary prior
+    r_m(w_m). As both sides' reference it would cancel; here both sides leave it out. Apply it to
+    the model and the guide.
+
+    Args:
+        source: Modality -> rows of the strata that look at it, (S, B).
+        priors: Modality -> module whose call returns r_m.
+
+    Source: Palumbo et al. 2023 (MMVAE+), eq. 1.
+    """
+
+    def __init__(self, source: Mapping[str, Tensor], priors: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.source, self.priors = source, priors
+
+    def _pyro_sample(self, msg: Any) -> None:
+        name = msg["name"].removeprefix("w_")
+        if name == msg["name"] or name not in self.source or msg["is_observed"]:
+            return
+        rows = self.source[name]
+        if msg["value"] is None:  # the guide, which draws
+            q, r = msg["fn"].base_dist, self.priors[name]()
+            own = rows[..., None]
+            loc = torch.where(own, q.loc, r.base_dist.loc)
+            scale = torch.where(own, q.scale, r.base_dist.scale)
+            msg["fn"] = type(q)(loc, scale).to_event(1)
+        msg["mask"] = rows if msg["mask"] is None else msg["mask"] & rows
+
+
+class ByComponent(Messenger):
+    """Give every stratum of a mixture its own component's distribution, density too."""
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if isinstance(msg["fn"], StratifiedMixture):
+            msg["fn"] = msg["fn"].components.expand(msg["fn"].batch_shape)
 
 
 class SkipAbsent(Messenger):

@@ -2,14 +2,14 @@
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
 from ppl_mm.likelihoods import Likelihood
 
-__all__ = ["Modality", "check_modalities", "unknown_name"]
+__all__ = ["Modality", "check_modalities", "private_sizes", "unknown_name"]
 
 _RESERVED = {"z", "u", "data", "terms", "strata", "particles"}
 
@@ -109,6 +109,26 @@ def check_modalities(modalities: Sequence[Modality], latent_dim: int) -> tuple[M
     if isinstance(latent_dim, bool) or not isinstance(latent_dim, int) or latent_dim < 1:
         raise ValueError(f"expected latent_dim to be an integer of at least 1, got {latent_dim!r}.")
     return modalities
+
+
+def private_sizes(private_dim: int | Mapping[str, int], names: Sequence[str]) -> dict[str, int]:
+    """W_m of every modality, from one size for all or one for each by name.
+
+    Raises:
+        ValueError: For a size below 1, or names that are not the modalities'.
+    """
+    given = private_dim if isinstance(private_dim, Mapping) else dict.fromkeys(names, private_dim)
+    for name in given:
+        if name not in names:
+            raise ValueError(unknown_name("modality in private_dim", name, names))
+    for name in names:
+        size = given.get(name)
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ValueError(
+                f"private_dim: expected an integer of at least 1 for modality {name!r}, got "
+                f"{size!r}."
+            )
+    return {name: given[name] for name in names}
 
 
 def unknown_name(what: str, name: object, known: Iterable[str]) -> str:

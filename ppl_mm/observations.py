@@ -28,7 +28,7 @@ from ppl_mm.checks import (
 )
 from ppl_mm.modality import unknown_name
 from ppl_mm.rows import indices, put_rows, run_network
-from ppl_mm.terms import Term, resolve_strata, resolve_terms
+from ppl_mm.terms import Term, resolve_components, resolve_terms
 
 __all__ = ["Observations"]
 
@@ -310,28 +310,42 @@ class Observations:
         out.source, out.scored, out.reference, out.active, out.weight = resolved
         return out
 
-    def strata(
-        self,
-        family: Sequence[Iterable[str]],
-        *,
-        weights: Sequence[float] | None = None,
-        rows: str = "require",
-    ) -> Self:
+    def strata(self, family: Sequence[Iterable[str]]) -> Self:
         """Add a plate of mixture components at dim -2: component c draws from ``family[c]``.
+
+        A row allows the components all of whose modalities are evidence, with equal
+        probabilities; one that allows none keeps component 0, drawn from nothing, the prior.
+        Components that a row does not allow are not scored in it.
 
         Args:
             family: The subsets of modalities.
-            weights: Component probabilities before those that a row does not allow are taken
-                out; equal by default.
-            rows: ``"require"``: a row allows the components all of whose modalities are
-                evidence (one that allows none keeps component 0, drawn from nothing, the
-                prior); ``"restrict"``: every component, drawn from what the row has of it.
         """
         self._require_no_plate("strata")
+        masks, allowed = resolve_components(family, self)
         out = self._copy()
         out.plate, out._memo = "strata", {}
-        out.source, out.log_weight = resolve_strata(family, self, weights=weights, rows=rows)
+        out.source = {n: torch.stack([mask[n] for mask in masks]) for n in self.names}
+        out.scored = {n: mask & allowed for n, mask in self.scored.items()}
+        weight = torch.where(allowed, 0.0, -torch.inf).to(torch.get_default_dtype())
+        out.log_weight = weight.log_softmax(0)
         return out
+
+    def components(self, family: Sequence[Iterable[str]]) -> tuple[list[Self], Tensor]:
+        """What :meth:`strata` puts along a plate, as one batch a component, under any plate.
+
+        Returns:
+            The batches, each with its component's source; and which rows allow it, (C, *shape).
+            Encoders run once for all of them.
+        """
+        masks, allowed = resolve_components(family, self)
+        memo: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
+        views = []
+        for mask in masks:
+            view = self._copy()
+            view.source = mask
+            view._memo = memo if self._memo is None else self._memo
+            views.append(view)
+        return views, allowed
 
     def at_reference(self) -> Self:
         """Under terms: the source is what each term's reference conditions on."""

@@ -19,7 +19,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from ppl_mm.observations import Observations
 
-__all__ = ["Term", "resolve_strata", "resolve_terms"]
+__all__ = ["Term", "resolve_components", "resolve_terms"]
 
 Masks = dict[str, Tensor]
 
@@ -87,11 +87,13 @@ def resolve_terms(
         for kind in asked:
             for n, a in asked[kind].items():
                 active = active & (~a | held[kind][n])
-    else:  # a term that has lost its whole source is no term of this row
-        from_nothing = torch.tensor([not t.source for t in terms], device=device)[:, None]
-        active = from_nothing.expand(len(terms), len(obs))
-        for mask in masks["source"].values():
-            active = active | mask
+    else:  # a term that has lost its whole source or reference is no term of this row
+        active = torch.ones(len(terms), len(obs), dtype=torch.bool, device=device)
+        for kind in ("source", "reference"):
+            left = torch.tensor([not getattr(t, kind) for t in terms], device=device)[:, None]
+            for mask in masks[kind].values():
+                left = left | mask
+            active = active & left
     if dedupe:
         active = active & ~_repeats([m for kind in masks.values() for m in kind.values()], active)
     source, scored, reference = ({n: m & active for n, m in masks[kind].items()} for kind in asked)
@@ -99,18 +101,20 @@ def resolve_terms(
     return source, scored, reference, active, weight[:, None]
 
 
-def resolve_strata(
-    family: Sequence[Iterable[str]],
-    obs: "Observations",
-    *,
-    weights: Sequence[float] | None,
-    rows: str,
-) -> tuple[Masks, Tensor]:
-    """Source masks, name -> (S, B), and log component probabilities (S, B).
+def resolve_components(
+    family: Sequence[Iterable[str]], obs: "Observations"
+) -> tuple[list[Masks], Tensor]:
+    """Source masks of each mixture component, and which components each row allows.
+
+    A row allows a component if all of its modalities are within the row's source; one that
+    allows none keeps component 0, drawn from nothing.
+
+    Returns:
+        For each of C components: name -> bool of the shape of ``obs``; and bool (C, *shape).
 
     Raises:
-        ValueError: For an empty family, weights that are no probabilities, or ``rows`` other
-            than "require" and "restrict".
+        TypeError: For a string in place of a tuple of names.
+        ValueError: For an empty family.
     """
     for subset in family:
         if isinstance(subset, str):
@@ -118,26 +122,18 @@ def resolve_strata(
     subsets = [tuple(subset) for subset in family]
     if not subsets:
         raise ValueError("expected at least one mixture component, got an empty family.")
-    if rows not in ("restrict", "require"):
-        raise ValueError(f"rows: expected 'restrict' or 'require', got {rows!r}.")
-    prior = [1.0] * len(subsets) if weights is None else list(weights)
-    if len(prior) != len(subsets) or min(prior) < 0 or sum(prior) <= 0:
-        raise ValueError(f"expected {len(subsets)} weights of at least 0, got {prior}.")
-    device = obs.device
-    asked = _asked(subsets, obs.names, device)
-    if rows == "require":
-        known = [set(subset) <= set(obs.names) for subset in subsets]
-        allowed = torch.tensor(known, device=device)[:, None].expand(len(subsets), len(obs))
-        for name, a in asked.items():
-            allowed = allowed & (~a | obs.source[name])
-    else:
-        allowed = torch.ones(len(subsets), len(obs), dtype=torch.bool, device=device)
-    source = {n: a & obs.source[n] & allowed for n, a in asked.items()}
-    none = ~allowed.any(0)
-    first = torch.arange(len(subsets), device=device)[:, None] == 0
-    prob = torch.tensor(prior, dtype=torch.get_default_dtype(), device=device)[:, None]
-    prob = torch.where(allowed, prob, 0.0) + torch.where(none & first, 1.0, 0.0)
-    return source, (prob / prob.sum(0)).log()
+    never = torch.zeros(obs.shape, dtype=torch.bool, device=obs.device)
+    held = {n: obs.source[n].expand(obs.shape) for n in obs.names}
+    allowed = []
+    for subset in subsets:
+        each = [held.get(n, never) for n in subset]
+        allowed.append(torch.stack([*each, ~never]).all(0))
+    masks = [
+        {n: allowed[c] if n in subset else never for n in obs.names}
+        for c, subset in enumerate(subsets)
+    ]
+    allowed[0] = allowed[0] | ~torch.stack(allowed).any(0)
+    return masks, torch.stack(allowed)
 
 
 def _asked(subsets: Sequence[tuple[str, ...]], names: Sequence[str], device: torch.device) -> Masks:

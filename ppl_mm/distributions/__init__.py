@@ -7,13 +7,15 @@ from ppl_mm.distributions.experts import (
     quotient_of_experts,
 )
 from ppl_mm.distributions.kl import kl
-from ppl_mm.distributions.mixture import StratifiedMixture
-from ppl_mm.distributions.prior import DiagonalNormal
+from ppl_mm.distributions.mixture import RandomMixture, StratifiedMixture
+from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale
 from ppl_mm.distributions.reference import RowwiseReference
 
 __all__ = [
     "Decoded",
-    "DiagonalNormal",
+    "DiagonalPrior",
+    "LearnedScale",
+    "RandomMixture",
     "RowwiseReference",
     "StratifiedMixture",
     "kl",

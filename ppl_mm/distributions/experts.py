@@ -27,7 +27,7 @@ def product_of_experts(
     scale: Float[Tensor, "M B Z"],
     source: Bool[Tensor, "M *S B"],
     prior: tuple[Tensor, Tensor],
-    prior_expert: bool = True,
+    prior_expert: bool | Bool[Tensor, "*S B"] = True,
 ) -> dist.Independent:
     """Combine Normal experts into the subset posterior q(z | x_S).
 
@@ -41,7 +41,7 @@ def product_of_experts(
         scale: Expert standard deviations, > 0.
         source: True where modality m takes part, (M, B) or (M, S, B).
         prior: loc and scale of p(z), each (Z,).
-        prior_expert: Whether p(z) is a factor.
+        prior_expert: Whether p(z) is a factor; or in which rows it is, (B,) or (S, B).
 
     Returns:
         Independent Normal, batch shape (B,) or (S, B), event shape (Z,).
@@ -61,7 +61,9 @@ def product_of_experts(
     prior_loc, prior_log_precision = prior[0], -2.0 * _log(prior[1])
     own = torch.where(source, log_precision, -torch.inf)
     first = prior_log_precision.expand(own.shape[1:])
-    if not prior_expert:
+    if isinstance(prior_expert, Tensor):
+        first = torch.where(source.any(0) & ~prior_expert[..., None], -torch.inf, first)
+    elif not prior_expert:
         first = torch.where(source.any(0), -torch.inf, first)
     logits = torch.cat([first[None], own])
     log_total = torch.logsumexp(logits, 0)

@@ -1,5 +1,6 @@
-"""Mixtures of posteriors, sampled by component."""
+"""Mixtures of posteriors: sampled by component, or one component a row at random."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -7,7 +8,7 @@ from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-__all__ = ["StratifiedMixture"]
+__all__ = ["RandomMixture", "StratifiedMixture"]
 
 
 class StratifiedMixture(TorchDistribution):
@@ -48,8 +49,71 @@ class StratifiedMixture(TorchDistribution):
         lead = self.batch_shape[: len(self.batch_shape) - len(self.components.batch_shape)]
         return self.components.rsample(torch.Size(sample_shape) + lead)
 
+    def log_prob_each(self, value: Tensor) -> Tensor:
+        """log q_c(z) of every component c for values (..., S, B, Z), (..., S, C, B), C = S."""
+        # A new dim before B: the drawn stratum S stays, the components to compare stand at -2.
+        return self.components.log_prob(value.unsqueeze(-2 - len(self.event_shape)))
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density of the mixture in nats, batch shape; value (..., S, B, Z)."""
-        # A new dim before B: the drawn stratum S stays, the components to sum over stand at -2.
-        each = self.components.log_prob(value.unsqueeze(-2 - len(self.event_shape)))
-        return torch.logsumexp(each + self.log_weight, -2)
+        return torch.logsumexp(self.log_prob_each(value) + self.log_weight, -2)
+
+
+class RandomMixture(TorchDistribution):
+    """Every draw of every row takes a component at random; the density is the mixture's.
+
+        log q(z) = logsumexp over c of ( log_weight_c + log q_c(z) )
+
+    The weights are constants, so draws from the chosen component are reparameterised without
+    bias. What :class:`StratifiedMixture` is under a plate of strata, this is without one.
+
+    Args:
+        components: C distributions, each of the batch shape.
+        log_weight: (C, *batch), log-probabilities; -inf where a component is not allowed.
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(self, components: Sequence[TorchDistribution], log_weight: Tensor) -> None:
+        self.components, self.log_weight = tuple(components), log_weight
+        first = self.components[0]
+        super().__init__(first.batch_shape, first.event_shape, validate_args=False)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "RandomMixture":
+        """The same under more batch dimensions on the left."""
+        shape = torch.Size(batch_shape)
+        weight = self.log_weight
+        missing = len(shape) - (weight.dim() - 1)
+        weight = weight.reshape(len(weight), *[1] * missing, *weight.shape[1:])
+        components = [c.expand(shape) for c in self.components]
+        return RandomMixture(components, weight.expand(len(weight), *shape))
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+        """A draw of a random component for every row."""
+        sample_shape = torch.Size(sample_shape)
+        chosen = torch.distributions.Categorical(logits=self.log_weight.movedim(0, -1))
+        index = chosen.sample(sample_shape)[(None, ..., *[None] * len(self.event_shape))]
+        draws = torch.stack([c.rsample(sample_shape) for c in self.components])
+        return draws.take_along_dim(index, 0).squeeze(0)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density of the mixture in nats."""
+        each = torch.stack([c.log_prob(value) for c in self.components])
+        return torch.logsumexp(each + self.log_weight, 0)
+
+    @property
+    def mean(self) -> Tensor:
+        """The mixture's mean, (*batch, *event)."""
+        return self._average([c.mean for c in self.components])
+
+    @property
+    def variance(self) -> Tensor:
+        """The mixture's variance: within components and between them."""
+        second = self._average([c.variance + c.mean**2 for c in self.components])
+        return second - self.mean**2
+
+    def _average(self, values: Sequence[Tensor]) -> Tensor:
+        weight = self.log_weight.exp()[(..., *[None] * len(self.event_shape))]
+        return (weight * torch.stack(tuple(values))).sum(0)

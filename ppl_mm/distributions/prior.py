@@ -1,21 +1,34 @@
-"""Priors of the shared latent."""
+"""Priors of the latents: independent Normal or Laplace coordinates, fixed or with a learned scale."""
+
+import math
+from typing import Any
 
 import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-__all__ = ["DiagonalNormal", "as_prior"]
+__all__ = ["FAMILIES", "DiagonalPrior", "LearnedScale", "as_prior", "diagonal"]
+
+FAMILIES: dict[str, Any] = {"normal": dist.Normal, "laplace": dist.Laplace}
+"""The families that priors and experts are made of, by name."""
 
 
-class DiagonalNormal(nn.Module):
-    """p(z) = Normal(loc, scale), independent coordinates; a prior and a prior expert.
+def diagonal(family: str, loc: Tensor, scale: Tensor) -> dist.Independent:
+    """Independent coordinates of a family, event dimension 1; scale > 0 is that of the family."""
+    return FAMILIES[family](loc, scale).to_event(1)
+
+
+class DiagonalPrior(nn.Module):
+    """p(z) with independent coordinates of one family; a prior and a prior expert.
 
     Args:
-        loc: Means, (Z,).
-        scale: Standard deviations, (Z,), > 0.
+        loc: Locations, (Z,).
+        scale: Scales, (Z,), > 0: standard deviations of a Normal; a Laplace's standard deviation
+            is sqrt(2) times its scale.
+        family: ``"normal"`` or ``"laplace"``.
 
     Example:
-        >>> prior = DiagonalNormal(torch.zeros(3), torch.ones(3))
+        >>> prior = DiagonalPrior(torch.zeros(3), torch.ones(3))
         >>> prior().event_shape
         torch.Size([3])
     """
@@ -23,40 +36,117 @@ class DiagonalNormal(nn.Module):
     loc: Tensor
     scale: Tensor
 
-    def __init__(self, loc: Tensor, scale: Tensor) -> None:
+    def __init__(self, loc: Tensor, scale: Tensor, family: str = "normal") -> None:
         super().__init__()
         if loc.dim() != 1 or loc.shape != scale.shape or not bool((scale > 0).all()):
             raise ValueError(
                 "prior: expected loc and scale of shape (Z,), scale > 0, got "
                 f"{tuple(loc.shape)} and {tuple(scale.shape)}."
             )
+        self.family = _family(family)
         self.register_buffer("loc", loc.detach().clone(), persistent=False)
         self.register_buffer("scale", scale.detach().clone(), persistent=False)
 
-    def forward(self) -> dist.Distribution:
+    def forward(self) -> dist.Independent:
         """The distribution, event shape (Z,)."""
-        return dist.Normal(self.loc, self.scale).to_event(1)
+        return diagonal(self.family, self.loc, self.scale)
 
 
-def as_prior(prior: dist.Distribution | nn.Module | None, latent_dim: int) -> nn.Module:
-    """A module that returns the prior: standard Normal for None, a fixed Normal wrapped.
+class LearnedScale(nn.Module):
+    """p(z) at location 0 whose scale alone is learned, one a coordinate.
+
+        softmax   scale_d = exp(s_d) / sum_e exp(s_e) * Z     (the scales average to 1)
+        softplus  scale_d = log(1 + exp(s_d))
+        exp       scale_d = exp(s_d)
+
+    Args:
+        latent_dim: Z.
+        family: ``"normal"`` or ``"laplace"``.
+        scale_map: One of the three; by default softmax for Laplace, softplus for Normal.
+        initial_scale: Of every coordinate; 1 is what softmax must start from.
+
+    Source: Shi et al. 2019, arXiv:1911.03393 (the prior); Palumbo et al. 2023, MMVAE+ (the
+    auxiliary priors). Differs: their release starts softplus at s = 0, a scale of log 2, which
+    is ``initial_scale=math.log(2)``.
+
+    Example:
+        >>> LearnedScale(3, "laplace").scale
+        tensor([1., 1., 1.], grad_fn=<MulBackward0>)
+    """
+
+    loc: Tensor
+
+    def __init__(
+        self,
+        latent_dim: int,
+        family: str = "normal",
+        scale_map: str | None = None,
+        initial_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.family = _family(family)
+        self.scale_map = scale_map or ("softmax" if family == "laplace" else "softplus")
+        start = {
+            "softmax": lambda: 0.0,
+            "softplus": lambda: math.log(math.expm1(initial_scale)),
+            "exp": lambda: math.log(initial_scale),
+        }
+        if self.scale_map not in start:
+            raise ValueError(f"scale_map: expected one of {', '.join(start)}, got {scale_map!r}.")
+        if initial_scale <= 0 or (self.scale_map == "softmax" and initial_scale != 1.0):
+            raise ValueError(
+                f"initial_scale: expected a number above 0, and 1 under softmax, got "
+                f"{initial_scale!r} under {self.scale_map}."
+            )
+        self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
+        self.raw = nn.Parameter(torch.full((latent_dim,), start[self.scale_map]()))
+
+    @property
+    def scale(self) -> Tensor:
+        """The scales, (Z,)."""
+        if self.scale_map == "softmax":
+            return self.raw.softmax(-1) * len(self.raw)
+        return nn.functional.softplus(self.raw) if self.scale_map == "softplus" else self.raw.exp()
+
+    def forward(self) -> dist.Independent:
+        """The distribution, event shape (Z,)."""
+        return diagonal(self.family, self.loc, self.scale)
+
+
+def as_prior(prior: str | dist.Distribution | nn.Module | None, latent_dim: int) -> nn.Module:
+    """A module that returns the prior: standard Normal for None, a fixed one wrapped.
+
+    Args:
+        prior: None, "normal" or "laplace" (standard ones), a fixed Normal or Laplace, or a module
+            whose call returns a distribution with event shape (Z,).
+        latent_dim: Z.
 
     Raises:
-        ValueError: For a Normal of another latent size.
+        ValueError: For a fixed distribution of another latent size, or an unknown name.
         TypeError: For anything else that is no module.
     """
-    if prior is None:
-        return DiagonalNormal(torch.zeros(latent_dim), torch.ones(latent_dim))
+    if prior is None or isinstance(prior, str):
+        one = torch.ones(latent_dim)
+        return DiagonalPrior(torch.zeros(latent_dim), one, "normal" if prior is None else prior)
     if isinstance(prior, nn.Module):
         return prior
     base = getattr(prior, "base_dist", prior)
-    if not isinstance(base, torch.distributions.Normal):
+    for family, kind in FAMILIES.items():
+        if isinstance(base, getattr(torch.distributions, kind.__name__)):
+            break
+    else:
         raise TypeError(
-            "prior: expected None, a Normal, or a module whose call returns a distribution with "
-            f"event shape (Z,), got {type(prior).__name__}."
+            "prior: expected None, 'normal', 'laplace', a Normal or Laplace, or a module whose "
+            f"call returns a distribution with event shape (Z,), got {type(prior).__name__}."
         )
     if base.batch_shape not in ((), (latent_dim,)):
         raise ValueError(
             f"prior: expected shape ({latent_dim},) = (latent_dim,), got {tuple(base.batch_shape)}."
         )
-    return DiagonalNormal(base.loc.expand(latent_dim), base.scale.expand(latent_dim))
+    return DiagonalPrior(base.loc.expand(latent_dim), base.scale.expand(latent_dim), family)
+
+
+def _family(family: str) -> str:
+    if family not in FAMILIES:
+        raise ValueError(f"family: expected one of {', '.join(FAMILIES)}, got {family!r}.")
+    return family

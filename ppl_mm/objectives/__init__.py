@@ -1,8 +1,10 @@
 """What training maximises: ELBO terms, importance-weighted bounds, and their pieces."""
 
 from ppl_mm.objectives.annealing import linear_annealing
+from ppl_mm.objectives.dreg import DReG
 from ppl_mm.objectives.elbo_terms import ELBOTerms
 from ppl_mm.objectives.iwae import IWAE, iwae_bound
+from ppl_mm.objectives.mixture_elbo import MixtureELBO
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.reweighted import Reweighted
 from ppl_mm.objectives.subset_terms import SubsetTerms, subset_terms
@@ -11,7 +13,9 @@ from ppl_mm.terms import Term
 
 __all__ = [
     "IWAE",
+    "DReG",
     "ELBOTerms",
+    "MixtureELBO",
     "Objective",
     "Reweighted",
     "SubsetTerms",

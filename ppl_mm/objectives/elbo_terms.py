@@ -71,6 +71,12 @@ class ELBOTerms(Objective):
             raise ValueError(f"mean: expected 'batch' or 'rows', got {mean!r}.")
         self.terms, self.rows, self.dedupe, self.mean = terms, rows, dedupe, mean
 
+    @property
+    def is_bound(self) -> bool:
+        """A bound on the weighted sum of log p(x_scored), where no term has another reference."""
+        terms = () if callable(self.terms) else self.terms
+        return super().is_bound and not any(term.reference for term in terms)
+
     def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
         """The sum over terms of every row, (B,)."""
         return self.term_bounds(model, guide, obs).sum(0)
@@ -103,7 +109,7 @@ class ELBOTerms(Objective):
     def _references(self, guide: Any, obs: Observations) -> tuple[Reference, ...]:
         assert obs.reference is not None
         rows = torch.stack(list(obs.reference.values())).any(0)
-        return (Reference("z", guide.posterior(obs.at_reference()), rows),)
+        return (Reference(getattr(guide, "site", "z"), guide.posterior(obs.at_reference()), rows),)
 
 
 def _row_mean(active: Tensor) -> Tensor:

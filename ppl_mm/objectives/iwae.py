@@ -1,6 +1,6 @@
-"""The importance-weighted bound.
+"""The importance-weighted bound, over the strata of a mixture where the guide is one.
 
-Source: Burda, Grosse & Salakhutdinov 2016, arXiv:1509.00519.
+Sources: Burda, Grosse & Salakhutdinov 2016, arXiv:1509.00519; Shi et al. 2019, arXiv:1911.03393.
 """
 
 import math
@@ -9,8 +9,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from ppl_mm.objectives.objective import Objective
-from ppl_mm.objectives.weights import log_weights
+from ppl_mm.objectives.importance_weighted import ImportanceWeighted
 from ppl_mm.observations import Observations
 
 __all__ = ["IWAE", "iwae_bound"]
@@ -27,19 +26,31 @@ def iwae_bound(log_w: Float[Tensor, "K *batch"]) -> Float[Tensor, "*batch"]:
     return log_w.logsumexp(0) - math.log(len(log_w))
 
 
-class IWAE(Objective):
+class IWAE(ImportanceWeighted):
     """E [ log (1/K) sum_k p(x, z_k) / q(z_k | x) ],  z_k ~ q(z | x), independent.
 
-    It equals the ELBO for K = 1, grows with K, and tends to log p(x_scored). The draws come from
-    the guide's posterior of everything that each row has.
+    It equals the ELBO for K = 1, grows with K, and tends to log p(x_scored). Under a mixture
+    guide every component is a stratum with K draws of its own and probability pi_s, and q is the
+    density of the whole mixture:
 
-    Args:
-        num_particles: K.
-        weights: lambda_m by name, inside the weights w_k.
-        beta: The factor of log p(z) - log q(z), inside the weights w_k.
+        looser    sum_s pi_s log (1/K) sum_k w[k, s]      (what MMVAE and MMVAE+ train with)
+        tighter   log sum_s pi_s (1/K) sum_k w[k, s]
+
+    The tighter form is the greater for every draw, and the one that tends to log p(x); the looser
+    tends to sum_s pi_s log E_{q_s}[p(x, z) / q(z)], which lies below unless all strata agree.
+    Both are lower bounds in expectation, for lambda = beta = 1, any J, and private latents from
+    the posterior or the prior under their own density. With learned auxiliary priors, or the
+    joint private density, the value is a surrogate: it can exceed log p(x).
+
+    Args: see :class:`~ppl_mm.objectives.importance_weighted.ImportanceWeighted`: ``num_particles``
+        K, ``form``, ``private``, ``private_density``, ``inner_draws``, ``weights``, ``beta``.
+
+    Example:
+        >>> IWAE(10, form="tighter").is_bound, IWAE(10, private="auxiliary").is_bound
+        (True, False)
     """
 
     def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
-        """The bound of every row, (B,)."""
-        with self.scaling(model, obs):
-            return iwae_bound(log_weights(model, guide, obs, num_particles=self.num_particles))
+        """The value of every row, (B,)."""
+        weighted = self.weigh(model, guide, obs)
+        return self.reduce(weighted.log_weights(), weighted.log_pi)

@@ -12,7 +12,7 @@ from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.weights import trace_pair
 from ppl_mm.observations import Observations
 
-__all__ = ["Objective", "check_weights"]
+__all__ = ["Objective", "check_weights", "value_with_gradient"]
 
 
 class Objective(pyro.infer.ELBO):
@@ -23,7 +23,8 @@ class Objective(pyro.infer.ELBO):
 
     Args:
         num_particles: K, draws per row.
-        weights: Modality -> lambda_m, the factor of its log-likelihood; 1 where not named.
+        weights: Modality -> lambda_m, the factor of its log-likelihood; 1 where not named. A
+            latent site may be named too: a factor besides beta.
         beta: The factor of every latent site's log-probability, or of its KL.
 
     With weights or beta other than 1 the value is no bound on log p(x) in general: it is what
@@ -47,6 +48,11 @@ class Objective(pyro.infer.ELBO):
         self.beta = beta
         self.annealing = 1.0
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether the value is a lower bound on log p of something; a surrogate if not."""
+        return self.beta * self.annealing == 1.0 and set(self.weights.values()) <= {1.0}
+
     def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
         """The bound of every row, (B,), in nats."""
         raise TypeError(f"{type(self).__name__} must define bound(model, guide, obs).")
@@ -60,7 +66,9 @@ class Objective(pyro.infer.ELBO):
                 f"{type(self).__name__}: expected observations without a plate, got one of "
                 f"{obs.plate}; an objective opens its own."
             )
-        check_weights(self.weights, self.beta, getattr(model, "names", obs.names))
+        names = getattr(model, "names", obs.names)
+        latents = ("z", "u", *(f"w_{name}" for name in names))
+        check_weights(self.weights, self.beta, names, latents)
         return ScaleSites(self.weights, self.beta * self.annealing)
 
     def differentiable_loss(self, model: Any, guide: Any, obs: Observations) -> Tensor:
@@ -83,10 +91,20 @@ class Objective(pyro.infer.ELBO):
         return trace_pair(model, guide, *args, **kwargs)
 
 
-def check_weights(weights: Mapping[str, float], beta: float, names: tuple[str, ...]) -> None:
-    """Raise for weights of unknown modalities or below zero."""
+def value_with_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
+    """``value`` with the gradient of ``surrogate``."""
+    return value.detach() + (surrogate - surrogate.detach())
+
+
+def check_weights(
+    weights: Mapping[str, float],
+    beta: float,
+    names: tuple[str, ...],
+    latents: tuple[str, ...] = (),
+) -> None:
+    """Raise for weights of unknown modalities (or latent sites) or below zero."""
     for name, weight in weights.items():
-        if name not in names:
+        if name not in names and name not in latents:
             raise ValueError(unknown_name("modality in weights", name, names))
         if not 0 <= weight < float("inf"):
             raise ValueError(f"modality {name!r}: expected a weight of at least 0, got {weight}.")

@@ -23,11 +23,15 @@ from ppl_mm.observations import Observations
 
 __all__ = [
     "absent_names",
+    "check_sites",
+    "divergence",
     "guide_trace",
     "log_weights",
     "model_trace",
     "particles",
+    "reconstruction",
     "row_elbo",
+    "stratified",
     "trace_pair",
 ]
 
@@ -60,6 +64,11 @@ def trace_pair(
         p = model_trace(poutine.replay(model, trace=q), obs, absent_names(model, obs), on_model)
     check_sites(p, q, obs)
     return p, q
+
+
+def stratified(guide: Program, obs: Observations) -> Observations:
+    """The rows with a plate of the guide's mixture components; as they are for other guides."""
+    return guide.strata(obs) if obs.plate is None and hasattr(guide, "strata") else obs
 
 
 def guide_trace(guide: Program, obs: Observations) -> Trace:
@@ -129,21 +138,27 @@ def row_elbo(p: Trace, q: Trace) -> Tensor:
 
     The KL is analytic where it is known, else log q(z) - log p(z) at the draw.
     """
-    p.compute_log_prob(lambda name, site: site["is_observed"])
-    total = sum(p.nodes[name]["log_prob"] for name in p.observation_nodes)
+    total = reconstruction(p)
     for name in q.stochastic_nodes:
-        total = total - _divergence(p.nodes[name], q.nodes[name])
+        total = total - divergence(p.nodes[name], q.nodes[name])
     return total
 
 
-def _divergence(p_site: Any, q_site: Any) -> Tensor:
+def reconstruction(p: Trace) -> Tensor:
+    """The sum over observed sites of log p(x_m | z), batch shape."""
+    p.compute_log_prob(lambda name, site: site["is_observed"])
+    return sum((p.nodes[name]["log_prob"] for name in p.observation_nodes), torch.zeros(()))
+
+
+def divergence(p_site: Any, q_site: Any) -> Tensor:
+    """KL(q || p) of one latent site with the guide's scale and mask, batch shape."""
     scale, mask = q_site["scale"], q_site["mask"]
     try:
-        divergence = kl(q_site["fn"], p_site["fn"])
+        value = kl(q_site["fn"], p_site["fn"])
     except NotImplementedError:
-        value = q_site["value"]
-        divergence = q_site["fn"].log_prob(value) - p_site["fn"].log_prob(value)
-    return scale_and_mask(divergence, scale=scale, mask=mask)
+        draw = q_site["value"]
+        value = q_site["fn"].log_prob(draw) - p_site["fn"].log_prob(draw)
+    return scale_and_mask(value, scale=scale, mask=mask)
 
 
 def log_weights(model: Program, guide: Program, obs: Observations, *, num_particles: int) -> Tensor:

@@ -1,16 +1,8 @@
-"""The papers' systems: a model, a guide and an objective, one function each.
+"""A model, a guide and an objective, with the file that they are saved to."""
 
-    system = systems.mvae(modalities, latent_dim=16)
-    system.model, system.guide, system.objective
-
-Everything a system does, its three parts can do alone: mix them as you like and put your own
-together with ``System(model, guide, objective)``.
-"""
-
-import inspect
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +12,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import nn
 
-from ppl_mm import recipes
 from ppl_mm.files import write_atomically
-from ppl_mm.guides import ProductOfExperts, QuotientOfExperts
-from ppl_mm.modality import Modality, check_modalities, unknown_name
-from ppl_mm.models import SharedLatent
-from ppl_mm.objectives import ELBOTerms, SubsetTerms, Term, subset_terms
+from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
 
-__all__ = ["System", "available", "build", "mvae", "mvae_q", "vae"]
+__all__ = ["System"]
 
 _FORMAT = "ppl_mm system 1"
 
@@ -135,7 +123,9 @@ class System(nn.Module):
         """
         recipe, tensors = _read(Path(path))
         if system is None:
-            system = _rebuild(Path(path), recipe, modalities)
+            from ppl_mm.systems.registry import rebuild  # it knows the papers' systems
+
+            system = rebuild(Path(path), recipe, modalities)
         own = system.state_dict()
         for name in sorted(own.keys() ^ tensors.keys()):
             where = "the file lacks" if name in own else "the system lacks"
@@ -148,165 +138,6 @@ class System(nn.Module):
                 )
         system.load_state_dict(tensors)
         return system
-
-
-def vae(modalities: Sequence[Modality], latent_dim: int, **options: Any) -> System:
-    """The variational autoencoder of one modality.
-
-    Objective: E_{q(z|x)} log p(x|z) - beta KL(q(z|x) || p(z)).
-
-    Args:
-        modalities: The one modality.
-        latent_dim: Z.
-        **options: ``beta``, ``num_particles``, ``prior`` as for :func:`mvae`.
-
-    Source: Kingma & Welling 2014, arXiv:1312.6114; without a prior expert, as in the tables of
-    Wu & Goodman 2018.
-    """
-    modalities = check_modalities(modalities, latent_dim)
-    if len(modalities) != 1:
-        raise ValueError(
-            f"vae: expected one modality, got {len(modalities)}: "
-            f"{', '.join(m.name for m in modalities)}. For several, use mvae."
-        )
-    prior = options.pop("prior", None)
-    name = modalities[0].name
-    return System(
-        SharedLatent(modalities, latent_dim, prior=prior),
-        ProductOfExperts(modalities, latent_dim, prior_expert=False, prior=prior),
-        _objective([Term((name,), (name,))], modalities, options),
-        _recipe("vae", modalities, latent_dim, options, prior),
-    )
-
-
-def mvae(
-    modalities: Sequence[Modality],
-    latent_dim: int,
-    *,
-    terms: Any = None,
-    prior_expert: bool = True,
-    prior: Any = None,
-    **options: Any,
-) -> System:
-    """MVAE: a product of experts with the prior, trained on subsets of the modalities.
-
-    Args:
-        modalities: The modalities; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
-        terms: The objective's terms, see :class:`ppl_mm.objectives.ELBOTerms`; the default is
-            ``subset_terms()``: the full set and each modality alone.
-        prior_expert: Whether p(z) is a factor of every product.
-        prior: p(z), a fixed Normal; None for Normal(0, I).
-        **options: Further options of ``ELBOTerms``: ``beta``, ``num_particles``, ``dedupe``.
-
-    Source: Wu & Goodman 2018, arXiv:1802.05335.
-    """
-    terms = subset_terms() if terms is None else terms
-    return System(
-        SharedLatent(modalities, latent_dim, prior=prior),
-        ProductOfExperts(modalities, latent_dim, prior_expert=prior_expert, prior=prior),
-        _objective(terms, modalities, options),
-        _recipe("mvae", modalities, latent_dim, options, prior, terms, prior_expert=prior_expert),
-    )
-
-
-def mvae_q(
-    modalities: Sequence[Modality],
-    latent_dim: int,
-    *,
-    terms: Any = None,
-    prior: Any = None,
-    **options: Any,
-) -> System:
-    """MVAE-Q: experts are full posteriors, surplus priors divided out; otherwise as MVAE.
-
-    Source: Wu & Goodman 2018, arXiv:1802.05335, appendix C.
-    """
-    terms = subset_terms() if terms is None else terms
-    return System(
-        SharedLatent(modalities, latent_dim, prior=prior),
-        QuotientOfExperts(modalities, latent_dim, prior=prior),
-        _objective(terms, modalities, options),
-        _recipe("mvae_q", modalities, latent_dim, options, prior, terms),
-    )
-
-
-_SYSTEMS: dict[str, Callable[..., System]] = {"mvae": mvae, "mvae_q": mvae_q, "vae": vae}
-
-
-def available() -> dict[str, str]:
-    """The systems' names, each with what it is.
-
-    Example:
-        >>> sorted(available())
-        ['mvae', 'mvae_q', 'vae']
-    """
-    return {n: (inspect.getdoc(f) or "").splitlines()[0] for n, f in _SYSTEMS.items()}
-
-
-def build(name: str, modalities: Sequence[Modality], latent_dim: int, **options: Any) -> System:
-    """The system of that name; ``systems.build("mvae", ...)`` is ``systems.mvae(...)``."""
-    if name not in _SYSTEMS:
-        raise ValueError(unknown_name("system", name, _SYSTEMS))
-    return _SYSTEMS[name](modalities, latent_dim, **options)
-
-
-def _objective(terms: Any, modalities: Sequence[Modality], options: dict[str, Any]) -> ELBOTerms:
-    weights = {m.name: m.weight for m in modalities if m.weight != 1.0}
-    return ELBOTerms(terms, weights=weights, **options)
-
-
-def _recipe(
-    name: str,
-    modalities: Sequence[Modality],
-    latent_dim: int,
-    options: dict[str, Any],
-    prior: Any,
-    terms: Any = None,
-    **more: Any,
-) -> dict[str, Any] | None:
-    """What :meth:`System.load` needs to build the system again, as plain JSON values."""
-    if prior is not None:
-        return None
-    terms_recipe = None
-    if isinstance(terms, SubsetTerms):
-        terms_recipe = {"k": terms.k, "uniform_over": terms.uniform_over}
-    elif terms is not None:
-        return None
-    return {
-        "system": name,
-        "latent_dim": latent_dim,
-        "names": [m.name for m in modalities],
-        "modalities": [recipes.describe(m) for m in modalities],
-        "subset_terms": terms_recipe,
-        "options": {**options, **more},
-    }
-
-
-def _rebuild(
-    path: Path, recipe: dict[str, Any] | None, modalities: Sequence[Modality] | None
-) -> System:
-    if recipe is None:
-        raise ValueError(
-            f"{path}: this system was put together by hand; build it as before and call "
-            "System.load(path, system=that_system)."
-        )
-    if modalities is None:
-        for name, saved in zip(recipe["names"], recipe["modalities"], strict=True):
-            if saved is None:
-                raise ValueError(
-                    f"{path}: modality {name!r} uses networks or a likelihood of your own; call "
-                    "System.load(path, modalities=[...]) with the declarations."
-                )
-        modalities = [recipes.rebuild(saved) for saved in recipe["modalities"]]
-    elif [m.name for m in modalities] != recipe["names"]:
-        raise ValueError(
-            f"{path}: saved with modalities {recipe['names']}, got {[m.name for m in modalities]}."
-        )
-    options = dict(recipe["options"])
-    if recipe["subset_terms"] is not None:
-        options["terms"] = subset_terms(**recipe["subset_terms"])
-    return build(recipe["system"], modalities, recipe["latent_dim"], **options)
 
 
 def _read(path: Path) -> tuple[dict[str, Any] | None, dict[str, torch.Tensor]]:

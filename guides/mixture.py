@@ -1,0 +1,162 @@
+"""A mixture, over a family of subsets of the modalities, of another guide's posteriors.
+
+    q(z | x)  =  sum over S in the family, S within the row's evidence, of  w_S q_S(z | x_S)
+
+Singletons are MMVAE's mixture of experts, all non-empty subsets MoPoE's mixture of products, the
+full set alone MVAE's product. The components that a row's evidence does not allow are left out,
+and the rest share their weight equally; a row that allows none gets the prior.
+
+Sources: Shi et al. 2019, arXiv:1911.03393, eq. 2; Sutter et al. 2021, arXiv:2105.02470, eq. 3.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from ppl_mm.guides.product_of_experts import ProductOfExperts
+from ppl_mm.guides.single_expert import SingleExpert
+from torch import nn
+
+from ppl_mm.distributions import RandomMixture, StratifiedMixture
+from ppl_mm.modality import Modality, unknown_name
+from ppl_mm.observations import Observations
+from ppl_mm.program import Program
+
+__all__ = ["Mixture", "MixtureOfExperts", "MixtureOfProducts", "non_empty_subsets"]
+
+
+class Mixture(Program):
+    """The mixture of ``guide.posterior`` over a family of subsets.
+
+    Under a plate of strata (``guide.strata(obs)``, which objectives and likelihoods call), index
+    c of the plate draws from component c, and the density is the whole mixture's. Without one,
+    and under terms, every row draws a component at random: unbiased too.
+
+    Args:
+        guide: A guide with a method ``posterior(obs)``.
+        family: The subsets, as tuples of modalities' names.
+
+    Raises:
+        ValueError: For an empty family, a repeated subset, or unknown modalities.
+
+    Example:
+        >>> import torch
+        >>> from functools import partial
+        >>> from ppl_mm import Modality, Observations, likelihoods, networks
+        >>> mlp = dict(
+        ...     encoder=partial(networks.MLPEncoder, event_shape=(4,)),
+        ...     decoder=partial(networks.MLPDecoder, event_shape=(4,)),
+        ... )
+        >>> a, b = (Modality(name, likelihoods.Normal(scale=1.0), **mlp) for name in "ab")
+        >>> guide = Mixture(ProductOfExperts([a, b], 2), [("a",), ("b",), ("a", "b")])
+        >>> obs = Observations({"a": torch.randn(3, 4), "b": torch.randn(3, 4)})
+        >>> guide.posterior(obs).mean.shape
+        torch.Size([3, 2])
+        >>> guide.strata(obs).log_weight.exp()[:, 0]
+        tensor([0.3333, 0.3333, 0.3333])
+    """
+
+    def __init__(self, guide: Any, family: Iterable[Sequence[str]]) -> None:
+        super().__init__(guide.modalities, guide.latent_dim)
+        self.guide = guide
+        self.family = tuple(tuple(subset) for subset in family)
+        if not self.family or len({frozenset(s) for s in self.family}) < len(self.family):
+            raise ValueError(f"expected a family of different subsets, got {self.family}.")
+        for name in (name for subset in self.family for name in subset):
+            if name not in self.names:
+                raise ValueError(unknown_name("modality in the family", name, self.names))
+
+    @property
+    def prior(self) -> Any:
+        """What a row with nothing to condition on gets."""
+        return self.guide.prior
+
+    @property
+    def encoders(self) -> nn.ModuleDict:
+        """The guide's encoders."""
+        return self.guide.encoders
+
+    def check(self, obs: Observations) -> None:
+        """As the guide's."""
+        self.guide.check(obs)
+
+    def strata(self, obs: Observations) -> Observations:
+        """The rows with a plate of this family's components at dim -2."""
+        return obs.strata(self.family)
+
+    def forward(self, obs: Observations) -> None:
+        """Sample ``z`` from the mixture, by component under a plate of strata."""
+        with obs.plates():
+            pyro.sample("z", self.posterior(obs))
+
+    def posterior(self, obs: Observations) -> dist.TorchDistribution:
+        """The mixture over the components that each row allows; batch (B,), (T, B) or (S, B)."""
+        self.check_names(obs)
+        if obs.plate == "strata":
+            assert obs.log_weight is not None
+            return StratifiedMixture(self.guide.posterior(obs), obs.log_weight)
+        views, allowed = obs.components(self.family)
+        weight = torch.where(allowed, 0.0, -torch.inf).log_softmax(0)
+        return RandomMixture([self.guide.posterior(view) for view in views], weight)
+
+
+class MixtureOfExperts(Mixture):
+    """MMVAE's guide: each modality's expert, in equal shares; Normal or Laplace.
+
+    Args:
+        modalities: Whose encoders to build.
+        latent_dim: Z.
+        prior: p(z), see :class:`ppl_mm.guides.Experts`; the experts have its family.
+
+    Source: Shi et al. 2019, arXiv:1911.03393.
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        latent_dim: int,
+        prior: str | dist.Distribution | nn.Module | None = None,
+    ) -> None:
+        expert = SingleExpert(modalities, latent_dim, prior)
+        super().__init__(expert, [(name,) for name in expert.names])
+
+
+class MixtureOfProducts(Mixture):
+    """MoPoE's guide: the product of experts of every non-empty subset, in equal shares.
+
+    Args:
+        modalities: Whose encoders to build.
+        latent_dim: Z.
+        prior_expert: Whether p(z) is a factor of each product, see
+            :class:`ppl_mm.guides.ProductOfExperts`; the release has it in the full one only,
+            which is ``"full"``.
+        prior: p(z), see :class:`ppl_mm.guides.Experts`; Normal.
+
+    2^M - 1 components: for many modalities give ``Mixture`` a smaller family.
+
+    Source: Sutter et al. 2021, arXiv:2105.02470.
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        latent_dim: int,
+        prior_expert: bool | str = False,
+        prior: str | dist.Distribution | nn.Module | None = None,
+    ) -> None:
+        product = ProductOfExperts(modalities, latent_dim, prior_expert, prior)
+        super().__init__(product, non_empty_subsets(product.names))
+
+
+def non_empty_subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """All of them, small ones first.
+
+    Example:
+        >>> non_empty_subsets(["a", "b"])
+        [('a',), ('b',), ('a', 'b')]
+    """
+    sizes = range(1, len(names) + 1)
+    return [subset for size in sizes for subset in combinations(names, size)]

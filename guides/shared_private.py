@@ -1,0 +1,117 @@
+"""Shared and private latents: any joint encoder of ``u``, and a private encoder a modality.
+
+    u    ~ q(u | x)            a product, a mixture, ... of shared experts
+    w_m  ~ q_m(w_m | x_m)      where x_m is evidence and scored; p(w_m) elsewhere
+
+The guide of MMVAE+, DMVAE and mmJSD. For MMVAE+ it also holds the auxiliary priors r_m(w_m), from
+which its objective draws w_m for the strata that look at another modality
+(``objectives.DReG(private="auxiliary")``).
+
+Sources: Palumbo et al. 2023 (MMVAE+), section 3; Lee & Pavlovic 2021 (DMVAE); Sutter et al. 2020
+(mmJSD).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from torch import nn
+
+from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale, as_prior, diagonal
+from ppl_mm.modality import private_sizes
+from ppl_mm.observations import Observations
+from ppl_mm.program import Program, check_encoder
+
+__all__ = ["SharedPrivate"]
+
+
+class SharedPrivate(Program):
+    """A guide of ``u`` with private encoders of ``w_<modality>``.
+
+    Args:
+        shared: The guide of the shared latent, one of ``ppl_mm.guides`` with ``posterior``. Its
+            site is called ``u`` here.
+        private_dim: Size of every private latent, or of each by name.
+        private_prior: p(w_m), as in the model: "normal", "laplace", or a fixed one of either
+            family; None for the shared prior's family, standard. Private posteriors have its
+            family.
+        auxiliary: The scale map of learned auxiliary priors r_m, see
+            :class:`ppl_mm.distributions.LearnedScale`; None for none.
+
+    ``latent_dim`` is the size of u, ``posterior(obs)`` the distribution of u.
+    """
+
+    site = "u"
+
+    def __init__(
+        self,
+        shared: Any,
+        private_dim: int | Mapping[str, int],
+        private_prior: str | dist.Distribution | None = None,
+        auxiliary: str | None = None,
+    ) -> None:
+        super().__init__(shared.modalities, shared.latent_dim)
+        self.shared = shared
+        self.private_dim = private_sizes(private_dim, self.names)
+        family = shared.prior.family if private_prior is None else private_prior
+        priors = {n: as_prior(family, size) for n, size in self.private_dim.items()}
+        self.private_priors = nn.ModuleDict(priors)
+        self.private_encoders = nn.ModuleDict(
+            {m.name: m.encoder(self.private_dim[m.name]) for m in self.modalities}
+        )
+        self.auxiliary_priors = nn.ModuleDict()
+        if auxiliary is not None:
+            for name, prior in priors.items():
+                self.auxiliary_priors[name] = _auxiliary(prior, auxiliary)
+
+    @property
+    def family(self) -> tuple[tuple[str, ...], ...]:
+        """The subsets of the mixture at ``u``; none where it is no mixture."""
+        return getattr(self.shared, "family", ())
+
+    @property
+    def prior(self) -> Any:
+        """The prior of ``u``."""
+        return self.shared.prior
+
+    def strata(self, obs: Observations) -> Observations:
+        """The rows with a plate of the components of ``u``; as they are where it is no mixture."""
+        return self.shared.strata(obs) if self.family else obs
+
+    def forward(self, obs: Observations) -> None:
+        """Sample ``u`` and every ``w_<modality>``."""
+        with obs.plates():
+            pyro.sample("u", self.shared.posterior(obs))
+            for name in self.names:
+                pyro.sample(f"w_{name}", self.private_posterior(name, obs))
+
+    def check(self, obs: Observations) -> None:
+        """Raise unless every encoder makes a proper expert of the observed values."""
+        self.shared.check(obs)
+        for name, encoder in self.private_encoders.items():
+            check_encoder(name, encoder, self.private_dim[name], obs)
+
+    def posterior(self, obs: Observations) -> Any:
+        """q(u | x) of every row, as the shared guide's."""
+        return self.shared.posterior(obs)
+
+    def private_posterior(self, name: str, obs: Observations) -> dist.TorchDistribution:
+        """q(w_m | x_m) where x_m is evidence and scored, p(w_m) elsewhere; batch (B,) or (S, B)."""
+        self.check_names(obs)
+        prior = self.private_priors[name]
+        encoded = obs.encoded(name, self.private_encoders[name], self.private_dim[name])
+        if encoded is None:
+            return prior().expand(obs.shape)
+        loc, scale, _ = encoded
+        rows = (obs.evidence[name] & obs.scored[name])[..., None]
+        return diagonal(
+            prior.family, torch.where(rows, loc, prior.loc), torch.where(rows, scale, prior.scale)
+        )
+
+
+def _auxiliary(prior: DiagonalPrior, scale_map: str) -> LearnedScale:
+    """r_m, which starts as p(w_m)."""
+    initial = prior.scale[0].item()
+    return LearnedScale(len(prior.loc), prior.family, scale_map, initial)

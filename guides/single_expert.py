@@ -1,0 +1,43 @@
+"""One expert at a time: q(z | x_m) for a row whose source is the modality m alone.
+
+The component of a mixture of experts (:class:`ppl_mm.guides.MixtureOfExperts`), in any family.
+"""
+
+import pyro.distributions as dist
+import torch
+from ppl_mm.guides.experts import Experts
+from pyro.infer.util import is_validation_enabled
+from torch import Tensor
+
+from ppl_mm.distributions.prior import diagonal
+
+__all__ = ["SingleExpert"]
+
+
+class SingleExpert(Experts):
+    """q(z | x_m) as its encoder gives it; the prior for a row without a source.
+
+    Raises:
+        ValueError: While Pyro validates, for a row with several sources: say how they combine,
+            by a mixture or a product.
+    """
+
+    families = ("normal", "laplace")
+
+    def combine(self, loc: Tensor, scale: Tensor, source: Tensor) -> dist.TorchDistribution:
+        """Pick the expert of each row's only source."""
+        if is_validation_enabled() and bool((source.sum(0) > 1).any()):
+            raise ValueError(
+                "SingleExpert: a row has several modalities to condition on; use "
+                "guides.MixtureOfExperts or guides.ProductOfExperts, or obs.given(one)."
+            )
+        if source.dim() == 3:
+            loc, scale = loc[:, None], scale[:, None]
+        mask, none = source[..., None], ~source.any(0)[..., None]
+        picked_loc = torch.where(mask, loc, 0.0).sum(0)
+        picked_scale = torch.where(mask, scale, 0.0).sum(0)
+        return diagonal(
+            self.prior.family,
+            torch.where(none, self.prior.loc, picked_loc),
+            torch.where(none, self.prior.scale, picked_scale),
+        )

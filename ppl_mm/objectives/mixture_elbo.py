@@ -1,0 +1,126 @@
+"""The ELBO of a mixture posterior: with the mixture's density, or with its components' divergences.
+
+Notation: components q_S with probabilities pi_S, q their mixture, z_S one draw from each.
+"""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from pyro.poutine import Trace
+from torch import Tensor
+
+from ppl_mm.distributions import kl, product_of_experts
+from ppl_mm.handlers import ByComponent
+from ppl_mm.modality import unknown_name
+from ppl_mm.objectives.objective import Objective
+from ppl_mm.objectives.weights import divergence, log_weights, reconstruction, stratified, trace_pair
+from ppl_mm.observations import Observations
+
+__all__ = ["MixtureELBO"]
+
+
+class MixtureELBO(Objective):
+    """sum_S pi_S E_{q_S(z)} [ sum over scored m of log p(x_m | z) ]  -  beta D
+
+    with one of three divergences:
+
+        mixture         D = KL(q || p), by the draws
+        components      D = sum_S pi_S KL(q_S || p), in closed form
+        jensen_shannon  D = pi_0 KL(p || f) + sum_S pi'_S KL(q_S || f),  f ~ p^pi_0 prod q_S^pi'_S
+
+    By convexity the second is the first's plus the generalised Jensen-Shannon divergence of the
+    components, between 0 and log of their number: ``mixture`` is the tighter bound,
+    ``components`` the objective that MoPoE's release trains with. Both are lower bounds on
+    log p(x) for lambda = beta = 1. ``jensen_shannon`` is mmJSD's, with the geometric mean f of
+    prior and experts as dynamic prior, pi_0 = pi'_S = 1 / (n + 1) for the n components that a row
+    allows; against the model's own prior it is a surrogate. Private latents add their own KL,
+    whose factor is a weight of their site: ``weights={"w_image": 3.0}``.
+
+    Args:
+        divergence: One of the three.
+        num_particles: Draws per component; the value is their average.
+        weights: lambda_m by name; latent sites may be named too.
+        beta: The factor of D and of private latents' KL.
+
+    Raises:
+        ValueError: For another divergence; when run, for "jensen_shannon" without a mixture guide.
+
+    Sources: Sutter et al. 2021, arXiv:2105.02470 (MoPoE); Sutter et al. 2020, arXiv:2006.08242
+    (mmJSD); Shi et al. 2019, arXiv:1911.03393.
+
+    Example:
+        >>> MixtureELBO("components").is_bound, MixtureELBO("jensen_shannon").is_bound
+        (True, False)
+    """
+
+    def __init__(
+        self,
+        divergence: str = "mixture",
+        *,
+        num_particles: int = 1,
+        weights: Mapping[str, float] | None = None,
+        beta: float = 1.0,
+    ) -> None:
+        super().__init__(num_particles=num_particles, weights=weights, beta=beta)
+        known = ("mixture", "components", "jensen_shannon")
+        if divergence not in known:
+            raise ValueError(unknown_name("divergence", divergence, known))
+        self.divergence = divergence
+
+    @property
+    def is_bound(self) -> bool:
+        """See the class."""
+        return super().is_bound and self.divergence != "jensen_shannon"
+
+    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+        """The value of every row, (B,)."""
+        scaling = self.scaling(model, obs)
+        obs = stratified(guide, obs)
+        with scaling, ExitStack() as stack:
+            if self.divergence == "mixture":
+                value = log_weights(model, guide, obs, num_particles=self.num_particles)
+            else:
+                stack.enter_context(ByComponent())
+                p, q = trace_pair(model, guide, obs, num_particles=self.num_particles)
+                value = self._by_component(guide, obs, p, q)
+        value = value.mean(0).reshape(-1, len(obs))  # (S, B)
+        if obs.log_weight is None:
+            return value[0]
+        return torch.where(obs.log_weight > -torch.inf, obs.log_weight.exp() * value, 0.0).sum(0)
+
+    def _by_component(self, guide: Any, obs: Observations, p: Trace, q: Trace) -> Tensor:
+        value = reconstruction(p)
+        shared = getattr(guide, "site", "z") if self.divergence == "jensen_shannon" else None
+        for name in q.stochastic_nodes:
+            if name == shared:
+                beta = q.nodes[name]["scale"]
+                value = value - beta * jensen_shannon(guide, obs)
+            else:
+                value = value - divergence(p.nodes[name], q.nodes[name])
+        return value
+
+
+def jensen_shannon(guide: Any, obs: Observations) -> Tensor:
+    """mmJSD's divergence of every row, (B,): prior and experts to their geometric mean.
+
+    Precision of the mean sum_j pi_j / sigma_j^2, its location the precision-weighted one.
+
+    Raises:
+        ValueError: For a guide that is no mixture of Normals.
+    """
+    mixture = guide.posterior(obs)
+    if obs.log_weight is None or guide.prior.family != "normal":
+        raise ValueError(
+            "divergence='jensen_shannon' needs a mixture of Normal experts, such as "
+            "guides.MixtureOfExperts."
+        )
+    components, allowed = mixture.components, obs.log_weight > -torch.inf
+    share = 1.0 / (1.0 + allowed.sum(0))  # pi_0 and every pi_S, (B,)
+    widen = share[:, None].rsqrt()  # q^pi is proportional to a Normal of scale / sqrt(pi)
+    loc, scale = components.base_dist.loc, components.base_dist.scale
+    prior = (guide.prior.loc, guide.prior.scale * widen)
+    dynamic = product_of_experts(loc, scale * widen, allowed, prior)
+    each = torch.where(allowed, kl(components, dynamic), 0.0).sum(0)
+    return share * (each + kl(guide.prior().expand(dynamic.batch_shape), dynamic))

@@ -1,0 +1,28 @@
+"""The papers' systems: a model, a guide and an objective, one function each.
+
+    system = systems.mvae(modalities, latent_dim=16)
+    system.model, system.guide, system.objective
+
+Everything a system does, its three parts can do alone: mix them as you like and put your own
+together with ``System(model, guide, objective)``.
+"""
+
+from ppl_mm.systems.mixtures import dmvae, mmjsd, mmvae, mmvae_plus, mopoe
+from ppl_mm.systems.products import mvae, mvae_q, mvtcae, vae
+from ppl_mm.systems.registry import available, build
+from ppl_mm.systems.system import System
+
+__all__ = [
+    "System",
+    "available",
+    "build",
+    "dmvae",
+    "mmjsd",
+    "mmvae",
+    "mmvae_plus",
+    "mopoe",
+    "mvae",
+    "mvae_q",
+    "mvtcae",
+    "vae",
+]

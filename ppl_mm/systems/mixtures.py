@@ -1,0 +1,237 @@
+"""Systems with a mixture posterior, and those with shared and private latents."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ppl_mm.distributions import DiagonalPrior, LearnedScale
+from ppl_mm.distributions.prior import as_prior
+from ppl_mm.guides import MixtureOfExperts, MixtureOfProducts, ProductOfExperts
+from ppl_mm.guides import SharedPrivate as SharedPrivateGuide
+from ppl_mm.modality import Modality, check_modalities, unknown_name
+from ppl_mm.models import SharedLatent
+from ppl_mm.models import SharedPrivate as SharedPrivateModel
+from ppl_mm.objectives import IWAE, DReG, ELBOTerms, MixtureELBO, Term
+from ppl_mm.systems.recorded import lambdas, recorded
+from ppl_mm.systems.system import System
+
+__all__ = ["dmvae", "mmjsd", "mmvae", "mmvae_plus", "mopoe"]
+
+PrivateDim = int | Mapping[str, int]
+
+
+@recorded
+def mmvae(
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    *,
+    objective: str = "dreg",
+    num_particles: int | None = None,
+    family: str = "laplace",
+    learn_prior: bool = True,
+    **options: Any,
+) -> System:
+    """MMVAE: a mixture of the modalities' experts, under importance-weighted bounds.
+
+    Args:
+        modalities: The modalities; their ``weight`` is lambda_m in the objective.
+        latent_dim: Z.
+        objective: ``"dreg"``, ``"iwae"`` or ``"elbo"`` (K = 1), over strata, see
+            :class:`ppl_mm.objectives.IWAE`.
+        num_particles: K, draws from each expert; 10 by default.
+        family: ``"laplace"`` or ``"normal"``, of prior and experts. Laplace experts want encoders
+            with ``scale="softmax"``.
+        learn_prior: Whether the prior's scale is learned (softmax for Laplace).
+        **options: ``form``, ``beta``.
+
+    Source: Shi et al. 2019, arXiv:1911.03393.
+    """
+    prior = LearnedScale(latent_dim, family) if learn_prior else as_prior(family, latent_dim)
+    return System(
+        SharedLatent(modalities, latent_dim, prior=prior),
+        MixtureOfExperts(modalities, latent_dim, prior=prior),
+        _importance(objective, num_particles, modalities, options),
+    )
+
+
+@recorded
+def mopoe(
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    *,
+    private_dim: PrivateDim | None = None,
+    divergence: str = "components",
+    prior_expert: bool | str = False,
+    **options: Any,
+) -> System:
+    """MoPoE: a mixture of products of experts over all subsets of the modalities.
+
+    Args:
+        modalities: The modalities; their ``weight`` is lambda_m in the objective.
+        latent_dim: Z, or the size of u.
+        private_dim: Size of private latents besides, of all or by name; None for none.
+        divergence: ``"components"`` as in the release, or ``"mixture"``, the tighter bound, see
+            :class:`ppl_mm.objectives.MixtureELBO`.
+        prior_expert: See :class:`ppl_mm.guides.MixtureOfProducts`; ``"full"`` as in the release.
+        **options: ``beta``, ``num_particles``.
+
+    Every step runs all 2^M - 1 subsets.
+
+    Source: Sutter et al. 2021, arXiv:2105.02470.
+    """
+    guide = MixtureOfProducts(modalities, latent_dim, prior_expert)
+    return System(
+        *_programs(guide, private_dim),
+        MixtureELBO(divergence, weights=lambdas(modalities), **options),
+    )
+
+
+@recorded
+def mmvae_plus(
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    *,
+    private_dim: PrivateDim | None = None,
+    objective: str = "dreg",
+    num_particles: int | None = None,
+    family: str = "laplace",
+    scale_map: str | None = None,
+    private: str = "auxiliary",
+    **options: Any,
+) -> System:
+    """MMVAE+: a mixture of experts for a shared latent, private latents with auxiliary priors.
+
+    The stratum of expert m draws u and w_m from q_m, explains x_m with them, and every other x_n
+    with u and a w_n from the auxiliary prior r_n, whose scale is learned.
+
+    Args:
+        modalities: The modalities; their ``weight`` is lambda_m in the objective.
+        latent_dim: U, the size of u.
+        private_dim: Size of every w_m, or of each by name; U by default.
+        objective: ``"dreg"``, ``"iwae"`` or ``"elbo"`` (K = 1), over strata.
+        num_particles: K, draws from each expert; 10 by default.
+        family: ``"laplace"`` or ``"normal"``, of priors and experts; see :func:`mmvae`.
+        scale_map: How the auxiliary priors' scales are parameterised, see
+            :class:`ppl_mm.distributions.LearnedScale`; by default the family's.
+        private: ``"auxiliary"``; ``"prior"`` for w_n from p(w_n), a lower bound on log p(x);
+            ``"posterior"`` for w_n from its own encoder (the paper's "factorised" ablation).
+        **options: ``form``, ``beta``, ``private_density``, ``inner_draws``, see
+            :class:`ppl_mm.objectives.IWAE`.
+
+    Source: Palumbo, Daunhawer & Vogt 2023, "MMVAE+: Enhancing the generative quality of
+    multimodal VAEs without compromises".
+    """
+    guide = MixtureOfExperts(modalities, latent_dim, prior=family)
+    auxiliary = scale_map or ("softmax" if family == "laplace" else "softplus")
+    return System(
+        *_programs(guide, latent_dim if private_dim is None else private_dim, auxiliary),
+        _importance(objective, num_particles, modalities, {"private": private, **options}),
+    )
+
+
+@recorded
+def mmjsd(
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    *,
+    private_dim: PrivateDim | None = None,
+    private_beta: float = 1.0,
+    **options: Any,
+) -> System:
+    """mmJSD: a mixture of experts held together by a Jensen-Shannon divergence.
+
+    Objective: sum_m lambda_m E log p(x_m | u, w_m) - beta [ JS(p, q_1, ..., q_M)
+    + private_beta sum_m KL(q_m(w_m) || p) ], see :class:`ppl_mm.objectives.MixtureELBO`.
+
+    Args:
+        modalities: The modalities; their ``weight`` is lambda_m in the objective.
+        latent_dim: Z, or the size of u.
+        private_dim: Size of private latents, of all or by name; None for none.
+        private_beta: The factor of the private latents' KL, besides beta.
+        **options: ``beta``, ``num_particles``.
+
+    Source: Sutter et al. 2020, arXiv:2006.08242.
+    """
+    weights = lambdas(modalities)
+    if private_dim is not None and private_beta != 1.0:
+        weights |= {f"w_{m.name}": private_beta for m in modalities}
+    guide = MixtureOfExperts(modalities, latent_dim)
+    return System(
+        *_programs(guide, private_dim),
+        MixtureELBO("jensen_shannon", weights=weights, **options),
+    )
+
+
+@recorded
+def dmvae(
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    *,
+    private_dim: PrivateDim | None = None,
+    shared_kl: str = "once",
+    **options: Any,
+) -> System:
+    """DMVAE: shared and private latents; every modality explained from every shared source.
+
+    Objective, with the shared source r the product of all experts (and the prior) or one expert:
+
+        sum_r { sum_m lambda_m E_{r(u) q_m(w_m)} log p(x_m | u, w_m)
+                - beta [ KL(r(u) || p) + sum_m KL(q_m(w_m) || p) ] }
+
+    Args:
+        modalities: The modalities; their ``weight`` is lambda_m in the objective.
+        latent_dim: U.
+        private_dim: Size of every w_m, or of each by name; U by default.
+        shared_kl: ``"once"``: as above. ``"per_target"``: KL(r(u) || p) once for every m that is
+            explained (the paper read literally).
+        **options: ``beta``, ``num_particles``.
+
+    A missing modality leaves out its expert, its source and its reconstruction.
+
+    Source: Lee & Pavlovic 2021, "Private-shared disentangled multimodal VAE for learning of
+    latent representations".
+    """
+    modalities = check_modalities(modalities, latent_dim)
+    if shared_kl not in ("once", "per_target"):
+        raise ValueError(unknown_name("shared_kl", shared_kl, ("once", "per_target")))
+    names = tuple(m.name for m in modalities)
+    sources = [names, *((name,) for name in names)]
+    targets = [names] if shared_kl == "once" else [(name,) for name in names]
+    guide = ProductOfExperts(modalities, latent_dim, prior_expert="several")
+    return System(
+        *_programs(guide, latent_dim if private_dim is None else private_dim),
+        ELBOTerms(
+            [Term(source, target) for source in sources for target in targets],
+            weights=lambdas(modalities),
+            **options,
+        ),
+    )
+
+
+def _programs(
+    guide: Any, private_dim: PrivateDim | None, auxiliary: str | None = None
+) -> tuple[Any, Any]:
+    """The model and the guide, with private latents where a size is given."""
+    modalities, latent_dim = guide.modalities, guide.latent_dim
+    prior: DiagonalPrior | LearnedScale = guide.prior
+    if private_dim is None:
+        return SharedLatent(modalities, latent_dim, prior=prior), guide
+    model = SharedPrivateModel(modalities, latent_dim, private_dim, prior=prior)
+    return model, SharedPrivateGuide(guide, private_dim, auxiliary=auxiliary)
+
+
+def _importance(
+    objective: str,
+    num_particles: int | None,
+    modalities: Sequence[Modality],
+    options: dict[str, Any],
+) -> IWAE | DReG:
+    known = {"dreg": DReG, "iwae": IWAE, "elbo": IWAE}
+    if objective not in known:
+        raise ValueError(unknown_name("objective", objective, known))
+    if objective == "elbo" and num_particles not in (None, 1):
+        raise ValueError(
+            f"objective='elbo' draws one particle, got num_particles={num_particles}; use 'iwae' "
+            "or 'dreg'."
+        )
+    number = 1 if objective == "elbo" else 10 if num_particles is None else num_particles
+    return known[objective](number, weights=lambdas(modalities), **options)

@@ -1,0 +1,143 @@
+"""Systems whose joint encoder is a product (or quotient) of experts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ppl_mm.guides import ProductOfExperts, QuotientOfExperts
+from ppl_mm.modality import Modality, check_modalities
+from ppl_mm.models import SharedLatent
+from ppl_mm.objectives import ELBOTerms, Term, subset_terms
+from ppl_mm.systems.recorded import lambdas, recorded
+from ppl_mm.systems.system import System
+
+__all__ = ["mvae", "mvae_q", "mvtcae", "vae"]
+
+
+@recorded
+def vae(
+    modalities: Sequence[Modality], latent_dim: int, *, prior: Any = None, **options: Any
+) -> System:
+    """The variational autoencoder of one modality.
+
+    Objective: E_{q(z|x)} log p(x|z) - beta KL(q(z|x) || p(z)).
+
+    Args:
+        modalities: The one modality.
+        latent_dim: Z.
+        prior: p(z), a fixed Normal; None for Normal(0, I).
+        **options: ``beta``, ``num_particles`` as for :func:`mvae`.
+
+    Source: Kingma & Welling 2014, arXiv:1312.6114; without a prior expert, as in the tables of
+    Wu & Goodman 2018.
+    """
+    modalities = check_modalities(modalities, latent_dim)
+    if len(modalities) != 1:
+        raise ValueError(
+            f"vae: expected one modality, got {len(modalities)}: "
+            f"{', '.join(m.name for m in modalities)}. For several, use mvae."
+        )
+    name = modalities[0].name
+    return System(
+        SharedLatent(modalities, latent_dim, prior=prior),
+        ProductOfExperts(modalities, latent_dim, prior_expert=False, prior=prior),
+        ELBOTerms([Term((name,), (name,))], weights=lambdas(modalities), **options),
+    )
+
+
+@recorded
+def mvae(
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    *,
+    terms: Any = None,
+    prior_expert: bool = True,
+    prior: Any = None,
+    **options: Any,
+) -> System:
+    """MVAE: a product of experts with the prior, trained on subsets of the modalities.
+
+    Args:
+        modalities: The modalities; their ``weight`` is lambda_m in the objective.
+        latent_dim: Z.
+        terms: The objective's terms, see :class:`ppl_mm.objectives.ELBOTerms`; the default is
+            ``subset_terms()``: the full set and each modality alone.
+        prior_expert: Whether p(z) is a factor of every product.
+        prior: p(z), a fixed Normal; None for Normal(0, I).
+        **options: Further options of ``ELBOTerms``: ``beta``, ``num_particles``, ``dedupe``.
+
+    Source: Wu & Goodman 2018, arXiv:1802.05335.
+    """
+    terms = subset_terms() if terms is None else terms
+    return System(
+        SharedLatent(modalities, latent_dim, prior=prior),
+        ProductOfExperts(modalities, latent_dim, prior_expert=prior_expert, prior=prior),
+        ELBOTerms(terms, weights=lambdas(modalities), **options),
+    )
+
+
+@recorded
+def mvae_q(
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    *,
+    terms: Any = None,
+    prior: Any = None,
+    **options: Any,
+) -> System:
+    """MVAE-Q: experts are full posteriors, surplus priors divided out; otherwise as MVAE.
+
+    Source: Wu & Goodman 2018, arXiv:1802.05335, appendix C.
+    """
+    terms = subset_terms() if terms is None else terms
+    return System(
+        SharedLatent(modalities, latent_dim, prior=prior),
+        QuotientOfExperts(modalities, latent_dim, prior=prior),
+        ELBOTerms(terms, weights=lambdas(modalities), **options),
+    )
+
+
+@recorded
+def mvtcae(
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    *,
+    alpha: float = 5 / 6,
+    beta: float = 2.5,
+    prior: Any = None,
+    **options: Any,
+) -> System:
+    """MVTCAE: a product of experts without the prior, held close to every expert.
+
+    Objective, with q the product of the experts q_m that a row has:
+
+        (M - alpha) / M  sum_m lambda_m E_q log p(x_m | z)
+        - beta { (1 - alpha) KL(q || p) + alpha / M  sum_m KL(q || q_m) }
+
+    A missing modality leaves out its reconstruction and its KL; M stays.
+
+    Args:
+        modalities: The modalities; their ``weight`` is lambda_m.
+        latent_dim: Z.
+        alpha: The share of the experts' KLs, in [0, 1].
+        beta: The factor of all KLs.
+        prior: p(z), a fixed Normal; None for Normal(0, I).
+        **options: ``num_particles``.
+
+    Raises:
+        ValueError: For alpha outside [0, 1].
+
+    Source: Hwang et al. 2021, "Multi-view representation learning via total correlation
+    objective", eq. 7.
+    """
+    modalities = check_modalities(modalities, latent_dim)
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"mvtcae: expected alpha in [0, 1], got {alpha!r}.")
+    names = tuple(m.name for m in modalities)
+    share = alpha / len(names)
+    terms = [Term(names, names, names, weight=1 - share), Term(names, (), (), weight=1 - alpha)]
+    terms += [Term(names, (), (name,), weight=share) for name in names]
+    return System(
+        SharedLatent(modalities, latent_dim, prior=prior),
+        ProductOfExperts(modalities, latent_dim, prior_expert=False, prior=prior),
+        ELBOTerms(terms, weights=lambdas(modalities), beta=beta, **options),
+    )

@@ -1,0 +1,63 @@
+"""The papers' systems by name, and from the recipe in a saved file."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ppl_mm import recipes
+from ppl_mm.modality import Modality, unknown_name
+from ppl_mm.objectives import subset_terms
+from ppl_mm.systems.mixtures import dmvae, mmjsd, mmvae, mmvae_plus, mopoe
+from ppl_mm.systems.products import mvae, mvae_q, mvtcae, vae
+from ppl_mm.systems.system import System
+
+__all__ = ["available", "build", "rebuild"]
+
+_SYSTEMS: dict[str, Callable[..., System]] = {
+    f.__name__: f for f in (dmvae, mmjsd, mmvae, mmvae_plus, mopoe, mvae, mvae_q, mvtcae, vae)
+}
+
+
+def available() -> dict[str, str]:
+    """The systems' names, each with what it is.
+
+    Example:
+        >>> sorted(available())
+        ['dmvae', 'mmjsd', 'mmvae', 'mmvae_plus', 'mopoe', 'mvae', 'mvae_q', 'mvtcae', 'vae']
+    """
+    return {n: (inspect.getdoc(f) or "").splitlines()[0] for n, f in _SYSTEMS.items()}
+
+
+def build(name: str, modalities: Sequence[Modality], latent_dim: int, **options: Any) -> System:
+    """The system of that name; ``systems.build("mvae", ...)`` is ``systems.mvae(...)``."""
+    if name not in _SYSTEMS:
+        raise ValueError(unknown_name("system", name, _SYSTEMS))
+    return _SYSTEMS[name](modalities, latent_dim, **options)
+
+
+def rebuild(
+    path: Path, recipe: dict[str, Any] | None, modalities: Sequence[Modality] | None
+) -> System:
+    """The system of a saved file's recipe, with fresh parameters."""
+    if recipe is None:
+        raise ValueError(
+            f"{path}: this system was put together by hand; build it as before and call "
+            "System.load(path, system=that_system)."
+        )
+    if modalities is None:
+        for name, saved in zip(recipe["names"], recipe["modalities"], strict=True):
+            if saved is None:
+                raise ValueError(
+                    f"{path}: modality {name!r} uses networks or a likelihood of your own; call "
+                    "System.load(path, modalities=[...]) with the declarations."
+                )
+        modalities = [recipes.rebuild(saved) for saved in recipe["modalities"]]
+    elif [m.name for m in modalities] != recipe["names"]:
+        raise ValueError(
+            f"{path}: saved with modalities {recipe['names']}, got {[m.name for m in modalities]}."
+        )
+    options = dict(recipe["options"])
+    if recipe["subset_terms"] is not None:
+        options["terms"] = subset_terms(**recipe["subset_terms"])
+    return build(recipe["system"], modalities, recipe["latent_dim"], **options)
