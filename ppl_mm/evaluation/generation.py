@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.distributions import Decoded
+from ppl_mm.evaluation.private import private_draws
 from ppl_mm.evaluation.quietly import evaluating
 from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
@@ -26,9 +27,13 @@ def generate(
     given: str | Sequence[str] | None = None,
     *,
     mean: bool = False,
+    private: str | Observations = "posterior",
+    alpha: float = 1.0,
     seed: int = 0,
 ) -> dict[str, Tensor]:
     """Draw modalities given others: z ~ q(z | x_given), x_target ~ p(x_target | z).
+
+    With shared and private latents, u ~ q(u | x_given), and w_target as ``private`` says.
 
     Args:
         system: A model and a guide.
@@ -40,16 +45,23 @@ def generate(
             there: a reconstruction), ``()`` is nothing: the prior.
         mean: Return the likelihood's mean (its mode for classes and symbols) at each z instead
             of a sample.
+        private: Where the targets' private latents w_m come from. ``"posterior"``: q(w_m | x_m)
+            in rows that hold x_m where it is given, else p(w_m). ``"prior"``: p(w_m) everywhere.
+            ``"auxiliary"``: the guide's auxiliary priors (MMVAE+). Other observations of as many
+            rows: q(w_m | x_m) of those, so that u is one input's and w another's.
+        alpha: Factor of the scale of the prior (or auxiliary prior) of w_m: below 1 the draws are
+            nearer to its centre, at 0 they are there.
         seed: Of the draws.
 
     Returns:
         Target -> (num_samples, N, *event_shape); classes as indices, one-hot data too.
 
     Raises:
-        ValueError: For modalities that the model, or for ``given`` the data, do not have, or
-            fewer than one sample.
+        ValueError: For modalities that the model, or for ``given`` the data, do not have, fewer
+            than one sample, alpha below 0, or ``private`` of a system without private latents.
 
-    Source: Wu & Goodman 2018, arXiv:1802.05335, figures 5 to 8.
+    Sources: Wu & Goodman 2018, arXiv:1802.05335, figures 5 to 8; Palumbo et al. 2023 (MMVAE+),
+    figures 1, 8 and 9 and appendix G (alpha).
     """
     check_at_least_one("num_samples", num_samples)
     names = (targets,) if isinstance(targets, str) else tuple(targets)
@@ -57,7 +69,7 @@ def generate(
     obs = obs.to(system.device)
     evidence = obs if given is None else obs.given(*([given] if isinstance(given, str) else given))
     with evaluating(system, seed):
-        with particles(num_samples):
+        with particles(num_samples), private_draws(system, evidence, private, alpha):
             q = guide_trace(system.guide, evidence)
         latents = {n: q.nodes[n]["value"] for n in q.stochastic_nodes}
         sites = target_sites(system.model, obs, names, latents, num_samples)

@@ -6,12 +6,10 @@ The draws do not depend on how the scores are cut into chunks, so neither does t
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import pyro
 import torch
 from pyro import poutine
 from torch import Tensor
 
-from ppl_mm.distributions import StratifiedMixture
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.observations import Observations
 
@@ -45,10 +43,20 @@ Sampler = Callable[[Any, Any, Observations, int], Draws]
 
 
 def from_guide(model: Any, guide: Any, obs: Observations, num_samples: int) -> Draws:
-    """K draws from the guide, given the rows' evidence."""
+    """K draws from the guide, given the rows' evidence.
+
+    From a mixture they come in equal numbers from each of the C components that some row allows,
+    ceil(K / C) of each; rows of one pattern of evidence should come together.
+    """
+    if getattr(guide, "family", ()):
+        weight = guide.strata(obs).log_weight
+        allowed = (weight > -torch.inf).any(1).tolist()
+        family = [subset for subset, a in zip(guide.family, allowed, strict=True) if a]
+        obs = obs.strata(family)
+        num_samples = -(-num_samples // len(family))
     with particles(num_samples):
         trace = guide_trace(guide, obs)
-    return _draws(trace, trace.stochastic_nodes, num_samples, obs, strata=None)
+    return _draws(trace, trace.stochastic_nodes, num_samples, obs, obs.log_weight)
 
 
 def from_prior(model: Any, guide: Any, obs: Observations, num_samples: int) -> Draws:
@@ -63,7 +71,8 @@ def from_mixture(prior_share: float) -> Sampler:
     """Defensive draws: (1 - prior_share) of the posterior's mass, the rest the prior's.
 
     Half of the draws come from each; both are weighted by the density of the whole mixture, so
-    no weight exceeds p(x | z) / prior_share and the variance is finite whatever the guide.
+    no weight exceeds p(x | z) / prior_share and the variance is finite whatever the guide. The
+    prior is the guide's: what it draws from where it may look at nothing.
     """
 
     def draw(model: Any, guide: Any, obs: Observations, num_samples: int) -> Draws:
@@ -72,20 +81,33 @@ def from_mixture(prior_share: float) -> Sampler:
                 "proposal='defensive' needs a guide with a method posterior(obs); this one, "
                 f"{type(guide).__name__}, has none."
             )
-        family = [obs.names, ()]
-        strata = obs.strata(family, weights=[1.0 - prior_share, prior_share], rows="restrict")
         each = -(-num_samples // 2)
-
-        def mixture(obs: Observations) -> None:
-            assert obs.log_weight is not None
-            with obs.plates():
-                pyro.sample("z", StratifiedMixture(guide.posterior(obs), obs.log_weight))
-
-        with particles(each):
-            trace = guide_trace(mixture, strata)
-        return _draws(trace, ["z"], each, obs, strata.log_weight)
+        halves = []
+        for evidence in (obs, obs.given()):
+            with particles(each):
+                trace = guide_trace(guide, evidence)
+            halves.append(_draws(trace, trace.stochastic_nodes, each, evidence, None))
+        latents = {
+            n: torch.cat([half.latents[n] for half in halves]) for n in halves[0].latents
+        }
+        posterior = torch.cat([halves[0].log_q, _log_q(guide, obs, halves[1].latents)])
+        prior = torch.cat([_log_q(guide, obs.given(), halves[0].latents), halves[1].log_q])
+        shares = posterior.new_tensor([1.0 - prior_share, prior_share]).log()
+        log_q = torch.logaddexp(posterior + shares[0], prior + shares[1])
+        return Draws(latents, log_q, shares[:, None].expand(2, len(obs)))
 
     return draw
+
+
+def _log_q(guide: Any, obs: Observations, latents: dict[str, Tensor]) -> Tensor:
+    """The guide's log-density of latents (K, 1, B, *event), (K, B)."""
+    num = len(next(iter(latents.values())))
+    with particles(num):
+        trace = guide_trace(poutine.condition(guide, data=latents), obs)
+    trace.compute_log_prob()
+    total = sum(trace.nodes[n]["log_prob"] for n in latents)
+    assert isinstance(total, Tensor)
+    return total.expand(num, 1, len(obs)).squeeze(1)
 
 
 def _draws(

@@ -185,14 +185,17 @@ def _weigh(
     """Estimates from the draws of each block of rows."""
     obs = obs.scoring(*{n for names in groups for n in names})
     parts: list[list[dict[str, torch.Tensor]]] = [[] for _ in groups]
-    for rows in torch.arange(len(obs)).split(max(1, _DRAWS_AT_ONCE // num_samples)):
+    order = []
+    for rows in _blocks(system, obs, max(1, _DRAWS_AT_ONCE // num_samples)):
+        order.append(rows)
         batch = obs[rows]
         weights = log_weights_of(system.model, batch, draw(batch), chunk)
         for names, part in zip(groups, parts, strict=True):
             part.append(summarise_weights(weights.of(names), weights.log_pi))
+    back = torch.cat(order).argsort().to(obs.device)
     results = []
     for names, part in zip(groups, parts, strict=True):
-        columns = {key: torch.cat([p[key] for p in part]) for key in part[0]}
+        columns = {key: torch.cat([p[key] for p in part])[back] for key in part[0]}
         scores = [m.likelihood.normalised for m in system.modalities if m.name in names]
         zero = torch.zeros_like(columns["value"])
         results.append(
@@ -207,6 +210,20 @@ def _weigh(
             )
         )
     return results
+
+
+def _blocks(system: System, obs: Observations, size: int) -> list[torch.Tensor]:
+    """Row indices, so many at a time; for a mixture guide, rows of one pattern together.
+
+    Rows that hold the same modalities allow the same components, so none draws in vain.
+    """
+    rows = torch.arange(len(obs))
+    if not getattr(system.guide, "family", ()):
+        return list(rows.split(size))
+    held = torch.stack([obs.present[n] for n in obs.names], 1).cpu()
+    _, pattern = torch.unique(held, dim=0, return_inverse=True)
+    groups = [rows[pattern == i] for i in range(int(pattern.max()) + 1)]
+    return [block for group in groups for block in group.split(size)]
 
 
 def _shared(

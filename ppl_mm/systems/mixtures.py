@@ -28,6 +28,7 @@ def mmvae(
     num_particles: int | None = None,
     family: str = "laplace",
     learn_prior: bool = True,
+    prior: Any = None,
     **options: Any,
 ) -> System:
     """MMVAE: a mixture of the modalities' experts, under importance-weighted bounds.
@@ -41,11 +42,14 @@ def mmvae(
         family: ``"laplace"`` or ``"normal"``, of prior and experts. Laplace experts want encoders
             with ``scale="softmax"``.
         learn_prior: Whether the prior's scale is learned (softmax for Laplace).
+        prior: p(z) itself, in place of these two, see :class:`ppl_mm.guides.Experts`.
         **options: ``form``, ``beta``.
 
     Source: Shi et al. 2019, arXiv:1911.03393.
     """
-    prior = LearnedScale(latent_dim, family) if learn_prior else as_prior(family, latent_dim)
+    if prior is None:
+        prior = LearnedScale(latent_dim, family) if learn_prior else family
+    prior = as_prior(prior, latent_dim)
     return System(
         SharedLatent(modalities, latent_dim, prior=prior),
         MixtureOfExperts(modalities, latent_dim, prior=prior),
@@ -61,6 +65,7 @@ def mopoe(
     private_dim: PrivateDim | None = None,
     divergence: str = "components",
     prior_expert: bool | str = False,
+    prior: Any = None,
     **options: Any,
 ) -> System:
     """MoPoE: a mixture of products of experts over all subsets of the modalities.
@@ -72,13 +77,14 @@ def mopoe(
         divergence: ``"components"`` as in the release, or ``"mixture"``, the tighter bound, see
             :class:`ppl_mm.objectives.MixtureELBO`.
         prior_expert: See :class:`ppl_mm.guides.MixtureOfProducts`; ``"full"`` as in the release.
+        prior: p(z) or p(u), a fixed Normal; None for Normal(0, I).
         **options: ``beta``, ``num_particles``.
 
     Every step runs all 2^M - 1 subsets.
 
     Source: Sutter et al. 2021, arXiv:2105.02470.
     """
-    guide = MixtureOfProducts(modalities, latent_dim, prior_expert)
+    guide = MixtureOfProducts(modalities, latent_dim, prior_expert, prior)
     return System(
         *_programs(guide, private_dim),
         MixtureELBO(divergence, weights=lambdas(modalities), **options),
@@ -96,6 +102,7 @@ def mmvae_plus(
     family: str = "laplace",
     scale_map: str | None = None,
     private: str = "auxiliary",
+    prior: Any = None,
     **options: Any,
 ) -> System:
     """MMVAE+: a mixture of experts for a shared latent, private latents with auxiliary priors.
@@ -114,13 +121,14 @@ def mmvae_plus(
             :class:`ppl_mm.distributions.LearnedScale`; by default the family's.
         private: ``"auxiliary"``; ``"prior"`` for w_n from p(w_n), a lower bound on log p(x);
             ``"posterior"`` for w_n from its own encoder (the paper's "factorised" ablation).
+        prior: p(u), in place of a standard one of the family.
         **options: ``form``, ``beta``, ``private_density``, ``inner_draws``, see
             :class:`ppl_mm.objectives.IWAE`.
 
     Source: Palumbo, Daunhawer & Vogt 2023, "MMVAE+: Enhancing the generative quality of
     multimodal VAEs without compromises".
     """
-    guide = MixtureOfExperts(modalities, latent_dim, prior=family)
+    guide = MixtureOfExperts(modalities, latent_dim, family if prior is None else prior)
     auxiliary = scale_map or ("softmax" if family == "laplace" else "softplus")
     return System(
         *_programs(guide, latent_dim if private_dim is None else private_dim, auxiliary),
@@ -135,6 +143,7 @@ def mmjsd(
     *,
     private_dim: PrivateDim | None = None,
     private_beta: float = 1.0,
+    prior: Any = None,
     **options: Any,
 ) -> System:
     """mmJSD: a mixture of experts held together by a Jensen-Shannon divergence.
@@ -147,6 +156,7 @@ def mmjsd(
         latent_dim: Z, or the size of u.
         private_dim: Size of private latents, of all or by name; None for none.
         private_beta: The factor of the private latents' KL, besides beta.
+        prior: p(z) or p(u), a fixed Normal; None for Normal(0, I).
         **options: ``beta``, ``num_particles``.
 
     Source: Sutter et al. 2020, arXiv:2006.08242.
@@ -154,7 +164,7 @@ def mmjsd(
     weights = lambdas(modalities)
     if private_dim is not None and private_beta != 1.0:
         weights |= {f"w_{m.name}": private_beta for m in modalities}
-    guide = MixtureOfExperts(modalities, latent_dim)
+    guide = MixtureOfExperts(modalities, latent_dim, prior)
     return System(
         *_programs(guide, private_dim),
         MixtureELBO("jensen_shannon", weights=weights, **options),
@@ -168,6 +178,7 @@ def dmvae(
     *,
     private_dim: PrivateDim | None = None,
     shared_kl: str = "once",
+    prior: Any = None,
     **options: Any,
 ) -> System:
     """DMVAE: shared and private latents; every modality explained from every shared source.
@@ -183,6 +194,7 @@ def dmvae(
         private_dim: Size of every w_m, or of each by name; U by default.
         shared_kl: ``"once"``: as above. ``"per_target"``: KL(r(u) || p) once for every m that is
             explained (the paper read literally).
+        prior: p(u), a fixed Normal; None for Normal(0, I).
         **options: ``beta``, ``num_particles``.
 
     A missing modality leaves out its expert, its source and its reconstruction.
@@ -196,7 +208,7 @@ def dmvae(
     names = tuple(m.name for m in modalities)
     sources = [names, *((name,) for name in names)]
     targets = [names] if shared_kl == "once" else [(name,) for name in names]
-    guide = ProductOfExperts(modalities, latent_dim, prior_expert="several")
+    guide = ProductOfExperts(modalities, latent_dim, prior_expert="several", prior=prior)
     return System(
         *_programs(guide, latent_dim if private_dim is None else private_dim),
         ELBOTerms(
