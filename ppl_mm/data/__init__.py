@@ -10,8 +10,11 @@ from ppl_mm.data.download import get
 from ppl_mm.data.idx import read_idx
 from ppl_mm.data.mnist import binary_mnist, fashion_mnist, mnist
 from ppl_mm.data.multimnist import multimnist
+from ppl_mm.data.pairs import mnist_fashion, mnist_svhn, pair_by_class
+from ppl_mm.data.polymnist import polymnist
 from ppl_mm.data.registry import Summary, available, describe, load
 from ppl_mm.data.sources import data_folder
+from ppl_mm.data.svhn import read_svhn, svhn
 from ppl_mm.data.weak import keep_modalities, weakly_supervised
 
 __all__ = [
@@ -27,7 +30,13 @@ __all__ = [
     "keep_modalities",
     "load",
     "mnist",
+    "mnist_fashion",
+    "mnist_svhn",
     "multimnist",
+    "pair_by_class",
+    "polymnist",
     "read_idx",
+    "read_svhn",
+    "svhn",
     "weakly_supervised",
 ]

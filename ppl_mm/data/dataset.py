@@ -1,12 +1,18 @@
 """What a data set hands to a model: its splits, and how its paper declares the modalities."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
 
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
 
-__all__ = ["DataSet", "split_last"]
+__all__ = ["DataSet", "Split", "as_floats", "split_labels", "split_last"]
+
+Split = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,12 @@ class DataSet:
         num_classes: The number of classes, None where there is no label.
         transform: What to do to each training batch, on its device and with torch's global
             random numbers; None for nothing.
+        labels: Where the class is no modality, and so never seen in training: the split's name
+            -> the class (N,) int64 of its rows, for evaluation. None where there is none.
+        origin: Where the rows come from, where there is more than one possibility.
+
+    Raises:
+        ValueError: For labels of a split that there is not, or of another number of rows.
 
     Example:
         >>> from ppl_mm import data
@@ -32,6 +44,8 @@ class DataSet:
         (1200, 200, 397)
         >>> [m.name for m in digits.modalities], digits.label
         (['top', 'bottom', 'label'], 'label')
+        >>> digits.classes("test").shape
+        torch.Size([397])
     """
 
     name: str
@@ -43,6 +57,36 @@ class DataSet:
     label: str | None
     num_classes: int | None
     transform: Callable[[Observations], Observations] | None = None
+    labels: Mapping[str, Tensor] | None = None
+    origin: str | None = None
+
+    def __post_init__(self) -> None:
+        for split, labels in (self.labels or {}).items():
+            obs = self._rows().get(split)
+            if obs is None or labels.shape != (len(obs),):
+                expected = "no labels" if obs is None else f"labels ({len(obs)},), one a row"
+                raise ValueError(
+                    f"{self.name}: expected {expected} of {split}, got {tuple(labels.shape)}; take "
+                    "the same rows of labels as of the data."
+                )
+
+    def classes(self, split: Split) -> Tensor:
+        """The class (N,) int64 of each row, be it a modality or not; -1 where a row lacks it.
+
+        Raises:
+            ValueError: If the data set has no classes, or no such split.
+        """
+        obs = self._rows().get(split)
+        if obs is None:
+            raise ValueError(f"{self.name}: has no {split} rows.")
+        if self.labels is not None and split in self.labels:
+            return self.labels[split]
+        if self.label is None or self.label not in obs.names:
+            raise ValueError(f"{self.name}: the {split} rows have no class.")
+        return obs[self.label].masked_fill(~obs.present[self.label], -1)
+
+    def _rows(self) -> dict[str, Observations | None]:
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
 def split_last(
@@ -61,3 +105,14 @@ def split_last(
     if validation == 0:
         return obs, None
     return obs[: len(obs) - validation], obs[len(obs) - validation :]
+
+
+def split_labels(train: Tensor, test: Tensor, num_train: int) -> dict[str, Tensor]:
+    """``DataSet.labels`` where all but the first ``num_train`` training rows are validation."""
+    labels = {"train": train[:num_train], "test": test}
+    return labels if num_train == len(train) else {**labels, "validation": train[num_train:]}
+
+
+def as_floats(images: Tensor) -> Tensor:
+    """Bytes 0..255 as floats in [0, 1], of torch's default dtype."""
+    return images.to(torch.get_default_dtype()).div_(255)

@@ -6,6 +6,7 @@ import pooch
 
 from ppl_mm.data.idx import read_idx
 from ppl_mm.data.sources import SOURCES, Source, data_folder, find
+from ppl_mm.data.svhn import read_svhn
 from ppl_mm.modality import unknown_name
 
 __all__ = ["get"]
@@ -16,7 +17,7 @@ _TIMEOUT = 30  # seconds without an answer
 def get(name: str, folder: str | Path | None = None, base_url: str | None = None) -> Path:
     """Download what a data set is read from, unless it is there already.
 
-    A file that is there, gzipped or plain, and reads as IDX stays as it is, wherever it came
+    A file that is there, gzipped or plain, and can be read stays as it is, wherever it came
     from; a damaged one is replaced. A download counts only if its MD5 sum is the published one.
 
     Args:
@@ -25,7 +26,7 @@ def get(name: str, folder: str | Path | None = None, base_url: str | None = None
         base_url: An address to download from in place of the known mirrors.
 
     Returns:
-        The folder that holds the files.
+        The folder that holds the files; for a pair of data sets the data folder with both.
 
     Raises:
         ValueError: For a name without files to download.
@@ -33,21 +34,22 @@ def get(name: str, folder: str | Path | None = None, base_url: str | None = None
     """
     if name not in SOURCES:
         raise ValueError(unknown_name("data set to download", name, SOURCES))
-    source = SOURCES[name]
-    root = data_folder(folder) / source.subfolder
-    mirrors = source.mirrors if base_url is None else (base_url,)
-    root.mkdir(parents=True, exist_ok=True)
-    for file in source.md5:
-        if not _is_sound(find(root, file)):
-            _fetch(source, file, mirrors, root)
-    return root
+    sources = SOURCES[name]
+    for source in sources:
+        root = data_folder(folder) / source.subfolder
+        mirrors = source.mirrors if base_url is None else (base_url,)
+        root.mkdir(parents=True, exist_ok=True)
+        for file in source.md5:
+            if not _is_sound(find(root, file)):
+                _fetch(source, file, mirrors, root)
+    return root if len(sources) == 1 else data_folder(folder)
 
 
 def _is_sound(path: Path | None) -> bool:
     if path is None:
         return False
     try:
-        read_idx(path)
+        (read_svhn if path.suffix == ".mat" else read_idx)(path)
     except ValueError:
         return False
     return True

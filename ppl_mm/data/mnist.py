@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ppl_mm.data.dataset import DataSet, split_last
+from ppl_mm.data.dataset import DataSet, as_floats, split_last
 from ppl_mm.data.idx import read_idx
 from ppl_mm.data.sources import FASHION_MNIST, MNIST, Source, locate
 from ppl_mm.likelihoods import Bernoulli, Categorical, Likelihood, SoftBernoulli
@@ -155,8 +155,7 @@ def _mnist_networks() -> tuple[Network, Network]:
 
 def _read(source: Source, folder: str | Path | None, part: Part) -> Observations:
     images, labels = read_images(source, folder, part)
-    pixels = images.unsqueeze(1).to(torch.get_default_dtype()).div_(255)
-    return Observations({"image": pixels, "label": labels})
+    return Observations({"image": as_floats(images.unsqueeze(1)), "label": labels})
 
 
 def _grey(

@@ -9,7 +9,11 @@ from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.digits import digits
 from ppl_mm.data.mnist import binary_mnist, fashion_mnist, mnist
 from ppl_mm.data.multimnist import multimnist
+from ppl_mm.data.pairs import mnist_fashion, mnist_svhn
+from ppl_mm.data.polymnist import NAMES, polymnist
+from ppl_mm.data.polymnist_files import find_polymnist
 from ppl_mm.data.sources import SOURCES, locate
+from ppl_mm.data.svhn import svhn
 from ppl_mm.modality import unknown_name
 
 __all__ = ["Summary", "available", "describe", "load"]
@@ -39,6 +43,7 @@ class _Entry:
     build: Callable[..., DataSet]
     modalities: tuple[str, ...]
     sizes: tuple[int, int, int]
+    find: Callable[[str | Path | None], Path | None] | None = None  # files in place of its sources
 
 
 _ENTRIES = {
@@ -47,6 +52,10 @@ _ENTRIES = {
     "binary_mnist": _Entry(binary_mnist, ("image", "label"), (50_000, 10_000, 10_000)),
     "fashion_mnist": _Entry(fashion_mnist, ("image", "label"), (50_000, 10_000, 10_000)),
     "multimnist": _Entry(multimnist, ("image", "string"), (60_000, 0, 10_000)),
+    "polymnist": _Entry(polymnist, NAMES, (60_000, 0, 10_000), find_polymnist),
+    "svhn": _Entry(svhn, ("image", "label"), (73_257, 0, 26_032)),
+    "mnist_svhn": _Entry(mnist_svhn, ("mnist", "svhn"), (56_068, 0, 10_000)),
+    "mnist_fashion": _Entry(mnist_fashion, ("mnist", "fashion"), (58_862, 0, 9_786)),
 }
 
 
@@ -55,7 +64,8 @@ def available() -> list[str]:
 
     Example:
         >>> available()
-        ['digits', 'mnist', 'binary_mnist', 'fashion_mnist', 'multimnist']
+        ['digits', 'mnist', 'binary_mnist', 'fashion_mnist', 'multimnist', 'polymnist', 'svhn', \
+'mnist_svhn', 'mnist_fashion']
     """
     return list(_ENTRIES)
 
@@ -90,18 +100,20 @@ download=None, ready=True)
     """
     summaries = []
     for name, entry in _ENTRIES.items():
-        source = SOURCES.get(name)
-        download = source.name if source else None
+        sources = SOURCES.get(name, ())
+        download = (sources[0].name if len(sources) == 1 else name) if sources else None
         ready = _is_ready(name, folder)
         summaries.append(Summary(name, entry.modalities, entry.sizes, download, ready))
     return summaries
 
 
 def _is_ready(name: str, folder: str | Path | None) -> bool:
-    if name not in SOURCES:
+    find = _ENTRIES[name].find
+    if find is not None and find(folder) is not None:
         return True
     try:
-        locate(SOURCES[name], folder)
+        for source in SOURCES.get(name, ()):
+            locate(source, folder)
     except FileNotFoundError:
         return False
     return True

@@ -18,7 +18,7 @@ class Source:
         name: The name that ``ppl-mm data get`` knows them by.
         subfolder: Where they lie in the data folder.
         mirrors: Addresses to download from, tried in this order.
-        md5: Published file -> MD5 sum of the gzipped file.
+        md5: Published file -> MD5 sum of the file as it is published.
     """
 
     name: str
@@ -54,11 +54,25 @@ FASHION_MNIST = Source(
     },
 )
 
-SOURCES: dict[str, Source] = {
-    "mnist": MNIST,
-    "binary_mnist": MNIST,
-    "fashion_mnist": FASHION_MNIST,
-    "multimnist": MNIST,
+SVHN = Source(
+    "svhn",
+    "svhn",
+    mirrors=("http://ufldl.stanford.edu/housenumbers/",),
+    md5={
+        "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
+        "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
+    },
+)
+
+SOURCES: dict[str, tuple[Source, ...]] = {
+    "mnist": (MNIST,),
+    "binary_mnist": (MNIST,),
+    "fashion_mnist": (FASHION_MNIST,),
+    "multimnist": (MNIST,),
+    "polymnist": (MNIST,),
+    "svhn": (SVHN,),
+    "mnist_svhn": (MNIST, SVHN),
+    "mnist_fashion": (MNIST, FASHION_MNIST),
 }
 """Data set -> the files that it is read from. Data sets that ship with a package are not here."""
 
@@ -75,7 +89,7 @@ def data_folder(folder: str | Path | None = None) -> Path:
 
 
 def locate(source: Source, folder: str | Path | None = None) -> dict[str, Path]:
-    """The files of a source that lie in the data folder, gzipped or plain.
+    """The files of a source that lie in the data folder; .gz files gzipped or plain.
 
     Returns:
         Published file name -> path. Where both forms are there, the gzipped one.
@@ -87,8 +101,10 @@ def locate(source: Source, folder: str | Path | None = None) -> dict[str, Path]:
     found = {name: path for name in source.md5 if (path := find(root, name)) is not None}
     missing = [name for name in source.md5 if name not in found]
     if missing:
+        zipped = any(name.endswith(".gz") for name in source.md5)
+        either = " (or the same without .gz)" if zipped else ""
         raise FileNotFoundError(
-            f"{source.name}: expected {', '.join(source.md5)} (or the same without .gz) in {root}; "
+            f"{source.name}: expected {', '.join(source.md5)}{either} in {root}; "
             f"missing: {', '.join(missing)}. Run `ppl-mm data get {source.name}` to download "
             f"them, or set PPL_MM_DATA to the folder that has {source.subfolder}/ in it."
         )
@@ -96,7 +112,7 @@ def locate(source: Source, folder: str | Path | None = None) -> dict[str, Path]:
 
 
 def find(root: Path, name: str) -> Path | None:
-    """The file of this published name in ``root``, gzipped or plain, None if there is none."""
+    """The file of this published name in ``root``, or without its .gz; None if there is none."""
     for path in (root / name, root / name.removesuffix(".gz")):
         if path.is_file():
             return path

@@ -36,6 +36,8 @@ def weakly_supervised(obs: Observations, fraction: float, *, seed: int = 0) -> O
     _check_unit_interval("weakly_supervised", "fraction", fraction)
     generator = torch.Generator().manual_seed(seed)
     num_paired = max(1, round(fraction * len(obs))) if fraction > 0 else 0
+    if num_paired == len(obs):
+        return Observations(obs.values, obs.present)  # without a copy of every value
     order = torch.randperm(len(obs), generator=generator)
     paired, rest = order[:num_paired].sort().values, order[num_paired:]
     held = {name: obs.present[name].cpu() for name in obs.names}

@@ -1,9 +1,10 @@
 """Encoders and decoders: the networks of the papers, from a few generic classes.
 
 An encoder class takes the size of the latent first and maps values ``(..., *event_shape)`` to a
-pair ``(loc, scale)``, each ``(..., latent_dim)``, scale > 0 a standard deviation. A decoder class
-takes its number of input features first and maps ``(..., in_features)`` to the parameters of a
-likelihood. All take any number of leading dimensions, none included.
+pair ``(loc, scale)``, each ``(..., latent_dim)``, scale > 0 (a standard deviation; the b of a
+Laplace expert). A decoder class takes its number of input features first and maps
+``(..., in_features)`` to the parameters of a likelihood. All take any number of leading dimensions,
+none included.
 
 ``__all__`` lists these classes. Their options are plain JSON values, so that
 :mod:`~ppl_mm.networks.recipe` can write down a network as its class's name and its options, and
@@ -23,19 +24,25 @@ Example:
 
 from ppl_mm.networks import presets as presets
 from ppl_mm.networks import recipe as recipe
+from ppl_mm.networks.caption import CaptionDecoder, CaptionEncoder
 from ppl_mm.networks.conv import ConvDecoder, ConvEncoder
 from ppl_mm.networks.label import BinaryEncoder, LabelEncoder
 from ppl_mm.networks.layers import location_scale as location_scale
 from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder
+from ppl_mm.networks.residual import ResidualDecoder, ResidualEncoder
 from ppl_mm.networks.text import StringDecoder, StringEncoder
 
 __all__ = [
     "BinaryEncoder",
+    "CaptionDecoder",
+    "CaptionEncoder",
     "ConvDecoder",
     "ConvEncoder",
     "LabelEncoder",
     "MLPDecoder",
     "MLPEncoder",
+    "ResidualDecoder",
+    "ResidualEncoder",
     "StringDecoder",
     "StringEncoder",
 ]

@@ -1,6 +1,7 @@
 """Convolutional encoders and decoders of images.
 
-A layer is a tuple ``(channels out, kernel, stride, padding)``, square throughout, without bias.
+A layer is a tuple ``(channels out, kernel, stride, padding)``, square throughout; that of a
+decoder may have the output padding as a fifth number.
 """
 
 import math
@@ -8,22 +9,34 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ppl_mm.networks.layers import as_rows, dense, location_scale
+from ppl_mm.networks.layers import (
+    Activation,
+    LocationScale,
+    ScaleMap,
+    activated,
+    as_rows,
+    dense,
+    draw_kaiming,
+)
 
 __all__ = ["ConvDecoder", "ConvEncoder"]
 
 
 class ConvEncoder(nn.Module):
-    """A Gaussian expert q(z | x) of an image: convolutions, then dense layers, all with Swish.
+    """An expert q(z | x) of an image: convolutions, then dense layers.
 
     Args:
         latent_dim: Size D of the latent.
         event_shape: Channels, height and width of the image.
         layers: The convolutions, ``(channels, kernel, stride, padding)`` each.
         hidden: Sizes of the dense layers between the convolutions and the head.
-        batch_norm: Whether batch normalisation precedes the Swish of each convolution but the
-            first.
+        batch_norm: Whether batch normalisation precedes the activation of each convolution but
+            the first.
         dropout: Probability of dropout after each dense layer.
+        activation: ``"silu"`` (Swish) or ``"relu"``, after every layer but the head.
+        bias: Whether the convolutions have one.
+        kaiming: Whether the weights start at :func:`~ppl_mm.networks.layers.draw_kaiming`.
+        scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
         images (..., *event_shape) to loc and scale, each (..., D).
@@ -32,7 +45,8 @@ class ConvEncoder(nn.Module):
         ValueError: If the image is too small for the layers.
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, supplement and release: the image encoders of
-    FashionMNIST, MultiMNIST, CelebA and the vision experiment, see :mod:`ppl_mm.networks.presets`.
+    FashionMNIST, MultiMNIST, CelebA and the vision experiment. Others: see
+    :mod:`ppl_mm.networks.presets`.
 
     Example:
         >>> import torch
@@ -53,6 +67,11 @@ class ConvEncoder(nn.Module):
         hidden: Sequence[int] = (512,),
         batch_norm: bool = False,
         dropout: float = 0.0,
+        activation: Activation = "silu",
+        bias: bool = False,
+        kaiming: bool = False,
+        scale: ScaleMap = "exp",
+        min_scale: float | None = None,
     ) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
@@ -66,42 +85,54 @@ class ConvEncoder(nn.Module):
                     f"layer {index} of {len(layers)}, which leaves {height} x {width} pixels."
                 )
             convolutions.append(
-                nn.Conv2d(channels, channels_out, kernel, stride, padding, bias=False)
+                nn.Conv2d(channels, channels_out, kernel, stride, padding, bias=bias)
             )
             if batch_norm and index > 0:
                 convolutions.append(nn.BatchNorm2d(channels_out))
-            convolutions.append(nn.SiLU())
+            convolutions.append(activated(activation))
             channels = channels_out
         sizes = (channels * height * width, *hidden)
         self.convolutions = nn.Sequential(*convolutions)
-        self.hidden = dense(sizes, dropout=dropout)
+        self.hidden = dense(sizes, dropout=dropout, activation=activation)
         self.head = nn.Linear(sizes[-1], 2 * latent_dim)
+        self.location_scale = LocationScale(scale, min_scale)
+        if kaiming:
+            draw_kaiming(self)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The expert's (loc, scale)."""
         rows, leading = as_rows(images, self.event_shape, "ConvEncoder")
         raw = self.head(self.hidden(self.convolutions(rows).flatten(1)))
-        return location_scale(raw.reshape(*leading, raw.shape[-1]))
+        return self.location_scale(raw, leading)
 
 
 class ConvDecoder(nn.Module):
     """Logits (or locations) of an image from z: dense layers, then transposed convolutions.
 
-    Swish follows every layer but the last.
+    An activation follows every layer but the last.
 
     Args:
         in_features: Size of the input, the latent.
         start: Channels, height and width of the first feature map; the last dense layer fills it.
-        layers: The transposed convolutions, ``(channels, kernel, stride, padding)`` each, at
-            least one; the last gives the image's channels.
+            None: no such layer, the input (or the last of ``hidden``) is a map of one pixel.
+        layers: The transposed convolutions, ``(channels, kernel, stride, padding)`` each, or with
+            the output padding as a fifth number, at least one; the last gives the image's
+            channels.
         hidden: Sizes of the dense layers before that of ``start``.
-        batch_norm: Whether batch normalisation precedes the Swish of each transposed convolution.
+        batch_norm: Whether batch normalisation precedes the activation of each transposed
+            convolution.
+        activation: ``"silu"`` (Swish) or ``"relu"``.
+        bias: Whether the transposed convolutions have one.
+        sigmoid: Whether the image is the sigmoid of the last layer: the location of values in
+            [0, 1], not logits.
+        kaiming: Whether the weights start at :func:`~ppl_mm.networks.layers.draw_kaiming`.
 
     Shapes:
         features (..., in_features) to images (..., C, H, W).
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, supplement and release: the image decoders of
-    FashionMNIST, MultiMNIST, CelebA and the vision experiment, see :mod:`ppl_mm.networks.presets`.
+    FashionMNIST, MultiMNIST, CelebA and the vision experiment. Others: see
+    :mod:`ppl_mm.networks.presets`.
 
     Example:
         >>> import torch
@@ -117,30 +148,41 @@ class ConvDecoder(nn.Module):
         self,
         in_features: int,
         *,
-        start: Sequence[int],
+        start: Sequence[int] | None,
         layers: Sequence[Sequence[int]],
         hidden: Sequence[int] = (),
         batch_norm: bool = False,
+        activation: Activation = "silu",
+        bias: bool = False,
+        sigmoid: bool = False,
+        kaiming: bool = False,
     ) -> None:
         super().__init__()
         self.in_features = in_features
-        self.start = tuple(start)
-        self.hidden = dense((in_features, *hidden, math.prod(self.start)))
+        self.sigmoid = sigmoid
+        sizes = (in_features, *hidden) + (() if start is None else (math.prod(start),))
+        self.start = (sizes[-1], 1, 1) if start is None else tuple(start)
+        self.hidden = dense(sizes, activation=activation)
         convolutions: list[nn.Module] = []
         channels = self.start[0]
-        for index, (channels_out, kernel, stride, padding) in enumerate(layers):
+        for index, layer in enumerate(layers):
+            channels_out, kernel, stride, padding, more = layer if len(layer) == 5 else (*layer, 0)
             convolutions.append(
-                nn.ConvTranspose2d(channels, channels_out, kernel, stride, padding, bias=False)
+                nn.ConvTranspose2d(channels, channels_out, kernel, stride, padding, more, bias=bias)
             )
             if index < len(layers) - 1:
                 if batch_norm:
                     convolutions.append(nn.BatchNorm2d(channels_out))
-                convolutions.append(nn.SiLU())
+                convolutions.append(activated(activation))
             channels = channels_out
         self.convolutions = nn.Sequential(*convolutions)
+        if kaiming:
+            draw_kaiming(self)
 
     def forward(self, features: Tensor) -> Tensor:
         """The image's logits or locations."""
         rows, leading = as_rows(features, (self.in_features,), "ConvDecoder")
         images = self.convolutions(self.hidden(rows).unflatten(1, self.start))
+        if self.sigmoid:
+            images = images.sigmoid()
         return images.reshape(*leading, *images.shape[1:])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ppl_mm.networks.layers import as_rows, dense, location_scale
+from ppl_mm.networks.layers import LocationScale, ScaleMap, as_rows, dense
 
 __all__ = ["BinaryEncoder", "LabelEncoder"]
 
@@ -19,6 +19,7 @@ class LabelEncoder(nn.Module):
         latent_dim: Size D of the latent.
         num_classes: Number C of classes.
         hidden: Sizes of the hidden layers, at least one; the first is the embedding's.
+        scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
         integer labels (...), or floating-point (..., C), to loc and scale, each (..., D).
@@ -37,12 +38,19 @@ class LabelEncoder(nn.Module):
     """
 
     def __init__(
-        self, latent_dim: int, *, num_classes: int, hidden: Sequence[int] = (512, 512)
+        self,
+        latent_dim: int,
+        *,
+        num_classes: int,
+        hidden: Sequence[int] = (512, 512),
+        scale: ScaleMap = "exp",
+        min_scale: float | None = None,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(num_classes, hidden[0])
         self.hidden = nn.Sequential(nn.SiLU(), dense(hidden))
         self.head = nn.Linear(hidden[-1], 2 * latent_dim)
+        self.location_scale = LocationScale(scale, min_scale)
 
     def forward(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The expert's (loc, scale)."""
@@ -54,7 +62,7 @@ class LabelEncoder(nn.Module):
             rows, leading = as_rows(labels, (), "LabelEncoder")
             embedded = self.embedding(rows.long())
         raw = self.head(self.hidden(embedded))
-        return location_scale(raw.reshape(*leading, raw.shape[-1]))
+        return self.location_scale(raw, leading)
 
 
 class BinaryEncoder(LabelEncoder):
@@ -63,6 +71,7 @@ class BinaryEncoder(LabelEncoder):
     Args:
         latent_dim: Size D of the latent.
         hidden: Sizes of the hidden layers, at least one; the first is the embedding's.
+        scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
         values 0 or 1, of any type, (...), to loc and scale, each (..., D).
@@ -79,8 +88,15 @@ class BinaryEncoder(LabelEncoder):
         torch.Size([2, 100])
     """
 
-    def __init__(self, latent_dim: int, *, hidden: Sequence[int] = (512, 512)) -> None:
-        super().__init__(latent_dim, num_classes=2, hidden=hidden)
+    def __init__(
+        self,
+        latent_dim: int,
+        *,
+        hidden: Sequence[int] = (512, 512),
+        scale: ScaleMap = "exp",
+        min_scale: float | None = None,
+    ) -> None:
+        super().__init__(latent_dim, num_classes=2, hidden=hidden, scale=scale, min_scale=min_scale)
 
     def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """The expert's (loc, scale)."""

@@ -3,36 +3,68 @@
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-__all__ = ["as_rows", "dense", "location_scale"]
+__all__ = [
+    "Activation",
+    "LocationScale",
+    "ScaleMap",
+    "activated",
+    "as_rows",
+    "dense",
+    "draw_kaiming",
+    "location_scale",
+]
+
+Activation = Literal["silu", "relu"]
+ScaleMap = Literal["exp", "softplus", "softmax"]
 
 _MAX_LOG_SCALE = 40.0
+_MIN_SCALE = {"exp": 0.0, "softplus": 1e-6, "softmax": 1e-6}
 
 
-def location_scale(raw: Tensor) -> tuple[Tensor, Tensor]:
-    """Split an encoder's output into the location and scale of a Gaussian expert.
+def location_scale(
+    raw: Tensor, scale: ScaleMap = "exp", min_scale: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """Split an encoder's output into the location and scale of an expert.
 
-        loc = raw[..., :D],    s = raw[..., D:],    scale = exp(s / 2)
+        loc = raw[..., :D],    s = raw[..., D:]
 
-    s is the log-variance. s / 2 is clamped to [-40, 40] before the exponential, since float32
-    ends at exp(88.7): beyond, exp is inf (or 0) and its gradient inf or NaN. The bound is 40 and
-    not 80 because densities and divergences square the scale: variance and precision lie in
+    and the scale is one of
+
+        "exp"         exp(s / 2) + min_scale           s is the log-variance
+        "softplus"    log(1 + exp(s)) + min_scale
+        "softmax"     D softmax(s) + min_scale         over the last dimension
+
+    The scales of ``"softmax"`` sum to D, a fixed budget: a dimension is sharp only where another
+    is wide. For a latent of several parts call it on each part.
+
+    In ``"exp"``, s / 2 is clamped to [-40, 40] before the exponential, since float32 ends at
+    exp(88.7): beyond, exp is inf (or 0) and its gradient inf or NaN. The bound is 40 and not 80
+    because densities and divergences square the scale: variance and precision lie in
     [2e-35, 6e34] and stay finite too. Outside the bounds the gradient of s is exactly 0.
 
     Args:
         raw: A network's output, (..., 2 D).
+        scale: The map of s.
+        min_scale: What is added to the scale, at least 0; None is 0 for ``"exp"`` and 1e-6 for the
+            others, which underflow.
 
     Returns:
-        loc and scale, each (..., D), scale > 0 a standard deviation.
+        loc and scale, each (..., D), scale > 0: the standard deviation of a Normal expert, the b
+        of a Laplace expert.
 
     Raises:
-        ValueError: If the last dimension of ``raw`` is odd.
+        ValueError: If the last dimension of ``raw`` is odd, for another map, or for a negative
+            ``min_scale``.
 
-    Source: Wu & Goodman 2018, arXiv:1802.05335, release. Differs: the clamp; the release adds
-    1e-8 to the variance in the product instead.
+    Source: Wu & Goodman 2018, arXiv:1802.05335, release (``"exp"``); Palumbo, Daunhawer & Vogt,
+    MMVAE+, release (``"softmax"`` for Laplace, ``"softplus"`` for Normal experts). Differs: the
+    clamp; the first release adds 1e-8 to the variance in the product instead.
 
     Example:
         >>> location_scale(torch.tensor([0.5, 0.0]))
@@ -40,14 +72,69 @@ def location_scale(raw: Tensor) -> tuple[Tensor, Tensor]:
         >>> loc, scale = location_scale(torch.tensor([0.0, 0.0, -200.0, 200.0]))
         >>> bool((scale > 0).all() and (1 / scale.square()).isfinite().all())
         True
+        >>> location_scale(torch.tensor([0.0, 0.0, 0.0, 1.0]), scale="softmax")[1]
+        tensor([0.5379, 1.4621])
     """
     if raw.shape[-1] % 2:
         raise ValueError(
             "location_scale: expected an even last dimension, (..., 2 D) for D locations and "
-            f"D log-variances, got {tuple(raw.shape)}."
+            f"D unconstrained scales, got {tuple(raw.shape)}."
         )
-    loc, log_variance = raw.chunk(2, dim=-1)
-    return loc, (log_variance / 2).clamp(-_MAX_LOG_SCALE, _MAX_LOG_SCALE).exp()
+    min_scale = _checked_min_scale(scale, min_scale)
+    loc, s = raw.chunk(2, dim=-1)
+    if scale == "exp":
+        positive = (s / 2).clamp(-_MAX_LOG_SCALE, _MAX_LOG_SCALE).exp()
+    elif scale == "softplus":
+        positive = F.softplus(s)
+    else:
+        positive = s.softmax(dim=-1) * s.shape[-1]
+    return loc, positive + min_scale if min_scale else positive
+
+
+def _checked_min_scale(scale: ScaleMap, min_scale: float | None) -> float:
+    if scale not in _MIN_SCALE:
+        raise ValueError(
+            f"scale of an encoder: expected one of {', '.join(map(repr, _MIN_SCALE))}, "
+            f"got {scale!r}."
+        )
+    if min_scale is None:
+        return _MIN_SCALE[scale]
+    if not 0 <= min_scale < math.inf:
+        raise ValueError(f"min_scale of an encoder: expected at least 0, got {min_scale}.")
+    return min_scale
+
+
+class LocationScale(nn.Module):
+    """:func:`location_scale` with its options, checked here: the end of every encoder.
+
+    Args:
+        scale: The map to a positive scale, see :func:`location_scale`.
+        min_scale: What is added to it.
+
+    Shapes:
+        raw (N, 2 D), and the leading dimensions of N rows, to loc and scale, each (*leading, D).
+
+    Example:
+        >>> end = LocationScale("softmax")
+        >>> end
+        LocationScale(scale='softmax', min_scale=1e-06)
+        >>> end(torch.zeros(6, 4), (2, 3))[1].shape
+        torch.Size([2, 3, 2])
+    """
+
+    def __init__(self, scale: ScaleMap = "exp", min_scale: float | None = None) -> None:
+        super().__init__()
+        self.scale: ScaleMap = scale
+        self.min_scale = _checked_min_scale(scale, min_scale)
+
+    def forward(self, raw: Tensor, leading: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The expert's (loc, scale)."""
+        raw = raw.reshape(*leading, raw.shape[-1])
+        return location_scale(raw, self.scale, self.min_scale)
+
+    def extra_repr(self) -> str:
+        """The options, for print."""
+        return f"scale={self.scale!r}, min_scale={self.min_scale}"
 
 
 def as_rows(values: Tensor, event_shape: Sequence[int], owner: str) -> tuple[Tensor, torch.Size]:
@@ -78,20 +165,50 @@ def as_rows(values: Tensor, event_shape: Sequence[int], owner: str) -> tuple[Ten
     return values.reshape(math.prod(leading), *event_shape), leading
 
 
-def dense(sizes: Sequence[int], *, batch_norm: bool = False, dropout: float = 0.0) -> nn.Sequential:
-    """Linear layers from ``sizes[0]`` to ``sizes[-1]`` features, each followed by Swish (SiLU).
+def dense(
+    sizes: Sequence[int],
+    *,
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+    activation: Activation = "silu",
+) -> nn.Sequential:
+    """Linear layers from ``sizes[0]`` to ``sizes[-1]`` features, each followed by an activation.
 
     Args:
         sizes: Numbers of features, one more than there are layers.
-        batch_norm: Whether batch normalisation precedes each Swish.
-        dropout: Probability of dropout after each Swish.
+        batch_norm: Whether batch normalisation precedes each activation.
+        dropout: Probability of dropout after each activation.
+        activation: ``"silu"`` (Swish) or ``"relu"``.
     """
     layers: list[nn.Module] = []
     for size_in, size_out in itertools.pairwise(sizes):
         layers.append(nn.Linear(size_in, size_out))
         if batch_norm:
             layers.append(nn.BatchNorm1d(size_out))
-        layers.append(nn.SiLU())
+        layers.append(activated(activation))
         if dropout:
             layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers)
+
+
+def activated(activation: Activation) -> nn.Module:
+    """The module of an activation's name; raises ValueError for an unknown one."""
+    match activation:
+        case "silu":
+            return nn.SiLU()
+        case "relu":
+            return nn.ReLU()
+    raise ValueError(f"activation: expected 'silu' or 'relu', got {activation!r}.")
+
+
+@torch.no_grad()
+def draw_kaiming(network: nn.Module) -> None:
+    """Draw the weights of linear layers and convolutions from Normal(0, 2 / fan-in); biases are 0.
+
+    The fan-in is that of :func:`torch.nn.init.kaiming_normal_`.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ppl_mm.networks.layers import as_rows, dense, location_scale
+from ppl_mm.networks.layers import (
+    Activation,
+    LocationScale,
+    ScaleMap,
+    as_rows,
+    dense,
+    draw_kaiming,
+)
 
 __all__ = ["MLPDecoder", "MLPEncoder"]
 
@@ -14,20 +21,23 @@ _MIN_SCALE = 1e-6
 
 
 class MLPEncoder(nn.Module):
-    """A Gaussian expert q(z | x) from the flattened values, by dense layers with Swish.
+    """An expert q(z | x) from the flattened values, by dense layers.
 
     Args:
         latent_dim: Size D of the latent.
         event_shape: Shape of one value.
         hidden: Sizes of the hidden layers.
-        batch_norm: Whether batch normalisation precedes each Swish.
+        batch_norm: Whether batch normalisation precedes each activation.
+        activation: ``"silu"`` (Swish) or ``"relu"``.
+        kaiming: Whether the weights start at :func:`~ppl_mm.networks.layers.draw_kaiming`.
+        scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
         values (..., *event_shape) to loc and scale, each (..., D).
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, supplement and release: the MNIST image encoder;
-    with ``batch_norm`` the CelebA attribute encoder. Differs: one head of 2 D features for two of
-    D, with the same number of parameters.
+    with ``batch_norm`` the CelebA attribute encoder. Others: :mod:`ppl_mm.networks.presets`.
+    Differs: one head of 2 D features for two of D, with the same number of parameters.
 
     Example:
         >>> encoder = MLPEncoder(64, event_shape=(1, 28, 28))
@@ -42,23 +52,30 @@ class MLPEncoder(nn.Module):
         event_shape: Sequence[int],
         hidden: Sequence[int] = (512, 512),
         batch_norm: bool = False,
+        activation: Activation = "silu",
+        kaiming: bool = False,
+        scale: ScaleMap = "exp",
+        min_scale: float | None = None,
     ) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
         sizes = (math.prod(self.event_shape), *hidden)
-        self.hidden = dense(sizes, batch_norm=batch_norm)
+        self.hidden = dense(sizes, batch_norm=batch_norm, activation=activation)
         self.head = nn.Linear(sizes[-1], 2 * latent_dim)
+        self.location_scale = LocationScale(scale, min_scale)
+        if kaiming:
+            draw_kaiming(self)
 
     def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """The expert's (loc, scale)."""
         values = values.to(self.head.weight.dtype)  # counts come as integers
         rows, leading = as_rows(values, self.event_shape, "MLPEncoder")
         raw = self.head(self.hidden(rows.flatten(1) if self.event_shape else rows.unsqueeze(1)))
-        return location_scale(raw.reshape(*leading, raw.shape[-1]))
+        return self.location_scale(raw, leading)
 
 
 class MLPDecoder(nn.Module):
-    """The parameters of p(x | z), one (or two) for each element of x, by dense layers with Swish.
+    """The parameters of p(x | z), one (or two) for each element of x, by dense layers.
 
     One parameter an element is what logits of binary values, logits of C classes
     (``event_shape=(C,)``) or the location of a Normal of fixed scale need.
@@ -67,15 +84,21 @@ class MLPDecoder(nn.Module):
         in_features: Size of the input, the latent.
         event_shape: Shape of the parameters, () for one number.
         hidden: Sizes of the hidden layers.
-        batch_norm: Whether batch normalisation precedes each Swish.
+        batch_norm: Whether batch normalisation precedes each activation.
         learned_scale: Whether to return (loc, scale) with scale = softplus(.) + 1e-6, for a
             likelihood whose scale depends on z; the last term keeps it above 0 in float32.
+        activation: ``"silu"`` (Swish) or ``"relu"``.
+        sigmoid: Whether the parameters (of a pair, loc) are sigmoids: the location of values in
+            [0, 1], not logits.
+        margin: Clamps these sigmoids to [margin, 1 - margin].
+        kaiming: Whether the weights start at :func:`~ppl_mm.networks.layers.draw_kaiming`.
 
     Shapes:
         features (..., in_features) to (..., *event_shape), or to two of these.
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, release: the MNIST decoders, with three hidden
     layers where the paper says two; with ``batch_norm`` the CelebA attribute decoder.
+    Others: :mod:`ppl_mm.networks.presets`.
 
     Example:
         >>> import torch
@@ -95,20 +118,31 @@ class MLPDecoder(nn.Module):
         hidden: Sequence[int] = (512, 512, 512),
         batch_norm: bool = False,
         learned_scale: bool = False,
+        activation: Activation = "silu",
+        sigmoid: bool = False,
+        margin: float = 0.0,
+        kaiming: bool = False,
     ) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
         self.learned_scale = learned_scale
+        self.sigmoid = sigmoid
+        self.margin = margin
         self.in_features = in_features
         sizes = (in_features, *hidden)
-        self.hidden = dense(sizes, batch_norm=batch_norm)
+        self.hidden = dense(sizes, batch_norm=batch_norm, activation=activation)
         self.output = nn.Linear(sizes[-1], (1 + learned_scale) * math.prod(self.event_shape))
+        if kaiming:
+            draw_kaiming(self)
 
     def forward(self, features: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """The likelihood's parameters."""
         rows, leading = as_rows(features, (self.in_features,), "MLPDecoder")
         output = self.output(self.hidden(rows))
         if not self.learned_scale:
-            return output.reshape((*leading, *self.event_shape))
+            return self._location(output.reshape((*leading, *self.event_shape)))
         loc, raw = (half.reshape((*leading, *self.event_shape)) for half in output.chunk(2, dim=-1))
-        return loc, F.softplus(raw) + _MIN_SCALE
+        return self._location(loc), F.softplus(raw) + _MIN_SCALE
+
+    def _location(self, raw: Tensor) -> Tensor:
+        return raw.sigmoid().clamp(self.margin, 1 - self.margin) if self.sigmoid else raw

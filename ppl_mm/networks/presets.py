@@ -4,21 +4,41 @@ Each is a :func:`functools.partial` of a class of :mod:`ppl_mm.networks` and tak
 latent. For every preset of the table there is a ``..._encoder`` and a ``..._decoder``; it gives
 their numbers of parameters at the latent sizes D of the paper.
 
-    data                    D  preset              encoder  decoder
-    (Binary)MNIST image    64  mnist_image          730240   960784
-    (Fashion)MNIST label   64  label                333440   563722
-    FashionMNIST image     64  fashion_image       3409536  3382912
-    MultiMNIST image      100  multimnist_image    1316936   810944
-    MultiMNIST string     100  multimnist_string    525000   568612
-    CelebA image          100  celeba_image        4070472  1336512
-    CelebA attributes     100  celeba_attributes    377032   589330
-    CelebA19, attribute   100  celeba19_attribute   366280   577537
-    vision, 3 channels    250  vision_rgb          4224372  2296512
-    vision, 1 channel     250  vision_gray         4223348  2295488
+    data                    D  preset                   encoder  decoder
+    (Binary)MNIST image    64  mnist_image               730240   960784
+    (Fashion)MNIST label   64  label                     333440   563722
+    FashionMNIST image     64  fashion_image            3409536  3382912
+    MultiMNIST image      100  multimnist_image         1316936   810944
+    MultiMNIST string     100  multimnist_string         525000   568612
+    CelebA image          100  celeba_image             4070472  1336512
+    CelebA attributes     100  celeba_attributes         377032   589330
+    CelebA19, attribute   100  celeba19_attribute        366280   577537
+    vision, 3 channels    250  vision_rgb               4224372  2296512
+    vision, 1 channel     250  vision_gray              4223348  2295488
+    PolyMNIST image     32+32  polymnist                1473024  1485251
+    PolyMNIST image       512  polymnist_conv           1667648  1143747
+    MNIST-SVHN, MNIST      20  mnist_svhn_mnist          330040   322784
+    MNIST-SVHN, SVHN       20  mnist_svhn_svhn           247560   206563
+    MNIST-SVHN, MNIST    10+1  mnist_svhn_dmvae_mnist    206100   204560
+    MNIST-SVHN, SVHN     10+4  mnist_svhn_dmvae_svhn    1224724   705024
+    CUB image           48+16  cub_image                4309024  4276931
+    CUB caption         48+16  cub_caption              1811872  3093751
+
+Of a shared and a private latent, D = 48 + 16, the encoder counted is that of the shared one, 48;
+the decoder takes both, the shared one first. The private encoder of a CUB caption is another
+preset, ``cub_caption_private_encoder``, with 630624 parameters at 16.
 
 Source: Wu & Goodman 2018, arXiv:1802.05335, supplement and release. The paper says two hidden
 layers for the MNIST decoders; these have the release's three. Table 1 counts MVAE19 with 18 times
 ``celeba_attributes_encoder``; the release has ``celeba19_attribute_encoder``.
+
+Networks ``polymnist`` and ``cub_...``: Palumbo, Daunhawer & Vogt 2023, MMVAE+, release, with
+Laplace experts for PolyMNIST and Normal ones for CUB. ``polymnist_conv``: Sutter, Daunhawer &
+Vogt 2021, MoPoE-VAE, release (Normal experts, the hidden layer as wide as the latent).
+``mnist_svhn_mnist`` and ``mnist_svhn_svhn``: Shi et al. 2019, MMVAE, arXiv:1911.03393, release
+(Laplace experts). ``mnist_svhn_dmvae_...``: Lee & Pavlovic 2021, DMVAE, release (Normal experts).
+The decoders of MNIST-SVHN end in a sigmoid, the location of a Laplace or Normal likelihood; for a
+Bernoulli, which takes logits, use ``partial(..., sigmoid=False)``.
 
 Example:
     >>> import torch
@@ -32,9 +52,11 @@ Example:
 
 from functools import partial
 
+from ppl_mm.networks.caption import CaptionDecoder, CaptionEncoder
 from ppl_mm.networks.conv import ConvDecoder, ConvEncoder
 from ppl_mm.networks.label import BinaryEncoder, LabelEncoder
 from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder
+from ppl_mm.networks.residual import ResidualDecoder, ResidualEncoder
 from ppl_mm.networks.text import StringDecoder, StringEncoder
 
 __all__ = [
@@ -44,16 +66,33 @@ __all__ = [
     "celeba_attributes_encoder",
     "celeba_image_decoder",
     "celeba_image_encoder",
+    "cub_caption_decoder",
+    "cub_caption_encoder",
+    "cub_caption_private_encoder",
+    "cub_image_decoder",
+    "cub_image_encoder",
     "fashion_image_decoder",
     "fashion_image_encoder",
     "label_decoder",
     "label_encoder",
     "mnist_image_decoder",
     "mnist_image_encoder",
+    "mnist_svhn_dmvae_mnist_decoder",
+    "mnist_svhn_dmvae_mnist_encoder",
+    "mnist_svhn_dmvae_svhn_decoder",
+    "mnist_svhn_dmvae_svhn_encoder",
+    "mnist_svhn_mnist_decoder",
+    "mnist_svhn_mnist_encoder",
+    "mnist_svhn_svhn_decoder",
+    "mnist_svhn_svhn_encoder",
     "multimnist_image_decoder",
     "multimnist_image_encoder",
     "multimnist_string_decoder",
     "multimnist_string_encoder",
+    "polymnist_conv_decoder",
+    "polymnist_conv_encoder",
+    "polymnist_decoder",
+    "polymnist_encoder",
     "vision_gray_decoder",
     "vision_gray_encoder",
     "vision_rgb_decoder",
@@ -118,3 +157,87 @@ vision_gray_encoder = partial(celeba_image_encoder, event_shape=(1, 64, 64))
 vision_gray_decoder = partial(
     celeba_image_decoder, layers=((128, 4, 1, 0), (64, 4, 2, 1), (32, 4, 2, 1), (1, 4, 2, 1))
 )
+
+polymnist_encoder = partial(ResidualEncoder, event_shape=(3, 28, 28), scale="softmax")
+polymnist_decoder = partial(ResidualDecoder, event_shape=(3, 28, 28))
+polymnist_conv_encoder = partial(
+    ConvEncoder,
+    event_shape=(3, 28, 28),
+    layers=((32, 3, 2, 1), (64, 3, 2, 1), (128, 3, 2, 1)),
+    hidden=(512,),
+    activation="relu",
+    bias=True,
+)
+polymnist_conv_decoder = partial(
+    ConvDecoder,
+    start=(128, 4, 4),
+    layers=((64, 3, 2, 1, 0), (32, 3, 2, 1, 1), (3, 3, 2, 1, 1)),
+    activation="relu",
+    bias=True,
+)
+
+mnist_svhn_mnist_encoder = partial(
+    MLPEncoder, event_shape=(1, 28, 28), hidden=(400,), activation="relu", scale="softmax"
+)
+mnist_svhn_mnist_decoder = partial(
+    MLPDecoder,
+    event_shape=(1, 28, 28),
+    hidden=(400,),
+    activation="relu",
+    sigmoid=True,
+    margin=1e-6,
+)
+mnist_svhn_svhn_encoder = partial(
+    ConvEncoder,
+    event_shape=(3, 32, 32),
+    layers=((32, 4, 2, 1), (64, 4, 2, 1), (128, 4, 2, 1)),
+    hidden=(),
+    activation="relu",
+    bias=True,
+    scale="softmax",
+)
+mnist_svhn_svhn_decoder = partial(
+    ConvDecoder,
+    start=None,
+    layers=((128, 4, 1, 0), (64, 4, 2, 1), (32, 4, 2, 1), (3, 4, 2, 1)),
+    activation="relu",
+    bias=True,
+    sigmoid=True,
+)
+
+mnist_svhn_dmvae_mnist_encoder = partial(
+    MLPEncoder, event_shape=(1, 28, 28), hidden=(256,), activation="relu", kaiming=True
+)
+mnist_svhn_dmvae_mnist_decoder = partial(
+    MLPDecoder,
+    event_shape=(1, 28, 28),
+    hidden=(256,),
+    activation="relu",
+    sigmoid=True,
+    kaiming=True,
+)
+mnist_svhn_dmvae_svhn_encoder = partial(
+    ConvEncoder,
+    event_shape=(3, 32, 32),
+    layers=((32, 4, 2, 1), (64, 4, 2, 1), (128, 4, 2, 1), (256, 4, 2, 1)),
+    hidden=(512,),
+    dropout=0.1,
+    activation="relu",
+    kaiming=True,
+)
+mnist_svhn_dmvae_svhn_decoder = partial(
+    ConvDecoder,
+    start=(256, 2, 2),
+    layers=((128, 4, 2, 1), (64, 4, 2, 1), (32, 4, 2, 1), (3, 4, 2, 1)),
+    activation="relu",
+    sigmoid=True,
+    kaiming=True,
+)
+
+cub_image_encoder = partial(ResidualEncoder, event_shape=(3, 64, 64), num_pools=5, scale="softplus")
+cub_image_decoder = partial(ResidualDecoder, event_shape=(3, 64, 64), num_pools=5)
+cub_caption_encoder = partial(
+    CaptionEncoder, length=32, vocab_size=1590, tower="shared", scale="softplus"
+)
+cub_caption_private_encoder = partial(cub_caption_encoder, tower="private")
+cub_caption_decoder = partial(CaptionDecoder, private_features=16, length=32, vocab_size=1590)

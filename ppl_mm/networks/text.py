@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ppl_mm.networks.layers import as_rows, location_scale
+from ppl_mm.networks.layers import LocationScale, ScaleMap, as_rows
 
 __all__ = ["StringDecoder", "StringEncoder"]
 
@@ -24,6 +24,7 @@ class StringEncoder(nn.Module):
         readout: Which states enter the sum. ``"last"``, as published: both at the last position,
             where the backward GRU has read the last symbol only. ``"final"``: of each direction
             the one after the whole string.
+        scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
         integer strings (..., T) to loc and scale, each (..., D).
@@ -50,6 +51,8 @@ class StringEncoder(nn.Module):
         vocab_size: int = 12,
         hidden: int = 200,
         readout: Literal["last", "final"] = "last",
+        scale: ScaleMap = "exp",
+        min_scale: float | None = None,
     ) -> None:
         super().__init__()
         if readout not in ("last", "final"):
@@ -59,6 +62,7 @@ class StringEncoder(nn.Module):
         self.embedding = nn.Embedding(vocab_size, hidden)
         self.gru = nn.GRU(hidden, hidden, batch_first=True, bidirectional=True)
         self.head = nn.Linear(hidden, 2 * latent_dim)
+        self.location_scale = LocationScale(scale, min_scale)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """The expert's (loc, scale)."""
@@ -69,7 +73,7 @@ class StringEncoder(nn.Module):
         else:
             forward, backward = final
         raw = self.head(forward + backward)
-        return location_scale(raw.reshape(*leading, raw.shape[-1]))
+        return self.location_scale(raw, leading)
 
 
 class StringDecoder(nn.Module):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 NUM_TRAIN, NUM_TEST = 40, 20
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
@@ -41,9 +42,30 @@ def arrays() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, arrays: dict[str, np.ndarray], write_idx: WriteIdx) -> Path:
-    """A data folder with small MNIST and FashionMNIST files."""
+def svhn_arrays() -> dict[str, dict[str, np.ndarray]]:
+    """SVHN in small, with 10 for the digit 0."""
+    rng = np.random.default_rng(1)
+    return {
+        f"{part}_32x32.mat": {
+            "X": rng.integers(0, 256, (32, 32, 3, size), dtype=np.uint8),
+            "y": (np.arange(size, dtype=np.uint8)[:, None] % 10) + 1,
+        }
+        for part, size in (("train", NUM_TRAIN), ("test", NUM_TEST))
+    }
+
+
+@pytest.fixture
+def folder(
+    tmp_path: Path,
+    arrays: dict[str, np.ndarray],
+    svhn_arrays: dict[str, dict[str, np.ndarray]],
+    write_idx: WriteIdx,
+) -> Path:
+    """A data folder with small MNIST, FashionMNIST and SVHN files."""
     for name, array in arrays.items():
         write_idx(tmp_path / "mnist" / name, array)
         write_idx(tmp_path / "fashion-mnist" / name, array)
+    (tmp_path / "svhn").mkdir()
+    for name, contents in svhn_arrays.items():
+        savemat(tmp_path / "svhn" / name, contents)
     return tmp_path

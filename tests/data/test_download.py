@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ppl_mm.data import get, mnist
-from ppl_mm.data.sources import MNIST, SOURCES
+from ppl_mm.data import get, mnist, read_svhn
+from ppl_mm.data.sources import MNIST, SOURCES, SVHN
 
 
 @dataclass
@@ -45,7 +45,7 @@ def mirror(folder: Path) -> Iterator[Mirror]:
 def published(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
     """MNIST, as if the small files were what is published."""
     md5 = {name: hashlib.md5((mirror.root / name).read_bytes()).hexdigest() for name in MNIST.md5}
-    monkeypatch.setitem(SOURCES, "mnist", replace(MNIST, mirrors=(mirror.url,), md5=md5))
+    monkeypatch.setitem(SOURCES, "mnist", (replace(MNIST, mirrors=(mirror.url,), md5=md5),))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
@@ -111,7 +111,7 @@ def test_second_mirror_where_the_first_is_dead(
     mirror: Mirror, target: Path, dead_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirrors = (dead_url, mirror.url)
-    monkeypatch.setitem(SOURCES, "mnist", replace(SOURCES["mnist"], mirrors=mirrors))
+    monkeypatch.setitem(SOURCES, "mnist", (replace(SOURCES["mnist"][0], mirrors=mirrors),))
     get("mnist", target)
     assert len(mirror.asked) == 4
 
@@ -120,7 +120,7 @@ def test_second_mirror_where_the_first_has_other_files(
     mirror: Mirror, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirrors = (f"{mirror.url}elsewhere", mirror.url)
-    monkeypatch.setitem(SOURCES, "mnist", replace(SOURCES["mnist"], mirrors=mirrors))
+    monkeypatch.setitem(SOURCES, "mnist", (replace(SOURCES["mnist"][0], mirrors=mirrors),))
     get("mnist", target)
     assert len(mnist(target, validation=0).train) == 40
 
@@ -133,9 +133,38 @@ def test_no_mirror_answers(target: Path, dead_url: str) -> None:
 def test_base_url_takes_the_place_of_the_mirrors(
     mirror: Mirror, target: Path, dead_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(SOURCES, "mnist", replace(SOURCES["mnist"], mirrors=(dead_url,)))
+    monkeypatch.setitem(SOURCES, "mnist", (replace(SOURCES["mnist"][0], mirrors=(dead_url,)),))
     get("mnist", target, base_url=mirror.url.rstrip("/"))
     assert len(mirror.asked) == 4
+
+
+@pytest.fixture
+def pair(mirror: Mirror, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MNIST and SVHN, both from the mirror."""
+    for name in SVHN.md5:
+        (mirror.root / name).write_bytes((folder / "svhn" / name).read_bytes())
+    md5 = {name: hashlib.md5((mirror.root / name).read_bytes()).hexdigest() for name in SVHN.md5}
+    small = replace(SVHN, mirrors=(mirror.url,), md5=md5)
+    monkeypatch.setitem(SOURCES, "mnist_svhn", (*SOURCES["mnist"], small))
+
+
+@pytest.mark.usefixtures("pair")
+def test_both_sources_of_a_pair(mirror: Mirror, target: Path) -> None:
+    assert get("mnist_svhn", target) == target
+    assert sorted(mirror.asked) == sorted([*MNIST.md5, *SVHN.md5])
+    get("mnist_svhn", target)
+    assert len(mirror.asked) == 6
+
+
+@pytest.mark.usefixtures("pair")
+def test_a_damaged_mat_file_is_replaced(mirror: Mirror, target: Path) -> None:
+    get("mnist_svhn", target)
+    damaged = target / "svhn" / "test_32x32.mat"
+    damaged.write_bytes(damaged.read_bytes()[:-5])
+    mirror.asked.clear()
+    get("mnist_svhn", target)
+    assert mirror.asked == [damaged.name]
+    assert len(read_svhn(damaged)[0]) == 20
 
 
 @pytest.mark.parametrize("name", ["digits", "minst"])

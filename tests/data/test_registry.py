@@ -16,6 +16,10 @@ SMALL = {
     "binary_mnist": {"validation": 10},
     "fashion_mnist": {"validation": 10},
     "multimnist": {"num_train": 8, "num_test": 4},
+    "polymnist": {"arch": "conv"},
+    "svhn": {"validation": 10},
+    "mnist_svhn": {"validation": 10},
+    "mnist_fashion": {"validation": 10},
 }
 
 
@@ -26,9 +30,11 @@ def test_every_data_set_is_what_its_summary_says(folder: Path, name: str) -> Non
     assert data.name == name
     assert summary.modalities == tuple(m.name for m in data.modalities) == data.train.names
     assert summary.ready
-    if data.label is not None:
+    if data.num_classes is not None:
         assert data.num_classes == 10
-        assert int(data.train[data.label].max()) == 9
+        for split, obs in (("train", data.train), ("test", data.test)):
+            assert len(data.classes(split)) == len(obs)
+            assert data.classes(split).unique().tolist() == list(range(10))
 
 
 def test_options_reach_the_data_set(folder: Path) -> None:
@@ -44,6 +50,10 @@ def test_summary_tells_what_is_missing(folder: Path) -> None:
         "binary_mnist": False,
         "fashion_mnist": True,
         "multimnist": False,
+        "polymnist": False,
+        "svhn": True,
+        "mnist_svhn": False,
+        "mnist_fashion": False,
     }
     assert {s.name: s.download for s in describe(folder)} == {
         "digits": None,
@@ -51,7 +61,17 @@ def test_summary_tells_what_is_missing(folder: Path) -> None:
         "binary_mnist": "mnist",
         "fashion_mnist": "fashion_mnist",
         "multimnist": "mnist",
+        "polymnist": "mnist",
+        "svhn": "svhn",
+        "mnist_svhn": "mnist_svhn",
+        "mnist_fashion": "mnist_fashion",
     }
+
+
+def test_published_polymnist_needs_no_mnist(tmp_path: Path) -> None:
+    assert not next(s.ready for s in describe(tmp_path) if s.name == "polymnist")
+    (tmp_path / "MMNIST" / "train" / "m0").mkdir(parents=True)
+    assert next(s.ready for s in describe(tmp_path) if s.name == "polymnist")
 
 
 def test_sizes_of_the_embedded_digits() -> None:

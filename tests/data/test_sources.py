@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ppl_mm.data import data_folder
-from ppl_mm.data.sources import FASHION_MNIST, MNIST, SOURCES, locate
+from ppl_mm.data.sources import FASHION_MNIST, MNIST, SOURCES, SVHN, locate
 
 
 def test_argument_before_environment_before_cache(
@@ -42,8 +42,18 @@ def test_plain_file_is_found_and_gzipped_one_comes_first(folder: Path) -> None:
     assert locate(MNIST, folder)[zipped.name] == plain
 
 
+def test_files_that_are_published_plain(folder: Path) -> None:
+    paths = locate(SVHN, folder)
+    assert paths == {name: folder / "svhn" / name for name in SVHN.md5}
+    paths["test_32x32.mat"].unlink()
+    with pytest.raises(FileNotFoundError, match=r"train_32x32.mat, test_32x32.mat in ") as caught:
+        locate(SVHN, folder)
+    assert "missing: test_32x32.mat. Run `ppl-mm data get svhn`" in str(caught.value)
+
+
 def test_sources_are_complete() -> None:
-    for source in SOURCES.values():
-        assert len(source.md5) == 4
-        assert all(len(bytes.fromhex(digest)) == 16 for digest in source.md5.values())
-        assert SOURCES[source.name] is source  # the name that error messages tell users to get
+    for sources in SOURCES.values():
+        for source in sources:
+            assert len(source.md5) == (2 if source is SVHN else 4)
+            assert all(len(bytes.fromhex(digest)) == 16 for digest in source.md5.values())
+            assert SOURCES[source.name] == (source,)  # the name that messages tell users to get

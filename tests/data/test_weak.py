@@ -43,6 +43,13 @@ def test_all_paired_is_the_data_itself() -> None:
         assert obs.present[name].all()
 
 
+def test_all_paired_copies_nothing_and_drops_other_masks() -> None:
+    data = numbered(20)
+    obs = weakly_supervised(data.given("x"), 1.0)
+    assert obs["x"].data_ptr() == data["x"].data_ptr()
+    assert obs.evidence["y"].all()
+
+
 def test_none_paired() -> None:
     obs = weakly_supervised(numbered(20), 0.0)
     assert len(obs) == 40

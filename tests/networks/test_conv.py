@@ -42,6 +42,43 @@ def test_decoder_is_its_formula():
     torch.testing.assert_close(decoder(z), expected, atol=1e-13, rtol=0)
 
 
+def test_encoder_with_relu_and_biases_is_its_formula():
+    options = {"layers": LAYERS[:2], "hidden": (), "activation": "relu", "bias": True}
+    encoder = ConvEncoder(3, event_shape=(2, 10, 12), **options)
+    x = torch.randn(7, 2, 10, 12)
+    k1, b1, k2, b2, w, b = encoder.parameters()
+    h = F.relu(F.conv2d(x, k1, b1, stride=2, padding=1))
+    raw = F.linear(F.relu(F.conv2d(h, k2, b2)).flatten(1), w, b)
+    torch.testing.assert_close(encoder(x)[0], raw[:, :3], atol=1e-13, rtol=0)
+
+
+def test_decoder_from_one_pixel_is_its_formula():
+    layers = ((4, 3, 1, 0), (2, 3, 2, 1, 1))
+    options = {"activation": "relu", "bias": True, "sigmoid": True}
+    decoder = ConvDecoder(3, start=None, layers=layers, **options)
+    z = torch.randn(7, 3)
+    k1, b1, k2, b2 = decoder.parameters()
+    h = F.relu(F.conv_transpose2d(z[:, :, None, None], k1, b1))
+    h = F.conv_transpose2d(h, k2, b2, stride=2, padding=1, output_padding=1)
+    assert h.shape == (7, 2, 6, 6)
+    torch.testing.assert_close(decoder(z), h.sigmoid(), atol=1e-13, rtol=0)
+
+
+def test_one_pixel_may_follow_hidden_layers():
+    decoder = ConvDecoder(3, start=None, hidden=(5,), layers=((1, 4, 1, 0),))
+    assert [p.shape for p in decoder.parameters()] == [(5, 3), (5,), (5, 1, 4, 4)]
+    assert decoder(torch.zeros(2, 3)).shape == (2, 1, 4, 4)
+
+
+def test_kaiming_sets_biases_to_zero():
+    encoder = ConvEncoder(2, event_shape=(1, 6, 6), layers=((3, 3, 1, 0),), kaiming=True)
+    decoder = ConvDecoder(2, start=(1, 2, 2), layers=((1, 2, 1, 0),), kaiming=True)
+    for network in (encoder, decoder):
+        biases = [p for name, p in network.named_parameters() if name.endswith("bias")]
+        assert biases
+        assert all((b == 0).all() for b in biases)
+
+
 def test_dropout_acts_in_training_only():
     encoder = ConvEncoder(2, event_shape=(1, 6, 6), layers=((3, 3, 1, 0),), dropout=0.5)
     x = torch.randn(4, 1, 6, 6)

@@ -1,8 +1,15 @@
+from functools import partial
+
 import pytest
 import torch
 from torch import distributions as dist
+from torch import nn
 
-from ppl_mm.networks.layers import as_rows, dense, location_scale
+from ppl_mm import networks
+from ppl_mm.networks.layers import LocationScale, as_rows, dense, draw_kaiming, location_scale
+from ppl_mm.networks.recipe import build, describe
+
+MAPS = ("exp", "softplus", "softmax")
 
 
 def test_location_and_scale_from_mean_and_log_variance():
@@ -39,6 +46,97 @@ def test_odd_output_is_refused():
         location_scale(torch.zeros(4, 3))
 
 
+def test_softmax_scales_sum_to_the_number_of_dimensions():
+    raw = 5 * torch.randn(4, 2, 14)
+    loc, scale = location_scale(raw, "softmax")
+    assert torch.equal(loc, raw[..., :7])
+    torch.testing.assert_close((scale - 1e-6).sum(-1), torch.full((4, 2), 7.0))
+    ratios = (scale - 1e-6).log().diff(dim=-1)
+    torch.testing.assert_close(ratios, raw[..., 7:].diff(dim=-1))
+    assert (scale[0, 0] - 1).abs().max() > 0.5
+
+
+def test_softplus_scale_is_its_formula():
+    raw = torch.linspace(-30, 30, 14)
+    loc, scale = location_scale(raw, "softplus")
+    assert torch.equal(loc, raw[:7])
+    torch.testing.assert_close(scale, raw[7:].exp().log1p() + 1e-6)
+
+
+@pytest.mark.parametrize(("scale", "at_zero"), [("exp", 1.0), ("softplus", 2.0), ("softmax", 1.0)])
+@pytest.mark.parametrize("min_scale", [None, 0.0, 0.25])
+def test_scales_at_zero_and_what_is_added(scale, at_zero, min_scale):
+    at_zero = torch.tensor(2.0).log() if scale == "softplus" else torch.tensor(at_zero)
+    added = min_scale if min_scale is not None else 0.0 if scale == "exp" else 1e-6
+    found = location_scale(torch.zeros(3, 8), scale, min_scale)[1]
+    torch.testing.assert_close(found, (at_zero + added).expand(3, 4), atol=1e-15, rtol=0)
+
+
+@pytest.mark.parametrize("scale", ["softplus", "softmax"])
+def test_float32_underflow_leaves_the_smallest_scale(scale):
+    raw = torch.tensor([0.0, 0.0, -200.0, 200.0], dtype=torch.float32, requires_grad=True)
+    _, found = location_scale(raw, scale)
+    assert found[0] == torch.tensor(1e-6, dtype=torch.float32)
+    (gradient,) = torch.autograd.grad(found.log().sum(), raw)
+    assert gradient.isfinite().all()
+
+
+def test_divergence_of_a_laplace_expert():
+    # KL(Laplace(m, b) || Laplace(0, 1)) = |m| + b exp(-|m| / b) - 1 - log b, a dimension
+    loc, scale = location_scale(torch.randn(5, 12), "softmax")
+    kl = loc.abs() + scale * (-loc.abs() / scale).exp() - 1 - scale.log()
+    prior = dist.Laplace(torch.zeros_like(loc), torch.ones_like(loc))
+    torch.testing.assert_close(kl, dist.kl_divergence(dist.Laplace(loc, scale), prior))
+
+
+@pytest.mark.parametrize("make", [LocationScale, lambda *a: location_scale(torch.zeros(2), *a)])
+def test_wrong_options_of_the_scale_are_named(make):
+    with pytest.raises(ValueError, match=r"one of 'exp', 'softplus', 'softmax', got 'square'"):
+        make("square")
+    for wrong in (-1e-6, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match=r"min_scale of an encoder: expected at least 0"):
+            make("softmax", wrong)
+
+
+SMALL = {
+    "BinaryEncoder": ({}, lambda *n: torch.randint(2, n)),
+    "CaptionEncoder": (
+        {"length": 8, "vocab_size": 5, "embedding": 32, "channels": 2},
+        lambda *n: torch.randint(5, (*n, 8)),
+    ),
+    "ConvEncoder": (
+        {"event_shape": (1, 6, 6), "layers": ((3, 3, 1, 0),)},
+        lambda *n: torch.rand(*n, 1, 6, 6),
+    ),
+    "LabelEncoder": ({"num_classes": 4}, lambda *n: torch.randint(4, n)),
+    "MLPEncoder": ({"event_shape": (3,)}, lambda *n: torch.rand(*n, 3)),
+    "ResidualEncoder": (
+        {"event_shape": (2, 6, 5), "channels": 2},
+        lambda *n: torch.rand(*n, 2, 6, 5),
+    ),
+    "StringEncoder": ({}, lambda *n: torch.randint(12, (*n, 4))),
+}
+
+
+@pytest.mark.parametrize("scale", MAPS)
+@pytest.mark.parametrize("name", [n for n in networks.__all__ if n.endswith("Encoder")])
+def test_every_encoder_takes_the_map_of_its_scale(name, scale):
+    options, values = SMALL[name]
+    recipe = describe(partial(getattr(networks, name), scale=scale, min_scale=0.25, **options))
+    encoder = build(recipe)(3).eval()
+    x = values(2, 5)
+    with torch.no_grad():
+        loc, found = encoder(x)
+        assert loc.shape == found.shape == (2, 5, 3)
+        assert (found > 0.25).all()
+        if scale == "softmax":
+            torch.testing.assert_close(found.sum(-1), torch.full((2, 5), 3 * 1.25))
+        encoder.location_scale = LocationScale()
+        log_variance = 2 * encoder(x)[1].log()
+        expected = location_scale(torch.cat([loc, log_variance], -1), scale, 0.25)[1]
+        torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("leading", [(), (1,), (4,), (2, 3), (2, 3, 4), (0,), (2, 0)])
 def test_rows_keep_their_order(leading):
     values = torch.randn(*leading, 2, 5)
@@ -59,3 +157,21 @@ def test_dense_order_of_layers():
     names = [type(m).__name__ for m in dense((4, 3, 2), batch_norm=True, dropout=0.1)]
     assert names == ["Linear", "BatchNorm1d", "SiLU", "Dropout"] * 2
     assert len(dense((4,))) == 0
+    names = [type(m).__name__ for m in dense((4, 3, 2), activation="relu")]
+    assert names == ["Linear", "ReLU"] * 2
+
+
+def test_unknown_activation_is_refused():
+    with pytest.raises(ValueError, match=r"expected 'silu' or 'relu', got 'tanh'"):
+        dense((2, 2), activation="tanh")
+
+
+def test_kaiming_draws_weights_of_variance_two_over_fan_in():
+    layers = [nn.Linear(300, 200), nn.Conv2d(30, 40, 5), nn.ConvTranspose2d(40, 30, 5)]
+    draw_kaiming(nn.Sequential(*layers))
+    for layer, fan_in in zip(layers, (300, 750, 750), strict=True):
+        weight = layer.weight.detach()
+        # the variance of n Normal draws has relative standard error sqrt(2 / n)
+        error = weight.square().mean() * fan_in / 2 - 1
+        assert error.abs() < 4 * (2 / weight.numel()) ** 0.5
+        assert layer.bias.abs().max() == 0

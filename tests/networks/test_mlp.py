@@ -28,6 +28,34 @@ def test_decoder_is_its_formula():
     torch.testing.assert_close(scale, expected, atol=1e-14, rtol=0)
 
 
+def test_relu_and_sigmoid():
+    encoder = MLPEncoder(3, event_shape=(4,), hidden=(6,), activation="relu", kaiming=True)
+    x = torch.randn(7, 4)
+    w1, b1, w2, b2 = encoder.parameters()
+    assert (b1 == 0).all()
+    raw = F.linear(F.relu(F.linear(x, w1, b1)), w2, b2)
+    torch.testing.assert_close(encoder(x)[0], raw[:, :3], atol=1e-14, rtol=0)
+    decoder = MLPDecoder(
+        3, event_shape=(4,), hidden=(6,), activation="relu", sigmoid=True, margin=0.4, kaiming=True
+    )
+    z = torch.randn(7, 3)
+    w1, b1, w2, b2 = decoder.parameters()
+    assert (b2 == 0).all()
+    location = F.linear(F.relu(F.linear(z, w1, b1)), w2, b2).sigmoid().clamp(0.4, 0.6)
+    torch.testing.assert_close(decoder(z), location, atol=1e-14, rtol=0)
+    assert 0.4 < location.median() < 0.6
+
+
+def test_sigmoid_is_that_of_the_location_alone():
+    decoder, plain = (
+        MLPDecoder(2, event_shape=(4,), learned_scale=True, sigmoid=s) for s in (True, False)
+    )
+    plain.load_state_dict(decoder.state_dict())
+    z = torch.randn(3, 2)
+    torch.testing.assert_close(decoder(z)[0], plain(z)[0].sigmoid())
+    assert torch.equal(decoder(z)[1], plain(z)[1])
+
+
 def test_learned_scale_is_positive_where_softplus_underflows():
     decoder = MLPDecoder(2, event_shape=(4,), hidden=(), learned_scale=True).float()
     torch.nn.init.constant_(decoder.output.weight, -1e4)

@@ -4,6 +4,7 @@ from functools import cache
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from ppl_mm.networks import presets
 
@@ -36,15 +37,36 @@ PRESETS = {
     "celeba19_attribute": (100, bits(), (), 366_280, 577_537),
     "vision_rgb": (250, images(3, 64, 64), (3, 64, 64), 4_224_372, 2_296_512),
     "vision_gray": (250, images(1, 64, 64), (1, 64, 64), 4_223_348, 2_295_488),
+    "polymnist": (32, images(3, 28, 28), (3, 28, 28), 1_473_024, 1_485_251),
+    "polymnist_conv": (512, images(3, 28, 28), (3, 28, 28), 1_667_648, 1_143_747),
+    "mnist_svhn_mnist": (20, images(1, 28, 28), (1, 28, 28), 330_040, 322_784),
+    "mnist_svhn_svhn": (20, images(3, 32, 32), (3, 32, 32), 247_560, 206_563),
+    "mnist_svhn_dmvae_mnist": (10, images(1, 28, 28), (1, 28, 28), 206_100, 204_560),
+    "mnist_svhn_dmvae_svhn": (10, images(3, 32, 32), (3, 32, 32), 1_224_724, 705_024),
+    "cub_image": (48, images(3, 64, 64), (3, 64, 64), 4_309_024, 4_276_931),
+    "cub_caption": (48, integers(1590, 32), (32, 1590), 1_811_872, 3_093_751),
 }
+# decoders of a shared and a private latent take both
+IN_FEATURES = {
+    "polymnist": 64,
+    "mnist_svhn_dmvae_mnist": 11,
+    "mnist_svhn_dmvae_svhn": 14,
+    "cub_image": 64,
+    "cub_caption": 64,
+}
+COVERED = ("vision_rgb", "cub_image")  # by CelebA's and PolyMNIST's, the same classes
 every_preset = pytest.mark.parametrize("name", PRESETS)
-every_shape = pytest.mark.parametrize("name", [n for n in PRESETS if n != "vision_rgb"])  # CelebA's
+every_shape = pytest.mark.parametrize("name", [n for n in PRESETS if n not in COVERED])
+
+
+def sizes_of(name):
+    latent_dim = PRESETS[name][0]
+    return latent_dim, IN_FEATURES.get(name, latent_dim)
 
 
 def networks_of(name):
-    latent_dim = PRESETS[name][0]
     parts = (getattr(presets, f"{name}_{part}") for part in ("encoder", "decoder"))
-    return [part(latent_dim) for part in parts]
+    return [part(size) for part, size in zip(parts, sizes_of(name), strict=True)]
 
 
 @cache
@@ -59,14 +81,52 @@ def size(name, latent_dim):
 
 
 def test_every_preset_is_tested():
-    assert set(presets.__all__) == {f"{n}_{p}" for n in PRESETS for p in ("encoder", "decoder")}
+    pairs = {f"{n}_{p}" for n in PRESETS for p in ("encoder", "decoder")}
+    assert set(presets.__all__) == pairs | {"cub_caption_private_encoder"}
+    assert len(presets.__all__) == len(set(presets.__all__))
 
 
 @every_preset
 def test_number_of_parameters(name):
-    latent_dim, _, _, encoder, decoder = PRESETS[name]
+    latent_dim, in_features = sizes_of(name)
+    _, _, _, encoder, decoder = PRESETS[name]
     assert size(f"{name}_encoder", latent_dim) == encoder
-    assert size(f"{name}_decoder", latent_dim) == decoder
+    assert size(f"{name}_decoder", in_features) == decoder
+
+
+def test_towers_of_a_shared_and_a_private_latent():
+    # MMVAE+, release
+    assert 2 * size("polymnist_encoder", 32) == 2_946_048
+    assert size("cub_image_encoder", 16) + size("cub_image_encoder", 48) == 8_552_448
+    assert size("cub_caption_private_encoder", 16) == 630_624
+
+
+def test_maps_to_the_scale():
+    # Laplace experts have scales that sum to D, Normal ones of MMVAE+ softplus, others exp
+    laplace = ["polymnist", "mnist_svhn_mnist", "mnist_svhn_svhn"]
+    for name in PRESETS:
+        scale = getattr(presets, f"{name}_encoder").keywords.get("scale", "exp")
+        softplus = name.startswith("cub_")
+        assert scale == ("softmax" if name in laplace else "softplus" if softplus else "exp")
+
+
+@pytest.mark.parametrize("name", [n for n in PRESETS if n.startswith("mnist_svhn")])
+def test_decoders_of_mnist_and_svhn_give_locations_inside_the_unit_interval(name):
+    _, decoder = evaluated(name)
+    locations = decoder(1e4 * normal(3, sizes_of(name)[1]))
+    low, high = locations.min(), locations.max()
+    if name == "mnist_svhn_mnist":
+        assert (low, high) == (1e-6, 1 - 1e-6)
+    else:
+        assert low < 1e-6
+        assert 1 - 1e-6 < high <= 1
+
+
+def test_an_image_of_cub():
+    with torch.no_grad():
+        loc, scale = presets.cub_image_encoder(48)(torch.rand(3, 64, 64))
+        assert loc.shape == scale.shape == (48,)
+        assert presets.cub_image_decoder(64)(torch.randn(64)).shape == (3, 64, 64)
 
 
 @pytest.mark.parametrize(
@@ -96,20 +156,21 @@ def test_inference_parameters_of_a_model(encoders, latent_dim, total):
 @every_shape
 @pytest.mark.parametrize("leading", [(), (1,), (3,), (2, 1), (2, 1, 2), (0,)])
 def test_any_leading_dimensions(name, leading):
-    latent_dim, values, event_shape, _, _ = PRESETS[name]
+    _, values, event_shape, _, _ = PRESETS[name]
+    latent_dim, in_features = sizes_of(name)
     encoder, decoder = evaluated(name)
     loc, scale = encoder(values(*leading))
     assert loc.shape == scale.shape == (*leading, latent_dim)
     assert (scale > 0).all()
-    logits = decoder(normal(*leading, latent_dim))
+    logits = decoder(normal(*leading, in_features))
     assert logits.shape == (*leading, *event_shape)
 
 
 @every_shape
 def test_leading_dimensions_are_rows_in_order(name):
-    latent_dim, values, _, _, _ = PRESETS[name]
+    values = PRESETS[name][1]
     encoder, decoder = evaluated(name)
-    x, z = values(2, 3), normal(2, 3, latent_dim)
+    x, z = values(2, 3), normal(2, 3, sizes_of(name)[1])
     for nested, flat in zip(encoder(x), encoder(x.flatten(0, 1)), strict=True):
         assert torch.equal(nested.flatten(0, 1), flat)
     assert torch.equal(decoder(z).flatten(0, 1), decoder(z.flatten(0, 1)))
@@ -117,9 +178,9 @@ def test_leading_dimensions_are_rows_in_order(name):
 
 @every_shape
 def test_a_row_does_not_depend_on_the_others_in_evaluation(name):
-    latent_dim, values, _, _, _ = PRESETS[name]
+    values = PRESETS[name][1]
     encoder, decoder = evaluated(name)
-    x, z = values(4), normal(4, latent_dim)
+    x, z = values(4), normal(4, sizes_of(name)[1])
     order = torch.tensor([2, 0, 3, 1])
     together = (*encoder(x), decoder(z))
     for a, b in zip(together, (*encoder(x[order]), decoder(z[order])), strict=True):
@@ -134,7 +195,9 @@ def test_training_reaches_every_parameter(name):
     encoder, decoder = networks_of(name)
     x = values(2)
     loc, scale = encoder(x.to(torch.get_default_dtype()) if x.is_floating_point() else x)
-    decoder(loc + scale).square().sum().backward()
+    latent_dim, in_features = sizes_of(name)
+    features = F.pad(loc + scale, (0, in_features - latent_dim), value=1.0)
+    decoder(features).square().sum().backward()
     for network in (encoder, decoder):
         for path, parameter in network.named_parameters():
             assert parameter.grad is not None, path
@@ -144,7 +207,19 @@ def test_training_reaches_every_parameter(name):
                 assert parameter.grad.abs().sum() > 0, path
 
 
-@pytest.mark.parametrize("name", ["multimnist_image_encoder", "celeba_image_encoder"])
+@pytest.mark.parametrize("name", [n for n in PRESETS if "svhn" in n or n == "polymnist_conv"])
+def test_rectified_networks(name):
+    for network in networks_of(name):
+        kinds = {type(m) for m in network.modules()}
+        assert torch.nn.ReLU in kinds
+        assert torch.nn.SiLU not in kinds
+        biases = [p for path, p in network.named_parameters() if path.endswith("bias")]
+        assert all((b == 0).all() for b in biases) == ("dmvae" in name)  # Kaiming's
+
+
+@pytest.mark.parametrize(
+    "name", ["multimnist_image_encoder", "celeba_image_encoder", "mnist_svhn_dmvae_svhn_encoder"]
+)
 def test_dropout_of_one_tenth(name):
     with torch.device("meta"):
         network = getattr(presets, name)(100)

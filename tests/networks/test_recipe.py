@@ -74,7 +74,9 @@ def test_no_recipe_for_anything_else(factory):
 
 @pytest.mark.parametrize("name", ["Linear", "presets", "location_scale", "os.system", ""])
 def test_unknown_network_is_refused_with_the_known_ones(name):
-    with pytest.raises(ValueError, match=r"unknown network .*; known: BinaryEncoder, ConvDecoder"):
+    with pytest.raises(
+        ValueError, match=r"unknown network .*; known: BinaryEncoder, CaptionDecoder"
+    ):
         build({"network": name, "options": {}})
 
 

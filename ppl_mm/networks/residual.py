@@ -1,0 +1,180 @@
+"""Residual convolutional encoder and decoder of images, without batch normalisation.
+
+The block from a to b channels, with h = min(a, b) and the leaky ReLU f of slope 0.2,
+
+    block(x) = shortcut(x) + 0.1 conv_{h -> b}(f(conv_{a -> h}(f(x))))
+
+has 3 x 3 convolutions; the shortcut is x itself, or a 1 x 1 convolution without bias if a != b.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ppl_mm.networks.layers import LocationScale, ScaleMap, as_rows
+
+__all__ = ["ResidualDecoder", "ResidualEncoder"]
+
+_SLOPE = 0.2
+_BRANCH_WEIGHT = 0.1
+
+
+class ResidualEncoder(nn.Module):
+    """An expert q(z | x) of an image: residual blocks between average poolings, one linear head.
+
+    A 3 x 3 convolution to ``channels`` and a block; then, ``num_pools`` times, an average pooling
+    (3 x 3, stride 2, padding 1, which rounds half the size up) and a block to twice the channels,
+    ``max_channels`` at most. A modality with a shared and a private latent has one such network
+    for each.
+
+    Args:
+        latent_dim: Size D of the latent.
+        event_shape: Channels, height and width of the image.
+        channels: Number of channels at full size.
+        max_channels: Where the doubling ends.
+        num_pools: Number of poolings.
+        scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
+
+    Shapes:
+        images (..., *event_shape) to loc and scale, each (..., D).
+
+    Source: Palumbo, Daunhawer & Vogt 2023, MMVAE+, release: PolyMNIST, and the CUB image with
+    ``num_pools=5``.
+
+    Example:
+        >>> import torch
+        >>> encoder = ResidualEncoder(32, event_shape=(3, 28, 28))
+        >>> sum(p.numel() for p in encoder.parameters())
+        1473024
+        >>> encoder(torch.zeros(5, 3, 28, 28))[0].shape
+        torch.Size([5, 32])
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        *,
+        event_shape: Sequence[int],
+        channels: int = 64,
+        max_channels: int = 256,
+        num_pools: int = 2,
+        scale: ScaleMap = "softmax",
+        min_scale: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+        channels_in, height, width = self.event_shape
+        widths = _widths(channels, max_channels, num_pools)
+        self.first = nn.Conv2d(channels_in, channels, 3, padding=1)
+        self.blocks = nn.Sequential(_Block(channels, channels))
+        for size_in, size_out in itertools.pairwise(widths):
+            self.blocks.extend([nn.AvgPool2d(3, stride=2, padding=1), _Block(size_in, size_out)])
+            height, width = (height + 1) // 2, (width + 1) // 2
+        self.head = nn.Linear(widths[-1] * height * width, 2 * latent_dim)
+        self.location_scale = LocationScale(scale, min_scale)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The expert's (loc, scale)."""
+        rows, leading = as_rows(images, self.event_shape, "ResidualEncoder")
+        features = self.blocks(self.first(_channels_last(rows)))
+        return self.location_scale(self.head(features.flatten(1)), leading)
+
+
+class ResidualDecoder(nn.Module):
+    """Locations of an image from z: a linear layer, then residual blocks between upsamplings.
+
+    The encoder's mirror: the linear layer fills ``max_channels`` (or fewer) channels of the
+    smallest size; ``num_pools`` times a block to the next smaller number of channels and an
+    upsampling to twice the size (nearest neighbour); a block, leaky ReLU, and a 3 x 3 convolution
+    to the image. No activation follows.
+
+    Args:
+        in_features: Size of the input, the latents together.
+        event_shape: Channels, height and width of the image; 2^num_pools divides both sizes.
+        channels: Number of channels at full size.
+        max_channels: Where their doubling towards the smaller sizes ends.
+        num_pools: Number of upsamplings.
+
+    Shapes:
+        features (..., in_features) to images (..., *event_shape).
+
+    Raises:
+        ValueError: If 2^num_pools does not divide the image's height and width.
+
+    Source: Palumbo, Daunhawer & Vogt 2023, MMVAE+, release: PolyMNIST, and the CUB image with
+    ``num_pools=5``.
+
+    Example:
+        >>> import torch
+        >>> decoder = ResidualDecoder(64, event_shape=(3, 28, 28))
+        >>> sum(p.numel() for p in decoder.parameters())
+        1485251
+        >>> decoder(torch.zeros(3, 5, 64)).shape
+        torch.Size([3, 5, 3, 28, 28])
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        *,
+        event_shape: Sequence[int],
+        channels: int = 64,
+        max_channels: int = 256,
+        num_pools: int = 2,
+    ) -> None:
+        super().__init__()
+        self.in_features = in_features
+        channels_out, height, width = event_shape
+        factor = 2**num_pools
+        if height % factor or width % factor:
+            raise ValueError(
+                f"ResidualDecoder: expected an image whose height and width are multiples of "
+                f"2^num_pools = {factor}, got {height} x {width}."
+            )
+        widths = _widths(channels, max_channels, num_pools)[::-1]
+        self.start = (widths[0], height // factor, width // factor)
+        self.first = nn.Linear(in_features, widths[0] * self.start[1] * self.start[2])
+        self.blocks = nn.Sequential()
+        for size_in, size_out in itertools.pairwise(widths):
+            self.blocks.extend([_Block(size_in, size_out), nn.Upsample(scale_factor=2)])
+        self.blocks.append(_Block(channels, channels))
+        self.last = nn.Conv2d(channels, channels_out, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The image's locations."""
+        rows, leading = as_rows(features, (self.in_features,), "ResidualDecoder")
+        maps = self.blocks(_channels_last(self.first(rows).unflatten(1, self.start)))
+        images = self.last(F.leaky_relu(maps, _SLOPE))
+        return images.reshape(*leading, *images.shape[1:])
+
+
+class _Block(nn.Module):
+    """The module's formula."""
+
+    def __init__(self, size_in: int, size_out: int) -> None:
+        super().__init__()
+        size = min(size_in, size_out)
+        self.first = nn.Conv2d(size_in, size, 3, padding=1)
+        self.second = nn.Conv2d(size, size_out, 3, padding=1)
+        self.shortcut: nn.Module = nn.Identity()
+        if size_in != size_out:
+            self.shortcut = nn.Conv2d(size_in, size_out, 1, bias=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(N, size_in, height, width) to (N, size_out, height, width)."""
+        hidden = self.first(F.leaky_relu(maps, _SLOPE))
+        branch = self.second(F.leaky_relu(hidden, _SLOPE, inplace=True))
+        return torch.add(self.shortcut(maps), branch, alpha=_BRANCH_WEIGHT)
+
+
+def _widths(channels: int, max_channels: int, num_pools: int) -> list[int]:
+    """Channels at each size, from the full one; the first is never capped."""
+    return [channels] + [min(channels * 2**i, max_channels) for i in range(1, num_pools + 1)]
+
+
+def _channels_last(maps: Tensor) -> Tensor:
+    """The same values with neighbouring channels in memory, where convolutions are fastest."""
+    return maps.contiguous(memory_format=torch.channels_last)
