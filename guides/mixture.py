@@ -83,9 +83,9 @@ class Mixture(Program):
         """As the guide's."""
         self.guide.check(obs)
 
-    def strata(self, obs: Observations) -> Observations:
-        """The rows with a plate of this family's components at dim -2."""
-        return obs.strata(self.family)
+    def strata(self, obs: Observations, number: int | None = None) -> Observations:
+        """The rows with a plate of this family's components, all or some, at dim -2."""
+        return obs.strata(self.family, number)
 
     def forward(self, obs: Observations) -> None:
         """Sample ``z`` from the mixture, by component under a plate of strata."""
@@ -96,8 +96,11 @@ class Mixture(Program):
         """The mixture over the components that each row allows; batch (B,), (T, B) or (S, B)."""
         self.check_names(obs)
         if obs.plate == "strata":
-            assert obs.log_weight is not None
-            return StratifiedMixture(self.guide.posterior(obs), obs.log_weight)
+            whole = obs if obs.whole is None else obs.whole
+            assert whole.log_weight is not None
+            components = self.guide.posterior(whole)
+            from_drawn = components if obs.whole is None else self.guide.posterior(obs)
+            return StratifiedMixture(components, whole.log_weight, obs.drawn, from_drawn)
         views, allowed = obs.components(self.family)
         weight = torch.where(allowed, 0.0, -torch.inf).log_softmax(0)
         return RandomMixture([self.guide.posterior(view) for view in views], weight)

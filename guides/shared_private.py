@@ -76,9 +76,9 @@ class SharedPrivate(Program):
         """The prior of ``u``."""
         return self.shared.prior
 
-    def strata(self, obs: Observations) -> Observations:
+    def strata(self, obs: Observations, number: int | None = None) -> Observations:
         """The rows with a plate of the components of ``u``; as they are where it is no mixture."""
-        return self.shared.strata(obs) if self.family else obs
+        return self.shared.strata(obs, number) if self.family else obs
 
     def forward(self, obs: Observations) -> None:
         """Sample ``u`` and every ``w_<modality>``."""

@@ -105,7 +105,7 @@ class ByComponent(Messenger):
 
     def _pyro_sample(self, msg: Any) -> None:
         if isinstance(msg["fn"], StratifiedMixture):
-            msg["fn"] = msg["fn"].components.expand(msg["fn"].batch_shape)
+            msg["fn"] = msg["fn"].from_drawn.expand(msg["fn"].batch_shape)
 
 
 class SkipAbsent(Messenger):

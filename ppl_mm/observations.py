@@ -68,7 +68,9 @@ class Observations:
     reference: Masks | None = None  # of terms: what each term's reference conditions on
     active: Tensor | None = None  # of terms, (T, B): False where a row contributes nothing
     weight: Tensor | None = None  # of terms, (T, 1)
-    log_weight: Tensor | None = None  # of strata, (S, B): log component probabilities
+    log_weight: Tensor | None = None  # of strata, (S, B): log-probabilities
+    drawn: Tensor | None = None  # of some strata, (S, B): which of all components each one is
+    whole: Self | None = None  # of some strata: the rows under all of them
     plate: str | None = None  # "terms" or "strata", the plate at dim -2
     _size: int
     _memo: dict[tuple[str, int], tuple[Tensor, Tensor]] | None = None
@@ -310,7 +312,7 @@ class Observations:
         out.source, out.scored, out.reference, out.active, out.weight = resolved
         return out
 
-    def strata(self, family: Sequence[Iterable[str]]) -> Self:
+    def strata(self, family: Sequence[Iterable[str]], number: int | None = None) -> Self:
         """Add a plate of mixture components at dim -2: component c draws from ``family[c]``.
 
         A row allows the components all of whose modalities are evidence, with equal
@@ -319,6 +321,8 @@ class Observations:
 
         Args:
             family: The subsets of modalities.
+            number: Take so many components of each row at random, without replacement, in place
+                of all: averages over them are unbiased. None, or as many as there are, for all.
         """
         self._require_no_plate("strata")
         masks, allowed = resolve_components(family, self)
@@ -327,6 +331,19 @@ class Observations:
         out.source = {n: torch.stack([mask[n] for mask in masks]) for n in self.names}
         out.scored = {n: mask & allowed for n, mask in self.scored.items()}
         weight = torch.where(allowed, 0.0, -torch.inf).to(torch.get_default_dtype())
+        out.log_weight = weight.log_softmax(0)
+        return out if number is None or number >= len(masks) else out._some(number, allowed)
+
+    def _some(self, number: int, allowed: Tensor) -> Self:
+        """Under all strata: a random choice of those that each row allows."""
+        order = torch.where(allowed, torch.rand(allowed.shape, device=allowed.device), 2.0)
+        drawn = order.argsort(0)[:number]  # those not allowed come last
+        held = allowed.gather(0, drawn)
+        out = self._copy()
+        out.whole, out.drawn = self, drawn
+        out.source = {n: mask.gather(0, drawn) for n, mask in self.source.items()}
+        out.scored = {n: mask.gather(0, drawn) for n, mask in self.scored.items()}
+        weight = torch.where(held, 0.0, -torch.inf).to(torch.get_default_dtype())
         out.log_weight = weight.log_softmax(0)
         return out
 

@@ -12,7 +12,7 @@ __all__ = ["RandomMixture", "StratifiedMixture"]
 
 
 class StratifiedMixture(TorchDistribution):
-    """Index c of batch dim -2 draws from component c; the density is the whole mixture's.
+    """Index s of batch dim -2 draws from a component of its own; the density is the mixture's.
 
         log q(z) = logsumexp over c of ( log_weight_c + log q_c(z) )
 
@@ -20,8 +20,11 @@ class StratifiedMixture(TorchDistribution):
     has no part in the density; its draws are for the caller to weight by zero.
 
     Args:
-        components: Batch shape (S, B), a distribution with rsample.
-        log_weight: (S, B), log-probabilities of the components.
+        components: Batch shape (C, B), a distribution with rsample.
+        log_weight: (C, B), log-probabilities of the components.
+        drawn: Which component each index draws from, (S, B), as their numbers; None for S = C,
+            index c from component c.
+        from_drawn: The distribution of those, batch shape (S, B).
 
     It has no registered KL, on purpose: one component's would silently stand for the mixture's.
     """
@@ -34,23 +37,35 @@ class StratifiedMixture(TorchDistribution):
         self,
         components: TorchDistribution,
         log_weight: Tensor,
+        drawn: Tensor | None = None,
+        from_drawn: TorchDistribution | None = None,
         batch_shape: torch.Size | None = None,
     ) -> None:
-        self.components, self.log_weight = components, log_weight
-        batch_shape = components.batch_shape if batch_shape is None else batch_shape
+        self.components, self.log_weight, self.drawn = components, log_weight, drawn
+        self.from_drawn = components if from_drawn is None else from_drawn
+        batch_shape = self.from_drawn.batch_shape if batch_shape is None else batch_shape
         super().__init__(batch_shape, components.event_shape, validate_args=False)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "StratifiedMixture":
         """The same under more batch dimensions on the left, such as particles."""
-        return StratifiedMixture(self.components, self.log_weight, torch.Size(batch_shape))
+        return StratifiedMixture(
+            self.components, self.log_weight, self.drawn, self.from_drawn, torch.Size(batch_shape)
+        )
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
-        """One draw of every component."""
-        lead = self.batch_shape[: len(self.batch_shape) - len(self.components.batch_shape)]
-        return self.components.rsample(torch.Size(sample_shape) + lead)
+        """One draw of the component of every index."""
+        lead = self.batch_shape[: len(self.batch_shape) - len(self.from_drawn.batch_shape)]
+        return self.from_drawn.rsample(torch.Size(sample_shape) + lead)
+
+    @property
+    def own(self) -> Tensor:
+        """True where component c is the one that index s draws from, (S, C, B) or (S, C, 1)."""
+        every = torch.arange(len(self.log_weight), device=self.log_weight.device)
+        drawn = every[:, None] if self.drawn is None else self.drawn
+        return drawn[:, None] == every[:, None]
 
     def log_prob_each(self, value: Tensor) -> Tensor:
-        """log q_c(z) of every component c for values (..., S, B, Z), (..., S, C, B), C = S."""
+        """log q_c(z) of every component c for values (..., S, B, Z), (..., S, C, B)."""
         # A new dim before B: the drawn stratum S stays, the components to compare stand at -2.
         return self.components.log_prob(value.unsqueeze(-2 - len(self.event_shape)))
 

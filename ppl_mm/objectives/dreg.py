@@ -108,7 +108,7 @@ class _Density:
         self.own = weighted.new_ones(1, 1, 1)
         if self.mixture:
             weighted = weighted + factor.fn.log_weight
-            self.own = torch.eye(weighted.shape[-2]).to(weighted)[..., None]
+            self.own = factor.fn.own.to(weighted.dtype)
         self.log_total = torch.logsumexp(weighted, -2)
         self.rho = torch.exp(weighted - self.log_total.unsqueeze(-2))
         self.rho_s = (self.rho * self.own).sum(-2)

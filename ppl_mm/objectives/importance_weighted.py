@@ -21,7 +21,7 @@ from ppl_mm.distributions import StratifiedMixture
 from ppl_mm.distributions.prior import diagonal
 from ppl_mm.handlers import OffSource
 from ppl_mm.modality import unknown_name
-from ppl_mm.objectives.objective import Objective
+from ppl_mm.objectives.objective import Objective, check_strata
 from ppl_mm.objectives.weights import (
     absent_names,
     check_sites,
@@ -94,6 +94,8 @@ class ImportanceWeighted(Objective):
             text); needs experts of single modalities and private latents of one size.
         inner_draws: J; off the source log p(x_m | u, w_m) becomes the log of the mean over J
             draws of w_m.
+        strata: How many of a mixture guide's components each row draws from, at random in every
+            step; None for all. The looser form's estimate stays unbiased, at so much less work.
         weights: lambda_m by name; latent sites may be named too.
         beta: The factor of log p(z) - log q(z).
     """
@@ -106,6 +108,7 @@ class ImportanceWeighted(Objective):
         private: str = "posterior",
         private_density: str = "own",
         inner_draws: int = 1,
+        strata: int | None = None,
         weights: Mapping[str, float] | None = None,
         beta: float = 1.0,
     ) -> None:
@@ -127,6 +130,9 @@ class ImportanceWeighted(Objective):
                 f"inner_draws: expected at least 1, and more than 1 only with private='auxiliary' "
                 f"or 'prior', got {inner_draws} with private={private!r}."
             )
+        self.strata = check_strata(strata)
+        if strata is not None and form == "tighter":
+            raise ValueError("strata: the tighter form is no average over strata; it needs all.")
         self.form, self.private = form, private
         self.private_density, self.inner_draws = private_density, inner_draws
 
@@ -157,7 +163,7 @@ class ImportanceWeighted(Objective):
             link: Stands between a site's draw and everything that the model makes of it.
         """
         scaling = self.scaling(model, obs)
-        obs = stratified(guide, obs)
+        obs = stratified(guide, obs, self.strata)
         with scaling, self._off_source(guide, obs):
             with particles(self.num_particles):
                 q = guide_trace(guide, obs)
@@ -247,20 +253,20 @@ def _joint_factor(
             f"size, got the family {guide.family} and sizes {guide.private_dim}."
         )
     shared: StratifiedMixture = q.nodes["u"]["fn"]
-    experts, own = [], []
-    for s, name in enumerate(names):
-        own.append(drawn[f"w_{name}"][:, s])
-        experts.append(guide.private_posterior(name, obs).base_dist)
-    shape = own[0].shape[1:]
-    # A private posterior is per stratum where masks are; expert c is that of its own stratum.
-    loc, scale = (
-        torch.stack([getattr(e, key).expand(len(names), *shape)[c] for c, e in enumerate(experts)])
-        for key in ("loc", "scale")
-    )
+    whole = obs if obs.whole is None else obs.whole
+    experts, own = [], torch.zeros(())
+    for c, name in enumerate(names):
+        base = guide.private_posterior(name, whole).base_dist
+        shape = (len(names), *base.loc.shape[-2:])  # per stratum where masks are
+        experts.append((base.loc.expand(shape)[c], base.scale.expand(shape)[c]))
+        w = drawn[f"w_{name}"]
+        own = own + torch.where(obs.source[name][..., None], w, 0.0) if name in obs.names else own
+    loc, scale = (torch.stack(part) for part in zip(*experts, strict=True))
     u = shared.components.base_dist
     fn = StratifiedMixture(
         diagonal(guide.prior.family, torch.cat([u.loc, loc], -1), torch.cat([u.scale, scale], -1)),
-        shared.log_weight,
+        *(shared.log_weight, shared.drawn),
+        batch_shape=shared.batch_shape,
     )
-    value = torch.cat([drawn["u"], torch.stack(own, 1)], -1)
+    value = torch.cat([drawn["u"], own.expand(*drawn["u"].shape[:-1], -1)], -1)
     return Factor(scales, fn, value, scales["u"])

@@ -14,7 +14,7 @@ from torch import Tensor
 from ppl_mm.distributions import kl, product_of_experts
 from ppl_mm.handlers import ByComponent
 from ppl_mm.modality import unknown_name
-from ppl_mm.objectives.objective import Objective
+from ppl_mm.objectives.objective import Objective, check_strata
 from ppl_mm.objectives.weights import divergence, log_weights, reconstruction, stratified, trace_pair
 from ppl_mm.observations import Observations
 
@@ -41,6 +41,8 @@ class MixtureELBO(Objective):
     Args:
         divergence: One of the three.
         num_particles: Draws per component; the value is their average.
+        strata: How many components each row draws from, at random in every step; None for all
+            (2^M - 1 for MoPoE). The estimate stays unbiased, at so much less work.
         weights: lambda_m by name; latent sites may be named too.
         beta: The factor of D and of private latents' KL.
 
@@ -60,6 +62,7 @@ class MixtureELBO(Objective):
         divergence: str = "mixture",
         *,
         num_particles: int = 1,
+        strata: int | None = None,
         weights: Mapping[str, float] | None = None,
         beta: float = 1.0,
     ) -> None:
@@ -67,7 +70,7 @@ class MixtureELBO(Objective):
         known = ("mixture", "components", "jensen_shannon")
         if divergence not in known:
             raise ValueError(unknown_name("divergence", divergence, known))
-        self.divergence = divergence
+        self.divergence, self.strata = divergence, check_strata(strata)
 
     @property
     def is_bound(self) -> bool:
@@ -77,7 +80,7 @@ class MixtureELBO(Objective):
     def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
         """The value of every row, (B,)."""
         scaling = self.scaling(model, obs)
-        obs = stratified(guide, obs)
+        obs = stratified(guide, obs, self.strata)
         with scaling, ExitStack() as stack:
             if self.divergence == "mixture":
                 value = log_weights(model, guide, obs, num_particles=self.num_particles)
@@ -110,13 +113,13 @@ def jensen_shannon(guide: Any, obs: Observations) -> Tensor:
     Raises:
         ValueError: For a guide that is no mixture of Normals.
     """
-    mixture = guide.posterior(obs)
-    if obs.log_weight is None or guide.prior.family != "normal":
+    if obs.plate is None or guide.prior.family != "normal":
         raise ValueError(
             "divergence='jensen_shannon' needs a mixture of Normal experts, such as "
             "guides.MixtureOfExperts."
         )
-    components, allowed = mixture.components, obs.log_weight > -torch.inf
+    mixture = guide.posterior(obs)
+    components, allowed = mixture.components, mixture.log_weight > -torch.inf
     share = 1.0 / (1.0 + allowed.sum(0))  # pi_0 and every pi_S, (B,)
     widen = share[:, None].rsqrt()  # q^pi is proportional to a Normal of scale / sqrt(pi)
     loc, scale = components.base_dist.loc, components.base_dist.scale

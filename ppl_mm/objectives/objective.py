@@ -12,7 +12,7 @@ from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.weights import trace_pair
 from ppl_mm.observations import Observations
 
-__all__ = ["Objective", "check_weights", "value_with_gradient"]
+__all__ = ["Objective", "check_strata", "check_weights", "value_with_gradient"]
 
 
 class Objective(pyro.infer.ELBO):
@@ -94,6 +94,13 @@ class Objective(pyro.infer.ELBO):
 def value_with_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
     """``value`` with the gradient of ``surrogate``."""
     return value.detach() + (surrogate - surrogate.detach())
+
+
+def check_strata(strata: int | None) -> int | None:
+    """The number of strata, once it is at least 1; None is all."""
+    if strata is not None and (isinstance(strata, bool) or strata < 1):
+        raise ValueError(f"strata: expected None or a number of at least 1, got {strata!r}.")
+    return strata
 
 
 def check_weights(

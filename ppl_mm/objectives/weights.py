@@ -66,9 +66,15 @@ def trace_pair(
     return p, q
 
 
-def stratified(guide: Program, obs: Observations) -> Observations:
-    """The rows with a plate of the guide's mixture components; as they are for other guides."""
-    return guide.strata(obs) if obs.plate is None and hasattr(guide, "strata") else obs
+def stratified(guide: Program, obs: Observations, number: int | None = None) -> Observations:
+    """The rows with a plate of the guide's mixture components; as they are for other guides.
+
+    Args:
+        guide: Any guide; a mixture has a method ``strata``.
+        obs: The rows, without a plate.
+        number: How many components of each row, at random; None for all.
+    """
+    return guide.strata(obs, number) if hasattr(guide, "strata") else obs
 
 
 def guide_trace(guide: Program, obs: Observations) -> Trace:
