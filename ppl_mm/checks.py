@@ -77,7 +77,8 @@ def check_values(name: str, values: Tensor, present: Tensor) -> Tensor:
     missing = ~present
     if bool(missing.any()):
         values = zeroed(values, missing)
-    if values.is_floating_point():
+    # A sum is finite only if every value is; the search for the row comes where it is not.
+    if values.is_floating_point() and not bool(values.sum().isfinite()):
         finite = torch.isfinite(values.reshape(len(values), values[0].numel())).all(1)
         if not bool(finite.all()):
             row = int((~finite).nonzero()[0])

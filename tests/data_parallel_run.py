@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from linear_gaussian import LinearGaussian
 
-from ppl_mm import Observations, fit, guides, objectives
+from ppl_mm import Modality, Observations, fit, guides, networks, objectives, systems
 from ppl_mm.objectives import Term
 
 OBJECTIVES = {
@@ -21,14 +21,31 @@ OBJECTIVES = {
 }
 
 
+def private_modalities(toy: LinearGaussian) -> list[Modality]:
+    """The toy's modalities with networks of any latent size, the same in every process."""
+    torch.manual_seed(0)
+    return [
+        Modality(
+            m.name,
+            m.likelihood,
+            partial(networks.MLPEncoder, event_shape=(size,), hidden=(4,)),
+            partial(networks.MLPDecoder, event_shape=(size,), hidden=(4,)),
+        )
+        for m, size in zip(toy.modalities, toy.sizes.values(), strict=True)
+    ]
+
+
 def train(out: str, objective: str) -> None:
     """One run; its batches of 7 rows divide unevenly, and some lack whole modalities."""
     toy = LinearGaussian(spread=1.5)
     complete = toy.sample(24)
     present = torch.rand(3, 24, generator=torch.Generator().manual_seed(2)) > 0.5
     data = Observations(complete.values, dict(zip("abc", present, strict=True)))
-    guide = guides.ProductOfExperts(toy.modalities, toy.latent_dim)
-    system = toy.system(guide, OBJECTIVES[objective]())
+    if objective == "mmvae_plus":
+        system = systems.mmvae_plus(private_modalities(toy), 2, num_particles=3)
+    else:
+        guide = guides.ProductOfExperts(toy.modalities, toy.latent_dim)
+        system = toy.system(guide, OBJECTIVES[objective]())
     result = fit(
         system,
         data,
@@ -52,5 +69,5 @@ def _rank() -> int:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
-    for name in OBJECTIVES:
+    for name in (*OBJECTIVES, "mmvae_plus"):
         train(sys.argv[1], name)

@@ -36,6 +36,11 @@ class Reweighted(ELBO):
         self.elbo, self.weights, self.beta = elbo, dict(weights or {}), beta
         self.annealing = 1.0
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether the value is a lower bound on log p(x); a surrogate if not."""
+        return self.beta * self.annealing == 1.0 and set(self.weights.values()) <= {1.0}
+
     def _scaled(self, model: Any, guide: Any) -> tuple[Any, Any]:
         check_weights(self.weights, self.beta, getattr(model, "names", tuple(self.weights)))
         handler = ScaleSites(self.weights, self.beta * self.annealing)

@@ -206,9 +206,10 @@ def numbers(run: Run, num_samples: int | None, rows: int | None) -> tuple[int, i
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write at least one row, all of the same columns."""
+    """Write at least one row; a column that some rows lack is empty there."""
     file = io.StringIO()
-    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(path, file.getvalue().encode())

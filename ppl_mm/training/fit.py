@@ -80,11 +80,13 @@ def fit(
         progress: Show a progress bar with the current loss and validation ELBO.
 
     Under ``torchrun`` the rows of each batch are divided among the processes; parameters come
-    out as from one process with the joint batch (where the guide's latents are Normal, and
-    but for batch normalisation, whose statistics each process takes from its own rows).
+    out as from one process with the joint batch (where the guide's latents are Normal, Laplace or
+    all strata of mixtures of them, and but for batch normalisation, whose statistics each process
+    takes from its own rows).
 
     Returns:
-        The history (a row an epoch: epoch, loss, validation_elbo, seconds), and the best state.
+        The history (a row an epoch: epoch, loss, bound or surrogate, validation_elbo, seconds),
+        and the best state.
 
     Raises:
         ValueError: For data that do not fit the system or options out of range, before any step.
@@ -171,6 +173,7 @@ class _Loop:
         batches = [b for b in order.split(batch_size) if len(b) >= self.fabric.world_size]
         total, rows = torch.zeros((), dtype=torch.float64, device=self.fabric.device), 0
         self.system.train()
+        is_bound = True
         with pyro.validation_enabled(False), _annealed(self.system.objective) as objective:
             for i, batch in enumerate(batches):
                 step = state.epoch * len(batches) + i
@@ -179,6 +182,8 @@ class _Loop:
                 )
                 total += self.step(batch)
                 rows += len(batch)
+                if i == 0:
+                    is_bound = getattr(objective, "is_bound", True)
                 if i % self.check_every == 0 or i == len(batches) - 1:
                     value = total.item()
                     if not math.isfinite(value):
@@ -188,7 +193,8 @@ class _Loop:
             raise self._diverged(state, "a parameter is not finite")
         loss = self.fabric.all_reduce(total, reduce_op="sum").item() / rows
         seconds = time.perf_counter() - start
-        return {"epoch": state.epoch + 1, "loss": loss, "seconds": seconds}
+        kind = "bound" if is_bound else "surrogate"
+        return {"epoch": state.epoch + 1, "loss": loss, kind: -loss, "seconds": seconds}
 
     def step(self, joint: Tensor) -> Tensor:
         """One gradient step on a joint batch; this process's part of its loss, a sum over rows."""

@@ -5,7 +5,9 @@ from typing import Any
 import torch
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
-from torch.distributions import Independent, Normal
+from torch.distributions import Independent, Laplace, Normal
+
+from ppl_mm.distributions import StratifiedMixture
 
 __all__ = ["AlwaysDifferentiable", "JointNoise"]
 
@@ -55,8 +57,10 @@ class JointNoise(Messenger):
         msg["done"] = True
 
     def _draw(self, fn: Any) -> Tensor:
+        if isinstance(fn, StratifiedMixture):
+            fn = fn.from_drawn.expand(fn.batch_shape)
         base = getattr(fn, "base_dist", None)
-        if not (isinstance(fn, Independent) and isinstance(base, Normal)):
+        if not (isinstance(fn, Independent) and isinstance(base, Normal | Laplace)):
             common = int(torch.randint(2**31, ()))
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(common + self.rank)
@@ -64,6 +68,6 @@ class JointNoise(Messenger):
         data_dim = len(fn.batch_shape) - 1
         shape = list(base.loc.shape)
         rows, shape[data_dim] = shape[data_dim], self.total
-        # The very call that Normal.rsample makes, for the same numbers as one process.
-        noise = torch.normal(torch.zeros(shape, dtype=base.loc.dtype, device=base.loc.device), 1.0)
+        # The standard distribution's own draws, for the same numbers as one process.
+        noise = type(base)(base.loc.new_zeros(shape), base.loc.new_ones(shape)).sample()
         return base.loc + base.scale * noise.narrow(data_dim, self.offset, rows)
