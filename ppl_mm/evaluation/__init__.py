@@ -2,17 +2,53 @@
 
 from ppl_mm.evaluation.accuracy import accuracy, predict
 from ppl_mm.evaluation.bound import elbo
+from ppl_mm.evaluation.classifier import classifier_accuracy, train_classifier, train_classifiers
+from ppl_mm.evaluation.coherence import (
+    Coherence,
+    coherence_of,
+    cross_coherence,
+    joint_coherence,
+    joint_coherence_of,
+)
+from ppl_mm.evaluation.diversity import Diversity, diversity, real_diversity, spread
+from ppl_mm.evaluation.estimate import Estimate
+from ppl_mm.evaluation.frechet import Frechet, frechet, frechet_distance, frechet_of
 from ppl_mm.evaluation.generation import generate
+from ppl_mm.evaluation.latents import LatentAccuracy, draw_latents, latent_accuracy
 from ppl_mm.evaluation.likelihood import log_likelihood, log_likelihoods
+from ppl_mm.evaluation.readings import Readings, features_of, read_generations
 from ppl_mm.evaluation.result import LogLikelihood, UnreliableLikelihoodWarning
 
 __all__ = [
+    "Coherence",
+    "Diversity",
+    "Estimate",
+    "Frechet",
+    "LatentAccuracy",
     "LogLikelihood",
+    "Readings",
     "UnreliableLikelihoodWarning",
     "accuracy",
+    "classifier_accuracy",
+    "coherence_of",
+    "cross_coherence",
+    "diversity",
+    "draw_latents",
     "elbo",
+    "features_of",
+    "frechet",
+    "frechet_distance",
+    "frechet_of",
     "generate",
+    "joint_coherence",
+    "joint_coherence_of",
+    "latent_accuracy",
     "log_likelihood",
     "log_likelihoods",
     "predict",
+    "read_generations",
+    "real_diversity",
+    "spread",
+    "train_classifier",
+    "train_classifiers",
 ]

@@ -87,9 +87,7 @@ def from_mixture(prior_share: float) -> Sampler:
             with particles(each):
                 trace = guide_trace(guide, evidence)
             halves.append(_draws(trace, trace.stochastic_nodes, each, evidence, None))
-        latents = {
-            n: torch.cat([half.latents[n] for half in halves]) for n in halves[0].latents
-        }
+        latents = {n: torch.cat([half.latents[n] for half in halves]) for n in halves[0].latents}
         posterior = torch.cat([halves[0].log_q, _log_q(guide, obs, halves[1].latents)])
         prior = torch.cat([_log_q(guide, obs.given(), halves[0].latents), halves[1].log_q])
         shares = posterior.new_tensor([1.0 - prior_share, prior_share]).log()

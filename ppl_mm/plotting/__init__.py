@@ -10,14 +10,18 @@ from ppl_mm.plotting.pictures import (
     samples,
     save,
 )
+from ppl_mm.plotting.shared_private import conditional_columns, shared_private_grid, traversal
 
 __all__ = [
     "Tiles",
     "classes",
+    "conditional_columns",
     "cross_generation",
     "losses",
     "posterior_means",
     "prior_samples",
     "samples",
     "save",
+    "shared_private_grid",
+    "traversal",
 ]

@@ -1,0 +1,267 @@
+"""PolyMNIST: coherent and diverse at once? MMVAE+ beside MMVAE, MoPoE and MVAE.
+
+The PolyMNIST experiment of Palumbo, Daunhawer & Vogt 2023 (MMVAE+): five images of one digit on
+five kinds of background. Does the class survive from one modality to another (coherence), do the
+generations look like the data (FID) and unlike each other (diversity), and which latents know the
+class (latent classification)? The paper's claims, in its figures: MVAE is hardly coherent; MMVAE
+and MoPoE are coherent but all their draws look alike; MMVAE+ is coherent and diverse.
+
+    python -m ppl_mm.experiments.mmvae_plus --system mmvae_plus --objective dreg --num-particles 10
+
+Inception's weights are not asked for: the Fréchet distance is that of features of the digit
+classifier, called FID-clf, and no number to compare with a paper's FID.
+"""
+
+import inspect
+import json
+import platform
+import time
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import rich
+import torch
+import typer
+from ppl_mm.experiments.class_measures import Sizes, measure, pictures
+
+import ppl_mm
+from ppl_mm import data, evaluation, fit, plotting, systems
+from ppl_mm.files import write_atomically
+from ppl_mm.systems import System
+
+__all__ = ["SMOKE", "Config", "build", "load_data", "main", "train"]
+
+_NOT_TRAINING: tuple[str, ...] = (
+    "classifier_epochs",
+    "probe_rows",
+    "subset_rows",
+    "diversity_rows",
+    "num_samples",
+)
+_NOT_TRAINING += ("num_test", "device", "threads", "checkpoint_every", "out")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run.
+
+    Attributes:
+        system: mmvae_plus, mmvae, mopoe or mvae.
+        dataset: polymnist.
+        arch: The networks: conv (small, MoPoE's) or residual (MMVAE+'s).
+        num_train: Training rows, the first of the data set's; None for all.
+        num_test: Test rows, the first; None for all.
+        epochs: Of the training rows, in total; a run that was stopped goes on.
+        batch_size: Rows per step.
+        shared_dim: Size of u (mmvae_plus).
+        private_dim: Size of each w_m (mmvae_plus).
+        latent_dim: Size of z (the other systems).
+        beta: Weight of the latents.
+        objective: elbo, iwae or dreg, each the average over strata (mmvae_plus, mmvae).
+        num_particles: K, draws from each expert (mmvae_plus, mmvae).
+        strata: Components that each row draws from in a step, at random; None for all, as the
+            papers do for mixtures of experts (MoPoE's release draws one).
+        lr: Of Adam, with amsgrad as in the authors' code.
+        clip_norm: Largest norm of the gradient; None for any.
+        precision: Fabric's flag for training; measures are always in float32.
+        device: auto, cpu or cuda.
+        seed: Of networks, order, noise and draws.
+        classifier_epochs: Of the digit classifiers.
+        probe_rows: Training rows for latent classification.
+        subset_rows: Test rows for several inputs, and for the private latents' priors.
+        diversity_rows: Test rows for diversity.
+        num_samples: Draws of each row for diversity.
+        threads: Of torch.
+        checkpoint_every: Epochs between checkpoints.
+        out: Folder of the record ``<out>/<name>.json``, pictures, and the trained system.
+    """
+
+    system: str = "mmvae_plus"
+    dataset: str = "polymnist"
+    arch: str = "conv"
+    num_train: int | None = None
+    num_test: int | None = None
+    epochs: int = 50
+    batch_size: int = 128
+    shared_dim: int = 32
+    private_dim: int = 32
+    latent_dim: int = 64
+    beta: float = 1.0
+    objective: str = "elbo"
+    num_particles: int = 1
+    strata: int | None = None
+    lr: float = 1e-3
+    clip_norm: float | None = None
+    precision: str = "32-true"
+    device: str = "auto"
+    seed: int = 0
+    classifier_epochs: int = 10
+    probe_rows: int = 10_000
+    subset_rows: int = 1000
+    diversity_rows: int = 500
+    num_samples: int = 10
+    threads: int = 1
+    checkpoint_every: int = 1
+    out: str = "runs/mmvae_plus"
+
+    @property
+    def name(self) -> str:
+        """The record's name."""
+        parts = [self.dataset, self.arch, self.system]
+        if self.system in ("mmvae_plus", "mmvae"):
+            parts += [self.objective, str(self.num_particles)]
+        parts += [f"{self.beta:g}", str(self.epochs), str(self.seed)]
+        return "-".join(parts)
+
+
+SMOKE = Config(
+    num_train=40,
+    num_test=20,
+    epochs=1,
+    batch_size=20,
+    shared_dim=2,
+    private_dim=2,
+    latent_dim=4,
+    classifier_epochs=1,
+    probe_rows=40,
+    subset_rows=10,
+    diversity_rows=4,
+    num_samples=2,
+    device="cpu",
+)
+
+
+def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
+    """Train, measure, write record, pictures and system; return the measures.
+
+    What an earlier, interrupted run has done is not done again: training goes on from its last
+    checkpoint, and a trained system is only measured.
+    """
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    dataset = load_data(config)
+    system = build(config, dataset)
+    saved, path = (Path(config.out) / f"{config.name}{end}" for end in (".safetensors", ".json"))
+    record: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    _check_same_training(record.get("config", {}), config, path)
+    if saved.exists():
+        System.load(saved, system=system)
+        if config.device != "cpu" and torch.cuda.is_available():
+            system.to("cuda" if config.device == "auto" else config.device)
+    else:
+        _write(path, {"experiment": "mmvae_plus", "config": asdict(config)})
+        record = train(system, dataset, config)
+        system.save(saved)
+        _write(path, record)
+    if train_only:
+        return {}
+    start = time.perf_counter()
+    classifiers = evaluation.train_classifiers(
+        dataset,
+        epochs=config.classifier_epochs,
+        folder=Path(config.out) / "classifiers",
+        device=system.device,
+    )
+    sizes = Sizes(config.probe_rows, config.subset_rows, config.diversity_rows, config.num_samples)
+    measures = measure(system, dataset, classifiers, sizes, seed=config.seed)
+    for name, figure in pictures(system, dataset, seed=config.seed).items():
+        plotting.save(figure, Path(config.out) / f"{config.name}-{name}.png")
+    record |= {"config": asdict(config), "command": _command(config), "measures": measures}
+    _write(path, record | {"evaluation_seconds": time.perf_counter() - start})
+    return measures
+
+
+def load_data(config: Config) -> data.DataSet:
+    """The data set, with the networks of ``arch``."""
+    sizes: dict[str, Any] = {"num_train": config.num_train, "num_test": config.num_test}
+    return data.load(config.dataset, arch=config.arch, **sizes)
+
+
+def build(config: Config, dataset: data.DataSet) -> System:
+    """The system, untrained."""
+    options: dict[str, Any] = {"beta": config.beta}
+    size = config.latent_dim
+    if config.system != "mvae":
+        options["strata"] = config.strata
+    if config.system in ("mmvae_plus", "mmvae"):
+        options |= {"objective": config.objective, "num_particles": config.num_particles}
+    if config.system == "mmvae_plus":
+        size, options["private_dim"] = config.shared_dim, config.private_dim
+    # Laplace experts with a budget of scales, Normal ones with log-variances.
+    scale = "softmax" if config.system in ("mmvae_plus", "mmvae") else "exp"
+    modalities = [replace(m, encoder=partial(m.encoder, scale=scale)) for m in dataset.modalities]
+    return systems.build(config.system, modalities, size, **options)
+
+
+def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
+    """Train the system, from its checkpoint where there is one; the record so far."""
+    checkpoint = Path(config.out) / f"{config.name}.checkpoint"
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    result = fit(
+        system,
+        dataset.train,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        optimizer=partial(torch.optim.Adam, lr=config.lr, amsgrad=True, fused=True),
+        clip_norm=config.clip_norm,
+        transform=dataset.transform,
+        precision=config.precision,
+        seed=config.seed,
+        device=config.device,
+        checkpoint=checkpoint,
+        checkpoint_every=config.checkpoint_every,
+        resume=checkpoint.exists(),
+    )
+    on_cuda = system.device.type == "cuda"
+    processor = f"{platform.machine()} CPU, {config.threads} thread(s)"
+    return {
+        "experiment": "mmvae_plus",
+        "config": asdict(config),
+        "command": _command(config),
+        "data": dataset.origin,
+        "train_rows": len(dataset.train),
+        "train_seconds": sum(row["seconds"] for row in result.history),
+        "history": [{k: row[k] for k in ("epoch", "loss")} for row in result.history],
+        "hardware": torch.cuda.get_device_name(system.device) if on_cuda else processor,
+        "versions": {"ppl_mm": ppl_mm.__version__, "torch": torch.__version__},
+    }
+
+
+def _check_same_training(earlier: dict[str, Any], config: Config, path: Path) -> None:
+    """Raise if an earlier run of this name trained otherwise; how it measured may differ."""
+    for name, value in asdict(config).items():
+        if name not in _NOT_TRAINING and earlier.get(name, value) != value:
+            raise ValueError(
+                f"{path}: an earlier run had {name}={earlier[name]!r}, this one {value!r}; give "
+                "another folder with --out."
+            )
+
+
+def _write(path: Path, record: dict[str, Any]) -> None:
+    write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
+
+
+def _command(config: Config) -> str:
+    changed = {k: v for k, v in asdict(config).items() if v != getattr(Config(), k)}
+    flags = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in changed.items() if k != "out")
+    return f"python -m ppl_mm.experiments.mmvae_plus {flags}".strip()
+
+
+def run(*, train_only: bool = False, **options: Any) -> None:
+    """Run one setting and print its measures; with --train-only, leave those for later."""
+    rich.print_json(data=main(Config(**options), train_only=train_only))
+
+
+# The command's options are the fields of Config, and --train-only.
+_OPTIONS = [("train_only", bool, False), *((f.name, f.type, f.default) for f in fields(Config))]
+run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, kind, default in _OPTIONS
+    ]
+)
+
+if __name__ == "__main__":
+    typer.run(run)

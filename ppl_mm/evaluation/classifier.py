@@ -1,0 +1,177 @@
+"""Oracle classifiers: one an image modality, trained on real rows and kept in files.
+
+They judge what systems generate; no system ever sees them.
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from rich.progress import track
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ppl_mm.checks import check_at_least_one
+from ppl_mm.data.dataset import DataSet
+from ppl_mm.evaluation.estimate import Estimate
+from ppl_mm.evaluation.readings import classify
+from ppl_mm.files import write_atomically
+from ppl_mm.networks.classifier import ImageClassifier
+from ppl_mm.observations import Observations
+
+__all__ = ["classifier_accuracy", "train_classifier", "train_classifiers"]
+
+_FORMAT = "ppl_mm classifier 1"
+
+
+def train_classifiers(
+    dataset: DataSet,
+    names: Sequence[str] | None = None,
+    *,
+    epochs: int = 10,
+    seed: int = 0,
+    folder: Path | None = None,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> dict[str, nn.Module]:
+    """A classifier of every image modality, each trained on the training rows that hold it.
+
+    Args:
+        dataset: A data set with classes.
+        names: The modalities; None is all whose values are images (C, H, W).
+        epochs: Passes through the training rows.
+        seed: Of the networks, the order and the dropout.
+        folder: Where to keep them, ``<data set>-<modality>-<rows>-<epochs>-<seed>.safetensors``.
+            One that is there, and was trained on the same values, is read and not trained again.
+            None keeps none.
+        device: Where to train, and where they end.
+        progress: Show a bar for each.
+
+    Returns:
+        Modality -> module in eval mode: images (B, C, H, W) to logits (B, classes); its method
+        ``features`` gives the last hidden layer.
+
+    Raises:
+        ValueError: If the data set has no classes.
+
+    Source: Palumbo, Daunhawer & Vogt 2023 (MMVAE+); Sutter, Daunhawer & Vogt 2021 (MoPoE).
+    """
+    labels = dataset.classes("train").cpu()
+    train = dataset.train
+    chosen = [n for n in train.names if train[n].dim() == 4] if names is None else names
+    out: dict[str, nn.Module] = {}
+    for name in chosen:
+        known = train.present[name].cpu() & (labels >= 0)
+        images, classes = train[name].cpu()[known], labels[known]
+        size = dataset.num_classes or int(classes.max()) + 1
+        file = f"{dataset.name}-{name}-{len(images)}-{epochs}-{seed}.safetensors"
+        path = None if folder is None else Path(folder) / file
+        data = f"{zlib.crc32(classes.numpy().tobytes(), zlib.crc32(images.numpy().tobytes())):08x}"
+        module = None if path is None else _read(path, images.shape[1:], size, data)
+        if module is None:
+            module = train_classifier(
+                images,
+                classes,
+                size,
+                epochs=epochs,
+                seed=seed,
+                device=device,
+                progress=f"classifier of {name}" if progress else None,
+            )
+            if path is not None:
+                _write(path, module, data)
+        out[name] = module.to(device).eval()
+    return out
+
+
+def train_classifier(
+    images: Tensor,
+    labels: Tensor,
+    num_classes: int,
+    *,
+    epochs: int = 10,
+    batch_size: int = 128,
+    lr: float = 1e-3,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    progress: str | None = None,
+) -> nn.Module:
+    """Train an :class:`~ppl_mm.networks.classifier.ImageClassifier` by Adam on cross-entropy.
+
+    Args:
+        images: (N, C, H, W).
+        labels: Classes from 0, (N,).
+        num_classes: C.
+        epochs: Passes through the images.
+        batch_size: Images per step.
+        lr: Of Adam.
+        seed: Of network, order and dropout; torch's own generators are left alone.
+        device: Where to train.
+        progress: What to write before a bar; None for no bar.
+
+    Returns:
+        The classifier in eval mode.
+    """
+    check_at_least_one("epochs", epochs)
+    check_at_least_one("batch_size", batch_size)
+    device = torch.device(device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        module = ImageClassifier(tuple(images.shape[1:]), num_classes).to(device).train()
+        optimizer = torch.optim.Adam(module.parameters(), lr=lr)
+        bar = track(range(epochs), description=progress or "", disable=progress is None)
+        for _ in bar:
+            for rows in torch.randperm(len(images)).split(batch_size):
+                logits = module(images[rows].to(device))
+                loss = F.cross_entropy(logits, labels[rows].to(device))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+    return module.eval()
+
+
+def classifier_accuracy(
+    classifiers: Mapping[str, nn.Module], obs: Observations, labels: Tensor
+) -> dict[str, Estimate]:
+    """Accuracy on real rows, modality by modality: the most that coherence can be read as.
+
+    Args:
+        classifiers: Modality -> module, see :func:`train_classifiers`.
+        obs: Test rows.
+        labels: Their classes, (N,).
+    """
+    out = {}
+    for name, module in classifiers.items():
+        known = obs.present[name].cpu()
+        hits = classify(module, obs[name].cpu()[known]) == labels.cpu()[known]
+        out[name] = Estimate.of(hits)
+    return out
+
+
+def _write(path: Path, module: nn.Module, data: str) -> None:
+    tensors = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+    content = safetensors_bytes(tensors, metadata={"format": _FORMAT, "data": data})
+    write_atomically(path, content)
+
+
+def _read(
+    path: Path, event_shape: tuple[int, ...], num_classes: int, data: str
+) -> nn.Module | None:
+    """The classifier of a file; None where there is none, or of other data or networks."""
+    if not path.is_file():
+        return None
+    with torch.random.fork_rng(devices=[]):
+        module = ImageClassifier(tuple(event_shape), num_classes)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            if header.get("format") != _FORMAT or header.get("data") != data:
+                return None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        module.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError):
+        return None
+    return module

@@ -1,0 +1,144 @@
+"""What classifiers see in generated images: a pass over the data that many measures share."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ppl_mm.checks import check_at_least_one
+from ppl_mm.evaluation.generation import generate
+from ppl_mm.modality import unknown_name
+from ppl_mm.observations import Observations
+from ppl_mm.rows import eval_mode
+from ppl_mm.systems import System
+
+__all__ = ["Readings", "Subset", "as_subsets", "classify", "features_of", "read_generations"]
+
+Subset = tuple[str, ...]
+"""The modalities that a generation is given; empty for the prior."""
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Predictions and features of generated images, on the CPU.
+
+    Attributes:
+        subsets: What was given.
+        targets: What was generated.
+        predictions: (subset, target) -> the likeliest class of every row, (N,).
+        features: (subset, target) -> features of every row, (N, D); empty where not asked for.
+    """
+
+    subsets: tuple[Subset, ...]
+    targets: tuple[str, ...]
+    predictions: dict[tuple[Subset, str], Tensor]
+    features: dict[tuple[Subset, str], Tensor]
+
+
+def read_generations(
+    system: System,
+    obs: Observations,
+    classifiers: Mapping[str, nn.Module],
+    subsets: Sequence[str | Sequence[str]] | None = None,
+    *,
+    features: bool = False,
+    like: Observations | None = None,
+    batch_size: int = 500,
+    seed: int = 0,
+    **options: Any,
+) -> Readings:
+    """Generate every modality that has a classifier from every subset, once a row, and classify.
+
+    The latents are drawn, one draw for all targets of a row; the image is the likelihood's mean.
+
+    Args:
+        system: A model and a guide.
+        obs: The rows, which hold all that is given; ``Observations.blank(n)`` for the prior.
+        classifiers: Modality -> module from images (B, *event) to logits (B, C), and with a
+            method ``features`` to (B, D) where those are asked for.
+        subsets: What to give; None is each of these modalities alone.
+        features: Whether to read features too.
+        like: Cut an image to the range of its modality here before its features are read, as
+            writing it to an 8-bit file does; None for no cut.
+        batch_size: Rows at a time.
+        seed: Of the draws.
+        **options: Of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
+
+    Raises:
+        ValueError: If some row lacks what it should be given.
+    """
+    check_at_least_one("batch_size", batch_size)
+    chosen = as_subsets(obs, classifiers if subsets is None else subsets)
+    targets = tuple(classifiers)
+    limits = {} if like is None else {n: _range(like, n) for n in targets}
+    predictions: dict[tuple[Subset, str], list[Tensor]] = {
+        (s, t): [] for s in chosen for t in targets
+    }
+    read: dict[tuple[Subset, str], list[Tensor]] = {key: [] for key in predictions}
+    for i, rows in enumerate(torch.arange(len(obs)).split(batch_size)):
+        batch = obs[rows]
+        for subset in chosen:
+            drawn = generate(
+                system,
+                batch,
+                targets,
+                given=subset,
+                mean=True,
+                seed=seed * 1_000_003 + i,
+                **options,
+            )
+            for target in targets:
+                image, key = drawn[target][0], (subset, target)
+                predictions[key].append(classify(classifiers[target], image))
+                if features:
+                    low, high = limits.get(target, (None, None))
+                    image = image if low is None else image.clamp(low, high)
+                    read[key].append(features_of(classifiers[target], image))
+    return Readings(
+        chosen,
+        targets,
+        {key: torch.cat(parts) for key, parts in predictions.items()},
+        {key: torch.cat(parts) for key, parts in read.items() if parts},
+    )
+
+
+def as_subsets(obs: Observations, subsets: Any) -> tuple[Subset, ...]:
+    """Subsets as tuples, checked: every row holds what it is to be given."""
+    chosen = tuple((s,) if isinstance(s, str) else tuple(s) for s in subsets)
+    for name in {n for subset in chosen for n in subset}:
+        if name not in obs.names:
+            raise ValueError(unknown_name("modality to give", name, obs.names))
+        if not bool(obs.present[name].all()):
+            missing = int((~obs.present[name]).sum())
+            raise ValueError(
+                f"modality {name!r}: {missing} of {len(obs)} rows lack it and cannot be given it; "
+                f"use the others, obs[obs.present[{name!r}]]."
+            )
+    return chosen
+
+
+def classify(classifier: nn.Module, images: Tensor, *, batch_size: int = 1000) -> Tensor:
+    """The likeliest class of every image, (N,) on the CPU."""
+    return torch.cat(
+        [out.argmax(-1) for out in _batches(classifier, "forward", images, batch_size)]
+    )
+
+
+def features_of(classifier: nn.Module, images: Tensor, *, batch_size: int = 1000) -> Tensor:
+    """The classifier's features of every image, (N, D) on the CPU."""
+    return torch.cat(list(_batches(classifier, "features", images, batch_size)))
+
+
+def _batches(module: nn.Module, method: str, images: Tensor, size: int) -> Iterator[Tensor]:
+    """Outputs of a method, on the module's device and in its precision."""
+    example = next(module.parameters(), images)
+    with torch.no_grad(), eval_mode(module):
+        for batch in images.split(size):
+            yield getattr(module, method)(batch.to(example)).cpu()
+
+
+def _range(obs: Observations, name: str) -> tuple[float, float]:
+    values = obs[name][obs.present[name]]
+    return values.min().item(), values.max().item()

@@ -1,0 +1,131 @@
+"""The experiment runs end to end at smoke scale on data of the true format."""
+
+import json
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ppl_mm.experiments import mmvae_plus, results_table
+from typer import Typer
+from typer.testing import CliRunner
+
+SYSTEMS = ("mmvae_plus", "mmvae", "mopoe", "mvae")
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mmvae_plus.Config:
+    """A tiny MNIST to compose PolyMNIST of: five classes, so that each has rows enough."""
+    torch.set_default_dtype(torch.float32)
+    rng = np.random.default_rng(0)
+    (tmp_path / "mnist").mkdir()
+    for part, rows in (("train", 40), ("t10k", 20)):
+        images = rng.integers(0, 256, (rows, 28, 28), dtype=np.uint8)
+        labels = (np.arange(rows) % 5).astype(np.uint8)
+        for name, array in (("images-idx3", images), ("labels-idx1", labels)):
+            head = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+            (tmp_path / "mnist" / f"{part}-{name}-ubyte").write_bytes(head + array.tobytes())
+    monkeypatch.setenv("PPL_MM_DATA", str(tmp_path))
+    return replace(mmvae_plus.SMOKE, out=str(tmp_path / "out"))
+
+
+def numbers(measures):
+    """All numbers in nested lists and dicts."""
+    if isinstance(measures, dict):
+        return [x for value in measures.values() for x in numbers(value)]
+    if isinstance(measures, list):
+        return [x for value in measures for x in numbers(value)]
+    return [measures] if isinstance(measures, int | float) else []
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_smoke(config, system):
+    config = replace(config, system=system)
+    measures = mmvae_plus.main(config)
+    assert np.isfinite(numbers(measures)).all()
+    out = Path(config.out)
+    record = json.loads((out / f"{config.name}.json").read_text())
+    assert record["measures"] == measures
+    assert ("private" in measures) == (system == "mmvae_plus")
+    pictures = {p.stem.removeprefix(f"{config.name}-") for p in out.glob("*.png")}
+    expected = {"conditional", "prior", "traversal-z"}
+    if system == "mmvae_plus":
+        expected = {"conditional", "prior", "traversal-u", "traversal-w", "grid"}
+    assert pictures == expected
+    page = results_table.render([record])
+    assert f"{measures['coherence']['mean'][0]:.3f}" in page
+    assert record["command"] in page
+
+
+def test_training_alone_then_measures(config, monkeypatch):
+    config = replace(config, system="mvae")
+    assert mmvae_plus.main(config, train_only=True) == {}
+    path = Path(config.out) / f"{config.name}.json"
+    trained = json.loads(path.read_text())
+    assert "measures" not in trained
+    monkeypatch.setattr(mmvae_plus, "train", None)  # not called again
+    mmvae_plus.main(config)
+    record = json.loads(path.read_text())
+    assert record["train_seconds"] == trained["train_seconds"]
+    assert "measures" in record
+
+
+def test_a_folder_of_another_training_is_refused(config):
+    config = replace(config, system="mvae")
+    mmvae_plus.main(config, train_only=True)
+    mmvae_plus.main(replace(config, num_samples=3), train_only=True)
+    with pytest.raises(ValueError, match=r"an earlier run had lr=0\.001, this one 0\.01"):
+        mmvae_plus.main(replace(config, lr=0.01), train_only=True)
+
+
+def test_stopped_training_goes_on(config, monkeypatch):
+    config = replace(config, system="mvae", epochs=2)
+    whole = replace(config, out=f"{config.out}-whole")
+    mmvae_plus.main(whole, train_only=True)
+    fit = mmvae_plus.fit
+
+    def stopped(*arguments, epochs, **options):
+        fit(*arguments, epochs=1, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mmvae_plus, "fit", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        mmvae_plus.main(config, train_only=True)
+    resumed = []
+    monkeypatch.setattr(
+        mmvae_plus, "fit", lambda *a, **o: resumed.append(o["resume"]) or fit(*a, **o)
+    )
+    mmvae_plus.main(config, train_only=True)
+    assert resumed == [True]
+    histories = [
+        json.loads((Path(c.out) / f"{c.name}.json").read_text())["history"] for c in (config, whole)
+    ]
+    assert histories[0] == histories[1]
+
+
+def test_seeds_are_one_row_with_their_spread(config):
+    config = replace(config, system="mvae")
+    mmvae_plus.main(config)
+    text = (Path(config.out) / f"{config.name}.json").read_text()
+    records = [json.loads(text), json.loads(text)]
+    records[1]["config"]["seed"] = 1
+    means = (0.25, 0.5)
+    for record, value in zip(records, means, strict=True):
+        record["measures"]["coherence by inputs"]["1"] = [value, 0.1]
+    page = results_table.render(records)
+    assert "MVAE (2 seeds)" in page
+    assert f"{np.mean(means):.3f} ± {np.std(means, ddof=1):.3f}" in page
+
+
+def test_command_line_has_every_field(config, monkeypatch):
+    got = []
+    monkeypatch.setattr(mmvae_plus, "main", lambda c, **k: got.append((c, k)) or {})
+    app = Typer()
+    app.command()(mmvae_plus.run)
+    flags = "--system mopoe --epochs 3 --num-train 10 --clip-norm 2.5 --train-only"
+    result = CliRunner().invoke(app, flags.split())
+    assert result.exit_code == 0, result.output
+    expected = mmvae_plus.Config(system="mopoe", epochs=3, num_train=10, clip_norm=2.5)
+    assert got == [(expected, {"train_only": True})]
