@@ -190,8 +190,9 @@ def build(config: Config, dataset: data.DataSet) -> System:
     if config.system == "mmvae_plus":
         size, options["private_dim"] = config.shared_dim, config.private_dim
     # Laplace experts with a budget of scales, Normal ones with log-variances.
-    scale = "softmax" if config.system in ("mmvae_plus", "mmvae") else "exp"
-    modalities = [replace(m, encoder=partial(m.encoder, scale=scale)) for m in dataset.modalities]
+    laplace = config.system in ("mmvae_plus", "mmvae")
+    scale: dict[str, Any] = {"scale": "softmax" if laplace else "exp"}
+    modalities = [replace(m, encoder=partial(m.encoder, **scale)) for m in dataset.modalities]
     return systems.build(config.system, modalities, size, **options)
 
 

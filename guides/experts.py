@@ -6,6 +6,7 @@ posterior; ``forward`` samples ``z`` from it.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyro
 import pyro.distributions as dist
@@ -41,7 +42,7 @@ class Experts(Program):
         prior: str | dist.Distribution | nn.Module | None = None,
     ) -> None:
         super().__init__(modalities, latent_dim)
-        expert = as_prior(prior, latent_dim)
+        expert: Any = as_prior(prior, latent_dim)
         known = isinstance(expert, DiagonalPrior | LearnedScale)
         family = getattr(expert, "family", type(expert).__name__)
         if not known or family not in self.families:

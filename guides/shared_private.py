@@ -56,7 +56,7 @@ class SharedPrivate(Program):
         self.shared = shared
         self.private_dim = private_sizes(private_dim, self.names)
         family = shared.prior.family if private_prior is None else private_prior
-        priors = {n: as_prior(family, size) for n, size in self.private_dim.items()}
+        priors: dict[str, Any] = {n: as_prior(family, size) for n, size in self.private_dim.items()}
         self.private_priors = nn.ModuleDict(priors)
         self.private_encoders = nn.ModuleDict(
             {m.name: m.encoder(self.private_dim[m.name]) for m in self.modalities}
@@ -100,7 +100,7 @@ class SharedPrivate(Program):
     def private_posterior(self, name: str, obs: Observations) -> dist.TorchDistribution:
         """q(w_m | x_m) where x_m is evidence and scored, p(w_m) elsewhere; batch (B,) or (S, B)."""
         self.check_names(obs)
-        prior = self.private_priors[name]
+        prior: Any = self.private_priors[name]
         encoded = obs.encoded(name, self.private_encoders[name], self.private_dim[name])
         if encoded is None:
             return prior().expand(obs.shape)

@@ -208,6 +208,15 @@ class Observations:
         out._size = len(rows)
         return out
 
+    @property
+    def any_data(self) -> Tensor:
+        """(B,): whether a row has anything to look at or to score."""
+        some = torch.zeros(self._size, dtype=torch.bool, device=self.device)
+        for kind in (self.evidence, self.scored):
+            for mask in kind.values():
+                some = some | mask.reshape(-1, self._size).any(0)
+        return some
+
     def filled(self, name: str) -> tuple[Tensor | None, Tensor | bool]:
         """``(x, scored)`` for an observed site; (None, True) where the data lack the modality.
 

@@ -1,4 +1,4 @@
-"""Priors of the latents: independent Normal or Laplace coordinates, fixed or with a learned scale."""
+"""Priors of the latents: independent Normal or Laplace, their scale fixed or learned."""
 
 import math
 from typing import Any
@@ -131,10 +131,12 @@ def as_prior(prior: str | dist.Distribution | nn.Module | None, latent_dim: int)
     if isinstance(prior, nn.Module):
         return prior
     base = getattr(prior, "base_dist", prior)
-    for family, kind in FAMILIES.items():
-        if isinstance(base, getattr(torch.distributions, kind.__name__)):
-            break
-    else:
+    families = [
+        name
+        for name, kind in FAMILIES.items()
+        if isinstance(base, getattr(torch.distributions, kind.__name__))
+    ]
+    if not families:
         raise TypeError(
             "prior: expected None, 'normal', 'laplace', a Normal or Laplace, or a module whose "
             f"call returns a distribution with event shape (Z,), got {type(prior).__name__}."
@@ -143,7 +145,7 @@ def as_prior(prior: str | dist.Distribution | nn.Module | None, latent_dim: int)
         raise ValueError(
             f"prior: expected shape ({latent_dim},) = (latent_dim,), got {tuple(base.batch_shape)}."
         )
-    return DiagonalPrior(base.loc.expand(latent_dim), base.scale.expand(latent_dim), family)
+    return DiagonalPrior(base.loc.expand(latent_dim), base.scale.expand(latent_dim), families[0])
 
 
 def _family(family: str) -> str:

@@ -46,14 +46,16 @@ def from_guide(model: Any, guide: Any, obs: Observations, num_samples: int) -> D
     """K draws from the guide, given the rows' evidence.
 
     From a mixture they come in equal numbers from each of the C components that some row allows,
-    ceil(K / C) of each; rows of one pattern of evidence should come together.
+    ceil(K / C) of each, where K allows two of each (for the error); else from components at
+    random. Rows of one pattern of evidence should come together.
     """
     if getattr(guide, "family", ()):
         weight = guide.strata(obs).log_weight
         allowed = (weight > -torch.inf).any(1).tolist()
         family = [subset for subset, a in zip(guide.family, allowed, strict=True) if a]
-        obs = obs.strata(family)
-        num_samples = -(-num_samples // len(family))
+        if 2 * len(family) <= num_samples:
+            obs = obs.strata(family)
+            num_samples = -(-num_samples // len(family))
     with particles(num_samples):
         trace = guide_trace(guide, obs)
     return _draws(trace, trace.stochastic_nodes, num_samples, obs, obs.log_weight)

@@ -80,7 +80,9 @@ class DReG(ImportanceWeighted):
             for site, scale in density.factor.sites.items():
                 weights[site] = 1.0 - scale * density.rho_s * (1.0 - p)
             surrogate = surrogate - density.surrogate(a, p)
-        return value_with_gradient(value, surrogate)
+        # A row with nothing draws from the prior, whose learned parameters must get nothing.
+        return value_with_gradient(value, torch.where(weighted.obs.any_data, surrogate, 0.0))
+
     def _normalised(self, log_w: Tensor, log_pi: Tensor) -> tuple[Tensor, Tensor]:
         """a = dL/dl and p, both (K, S, B)."""
         if self.form == "tighter":

@@ -153,7 +153,9 @@ class ImportanceWeighted(Objective):
         each = torch.logsumexp(log_w, 0) - log_num
         return torch.where(log_pi > -torch.inf, log_pi.exp() * each, 0.0).sum(0)
 
-    def weigh(self, model: Any, guide: Any, obs: Observations, link: Link | None = None) -> Weighted:
+    def weigh(
+        self, model: Any, guide: Any, obs: Observations, link: Link | None = None
+    ) -> Weighted:
         """Draw K particles from every stratum, and score them.
 
         Args:

@@ -15,16 +15,22 @@ from ppl_mm.distributions import kl, product_of_experts
 from ppl_mm.handlers import ByComponent
 from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.objective import Objective, check_strata
-from ppl_mm.objectives.weights import divergence, log_weights, reconstruction, stratified, trace_pair
+from ppl_mm.objectives.weights import (
+    divergence,
+    log_weights,
+    reconstruction,
+    stratified,
+    trace_pair,
+)
 from ppl_mm.observations import Observations
 
 __all__ = ["MixtureELBO"]
 
 
 class MixtureELBO(Objective):
-    """sum_S pi_S E_{q_S(z)} [ sum over scored m of log p(x_m | z) ]  -  beta D
+    """The ELBO over the strata of a mixture guide, with one of three divergences D.
 
-    with one of three divergences:
+        sum_S pi_S E_{q_S(z)} [ sum over scored m of lambda_m log p(x_m | z) ]  -  beta D
 
         mixture         D = KL(q || p), by the draws
         components      D = sum_S pi_S KL(q_S || p), in closed form

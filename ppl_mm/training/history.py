@@ -17,11 +17,12 @@ class FitResult:
     """The outcome of :func:`ppl_mm.fit`.
 
     Attributes:
-        history: A row an epoch: ``epoch``, ``loss`` (the objective's loss per row, with its
-            weights and beta; nats), the same with the other sign as ``bound`` where it is a lower
-            bound (on log p of what is scored, or a weighted sum of such), as ``surrogate`` where
-            it is not (weights, beta, annealing, learned auxiliary priors), ``validation_elbo`` (neither weights nor beta; nats per
-            row) where rows were validated, ``seconds``.
+        history: A row an epoch: ``epoch``; ``loss`` (the objective's loss per row, with its
+            weights and beta; nats); the same with the other sign as ``bound`` where it is a lower
+            bound (on log p of what is scored, or on a weighted sum of such), as ``surrogate``
+            where it is not (weights, beta, annealing, learned auxiliary priors);
+            ``validation_elbo`` (neither weights nor beta; nats per row) where rows were
+            validated; ``seconds``.
         best_epoch: The epoch of the best validation ELBO, or the last.
         best_state: The system's state then, on the CPU.
     """
