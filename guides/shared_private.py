@@ -72,6 +72,11 @@ class SharedPrivate(Program):
         return getattr(self.shared, "family", ())
 
     @property
+    def encoders(self) -> nn.ModuleDict:
+        """The shared guide's encoders."""
+        return self.shared.encoders
+
+    @property
     def prior(self) -> Any:
         """The prior of ``u``."""
         return self.shared.prior

@@ -1,5 +1,6 @@
 """The command ``ppl-mm``: it parses and prints; the work is in ppl_mm.runs."""
 
+import json
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
@@ -137,6 +138,13 @@ def train(
         str | None, _model(help="Random subsets of modalities per step, or: all subsets.")
     ] = None,
     beta: Annotated[float | None, _model(help="Factor of the KL in training.")] = None,
+    option: Annotated[
+        list[str] | None,
+        _model(
+            metavar="NAME=VALUE",
+            help="Further option of the system, such as private_dim=8; repeatable.",
+        ),
+    ] = None,
     paired: Annotated[
         float | None, _model(help="Share of rows with paired modalities, 0 to 1; the rest apart.")
     ] = None,
@@ -170,6 +178,7 @@ def train(
         "modalities": modality,
         "latent_dim": latent_dim,
         "weights": _weights(weight) if weight else None,
+        "options": _options(option) if option else None,
         "terms": int(terms) if terms is not None and terms.isdecimal() else terms,
         "beta": beta,
         "paired": paired,
@@ -290,6 +299,20 @@ def _weights(given: Sequence[str]) -> dict[str, float]:
                 f"weight: expected NAME=VALUE such as label=5, got {text!r}."
             ) from None
     return weights
+
+
+def _options(given: Sequence[str]) -> dict[str, Any]:
+    """``["private_dim=8", "objective=elbo"]`` as names and JSON values, or words."""
+    options = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"option: expected NAME=VALUE such as private_dim=8, got {text!r}.")
+        try:
+            options[name] = json.loads(value)
+        except json.JSONDecodeError:
+            options[name] = value
+    return options
 
 
 def _print(table: Table) -> None:

@@ -87,13 +87,11 @@ def resolve_terms(
         for kind in asked:
             for n, a in asked[kind].items():
                 active = active & (~a | held[kind][n])
-    else:  # a term that has lost its whole source or reference is no term of this row
-        active = torch.ones(len(terms), len(obs), dtype=torch.bool, device=device)
-        for kind in ("source", "reference"):
-            left = torch.tensor([not getattr(t, kind) for t in terms], device=device)[:, None]
-            for mask in masks[kind].values():
-                left = left | mask
-            active = active & left
+    else:  # a term that has lost its whole source is no term of this row
+        from_nothing = torch.tensor([not t.source for t in terms], device=device)[:, None]
+        active = from_nothing.expand(len(terms), len(obs))
+        for mask in masks["source"].values():
+            active = active | mask
     if dedupe:
         active = active & ~_repeats([m for kind in masks.values() for m in kind.values()], active)
     source, scored, reference = ({n: m & active for n, m in masks[kind].items()} for kind in asked)

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from ppl_mm import Modality, Observations, System, likelihoods, networks, systems
-from ppl_mm.distributions import StratifiedMixture
+from ppl_mm.distributions import RandomMixture, StratifiedMixture
 
 LATENT_DIM = 2
 SMALL = (6,)
@@ -196,7 +197,9 @@ class SameNoise(Messenger):
         fn = msg["fn"]
         shape, event = fn.batch_shape, fn.event_shape
         if isinstance(fn, StratifiedMixture):
-            fn = fn.components
+            fn = fn.from_drawn
+        if isinstance(fn, RandomMixture):
+            fn = self._component(fn)
         base = getattr(fn, "base_dist", fn)
         if not {"loc", "scale"} <= base.arg_constraints.keys():
             return
@@ -206,6 +209,18 @@ class SameNoise(Messenger):
         noise = torch.randn(*particles, *plates, *event, generator=generator, dtype=base.loc.dtype)
         msg["value"] = (base.loc + base.scale * noise).expand(*shape, *event)
         msg["done"] = True
+
+
+    def _component(self, mixture: RandomMixture) -> Distribution:
+        """The component of each row at the same point of its cumulative probabilities."""
+        cumulative = mixture.log_weight.exp().cumsum(0)
+        index = (cumulative < 0.7).sum(0)[None, ..., None]
+        parts = [c.base_dist for c in mixture.components]
+        loc, scale = (
+            torch.stack([getattr(part, key) for part in parts]).take_along_dim(index, 0)[0]
+            for key in ("loc", "scale")
+        )
+        return type(parts[0])(loc, scale)
 
 
 def loss_and_gradients(system: System, obs: Observations) -> tuple[Tensor, dict[str, Tensor]]:

@@ -272,19 +272,34 @@ def test_strata_that_a_row_allows() -> None:
 
 
 def test_a_row_that_allows_no_component_keeps_the_prior() -> None:
-    obs = two().strata([A, B], weights=[1.0, 3.0])
+    obs = two().strata([A, B])
     torch.testing.assert_close(
-        obs.log_weight.exp(), torch.tensor([[0.25, 1.0, 0.0, 1.0], [0.75, 0.0, 1.0, 0.0]])
+        obs.log_weight.exp(), torch.tensor([[0.5, 1.0, 0.0, 1.0], [0.5, 0.0, 1.0, 0.0]])
     )
     assert table(obs.source) == {"a": ["1100", "0000"], "b": ["0000", "1010"]}
 
 
-def test_restricted_strata_keep_every_component() -> None:
-    obs = two().strata([AB, ()], weights=[9.0, 1.0], rows="restrict")
-    assert table(obs.source) == {"a": ["1100", "0000"], "b": ["1010", "0000"]}
-    torch.testing.assert_close(
-        obs.log_weight.exp(), torch.tensor([[0.9] * 4, [0.1] * 4], dtype=torch.float64)
-    )
+def test_a_stratum_that_a_row_does_not_allow_is_not_scored_in_it() -> None:
+    obs = two().strata([A, B])
+    assert table(obs.scored) == {"a": ["1100", "1000"], "b": ["1000", "1010"]}
+
+
+def test_some_strata_are_a_random_choice_of_those_that_a_row_allows() -> None:
+    every = two()[[0, 1, 2, 3] * 100].strata([A, B, AB])
+    some = two()[[0, 1, 2, 3] * 100].strata([A, B, AB], 2)
+    assert some.shape == (2, 400)
+    for slot in range(2):
+        held = some.log_weight[slot] > -torch.inf
+        chosen = every.log_weight.gather(0, some.drawn[slot][None])[0]
+        assert torch.equal(held, chosen > -torch.inf)
+    torch.testing.assert_close(some.log_weight.exp().sum(0), torch.ones(400))
+    complete = some.drawn[:, ::4]  # rows that allow all three: two different ones, all pairs
+    assert (complete[0] != complete[1]).all()
+    counts = torch.bincount(complete.flatten(), minlength=3)
+    assert ((counts - 200 / 3).abs() < 4 * (100 * 2 / 9) ** 0.5).all()  # 4 standard errors
+    for name in ("a", "b"):
+        expected = every.source[name].gather(0, some.drawn)
+        assert torch.equal(some.source[name], expected)
 
 
 def test_strata_look_at_the_evidence() -> None:
@@ -492,9 +507,11 @@ def test_masks_nest_after_any_chain_and_nothing_is_written_into(seed: int) -> No
         after = random_step(obs)
         rows = "restrict" if torch.rand(()) < 0.5 else "require"
         terms = after.terms([Term(s, t, A) for s in subsets for t in subsets[:2]], rows=rows)
-        for derived in (after, terms, terms.at_reference(), after.strata(subsets, rows=rows)):
+        number = None if torch.rand(()) < 0.5 else 2
+        strata = after.strata(subsets, number)
+        for derived in (after, terms, terms.at_reference(), strata):
             assert_nested(derived)
-        weights = after.strata(subsets, rows=rows).log_weight.exp().sum(0)
+        weights = strata.log_weight.exp().sum(0)
         torch.testing.assert_close(weights, torch.ones(len(after)))
         for what, tensor in snapshot(obs).items():
             assert torch.equal(tensor, before[what]), what

@@ -71,7 +71,8 @@ class DReG(ImportanceWeighted):
         densities = [_Density(factor) for factor in weighted.factors]
         log_q = torch.stack([d.log_prob() for d in densities]).sum(0)
         log_w = weighted.log_joint.detach() - log_q
-        value = self.reduce(log_w, weighted.log_pi)
+        held = weighted.obs.any_data
+        value = torch.where(held, self.reduce(log_w, weighted.log_pi), 0.0)
         if not torch.is_grad_enabled():
             return value
         a, p = self._normalised(log_w, weighted.log_pi)
@@ -81,7 +82,7 @@ class DReG(ImportanceWeighted):
                 weights[site] = 1.0 - scale * density.rho_s * (1.0 - p)
             surrogate = surrogate - density.surrogate(a, p)
         # A row with nothing draws from the prior, whose learned parameters must get nothing.
-        return value_with_gradient(value, torch.where(weighted.obs.any_data, surrogate, 0.0))
+        return value_with_gradient(value, torch.where(held, surrogate, 0.0))
 
     def _normalised(self, log_w: Tensor, log_pi: Tensor) -> tuple[Tensor, Tensor]:
         """a = dL/dl and p, both (K, S, B)."""

@@ -107,7 +107,8 @@ class ELBOTerms(Objective):
         return terms
 
     def _references(self, guide: Any, obs: Observations) -> tuple[Reference, ...]:
-        assert obs.reference is not None
+        if not obs.reference:  # a batch without any modality
+            return ()
         rows = torch.stack(list(obs.reference.values())).any(0)
         return (Reference(getattr(guide, "site", "z"), guide.posterior(obs.at_reference()), rows),)
 

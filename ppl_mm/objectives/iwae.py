@@ -6,6 +6,7 @@ Sources: Burda, Grosse & Salakhutdinov 2016, arXiv:1509.00519; Shi et al. 2019, 
 import math
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -53,4 +54,5 @@ class IWAE(ImportanceWeighted):
     def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
         """The value of every row, (B,)."""
         weighted = self.weigh(model, guide, obs)
-        return self.reduce(weighted.log_weights(), weighted.log_pi)
+        value = self.reduce(weighted.log_weights(), weighted.log_pi)
+        return torch.where(weighted.obs.any_data, value, 0.0)

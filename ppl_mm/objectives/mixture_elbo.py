@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
+from pyro.distributions.util import scale_and_mask
 from pyro.poutine import Trace
 from torch import Tensor
 
@@ -90,11 +91,13 @@ class MixtureELBO(Objective):
         with scaling, ExitStack() as stack:
             if self.divergence == "mixture":
                 value = log_weights(model, guide, obs, num_particles=self.num_particles)
+                value = value.unsqueeze(1) if obs.plate is None else value
             else:
                 stack.enter_context(ByComponent())
                 p, q = trace_pair(model, guide, obs, num_particles=self.num_particles)
                 value = self._by_component(guide, obs, p, q)
-        value = value.mean(0).reshape(-1, len(obs))  # (S, B)
+        strata = 1 if obs.log_weight is None else len(obs.log_weight)
+        value = value.expand(self.num_particles, strata, len(obs)).mean(0)  # (S, B)
         if obs.log_weight is None:
             return value[0]
         return torch.where(obs.log_weight > -torch.inf, obs.log_weight.exp() * value, 0.0).sum(0)
@@ -104,8 +107,9 @@ class MixtureELBO(Objective):
         shared = getattr(guide, "site", "z") if self.divergence == "jensen_shannon" else None
         for name in q.stochastic_nodes:
             if name == shared:
-                beta = q.nodes[name]["scale"]
-                value = value - beta * jensen_shannon(guide, obs)
+                site = q.nodes[name]
+                js = jensen_shannon(guide, obs)
+                value = value - scale_and_mask(js, scale=site["scale"], mask=site["mask"])
             else:
                 value = value - divergence(p.nodes[name], q.nodes[name])
         return value

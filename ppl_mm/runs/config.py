@@ -29,6 +29,8 @@ _MNIST_FAMILY = ("mnist", "binary_mnist", "fashion_mnist", "multimnist")
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "digits": {"epochs": 200, "batch_size": 128, "learning_rate": 2e-3, "terms": "all"},
     **{name: {"epochs": 50, "batch_size": 100, "rows": 500} for name in _MNIST_FAMILY},
+    "polymnist": {"epochs": 50, "rows": 200},
+    **{name: {"epochs": 30, "rows": 500} for name in ("svhn", "mnist_svhn", "mnist_fashion")},
 }
 """What a data set is trained with where nothing is said."""
 
@@ -51,7 +53,8 @@ class Config:
         weights: The factors lambda_m in training, the data set's own where not named.
         terms: Random subsets besides everything and each modality alone, or "all" subsets; None
             for a system that has no such choice.
-        beta: The factor of the KL in training.
+        beta: The factor of the KL in training; None for the system's own.
+        options: Further options of the system, such as private_dim or num_particles.
         annealing_epochs: Epochs over which beta grows from 0.
         paired: The share of training rows whose modalities are paired.
         patience: Stop after so many epochs without a better validation ELBO.
@@ -73,7 +76,8 @@ class Config:
     learning_rate: float = 1e-3
     weights: dict[str, float] = field(default_factory=dict)
     terms: int | str | None = None
-    beta: float = 1.0
+    beta: float | None = None
+    options: dict[str, Any] = field(default_factory=dict)
     annealing_epochs: int = 0
     paired: float = 1.0
     patience: int | None = None
@@ -104,9 +108,11 @@ class Config:
             words += ["--modality", name]
         for name, weight in self.weights.items():
             words += ["--weight", f"{name}={weight}"]
+        for name, value in self.options.items():
+            words += ["--option", f"{name}={json.dumps(value)}"]
         for option in dataclasses.fields(self)[3:]:
             value = getattr(self, option.name)
-            if option.name != "weights" and value is not None:
+            if option.name not in ("weights", "options") and value is not None:
                 words += [f"--{option.name.replace('_', '-')}", str(value)]
         return shlex.join(words)
 

@@ -243,12 +243,17 @@ def _build(config: Config, dataset: DataSet) -> System:
     modalities = [
         replace(m, weight=config.weights.get(m.name, m.weight)) for m in dataset.modalities
     ]
-    options: dict[str, Any] = {"beta": config.beta}
+    options = dict(config.options)
+    if config.beta is not None:
+        options["beta"] = config.beta
     if config.terms is not None:
         options["terms"] = subset_terms(None if config.terms == "all" else int(config.terms))
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        return systems.build(config.system, modalities, config.latent_dim, **options)
+        try:
+            return systems.build(config.system, modalities, config.latent_dim, **options)
+        except TypeError as error:  # an option that the system does not have
+            raise ValueError(f"system {config.system!r}: {error}.") from error
 
 
 def _write_history(folder: Path, result: FitResult) -> None:
