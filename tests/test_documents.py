@@ -47,8 +47,8 @@ def test_the_readme_runs_from_top_to_bottom(tmp_path, monkeypatch):
     torch.set_default_dtype(torch.float32)
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 2
-    code = "\n".join(blocks).replace("epochs=20)", "epochs=2, progress=False)")
+    assert len(blocks) == 3
+    code = re.sub(r"epochs=\d+\)", "epochs=2, progress=False)", "\n".join(blocks))
     names: dict[str, object] = {"__name__": "readme"}
     exec(compile(code, "README.md", "exec"), names)
     assert names["images"]["top"].shape == (5, 100, 4, 8)
