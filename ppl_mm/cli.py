@@ -145,6 +145,13 @@ def train(
             help="Further option of the system, such as private_dim=8; repeatable.",
         ),
     ] = None,
+    data_option: Annotated[
+        list[str] | None,
+        _model(
+            metavar="NAME=VALUE",
+            help="Option of the data set, such as num_train=5000; repeatable.",
+        ),
+    ] = None,
     paired: Annotated[
         float | None, _model(help="Share of rows with paired modalities, 0 to 1; the rest apart.")
     ] = None,
@@ -179,6 +186,7 @@ def train(
         "latent_dim": latent_dim,
         "weights": _weights(weight) if weight else None,
         "options": _options(option) if option else None,
+        "data_options": _options(data_option) if data_option else None,
         "terms": int(terms) if terms is not None and terms.isdecimal() else terms,
         "beta": beta,
         "paired": paired,

@@ -35,6 +35,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 """What a data set is trained with where nothing is said."""
 
 _ANNEALED = 0.4  # of the epochs on the MNIST family, after Wu & Goodman 2018
+_SEVERAL = ("weights", "options", "data_options")  # flags that repeat
 _PLACES = ("device", "data_dir")  # may differ where a run goes on
 
 
@@ -55,6 +56,7 @@ class Config:
             for a system that has no such choice.
         beta: The factor of the KL in training; None for the system's own.
         options: Further options of the system, such as private_dim or num_particles.
+        data_options: Options of the data set, such as num_train or arch of polymnist.
         annealing_epochs: Epochs over which beta grows from 0.
         paired: The share of training rows whose modalities are paired.
         patience: Stop after so many epochs without a better validation ELBO.
@@ -78,6 +80,7 @@ class Config:
     terms: int | str | None = None
     beta: float | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    data_options: dict[str, Any] = field(default_factory=dict)
     annealing_epochs: int = 0
     paired: float = 1.0
     patience: int | None = None
@@ -108,11 +111,12 @@ class Config:
             words += ["--modality", name]
         for name, weight in self.weights.items():
             words += ["--weight", f"{name}={weight}"]
-        for name, value in self.options.items():
-            words += ["--option", f"{name}={json.dumps(value)}"]
+        for flag, options in (("--option", self.options), ("--data-option", self.data_options)):
+            for name, value in options.items():
+                words += [flag, f"{name}={json.dumps(value)}"]
         for option in dataclasses.fields(self)[3:]:
             value = getattr(self, option.name)
-            if option.name not in ("weights", "options") and value is not None:
+            if option.name not in _SEVERAL and value is not None:
                 words += [f"--{option.name.replace('_', '-')}", str(value)]
         return shlex.join(words)
 

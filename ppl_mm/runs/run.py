@@ -101,9 +101,9 @@ def train(
     _check_folder(folder, resume, overwrite)
     if resume:
         config = resumed(folder, {"system": system, "dataset": dataset, **options})
-        whole = data.load(dataset, config.data_dir)
+        whole = _load(dataset, config.data_dir, config.data_options)
     else:
-        whole = data.load(dataset, options.get("data_dir"))
+        whole = _load(dataset, options.get("data_dir"), options.get("data_options", {}))
         config = configure(system, whole, **options)
     chosen = _choose(whole, config.modalities)
     built = _build(config, chosen)
@@ -166,8 +166,8 @@ def load(folder: str | Path, *, data_dir: str | None = None) -> Run:
             f"{path}: no such file; has the training ended? Go on with it by the same train "
             "command and --resume."
         )
-    dataset = _choose(data.load(config.dataset, data_dir or config.data_dir), config.modalities)
-    return Run(folder, config, dataset, System.load(path))
+    whole = _load(config.dataset, data_dir or config.data_dir, config.data_options)
+    return Run(folder, config, _choose(whole, config.modalities), System.load(path))
 
 
 def evaluate(run: Run, *, num_samples: int | None = None, rows: int | None = None) -> Measures:
@@ -224,6 +224,13 @@ def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
             f"{folder}: holds a run already ({', '.join(there)}). Go on with it by --resume, "
             "replace it by --overwrite, or give another folder."
         )
+
+
+def _load(dataset: str, folder: str | None, options: Mapping[str, Any]) -> DataSet:
+    try:
+        return data.load(dataset, folder, **options)
+    except TypeError as error:  # an option that the data set does not have
+        raise ValueError(f"data set {dataset!r}: {error}.") from error
 
 
 def _choose(dataset: DataSet, names: Sequence[str]) -> DataSet:
