@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from ppl_mm.observations import Observations
+    from ppl_mm.plated import Plated
 
-__all__ = ["Term", "resolve_components", "resolve_terms"]
+__all__ = ["Masks", "Term", "resolve_components", "resolve_terms"]
 
 Masks = dict[str, Tensor]
 
@@ -59,7 +59,7 @@ class Term:
 
 
 def resolve_terms(
-    terms: Sequence[Term], obs: "Observations", *, rows: str, dedupe: bool
+    terms: Sequence[Term], obs: "Plated", *, rows: str, dedupe: bool
 ) -> tuple[Masks, Masks, Masks, Tensor, Tensor]:
     """Masks of each term and row.
 
@@ -100,7 +100,7 @@ def resolve_terms(
 
 
 def resolve_components(
-    family: Sequence[Iterable[str]], obs: "Observations"
+    family: Sequence[Iterable[str]], obs: "Plated"
 ) -> tuple[list[Masks], Tensor]:
     """Source masks of each mixture component, and which components each row allows.
 

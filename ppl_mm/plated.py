@@ -1,0 +1,208 @@
+"""A batch as programs read it: masks, encoders that run once, and the plate at dim -2.
+
+What :class:`ppl_mm.observations.Observations` is built on; users meet it there.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Self
+
+import pyro
+import torch
+from torch import Tensor, nn
+
+from ppl_mm.checks import check_encoded
+from ppl_mm.rows import indices, put_rows, run_network
+from ppl_mm.terms import Masks, Term, resolve_components, resolve_terms
+
+__all__ = ["Plated"]
+
+
+class Plated:
+    """Values and masks of B rows, under a plate of T terms or S strata or none."""
+
+    values: dict[str, Tensor]
+    present: Masks
+    scored: Masks
+    evidence: Masks
+    source: Masks
+    reference: Masks | None = None  # of terms: what each term's reference conditions on
+    active: Tensor | None = None  # of terms, (T, B): False where a row contributes nothing
+    weight: Tensor | None = None  # of terms, (T, 1)
+    log_weight: Tensor | None = None  # of strata, (S, B): log-probabilities
+    drawn: Tensor | None = None  # of some strata, (S, B): which of all components each one is
+    whole: Self | None = None  # of some strata: the rows under all of them
+    plate: str | None = None  # "terms" or "strata", the plate at dim -2
+    _size: int
+    _memo: dict[tuple[str, int], tuple[Tensor, Tensor]] | None = None
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The modalities that the data hold, for some row at least."""
+        return tuple(self.values)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the values are."""
+        return next((x.device for x in self.values.values()), torch.device("cpu"))
+
+    @property
+    def shape(self) -> torch.Size:
+        """(B,), or (S, B) under a plate of terms or strata."""
+        lead = () if self._plate_size is None else (self._plate_size,)
+        return torch.Size((*lead, self._size))
+
+    def filled(self, name: str) -> tuple[Tensor | None, Tensor | bool]:
+        """``(x, scored)`` for an observed site; (None, True) where the data lack the modality.
+
+        x is (B, *D_m) with zeros in missing rows; ``scored`` (B,) or (S, B). Use it as
+        ``pyro.sample(name, fn.mask(scored), obs=x)``: the site is drawn where there are no data.
+        """
+        if name not in self.values:
+            return None, True
+        return self.values[name], self.scored[name]
+
+    def encoded(
+        self, name: str, encoder: nn.Module, latent_dim: int
+    ) -> tuple[Tensor, Tensor, Tensor] | None:
+        """``(loc, scale, source)`` of a modality's expert; None where the data lack it.
+
+        The encoder sees the evidence rows alone; the others get loc 0 and scale 1. Under terms
+        and strata it runs once, whoever asks. Shapes (B, Z), (B, Z), and (B,) or (S, B).
+        """
+        if name not in self.values:
+            return None
+        key = (name, id(encoder))
+        if self._memo is not None and key in self._memo:
+            return (*self._memo[key], self.source[name])
+        x, rows = self.values[name], indices(self.evidence[name])
+        if rows is not None and len(rows) == 0:
+            dtype = next((p.dtype for p in encoder.parameters()), torch.get_default_dtype())
+            loc = torch.zeros(self._size, latent_dim, dtype=dtype, device=x.device)
+            scale = torch.ones_like(loc)
+        else:
+            output = run_network(encoder, x if rows is None else x.index_select(0, rows))
+            loc, scale = check_encoded(
+                name, output, latent_dim, self._size if rows is None else len(rows)
+            )
+            loc = put_rows(rows, loc, self._size, 0.0, dim=0)
+            scale = put_rows(rows, scale, self._size, 1.0, dim=0)
+        if self._memo is not None:
+            self._memo[key] = (loc, scale)
+        return loc, scale, self.source[name]
+
+    @property
+    def any_data(self) -> Tensor:
+        """(B,): whether a row has anything to look at or to score."""
+        some = torch.zeros(self._size, dtype=torch.bool, device=self.device)
+        for kind in (self.evidence, self.scored):
+            for mask in kind.values():
+                some = some | mask.reshape(-1, self._size).any(0)
+        return some
+
+    def terms(self, terms: Sequence[Term], *, rows: str = "restrict", dedupe: bool = True) -> Self:
+        """Add a plate of ELBO terms at dim -2, see :class:`ppl_mm.objectives.Term`.
+
+        A modality that the data lack altogether counts as missing in every row.
+
+        Args:
+            terms: What each term draws from, scores and refers to.
+            rows: ``"restrict"``: a row that lacks what a term names uses what it has;
+                ``"require"``: such a row contributes exactly zero to that term.
+            dedupe: Count terms that a row's missing modalities make equal only once.
+        """
+        self._require_no_plate("terms")
+        out = self._copy()
+        out.plate, out._memo = "terms", {}
+        resolved = resolve_terms(terms, self, rows=rows, dedupe=dedupe)
+        out.source, out.scored, out.reference, out.active, out.weight = resolved
+        return out
+
+    def strata(self, family: Sequence[Iterable[str]], number: int | None = None) -> Self:
+        """Add a plate of mixture components at dim -2: component c draws from ``family[c]``.
+
+        A row allows the components all of whose modalities are evidence, with equal
+        probabilities; one that allows none keeps component 0, drawn from nothing, the prior.
+        Components that a row does not allow are not scored in it.
+
+        Args:
+            family: The subsets of modalities.
+            number: Take so many components of each row at random, without replacement, in place
+                of all: averages over them are unbiased. None, or as many as there are, for all.
+        """
+        self._require_no_plate("strata")
+        masks, allowed = resolve_components(family, self)
+        out = self._copy()
+        out.plate, out._memo = "strata", {}
+        out.source = {n: torch.stack([mask[n] for mask in masks]) for n in self.names}
+        out.scored = {n: mask & allowed for n, mask in self.scored.items()}
+        weight = torch.where(allowed, 0.0, -torch.inf).to(torch.get_default_dtype())
+        out.log_weight = weight.log_softmax(0)
+        return out if number is None or number >= len(masks) else out._some(number, allowed)
+
+    def _some(self, number: int, allowed: Tensor) -> Self:
+        """Under all strata: a random choice of those that each row allows."""
+        order = torch.where(allowed, torch.rand(allowed.shape, device=allowed.device), 2.0)
+        drawn = order.argsort(0)[:number]  # those not allowed come last
+        held = allowed.gather(0, drawn)
+        out = self._copy()
+        out.whole, out.drawn = self, drawn
+        out.source = {n: mask.gather(0, drawn) for n, mask in self.source.items()}
+        out.scored = {n: mask.gather(0, drawn) for n, mask in self.scored.items()}
+        weight = torch.where(held, 0.0, -torch.inf).to(torch.get_default_dtype())
+        out.log_weight = weight.log_softmax(0)
+        return out
+
+    def components(self, family: Sequence[Iterable[str]]) -> tuple[list[Self], Tensor]:
+        """What :meth:`strata` puts along a plate, as one batch a component, under any plate.
+
+        Returns:
+            The batches, each with its component's source; and which rows allow it, (C, *shape).
+            Encoders run once for all of them.
+        """
+        masks, allowed = resolve_components(family, self)
+        memo: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
+        views = []
+        for mask in masks:
+            view = self._copy()
+            view.source = mask
+            view._memo = memo if self._memo is None else self._memo
+            views.append(view)
+        return views, allowed
+
+    def at_reference(self) -> Self:
+        """Under terms: the source is what each term's reference conditions on."""
+        if self.reference is None:
+            raise ValueError("at_reference needs terms; call obs.terms([...]) first.")
+        out = self._copy()
+        out.source = self.reference
+        return out
+
+    @contextmanager
+    def plates(self) -> Iterator[None]:
+        """Open the plate ``data`` at dim -1 and, where there is one, that at dim -2."""
+        with ExitStack() as stack:
+            if self.plate is not None:
+                stack.enter_context(pyro.plate(self.plate, self._plate_size, dim=-2))
+            stack.enter_context(pyro.plate("data", self._size, dim=-1))
+            yield
+
+    @property
+    def _plate_size(self) -> int | None:
+        if self.plate is None:
+            return None
+        along = self.active if self.plate == "terms" else self.log_weight
+        assert along is not None
+        return len(along)
+
+    def _require_no_plate(self, what: str) -> None:
+        if self.plate is not None:
+            raise ValueError(f"{what} needs observations without a plate of {self.plate}.")
+
+    def _copy(self) -> Self:
+        out = type(self).__new__(type(self))
+        out.__dict__.update(self.__dict__)
+        return out
