@@ -117,6 +117,38 @@ def test_overwrite_with_wrong_options_loses_nothing(trained, wrong):
     assert state(folder) == before
 
 
+def test_a_system_gets_its_own_options_and_keeps_them(tmp_path, undrawn):
+    options = ["--option", "private_dim=3", "--option", "objective=iwae", "--option", "strata=1"]
+    options += ["--option", "num_particles=2", "--latent-dim", "4", "--no-evaluate"]
+    result = call("train", "mmvae_plus", "digits", "--out", tmp_path, *FAST, *options)
+    assert result.exit_code == 0, result.stderr
+    saved = json.loads((tmp_path / "config.json").read_text())
+    chosen = {"private_dim": 3, "objective": "iwae", "strata": 1, "num_particles": 2}
+    assert saved["options"]["options"] == chosen
+    assert "--option private_dim=3" in saved["command"]
+    system = System.load(tmp_path / "system.safetensors")
+    assert system.model.private_dim == {"top": 3, "bottom": 3, "label": 3}
+    assert (system.objective.strata, system.objective.num_particles) == (1, 2)
+    with (tmp_path / "history.csv").open() as file:
+        assert "surrogate" in next(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("--option", "private_dim"), "expected NAME=VALUE such as private_dim=8"),
+        (("--option", "particles=3"), "unexpected keyword argument 'particles'"),
+        (("--option", "objective=drag"), "Did you mean 'dreg'?"),
+        (("--option", "private_dim=0"), "at least 1 for modality 'top'"),
+        (("--data-option", "crops=3"), "unexpected keyword argument 'crops'"),
+    ],
+)
+def test_options_that_do_not_exist_are_refused(tmp_path, wrong, said):
+    out = tmp_path / "run"
+    assert said in fails("train", "mmvae_plus", "digits", "--out", out, *FAST, *wrong)
+    assert not out.exists()
+
+
 def test_overwrite_replaces_the_run_and_leaves_other_files(tmp_path, undrawn):
     (tmp_path / "metrics.json").write_text("old")
     (tmp_path / "notes.txt").write_text("mine")
