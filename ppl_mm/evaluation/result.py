@@ -163,9 +163,7 @@ def summarise_weights(log_w: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
     if num_draws > 1:
         # Var of K * mean, in units of the total, is K * Var_k[share] in each stratum.
         error = (num_draws * share.var(1)).sum(0).sqrt()
-        variance = (
-            log_w.flatten(0, 1).var(0) if len(log_w) == 1 else torch.full_like(ess, torch.nan)
-        )
+        variance = _variance(log_w, log_pi.double())
     else:
         error = variance = torch.full_like(ess, math.nan)
     # The tail is that of w as a function of z. Times pi_s, stray draws of a likely stratum would
@@ -178,6 +176,15 @@ def summarise_weights(log_w: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
         "pareto_k": _pareto_k(tail.flatten(0, 1)),
         "log_weight_variance": variance,
     }
+
+
+def _variance(log_w: Tensor, log_pi: Tensor) -> Tensor:
+    """Variance of log w under the whole proposal, (N,): within the strata and between them."""
+    share = log_pi.exp()
+    center = log_w.mean(1)
+    within = torch.where(share > 0, share * log_w.var(1), 0.0).sum(0)
+    middle = torch.where(share > 0, share * center, 0.0).sum(0)
+    return within + torch.where(share > 0, share * (center - middle) ** 2, 0.0).sum(0)
 
 
 def _pareto_k(log_w: Tensor) -> Tensor:

@@ -75,3 +75,16 @@ def test_few_draws_have_no_pareto_k(draws):
 def test_summary_is_in_float64_whatever_the_weights():
     log_w = torch.full((1, 30, 1), -80_000.125, dtype=torch.float32)
     assert summarise_weights(log_w, torch.zeros(1, 1))["value"].item() == -80_000.125
+
+
+def test_the_variance_of_log_weights_is_that_under_the_whole_proposal():
+    log_w, log_pi = (
+        torch.randn(3, 4000, 2),
+        torch.tensor([[0.5, 1.0], [0.5, 0.0], [0.0, 0.0]]).log(),
+    )
+    log_w[1] = 2.0 + 3.0 * log_w[1]
+    found = summarise_weights(log_w, log_pi)["log_weight_variance"]
+    first, second = log_w[0, :, 0], log_w[1, :, 0]
+    expected = (first.var() + second.var()) / 2 + ((first.mean() - second.mean()) / 2) ** 2
+    assert found[0].item() == pytest.approx(expected.item())
+    assert found[1].item() == pytest.approx(log_w[0, :, 1].var().item())
