@@ -116,7 +116,9 @@ class RandomMixture(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density of the mixture in nats."""
         each = torch.stack([c.log_prob(value) for c in self.components])
-        return torch.logsumexp(each + self.log_weight, 0)
+        lead = [1] * (each.dim() - self.log_weight.dim())  # of the values, as in draws
+        weight = self.log_weight.reshape(len(each), *lead, *self.log_weight.shape[1:])
+        return torch.logsumexp(each + weight, 0)
 
     @property
     def mean(self) -> Tensor:

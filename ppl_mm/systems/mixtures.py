@@ -1,4 +1,13 @@
-"""Systems with a mixture posterior, and those with shared and private latents."""
+"""Systems with a mixture posterior, and those with shared and private latents.
+
+What keeps their training finite. Where experts overlap little, a draw of one has a log-density of
+-1e4 and less under another, and Laplace scales under a softmax share a budget, so that some fall
+to their floor; the MMVAE+ paper reports runs that diverge. Here densities and log-sum-exps are in
+float32 at least, whatever the networks' precision; scales have a floor (``min_scale`` of encoders,
+1e-6; raise it to 1e-3 first); ``fit(clip_norm=...)`` bounds a step; and a loss or a parameter that
+is not finite stops ``fit`` with the state of the last good epoch. The tests train every one of
+these systems from five seeds at 30 times the usual learning rate.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
