@@ -118,5 +118,4 @@ class SharedPrivate(Program):
 
 def _auxiliary(prior: DiagonalPrior, scale_map: str) -> LearnedScale:
     """r_m, which starts as p(w_m)."""
-    initial = prior.scale[0].item()
-    return LearnedScale(len(prior.loc), prior.family, scale_map, initial)
+    return LearnedScale(len(prior.loc), prior.family, scale_map, prior.scale, prior.loc)

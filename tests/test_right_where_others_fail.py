@@ -11,7 +11,6 @@ import pytest
 import torch
 from every_system import (
     KINDS,
-    LATENT_DIM,
     SYSTEMS,
     SameNoise,
     build,

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
+from torch.distributions import Normal
 
 from ppl_mm import Modality, Observations, guides, likelihoods, models
 from ppl_mm.program import Program
@@ -23,6 +25,7 @@ SLOPES = {"a": 1.0, "b": 1.5, "c": -0.8}
 NOISE = {"a": 0.5, "b": 0.7, "c": 0.9}
 EXPERTS = {"a": (0.6, 0.4), "b": (-0.3, 0.5), "c": (0.2, 0.7)}
 LOG_P = -3.15834  # log p(a, b) of T
+PRIVATE = 0.6  # every decoder's slope in w
 
 
 class RowExpert(nn.Module):
@@ -56,7 +59,7 @@ class Slope(nn.Module):
         return (z * self.weight).sum(-1, keepdim=True)
 
 
-def declare(num_rows: int = 1, names: str = "ab", private: float = 0.6) -> list[Modality]:
+def declare(num_rows: int = 1, names: str = "ab", private: float = PRIVATE) -> list[Modality]:
     """The modalities of T (and one more); decoders of u and w where they get two features."""
 
     def modality(name: str) -> Modality:
@@ -109,7 +112,8 @@ class Scene:
         self.guide.zero_grad()
         torch.manual_seed(seed)
         value = objective.bound(self.model, self.guide, self.obs)
-        value.sum().backward()
+        if value.requires_grad:
+            value.sum().backward()
         return value.detach()
 
 
@@ -129,7 +133,7 @@ def private_scene(
     family: str = "normal",
     shared: Callable[..., Any] = guides.MixtureOfExperts,
     names: str = "ab",
-    private: float = 0.6,
+    private: float = PRIVATE,
 ) -> Scene:
     """Shared and private latents of one coordinate each, with auxiliary priors."""
     declared = declare(num_rows, names, private)
@@ -138,6 +142,40 @@ def private_scene(
         nn.init.constant_(prior.raw, -0.4 - 0.2 * i)
     model = models.SharedPrivate(declared, 1, 1, prior=family)
     return Scene(model, guide, rows(num_rows, names))
+
+
+class Record(Messenger):
+    """The guide's draws, by site, without their last dim."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[str, Tensor] = {}
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        if not msg["is_observed"]:
+            self.values.setdefault(msg["name"], msg["value"].detach().squeeze(-1))
+
+
+def recorded(objective: Any, scene: Scene, seed: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
+    """The value of every row, and the draws that it comes from."""
+    torch.manual_seed(seed)
+    with Record() as record, torch.no_grad():
+        return objective.bound(scene.model, scene.guide, scene.obs), record.values
+
+
+def set_experts(scene: Scene, **loc_and_variance: tuple[float, float]) -> Scene:
+    """Give the experts of these modalities another location and variance."""
+    for name, expert in scene.experts().items():
+        if name.split(".")[-1] in loc_and_variance:
+            loc, variance = loc_and_variance[name.split(".")[-1]]
+            nn.init.constant_(expert.loc, loc)
+            nn.init.constant_(expert.log_scale, 0.5 * math.log(variance))
+    return scene
+
+
+def log_p(name: str, mean: Tensor) -> Tensor:
+    """log p of the modality's value, given its mean."""
+    return Normal(mean, NOISE[name]).log_prob(torch.tensor(VALUES[name]))
 
 
 def assert_mean(draws: Tensor, expected: Any = 0.0, sigmas: float = 4.0, slack: float = 0.0):

@@ -1,6 +1,5 @@
 """Priors of the latents: independent Normal or Laplace, their scale fixed or learned."""
 
-import math
 from typing import Any
 
 import pyro.distributions as dist
@@ -53,7 +52,7 @@ class DiagonalPrior(nn.Module):
 
 
 class LearnedScale(nn.Module):
-    """p(z) at location 0 whose scale alone is learned, one a coordinate.
+    """p(z) at a fixed location whose scale alone is learned, one a coordinate.
 
         softmax   scale_d = exp(s_d) / sum_e exp(s_e) * Z     (the scales average to 1)
         softplus  scale_d = log(1 + exp(s_d))
@@ -63,7 +62,8 @@ class LearnedScale(nn.Module):
         latent_dim: Z.
         family: ``"normal"`` or ``"laplace"``.
         scale_map: One of the three; by default softmax for Laplace, softplus for Normal.
-        initial_scale: Of every coordinate; 1 is what softmax must start from.
+        initial_scale: Of every coordinate, one number or (Z,); under softmax they must sum to Z.
+        loc: The location, (Z,); 0 by default.
 
     Source: Shi et al. 2019, arXiv:1911.03393 (the prior); Palumbo et al. 2023, MMVAE+ (the
     auxiliary priors). Differs: their release starts softplus at s = 0, a scale of log 2, which
@@ -81,25 +81,33 @@ class LearnedScale(nn.Module):
         latent_dim: int,
         family: str = "normal",
         scale_map: str | None = None,
-        initial_scale: float = 1.0,
+        initial_scale: float | Tensor = 1.0,
+        loc: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.family = _family(family)
         self.scale_map = scale_map or ("softmax" if family == "laplace" else "softplus")
-        start = {
-            "softmax": lambda: 0.0,
-            "softplus": lambda: math.log(math.expm1(initial_scale)),
-            "exp": lambda: math.log(initial_scale),
+        initial = torch.as_tensor(initial_scale, dtype=torch.get_default_dtype())
+        initial = initial.detach().cpu().expand(latent_dim)
+        starts = {
+            "softmax": torch.log,
+            "softplus": lambda scale: scale.expm1().log(),
+            "exp": torch.log,
         }
-        if self.scale_map not in start:
-            raise ValueError(f"scale_map: expected one of {', '.join(start)}, got {scale_map!r}.")
-        if initial_scale <= 0 or (self.scale_map == "softmax" and initial_scale != 1.0):
+        if self.scale_map not in starts:
+            raise ValueError(f"scale_map: expected one of {', '.join(starts)}, got {scale_map!r}.")
+        budget = abs(initial.mean().item() - 1.0) < 1e-6 or self.scale_map != "softmax"
+        if not bool((initial > 0).all()) or not budget:
             raise ValueError(
-                f"initial_scale: expected a number above 0, and 1 under softmax, got "
-                f"{initial_scale!r} under {self.scale_map}."
+                "initial_scale: expected numbers above 0, of mean 1 under softmax, got "
+                f"{initial_scale} under {self.scale_map}."
             )
-        self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
-        self.raw = nn.Parameter(torch.full((latent_dim,), start[self.scale_map]()))
+        self.register_buffer(
+            "loc",
+            torch.zeros(latent_dim) if loc is None else loc.detach().clone(),
+            persistent=False,
+        )
+        self.raw = nn.Parameter(starts[self.scale_map](initial))
 
     @property
     def scale(self) -> Tensor:

@@ -35,12 +35,13 @@ __all__ = ["DReG"]
 
 
 class DReG(ImportanceWeighted):
-    """The value of :class:`IWAE`, and its gradient with less variance for the guide.
+    """The value of :class:`IWAE`, and a gradient of less variance near good posteriors.
 
     Gradients of the model's parameters, of priors and auxiliary priors are those of IWAE for the
     same draws. The guide's have IWAE's expectation, for any beta, both forms, any guide of ours,
     overlapping experts included; at the exact posterior of a guide that is no mixture they are
-    zero for every draw. No decoder runs twice.
+    zero for every draw. Far from it, with very narrow Normal experts, the path's noise (of order
+    1 / scale) can exceed that of IWAE. No decoder runs twice.
 
     Args: see :class:`~ppl_mm.objectives.importance_weighted.ImportanceWeighted`.
 

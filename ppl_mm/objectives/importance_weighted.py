@@ -87,8 +87,9 @@ class ImportanceWeighted(Objective):
         form: ``"looser"``: sum_s pi_s log (1/K) sum_k w[k, s]; ``"tighter"``:
             log sum_s pi_s (1/K) sum_k w[k, s].
         private: Where a private latent w_m comes from in the strata that do not look at x_m:
-            ``"posterior"``: its own encoder all the same; ``"auxiliary"``: the guide's learned
-            auxiliary prior (MMVAE+); ``"prior"``: p(w_m). Off the source its density never counts.
+            ``"posterior"``: its own encoder all the same, counted as anywhere; ``"auxiliary"``:
+            the guide's learned auxiliary prior (MMVAE+), or ``"prior"``: p(w_m), neither of which
+            is counted. The last two need a mixture guide.
         private_density: ``"own"``: w_m is scored under its own encoder. ``"joint"``: u and the
             source's w are scored together under every expert of the mixture (eq. 1 of MMVAE+'s
             text); needs experts of single modalities and private latents of one size.
@@ -177,8 +178,13 @@ class ImportanceWeighted(Objective):
         return Weighted(log_joint, self._factors(guide, obs, q, drawn), log_pi, obs)
 
     def _off_source(self, guide: Any, obs: Observations) -> AbstractContextManager[Any]:
-        if self.private == "posterior" or obs.plate is None:
+        if self.private == "posterior":
             return nullcontext()
+        if obs.plate is None:
+            raise ValueError(
+                f"private={self.private!r} is for the strata of a mixture guide, such as "
+                f"guides.MixtureOfExperts; {type(guide).__name__} has none here."
+            )
         return OffSource(obs.source, self._priors(guide))
 
     def _priors(self, guide: Any) -> Mapping[str, Any]:

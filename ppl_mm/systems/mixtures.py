@@ -129,7 +129,8 @@ def mmvae_plus(
         scale_map: How the auxiliary priors' scales are parameterised, see
             :class:`ppl_mm.distributions.LearnedScale`; by default the family's.
         private: ``"auxiliary"``; ``"prior"`` for w_n from p(w_n), a lower bound on log p(x);
-            ``"posterior"`` for w_n from its own encoder (the paper's "factorised" ablation).
+            ``"posterior"`` for w_n from its own encoder in every stratum: a bound too, and near
+            the paper's "factorised" ablation, which leaves out those w_n's densities.
         prior: p(u), in place of a standard one of the family.
         **options: ``form``, ``beta``, ``private_density``, ``inner_draws``, see
             :class:`ppl_mm.objectives.IWAE`.

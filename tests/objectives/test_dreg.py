@@ -269,13 +269,13 @@ def test_with_one_particle_even_the_formula_of_one_component_is_unbiased():
 
 
 def test_the_tighter_form_has_numbers_of_its_own():
-    scene = toy_t(400_000)
+    scene = toy_t(200_000)
     iwae = found(scene, IWAE(5, form="tighter"))
     assert_mean(iwae[:, :2], torch.tensor([-0.1037, 0.0613]), slack=DIGEST)
     naive = by_hand(draws_of(scene, 5), "naive", form="tighter")
     assert_mean(naive[:, :2], torch.tensor([-0.0980, 0.0672]), slack=DIGEST)
     unbiased = found(scene, DReG(5, form="tighter"))
-    assert standard_errors_off(naive - unbiased).max() > 8
+    assert standard_errors_off(naive - unbiased).max() > 6
     assert_mean(unbiased - iwae)
 
 
