@@ -210,7 +210,6 @@ class SameNoise(Messenger):
         msg["value"] = (base.loc + base.scale * noise).expand(*shape, *event)
         msg["done"] = True
 
-
     def _component(self, mixture: RandomMixture) -> Distribution:
         """The component of each row at the same point of its cumulative probabilities."""
         cumulative = mixture.log_weight.exp().cumsum(0)

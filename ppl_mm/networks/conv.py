@@ -1,11 +1,13 @@
 """Convolutional encoders and decoders of images.
 
-A layer is a tuple ``(channels out, kernel, stride, padding)``, square throughout; that of a
-decoder may have the output padding as a fifth number.
+A layer is a tuple ``(channels out, kernel, stride, padding)``; that of a decoder may have the
+output padding as a fifth entry. A kernel, stride or padding is one number for both axes or a pair
+``(height, width)``.
 """
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -21,6 +23,9 @@ from ppl_mm.networks.layers import (
 
 __all__ = ["ConvDecoder", "ConvEncoder"]
 
+Size = int | Sequence[int]
+"""Both axes, or (height, width)."""
+
 
 class ConvEncoder(nn.Module):
     """An expert q(z | x) of an image: convolutions, then dense layers.
@@ -33,7 +38,7 @@ class ConvEncoder(nn.Module):
         batch_norm: Whether batch normalisation precedes the activation of each convolution but
             the first.
         dropout: Probability of dropout after each dense layer.
-        activation: ``"silu"`` (Swish) or ``"relu"``, after every layer but the head.
+        activation: ``"silu"`` (Swish), ``"relu"`` or ``"elu"``, after every layer but the head.
         bias: Whether the convolutions have one.
         kaiming: Whether the weights start at :func:`~ppl_mm.networks.layers.draw_kaiming`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
@@ -63,7 +68,7 @@ class ConvEncoder(nn.Module):
         latent_dim: int,
         *,
         event_shape: Sequence[int],
-        layers: Sequence[Sequence[int]],
+        layers: Sequence[Sequence[Any]],
         hidden: Sequence[int] = (512,),
         batch_norm: bool = False,
         dropout: float = 0.0,
@@ -77,8 +82,12 @@ class ConvEncoder(nn.Module):
         self.event_shape = tuple(event_shape)
         channels, height, width = self.event_shape
         convolutions: list[nn.Module] = []
-        for index, (channels_out, kernel, stride, padding) in enumerate(layers):
-            height, width = ((n + 2 * padding - kernel) // stride + 1 for n in (height, width))
+        for index, (channels_out, *geometry) in enumerate(layers):
+            kernel, stride, padding = map(_pair, geometry)
+            height, width = (
+                (n + 2 * p - k) // s + 1
+                for n, k, s, p in zip((height, width), kernel, stride, padding, strict=True)
+            )
             if height < 1 or width < 1:
                 raise ValueError(
                     f"ConvEncoder: an image of shape {self.event_shape} is too small for "
@@ -91,10 +100,10 @@ class ConvEncoder(nn.Module):
                 convolutions.append(nn.BatchNorm2d(channels_out))
             convolutions.append(activated(activation))
             channels = channels_out
-        sizes = (channels * height * width, *hidden)
+        features = (channels * height * width, *hidden)
         self.convolutions = nn.Sequential(*convolutions)
-        self.hidden = dense(sizes, dropout=dropout, activation=activation)
-        self.head = nn.Linear(sizes[-1], 2 * latent_dim)
+        self.hidden = dense(features, dropout=dropout, activation=activation)
+        self.head = nn.Linear(features[-1], 2 * latent_dim)
         self.location_scale = LocationScale(scale, min_scale)
         if kaiming:
             draw_kaiming(self)
@@ -121,7 +130,7 @@ class ConvDecoder(nn.Module):
         hidden: Sizes of the dense layers before that of ``start``.
         batch_norm: Whether batch normalisation precedes the activation of each transposed
             convolution.
-        activation: ``"silu"`` (Swish) or ``"relu"``.
+        activation: ``"silu"`` (Swish), ``"relu"`` or ``"elu"``.
         bias: Whether the transposed convolutions have one.
         sigmoid: Whether the image is the sigmoid of the last layer: the location of values in
             [0, 1], not logits.
@@ -149,7 +158,7 @@ class ConvDecoder(nn.Module):
         in_features: int,
         *,
         start: Sequence[int] | None,
-        layers: Sequence[Sequence[int]],
+        layers: Sequence[Sequence[Any]],
         hidden: Sequence[int] = (),
         batch_norm: bool = False,
         activation: Activation = "silu",
@@ -166,7 +175,8 @@ class ConvDecoder(nn.Module):
         convolutions: list[nn.Module] = []
         channels = self.start[0]
         for index, layer in enumerate(layers):
-            channels_out, kernel, stride, padding, more = layer if len(layer) == 5 else (*layer, 0)
+            channels_out, *geometry = layer if len(layer) == 5 else (*layer, 0)
+            kernel, stride, padding, more = map(_pair, geometry)
             convolutions.append(
                 nn.ConvTranspose2d(channels, channels_out, kernel, stride, padding, more, bias=bias)
             )
@@ -186,3 +196,8 @@ class ConvDecoder(nn.Module):
         if self.sigmoid:
             images = images.sigmoid()
         return images.reshape(*leading, *images.shape[1:])
+
+
+def _pair(size: Size) -> tuple[int, int]:
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width

@@ -20,7 +20,7 @@ __all__ = [
     "location_scale",
 ]
 
-Activation = Literal["silu", "relu"]
+Activation = Literal["silu", "relu", "elu"]
 ScaleMap = Literal["exp", "softplus", "softmax"]
 
 _MAX_LOG_SCALE = 40.0
@@ -178,7 +178,7 @@ def dense(
         sizes: Numbers of features, one more than there are layers.
         batch_norm: Whether batch normalisation precedes each activation.
         dropout: Probability of dropout after each activation.
-        activation: ``"silu"`` (Swish) or ``"relu"``.
+        activation: ``"silu"`` (Swish), ``"relu"`` or ``"elu"``.
     """
     layers: list[nn.Module] = []
     for size_in, size_out in itertools.pairwise(sizes):
@@ -198,7 +198,9 @@ def activated(activation: Activation) -> nn.Module:
             return nn.SiLU()
         case "relu":
             return nn.ReLU()
-    raise ValueError(f"activation: expected 'silu' or 'relu', got {activation!r}.")
+        case "elu":
+            return nn.ELU()
+    raise ValueError(f"activation: expected 'silu', 'relu' or 'elu', got {activation!r}.")
 
 
 @torch.no_grad()

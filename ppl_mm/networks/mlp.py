@@ -28,7 +28,7 @@ class MLPEncoder(nn.Module):
         event_shape: Shape of one value.
         hidden: Sizes of the hidden layers.
         batch_norm: Whether batch normalisation precedes each activation.
-        activation: ``"silu"`` (Swish) or ``"relu"``.
+        activation: ``"silu"`` (Swish), ``"relu"`` or ``"elu"``.
         kaiming: Whether the weights start at :func:`~ppl_mm.networks.layers.draw_kaiming`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
@@ -87,7 +87,7 @@ class MLPDecoder(nn.Module):
         batch_norm: Whether batch normalisation precedes each activation.
         learned_scale: Whether to return (loc, scale) with scale = softplus(.) + 1e-6, for a
             likelihood whose scale depends on z; the last term keeps it above 0 in float32.
-        activation: ``"silu"`` (Swish) or ``"relu"``.
+        activation: ``"silu"`` (Swish), ``"relu"`` or ``"elu"``.
         sigmoid: Whether the parameters (of a pair, loc) are sigmoids: the location of values in
             [0, 1], not logits.
         margin: Clamps these sigmoids to [margin, 1 - margin].

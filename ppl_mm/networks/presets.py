@@ -21,8 +21,11 @@ their numbers of parameters at the latent sizes D of the paper.
     MNIST-SVHN, SVHN       20  mnist_svhn_svhn           247560   206563
     MNIST-SVHN, MNIST    10+1  mnist_svhn_dmvae_mnist    206100   204560
     MNIST-SVHN, SVHN     10+4  mnist_svhn_dmvae_svhn    1224724   705024
+    MNIST-Split, half      64  mnist_split              1115776   208645
+    MNIST-Split-3, third   64  mnist_split_3            1115776   169445
     CUB image           48+16  cub_image                4309024  4276931
     CUB caption         48+16  cub_caption              1811872  3093751
+    CUB image features     64  cub_features             2787200  2772736
 
 Of a shared and a private latent, D = 48 + 16, the encoder counted is that of the shared one, 48;
 the decoder takes both, the shared one first. The private encoder of a CUB caption is another
@@ -39,6 +42,11 @@ Vogt 2021, MoPoE-VAE, release (Normal experts, the hidden layer as wide as the l
 (Laplace experts). ``mnist_svhn_dmvae_...``: Lee & Pavlovic 2021, DMVAE, release (Normal experts).
 The decoders of MNIST-SVHN end in a sigmoid, the location of a Laplace or Normal likelihood; for a
 Bernoulli, which takes logits, use ``partial(..., sigmoid=False)``.
+
+Networks ``mnist_split``, ``mnist_split_3`` and ``cub_features``: "Multimodal Variational
+Autoencoders for Semi-Supervised Learning" (SVAE) 2020, appendix F and release (Normal experts).
+The paper's tables are misprints in places; these are the sizes that fit together: 768 features
+where its table says 786, and decoders that end in 14 (or 9) rows.
 
 Example:
     >>> import torch
@@ -69,6 +77,8 @@ __all__ = [
     "cub_caption_decoder",
     "cub_caption_encoder",
     "cub_caption_private_encoder",
+    "cub_features_decoder",
+    "cub_features_encoder",
     "cub_image_decoder",
     "cub_image_encoder",
     "fashion_image_decoder",
@@ -77,6 +87,10 @@ __all__ = [
     "label_encoder",
     "mnist_image_decoder",
     "mnist_image_encoder",
+    "mnist_split_3_decoder",
+    "mnist_split_3_encoder",
+    "mnist_split_decoder",
+    "mnist_split_encoder",
     "mnist_svhn_dmvae_mnist_decoder",
     "mnist_svhn_dmvae_mnist_encoder",
     "mnist_svhn_dmvae_svhn_decoder",
@@ -234,6 +248,28 @@ mnist_svhn_dmvae_svhn_decoder = partial(
     kaiming=True,
 )
 
+mnist_split_encoder = partial(
+    ConvEncoder,
+    event_shape=(1, 14, 28),
+    layers=((64, 4, 2, 1), (128, 4, 2, 1), (256, 4, 2, 1)),
+    hidden=(512,),
+    activation="relu",
+    scale="softplus",
+)
+mnist_split_decoder = partial(
+    ConvDecoder,
+    start=(112, 1, 1),
+    layers=((56, (3, 5), 2, 0), (28, (3, 5), 2, 0), (1, (2, 4), 2, 0)),
+    hidden=(512,),
+    activation="relu",
+    bias=True,
+)
+mnist_split_3_encoder = partial(mnist_split_encoder, event_shape=(1, 9, 28))
+mnist_split_3_decoder = partial(
+    mnist_split_decoder,
+    layers=((56, (2, 5), 2, 0), (28, (2, 5), 2, 0), (1, (2, 4), 2, 0, (1, 0))),
+)
+
 cub_image_encoder = partial(ResidualEncoder, event_shape=(3, 64, 64), num_pools=5, scale="softplus")
 cub_image_decoder = partial(ResidualDecoder, event_shape=(3, 64, 64), num_pools=5)
 cub_caption_encoder = partial(
@@ -241,3 +277,13 @@ cub_caption_encoder = partial(
 )
 cub_caption_private_encoder = partial(cub_caption_encoder, tower="private")
 cub_caption_decoder = partial(CaptionDecoder, private_features=16, length=32, vocab_size=1590)
+cub_features_encoder = partial(
+    MLPEncoder,
+    event_shape=(2048,),
+    hidden=(1024, 512, 256),
+    activation="elu",
+    scale="softplus",
+)
+cub_features_decoder = partial(
+    MLPDecoder, event_shape=(2048,), hidden=(256, 512, 1024), activation="elu"
+)
