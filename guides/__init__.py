@@ -1,6 +1,7 @@
 """The joint encoders, one file each."""
 
 from ppl_mm.guides.experts import Experts
+from ppl_mm.guides.joint_network import JointNetwork
 from ppl_mm.guides.mixture import Mixture, MixtureOfExperts, MixtureOfProducts
 from ppl_mm.guides.product_of_experts import ProductOfExperts
 from ppl_mm.guides.quotient_of_experts import QuotientOfExperts
@@ -9,6 +10,7 @@ from ppl_mm.guides.single_expert import SingleExpert
 
 __all__ = [
     "Experts",
+    "JointNetwork",
     "Mixture",
     "MixtureOfExperts",
     "MixtureOfProducts",

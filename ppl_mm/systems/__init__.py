@@ -7,6 +7,7 @@ Everything a system does, its three parts can do alone: mix them as you like and
 together with ``System(model, guide, objective)``.
 """
 
+from ppl_mm.systems.joint import bivcca, jmvae
 from ppl_mm.systems.mixtures import dmvae, mmjsd, mmvae, mmvae_plus, mopoe
 from ppl_mm.systems.products import mvae, mvae_q, mvtcae, vae
 from ppl_mm.systems.registry import available, build
@@ -15,8 +16,10 @@ from ppl_mm.systems.system import System
 __all__ = [
     "System",
     "available",
+    "bivcca",
     "build",
     "dmvae",
+    "jmvae",
     "mmjsd",
     "mmvae",
     "mmvae_plus",

@@ -1,0 +1,191 @@
+"""A joint network for each subset of the modalities that is asked for.
+
+    q(z | x_S) = Normal( loc_S(x_S), scale_S(x_S) ),   S the full set, or any others
+
+Each network has a trunk of its own for every modality of S, whose features are joined by two dense
+layers; for a single modality it is that modality's encoder. A row whose source has no network gets
+the product of its single experts.
+
+Sources: Suzuki, Nakayama & Matsuo 2016, arXiv:1611.01891 (JMVAE); Vedantam et al. 2018,
+arXiv:1705.10762 (TELBO); Wu & Goodman 2019, arXiv:1912.05075 (VAEVAE).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from ppl_mm.guides.mixture import non_empty_subsets
+from torch import Tensor, nn
+
+from ppl_mm.distributions import product_of_experts
+from ppl_mm.distributions.prior import DiagonalPrior, as_prior
+from ppl_mm.modality import Modality, unknown_name
+from ppl_mm.networks.layers import location_scale
+from ppl_mm.observations import Observations
+from ppl_mm.program import Program, check_encoder
+
+__all__ = ["JointNetwork"]
+
+
+class JointNetwork(Program):
+    """Joint networks for some subsets, encoders for single modalities.
+
+    Args:
+        modalities: Whose trunks and encoders to build. A trunk is ``features()`` of the modality,
+            a module with an attribute ``out_features``; without one, an encoder of its own, whose
+            loc and log scale are the features.
+        latent_dim: Z.
+        subsets: Which subsets of two modalities and more have a network: ``"full"``, ``"all"``,
+            or a list of tuples of names. A row whose source has none gets the product of its
+            single experts, without the prior.
+        hidden: Width of the layers that join the trunks.
+        prior: p(z), Normal; the posterior of a row with nothing to condition on.
+
+    Raises:
+        ValueError: For unknown subsets or modalities.
+        TypeError: For a trunk without ``out_features``, or a prior that is no diagonal Normal.
+
+    Example:
+        >>> import torch
+        >>> from functools import partial
+        >>> from ppl_mm import Modality, Observations, likelihoods, networks
+        >>> mlp = dict(
+        ...     encoder=partial(networks.MLPEncoder, event_shape=(4,)),
+        ...     decoder=partial(networks.MLPDecoder, event_shape=(4,)),
+        ... )
+        >>> a, b = (Modality(name, likelihoods.Normal(scale=1.0), **mlp) for name in "ab")
+        >>> guide = JointNetwork([a, b], 2)
+        >>> obs = Observations({"a": torch.randn(3, 4), "b": torch.randn(3, 4)})
+        >>> guide.posterior(obs).mean.shape, guide.posterior(obs.only("a")).mean.shape
+        (torch.Size([3, 2]), torch.Size([3, 2]))
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        latent_dim: int,
+        subsets: str | Iterable[Sequence[str]] = "full",
+        hidden: int = 512,
+        prior: Any = None,
+    ) -> None:
+        super().__init__(modalities, latent_dim)
+        expert: Any = as_prior(prior, latent_dim)
+        if not isinstance(expert, DiagonalPrior) or expert.family != "normal":
+            raise TypeError(
+                "JointNetwork: the prior must be a fixed Normal; None for Normal(0, I)."
+            )
+        self.prior = expert
+        self.subsets = _chosen(subsets, self.names)
+        declared = {m.name: m for m in self.modalities}
+        self.joint_networks = nn.ModuleDict(
+            {
+                _key(s): _JointEncoder([declared[n] for n in s], latent_dim, hidden)
+                for s in self.subsets
+            }
+        )
+        self.encoders = nn.ModuleDict({m.name: m.encoder(latent_dim) for m in self.modalities})
+
+    def forward(self, obs: Observations) -> None:
+        """Sample ``z`` from the posterior of every row."""
+        with obs.plates():
+            pyro.sample("z", self.posterior(obs))
+
+    def check(self, obs: Observations) -> None:
+        """Raise unless every encoder makes a proper expert of the observed values."""
+        self.check_names(obs)
+        for name, encoder in self.encoders.items():
+            check_encoder(name, encoder, self.latent_dim, obs)
+
+    def posterior(self, obs: Observations) -> dist.TorchDistribution:
+        """q(z | x_source) of every row: batch shape (B,) or (S, B), event shape (Z,)."""
+        self.check_names(obs)
+        loc, scale = self._without_networks(obs)
+        for subset in self.subsets:
+            asked = _exactly(obs, subset)
+            if bool(asked.any()):
+                network = self.joint_networks[_key(subset)]
+                own = obs.encoded_together(subset, network, self.latent_dim)
+                loc = torch.where(asked[..., None], own[0], loc)
+                scale = torch.where(asked[..., None], own[1], scale)
+        return dist.Normal(loc, scale).to_event(1)
+
+    def _without_networks(self, obs: Observations) -> tuple[Tensor, Tensor]:
+        """loc and scale of each row from single experts, or the prior where it looks at none."""
+        prior = (self.prior.loc, self.prior.scale)
+        encoded = {n: obs.encoded(n, e, self.latent_dim) for n, e in self.encoders.items()}
+        experts = [expert for expert in encoded.values() if expert is not None]
+        if not experts:
+            return prior[0].expand(*obs.shape, -1), prior[1].expand(*obs.shape, -1)
+        loc, scale, source = (torch.stack(part) for part in zip(*experts, strict=True))
+        product = product_of_experts(loc, scale, source, prior, False).base_dist
+        return product.loc.expand(*obs.shape, -1), product.scale.expand(*obs.shape, -1)
+
+
+class _JointEncoder(nn.Module):
+    """Trunks of several modalities, joined by two dense layers."""
+
+    def __init__(self, modalities: Sequence[Modality], latent_dim: int, hidden: int) -> None:
+        super().__init__()
+        trunks = {m.name: _trunk(m, hidden) for m in modalities}
+        features = sum(trunk.out_features for trunk in trunks.values())
+        self.trunks = nn.ModuleDict(trunks)
+        self.joined = nn.Sequential(nn.Linear(features, hidden), nn.ReLU())
+        self.head = nn.Linear(hidden, 2 * latent_dim)
+
+    def forward(self, *values: Tensor) -> tuple[Tensor, Tensor]:
+        """The expert's (loc, scale), from one argument a modality."""
+        features = [trunk(x) for trunk, x in zip(self.trunks.values(), values, strict=True)]
+        return location_scale(self.head(self.joined(torch.cat(features, -1))))
+
+
+class _EncoderTrunk(nn.Module):
+    """An encoder as a trunk: its loc and log scale are the features."""
+
+    def __init__(self, encoder: nn.Module, size: int) -> None:
+        super().__init__()
+        self.encoder, self.out_features = encoder, 2 * size
+
+    def forward(self, x: Tensor) -> Tensor:
+        loc, scale = self.encoder(x)
+        return torch.cat([loc, scale.log()], -1)
+
+
+def _trunk(modality: Modality, hidden: int) -> Any:
+    if modality.features is None:
+        return _EncoderTrunk(modality.encoder(hidden // 2), hidden // 2)
+    trunk = modality.features()
+    if not isinstance(getattr(trunk, "out_features", None), int):
+        raise TypeError(
+            f"modality {modality.name!r}: features() must return a module with an attribute "
+            f"out_features, the number of its features; {type(trunk).__name__} has none."
+        )
+    return trunk
+
+
+def _chosen(subsets: str | Iterable[Sequence[str]], names: Sequence[str]) -> list[tuple[str, ...]]:
+    """The subsets of two and more that get a network; the order of declaration is no matter."""
+    every = [s for s in non_empty_subsets(sorted(names)) if len(s) > 1]
+    if isinstance(subsets, str):
+        if subsets not in ("full", "all"):
+            raise ValueError(unknown_name("subsets", subsets, ("full", "all")))
+        return every if subsets == "all" else every[-1:]
+    chosen = {frozenset(subset) for subset in subsets}
+    for name in {name for subset in chosen for name in subset}:
+        if name not in names:
+            raise ValueError(unknown_name("modality in subsets", name, names))
+    return [subset for subset in every if frozenset(subset) in chosen]
+
+
+def _exactly(obs: Observations, subset: tuple[str, ...]) -> Tensor:
+    """Rows (or terms and rows) whose source is this subset and no more."""
+    none = torch.zeros(obs.shape, dtype=torch.bool, device=obs.device)
+    if not set(subset) <= set(obs.names):
+        return none
+    same = [mask == (name in subset) for name, mask in obs.source.items()]
+    return torch.stack([~none, *(mask.expand(obs.shape) for mask in same)]).all(0)
+
+
+def _key(subset: tuple[str, ...]) -> str:
+    return "+".join(subset)

@@ -1,0 +1,99 @@
+"""Systems with joint networks, and those trained on complete rows or one encoder at a time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ppl_mm.guides import JointNetwork, ProductOfExperts
+from ppl_mm.modality import Modality, check_modalities
+from ppl_mm.models import SharedLatent
+from ppl_mm.objectives import ELBOTerms, Term
+from ppl_mm.systems.recorded import lambdas, recorded
+from ppl_mm.systems.system import System
+
+__all__ = ["bivcca", "jmvae"]
+
+
+@recorded
+def jmvae(
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    *,
+    alpha: float = 1.0,
+    hidden: int = 512,
+    prior: Any = None,
+    **options: Any,
+) -> System:
+    """JMVAE-kl: a joint network, and single encoders that learn from it.
+
+    Objective, on complete rows:
+
+        E_q sum_m lambda_m log p(x_m | z) - beta { KL(q || p) + alpha sum_m KL(q || q_m) }
+
+    with q = q(z | x_1, ..., x_M) the joint network. A row that lacks a modality contributes
+    nothing in training; asked for its posterior, it gets its encoder's, or the product of several.
+
+    Args:
+        modalities: The modalities; their ``weight`` is lambda_m in the objective.
+        latent_dim: Z.
+        alpha: The factor of the encoders' KLs. Small: a better joint ELBO; large: better
+            generation of one modality from another; 0 leaves the encoders untrained.
+        hidden: Width of the layers that join the trunks, see :class:`ppl_mm.guides.JointNetwork`.
+        prior: p(z), a fixed Normal; None for Normal(0, I).
+        **options: ``beta``, ``num_particles``.
+
+    Raises:
+        ValueError: For alpha below 0.
+
+    Source: Suzuki, Nakayama & Matsuo 2016, arXiv:1611.01891, eq. 5.
+    """
+    modalities = check_modalities(modalities, latent_dim)
+    if not 0 <= alpha < float("inf"):
+        raise ValueError(f"jmvae: expected alpha of at least 0, got {alpha!r}.")
+    names = tuple(m.name for m in modalities)
+    terms = [Term(names, names), *(Term(names, (), (n,), weight=alpha) for n in names)]
+    return System(
+        SharedLatent(modalities, latent_dim, prior=prior),
+        JointNetwork(modalities, latent_dim, hidden=hidden, prior=prior),
+        ELBOTerms(terms, rows="require", weights=lambdas(modalities), **options),
+    )
+
+
+@recorded
+def bivcca(
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    *,
+    shares: Sequence[float] | None = None,
+    prior: Any = None,
+    **options: Any,
+) -> System:
+    """BiVCCA: every encoder alone explains all modalities, in a weighted sum.
+
+    Objective: sum_m share_m { E_{q_m} sum_n lambda_n log p(x_n | z) - beta KL(q_m || p) }. Each
+    term is a lower bound on log p(x). A row that lacks x_m leaves out the term of q_m.
+
+    Args:
+        modalities: The modalities; their ``weight`` is lambda_m in the objective.
+        latent_dim: Z.
+        shares: Of each modality's term; equal ones, 1 / M, by default.
+        prior: p(z), a fixed Normal; None for Normal(0, I).
+        **options: ``beta``, ``num_particles``.
+
+    Several modalities to condition on have the product of their experts, which no term trains.
+
+    Raises:
+        ValueError: For shares that are not one a modality, of at least 0.
+
+    Source: Wang et al. 2016, arXiv:1610.03454, section 3.2.
+    """
+    modalities = check_modalities(modalities, latent_dim)
+    names = tuple(m.name for m in modalities)
+    given = [1.0 / len(names)] * len(names) if shares is None else list(shares)
+    if len(given) != len(names) or min(given) < 0:
+        raise ValueError(f"bivcca: expected {len(names)} shares of at least 0, got {given}.")
+    terms = [Term((n,), names, weight=share) for n, share in zip(names, given, strict=True)]
+    return System(
+        SharedLatent(modalities, latent_dim, prior=prior),
+        ProductOfExperts(modalities, latent_dim, prior_expert=False, prior=prior),
+        ELBOTerms(terms, weights=lambdas(modalities), **options),
+    )

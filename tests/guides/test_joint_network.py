@@ -1,0 +1,200 @@
+"""Joint networks: each row by the network of its source, once, and the systems built on them."""
+
+from dataclasses import replace
+
+import pyro.distributions as dist
+import pytest
+import torch
+from every_system import SameNoise, complete, loss_and_gradients, mixed, modalities
+from torch import nn
+
+from ppl_mm import Observations, guides, networks, systems
+from ppl_mm.distributions import kl, product_of_experts
+from ppl_mm.objectives import Term
+
+NAMES = ("bernoulli", "categorical", "normal")
+SUBSETS = [frozenset(s) for s in (NAMES, NAMES[:2], NAMES[1:], (NAMES[0], NAMES[2]))]
+
+
+def close(found, expected):
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def network_of(guide, subset):
+    return guide.joint_networks["+".join(sorted(subset))]
+
+
+def by_hand(guide, obs, row):
+    """loc and scale of one row, from the very network or encoders of what it holds."""
+    held = sorted(n for n in NAMES if bool(obs.source[n][row]))
+    values = [obs[n][row : row + 1] for n in held]
+    if not held:
+        return torch.zeros(2), torch.ones(2)
+    if len(held) == 1:
+        loc, scale = guide.encoders[held[0]](*values)
+    elif "+".join(held) in guide.joint_networks:
+        loc, scale = network_of(guide, held)(*values)
+    else:
+        experts = [guide.encoders[n](x) for n, x in zip(held, values, strict=True)]
+        loc, scale = (torch.stack(part) for part in zip(*experts, strict=True))
+        prior = (torch.zeros(2), torch.ones(2))
+        product = product_of_experts(loc, scale, torch.ones(len(held), 1) > 0, prior, False)
+        loc, scale = product.mean, product.stddev
+    return loc[0], scale[0]
+
+
+@pytest.mark.parametrize("subsets", ["all", "full", [NAMES[:2]], []])
+def test_every_row_has_the_posterior_of_what_it_holds(subsets):
+    guide = guides.JointNetwork(modalities(), 2, subsets, hidden=8)
+    obs = mixed(rows_per_pattern=2)
+    q = guide.posterior(obs)
+    for row in range(len(obs)):
+        loc, scale = by_hand(guide, obs, row)
+        close(q.mean[row], loc)
+        close(q.stddev[row], scale)
+
+
+def test_terms_and_references_have_the_network_of_their_source():
+    guide, obs = guides.JointNetwork(modalities(), 2, "all", hidden=8), complete(3)
+    terms = [Term(NAMES, NAMES, NAMES[:2]), Term(NAMES[1:], NAMES, NAMES[:1])]
+    plated = obs.terms(terms)
+    for view, kind in ((plated, "source"), (plated.at_reference(), "reference")):
+        q = guide.posterior(view)
+        assert q.batch_shape == (2, 3)
+        for t, term in enumerate(terms):
+            expected = guide.posterior(obs.given(*getattr(term, kind)))
+            close(q.mean[t], expected.mean)
+            close(q.stddev[t], expected.stddev)
+
+
+def test_networks_run_once_a_step_and_only_where_they_are_asked_for():
+    guide, obs = guides.JointNetwork(modalities(), 2, "all", hidden=8), mixed(rows_per_pattern=2)
+    seen = {}
+    for key, network in guide.joint_networks.items():
+        network.register_forward_hook(
+            lambda _, args, __, key=key: seen.setdefault(key, []).append(len(args[0]))
+        )
+    plated = obs.terms([Term(NAMES, NAMES, NAMES[:2]), Term(NAMES, (), NAMES[:2])], rows="require")
+    for view in (plated, plated.at_reference(), plated):
+        guide.posterior(view)
+    assert seen == {"+".join(NAMES): [2], "bernoulli+categorical": [4]}
+
+
+def test_number_of_networks_and_trunks():
+    # 2^n - 1 networks, singles included, with n 2^(n-1) branches.
+    declared = [replace(m, name=f"m{i}") for i, m in enumerate(modalities("normal") * 4)]
+    for n, branches in ((2, 4), (3, 12), (4, 32)):
+        guide = guides.JointNetwork(declared[:n], 2, "all", hidden=4)
+        trunks = sum(len(network.trunks) for network in guide.joint_networks.values())
+        assert len(guide.joint_networks) + len(guide.encoders) == 2**n - 1
+        assert trunks + len(guide.encoders) == branches
+
+
+def test_a_modality_may_bring_its_own_trunk():
+    class Flat(nn.Module):
+        out_features = 3
+
+        def forward(self, x):
+            return x
+
+    declared = modalities("normal", "categorical")
+    with_trunk = [replace(declared[0], features=Flat), declared[1]]
+    guide = guides.JointNetwork(with_trunk, 2, hidden=8)
+    assert guide.joint_networks["categorical+normal"].joined[0].in_features == 3 + 8
+    assert guide.posterior(complete(4, "normal", "categorical")).mean.shape == (4, 2)
+    without = [replace(declared[0], features=lambda: nn.Linear(3, 4).double), declared[1]]
+    with pytest.raises(TypeError, match=r"'normal': features.* out_features"):
+        guides.JointNetwork(without, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"subsets": "pairs"}, ValueError, "unknown subsets 'pairs'"),
+        ({"subsets": [("normal", "norml")]}, ValueError, "Did you mean 'normal'"),
+        ({"prior": "laplace"}, TypeError, "must be a fixed Normal"),
+    ],
+)
+def test_wrong_options_are_errors(options, error, message):
+    with pytest.raises(error, match=message):
+        guides.JointNetwork(modalities(), 2, **options)
+
+
+# ---------------------------------------------------------------- systems
+
+
+def latent_and_log_likelihood(system, obs, q, rows, scored):
+    """z under SameNoise, and sum of log p(x_m | z)."""
+    noise = torch.randn(1, 1, 2, generator=torch.Generator().manual_seed(ord("z")))[0]
+    z = q.mean + q.stddev * noise
+    total = torch.zeros(len(obs))
+    for name in scored:
+        p = system.model.likelihoods[name](system.model.decoders[name](z), 1, obs[name].shape[1:])
+        total = total + torch.where(rows, p.log_prob(obs[name]), 0.0)
+    return total
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 1.0), (0.1, 2.0), (0.0, 1.0)])
+def test_jmvae_is_its_equation_on_complete_rows_and_zero_elsewhere(alpha, beta):
+    system = systems.jmvae(modalities(), 2, alpha=alpha, beta=beta, hidden=8)
+    obs = mixed(rows_per_pattern=2)
+    rows = torch.stack(list(obs.present.values())).all(0)
+    with SameNoise():
+        found = system.objective.bound(system.model, system.guide, obs)
+    q = system.posterior(obs)
+    prior = dist.Normal(torch.zeros(2), torch.ones(2)).to_event(1)
+    divergence = kl(q, prior) + alpha * sum(kl(q, system.posterior(obs.given(n))) for n in NAMES)
+    fit = latent_and_log_likelihood(system, obs, q, rows, NAMES)
+    close(found, torch.where(rows, fit - beta * divergence, 0.0))
+    assert not found[~rows].any()
+
+
+def test_without_alpha_jmvaes_encoders_learn_nothing():
+    for alpha, learns in ((0.0, False), (0.5, True)):
+        system = systems.jmvae(modalities(), 2, alpha=alpha, hidden=8)
+        _, gradients = loss_and_gradients(system, complete(4))
+        own = [g.any() for n, g in gradients.items() if n.startswith("guide.encoders")]
+        assert any(own) == learns
+
+
+@pytest.mark.parametrize("shares", [None, (0.2, 0.3, 0.5)])
+def test_bivcca_is_the_weighted_sum_of_its_encoders_bounds(shares):
+    system = systems.bivcca(modalities(), 2, shares=shares)
+    obs = complete(4)
+    with SameNoise():
+        found = system.objective.bound(system.model, system.guide, obs)
+    prior = dist.Normal(torch.zeros(2), torch.ones(2)).to_event(1)
+    expected = torch.zeros(4)
+    for share, name in zip(shares or (1 / 3,) * 3, NAMES, strict=True):
+        q = system.posterior(obs.given(name))
+        fit = latent_and_log_likelihood(system, obs, q, torch.ones(4) > 0, NAMES)
+        expected = expected + share * (fit - kl(q, prior))
+    close(found, expected)
+
+
+def test_bivccas_row_without_a_modality_leaves_out_its_term():
+    system, obs = systems.bivcca(modalities(), 2), complete(3)
+    held = Observations(obs.values, {"normal": torch.tensor([True, False, True])})
+    with SameNoise():
+        terms = system.objective.term_bounds(system.model, system.guide, held)
+    assert terms[2, 1] == 0
+    assert (terms[:2, 1] != 0).all()
+
+
+def test_wrong_numbers_are_errors():
+    with pytest.raises(ValueError, match="alpha of at least 0"):
+        systems.jmvae(modalities(), 2, alpha=-1.0)
+    with pytest.raises(ValueError, match="3 shares of at least 0"):
+        systems.bivcca(modalities(), 2, shares=(0.5, 0.5))
+
+
+def test_the_encoder_shapes_of_the_library_serve_as_trunks():
+    image = replace(
+        modalities("bernoulli")[0],
+        encoder=lambda size: networks.ConvEncoder(
+            size, event_shape=(1, 3, 3), layers=((4, 3, 1, 1),), hidden=(6,)
+        ),
+    )
+    guide = guides.JointNetwork([image, *modalities("normal")], 2, hidden=8)
+    one = complete(1, "bernoulli", "normal")
+    assert guide.posterior(one).mean.shape == (1, 2)
