@@ -1,27 +1,33 @@
 """Data sets: real files in, :class:`~ppl_mm.Observations` and modality declarations out.
 
 ``digits`` ships with scikit-learn; the others are read from their published files in a data
-folder, which :func:`get` fills. ``load("digits")`` reads any of them by name.
+folder, which :func:`get` fills but for CUB's. ``load("digits")`` reads any of them by name.
 """
 
+from ppl_mm.data.cub import cub, cub_captions
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.digits import digits
 from ppl_mm.data.download import get
 from ppl_mm.data.idx import read_idx
 from ppl_mm.data.mnist import binary_mnist, fashion_mnist, mnist
+from ppl_mm.data.mnist_split import mnist_split, mnist_split_3
 from ppl_mm.data.multimnist import multimnist
 from ppl_mm.data.pairs import mnist_fashion, mnist_svhn, pair_by_class
 from ppl_mm.data.polymnist import polymnist
 from ppl_mm.data.registry import Summary, available, describe, load
 from ppl_mm.data.sources import data_folder
 from ppl_mm.data.svhn import read_svhn, svhn
+from ppl_mm.data.vocabulary import Vocabulary
 from ppl_mm.data.weak import keep_modalities, weakly_supervised
 
 __all__ = [
     "DataSet",
     "Summary",
+    "Vocabulary",
     "available",
     "binary_mnist",
+    "cub",
+    "cub_captions",
     "data_folder",
     "describe",
     "digits",
@@ -31,6 +37,8 @@ __all__ = [
     "load",
     "mnist",
     "mnist_fashion",
+    "mnist_split",
+    "mnist_split_3",
     "mnist_svhn",
     "multimnist",
     "pair_by_class",

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ppl_mm.data.vocabulary import Vocabulary
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
 
@@ -33,6 +34,7 @@ class DataSet:
         labels: Where the class is no modality, and so never seen in training: the split's name
             -> the class (N,) int64 of its rows, for evaluation. None where there is none.
         origin: Where the rows come from, where there is more than one possibility.
+        vocabulary: The words of the symbols, where modalities are text; None where none is.
 
     Raises:
         ValueError: For labels of a split that there is not, or of another number of rows.
@@ -59,6 +61,7 @@ class DataSet:
     transform: Callable[[Observations], Observations] | None = None
     labels: Mapping[str, Tensor] | None = None
     origin: str | None = None
+    vocabulary: Vocabulary | None = None
 
     def __post_init__(self) -> None:
         for split, labels in (self.labels or {}).items():
@@ -100,7 +103,7 @@ def split_last(
     if not 0 <= validation < len(obs):
         raise ValueError(
             f"{name}: expected validation to be from 0 to {len(obs) - 1} of the {len(obs)} "
-            f"training rows, got {validation}."
+            f"rows, got {validation}."
         )
     if validation == 0:
         return obs, None

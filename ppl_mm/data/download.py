@@ -5,7 +5,7 @@ from pathlib import Path
 import pooch
 
 from ppl_mm.data.idx import read_idx
-from ppl_mm.data.sources import SOURCES, Source, data_folder, find
+from ppl_mm.data.sources import BY_HAND, SOURCES, Source, data_folder, find
 from ppl_mm.data.svhn import read_svhn
 from ppl_mm.modality import unknown_name
 
@@ -29,9 +29,12 @@ def get(name: str, folder: str | Path | None = None, base_url: str | None = None
         The folder that holds the files; for a pair of data sets the data folder with both.
 
     Raises:
-        ValueError: For a name without files to download.
+        ValueError: For a name without files to download; where there are files without a public
+            address, the message says which and where to put them.
         OSError: If a file could not be had from any mirror.
     """
+    if name in BY_HAND:
+        raise ValueError(f"{name}: has no public address to download from. {BY_HAND[name]}")
     if name not in SOURCES:
         raise ValueError(unknown_name("data set to download", name, SOURCES))
     sources = SOURCES[name]

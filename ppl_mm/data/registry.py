@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ppl_mm.data.cub import cub, cub_captions
+from ppl_mm.data.cub_files import find_captions, find_cub
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.digits import digits
 from ppl_mm.data.mnist import binary_mnist, fashion_mnist, mnist
+from ppl_mm.data.mnist_split import mnist_split, mnist_split_3
 from ppl_mm.data.multimnist import multimnist
 from ppl_mm.data.pairs import mnist_fashion, mnist_svhn
 from ppl_mm.data.polymnist import NAMES, polymnist
 from ppl_mm.data.polymnist_files import find_polymnist
-from ppl_mm.data.sources import SOURCES, locate
+from ppl_mm.data.sources import BY_HAND, SOURCES, locate
 from ppl_mm.data.svhn import svhn
 from ppl_mm.modality import unknown_name
 
@@ -27,7 +30,8 @@ class Summary:
         name: Its name.
         modalities: The names of its modalities.
         sizes: By default, the rows for training, validation and test.
-        download: The name to give to ``ppl-mm data get``; None where nothing is needed.
+        download: The name to give to ``ppl-mm data get``; None where nothing is needed. Where the
+            files have no public address, the command says what to do.
         ready: Whether all its files are there.
     """
 
@@ -43,7 +47,8 @@ class _Entry:
     build: Callable[..., DataSet]
     modalities: tuple[str, ...]
     sizes: tuple[int, int, int]
-    find: Callable[[str | Path | None], Path | None] | None = None  # files in place of its sources
+    # Files in place of its sources: None where it may go on with these, else FileNotFoundError.
+    find: Callable[[str | Path | None], object] | None = None
 
 
 _ENTRIES = {
@@ -51,11 +56,17 @@ _ENTRIES = {
     "mnist": _Entry(mnist, ("image", "label"), (50_000, 10_000, 10_000)),
     "binary_mnist": _Entry(binary_mnist, ("image", "label"), (50_000, 10_000, 10_000)),
     "fashion_mnist": _Entry(fashion_mnist, ("image", "label"), (50_000, 10_000, 10_000)),
+    "mnist_split": _Entry(mnist_split, ("top", "bottom"), (60_000, 5_000, 5_000)),
+    "mnist_split_3": _Entry(mnist_split_3, ("top", "middle", "bottom"), (60_000, 5_000, 5_000)),
     "multimnist": _Entry(multimnist, ("image", "string"), (60_000, 0, 10_000)),
     "polymnist": _Entry(polymnist, NAMES, (60_000, 0, 10_000), find_polymnist),
     "svhn": _Entry(svhn, ("image", "label"), (73_257, 0, 26_032)),
     "mnist_svhn": _Entry(mnist_svhn, ("mnist", "svhn"), (56_068, 0, 10_000)),
     "mnist_fashion": _Entry(mnist_fashion, ("mnist", "fashion"), (58_862, 0, 9_786)),
+    "cub_captions": _Entry(
+        cub_captions, ("caption_a", "caption_b"), (10_915, 1_250, 2_500), find_captions
+    ),
+    "cub": _Entry(cub, ("image", "caption"), (88_550, 14_660, 14_670), find_cub),
 }
 
 
@@ -64,8 +75,8 @@ def available() -> list[str]:
 
     Example:
         >>> available()
-        ['digits', 'mnist', 'binary_mnist', 'fashion_mnist', 'multimnist', 'polymnist', 'svhn', \
-'mnist_svhn', 'mnist_fashion']
+        ['digits', 'mnist', 'binary_mnist', 'fashion_mnist', 'mnist_split', 'mnist_split_3', \
+'multimnist', 'polymnist', 'svhn', 'mnist_svhn', 'mnist_fashion', 'cub_captions', 'cub']
     """
     return list(_ENTRIES)
 
@@ -85,7 +96,7 @@ def load(name: str, folder: str | Path | None = None, **options: Any) -> DataSet
     """
     if name not in _ENTRIES:
         raise ValueError(unknown_name("data set", name, _ENTRIES))
-    if name in SOURCES:
+    if name in SOURCES or name in BY_HAND:
         options["folder"] = folder
     return _ENTRIES[name].build(**options)
 
@@ -101,7 +112,9 @@ download=None, ready=True)
     summaries = []
     for name, entry in _ENTRIES.items():
         sources = SOURCES.get(name, ())
-        download = (sources[0].name if len(sources) == 1 else name) if sources else None
+        download = name if len(sources) > 1 or name in BY_HAND else None
+        if len(sources) == 1:
+            download = sources[0].name
         ready = _is_ready(name, folder)
         summaries.append(Summary(name, entry.modalities, entry.sizes, download, ready))
     return summaries
@@ -109,9 +122,9 @@ download=None, ready=True)
 
 def _is_ready(name: str, folder: str | Path | None) -> bool:
     find = _ENTRIES[name].find
-    if find is not None and find(folder) is not None:
-        return True
     try:
+        if find is not None and find(folder) is not None:
+            return True
         for source in SOURCES.get(name, ()):
             locate(source, folder)
     except FileNotFoundError:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pooch
 
-__all__ = ["SOURCES", "Source", "data_folder", "locate"]
+__all__ = ["BY_HAND", "SOURCES", "Source", "data_folder", "locate"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ SOURCES: dict[str, tuple[Source, ...]] = {
     "mnist": (MNIST,),
     "binary_mnist": (MNIST,),
     "fashion_mnist": (FASHION_MNIST,),
+    "mnist_split": (MNIST,),
+    "mnist_split_3": (MNIST,),
     "multimnist": (MNIST,),
     "polymnist": (MNIST,),
     "svhn": (SVHN,),
@@ -75,6 +77,20 @@ SOURCES: dict[str, tuple[Source, ...]] = {
     "mnist_fashion": (MNIST, FASHION_MNIST),
 }
 """Data set -> the files that it is read from. Data sets that ship with a package are not here."""
+
+_CAPTIONS = "which come with the code of Shi et al. 2019 (MMVAE, arXiv:1911.03393)"
+BY_HAND = {
+    "cub_captions": (
+        f"Put the captions text_testclasses.txt, {_CAPTIONS}, into cub-captions/ of the data "
+        "folder, or set PPL_MM_DATA to the folder that has cub-captions/ in it."
+    ),
+    "cub": (
+        f"Put the captions text_trainvalclasses.txt and text_testclasses.txt, {_CAPTIONS}, and "
+        "the ResNet-101 features of the pictures, features_train.npy and features_test.npy, into "
+        "cub/ of the data folder, or set PPL_MM_DATA to the folder that has cub/ in it."
+    ),
+}
+"""Data sets of files without a known public address -> what to do instead of a download."""
 
 
 def data_folder(folder: str | Path | None = None) -> Path:

@@ -23,9 +23,6 @@ from ppl_mm.networks.layers import (
 
 __all__ = ["ConvDecoder", "ConvEncoder"]
 
-Size = int | Sequence[int]
-"""Both axes, or (height, width)."""
-
 
 class ConvEncoder(nn.Module):
     """An expert q(z | x) of an image: convolutions, then dense layers.
@@ -100,10 +97,10 @@ class ConvEncoder(nn.Module):
                 convolutions.append(nn.BatchNorm2d(channels_out))
             convolutions.append(activated(activation))
             channels = channels_out
-        features = (channels * height * width, *hidden)
+        sizes = (channels * height * width, *hidden)
         self.convolutions = nn.Sequential(*convolutions)
-        self.hidden = dense(features, dropout=dropout, activation=activation)
-        self.head = nn.Linear(features[-1], 2 * latent_dim)
+        self.hidden = dense(sizes, dropout=dropout, activation=activation)
+        self.head = nn.Linear(sizes[-1], 2 * latent_dim)
         self.location_scale = LocationScale(scale, min_scale)
         if kaiming:
             draw_kaiming(self)
@@ -198,6 +195,7 @@ class ConvDecoder(nn.Module):
         return images.reshape(*leading, *images.shape[1:])
 
 
-def _pair(size: Size) -> tuple[int, int]:
+def _pair(size: int | Sequence[int]) -> tuple[int, int]:
+    """(height, width) of what may be one number for both."""
     height, width = (size, size) if isinstance(size, int) else size
     return height, width

@@ -43,10 +43,11 @@ Vogt 2021, MoPoE-VAE, release (Normal experts, the hidden layer as wide as the l
 The decoders of MNIST-SVHN end in a sigmoid, the location of a Laplace or Normal likelihood; for a
 Bernoulli, which takes logits, use ``partial(..., sigmoid=False)``.
 
-Networks ``mnist_split``, ``mnist_split_3`` and ``cub_features``: "Multimodal Variational
-Autoencoders for Semi-Supervised Learning" (SVAE) 2020, appendix F and release (Normal experts).
-The paper's tables are misprints in places; these are the sizes that fit together: 768 features
-where its table says 786, and decoders that end in 14 (or 9) rows.
+Networks ``mnist_split``, ``mnist_split_3`` and ``cub_features``: Kutuzova et al. 2020, "Multimodal
+Variational Autoencoders for Semi-Supervised Learning: In Defense of Product-of-Experts" (SVAE),
+tables F.2, F.7 and F.6 (Normal experts). Differs: where the printed sizes of F.2 and F.7 do not
+fit together, those of the release: 768 features, not 786, and decoders whose kernels (height,
+width) give 14 (or 9) rows.
 
 Example:
     >>> import torch

@@ -8,6 +8,7 @@ import pytest
 from scipy.io import savemat
 
 NUM_TRAIN, NUM_TEST = 40, 20
+NUM_BIRDS = {"train": 8, "test": 12}  # pictures
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 
 WriteIdx = Callable[..., Path]
@@ -55,17 +56,37 @@ def svhn_arrays() -> dict[str, dict[str, np.ndarray]]:
 
 
 @pytest.fixture
+def birds() -> dict[str, list[str]]:
+    """Ten captions a picture, which name the part, the picture and the caption."""
+    return {
+        part: [
+            f"This {part} bird, picture{row // 10}, is number{row % 10}."
+            for row in range(10 * size)
+        ]
+        for part, size in NUM_BIRDS.items()
+    }
+
+
+@pytest.fixture
 def folder(
     tmp_path: Path,
     arrays: dict[str, np.ndarray],
     svhn_arrays: dict[str, dict[str, np.ndarray]],
+    birds: dict[str, list[str]],
     write_idx: WriteIdx,
 ) -> Path:
-    """A data folder with small MNIST, FashionMNIST and SVHN files."""
+    """A data folder with small MNIST, FashionMNIST, SVHN and CUB files."""
     for name, array in arrays.items():
         write_idx(tmp_path / "mnist" / name, array)
         write_idx(tmp_path / "fashion-mnist" / name, array)
     (tmp_path / "svhn").mkdir()
     for name, contents in svhn_arrays.items():
         savemat(tmp_path / "svhn" / name, contents)
+    (tmp_path / "cub").mkdir()
+    for part, name in (("train", "text_trainvalclasses.txt"), ("test", "text_testclasses.txt")):
+        lines = "".join(f"{caption}\n" for caption in birds[part])
+        (tmp_path / "cub" / name).write_text(lines)
+        features = np.zeros((NUM_BIRDS[part], 2048), np.float32)
+        features[:, 0] = np.arange(NUM_BIRDS[part])  # the picture's number
+        np.save(tmp_path / "cub" / f"features_{part}.npy", features)
     return tmp_path

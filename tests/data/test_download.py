@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ppl_mm.data import get, mnist, read_svhn
-from ppl_mm.data.sources import MNIST, SOURCES, SVHN
+from ppl_mm.data.sources import BY_HAND, MNIST, SOURCES, SVHN
 
 
 @dataclass
@@ -171,3 +171,11 @@ def test_a_damaged_mat_file_is_replaced(mirror: Mirror, target: Path) -> None:
 def test_nothing_to_download(target: Path, name: str) -> None:
     with pytest.raises(ValueError, match=f"unknown data set to download {name!r}; known: mnist"):
         get(name, target)
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_files_without_an_address(tmp_path: Path, name: str) -> None:
+    message = rf"{name}: has no public address.*text_testclasses.txt.*PPL_MM_DATA"
+    with pytest.raises(ValueError, match=message):
+        get(name, tmp_path / "empty")
+    assert not (tmp_path / "empty").exists()

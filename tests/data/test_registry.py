@@ -15,11 +15,15 @@ SMALL = {
     "mnist": {"validation": 10},
     "binary_mnist": {"validation": 10},
     "fashion_mnist": {"validation": 10},
+    "mnist_split": {"validation": 10},
+    "mnist_split_3": {"validation": 10},
     "multimnist": {"num_train": 8, "num_test": 4},
     "polymnist": {"arch": "conv"},
     "svhn": {"validation": 10},
     "mnist_svhn": {"validation": 10},
     "mnist_fashion": {"validation": 10},
+    "cub_captions": {"num_test": 3, "validation": 2},
+    "cub": {"validation": 4},
 }
 
 
@@ -49,23 +53,45 @@ def test_summary_tells_what_is_missing(folder: Path) -> None:
         "mnist": False,
         "binary_mnist": False,
         "fashion_mnist": True,
+        "mnist_split": False,
+        "mnist_split_3": False,
         "multimnist": False,
         "polymnist": False,
         "svhn": True,
         "mnist_svhn": False,
         "mnist_fashion": False,
+        "cub_captions": True,
+        "cub": True,
     }
     assert {s.name: s.download for s in describe(folder)} == {
         "digits": None,
         "mnist": "mnist",
         "binary_mnist": "mnist",
         "fashion_mnist": "fashion_mnist",
+        "mnist_split": "mnist",
+        "mnist_split_3": "mnist",
         "multimnist": "mnist",
         "polymnist": "mnist",
         "svhn": "svhn",
         "mnist_svhn": "mnist_svhn",
         "mnist_fashion": "mnist_fashion",
+        "cub_captions": "cub_captions",
+        "cub": "cub",
     }
+
+
+@pytest.mark.parametrize(
+    ("removed", "captions"),
+    [
+        ("features_test.npy", True),
+        ("text_trainvalclasses.txt", True),
+        ("text_testclasses.txt", False),
+    ],
+)
+def test_readiness_of_files_without_an_address(folder: Path, removed: str, captions: bool) -> None:
+    (folder / "cub" / removed).unlink()
+    ready = {s.name: s.ready for s in describe(folder)}
+    assert (ready["cub"], ready["cub_captions"]) == (False, captions)
 
 
 def test_published_polymnist_needs_no_mnist(tmp_path: Path) -> None:

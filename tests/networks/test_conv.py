@@ -64,6 +64,34 @@ def test_decoder_from_one_pixel_is_its_formula():
     torch.testing.assert_close(decoder(z), h.sigmoid(), atol=1e-13, rtol=0)
 
 
+PAIRS = ((3, (4, 3), 2, (1, 0)), (4, 3, (1, 2), 0))
+
+
+def test_encoder_with_pairs_of_height_and_width_is_its_formula():
+    encoder = ConvEncoder(3, event_shape=(2, 10, 13), layers=PAIRS, hidden=())
+    x = torch.randn(7, 2, 10, 13)
+    k1, k2, w, b = encoder.parameters()
+    assert k1.shape == (3, 2, 4, 3)
+    h = F.silu(F.conv2d(x, k1, stride=2, padding=(1, 0)))
+    assert h.shape == (7, 3, 5, 6)
+    h = F.silu(F.conv2d(h, k2, stride=(1, 2)))
+    assert h.shape == (7, 4, 3, 2)
+    torch.testing.assert_close(encoder(x)[0], F.linear(h.flatten(1), w, b)[:, :3])
+
+
+def test_decoder_with_pairs_of_height_and_width_is_its_formula():
+    layers = (*PAIRS, (1, 2, (2, 3), 0, (1, 0)))
+    decoder = ConvDecoder(3, start=(2, 2, 1), layers=layers, activation="elu")
+    z = torch.randn(7, 3)
+    w, b, k1, k2, k3 = decoder.parameters()
+    h = F.elu(F.linear(z, w, b)).reshape(7, 2, 2, 1)
+    h = F.elu(F.conv_transpose2d(h, k1, stride=2, padding=(1, 0)))
+    h = F.elu(F.conv_transpose2d(h, k2, stride=(1, 2)))
+    h = F.conv_transpose2d(h, k3, stride=(2, 3), output_padding=(1, 0))
+    assert h.shape == (7, 1, 13, 20)
+    torch.testing.assert_close(decoder(z), h, atol=1e-13, rtol=0)
+
+
 def test_one_pixel_may_follow_hidden_layers():
     decoder = ConvDecoder(3, start=None, hidden=(5,), layers=((1, 4, 1, 0),))
     assert [p.shape for p in decoder.parameters()] == [(5, 3), (5,), (5, 1, 4, 4)]
@@ -90,6 +118,8 @@ def test_dropout_acts_in_training_only():
 def test_too_small_image_is_refused():
     with pytest.raises(ValueError, match=r"\(1, 4, 9\) is too small for layer 1 of 2"):
         ConvEncoder(2, event_shape=(1, 4, 9), layers=((3, 3, 1, 0), (3, 3, 1, 0)))
+    with pytest.raises(ValueError, match=r"too small for layer 0 of 1, which leaves 0 x 9 pixels"):
+        ConvEncoder(2, event_shape=(1, 4, 9), layers=((3, (5, 1), 1, 0),))
 
 
 def test_wrong_shapes_are_named():

@@ -162,7 +162,7 @@ def test_dense_order_of_layers():
 
 
 def test_unknown_activation_is_refused():
-    with pytest.raises(ValueError, match=r"expected 'silu' or 'relu', got 'tanh'"):
+    with pytest.raises(ValueError, match=r"expected 'silu', 'relu' or 'elu', got 'tanh'"):
         dense((2, 2), activation="tanh")
 
 

@@ -46,6 +46,15 @@ def test_relu_and_sigmoid():
     assert 0.4 < location.median() < 0.6
 
 
+def test_exponential_linear_units():
+    encoder = MLPEncoder(3, event_shape=(4,), hidden=(6,), activation="elu")
+    x = torch.randn(7, 4)
+    w1, b1, w2, b2 = encoder.parameters()
+    h = F.linear(x, w1, b1)
+    raw = F.linear(torch.where(h > 0, h, h.exp() - 1), w2, b2)
+    torch.testing.assert_close(encoder(x)[0], raw[:, :3], atol=1e-14, rtol=0)
+
+
 def test_sigmoid_is_that_of_the_location_alone():
     decoder, plain = (
         MLPDecoder(2, event_shape=(4,), learned_scale=True, sigmoid=s) for s in (True, False)

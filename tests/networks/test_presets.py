@@ -43,8 +43,11 @@ PRESETS = {
     "mnist_svhn_svhn": (20, images(3, 32, 32), (3, 32, 32), 247_560, 206_563),
     "mnist_svhn_dmvae_mnist": (10, images(1, 28, 28), (1, 28, 28), 206_100, 204_560),
     "mnist_svhn_dmvae_svhn": (10, images(3, 32, 32), (3, 32, 32), 1_224_724, 705_024),
+    "mnist_split": (64, images(1, 14, 28), (1, 14, 28), 1_115_776, 208_645),
+    "mnist_split_3": (64, images(1, 9, 28), (1, 9, 28), 1_115_776, 169_445),
     "cub_image": (48, images(3, 64, 64), (3, 64, 64), 4_309_024, 4_276_931),
     "cub_caption": (48, integers(1590, 32), (32, 1590), 1_811_872, 3_093_751),
+    "cub_features": (64, images(2048), (2048,), 2_787_200, 2_772_736),
 }
 # decoders of a shared and a private latent take both
 IN_FEATURES = {
@@ -102,11 +105,11 @@ def test_towers_of_a_shared_and_a_private_latent():
 
 
 def test_maps_to_the_scale():
-    # Laplace experts have scales that sum to D, Normal ones of MMVAE+ softplus, others exp
+    # Laplace experts have scales that sum to D, Normal ones of MMVAE+ and SVAE softplus, others exp
     laplace = ["polymnist", "mnist_svhn_mnist", "mnist_svhn_svhn"]
     for name in PRESETS:
         scale = getattr(presets, f"{name}_encoder").keywords.get("scale", "exp")
-        softplus = name.startswith("cub_")
+        softplus = name.startswith(("cub_", "mnist_split"))
         assert scale == ("softmax" if name in laplace else "softplus" if softplus else "exp")
 
 
@@ -205,6 +208,22 @@ def test_training_reaches_every_parameter(name):
             # at the last position the backward GRU has made one step, from state 0
             if path != "gru.weight_hh_l0_reverse":
                 assert parameter.grad.abs().sum() > 0, path
+
+
+@pytest.mark.parametrize("name", ["mnist_split", "mnist_split_3"])
+def test_parts_of_mnist_have_768_features_and_biases_in_the_decoder_alone(name):
+    encoder, decoder = evaluated(name)
+    assert encoder.hidden[0].in_features == 768
+    assert all(m.bias is None for m in encoder.convolutions if hasattr(m, "bias"))
+    assert all(m.bias is not None for m in decoder.convolutions if hasattr(m, "bias"))
+    for network in (encoder, decoder):
+        assert {type(m) for m in network.hidden} == {torch.nn.Linear, torch.nn.ReLU}
+    assert decoder(1e4 * normal(3, 64)).abs().max() > 1  # logits
+
+
+def test_features_of_cub_have_exponential_linear_units():
+    for network in evaluated("cub_features"):
+        assert {type(m) for m in network.hidden} == {torch.nn.Linear, torch.nn.ELU}
 
 
 @pytest.mark.parametrize("name", [n for n in PRESETS if "svhn" in n or n == "polymnist_conv"])
