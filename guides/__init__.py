@@ -5,6 +5,7 @@ from ppl_mm.guides.joint_network import JointNetwork
 from ppl_mm.guides.mixture import Mixture, MixtureOfExperts, MixtureOfProducts
 from ppl_mm.guides.product_of_experts import ProductOfExperts
 from ppl_mm.guides.quotient_of_experts import QuotientOfExperts
+from ppl_mm.guides.replacement_experts import ReplacementExperts
 from ppl_mm.guides.shared_private import SharedPrivate
 from ppl_mm.guides.single_expert import SingleExpert
 
@@ -16,6 +17,7 @@ __all__ = [
     "MixtureOfProducts",
     "ProductOfExperts",
     "QuotientOfExperts",
+    "ReplacementExperts",
     "SharedPrivate",
     "SingleExpert",
 ]

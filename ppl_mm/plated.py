@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ppl_mm.checks import check_encoded
 from ppl_mm.rows import indices, put_rows, run_network
-from ppl_mm.terms import Masks, Term, resolve_components, resolve_terms
+from ppl_mm.terms import Masks, Term, resolve_components, resolve_terms, via_masks
 
 __all__ = ["Plated"]
 
@@ -27,6 +27,7 @@ class Plated:
     evidence: Masks
     source: Masks
     reference: Masks | None = None  # of terms: what each term's reference conditions on
+    via: Masks | None = None  # of terms, (T, 1): who supplies the stand-ins of missing experts
     active: Tensor | None = None  # of terms, (T, B): False where a row contributes nothing
     weight: Tensor | None = None  # of terms, (T, 1)
     log_weight: Tensor | None = None  # of strata, (S, B): log-probabilities
@@ -143,6 +144,7 @@ class Plated:
         self._require_no_plate("terms")
         out = self._copy()
         out.plate, out._memo = "terms", {}
+        out.via = via_masks(terms, self.names, self.device)
         resolved = resolve_terms(terms, self, rows=rows, dedupe=dedupe)
         out.source, out.scored, out.reference, out.active, out.weight = resolved
         return out

@@ -19,7 +19,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from ppl_mm.plated import Plated
 
-__all__ = ["Masks", "Term", "resolve_components", "resolve_terms"]
+__all__ = ["Masks", "Term", "resolve_components", "resolve_terms", "via_masks"]
 
 Masks = dict[str, Tensor]
 
@@ -34,19 +34,25 @@ class Term:
         reference: The modalities that the KL's second argument conditions on; empty is the
             model's own prior.
         weight: A factor of the whole term.
+        via: Which member of the source or reference supplies the stand-ins for the missing
+            experts (:class:`ppl_mm.guides.ReplacementExperts`), where several could.
+        requires: Modalities that a row must hold besides, for the term to count.
 
     Example:
-        >>> Term(("image", "label"), ("image",), ("label",))
-        Term(source=('image', 'label'), scored=('image',), reference=('label',), weight=1.0)
+        >>> term = Term(("image", "label"), ("image",), ("label",))
+        >>> term.source, term.scored, term.reference, term.weight
+        (('image', 'label'), ('image',), ('label',), 1.0)
     """
 
     source: tuple[str, ...]
     scored: tuple[str, ...]
     reference: tuple[str, ...] = ()
     weight: float = 1.0
+    via: str | None = None
+    requires: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for kind in ("source", "scored", "reference"):
+        for kind in ("source", "scored", "reference", "requires"):
             names = getattr(self, kind)
             if isinstance(names, str):
                 raise TypeError(f"Term: {kind} must be a tuple of names, got the string {names!r}.")
@@ -55,7 +61,8 @@ class Term:
     @property
     def names(self) -> set[str]:
         """Every modality that the term mentions."""
-        return {*self.source, *self.scored, *self.reference}
+        via = () if self.via is None else (self.via,)
+        return {*self.source, *self.scored, *self.reference, *self.requires, *via}
 
 
 def resolve_terms(
@@ -92,6 +99,10 @@ def resolve_terms(
         active = from_nothing.expand(len(terms), len(obs))
         for mask in masks["source"].values():
             active = active | mask
+    never = torch.zeros(len(obs), dtype=torch.bool, device=device)
+    for name in {name for term in terms for name in term.requires}:
+        asks = torch.tensor([name in t.requires for t in terms], device=device)[:, None]
+        active = active & (~asks | obs.evidence.get(name, never))
     if dedupe:
         active = active & ~_repeats([m for kind in masks.values() for m in kind.values()], active)
     source, scored, reference = ({n: m & active for n, m in masks[kind].items()} for kind in asked)
@@ -132,6 +143,11 @@ def resolve_components(
     ]
     allowed[0] = allowed[0] | ~torch.stack(allowed).any(0)
     return masks, torch.stack(allowed)
+
+
+def via_masks(terms: Sequence[Term], names: Sequence[str], device: torch.device) -> Masks:
+    """Name -> (T, 1) bool: the terms whose stand-ins it supplies."""
+    return {n: torch.tensor([[t.via == n] for t in terms], device=device) for n in names}
 
 
 def _asked(subsets: Sequence[tuple[str, ...]], names: Sequence[str], device: torch.device) -> Masks:

@@ -6,6 +6,7 @@ from ppl_mm.objectives.elbo_terms import ELBOTerms
 from ppl_mm.objectives.iwae import IWAE, iwae_bound
 from ppl_mm.objectives.mixture_elbo import MixtureELBO
 from ppl_mm.objectives.objective import Objective
+from ppl_mm.objectives.paired_terms import chain_terms, paired_terms
 from ppl_mm.objectives.reweighted import Reweighted
 from ppl_mm.objectives.subset_terms import SubsetTerms, subset_terms
 from ppl_mm.objectives.weights import log_weights, row_elbo, trace_pair
@@ -20,9 +21,11 @@ __all__ = [
     "Reweighted",
     "SubsetTerms",
     "Term",
+    "chain_terms",
     "iwae_bound",
     "linear_annealing",
     "log_weights",
+    "paired_terms",
     "row_elbo",
     "subset_terms",
     "trace_pair",

@@ -1,4 +1,4 @@
-"""Systems with joint networks, and those trained on complete rows or one encoder at a time."""
+"""Systems with a joint network, and those of one encoder at a time."""
 
 from collections.abc import Sequence
 from typing import Any

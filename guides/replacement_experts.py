@@ -1,0 +1,121 @@
+"""Experts that stand in for what is missing, SVAE's joint encoder.
+
+    q(z | x_S)  proportional to  prod over m in S of q_m(z | x_m)
+                                 * prod over k not in S of q_k*(z | x_s),   s in S
+
+An expert q_k*(z | x_s) reads x_s in place of the missing x_k: n^2 encoders for n modalities. With
+several modalities there and one missing, each of them could supply the stand-ins; a term says
+which by ``via``, and otherwise a row draws the supplier at random, in equal shares.
+
+Source: Kutuzova, Krause, McCloskey, Nielsen & Igel 2021, "Multimodal variational autoencoders for
+semi-supervised learning: in defense of product-of-experts", eq. 3 to 5 and D.32 to D.37.
+"""
+
+from collections.abc import Sequence
+
+import pyro.distributions as dist
+import torch
+from ppl_mm.guides.experts import Experts
+from torch import Tensor, nn
+
+from ppl_mm.distributions import RandomMixture, product_of_experts
+from ppl_mm.modality import Modality
+from ppl_mm.observations import Observations
+
+__all__ = ["ReplacementExperts"]
+
+Expert = tuple[Tensor, Tensor, Tensor]
+"""loc and scale, (B, Z), and where it takes part, (B,) or (S, B)."""
+
+
+class ReplacementExperts(Experts):
+    """SVAE's posterior: the experts of what is there, stand-ins for the rest.
+
+    Args:
+        modalities: Whose encoders to build: for each modality its expert, and the experts of all
+            others that read it.
+        latent_dim: Z.
+        prior_expert: Whether p(z) is a factor too. The paper's equations have none; its released
+            experiments had one.
+        prior: p(z), Normal; the posterior of a row with nothing to condition on.
+
+    Example:
+        >>> from functools import partial
+        >>> from ppl_mm import Modality, likelihoods, networks
+        >>> mlp = dict(
+        ...     encoder=partial(networks.MLPEncoder, event_shape=(4,)),
+        ...     decoder=partial(networks.MLPDecoder, event_shape=(4,)),
+        ... )
+        >>> pair = [Modality(name, likelihoods.Normal(scale=1.0), **mlp) for name in "ab"]
+        >>> guide = ReplacementExperts(pair, latent_dim=2)
+        >>> obs = Observations({"a": torch.randn(3, 4)})
+        >>> guide.posterior(obs).mean.shape  # q_a(z | x_a) q_b*(z | x_a)
+        torch.Size([3, 2])
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        latent_dim: int,
+        prior_expert: bool = False,
+        prior: str | dist.Distribution | nn.Module | None = None,
+    ) -> None:
+        super().__init__(modalities, latent_dim, prior)
+        self.prior_expert = prior_expert
+        self.stand_ins = nn.ModuleDict(
+            {
+                m.name: nn.ModuleDict({k: m.encoder(latent_dim) for k in self.names if k != m.name})
+                for m in self.modalities
+            }
+        )
+
+    def posterior(self, obs: Observations) -> dist.TorchDistribution:
+        """q(z | x_source): a Normal, or a mixture of suppliers where there are several."""
+        self.check_names(obs)
+        none = torch.zeros(obs.shape, dtype=torch.bool, device=obs.device)
+        source = {
+            n: obs.source[n].expand(obs.shape) if n in obs.names else none for n in self.names
+        }
+        held = torch.stack(list(source.values()))
+        chosen = self._suppliers(obs, held)
+        several = (held.sum(0) > 1) & ~held.all(0) & ~chosen.any(0)
+        if not bool(several.any()):
+            return self._product(obs, source, torch.where(chosen.any(0), chosen, held))
+        views, weights = [], []
+        for i in range(len(self.names)):
+            mine = torch.zeros_like(held)
+            mine[i] = held[i]
+            views.append(self._product(obs, source, torch.where(several, mine, chosen | held)))
+            weights.append(torch.where(several, held[i], i == 0))
+        weight = torch.where(torch.stack(weights), 0.0, -torch.inf).log_softmax(0)
+        return RandomMixture(views, weight)
+
+    def _suppliers(self, obs: Observations, held: Tensor) -> Tensor:
+        """(M, *shape): who supplies the stand-ins, where a term says it or only one could."""
+        single = held & (held.sum(0) == 1)
+        if obs.via is None:
+            return single
+        via = [obs.via[n] if n in obs.names else torch.zeros_like(held[0]) for n in self.names]
+        return single | (held & torch.stack([v.expand(held.shape[1:]) for v in via]))
+
+    def _product(
+        self, obs: Observations, source: dict[str, Tensor], supplier: Tensor
+    ) -> dist.Independent:
+        """The product of the experts of what is there and of the supplier's stand-ins."""
+        experts: list[Expert] = []
+        for i, name in enumerate(self.names):
+            own = obs.encoded(name, self.encoders[name], self.latent_dim)
+            if own is None:
+                continue
+            experts.append((own[0], own[1], source[name]))
+            for missing, encoder in self.stand_ins[name].items():
+                stands = supplier[i] & source[name] & ~source[missing]
+                if bool(stands.any()):
+                    loc, scale, _ = obs.encoded(name, encoder, self.latent_dim)
+                    experts.append((loc, scale, stands))
+        if not experts:
+            return self.prior().expand(obs.shape)
+        loc, scale, mask = (torch.stack(part) for part in zip(*experts, strict=True))
+        return product_of_experts(
+            loc, scale, mask, (self.prior.loc, self.prior.scale), self.prior_expert
+        )

@@ -1,0 +1,108 @@
+"""The lists of terms of SVAE and VAEVAE: complete rows, pairs, and each modality's own stream."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from math import factorial
+
+from ppl_mm.modality import unknown_name
+from ppl_mm.terms import Term
+
+__all__ = ["chain_terms", "paired_terms"]
+
+
+def paired_terms(
+    names: Sequence[str],
+    *,
+    unimodal_on_complete_rows: bool,
+    suppliers: bool = False,
+    pair_scores: str = "members",
+    pair_references: str = "members",
+) -> list[Term]:
+    """The terms of SVAE and VAEVAE, to use with ``rows="require", mean="rows", dedupe=False``.
+
+    With q_S = q(z | x_S), to maximise, each line a mean over the rows that hold what it names:
+
+        two modalities    E_{q_12} log p(x_1 | z) - KL(q_12 || q_2)  +  the same, 1 and 2 changed
+        three             sum_c { E_{q_123} log p(x_c | z) - KL(q_123 || q_(all but c)) }
+                          + on complete rows, for each pair: E_{q_ij} log p(x_i, x_j | z)
+                            - KL(q_ij || p) - sum over m of KL(q_ij || q_m)
+        every modality    E_{q_i} log p(x_i | z) - KL(q_i || p), on all rows that hold x_i
+        and once more     on complete rows, with ``unimodal_on_complete_rows`` (SVAE, VAEVAE*; Wu
+                          and Goodman's VAEVAE and SVAE* have it not)
+
+    The references stand for unknown conditional priors: the sum is no bound on log p(x).
+
+    Args:
+        names: The modalities; for more than three see :func:`chain_terms`.
+        unimodal_on_complete_rows: See above.
+        suppliers: Whether each pair has a posterior for each of its members that supplies the
+            stand-ins of the third (SVAE); every term of a pair then comes once for each.
+        pair_scores: What a pair reconstructs: ``"members"`` (the paper's D.29) or ``"all"`` (its
+            release).
+        pair_references: The m above: ``"members"`` of the pair (the release), or ``"all"`` (D.29
+            as printed, which draws q_k towards a posterior that never saw x_k).
+
+    Raises:
+        ValueError: For fewer than two or more than three modalities, or unknown options.
+
+    Source: Kutuzova et al. 2021, eq. 7 to 10, D.28 to D.31; Wu & Goodman 2019, arXiv:1912.05075.
+
+    Example:
+        >>> terms = paired_terms(("a", "b"), unimodal_on_complete_rows=False)
+        >>> [(t.source, t.scored, t.reference) for t in terms[:2]]
+        [(('a', 'b'), ('a',), ('b',)), (('a', 'b'), ('b',), ('a',))]
+    """
+    names = tuple(names)
+    for what, given in (("pair_scores", pair_scores), ("pair_references", pair_references)):
+        if given not in ("members", "all"):
+            raise ValueError(unknown_name(what, given, ("members", "all")))
+    if not 2 <= len(names) <= 3:
+        raise ValueError(
+            f"paired_terms: expected two or three modalities, got {len(names)}; for more use "
+            "chain_terms."
+        )
+    terms = []
+    for name in names:
+        rest = tuple(n for n in names if n != name)
+        first, *others = rest if suppliers and len(rest) > 1 else (None,)
+        terms.append(Term(names, (name,), rest, via=first))
+        terms += [Term(names, (), rest, via=via) for via in others]
+    if len(names) == 3:
+        for pair in combinations(names, 2):
+            scored = pair if pair_scores == "members" else names
+            references = pair if pair_references == "members" else names
+            for via in pair if suppliers else (None,):
+                terms.append(Term(pair, scored, via=via, requires=names))
+                terms += [Term(pair, (), (m,), via=via, requires=names) for m in references]
+    terms += [Term((name,), (name,)) for name in names]
+    if unimodal_on_complete_rows:
+        terms += [Term((name,), (name,), requires=names) for name in names]
+    return terms
+
+
+def chain_terms(names: Sequence[str]) -> list[Term]:
+    """The chain rule of log p(x), averaged over all orders of any number of modalities.
+
+        n! log p(x) = sum over S and c in S of (|S| - 1)! (n - |S|)! log p(x_c | x_(S without c)),
+        each at least  E_{q_S} log p(x_c | z) - KL(q_S || q_(S without c))  at exact references
+
+    For two modalities these are SVAE's terms on complete rows.
+
+    Raises:
+        ValueError: For no modality.
+
+    Example:
+        >>> [(t.source, t.reference, t.weight) for t in chain_terms(("a", "b"))][:2]
+        [(('a',), (), 1.0), (('b',), (), 1.0)]
+    """
+    names = tuple(names)
+    if not names:
+        raise ValueError("chain_terms: expected at least one modality, got none.")
+    terms = []
+    for size in range(1, len(names) + 1):
+        weight = float(factorial(size - 1) * factorial(len(names) - size))
+        for subset in combinations(names, size):
+            for name in subset:
+                rest = tuple(n for n in subset if n != name)
+                terms.append(Term(subset, (name,), rest, weight, requires=names))
+    return terms
