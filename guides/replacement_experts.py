@@ -12,6 +12,7 @@ semi-supervised learning: in defense of product-of-experts", eq. 3 to 5 and D.32
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyro.distributions as dist
 import torch
@@ -108,11 +109,13 @@ class ReplacementExperts(Experts):
             if own is None:
                 continue
             experts.append((own[0], own[1], source[name]))
-            for missing, encoder in self.stand_ins[name].items():
+            stand_ins: Any = self.stand_ins[name]
+            for missing, encoder in stand_ins.items():
                 stands = supplier[i] & source[name] & ~source[missing]
                 if bool(stands.any()):
-                    loc, scale, _ = obs.encoded(name, encoder, self.latent_dim)
-                    experts.append((loc, scale, stands))
+                    stand_in = obs.encoded(name, encoder, self.latent_dim)
+                    assert stand_in is not None  # as own is
+                    experts.append((*stand_in[:2], stands))
         if not experts:
             return self.prior().expand(obs.shape)
         loc, scale, mask = (torch.stack(part) for part in zip(*experts, strict=True))
