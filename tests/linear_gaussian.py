@@ -45,7 +45,41 @@ class LinearEncoder(nn.Module):
         return loc, self.log_scale.exp().expand_as(loc)  # an expanded view, as users write it
 
 
-class LinearGaussian:
+class Gaussian:
+    """What linear-Gaussian models share: every pattern of missingness, and exact likelihoods."""
+
+    sizes: dict[str, int]
+    bias: dict[str, Tensor]
+
+    def sample(self, num_rows: int, seed: int = 1) -> Observations:
+        raise NotImplementedError
+
+    def covariance(self, held: Sequence[str]) -> Tensor:
+        """Of what is held, in this order."""
+        raise NotImplementedError
+
+    def mixed(self, rows_per_pattern: int = 1, seed: int = 1) -> Observations:
+        """Every pattern of missingness, nothing observed included, in one batch."""
+        names = list(self.sizes)
+        patterns = torch.cartesian_prod(*[torch.tensor([True, False])] * len(names))
+        patterns = patterns.reshape(-1, len(names)).repeat(rows_per_pattern, 1)
+        complete = self.sample(len(patterns), seed)
+        return Observations(complete.values, {n: patterns[:, i] for i, n in enumerate(names)})
+
+    def log_p(self, obs: Observations, names: Sequence[str]) -> Tensor:
+        """Exact log p of what each row has of ``names``, (N,)."""
+        return torch.stack([self._row_log_p(obs, names, row) for row in range(len(obs))])
+
+    def _row_log_p(self, obs: Observations, names: Sequence[str], row: int) -> Tensor:
+        held = [n for n in names if bool(obs.present[n][row])]
+        if not held:
+            return torch.zeros(())
+        x = torch.cat([obs.values[n][row] - self.bias[n] for n in held])
+        normal = torch.distributions.MultivariateNormal(torch.zeros(len(x)), self.covariance(held))
+        return normal.log_prob(x)
+
+
+class LinearGaussian(Gaussian):
     """Modalities of different sizes with random decoders, and every exact answer.
 
     Args:
@@ -105,28 +139,10 @@ class LinearGaussian:
             values[name] = z @ weight.T + self.bias[name] + noise
         return Observations(values)
 
-    def mixed(self, rows_per_pattern: int = 1, seed: int = 1) -> Observations:
-        """Every pattern of missingness, nothing observed included, in one batch."""
-        names = list(self.sizes)
-        patterns = torch.cartesian_prod(*[torch.tensor([True, False])] * len(names))
-        patterns = patterns.reshape(-1, len(names)).repeat(rows_per_pattern, 1)
-        complete = self.sample(len(patterns), seed)
-        return Observations(complete.values, {n: patterns[:, i] for i, n in enumerate(names)})
-
-    def log_p(self, obs: Observations, names: Sequence[str]) -> Tensor:
-        """Exact log p of what each row has of ``names``, (N,)."""
-        return torch.stack([self._row_log_p(obs, names, row) for row in range(len(obs))])
-
-    def _row_log_p(self, obs: Observations, names: Sequence[str], row: int) -> Tensor:
-        held = [n for n in names if bool(obs.present[n][row])]
-        if not held:
-            return torch.zeros(())
+    def covariance(self, held: Sequence[str]) -> Tensor:
         weight = torch.cat([self.weight[n] for n in held])
         noise = torch.cat([torch.full((len(self.weight[n]),), self.noise[n] ** 2) for n in held])
-        x = torch.cat([obs.values[n][row] - self.bias[n] for n in held])
-        covariance = weight @ weight.T + torch.diag(noise)
-        normal = torch.distributions.MultivariateNormal(torch.zeros(len(x)), covariance)
-        return normal.log_prob(x)
+        return weight @ weight.T + torch.diag(noise)
 
 
 class ExactPosterior(Program):

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from linear_gaussian import LinearDecoder, LinearEncoder
+from linear_gaussian import Gaussian, LinearDecoder, LinearEncoder
 from torch import Tensor, nn
 
 from ppl_mm import Modality, Observations, System, guides, likelihoods, models, objectives
 
 
-class PrivateLinearGaussian:
+class PrivateLinearGaussian(Gaussian):
     """Modalities of different sizes, each with a private latent of a size of its own.
 
     Args:
@@ -79,31 +79,13 @@ class PrivateLinearGaussian:
             values[name] = u @ self.shared[name].T + w @ weight.T + self.bias[name] + noise
         return Observations(values)
 
-    def mixed(self, rows_per_pattern: int = 1, seed: int = 1) -> Observations:
-        """Every pattern of missingness, nothing observed included, in one batch."""
-        names = list(self.sizes)
-        patterns = torch.cartesian_prod(*[torch.tensor([True, False])] * len(names))
-        patterns = patterns.reshape(-1, len(names)).repeat(rows_per_pattern, 1)
-        complete = self.sample(len(patterns), seed)
-        return Observations(complete.values, {n: patterns[:, i] for i, n in enumerate(names)})
-
-    def log_p(self, obs: Observations, names: Sequence[str]) -> Tensor:
-        """Exact log p of what each row has of ``names``, (N,)."""
-        return torch.stack([self._row_log_p(obs, names, row) for row in range(len(obs))])
-
-    def _row_log_p(self, obs: Observations, names: Sequence[str], row: int) -> Tensor:
-        held = [n for n in names if bool(obs.present[n][row])]
-        if not held:
-            return torch.zeros(())
+    def covariance(self, held: Sequence[str]) -> Tensor:
         shared = torch.cat([self.shared[n] for n in held])
         own = [
             self.private[n] @ self.private[n].T + self.noise[n] ** 2 * torch.eye(self.sizes[n])
             for n in held
         ]
-        x = torch.cat([obs.values[n][row] - self.bias[n] for n in held])
-        covariance = shared @ shared.T + torch.block_diag(*own)
-        normal = torch.distributions.MultivariateNormal(torch.zeros(len(x)), covariance)
-        return normal.log_prob(x)
+        return shared @ shared.T + torch.block_diag(*own)
 
 
 class Rows(nn.Module):
