@@ -37,6 +37,7 @@ class Term:
         via: Which member of the source or reference supplies the stand-ins for the missing
             experts (:class:`ppl_mm.guides.ReplacementExperts`), where several could.
         requires: Modalities that a row must hold besides, for the term to count.
+        alone: Whether the term counts only in rows that hold nothing but what it names.
 
     Example:
         >>> term = Term(("image", "label"), ("image",), ("label",))
@@ -50,6 +51,7 @@ class Term:
     weight: float = 1.0
     via: str | None = None
     requires: tuple[str, ...] = ()
+    alone: bool = False
 
     def __post_init__(self) -> None:
         for kind in ("source", "scored", "reference", "requires"):
@@ -103,6 +105,9 @@ def resolve_terms(
     for name in {name for term in terms for name in term.requires}:
         asks = torch.tensor([name in t.requires for t in terms], device=device)[:, None]
         active = active & (~asks | obs.evidence.get(name, never))
+    for name, held_too in obs.evidence.items():
+        shuns = torch.tensor([t.alone and name not in t.names for t in terms], device=device)
+        active = active & ~(shuns[:, None] & held_too)
     if dedupe:
         active = active & ~_repeats([m for kind in masks.values() for m in kind.values()], active)
     source, scored, reference = ({n: m & active for n, m in masks[kind].items()} for kind in asked)

@@ -100,9 +100,13 @@ def assert_same(one: Outputs, other: Outputs) -> None:
 
 def together(name: str) -> list[tuple[str, ...]]:
     """Likelihoods to test at a time: all, but where a system has one, or all subsets of them."""
-    size = {"vae": 1, "mopoe": 4}.get(name, len(KINDS))
+    few = dict.fromkeys(("svae", "svae_star", "vaevae", "vaevae_a", "vaevae_star"), 3)
+    size = ({"vae": 1, "mopoe": 4} | few).get(name, len(KINDS))
     kinds = tuple(KINDS)
-    return [kinds[i : i + size] for i in range(0, len(kinds), size)]
+    parts = [kinds[i : i + size] for i in range(0, len(kinds), size)]
+    if size > 1 and len(parts[-1]) == 1:  # no joint posterior of one
+        parts[-2:] = [parts[-2] + parts[-1]]
+    return parts
 
 
 CASES = [

@@ -39,8 +39,8 @@ class ELBOTerms(Objective):
             has, duplicates dropped; ``"require"``: not at all, exactly zero.
         dedupe: With "restrict", count terms that a row's missing modalities make equal once.
         mean: ``"batch"``: every row weighs the same. ``"rows"``: each term is averaged over the
-            rows that it is active for (the papers' separate streams), so with batch size B its
-            rows weigh B / (active rows). Under data parallelism the counts are global.
+            rows that it is active for (the papers' separate streams): of B rows that hold
+            anything its own weigh B / (active rows). Under data parallelism counts are global.
         num_particles: Draws per row and term.
         weights: lambda_m by name.
         beta: The factor of the KL.
@@ -95,7 +95,7 @@ class ELBOTerms(Objective):
             value = row_elbo(p, q)
         if count is not None:
             value = value.mean(0)
-        weight = obs.weight if self.mean == "batch" else obs.weight * _row_mean(obs.active)
+        weight = obs.weight if self.mean == "batch" else obs.weight * _row_mean(obs)
         return torch.where(obs.active, weight * value, 0.0)
 
     def _list(self, names: Sequence[str]) -> Sequence[Term]:
@@ -113,9 +113,10 @@ class ELBOTerms(Objective):
         return (Reference(getattr(guide, "site", "z"), guide.posterior(obs.at_reference()), rows),)
 
 
-def _row_mean(active: Tensor) -> Tensor:
-    """(T, 1): batch size over active rows of each term, summed over all processes."""
-    counts = torch.cat([active.sum(1), active.new_tensor([active.shape[1]], dtype=torch.int64)])
+def _row_mean(obs: Observations) -> Tensor:
+    """(T, 1): rows that hold anything over active rows of each term, both of all processes."""
+    assert obs.active is not None
+    counts = torch.cat([obs.active.sum(1), obs.any_data.sum()[None]])
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.all_reduce(counts)
     return (counts[-1] / counts[:-1].clamp(min=1))[:, None]

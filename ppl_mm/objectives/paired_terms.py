@@ -1,6 +1,7 @@
 """The lists of terms of SVAE and VAEVAE: complete rows, pairs, and each modality's own stream."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from math import factorial
 
@@ -14,6 +15,7 @@ def paired_terms(
     names: Sequence[str],
     *,
     unimodal_on_complete_rows: bool,
+    unpaired: str = "all",
     suppliers: bool = False,
     pair_scores: str = "members",
     pair_references: str = "members",
@@ -24,17 +26,24 @@ def paired_terms(
 
         two modalities    E_{q_12} log p(x_1 | z) - KL(q_12 || q_2)  +  the same, 1 and 2 changed
         three             sum_c { E_{q_123} log p(x_c | z) - KL(q_123 || q_(all but c)) }
-                          + on complete rows, for each pair: E_{q_ij} log p(x_i, x_j | z)
-                            - KL(q_ij || p) - sum over m of KL(q_ij || q_m)
-        every modality    E_{q_i} log p(x_i | z) - KL(q_i || p), on all rows that hold x_i
+                          + for each pair: E_{q_ij} log p(x_i, x_j | z) - KL(q_ij || p)
+                            - sum over m of KL(q_ij || q_m)
+        more              the terms of :func:`chain_terms` from two modalities or more, over
+                          (n - 1)!, each on the rows that hold its subset
+        every modality    E_{q_i} log p(x_i | z) - KL(q_i || p), on its stream, ``unpaired``
         and once more     on complete rows, with ``unimodal_on_complete_rows`` (SVAE, VAEVAE*; Wu
                           and Goodman's VAEVAE and SVAE* have it not)
 
     The references stand for unknown conditional priors: the sum is no bound on log p(x).
 
     Args:
-        names: The modalities; for more than three see :func:`chain_terms`.
+        names: The modalities, two or more.
         unimodal_on_complete_rows: See above.
+        unpaired: The stream of a modality: ``"all"`` rows that hold it, complete ones too, as in
+            the paper's release; or ``"disjoint"``, those that hold nothing else. Wu and Goodman's
+            loss on complete rows alone, with "disjoint", leaves the prior out: any affine change
+            of the latent space leaves it as it is. Rows that come as separate streams, see
+            :func:`ppl_mm.data.streams`, want "disjoint": each then counts in its own.
         suppliers: Whether each pair has a posterior for each of its members that supplies the
             stand-ins of the third (SVAE); every term of a pair then comes once for each.
         pair_scores: What a pair reconstructs: ``"members"`` (the paper's D.29) or ``"all"`` (its
@@ -43,9 +52,10 @@ def paired_terms(
             as printed, which draws q_k towards a posterior that never saw x_k).
 
     Raises:
-        ValueError: For fewer than two or more than three modalities, or unknown options.
+        ValueError: For fewer than two modalities, or unknown options.
 
     Source: Kutuzova et al. 2021, eq. 7 to 10, D.28 to D.31; Wu & Goodman 2019, arXiv:1912.05075.
+    Differs: more than three modalities, which the paper does not write out.
 
     Example:
         >>> terms = paired_terms(("a", "b"), unimodal_on_complete_rows=False)
@@ -56,11 +66,26 @@ def paired_terms(
     for what, given in (("pair_scores", pair_scores), ("pair_references", pair_references)):
         if given not in ("members", "all"):
             raise ValueError(unknown_name(what, given, ("members", "all")))
-    if not 2 <= len(names) <= 3:
-        raise ValueError(
-            f"paired_terms: expected two or three modalities, got {len(names)}; for more use "
-            "chain_terms."
-        )
+    if unpaired not in ("all", "disjoint"):
+        raise ValueError(unknown_name("unpaired", unpaired, ("all", "disjoint")))
+    if len(names) < 2:
+        raise ValueError(f"paired_terms: expected two modalities or more, got {len(names)}.")
+    if len(names) <= 3:
+        joint = _joint_terms(names, suppliers, pair_scores, pair_references)
+    else:
+        share = 1.0 / factorial(len(names) - 1)
+        chain = [t for t in chain_terms(names, suppliers=suppliers) if len(t.source) > 1]
+        joint = [replace(t, weight=share * t.weight, requires=()) for t in chain]
+    single = [Term((name,), (name,), alone=unpaired == "disjoint") for name in names]
+    if unimodal_on_complete_rows:
+        single += [Term((name,), (name,), requires=names) for name in names]
+    return joint + single
+
+
+def _joint_terms(
+    names: tuple[str, ...], suppliers: bool, pair_scores: str, pair_references: str
+) -> list[Term]:
+    """The terms of complete rows and, of three modalities, of pairs."""
     terms = []
     for name in names:
         rest = tuple(n for n in names if n != name)
@@ -72,21 +97,23 @@ def paired_terms(
             scored = pair if pair_scores == "members" else names
             references = pair if pair_references == "members" else names
             for via in pair if suppliers else (None,):
-                terms.append(Term(pair, scored, via=via, requires=names))
-                terms += [Term(pair, (), (m,), via=via, requires=names) for m in references]
-    terms += [Term((name,), (name,)) for name in names]
-    if unimodal_on_complete_rows:
-        terms += [Term((name,), (name,), requires=names) for name in names]
+                terms.append(Term(pair, scored, via=via))
+                terms += [Term(pair, (), (m,), via=via) for m in references]
     return terms
 
 
-def chain_terms(names: Sequence[str]) -> list[Term]:
+def chain_terms(names: Sequence[str], *, suppliers: bool = False) -> list[Term]:
     """The chain rule of log p(x), averaged over all orders of any number of modalities.
 
         n! log p(x) = sum over S and c in S of (|S| - 1)! (n - |S|)! log p(x_c | x_(S without c)),
         each at least  E_{q_S} log p(x_c | z) - KL(q_S || q_(S without c))  at exact references
 
     For two modalities these are SVAE's terms on complete rows.
+
+    Args:
+        names: The modalities.
+        suppliers: Whether a subset that lacks modalities has a posterior for each of its members
+            that could supply the stand-ins; a term then comes once for each, in equal shares.
 
     Raises:
         ValueError: For no modality.
@@ -104,5 +131,13 @@ def chain_terms(names: Sequence[str]) -> list[Term]:
         for subset in combinations(names, size):
             for name in subset:
                 rest = tuple(n for n in subset if n != name)
-                terms.append(Term(subset, (name,), rest, weight, requires=names))
+                vias: tuple[str | None, ...] = (None,)
+                if suppliers and len(rest) > 1:  # the reference, and with it the source
+                    vias = rest
+                elif suppliers and 1 < size < len(names):
+                    vias = subset
+                share = weight / len(vias)
+                terms += [
+                    Term(subset, (name,), rest, share, via=via, requires=names) for via in vias
+                ]
     return terms

@@ -9,6 +9,7 @@ together with ``System(model, guide, objective)``.
 
 from ppl_mm.systems.joint import bivcca, jmvae
 from ppl_mm.systems.mixtures import dmvae, mmjsd, mmvae, mmvae_plus, mopoe
+from ppl_mm.systems.paired import svae, svae_star, vaevae, vaevae_a, vaevae_star
 from ppl_mm.systems.products import mvae, mvae_q, mvtcae, vae
 from ppl_mm.systems.registry import available, build
 from ppl_mm.systems.system import System
@@ -27,5 +28,10 @@ __all__ = [
     "mvae",
     "mvae_q",
     "mvtcae",
+    "svae",
+    "svae_star",
     "vae",
+    "vaevae",
+    "vaevae_a",
+    "vaevae_star",
 ]

@@ -10,6 +10,7 @@ from ppl_mm.modality import Modality, unknown_name
 from ppl_mm.objectives import subset_terms
 from ppl_mm.systems.joint import bivcca, jmvae
 from ppl_mm.systems.mixtures import dmvae, mmjsd, mmvae, mmvae_plus, mopoe
+from ppl_mm.systems.paired import svae, svae_star, vaevae, vaevae_a, vaevae_star
 from ppl_mm.systems.products import mvae, mvae_q, mvtcae, vae
 from ppl_mm.systems.system import System
 
@@ -17,7 +18,10 @@ __all__ = ["available", "build", "rebuild"]
 
 _SYSTEMS: dict[str, Callable[..., System]] = {
     f.__name__: f
-    for f in (bivcca, dmvae, jmvae, mmjsd, mmvae, mmvae_plus, mopoe, mvae, mvae_q, mvtcae, vae)
+    for f in (
+        *(bivcca, dmvae, jmvae, mmjsd, mmvae, mmvae_plus, mopoe, mvae, mvae_q, mvtcae),
+        *(svae, svae_star, vae, vaevae, vaevae_a, vaevae_star),
+    )
 }
 
 

@@ -228,8 +228,10 @@ def test_there_are_n_squared_encoders(count):
 
 
 def test_wrong_lists_are_errors():
-    with pytest.raises(ValueError, match="two or three modalities, got 4"):
-        paired_terms("abcd", unimodal_on_complete_rows=True)
+    with pytest.raises(ValueError, match="two modalities or more, got 1"):
+        paired_terms("a", unimodal_on_complete_rows=True)
+    with pytest.raises(ValueError, match="unknown unpaired"):
+        paired_terms("ab", unimodal_on_complete_rows=True, unpaired="both")
     with pytest.raises(ValueError, match="unknown pair_scores"):
         paired_terms(NAMES, unimodal_on_complete_rows=True, pair_scores="both")
     with pytest.raises(ValueError, match="at least one modality"):

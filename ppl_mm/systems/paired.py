@@ -1,0 +1,149 @@
+"""SVAE, VAEVAE and their variants: joint posteriors held close to those of fewer modalities."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ppl_mm.guides import JointNetwork, ProductOfExperts, ReplacementExperts
+from ppl_mm.modality import Modality, check_modalities
+from ppl_mm.models import SharedLatent
+from ppl_mm.objectives import ELBOTerms, paired_terms
+from ppl_mm.program import Program
+from ppl_mm.systems.recorded import lambdas, recorded
+from ppl_mm.systems.system import System
+
+__all__ = ["svae", "svae_star", "vaevae", "vaevae_a", "vaevae_star"]
+
+
+@recorded
+def svae(
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    *,
+    prior_expert: bool = False,
+    prior: Any = None,
+    **options: Any,
+) -> System:
+    """SVAE: a product of experts with stand-ins for what is missing.
+
+    Objective: see :func:`ppl_mm.objectives.paired_terms`; single modalities' bounds count on
+    complete rows too. Each term is a mean over the rows that it concerns.
+
+    Args:
+        modalities: Two or more; their ``weight`` is lambda_m in the objective.
+        latent_dim: Z.
+        prior_expert: Whether p(z) is a factor of every product. The paper's equations have none;
+            its released experiments had one, and variances in place of scales at the encoders'
+            heads (``scale="softplus_variance"`` of the networks here).
+        prior: p(z), a fixed Normal; None for Normal(0, I).
+        **options: ``unpaired``, ``pair_scores`` and ``pair_references`` of ``paired_terms``;
+            ``beta``, ``num_particles``.
+
+    Source: Kutuzova et al. 2021, eq. 3 to 10 and appendix D.
+    """
+    guide = ReplacementExperts(modalities, latent_dim, prior_expert=prior_expert, prior=prior)
+    return _paired(guide, True, prior, options)
+
+
+@recorded
+def svae_star(
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    *,
+    prior_expert: bool = False,
+    prior: Any = None,
+    **options: Any,
+) -> System:
+    """SVAE*: SVAE's encoders under VAEVAE's objective; otherwise as SVAE.
+
+    Source: Kutuzova et al. 2021, section 4.
+    """
+    guide = ReplacementExperts(modalities, latent_dim, prior_expert=prior_expert, prior=prior)
+    return _paired(guide, False, prior, options)
+
+
+@recorded
+def vaevae(
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    *,
+    hidden: int = 512,
+    prior: Any = None,
+    **options: Any,
+) -> System:
+    """VAEVAE: a joint network for every subset of the modalities.
+
+    Objective: see :func:`ppl_mm.objectives.paired_terms`; on a complete row the joint terms alone.
+
+    Args:
+        modalities: Two or more; their ``weight`` is lambda_m in the objective.
+        latent_dim: Z.
+        hidden: Width of the layer that joins the trunks, see :class:`ppl_mm.guides.JointNetwork`.
+        prior: p(z), a fixed Normal; None for Normal(0, I).
+        **options: ``unpaired``, ``pair_scores`` and ``pair_references`` of ``paired_terms``;
+            ``beta``, ``num_particles``.
+
+    Source: Wu & Goodman 2019, arXiv:1912.05075; VAEVAE (b) of Kutuzova et al. 2021.
+    """
+    guide = JointNetwork(modalities, latent_dim, "all", hidden=hidden, prior=prior)
+    return _paired(guide, False, prior, options)
+
+
+@recorded
+def vaevae_star(
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    *,
+    hidden: int = 512,
+    prior: Any = None,
+    **options: Any,
+) -> System:
+    """VAEVAE*: VAEVAE's encoders under SVAE's objective; otherwise as VAEVAE.
+
+    Source: Kutuzova et al. 2021, section 4.
+    """
+    guide = JointNetwork(modalities, latent_dim, "all", hidden=hidden, prior=prior)
+    return _paired(guide, True, prior, options)
+
+
+@recorded
+def vaevae_a(
+    modalities: Sequence[Modality], latent_dim: int, *, prior: Any = None, **options: Any
+) -> System:
+    """VAEVAE (a): products of the single encoders, without the prior; otherwise as VAEVAE.
+
+    Good single posteriors make too narrow a product: the prior counts in it once for each.
+
+    Source: Wu & Goodman 2019, arXiv:1912.05075; Kutuzova et al. 2021, section 3.
+    """
+    guide = ProductOfExperts(modalities, latent_dim, prior_expert=False, prior=prior)
+    return _paired(guide, False, prior, options)
+
+
+_OF_TERMS = ("unpaired", "pair_scores", "pair_references")
+
+
+def _paired(
+    guide: Program, unimodal_on_complete_rows: bool, prior: Any, options: dict[str, Any]
+) -> System:
+    modalities = check_modalities(guide.modalities, guide.latent_dim)
+    if len(modalities) < 2:
+        raise ValueError("expected two modalities or more, got one; for one, use vae.")
+    of_terms = {name: options.pop(name) for name in _OF_TERMS if name in options}
+    terms = paired_terms(
+        guide.names,
+        unimodal_on_complete_rows=unimodal_on_complete_rows,
+        suppliers=isinstance(guide, ReplacementExperts),
+        **of_terms,
+    )
+    return System(
+        SharedLatent(modalities, guide.latent_dim, prior=prior),
+        guide,
+        ELBOTerms(
+            terms,
+            rows="require",
+            mean="rows",
+            dedupe=False,
+            weights=lambdas(modalities),
+            **options,
+        ),
+    )
