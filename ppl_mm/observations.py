@@ -124,7 +124,10 @@ class Observations(Plated):
         """
         if not batches:
             raise ValueError("expected at least one batch to join, got none.")
-        example = {n: x for b in reversed(batches) for n, x in b.values.items()}
+        example: dict[str, Tensor] = {}
+        for batch in batches:
+            for name, x in batch.values.items():
+                example.setdefault(name, x)
         obs = cls.blank(sum(len(b) for b in batches))
         for batch in batches:
             batch._require_no_plate("collate")

@@ -10,6 +10,7 @@ import torch
 from linear_gaussian import LinearGaussian
 
 from ppl_mm import Modality, Observations, fit, guides, networks, objectives, systems
+from ppl_mm.data import streams
 from ppl_mm.objectives import Term
 
 OBJECTIVES = {
@@ -43,12 +44,14 @@ def train(out: str, objective: str) -> None:
     data = Observations(complete.values, dict(zip("abc", present, strict=True)))
     if objective == "mmvae_plus":
         system = systems.mmvae_plus(private_modalities(toy), 2, num_particles=3)
+    elif objective == "streams":
+        system = systems.svae(private_modalities(toy), 2, unpaired="disjoint")
     else:
         guide = guides.ProductOfExperts(toy.modalities, toy.latent_dim)
         system = toy.system(guide, OBJECTIVES[objective]())
     result = fit(
         system,
-        data,
+        streams(complete, 0.2) if objective == "streams" else data,
         epochs=3,
         batch_size=7,
         optimizer=partial(torch.optim.SGD, lr=0.02, momentum=0.9),
@@ -69,5 +72,5 @@ def _rank() -> int:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
-    for name in (*OBJECTIVES, "mmvae_plus"):
+    for name in (*OBJECTIVES, "mmvae_plus", "streams"):
         train(sys.argv[1], name)

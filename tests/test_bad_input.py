@@ -450,7 +450,14 @@ TRAINING: Table = [
         "a data set",
         lambda: train(pair(), data.load("digits")),
         TypeError,
-        "fit: expected Observations, got DataSet.*train",
+        "fit: expected Observations, or a sequence of them, got DataSet.*train",
+    ),
+    ("no streams", lambda: train(pair(), []), ValueError, "at least one stream of rows"),
+    (
+        "a stream of tensors",
+        lambda: train(pair(), [rows(), torch.zeros(3)]),
+        TypeError,
+        "fit: expected Observations, or a sequence of them",
     ),
     ("no system", lambda: train(pair().model, rows()), TypeError, "fit: expected a System"),
     (

@@ -29,7 +29,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("objective", ["subset_terms", "row_means", "iwae", "mmvae_plus"])
+@pytest.mark.parametrize(
+    "objective", ["subset_terms", "row_means", "iwae", "mmvae_plus", "streams"]
+)
 def test_two_processes_equal_one(folder, objective):
     one = torch.load(folder / f"one.{objective}.0", weights_only=True)
     for rank in (0, 1):

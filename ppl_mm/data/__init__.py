@@ -18,7 +18,7 @@ from ppl_mm.data.registry import Summary, available, describe, load
 from ppl_mm.data.sources import data_folder
 from ppl_mm.data.svhn import read_svhn, svhn
 from ppl_mm.data.vocabulary import Vocabulary
-from ppl_mm.data.weak import keep_modalities, weakly_supervised
+from ppl_mm.data.weak import keep_modalities, streams, weakly_supervised
 
 __all__ = [
     "DataSet",
@@ -45,6 +45,7 @@ __all__ = [
     "polymnist",
     "read_idx",
     "read_svhn",
+    "streams",
     "svhn",
     "weakly_supervised",
 ]

@@ -1,10 +1,14 @@
 """Less supervision than the data hold: fewer paired rows, or modalities kept at random."""
 
+import math
+from typing import Literal
+
 import torch
 
+from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 
-__all__ = ["keep_modalities", "weakly_supervised"]
+__all__ = ["keep_modalities", "streams", "weakly_supervised"]
 
 
 def weakly_supervised(obs: Observations, fraction: float, *, seed: int = 0) -> Observations:
@@ -53,6 +57,56 @@ def weakly_supervised(obs: Observations, fraction: float, *, seed: int = 0) -> O
         values[name] = obs[name][rows.to(obs[name].device)]
         present[name] = torch.cat([held[name][paired], *parts]).to(obs[name].device)
     return Observations(values, present)
+
+
+def streams(
+    obs: Observations,
+    fraction: float,
+    *,
+    unpaired: Literal["all", "disjoint"] = "all",
+    seed: int = 0,
+) -> list[Observations]:
+    """Paired rows and one stream of rows a modality, for :func:`ppl_mm.fit` to train on together.
+
+    Of the N rows, ceil(fraction N), chosen at random, are paired. The stream of a modality holds
+    it alone; ``fit`` takes each stream in an order of its own, so no row of one stream tells of a
+    row of another.
+
+    Args:
+        obs: The data; rows may lack modalities.
+        fraction: The share of paired rows, 0 to 1.
+        unpaired: What a modality's stream holds: ``"all"`` rows that have it, paired ones too, as
+            in the source's release; or ``"disjoint"``, the rest alone.
+        seed: Of the choice of rows.
+
+    Returns:
+        The paired rows if there are any, then a stream for every modality that has one.
+
+    Raises:
+        ValueError: For a fraction outside [0, 1], or an unknown ``unpaired``.
+
+    Source: Kutuzova et al. 2021 (SVAE), section 4 and release.
+
+    Example:
+        >>> obs = Observations({"x": torch.zeros(10, 3), "y": torch.arange(10)})
+        >>> [(len(part), part.names) for part in streams(obs, 0.2)]
+        [(2, ('x', 'y')), (10, ('x',)), (10, ('y',))]
+    """
+    _check_unit_interval("streams", "fraction", fraction)
+    if unpaired not in ("all", "disjoint"):
+        raise ValueError(unknown_name("unpaired", unpaired, ("all", "disjoint")))
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(obs), generator=generator)
+    num_paired = math.ceil(fraction * len(obs) - 1e-9)  # 0.1 of 30 rows is 3, rounding or not
+    rest, paired = order.tensor_split([len(obs) - num_paired])
+    rows = torch.arange(len(obs)) if unpaired == "all" else rest.sort().values
+    found = [obs[paired.sort().values]] if num_paired else []
+    for name in obs.names:
+        own = rows[obs.present[name].cpu()[rows]]
+        if len(own):
+            alone = obs.drop(*(n for n in obs.names if n != name))
+            found.append(alone if len(own) == len(obs) else alone[own])
+    return found
 
 
 def keep_modalities(obs: Observations, probability: float, *, seed: int = 0) -> Observations:

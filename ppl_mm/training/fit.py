@@ -8,7 +8,7 @@ so several processes equal one.
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -22,23 +22,29 @@ from torch import Tensor
 
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.bound import elbo
-from ppl_mm.objectives import Objective, linear_annealing
-from ppl_mm.objectives.weights import absent_names
+from ppl_mm.objectives import linear_annealing
 from ppl_mm.observations import Observations
 from ppl_mm.rows import eval_mode
 from ppl_mm.systems import System
+from ppl_mm.training.batches import Batch, Streams
+from ppl_mm.training.checks import (
+    Optimizer,
+    Transform,
+    check_data,
+    check_options,
+    make_optimizer,
+    parameters,
+)
 from ppl_mm.training.history import DivergedError, FitResult, Progress
 from ppl_mm.training.parallel import AlwaysDifferentiable, JointNoise
 from ppl_mm.training.state import TrainingState
 
 __all__ = ["fit"]
 
-Optimizer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
-
 
 def fit(
     system: System,
-    data: Observations,
+    data: Observations | Sequence[Observations],
     *,
     epochs: int,
     batch_size: int = 128,
@@ -47,7 +53,7 @@ def fit(
     patience: int | None = None,
     annealing_epochs: int = 0,
     clip_norm: float | None = None,
-    transform: Callable[[Observations], Observations] | None = None,
+    transform: Transform | None = None,
     seed: int = 0,
     device: str = "auto",
     precision: str = "32-true",
@@ -61,9 +67,11 @@ def fit(
     Args:
         system: Trained in place. It ends with the last epoch's parameters, or with those of the
             best validation ELBO where ``validation`` is given.
-        data: The training rows; any of them may miss anything.
+        data: The training rows; any of them may miss anything. Several observations are separate
+            streams, such as :func:`ppl_mm.data.streams` makes: every step has a batch of each,
+            and a shorter stream starts over, in a new order, until the longest is through.
         epochs: Passes through the data, in total (with ``resume`` too).
-        batch_size: Rows per step, of all processes together.
+        batch_size: Rows per step (of each stream), of all processes together.
         optimizer: From parameters to a torch optimiser; Adam at 1e-3 by default.
         validation: Rows for the ELBO with neither weights nor beta, after every epoch.
         patience: Stop after so many epochs without a better validation ELBO.
@@ -101,7 +109,8 @@ def fit(
         >>> len(result.history)
         1
     """
-    _check_options(system, data, clip_norm, annealing_epochs)
+    streams = Streams(data)
+    check_options(system, clip_norm, annealing_epochs)
     for name, number in (
         ("epochs", epochs),
         ("batch_size", batch_size),
@@ -119,17 +128,17 @@ def fit(
     devices = [fabric.device] if fabric.device.type == "cuda" else []
     with eval_mode(system), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        _check_data(system, data if transform is None else transform(data), validation)
+        check_data(system, streams, transform, validation)
         module = system.objective(system.model, system.guide)
         if fabric.world_size > 1:
             module = AlwaysDifferentiable(module)
-        module, torch_optimizer = fabric.setup(module, _optimizer(optimizer, system))
-        state = TrainingState(system, torch_optimizer, seed, batch_size, len(data))
+        module, torch_optimizer = fabric.setup(module, make_optimizer(optimizer, system))
+        state = TrainingState(system, torch_optimizer, seed, batch_size, len(streams))
         if resume:
             assert checkpoint is not None
             state.load(Path(checkpoint))
-        data = data.to(fabric.device)
-        loop = _Loop(fabric, module, torch_optimizer, system, data, transform, clip_norm)
+        streams = streams.to(fabric.device)
+        loop = _Loop(fabric, module, torch_optimizer, system, streams, transform, clip_norm)
         with Progress(epochs, state.epoch, show=progress and fabric.is_global_zero) as bar:
             while state.epoch < epochs and not state.out_of_patience(patience):
                 row = loop.epoch(state, batch_size, annealing_epochs, bar)
@@ -155,12 +164,12 @@ class _Loop:
         module: Any,
         optimizer: Any,
         system: System,
-        data: Observations,
-        transform: Callable[[Observations], Observations] | None,
+        streams: Streams,
+        transform: Transform | None,
         clip_norm: float | None,
     ) -> None:
         self.fabric, self.module, self.optimizer, self.system = fabric, module, optimizer, system
-        self.data, self.transform, self.clip_norm = data, transform, clip_norm
+        self.streams, self.transform, self.clip_norm = streams, transform, clip_norm
         self.check_every = 1 if fabric.device.type == "cpu" else 50  # reading a loss waits for CUDA
 
     def epoch(
@@ -169,8 +178,8 @@ class _Loop:
         """Run one epoch; its row of the history."""
         start = time.perf_counter()
         torch.manual_seed(state.epoch_seed)
-        order = torch.randperm(len(self.data))
-        batches = [b for b in order.split(batch_size) if len(b) >= self.fabric.world_size]
+        batches = self.streams.epoch(batch_size)
+        batches = [b for b in batches if _size(b) >= self.fabric.world_size]
         total, rows = torch.zeros((), dtype=torch.float64, device=self.fabric.device), 0
         self.system.train()
         is_bound = True
@@ -181,7 +190,7 @@ class _Loop:
                     step, epochs=annealing_epochs, steps_per_epoch=len(batches)
                 )
                 total += self.step(batch)
-                rows += len(batch)
+                rows += _size(batch)
                 if i == 0:
                     is_bound = getattr(objective, "is_bound", True)
                 if i % self.check_every == 0 or i == len(batches) - 1:
@@ -189,27 +198,27 @@ class _Loop:
                     if not math.isfinite(value):
                         raise self._diverged(state, f"the loss is {value} at step {i + 1}")
                     bar.step((i + 1) / len(batches), value / rows)
-        if not all(bool(torch.isfinite(p).all()) for p in _parameters(self.system)):
+        if not all(bool(torch.isfinite(p).all()) for p in parameters(self.system)):
             raise self._diverged(state, "a parameter is not finite")
         loss = self.fabric.all_reduce(total, reduce_op="sum").item() / rows
         seconds = time.perf_counter() - start
         kind = "bound" if is_bound else "surrogate"
         return {"epoch": state.epoch + 1, "loss": loss, kind: -loss, "seconds": seconds}
 
-    def step(self, joint: Tensor) -> Tensor:
+    def step(self, joint: Batch) -> Tensor:
         """One gradient step on a joint batch; this process's part of its loss, a sum over rows."""
-        rank, world = self.fabric.global_rank, self.fabric.world_size
-        rows = joint.tensor_split(world)[rank]
-        batch = self.data[rows]
+        rank, world, size = self.fabric.global_rank, self.fabric.world_size, _size(joint)
+        shares = [len(share) for share in torch.arange(size).tensor_split(world)]
+        offset = sum(shares[:rank])
+        batch = self.streams.take(joint, offset, offset + shares[rank])
         if self.transform is not None:
             batch = self.transform(batch)
-        offset = sum(len(part) for part in joint.tensor_split(world)[:rank])
-        noise = JointNoise(offset, len(joint), rank) if world > 1 else nullcontext()
+        noise = JointNoise(offset, size, rank) if world > 1 else nullcontext()
         self.optimizer.zero_grad()
         with noise:
             loss = self.module(batch)
         if loss.requires_grad:  # a batch with nothing present has no gradient
-            self.fabric.backward(loss * (world / len(joint)))
+            self.fabric.backward(loss * (world / size))
             if self.clip_norm is not None:
                 self.fabric.clip_gradients(
                     self.module, self.optimizer, max_norm=self.clip_norm, error_if_nonfinite=False
@@ -225,6 +234,10 @@ class _Loop:
             "look at the scales of the data and of Normal likelihoods.",
             state.result(),
         )
+
+
+def _size(batch: Batch) -> int:
+    return sum(len(rows) for rows in batch)
 
 
 @contextmanager
@@ -254,71 +267,3 @@ def _fabric(device: str, precision: str) -> Fabric:
     )
     fabric.launch()
     return fabric
-
-
-def _parameters(system: System) -> list[Tensor]:
-    return [p for p in system.parameters() if p.requires_grad]
-
-
-def _optimizer(factory: Optimizer, system: System) -> torch.optim.Optimizer:
-    if isinstance(factory, torch.optim.Optimizer):
-        raise TypeError(
-            "optimizer: expected a function from parameters to a torch optimiser, got a "
-            f"{type(factory).__name__} itself; write functools.partial(torch.optim.Adam, lr=1e-3)."
-        )
-    optimizer = factory(_parameters(system))
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(
-            "optimizer: expected a function from parameters to a torch optimiser, got one to "
-            f"{type(optimizer).__name__}; Pyro's optimisers go with pyro.infer.SVI."
-        )
-    return optimizer
-
-
-def _check_options(
-    system: System, data: Observations, clip_norm: float | None, annealing_epochs: int
-) -> None:
-    if not isinstance(system, System):
-        raise TypeError(f"fit: expected a System, got {type(system).__name__}.")
-    if not isinstance(data, Observations):
-        raise TypeError(
-            f"fit: expected Observations, got {type(data).__name__}; of a data set give its part "
-            "train, and wrap a dict of tensors as Observations({...})."
-        )
-    if not any(bool(mask.any()) for mask in data.present.values()):
-        raise ValueError("fit: no row of the data holds any modality.")
-    if clip_norm is not None and not 0 < clip_norm < math.inf:
-        raise ValueError(f"clip_norm: expected a number above 0, got {clip_norm!r}.")
-    if annealing_epochs < 0:
-        raise ValueError(f"annealing_epochs: expected at least 0, got {annealing_epochs!r}.")
-    if annealing_epochs and not hasattr(system.objective, "annealing"):
-        raise ValueError(
-            f"annealing_epochs: {type(system.objective).__name__} has no beta to anneal; wrap it "
-            "as objectives.Reweighted(...)."
-        )
-    if not _parameters(system):
-        raise ValueError("fit: the system has no parameter to train.")
-
-
-def _check_data(system: System, data: Observations, validation: Observations | None) -> None:
-    """Check all rows for their support, and a few by a run with Pyro's validation on."""
-    system.check(data)
-    if validation is not None:
-        system.check(validation)
-    absent = absent_names(system.model, data)
-    if absent and not isinstance(system.objective, Objective):
-        raise ValueError(
-            f"fit: the data do not hold modality {min(absent)!r} at all, and "
-            f"{type(system.objective).__name__} would score draws of it. Use an objective of "
-            "ppl_mm.objectives, or a model without it."
-        )
-    few = data[: min(len(data), 8)].to(system.device)
-    with pyro.validation_enabled(True), pyro.poutine.trace(param_only=True) as shown:
-        system.objective.loss(system.model, system.guide, few)
-    own = {id(p) for p in system.parameters()}
-    for name, site in shown.trace.nodes.items():
-        if id(site["value"].unconstrained()) not in own:
-            raise ValueError(
-                f"fit: {name!r} is a pyro.param, which a torch optimiser does not see. Make it a "
-                "torch.nn.Parameter of the model or guide, or train with pyro.infer.SVI."
-            )

@@ -3,6 +3,7 @@ import torch
 
 from ppl_mm import Observations
 from ppl_mm.data import keep_modalities, weakly_supervised
+from ppl_mm.data import streams as separate_streams
 
 
 def numbered(num_rows: int, names: tuple[str, ...] = ("x", "y")) -> Observations:
@@ -65,6 +66,44 @@ def test_number_of_pairs(num_rows: int, fraction: float, num_paired: int) -> Non
     assert len(obs) == num_paired + 2 * (num_rows - num_paired)
 
 
+def test_streams_hold_all_rows_or_the_unpaired_ones_alone() -> None:
+    data = numbered(40)
+    for unpaired, rest in (("all", 40), ("disjoint", 30)):
+        paired, *single = separate_streams(data, 0.25, unpaired=unpaired, seed=1)
+        assert len(paired) == 10
+        assert torch.equal(paired["x"], paired["y"])
+        assert [part.names for part in single] == [("x",), ("y",)]
+        assert [len(part) for part in single] == [rest, rest]
+        numbers = set(single[1]["y"][:, 0].tolist())
+        assert len(numbers) == rest
+        assert (set(paired["y"][:, 0].tolist()) <= numbers) == (unpaired == "all")
+    again, other = (separate_streams(data, 0.25, seed=s)[0]["y"] for s in (1, 2))
+    assert torch.equal(again, paired["y"])
+    assert not torch.equal(other, paired["y"])
+
+
+@pytest.mark.parametrize(
+    ("fraction", "rows", "expected"),
+    [(0.001, 60_000, 60), (0.1, 30, 3), (0.01, 30, 1), (1.0, 30, 30), (0.0, 30, 0)],
+)
+def test_the_share_of_paired_rows_is_rounded_up(fraction: float, rows: int, expected: int) -> None:
+    parts = separate_streams(numbered(rows), fraction)
+    assert [len(part) for part in parts] == [expected, rows, rows][0 if expected else 1 :]
+
+
+def test_streams_of_rows_that_lack_something() -> None:
+    held = torch.arange(40) % 4 != 0
+    data = Observations(numbered(40).values, {"y": held})
+    paired, x, y = separate_streams(data, 0.5)
+    assert (len(x), len(y)) == (40, 30)
+    assert y.present["y"].all()
+    assert not paired.present["y"].all()
+    assert len(separate_streams(data.without("y"), 0.0)) == 1  # nobody holds y
+    assert len(separate_streams(numbered(40), 1.0, unpaired="disjoint")) == 1
+    with pytest.raises(ValueError, match="unknown unpaired 'al'"):
+        separate_streams(data, 0.5, unpaired="al")
+
+
 def test_paired_rows_are_a_random_choice() -> None:
     first, again, other = (weakly_supervised(numbered(100), 0.1, seed=s) for s in (0, 0, 1))
     assert torch.equal(first["x"], again["x"])
@@ -98,6 +137,8 @@ def test_rows_without_anything_left() -> None:
 def test_shares_outside_the_unit_interval(value: float) -> None:
     with pytest.raises(ValueError, match=f"expected fraction from 0 to 1, got {value}"):
         weakly_supervised(numbered(4), value)
+    with pytest.raises(ValueError, match=f"expected fraction from 0 to 1, got {value}"):
+        separate_streams(numbered(4), value)
     with pytest.raises(ValueError, match=f"expected probability from 0 to 1, got {value}"):
         keep_modalities(numbered(4), value)
 

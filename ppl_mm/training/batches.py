@@ -1,0 +1,78 @@
+"""Training rows as one data set or several streams, and the batches of an epoch."""
+
+from collections.abc import Sequence
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ppl_mm.observations import Observations
+
+__all__ = ["Batch", "Streams"]
+
+Batch = tuple[Tensor, ...]
+"""The rows of one step, a tensor of indices a stream."""
+
+
+class Streams:
+    """The training rows; every step has a batch of each stream.
+
+    An epoch is one pass through the longest stream. A shorter one starts over when it is
+    exhausted, in a new order.
+
+    Args:
+        data: Observations, or several of them: the streams. They may hold different modalities.
+
+    Raises:
+        TypeError: For anything else.
+        ValueError: For no stream, or streams without any modality.
+    """
+
+    def __init__(self, data: Observations | Sequence[Observations]) -> None:
+        parts: Any = (data,) if isinstance(data, Observations) else data
+        if not isinstance(parts, Sequence) or not all(isinstance(p, Observations) for p in parts):
+            given = type(data).__name__
+            raise TypeError(
+                f"fit: expected Observations, or a sequence of them, got {given}; of a data set "
+                "give its part train, and wrap a dict of tensors as Observations({...})."
+            )
+        if not parts:
+            raise ValueError("fit: expected at least one stream of rows, got none.")
+        if not any(bool(mask.any()) for part in parts for mask in part.present.values()):
+            raise ValueError("fit: no row of the data holds any modality.")
+        self.parts = tuple(parts)
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def to(self, device: torch.device) -> "Streams":
+        """On another device."""
+        return Streams([part.to(device) for part in self.parts])
+
+    def head(self, number: int) -> Observations:
+        """The first rows of every stream together."""
+        return Observations.collate([part[: min(number, len(part))] for part in self.parts])
+
+    def epoch(self, batch_size: int) -> list[Batch]:
+        """A random order of the rows, from torch's generator: ``batch_size`` of each stream."""
+        steps = max(-(-len(part) // batch_size) for part in self.parts)
+        batches: list[list[Tensor]] = []
+        for part in self.parts:
+            own: list[Tensor] = []
+            while len(own) < steps:
+                own += torch.randperm(len(part)).split(batch_size)
+            batches.append(own[:steps])
+        return list(zip(*batches, strict=True))
+
+    def take(self, batch: Batch, first: int = 0, last: int | None = None) -> Observations:
+        """Rows ``first`` to ``last`` of a batch, whose streams follow one another."""
+        lengths = [len(rows) for rows in batch]
+        last = sum(lengths) if last is None else last
+        found, start = [], 0
+        for part, rows, length in zip(self.parts, batch, lengths, strict=True):
+            mine = rows[max(first - start, 0) : max(last - start, 0)]
+            if len(mine):
+                found.append(part[mine])
+            start += length
+        return found[0] if len(self.parts) == 1 else Observations.collate(found)

@@ -1,0 +1,86 @@
+"""What is checked before training: options, data, and that the optimiser sees every parameter."""
+
+import math
+from collections.abc import Callable, Iterable
+
+import pyro
+import torch
+from torch import Tensor
+
+from ppl_mm.objectives import Objective
+from ppl_mm.objectives.weights import absent_names
+from ppl_mm.observations import Observations
+from ppl_mm.systems import System
+from ppl_mm.training.batches import Streams
+
+__all__ = ["Optimizer", "Transform", "check_data", "check_options", "make_optimizer", "parameters"]
+
+Optimizer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
+Transform = Callable[[Observations], Observations]
+
+
+def parameters(system: System) -> list[Tensor]:
+    """The parameters that training changes."""
+    return [p for p in system.parameters() if p.requires_grad]
+
+
+def make_optimizer(factory: Optimizer, system: System) -> torch.optim.Optimizer:
+    """The optimiser of all parameters, once the factory makes one."""
+    if isinstance(factory, torch.optim.Optimizer):
+        raise TypeError(
+            "optimizer: expected a function from parameters to a torch optimiser, got a "
+            f"{type(factory).__name__} itself; write functools.partial(torch.optim.Adam, lr=1e-3)."
+        )
+    optimizer = factory(parameters(system))
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(
+            "optimizer: expected a function from parameters to a torch optimiser, got one to "
+            f"{type(optimizer).__name__}; Pyro's optimisers go with pyro.infer.SVI."
+        )
+    return optimizer
+
+
+def check_options(system: System, clip_norm: float | None, annealing_epochs: int) -> None:
+    """Raise for options out of range."""
+    if not isinstance(system, System):
+        raise TypeError(f"fit: expected a System, got {type(system).__name__}.")
+    if clip_norm is not None and not 0 < clip_norm < math.inf:
+        raise ValueError(f"clip_norm: expected a number above 0, got {clip_norm!r}.")
+    if annealing_epochs < 0:
+        raise ValueError(f"annealing_epochs: expected at least 0, got {annealing_epochs!r}.")
+    if annealing_epochs and not hasattr(system.objective, "annealing"):
+        raise ValueError(
+            f"annealing_epochs: {type(system.objective).__name__} has no beta to anneal; wrap it "
+            "as objectives.Reweighted(...)."
+        )
+    if not parameters(system):
+        raise ValueError("fit: the system has no parameter to train.")
+
+
+def check_data(
+    system: System,
+    streams: Streams,
+    transform: Transform | None,
+    validation: Observations | None,
+) -> None:
+    """Check all rows for their support, and a few by a run with Pyro's validation on."""
+    parts = [part if transform is None else transform(part) for part in streams.parts]
+    for part in (*parts, *(() if validation is None else (validation,))):
+        system.check(part)
+    few = Streams(parts).head(8).to(system.device)
+    absent = absent_names(system.model, few)
+    if absent and not isinstance(system.objective, Objective):
+        raise ValueError(
+            f"fit: the data do not hold modality {min(absent)!r} at all, and "
+            f"{type(system.objective).__name__} would score draws of it. Use an objective of "
+            "ppl_mm.objectives, or a model without it."
+        )
+    with pyro.validation_enabled(True), pyro.poutine.trace(param_only=True) as shown:
+        system.objective.loss(system.model, system.guide, few)
+    own = {id(p) for p in system.parameters()}
+    for name, site in shown.trace.nodes.items():
+        if id(site["value"].unconstrained()) not in own:
+            raise ValueError(
+                f"fit: {name!r} is a pyro.param, which a torch optimiser does not see. Make it a "
+                "torch.nn.Parameter of the model or guide, or train with pyro.infer.SVI."
+            )
