@@ -1,7 +1,6 @@
 """Training rows as one data set or several streams, and the batches of an epoch."""
 
 from collections.abc import Sequence
-
 from typing import Any
 
 import torch
