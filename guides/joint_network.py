@@ -2,9 +2,9 @@
 
     q(z | x_S) = Normal( loc_S(x_S), scale_S(x_S) ),   S the full set, or any others
 
-Each network has a trunk of its own for every modality of S, whose features are joined by two dense
-layers; for a single modality it is that modality's encoder. A row whose source has no network gets
-the product of its single experts.
+Each network has a trunk of its own for every modality of S, whose features are joined by a dense
+layer and a linear head; for a single modality it is that modality's encoder. A row whose source has
+no network gets the product of its single experts.
 
 Sources: Suzuki, Nakayama & Matsuo 2016, arXiv:1611.01891 (JMVAE); Vedantam et al. 2018,
 arXiv:1705.10762 (TELBO); Wu & Goodman 2019, arXiv:1912.05075 (VAEVAE).
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ppl_mm.distributions import product_of_experts
 from ppl_mm.distributions.prior import DiagonalPrior, as_prior
 from ppl_mm.modality import Modality, unknown_name
-from ppl_mm.networks.layers import location_scale
+from ppl_mm.networks.layers import Activation, LocationScale, ScaleMap, dense
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program, check_encoder
 
@@ -40,7 +40,11 @@ class JointNetwork(Program):
         subsets: Which subsets of two modalities and more have a network: ``"full"``, ``"all"``,
             or a list of tuples of names. A row whose source has none gets the product of its
             single experts, without the prior.
-        hidden: Width of the layers that join the trunks.
+        hidden: Width of the layer that joins the trunks, and of the features of a trunk made of an
+            encoder. None: no such layer, the trunks' features go to the head; an encoder has 2 Z.
+        activation: ``"relu"``, ``"silu"`` (Swish) or ``"elu"``, after that layer.
+        scale: The map of the head to a positive scale, see
+            :func:`ppl_mm.networks.location_scale`.
         prior: p(z), Normal; the posterior of a row with nothing to condition on.
 
     Raises:
@@ -67,8 +71,11 @@ class JointNetwork(Program):
         modalities: Sequence[Modality],
         latent_dim: int,
         subsets: str | Iterable[Sequence[str]] = "full",
-        hidden: int = 512,
+        hidden: int | None = 512,
         prior: Any = None,
+        *,
+        activation: Activation = "relu",
+        scale: ScaleMap = "exp",
     ) -> None:
         super().__init__(modalities, latent_dim)
         expert: Any = as_prior(prior, latent_dim)
@@ -81,7 +88,9 @@ class JointNetwork(Program):
         declared = {m.name: m for m in self.modalities}
         self.joint_networks = nn.ModuleDict(
             {
-                _key(s): _JointEncoder([declared[n] for n in s], latent_dim, hidden)
+                _key(s): _JointEncoder(
+                    [declared[n] for n in s], latent_dim, hidden, activation, scale
+                )
                 for s in self.subsets
             }
         )
@@ -124,20 +133,31 @@ class JointNetwork(Program):
 
 
 class _JointEncoder(nn.Module):
-    """Trunks of several modalities, joined by two dense layers."""
+    """Trunks of several modalities, joined by a dense layer or none, and a linear head."""
 
-    def __init__(self, modalities: Sequence[Modality], latent_dim: int, hidden: int) -> None:
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        latent_dim: int,
+        hidden: int | None,
+        activation: Activation,
+        scale: ScaleMap,
+    ) -> None:
         super().__init__()
-        trunks = {m.name: _trunk(m, hidden) for m in modalities}
+        size = latent_dim if hidden is None else hidden // 2
+        trunks = {m.name: _trunk(m, size) for m in modalities}
         features = sum(trunk.out_features for trunk in trunks.values())
+        sizes = (features,) if hidden is None else (features, hidden)
         self.trunks = nn.ModuleDict(trunks)
-        self.joined = nn.Sequential(nn.Linear(features, hidden), nn.ReLU())
-        self.head = nn.Linear(hidden, 2 * latent_dim)
+        self.joined = dense(sizes, activation=activation)
+        self.head = nn.Linear(sizes[-1], 2 * latent_dim)
+        self.location_scale = LocationScale(scale)
 
     def forward(self, *values: Tensor) -> tuple[Tensor, Tensor]:
         """The expert's (loc, scale), from one argument a modality."""
         features = [trunk(x) for trunk, x in zip(self.trunks.values(), values, strict=True)]
-        return location_scale(self.head(self.joined(torch.cat(features, -1))))
+        raw = self.head(self.joined(torch.cat(features, -1)))
+        return self.location_scale(raw, raw.shape[:-1])
 
 
 class _EncoderTrunk(nn.Module):
@@ -152,9 +172,9 @@ class _EncoderTrunk(nn.Module):
         return torch.cat([loc, scale.log()], -1)
 
 
-def _trunk(modality: Modality, hidden: int) -> Any:
+def _trunk(modality: Modality, size: int) -> Any:
     if modality.features is None:
-        return _EncoderTrunk(modality.encoder(hidden // 2), hidden // 2)
+        return _EncoderTrunk(modality.encoder(size), size)
     trunk = modality.features()
     if not isinstance(getattr(trunk, "out_features", None), int):
         raise TypeError(

@@ -4,8 +4,11 @@ Only classes of this library are written and read; anything else has no recipe (
 given again by the user when a system is loaded. A recipe is data: reading one runs no code.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
+
+from torch import nn
 
 from ppl_mm import likelihoods, networks
 from ppl_mm.likelihoods import Likelihood
@@ -16,17 +19,20 @@ __all__ = ["describe", "rebuild"]
 
 def describe(modality: Modality) -> dict[str, Any] | None:
     """The recipe of a modality, or None where it uses code that is not this library's."""
-    encoder, decoder = (networks.recipe.describe(f) for f in (modality.encoder, modality.decoder))
+    factories: dict[str, Callable[..., nn.Module]]
+    factories = {"encoder": modality.encoder, "decoder": modality.decoder}
+    if modality.features is not None:
+        factories["features"] = modality.features
+    found = {part: networks.recipe.describe(factory) for part, factory in factories.items()}
     kind = type(modality.likelihood)
     own = getattr(likelihoods, kind.__name__, None) is kind
-    if encoder is None or decoder is None or modality.features is not None or not own:
+    if None in found.values() or not own:
         return None
     return {
         "name": modality.name,
         "likelihood": {"name": kind.__name__, "options": asdict(modality.likelihood)},
-        "encoder": encoder,
-        "decoder": decoder,
         "weight": modality.weight,
+        **found,
     }
 
 
@@ -40,10 +46,10 @@ def rebuild(recipe: dict[str, Any]) -> Modality:
     kind = getattr(likelihoods, name, None) if name in likelihoods.__all__ else None
     if not (isinstance(kind, type) and issubclass(kind, Likelihood)):
         raise ValueError(unknown_name("likelihood", name, likelihoods.__all__))
+    parts = [part for part in ("encoder", "decoder", "features") if part in recipe]
     return Modality(
         recipe["name"],
         kind(**recipe["likelihood"]["options"]),
-        encoder=networks.recipe.build(recipe["encoder"]),
-        decoder=networks.recipe.build(recipe["decoder"]),
         weight=recipe["weight"],
+        **{part: networks.recipe.build(recipe[part]) for part in parts},
     )

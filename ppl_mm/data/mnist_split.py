@@ -10,12 +10,14 @@ Source: Kutuzova et al. 2020, "Multimodal Variational Autoencoders for Semi-Supe
 Defense of Product-of-Experts" (SVAE), section 4 and appendices D and F, and its release.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
-from ppl_mm.data.mnist import Network, read_images
+from ppl_mm.data.mnist import read_images
 from ppl_mm.data.sources import MNIST
 from ppl_mm.likelihoods import SoftBernoulli
 from ppl_mm.modality import Modality
@@ -45,8 +47,14 @@ def mnist_split(folder: str | Path | None = None, *, validation: int = 5_000) ->
     Source: Kutuzova et al. 2020 (SVAE): networks, likelihood and D = 64. Differs: the release
     chooses the epoch on what is called test rows here, and calls the others validation rows.
     """
-    networks = presets.mnist_split_encoder, presets.mnist_split_decoder
-    return _split("mnist_split", ("top", "bottom"), networks, folder, validation)
+    part = partial(
+        Modality,
+        likelihood=SoftBernoulli(),
+        encoder=presets.mnist_split_encoder,
+        decoder=presets.mnist_split_decoder,
+        features=presets.mnist_split_features,
+    )
+    return _split("mnist_split", (part("top"), part("bottom")), folder, validation)
 
 
 def mnist_split_3(folder: str | Path | None = None, *, validation: int = 5_000) -> DataSet:
@@ -65,17 +73,21 @@ def mnist_split_3(folder: str | Path | None = None, *, validation: int = 5_000) 
 
     Source: Kutuzova et al. 2020 (SVAE), appendix D and release: networks, likelihood and D = 64.
     """
-    networks = presets.mnist_split_3_encoder, presets.mnist_split_3_decoder
-    return _split("mnist_split_3", ("top", "middle", "bottom"), networks, folder, validation)
+    part = partial(
+        Modality,
+        likelihood=SoftBernoulli(),
+        encoder=presets.mnist_split_3_encoder,
+        decoder=presets.mnist_split_3_decoder,
+        features=presets.mnist_split_3_features,
+    )
+    parts = (part("top"), part("middle"), part("bottom"))
+    return _split("mnist_split_3", parts, folder, validation)
 
 
 def _split(
-    name: str,
-    parts: tuple[str, ...],
-    networks: tuple[Network, Network],
-    folder: str | Path | None,
-    validation: int,
+    name: str, modalities: tuple[Modality, ...], folder: str | Path | None, validation: int
 ) -> DataSet:
+    parts = [m.name for m in modalities]
     train, train_labels = read_images(MNIST, folder, "train")
     images, labels = read_images(MNIST, folder, "t10k")
     test, held_out = split_last(name, _observations(images, parts), validation)
@@ -87,7 +99,7 @@ def _split(
         _observations(train, parts),
         held_out,
         test,
-        tuple(Modality(part, SoftBernoulli(), *networks) for part in parts),
+        modalities,
         _LATENT_DIM,
         label=None,
         num_classes=10,
@@ -95,7 +107,7 @@ def _split(
     )
 
 
-def _observations(images: Tensor, parts: tuple[str, ...]) -> Observations:
+def _observations(images: Tensor, parts: Sequence[str]) -> Observations:
     """Equal parts of pictures (N, 28, 28), from the top; what is left over is left out."""
     height = images.shape[1] // len(parts)
     strips = images.unsqueeze(1).split(height, dim=2)

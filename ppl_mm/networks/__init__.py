@@ -3,8 +3,10 @@
 An encoder class takes the size of the latent first and maps values ``(..., *event_shape)`` to a
 pair ``(loc, scale)``, each ``(..., latent_dim)``, scale > 0 (a standard deviation; the b of a
 Laplace expert). A decoder class takes its number of input features first and maps
-``(..., in_features)`` to the parameters of a likelihood. All take any number of leading dimensions,
-none included.
+``(..., in_features)`` to the parameters of a likelihood. A features class maps values to
+``(..., out_features)``, a number that it has as an attribute: what an encoder of the same name puts
+a linear layer on, and the trunk of a modality in a joint network. All take any number of leading
+dimensions, none included.
 
 ``__all__`` lists these classes. Their options are plain JSON values, so that
 :mod:`~ppl_mm.networks.recipe` can write down a network as its class's name and its options, and
@@ -25,7 +27,7 @@ Example:
 from ppl_mm.networks import presets as presets
 from ppl_mm.networks import recipe as recipe
 from ppl_mm.networks.caption import CaptionDecoder, CaptionEncoder
-from ppl_mm.networks.conv import ConvDecoder, ConvEncoder
+from ppl_mm.networks.conv import ConvDecoder, ConvEncoder, ConvFeatures
 from ppl_mm.networks.label import BinaryEncoder, LabelEncoder
 from ppl_mm.networks.layers import location_scale as location_scale
 from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder
@@ -38,6 +40,7 @@ __all__ = [
     "CaptionEncoder",
     "ConvDecoder",
     "ConvEncoder",
+    "ConvFeatures",
     "LabelEncoder",
     "MLPDecoder",
     "MLPEncoder",

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ppl_mm.networks.layers import (
     Activation,
-    LocationScale,
+    Encoder,
+    Features,
     ScaleMap,
     activated,
     as_rows,
@@ -21,30 +22,100 @@ from ppl_mm.networks.layers import (
     draw_kaiming,
 )
 
-__all__ = ["ConvDecoder", "ConvEncoder"]
+__all__ = ["ConvDecoder", "ConvEncoder", "ConvFeatures"]
 
 
-class ConvEncoder(nn.Module):
+class ConvFeatures(Features):
+    """Features of an image: convolutions, flattened, then dense layers.
+
+    Args:
+        event_shape: Channels, height and width of the image.
+        layers: The convolutions, ``(channels, kernel, stride, padding)`` each.
+        hidden: Sizes of the dense layers after the convolutions.
+        batch_norm: Whether batch normalisation precedes the activation of each convolution but
+            the first.
+        dropout: Probability of dropout after each dense layer.
+        activation: ``"silu"`` (Swish), ``"relu"`` or ``"elu"``, after every layer.
+        bias: Whether the convolutions have one.
+        kaiming: Whether the weights start at :func:`~ppl_mm.networks.layers.draw_kaiming`.
+        out_features: Size of one more dense layer, which no activation follows; None for none.
+
+    Shapes:
+        images (..., *event_shape) to (..., out_features).
+
+    Raises:
+        ValueError: If the image is too small for the layers.
+
+    Example:
+        >>> import torch
+        >>> layers = ((64, 4, 2, 1), (128, 4, 2, 1), (256, 4, 2, 1))
+        >>> features = ConvFeatures(event_shape=(1, 14, 28), layers=layers, hidden=())
+        >>> features.out_features, features(torch.zeros(5, 1, 14, 28)).shape
+        (768, torch.Size([5, 768]))
+    """
+
+    def __init__(
+        self,
+        *,
+        event_shape: Sequence[int],
+        layers: Sequence[Sequence[Any]],
+        hidden: Sequence[int] = (512,),
+        batch_norm: bool = False,
+        dropout: float = 0.0,
+        activation: Activation = "silu",
+        bias: bool = False,
+        kaiming: bool = False,
+        out_features: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+        channels, height, width = self.event_shape
+        convolutions: list[nn.Module] = []
+        for index, (channels_out, *geometry) in enumerate(layers):
+            kernel, stride, padding = map(_pair, geometry)
+            height, width = (
+                (n + 2 * p - k) // s + 1
+                for n, k, s, p in zip((height, width), kernel, stride, padding, strict=True)
+            )
+            if height < 1 or width < 1:
+                raise ValueError(
+                    f"ConvFeatures: an image of shape {self.event_shape} is too small for "
+                    f"layer {index} of {len(layers)}, which leaves {height} x {width} pixels."
+                )
+            convolutions.append(
+                nn.Conv2d(channels, channels_out, kernel, stride, padding, bias=bias)
+            )
+            if batch_norm and index > 0:
+                convolutions.append(nn.BatchNorm2d(channels_out))
+            convolutions.append(activated(activation))
+            channels = channels_out
+        sizes = (channels * height * width, *hidden)
+        self.convolutions = nn.Sequential(*convolutions)
+        self.hidden = dense(sizes, dropout=dropout, activation=activation)
+        self.out_features = sizes[-1] if out_features is None else out_features
+        if out_features is not None:
+            self.hidden.append(nn.Linear(sizes[-1], out_features))
+        if kaiming:
+            draw_kaiming(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The features."""
+        rows, leading = as_rows(images, self.event_shape, "ConvFeatures")
+        features = self.hidden(self.convolutions(rows).flatten(1))
+        return features.reshape(*leading, self.out_features)
+
+
+class ConvEncoder(Encoder):
     """An expert q(z | x) of an image: convolutions, then dense layers.
 
     Args:
         latent_dim: Size D of the latent.
-        event_shape: Channels, height and width of the image.
-        layers: The convolutions, ``(channels, kernel, stride, padding)`` each.
-        hidden: Sizes of the dense layers between the convolutions and the head.
-        batch_norm: Whether batch normalisation precedes the activation of each convolution but
-            the first.
-        dropout: Probability of dropout after each dense layer.
-        activation: ``"silu"`` (Swish), ``"relu"`` or ``"elu"``, after every layer but the head.
-        bias: Whether the convolutions have one.
-        kaiming: Whether the weights start at :func:`~ppl_mm.networks.layers.draw_kaiming`.
+        event_shape, layers, hidden, batch_norm, dropout, activation, bias, kaiming: Those of
+            :class:`ConvFeatures`; no activation follows the head.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
         images (..., *event_shape) to loc and scale, each (..., D).
-
-    Raises:
-        ValueError: If the image is too small for the layers.
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, supplement and release: the image encoders of
     FashionMNIST, MultiMNIST, CelebA and the vision experiment. Others: see
@@ -75,41 +146,17 @@ class ConvEncoder(nn.Module):
         scale: ScaleMap = "exp",
         min_scale: float | None = None,
     ) -> None:
-        super().__init__()
-        self.event_shape = tuple(event_shape)
-        channels, height, width = self.event_shape
-        convolutions: list[nn.Module] = []
-        for index, (channels_out, *geometry) in enumerate(layers):
-            kernel, stride, padding = map(_pair, geometry)
-            height, width = (
-                (n + 2 * p - k) // s + 1
-                for n, k, s, p in zip((height, width), kernel, stride, padding, strict=True)
-            )
-            if height < 1 or width < 1:
-                raise ValueError(
-                    f"ConvEncoder: an image of shape {self.event_shape} is too small for "
-                    f"layer {index} of {len(layers)}, which leaves {height} x {width} pixels."
-                )
-            convolutions.append(
-                nn.Conv2d(channels, channels_out, kernel, stride, padding, bias=bias)
-            )
-            if batch_norm and index > 0:
-                convolutions.append(nn.BatchNorm2d(channels_out))
-            convolutions.append(activated(activation))
-            channels = channels_out
-        sizes = (channels * height * width, *hidden)
-        self.convolutions = nn.Sequential(*convolutions)
-        self.hidden = dense(sizes, dropout=dropout, activation=activation)
-        self.head = nn.Linear(sizes[-1], 2 * latent_dim)
-        self.location_scale = LocationScale(scale, min_scale)
-        if kaiming:
-            draw_kaiming(self)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The expert's (loc, scale)."""
-        rows, leading = as_rows(images, self.event_shape, "ConvEncoder")
-        raw = self.head(self.hidden(self.convolutions(rows).flatten(1)))
-        return self.location_scale(raw, leading)
+        features = ConvFeatures(
+            event_shape=event_shape,
+            layers=layers,
+            hidden=hidden,
+            batch_norm=batch_norm,
+            dropout=dropout,
+            activation=activation,
+            bias=bias,
+            kaiming=kaiming,
+        )
+        super().__init__(latent_dim, features, scale, min_scale, kaiming=kaiming)
 
 
 class ConvDecoder(nn.Module):

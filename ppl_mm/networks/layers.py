@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 __all__ = [
     "Activation",
+    "Encoder",
+    "Features",
     "LocationScale",
     "ScaleMap",
     "activated",
@@ -135,6 +137,56 @@ class LocationScale(nn.Module):
     def extra_repr(self) -> str:
         """The options, for print."""
         return f"scale={self.scale!r}, min_scale={self.min_scale}"
+
+
+class Features(nn.Module):
+    """Features of a modality's values: the trunk of an encoder, or of a joint network.
+
+    A module from values (..., *event_shape) to (..., out_features).
+
+    Attributes:
+        out_features: Number of features.
+    """
+
+    out_features: int
+
+
+class Encoder(nn.Module):
+    """An expert q(z | x): features of x, then one linear layer.
+
+        loc, scale = location_scale(W features(x) + b)
+
+    Args:
+        latent_dim: Size D of the latent.
+        features: The trunk.
+        scale, min_scale: The map to a positive scale, see :func:`location_scale`.
+        kaiming: Whether the linear layer starts at :func:`draw_kaiming`.
+
+    Shapes:
+        values (..., *event_shape) to loc and scale, each (..., D).
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        features: Features,
+        scale: ScaleMap = "exp",
+        min_scale: float | None = None,
+        *,
+        kaiming: bool = False,
+    ) -> None:
+        super().__init__()
+        self.features = features
+        self.head = nn.Linear(features.out_features, 2 * latent_dim)
+        self.location_scale = LocationScale(scale, min_scale)
+        if kaiming:
+            draw_kaiming(self.head)
+
+    def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The expert's (loc, scale)."""
+        features = self.features(values)
+        rows, leading = as_rows(features, (self.features.out_features,), "Encoder")
+        return self.location_scale(self.head(rows), leading)
 
 
 def as_rows(values: Tensor, event_shape: Sequence[int], owner: str) -> tuple[Tensor, torch.Size]:

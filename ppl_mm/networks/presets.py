@@ -60,10 +60,12 @@ Example:
 """
 
 from functools import partial
+from typing import Any
 
 from ppl_mm.networks.caption import CaptionDecoder, CaptionEncoder
-from ppl_mm.networks.conv import ConvDecoder, ConvEncoder
+from ppl_mm.networks.conv import ConvDecoder, ConvEncoder, ConvFeatures
 from ppl_mm.networks.label import BinaryEncoder, LabelEncoder
+from ppl_mm.networks.layers import Encoder, Features
 from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder
 from ppl_mm.networks.residual import ResidualDecoder, ResidualEncoder
 from ppl_mm.networks.text import StringDecoder, StringEncoder
@@ -90,8 +92,10 @@ __all__ = [
     "mnist_image_encoder",
     "mnist_split_3_decoder",
     "mnist_split_3_encoder",
+    "mnist_split_3_features",
     "mnist_split_decoder",
     "mnist_split_encoder",
+    "mnist_split_features",
     "mnist_svhn_dmvae_mnist_decoder",
     "mnist_svhn_dmvae_mnist_encoder",
     "mnist_svhn_dmvae_svhn_decoder",
@@ -288,3 +292,13 @@ cub_features_encoder = partial(
 cub_features_decoder = partial(
     MLPDecoder, event_shape=(2048,), hidden=(256, 512, 1024), activation="elu"
 )
+
+
+def _features(kind: type[Features], encoder: partial[Encoder], **changes: Any) -> partial[Features]:
+    """Features with an encoder's options, but for those of its head and these changes."""
+    options = {k: v for k, v in encoder.keywords.items() if k not in ("scale", "min_scale")}
+    return partial(kind, **{**options, **changes})
+
+
+mnist_split_features = _features(ConvFeatures, mnist_split_encoder, hidden=())
+mnist_split_3_features = _features(ConvFeatures, mnist_split_3_encoder, hidden=())

@@ -14,12 +14,13 @@ from typing import Any
 from torch import nn
 
 from ppl_mm import networks
+from ppl_mm.networks.layers import Features
 
 __all__ = ["build", "describe"]
 
 
 def describe(factory: Callable[..., nn.Module]) -> dict[str, Any] | None:
-    """The recipe of an encoder or decoder factory, or None where it has none.
+    """The recipe of an encoder, decoder or features factory, or None where it has none.
 
     Args:
         factory: A class of ``ppl_mm.networks.__all__``, or a :func:`functools.partial` of one
@@ -59,7 +60,8 @@ def build(recipe: dict[str, Any]) -> partial[nn.Module]:
             tuples.
 
     Returns:
-        A partial of the class, to be called with ``latent_dim`` or ``in_features``.
+        A partial of the class, to be called with ``latent_dim`` or ``in_features``; of features,
+        with nothing.
 
     Raises:
         ValueError: If the recipe has another form, names no class of ``ppl_mm.networks.__all__``,
@@ -80,8 +82,9 @@ def build(recipe: dict[str, Any]) -> partial[nn.Module]:
     if network not in known:
         raise ValueError(f"unknown network {network!r}; known: {', '.join(known)}.")
     options = {name: _tuples(value) for name, value in options.items()}
+    size = () if issubclass(known[network], Features) else (1,)
     try:
-        inspect.signature(known[network]).bind(1, **options)
+        inspect.signature(known[network]).bind(*size, **options)
     except TypeError as error:
         raise ValueError(f"network {network!r} with options {options}: {error}.") from error
     return partial(known[network], **options)

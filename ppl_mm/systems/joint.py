@@ -6,6 +6,7 @@ from typing import Any
 from ppl_mm.guides import JointNetwork, ProductOfExperts
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
+from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.objectives import ELBOTerms, Term
 from ppl_mm.systems.recorded import lambdas, recorded
 from ppl_mm.systems.system import System
@@ -19,7 +20,9 @@ def jmvae(
     latent_dim: int,
     *,
     alpha: float = 1.0,
-    hidden: int = 512,
+    hidden: int | None = 512,
+    activation: Activation = "relu",
+    scale: ScaleMap = "exp",
     prior: Any = None,
     **options: Any,
 ) -> System:
@@ -37,7 +40,10 @@ def jmvae(
         latent_dim: Z.
         alpha: The factor of the encoders' KLs. Small: a better joint ELBO; large: better
             generation of one modality from another; 0 leaves the encoders untrained.
-        hidden: Width of the layers that join the trunks, see :class:`ppl_mm.guides.JointNetwork`.
+        hidden: Width of the layer that joins the trunks, see :class:`ppl_mm.guides.JointNetwork`;
+            None: no such layer.
+        activation: What follows that layer.
+        scale: The map of a joint network's head to a positive scale.
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: ``beta``, ``num_particles``.
 
@@ -53,7 +59,14 @@ def jmvae(
     terms = [Term(names, names), *(Term(names, (), (n,), weight=alpha) for n in names)]
     return System(
         SharedLatent(modalities, latent_dim, prior=prior),
-        JointNetwork(modalities, latent_dim, hidden=hidden, prior=prior),
+        JointNetwork(
+            modalities,
+            latent_dim,
+            hidden=hidden,
+            prior=prior,
+            activation=activation,
+            scale=scale,
+        ),
         ELBOTerms(terms, rows="require", weights=lambdas(modalities), **options),
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 from ppl_mm.guides import JointNetwork, ProductOfExperts, ReplacementExperts
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
+from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.objectives import ELBOTerms, paired_terms
 from ppl_mm.program import Program
 from ppl_mm.systems.recorded import lambdas, recorded
@@ -66,7 +67,9 @@ def vaevae(
     modalities: Sequence[Modality],
     latent_dim: int,
     *,
-    hidden: int = 512,
+    hidden: int | None = 512,
+    activation: Activation = "relu",
+    scale: ScaleMap = "exp",
     prior: Any = None,
     **options: Any,
 ) -> System:
@@ -77,14 +80,25 @@ def vaevae(
     Args:
         modalities: Two or more; their ``weight`` is lambda_m in the objective.
         latent_dim: Z.
-        hidden: Width of the layer that joins the trunks, see :class:`ppl_mm.guides.JointNetwork`.
+        hidden: Width of the layer that joins the trunks, see :class:`ppl_mm.guides.JointNetwork`;
+            None: no such layer.
+        activation: What follows that layer.
+        scale: The map of a joint network's head to a positive scale.
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: ``unpaired``, ``pair_scores`` and ``pair_references`` of ``paired_terms``;
             ``beta``, ``num_particles``.
 
     Source: Wu & Goodman 2019, arXiv:1912.05075; VAEVAE (b) of Kutuzova et al. 2021.
     """
-    guide = JointNetwork(modalities, latent_dim, "all", hidden=hidden, prior=prior)
+    guide = JointNetwork(
+        modalities,
+        latent_dim,
+        "all",
+        hidden=hidden,
+        prior=prior,
+        activation=activation,
+        scale=scale,
+    )
     return _paired(guide, False, prior, options)
 
 
@@ -93,7 +107,9 @@ def vaevae_star(
     modalities: Sequence[Modality],
     latent_dim: int,
     *,
-    hidden: int = 512,
+    hidden: int | None = 512,
+    activation: Activation = "relu",
+    scale: ScaleMap = "exp",
     prior: Any = None,
     **options: Any,
 ) -> System:
@@ -101,7 +117,15 @@ def vaevae_star(
 
     Source: Kutuzova et al. 2021, section 4.
     """
-    guide = JointNetwork(modalities, latent_dim, "all", hidden=hidden, prior=prior)
+    guide = JointNetwork(
+        modalities,
+        latent_dim,
+        "all",
+        hidden=hidden,
+        prior=prior,
+        activation=activation,
+        scale=scale,
+    )
     return _paired(guide, True, prior, options)
 
 

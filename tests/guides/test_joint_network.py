@@ -7,6 +7,7 @@ import pytest
 import torch
 from every_system import SameNoise, complete, loss_and_gradients, mixed, modalities
 from torch import nn
+from torch.nn import functional as F
 
 from ppl_mm import Observations, guides, networks, systems
 from ppl_mm.distributions import kl, product_of_experts
@@ -198,3 +199,40 @@ def test_the_encoder_shapes_of_the_library_serve_as_trunks():
     guide = guides.JointNetwork([image, *modalities("normal")], 2, hidden=8)
     one = complete(1, "bernoulli", "normal")
     assert guide.posterior(one).mean.shape == (1, 2)
+
+
+# ---------------------------------------------------------------- options of the network
+
+
+def test_what_joins_the_trunks_is_its_formula():
+    pair, obs = modalities("normal", "categorical"), complete(3, "normal", "categorical")
+    for hidden, activation, scale in ((8, "silu", "softplus"), (None, "relu", "exp")):
+        options = {"hidden": hidden, "activation": activation, "scale": scale}
+        guide = guides.JointNetwork(pair, 2, **options)
+        network = guide.joint_networks["categorical+normal"]
+        values = obs["categorical"], obs["normal"]
+        trunks = [t(x) for t, x in zip(network.trunks.values(), values, strict=True)]
+        h = torch.cat(trunks, -1)
+        assert h.shape == (3, 2 * (hidden or 4))
+        if hidden:
+            h = F.silu(network.joined[0](h))
+        raw = network.head(h)
+        q = guide.posterior(obs)
+        close(q.mean, raw[:, :2])
+        close(q.stddev, F.softplus(raw[:, 2:]) + 1e-6 if hidden else (raw[:, 2:] / 2).exp())
+
+
+@pytest.mark.parametrize("name", ["jmvae", "vaevae", "vaevae_star"])
+def test_systems_pass_on_what_joins_the_trunks(name):
+    options = {"hidden": 6, "activation": "elu", "scale": "softmax"}
+    system = systems.build(name, modalities(), 2, **options)
+    assert system.recipe["options"] == options
+    for network in system.guide.joint_networks.values():
+        assert [type(m) for m in network.joined] == [nn.Linear, nn.ELU]
+        assert network.head.in_features == 6
+        assert network.location_scale.scale == "softmax"
+    system = systems.build(name, modalities(), 2, hidden=None)
+    for network in system.guide.joint_networks.values():
+        assert network.head.in_features == sum(t.out_features for t in network.trunks.values())
+    with pytest.raises(ValueError, match=r"scale of an encoder.*got 'square'"):
+        systems.build(name, modalities(), 2, scale="square")

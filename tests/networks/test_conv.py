@@ -124,7 +124,7 @@ def test_too_small_image_is_refused():
 
 def test_wrong_shapes_are_named():
     encoder = ConvEncoder(2, event_shape=(1, 6, 6), layers=((3, 3, 1, 0),))
-    with pytest.raises(ValueError, match=r"ConvEncoder: expected shape \(..., 1, 6, 6\)"):
+    with pytest.raises(ValueError, match=r"ConvFeatures: expected shape \(..., 1, 6, 6\)"):
         encoder(torch.zeros(5, 6, 6))
     with pytest.raises(ValueError, match=r"ConvDecoder: expected shape \(..., 2\)"):
         ConvDecoder(2, start=(1, 2, 2), layers=((1, 2, 1, 0),))(torch.zeros(5, 3))
