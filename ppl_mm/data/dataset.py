@@ -11,9 +11,11 @@ from ppl_mm.data.vocabulary import Vocabulary
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
 
-__all__ = ["DataSet", "Split", "as_floats", "split_labels", "split_last"]
+__all__ = ["DataSet", "Join", "Split", "as_floats", "split_labels", "split_last"]
 
 Split = Literal["train", "validation", "test"]
+Join = Callable[[Mapping[str, Tensor]], Tensor]
+"""From modality -> values (..., *event_shape) to the whole picture (..., C, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class DataSet:
             -> the class (N,) int64 of its rows, for evaluation. None where there is none.
         origin: Where the rows come from, where there is more than one possibility.
         vocabulary: The words of the symbols, where modalities are text; None where none is.
+        join: Where the modalities are parts of one picture, the function that puts them together:
+            modality -> values (..., *event_shape) to the picture (..., C, H, W). None elsewhere.
 
     Raises:
         ValueError: For labels of a split that there is not, or of another number of rows.
@@ -48,6 +52,8 @@ class DataSet:
         (['top', 'bottom', 'label'], 'label')
         >>> digits.classes("test").shape
         torch.Size([397])
+        >>> digits.join(digits.test.values).shape
+        torch.Size([397, 1, 8, 8])
     """
 
     name: str
@@ -62,6 +68,7 @@ class DataSet:
     labels: Mapping[str, Tensor] | None = None
     origin: str | None = None
     vocabulary: Vocabulary | None = None
+    join: Join | None = None
 
     def __post_init__(self) -> None:
         for split, labels in (self.labels or {}).items():

@@ -3,12 +3,16 @@
 top     (4, 8) float in [0, 1], the upper half of the picture
 bottom  (4, 8) float in [0, 1], its lower half
 label   () integer, 0..9
+
+``DataSet.join`` puts the halves together, (1, 8, 8).
 """
 
+from collections.abc import Mapping
 from functools import partial
 
 import torch
 from sklearn.datasets import load_digits
+from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.likelihoods import Categorical, Normal
@@ -52,7 +56,12 @@ def digits(*, seed: int = 0) -> DataSet:
         latent_dim=16,
         label="label",
         num_classes=10,
+        join=_join,
     )
+
+
+def _join(values: Mapping[str, Tensor]) -> Tensor:
+    return torch.cat([values["top"], values["bottom"]], dim=-2).unsqueeze(-3)
 
 
 def _half(name: str) -> Modality:

@@ -3,6 +3,8 @@
     mnist_split      top, bottom          (1, 14, 28) each, rows 0..13 and 14..27
     mnist_split_3    top, middle, bottom  (1, 9, 28) each, rows 0..8, 9..17 and 18..26; no row 27
 
+``DataSet.join`` puts the parts together, with a row of zeros for row 27 of the thirds.
+
 Values are floats in [0, 1], the published bytes / 255, which a soft Bernoulli scores: not a
 density. The class is no modality; ``DataSet.labels`` keeps it for evaluation.
 
@@ -10,11 +12,13 @@ Source: Kutuzova et al. 2020, "Multimodal Variational Autoencoders for Semi-Supe
 Defense of Product-of-Experts" (SVAE), section 4 and appendices D and F, and its release.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
 from ppl_mm.data.mnist import read_images
@@ -27,6 +31,7 @@ from ppl_mm.observations import Observations
 __all__ = ["mnist_split", "mnist_split_3"]
 
 _LATENT_DIM = 64
+_HEIGHT = 28
 
 
 def mnist_split(folder: str | Path | None = None, *, validation: int = 5_000) -> DataSet:
@@ -104,6 +109,7 @@ def _split(
         label=None,
         num_classes=10,
         labels=all_labels,
+        join=partial(_join, parts=parts),
     )
 
 
@@ -114,3 +120,16 @@ def _observations(images: Tensor, parts: Sequence[str]) -> Observations:
     return Observations(
         {part: as_floats(strip) for part, strip in zip(parts, strips, strict=False)}
     )
+
+
+def _join(values: Mapping[str, Tensor], parts: Sequence[str]) -> Tensor:
+    """Strips (..., 1, height, 28) one below the other, then zeros: (..., 1, 28, 28)."""
+    strips = [values[part] for part in parts]
+    heights, height = [strip.shape[-2] for strip in strips], _HEIGHT // len(parts)
+    if set(heights) != {height}:
+        raise ValueError(
+            f"join: expected {', '.join(parts)} of {height} rows of pixels each, got {heights}; "
+            "use the join of the data set that the values are of."
+        )
+    picture = torch.cat(strips, dim=-2)
+    return F.pad(picture, (0, 0, 0, _HEIGHT - picture.shape[-2]))

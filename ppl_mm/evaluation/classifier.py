@@ -1,10 +1,10 @@
-"""Oracle classifiers: one an image modality, trained on real rows and kept in files.
+"""Oracle classifiers, trained on real rows and kept in files: of image modalities, of pictures.
 
 They judge what systems generate; no system ever sees them.
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -20,9 +20,14 @@ from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.readings import classify
 from ppl_mm.files import write_atomically
 from ppl_mm.networks.classifier import ImageClassifier
+from ppl_mm.networks.resnet import ResNet
 from ppl_mm.observations import Observations
+from ppl_mm.rows import run_network
 
-__all__ = ["classifier_accuracy", "train_classifier", "train_classifiers"]
+__all__ = ["classifier_accuracy", "train_classifier", "train_classifiers", "train_oracle"]
+
+Network = Callable[[tuple[int, ...], int], nn.Module]
+"""From event_shape and the number of classes to a classifier."""
 
 _FORMAT = "ppl_mm classifier 1"
 
@@ -66,25 +71,57 @@ def train_classifiers(
     for name in chosen:
         known = train.present[name].cpu() & (labels >= 0)
         images, classes = train[name].cpu()[known], labels[known]
-        size = dataset.num_classes or int(classes.max()) + 1
-        file = f"{dataset.name}-{name}-{len(images)}-{epochs}-{seed}.safetensors"
-        path = None if folder is None else Path(folder) / file
-        data = f"{zlib.crc32(classes.numpy().tobytes(), zlib.crc32(images.numpy().tobytes())):08x}"
-        module = None if path is None else _read(path, images.shape[1:], size, data)
-        if module is None:
-            module = train_classifier(
-                images,
-                classes,
-                size,
-                epochs=epochs,
-                seed=seed,
-                device=device,
-                progress=f"classifier of {name}" if progress else None,
-            )
-            if path is not None:
-                _write(path, module, data)
-        out[name] = module.to(device).eval()
+        out[name] = _kept(
+            dataset, name, images, classes, ImageClassifier, epochs, seed, folder, device, progress
+        )
     return out
+
+
+def train_oracle(
+    dataset: DataSet,
+    *,
+    network: Network = ResNet,
+    epochs: int = 5,
+    seed: int = 0,
+    folder: Path | None = None,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> nn.Module:
+    """A classifier of the whole pictures of which the modalities are parts.
+
+    It is trained on the training rows that hold every modality, joined by ``dataset.join``. Its
+    accuracy on test pictures is the most that the coherence of whole pictures can be read as:
+
+        classifier_accuracy({"whole": oracle}, Observations({"whole": pictures}), labels)
+
+    Args:
+        dataset: A data set with classes and ``join``.
+        network: From the pictures' shape (C, H, W) and the number of classes to a classifier.
+        epochs: Passes through the training rows.
+        seed: Of the network and the order.
+        folder: Where to keep it, ``<data set>-whole-<rows>-<epochs>-<seed>.safetensors``, as
+            :func:`train_classifiers` does.
+        device: Where to train, and where it ends.
+        progress: Show a bar.
+
+    Returns:
+        Module in eval mode: pictures (B, C, H, W) to logits (B, classes).
+
+    Raises:
+        ValueError: If the data set has no classes, or its modalities are no parts of a picture.
+
+    Source: Kutuzova et al. 2020 (SVAE), release. Differs: a smaller network than its ResNet-18,
+    cross-entropy where the release takes minus the target's logit for its logarithmic
+    probability, and evaluation mode where it evaluates by the statistics of each batch.
+    """
+    if dataset.join is None:
+        raise ValueError(f"{dataset.name}: has no join, its modalities are no parts of a picture.")
+    train, labels = dataset.train.to("cpu"), dataset.classes("train").cpu()
+    known = torch.stack([*train.present.values(), labels >= 0]).all(0)
+    pictures = dataset.join(train.values)[known]
+    return _kept(
+        dataset, "whole", pictures, labels[known], network, epochs, seed, folder, device, progress
+    )
 
 
 def train_classifier(
@@ -92,6 +129,7 @@ def train_classifier(
     labels: Tensor,
     num_classes: int,
     *,
+    network: Network = ImageClassifier,
     epochs: int = 10,
     batch_size: int = 128,
     lr: float = 1e-3,
@@ -99,12 +137,13 @@ def train_classifier(
     device: str | torch.device = "cpu",
     progress: str | None = None,
 ) -> nn.Module:
-    """Train an :class:`~ppl_mm.networks.classifier.ImageClassifier` by Adam on cross-entropy.
+    """Train a classifier by Adam on cross-entropy.
 
     Args:
         images: (N, C, H, W).
         labels: Classes from 0, (N,).
         num_classes: C.
+        network: From the images' shape and C to the classifier.
         epochs: Passes through the images.
         batch_size: Images per step.
         lr: Of Adam.
@@ -120,12 +159,12 @@ def train_classifier(
     device = torch.device(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        module = ImageClassifier(tuple(images.shape[1:]), num_classes).to(device).train()
+        module = network(tuple(images.shape[1:]), num_classes).to(device).train()
         optimizer = torch.optim.Adam(module.parameters(), lr=lr)
         bar = track(range(epochs), description=progress or "", disable=progress is None)
         for _ in bar:
             for rows in torch.randperm(len(images)).split(batch_size):
-                logits = module(images[rows].to(device))
+                logits = run_network(module, images[rows].to(device))
                 loss = F.cross_entropy(logits, labels[rows].to(device))
                 optimizer.zero_grad()
                 loss.backward()
@@ -151,6 +190,40 @@ def classifier_accuracy(
     return out
 
 
+def _kept(
+    dataset: DataSet,
+    name: str,
+    images: Tensor,
+    labels: Tensor,
+    network: Network,
+    epochs: int,
+    seed: int,
+    folder: Path | None,
+    device: str | torch.device,
+    progress: bool,
+) -> nn.Module:
+    """The classifier of the folder's file if it fits, else a new one, which is then kept there."""
+    size = dataset.num_classes or int(labels.max()) + 1
+    file = f"{dataset.name}-{name}-{len(images)}-{epochs}-{seed}.safetensors"
+    path = None if folder is None else Path(folder) / file
+    data = f"{zlib.crc32(labels.numpy().tobytes(), zlib.crc32(images.numpy().tobytes())):08x}"
+    module = None if path is None else _read(path, network, images.shape[1:], size, data)
+    if module is None:
+        module = train_classifier(
+            images,
+            labels,
+            size,
+            network=network,
+            epochs=epochs,
+            seed=seed,
+            device=device,
+            progress=f"classifier of {name}" if progress else None,
+        )
+        if path is not None:
+            _write(path, module, data)
+    return module.to(device).eval()
+
+
 def _write(path: Path, module: nn.Module, data: str) -> None:
     tensors = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
     content = safetensors_bytes(tensors, metadata={"format": _FORMAT, "data": data})
@@ -158,13 +231,13 @@ def _write(path: Path, module: nn.Module, data: str) -> None:
 
 
 def _read(
-    path: Path, event_shape: tuple[int, ...], num_classes: int, data: str
+    path: Path, network: Network, event_shape: tuple[int, ...], num_classes: int, data: str
 ) -> nn.Module | None:
     """The classifier of a file; None where there is none, or of other data or networks."""
     if not path.is_file():
         return None
     with torch.random.fork_rng(devices=[]):
-        module = ImageClassifier(tuple(event_shape), num_classes)
+        module = network(tuple(event_shape), num_classes)
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
