@@ -143,16 +143,20 @@ def cub(
         image = features.repeat_interleave(CAPTIONS_PER_PICTURE, dim=0)
         splits[part] = Observations({"image": image, "caption": vocabulary.encode(texts)})
     kept = CAPTIONS_PER_PICTURE * (num_test - validation)
-    encoder, decoder = presets.cub_features_encoder, presets.cub_features_decoder
+    image = Modality(
+        "image",
+        Laplace(0.01),
+        presets.cub_features_encoder,
+        presets.cub_features_decoder,
+        weight=0.002,
+        features=presets.cub_features_features,
+    )
     return DataSet(
         "cub",
         splits["train"],
         splits["test"][kept:] if validation else None,
         splits["test"][:kept],
-        (
-            Modality("image", Laplace(0.01), encoder, decoder, weight=0.002),
-            _caption("caption", vocabulary, score_padding),
-        ),
+        (image, _caption("caption", vocabulary, score_padding)),
         _LATENT_DIM,
         label=None,
         num_classes=None,
@@ -173,4 +177,5 @@ def _caption(name: str, vocabulary: Vocabulary, score_padding: bool) -> Modality
         Tokens(padding=None if score_padding else PAD),
         partial(presets.cub_caption_encoder, **sizes),
         partial(presets.cub_caption_decoder, **sizes),
+        features=partial(presets.cub_caption_features, **sizes),
     )

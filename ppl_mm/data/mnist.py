@@ -46,7 +46,7 @@ def mnist(folder: str | Path | None = None, *, validation: int = 10_000) -> Data
 
     Source: LeCun et al. 1998; networks and D = 64 from Wu & Goodman 2018, arXiv:1802.05335.
     """
-    return _grey("mnist", MNIST, folder, validation, *_mnist_networks())
+    return _grey("mnist", MNIST, folder, validation, _mnist_image(SoftBernoulli()))
 
 
 def fashion_mnist(folder: str | Path | None = None, *, validation: int = 10_000) -> DataSet:
@@ -63,8 +63,14 @@ def fashion_mnist(folder: str | Path | None = None, *, validation: int = 10_000)
     Source: Xiao et al. 2017, arXiv:1708.07747; networks and D = 64 from Wu & Goodman 2018,
     arXiv:1802.05335.
     """
-    encoder, decoder = presets.fashion_image_encoder, presets.fashion_image_decoder
-    return _grey("fashion_mnist", FASHION_MNIST, folder, validation, encoder, decoder)
+    image = Modality(
+        "image",
+        SoftBernoulli(),
+        presets.fashion_image_encoder,
+        presets.fashion_image_decoder,
+        features=presets.fashion_image_features,
+    )
+    return _grey("fashion_mnist", FASHION_MNIST, folder, validation, image)
 
 
 def binary_mnist(
@@ -108,7 +114,7 @@ def binary_mnist(
     else:
         train, transform = drawn_train, None
     splits = (train, held_out, drawn_test)
-    return _data_set("binary_mnist", splits, Bernoulli(), *_mnist_networks(), transform=transform)
+    return _data_set("binary_mnist", splits, _mnist_image(Bernoulli()), transform)
 
 
 def binarise(obs: Observations, generator: torch.Generator | None = None) -> Observations:
@@ -149,8 +155,14 @@ def read_images(source: Source, folder: str | Path | None, part: Part) -> tuple[
     return images, labels.long()
 
 
-def _mnist_networks() -> tuple[Network, Network]:
-    return presets.mnist_image_encoder, presets.mnist_image_decoder
+def _mnist_image(likelihood: Likelihood) -> Modality:
+    return Modality(
+        "image",
+        likelihood,
+        presets.mnist_image_encoder,
+        presets.mnist_image_decoder,
+        features=presets.mnist_image_features,
+    )
 
 
 def _read(source: Source, folder: str | Path | None, part: Part) -> Observations:
@@ -159,28 +171,25 @@ def _read(source: Source, folder: str | Path | None, part: Part) -> Observations
 
 
 def _grey(
-    name: str,
-    source: Source,
-    folder: str | Path | None,
-    validation: int,
-    encoder: Network,
-    decoder: Network,
+    name: str, source: Source, folder: str | Path | None, validation: int, image: Modality
 ) -> DataSet:
     train, test = _read(source, folder, "train"), _read(source, folder, "t10k")
-    splits = (*split_last(name, train, validation), test)
-    return _data_set(name, splits, SoftBernoulli(), encoder, decoder)
+    return _data_set(name, (*split_last(name, train, validation), test), image)
 
 
 def _data_set(
     name: str,
     splits: tuple[Observations, Observations | None, Observations],
-    likelihood: Likelihood,
-    encoder: Network,
-    decoder: Network,
+    image: Modality,
     transform: Callable[[Observations], Observations] | None = None,
 ) -> DataSet:
-    image = Modality("image", likelihood, encoder, decoder)
-    label = Modality("label", Categorical(), presets.label_encoder, presets.label_decoder)
+    label = Modality(
+        "label",
+        Categorical(),
+        presets.label_encoder,
+        presets.label_decoder,
+        features=presets.label_features,
+    )
     return DataSet(
         name, *splits, (image, label), _LATENT_DIM, "label", _NUM_CLASSES, transform=transform
     )

@@ -70,9 +70,14 @@ def multimnist(
         SoftBernoulli(),
         presets.multimnist_image_encoder,
         presets.multimnist_image_decoder,
+        features=presets.multimnist_image_features,
     )
     string = Modality(
-        "string", Tokens(), presets.multimnist_string_encoder, presets.multimnist_string_decoder
+        "string",
+        Tokens(),
+        presets.multimnist_string_encoder,
+        presets.multimnist_string_decoder,
+        features=presets.multimnist_string_features,
     )
     return DataSet("multimnist", kept, held_out, test, (image, string), 100, None, None)
 

@@ -115,11 +115,14 @@ def mnist_svhn(
     digits = [_mnist_like(MNIST, folder, part) for part in ("train", "t10k")]
     paths = locate(SVHN, folder)
     numbers = [read_svhn(paths[f"{part}_32x32.mat"]) for part in ("train", "test")]
-    encoder, decoder = presets.mnist_svhn_svhn_encoder, presets.mnist_svhn_svhn_decoder
-    modalities = (
-        _mnist(weight=_LAMBDA_MNIST),
-        Modality("svhn", Laplace(0.75), encoder, decoder),
+    svhn = Modality(
+        "svhn",
+        Laplace(0.75),
+        presets.mnist_svhn_svhn_encoder,
+        presets.mnist_svhn_svhn_decoder,
+        features=presets.mnist_svhn_svhn_features,
     )
+    modalities = (_mnist(weight=_LAMBDA_MNIST), svhn)
     return _paired("mnist_svhn", modalities, digits, numbers, repeats, validation, seed)
 
 
@@ -149,14 +152,26 @@ def mnist_fashion(
         [_mnist_like(source, folder, part) for part in ("train", "t10k")]
         for source in (MNIST, FASHION_MNIST)
     )
-    encoder, decoder = presets.fashion_image_encoder, presets.fashion_image_decoder
-    modalities = (_mnist(weight=1.0), Modality("fashion", Laplace(0.75), encoder, decoder))
+    fashion = Modality(
+        "fashion",
+        Laplace(0.75),
+        presets.fashion_image_encoder,
+        presets.fashion_image_decoder,
+        features=presets.fashion_image_features,
+    )
+    modalities = (_mnist(weight=1.0), fashion)
     return _paired("mnist_fashion", modalities, digits, clothes, repeats, validation, seed)
 
 
 def _mnist(weight: float) -> Modality:
-    encoder, decoder = presets.mnist_svhn_mnist_encoder, presets.mnist_svhn_mnist_decoder
-    return Modality("mnist", Laplace(0.75), encoder, decoder, weight=weight)
+    return Modality(
+        "mnist",
+        Laplace(0.75),
+        presets.mnist_svhn_mnist_encoder,
+        presets.mnist_svhn_mnist_decoder,
+        weight=weight,
+        features=presets.mnist_svhn_mnist_features,
+    )
 
 
 def _mnist_like(source: Source, folder: str | Path | None, part: Part) -> Labelled:

@@ -26,26 +26,32 @@ Example:
 
 from ppl_mm.networks import presets as presets
 from ppl_mm.networks import recipe as recipe
-from ppl_mm.networks.caption import CaptionDecoder, CaptionEncoder
+from ppl_mm.networks.caption import CaptionDecoder, CaptionEncoder, CaptionFeatures
 from ppl_mm.networks.conv import ConvDecoder, ConvEncoder, ConvFeatures
-from ppl_mm.networks.label import BinaryEncoder, LabelEncoder
+from ppl_mm.networks.label import BinaryEncoder, BinaryFeatures, LabelEncoder, LabelFeatures
 from ppl_mm.networks.layers import location_scale as location_scale
-from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder
-from ppl_mm.networks.residual import ResidualDecoder, ResidualEncoder
-from ppl_mm.networks.text import StringDecoder, StringEncoder
+from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder, MLPFeatures
+from ppl_mm.networks.residual import ResidualDecoder, ResidualEncoder, ResidualFeatures
+from ppl_mm.networks.text import StringDecoder, StringEncoder, StringFeatures
 
 __all__ = [
     "BinaryEncoder",
+    "BinaryFeatures",
     "CaptionDecoder",
     "CaptionEncoder",
+    "CaptionFeatures",
     "ConvDecoder",
     "ConvEncoder",
     "ConvFeatures",
     "LabelEncoder",
+    "LabelFeatures",
     "MLPDecoder",
     "MLPEncoder",
+    "MLPFeatures",
     "ResidualDecoder",
     "ResidualEncoder",
+    "ResidualFeatures",
     "StringDecoder",
     "StringEncoder",
+    "StringFeatures",
 ]

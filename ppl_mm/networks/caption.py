@@ -10,29 +10,92 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ppl_mm.networks.layers import LocationScale, ScaleMap, as_rows
+from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
 
-__all__ = ["CaptionDecoder", "CaptionEncoder"]
+__all__ = ["CaptionDecoder", "CaptionEncoder", "CaptionFeatures"]
 
 _Size = int | tuple[int, int]
 _BOTH: tuple[_Size, _Size, _Size] = (4, 2, 1)  # kernel, stride, padding: both sizes change
 _WORDS: tuple[_Size, _Size, _Size] = ((1, 4), (1, 2), (0, 1))  # the embedding's size only
 
 
-class CaptionEncoder(nn.Module):
-    """An expert q(z | x) of a caption: embedding, convolutions, one linear head.
+class CaptionFeatures(Features):
+    """Features of a caption: embedding and convolutions, flattened.
 
     ReLU and batch normalisation follow every convolution. Captions are integer symbols, or
     floating-point weights of the symbols, such as one-hot rows: the embedding is linear.
 
     Args:
-        latent_dim: Size D of the latent.
         length: Number T of words, a multiple of 8.
         vocab_size: Number V of symbols.
         embedding: Size E of a word's embedding, a multiple of 32.
         channels: Channels of the first convolution, doubled by each of the next.
+        max_channels: Where the doubling ends; None: nowhere.
         tower: ``"private"`` has the three convolutions that halve both sizes; ``"shared"`` the two
             of the embedding's size as well. A modality with both latents has one network of each.
+
+    Shapes:
+        integer captions (..., T), or floating-point (..., T, V), to (..., out_features).
+
+    Raises:
+        ValueError: For another ``tower``, and for sizes that cannot be halved as often.
+
+    Example:
+        >>> import torch
+        >>> features = CaptionFeatures(length=32, vocab_size=1590, max_channels=128)
+        >>> features.out_features, features(torch.zeros(5, 32, dtype=torch.long)).shape
+        (2048, torch.Size([5, 2048]))
+    """
+
+    def __init__(
+        self,
+        *,
+        length: int = 32,
+        vocab_size: int = 1590,
+        embedding: int = 128,
+        channels: int = 32,
+        max_channels: int | None = None,
+        tower: Literal["shared", "private"] = "shared",
+    ) -> None:
+        super().__init__()
+        if tower not in ("shared", "private"):
+            raise ValueError(
+                f"CaptionFeatures: expected tower 'shared' or 'private', got {tower!r}."
+            )
+        height, width = _smallest("CaptionFeatures", length, embedding)
+        self.length = length
+        self.embedding = nn.Linear(vocab_size, embedding)
+        geometries = [_BOTH] * 3 + ([_WORDS] * 2 if tower == "shared" else [])
+        width = width if tower == "shared" else 4 * width
+        self.convolutions = nn.Sequential()
+        size_in, size_out = 1, channels
+        for kernel, stride, padding in geometries:
+            convolution = nn.Conv2d(size_in, size_out, kernel, stride, padding, bias=False)
+            self.convolutions.extend(_normalised(convolution, size_out))
+            size_in, size_out = size_out, min(2 * size_out, max_channels or 2 * size_out)
+        self.out_features = size_in * height * width
+
+    def forward(self, captions: Tensor) -> Tensor:
+        """The features."""
+        weight, bias = self.embedding.weight, self.embedding.bias
+        if captions.is_floating_point():
+            event_shape = (self.length, weight.shape[1])
+            rows, leading = as_rows(captions, event_shape, "CaptionFeatures, one-hot captions")
+            embedded = self.embedding(rows.to(weight.dtype))
+        else:
+            rows, leading = as_rows(captions, (self.length,), "CaptionFeatures")
+            embedded = F.embedding(rows.long(), weight.t()) + bias
+        features = self.convolutions(embedded.unsqueeze(1))
+        return features.reshape(*leading, self.out_features)
+
+
+class CaptionEncoder(Encoder):
+    """An expert q(z | x) of a caption: embedding, convolutions, one linear head.
+
+    Args:
+        latent_dim: Size D of the latent.
+        length, vocab_size, embedding, channels, max_channels, tower: As of
+            :class:`CaptionFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
@@ -60,41 +123,20 @@ class CaptionEncoder(nn.Module):
         vocab_size: int = 1590,
         embedding: int = 128,
         channels: int = 32,
+        max_channels: int | None = None,
         tower: Literal["shared", "private"] = "shared",
         scale: ScaleMap = "exp",
         min_scale: float | None = None,
     ) -> None:
-        super().__init__()
-        if tower not in ("shared", "private"):
-            raise ValueError(
-                f"CaptionEncoder: expected tower 'shared' or 'private', got {tower!r}."
-            )
-        height, width = _smallest("CaptionEncoder", length, embedding)
-        self.length = length
-        self.embedding = nn.Linear(vocab_size, embedding)
-        geometries = [_BOTH] * 3 + ([_WORDS] * 2 if tower == "shared" else [])
-        width = width if tower == "shared" else 4 * width
-        self.convolutions = nn.Sequential()
-        size_in, size_out = 1, channels
-        for kernel, stride, padding in geometries:
-            convolution = nn.Conv2d(size_in, size_out, kernel, stride, padding, bias=False)
-            self.convolutions.extend(_normalised(convolution, size_out))
-            size_in, size_out = size_out, 2 * size_out
-        self.head = nn.Linear(size_in * height * width, 2 * latent_dim)
-        self.location_scale = LocationScale(scale, min_scale)
-
-    def forward(self, captions: Tensor) -> tuple[Tensor, Tensor]:
-        """The expert's (loc, scale)."""
-        weight, bias = self.embedding.weight, self.embedding.bias
-        if captions.is_floating_point():
-            event_shape = (self.length, weight.shape[1])
-            rows, leading = as_rows(captions, event_shape, "CaptionEncoder, one-hot captions")
-            embedded = self.embedding(rows.to(weight.dtype))
-        else:
-            rows, leading = as_rows(captions, (self.length,), "CaptionEncoder")
-            embedded = F.embedding(rows.long(), weight.t()) + bias
-        features = self.convolutions(embedded.unsqueeze(1))
-        return self.location_scale(self.head(features.flatten(1)), leading)
+        features = CaptionFeatures(
+            length=length,
+            vocab_size=vocab_size,
+            embedding=embedding,
+            channels=channels,
+            max_channels=max_channels,
+            tower=tower,
+        )
+        super().__init__(latent_dim, features, scale, min_scale)
 
 
 class CaptionDecoder(nn.Module):

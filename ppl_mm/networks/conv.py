@@ -110,8 +110,8 @@ class ConvEncoder(Encoder):
 
     Args:
         latent_dim: Size D of the latent.
-        event_shape, layers, hidden, batch_norm, dropout, activation, bias, kaiming: Those of
-            :class:`ConvFeatures`; no activation follows the head.
+        event_shape, layers, hidden, batch_norm, dropout, activation, bias, kaiming: As of
+            :class:`ConvFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:

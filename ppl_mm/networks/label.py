@@ -1,24 +1,81 @@
-"""Encoders of class labels and of single binary attributes."""
+"""Encoders and features of class labels and of single binary attributes."""
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ppl_mm.networks.layers import LocationScale, ScaleMap, as_rows, dense
+from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows, dense
 
-__all__ = ["BinaryEncoder", "LabelEncoder"]
+__all__ = ["BinaryEncoder", "BinaryFeatures", "LabelEncoder", "LabelFeatures"]
 
 
-class LabelEncoder(nn.Module):
-    """A Gaussian expert q(z | y) of a class y: embedding, Swish, then dense layers with Swish.
+class LabelFeatures(Features):
+    """Features of a class y: embedding, Swish, then dense layers with Swish.
 
     Labels are integers, or floating-point weights of the classes: the embedding is then the
     weighted sum, which for a one-hot row is exactly that of its class.
 
     Args:
-        latent_dim: Size D of the latent.
         num_classes: Number C of classes.
         hidden: Sizes of the hidden layers, at least one; the first is the embedding's.
+
+    Shapes:
+        integer labels (...), or floating-point (..., C), to (..., out_features).
+
+    Example:
+        >>> import torch
+        >>> features = LabelFeatures(num_classes=10, hidden=(512,))
+        >>> features.out_features, features(torch.tensor([3, 1, 4])).shape
+        (512, torch.Size([3, 512]))
+    """
+
+    def __init__(self, *, num_classes: int, hidden: Sequence[int] = (512, 512)) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(num_classes, hidden[0])
+        self.hidden = nn.Sequential(nn.SiLU(), dense(hidden))
+        self.out_features = hidden[-1]
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """The features."""
+        weight = self.embedding.weight
+        if labels.is_floating_point():
+            rows, leading = as_rows(labels, weight.shape[:1], "LabelFeatures, one-hot labels")
+            embedded = rows.to(weight.dtype) @ weight
+        else:
+            rows, leading = as_rows(labels, (), "LabelFeatures")
+            embedded = self.embedding(rows.long())
+        return self.hidden(embedded).reshape(*leading, self.out_features)
+
+
+class BinaryFeatures(LabelFeatures):
+    """Features of one binary value, as a label of two classes.
+
+    Args:
+        hidden: Sizes of the hidden layers, at least one; the first is the embedding's.
+
+    Shapes:
+        values 0 or 1, of any type, (...), to (..., out_features).
+
+    Example:
+        >>> import torch
+        >>> BinaryFeatures(hidden=(4,))(torch.tensor([0.0, 1.0])).shape
+        torch.Size([2, 4])
+    """
+
+    def __init__(self, *, hidden: Sequence[int] = (512, 512)) -> None:
+        super().__init__(num_classes=2, hidden=hidden)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """The features."""
+        return super().forward(values.long())
+
+
+class LabelEncoder(Encoder):
+    """A Gaussian expert q(z | y) of a class y: embedding, Swish, then dense layers with Swish.
+
+    Args:
+        latent_dim: Size D of the latent.
+        num_classes, hidden: As of :class:`LabelFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
@@ -46,26 +103,11 @@ class LabelEncoder(nn.Module):
         scale: ScaleMap = "exp",
         min_scale: float | None = None,
     ) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(num_classes, hidden[0])
-        self.hidden = nn.Sequential(nn.SiLU(), dense(hidden))
-        self.head = nn.Linear(hidden[-1], 2 * latent_dim)
-        self.location_scale = LocationScale(scale, min_scale)
-
-    def forward(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The expert's (loc, scale)."""
-        weight = self.embedding.weight
-        if labels.is_floating_point():
-            rows, leading = as_rows(labels, weight.shape[:1], "LabelEncoder, one-hot labels")
-            embedded = rows.to(weight.dtype) @ weight
-        else:
-            rows, leading = as_rows(labels, (), "LabelEncoder")
-            embedded = self.embedding(rows.long())
-        raw = self.head(self.hidden(embedded))
-        return self.location_scale(raw, leading)
+        features = LabelFeatures(num_classes=num_classes, hidden=hidden)
+        super().__init__(latent_dim, features, scale, min_scale)
 
 
-class BinaryEncoder(LabelEncoder):
+class BinaryEncoder(Encoder):
     """A Gaussian expert q(z | x) of one binary value x, as a label of two classes.
 
     Args:
@@ -96,8 +138,4 @@ class BinaryEncoder(LabelEncoder):
         scale: ScaleMap = "exp",
         min_scale: float | None = None,
     ) -> None:
-        super().__init__(latent_dim, num_classes=2, hidden=hidden, scale=scale, min_scale=min_scale)
-
-    def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """The expert's (loc, scale)."""
-        return super().forward(values.long())
+        super().__init__(latent_dim, BinaryFeatures(hidden=hidden), scale, min_scale)

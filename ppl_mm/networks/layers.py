@@ -23,10 +23,10 @@ __all__ = [
 ]
 
 Activation = Literal["silu", "relu", "elu"]
-ScaleMap = Literal["exp", "softplus", "softmax"]
+ScaleMap = Literal["exp", "softplus", "softplus_variance", "softmax"]
 
 _MAX_LOG_SCALE = 40.0
-_MIN_SCALE = {"exp": 0.0, "softplus": 1e-6, "softmax": 1e-6}
+_MIN_SCALE = {"exp": 0.0, "softplus": 1e-6, "softplus_variance": 1e-6, "softmax": 1e-6}
 
 
 def location_scale(
@@ -38,9 +38,10 @@ def location_scale(
 
     and the scale is one of
 
-        "exp"         exp(s / 2) + min_scale           s is the log-variance
-        "softplus"    log(1 + exp(s)) + min_scale
-        "softmax"     D softmax(s) + min_scale         over the last dimension
+        "exp"                  exp(s / 2) + min_scale              s is the log-variance
+        "softplus"             log(1 + exp(s)) + min_scale
+        "softplus_variance"    sqrt(log(1 + exp(s)) + min_scale)   the root of a variance
+        "softmax"              D softmax(s) + min_scale            over the last dimension
 
     The scales of ``"softmax"`` sum to D, a fixed budget: a dimension is sharp only where another
     is wide. For a latent of several parts call it on each part.
@@ -53,8 +54,8 @@ def location_scale(
     Args:
         raw: A network's output, (..., 2 D).
         scale: The map of s.
-        min_scale: What is added to the scale, at least 0; None is 0 for ``"exp"`` and 1e-6 for the
-            others, which underflow.
+        min_scale: What is added to the scale (to the variance in ``"softplus_variance"``), at
+            least 0; None is 0 for ``"exp"`` and 1e-6 for the others, which underflow.
 
     Returns:
         loc and scale, each (..., D), scale > 0: the standard deviation of a Normal expert, the b
@@ -65,8 +66,9 @@ def location_scale(
             ``min_scale``.
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, release (``"exp"``); Palumbo, Daunhawer & Vogt,
-    MMVAE+, release (``"softmax"`` for Laplace, ``"softplus"`` for Normal experts). Differs: the
-    clamp; the first release adds 1e-8 to the variance in the product instead.
+    MMVAE+, release (``"softmax"`` for Laplace, ``"softplus"`` for Normal experts); Kutuzova et al.
+    2021, release (``"softplus_variance"``). Differs: the clamp; the first release adds 1e-8 to the
+    variance in the product instead, the last adds nothing.
 
     Example:
         >>> location_scale(torch.tensor([0.5, 0.0]))
@@ -88,6 +90,8 @@ def location_scale(
         positive = (s / 2).clamp(-_MAX_LOG_SCALE, _MAX_LOG_SCALE).exp()
     elif scale == "softplus":
         positive = F.softplus(s)
+    elif scale == "softplus_variance":
+        return loc, (F.softplus(s) + min_scale).sqrt()
     else:
         positive = s.softmax(dim=-1) * s.shape[-1]
     return loc, positive + min_scale if min_scale else positive
@@ -184,7 +188,7 @@ class Encoder(nn.Module):
 
     def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """The expert's (loc, scale)."""
-        features = self.features(values)
+        features = self.features(values).to(self.head.weight.dtype)
         rows, leading = as_rows(features, (self.features.out_features,), "Encoder")
         return self.location_scale(self.head(rows), leading)
 

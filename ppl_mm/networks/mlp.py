@@ -3,33 +3,77 @@
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ppl_mm.networks.layers import (
     Activation,
-    LocationScale,
+    Encoder,
+    Features,
     ScaleMap,
     as_rows,
     dense,
     draw_kaiming,
 )
 
-__all__ = ["MLPDecoder", "MLPEncoder"]
+__all__ = ["MLPDecoder", "MLPEncoder", "MLPFeatures"]
 
 _MIN_SCALE = 1e-6
 
 
-class MLPEncoder(nn.Module):
+class MLPFeatures(Features):
+    """Features of the flattened values, by dense layers.
+
+    Args:
+        event_shape: Shape of one value.
+        hidden: Sizes of the layers; with none, the features are the flattened values.
+        batch_norm: Whether batch normalisation precedes each activation.
+        activation: ``"silu"`` (Swish), ``"relu"`` or ``"elu"``.
+        kaiming: Whether the weights start at :func:`~ppl_mm.networks.layers.draw_kaiming`.
+
+    Shapes:
+        values (..., *event_shape) to (..., out_features).
+
+    Example:
+        >>> import torch
+        >>> features = MLPFeatures(event_shape=(1, 28, 28), hidden=(512,))
+        >>> features.out_features, features(torch.zeros(5, 1, 28, 28)).shape
+        (512, torch.Size([5, 512]))
+    """
+
+    def __init__(
+        self,
+        *,
+        event_shape: Sequence[int],
+        hidden: Sequence[int] = (512, 512),
+        batch_norm: bool = False,
+        activation: Activation = "silu",
+        kaiming: bool = False,
+    ) -> None:
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+        sizes = (math.prod(self.event_shape), *hidden)
+        self.hidden = dense(sizes, batch_norm=batch_norm, activation=activation)
+        self.out_features = sizes[-1]
+        if kaiming:
+            draw_kaiming(self)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """The features."""
+        floating = torch.result_type(values, 1.0)  # counts come as integers
+        values = values.to(next((p.dtype for p in self.parameters()), floating))
+        rows, leading = as_rows(values, self.event_shape, "MLPFeatures")
+        features = self.hidden(rows.flatten(1) if self.event_shape else rows.unsqueeze(1))
+        return features.reshape(*leading, self.out_features)
+
+
+class MLPEncoder(Encoder):
     """An expert q(z | x) from the flattened values, by dense layers.
 
     Args:
         latent_dim: Size D of the latent.
-        event_shape: Shape of one value.
-        hidden: Sizes of the hidden layers.
-        batch_norm: Whether batch normalisation precedes each activation.
-        activation: ``"silu"`` (Swish), ``"relu"`` or ``"elu"``.
-        kaiming: Whether the weights start at :func:`~ppl_mm.networks.layers.draw_kaiming`.
+        event_shape, hidden, batch_norm, activation, kaiming: As of :class:`MLPFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
@@ -57,21 +101,14 @@ class MLPEncoder(nn.Module):
         scale: ScaleMap = "exp",
         min_scale: float | None = None,
     ) -> None:
-        super().__init__()
-        self.event_shape = tuple(event_shape)
-        sizes = (math.prod(self.event_shape), *hidden)
-        self.hidden = dense(sizes, batch_norm=batch_norm, activation=activation)
-        self.head = nn.Linear(sizes[-1], 2 * latent_dim)
-        self.location_scale = LocationScale(scale, min_scale)
-        if kaiming:
-            draw_kaiming(self)
-
-    def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """The expert's (loc, scale)."""
-        values = values.to(self.head.weight.dtype)  # counts come as integers
-        rows, leading = as_rows(values, self.event_shape, "MLPEncoder")
-        raw = self.head(self.hidden(rows.flatten(1) if self.event_shape else rows.unsqueeze(1)))
-        return self.location_scale(raw, leading)
+        features = MLPFeatures(
+            event_shape=event_shape,
+            hidden=hidden,
+            batch_norm=batch_norm,
+            activation=activation,
+            kaiming=kaiming,
+        )
+        super().__init__(latent_dim, features, scale, min_scale, kaiming=kaiming)
 
 
 class MLPDecoder(nn.Module):

@@ -1,4 +1,4 @@
-"""The networks of the papers, to be given as they are to a modality's ``encoder=``, ``decoder=``.
+"""The networks of the papers, to be given as they are to a modality's declaration.
 
 Each is a :func:`functools.partial` of a class of :mod:`ppl_mm.networks` and takes the size of the
 latent. For every preset of the table there is a ``..._encoder`` and a ``..._decoder``; it gives
@@ -31,6 +31,18 @@ Of a shared and a private latent, D = 48 + 16, the encoder counted is that of th
 the decoder takes both, the shared one first. The private encoder of a CUB caption is another
 preset, ``cub_caption_private_encoder``, with 630624 parameters at 16.
 
+Where a paper has joint networks there is a ``..._features``, the trunk of such a network. Joined by
+:class:`ppl_mm.guides.JointNetwork` they have
+
+    data                    D  joined by                             parameters
+    (Binary)MNIST          64  hidden=512, activation="silu"             997504
+    FashionMNIST           64  hidden=512, activation="silu"            3939456
+    CelebA                100  hidden=512, activation="silu"            4605000
+    MNIST-SVHN             20  hidden=None                              1331240
+    MNIST-Split            64  hidden=512                               2165376
+    MNIST-Split-3          64  hidden=512, three of them                3214976
+    CUB features, caption  64  hidden=512                               4500160
+
 Source: Wu & Goodman 2018, arXiv:1802.05335, supplement and release. The paper says two hidden
 layers for the MNIST decoders; these have the release's three. Table 1 counts MVAE19 with 18 times
 ``celeba_attributes_encoder``; the release has ``celeba19_attribute_encoder``.
@@ -47,7 +59,10 @@ Networks ``mnist_split``, ``mnist_split_3`` and ``cub_features``: Kutuzova et al
 Variational Autoencoders for Semi-Supervised Learning: In Defense of Product-of-Experts" (SVAE),
 tables F.2, F.7 and F.6 (Normal experts). Differs: where the printed sizes of F.2 and F.7 do not
 fit together, those of the release: 768 features, not 786, and decoders whose kernels (height,
-width) give 14 (or 9) rows.
+width) give 14 (or 9) rows. The features of MNIST-Split, MNIST-SVHN and CUB are those of the same
+release, where captions have 128 channels at most; its joint networks have ``scale="softplus"``.
+The other features: Wu & Goodman 2018, Table 1 (JMVAE). For MultiMNIST, whose joint network is not
+known, they are those of the single encoders.
 
 Example:
     >>> import torch
@@ -62,61 +77,13 @@ Example:
 from functools import partial
 from typing import Any
 
-from ppl_mm.networks.caption import CaptionDecoder, CaptionEncoder
+from ppl_mm.networks.caption import CaptionDecoder, CaptionEncoder, CaptionFeatures
 from ppl_mm.networks.conv import ConvDecoder, ConvEncoder, ConvFeatures
-from ppl_mm.networks.label import BinaryEncoder, LabelEncoder
+from ppl_mm.networks.label import BinaryEncoder, LabelEncoder, LabelFeatures
 from ppl_mm.networks.layers import Encoder, Features
-from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder
+from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder, MLPFeatures
 from ppl_mm.networks.residual import ResidualDecoder, ResidualEncoder
-from ppl_mm.networks.text import StringDecoder, StringEncoder
-
-__all__ = [
-    "celeba19_attribute_decoder",
-    "celeba19_attribute_encoder",
-    "celeba_attributes_decoder",
-    "celeba_attributes_encoder",
-    "celeba_image_decoder",
-    "celeba_image_encoder",
-    "cub_caption_decoder",
-    "cub_caption_encoder",
-    "cub_caption_private_encoder",
-    "cub_features_decoder",
-    "cub_features_encoder",
-    "cub_image_decoder",
-    "cub_image_encoder",
-    "fashion_image_decoder",
-    "fashion_image_encoder",
-    "label_decoder",
-    "label_encoder",
-    "mnist_image_decoder",
-    "mnist_image_encoder",
-    "mnist_split_3_decoder",
-    "mnist_split_3_encoder",
-    "mnist_split_3_features",
-    "mnist_split_decoder",
-    "mnist_split_encoder",
-    "mnist_split_features",
-    "mnist_svhn_dmvae_mnist_decoder",
-    "mnist_svhn_dmvae_mnist_encoder",
-    "mnist_svhn_dmvae_svhn_decoder",
-    "mnist_svhn_dmvae_svhn_encoder",
-    "mnist_svhn_mnist_decoder",
-    "mnist_svhn_mnist_encoder",
-    "mnist_svhn_svhn_decoder",
-    "mnist_svhn_svhn_encoder",
-    "multimnist_image_decoder",
-    "multimnist_image_encoder",
-    "multimnist_string_decoder",
-    "multimnist_string_encoder",
-    "polymnist_conv_decoder",
-    "polymnist_conv_encoder",
-    "polymnist_decoder",
-    "polymnist_encoder",
-    "vision_gray_decoder",
-    "vision_gray_encoder",
-    "vision_rgb_decoder",
-    "vision_rgb_encoder",
-]
+from ppl_mm.networks.text import StringDecoder, StringEncoder, StringFeatures
 
 mnist_image_encoder = partial(MLPEncoder, event_shape=(1, 28, 28), hidden=(512, 512))
 mnist_image_decoder = partial(MLPDecoder, event_shape=(1, 28, 28), hidden=(512, 512, 512))
@@ -300,5 +267,20 @@ def _features(kind: type[Features], encoder: partial[Encoder], **changes: Any) -
     return partial(kind, **{**options, **changes})
 
 
+mnist_image_features = _features(MLPFeatures, mnist_image_encoder, hidden=(512,))
+label_features = _features(LabelFeatures, label_encoder, hidden=(512,))
+fashion_image_features = _features(ConvFeatures, fashion_image_encoder)
+multimnist_image_features = _features(ConvFeatures, multimnist_image_encoder)
+multimnist_string_features = _features(StringFeatures, multimnist_string_encoder)
+celeba_image_features = _features(ConvFeatures, celeba_image_encoder)
+celeba_attributes_features = _features(
+    MLPFeatures, celeba_attributes_encoder, hidden=(512,), batch_norm=False
+)
+mnist_svhn_mnist_features = _features(MLPFeatures, mnist_svhn_mnist_encoder)
+mnist_svhn_svhn_features = _features(ConvFeatures, mnist_svhn_svhn_encoder, out_features=400)
 mnist_split_features = _features(ConvFeatures, mnist_split_encoder, hidden=())
 mnist_split_3_features = _features(ConvFeatures, mnist_split_3_encoder, hidden=())
+cub_caption_features = _features(CaptionFeatures, cub_caption_encoder, max_channels=128)
+cub_features_features = _features(MLPFeatures, cub_features_encoder)
+
+__all__ = [name for name, value in list(globals().items()) if isinstance(value, partial)]

@@ -14,28 +14,71 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ppl_mm.networks.layers import LocationScale, ScaleMap, as_rows
+from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
 
-__all__ = ["ResidualDecoder", "ResidualEncoder"]
+__all__ = ["ResidualDecoder", "ResidualEncoder", "ResidualFeatures"]
 
 _SLOPE = 0.2
 _BRANCH_WEIGHT = 0.1
 
 
-class ResidualEncoder(nn.Module):
-    """An expert q(z | x) of an image: residual blocks between average poolings, one linear head.
+class ResidualFeatures(Features):
+    """Features of an image: residual blocks between average poolings, flattened.
 
     A 3 x 3 convolution to ``channels`` and a block; then, ``num_pools`` times, an average pooling
     (3 x 3, stride 2, padding 1, which rounds half the size up) and a block to twice the channels,
-    ``max_channels`` at most. A modality with a shared and a private latent has one such network
-    for each.
+    ``max_channels`` at most.
 
     Args:
-        latent_dim: Size D of the latent.
         event_shape: Channels, height and width of the image.
         channels: Number of channels at full size.
         max_channels: Where the doubling ends.
         num_pools: Number of poolings.
+
+    Shapes:
+        images (..., *event_shape) to (..., out_features).
+
+    Example:
+        >>> import torch
+        >>> features = ResidualFeatures(event_shape=(3, 28, 28))
+        >>> features.out_features, features(torch.zeros(5, 3, 28, 28)).shape
+        (12544, torch.Size([5, 12544]))
+    """
+
+    def __init__(
+        self,
+        *,
+        event_shape: Sequence[int],
+        channels: int = 64,
+        max_channels: int = 256,
+        num_pools: int = 2,
+    ) -> None:
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+        channels_in, height, width = self.event_shape
+        widths = _widths(channels, max_channels, num_pools)
+        self.first = nn.Conv2d(channels_in, channels, 3, padding=1)
+        self.blocks = nn.Sequential(_Block(channels, channels))
+        for size_in, size_out in itertools.pairwise(widths):
+            self.blocks.extend([nn.AvgPool2d(3, stride=2, padding=1), _Block(size_in, size_out)])
+            height, width = (height + 1) // 2, (width + 1) // 2
+        self.out_features = widths[-1] * height * width
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The features."""
+        rows, leading = as_rows(images, self.event_shape, "ResidualFeatures")
+        features = self.blocks(self.first(_channels_last(rows)))
+        return features.reshape(*leading, self.out_features)
+
+
+class ResidualEncoder(Encoder):
+    """An expert q(z | x) of an image: residual blocks between average poolings, one linear head.
+
+    A modality with a shared and a private latent has one such network for each.
+
+    Args:
+        latent_dim: Size D of the latent.
+        event_shape, channels, max_channels, num_pools: As of :class:`ResidualFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
@@ -64,23 +107,13 @@ class ResidualEncoder(nn.Module):
         scale: ScaleMap = "softmax",
         min_scale: float | None = None,
     ) -> None:
-        super().__init__()
-        self.event_shape = tuple(event_shape)
-        channels_in, height, width = self.event_shape
-        widths = _widths(channels, max_channels, num_pools)
-        self.first = nn.Conv2d(channels_in, channels, 3, padding=1)
-        self.blocks = nn.Sequential(_Block(channels, channels))
-        for size_in, size_out in itertools.pairwise(widths):
-            self.blocks.extend([nn.AvgPool2d(3, stride=2, padding=1), _Block(size_in, size_out)])
-            height, width = (height + 1) // 2, (width + 1) // 2
-        self.head = nn.Linear(widths[-1] * height * width, 2 * latent_dim)
-        self.location_scale = LocationScale(scale, min_scale)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The expert's (loc, scale)."""
-        rows, leading = as_rows(images, self.event_shape, "ResidualEncoder")
-        features = self.blocks(self.first(_channels_last(rows)))
-        return self.location_scale(self.head(features.flatten(1)), leading)
+        features = ResidualFeatures(
+            event_shape=event_shape,
+            channels=channels,
+            max_channels=max_channels,
+            num_pools=num_pools,
+        )
+        super().__init__(latent_dim, features, scale, min_scale)
 
 
 class ResidualDecoder(nn.Module):

@@ -6,24 +6,74 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ppl_mm.networks.layers import LocationScale, ScaleMap, as_rows
+from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
 
-__all__ = ["StringDecoder", "StringEncoder"]
+__all__ = ["StringDecoder", "StringEncoder", "StringFeatures"]
 
 
-class StringEncoder(nn.Module):
-    """A Gaussian expert q(z | x) of a string, by a bidirectional GRU on embedded symbols.
+class StringFeatures(Features):
+    """Features of a string, by a bidirectional GRU on embedded symbols.
 
-        loc, s = Linear(forward state + backward state)
+        features = forward state + backward state
 
     Args:
-        latent_dim: Size D of the latent.
         length: Length T of the strings.
         vocab_size: Number V of symbols.
         hidden: Size of the embedding and of the GRU's state in each direction.
         readout: Which states enter the sum. ``"last"``, as published: both at the last position,
             where the backward GRU has read the last symbol only. ``"final"``: of each direction
             the one after the whole string.
+
+    Shapes:
+        integer strings (..., T) to (..., hidden).
+
+    Raises:
+        ValueError: For an unknown ``readout``.
+
+    Example:
+        >>> import torch
+        >>> StringFeatures(length=4, vocab_size=12)(torch.tensor([[3, 1, 4, 11]])).shape
+        torch.Size([1, 200])
+    """
+
+    def __init__(
+        self,
+        *,
+        length: int = 4,
+        vocab_size: int = 12,
+        hidden: int = 200,
+        readout: Literal["last", "final"] = "last",
+    ) -> None:
+        super().__init__()
+        if readout not in ("last", "final"):
+            raise ValueError(
+                f"StringFeatures: expected readout 'last' or 'final', got {readout!r}."
+            )
+        self.length = length
+        self.readout = readout
+        self.out_features = hidden
+        self.embedding = nn.Embedding(vocab_size, hidden)
+        self.gru = nn.GRU(hidden, hidden, batch_first=True, bidirectional=True)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """The features."""
+        rows, leading = as_rows(tokens, (self.length,), "StringFeatures")
+        outputs, final = self.gru(self.embedding(rows))  # (N, T, 2 hidden), (2, N, hidden)
+        if self.readout == "last":
+            forward, backward = outputs[:, -1].chunk(2, dim=-1)
+        else:
+            forward, backward = final
+        return (forward + backward).reshape(*leading, self.out_features)
+
+
+class StringEncoder(Encoder):
+    """A Gaussian expert q(z | x) of a string, by a bidirectional GRU on embedded symbols.
+
+        loc, s = Linear(forward state + backward state)
+
+    Args:
+        latent_dim: Size D of the latent.
+        length, vocab_size, hidden, readout: As of :class:`StringFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
@@ -54,26 +104,10 @@ class StringEncoder(nn.Module):
         scale: ScaleMap = "exp",
         min_scale: float | None = None,
     ) -> None:
-        super().__init__()
-        if readout not in ("last", "final"):
-            raise ValueError(f"StringEncoder: expected readout 'last' or 'final', got {readout!r}.")
-        self.length = length
-        self.readout = readout
-        self.embedding = nn.Embedding(vocab_size, hidden)
-        self.gru = nn.GRU(hidden, hidden, batch_first=True, bidirectional=True)
-        self.head = nn.Linear(hidden, 2 * latent_dim)
-        self.location_scale = LocationScale(scale, min_scale)
-
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """The expert's (loc, scale)."""
-        rows, leading = as_rows(tokens, (self.length,), "StringEncoder")
-        outputs, final = self.gru(self.embedding(rows))  # (N, T, 2 hidden), (2, N, hidden)
-        if self.readout == "last":
-            forward, backward = outputs[:, -1].chunk(2, dim=-1)
-        else:
-            forward, backward = final
-        raw = self.head(forward + backward)
-        return self.location_scale(raw, leading)
+        features = StringFeatures(
+            length=length, vocab_size=vocab_size, hidden=hidden, readout=readout
+        )
+        super().__init__(latent_dim, features, scale, min_scale)
 
 
 class StringDecoder(nn.Module):

@@ -98,6 +98,8 @@ def test_networks_fit_the_values(folder: Path, options) -> None:
             loc, scale = modality.encoder(64).eval()(obs[modality.name])
             assert loc.shape == scale.shape == (2, 64)
             parameters = modality.decoder(64).eval()(loc)
+            features = modality.features().eval()(obs[modality.name])
+            assert features.shape == (2, 256 if modality.name == "image" else 2048)
             if modality.name != "image":
                 assert parameters.shape == (2, 32, len(data.vocabulary))
             assert modality.likelihood(parameters).log_prob(obs[modality.name]).shape == (2,)

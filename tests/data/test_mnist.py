@@ -58,6 +58,7 @@ def test_networks_fit_the_values(folder: Path) -> None:
             assert loc.shape == scale.shape == (3, 64)
             parameters = modality.decoder(data.latent_dim)(loc)
             assert modality.likelihood(parameters).log_prob(obs[modality.name]).shape == (3,)
+            assert modality.features()(obs[modality.name]).shape == (3, 512)
 
 
 def test_fixed_draw(folder: Path) -> None:

@@ -79,6 +79,7 @@ def test_networks_fit_the_values_and_grey_ones_are_scored(folder: Path, build) -
         score = x * logits - logits.exp().log1p()
         found = modality.likelihood(logits).log_prob(x)
         torch.testing.assert_close(found, score.sum((1, 2, 3)), atol=1e-4, rtol=1e-5)
+        assert modality.features()(x).shape == (3, 768)
 
 
 @real

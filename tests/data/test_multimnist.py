@@ -104,6 +104,7 @@ def test_data_set(folder: Path) -> None:
         loc, scale = modality.encoder(100)(x)
         assert loc.shape == scale.shape == (8, 100)
         assert modality.likelihood(modality.decoder(100)(loc)).log_prob(x).shape == (8,)
+        assert modality.features()(x).shape == (8, 512 if modality.name == "image" else 200)
 
 
 def test_seed_decides(folder: Path) -> None:

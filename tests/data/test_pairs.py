@@ -95,6 +95,8 @@ def test_networks_fit_the_values(folder: Path, build) -> None:
         assert loc.shape == scale.shape == (3, 20)
         parameters = modality.decoder(data.latent_dim)(loc)
         assert modality.likelihood(parameters).log_prob(obs[modality.name]).shape == (3,)
+        width = 512 if modality.name == "fashion" else 400
+        assert modality.features()(obs[modality.name]).shape == (3, width)
 
 
 def test_weights_are_the_papers(folder: Path) -> None:

@@ -81,14 +81,21 @@ def test_networks_run_once_a_step_and_only_where_they_are_asked_for():
     assert seen == {"+".join(NAMES): [2], "bernoulli+categorical": [4]}
 
 
-def test_number_of_networks_and_trunks():
-    # 2^n - 1 networks, singles included, with n 2^(n-1) branches.
-    declared = [replace(m, name=f"m{i}") for i, m in enumerate(modalities("normal") * 4)]
-    for n, branches in ((2, 4), (3, 12), (4, 32)):
-        guide = guides.JointNetwork(declared[:n], 2, "all", hidden=4)
+@pytest.mark.parametrize(
+    ("n", "branches", "squares"), [(2, 4, 4), (3, 12, 9), (4, 32, 16), (5, 80, 25)]
+)
+def test_number_of_encoders(n, branches, squares):
+    # VAEVAE: 2^n - 1 networks, singles included, with n 2^(n-1) trunks; SVAE: n^2 encoders.
+    declared = [replace(modalities("normal")[0], name=f"m{i}") for i in range(n)]
+    for build in (systems.vaevae, systems.vaevae_star):
+        guide = build(declared, 2, hidden=4).guide
         trunks = sum(len(network.trunks) for network in guide.joint_networks.values())
         assert len(guide.joint_networks) + len(guide.encoders) == 2**n - 1
-        assert trunks + len(guide.encoders) == branches
+        assert trunks + len(guide.encoders) == branches == n * 2 ** (n - 1)
+    for build in (systems.svae, systems.svae_star):
+        guide = build(declared, 2).guide
+        stand_ins = sum(len(others) for others in guide.stand_ins.values())
+        assert len(guide.encoders) + stand_ins == squares == n**2
 
 
 def test_a_modality_may_bring_its_own_trunk():

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ppl_mm.likelihoods import Tokens
-from ppl_mm.networks import CaptionDecoder, CaptionEncoder
+from ppl_mm.networks import CaptionDecoder, CaptionEncoder, CaptionFeatures
 
 SMALL = {"length": 16, "vocab_size": 7, "embedding": 64, "channels": 2}
 both_towers = pytest.mark.parametrize("tower", ["shared", "private"])
@@ -36,8 +36,9 @@ WORDS = {"stride": (1, 2), "padding": (0, 1)}
 def test_encoder_is_its_formula(tower):
     encoder = randomised(CaptionEncoder(3, tower=tower, scale="softplus", **SMALL))
     x = torch.randint(7, (5, 16))
-    h = F.linear(F.one_hot(x, 7).double(), encoder.embedding.weight, encoder.embedding.bias)
-    h, layers = h.unsqueeze(1), list(encoder.convolutions)
+    embedding = encoder.features.embedding
+    h = F.linear(F.one_hot(x, 7).double(), embedding.weight, embedding.bias)
+    h, layers = h.unsqueeze(1), list(encoder.features.convolutions)
     for _ in range(3):
         h = normalised(layers, h, F.conv2d, **HALVED)
     if tower == "shared":
@@ -49,6 +50,14 @@ def test_encoder_is_its_formula(tower):
     loc, scale = encoder(x)
     torch.testing.assert_close(loc, raw[:, :3], atol=1e-12, rtol=0)
     torch.testing.assert_close(scale, F.softplus(raw[:, 3:]) + 1e-6, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(("max_channels", "last"), [(None, 32), (4, 4), (1, 1)])
+def test_where_the_doubling_of_channels_ends(max_channels, last):
+    features = CaptionFeatures(max_channels=max_channels, **SMALL)
+    widths = [m.out_channels for m in features.convolutions if isinstance(m, nn.Conv2d)]
+    assert widths == [2] + [min(2**i, last) for i in (2, 3, 4, 5)]
+    assert features.out_features == last * 2 * 2
 
 
 def test_decoder_is_its_formula():
@@ -137,12 +146,12 @@ def test_wrong_arguments_are_named():
     for private in (0, 5):
         with pytest.raises(ValueError, match=rf"below in_features = 5.*got {private}"):
             CaptionDecoder(5, private_features=private)
-    with pytest.raises(ValueError, match=r"CaptionEncoder: expected a length .* got 30 and 128"):
+    with pytest.raises(ValueError, match=r"CaptionFeatures: expected a length .* got 30 and 128"):
         CaptionEncoder(2, length=30)
     with pytest.raises(ValueError, match=r"CaptionDecoder: expected a length .* got 32 and 100"):
         CaptionDecoder(5, private_features=2, embedding=100)
     encoder = CaptionEncoder(2, **SMALL)
-    with pytest.raises(ValueError, match=r"CaptionEncoder: expected shape \(..., 16\)"):
+    with pytest.raises(ValueError, match=r"CaptionFeatures: expected shape \(..., 16\)"):
         encoder(torch.zeros(2, 15, dtype=torch.long))
     with pytest.raises(ValueError, match=r"one-hot captions: expected shape \(..., 16, 7\)"):
         encoder(torch.zeros(2, 16))

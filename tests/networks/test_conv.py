@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ppl_mm.networks import ConvDecoder, ConvEncoder
+from ppl_mm.networks import ConvDecoder, ConvEncoder, ConvFeatures
 
 LAYERS = ((3, 4, 2, 1), (4, 3, 1, 0), (5, 2, 1, 0))
 
@@ -50,6 +50,18 @@ def test_encoder_with_relu_and_biases_is_its_formula():
     h = F.relu(F.conv2d(x, k1, b1, stride=2, padding=1))
     raw = F.linear(F.relu(F.conv2d(h, k2, b2)).flatten(1), w, b)
     torch.testing.assert_close(encoder(x)[0], raw[:, :3], atol=1e-13, rtol=0)
+
+
+def test_features_may_end_in_a_linear_layer():
+    options = {"layers": LAYERS[:2], "hidden": (5,), "activation": "relu"}
+    features = ConvFeatures(event_shape=(2, 10, 12), **options, out_features=6)
+    x = torch.randn(7, 2, 10, 12)
+    k1, k2, w1, b1, w2, b2 = features.parameters()
+    h = F.relu(F.conv2d(F.relu(F.conv2d(x, k1, stride=2, padding=1)), k2))
+    expected = F.linear(F.relu(F.linear(h.flatten(1), w1, b1)), w2, b2)
+    assert features.out_features == 6
+    torch.testing.assert_close(features(x), expected, atol=1e-13, rtol=0)
+    assert (features(x) < 0).any()
 
 
 def test_decoder_from_one_pixel_is_its_formula():

@@ -9,7 +9,7 @@ from ppl_mm import networks
 from ppl_mm.networks.layers import LocationScale, as_rows, dense, draw_kaiming, location_scale
 from ppl_mm.networks.recipe import build, describe
 
-MAPS = ("exp", "softplus", "softmax")
+MAPS = ("exp", "softplus", "softplus_variance", "softmax")
 
 
 def test_location_and_scale_from_mean_and_log_variance():
@@ -63,6 +63,25 @@ def test_softplus_scale_is_its_formula():
     torch.testing.assert_close(scale, raw[7:].exp().log1p() + 1e-6)
 
 
+@pytest.mark.parametrize("min_scale", [None, 0.0, 0.25])
+def test_softplus_is_the_variance(min_scale):
+    raw = torch.linspace(-30, 30, 14)
+    loc, scale = location_scale(raw, "softplus_variance", min_scale)
+    floor = 1e-6 if min_scale is None else min_scale
+    assert torch.equal(loc, raw[:7])
+    torch.testing.assert_close(scale, (raw[7:].exp().log1p() + floor).sqrt())
+    low = location_scale(torch.tensor([0.0, -200.0]), "softplus_variance", min_scale)[1]
+    torch.testing.assert_close(low, torch.tensor([floor]).sqrt())
+
+
+def test_gradients_of_a_variance_that_underflows_are_finite():
+    raw = torch.tensor([0.0, 0.0, -200.0, 200.0], dtype=torch.float32, requires_grad=True)
+    _, scale = location_scale(raw, "softplus_variance")
+    assert scale[0] == torch.tensor(1e-6, dtype=torch.float32).sqrt()
+    (gradient,) = torch.autograd.grad(scale.log().sum(), raw)
+    assert gradient.isfinite().all()
+
+
 @pytest.mark.parametrize(("scale", "at_zero"), [("exp", 1.0), ("softplus", 2.0), ("softmax", 1.0)])
 @pytest.mark.parametrize("min_scale", [None, 0.0, 0.25])
 def test_scales_at_zero_and_what_is_added(scale, at_zero, min_scale):
@@ -91,7 +110,7 @@ def test_divergence_of_a_laplace_expert():
 
 @pytest.mark.parametrize("make", [LocationScale, lambda *a: location_scale(torch.zeros(2), *a)])
 def test_wrong_options_of_the_scale_are_named(make):
-    with pytest.raises(ValueError, match=r"one of 'exp', 'softplus', 'softmax', got 'square'"):
+    with pytest.raises(ValueError, match=r"one of 'exp', 'softplus', .*'softmax', got 'square'"):
         make("square")
     for wrong in (-1e-6, float("inf"), float("nan")):
         with pytest.raises(ValueError, match=r"min_scale of an encoder: expected at least 0"):
@@ -135,6 +154,22 @@ def test_every_encoder_takes_the_map_of_its_scale(name, scale):
         log_variance = 2 * encoder(x)[1].log()
         expected = location_scale(torch.cat([loc, log_variance], -1), scale, 0.25)[1]
         torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("leading", [(), (1,), (2, 3), (0,)])
+@pytest.mark.parametrize("name", [n for n in networks.__all__ if n.endswith("Features")])
+def test_every_encoder_is_a_linear_layer_on_features(name, leading):
+    options, values = SMALL[name.replace("Features", "Encoder")]
+    recipe = describe(partial(getattr(networks, name), **options))
+    features = build(recipe)().eval()
+    encoder = getattr(networks, name.replace("Features", "Encoder"))(3, **options).eval()
+    assert type(encoder.features) is type(features)
+    features.load_state_dict(encoder.features.state_dict())
+    x = values(*leading)
+    h = features(x)
+    assert h.shape == (*leading, features.out_features)
+    expected = nn.functional.linear(h, encoder.head.weight, encoder.head.bias)
+    torch.testing.assert_close(encoder(x)[0], expected[..., :3], atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("leading", [(), (1,), (4,), (2, 3), (2, 3, 4), (0,), (2, 0)])

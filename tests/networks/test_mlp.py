@@ -16,6 +16,16 @@ def test_encoder_is_its_formula():
     torch.testing.assert_close(scale, (raw[:, 3:] / 2).exp(), atol=1e-14, rtol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_without_hidden_layers_the_features_are_the_values(dtype):
+    encoder = MLPEncoder(3, event_shape=(2, 2), hidden=()).to(dtype)
+    for x in (torch.randint(9, (5, 2, 2)), torch.rand(5, 2, 2).to(dtype)):
+        assert torch.equal(encoder.features(x), x.flatten(1).to(encoder.features(x).dtype))
+        assert encoder(x)[0].dtype == dtype
+        expected = F.linear(x.flatten(1).to(dtype), encoder.head.weight, encoder.head.bias)
+        torch.testing.assert_close(encoder(x)[0], expected[:, :3])
+
+
 def test_decoder_is_its_formula():
     decoder = MLPDecoder(3, event_shape=(2, 4), hidden=(6, 5), learned_scale=True).double()
     z = torch.randn(7, 3, dtype=torch.float64)
@@ -96,7 +106,7 @@ def test_learned_scale_doubles_the_output():
 
 
 def test_wrong_shapes_are_named():
-    with pytest.raises(ValueError, match=r"MLPEncoder: expected shape \(..., 4\), got \(3, 5\)"):
+    with pytest.raises(ValueError, match=r"MLPFeatures: expected shape \(..., 4\), got \(3, 5\)"):
         MLPEncoder(2, event_shape=(4,))(torch.zeros(3, 5))
     with pytest.raises(ValueError, match=r"MLPDecoder: expected shape \(..., 2\), got \(3, 5\)"):
         MLPDecoder(2, event_shape=(4,))(torch.zeros(3, 5))

@@ -207,7 +207,7 @@ def test_training_reaches_every_parameter(name):
             assert parameter.grad is not None, path
             assert parameter.grad.isfinite().all(), path
             # at the last position the backward GRU has made one step, from state 0
-            if path != "gru.weight_hh_l0_reverse":
+            if path != "features.gru.weight_hh_l0_reverse":
                 assert parameter.grad.abs().sum() > 0, path
 
 
@@ -224,7 +224,8 @@ def test_parts_of_mnist_have_768_features_and_biases_in_the_decoder_alone(name):
 
 
 def test_features_of_cub_have_exponential_linear_units():
-    for network in evaluated("cub_features"):
+    encoder, decoder = evaluated("cub_features")
+    for network in (encoder.features, decoder):
         assert {type(m) for m in network.hidden} == {torch.nn.Linear, torch.nn.ELU}
 
 

@@ -75,7 +75,7 @@ def test_no_recipe_for_anything_else(factory):
 @pytest.mark.parametrize("name", ["Linear", "presets", "location_scale", "os.system", ""])
 def test_unknown_network_is_refused_with_the_known_ones(name):
     with pytest.raises(
-        ValueError, match=r"unknown network .*; known: BinaryEncoder, CaptionDecoder"
+        ValueError, match=r"unknown network .*; known: BinaryEncoder, BinaryFeatures"
     ):
         build({"network": name, "options": {}})
 
@@ -88,9 +88,10 @@ def test_unknown_network_is_refused_with_the_known_ones(name):
         ({"event_shape": [2], "latent_dim": 3}, "latent_dim"),
     ],
 )
-def test_wrong_options_are_refused(options, message):
-    with pytest.raises(ValueError, match=rf"network 'MLPEncoder' with options .*{message}"):
-        build({"network": "MLPEncoder", "options": options})
+@pytest.mark.parametrize("network", ["MLPEncoder", "MLPFeatures"])
+def test_wrong_options_are_refused(network, options, message):
+    with pytest.raises(ValueError, match=rf"network '{network}' with options .*{message}"):
+        build({"network": network, "options": options})
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_image_that_cannot_be_doubled_to_is_refused():
 
 
 def test_wrong_shapes_are_named():
-    with pytest.raises(ValueError, match=r"ResidualEncoder: expected shape \(..., 1, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"ResidualFeatures: expected shape \(..., 1, 4, 4\)"):
         ResidualEncoder(2, event_shape=(1, 4, 4), channels=2)(torch.zeros(5, 4, 4))
     with pytest.raises(ValueError, match=r"ResidualDecoder: expected shape \(..., 2\)"):
         ResidualDecoder(2, event_shape=(1, 4, 4), channels=2)(torch.zeros(5, 3))

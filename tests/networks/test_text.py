@@ -34,10 +34,11 @@ def one_direction(gru, suffix):
 def test_encoder_is_its_formula(readout):
     encoder = StringEncoder(3, hidden=6, readout=readout).double()
     strings = torch.randint(12, (7, 4))
-    embedded = encoder.embedding(strings)
-    forward = one_direction(encoder.gru, "")(embedded)[0][:, -1]
+    features = encoder.features
+    embedded = features.embedding(strings)
+    forward = one_direction(features.gru, "")(embedded)[0][:, -1]
     read = embedded[:, -1:] if readout == "last" else embedded.flip(1)  # last: one symbol only
-    backward = one_direction(encoder.gru, "_reverse")(read)[0][:, -1]
+    backward = one_direction(features.gru, "_reverse")(read)[0][:, -1]
     raw = encoder.head(forward + backward)
     loc, scale = encoder(strings)
     torch.testing.assert_close(loc, raw[:, :3], atol=1e-14, rtol=0)
@@ -136,7 +137,9 @@ def test_wrong_arguments_are_named():
         StringEncoder(2, readout="first")
     with pytest.raises(ValueError, match=r"feedback 'argmax' or 'teacher', got 'none'"):
         StringDecoder(2, feedback="none")
-    with pytest.raises(ValueError, match=r"StringEncoder: expected shape \(..., 4\), got \(2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"StringFeatures: expected shape \(..., 4\), got \(2, 3\)"
+    ):
         StringEncoder(2)(torch.zeros(2, 3, dtype=torch.long))
     with pytest.raises(ValueError, match=r"tokens of shape \(..., 4\), got \(2, 1\)"):
         StringDecoder(2, feedback="teacher")(torch.zeros(2, 2), torch.zeros(2, 1).long())
