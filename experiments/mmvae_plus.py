@@ -12,23 +12,18 @@ Inception's weights are not asked for: the Fréchet distance is that of features
 classifier, called FID-clf, and no number to compare with a paper's FID.
 """
 
-import inspect
-import json
-import platform
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import rich
 import torch
 import typer
+from ppl_mm.experiments import runner
 from ppl_mm.experiments.class_measures import Sizes, measure, pictures
 
-import ppl_mm
 from ppl_mm import data, evaluation, fit, plotting, systems
-from ppl_mm.files import write_atomically
 from ppl_mm.systems import System
 
 __all__ = ["SMOKE", "Config", "build", "load_data", "main", "train"]
@@ -143,18 +138,13 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     torch.manual_seed(config.seed)
     dataset = load_data(config)
     system = build(config, dataset)
-    saved, path = (Path(config.out) / f"{config.name}{end}" for end in (".safetensors", ".json"))
-    record: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    _check_same_training(record.get("config", {}), config, path)
-    if saved.exists():
-        System.load(saved, system=system)
-        if config.device != "cpu" and torch.cuda.is_available():
-            system.to("cuda" if config.device == "auto" else config.device)
-    else:
-        _write(path, {"experiment": "mmvae_plus", "config": asdict(config)})
-        record = train(system, dataset, config)
-        system.save(saved)
-        _write(path, record)
+    record = runner.train_once(
+        "mmvae_plus",
+        system,
+        config,
+        lambda: train(system, dataset, config),
+        not_training=_NOT_TRAINING,
+    )
     if train_only:
         return {}
     start = time.perf_counter()
@@ -168,8 +158,9 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     measures = measure(system, dataset, classifiers, sizes, seed=config.seed)
     for name, figure in pictures(system, dataset, seed=config.seed).items():
         plotting.save(figure, Path(config.out) / f"{config.name}-{name}.png")
-    record |= {"config": asdict(config), "command": _command(config), "measures": measures}
-    _write(path, record | {"evaluation_seconds": time.perf_counter() - start})
+    record |= {"config": asdict(config), "command": runner.command("mmvae_plus", config)}
+    record |= {"measures": measures, "evaluation_seconds": time.perf_counter() - start}
+    runner.write(runner.paths(config)[1], record)
     return measures
 
 
@@ -198,7 +189,7 @@ def build(config: Config, dataset: data.DataSet) -> System:
 
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """Train the system, from its checkpoint where there is one; the record so far."""
-    checkpoint = Path(config.out) / f"{config.name}.checkpoint"
+    checkpoint = runner.paths(config)[2]
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     result = fit(
         system,
@@ -215,54 +206,11 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
         checkpoint_every=config.checkpoint_every,
         resume=checkpoint.exists(),
     )
-    on_cuda = system.device.type == "cuda"
-    processor = f"{platform.machine()} CPU, {config.threads} thread(s)"
-    return {
-        "experiment": "mmvae_plus",
-        "config": asdict(config),
-        "command": _command(config),
-        "data": dataset.origin,
-        "train_rows": len(dataset.train),
-        "train_seconds": sum(row["seconds"] for row in result.history),
-        "history": [{k: row[k] for k in ("epoch", "loss")} for row in result.history],
-        "hardware": torch.cuda.get_device_name(system.device) if on_cuda else processor,
-        "versions": {"ppl_mm": ppl_mm.__version__, "torch": torch.__version__},
-    }
+    described = runner.describe("mmvae_plus", system, result, config)
+    return described | {"data": dataset.origin, "train_rows": len(dataset.train)}
 
 
-def _check_same_training(earlier: dict[str, Any], config: Config, path: Path) -> None:
-    """Raise if an earlier run of this name trained otherwise; how it measured may differ."""
-    for name, value in asdict(config).items():
-        if name not in _NOT_TRAINING and earlier.get(name, value) != value:
-            raise ValueError(
-                f"{path}: an earlier run had {name}={earlier[name]!r}, this one {value!r}; give "
-                "another folder with --out."
-            )
-
-
-def _write(path: Path, record: dict[str, Any]) -> None:
-    write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
-
-
-def _command(config: Config) -> str:
-    changed = {k: v for k, v in asdict(config).items() if v != getattr(Config(), k)}
-    flags = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in changed.items() if k != "out")
-    return f"python -m ppl_mm.experiments.mmvae_plus {flags}".strip()
-
-
-def run(*, train_only: bool = False, **options: Any) -> None:
-    """Run one setting and print its measures; with --train-only, leave those for later."""
-    rich.print_json(data=main(Config(**options), train_only=train_only))
-
-
-# The command's options are the fields of Config, and --train-only.
-_OPTIONS = [("train_only", bool, False), *((f.name, f.type, f.default) for f in fields(Config))]
-run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-    [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for name, kind, default in _OPTIONS
-    ]
-)
+run = runner.command_line(main, Config)
 
 if __name__ == "__main__":
     typer.run(run)

@@ -222,6 +222,16 @@ class SameNoise(Messenger):
         return type(parts[0])(loc, scale)
 
 
+def summed(system: System) -> System:
+    """The system with its terms summed over rows where they are means over rows of their own.
+
+    A mean weighs rows by how many others there are; what it weighs is still each row's own.
+    """
+    if getattr(system.objective, "mean", None) == "rows":
+        system.objective.mean = "batch"
+    return system
+
+
 def loss_and_gradients(system: System, obs: Observations) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss, and the gradient of every parameter (zeros where there is none)."""
     system.zero_grad()

@@ -19,6 +19,7 @@ from every_system import (
     loss_and_gradients,
     mixed,
     modality,
+    summed,
 )
 from torch import Tensor, nn
 
@@ -57,7 +58,7 @@ def test_batches_of_any_size_sum_to_the_whole(name: str) -> None:
     With the same noise in every row the loss is a sum over rows, so over any partition; its
     mean over random batches, times N / B, is then the whole, without bias.
     """
-    system, obs = build(name), mixed(*kinds_of(name), rows_per_pattern=2)
+    system, obs = summed(build(name)), mixed(*kinds_of(name), rows_per_pattern=2)
     order = torch.randperm(len(obs))
     with SameNoise():
         loss, gradients = loss_and_gradients(system, obs)
@@ -71,7 +72,7 @@ def test_batches_of_any_size_sum_to_the_whole(name: str) -> None:
 def test_a_mixed_batch_is_the_sum_of_its_patterns(name: str) -> None:
     """Batches must be grouped by pattern, or the first row's pattern is taken for all."""
     kinds = kinds_of(name)
-    system, obs = build(name), mixed(*kinds, rows_per_pattern=3)
+    system, obs = summed(build(name)), mixed(*kinds, rows_per_pattern=3)
     pattern = torch.stack(list(obs.present.values()), 1).unique(dim=0, return_inverse=True)[1]
     with SameNoise():
         loss, gradients = loss_and_gradients(system, obs)

@@ -1,0 +1,118 @@
+"""What the experiments share: a record of each run, which goes on where it was stopped.
+
+An experiment has a frozen dataclass of options, with defaults, a ``name`` for the run's files,
+and fields ``out``, ``device``, ``threads`` and ``epochs``.
+"""
+
+import inspect
+import json
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import rich
+import torch
+
+import ppl_mm
+from ppl_mm.files import write_atomically
+from ppl_mm.systems import System
+from ppl_mm.training import FitResult
+
+__all__ = ["command_line", "describe", "paths", "train_once", "write"]
+
+Config = Any
+Record = dict[str, Any]
+
+
+def paths(config: Config) -> tuple[Path, Path, Path]:
+    """The run's trained system, record and checkpoint."""
+    out = Path(config.out)
+    system, record, checkpoint = (
+        out / f"{config.name}.{end}" for end in ("safetensors", "json", "checkpoint")
+    )
+    return system, record, checkpoint
+
+
+def train_once(
+    experiment: str,
+    system: System,
+    config: Config,
+    train: Callable[[], Record],
+    *,
+    not_training: Sequence[str],
+) -> Record:
+    """The run's record so far, its system trained by ``train()`` or read where that is done.
+
+    Raises:
+        ValueError: If an earlier run of this name trained otherwise. ``not_training`` names the
+            options that may differ.
+    """
+    saved, path, _ = paths(config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record: Record = json.loads(path.read_text()) if path.exists() else {}
+    earlier = record.get("config", {})
+    for name, value in asdict(config).items():
+        if name not in not_training and earlier.get(name, value) != value:
+            raise ValueError(
+                f"{path}: an earlier run had {name}={earlier[name]!r}, this one {value!r}; give "
+                "another folder with --out."
+            )
+    if saved.exists():
+        System.load(saved, system=system)
+        if config.device != "cpu" and torch.cuda.is_available():
+            system.to("cuda" if config.device == "auto" else config.device)
+        return record
+    write(path, {"experiment": experiment, "config": asdict(config)})
+    record = train()
+    system.save(saved)
+    write(path, record)
+    return record
+
+
+def describe(experiment: str, system: System, result: FitResult, config: Config) -> Record:
+    """What a record says of the training: options, command, time, losses, machine, versions."""
+    on_cuda = system.device.type == "cuda"
+    processor = f"{platform.machine()} CPU, {config.threads} thread(s)"
+    return {
+        "experiment": experiment,
+        "config": asdict(config),
+        "command": command(experiment, config),
+        "train_seconds": sum(row["seconds"] for row in result.history),
+        "history": [{k: row[k] for k in ("epoch", "loss")} for row in result.history],
+        "hardware": torch.cuda.get_device_name(system.device) if on_cuda else processor,
+        "versions": {"ppl_mm": ppl_mm.__version__, "torch": torch.__version__},
+    }
+
+
+def command(experiment: str, config: Config) -> str:
+    """The command line that repeats the run: the options other than the defaults."""
+    default = type(config)()
+    changed = {k: v for k, v in asdict(config).items() if v != getattr(default, k)}
+    flags = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in changed.items() if k != "out")
+    return f"python -m ppl_mm.experiments.{experiment} {flags}".strip()
+
+
+def write(path: Path, record: Record) -> None:
+    """Write a record, whole or not at all."""
+    write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
+
+
+def command_line(main: Callable[..., Any], config: type) -> Callable[..., None]:
+    """A function for ``typer.run`` whose options are those of ``config``, and --train-only."""
+
+    def run(*, train_only: bool = False, **options: Any) -> None:
+        rich.print_json(data=main(config(**options), train_only=train_only))
+
+    run.__doc__ = (
+        "Run one setting and print its measures; with --train-only, leave those for later."
+    )
+    options = [("train_only", bool, False), *((f.name, f.type, f.default) for f in fields(config))]
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind)
+            for name, kind, value in options
+        ]
+    )
+    return run

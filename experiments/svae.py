@@ -1,0 +1,236 @@
+"""MNIST-Split: what is a digit, from its top, its bottom, or both? SVAE, VAEVAE and MMVAE.
+
+The experiment of Kutuzova et al. 2021 (SVAE): the halves (or the thirds) of MNIST pictures as
+modalities, of which neither alone tells the digit for sure, so that a joint encoder must combine
+them. A classifier of whole pictures reads what a system rebuilds from each part and from all
+(its synergy), for training data of which a share is paired and the rest is not.
+
+    python -m ppl_mm.experiments.svae --system svae --supervision 0.01 --epochs 200
+    python -m ppl_mm.experiments.svae --system vaevae --dataset mnist_split_3 --epochs 50
+    python -m ppl_mm.experiments.svae --system mmvae --latent-dim 20 --batch-size 256 --lr 1e-3
+
+SVAE's encoders give scales (the equations, no prior expert), or with ``--released`` variances,
+with a prior expert, as its authors ran it. MMVAE has Laplace prior, experts and likelihoods, and
+a hidden layer of 400.
+"""
+
+import time
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+from matplotlib.figure import Figure
+from ppl_mm.experiments import runner
+
+from ppl_mm import Modality, data, evaluation, fit, generate, likelihoods, plotting, systems
+from ppl_mm.systems import System
+
+__all__ = ["SMOKE", "Config", "build", "main", "reconstructions", "train"]
+
+STREAMED = ("svae", "svae_star", "vaevae", "vaevae_star", "vaevae_a")
+"""Systems whose papers train on paired rows and on streams of single modalities."""
+
+_JOINT = ("vaevae", "vaevae_star", "jmvae")
+_NOT_TRAINING = ("oracle_epochs", "prior_samples", "device", "threads", "checkpoint_every", "out")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run.
+
+    Attributes:
+        system: svae, svae_star, vaevae, vaevae_star, vaevae_a, mmvae, or another of shared latent.
+        dataset: mnist_split (halves) or mnist_split_3 (thirds).
+        supervision: The share of training rows that are paired. Below 1, every step has a batch
+            of them and one of each modality of all rows, shuffled apart; at 1 one batch serves
+            for all three, which is the same in expectation. Other systems than these five train
+            on the paired rows and, one modality each, the others.
+        epochs: Of the training rows, in total; a run that was stopped goes on.
+        batch_size: Rows per step, of each stream.
+        latent_dim: Size of z.
+        lr: Of Adam.
+        released: SVAE with a prior expert and variances in place of scales.
+        num_train: Training rows, the first of the data set's; None for all.
+        num_test: Rows of the test and of the validation part; None for all.
+        precision: Fabric's flag for training; measures are always in float32.
+        device: auto, cpu or cuda.
+        seed: Of networks, pairs, order, noise and draws.
+        oracle_epochs: Of the classifier of whole pictures.
+        prior_samples: Pictures drawn from the prior for the classifier's confidence.
+        threads: Of torch.
+        checkpoint_every: Epochs between checkpoints.
+        out: Folder of the record ``<out>/<name>.json``, pictures, and the trained system.
+    """
+
+    system: str = "svae"
+    dataset: str = "mnist_split"
+    supervision: float = 1.0
+    epochs: int = 200
+    batch_size: int = 100
+    latent_dim: int = 64
+    lr: float = 2e-4
+    released: bool = False
+    num_train: int | None = None
+    num_test: int | None = None
+    precision: str = "32-true"
+    device: str = "auto"
+    seed: int = 0
+    oracle_epochs: int = 5
+    prior_samples: int = 1000
+    threads: int = 1
+    checkpoint_every: int = 1
+    out: str = "runs/svae"
+
+    @property
+    def name(self) -> str:
+        """The record's name."""
+        system = f"{self.system}-released" if self.released else self.system
+        return f"{self.dataset}-{system}-{self.supervision:g}-{self.epochs}-{self.seed}"
+
+
+SMOKE = Config(
+    epochs=1,
+    batch_size=20,
+    latent_dim=4,
+    num_train=40,
+    num_test=20,
+    oracle_epochs=1,
+    prior_samples=20,
+    device="cpu",
+)
+
+
+def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
+    """Train, measure, write record, pictures and system; return the measures.
+
+    What an earlier, interrupted run has done is not done again.
+    """
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    dataset = data.load(config.dataset)
+    system = build(config, dataset)
+    record = runner.train_once(
+        "svae", system, config, lambda: train(system, dataset, config), not_training=_NOT_TRAINING
+    )
+    if train_only:
+        return {}
+    start = time.perf_counter()
+    measures = measure(system, dataset, config)
+    folder = Path(config.out)
+    plotting.save(reconstructions(system, dataset), folder / f"{config.name}-reconstructions.png")
+    parts = [tuple(m.name for m in dataset.modalities)]
+    prior = plotting.prior_samples(system, tiles=parts, like=dataset.test[:500], num_samples=20)
+    plotting.save(prior, folder / f"{config.name}-prior.png")
+    record |= {"config": asdict(config), "command": runner.command("svae", config)}
+    record |= {"measures": measures, "evaluation_seconds": time.perf_counter() - start}
+    runner.write(runner.paths(config)[1], record)
+    return measures
+
+
+def build(config: Config, dataset: data.DataSet) -> System:
+    """The system, untrained."""
+    options: dict[str, Any] = {"unpaired": "disjoint"} if _apart(config) else {}
+    modalities = list(dataset.modalities)
+    if config.system in _JOINT:
+        options["scale"] = "softplus"
+    if config.system == "mmvae":
+        options |= {"objective": "elbo", "prior": "laplace"}
+        modalities = [_laplace(m) for m in modalities]
+    if config.released:
+        options["prior_expert"] = True
+        variance = {"scale": "softplus_variance"}
+        modalities = [replace(m, encoder=partial(m.encoder, **variance)) for m in modalities]
+    return systems.build(config.system, modalities, config.latent_dim, **options)
+
+
+def _apart(config: Config) -> bool:
+    """Whether training takes paired rows and those of single modalities as separate streams."""
+    return config.system in STREAMED and config.supervision < 1
+
+
+def _laplace(modality: Modality) -> Modality:
+    """As MMVAE's release has it: Laplace likelihood of scale 0.75, a hidden layer of 400."""
+    return replace(
+        modality,
+        likelihood=likelihoods.Laplace(scale=0.75),
+        encoder=partial(modality.encoder, hidden=(400,), scale="softmax"),
+        decoder=partial(modality.decoder, sigmoid=True),
+    )
+
+
+def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
+    """Train the system, from its checkpoint where there is one; the record so far."""
+    rows = dataset.train[: config.num_train]
+    share = {"fraction": config.supervision, "seed": config.seed}
+    checkpoint = runner.paths(config)[2]
+    result = fit(
+        system,
+        data.streams(rows, **share) if _apart(config) else data.weakly_supervised(rows, **share),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        optimizer=partial(torch.optim.Adam, lr=config.lr, fused=True),
+        precision=config.precision,
+        seed=config.seed,
+        device=config.device,
+        checkpoint=checkpoint,
+        checkpoint_every=config.checkpoint_every,
+        resume=checkpoint.exists(),
+    )
+    described = runner.describe("svae", system, result, config)
+    return described | {"train_rows": len(rows)}
+
+
+def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
+    """Accuracy of the classifier on rebuilt pictures, test and validation, and its own."""
+    oracle = evaluation.train_oracle(
+        dataset,
+        epochs=config.oracle_epochs,
+        folder=Path(config.out) / "classifiers",
+        device=system.device,
+    )
+    assert dataset.join is not None
+    out: dict[str, Any] = {}
+    for split in ("test", "validation"):
+        obs = getattr(dataset, split)[: config.num_test]
+        labels = dataset.classes(split)[: len(obs)]  # type: ignore[arg-type]
+        found = evaluation.whole_coherence(
+            system, obs, labels, oracle, dataset.join, seed=config.seed
+        )
+        real = evaluation.coherence_of_pictures(oracle, dataset.join(obs.values), labels)
+        out[split] = {"rows": len(obs), "coherence": found.to_dict(), "real": real.to_list()}
+    drawn = evaluation.joint_confidence(
+        system, oracle, dataset.join, config.prior_samples, seed=config.seed
+    )
+    real = evaluation.confidence(oracle, dataset.join(dataset.test[: config.prior_samples].values))
+    out["confidence"] = {"prior": drawn.to_list(), "test": real.to_list()}
+    return out
+
+
+def reconstructions(system: System, dataset: data.DataSet, *, seed: int = 0) -> Figure:
+    """The paper's Figure 3: test digits, and both halves rebuilt from each part and from all."""
+    labels = dataset.classes("test")
+    rows = torch.tensor([int((labels == c).nonzero()[0]) for c in labels.unique()])
+    obs, names = dataset.test[rows], [m.name for m in dataset.modalities]
+    assert dataset.join is not None
+    strips = {"truth": dataset.join(obs.values)}
+    for given in [*((n,) for n in names), tuple(names)]:
+        drawn = generate(system, obs, names, given=given, mean=True, seed=seed)
+        whole = dataset.join({n: x[0].cpu() for n, x in drawn.items()})
+        strips["from " + (given[0] if len(given) == 1 else "all")] = whole
+    figure = Figure(figsize=(len(rows) * 0.6, len(strips) * 0.62), layout="constrained")
+    for axes, (title, pictures) in zip(
+        figure.subplots(len(strips), squeeze=False)[:, 0], strips.items(), strict=True
+    ):
+        axes.imshow(torch.cat(list(pictures[:, 0]), 1), cmap="gray", vmin=0, vmax=1)
+        axes.set_ylabel(title, rotation=0, ha="right", va="center")
+        axes.set(xticks=[], yticks=[])
+    return figure
+
+
+run = runner.command_line(main, Config)
+
+if __name__ == "__main__":
+    typer.run(run)
