@@ -2,7 +2,12 @@
 
 from ppl_mm.evaluation.accuracy import accuracy, predict
 from ppl_mm.evaluation.bound import elbo
-from ppl_mm.evaluation.classifier import classifier_accuracy, train_classifier, train_classifiers
+from ppl_mm.evaluation.classifier import (
+    classifier_accuracy,
+    train_classifier,
+    train_classifiers,
+    train_oracle,
+)
 from ppl_mm.evaluation.coherence import (
     Coherence,
     coherence_of,
@@ -18,6 +23,7 @@ from ppl_mm.evaluation.latents import LatentAccuracy, draw_latents, latent_accur
 from ppl_mm.evaluation.likelihood import log_likelihood, log_likelihoods
 from ppl_mm.evaluation.readings import Readings, features_of, read_generations
 from ppl_mm.evaluation.result import LogLikelihood, UnreliableLikelihoodWarning
+from ppl_mm.evaluation.whole import confidence, joint_confidence, whole_coherence
 
 __all__ = [
     "Coherence",
@@ -31,6 +37,7 @@ __all__ = [
     "accuracy",
     "classifier_accuracy",
     "coherence_of",
+    "confidence",
     "cross_coherence",
     "diversity",
     "draw_latents",
@@ -42,6 +49,7 @@ __all__ = [
     "generate",
     "joint_coherence",
     "joint_coherence_of",
+    "joint_confidence",
     "latent_accuracy",
     "log_likelihood",
     "log_likelihoods",
@@ -51,4 +59,6 @@ __all__ = [
     "spread",
     "train_classifier",
     "train_classifiers",
+    "train_oracle",
+    "whole_coherence",
 ]

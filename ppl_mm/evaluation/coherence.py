@@ -68,7 +68,9 @@ class Coherence:
         table.add_section()
         means = self.per_target()
         table.add_row("mean", *(str(means[t]) if t in means else "" for t in self.targets))
-        table.caption = f"mean {self.mean()}, without targets in brackets, which were given"
+        bracketed = any(t in s for s in self.subsets for t in self.targets)
+        note = ", without targets in brackets, which were given" if bracketed else ""
+        table.caption = f"mean {self.mean()}{note}"
         return table
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,13 +8,24 @@ import torch
 from torch import Tensor, nn
 
 from ppl_mm.checks import check_at_least_one
+from ppl_mm.data.dataset import Join
 from ppl_mm.evaluation.generation import generate
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.rows import eval_mode
 from ppl_mm.systems import System
 
-__all__ = ["Readings", "Subset", "as_subsets", "classify", "features_of", "read_generations"]
+__all__ = [
+    "Readings",
+    "Subset",
+    "as_subsets",
+    "classify",
+    "features_of",
+    "generations",
+    "logits_of",
+    "parts_of",
+    "read_generations",
+]
 
 Subset = tuple[str, ...]
 """The modalities that a generation is given; empty for the prior."""
@@ -43,6 +54,7 @@ def read_generations(
     classifiers: Mapping[str, nn.Module],
     subsets: Sequence[str | Sequence[str]] | None = None,
     *,
+    join: Join | None = None,
     features: bool = False,
     like: Observations | None = None,
     batch_size: int = 500,
@@ -59,9 +71,12 @@ def read_generations(
         classifiers: Modality -> module from images (B, *event) to logits (B, C), and with a
             method ``features`` to (B, D) where those are asked for.
         subsets: What to give; None is each of these modalities alone.
+        join: From the generated values of every modality of the system, one draw for all, to the
+            image that every classifier reads; its names are then free. None where a classifier
+            reads its modality.
         features: Whether to read features too.
-        like: Cut an image to the range of its modality here before its features are read, as
-            writing it to an 8-bit file does; None for no cut.
+        like: Cut a modality to its range here before features are read, as writing it to an
+            8-bit file does; None for no cut.
         batch_size: Rows at a time.
         seed: Of the draws.
         **options: Of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
@@ -69,39 +84,57 @@ def read_generations(
     Raises:
         ValueError: If some row lacks what it should be given.
     """
-    check_at_least_one("batch_size", batch_size)
-    chosen = as_subsets(obs, classifiers if subsets is None else subsets)
     targets = tuple(classifiers)
-    limits = {} if like is None else {n: _range(like, n) for n in targets}
+    names = targets if join is None else parts_of(system, obs)
+    chosen = as_subsets(obs, names if subsets is None else subsets)
+    limits = {} if like is None else {n: _range(like, n) for n in names}
     predictions: dict[tuple[Subset, str], list[Tensor]] = {
         (s, t): [] for s in chosen for t in targets
     }
     read: dict[tuple[Subset, str], list[Tensor]] = {key: [] for key in predictions}
-    for i, rows in enumerate(torch.arange(len(obs)).split(batch_size)):
-        batch = obs[rows]
-        for subset in chosen:
-            drawn = generate(
-                system,
-                batch,
-                targets,
-                given=subset,
-                mean=True,
-                seed=seed * 1_000_003 + i,
-                **options,
-            )
+    drawn = generations(system, obs, names, chosen, batch_size=batch_size, seed=seed, **options)
+    for subset, values in drawn:
+        images = values if join is None else dict.fromkeys(targets, join(values))
+        for target in targets:
+            predictions[subset, target].append(classify(classifiers[target], images[target]))
+        if features:
+            cut = {n: x.clamp(*limits[n]) if limits else x for n, x in values.items()}
+            images = cut if join is None else dict.fromkeys(targets, join(cut))
             for target in targets:
-                image, key = drawn[target][0], (subset, target)
-                predictions[key].append(classify(classifiers[target], image))
-                if features:
-                    low, high = limits.get(target, (None, None))
-                    image = image if low is None else image.clamp(low, high)
-                    read[key].append(features_of(classifiers[target], image))
+                read[subset, target].append(features_of(classifiers[target], images[target]))
     return Readings(
         chosen,
         targets,
         {key: torch.cat(parts) for key, parts in predictions.items()},
         {key: torch.cat(parts) for key, parts in read.items() if parts},
     )
+
+
+def generations(
+    system: System,
+    obs: Observations,
+    names: Sequence[str],
+    subsets: Sequence[Subset],
+    *,
+    batch_size: int,
+    seed: int,
+    **options: Any,
+) -> Iterator[tuple[Subset, dict[str, Tensor]]]:
+    """Batch by batch, from every subset: the likelihoods' means (B, *event) at one draw a row.
+
+    The latents of a row are drawn once from each subset, for all the modalities of ``names``.
+    """
+    check_at_least_one("batch_size", batch_size)
+    for i, rows in enumerate(torch.arange(len(obs)).split(batch_size)):
+        batch, own = obs[rows], seed * 1_000_003 + i
+        for subset in subsets:
+            drawn = generate(system, batch, names, given=subset, mean=True, seed=own, **options)
+            yield subset, {name: x[0] for name, x in drawn.items()}
+
+
+def parts_of(system: System, obs: Observations) -> tuple[str, ...]:
+    """The modalities that the system declares; those of ``obs`` where it declares none."""
+    return tuple(m.name for m in system.modalities) or obs.names
 
 
 def as_subsets(obs: Observations, subsets: Any) -> tuple[Subset, ...]:
@@ -121,9 +154,12 @@ def as_subsets(obs: Observations, subsets: Any) -> tuple[Subset, ...]:
 
 def classify(classifier: nn.Module, images: Tensor, *, batch_size: int = 1000) -> Tensor:
     """The likeliest class of every image, (N,) on the CPU."""
-    return torch.cat(
-        [out.argmax(-1) for out in _batches(classifier, "forward", images, batch_size)]
-    )
+    return logits_of(classifier, images, batch_size=batch_size).argmax(-1)
+
+
+def logits_of(classifier: nn.Module, images: Tensor, *, batch_size: int = 1000) -> Tensor:
+    """The classifier's logits of every image, (N, C) on the CPU."""
+    return torch.cat(list(_batches(classifier, "forward", images, batch_size)))
 
 
 def features_of(classifier: nn.Module, images: Tensor, *, batch_size: int = 1000) -> Tensor:
