@@ -143,7 +143,7 @@ def cub(
         image = features.repeat_interleave(CAPTIONS_PER_PICTURE, dim=0)
         splits[part] = Observations({"image": image, "caption": vocabulary.encode(texts)})
     kept = CAPTIONS_PER_PICTURE * (num_test - validation)
-    image = Modality(
+    picture = Modality(
         "image",
         Laplace(0.01),
         presets.cub_features_encoder,
@@ -156,7 +156,7 @@ def cub(
         splits["train"],
         splits["test"][kept:] if validation else None,
         splits["test"][:kept],
-        (image, _caption("caption", vocabulary, score_padding)),
+        (picture, _caption("caption", vocabulary, score_padding)),
         _LATENT_DIM,
         label=None,
         num_classes=None,

@@ -80,7 +80,7 @@ from typing import Any
 from ppl_mm.networks.caption import CaptionDecoder, CaptionEncoder, CaptionFeatures
 from ppl_mm.networks.conv import ConvDecoder, ConvEncoder, ConvFeatures
 from ppl_mm.networks.label import BinaryEncoder, LabelEncoder, LabelFeatures
-from ppl_mm.networks.layers import Encoder, Features
+from ppl_mm.networks.layers import Features
 from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder, MLPFeatures
 from ppl_mm.networks.residual import ResidualDecoder, ResidualEncoder
 from ppl_mm.networks.text import StringDecoder, StringEncoder, StringFeatures
@@ -261,10 +261,10 @@ cub_features_decoder = partial(
 )
 
 
-def _features(kind: type[Features], encoder: partial[Encoder], **changes: Any) -> partial[Features]:
+def _features(kind: type[Features], encoder: partial[Any], **changes: Any) -> partial[Features]:
     """Features with an encoder's options, but for those of its head and these changes."""
     options = {k: v for k, v in encoder.keywords.items() if k not in ("scale", "min_scale")}
-    return partial(kind, **{**options, **changes})
+    return partial(kind, **(options | changes))
 
 
 mnist_image_features = _features(MLPFeatures, mnist_image_encoder, hidden=(512,))
