@@ -129,8 +129,9 @@ def confidence(oracle: nn.Module, pictures: Tensor) -> Estimate:
         pictures: (N, C, H, W), such as ``dataset.join(dataset.test.values)``.
 
     Example:
-        >>> confidence(nn.Flatten(), torch.tensor([0.2, 0.8]).log().reshape(1, 2, 1, 1)).value
-        0.8
+        >>> probabilities = torch.tensor([[0.2, 0.8], [0.9, 0.1]])
+        >>> print(confidence(nn.Flatten(), probabilities.log().reshape(2, 2, 1, 1)))
+        0.850 ± 0.050
     """
     return Estimate.of(_largest(oracle, pictures))
 

@@ -32,6 +32,7 @@ from ppl_mm.networks.label import BinaryEncoder, BinaryFeatures, LabelEncoder, L
 from ppl_mm.networks.layers import location_scale as location_scale
 from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder, MLPFeatures
 from ppl_mm.networks.residual import ResidualDecoder, ResidualEncoder, ResidualFeatures
+from ppl_mm.networks.resnet import ResNet as ResNet
 from ppl_mm.networks.text import StringDecoder, StringEncoder, StringFeatures
 
 __all__ = [

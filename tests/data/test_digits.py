@@ -37,6 +37,14 @@ def test_shapes_and_ranges() -> None:
     assert set(data.train["label"].tolist()) == set(range(10))
 
 
+def test_joined_halves_are_the_picture() -> None:
+    data = digits()
+    pictures = data.join(data.train.values)
+    assert pictures.shape == (1200, 1, 8, 8)
+    assert torch.equal(pictures[:, 0, :4], data.train["top"])
+    assert torch.equal(pictures[:, 0, 4:], data.train["bottom"])
+
+
 def test_seed_decides_the_split() -> None:
     assert rows(digits()) == rows(digits(seed=0))
     assert rows(digits()) != rows(digits(seed=1))

@@ -43,6 +43,24 @@ def test_modalities_are_strips_of_one_picture(folder: Path, build) -> None:
 
 
 @every_split
+def test_joined_parts_are_the_picture(folder: Path, build) -> None:
+    data = build(folder, validation=0)
+    images, _ = read_images(MNIST, folder, "t10k")
+    expected = images[:, None] / 255
+    end = max(rows[1] for rows in ROWS[build].values())
+    expected[..., end:, :] = 0
+    torch.testing.assert_close(data.join(data.test.values), expected.to(data.test["top"]))
+    leading = {name: x.reshape(4, 5, *x.shape[1:]) for name, x in data.test.values.items()}
+    assert data.join(leading).shape == (4, 5, 1, 28, 28)
+
+
+def test_parts_of_the_other_split_are_not_joined(folder: Path) -> None:
+    halves, thirds = mnist_split(folder, validation=0), mnist_split_3(folder, validation=0)
+    with pytest.raises(ValueError, match=r"top, bottom of 14 rows of pixels each, got \[9, 9\]"):
+        halves.join(thirds.test.values)
+
+
+@every_split
 def test_halves_of_the_test_file_by_default(build, monkeypatch: pytest.MonkeyPatch) -> None:
     def numbered(source, folder, part):
         size = {"train": 3, "t10k": 10_000}[part]
