@@ -110,21 +110,31 @@ class JointNetwork(Program):
     def posterior(self, obs: Observations) -> dist.TorchDistribution:
         """q(z | x_source) of every row: batch shape (B,) or (S, B), event shape (Z,)."""
         self.check_names(obs)
-        loc, scale = self._without_networks(obs)
-        for subset in self.subsets:
-            asked = _exactly(obs, subset)
-            if bool(asked.any()):
+        asked = {subset: _exactly(obs, subset) for subset in self.subsets}
+        rest = torch.ones(obs.shape, dtype=torch.bool, device=obs.device)
+        for rows in asked.values():
+            rest = rest & ~rows
+        loc, scale = self._without_networks(obs, rest)
+        for subset, rows in asked.items():
+            if bool(rows.any()):
                 network = self.joint_networks[_key(subset)]
                 own = obs.encoded_together(subset, network, self.latent_dim)
-                loc = torch.where(asked[..., None], own[0], loc)
-                scale = torch.where(asked[..., None], own[1], scale)
+                loc = torch.where(rows[..., None], own[0], loc)
+                scale = torch.where(rows[..., None], own[1], scale)
         return dist.Normal(loc, scale).to_event(1)
 
-    def _without_networks(self, obs: Observations) -> tuple[Tensor, Tensor]:
-        """loc and scale of each row from single experts, or the prior where it looks at none."""
+    def _without_networks(self, obs: Observations, rest: Tensor) -> tuple[Tensor, Tensor]:
+        """loc and scale of each row from single experts, or the prior where it looks at none.
+
+        Encoders that none of the rows ``rest`` asks for do not run.
+        """
         prior = (self.prior.loc, self.prior.scale)
-        encoded = {n: obs.encoded(n, e, self.latent_dim) for n, e in self.encoders.items()}
-        experts = [expert for expert in encoded.values() if expert is not None]
+        encoded = [
+            obs.encoded(n, encoder, self.latent_dim)
+            for n, encoder in self.encoders.items()
+            if n in obs.names and bool((obs.source[n] & rest).any())
+        ]
+        experts = [expert for expert in encoded if expert is not None]
         if not experts:
             return prior[0].expand(*obs.shape, -1), prior[1].expand(*obs.shape, -1)
         loc, scale, source = (torch.stack(part) for part in zip(*experts, strict=True))

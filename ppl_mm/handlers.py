@@ -22,7 +22,7 @@ class ScaleSites(Messenger):
     analytic KL. ``poutine.scale`` refuses zero; here a zero weight is a mask.
 
     Args:
-        weights: Site -> factor; sites that are not named keep 1.
+        weights: Site -> factor, a number or one a term, (T, 1); sites not named keep 1.
         beta: A further factor of every latent site.
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, eq. 2.
@@ -39,7 +39,9 @@ class ScaleSites(Messenger):
         (0.0, 0.5)
     """
 
-    def __init__(self, weights: Mapping[str, float] | None = None, beta: float = 1.0) -> None:
+    def __init__(
+        self, weights: Mapping[str, float | Tensor] | None = None, beta: float = 1.0
+    ) -> None:
         super().__init__()
         self.weights, self.beta = dict(weights or {}), beta
 
@@ -47,7 +49,11 @@ class ScaleSites(Messenger):
         if type(msg["fn"]).__name__ == "_Subsample":
             return
         weight = self.weights.get(msg["name"], 1.0) * (1.0 if msg["is_observed"] else self.beta)
-        if weight == 0:
+        if isinstance(weight, Tensor):
+            counts = weight != 0
+            msg["mask"] = counts if msg["mask"] is None else msg["mask"] & counts
+            msg["scale"] = msg["scale"] * weight
+        elif weight == 0:
             msg["mask"] = False
         elif weight != 1:
             msg["scale"] = msg["scale"] * weight

@@ -209,6 +209,12 @@ class Plated:
         out.source = self.reference
         return out
 
+    def scoring_terms(self, which: Tensor) -> Self:
+        """Under terms: the model scores those terms alone where ``which``, (T, 1), is True."""
+        out = self._copy()
+        out.scored = {n: mask & which for n, mask in self.scored.items()}
+        return out
+
     @contextmanager
     def plates(self) -> Iterator[None]:
         """Open the plate ``data`` at dim -1 and, where there is one, that at dim -2."""

@@ -9,8 +9,8 @@ with the model's own prior as the empty reference. A stratum is one component of
 posterior. Both are rows of masks (T, B), so that encoders run once and everything is one call.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,6 +38,10 @@ class Term:
             experts (:class:`ppl_mm.guides.ReplacementExperts`), where several could.
         requires: Modalities that a row must hold besides, for the term to count.
         alone: Whether the term counts only in rows that hold nothing but what it names.
+        lambdas: Modality -> lambda_m, the factor of its log-likelihood in this term, in place of
+            the objective's.
+        fixed_model: Whether the model is a constant in this term: its parameters get no gradient
+            from it, and batch normalisation uses its running statistics and leaves them alone.
 
     Example:
         >>> term = Term(("image", "label"), ("image",), ("label",))
@@ -52,6 +56,8 @@ class Term:
     via: str | None = None
     requires: tuple[str, ...] = ()
     alone: bool = False
+    lambdas: Mapping[str, float] = field(default_factory=dict, hash=False)
+    fixed_model: bool = False
 
     def __post_init__(self) -> None:
         for kind in ("source", "scored", "reference", "requires"):
@@ -64,7 +70,8 @@ class Term:
     def names(self) -> set[str]:
         """Every modality that the term mentions."""
         via = () if self.via is None else (self.via,)
-        return {*self.source, *self.scored, *self.reference, *self.requires, *via}
+        groups = (self.source, self.scored, self.reference, self.requires, self.lambdas, via)
+        return {name for group in groups for name in group}
 
 
 def resolve_terms(

@@ -8,6 +8,7 @@ from ppl_mm.objectives.mixture_elbo import MixtureELBO
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.paired_terms import chain_terms, paired_terms
 from ppl_mm.objectives.reweighted import Reweighted
+from ppl_mm.objectives.stages import Stages
 from ppl_mm.objectives.subset_terms import SubsetTerms, subset_terms
 from ppl_mm.objectives.weights import log_weights, row_elbo, trace_pair
 from ppl_mm.terms import Term
@@ -19,6 +20,7 @@ __all__ = [
     "MixtureELBO",
     "Objective",
     "Reweighted",
+    "Stages",
     "SubsetTerms",
     "Term",
     "chain_terms",

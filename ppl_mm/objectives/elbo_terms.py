@@ -4,17 +4,27 @@ Each term, see :class:`ppl_mm.terms.Term`, lies at an index of one plate at dim 
 once and decoders once, on the rows and terms that count.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from pyro import poutine
+from torch import Tensor, nn
 
 from ppl_mm.handlers import Reference
 from ppl_mm.modality import unknown_name
-from ppl_mm.objectives.objective import Objective
-from ppl_mm.objectives.weights import row_elbo, trace_pair
+from ppl_mm.objectives.objective import Objective, check_weights
+from ppl_mm.objectives.weights import (
+    absent_names,
+    check_sites,
+    guide_trace,
+    model_trace,
+    particles,
+    row_elbo,
+)
 from ppl_mm.observations import Observations
+from ppl_mm.rows import eval_mode
 from ppl_mm.terms import Term
 
 __all__ = ["ELBOTerms"]
@@ -41,11 +51,13 @@ class ELBOTerms(Objective):
         mean: ``"batch"``: every row weighs the same. ``"rows"``: each term is averaged over the
             rows that it is active for (the papers' separate streams): of B rows that hold
             anything its own weigh B / (active rows). Under data parallelism counts are global.
+            ``"terms"``: each row averages the terms that it is active for.
         num_particles: Draws per row and term.
         weights: lambda_m by name.
         beta: The factor of the KL.
 
-    Source: Wu & Goodman 2018, arXiv:1802.05335, eq. 5, for ``subset_terms``.
+    Sources: Wu & Goodman 2018, arXiv:1802.05335, eq. 5, for ``subset_terms``; Vedantam et al.
+    2018, arXiv:1705.10762, release, for ``mean="terms"``.
 
     Example:
         >>> objective = ELBOTerms([Term(("a", "b"), ("a", "b")), Term(("a",), ("a",))])
@@ -67,15 +79,16 @@ class ELBOTerms(Objective):
         super().__init__(num_particles=num_particles, weights=weights, beta=beta)
         if rows not in ("restrict", "require"):
             raise ValueError(f"rows: expected 'restrict' or 'require', got {rows!r}.")
-        if mean not in ("batch", "rows"):
-            raise ValueError(f"mean: expected 'batch' or 'rows', got {mean!r}.")
+        if mean not in ("batch", "rows", "terms"):
+            raise ValueError(f"mean: expected 'batch', 'rows' or 'terms', got {mean!r}.")
         self.terms, self.rows, self.dedupe, self.mean = terms, rows, dedupe, mean
 
     @property
     def is_bound(self) -> bool:
         """A bound on the weighted sum of log p(x_scored), where no term has another reference."""
         terms = () if callable(self.terms) else self.terms
-        return super().is_bound and not any(term.reference for term in terms)
+        own = {value for term in terms for value in term.lambdas.values()}
+        return super().is_bound and own <= {1.0} and not any(term.reference for term in terms)
 
     def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
         """The sum over terms of every row, (B,)."""
@@ -85,18 +98,50 @@ class ELBOTerms(Objective):
         """Every term of every row with its weight, (T, B); zero where a term is not active."""
         scaling = self.scaling(model, obs)
         terms = self._list(getattr(model, "names", obs.names))
+        scaling.weights.update(self._own_lambdas(terms, obs.device))
         obs = obs.terms(terms, rows=self.rows, dedupe=self.dedupe)
         assert obs.active is not None
-        assert obs.weight is not None
-        on_model = self._references(guide, obs) if any(t.reference for t in terms) else ()
-        count = self.num_particles if self.num_particles > 1 else None
         with scaling:
-            p, q = trace_pair(model, guide, obs, num_particles=count, on_model=on_model)
-            value = row_elbo(p, q)
-        if count is not None:
-            value = value.mean(0)
-        weight = obs.weight if self.mean == "batch" else obs.weight * _row_mean(obs)
-        return torch.where(obs.active, weight * value, 0.0)
+            value = self._values(model, guide, obs, terms)
+        return torch.where(obs.active, self._row_weights(obs) * value, 0.0)
+
+    def _values(self, model: Any, guide: Any, obs: Observations, terms: Sequence[Term]) -> Tensor:
+        """Every term of every row without its weight, (T, B).
+
+        One draw serves all terms; the model is run apart on it for those in which it is fixed.
+        """
+        count = self.num_particles if self.num_particles > 1 else None
+        on_model = self._references(guide, obs) if any(t.reference for t in terms) else ()
+        with particles(count):
+            q = guide_trace(guide, obs)
+        value = torch.zeros((), device=obs.device)
+        for fixed in sorted({t.fixed_model for t in terms}):
+            which = torch.tensor([[t.fixed_model == fixed] for t in terms], device=obs.device)
+            scored = obs.scoring_terms(which)
+            with _constant(model) if fixed else nullcontext():
+                with particles(count):
+                    replayed = poutine.replay(model, trace=q)
+                    p = model_trace(replayed, scored, absent_names(model, obs), on_model)
+                check_sites(p, q, scored)
+                value = torch.where(which, row_elbo(p, q), value)
+        return value if count is None else value.mean(0)
+
+    def _row_weights(self, obs: Observations) -> Tensor:
+        """What each term of each row is multiplied by, (T, 1) or (T, B)."""
+        assert obs.weight is not None
+        assert obs.active is not None
+        if self.mean == "rows":
+            return obs.weight * _row_mean(obs)
+        return obs.weight / obs.active.sum(0).clamp(min=1) if self.mean == "terms" else obs.weight
+
+    def _own_lambdas(self, terms: Sequence[Term], device: torch.device) -> dict[str, Tensor]:
+        """Modality -> lambda_m by term, (T, 1), where a term has its own."""
+        return {
+            name: torch.tensor(
+                [[t.lambdas.get(name, self.weights.get(name, 1.0))] for t in terms], device=device
+            )
+            for name in {name for t in terms for name in t.lambdas}
+        }
 
     def _list(self, names: Sequence[str]) -> Sequence[Term]:
         terms = self.terms(names) if callable(self.terms) else self.terms
@@ -104,6 +149,7 @@ class ELBOTerms(Objective):
             for name in term.names:
                 if name not in names:
                     raise ValueError(unknown_name("modality in a term", name, names))
+            check_weights(term.lambdas, self.beta, tuple(names))
         return terms
 
     def _references(self, guide: Any, obs: Observations) -> tuple[Reference, ...]:
@@ -111,6 +157,25 @@ class ELBOTerms(Objective):
             return ()
         rows = torch.stack(list(obs.reference.values())).any(0)
         return (Reference(getattr(guide, "site", "z"), guide.posterior(obs.at_reference()), rows),)
+
+
+@contextmanager
+def _constant(model: Any) -> Iterator[None]:
+    """Inside, a model's parameters are constants, and it is in evaluation mode."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            "a term with fixed_model=True needs a model whose parameters it can see, a module; "
+            f"got {type(model).__name__}."
+        )
+    learned = [p for p in model.parameters() if p.requires_grad]
+    try:
+        for parameter in learned:
+            parameter.requires_grad_(False)
+        with eval_mode(model):
+            yield
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
 
 
 def _row_mean(obs: Observations) -> Tensor:

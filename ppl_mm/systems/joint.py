@@ -1,17 +1,18 @@
 """Systems with a joint network, and those of one encoder at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ppl_mm.guides import JointNetwork, ProductOfExperts
-from ppl_mm.modality import Modality, check_modalities
+from ppl_mm.modality import Modality, check_modalities, unknown_name
 from ppl_mm.models import SharedLatent
 from ppl_mm.networks.layers import Activation, ScaleMap
-from ppl_mm.objectives import ELBOTerms, Term
+from ppl_mm.objectives import ELBOTerms, Objective, Stages, Term
+from ppl_mm.objectives.objective import check_weights
 from ppl_mm.systems.recorded import lambdas, recorded
 from ppl_mm.systems.system import System
 
-__all__ = ["bivcca", "jmvae"]
+__all__ = ["bivcca", "jmvae", "telbo"]
 
 
 @recorded
@@ -68,6 +69,87 @@ def jmvae(
             scale=scale,
         ),
         ELBOTerms(terms, rows="require", weights=lambdas(modalities), **options),
+    )
+
+
+@recorded
+def telbo(
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    *,
+    gammas: float | Mapping[str, float] = 1.0,
+    decoders: str = "joint",
+    first_stage: int | None = None,
+    hidden: int | None = 512,
+    activation: Activation = "relu",
+    scale: ScaleMap = "exp",
+    prior: Any = None,
+    **options: Any,
+) -> System:
+    """TELBO: a joint network and single encoders, each with an ELBO of its own.
+
+    Objective, the first term on complete rows, the others on rows that hold x_m:
+
+        E_q sum_m lambda_m log p(x_m | z) - beta KL(q || p)
+        + sum_m { gamma_m E_{q_m} log p(x_m | z) - beta KL(q_m || p) }
+
+    with q = q(z | x_1, ..., x_M) the joint network. No term ties q_m to q but the decoders, which
+    should therefore be those of the joint ELBO. Asked for its posterior, a row that lacks a
+    modality gets its encoder's, or the product of several.
+
+    Args:
+        modalities: Two or more; their ``weight`` is lambda_m in the joint term.
+        latent_dim: Z.
+        gammas: gamma_m, one number or one a modality (1 where not named).
+        decoders: What they learn from: ``"joint"``, the joint term alone, the model a constant in
+            the others; or ``"all"`` terms.
+        first_stage: Train in two stages: for so many epochs the joint term alone, then the single
+            terms alone, with model and joint network fixed. None: all at once.
+        hidden: Width of the layer that joins the trunks, see :class:`ppl_mm.guides.JointNetwork`;
+            None: no such layer.
+        activation: What follows that layer.
+        scale: The map of a joint network's head to a positive scale.
+        prior: p(z), a fixed Normal; None for Normal(0, I).
+        **options: ``beta``, ``num_particles``; ``mean="terms"`` averages the terms that a row
+            has, as the release does.
+
+    Raises:
+        ValueError: For one modality, gammas of unknown modalities or below 0, unknown
+            ``decoders``, or decoders that learn from all terms in two stages.
+
+    Source: Vedantam, Fischer, Huang & Murphy 2018, arXiv:1705.10762, eq. 3 and its release.
+    Differs: their product of several single encoders has p(z) as a factor.
+    """
+    modalities = check_modalities(modalities, latent_dim)
+    names = tuple(m.name for m in modalities)
+    if len(names) < 2:
+        raise ValueError("telbo: expected two modalities or more, got one; for one, use vae.")
+    if decoders not in ("joint", "all"):
+        raise ValueError(unknown_name("decoders", decoders, ("joint", "all")))
+    if decoders == "all" and first_stage is not None:
+        raise ValueError("telbo: in two stages the decoders learn from the joint term alone.")
+    given = gammas if isinstance(gammas, Mapping) else dict.fromkeys(names, gammas)
+    check_weights(given, 1.0, names)
+    fixed = decoders == "joint"
+    joint = [Term(names, names)]
+    single = [Term((n,), (n,), lambdas={n: given.get(n, 1.0)}, fixed_model=fixed) for n in names]
+
+    def terms(chosen: list[Term]) -> Objective:
+        return ELBOTerms(chosen, rows="require", weights=lambdas(modalities), **options)
+
+    return System(
+        SharedLatent(modalities, latent_dim, prior=prior),
+        JointNetwork(
+            modalities,
+            latent_dim,
+            hidden=hidden,
+            prior=prior,
+            activation=activation,
+            scale=scale,
+        ),
+        terms(joint + single)
+        if first_stage is None
+        else Stages([terms(joint), terms(single)], epochs=[first_stage]),
     )
 
 

@@ -184,6 +184,7 @@ class _Loop:
         self.system.train()
         is_bound = True
         with pyro.validation_enabled(False), _annealed(self.system.objective) as objective:
+            objective.epoch = state.epoch
             for i, batch in enumerate(batches):
                 step = state.epoch * len(batches) + i
                 objective.annealing = linear_annealing(
@@ -246,7 +247,7 @@ def _annealed(objective: Any) -> Iterator[Any]:
     try:
         yield objective
     finally:
-        objective.annealing = 1.0
+        objective.annealing, objective.epoch = 1.0, 0
 
 
 def _fabric(device: str, precision: str) -> Fabric:

@@ -15,20 +15,19 @@ __all__ = ["AlwaysDifferentiable", "JointNoise"]
 class AlwaysDifferentiable(nn.Module):
     """A loss module whose output has a gradient, zero where the rows hold nothing at all.
 
-    Every process must take part in every reduction of gradients.
+    Every process must take part in every reduction of gradients. The zero is the gradient of a
+    parameter that no optimiser has: one of the system's would move by its momentum.
     """
 
     def __init__(self, loss: nn.Module) -> None:
         super().__init__()
         self.loss = loss
+        self.nothing = nn.Parameter(torch.zeros(()))
 
     def forward(self, *args: Any) -> Tensor:
         """The loss, on the graph of some parameter."""
         value: Tensor = self.loss(*args)
-        if value.requires_grad:
-            return value
-        parameters = (p for p in self.parameters() if p.requires_grad)
-        return value + 0.0 * min(parameters, key=Tensor.numel).sum()
+        return value if value.requires_grad else value + 0.0 * self.nothing
 
 
 class JointNoise(Messenger):
