@@ -11,6 +11,7 @@ n of a 1 x 1 convolution of that stride where the shape changes.
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -80,6 +81,7 @@ class ResNet(nn.Module):
                 self.blocks.append(_Block(channels, width, 2 if stage > 0 and block == 0 else 1))
                 channels = width
         self.output = nn.Linear(channels, num_classes)
+        self.to(memory_format=torch.channels_last)  # where convolutions are fastest
 
     def forward(self, images: Tensor) -> Tensor:
         """The logits."""
