@@ -16,13 +16,14 @@ from typing import Any
 import pyro
 import pyro.distributions as dist
 import torch
+from ppl_mm.guides.joint_encoder import JointEncoder
 from ppl_mm.guides.mixture import non_empty_subsets
 from torch import Tensor, nn
 
 from ppl_mm.distributions import product_of_experts
 from ppl_mm.distributions.prior import DiagonalPrior, as_prior
 from ppl_mm.modality import Modality, unknown_name
-from ppl_mm.networks.layers import Activation, LocationScale, ScaleMap, dense
+from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program, check_encoder
 
@@ -88,7 +89,7 @@ class JointNetwork(Program):
         declared = {m.name: m for m in self.modalities}
         self.joint_networks = nn.ModuleDict(
             {
-                _key(s): _JointEncoder(
+                _key(s): JointEncoder(
                     [declared[n] for n in s], latent_dim, hidden, activation, scale
                 )
                 for s in self.subsets
@@ -140,58 +141,6 @@ class JointNetwork(Program):
         loc, scale, source = (torch.stack(part) for part in zip(*experts, strict=True))
         product = product_of_experts(loc, scale, source, prior, False).base_dist
         return product.loc.expand(*obs.shape, -1), product.scale.expand(*obs.shape, -1)
-
-
-class _JointEncoder(nn.Module):
-    """Trunks of several modalities, joined by a dense layer or none, and a linear head."""
-
-    def __init__(
-        self,
-        modalities: Sequence[Modality],
-        latent_dim: int,
-        hidden: int | None,
-        activation: Activation,
-        scale: ScaleMap,
-    ) -> None:
-        super().__init__()
-        size = latent_dim if hidden is None else hidden // 2
-        trunks = {m.name: _trunk(m, size) for m in modalities}
-        features = sum(trunk.out_features for trunk in trunks.values())
-        sizes = (features,) if hidden is None else (features, hidden)
-        self.trunks = nn.ModuleDict(trunks)
-        self.joined = dense(sizes, activation=activation)
-        self.head = nn.Linear(sizes[-1], 2 * latent_dim)
-        self.location_scale = LocationScale(scale)
-
-    def forward(self, *values: Tensor) -> tuple[Tensor, Tensor]:
-        """The expert's (loc, scale), from one argument a modality."""
-        features = [trunk(x) for trunk, x in zip(self.trunks.values(), values, strict=True)]
-        raw = self.head(self.joined(torch.cat(features, -1)))
-        return self.location_scale(raw, raw.shape[:-1])
-
-
-class _EncoderTrunk(nn.Module):
-    """An encoder as a trunk: its loc and log scale are the features."""
-
-    def __init__(self, encoder: nn.Module, size: int) -> None:
-        super().__init__()
-        self.encoder, self.out_features = encoder, 2 * size
-
-    def forward(self, x: Tensor) -> Tensor:
-        loc, scale = self.encoder(x)
-        return torch.cat([loc, scale.log()], -1)
-
-
-def _trunk(modality: Modality, size: int) -> Any:
-    if modality.features is None:
-        return _EncoderTrunk(modality.encoder(size), size)
-    trunk = modality.features()
-    if not isinstance(getattr(trunk, "out_features", None), int):
-        raise TypeError(
-            f"modality {modality.name!r}: features() must return a module with an attribute "
-            f"out_features, the number of its features; {type(trunk).__name__} has none."
-        )
-    return trunk
 
 
 def _chosen(subsets: str | Iterable[Sequence[str]], names: Sequence[str]) -> list[tuple[str, ...]]:

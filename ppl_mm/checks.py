@@ -11,6 +11,7 @@ from torch import Tensor
 __all__ = [
     "check_at_least_one",
     "check_encoded",
+    "check_features",
     "check_mask",
     "check_values",
     "common_length",
@@ -167,3 +168,14 @@ def check_encoded(name: str, output: Any, latent_dim: int, rows: int) -> tuple[T
             f"values from {output[1].min().item()}. Pass it through exp or softplus."
         )
     return output[0], output[1]
+
+
+def check_features(name: str, output: Any, size: int, rows: int) -> Tensor:
+    """The tensor (rows, size) that a modality's trunk must return."""
+    if not isinstance(output, Tensor) or output.shape != (rows, size):
+        found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(
+            f"modality {name!r}: expected features of shape (B, out_features) = ({rows}, {size}), "
+            f"got {found}."
+        )
+    return output

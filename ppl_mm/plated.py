@@ -3,15 +3,15 @@
 What :class:`ppl_mm.observations.Observations` is built on; users meet it there.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Self
+from typing import Any, Self
 
 import pyro
 import torch
 from torch import Tensor, nn
 
-from ppl_mm.checks import check_encoded
+from ppl_mm.checks import check_encoded, check_features
 from ppl_mm.rows import indices, put_rows, run_network
 from ppl_mm.terms import Masks, Term, resolve_components, resolve_terms, via_masks
 
@@ -35,7 +35,7 @@ class Plated:
     whole: Self | None = None  # of some strata: the rows under all of them
     plate: str | None = None  # "terms" or "strata", the plate at dim -2
     _size: int
-    _memo: dict[tuple[str, int], tuple[Tensor, Tensor]] | None = None
+    _memo: dict[tuple[str, int], tuple[Tensor, ...]] | None = None
 
     def __len__(self) -> int:
         return self._size
@@ -93,6 +93,19 @@ class Plated:
         values = tuple(self.values[n] for n in names)
         return self._encode(" and ".join(names), held, values, network, latent_dim)
 
+    def features(self, name: str, trunk: nn.Module, rows: Tensor) -> Tensor:
+        """The features (B, F) of a modality's trunk, zeros where ``rows``, (B,), is False.
+
+        The trunk, whose ``out_features`` is F, sees those rows alone. It runs once, as in
+        :meth:`encoded`.
+        """
+        size: Any = trunk.out_features
+
+        def check(output: Any, count: int) -> tuple[Tensor]:
+            return (check_features(name, output, size, count),)
+
+        return self._once(name, rows, (self.values[name],), trunk, size, (0.0,), check)[0]
+
     def _encode(
         self,
         what: str,
@@ -101,25 +114,41 @@ class Plated:
         network: nn.Module,
         latent_dim: int,
     ) -> tuple[Tensor, Tensor]:
+        def check(output: Any, count: int) -> tuple[Tensor, Tensor]:
+            return check_encoded(what, output, latent_dim, count)
+
+        loc, scale = self._once(what, held, values, network, latent_dim, (0.0, 1.0), check)
+        return loc, scale
+
+    def _once(
+        self,
+        what: str,
+        held: Tensor,
+        values: tuple[Tensor, ...],
+        network: nn.Module,
+        size: int,
+        fills: tuple[float, ...],
+        check: Callable[[Any, int], tuple[Tensor, ...]],
+    ) -> tuple[Tensor, ...]:
+        """A network's outputs, (B, size) each, with ``fills`` where ``held`` is False."""
         key = (what, id(network))
         if self._memo is not None and key in self._memo:
             return self._memo[key]
         rows = indices(held)
         if rows is not None and len(rows) == 0:
             dtype = next((p.dtype for p in network.parameters()), torch.get_default_dtype())
-            loc = torch.zeros(self._size, latent_dim, dtype=dtype, device=self.device)
-            scale = torch.ones_like(loc)
+            options: Any = {"dtype": dtype, "device": self.device}
+            outputs = tuple(torch.full((self._size, size), fill, **options) for fill in fills)
         else:
             seen = values if rows is None else tuple(x.index_select(0, rows) for x in values)
-            output = run_network(network, *seen)
-            loc, scale = check_encoded(
-                what, output, latent_dim, self._size if rows is None else len(rows)
+            parts = check(run_network(network, *seen), self._size if rows is None else len(rows))
+            outputs = tuple(
+                put_rows(rows, part, self._size, fill, dim=0)
+                for part, fill in zip(parts, fills, strict=True)
             )
-            loc = put_rows(rows, loc, self._size, 0.0, dim=0)
-            scale = put_rows(rows, scale, self._size, 1.0, dim=0)
         if self._memo is not None:
-            self._memo[key] = (loc, scale)
-        return loc, scale
+            self._memo[key] = outputs
+        return outputs
 
     @property
     def any_data(self) -> Tensor:
@@ -192,7 +221,7 @@ class Plated:
             Encoders run once for all of them.
         """
         masks, allowed = resolve_components(family, self)
-        memo: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
+        memo: dict[tuple[str, int], tuple[Tensor, ...]] = {}
         views = []
         for mask in masks:
             view = self._copy()
