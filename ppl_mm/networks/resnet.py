@@ -81,7 +81,6 @@ class ResNet(nn.Module):
                 self.blocks.append(_Block(channels, width, 2 if stage > 0 and block == 0 else 1))
                 channels = width
         self.output = nn.Linear(channels, num_classes)
-        self.to(memory_format=torch.channels_last)  # where convolutions are fastest
 
     def forward(self, images: Tensor) -> Tensor:
         """The logits."""
@@ -90,7 +89,8 @@ class ResNet(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """The last hidden layer, (..., widths[-1]), from 0 upwards."""
         rows, leading = as_rows(images, self.event_shape, "ResNet")
-        features = self.blocks(self.stem(rows)).mean((2, 3))
+        maps = self.stem(rows).contiguous(memory_format=torch.channels_last)  # faster convolutions
+        features = self.blocks(maps).mean((2, 3))
         return features.reshape(*leading, features.shape[-1])
 
 
