@@ -8,6 +8,7 @@ from ppl_mm.guides.quotient_of_experts import QuotientOfExperts
 from ppl_mm.guides.replacement_experts import ReplacementExperts
 from ppl_mm.guides.shared_private import SharedPrivate
 from ppl_mm.guides.single_expert import SingleExpert
+from ppl_mm.guides.zero_filled import ZeroFilledNetwork
 
 __all__ = [
     "Experts",
@@ -20,4 +21,5 @@ __all__ = [
     "ReplacementExperts",
     "SharedPrivate",
     "SingleExpert",
+    "ZeroFilledNetwork",
 ]

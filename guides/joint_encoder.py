@@ -53,7 +53,7 @@ class JointEncoder(nn.Module):
 
     def join(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """The expert's (loc, scale), from the trunks' features side by side."""
-        raw = self.head(self.joined(features))
+        raw = self.head(self.joined(features)).to(features.dtype)  # not rounded under autocast
         return self.location_scale(raw, raw.shape[:-1])
 
 

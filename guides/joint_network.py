@@ -21,7 +21,7 @@ from ppl_mm.guides.mixture import non_empty_subsets
 from torch import Tensor, nn
 
 from ppl_mm.distributions import product_of_experts
-from ppl_mm.distributions.prior import DiagonalPrior, as_prior
+from ppl_mm.distributions.prior import normal_prior
 from ppl_mm.modality import Modality, unknown_name
 from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.observations import Observations
@@ -79,12 +79,7 @@ class JointNetwork(Program):
         scale: ScaleMap = "exp",
     ) -> None:
         super().__init__(modalities, latent_dim)
-        expert: Any = as_prior(prior, latent_dim)
-        if not isinstance(expert, DiagonalPrior) or expert.family != "normal":
-            raise TypeError(
-                "JointNetwork: the prior must be a fixed Normal; None for Normal(0, I)."
-            )
-        self.prior = expert
+        self.prior = normal_prior(type(self).__name__, prior, latent_dim)
         self.subsets = _chosen(subsets, self.names)
         declared = {m.name: m for m in self.modalities}
         self.joint_networks = nn.ModuleDict(

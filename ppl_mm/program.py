@@ -9,7 +9,7 @@ from pyro import poutine
 from pyro.poutine.runtime import _PYRO_STACK, apply_stack
 from torch import Tensor, nn
 
-from ppl_mm.checks import check_encoded
+from ppl_mm.checks import check_encoded, check_features
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.modality import Modality, check_modalities, unknown_name
 from ppl_mm.observations import Observations
@@ -121,6 +121,19 @@ def check_decoder(
             )
 
 
+def check_trunk(name: str, trunk: Any, obs: Observations) -> None:
+    """Raise unless the trunk of one modality makes features of a few observed values.
+
+    Raises:
+        ValueError: For features of another shape than (B, ``out_features``).
+    """
+    values = _few(name, obs)
+    if values is not None:
+        with torch.no_grad(), eval_mode(trunk):
+            output = _run_noting(f"the features of modality {name!r}", trunk, values)
+        check_features(name, output, trunk.out_features, len(values))
+
+
 def check_encoder(name: str, encoder: nn.Module, latent_dim: int, obs: Observations) -> None:
     """Raise unless the encoder of one modality makes a proper expert of a few observed values.
 
@@ -128,22 +141,29 @@ def check_encoder(name: str, encoder: nn.Module, latent_dim: int, obs: Observati
         TypeError: For anything but a pair (loc, scale).
         ValueError: For other shapes, or a scale that is not above 0.
     """
+    values = _few(name, obs)
+    if values is not None:
+        with torch.no_grad(), pyro.validation_enabled(True), eval_mode(encoder):
+            output = _run_noting(f"the encoder of modality {name!r}", encoder, values)
+            check_encoded(name, output, latent_dim, len(values))
+
+
+def _few(name: str, obs: Observations) -> Tensor | None:
+    """The first observed values of a modality; None where there are none."""
     if name not in obs.names:
-        return
+        return None
     values = obs.values[name][obs.present[name]][:8]
-    if len(values) == 0:
-        return
-    example = next(encoder.parameters(), values)
-    with torch.no_grad(), pyro.validation_enabled(True), eval_mode(encoder):
-        try:
-            output = run_network(encoder, values.to(example.device))
-        except Exception as error:
-            error.add_note(
-                f"In the encoder of modality {name!r}, given values of shape "
-                f"{tuple(values.shape)}, {values.dtype}."
-            )
-            raise
-        check_encoded(name, output, latent_dim, len(values))
+    return values if len(values) else None
+
+
+def _run_noting(what: str, network: nn.Module, values: Tensor) -> Any:
+    """Run a network; an error says which it was and what it was given."""
+    example = next(network.parameters(), values)
+    try:
+        return run_network(network, values.to(example.device))
+    except Exception as error:
+        error.add_note(f"In {what}, given values of shape {tuple(values.shape)}, {values.dtype}.")
+        raise
 
 
 def _check_event(name: str, event_shape: torch.Size, values: Tensor) -> None:

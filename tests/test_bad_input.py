@@ -428,7 +428,7 @@ DECLARATIONS: Table = [
         "an unknown mean",
         lambda: ELBOTerms([Term((), ())], mean="sum"),
         ValueError,
-        "mean: expected 'batch' or 'rows', got 'sum'",
+        "mean: expected 'batch', 'rows' or 'terms', got 'sum'",
     ),
     (
         "a negative number of subsets",

@@ -6,7 +6,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FAMILIES", "DiagonalPrior", "LearnedScale", "as_prior", "diagonal"]
+__all__ = ["FAMILIES", "DiagonalPrior", "LearnedScale", "as_prior", "diagonal", "normal_prior"]
 
 FAMILIES: dict[str, Any] = {"normal": dist.Normal, "laplace": dist.Laplace}
 """The families that priors and experts are made of, by name."""
@@ -154,6 +154,18 @@ def as_prior(prior: str | dist.Distribution | nn.Module | None, latent_dim: int)
             f"prior: expected shape ({latent_dim},) = (latent_dim,), got {tuple(base.batch_shape)}."
         )
     return DiagonalPrior(base.loc.expand(latent_dim), base.scale.expand(latent_dim), families[0])
+
+
+def normal_prior(owner: str, prior: Any, latent_dim: int) -> DiagonalPrior:
+    """:func:`as_prior` for the guides that need a fixed Normal; ``owner`` is named in the error.
+
+    Raises:
+        TypeError: For any other prior.
+    """
+    found: Any = as_prior(prior, latent_dim)
+    if not isinstance(found, DiagonalPrior) or found.family != "normal":
+        raise TypeError(f"{owner}: the prior must be a fixed Normal; None for Normal(0, I).")
+    return found
 
 
 def _family(family: str) -> str:

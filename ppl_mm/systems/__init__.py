@@ -7,7 +7,7 @@ Everything a system does, its three parts can do alone: mix them as you like and
 together with ``System(model, guide, objective)``.
 """
 
-from ppl_mm.systems.joint import bivcca, jmvae, telbo
+from ppl_mm.systems.joint import bivcca, jmvae, jmvae_zero, telbo
 from ppl_mm.systems.mixtures import dmvae, mmjsd, mmvae, mmvae_plus, mopoe
 from ppl_mm.systems.paired import svae, svae_star, vaevae, vaevae_a, vaevae_star
 from ppl_mm.systems.products import mvae, mvae_q, mvtcae, vae
@@ -21,6 +21,7 @@ __all__ = [
     "build",
     "dmvae",
     "jmvae",
+    "jmvae_zero",
     "mmjsd",
     "mmvae",
     "mmvae_plus",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ppl_mm.guides import JointNetwork, ProductOfExperts
+from ppl_mm.guides import JointNetwork, ProductOfExperts, ZeroFilledNetwork
 from ppl_mm.modality import Modality, check_modalities, unknown_name
 from ppl_mm.models import SharedLatent
 from ppl_mm.networks.layers import Activation, ScaleMap
@@ -12,7 +12,7 @@ from ppl_mm.objectives.objective import check_weights
 from ppl_mm.systems.recorded import lambdas, recorded
 from ppl_mm.systems.system import System
 
-__all__ = ["bivcca", "jmvae", "telbo"]
+__all__ = ["bivcca", "jmvae", "jmvae_zero", "telbo"]
 
 
 @recorded
@@ -69,6 +69,53 @@ def jmvae(
             scale=scale,
         ),
         ELBOTerms(terms, rows="require", weights=lambdas(modalities), **options),
+    )
+
+
+@recorded
+def jmvae_zero(
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    *,
+    hidden: int | None = 512,
+    activation: Activation = "relu",
+    scale: ScaleMap = "exp",
+    prior: Any = None,
+    **options: Any,
+) -> System:
+    """JMVAE-zero: one joint network, which is fed zeros for what is missing.
+
+    Objective, on complete rows: E_q sum_m lambda_m log p(x_m | z) - beta KL(q || p), with
+    q = q(z | x_1, ..., x_M). A row that lacks a modality contributes nothing in training; asked for
+    its posterior, it gets the network's on zeros in place of what it lacks, which the network was
+    not trained on (features of zeros for classes and symbols, see
+    :class:`ppl_mm.guides.ZeroFilledNetwork`).
+
+    Args:
+        modalities: The modalities; their ``weight`` is lambda_m in the objective.
+        latent_dim: Z.
+        hidden: Width of the layer that joins the trunks, see :class:`ppl_mm.guides.JointNetwork`;
+            None: no such layer.
+        activation: What follows that layer.
+        scale: The map of the network's head to a positive scale.
+        prior: p(z), a fixed Normal; None for Normal(0, I).
+        **options: ``beta``, ``num_particles``.
+
+    Source: Suzuki, Nakayama & Matsuo 2016, arXiv:1611.01891, section 3.2.
+    """
+    modalities = check_modalities(modalities, latent_dim)
+    names = tuple(m.name for m in modalities)
+    return System(
+        SharedLatent(modalities, latent_dim, prior=prior),
+        ZeroFilledNetwork(
+            modalities,
+            latent_dim,
+            hidden=hidden,
+            prior=prior,
+            activation=activation,
+            scale=scale,
+        ),
+        ELBOTerms([Term(names, names)], rows="require", weights=lambdas(modalities), **options),
     )
 
 
