@@ -1,14 +1,13 @@
 """The MMVAE+ experiment's records as tables, beside the paper's claims."""
 
 from collections.abc import Callable
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
-__all__ = ["PAPER", "render"]
+from ppl_mm.experiments import tables
+from ppl_mm.experiments.tables import Record, Runs, spread, table
 
-Record = dict[str, Any]
-Runs = list[Record]
-"""Records of one setting, a seed each."""
+__all__ = ["PAPER", "render"]
 
 # Second-hand: the figures of the papers' final versions as a public re-implementation quotes them;
 # the text of MMVAE+ that we have shows figures and no number. Conditional coherence by the number
@@ -23,7 +22,7 @@ TITLES = {"mmvae_plus": "MMVAE+", "mmvae": "MMVAE", "mopoe": "MoPoE", "mvae": "M
 
 def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
-    settings = _settings(records)
+    settings = tables.settings(records, list(TITLES))
     lines = [
         _HEAD,
         *_claims(settings),
@@ -35,16 +34,6 @@ def render(records: list[Record]) -> str:
     return "\n".join(lines)
 
 
-def _settings(records: list[Record]) -> list[Runs]:
-    """Records that differ in the seed alone, together; in the order of ``TITLES``."""
-    order = list(TITLES)
-    groups: dict[str, Runs] = {}
-    for record in sorted(records, key=lambda r: order.index(r["config"]["system"])):
-        config = {k: v for k, v in record["config"].items() if k not in ("seed", "out", "device")}
-        groups.setdefault(str(config), []).append(record)
-    return list(groups.values())
-
-
 def _claims(settings: list[Runs]) -> list[str]:
     """What the paper says, and the numbers here that speak to it."""
 
@@ -52,7 +41,7 @@ def _claims(settings: list[Runs]) -> list[str]:
         parts = []
         for runs in settings:
             if runs[0]["config"]["system"] in (systems or TITLES):
-                parts.append(f"{_name(runs)[0]} {_spread([read(r['measures']) for r in runs])}")
+                parts.append(f"{_name(runs)[0]} {spread([read(r['measures']) for r in runs])}")
         return "; ".join(parts)
 
     def coherence(m: Record) -> Any:
@@ -72,7 +61,7 @@ def _claims(settings: list[Runs]) -> list[str]:
     for group, claim in (("u", "the class is in u"), ("w", "and not in w")):
         probe = found(lambda m, g=group: m["latents"][g]["mean"], "mmvae_plus")  # type: ignore[misc]
         rows.append([claim, probe])
-    return ["## Claims\n", _CLAIMS, *_table([row for row in rows if row[1]])]
+    return ["## Claims\n", _CLAIMS, *table([row for row in rows if row[1]])]
 
 
 def _coherence(settings: list[Runs]) -> list[str]:
@@ -80,10 +69,10 @@ def _coherence(settings: list[Runs]) -> list[str]:
     rows[0] += ["joint"]
     for runs in settings:
         cells = [
-            _spread([r["measures"]["coherence by inputs"].get(str(k)) for r in runs])
+            spread([r["measures"]["coherence by inputs"].get(str(k)) for r in runs])
             for k in range(1, 5)
         ]
-        joint = _spread([r["measures"]["joint coherence"] for r in runs])
+        joint = spread([r["measures"]["joint coherence"] for r in runs])
         rows.append([*_setting(runs), *cells, joint])
     for name in dict.fromkeys(runs[0]["config"]["system"] for runs in settings):
         if name in PAPER:
@@ -91,7 +80,7 @@ def _coherence(settings: list[Runs]) -> list[str]:
                 f"{PAPER[name][str(k)]:.3f}" if str(k) in PAPER[name] else "" for k in range(1, 5)
             ]
             rows.append([f"*{TITLES[name]}, paper*", "", "", "", "", *known, ""])
-    return ["## Coherence\n", _COHERENCE, *_table(rows)]
+    return ["## Coherence\n", _COHERENCE, *table(rows)]
 
 
 def _quality(settings: list[Runs]) -> list[str]:
@@ -106,16 +95,16 @@ def _quality(settings: list[Runs]) -> list[str]:
         rows.append(
             [
                 *_name(runs),
-                _spread([m["fid"]["cross mean"] for m in of]),
-                _spread([m["fid"]["mean"] for m in of]),
-                _spread([m["joint fid"]["mean"] for m in of]),
-                _spread([m["fid of training rows"] for m in of]),
-                _spread([m["diversity"]["feature distance"] for m in of]),
-                _spread([m["diversity"]["pixel deviation"] for m in of]),
+                spread([m["fid"]["cross mean"] for m in of]),
+                spread([m["fid"]["mean"] for m in of]),
+                spread([m["joint fid"]["mean"] for m in of]),
+                spread([m["fid of training rows"] for m in of]),
+                spread([m["diversity"]["feature distance"] for m in of]),
+                spread([m["diversity"]["pixel deviation"] for m in of]),
                 f"{distance:.2f}, {deviation:.3f}",
             ]
         )
-    return ["## Quality and diversity\n", _QUALITY, *_table(rows)]
+    return ["## Quality and diversity\n", _QUALITY, *table(rows)]
 
 
 def _latents(settings: list[Runs]) -> list[str]:
@@ -125,10 +114,10 @@ def _latents(settings: list[Runs]) -> list[str]:
         few = [r["measures"]["latents by means of 500 rows"] for r in runs]
         shared = "z" if "z" in of[0] else "u"
         cells = [
-            _spread([m[g]["mean"] if g in m else None for m in of]) for g in (shared, "w", "u,w")
+            spread([m[g]["mean"] if g in m else None for m in of]) for g in (shared, "w", "u,w")
         ]
-        rows.append([*_name(runs), *cells, _spread([m[shared]["mean"] for m in few])])
-    return ["## Latent classification\n", _LATENTS, *_table(rows)]
+        rows.append([*_name(runs), *cells, spread([m[shared]["mean"] for m in few])])
+    return ["## Latent classification\n", _LATENTS, *table(rows)]
 
 
 def _private(settings: list[Runs]) -> list[str]:
@@ -141,9 +130,9 @@ def _private(settings: list[Runs]) -> list[str]:
     for runs in settings:
         of = [r["measures"]["private"] for r in runs]
         for measure, title in (("coherence", "coherence"), ("fid", "FID-clf")):
-            cells = [_spread([m[n][measure] if n in m else None for m in of]) for n in names]
+            cells = [spread([m[n][measure] if n in m else None for m in of]) for n in names]
             rows.append([*_name(runs), title, *cells])
-    return ["## Where the private latent of a target comes from\n", _PRIVATE, *_table(rows)]
+    return ["## Where the private latent of a target comes from\n", _PRIVATE, *table(rows)]
 
 
 def _cells(settings: list[Runs]) -> list[str]:
@@ -158,7 +147,7 @@ def _cells(settings: list[Runs]) -> list[str]:
         for given, cells in zip(found["given"], found["cells"], strict=True):
             rows.append([" + ".join(given), *(f"{value:.3f}" for value, _ in cells)])
         name, beta = _name(runs)
-        lines += [f"{name}, β = {beta}:\n", *_table(rows)]
+        lines += [f"{name}, β = {beta}:\n", *table(rows)]
     return lines
 
 
@@ -199,22 +188,6 @@ def _title(runs: Runs) -> str:
 
 def _rows(record: Record) -> str:
     return f"{record['train_rows']:,}"
-
-
-def _spread(values: list[Any]) -> str:
-    """Value ± standard error of one run; mean ± standard deviation over seeds of several."""
-    if None in values:
-        return ""
-    if len(values) > 1:
-        numbers = [v[0] if isinstance(v, list) else v for v in values]
-        return f"{mean(numbers):.3f} ± {stdev(numbers):.3f}"
-    (value,) = values
-    return f"{value[0]:.3f} ± {value[1]:.3f}" if isinstance(value, list) else f"{value:.2f}"
-
-
-def _table(rows: list[list[str]]) -> list[str]:
-    head, *body = rows
-    return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body)] + [""]
 
 
 _HEAD = """# MMVAE+ on PolyMNIST

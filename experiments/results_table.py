@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from ppl_mm.experiments import mmvae_plus_table, mvae_table
+from ppl_mm.experiments import mmvae_plus_table, mvae_table, svae_table
 
 __all__ = ["render"]
 
 # One part of the page an experiment: what its records say under "experiment" -> the renderer.
-PARTS = {"mvae": mvae_table.render, "mmvae_plus": mmvae_plus_table.render}
+PARTS = {
+    "mvae": mvae_table.render,
+    "svae": svae_table.render,
+    "mmvae_plus": mmvae_plus_table.render,
+}
 
 
 def render(records: list[dict[str, Any]]) -> str:

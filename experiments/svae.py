@@ -26,12 +26,11 @@ from matplotlib.figure import Figure
 from ppl_mm.experiments import runner
 
 from ppl_mm import Modality, data, evaluation, fit, generate, likelihoods, plotting, systems
+from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.systems.paired import STREAMED
 
 __all__ = ["SMOKE", "Config", "build", "main", "reconstructions", "train"]
-
-STREAMED = ("svae", "svae_star", "vaevae", "vaevae_star", "vaevae_a")
-"""Systems whose papers train on paired rows and on streams of single modalities."""
 
 _JOINT = ("vaevae", "vaevae_star", "jmvae")
 _NOT_TRAINING = ("oracle_epochs", "prior_samples", "device", "threads", "checkpoint_every", "out")
@@ -110,7 +109,8 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     """
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    dataset = data.load(config.dataset)
+    scale = "softplus_variance" if config.released else "softplus"
+    dataset = data.load(config.dataset, scale=scale)
     system = build(config, dataset)
     record = runner.train_once(
         "svae", system, config, lambda: train(system, dataset, config), not_training=_NOT_TRAINING
@@ -141,8 +141,6 @@ def build(config: Config, dataset: data.DataSet) -> System:
         modalities = [_laplace(m) for m in modalities]
     if config.released:
         options["prior_expert"] = True
-        variance = {"scale": "softplus_variance"}
-        modalities = [replace(m, encoder=partial(m.encoder, **variance)) for m in modalities]
     return systems.build(config.system, modalities, config.latent_dim, **options)
 
 
@@ -153,11 +151,13 @@ def _apart(config: Config) -> bool:
 
 def _laplace(modality: Modality) -> Modality:
     """As MMVAE's release has it: Laplace likelihood of scale 0.75, a hidden layer of 400."""
+    encoder: Any = modality.encoder
+    decoder: Any = modality.decoder
     return replace(
         modality,
         likelihood=likelihoods.Laplace(scale=0.75),
-        encoder=partial(modality.encoder, hidden=(400,), scale="softmax"),
-        decoder=partial(modality.decoder, sigmoid=True),
+        encoder=partial(encoder, hidden=(400,), scale="softmax"),
+        decoder=partial(decoder, sigmoid=True),
     )
 
 
@@ -199,8 +199,13 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
         found = evaluation.whole_coherence(
             system, obs, labels, oracle, dataset.join, seed=config.seed
         )
-        real = evaluation.coherence_of_pictures(oracle, dataset.join(obs.values), labels)
-        out[split] = {"rows": len(obs), "coherence": found.to_dict(), "real": real.to_list()}
+        pictures = Observations({"whole": dataset.join(obs.values)})
+        real = evaluation.classifier_accuracy({"whole": oracle}, pictures, labels)["whole"]
+        out[split] = {
+            "rows": len(obs),
+            "coherence": found.to_dict(),
+            "coherence_of_real": real.to_list(),
+        }
     drawn = evaluation.joint_confidence(
         system, oracle, dataset.join, config.prior_samples, seed=config.seed
     )
@@ -224,7 +229,7 @@ def reconstructions(system: System, dataset: data.DataSet, *, seed: int = 0) -> 
     for axes, (title, pictures) in zip(
         figure.subplots(len(strips), squeeze=False)[:, 0], strips.items(), strict=True
     ):
-        axes.imshow(torch.cat(list(pictures[:, 0]), 1), cmap="gray", vmin=0, vmax=1)
+        axes.imshow(torch.cat(list(pictures[:, 0]), 1).numpy(), cmap="gray", vmin=0, vmax=1)
         axes.set_ylabel(title, rotation=0, ha="right", va="center")
         axes.set(xticks=[], yticks=[])
     return figure

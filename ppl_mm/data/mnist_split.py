@@ -26,6 +26,7 @@ from ppl_mm.data.sources import MNIST
 from ppl_mm.likelihoods import SoftBernoulli
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+from ppl_mm.networks.layers import ScaleMap
 from ppl_mm.observations import Observations
 
 __all__ = ["mnist_split", "mnist_split_3"]
@@ -34,7 +35,12 @@ _LATENT_DIM = 64
 _HEIGHT = 28
 
 
-def mnist_split(folder: str | Path | None = None, *, validation: int = 5_000) -> DataSet:
+def mnist_split(
+    folder: str | Path | None = None,
+    *,
+    validation: int = 5_000,
+    scale: ScaleMap = "softplus",
+) -> DataSet:
     """The top and the bottom half of an MNIST picture: neither alone tells the digit for sure.
 
     All 60,000 published training pictures train. Test rows are the first 5,000 of the published
@@ -44,6 +50,8 @@ def mnist_split(folder: str | Path | None = None, *, validation: int = 5_000) ->
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
         validation: How many of the last **test** pictures to hold out for choosing a model; with
             0 all 10,000 are test rows.
+        scale: The map of the encoders' heads to a scale. The release's SVAE has
+            ``"softplus_variance"``, with a prior expert; its VAEVAE ``"softplus"``.
 
     Raises:
         FileNotFoundError: If files are missing.
@@ -55,14 +63,19 @@ def mnist_split(folder: str | Path | None = None, *, validation: int = 5_000) ->
     part = partial(
         Modality,
         likelihood=SoftBernoulli(),
-        encoder=presets.mnist_split_encoder,
+        encoder=partial(presets.mnist_split_encoder, scale=scale),
         decoder=presets.mnist_split_decoder,
         features=presets.mnist_split_features,
     )
     return _split("mnist_split", (part("top"), part("bottom")), folder, validation)
 
 
-def mnist_split_3(folder: str | Path | None = None, *, validation: int = 5_000) -> DataSet:
+def mnist_split_3(
+    folder: str | Path | None = None,
+    *,
+    validation: int = 5_000,
+    scale: ScaleMap = "softplus",
+) -> DataSet:
     """The top, middle and bottom of an MNIST picture, nine rows each; the last row is left out.
 
     The splits are those of :func:`mnist_split`.
@@ -71,6 +84,8 @@ def mnist_split_3(folder: str | Path | None = None, *, validation: int = 5_000) 
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
         validation: How many of the last **test** pictures to hold out for choosing a model; with
             0 all 10,000 are test rows.
+        scale: The map of the encoders' heads to a scale. The release's SVAE has
+            ``"softplus_variance"``, with a prior expert; its VAEVAE ``"softplus"``.
 
     Raises:
         FileNotFoundError: If files are missing.
@@ -81,7 +96,7 @@ def mnist_split_3(folder: str | Path | None = None, *, validation: int = 5_000) 
     part = partial(
         Modality,
         likelihood=SoftBernoulli(),
-        encoder=presets.mnist_split_3_encoder,
+        encoder=partial(presets.mnist_split_3_encoder, scale=scale),
         decoder=presets.mnist_split_3_decoder,
         features=presets.mnist_split_3_features,
     )

@@ -31,6 +31,12 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     **{name: {"epochs": 50, "batch_size": 100, "rows": 500} for name in _MNIST_FAMILY},
     "polymnist": {"epochs": 50, "rows": 200},
     **{name: {"epochs": 30, "rows": 500} for name in ("svhn", "mnist_svhn", "mnist_fashion")},
+    **{
+        name: {"epochs": 50, "batch_size": 100, "learning_rate": 2e-4, "rows": 500}
+        for name in ("mnist_split", "mnist_split_3")
+    },
+    "cub_captions": {"epochs": 50, "batch_size": 100, "rows": 200},
+    "cub": {"epochs": 50, "batch_size": 100, "learning_rate": 1e-4, "rows": 200},
 }
 """What a data set is trained with where nothing is said."""
 
@@ -58,7 +64,8 @@ class Config:
         options: Further options of the system, such as private_dim or num_particles.
         data_options: Options of the data set, such as num_train or arch of polymnist.
         annealing_epochs: Epochs over which beta grows from 0.
-        paired: The share of training rows whose modalities are paired.
+        paired: The share of training rows whose modalities are paired. The others come apart;
+            for the systems of SVAE's paper each modality has a stream of all rows besides.
         patience: Stop after so many epochs without a better validation ELBO.
         clip_norm: Largest norm of the whole gradient.
         seed: Of networks, order, noise, and pairs.

@@ -33,6 +33,7 @@ from ppl_mm.observations import Observations
 from ppl_mm.runs.config import Config, configure, read_config, resumed, write_config
 from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.systems import System
+from ppl_mm.systems.paired import STREAMED
 from ppl_mm.training import fit
 from ppl_mm.training.history import DivergedError, FitResult
 
@@ -44,7 +45,11 @@ FILES = (
 )
 """What a run writes, and ``overwrite`` removes."""
 
-_TILES: dict[str, plotting.Tiles] = {"digits": [("top", "bottom")]}  # images that make one picture
+_TILES: dict[str, plotting.Tiles] = {  # images that make one picture
+    "digits": [("top", "bottom")],
+    "mnist_split": [("top", "bottom")],
+    "mnist_split_3": [("top", "middle", "bottom")],
+}
 SHOWN, _MOST = 8, 10  # rows of a picture, where there are no classes and where there are
 _IN_LATENT = 1000  # rows of the picture of the latent
 
@@ -120,7 +125,7 @@ def train(
     try:
         result = fit(
             built,
-            data.weakly_supervised(chosen.train, config.paired, seed=config.seed),
+            _training_rows(config, chosen),
             epochs=config.epochs,
             batch_size=config.batch_size,
             optimizer=optimizer,
@@ -251,6 +256,8 @@ def _build(config: Config, dataset: DataSet) -> System:
         replace(m, weight=config.weights.get(m.name, m.weight)) for m in dataset.modalities
     ]
     options = dict(config.options)
+    if config.paired < 1 and config.system in STREAMED:
+        options = {"unpaired": "disjoint", **options}
     if config.beta is not None:
         options["beta"] = config.beta
     if config.terms is not None:
@@ -261,6 +268,13 @@ def _build(config: Config, dataset: DataSet) -> System:
             return systems.build(config.system, modalities, config.latent_dim, **options)
         except TypeError as error:  # an option that the system does not have
             raise ValueError(f"system {config.system!r}: {error}.") from error
+
+
+def _training_rows(config: Config, dataset: DataSet) -> Observations | list[Observations]:
+    """All rows, or a share of them paired and the rest apart; as streams where papers do so."""
+    if config.paired < 1 and config.system in STREAMED:
+        return data.streams(dataset.train, config.paired, seed=config.seed)
+    return data.weakly_supervised(dataset.train, config.paired, seed=config.seed)
 
 
 def _write_history(folder: Path, result: FitResult) -> None:

@@ -12,7 +12,11 @@ from ppl_mm.program import Program
 from ppl_mm.systems.recorded import lambdas, recorded
 from ppl_mm.systems.system import System
 
-__all__ = ["svae", "svae_star", "vaevae", "vaevae_a", "vaevae_star"]
+__all__ = ["STREAMED", "svae", "svae_star", "vaevae", "vaevae_a", "vaevae_star"]
+
+STREAMED = ("svae", "svae_star", "vaevae", "vaevae_a", "vaevae_star")
+"""The systems here: below full supervision their papers train on paired rows and, besides, on a
+stream of each modality (:func:`ppl_mm.data.streams`, with the option ``unpaired="disjoint"``)."""
 
 
 @recorded

@@ -1,14 +1,13 @@
 """The experiment runs end to end at smoke scale on data of the true format."""
 
+import inspect
 import json
-import struct
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from ppl_mm.experiments import mmvae_plus, results_table
+from ppl_mm.experiments import mmvae_plus, results_table, runner
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -16,32 +15,13 @@ SYSTEMS = ("mmvae_plus", "mmvae", "mopoe", "mvae")
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> mmvae_plus.Config:
-    """A tiny MNIST to compose PolyMNIST of: five classes, so that each has rows enough."""
-    torch.set_default_dtype(torch.float32)
-    rng = np.random.default_rng(0)
-    (tmp_path / "mnist").mkdir()
-    for part, rows in (("train", 40), ("t10k", 20)):
-        images = rng.integers(0, 256, (rows, 28, 28), dtype=np.uint8)
-        labels = (np.arange(rows) % 5).astype(np.uint8)
-        for name, array in (("images-idx3", images), ("labels-idx1", labels)):
-            head = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
-            (tmp_path / "mnist" / f"{part}-{name}-ubyte").write_bytes(head + array.tobytes())
-    monkeypatch.setenv("PPL_MM_DATA", str(tmp_path))
-    return replace(mmvae_plus.SMOKE, out=str(tmp_path / "out"))
-
-
-def numbers(measures):
-    """All numbers in nested lists and dicts."""
-    if isinstance(measures, dict):
-        return [x for value in measures.values() for x in numbers(value)]
-    if isinstance(measures, list):
-        return [x for value in measures for x in numbers(value)]
-    return [measures] if isinstance(measures, int | float) else []
+def config(tiny_mnist: Path) -> mmvae_plus.Config:
+    """On PolyMNIST composed of a tiny MNIST."""
+    return replace(mmvae_plus.SMOKE, out=str(tiny_mnist / "out"))
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_smoke(config, system):
+def test_smoke(config, system, numbers):
     config = replace(config, system=system)
     measures = mmvae_plus.main(config)
     assert np.isfinite(numbers(measures)).all()
@@ -119,11 +99,12 @@ def test_seeds_are_one_row_with_their_spread(config):
     assert f"{np.mean(means):.3f} ± {np.std(means, ddof=1):.3f}" in page
 
 
-def test_command_line_has_every_field(config, monkeypatch):
+def test_command_line_has_every_field(config):
     got = []
-    monkeypatch.setattr(mmvae_plus, "main", lambda c, **k: got.append((c, k)) or {})
+    run = runner.command_line(lambda c, **k: got.append((c, k)) or {}, mmvae_plus.Config)
+    assert inspect.signature(run) == inspect.signature(mmvae_plus.run)
     app = Typer()
-    app.command()(mmvae_plus.run)
+    app.command()(run)
     flags = "--system mopoe --epochs 3 --num-train 10 --clip-norm 2.5 --train-only"
     result = CliRunner().invoke(app, flags.split())
     assert result.exit_code == 0, result.output

@@ -1,0 +1,37 @@
+"""What the pages of results share: records of several seeds as one row, and Markdown tables."""
+
+from collections.abc import Sequence
+from statistics import mean, stdev
+from typing import Any
+
+__all__ = ["Record", "Runs", "settings", "spread", "table"]
+
+Record = dict[str, Any]
+Runs = list[Record]
+"""Records of one setting, a seed each."""
+
+
+def settings(records: list[Record], order: Sequence[str]) -> list[Runs]:
+    """Records that differ in the seed alone, together; systems in the given order."""
+    groups: dict[str, Runs] = {}
+    for record in sorted(records, key=lambda r: order.index(r["config"]["system"])):
+        config = {k: v for k, v in record["config"].items() if k not in ("seed", "out", "device")}
+        groups.setdefault(str(config), []).append(record)
+    return list(groups.values())
+
+
+def spread(values: list[Any]) -> str:
+    """Value ± standard error of one run; mean ± standard deviation over seeds of several."""
+    if None in values:
+        return ""
+    if len(values) > 1:
+        numbers = [v[0] if isinstance(v, list) else v for v in values]
+        return f"{mean(numbers):.3f} ± {stdev(numbers):.3f}"
+    (value,) = values
+    return f"{value[0]:.3f} ± {value[1]:.3f}" if isinstance(value, list) else f"{value:.2f}"
+
+
+def table(rows: list[list[str]]) -> list[str]:
+    """The lines of a Markdown table, the first row its head."""
+    head, *body = rows
+    return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body)] + [""]

@@ -1,0 +1,117 @@
+"""The experiment runs end to end at smoke scale on data of the true format."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ppl_mm.experiments import results_table, svae, svae_table
+
+from ppl_mm import data
+
+
+@pytest.fixture
+def config(tiny_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> svae.Config:
+    """Halves of a tiny MNIST, half of the test rows for validation."""
+    monkeypatch.setattr(svae.data, "load", partial(data.load, validation=10))
+    return replace(svae.SMOKE, out=str(tiny_mnist / "out"))
+
+
+SETTINGS = {
+    "svae": {},
+    "vaevae": {"supervision": 0.5},
+    "vaevae_star": {"dataset": "mnist_split_3"},
+    "svae_star": {"dataset": "mnist_split_3", "supervision": 0.1},
+    "vaevae_a": {"supervision": 0.5},
+    "mmvae": {},
+}
+
+
+@pytest.mark.parametrize("system", SETTINGS)
+def test_smoke(config, system, numbers):
+    config = replace(config, system=system, **SETTINGS[system])
+    measures = svae.main(config)
+    assert np.isfinite(numbers(measures)).all()
+    out = Path(config.out)
+    record = json.loads((out / f"{config.name}.json").read_text())
+    assert record["measures"] == measures
+    assert record["train_rows"] == 40
+    assert [measures[split]["rows"] for split in ("test", "validation")] == [10, 10]
+    pictures = {p.stem.removeprefix(f"{config.name}-") for p in out.glob("*.png")}
+    assert pictures == {"reconstructions", "prior"}
+    page = results_table.render([record])
+    coherence = measures["test"]["coherence"]
+    everything = max(coherence["given"], key=len)
+    cell = coherence["cells"][coherence["given"].index(everything)][0]
+    assert config.supervision < 1 or f"{cell[0]:.3f} ± {cell[1]:.3f}" in page
+    assert record["command"] in page
+
+
+def test_measures_of_a_trained_system_are_made_without_training(config, monkeypatch):
+    assert svae.main(config, train_only=True) == {}
+    monkeypatch.setattr(svae, "train", None)
+    measures = svae.main(config)
+    assert set(measures) == {"test", "validation", "confidence"}
+
+
+def test_another_training_of_that_name_is_refused(config):
+    svae.main(config, train_only=True)
+    with pytest.raises(ValueError, match=r"an earlier run had lr=0\.0002, this one 0\.01"):
+        svae.main(replace(config, lr=0.01), train_only=True)
+
+
+def test_released_svae_has_a_prior_expert_and_variances(config):
+    config = replace(config, released=True)
+    dataset = data.load("mnist_split", scale="softplus_variance", validation=10)
+    system = svae.build(config, dataset)
+    assert system.guide.prior_expert
+    assert system.guide.encoders["top"].location_scale.scale == "softplus_variance"
+    assert "released" in config.name
+
+
+def test_below_full_supervision_every_step_has_a_batch_of_each_stream(config, monkeypatch):
+    seen = []
+    fit = svae.fit
+    monkeypatch.setattr(svae, "fit", lambda s, d, **o: seen.append(d) or fit(s, d, **o))
+    svae.main(replace(config, supervision=0.1), train_only=True)
+    assert [len(part) for part in seen[0]] == [4, 40, 40]
+    svae.main(replace(config, system="mmvae", supervision=0.1), train_only=True)
+    assert len(seen[1]) == 4 + 2 * 36
+
+
+def record(system, supervision, dataset="mnist_split", seed=0, accuracy=0.5):
+    names = ["top", "bottom"] if dataset == "mnist_split" else ["top", "middle", "bottom"]
+    given = [list(s) for size in (1, 2, 3) for s in combinations(names, size)]
+    part = {
+        "rows": 10,
+        "coherence": {"given": given, "cells": [[[accuracy, 0.01]] for _ in given]},
+        "coherence_of_real": [0.99, 0.001],
+    }
+    config = svae.Config(system=system, supervision=supervision, dataset=dataset, seed=seed)
+    return {
+        "experiment": "svae",
+        "config": vars(config),
+        "command": "python -m ppl_mm.experiments.svae",
+        "train_seconds": 60.0,
+        "train_rows": 40,
+        "hardware": "a CPU",
+        "versions": {"torch": "2"},
+        "measures": {
+            "test": part,
+            "confidence": {"prior": [0.7, 0.01], "test": [0.9, 0.01]},
+        },
+    }
+
+
+def test_the_page_has_the_papers_numbers_and_the_spread_over_seeds():
+    records = [record("svae", 1.0, seed=s, accuracy=a) for s, a in enumerate((0.5, 0.7))]
+    records += [record("vaevae", 1.0), record("svae", 0.001), record("svae", 1.0, "mnist_split_3")]
+    page = svae_table.render(records)
+    assert "| SVAE (2 seeds) | 200 | 0.600 ± 0.141 " in page
+    assert "| 0.948 | 0.872 | 0.816 |" in page
+    assert "| SVAE | 0.1 % | 200 | 0.500 ± 0.010 " in page
+    assert "Figure 6" in page
+    assert "top + middle" in page
