@@ -27,7 +27,7 @@ class Modality:
             likelihood's parameters.
         weight: The factor lambda_m of log p(x_m | z) in training. Likelihoods ignore it.
         features: ``features()`` returns a module, the trunk of this modality in joint networks;
-            None for flattened (or one-hot) values.
+            None for an encoder of its own, whose loc and log scale are the features.
 
     Raises:
         ValueError: For a name that is no identifier or is reserved, or a weight below zero.
@@ -82,6 +82,13 @@ class Modality:
                     f"features that returns a module, got {type(factory).__name__}; write "
                     f"{part}=lambda size: MyNetwork(size)."
                 )
+        if self.features is not None and (
+            isinstance(self.features, nn.Module) or not callable(self.features)
+        ):
+            raise TypeError(
+                f"modality {self.name!r}: expected features to be a function that returns a "
+                f"module, got {type(self.features).__name__}; write features=lambda: MyTrunk()."
+            )
         if not (math.isfinite(self.weight) and self.weight >= 0):
             raise ValueError(
                 f"modality {self.name!r}: expected a weight that is finite and not below 0, "

@@ -339,6 +339,12 @@ DECLARATIONS: Table = [
         "'normal'.*encoder to be a function.*lambda size",
     ),
     (
+        "a network for a trunk's function",
+        lambda: modality("normal", features=nn.Linear(3, 4)),
+        TypeError,
+        "'normal'.*features to be a function.*lambda: MyTrunk",
+    ),
+    (
         "a negative weight",
         lambda: modality("normal", weight=-1.0),
         ValueError,

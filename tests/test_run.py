@@ -122,3 +122,17 @@ def test_measures_leave_out_what_is_not_there():
     found = measure(system, digits.test[:5].without("bottom"), "label", num_samples=3)
     assert "log p(label | top, bottom)" in [row.quantity for row in found.likelihoods]
     assert all(math.isfinite(row.mean) for row in found.likelihoods)
+
+
+def test_systems_whose_papers_train_on_streams_do_so(tmp_path, monkeypatch, undrawn):
+    seen = []
+    fit = run.fit
+    monkeypatch.setattr(run, "fit", lambda s, rows, **o: seen.append(rows) or fit(s, rows, **o))
+    options = {**OPTIONS, "epochs": 1}
+    made = run.train(tmp_path / "svae", "svae", "digits", paired=0.01, **options)
+    assert [len(part) for part in seen[0]] == [12, 1200, 1200, 1200]
+    alone = [term.alone for term in made.system.objective.terms if len(term.source) == 1]
+    assert alone == [True] * 3 + [False] * 3
+    made = run.train(tmp_path / "whole", "svae", "digits", **options)
+    assert len(seen[1]) == 1200
+    assert not any(term.alone for term in made.system.objective.terms)
