@@ -2,10 +2,14 @@
 
 import math
 from functools import partial
+from typing import Any
 
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from every_system import SameNoise, complete, loss_and_gradients, modalities
+from pyro.infer import TraceMeanField_ELBO
 from torch import nn
 
 from ppl_mm import Modality, Observations, guides, likelihoods, models, networks, systems
@@ -102,6 +106,61 @@ def test_a_conditional_term_is_tight_at_the_product_of_likelihood_and_reference(
     torch.manual_seed(0)
     found = objective.bound(models.SharedLatent(declared, 1), guide, obs).detach()
     assert abs(found.mean().item() - tight) < 4 * found.std().item() / len(found) ** 0.5 + 1e-6
+
+
+def test_the_loss_is_four_ordinary_elbos_of_stock_pyro() -> None:
+    """M_1, M_2 and, with the other's posterior as the prior of z, M_{1|2} and M_{2|1}."""
+    system = systems.svae(modalities(*PAIR), 2, unpaired="disjoint")
+    obs = complete(4, *PAIR)
+    q = {held: system.posterior(obs.only(*held)) for held in [PAIR, PAIR[:1], PAIR[1:]]}
+    prior = dist.Normal(torch.zeros(2), 1.0).to_event(1)
+
+    def elbo(scored: str, source: tuple[str, ...], reference: Any) -> float:
+        def model() -> None:
+            with pyro.plate("data", 4):
+                z = pyro.sample("z", reference)
+                p = system.model.likelihoods[scored](
+                    system.model.decoders[scored](z),
+                    batch_dims=1,
+                    event_shape=obs[scored].shape[1:],
+                )
+                pyro.sample(scored, p, obs=obs[scored])
+
+        def guide() -> None:
+            with pyro.plate("data", 4):
+                pyro.sample("z", q[source])
+
+        return -TraceMeanField_ELBO().loss(model, guide)
+
+    a, b = PAIR
+    with SameNoise():
+        total = sum(
+            [
+                elbo(a, PAIR, q[(b,)]),
+                elbo(b, PAIR, q[(a,)]),
+                elbo(a, (a,), prior),
+                elbo(b, (b,), prior),
+            ]
+        )
+        loss = system(obs).item()
+    assert loss == pytest.approx(-total)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_loss_rises_with_every_divergence_and_falls_with_every_log_likelihood(
+    name: str,
+) -> None:
+    options = {"hidden": None} if name in ("vaevae", "vaevae_star") else {}
+    declared = toy([Expert(0.4, 0.5) for _ in range(8)])
+    system = systems.build(name, declared, 1, **options)
+
+    def loss(beta: float = 1.0, weight: float = 1.0) -> float:
+        system.objective.beta, system.objective.weights = beta, {"b": weight}
+        with SameNoise():
+            return system(rows(1.0, -0.5)).item()
+
+    assert loss(beta=1.1) > loss()
+    assert loss(weight=1.1) > loss()  # log p(b | z) is negative: more of it is less
 
 
 def reached(system: System, obs: Observations) -> set[str]:

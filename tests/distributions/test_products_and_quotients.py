@@ -87,6 +87,20 @@ def test_numbers_of_the_mvae_digest(loc, variance, mean, deviation):
     assert (found[0], math.sqrt(found[1])) == pytest.approx((mean, deviation), abs=5e-7)
 
 
+def test_the_normaliser_of_a_product_is_the_density_of_one_mean_about_the_other():
+    # N(z; m1, v1) N(z; m2, v2) = Z N(z; product), for every z: log Z = log N(m1; m2, v1 + v2).
+    means, variances = [0.3, -0.2], [0.5, 0.25]
+    loc, variance = one(means, variances, False)
+    for z in (-1.0, 0.1, 2.0):
+        z = torch.tensor(z)
+        each = sum(
+            torch.distributions.Normal(m, v**0.5).log_prob(z)
+            for m, v in zip(means, variances, strict=True)
+        )
+        whole = torch.distributions.Normal(loc, variance**0.5).log_prob(z)
+        assert (each - whole).item() == pytest.approx(-0.9417642, abs=1e-7)
+
+
 def test_vague_expert_leaves_the_prior_and_costs_nothing():
     loc, scale = torch.full((1, 1, 1), 3.0), torch.full((1, 1, 1), 1e12)
     q = product_of_experts(loc, scale, torch.ones(1, 1, dtype=torch.bool), STANDARD)
