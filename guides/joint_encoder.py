@@ -3,44 +3,41 @@
 q(z | x_S) = Normal( loc_S(x_S), scale_S(x_S) )
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ppl_mm.features import declared_features
 from ppl_mm.modality import Modality
 from ppl_mm.networks.layers import Activation, LocationScale, ScaleMap, dense
 
-__all__ = ["JointEncoder", "trunk_of"]
+__all__ = ["JointEncoder", "joint_encoder"]
 
 
 class JointEncoder(nn.Module):
-    """Trunks of several modalities, joined by a dense layer or none, and a linear head.
+    """Trunks of several modalities, joined by dense layers, and a linear head.
 
     Args:
-        modalities: One trunk each, see :func:`trunk_of`.
+        trunks: Modality -> module from its values to features (B, ``out_features``).
         latent_dim: Z.
-        hidden: Width of the layer that joins the trunks, and of the features of a trunk made of an
-            encoder. None: no such layer, the trunks' features go to the head; an encoder has 2 Z.
-        activation: ``"relu"``, ``"silu"`` (Swish) or ``"elu"``, after that layer.
+        hidden: Sizes of the layers that join the trunks.
+        activation: ``"relu"``, ``"silu"`` (Swish) or ``"elu"``, after each of them.
         scale: The map of the head to a positive scale, see
             :func:`ppl_mm.networks.location_scale`.
     """
 
     def __init__(
         self,
-        modalities: Sequence[Modality],
+        trunks: Mapping[str, Any],
         latent_dim: int,
-        hidden: int | None,
+        hidden: Sequence[int],
         activation: Activation,
         scale: ScaleMap,
     ) -> None:
         super().__init__()
-        size = latent_dim if hidden is None else hidden // 2
-        trunks = {m.name: trunk_of(m, size) for m in modalities}
-        features = sum(trunk.out_features for trunk in trunks.values())
-        sizes = (features,) if hidden is None else (features, hidden)
+        sizes = (sum(trunk.out_features for trunk in trunks.values()), *hidden)
         self.trunks = nn.ModuleDict(trunks)
         self.joined = dense(sizes, activation=activation)
         self.head = nn.Linear(sizes[-1], 2 * latent_dim)
@@ -57,6 +54,25 @@ class JointEncoder(nn.Module):
         return self.location_scale(raw, raw.shape[:-1])
 
 
+def joint_encoder(
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    hidden: int | None,
+    activation: Activation,
+    scale: ScaleMap,
+) -> JointEncoder:
+    """One layer, or none for None, on trunks: ``features()``, or an encoder of the modality's own.
+
+    An encoder has as many features as the layer, or 2 Z without one.
+    """
+    size = latent_dim if hidden is None else hidden // 2
+    trunks = {
+        m.name: _EncoderTrunk(m.encoder(size), size) if m.features is None else declared_features(m)
+        for m in modalities
+    }
+    return JointEncoder(trunks, latent_dim, () if hidden is None else (hidden,), activation, scale)
+
+
 class _EncoderTrunk(nn.Module):
     """An encoder as a trunk: its loc and log scale are the features."""
 
@@ -67,20 +83,3 @@ class _EncoderTrunk(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         loc, scale = self.encoder(x)
         return torch.cat([loc, scale.log()], -1)
-
-
-def trunk_of(modality: Modality, size: int) -> Any:
-    """``features()`` of the modality, or an encoder of its own with 2 ``size`` features.
-
-    Raises:
-        TypeError: For ``features()`` without an attribute ``out_features``.
-    """
-    if modality.features is None:
-        return _EncoderTrunk(modality.encoder(size), size)
-    trunk = modality.features()
-    if not isinstance(getattr(trunk, "out_features", None), int):
-        raise TypeError(
-            f"modality {modality.name!r}: features() must return a module with an attribute "
-            f"out_features, the number of its features; {type(trunk).__name__} has none."
-        )
-    return trunk

@@ -16,7 +16,7 @@ from typing import Any
 import pyro
 import pyro.distributions as dist
 import torch
-from ppl_mm.guides.joint_encoder import JointEncoder
+from ppl_mm.guides.joint_encoder import joint_encoder
 from ppl_mm.guides.mixture import non_empty_subsets
 from torch import Tensor, nn
 
@@ -84,7 +84,7 @@ class JointNetwork(Program):
         declared = {m.name: m for m in self.modalities}
         self.joint_networks = nn.ModuleDict(
             {
-                _key(s): JointEncoder(
+                _key(s): joint_encoder(
                     [declared[n] for n in s], latent_dim, hidden, activation, scale
                 )
                 for s in self.subsets

@@ -13,15 +13,16 @@ from typing import Any
 import pyro
 import pyro.distributions as dist
 import torch
-from ppl_mm.guides.joint_encoder import JointEncoder
+from ppl_mm.guides.joint_encoder import joint_encoder
 from torch import Tensor
 
 from ppl_mm.distributions.prior import normal_prior
+from ppl_mm.features import example
 from ppl_mm.modality import Modality
 from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program, check_trunk
-from ppl_mm.rows import eval_mode, indices, put_rows, run_network
+from ppl_mm.rows import indices, put_rows, run_network
 
 __all__ = ["ZeroFilledNetwork"]
 
@@ -74,7 +75,7 @@ class ZeroFilledNetwork(Program):
         super().__init__(modalities, latent_dim)
         self.prior = normal_prior(type(self).__name__, prior, latent_dim)
         ordered = sorted(self.modalities, key=lambda m: m.name)
-        self.network = JointEncoder(ordered, latent_dim, hidden, activation, scale)
+        self.network = joint_encoder(ordered, latent_dim, hidden, activation, scale)
         for m in ordered:
             self.register_buffer(f"zero_{m.name}", _zero(m, latent_dim), persistent=False)
 
@@ -124,7 +125,5 @@ class ZeroFilledNetwork(Program):
 
 def _zero(modality: Modality, latent_dim: int) -> Tensor | None:
     """A value of zeros, (1, *D_m); None where values are integers."""
-    decoder = modality.decoder(latent_dim)
-    with torch.no_grad(), eval_mode(decoder):
-        draw = modality.likelihood(run_network(decoder, torch.zeros(1, latent_dim))).sample()
+    _, draw = example(modality, latent_dim)
     return torch.zeros_like(draw) if draw.is_floating_point() else None

@@ -25,7 +25,13 @@ class Program(nn.Module):
     (stock ``pyro.infer.SVI`` does, by ``poutine.trace(param_only=True)``) each is shown to it
     under a name of this very object; nothing enters Pyro's global store, so two systems in one
     process train side by side.
+
+    Attributes:
+        conditions_on: The modalities that a model conditions on and has no density of; none, but
+            for conditional models.
     """
+
+    conditions_on: tuple[str, ...] = ()
 
     def __init__(self, modalities: Sequence[Modality], latent_dim: int) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ppl_mm.checks import check_at_least_one
+from ppl_mm.evaluation.conditioned import check_question
 from ppl_mm.evaluation.generation import central_value, target_sites
 from ppl_mm.evaluation.quietly import evaluating
 from ppl_mm.modality import unknown_name
@@ -43,6 +44,7 @@ def predict(
     if isinstance(given, str):
         given = (given,)
     given = tuple(n for n in obs.names if n != target) if given is None else tuple(given)
+    check_question(system.model, obs, [target], given)
     parts = []
     with evaluating(system, seed=0):
         for rows in torch.arange(len(obs)).split(batch_size):

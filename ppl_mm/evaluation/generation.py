@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.distributions import Decoded
+from ppl_mm.evaluation.conditioned import check_question
 from ppl_mm.evaluation.private import private_draws
 from ppl_mm.evaluation.quietly import evaluating
 from ppl_mm.modality import unknown_name
@@ -57,8 +58,9 @@ def generate(
         Target -> (num_samples, N, *event_shape); classes as indices, one-hot data too.
 
     Raises:
-        ValueError: For modalities that the model, or for ``given`` the data, do not have, fewer
-            than one sample, alpha below 0, or ``private`` of a system without private latents.
+        ValueError: For modalities that the model, or for ``given`` the data, do not have, or what
+            a conditional model conditions on where it is a target, not given or missing; for
+            fewer than one sample, alpha below 0, or ``private`` without private latents.
 
     Sources: Wu & Goodman 2018, arXiv:1802.05335, figures 5 to 8; Palumbo et al. 2023 (MMVAE+),
     figures 1, 8 and 9 and appendix G (alpha).
@@ -67,7 +69,9 @@ def generate(
     names = (targets,) if isinstance(targets, str) else tuple(targets)
     system.check(obs)
     obs = obs.to(system.device)
-    evidence = obs if given is None else obs.given(*([given] if isinstance(given, str) else given))
+    known = (given,) if isinstance(given, str) else obs.names if given is None else tuple(given)
+    check_question(system.model, obs, names, known)
+    evidence = obs.given(*known)
     with evaluating(system, seed):
         with particles(num_samples), private_draws(system, evidence, private, alpha):
             q = guide_trace(system.guide, evidence)

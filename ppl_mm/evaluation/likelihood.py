@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ppl_mm.checks import check_at_least_one
+from ppl_mm.evaluation.conditioned import check_question, conditioned_on
 from ppl_mm.evaluation.importance import (
     Draws,
     Sampler,
@@ -48,7 +49,8 @@ def log_likelihood(
     The mean of the weights is unbiased, its log is low by about the squared standard error over
     two (Jensen); a conditional, as a difference, can be off to either side. Training weights and
     beta play no part. Rows may hold anything: what a row lacks of the target is not scored, what
-    it lacks of the given is not conditioned on.
+    it lacks of the given is not conditioned on. A model that itself conditions on x_C (CVAE) must
+    be given it by every row; what is estimated is log p(x_A, x_B | x_C) - log p(x_B | x_C).
 
     Args:
         system: A model and a guide.
@@ -76,7 +78,8 @@ def log_likelihood(
         :class:`ppl_mm.evaluation.LogLikelihood`.
 
     Raises:
-        ValueError: For unknown modalities, target and given that overlap, or no samples.
+        ValueError: For unknown modalities, target and given that overlap, or no samples; for a
+            density of what the model conditions on, or rows that lack it.
 
     Warns:
         UnreliableLikelihoodWarning: Naming the rows whose weights have too heavy a tail.
@@ -85,21 +88,23 @@ def log_likelihood(
     """
     system.check(obs)
     names, given_names = _names(obs, target, given)
+    check_question(system.model, obs, names, given_names)
     _check_numbers(num_samples, chunk)
     if denominator not in ("posterior", "prior"):
         raise ValueError(f"denominator: expected 'posterior' or 'prior', got {denominator!r}.")
     obs = obs.to(system.device)
-    both = (*names, *given_names)
+    rest = tuple(n for n in given_names if n not in conditioned_on(system.model))
     sampler, evidence = _proposal(proposal, obs, names, given_names)
     with evaluating(system, seed):
-        (result,) = _estimate(system, obs, [both], sampler, evidence, num_samples, chunk)
-        if given_names and denominator == "posterior":
+        (result,) = _estimate(system, obs, [(*names, *rest)], sampler, evidence, num_samples, chunk)
+        if rest and denominator == "posterior":
             own = sampler if proposal == "defensive" else from_guide
-            (rest,) = _estimate(system, obs, [given_names], own, given_names, num_samples, chunk)
-            result = result.minus(rest)
-        elif given_names:
-            result = result.minus(_shared(system, obs, given_names, 5 * num_samples, chunk))
-    result = _certain(replace(result, proposal=_label(proposal, evidence)), obs)
+            (below,) = _estimate(system, obs, [rest], own, given_names, num_samples, chunk)
+            result = result.minus(below)
+        elif rest:
+            result = result.minus(_shared(system, obs, rest, 5 * num_samples, chunk))
+    result = replace(result, given=given_names, proposal=_label(proposal, evidence))
+    result = _certain(result, obs)
     result.warn_if_unreliable()
     return result
 
@@ -122,6 +127,8 @@ def log_likelihoods(
     """
     system.check(obs)
     groups = [_names(obs, target, None)[0] for target in targets]
+    for names in groups:
+        check_question(system.model, obs, names, ())
     _check_numbers(num_samples, chunk)
     obs = obs.to(system.device)
     union = tuple(dict.fromkeys(n for names in groups for n in names))
@@ -230,8 +237,9 @@ def _shared(
     system: System, obs: Observations, names: tuple[str, ...], num_samples: int, chunk: int
 ) -> LogLikelihood:
     """log p(x_names) from one set of prior draws for all rows; equal rows are scored once."""
-    held = [obs.present[n][:, None] for n in names]
-    values = [obs.values[n].reshape(len(obs), -1).double() for n in names]
+    seen = (*names, *conditioned_on(system.model))
+    held = [obs.present[n][:, None] for n in seen]
+    values = [obs.values[n].reshape(len(obs), -1).double() for n in seen]
     columns = [x.masked_fill(~mask, 0.0) for x, mask in zip(values, held, strict=True)]
     masks = [mask.double() for mask in held]
     _, which = torch.unique(torch.cat(columns + masks, 1), dim=0, return_inverse=True)

@@ -1,0 +1,59 @@
+"""Models that condition on some modalities: what they can be asked, and by which rows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ppl_mm.observations import Observations
+
+__all__ = ["answerable", "check_question", "conditioned_on"]
+
+
+def conditioned_on(model: Any) -> tuple[str, ...]:
+    """The modalities that a model conditions on and has no density of; of most models none."""
+    return getattr(model, "conditions_on", ())
+
+
+def answerable(model: Any, obs: Observations) -> Observations:
+    """The rows that hold all that the model conditions on; of most models all rows.
+
+    Raises:
+        ValueError: If there is no such row.
+    """
+    names = conditioned_on(model)
+    if not names:
+        return obs
+    never = torch.zeros(len(obs), dtype=torch.bool, device=obs.device)
+    rows = torch.stack([obs.present.get(n, never) for n in names]).all(0)
+    if not bool(rows.any()):
+        raise ValueError(f"no row holds {' and '.join(names)}, which the model conditions on.")
+    return obs[rows]
+
+
+def check_question(
+    model: Any, obs: Observations, targets: Sequence[str], given: Sequence[str]
+) -> None:
+    """Raise unless a model that conditions on some modalities can say p(targets | given).
+
+    Raises:
+        ValueError: If one of these modalities is a target, is not given, or is missing in a row.
+    """
+    for name in conditioned_on(model):
+        if name in targets:
+            raise ValueError(
+                f"modality {name!r}: the model conditions on it and has no density of it; ask for "
+                f"the others given={list(conditioned_on(model))}."
+            )
+        if name in given and name in obs.names and bool(obs.present[name].all()):
+            continue
+        if name in given and name in obs.names:
+            row = int((~obs.present[name]).nonzero()[0])
+            raise ValueError(
+                f"modality {name!r}: row {row} lacks it, and the model conditions on it. Leave "
+                f"such rows out: obs[obs.present[{name!r}]]."
+            )
+        raise ValueError(
+            f"modality {name!r}: the model conditions on it, so it must be among what is given: "
+            f"given={list(conditioned_on(model))}, with rows that hold it."
+        )
