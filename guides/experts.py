@@ -13,6 +13,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
+from ppl_mm.distributions import PseudoInputPrior
 from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale, as_prior
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
@@ -29,10 +30,13 @@ class Experts(Program):
         latent_dim: Z.
         prior: The model's p(z), independent Normal or Laplace coordinates, see
             :func:`ppl_mm.distributions.as_prior`; None for Normal(0, I). It is the posterior of a
-            row with nothing to condition on, and its family is that of the experts.
+            row with nothing to condition on, and its family is that of the experts. Guides of
+            one expert at a time also take a :class:`ppl_mm.distributions.PseudoInputPrior`, and
+            then have its encoders.
     """
 
-    prior: DiagonalPrior | LearnedScale
+    prior: Any
+    priors: tuple[type, ...] = (DiagonalPrior, LearnedScale)
     families: tuple[str, ...] = ("normal",)
 
     def __init__(
@@ -43,16 +47,18 @@ class Experts(Program):
     ) -> None:
         super().__init__(modalities, latent_dim)
         expert: Any = as_prior(prior, latent_dim)
-        known = isinstance(expert, DiagonalPrior | LearnedScale)
         family = getattr(expert, "family", type(expert).__name__)
-        if not known or family not in self.families:
+        if not isinstance(expert, self.priors) or family not in self.families:
             raise TypeError(
                 f"{type(self).__name__}: the prior expert must be a diagonal "
                 f"{' or '.join(self.families)} one, got {family}; leave it out to use "
                 "Normal(0, I)."
             )
         self.prior = expert
-        self.encoders = nn.ModuleDict({m.name: m.encoder(latent_dim) for m in self.modalities})
+        if isinstance(expert, PseudoInputPrior):
+            self.encoders = expert.encoders
+        else:
+            self.encoders = nn.ModuleDict({m.name: m.encoder(latent_dim) for m in self.modalities})
 
     def forward(self, obs: Observations) -> None:
         """Sample ``z`` from the posterior of every row."""

@@ -9,7 +9,9 @@ from ppl_mm.guides.experts import Experts
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 
+from ppl_mm.distributions import DiagonalPrior, LearnedScale, PseudoInputPrior, RowwiseReference
 from ppl_mm.distributions.prior import diagonal
+from ppl_mm.observations import Observations
 
 __all__ = ["SingleExpert"]
 
@@ -23,6 +25,17 @@ class SingleExpert(Experts):
     """
 
     families = ("normal", "laplace")
+    priors = (DiagonalPrior, LearnedScale, PseudoInputPrior)
+
+    def posterior(self, obs: Observations) -> dist.TorchDistribution:
+        """q(z | x_source) of every row: batch shape (B,) or (S, B), event shape (Z,)."""
+        q = super().posterior(obs)
+        if not isinstance(self.prior, PseudoInputPrior) or not obs.names:
+            return q
+        some = torch.stack([obs.source[n].expand(obs.shape) for n in obs.names]).any(0)
+        if obs.log_weight is not None:  # strata that a row does not allow count nowhere
+            some = some | (obs.log_weight == -torch.inf)
+        return q if bool(some.all()) else RowwiseReference(some, q, self.prior())
 
     def combine(self, loc: Tensor, scale: Tensor, source: Tensor) -> dist.TorchDistribution:
         """Pick the expert of each row's only source."""
@@ -36,6 +49,8 @@ class SingleExpert(Experts):
         mask, none = source[..., None], ~source.any(0)[..., None]
         picked_loc = torch.where(mask, loc, 0.0).sum(0)
         picked_scale = torch.where(mask, scale, 0.0).sum(0)
+        if isinstance(self.prior, PseudoInputPrior):  # no diagonal one; ``posterior`` puts it there
+            return diagonal("normal", picked_loc, torch.where(none, 1.0, picked_scale))
         return diagonal(
             self.prior.family,
             torch.where(none, self.prior.loc, picked_loc),

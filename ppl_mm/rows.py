@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["eval_mode", "indices", "put_rows", "run_network"]
+__all__ = ["eval_mode", "indices", "put_rows", "run_network", "running_statistics"]
 
 
 def indices(mask: Tensor) -> Tensor | None:
@@ -45,7 +45,7 @@ def run_network(network: nn.Module, rows: Tensor, *more: Tensor) -> Any:
     autocast the output, whose densities must not be rounded, comes back in float32.
     """
     if len(rows) == 1 and network.training:
-        with _running_statistics(network):
+        with running_statistics(network):
             return _float32(network(rows, *more))
     return _float32(network(rows, *more))
 
@@ -58,7 +58,8 @@ def _float32(output: Any) -> Any:
     return tuple(_float32(v) for v in output) if isinstance(output, tuple | list) else output
 
 
-def _running_statistics(network: nn.Module) -> AbstractContextManager[None]:
+def running_statistics(network: nn.Module) -> AbstractContextManager[None]:
+    """Batch normalisation uses its running statistics inside, and leaves them alone."""
     return eval_mode(*(m for m in network.modules() if isinstance(m, _BatchNorm)))
 
 

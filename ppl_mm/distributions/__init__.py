@@ -9,12 +9,15 @@ from ppl_mm.distributions.experts import (
 from ppl_mm.distributions.kl import kl
 from ppl_mm.distributions.mixture import RandomMixture, StratifiedMixture
 from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale
+from ppl_mm.distributions.pseudo_inputs import EncodedMixture, PseudoInputPrior
 from ppl_mm.distributions.reference import RowwiseReference
 
 __all__ = [
     "Decoded",
     "DiagonalPrior",
+    "EncodedMixture",
     "LearnedScale",
+    "PseudoInputPrior",
     "RandomMixture",
     "RowwiseReference",
     "StratifiedMixture",

@@ -51,6 +51,16 @@ class RowwiseReference(TorchDistribution):
         """Log-density in nats."""
         return torch.where(self.rows, self.first.log_prob(value), self.second.log_prob(value))
 
+    @property
+    def mean(self) -> Tensor:
+        """The mean of each row's part, (*batch, *event)."""
+        return torch.where(self.rows[..., None], self.first.mean, self.second.mean)
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance of each row's part."""
+        return torch.where(self.rows[..., None], self.first.variance, self.second.variance)
+
 
 @register_kl(Independent, RowwiseReference)  # type: ignore[untyped-decorator]
 def _kl_independent_rowwise(q: Any, p: RowwiseReference) -> Tensor:

@@ -5,6 +5,7 @@ from ppl_mm.objectives.dreg import DReG
 from ppl_mm.objectives.elbo_terms import ELBOTerms
 from ppl_mm.objectives.iwae import IWAE, iwae_bound
 from ppl_mm.objectives.mixture_elbo import MixtureELBO
+from ppl_mm.objectives.mutual_supervision import MutualSupervisionELBO
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.paired_terms import chain_terms, paired_terms
 from ppl_mm.objectives.reweighted import Reweighted
@@ -18,6 +19,7 @@ __all__ = [
     "DReG",
     "ELBOTerms",
     "MixtureELBO",
+    "MutualSupervisionELBO",
     "Objective",
     "Reweighted",
     "Stages",

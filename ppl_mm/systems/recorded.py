@@ -5,12 +5,15 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec
 
+import torch
+
 from ppl_mm import recipes
 from ppl_mm.modality import Modality
 from ppl_mm.objectives import SubsetTerms
+from ppl_mm.observations import Observations
 from ppl_mm.systems.system import System
 
-__all__ = ["lambdas", "recorded"]
+__all__ = ["lambdas", "recorded", "zeros"]
 
 P = ParamSpec("P")
 
@@ -18,8 +21,9 @@ P = ParamSpec("P")
 def recorded(function: Callable[P, System]) -> Callable[P, System]:
     """Give what a paper's function builds its recipe: the function's name, and its arguments.
 
-    The arguments must be plain JSON values (or ``subset_terms(...)`` as ``terms``); with any
-    other, such as a prior of the user's own, the system has no recipe.
+    The arguments must be plain JSON values (or ``subset_terms(...)`` as ``terms``, or rows as
+    ``pseudo_inputs``); with any other, such as a prior of the user's own, the system has no
+    recipe.
     """
 
     @functools.wraps(function)
@@ -44,6 +48,12 @@ def _recipe(name: str, system: System, options: dict[str, Any]) -> dict[str, Any
     if isinstance(terms, SubsetTerms):
         options.pop("terms")
         subset_terms = {"k": terms.k, "uniform_over": terms.uniform_over}
+    shapes = None
+    if isinstance(options.get("pseudo_inputs"), Observations):
+        options.pop("pseudo_inputs")
+        prior: Any = system.model.prior
+        inputs = {n: prior.pseudo_inputs(n) for n in prior.names}
+        shapes = {n: [u.is_floating_point(), *u.shape] for n, u in inputs.items()}
     try:
         options = json.loads(json.dumps(options, allow_nan=False))
     except (TypeError, ValueError):
@@ -54,5 +64,18 @@ def _recipe(name: str, system: System, options: dict[str, Any]) -> dict[str, Any
         "names": [m.name for m in modalities],
         "modalities": [recipes.describe(m) for m in modalities],
         "subset_terms": subset_terms,
+        "pseudo_inputs": shapes,
         "options": options,
     }
+
+
+def zeros(shapes: dict[str, list[Any]]) -> Observations:
+    """Rows of a recipe's shapes, whose values come with the parameters.
+
+    Args:
+        shapes: Modality -> whether its values are floating-point numbers, and their (N, *D_m).
+    """
+    types = {True: torch.get_default_dtype(), False: torch.int64}
+    return Observations(
+        {n: torch.zeros(shape, dtype=types[bool(real)]) for n, (real, *shape) in shapes.items()}
+    )

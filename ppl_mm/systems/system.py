@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import nn
 
+from ppl_mm.conditionals import Alternatives
 from ppl_mm.files import write_atomically
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
@@ -72,6 +73,18 @@ class System(nn.Module):
     def posterior(self, obs: Observations) -> Any:
         """q(z | x_source) of every row, see the guide."""
         return self.guide.posterior(obs)  # type: ignore[operator]
+
+    def alternatives(self, target: tuple[str, ...], given: tuple[str, ...]) -> Alternatives | None:
+        """How log p(x_target | x_given) is put together, see :mod:`ppl_mm.conditionals`.
+
+        The objective says it or else the model; None, where neither does, is
+        log p(x_target, x_given) - log p(x_given) under the model.
+        """
+        for part in (self.objective, self.model):
+            if hasattr(part, "alternatives"):
+                found: Alternatives = part.alternatives(self, target, given)  # type: ignore[operator]
+                return found
+        return None
 
     def check(self, obs: Observations) -> None:
         """Raise unless ``obs`` fits the declared modalities; once, before work that takes long."""

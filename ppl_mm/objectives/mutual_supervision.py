@@ -1,0 +1,214 @@
+"""MEME's objective: each modality's encoder is the prior of another's, in every direction.
+
+Notation, for direction i of one row that holds the modalities O: z_1, ..., z_M drawn from
+e_i(z | x_i), and
+
+    l_m    = sum over the other j in O of log p(x_j | z_m)
+    r_m    = log p(x_i | z_m) + log p_i(z_m | x_others) - log e_i(z_m | x_i)
+    log Z  = logsumexp_m l_m - log M                  estimates log q(x_others | x_i)
+    w_m    = softmax_m l_m                            weights that make e_i the posterior given all
+
+with the conditional priors p_i of :mod:`ppl_mm.objectives.directions`.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Self
+
+import torch
+from pyro.distributions.util import scale_and_mask
+from torch import Tensor
+
+from ppl_mm.conditionals import Alternatives, Conditional
+from ppl_mm.distributions import PseudoInputPrior, RandomMixture, RowwiseReference, kl
+from ppl_mm.handlers import ByComponent
+from ppl_mm.modality import unknown_name
+from ppl_mm.objectives.directions import KINDS, Direction, DirectionPrior
+from ppl_mm.objectives.objective import Objective
+from ppl_mm.objectives.weights import trace_pair
+from ppl_mm.observations import Observations
+
+__all__ = ["MutualSupervisionELBO"]
+
+_PRESETS: dict[str, dict[str, Any]] = {
+    "bound": {"stop_gradient": False},
+    "paper": {"estimator": "single"},
+    "code": {"alpha": 10.0, "kl": "analytic", "estimator": "single", "combine": "sum"},
+}
+
+
+class MutualSupervisionELBO(Objective):
+    """The semi-supervised bound of MEME, averaged over the directions that a row allows.
+
+        L_i  =  sum_m w_m (r_m - l_m)  +  alpha log Z          (symmetric)
+        L_i  =  M w_1 (r_1 - l_1)      +  alpha log Z          (single: the same expectation)
+        L    =  1/|O| sum over i in O of L_i
+
+    For alpha = 1 each E[L_i] is a lower bound on log p_i(x_i | x_others), for every M, tight if
+    e_i(z | x_i) p(x_others | z) is proportional to p(x_i | z) p_i(z | x_others); so L bounds the
+    average of these conditional log-likelihoods, not log p(x). It does not grow with M: M = 1 is
+    the plain ELBO, which does not look at x_others. For a row that holds one modality alone, l is
+    0 and L = mean_m r_m bounds log of the integral of p(x_i | z) p_i(z), p_i the others'
+    pseudo-inputs. A row with nothing contributes 0. A row may hold any modalities.
+
+    Args:
+        num_particles: M.
+        alpha: The factor of log Z. The release has 10: with ``stop_gradient`` and alpha = 1 a
+            direction has no gradient, through l, for the others' reconstruction, since those of
+            w_m l_m and log Z cancel (draw by draw if symmetric).
+        kl: ``"sample"``: log e_i - log p_i at the draws. ``"analytic"``: in their place, for every
+            m, the closed KL(e_i || p_i) in the rows in which p_i is one Normal (two modalities, or
+            the product); another objective, and no bound.
+        estimator: ``"symmetric"``, of less variance, or ``"single"``.
+        stop_gradient: Whether w is held fixed, in gradients only.
+        combine: ``"mean"`` over the directions, or ``"sum"`` as in the release, which is no bound.
+        conditional_prior: ``"mixture"`` or ``"product"`` of the other encoders.
+        weights: lambda_m by name, factors of log p(x_m | z) in l and r.
+        beta: The factor of log p_i - log e_i, or of the KL.
+
+    It needs a model with a :class:`ppl_mm.distributions.PseudoInputPrior`, and as guide a
+    ``guides.MixtureOfExperts`` with the same prior, see :func:`ppl_mm.systems.meme`. It also says
+    what the system's likelihoods are (:meth:`alternatives`).
+
+    Source: Joy et al. 2022, arXiv:2106.12570, eqs. 1 and 3 to 5. Differs: eq. 1's ratio has q(t|s)
+    below, as in the appendix; eqs. 16 and 18 lack the 1/K of log Z, without which the value
+    exceeds the evidence; log p(t), a constant, is left out.
+
+    Example:
+        >>> MutualSupervisionELBO(11).is_bound, MutualSupervisionELBO.preset("code").is_bound
+        (True, False)
+    """
+
+    def __init__(
+        self,
+        num_particles: int = 11,
+        *,
+        alpha: float = 1.0,
+        kl: str = "sample",
+        estimator: str = "symmetric",
+        stop_gradient: bool = True,
+        combine: str = "mean",
+        conditional_prior: str = "mixture",
+        weights: Mapping[str, float] | None = None,
+        beta: float = 1.0,
+    ) -> None:
+        super().__init__(num_particles=num_particles, weights=weights, beta=beta)
+        for what, given, known in (
+            ("kl", kl, ("sample", "analytic")),
+            ("estimator", estimator, ("symmetric", "single")),
+            ("combine", combine, ("mean", "sum")),
+            ("conditional_prior", conditional_prior, KINDS),
+        ):
+            if given not in known:
+                raise ValueError(unknown_name(what, given, known))
+        if not 0 <= alpha < math.inf:
+            raise ValueError(f"expected alpha of at least 0, got {alpha}.")
+        self.alpha, self.kl, self.estimator = alpha, kl, estimator
+        self.stop_gradient, self.combine = stop_gradient, combine
+        self.conditional_prior = conditional_prior
+
+    @classmethod
+    def preset(cls, name: str, **options: Any) -> Self:
+        """``"bound"``, ``"paper"`` or ``"code"``; other options override.
+
+        ======  =====  ========  =========  =============  =======
+        name    alpha  kl        estimator  stop_gradient  combine
+        ======  =====  ========  =========  =============  =======
+        bound   1      sample    symmetric  False          mean
+        paper   1      sample    single     True           mean
+        code    10     analytic  single     True           sum
+        ======  =====  ========  =========  =============  =======
+        """
+        if name not in _PRESETS:
+            raise ValueError(unknown_name("preset", name, _PRESETS))
+        return cls(**{**_PRESETS[name], **options})
+
+    @property
+    def is_bound(self) -> bool:
+        """A lower bound on the average of log p_i(x_i | x_others), see the class."""
+        plain = self.alpha == 1.0 and self.kl == "sample" and self.combine == "mean"
+        return super().is_bound and plain
+
+    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+        """The value of every row, (B,)."""
+        scaling = self.scaling(model, obs)
+        _check_programs(model, guide)
+        obs = guide.strata(obs)  # direction i along the plate
+        prior = DirectionPrior(model.prior, obs, obs.source, self.conditional_prior)
+        with scaling, ByComponent():
+            p, q = trace_pair(
+                model, guide, obs, num_particles=self.num_particles, on_model=(prior,)
+            )
+        p.compute_log_prob()
+        q.compute_log_prob()
+        r = -self._divergence(p.nodes["z"], q.nodes["z"])  # (M, S, B)
+        others = torch.zeros_like(r)
+        active = torch.zeros(obs.shape, dtype=torch.bool, device=r.device)
+        for name in p.observation_nodes:
+            own, log_prob = obs.source[name], p.nodes[name]["log_prob"]
+            r = r + torch.where(own, log_prob, 0.0)
+            others = others + torch.where(own, 0.0, log_prob)
+            active = active | own
+        value = torch.where(active, self._reduce(r, others), 0.0).sum(0)
+        return value / active.sum(0).clamp(min=1) if self.combine == "mean" else value
+
+    def _divergence(self, p_site: Any, q_site: Any) -> Tensor:
+        """log e_i - log p_i at the draws, or their KL where it is known, (M, S, B)."""
+        value: Tensor = q_site["log_prob"] - p_site["log_prob"]
+        prior, rows = p_site["fn"], torch.ones((), dtype=torch.bool, device=value.device)
+        if isinstance(prior, RowwiseReference):
+            prior, rows = prior.first, prior.rows
+        if self.kl == "sample" or isinstance(prior, RandomMixture):
+            return value
+        closed = kl(q_site["fn"], prior)
+        closed = scale_and_mask(closed, scale=q_site["scale"], mask=q_site["mask"])
+        return torch.where(rows, closed, value)
+
+    def _reduce(self, r: Tensor, others: Tensor) -> Tensor:
+        """L_i from r and l, (S, B)."""
+        log_z = others.logsumexp(0) - math.log(len(others))
+        if self.estimator == "single":
+            r, others, ratio = r[:1], others[:1], torch.exp(others[:1] - log_z)
+        else:
+            ratio = others.softmax(0)
+        ratio = ratio.detach() if self.stop_gradient else ratio
+        return (ratio * (r - others)).sum(0) + self.alpha * log_z
+
+    def alternatives(
+        self, system: Any, target: tuple[str, ...], given: tuple[str, ...]
+    ) -> Alternatives:
+        """What log p(x_target | x_given) is, see :mod:`ppl_mm.conditionals`.
+
+            log 1/|A| sum over i in A of  p_i(x_i | x_rest, x_B) p(x_rest | x_B),  rest = A but i
+
+        with p(x_rest | x_B) by the chain rule in the order in which the modalities are declared.
+        For two modalities: each conditional is its direction's, log p(x_i) that of the other's
+        pseudo-inputs, and log p(x_1, x_2) the equal mixture of the two directions' joints. The
+        model with its own prior is another joint density: that of
+        ``System(model, guide, IWAE())``.
+        """
+        names = system.model.names
+
+        def conditional(i: str, *held: str) -> Conditional:
+            held = tuple(n for n in names if n in held or n in given)
+            return Conditional((i,), held, Direction(system.model, i, held, self.conditional_prior))
+
+        orders = []
+        for last in target:
+            rest = [n for n in names if n in target and n != last]
+            orders.append([*rest, last])
+        return [[conditional(n, *order[:k]) for k, n in enumerate(order)] for order in orders]
+
+
+def _check_programs(model: Any, guide: Any) -> None:
+    prior = getattr(model, "prior", None)
+    if not isinstance(prior, PseudoInputPrior) or len(prior.names) < 2:
+        raise ValueError(
+            "MutualSupervisionELBO needs a model of two modalities at least whose prior is a "
+            "PseudoInputPrior, such as systems.meme's."
+        )
+    if getattr(guide, "family", ()) != tuple((n,) for n in guide.names):
+        raise ValueError(
+            "MutualSupervisionELBO needs a guide that is a mixture of every modality's expert, "
+            f"guides.MixtureOfExperts; got {type(guide).__name__}."
+        )
