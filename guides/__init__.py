@@ -1,5 +1,6 @@
 """The joint encoders, one file each."""
 
+from ppl_mm.guides.conditional_network import ConditionalNetwork
 from ppl_mm.guides.experts import Experts
 from ppl_mm.guides.joint_network import JointNetwork
 from ppl_mm.guides.mixture import Mixture, MixtureOfExperts, MixtureOfProducts
@@ -11,6 +12,7 @@ from ppl_mm.guides.single_expert import SingleExpert
 from ppl_mm.guides.zero_filled import ZeroFilledNetwork
 
 __all__ = [
+    "ConditionalNetwork",
     "Experts",
     "JointNetwork",
     "Mixture",

@@ -1,6 +1,7 @@
 """The generative stories, one file each."""
 
+from ppl_mm.models.conditional_decoder import ConditionalDecoder
 from ppl_mm.models.shared_latent import SharedLatent
 from ppl_mm.models.shared_private import SharedPrivate
 
-__all__ = ["SharedLatent", "SharedPrivate"]
+__all__ = ["ConditionalDecoder", "SharedLatent", "SharedPrivate"]

@@ -1,0 +1,110 @@
+"""One latent ``z``, and decoders that see some modalities besides.
+
+    z   ~ p(z), Normal(0, I) unless told otherwise      z: (Z,)
+    x_t ~ p_t(x_t | z, x_given)                         t = the other modalities, the targets
+
+The given modalities are conditioned on and have no density. The generative side of CVAE (Sohn, Lee
+& Yan 2015; the baseline of Wu & Goodman 2018, arXiv:1802.05335).
+Sites: ``z``, and one observed site a target. Plate: ``data`` at dim -1.
+A row that does not hold a target, or in which it is not scored, adds exactly 0; so does one that
+lacks a given modality, of which nothing can be said.
+"""
+
+from collections.abc import Sequence
+
+import pyro
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+
+from ppl_mm.context import Context
+from ppl_mm.distributions import Decoded
+from ppl_mm.distributions.prior import as_prior
+from ppl_mm.modality import Modality
+from ppl_mm.observations import Observations
+from ppl_mm.program import Program, check_decoder
+
+__all__ = ["ConditionalDecoder"]
+
+
+class ConditionalDecoder(Program):
+    """p(z) prod over targets t of p_t(x_t | z, x_given), as a Pyro program of Observations.
+
+    Args:
+        modalities: Targets and given ones. A target's decoder takes Z + F features, z first, then
+            those of the given modalities in the order of their names.
+        latent_dim: Z.
+        given: What is conditioned on. Its features are a trunk of the model's own, ``features()``
+            of the modality; by default its flattened values, classes and symbols one-hot.
+        prior: p(z), see :class:`ppl_mm.models.SharedLatent`. It does not depend on x_given.
+
+    A target that the observations lack altogether is drawn, in rows that hold what is given; in
+    others its parameters are NaN.
+
+    Raises:
+        ValueError: For nothing given, unknown names, or no target left.
+        TypeError: For a given modality whose features must be declared.
+
+    Example:
+        >>> from functools import partial
+        >>> from ppl_mm import Modality, likelihoods, networks
+        >>> image, label = (
+        ...     Modality(
+        ...         name, likelihood,
+        ...         encoder=partial(networks.MLPEncoder, event_shape=(4,)),
+        ...         decoder=partial(networks.MLPDecoder, event_shape=(4,)),
+        ...     )
+        ...     for name, likelihood in (
+        ...         ("image", likelihoods.Bernoulli()), ("label", likelihoods.Categorical())
+        ...     )
+        ... )
+        >>> model = ConditionalDecoder([image, label], latent_dim=2, given=("label",))
+        >>> model.decoders["image"].in_features
+        6
+        >>> from pyro.infer import Predictive
+        >>> labels = Observations({"label": torch.tensor([0, 3, 1])})
+        >>> Predictive(model, num_samples=5)(labels)["image"].shape
+        torch.Size([5, 3, 4])
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        latent_dim: int,
+        given: Sequence[str],
+        prior: str | dist.Distribution | nn.Module | None = None,
+    ) -> None:
+        super().__init__(modalities, latent_dim)
+        self.prior = as_prior(prior, latent_dim)
+        self.context = Context(self.modalities, latent_dim, given)
+        self.conditions_on = self.context.names
+        targets = [m for m in self.modalities if m.name not in self.conditions_on]
+        self.in_features = latent_dim + self.context.out_features
+        self.likelihoods = {m.name: m.likelihood for m in targets}
+        self.decoders = nn.ModuleDict({m.name: m.decoder(self.in_features) for m in targets})
+
+    def forward(self, obs: Observations) -> None:
+        """Run the generative story; the plates are those of ``obs``."""
+        self.check_names(obs)
+        context, known = self.context(obs)  # (B, F), (B,)
+        with obs.plates():
+            z = _joined(pyro.sample("z", self.prior()), context)  # (K?, S?, B, Z + F)
+            for name, decoder in self.decoders.items():
+                x, scored = obs.filled(name)  # (B, *D_m), (S?, B)
+                where, event_shape = (True, None) if x is None else (scored & known, x.shape[1:])
+                p = Decoded(self.likelihoods[name], decoder, z, where, event_shape)
+                pyro.sample(name, p, obs=x)
+
+    def check(self, obs: Observations) -> None:
+        """Raise unless the observed values fit the decoders, the likelihoods and the features."""
+        self.check_names(obs)
+        self.context.check(obs)
+        for name, decoder in self.decoders.items():
+            check_decoder(name, self.likelihoods[name], decoder, self.in_features, obs)
+
+
+def _joined(z: Tensor, context: Tensor) -> Tensor:
+    """(z, context), whichever plates z was drawn under."""
+    batch = torch.broadcast_shapes(z.shape[:-1], context.shape[:-1])
+    context = context.to(z.dtype)
+    return torch.cat([z.expand(*batch, -1), context.expand(*batch, -1)], -1)
