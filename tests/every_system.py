@@ -13,8 +13,18 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from ppl_mm import Modality, Observations, System, likelihoods, networks, systems
+from ppl_mm import (
+    Modality,
+    Observations,
+    System,
+    likelihoods,
+    log_likelihood,
+    networks,
+    systems,
+)
 from ppl_mm.distributions import RandomMixture, StratifiedMixture
+from ppl_mm.evaluation import LogLikelihood
+from ppl_mm.evaluation.conditioned import answerable, conditioned_on
 
 LATENT_DIM = 2
 SMALL = (6,)
@@ -166,6 +176,13 @@ def kinds_of(name: str, *kinds: str) -> tuple[str, ...]:
     return kinds[:1] if name == "vae" else kinds
 
 
+def options_of(name: str, declared: Sequence[Modality]) -> dict[str, Any]:
+    """What a system must be told about these modalities: cvae conditions on the label."""
+    names = [m.name for m in declared if isinstance(m, Modality)]
+    label = "categorical" if "categorical" in names else (names or ["label"])[-1]
+    return {"given": (label,)} if name == "cvae" else {}
+
+
 def build(
     name: str,
     declared: Sequence[Modality] | None = None,
@@ -175,7 +192,20 @@ def build(
     """The system of that name on the three modalities, or on those declared."""
     if declared is None:
         declared = modalities(*kinds_of(name))
-    return systems.build(name, declared, latent_dim, **options)
+    return systems.build(name, declared, latent_dim, **{**options_of(name, declared), **options})
+
+
+def targets(system: System) -> tuple[str, ...]:
+    """What the system scores and generates: all but what its model conditions on."""
+    given = conditioned_on(system.model)
+    return tuple(n for n in system.model.names if n not in given)
+
+
+def likelihood(system: System, obs: Observations, **options: Any) -> LogLikelihood:
+    """log p of all that there is, given what the model conditions on, by rows that hold it."""
+    given = conditioned_on(system.model)
+    names = [n for n in obs.names if n not in given]
+    return log_likelihood(system, answerable(system.model, obs), names, given, **options)
 
 
 SYSTEMS = tuple(sorted(systems.available()))

@@ -18,6 +18,7 @@ from every_system import (
     mixed,
     modalities,
     modality,
+    options_of,
 )
 from pyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
 from torch import nn
@@ -84,10 +85,11 @@ def test_available_says_what_each_system_is() -> None:
 @every_system
 def test_build_is_the_function_of_that_name(name: str) -> None:
     declared = modalities(*kinds_of(name))
+    options = {"beta": 0.5, **options_of(name, declared)}
     torch.manual_seed(3)
-    one = systems.build(name, declared, LATENT_DIM, beta=0.5)
+    one = systems.build(name, declared, LATENT_DIM, **options)
     torch.manual_seed(3)
-    other = getattr(systems, name)(declared, LATENT_DIM, beta=0.5)
+    other = getattr(systems, name)(declared, LATENT_DIM, **options)
     assert one.objective.beta == other.objective.beta == 0.5
     for parameter, value in one.state_dict().items():
         assert torch.equal(value, other.state_dict()[parameter])

@@ -7,6 +7,7 @@ Everything a system does, its three parts can do alone: mix them as you like and
 together with ``System(model, guide, objective)``.
 """
 
+from ppl_mm.systems.conditional import cvae
 from ppl_mm.systems.joint import bivcca, jmvae, jmvae_zero, telbo
 from ppl_mm.systems.mixtures import dmvae, mmjsd, mmvae, mmvae_plus, mopoe
 from ppl_mm.systems.paired import svae, svae_star, vaevae, vaevae_a, vaevae_star
@@ -19,6 +20,7 @@ __all__ = [
     "available",
     "bivcca",
     "build",
+    "cvae",
     "dmvae",
     "jmvae",
     "jmvae_zero",

@@ -8,6 +8,7 @@ from typing import Any
 from ppl_mm import recipes
 from ppl_mm.modality import Modality, unknown_name
 from ppl_mm.objectives import subset_terms
+from ppl_mm.systems.conditional import cvae
 from ppl_mm.systems.joint import bivcca, jmvae, jmvae_zero, telbo
 from ppl_mm.systems.mixtures import dmvae, mmjsd, mmvae, mmvae_plus, mopoe
 from ppl_mm.systems.paired import svae, svae_star, vaevae, vaevae_a, vaevae_star
@@ -19,8 +20,8 @@ __all__ = ["available", "build", "rebuild"]
 _SYSTEMS: dict[str, Callable[..., System]] = {
     f.__name__: f
     for f in (
-        *(bivcca, dmvae, jmvae, jmvae_zero, mmjsd, mmvae, mmvae_plus, mopoe, mvae, mvae_q),
-        *(mvtcae, svae, svae_star, telbo, vae, vaevae, vaevae_a, vaevae_star),
+        *(bivcca, cvae, dmvae, jmvae, jmvae_zero, mmjsd, mmvae, mmvae_plus, mopoe, mvae),
+        *(mvae_q, mvtcae, svae, svae_star, telbo, vae, vaevae, vaevae_a, vaevae_star),
     )
 }
 
