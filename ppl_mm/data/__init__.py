@@ -18,7 +18,7 @@ from ppl_mm.data.registry import Summary, available, describe, load
 from ppl_mm.data.sources import data_folder
 from ppl_mm.data.svhn import read_svhn, svhn
 from ppl_mm.data.vocabulary import Vocabulary
-from ppl_mm.data.weak import keep_modalities, streams, weakly_supervised
+from ppl_mm.data.weak import keep_modalities, keep_pairs, streams, weakly_supervised
 
 __all__ = [
     "DataSet",
@@ -34,6 +34,7 @@ __all__ = [
     "fashion_mnist",
     "get",
     "keep_modalities",
+    "keep_pairs",
     "load",
     "mnist",
     "mnist_fashion",

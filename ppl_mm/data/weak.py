@@ -8,7 +8,7 @@ import torch
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 
-__all__ = ["keep_modalities", "streams", "weakly_supervised"]
+__all__ = ["keep_modalities", "keep_pairs", "streams", "weakly_supervised"]
 
 
 def weakly_supervised(obs: Observations, fraction: float, *, seed: int = 0) -> Observations:
@@ -138,6 +138,57 @@ def keep_modalities(obs: Observations, probability: float, *, seed: int = 0) -> 
         keep = torch.rand(len(obs), generator=generator) < probability
         present[name] = held & keep.to(held.device)
     return Observations(obs.values, present)
+
+
+def keep_pairs(
+    obs: Observations, fraction: float, *, always: str | None = None, seed: int = 0
+) -> Observations:
+    """Keep a random fraction of the rows as they are, and one modality of each of the others.
+
+    Of the N rows, floor(fraction N) stay paired. What the others keep is MEME's "always present"
+    modality, or SPLIT: of M modalities each is kept in a share 1 / M of the unpaired rows, never
+    two of one row. It is chosen once: a row shows the same modality in every epoch. (For every
+    row to give all that it holds, one at a time, see :func:`weakly_supervised`.)
+
+    Args:
+        obs: The data; rows may lack modalities. What a row lacks stays missing: such a row may
+            be among the paired ones; by itself it keeps one of those that it holds, or nothing
+            where it lacks the one to keep always.
+        fraction: The share of paired rows, 0 to 1.
+        always: The modality that all rows keep; None for SPLIT.
+        seed: Of the choice. With the same seed, a row that is paired at one fraction is paired
+            at every larger one, and keeps the same modality at every smaller one at which it is
+            not.
+
+    Returns:
+        As many rows as before, in their order.
+
+    Raises:
+        ValueError: For a fraction outside [0, 1], or an unknown modality.
+
+    Source: Joy et al. 2022, arXiv:2106.12570, section 5: MEME_MNIST is ``always="mnist"``.
+    Differs: any number of modalities.
+
+    Example:
+        >>> obs = Observations({"x": torch.zeros(100, 3), "y": torch.arange(100)})
+        >>> keep_pairs(obs, 0.2, always="x")
+        Observations(100 rows; x(3,): 100 present, y(): 20 present)
+        >>> split = keep_pairs(obs, 0.2).present
+        >>> [int(mask.sum()) for mask in (split["x"], split["y"], split["x"] & split["y"])]
+        [60, 60, 20]
+    """
+    _check_unit_interval("keep_pairs", "fraction", fraction)
+    if always is not None and always not in obs.names:
+        raise ValueError(unknown_name("modality", always, obs.names))
+    place = torch.randperm(len(obs), generator=torch.Generator().manual_seed(seed))
+    paired = place < math.floor(fraction * len(obs) + 1e-9)  # 0.29 of 100 is 29, rounding or not
+    held = torch.stack([mask.cpu() for mask in obs.present.values()])
+    if always is None:
+        chosen = held & (held.cumsum(0) - 1 == place % held.sum(0).clamp(min=1))
+    else:
+        chosen = held & torch.tensor([[name == always] for name in obs.names])
+    kept = dict(zip(obs.names, torch.where(paired, held, chosen), strict=True))
+    return Observations(obs.values, {n: kept[n].to(obs.present[n].device) for n in obs.names})
 
 
 def _check_unit_interval(where: str, what: str, value: float) -> None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ppl_mm import Observations
-from ppl_mm.data import keep_modalities, weakly_supervised
+from ppl_mm.data import keep_modalities, keep_pairs, weakly_supervised
 from ppl_mm.data import streams as separate_streams
 
 
@@ -164,3 +164,71 @@ def test_keeping_is_seeded_and_brings_nothing_back() -> None:
     for name in data.names:
         assert torch.equal(everything.present[name], data.present[name])
         assert not keep_modalities(data, 0.0).present[name].any()
+
+
+def held_by(obs: Observations) -> torch.Tensor:
+    """Which modality each row holds, (M, N)."""
+    return torch.stack([obs.present[name] for name in obs.names])
+
+
+@pytest.mark.parametrize("names", [("x", "y"), ("x", "y", "w")])
+@pytest.mark.parametrize("fraction", [0.0, 0.29, 0.5, 1.0])
+def test_split_keeps_one_modality_of_an_unpaired_row(names: tuple[str, ...], fraction: float):
+    data = numbered(100, names)
+    obs = keep_pairs(data, fraction)
+    held = held_by(obs)
+    paired = held.all(0)
+    assert paired.sum() == round(100 * fraction)
+    assert (held[:, ~paired].sum(0) == 1).all()
+    shares = held[:, ~paired].sum(1)
+    assert shares.max() - shares.min() <= 1
+    for name in names:
+        there = obs.present[name]
+        assert torch.equal(obs[name][there], data[name][there])
+        assert (obs[name][~there] == 0).all()
+
+
+@pytest.mark.parametrize("always", ["x", "y"])
+def test_one_modality_is_always_there(always: str) -> None:
+    obs = keep_pairs(numbered(40), 0.25, always=always)
+    counts = {name: int(obs.present[name].sum()) for name in obs.names}
+    assert counts == {"x": 10, "y": 10, always: 40}
+
+
+@pytest.mark.parametrize("always", [None, "x"])
+def test_pairs_of_a_smaller_fraction_are_among_those_of_a_larger(always: str | None) -> None:
+    data = numbered(160, ("x", "y", "w"))
+    few, more = (held_by(keep_pairs(data, f, always=always)) for f in (0.25, 0.5))
+    assert (more >= few).all()  # who was paired stays so, and all keep what they had
+    again = held_by(keep_pairs(data, 0.25, always=always))
+    other = held_by(keep_pairs(data, 0.25, always=always, seed=1))
+    assert torch.equal(few, again)
+    assert not torch.equal(few, other)
+
+
+def test_the_choice_does_not_follow_the_order_of_rows() -> None:
+    paired = held_by(keep_pairs(numbered(1000), 0.5)).all(0)
+    standard_error = (0.25 / 500) ** 0.5
+    assert abs(paired[:500].double().mean() - 0.5) < 4 * standard_error
+
+
+def test_pairs_of_rows_that_lack_something() -> None:
+    lacks = torch.arange(40) % 4
+    present = {"x": lacks != 1, "y": lacks != 2}
+    present = {"x": present["x"] & (lacks != 3), "y": present["y"] & (lacks != 3)}
+    data = Observations(numbered(40).values, present)
+    held = held_by(data)
+    split = held_by(keep_pairs(data, 0.0))
+    assert (split <= held).all()
+    assert torch.equal(split.sum(0), held.any(0).long())  # one of what there is, if there is any
+    assert torch.equal(held_by(keep_pairs(data, 1.0)), held)
+    only = held_by(keep_pairs(data, 0.0, always="x"))
+    assert torch.equal(only[0], held[0])
+    assert not only[1].any()
+
+
+def test_pairs_that_cannot_be_kept() -> None:
+    with pytest.raises(ValueError, match=r"keep_pairs: expected fraction from 0 to 1, got 1.5"):
+        keep_pairs(numbered(4), 1.5)
+    with pytest.raises(ValueError, match="unknown modality 'w'"):
+        keep_pairs(numbered(4), 0.5, always="w")
