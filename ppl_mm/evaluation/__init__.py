@@ -22,6 +22,7 @@ from ppl_mm.evaluation.generation import generate
 from ppl_mm.evaluation.latents import LatentAccuracy, draw_latents, latent_accuracy
 from ppl_mm.evaluation.likelihood import log_likelihood, log_likelihoods
 from ppl_mm.evaluation.readings import Readings, features_of, read_generations
+from ppl_mm.evaluation.relatedness import Relatedness, relatedness, wasserstein_distances
 from ppl_mm.evaluation.result import LogLikelihood, UnreliableLikelihoodWarning
 from ppl_mm.evaluation.whole import confidence, joint_confidence, whole_coherence
 
@@ -33,6 +34,7 @@ __all__ = [
     "LatentAccuracy",
     "LogLikelihood",
     "Readings",
+    "Relatedness",
     "UnreliableLikelihoodWarning",
     "accuracy",
     "classifier_accuracy",
@@ -56,9 +58,11 @@ __all__ = [
     "predict",
     "read_generations",
     "real_diversity",
+    "relatedness",
     "spread",
     "train_classifier",
     "train_classifiers",
     "train_oracle",
+    "wasserstein_distances",
     "whole_coherence",
 ]
