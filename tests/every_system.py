@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
 from ppl_mm import (
     Modality,
@@ -22,7 +21,12 @@ from ppl_mm import (
     networks,
     systems,
 )
-from ppl_mm.distributions import RandomMixture, StratifiedMixture
+from ppl_mm.distributions import (
+    EncodedMixture,
+    RandomMixture,
+    RowwiseReference,
+    StratifiedMixture,
+)
 from ppl_mm.evaluation import LogLikelihood
 from ppl_mm.evaluation.conditioned import answerable, conditioned_on
 
@@ -224,32 +228,37 @@ class SameNoise(Messenger):
             return
         if type(msg["fn"]).__name__ == "_Subsample":
             return
-        fn = msg["fn"]
-        shape, event = fn.batch_shape, fn.event_shape
-        if isinstance(fn, StratifiedMixture):
-            fn = fn.from_drawn
-        if isinstance(fn, RandomMixture):
-            fn = self._component(fn)
-        base = getattr(fn, "base_dist", fn)
-        if not {"loc", "scale"} <= base.arg_constraints.keys():
-            return
+        shape, event = msg["fn"].batch_shape, msg["fn"].event_shape
         generator = torch.Generator().manual_seed(sum(map(ord, msg["name"])))
         particles = shape[:1] if len(shape) == 3 else ()
         plates = [1] * (len(shape) - len(particles))
-        noise = torch.randn(*particles, *plates, *event, generator=generator, dtype=base.loc.dtype)
-        msg["value"] = (base.loc + base.scale * noise).expand(*shape, *event)
-        msg["done"] = True
+        noise = torch.randn(*particles, *plates, *event, generator=generator, dtype=torch.float64)
+        value = self._draw(msg["fn"], noise)
+        if value is not None:
+            msg["value"], msg["done"] = value.expand(*shape, *event), True
 
-    def _component(self, mixture: RandomMixture) -> Distribution:
-        """The component of each row at the same point of its cumulative probabilities."""
+    def _draw(self, fn: Any, noise: Tensor) -> Tensor | None:
+        if isinstance(fn, StratifiedMixture):
+            fn = fn.from_drawn
+        if isinstance(fn, RowwiseReference):
+            first, second = self._draw(fn.first, noise), self._draw(fn.second, noise)
+            return torch.where(fn.rows[..., None], first, second)
+        if isinstance(fn, RandomMixture):
+            return self._draw_component(fn, noise)
+        if isinstance(fn, EncodedMixture):
+            loc, scale = (part[0] for part in fn.encoded())
+            return (loc + scale * noise.to(loc.dtype)).expand(*fn.batch_shape, *fn.event_shape)
+        base = getattr(fn, "base_dist", fn)
+        if not {"loc", "scale"} <= base.arg_constraints.keys():
+            return None
+        return base.loc + base.scale * noise.to(base.loc.dtype)
+
+    def _draw_component(self, mixture: RandomMixture, noise: Tensor) -> Tensor:
+        """From the component of each row at the same point of its cumulative probabilities."""
         cumulative = mixture.log_weight.exp().cumsum(0)
         index = (cumulative < 0.7).sum(0)[None, ..., None]
-        parts = [c.base_dist for c in mixture.components]
-        loc, scale = (
-            torch.stack([getattr(part, key) for part in parts]).take_along_dim(index, 0)[0]
-            for key in ("loc", "scale")
-        )
-        return type(parts[0])(loc, scale)
+        draws = torch.stack([self._draw(c, noise) for c in mixture.components])
+        return draws.take_along_dim(index, 0)[0]
 
 
 def summed(system: System) -> System:

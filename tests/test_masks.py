@@ -213,11 +213,17 @@ def test_a_row_with_nothing_contributes_exactly_nothing(name: str) -> None:
             assert abs(loss) < 1e-12
         else:
             assert loss == 0.0
-        assert not any(g.any() for g in gradients.values())
+        # The same for the gradients of a prior made of encoders, which sums many of them.
+        largest = max(g.abs().max() for g in gradients.values())
+        assert largest <= (1e-12 if name == "meme" and isinstance(objective, Trace_ELBO) else 0.0)
     prior = system.model.prior()
     q = system.posterior(obs)
-    assert torch.equal(q.mean, prior.mean.expand_as(q.mean))
-    assert torch.equal(q.stddev, prior.stddev.expand_as(q.stddev))
+    if name == "meme":  # a mixture, whose variance is a difference
+        assert_equal_but_for_rounding(q.mean, prior.mean.expand_as(q.mean))
+        assert_equal_but_for_rounding(q.stddev, prior.stddev.expand_as(q.stddev))
+    else:
+        assert torch.equal(q.mean, prior.mean.expand_as(q.mean))
+        assert torch.equal(q.stddev, prior.stddev.expand_as(q.stddev))
     if conditioned_on(system.model):
         with pytest.raises(ValueError, match=r"no row holds .* the model conditions on"):
             likelihood(system, obs)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ppl_mm.checks import check_at_least_one
+from ppl_mm.conditionals import Conditional
 from ppl_mm.evaluation.conditioned import check_question, conditioned_on
 from ppl_mm.evaluation.importance import (
     Draws,
@@ -19,6 +20,7 @@ from ppl_mm.evaluation.importance import (
 )
 from ppl_mm.evaluation.quietly import evaluating
 from ppl_mm.evaluation.result import LogLikelihood, summarise_weights
+from ppl_mm.evaluation.together import Estimate, put_together
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
@@ -51,6 +53,10 @@ def log_likelihood(
     beta play no part. Rows may hold anything: what a row lacks of the target is not scored, what
     it lacks of the given is not conditioned on. A model that itself conditions on x_C (CVAE) must
     be given it by every row; what is estimated is log p(x_A, x_B | x_C) - log p(x_B | x_C).
+
+    A system may say that its likelihoods are put together otherwise (``meme``, see
+    :mod:`ppl_mm.conditionals`). Each of its conditionals is then estimated as p(x_A) above, with
+    K draws of its own and the proposal for its own target and given; there is no denominator.
 
     Args:
         system: A model and a guide.
@@ -96,7 +102,12 @@ def log_likelihood(
     rest = tuple(n for n in given_names if n not in conditioned_on(system.model))
     sampler, evidence = _proposal(proposal, obs, names, given_names)
     with evaluating(system, seed):
-        (result,) = _estimate(system, obs, [(*names, *rest)], sampler, evidence, num_samples, chunk)
+        if system.alternatives(names, given_names) is None:
+            sites = (*names, *rest)
+            (result,) = _estimate(system, obs, [sites], sampler, evidence, num_samples, chunk)
+        else:
+            rest, estimate = (), _conditional(system, proposal, num_samples, chunk)
+            result = put_together(system, obs, names, given_names, estimate, num_samples)
         if rest and denominator == "posterior":
             own = sampler if proposal == "defensive" else from_guide
             (below,) = _estimate(system, obs, [rest], own, given_names, num_samples, chunk)
@@ -134,7 +145,11 @@ def log_likelihoods(
     union = tuple(dict.fromkeys(n for names in groups for n in names))
     sampler, evidence = _proposal(proposal, obs, union, ())
     with evaluating(system, seed):
-        results = _estimate(system, obs, groups, sampler, evidence, num_samples, chunk)
+        if system.alternatives(union, ()) is None:
+            results = _estimate(system, obs, groups, sampler, evidence, num_samples, chunk)
+        else:
+            estimate = _conditional(system, proposal, num_samples, chunk)
+            results = [put_together(system, obs, g, (), estimate, num_samples) for g in groups]
     results = [_certain(replace(r, proposal=_label(proposal, evidence)), obs) for r in results]
     for result in results:
         result.warn_if_unreliable()
@@ -179,6 +194,21 @@ def _estimate(
         return sampler(system.model, system.guide, batch.given(*evidence), num_samples)
 
     return _weigh(system, obs, groups, draw, num_samples, chunk)
+
+
+def _conditional(
+    system: System, proposal: str | Sequence[str], num_samples: int, chunk: int
+) -> Estimate:
+    """What estimates one conditional of a system, for rows that hold all of it."""
+
+    def estimate(conditional: Conditional, rows: Observations) -> LogLikelihood:
+        target, given, model = conditional
+        sampler, evidence = _proposal(proposal, rows, target, given)
+        one = System(model, system.guide, system.objective)
+        (result,) = _estimate(one, rows, [target], sampler, evidence, num_samples, chunk)
+        return result
+
+    return estimate
 
 
 def _weigh(

@@ -10,6 +10,7 @@ together with ``System(model, guide, objective)``.
 from ppl_mm.systems.conditional import cvae
 from ppl_mm.systems.joint import bivcca, jmvae, jmvae_zero, telbo
 from ppl_mm.systems.mixtures import dmvae, mmjsd, mmvae, mmvae_plus, mopoe
+from ppl_mm.systems.mutual_supervision import meme
 from ppl_mm.systems.paired import svae, svae_star, vaevae, vaevae_a, vaevae_star
 from ppl_mm.systems.products import mvae, mvae_q, mvtcae, vae
 from ppl_mm.systems.registry import available, build
@@ -24,6 +25,7 @@ __all__ = [
     "dmvae",
     "jmvae",
     "jmvae_zero",
+    "meme",
     "mmjsd",
     "mmvae",
     "mmvae_plus",

@@ -11,8 +11,10 @@ from ppl_mm.objectives import subset_terms
 from ppl_mm.systems.conditional import cvae
 from ppl_mm.systems.joint import bivcca, jmvae, jmvae_zero, telbo
 from ppl_mm.systems.mixtures import dmvae, mmjsd, mmvae, mmvae_plus, mopoe
+from ppl_mm.systems.mutual_supervision import meme
 from ppl_mm.systems.paired import svae, svae_star, vaevae, vaevae_a, vaevae_star
 from ppl_mm.systems.products import mvae, mvae_q, mvtcae, vae
+from ppl_mm.systems.recorded import zeros
 from ppl_mm.systems.system import System
 
 __all__ = ["available", "build", "rebuild"]
@@ -20,8 +22,8 @@ __all__ = ["available", "build", "rebuild"]
 _SYSTEMS: dict[str, Callable[..., System]] = {
     f.__name__: f
     for f in (
-        *(bivcca, cvae, dmvae, jmvae, jmvae_zero, mmjsd, mmvae, mmvae_plus, mopoe, mvae),
-        *(mvae_q, mvtcae, svae, svae_star, telbo, vae, vaevae, vaevae_a, vaevae_star),
+        *(bivcca, cvae, dmvae, jmvae, jmvae_zero, meme, mmjsd, mmvae, mmvae_plus, mopoe),
+        *(mvae, mvae_q, mvtcae, svae, svae_star, telbo, vae, vaevae, vaevae_a, vaevae_star),
     )
 }
 
@@ -65,6 +67,8 @@ def rebuild(
             f"{path}: saved with modalities {recipe['names']}, got {[m.name for m in modalities]}."
         )
     options = dict(recipe["options"])
+    if recipe.get("pseudo_inputs") is not None:
+        options["pseudo_inputs"] = zeros(recipe["pseudo_inputs"])
     if recipe["subset_terms"] is not None:
         options["terms"] = subset_terms(**recipe["subset_terms"])
     return build(recipe["system"], modalities, recipe["latent_dim"], **options)
