@@ -126,12 +126,12 @@ class Relatedness:
     def table(self) -> Table:
         """Mean distances and AUROC, for ``rich.print``."""
         a, b = self.names
-        title = f"2-Wasserstein distances of q(z | {a}) and q(z | {b})"
+        title = f"distances of posteriors given {a} and given {b}"
         table = Table("the same", "related pairs", "other pairs", "AUROC", title=title)
         for by in self._relations():
             cells = self.mean(by), self.mean(by, related=False), self.auroc(by)
             table.add_row(by, *map(str, cells))
-        table.caption = f"all pairs of {len(self.distances)} rows"
+        table.caption = f"2-Wasserstein, all pairs of {len(self.distances)} rows"
         return table
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,14 +10,18 @@ from ppl_mm.plotting.pictures import (
     samples,
     save,
 )
+from ppl_mm.plotting.relatedness import class_dendrogram, class_distances, pair_distances
 from ppl_mm.plotting.shared_private import conditional_columns, shared_private_grid, traversal
 
 __all__ = [
     "Tiles",
+    "class_dendrogram",
+    "class_distances",
     "classes",
     "conditional_columns",
     "cross_generation",
     "losses",
+    "pair_distances",
     "posterior_means",
     "prior_samples",
     "samples",

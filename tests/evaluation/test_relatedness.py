@@ -220,7 +220,7 @@ def test_table_and_numbers(capsys):
     found = Relatedness((("a",), ("b", "c")), distances, labels)
     rich.print(found.table())
     printed = capsys.readouterr().out
-    assert "q(z | a) and q(z | b + c)" in printed
+    assert "given a and given b + c" in printed
     assert "1.000 ± 0.000" in printed
     numbers = found.to_dict()
     assert numbers["given"] == [["a"], ["b", "c"]]
