@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from ppl_mm.experiments import mmvae_plus_table, mvae_table, svae_table
+from ppl_mm.experiments import meme_table, mmvae_plus_table, mvae_table, svae_table
 
 __all__ = ["render"]
 
@@ -17,6 +17,7 @@ PARTS = {
     "mvae": mvae_table.render,
     "svae": svae_table.render,
     "mmvae_plus": mmvae_plus_table.render,
+    "meme": meme_table.render,
 }
 
 

@@ -1,0 +1,222 @@
+"""Few pairs: which systems learn what two kinds of pictures share? MEME, MVAE and MMVAE.
+
+The experiment of Joy et al. 2022 (MEME, arXiv:2106.12570) with MNIST and SVHN, or FashionMNIST in
+the place of SVHN: pictures paired by class, of which a fraction stays paired, and of the others
+one modality is seen, always the same or either. Does the class survive from one modality to the
+other (coherence), do the latents know it, and are posteriors of related pictures nearer to each
+other than those of others (relatedness)?
+
+    python -m ppl_mm.experiments.meme --system meme --fraction 0.25 --scheme split --epochs 100
+    python -m ppl_mm.experiments.meme --system mvae --dataset mnist_svhn --fraction 0.25
+
+All systems have Normal posteriors, Laplace likelihoods of scale 1 and no weights of modalities.
+"""
+
+import time
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+from ppl_mm.experiments import runner
+
+from ppl_mm import Modality, data, evaluation, fit, likelihoods, plotting, systems
+from ppl_mm.systems import System
+
+__all__ = ["SMOKE", "Config", "build", "main", "train"]
+
+_NOT_TRAINING: tuple[str, ...] = ("classifier_epochs", "probe_rows", "related_rows", "num_test")
+_NOT_TRAINING += ("device", "threads", "checkpoint_every", "out")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run.
+
+    Attributes:
+        system: meme, mvae or mmvae.
+        dataset: mnist_fashion or mnist_svhn.
+        fraction: The share of training pairs that stay paired.
+        scheme: What the others hold: split (either modality, in equal shares), or the name of
+            the one that is always there.
+        preset: MEME's: bound, paper or code, see ``objectives.MutualSupervisionELBO``.
+        num_particles: M of MEME.
+        num_pseudo_inputs: N of MEME, of each modality.
+        epochs: Of the training rows, in total; a run that was stopped goes on.
+        batch_size: Rows per step.
+        latent_dim: Size of z.
+        lr: Of Adam.
+        num_train: Training pairs, the first of the data set's; None for all.
+        num_test: Test pairs; None for all.
+        precision: Fabric's flag for training; measures are always in float32.
+        device: auto, cpu or cuda.
+        seed: Of networks, pairs, order, noise and draws.
+        classifier_epochs: Of the classifiers of each modality.
+        probe_rows: Training rows for latent classification.
+        related_rows: Test rows for relatedness, all pairs of them.
+        threads: Of torch.
+        checkpoint_every: Epochs between checkpoints.
+        out: Folder of the record ``<out>/<name>.json``, pictures, and the trained system.
+    """
+
+    system: str = "meme"
+    dataset: str = "mnist_fashion"
+    fraction: float = 1.0
+    scheme: str = "split"
+    preset: str = "bound"
+    num_particles: int = 11
+    num_pseudo_inputs: int = 128
+    epochs: int = 100
+    batch_size: int = 128
+    latent_dim: int = 64
+    lr: float = 5e-4
+    num_train: int | None = None
+    num_test: int | None = None
+    precision: str = "32-true"
+    device: str = "auto"
+    seed: int = 0
+    classifier_epochs: int = 10
+    probe_rows: int = 10_000
+    related_rows: int = 2000
+    threads: int = 1
+    checkpoint_every: int = 1
+    out: str = "runs/meme"
+
+    @property
+    def name(self) -> str:
+        """The record's name."""
+        system = f"meme-{self.preset}" if self.system == "meme" else self.system
+        parts = [self.dataset, system, f"{self.fraction:g}"]
+        parts += [self.scheme] if self.fraction < 1 else []
+        return "-".join([*parts, str(self.epochs), str(self.seed)])
+
+
+SMOKE = Config(
+    num_particles=2,
+    num_pseudo_inputs=5,
+    epochs=1,
+    batch_size=20,
+    latent_dim=4,
+    num_train=40,
+    num_test=20,
+    classifier_epochs=1,
+    probe_rows=40,
+    related_rows=20,
+    device="cpu",
+)
+
+
+def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
+    """Train, measure, write record, pictures and system; return the measures.
+
+    What an earlier, interrupted run has done is not done again.
+    """
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    dataset = data.load(config.dataset)
+    system = build(config, dataset)
+    record = runner.train_once(
+        "meme", system, config, lambda: train(system, dataset, config), not_training=_NOT_TRAINING
+    )
+    if train_only:
+        return {}
+    start = time.perf_counter()
+    measures = measure(system, dataset, config)
+    record |= {"config": asdict(config), "command": runner.command("meme", config)}
+    record |= {"measures": measures, "evaluation_seconds": time.perf_counter() - start}
+    runner.write(runner.paths(config)[1], record)
+    return measures
+
+
+def build(config: Config, dataset: data.DataSet) -> System:
+    """The system, untrained; MEME's pseudo-inputs begin as training rows."""
+    modalities = [_normal(m) for m in dataset.modalities]
+    options: dict[str, Any] = {}
+    if config.system == "meme":
+        options = {
+            "preset": config.preset,
+            "num_particles": config.num_particles,
+            "num_pseudo_inputs": config.num_pseudo_inputs,
+            "pseudo_inputs": dataset.train[: config.num_train],
+        }
+    if config.system == "mmvae":
+        options = {"objective": "elbo", "prior": "normal"}
+    return systems.build(config.system, modalities, config.latent_dim, **options)
+
+
+def _normal(modality: Modality) -> Modality:
+    """Laplace likelihood of scale 1 and its weight, Normal experts with softplus scales."""
+    encoder: Any = modality.encoder
+    return replace(
+        modality,
+        likelihood=likelihoods.Laplace(scale=1.0),
+        encoder=partial(encoder, scale="softplus", min_scale=1e-3),
+        weight=1.0,
+    )
+
+
+def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
+    """Train the system, from its checkpoint where there is one; the record so far."""
+    rows = dataset.train[: config.num_train]
+    always = None if config.scheme == "split" else config.scheme
+    checkpoint = runner.paths(config)[2]
+    result = fit(
+        system,
+        data.keep_pairs(rows, config.fraction, always=always, seed=config.seed),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        optimizer=partial(torch.optim.Adam, lr=config.lr, fused=True),
+        precision=config.precision,
+        seed=config.seed,
+        device=config.device,
+        checkpoint=checkpoint,
+        checkpoint_every=config.checkpoint_every,
+        resume=checkpoint.exists(),
+    )
+    return runner.describe("meme", system, result, config) | {"train_rows": len(rows)}
+
+
+def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
+    """Coherence, latent classification and relatedness, and pictures of the last."""
+    classifiers = evaluation.train_classifiers(
+        dataset,
+        epochs=config.classifier_epochs,
+        folder=Path(config.out) / "classifiers",
+        device=system.device,
+    )
+    test = dataset.test[: config.num_test]
+    labels = dataset.classes("test")[: len(test)]
+    known = evaluation.classifier_accuracy(classifiers, test, labels)
+    coherence = evaluation.cross_coherence(system, test, labels, classifiers, seed=config.seed)
+    probe = dataset.train[: config.probe_rows]
+    probe_labels = dataset.classes("train")[: len(probe)]
+    latents = evaluation.latent_accuracy(
+        system, probe, test, probe_labels, labels, seed=config.seed
+    )
+    first, second = (m.name for m in dataset.modalities)
+    related = evaluation.relatedness(
+        system, test, first, second, labels, num_rows=config.related_rows, seed=config.seed
+    )
+    pictures = {
+        "matrix": plotting.class_distances(related),
+        "histogram": plotting.pair_distances(related, "class"),
+        "dendrogram": plotting.class_dendrogram(related),
+        "cross": plotting.conditional_columns(system, test[:8], seed=config.seed),
+    }
+    for name, figure in pictures.items():
+        plotting.save(figure, Path(config.out) / f"{config.name}-{name}.png")
+    return {
+        "test rows": len(test),
+        "classifiers": {name: accuracy.to_list() for name, accuracy in known.items()},
+        "coherence": coherence.to_dict(),
+        "latents": latents.to_dict(),
+        "relatedness": related.to_dict(),
+    }
+
+
+run = runner.command_line(main, Config)
+
+if __name__ == "__main__":
+    typer.run(run)
