@@ -21,6 +21,7 @@ from ppl_mm.checks import check_encoded
 from ppl_mm.distributions.mixture import RandomMixture
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.observations import Observations
+from ppl_mm.program import check_encoder
 from ppl_mm.rows import run_network, running_statistics
 
 __all__ = ["EncodedMixture", "PseudoInputPrior"]
@@ -156,7 +157,7 @@ class PseudoInputPrior(nn.Module):
         Do it before an optimiser is made: it replaces the parameters.
 
         Raises:
-            ValueError: If fewer rows than N hold some modality.
+            ValueError: If fewer rows than N hold some modality, or they do not fit its encoder.
         """
         for name, encoder in self.encoders.items():
             if name not in obs.names:
@@ -168,10 +169,10 @@ class PseudoInputPrior(nn.Module):
                     f"{self.num_pseudo_inputs} rows that hold it, got {len(held)}; give more rows "
                     "or a smaller num_pseudo_inputs."
                 )
+            check_encoder(name, encoder, self.latent_dim, obs)
             chosen = held[torch.randperm(len(held))[: self.num_pseudo_inputs].to(held.device)]
             values = obs.values[name][chosen]
-            example = next(encoder.parameters(), values)
-            self.inputs[name] = _Rows(values.to(example.device), example.dtype)
+            self.inputs[name] = _Rows(values.to(next(encoder.parameters(), values).device))
 
     def forward(self) -> RandomMixture:
         """The distribution; component k is that of the k-th of ``names``."""
@@ -192,9 +193,9 @@ class _Rows(nn.Module):
 
     values: Tensor
 
-    def __init__(self, values: Tensor, dtype: torch.dtype) -> None:
+    def __init__(self, values: Tensor) -> None:
         super().__init__()
         if values.is_floating_point():
-            self.values = nn.Parameter(values.to(dtype))
+            self.values = nn.Parameter(values)
         else:
-            self.register_buffer("values", values.clone())
+            self.register_buffer("values", values)

@@ -155,12 +155,15 @@ class MutualSupervisionELBO(Objective):
     def _divergence(self, p_site: Any, q_site: Any) -> Tensor:
         """log e_i - log p_i at the draws, or their KL where it is known, (M, S, B)."""
         value: Tensor = q_site["log_prob"] - p_site["log_prob"]
-        prior, rows = p_site["fn"], torch.ones((), dtype=torch.bool, device=value.device)
+        posterior, prior = q_site["fn"], p_site["fn"]
+        rows = torch.ones((), dtype=torch.bool, device=value.device)
         if isinstance(prior, RowwiseReference):
             prior, rows = prior.first, prior.rows
         if self.kl == "sample" or isinstance(prior, RandomMixture):
             return value
-        closed = kl(q_site["fn"], prior)
+        if isinstance(posterior, RowwiseReference):  # rows with nothing, which count nowhere
+            posterior = posterior.first
+        closed = kl(posterior, prior)
         closed = scale_and_mask(closed, scale=q_site["scale"], mask=q_site["mask"])
         return torch.where(rows, closed, value)
 
