@@ -124,6 +124,28 @@ def test_measures_leave_out_what_is_not_there():
     assert all(math.isfinite(row.mean) for row in found.likelihoods)
 
 
+@pytest.mark.parametrize(
+    ("given", "quantities", "accuracies"),
+    [
+        ("label", ["top, bottom", "top", "bottom"], []),
+        ("top", ["bottom, label", "bottom", "label", "label"], [("top", "bottom")]),
+    ],
+)
+def test_a_conditional_system_is_measured_and_drawn_given_what_it_needs(
+    tmp_path, given, quantities, accuracies
+):
+    options = {**OPTIONS, "epochs": 1, "options": {"given": [given], "hidden": [8]}}
+    done = run.train(tmp_path, "cvae", "digits", **options)
+    assert {path.name for path in tmp_path.iterdir()} == set(run.FILES) - {"metrics.json"}
+    found = run.evaluate(done, num_samples=5, rows=4)
+    told = [f"log p({target} | {given})" for target in quantities]
+    if given == "top":
+        told[-1] = "log p(label | top, bottom)"
+    assert [row.quantity for row in found.likelihoods] == ["ELBO", *told]
+    assert [row.given for row in found.accuracies] == accuracies
+    assert all(math.isfinite(row.mean) for row in found.likelihoods)
+
+
 def test_systems_whose_papers_train_on_streams_do_so(tmp_path, monkeypatch, undrawn):
     seen = []
     fit = run.fit

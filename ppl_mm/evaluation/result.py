@@ -201,5 +201,6 @@ def _pareto_k(log_w: Tensor) -> Tensor:
         varied = high - low > _CONSTANT
         if varied.any():
             weights = np.where(np.isnan(columns), low - 100.0, columns)[:, varied]
-            k[varied] = np.atleast_1d(arviz.psislw(np.ascontiguousarray(weights.T))[1])
+            with np.errstate(over="ignore"):  # a candidate of the fit with weight 1 / inf = 0
+                k[varied] = np.atleast_1d(arviz.psislw(np.ascontiguousarray(weights.T))[1])
     return torch.from_numpy(k).to(log_w.device)

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ppl_mm.evaluation import generate
+from ppl_mm.evaluation.conditioned import answerable, conditioned_on
 from ppl_mm.files import write_atomically
 from ppl_mm.observations import Observations
 from ppl_mm.plotting.tiles import BLUE, ORANGE, PALE, Sheet, rows_of
@@ -109,19 +110,23 @@ def prior_samples(
     Args:
         system: A model and a guide.
         tiles: Modalities to stack to one image; each by itself otherwise.
-        like: Data to take the range of grey from; the draws' own by default.
+        like: Data to take the range of grey from; the draws' own by default. What a model
+            conditions on (CVAE) comes from its first rows, which it then needs.
         num_samples: Draws.
         columns: Draws side by side in a block.
     """
-    names = [m.name for m in system.modalities]
+    fixed, obs = conditioned_on(system.model), Observations.blank(num_samples)
+    names = [m.name for m in system.modalities if m.name not in fixed]
     tiles = _tiles(tiles, names)
-    drawn = generate(system, Observations.blank(num_samples), names, given=(), mean=True)
+    if fixed and like is not None:
+        obs = answerable(system.model, like)[:num_samples]
+    drawn = generate(system, obs, names, given=fixed, mean=True)
     values = {n: x[0] for n, x in drawn.items()}
     sheet = Sheet(system.modalities, tiles, values, truth=like)
     left = 0.0
     for tile in tiles:
         sheet.write(left + columns * sheet.widths[tile] / 2, -0.2, " + ".join(tile), weight="bold")
-        for i in range(num_samples):
+        for i in range(len(obs)):
             row, column = divmod(i, columns)
             sheet.tile(
                 tile, left + column * sheet.widths[tile], row, {n: x[i] for n, x in values.items()}
@@ -135,25 +140,34 @@ def cross_generation(
 ) -> Figure:
     """What is generated from each modality alone, from all but the label, and from everything.
 
+    Of a model that conditions on some modalities (CVAE): from those, and from everything.
+
     Args:
         system: A model and a guide.
         obs: The rows to show; where a row lacks what a column is given, it shows a prior draw.
+            Rows that lack what the model conditions on are left out.
         tiles: Modalities to stack to one image; each by itself otherwise.
         label: The modality to leave out in one column.
     """
+    fixed, obs = conditioned_on(system.model), answerable(system.model, obs)
     names = [m.name for m in system.modalities if m.name in obs.names]
     tiles = _tiles(tiles, names)
     subsets: list[tuple[str, ...]] = [(n,) for n in names] if len(names) > 1 else []
     unlabelled = tuple(n for n in names if n != label)
     subsets += [unlabelled] if 1 < len(unlabelled) < len(names) else []
-    drawn = [generate(system, obs, names, given=s, mean=True) for s in [*subsets, tuple(names)]]
-    sheet = Sheet(system.modalities, tiles, {n: x[0] for n, x in drawn[-1].items()}, truth=obs)
+    subsets = [fixed] if fixed else subsets
+    targets = [n for n in names if n not in fixed]
+    drawn = [generate(system, obs, targets, given=s, mean=True) for s in [*subsets, tuple(names)]]
+    example = {n: drawn[-1][n][0] if n in targets else obs[n] for n in names}
+    sheet = Sheet(system.modalities, tiles, example, truth=obs)
     titles = ["truth", *(f"given\n{' + '.join(s)}" for s in subsets), "given\neverything"]
     for column, title in enumerate(titles):
         sheet.heading(column * sheet.width(), sheet.width(), title)
     for row, truth in enumerate(rows_of(obs, names)):
         sheet.cell(0, row, truth)
-        for column, (given, values) in enumerate(zip([*subsets, ()], drawn, strict=True), start=1):
+        for column, (given, values) in enumerate(
+            zip([*subsets, fixed], drawn, strict=True), start=1
+        ):
             shown = {n: truth[n] if n in given else values[n][0, row] for n in names}
             sheet.cell(column * sheet.width(), row, shown, given=given, truth=truth)
     return sheet.figure("blue frame: given      orange text: not the truth")
@@ -208,9 +222,11 @@ def posterior_means(
 ) -> Figure:
     """Posterior means of z of every row, in two dimensions (t-SNE), marked by their label.
 
-    The label is not looked at, unless it is all there is.
+    The label is not looked at, unless it is all there is or the model conditions on something
+    (CVAE), whose posterior is then p(z) for rows with less than everything.
     """
-    names = [n for n in obs.names if n != label] or list(obs.names)
+    alone = [] if conditioned_on(system.model) else [n for n in obs.names if n != label]
+    names = alone or list(obs.names)
     with torch.no_grad():
         q = system.posterior(obs.to(system.device).given(*names))
     points, (xlabel, ylabel) = _in_two_dimensions(q.mean.cpu(), q.stddev.cpu(), seed)

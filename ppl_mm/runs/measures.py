@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from ppl_mm.evaluation import UnreliableLikelihoodWarning, accuracy, elbo, log_likelihood
+from ppl_mm.evaluation.conditioned import answerable, conditioned_on
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
@@ -113,19 +114,24 @@ def measure(
 ) -> Measures:
     """The ELBO, log p of everything, of each modality, of the label given the others; accuracies.
 
+    Of a model that conditions on some modalities (CVAE) all is given those.
+
     Args:
         system: A model and a guide.
-        test: Held-out rows.
+        test: Held-out rows. Those that lack what the model conditions on are left out.
         label: The modality to predict; None for none.
         num_samples: Draws per row for log-likelihoods.
         rows: The first so many rows for log-likelihoods; None for all.
     """
+    fixed, test = conditioned_on(system.model), answerable(system.model, test)
     part = test[:rows]
     bound = elbo(system, test)
-    questions: list[tuple[Sequence[str], Sequence[str]]] = [(test.names, ())]
+    scored = tuple(n for n in test.names if n not in fixed)
+    label = None if label in fixed else label
+    questions: list[tuple[Sequence[str], Sequence[str]]] = [(scored, fixed)]
     others = tuple(n for n in test.names if n != label)
-    if len(test.names) > 1:
-        questions += [((n,), ()) for n in test.names]
+    if len(scored) > 1:
+        questions += [((n,), fixed) for n in scored]
         questions += [((label,), others)] if label is not None else []
     found = [Likelihood("ELBO", bound.mean().item(), _error(bound.std().item(), len(test)))]
     normalised = True
@@ -137,7 +143,8 @@ def measure(
             normalised &= result.normalised
     accuracies = []
     if label is not None and others:
-        alone = [(n,) for n in others] if len(others) > 1 else []
+        free = [n for n in others if n not in fixed]
+        alone = [(n, *fixed) for n in free] if len(free) > 1 else []
         for given in [others, *alone]:
             value = accuracy(system, test, label, given)
             spread = math.sqrt(value * (1 - value))
