@@ -13,8 +13,10 @@ from pyro.infer import TraceMeanField_ELBO
 from torch import nn
 
 from ppl_mm import Modality, Observations, guides, likelihoods, models, networks, systems
-from ppl_mm.distributions import normal_quotient
+from ppl_mm.distributions import RandomMixture, normal_quotient
+from ppl_mm.evaluation import elbo
 from ppl_mm.objectives import ELBOTerms, paired_terms
+from ppl_mm.objectives.weights import divergence
 from ppl_mm.systems import System
 
 PAIR = ("bernoulli", "normal")
@@ -324,3 +326,18 @@ def test_the_released_svae_has_variances_at_its_heads_and_a_prior_expert() -> No
     precision = 1 + scale**-2 + other**-2
     torch.testing.assert_close(q.variance, 1 / precision)
     torch.testing.assert_close(q.mean, (loc / scale**2 + mean / other**2) / precision)
+
+
+def test_a_rows_divergence_is_closed_where_one_posterior_has_all_the_weight() -> None:
+    """In a batch with rows of several suppliers too, whose mixture has no closed form."""
+    kinds = ("bernoulli", "normal", "laplace")
+    system = systems.svae(modalities(*kinds), 2)
+    whole = complete(2, *kinds)
+    present = {"bernoulli": [True, True], "normal": [True, True], "laplace": [True, False]}
+    obs = Observations(whole.values, {n: torch.tensor(m) for n, m in present.items()})
+    with SameNoise():
+        torch.testing.assert_close(elbo(system, obs)[:1], elbo(system, obs[[0]]))
+    parts = guides.ReplacementExperts(modalities(*kinds), 2).posterior(obs)
+    assert isinstance(parts, RandomMixture)  # of which a mixture as reference has no closed form
+    site = {"fn": parts, "scale": 1.0, "mask": None, "value": torch.zeros(2, 2)}
+    assert divergence(site, site).tolist() == [0.0, 0.0]

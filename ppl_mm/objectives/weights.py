@@ -5,7 +5,7 @@ reductions of what stands here. Shapes: (K, S, B) with particles at dim -3, term
 -2 and data at -1, dims not in use absent from the left or of size 1. Nats.
 """
 
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any
 
 import pyro
@@ -17,7 +17,7 @@ from pyro.poutine import Trace
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 
-from ppl_mm.distributions import kl
+from ppl_mm.distributions import RandomMixture, kl
 from ppl_mm.handlers import SkipAbsent
 from ppl_mm.observations import Observations
 
@@ -159,11 +159,15 @@ def reconstruction(p: Trace) -> Tensor:
 def divergence(p_site: Any, q_site: Any) -> Tensor:
     """KL(q || p) of one latent site with the guide's scale and mask, batch shape."""
     scale, mask = q_site["scale"], q_site["mask"]
+    q, p = q_site["fn"], p_site["fn"]
     try:
-        value = kl(q_site["fn"], p_site["fn"])
+        value = kl(q, p)
     except NotImplementedError:
         draw = q_site["value"]
-        value = q_site["fn"].log_prob(draw) - p_site["fn"].log_prob(draw)
+        value = q.log_prob(draw) - p.log_prob(draw)
+        if isinstance(q, RandomMixture):  # rows of one component alone do not depend on others
+            with suppress(NotImplementedError):
+                value = torch.where(q.log_weight[0] == 0.0, kl(q.components[0], p), value)
     return scale_and_mask(value, scale=scale, mask=mask)
 
 
