@@ -18,9 +18,20 @@ from ppl_mm.evaluation.coherence import (
 from ppl_mm.evaluation.diversity import Diversity, diversity, real_diversity, spread
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.frechet import Frechet, frechet, frechet_distance, frechet_of
+from ppl_mm.evaluation.gaussian_process import (
+    GaussianProcessClassifier,
+    train_gaussian_process,
+    train_gaussian_processes,
+)
 from ppl_mm.evaluation.generation import generate
 from ppl_mm.evaluation.latents import LatentAccuracy, draw_latents, latent_accuracy
 from ppl_mm.evaluation.likelihood import log_likelihood, log_likelihoods
+from ppl_mm.evaluation.mutual_information import (
+    MutualInformation,
+    mutual_information,
+    mutual_information_of,
+    real_mutual_information,
+)
 from ppl_mm.evaluation.readings import Readings, features_of, read_generations
 from ppl_mm.evaluation.relatedness import Relatedness, relatedness, wasserstein_distances
 from ppl_mm.evaluation.result import LogLikelihood, UnreliableLikelihoodWarning
@@ -31,8 +42,10 @@ __all__ = [
     "Diversity",
     "Estimate",
     "Frechet",
+    "GaussianProcessClassifier",
     "LatentAccuracy",
     "LogLikelihood",
+    "MutualInformation",
     "Readings",
     "Relatedness",
     "UnreliableLikelihoodWarning",
@@ -55,13 +68,18 @@ __all__ = [
     "latent_accuracy",
     "log_likelihood",
     "log_likelihoods",
+    "mutual_information",
+    "mutual_information_of",
     "predict",
     "read_generations",
     "real_diversity",
+    "real_mutual_information",
     "relatedness",
     "spread",
     "train_classifier",
     "train_classifiers",
+    "train_gaussian_process",
+    "train_gaussian_processes",
     "train_oracle",
     "wasserstein_distances",
     "whole_coherence",
