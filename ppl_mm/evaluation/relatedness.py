@@ -166,7 +166,7 @@ class Relatedness:
 
     def _below(self, pairs: Tensor) -> Tensor:
         """The share of these pairs that is nearer than each pair, ties for a half, (N, N)."""
-        counts = self._levels[pairs].bincount(minlength=self._levels.max() + 1).double()
+        counts = self._levels[pairs].bincount(minlength=int(self._levels.max()) + 1).double()
         return ((counts.cumsum(0) - counts / 2) / counts.sum())[self._levels]
 
 
@@ -256,7 +256,8 @@ def _posterior(
     system: System, obs: Observations, subset: Subset, site: str | None, batch_size: int
 ) -> tuple[type, Tensor, Tensor]:
     """Family, means and standard deviations (N, D) of q(z | x_subset), in float64 on the CPU."""
-    means, stds = [], []
+    means: list[Tensor] = []
+    stds: list[Tensor] = []
     for rows in torch.arange(len(obs)).split(batch_size):
         q = guide_trace(system.guide, obs[rows].given(*subset).to(system.device))
         name = site or ("u" if "u" in q.stochastic_nodes else "z")

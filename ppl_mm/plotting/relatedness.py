@@ -42,8 +42,7 @@ def class_distances(found: Relatedness, class_names: Sequence[str] | None = None
     for row, column in np.ndindex(matrix.shape) if few else ():
         value = matrix[row, column]
         colour = "white" if value < middle else "black"
-        style = {"ha": "center", "va": "center", "fontsize": 7}
-        axes.text(column, row, f"{value:#.3g}", color=colour, **style)
+        axes.text(column, row, f"{value:#.3g}", color=colour, ha="center", va="center", fontsize=7)
     points = 10 if few else 6
     axes.set_xticks(range(size), names, fontsize=points, rotation=_rotation(names))
     axes.set_yticks(range(size), names, fontsize=points)
@@ -64,7 +63,7 @@ def pair_distances(found: Relatedness, by: By = "item", *, bins: int = 60) -> Fi
         ValueError: For ``"class"`` without classes.
     """
     pairs, distances = found.related(by), found.distances
-    edges = np.histogram_bin_edges(distances.numpy(), bins)
+    edges = np.histogram_bin_edges(distances.numpy(), bins).tolist()
     figure = Figure(figsize=(5.2, 3.2), layout="constrained")
     axes = figure.subplots()
     kinds = ((~pairs, "other pairs", ORANGE), (pairs, f"pairs of the same {by}", BLUE))
