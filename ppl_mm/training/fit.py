@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.bound import elbo
-from ppl_mm.objectives import linear_annealing
+from ppl_mm.objectives import Stages, linear_annealing
 from ppl_mm.observations import Observations
 from ppl_mm.rows import eval_mode
 from ppl_mm.systems import System
@@ -184,7 +184,8 @@ class _Loop:
         self.system.train()
         is_bound = True
         with pyro.validation_enabled(False), _annealed(self.system.objective) as objective:
-            objective.epoch = state.epoch
+            if isinstance(objective, Stages):
+                objective.epoch = state.epoch
             for i, batch in enumerate(batches):
                 step = state.epoch * len(batches) + i
                 objective.annealing = linear_annealing(
@@ -247,7 +248,9 @@ def _annealed(objective: Any) -> Iterator[Any]:
     try:
         yield objective
     finally:
-        objective.annealing, objective.epoch = 1.0, 0
+        objective.annealing = 1.0
+        if isinstance(objective, Stages):
+            objective.epoch = 0
 
 
 def _fabric(device: str, precision: str) -> Fabric:
