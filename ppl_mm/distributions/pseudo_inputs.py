@@ -17,7 +17,7 @@ from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
-from ppl_mm.checks import check_encoded
+from ppl_mm.checks import check_at_least_one, check_encoded
 from ppl_mm.distributions.mixture import RandomMixture
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.observations import Observations
@@ -132,14 +132,10 @@ class PseudoInputPrior(nn.Module):
     ) -> None:
         super().__init__()
         modalities = check_modalities(modalities, latent_dim)
-        if isinstance(num_pseudo_inputs, bool) or num_pseudo_inputs < 1:
-            raise ValueError(
-                f"num_pseudo_inputs: expected at least 1 of each modality, got {num_pseudo_inputs}."
-            )
-        self.latent_dim, self.num_pseudo_inputs = latent_dim, num_pseudo_inputs
+        self.latent_dim = latent_dim
         self.encoders = nn.ModuleDict({m.name: m.encoder(latent_dim) for m in modalities})
         self.inputs = nn.ModuleDict()
-        self.initialise(pseudo_inputs)
+        self.initialise(pseudo_inputs, num_pseudo_inputs)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -151,14 +147,19 @@ class PseudoInputPrior(nn.Module):
         rows: Any = self.inputs[name]
         return rows.values
 
-    def initialise(self, obs: Observations) -> None:
+    def initialise(self, obs: Observations, num_pseudo_inputs: int | None = None) -> None:
         """Begin with N rows of these for every modality, drawn without replacement.
 
-        Do it before an optimiser is made: it replaces the parameters.
+        Do it before an optimiser is made: it replaces the parameters. With another N, such as
+        1000, on a copy of a trained system, p(z) is the posterior averaged over training rows
+        instead of learned pseudo-inputs, which complete rows do not train.
 
         Raises:
             ValueError: If fewer rows than N hold some modality, or they do not fit its encoder.
         """
+        if num_pseudo_inputs is not None:
+            check_at_least_one("num_pseudo_inputs", num_pseudo_inputs)
+            self.num_pseudo_inputs = num_pseudo_inputs
         for name, encoder in self.encoders.items():
             if name not in obs.names:
                 raise ValueError(f"pseudo-inputs: the rows hold no modality {name!r}.")

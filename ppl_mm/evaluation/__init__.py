@@ -15,6 +15,7 @@ from ppl_mm.evaluation.coherence import (
     joint_coherence,
     joint_coherence_of,
 )
+from ppl_mm.evaluation.correlation import CanonicalCorrelation
 from ppl_mm.evaluation.diversity import Diversity, diversity, real_diversity, spread
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.frechet import Frechet, frechet, frechet_distance, frechet_of
@@ -38,6 +39,7 @@ from ppl_mm.evaluation.result import LogLikelihood, UnreliableLikelihoodWarning
 from ppl_mm.evaluation.whole import confidence, joint_confidence, whole_coherence
 
 __all__ = [
+    "CanonicalCorrelation",
     "Coherence",
     "Diversity",
     "Estimate",

@@ -155,6 +155,16 @@ def test_it_begins_with_rows_that_hold_the_modality():
     assert sorted(prior.pseudo_inputs("normal")[:, 0].tolist()) == rows
 
 
+def test_a_copy_averages_over_as_many_training_rows_as_one_likes():
+    prior = build("normal", "bernoulli")
+    prior.initialise(complete(50, "normal", "bernoulli"), 30)
+    z = torch.randn(7, 2)
+    each = [log_density(z, *prior.encoders[n](prior.pseudo_inputs(n))) for n in prior.names]
+    expected = torch.stack(each).logsumexp(0) - math.log(2)
+    torch.testing.assert_close(prior().log_prob(z), expected, **EXACT)
+    assert prior.num_pseudo_inputs == len(prior.pseudo_inputs("normal")) == 30
+
+
 def test_rows_that_do_not_do_are_refused():
     obs = complete(5, "normal", "categorical")
     declared = modalities("normal", "categorical")
@@ -163,7 +173,7 @@ def test_rows_that_do_not_do_are_refused():
     with pytest.raises(ValueError, match="hold no modality 'categorical'"):
         PseudoInputPrior(declared, 2, obs.drop("categorical"), 3)
     for number in (0, True, -2):
-        with pytest.raises(ValueError, match="num_pseudo_inputs: expected at least 1"):
+        with pytest.raises(ValueError, match="num_pseudo_inputs: expected an integer of at least 1"):
             PseudoInputPrior(declared, 2, obs, number)
     with pytest.raises((ValueError, RuntimeError)) as caught:
         PseudoInputPrior(declared, 2, obs.replace("normal", torch.randn(5, 7)), 3)

@@ -1,0 +1,91 @@
+"""Canonical correlation against known answers."""
+
+import math
+
+import pytest
+import torch
+from sklearn.cross_decomposition import CCA
+
+from ppl_mm.evaluation import CanonicalCorrelation
+
+
+def pairs(rows=500, shared=2, noise=0.5):
+    z = torch.randn(rows, shared)
+    first = torch.cat([z, torch.randn(rows, 2)], 1) @ torch.randn(4, 4)
+    second = torch.cat([z + noise * torch.randn(rows, shared), torch.randn(rows, 1)], 1)
+    return first, second @ torch.randn(3, 3) + 5.0
+
+
+def test_invertible_maps_of_each_other_correlate_fully():
+    first = torch.randn(300, 6)
+    second = first @ torch.randn(6, 6) + 3.0
+    found = CanonicalCorrelation.fit(first, second, 6)
+    torch.testing.assert_close(found.correlations, torch.ones(6), rtol=0, atol=1e-9)
+    assert found.score(first, second).min() > 1 - 1e-9
+
+
+def test_population_values():
+    found = CanonicalCorrelation.fit(*pairs(rows=200_000, noise=0.5), 3)
+    rho = 1 / math.sqrt(1.25)  # of z with z + noise; the third coordinates are unrelated
+    error = 4 / math.sqrt(200_000)
+    assert found.correlations[:2].tolist() == pytest.approx([rho, rho], abs=error)
+    assert found.correlations[2] < error
+
+
+def test_coordinates_have_variance_one_and_one_partner_each():
+    first, second = pairs()
+    found = CanonicalCorrelation.fit(first, second, 3)
+    (a, b), n = (
+        [(x - m) @ w for x, m, w in zip((first, second), found.means, found.maps, strict=True)],
+        len(first) - 1,
+    )
+    for x, y, expected in (
+        (a, a, torch.eye(3)),
+        (b, b, torch.eye(3)),
+        (a, b, found.correlations.diag()),
+    ):
+        torch.testing.assert_close(x.T @ y / n, expected, rtol=0, atol=1e-9)
+
+
+def test_it_agrees_with_scikit_learn():
+    first, second = pairs()
+    other = CCA(2, max_iter=10_000, tol=1e-12).fit(first.numpy(), second.numpy())
+    a, b = (torch.as_tensor(x) for x in other.transform(first.numpy(), second.numpy()))
+    theirs = [torch.corrcoef(torch.stack([a[:, k], b[:, k]]))[0, 1].item() for k in range(2)]
+    found = CanonicalCorrelation.fit(first, second, 2)
+    assert found.correlations.tolist() == pytest.approx(theirs, abs=1e-6)
+
+
+def test_unrelated_pairs_score_zero_and_related_ones_more():
+    found = CanonicalCorrelation.fit(*pairs(2000), 2)
+    torch.manual_seed(1)
+    first, second = pairs(2000)
+    found = CanonicalCorrelation.fit(first[:1000], second[:1000], 2)
+    related = found.mean_score(first[1000:], second[1000:])
+    shuffled = found.mean_score(first[1000:], second[1000:].roll(1, 0))
+    assert related.value > 0.8
+    assert abs(shuffled.value) < 4 * shuffled.standard_error
+
+
+def test_constant_and_repeated_features_do_no_harm():
+    first, second = pairs()
+    padded = torch.cat([first, first, torch.full((500, 1), 7.0)], 1)
+    plain, found = (CanonicalCorrelation.fit(x, second, 3) for x in (first, padded))
+    torch.testing.assert_close(found.correlations, plain.correlations, rtol=0, atol=1e-9)
+    torch.testing.assert_close(found.score(padded, second), plain.score(first, second))
+    with pytest.raises(ValueError, match="only 4 independent features in 500 rows"):
+        CanonicalCorrelation.fit(padded, padded, 5)
+
+
+def test_what_does_not_fit_is_refused():
+    first, second = pairs(20)
+    with pytest.raises(ValueError, match=r"\(20, 4\) and \(19, 3\)"):
+        CanonicalCorrelation.fit(first, second[1:], 2)
+    with pytest.raises(ValueError, match="num_components: expected an integer"):
+        CanonicalCorrelation.fit(first, second, 0)
+    first[3, 1] = math.nan
+    with pytest.raises(ValueError, match="the first features hold values that are not finite"):
+        CanonicalCorrelation.fit(first, second, 2)
+    found = CanonicalCorrelation.fit(*pairs(20), 2)
+    with pytest.raises(ValueError, match=r"expected features of size 4, got \(3,\)"):
+        found.score(second, second)
