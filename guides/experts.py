@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ppl_mm.distributions import PseudoInputPrior
 from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale, as_prior
-from ppl_mm.modality import Modality
+from ppl_mm.modality import Modality, unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program, check_encoder
 
@@ -33,6 +33,13 @@ class Experts(Program):
             row with nothing to condition on, and its family is that of the experts. Guides of
             one expert at a time also take a :class:`ppl_mm.distributions.PseudoInputPrior`, and
             then have its encoders.
+        of: The modalities that have an expert, None for all; the guide looks at no other. Not
+            with a pseudo-input prior.
+
+    Raises:
+        TypeError: For a prior of another family, a string in place of names, or experts of some
+            under a pseudo-input prior.
+        ValueError: For experts of unknown modalities, or of none.
     """
 
     prior: Any
@@ -44,6 +51,7 @@ class Experts(Program):
         modalities: Sequence[Modality],
         latent_dim: int,
         prior: str | dist.Distribution | nn.Module | None = None,
+        of: Sequence[str] | None = None,
     ) -> None:
         super().__init__(modalities, latent_dim)
         expert: Any = as_prior(prior, latent_dim)
@@ -56,9 +64,16 @@ class Experts(Program):
             )
         self.prior = expert
         if isinstance(expert, PseudoInputPrior):
+            if of is not None:
+                raise TypeError(
+                    f"{type(self).__name__}: a pseudo-input prior brings encoders of its own "
+                    "modalities; leave out of=."
+                )
             self.encoders = expert.encoders
         else:
-            self.encoders = nn.ModuleDict({m.name: m.encoder(latent_dim) for m in self.modalities})
+            with_expert = self.names if of is None else _check_experts(of, self.names)
+            seen = [m for m in self.modalities if m.name in with_expert]
+            self.encoders = nn.ModuleDict({m.name: m.encoder(latent_dim) for m in seen})
 
     def forward(self, obs: Observations) -> None:
         """Sample ``z`` from the posterior of every row."""
@@ -87,3 +102,14 @@ class Experts(Program):
     def combine(self, loc: Tensor, scale: Tensor, source: Tensor) -> dist.TorchDistribution:
         """The posterior from experts (M, B, Z) and their source masks (M, B) or (M, S, B)."""
         raise TypeError(f"{type(self).__name__} must define combine(loc, scale, source).")
+
+
+def _check_experts(of: Sequence[str], names: Sequence[str]) -> Sequence[str]:
+    if isinstance(of, str):
+        raise TypeError(f"of: expected a tuple of names, got the string {of!r}; write ({of!r},).")
+    for name in of:
+        if name not in names:
+            raise ValueError(unknown_name("modality in of", name, names))
+    if not of:
+        raise ValueError("of: expected at least one modality with an expert, got none.")
+    return of

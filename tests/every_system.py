@@ -181,9 +181,14 @@ def kinds_of(name: str, *kinds: str) -> tuple[str, ...]:
 
 
 def options_of(name: str, declared: Sequence[Modality]) -> dict[str, Any]:
-    """What a system must be told about these modalities: cvae conditions on the label."""
+    """What a system must be told about these modalities, in whatever order they come.
+
+    cvae conditions on the label; vcca looks at the last of them by name.
+    """
     names = [m.name for m in declared if isinstance(m, Modality)]
     label = "categorical" if "categorical" in names else (names or ["label"])[-1]
+    if name in ("vcca", "vcca_private"):
+        return {"view": max(names, default=None)}
     return {"given": (label,)} if name == "cvae" else {}
 
 

@@ -7,6 +7,7 @@ Everything a system does, its three parts can do alone: mix them as you like and
 together with ``System(model, guide, objective)``.
 """
 
+from ppl_mm.systems.canonical import vcca, vcca_private
 from ppl_mm.systems.conditional import cvae
 from ppl_mm.systems.joint import bivcca, jmvae, jmvae_zero, telbo
 from ppl_mm.systems.mixtures import dmvae, mmjsd, mmvae, mmvae_plus, mopoe
@@ -40,4 +41,6 @@ __all__ = [
     "vaevae",
     "vaevae_a",
     "vaevae_star",
+    "vcca",
+    "vcca_private",
 ]

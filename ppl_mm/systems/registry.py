@@ -8,6 +8,7 @@ from typing import Any
 from ppl_mm import recipes
 from ppl_mm.modality import Modality, unknown_name
 from ppl_mm.objectives import subset_terms
+from ppl_mm.systems.canonical import vcca, vcca_private
 from ppl_mm.systems.conditional import cvae
 from ppl_mm.systems.joint import bivcca, jmvae, jmvae_zero, telbo
 from ppl_mm.systems.mixtures import dmvae, mmjsd, mmvae, mmvae_plus, mopoe
@@ -24,6 +25,7 @@ _SYSTEMS: dict[str, Callable[..., System]] = {
     for f in (
         *(bivcca, cvae, dmvae, jmvae, jmvae_zero, meme, mmjsd, mmvae, mmvae_plus, mopoe),
         *(mvae, mvae_q, mvtcae, svae, svae_star, telbo, vae, vaevae, vaevae_a, vaevae_star),
+        *(vcca, vcca_private),
     )
 }
 
