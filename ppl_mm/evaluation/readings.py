@@ -172,7 +172,8 @@ def _batches(module: nn.Module, method: str, images: Tensor, size: int) -> Itera
     example = next(module.parameters(), images)
     with torch.no_grad(), eval_mode(module):
         for batch in images.split(size):
-            yield getattr(module, method)(batch.to(example)).cpu()
+            same = example if batch.is_floating_point() else example.device  # symbols stay integers
+            yield getattr(module, method)(batch.to(same)).cpu()
 
 
 def _range(obs: Observations, name: str) -> tuple[float, float]:

@@ -27,6 +27,7 @@ Example:
 from ppl_mm.networks import presets as presets
 from ppl_mm.networks import recipe as recipe
 from ppl_mm.networks.caption import CaptionDecoder, CaptionEncoder, CaptionFeatures
+from ppl_mm.networks.characters import CharacterDecoder, CharacterEncoder, CharacterFeatures
 from ppl_mm.networks.conv import ConvDecoder, ConvEncoder, ConvFeatures
 from ppl_mm.networks.label import BinaryEncoder, BinaryFeatures, LabelEncoder, LabelFeatures
 from ppl_mm.networks.layers import location_scale as location_scale
@@ -41,6 +42,9 @@ __all__ = [
     "CaptionDecoder",
     "CaptionEncoder",
     "CaptionFeatures",
+    "CharacterDecoder",
+    "CharacterEncoder",
+    "CharacterFeatures",
     "ConvDecoder",
     "ConvEncoder",
     "ConvFeatures",

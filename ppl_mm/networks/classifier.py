@@ -1,4 +1,4 @@
-"""Classifiers of images: what measures of coherence ask, neither encoder nor decoder."""
+"""Classifiers of modalities: what measures of coherence ask, neither encoder nor decoder."""
 
 import math
 from collections.abc import Sequence
@@ -7,9 +7,9 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ppl_mm.networks.layers import as_rows
+from ppl_mm.networks.layers import Features, as_rows
 
-__all__ = ["ImageClassifier"]
+__all__ = ["ImageClassifier", "TrunkClassifier"]
 
 
 class ImageClassifier(nn.Module):
@@ -81,3 +81,40 @@ class ImageClassifier(nn.Module):
         rows, leading = as_rows(images, self.event_shape, "ImageClassifier")
         features = F.relu(self.hidden(self.convolutions(rows).flatten(1)))
         return features.reshape(*leading, features.shape[-1])
+
+
+class TrunkClassifier(nn.Module):
+    """Logits of the class of any modality's value: a trunk, then one linear layer.
+
+    Args:
+        trunk: Features of the values.
+        num_classes: Number C of classes.
+
+    Shapes:
+        values (..., *event_shape) to logits (..., C).
+
+    Source: Mancisidor et al. 2023 (CMMD), section 4.3.4: the classifiers of MNIST-SVHN-Text, with
+    the trunks of tables H.3 to H.5.
+
+    Example:
+        >>> import torch
+        >>> from ppl_mm.networks import presets
+        >>> classifier = TrunkClassifier(presets.cmmd_text_features(), 10)
+        >>> strings = torch.zeros(5, 8, dtype=torch.long)
+        >>> classifier(strings).shape, classifier.features(strings).shape
+        (torch.Size([5, 10]), torch.Size([5, 128]))
+    """
+
+    def __init__(self, trunk: Features, num_classes: int = 10) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.output = nn.Linear(trunk.out_features, num_classes)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """The logits."""
+        return self.output(self.features(values))
+
+    def features(self, values: Tensor) -> Tensor:
+        """The trunk's features."""
+        features: Tensor = self.trunk(values)
+        return features

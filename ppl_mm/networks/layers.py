@@ -22,7 +22,7 @@ __all__ = [
     "location_scale",
 ]
 
-Activation = Literal["silu", "relu", "elu"]
+Activation = Literal["silu", "relu", "elu", "softplus"]
 ScaleMap = Literal["exp", "softplus", "softplus_variance", "softmax"]
 
 _MAX_LOG_SCALE = 40.0
@@ -234,7 +234,7 @@ def dense(
         sizes: Numbers of features, one more than there are layers.
         batch_norm: Whether batch normalisation precedes each activation.
         dropout: Probability of dropout after each activation.
-        activation: ``"silu"`` (Swish), ``"relu"`` or ``"elu"``.
+        activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``.
     """
     layers: list[nn.Module] = []
     for size_in, size_out in itertools.pairwise(sizes):
@@ -256,7 +256,11 @@ def activated(activation: Activation) -> nn.Module:
             return nn.ReLU()
         case "elu":
             return nn.ELU()
-    raise ValueError(f"activation: expected 'silu', 'relu' or 'elu', got {activation!r}.")
+        case "softplus":
+            return nn.Softplus()
+    raise ValueError(
+        f"activation: expected 'silu', 'relu', 'elu' or 'softplus', got {activation!r}."
+    )
 
 
 @torch.no_grad()

@@ -29,7 +29,8 @@ class MLPFeatures(Features):
         event_shape: Shape of one value.
         hidden: Sizes of the layers; with none, the features are the flattened values.
         batch_norm: Whether batch normalisation precedes each activation.
-        activation: ``"silu"`` (Swish), ``"relu"`` or ``"elu"``.
+        dropout: Probability of dropout after each hidden layer.
+        activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``.
         kaiming: Whether the weights start at :func:`~ppl_mm.networks.layers.draw_kaiming`.
 
     Shapes:
@@ -48,13 +49,14 @@ class MLPFeatures(Features):
         event_shape: Sequence[int],
         hidden: Sequence[int] = (512, 512),
         batch_norm: bool = False,
+        dropout: float = 0.0,
         activation: Activation = "silu",
         kaiming: bool = False,
     ) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
         sizes = (math.prod(self.event_shape), *hidden)
-        self.hidden = dense(sizes, batch_norm=batch_norm, activation=activation)
+        self.hidden = dense(sizes, batch_norm=batch_norm, dropout=dropout, activation=activation)
         self.out_features = sizes[-1]
         if kaiming:
             draw_kaiming(self)
@@ -73,7 +75,8 @@ class MLPEncoder(Encoder):
 
     Args:
         latent_dim: Size D of the latent.
-        event_shape, hidden, batch_norm, activation, kaiming: As of :class:`MLPFeatures`.
+        event_shape, hidden, batch_norm, dropout, activation, kaiming: As of
+            :class:`MLPFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
@@ -96,6 +99,7 @@ class MLPEncoder(Encoder):
         event_shape: Sequence[int],
         hidden: Sequence[int] = (512, 512),
         batch_norm: bool = False,
+        dropout: float = 0.0,
         activation: Activation = "silu",
         kaiming: bool = False,
         scale: ScaleMap = "exp",
@@ -105,6 +109,7 @@ class MLPEncoder(Encoder):
             event_shape=event_shape,
             hidden=hidden,
             batch_norm=batch_norm,
+            dropout=dropout,
             activation=activation,
             kaiming=kaiming,
         )
@@ -122,9 +127,10 @@ class MLPDecoder(nn.Module):
         event_shape: Shape of the parameters, () for one number.
         hidden: Sizes of the hidden layers.
         batch_norm: Whether batch normalisation precedes each activation.
+        dropout: Probability of dropout after each hidden layer.
         learned_scale: Whether to return (loc, scale) with scale = softplus(.) + 1e-6, for a
             likelihood whose scale depends on z; the last term keeps it above 0 in float32.
-        activation: ``"silu"`` (Swish), ``"relu"`` or ``"elu"``.
+        activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``.
         sigmoid: Whether the parameters (of a pair, loc) are sigmoids: the location of values in
             [0, 1], not logits.
         margin: Clamps these sigmoids to [margin, 1 - margin].
@@ -154,6 +160,7 @@ class MLPDecoder(nn.Module):
         event_shape: Sequence[int],
         hidden: Sequence[int] = (512, 512, 512),
         batch_norm: bool = False,
+        dropout: float = 0.0,
         learned_scale: bool = False,
         activation: Activation = "silu",
         sigmoid: bool = False,
@@ -167,7 +174,7 @@ class MLPDecoder(nn.Module):
         self.margin = margin
         self.in_features = in_features
         sizes = (in_features, *hidden)
-        self.hidden = dense(sizes, batch_norm=batch_norm, activation=activation)
+        self.hidden = dense(sizes, batch_norm=batch_norm, dropout=dropout, activation=activation)
         self.output = nn.Linear(sizes[-1], (1 + learned_scale) * math.prod(self.event_shape))
         if kaiming:
             draw_kaiming(self)

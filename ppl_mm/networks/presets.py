@@ -26,6 +26,18 @@ their numbers of parameters at the latent sizes D of the paper.
     CUB image           48+16  cub_image                4309024  4276931
     CUB caption         48+16  cub_caption              1811872  3093751
     CUB image features     64  cub_features             2787200  2772736
+    CMMD, MNIST            20  cmmd_mnist                330040   322784
+    CMMD, SVHN             20  cmmd_svhn                 236360   233763
+    CMMD, rotated MNIST    20  cmmd_rotated              330040   232737
+    CMMD, text             20  cmmd_text                 145704   143175
+    CMMD, two-view MNIST   50  cmmd_view                3005540  3758624
+    CMMD, digit            50  cmmd_digit                  8150     5610
+    CMMD, XRMB acoustics   70  cmmd_acoustic            5124140  5429046
+    CMMD, articulation     70  cmmd_articulatory        4882640  4945724
+    CMMD, XRMB phone       70  cmmd_phone                 28240    21240
+    CMMD, Flickr image   1024  cmmd_flickr_image        9198592 12105250
+    CMMD, Flickr tags    1024  cmmd_tags                7297024  6248400
+    CMMD, Flickr topics  1024  cmmd_topics              5640948  4051738
 
 Of a shared and a private latent, D = 48 + 16, the encoder counted is that of the shared one, 48;
 the decoder takes both, the shared one first. The private encoder of a CUB caption is another
@@ -62,7 +74,8 @@ fit together, those of the release: 768 features, not 786, and decoders whose ke
 width) give 14 (or 9) rows. The features of MNIST-Split, MNIST-SVHN and CUB are those of the same
 release, where captions have 128 channels at most; its joint networks have ``scale="softplus"``.
 The other features: Wu & Goodman 2018, Table 1 (JMVAE). For MultiMNIST, whose joint network is not
-known, they are those of the single encoders.
+known, they are those of the single encoders. Networks ``cmmd_...``, in
+:mod:`ppl_mm.networks.presets_cmmd`: Mancisidor et al. 2023, doi:10.1016/j.neunet.2023.10.048.
 
 Example:
     >>> import torch
@@ -82,6 +95,7 @@ from ppl_mm.networks.conv import ConvDecoder, ConvEncoder, ConvFeatures
 from ppl_mm.networks.label import BinaryEncoder, LabelEncoder, LabelFeatures
 from ppl_mm.networks.layers import Features
 from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder, MLPFeatures
+from ppl_mm.networks.presets_cmmd import *  # noqa: F403 - its names are presets of this module too
 from ppl_mm.networks.residual import ResidualDecoder, ResidualEncoder
 from ppl_mm.networks.text import StringDecoder, StringEncoder, StringFeatures
 

@@ -3,7 +3,8 @@ import torch
 from torch.nn import functional as F
 
 from ppl_mm import networks
-from ppl_mm.networks.classifier import ImageClassifier
+from ppl_mm.networks import presets
+from ppl_mm.networks.classifier import ImageClassifier, TrunkClassifier
 
 
 @pytest.mark.parametrize(
@@ -85,3 +86,12 @@ def test_wrong_arguments_are_named():
         ImageClassifier((1, 15, 28), arch="pooled")
     with pytest.raises(ValueError, match=r"ImageClassifier: expected shape \(..., 1, 28, 28\)"):
         ImageClassifier((1, 28, 28))(torch.zeros(28, 28))
+
+
+def test_classifier_of_a_trunk():
+    trunk = presets.cmmd_text_features(vocab_size=5)
+    classifier = TrunkClassifier(trunk, 4)
+    strings = torch.randint(5, (3, 8))
+    expected = trunk(strings) @ classifier.output.weight.T + classifier.output.bias
+    torch.testing.assert_close(classifier(strings), expected)
+    assert torch.equal(classifier.features(strings), trunk(strings))

@@ -123,6 +123,7 @@ SMALL = {
         {"length": 8, "vocab_size": 5, "embedding": 32, "channels": 2},
         lambda *n: torch.randint(5, (*n, 8)),
     ),
+    "CharacterEncoder": ({"vocab_size": 5}, lambda *n: torch.randint(5, (*n, 8))),
     "ConvEncoder": (
         {"event_shape": (1, 6, 6), "layers": ((3, 3, 1, 0),)},
         lambda *n: torch.rand(*n, 1, 6, 6),
@@ -197,7 +198,9 @@ def test_dense_order_of_layers():
 
 
 def test_unknown_activation_is_refused():
-    with pytest.raises(ValueError, match=r"expected 'silu', 'relu' or 'elu', got 'tanh'"):
+    with pytest.raises(
+        ValueError, match=r"expected 'silu', 'relu', 'elu' or 'softplus', got 'tanh'"
+    ):
         dense((2, 2), activation="tanh")
 
 

@@ -119,3 +119,20 @@ def test_integer_counts_are_encoded_as_numbers():
         encoder(counts), encoder(counts.to(torch.get_default_dtype())), strict=True
     ):
         assert torch.equal(found, expected)
+
+
+def test_softplus_units_and_dropout_of_hidden_layers_alone():
+    options = {"event_shape": (4,), "hidden": (6,), "activation": "softplus", "dropout": 0.5}
+    for network in (MLPEncoder(3, **options), MLPDecoder(4, **options)):
+        x = torch.rand(200, 4)
+        w1, b1, w2, b2 = network.parameters()
+        hidden = F.linear(x, w1, b1).exp().log1p()
+        expected = F.linear(hidden, w2, b2)
+        found = network.eval()(x)
+        found = found[0] if isinstance(found, tuple) else found
+        torch.testing.assert_close(found, expected[:, : found.shape[-1]], atol=1e-12, rtol=0)
+        dropped = (network.features if isinstance(network, MLPEncoder) else network).hidden
+        kept = dropped.train()(x)
+        share = (kept == 0).double().mean()
+        assert abs(share - 0.5) < 4 * 0.5 / kept.numel() ** 0.5
+        torch.testing.assert_close(kept[kept != 0], (2 * hidden)[kept != 0])

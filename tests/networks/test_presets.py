@@ -48,6 +48,18 @@ PRESETS = {
     "cub_image": (48, images(3, 64, 64), (3, 64, 64), 4_309_024, 4_276_931),
     "cub_caption": (48, integers(1590, 32), (32, 1590), 1_811_872, 3_093_751),
     "cub_features": (64, images(2048), (2048,), 2_787_200, 2_772_736),
+    "cmmd_mnist": (20, images(1, 28, 28), (1, 28, 28), 330_040, 322_784),
+    "cmmd_svhn": (20, images(3, 32, 32), (3, 32, 32), 236_360, 233_763),
+    "cmmd_rotated": (20, images(1, 28, 28), (1, 28, 28), 330_040, 232_737),
+    "cmmd_text": (20, integers(71, 8), (8, 71), 145_704, 143_175),
+    "cmmd_view": (50, images(1, 28, 28), (1, 28, 28), 3_005_540, 3_758_624),
+    "cmmd_digit": (50, integers(10), (10,), 8_150, 5_610),
+    "cmmd_acoustic": (70, images(273), (273,), 5_124_140, 5_429_046),
+    "cmmd_articulatory": (70, images(112), (112,), 4_882_640, 4_945_724),
+    "cmmd_phone": (70, integers(40), (40,), 28_240, 21_240),
+    "cmmd_flickr_image": (1024, images(3857), (3857,), 9_198_592, 12_105_250),
+    "cmmd_tags": (1024, bits(2000), (2000,), 7_297_024, 6_248_400),
+    "cmmd_topics": (1024, bits(38), (38,), 5_640_948, 4_051_738),
 }
 # decoders of a shared and a private latent take both
 IN_FEATURES = {
@@ -57,7 +69,10 @@ IN_FEATURES = {
     "cub_image": 64,
     "cub_caption": 64,
 }
-COVERED = ("vision_rgb", "cub_image")  # by CelebA's and PolyMNIST's, the same classes
+COVERED = (  # by CelebA's, PolyMNIST's and other dense ones, the same classes
+    *("vision_rgb", "cub_image", "cmmd_view", "cmmd_acoustic", "cmmd_articulatory"),
+    *("cmmd_flickr_image", "cmmd_tags", "cmmd_topics"),
+)
 every_preset = pytest.mark.parametrize("name", PRESETS)
 every_shape = pytest.mark.parametrize("name", [n for n in PRESETS if n not in COVERED])
 
@@ -251,3 +266,44 @@ def test_dropout_of_one_tenth(name):
 
 def test_dropout_of_the_string_decoder():
     assert presets.multimnist_string_decoder(2).gru.dropout == 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "width"),
+    [("view", 3, 1024), ("articulatory", 3, 1500), ("tags", 4, 1024)],
+)
+def test_dense_networks_of_cmmd(name, depth, width):
+    with torch.device("meta"):
+        trunk = getattr(presets, f"cmmd_{name}_features")()
+        decoder = getattr(presets, f"cmmd_{name}_decoder")(7)
+    assert trunk.out_features == width
+    for hidden in (trunk.hidden, decoder.hidden):
+        layers = [torch.nn.Linear, torch.nn.Softplus, torch.nn.Dropout]
+        assert [type(m) for m in hidden] == depth * layers
+        assert {m.p for m in hidden if isinstance(m, torch.nn.Dropout)} == {0.2}
+        assert [m.out_features for m in hidden if isinstance(m, torch.nn.Linear)] == depth * [width]
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "shape"),
+    [("svhn", 128, (3, 32, 32)), ("mnist", 400, (1, 28, 28)), ("text", 128, (8, 71))],
+)
+def test_networks_of_mnist_svhn_text(name, features, shape):
+    # Mancisidor et al. 2023 (CMMD), tables H.3 to H.5
+    trunk = getattr(presets, f"cmmd_{name}_features")()
+    values = PRESETS[f"cmmd_{name}"][1](2)
+    assert trunk.double()(values).shape == (2, features)
+    logits = getattr(presets, f"cmmd_{name}_decoder")(20).double()(normal(2, 20))
+    assert logits.shape == (2, *shape)
+    sizes = [m.weight.shape for m in trunk.modules() if hasattr(m, "weight")]
+    if name == "svhn":
+        assert [s[0] for s in sizes] == [32, 64, 64, 128]
+
+
+def test_a_rotated_digit_is_the_middle_of_the_larger_picture():
+    small = presets.cmmd_rotated_decoder(20)
+    layers = ((64, 4, 2, 0), (64, 4, 2, 1), (32, 4, 2, 1), (1, 4, 2, 1))  # 32 x 32
+    large = presets.cmmd_rotated_decoder(20, layers=layers)
+    large.load_state_dict(small.state_dict())
+    z = normal(3, 20)
+    torch.testing.assert_close(small(z), large(z)[..., 2:30, 2:30], atol=1e-12, rtol=0)
