@@ -1,6 +1,7 @@
 """The joint encoders, one file each."""
 
 from ppl_mm.guides.conditional_network import ConditionalNetwork
+from ppl_mm.guides.conditional_posterior import ConditionalPosterior
 from ppl_mm.guides.experts import Experts
 from ppl_mm.guides.joint_network import JointNetwork
 from ppl_mm.guides.mixture import Mixture, MixtureOfExperts, MixtureOfProducts
@@ -13,6 +14,7 @@ from ppl_mm.guides.zero_filled import ZeroFilledNetwork
 
 __all__ = [
     "ConditionalNetwork",
+    "ConditionalPosterior",
     "Experts",
     "JointNetwork",
     "Mixture",

@@ -14,12 +14,12 @@ from typing import Any
 import pyro
 import pyro.distributions as dist
 import torch
-from ppl_mm.guides.joint_encoder import JointEncoder
 
 from ppl_mm.context import check_given
 from ppl_mm.distributions.prior import normal_prior
 from ppl_mm.features import value_features
 from ppl_mm.modality import Modality
+from ppl_mm.networks.joint import JointEncoder
 from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program, check_trunk

@@ -3,55 +3,17 @@
 q(z | x_S) = Normal( loc_S(x_S), scale_S(x_S) )
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ppl_mm.features import declared_features
 from ppl_mm.modality import Modality
-from ppl_mm.networks.layers import Activation, LocationScale, ScaleMap, dense
+from ppl_mm.networks.joint import JointEncoder
+from ppl_mm.networks.layers import Activation, ScaleMap
 
-__all__ = ["JointEncoder", "joint_encoder"]
-
-
-class JointEncoder(nn.Module):
-    """Trunks of several modalities, joined by dense layers, and a linear head.
-
-    Args:
-        trunks: Modality -> module from its values to features (B, ``out_features``).
-        latent_dim: Z.
-        hidden: Sizes of the layers that join the trunks.
-        activation: ``"relu"``, ``"silu"`` (Swish) or ``"elu"``, after each of them.
-        scale: The map of the head to a positive scale, see
-            :func:`ppl_mm.networks.location_scale`.
-    """
-
-    def __init__(
-        self,
-        trunks: Mapping[str, Any],
-        latent_dim: int,
-        hidden: Sequence[int],
-        activation: Activation,
-        scale: ScaleMap,
-    ) -> None:
-        super().__init__()
-        sizes = (sum(trunk.out_features for trunk in trunks.values()), *hidden)
-        self.trunks = nn.ModuleDict(trunks)
-        self.joined = dense(sizes, activation=activation)
-        self.head = nn.Linear(sizes[-1], 2 * latent_dim)
-        self.location_scale = LocationScale(scale)
-
-    def forward(self, *values: Tensor) -> tuple[Tensor, Tensor]:
-        """The expert's (loc, scale), from one argument a modality."""
-        features = [trunk(x) for trunk, x in zip(self.trunks.values(), values, strict=True)]
-        return self.join(torch.cat(features, -1))
-
-    def join(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The expert's (loc, scale), from the trunks' features side by side."""
-        raw = self.head(self.joined(features)).to(features.dtype)  # not rounded under autocast
-        return self.location_scale(raw, raw.shape[:-1])
+__all__ = ["joint_encoder"]
 
 
 def joint_encoder(

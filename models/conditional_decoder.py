@@ -14,10 +14,9 @@ from collections.abc import Sequence
 
 import pyro
 import pyro.distributions as dist
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ppl_mm.context import Context
+from ppl_mm.context import Context, joined
 from ppl_mm.distributions import Decoded
 from ppl_mm.distributions.prior import as_prior
 from ppl_mm.modality import Modality
@@ -88,7 +87,7 @@ class ConditionalDecoder(Program):
         self.check_names(obs)
         context, known = self.context(obs)  # (B, F), (B,)
         with obs.plates():
-            z = _joined(pyro.sample("z", self.prior()), context)  # (K?, S?, B, Z + F)
+            z = joined(pyro.sample("z", self.prior()), context)  # (K?, S?, B, Z + F)
             for name, decoder in self.decoders.items():
                 x, scored = obs.filled(name)  # (B, *D_m), (S?, B)
                 where, event_shape = (True, None) if x is None else (scored & known, x.shape[1:])
@@ -101,10 +100,3 @@ class ConditionalDecoder(Program):
         self.context.check(obs)
         for name, decoder in self.decoders.items():
             check_decoder(name, self.likelihoods[name], decoder, self.in_features, obs)
-
-
-def _joined(z: Tensor, context: Tensor) -> Tensor:
-    """(z, context), whichever plates z was drawn under."""
-    batch = torch.broadcast_shapes(z.shape[:-1], context.shape[:-1])
-    context = context.to(z.dtype)
-    return torch.cat([z.expand(*batch, -1), context.expand(*batch, -1)], -1)

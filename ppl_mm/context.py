@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from ppl_mm.features import ValueFeatures, value_features
+from ppl_mm.likelihoods import Likelihood
 from ppl_mm.modality import Modality, unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.program import check_trunk
 
-__all__ = ["Context", "check_given"]
+__all__ = ["Context", "check_given", "check_label", "check_seen", "holds", "joined"]
 
 
 class Context(nn.Module):
@@ -43,9 +44,7 @@ class Context(nn.Module):
 
         The model conditions on what the data hold, whatever the guide may look at.
         """
-        known = torch.ones(len(obs), dtype=torch.bool, device=obs.device)
-        for name in self.names:
-            known = known & obs.present.get(name, torch.zeros_like(known))
+        known = holds(obs, self.names)
         if not set(self.names) <= set(obs.names):
             unknown = torch.full((len(obs), self.out_features), torch.nan, device=obs.device)
             return unknown, known
@@ -56,29 +55,69 @@ class Context(nn.Module):
     def check(self, obs: Observations) -> None:
         """Raise unless the observed values lie in their support and have features."""
         for name, trunk in self.trunks.items():
-            if name in obs.names:
-                values = obs.values[name][obs.present[name]]
-                self.likelihoods[name].check(name, values)
-                if isinstance(trunk, ValueFeatures):
-                    trunk.check(values)
-            check_trunk(name, trunk, obs)
+            check_seen(name, self.likelihoods[name], trunk, obs)
 
 
-def check_given(names: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
+def holds(obs: Observations, names: Sequence[str]) -> Tensor:
+    """Which rows hold all of these modalities, (B,)."""
+    known = torch.ones(len(obs), dtype=torch.bool, device=obs.device)
+    for name in names:
+        known = known & obs.present.get(name, torch.zeros_like(known))
+    return known
+
+
+def joined(z: Tensor, context: Tensor) -> Tensor:
+    """(z, context), whichever plates z was drawn under."""
+    batch = torch.broadcast_shapes(z.shape[:-1], context.shape[:-1])
+    context = context.to(z.dtype)
+    return torch.cat([z.expand(*batch, -1), context.expand(*batch, -1)], -1)
+
+
+def check_seen(name: str, likelihood: Likelihood, trunk: Any, obs: Observations) -> None:
+    """Raise unless the observed values of one modality lie in their support and have features."""
+    if name in obs.names:
+        values = obs.values[name][obs.present[name]]
+        likelihood.check(name, values)
+        if isinstance(trunk, ValueFeatures):
+            trunk.check(values)
+    check_trunk(name, trunk, obs)
+
+
+def check_given(names: Sequence[str], given: Sequence[str], what: str = "given") -> tuple[str, ...]:
     """The given names, sorted, once they are declared and leave a target.
+
+    Args:
+        names: All that are declared.
+        given: Some of them.
+        what: The argument's name, for messages.
 
     Raises:
         TypeError: For a string.
         ValueError: For no names, unknown ones, or all of them.
     """
     if isinstance(given, str):
-        raise TypeError(f"given: expected a tuple of names, got the string {given!r}.")
+        raise TypeError(f"{what}: expected a tuple of names, got the string {given!r}.")
     for name in given:
         if name not in names:
-            raise ValueError(unknown_name("modality in given", name, names))
+            raise ValueError(unknown_name(f"modality in {what}", name, names))
     if not 0 < len(set(given)) < len(names):
         raise ValueError(
-            f"given: expected some of the modalities {', '.join(names)}, and not all of them, got "
+            f"{what}: expected some of the modalities {', '.join(names)}, and not all of them, got "
             f"{list(given)}."
         )
     return tuple(sorted(set(given)))
+
+
+def check_label(label: str | None, names: Sequence[str], observed: Sequence[str]) -> str | None:
+    """The label's name, once it is declared and not observed.
+
+    Raises:
+        ValueError: For an unknown name, or one that is observed.
+    """
+    if label is not None and label not in names:
+        raise ValueError(unknown_name("label", label, names))
+    if label in observed:
+        raise ValueError(
+            f"modality {label!r} is both observed and the label; a label is what is predicted."
+        )
+    return label

@@ -82,14 +82,19 @@ class Plated:
         ]
 
     def encoded_together(
-        self, names: Sequence[str], network: nn.Module, latent_dim: int
+        self,
+        names: Sequence[str],
+        network: nn.Module,
+        latent_dim: int,
+        rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """``(loc, scale)`` of a network of several modalities, (B, Z) each.
 
         The network sees, as so many arguments, the rows that have all of these modalities as
-        evidence; the others get loc 0 and scale 1. It runs once, as in :meth:`encoded`.
+        evidence, or where ``rows``, (B,), is True; the others get loc 0 and scale 1. It runs once,
+        as in :meth:`encoded`.
         """
-        held = torch.stack([self.evidence[n] for n in names]).all(0)
+        held = torch.stack([self.evidence[n] for n in names]).all(0) if rows is None else rows
         values = tuple(self.values[n] for n in names)
         return self._encode(" and ".join(names), held, values, network, latent_dim)
 

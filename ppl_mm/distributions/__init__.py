@@ -8,6 +8,7 @@ from ppl_mm.distributions.experts import (
 )
 from ppl_mm.distributions.kl import kl
 from ppl_mm.distributions.mixture import RandomMixture, StratifiedMixture
+from ppl_mm.distributions.observed_prior import ObservedPrior
 from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale
 from ppl_mm.distributions.pseudo_inputs import EncodedMixture, PseudoInputPrior
 from ppl_mm.distributions.reference import RowwiseReference
@@ -17,6 +18,7 @@ __all__ = [
     "DiagonalPrior",
     "EncodedMixture",
     "LearnedScale",
+    "ObservedPrior",
     "PseudoInputPrior",
     "RandomMixture",
     "RowwiseReference",

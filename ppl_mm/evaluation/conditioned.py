@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
+from ppl_mm.context import holds
 from ppl_mm.observations import Observations
 
 __all__ = ["answerable", "check_question", "conditioned_on"]
@@ -24,8 +23,7 @@ def answerable(model: Any, obs: Observations) -> Observations:
     names = conditioned_on(model)
     if not names:
         return obs
-    never = torch.zeros(len(obs), dtype=torch.bool, device=obs.device)
-    rows = torch.stack([obs.present.get(n, never) for n in names]).all(0)
+    rows = holds(obs, names)
     if not bool(rows.any()):
         raise ValueError(f"no row holds {' and '.join(names)}, which the model conditions on.")
     return obs[rows]

@@ -1,0 +1,150 @@
+"""One network of what is observed, of the rest, and of a label, with a network as prior.
+
+    q(z | x_O, x_M', y) = Normal( loc, scale )    a joint network; features of zeros for what a row
+                                                  lacks of M and for a label that it lacks
+    q(z | x_O)          = p(z | x_O)              the model's own prior, for a row with O alone
+
+A row that lacks an observed modality has Normal(0, I), see
+:class:`ppl_mm.distributions.ObservedPrior`.
+
+Source: Mancisidor, Kampffmeyer, Aas & Jenssen 2023 (CMMD), doi:10.1016/j.neunet.2023.10.048, whose
+rows are complete but for a first stage of training without labels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+
+from ppl_mm.context import check_label
+from ppl_mm.distributions import ObservedPrior
+from ppl_mm.features import value_features
+from ppl_mm.modality import Modality
+from ppl_mm.networks.joint import JointEncoder
+from ppl_mm.networks.layers import Activation, ScaleMap
+from ppl_mm.observations import Observations
+from ppl_mm.program import Program, check_trunk
+from ppl_mm.rows import indices, put_rows
+
+__all__ = ["ConditionalPosterior"]
+
+
+class ConditionalPosterior(Program):
+    """The guide of :class:`ppl_mm.models.ConditionalPrior`.
+
+    Args:
+        modalities: The observed ones, the others, and the label. Each has a trunk, ``features()``
+            of the modality; by default its flattened values, classes and symbols one-hot.
+        latent_dim: Z.
+        prior: The model's own, ``model.prior``.
+        label: The name of y. Its features enter the network's first layer by columns of their own:
+            with the label missing the network is, bit for bit, the one without them.
+        hidden: Sizes of the layers that join the trunks.
+        vectorised: Whether flattened values take the place of all ``features()`` here.
+        activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``, after these layers.
+        dropout: Probability of dropout after each of them.
+        scale: The map of the head to a positive scale, see
+            :func:`ppl_mm.networks.location_scale`.
+
+    Raises:
+        ValueError: For an unknown label, or one that is observed.
+        TypeError: For a modality whose features must be declared.
+
+    Example:
+        >>> from ppl_mm import data, models
+        >>> digits = data.load("digits")
+        >>> model = models.ConditionalPrior(digits.modalities, 8, ("top",), "label")
+        >>> guide = ConditionalPosterior(digits.modalities, 8, model.prior, "label")
+        >>> rows = digits.test[:5].only("top")
+        >>> torch.equal(guide.posterior(rows).mean, model.prior(rows).mean)
+        True
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        latent_dim: int,
+        prior: ObservedPrior,
+        label: str | None = None,
+        hidden: Sequence[int] = (512, 512),
+        *,
+        vectorised: bool = False,
+        activation: Activation = "silu",
+        dropout: float = 0.0,
+        scale: ScaleMap = "exp",
+    ) -> None:
+        super().__init__(modalities, latent_dim)
+        self.prior = prior
+        self.label = check_label(label, self.names, prior.names)
+        seen = [replace(m, features=None) if vectorised else m for m in self.modalities]
+        trunks: dict[str, Any] = {
+            m.name: value_features(m, latent_dim) for m in sorted(seen, key=lambda m: m.name)
+        }
+        self.label_trunk = None if label is None else trunks.pop(label)
+        late = 0 if self.label_trunk is None else self.label_trunk.out_features
+        self.network = JointEncoder(trunks, latent_dim, hidden, activation, scale, dropout, late)
+
+    def forward(self, obs: Observations) -> None:
+        """Sample ``z`` from the posterior of every row."""
+        with obs.plates():
+            pyro.sample("z", self.posterior(obs))
+
+    def check(self, obs: Observations) -> None:
+        """Raise unless every trunk makes features of the observed values."""
+        self.check_names(obs)
+        self.prior.check(obs)
+        for name, trunk in self._trunks().items():
+            check_trunk(name, trunk, obs)
+
+    def posterior(self, obs: Observations) -> dist.TorchDistribution:
+        """q(z | x_source) of every row: batch shape (B,) or (S, B), event shape (Z,)."""
+        self.check_names(obs)
+        never = torch.zeros(obs.shape, dtype=torch.bool, device=obs.device)
+        source = {n: obs.source.get(n, never).expand(obs.shape) for n in self.names}
+        sees = torch.stack([source[n] for n in self.prior.names]).all(0)
+        rest = [source[n] for n in self.names if n not in self.prior.names]
+        more = sees & torch.stack(rest).any(0)
+        alone = sees & ~more
+        prior = (self.prior(obs) if bool(alone.any()) else self.prior()).base_dist
+        loc = torch.where(alone[..., None], prior.loc, 0.0)
+        scale = torch.where(alone[..., None], prior.scale, 1.0)
+        if bool(more.any()):
+            own = self._encode(obs, source, more)
+            loc = torch.where(more[..., None], own[0], loc)
+            scale = torch.where(more[..., None], own[1], scale)
+        return dist.Normal(loc, scale).to_event(1)
+
+    def _encode(
+        self, obs: Observations, source: dict[str, Tensor], more: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The network's (loc, scale), (*obs.shape, Z), right where ``more``."""
+        rows, size = indices(more), more.numel()
+
+        def features(name: str, trunk: Any) -> Tensor:
+            """Of the rows ``more``, those of zeros off the source."""
+            if name not in obs.names:
+                found = self.prior.zero.new_zeros(trunk.out_features).expand(size, -1)
+            else:
+                own = obs.features(name, trunk, obs.evidence[name])
+                found = torch.where(source[name][..., None], own, 0.0).reshape(size, -1)
+            return found if rows is None else found.index_select(0, rows)
+
+        joint = torch.cat([features(n, t) for n, t in self.network.trunks.items()], -1)
+        late = None
+        if self.label is not None and self.label in obs.names:
+            late = features(self.label, self.label_trunk).to(joint.dtype)
+        loc, scale = self.network.join(joint, late)
+        shape = (*obs.shape, self.latent_dim)
+        return (
+            put_rows(rows, loc, size, 0.0, dim=0).reshape(shape),
+            put_rows(rows, scale, size, 1.0, dim=0).reshape(shape),
+        )
+
+    def _trunks(self) -> dict[str, Any]:
+        """Every modality's trunk."""
+        label = {} if self.label is None else {self.label: self.label_trunk}
+        return {**dict(self.network.trunks.items()), **label}

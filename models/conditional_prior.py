@@ -1,0 +1,118 @@
+"""A latent whose prior is a network of what is always observed; the rest, and a label, from it.
+
+    z   ~ p(z | x_O) = Normal( loc(x_O), scale(x_O) )     z: (Z,)
+    y   ~ p(y | z)                                        the label, if there is one
+    x_m ~ p_m(x_m | z, x_O), or p_m(x_m | z)              m in M, what is missing in use
+
+The observed modalities O are conditioned on and have no density. M is all the rest but the label,
+and may be empty. The generative side of CMMD (Mancisidor, Kampffmeyer, Aas & Jenssen 2023,
+doi:10.1016/j.neunet.2023.10.048, eq. 1).
+Sites: ``z``, and one observed site for the label and for each modality of M. Plate: ``data`` at
+dim -1. A row that lacks the label or a modality of M, or in which it is not scored, adds exactly 0
+for it; one that lacks an observed modality, of which nothing can be said, adds 0 altogether.
+"""
+
+from collections.abc import Sequence
+
+import pyro
+import torch
+from torch import nn
+
+from ppl_mm.context import Context, check_label, holds, joined
+from ppl_mm.distributions import Decoded, ObservedPrior
+from ppl_mm.modality import Modality
+from ppl_mm.observations import Observations
+from ppl_mm.program import Program, check_decoder
+
+__all__ = ["ConditionalPrior"]
+
+
+class ConditionalPrior(Program):
+    """p(z | x_O) p(y | z) prod over m in M of p_m(x_m | z, x_O), a Pyro program of Observations.
+
+    Args:
+        modalities: The observed ones, the others, and the label: a modality like any other, with
+            any likelihood (Categorical, Bernoulli, MultiLabel).
+        latent_dim: Z.
+        observed: The names of O.
+        label: The name of y, whose decoder sees z alone; None for no label.
+        prior: p(z | x_O), an :class:`ppl_mm.distributions.ObservedPrior` of these modalities; None
+            for a new one.
+        condition_decoder_on_observed: Whether the decoders of M take Z + F features, z first, then
+            those of the observed modalities in the order of their names (``features()`` of the
+            modality, a trunk of the model's own; by default its flattened values, classes and
+            symbols one-hot). If not, they take z.
+
+    A modality that the observations lack altogether is drawn, in rows that hold what is observed;
+    in others its parameters are NaN.
+
+    Raises:
+        ValueError: For nothing observed, all modalities observed, unknown names, a label that is
+            observed, or a prior of others.
+        TypeError: For an observed modality whose features must be declared.
+
+    Example:
+        >>> from pyro.infer import Predictive
+        >>> from ppl_mm import data
+        >>> digits = data.load("digits")
+        >>> model = ConditionalPrior(digits.modalities, 8, observed=("top",), label="label")
+        >>> model.conditions_on, list(model.decoders)
+        (('top',), ['bottom', 'label'])
+        >>> Predictive(model, num_samples=5)(digits.test[:3].drop("bottom"))["bottom"].shape
+        torch.Size([5, 3, 4, 8])
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        latent_dim: int,
+        observed: Sequence[str],
+        label: str | None = None,
+        *,
+        prior: ObservedPrior | None = None,
+        condition_decoder_on_observed: bool = True,
+    ) -> None:
+        super().__init__(modalities, latent_dim)
+        if prior is None:
+            prior = ObservedPrior(self.modalities, latent_dim, observed)
+        elif set(prior.names) != set(observed):
+            raise ValueError(
+                f"the prior looks at {', '.join(prior.names)}, and observed are "
+                f"{', '.join(observed)}; build it with the same."
+            )
+        self.prior, self.conditions_on = prior, prior.names
+        self.label = check_label(label, self.names, prior.names)
+        targets = [m for m in self.modalities if m.name not in self.conditions_on]
+        self.context: Context | None = None
+        if condition_decoder_on_observed and any(m.name != label for m in targets):
+            self.context = Context(self.modalities, latent_dim, prior.names)
+        seen = latent_dim + (0 if self.context is None else self.context.out_features)
+        self.in_features = {m.name: latent_dim if m.name == label else seen for m in targets}
+        self.likelihoods = {m.name: m.likelihood for m in targets}
+        self.decoders = nn.ModuleDict(
+            {m.name: m.decoder(self.in_features[m.name]) for m in targets}
+        )
+
+    def forward(self, obs: Observations) -> None:
+        """Run the generative story; the plates are those of ``obs``."""
+        self.check_names(obs)
+        known = holds(obs, self.conditions_on)  # (B,)
+        with obs.plates():
+            z = pyro.sample("z", self.prior(obs))  # (K?, S?, B, Z)
+            z = torch.where(known[:, None], z, torch.nan)
+            seen = z if self.context is None else joined(z, self.context(obs)[0])  # (..., Z + F)
+            for name, decoder in self.decoders.items():
+                x, scored = obs.filled(name)  # (B, *D_m), (S?, B)
+                where, event_shape = (True, None) if x is None else (scored & known, x.shape[1:])
+                inputs = z if name == self.label else seen
+                p = Decoded(self.likelihoods[name], decoder, inputs, where, event_shape)
+                pyro.sample(name, p, obs=x)
+
+    def check(self, obs: Observations) -> None:
+        """Raise unless the observed values fit the decoders, the likelihoods and the features."""
+        self.check_names(obs)
+        self.prior.check(obs)
+        if self.context is not None:
+            self.context.check(obs)
+        for name, decoder in self.decoders.items():
+            check_decoder(name, self.likelihoods[name], decoder, self.in_features[name], obs)

@@ -1,0 +1,69 @@
+"""A network of several modalities: a trunk each, joined by dense layers, and a linear head."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ppl_mm.networks.layers import Activation, LocationScale, ScaleMap, dense
+
+__all__ = ["JointEncoder"]
+
+
+class JointEncoder(nn.Module):
+    """Trunks of several modalities, joined by dense layers, and a linear head.
+
+    Args:
+        trunks: Modality -> module from its values to features (B, ``out_features``).
+        latent_dim: Z.
+        hidden: Sizes of the layers that join the trunks.
+        activation: ``"relu"``, ``"silu"`` (Swish), ``"elu"`` or ``"softplus"``, after each of them.
+        scale: The map of the head to a positive scale, see
+            :func:`ppl_mm.networks.location_scale`.
+        dropout: Probability of dropout after each activation.
+        late: Features that are no trunk's, see :meth:`join`.
+    """
+
+    def __init__(
+        self,
+        trunks: Mapping[str, Any],
+        latent_dim: int,
+        hidden: Sequence[int],
+        activation: Activation,
+        scale: ScaleMap,
+        dropout: float = 0.0,
+        late: int = 0,
+    ) -> None:
+        super().__init__()
+        sizes = (sum(trunk.out_features for trunk in trunks.values()), *hidden)
+        self.trunks = nn.ModuleDict(trunks)
+        self.joined = dense(sizes, dropout=dropout, activation=activation)
+        self.head = nn.Linear(sizes[-1], 2 * latent_dim)
+        self.location_scale = LocationScale(scale)
+        if late:
+            self.late = nn.Linear(late, self._layers[0].out_features, bias=False)
+            bound = (sizes[0] + late) ** -0.5  # as in one layer of all the features
+            nn.init.uniform_(self.late.weight, -bound, bound)
+
+    def forward(self, *values: Tensor) -> tuple[Tensor, Tensor]:
+        """The expert's (loc, scale), from one argument a modality."""
+        features = [trunk(x) for trunk, x in zip(self.trunks.values(), values, strict=True)]
+        return self.join(torch.cat(features, -1))
+
+    def join(self, features: Tensor, late: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The expert's (loc, scale), from the trunks' features side by side.
+
+        ``late`` features enter the first layer by columns of their own, whose product is added:
+        without them, or where they are zeros, the result is that of the other columns, bit for bit.
+        """
+        raw = self._layers[0](features)
+        raw = raw if late is None else raw + self.late(late)
+        for layer in self._layers[1:]:
+            raw = layer(raw)
+        raw = raw.to(features.dtype)  # not rounded under autocast
+        return self.location_scale(raw, raw.shape[:-1])
+
+    @property
+    def _layers(self) -> list[Any]:
+        return [*self.joined, self.head]
