@@ -94,7 +94,7 @@ def main(
 
 def figure(measured: dict[str, Any]) -> Figure:
     """Signal to noise by epoch: the encoders' gradients left, the decoders' right."""
-    picture = Figure(figsize=(8, 3.2), layout="constrained")
+    picture = Figure(figsize=(8, 3.6), layout="constrained")
     for axes, part in zip(picture.subplots(1, 2, sharey=True), PARTS, strict=True):
         for (estimator, stop), name in SETTINGS.items():
             axes.plot(
@@ -108,7 +108,7 @@ def figure(measured: dict[str, Any]) -> Figure:
         axes.set(title=f"gradients of the {part}", xlabel="epoch", yscale="log")
     picture.axes[0].set_ylabel("signal to noise")
     handles, labels = picture.axes[1].get_legend_handles_labels()
-    picture.legend(handles, labels, loc="outside lower center", ncols=4)
+    picture.legend(handles, labels, loc="outside lower center", ncols=2)
     return picture
 
 

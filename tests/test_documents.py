@@ -53,3 +53,14 @@ def test_the_readme_runs_from_top_to_bottom(tmp_path, monkeypatch):
     exec(compile(code, "README.md", "exec"), names)
     assert names["images"]["top"].shape == (5, 100, 4, 8)
     assert names["result"].value.shape == (100,)
+
+
+def test_the_stop_gradient_document_says_what_happens():
+    text = (ROOT / "docs" / "stop_gradient.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(code, "stop_gradient.md", "exec"), names)
+    gradients = names["gradients"]
+    assert abs(gradients["stopped"]) < 1e-12 < 1e-2 < abs(gradients["exact"])
+    (picture,) = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert (ROOT / "docs" / picture).exists()
