@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ppl_mm.experiments import meme, meme_table, results_table
+from scipy.io import savemat
 
 
 @pytest.fixture
@@ -38,6 +39,19 @@ def test_smoke(config, system, numbers):
     value, error = measures["relatedness"]["class"]["auroc"]
     assert f"{value:.3f} ± {error:.3f}" in page
     assert record["command"] in page
+
+
+def test_pairs_with_svhn_are_the_same_command(config, tiny_mnist, numbers):
+    rng = np.random.default_rng(0)
+    (tiny_mnist / "svhn").mkdir()
+    for part, rows in (("train", 40), ("test", 20)):
+        images = rng.integers(0, 256, (32, 32, 3, rows), dtype=np.uint8)
+        digits = np.where(np.arange(rows) % 5 == 0, 10, np.arange(rows) % 5)  # 10 is the digit 0
+        arrays = {"X": images, "y": digits.astype(np.uint8)[:, None]}
+        savemat(tiny_mnist / "svhn" / f"{part}_32x32.mat", arrays)
+    measures = meme.main(replace(config, dataset="mnist_svhn", fraction=0.5, scheme="svhn"))
+    assert np.isfinite(numbers(measures)).all()
+    assert measures["coherence"]["targets"] == ["mnist", "svhn"]
 
 
 def test_unpaired_rows_hold_what_the_scheme_says(config, monkeypatch):
