@@ -165,6 +165,9 @@ def train(
         int | None, _training(help="Stop after so many epochs without a better validation ELBO.")
     ] = None,
     clip_norm: Annotated[float | None, _training(help="Largest norm of the gradient.")] = None,
+    impartial: Annotated[
+        str | None, _training(help="Combine the modalities' gradients: pcgrad, imtl_g or mgda.")
+    ] = None,
     seed: Annotated[int | None, _training(help="Of networks, order and noise.")] = None,
     device: Annotated[str | None, _training(help="auto, cpu, cuda or cuda:1.")] = None,
     precision: Annotated[str | None, _training(help="Such as 32-true or bf16-mixed.")] = None,
@@ -196,6 +199,7 @@ def train(
         "annealing_epochs": annealing_epochs,
         "patience": patience,
         "clip_norm": clip_norm,
+        "impartial": impartial,
         "seed": seed,
         "device": device,
         "precision": precision,

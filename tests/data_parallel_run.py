@@ -19,6 +19,7 @@ OBJECTIVES = {
         [Term(("a", "b"), ("a",), ("b",)), Term(("a",), ("a",))], rows="require", mean="rows"
     ),
     "iwae": lambda: objectives.IWAE(num_particles=3),
+    "impartial": lambda: objectives.IWAE(num_particles=2),
 }
 
 
@@ -61,6 +62,7 @@ def train(out: str, objective: str) -> None:
         batch_size=2 if objective == "telbo" else 7,
         optimizer=partial(torch.optim.SGD, lr=0.02, momentum=0.9),
         clip_norm=5.0,
+        impartial=_alike if objective == "impartial" else None,
         device="cpu",
         precision="64-true",
         checkpoint=f"{out}.{objective}.checkpoint",
@@ -68,6 +70,11 @@ def train(out: str, objective: str) -> None:
     )
     losses = torch.tensor([row["loss"] for row in result.history])
     torch.save({"state": result.best_state, "losses": losses}, f"{out}.{objective}.{_rank()}")
+
+
+def _alike(products: torch.Tensor) -> torch.Tensor:
+    """Weights that every process agrees on, whatever its rows."""
+    return torch.ones(len(products))
 
 
 def _rank() -> int:

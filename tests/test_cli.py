@@ -108,13 +108,35 @@ def test_a_run_is_not_replaced_unasked(trained):
 
 
 @pytest.mark.parametrize(
-    "wrong", [("--beta", "-1"), ("--clip-norm", "0"), ("--device", "abacus"), ("--paired", "2")]
+    "wrong",
+    [
+        ("--beta", "-1"),
+        ("--clip-norm", "0"),
+        ("--device", "abacus"),
+        ("--impartial", "all"),
+        ("--paired", "2"),
+    ],
 )
 def test_overwrite_with_wrong_options_loses_nothing(trained, wrong):
     folder, _ = trained
     before = state(folder)
     fails("train", "mvae", "digits", "--out", folder, "--overwrite", *FAST, *wrong)
     assert state(folder) == before
+
+
+def test_impartial_training_is_kept_and_changes_the_encoders_alone_at_first(tmp_path, undrawn):
+    pytest.importorskip("torchjd")
+    options = ["--latent-dim", "4", "--no-evaluate", "--epochs", "1", "--batch-size", "2000"]
+    systems = []
+    for flags in ([], ["--impartial", "mgda"]):
+        out = tmp_path / f"run{len(flags)}"
+        result = call("train", "mvae", "digits", "--out", out, *options, *flags)
+        assert result.exit_code == 0, result.stderr
+        systems.append(System.load(out / "system.safetensors").state_dict())
+    assert "--impartial mgda" in json.loads((out / "config.json").read_text())["command"]
+    for name, value in systems[0].items():  # one step
+        if value.is_floating_point() and value.any():
+            assert torch.equal(value, systems[1][name]) == (not name.startswith("guide.enc")), name
 
 
 def test_a_system_gets_its_own_options_and_keeps_them(tmp_path, undrawn):

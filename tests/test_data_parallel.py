@@ -30,7 +30,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "objective", ["subset_terms", "row_means", "iwae", "mmvae_plus", "streams", "telbo"]
+    "objective",
+    ["subset_terms", "row_means", "iwae", "impartial", "mmvae_plus", "streams", "telbo"],
 )
 def test_two_processes_equal_one(folder, objective):
     one = torch.load(folder / f"one.{objective}.0", weights_only=True)

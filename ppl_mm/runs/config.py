@@ -68,6 +68,7 @@ class Config:
             for the systems of SVAE's paper each modality has a stream of all rows besides.
         patience: Stop after so many epochs without a better validation ELBO.
         clip_norm: Largest norm of the whole gradient.
+        impartial: How the modalities' gradients are combined, see :func:`ppl_mm.fit`.
         seed: Of networks, order, noise, and pairs.
         precision: Fabric's flag.
         device: "auto", "cpu", "cuda" or "cuda:1".
@@ -92,6 +93,7 @@ class Config:
     paired: float = 1.0
     patience: int | None = None
     clip_norm: float | None = None
+    impartial: str | None = None
     seed: int = 0
     precision: str = "32-true"
     device: str = "auto"

@@ -114,7 +114,8 @@ def measure(
 ) -> Measures:
     """The ELBO, log p of everything, of each modality, of the label given the others; accuracies.
 
-    Of a model that conditions on some modalities (CVAE) all is given those.
+    Of a model that conditions on some modalities (CVAE, CMMD) all is given those, and the label's
+    accuracy is also that from those alone.
 
     Args:
         system: A model and a guide.
@@ -145,7 +146,8 @@ def measure(
     if label is not None and others:
         free = [n for n in others if n not in fixed]
         alone = [(n, *fixed) for n in free] if len(free) > 1 else []
-        for given in [others, *alone]:
+        least = [fixed] if fixed and len(fixed) < len(others) else []
+        for given in [others, *alone, *least]:
             value = accuracy(system, test, label, given)
             spread = math.sqrt(value * (1 - value))
             number = int(test.present[label].sum())

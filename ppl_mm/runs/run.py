@@ -133,6 +133,7 @@ def train(
             patience=config.patience,
             annealing_epochs=config.annealing_epochs,
             clip_norm=config.clip_norm,
+            impartial=config.impartial,
             transform=chosen.transform,
             seed=config.seed,
             device=config.device,

@@ -36,6 +36,7 @@ from ppl_mm.training.checks import (
     parameters,
 )
 from ppl_mm.training.history import DivergedError, FitResult, Progress
+from ppl_mm.training.impartial import Rule, impartially
 from ppl_mm.training.parallel import AlwaysDifferentiable, JointNoise
 from ppl_mm.training.state import TrainingState
 
@@ -53,6 +54,7 @@ def fit(
     patience: int | None = None,
     annealing_epochs: int = 0,
     clip_norm: float | None = None,
+    impartial: str | Rule | None = None,
     transform: Transform | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -78,6 +80,9 @@ def fit(
         annealing_epochs: Beta grows linearly for so many epochs, see
             :func:`ppl_mm.objectives.linear_annealing`.
         clip_norm: Largest norm of the whole gradient.
+        impartial: How the modalities' gradients are combined at the latent before they go on to
+            the encoders: "pcgrad", "imtl_g", "mgda" (extra ``impartial``), or a function from
+            their products to weights, see :func:`ppl_mm.training.impartially`.
         transform: Applied to every training batch on its device, such as a fresh binarisation.
         seed: Of the order of rows and of all noise. Torch's own generators are left alone.
         device: "auto" (CUDA where there is one), "cpu", "cuda", or "cuda:1".
@@ -89,8 +94,8 @@ def fit(
 
     Under ``torchrun`` the rows of each batch are divided among the processes; parameters come
     out as from one process with the joint batch (where the guide's latents are Normal, Laplace or
-    all strata of mixtures of them, and but for batch normalisation, whose statistics each process
-    takes from its own rows).
+    all strata of mixtures of them, and but for batch normalisation and ``impartial``: each process
+    takes its statistics and its weights from its own rows).
 
     Returns:
         The history (a row an epoch: epoch, loss, bound or surrogate, validation_elbo, seconds),
@@ -126,7 +131,8 @@ def fit(
     if optimizer is None:
         optimizer = partial(torch.optim.Adam, lr=1e-3, fused=True)
     devices = [fabric.device] if fabric.device.type == "cuda" else []
-    with eval_mode(system), torch.random.fork_rng(devices=devices):
+    rng = torch.random.fork_rng(devices=devices)
+    with eval_mode(system), rng, impartially(system, impartial):
         torch.manual_seed(seed)
         check_data(system, streams, transform, validation)
         module = system.objective(system.model, system.guide)
