@@ -183,12 +183,18 @@ def kinds_of(name: str, *kinds: str) -> tuple[str, ...]:
 def options_of(name: str, declared: Sequence[Modality]) -> dict[str, Any]:
     """What a system must be told about these modalities, in whatever order they come.
 
-    cvae conditions on the label; vcca looks at the last of them by name.
+    cvae conditions on the label; vcca looks at the last of them by name; cmmd always observes the
+    numbers, or else the last by name that is no label.
     """
     names = [m.name for m in declared if isinstance(m, Modality)]
     label = "categorical" if "categorical" in names else (names or ["label"])[-1]
     if name in ("vcca", "vcca_private"):
         return {"view": max(names, default=None)}
+    if name == "cmmd":
+        rest = [n for n in names if n != "categorical"] or names or ["label"]
+        seen = "normal" if "normal" in rest else max(rest)
+        has_label = "categorical" in names and seen != "categorical"
+        return {"observed": (seen,), "label": "categorical" if has_label else None}
     return {"given": (label,)} if name == "cvae" else {}
 
 
@@ -269,10 +275,13 @@ class SameNoise(Messenger):
 def summed(system: System) -> System:
     """The system with its terms summed over rows where they are means over rows of their own.
 
-    A mean weighs rows by how many others there are; what it weighs is still each row's own.
+    A mean weighs rows by how many others there are; what it weighs is still each row's own. An MMD
+    is of the rows of a batch together, and is left out.
     """
     if getattr(system.objective, "mean", None) == "rows":
         system.objective.mean = "batch"
+    if hasattr(system.objective, "mmd_weight"):
+        system.objective.mmd_weight = 0.0
     return system
 
 

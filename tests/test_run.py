@@ -124,18 +124,23 @@ def test_measures_leave_out_what_is_not_there():
     assert all(math.isfinite(row.mean) for row in found.likelihoods)
 
 
+FROM_TOP = [("top", "bottom"), ("top",)]
+
+
 @pytest.mark.parametrize(
-    ("given", "quantities", "accuracies"),
+    ("system", "given", "quantities", "accuracies"),
     [
-        ("label", ["top, bottom", "top", "bottom"], []),
-        ("top", ["bottom, label", "bottom", "label", "label"], [("top", "bottom")]),
+        ("cvae", "label", ["top, bottom", "top", "bottom"], []),
+        ("cvae", "top", ["bottom, label", "bottom", "label", "label"], FROM_TOP),
+        ("cmmd", "top", ["bottom, label", "bottom", "label", "label"], FROM_TOP),
     ],
 )
 def test_a_conditional_system_is_measured_and_drawn_given_what_it_needs(
-    tmp_path, given, quantities, accuracies
+    tmp_path, system, given, quantities, accuracies
 ):
-    options = {**OPTIONS, "epochs": 1, "options": {"given": [given], "hidden": [8]}}
-    done = run.train(tmp_path, "cvae", "digits", **options)
+    own = {"cvae": {"given": [given]}, "cmmd": {"observed": [given], "label": "label"}}[system]
+    options = {**OPTIONS, "epochs": 1, "options": {**own, "hidden": [8]}}
+    done = run.train(tmp_path, system, "digits", **options)
     assert {path.name for path in tmp_path.iterdir()} == set(run.FILES) - {"metrics.json"}
     found = run.evaluate(done, num_samples=5, rows=4)
     told = [f"log p({target} | {given})" for target in quantities]

@@ -10,6 +10,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from ppl_mm.evaluation.conditioned import conditioned_on
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.observations import Observations
 
@@ -74,7 +75,8 @@ def from_mixture(prior_share: float) -> Sampler:
 
     Half of the draws come from each; both are weighted by the density of the whole mixture, so
     no weight exceeds p(x | z) / prior_share and the variance is finite whatever the guide. The
-    prior is the guide's: what it draws from where it may look at nothing.
+    prior is the guide's: what it draws from where it may look at nothing (but what the model
+    conditions on).
     """
 
     def draw(model: Any, guide: Any, obs: Observations, num_samples: int) -> Draws:
@@ -85,13 +87,14 @@ def from_mixture(prior_share: float) -> Sampler:
             )
         each = -(-num_samples // 2)
         halves = []
-        for evidence in (obs, obs.given()):
+        least = obs.given(*(n for n in conditioned_on(model) if n in obs.names))
+        for evidence in (obs, least):
             with particles(each):
                 trace = guide_trace(guide, evidence)
             halves.append(_draws(trace, trace.stochastic_nodes, each, evidence, None))
         latents = {n: torch.cat([half.latents[n] for half in halves]) for n in halves[0].latents}
         posterior = torch.cat([halves[0].log_q, _log_q(guide, obs, halves[1].latents)])
-        prior = torch.cat([_log_q(guide, obs.given(), halves[0].latents), halves[1].log_q])
+        prior = torch.cat([_log_q(guide, least, halves[0].latents), halves[1].log_q])
         shares = posterior.new_tensor([1.0 - prior_share, prior_share]).log()
         log_q = torch.logaddexp(posterior + shares[0], prior + shares[1])
         return Draws(latents, log_q, shares[:, None].expand(2, len(obs)))

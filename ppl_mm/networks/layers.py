@@ -19,6 +19,7 @@ __all__ = [
     "as_rows",
     "dense",
     "draw_kaiming",
+    "draw_normal",
     "location_scale",
 ]
 
@@ -272,5 +273,23 @@ def draw_kaiming(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def draw_normal(network: nn.Module, scale: float) -> None:
+    """Draw the weights of linear layers and convolutions from Normal(0, scale^2); biases are 0.
+
+    Raises:
+        ValueError: For a scale that is not above 0.
+    """
+    if not 0 < scale < math.inf:
+        raise ValueError(f"scale of the weights: expected a number above 0, got {scale!r}.")
+    for module in network.modules():
+        if isinstance(
+            module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d
+        ):
+            nn.init.normal_(module.weight, std=scale)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

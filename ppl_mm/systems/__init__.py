@@ -8,7 +8,7 @@ together with ``System(model, guide, objective)``.
 """
 
 from ppl_mm.systems.canonical import vcca, vcca_private
-from ppl_mm.systems.conditional import cvae
+from ppl_mm.systems.conditional import cmmd, cvae
 from ppl_mm.systems.joint import bivcca, jmvae, jmvae_zero, telbo
 from ppl_mm.systems.mixtures import dmvae, mmjsd, mmvae, mmvae_plus, mopoe
 from ppl_mm.systems.mutual_supervision import meme
@@ -22,6 +22,7 @@ __all__ = [
     "available",
     "bivcca",
     "build",
+    "cmmd",
     "cvae",
     "dmvae",
     "jmvae",

@@ -9,7 +9,7 @@ from ppl_mm import recipes
 from ppl_mm.modality import Modality, unknown_name
 from ppl_mm.objectives import subset_terms
 from ppl_mm.systems.canonical import vcca, vcca_private
-from ppl_mm.systems.conditional import cvae
+from ppl_mm.systems.conditional import cmmd, cvae
 from ppl_mm.systems.joint import bivcca, jmvae, jmvae_zero, telbo
 from ppl_mm.systems.mixtures import dmvae, mmjsd, mmvae, mmvae_plus, mopoe
 from ppl_mm.systems.mutual_supervision import meme
@@ -23,7 +23,7 @@ __all__ = ["available", "build", "rebuild"]
 _SYSTEMS: dict[str, Callable[..., System]] = {
     f.__name__: f
     for f in (
-        *(bivcca, cvae, dmvae, jmvae, jmvae_zero, meme, mmjsd, mmvae, mmvae_plus, mopoe),
+        *(bivcca, cmmd, cvae, dmvae, jmvae, jmvae_zero, meme, mmjsd, mmvae, mmvae_plus, mopoe),
         *(mvae, mvae_q, mvtcae, svae, svae_star, telbo, vae, vaevae, vaevae_a, vaevae_star),
         *(vcca, vcca_private),
     )

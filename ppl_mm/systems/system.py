@@ -107,6 +107,31 @@ class System(nn.Module):
         """The objective's loss, summed over rows."""
         return self.objective.differentiable_loss(self.model, self.guide, obs)
 
+    def start_from(self, stage: "System") -> list[str]:
+        """Start at the parameters of an earlier stage: those of the same name are copied.
+
+        Such as CMMD's first stage, trained on rows without labels, for a second with a label,
+        whose encoder without a label is then the first's, bit for bit.
+
+        Args:
+            stage: A system all of whose parameters this one has.
+
+        Returns:
+            The names of this system's parameters that the stage lacks; they are as they were.
+
+        Raises:
+            ValueError: For a parameter that this system lacks, or has in another shape.
+        """
+        own, given = self.state_dict(), stage.state_dict()
+        for name, tensor in given.items():
+            if name not in own or own[name].shape != tensor.shape:
+                found = "no such parameter" if name not in own else tuple(own[name].shape)
+                raise ValueError(
+                    f"start_from: the stage has {name!r} of shape {tuple(tensor.shape)}, this "
+                    f"system {found}; build both with the same sizes."
+                )
+        return list(self.load_state_dict(given, strict=False).missing_keys)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the parameters and the recipe to one safetensors file, atomically."""
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}

@@ -1,0 +1,242 @@
+"""CMMD's objective: an ELBO given what is observed, part of whose KL is a divergence of pools.
+
+Notation, for B rows: q_i = q(z | x_O, x_M, y) and p_i = p(z | x_O) of row i, eps_i ~ Normal(0, I),
+
+    zq_i = mu_q + sd_q eps_i,      zp_i = mu_p + sd_p eps_i            one noise for both
+    R_i  = -sum over m in M of log p(x_m | zq_i, x_O)                  the decoders, the encoder
+    KL_i = KL(q_i || p_i), in closed form                              the encoder, the prior
+    D    = MMD^2 of the pools { zq_i } and { zp_i }, one number        the encoder, the prior
+    C_i  = -log p(y | z_cls),  z_cls = mu_p or zp_i                    the prior, the classifier
+
+and what learns from each on the right.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.poutine.messenger import Messenger
+from torch import Tensor
+
+from ppl_mm.context import holds
+from ppl_mm.modality import unknown_name
+from ppl_mm.objectives.mmd import MMD
+from ppl_mm.objectives.objective import Objective
+from ppl_mm.objectives.weights import divergence, particles, trace_pair
+from ppl_mm.observations import Observations
+from ppl_mm.terms import Term
+
+__all__ = ["ConditionalMMD", "LossParts"]
+
+
+class LossParts(NamedTuple):
+    """What the loss is put together from, in nats, with no factor but lambda_m.
+
+    Attributes:
+        reconstruction: R_i, (B,).
+        kl: KL_i, (B,).
+        mmd: D, ().
+        label: C_i, (B,); 0 in rows without a label.
+    """
+
+    reconstruction: Tensor
+    kl: Tensor
+    mmd: Tensor
+    label: Tensor
+
+
+class ConditionalMMD(Objective):
+    """The ELBO of log p(x_M, y | x_O), a part of its KL replaced by an MMD.
+
+        loss  =  sum_i [ R_i + omega KL_i + (1 - omega) lambda D + alpha C_i ]
+
+    over the rows that hold x_O; the others contribute 0. It is B times the mean of a batch. What a
+    row lacks of M, and its label, is not scored, and the encoder sees zeros for it.
+
+    Args:
+        omega: In [0, 1]. J = ELBO + (1 - omega) I, I the mutual information of (x_M, y) and z given
+            x_O, has omega KL + (1 - omega) KL of the averaged posterior, which D stands for.
+        alpha: The factor of the label's cross-entropy.
+        mmd_weight: lambda.
+        kernel, estimator: Of D, see :class:`ppl_mm.objectives.MMD`. The pools share their noise,
+            which makes D exactly 0 where every q_i is p_i, and for which the unbiased estimator
+            leaves out the pairs zq_i, zp_i.
+        classify: What the label is predicted from: ``"mean"``, mu_p; ``"draw"``, zp_i;
+            ``"posterior"``, zq_i, as in the plain ELBO.
+        label_reduction: ``"mean"``: as above, a missing label counts as 0 and the divisor is B.
+            ``"sum"``: C is a sum over the batch where the other parts are means, that is alpha
+            times B (of all processes).
+        num_particles: S, draws a row; D is the mean of the MMDs of S pools.
+        weights: lambda_m by name, the label's too.
+        beta: A further factor of the KL, of which annealing is one.
+
+    It needs a model that conditions on some modalities, :class:`ppl_mm.models.ConditionalPrior`
+    (or :class:`ppl_mm.models.ConditionalDecoder`), and a guide of diagonal Normals. D is of the
+    rows of a batch; of several processes each takes its own.
+
+    Raises:
+        ValueError: For omega outside [0, 1], negative factors, or unknown choices; when run, for a
+            model that conditions on nothing.
+
+    Source: Mancisidor, Kampffmeyer, Aas & Jenssen 2023 (CMMD),
+    doi:10.1016/j.neunet.2023.10.048, eq. 5, and its release, which has ``classify="mean"``,
+    ``label_reduction="sum"``, and a KL that weighs var_q / var_p twice.
+
+    Example:
+        >>> ConditionalMMD(1.0, alpha=1.0, classify="posterior").is_bound
+        True
+        >>> ConditionalMMD(0.4).is_bound
+        False
+    """
+
+    def __init__(
+        self,
+        omega: float,
+        *,
+        alpha: float = 10.0,
+        mmd_weight: float = 1000.0,
+        kernel: str | float = "dim2",
+        estimator: str = "biased",
+        classify: str = "mean",
+        label_reduction: str = "mean",
+        num_particles: int = 1,
+        weights: Mapping[str, float] | None = None,
+        beta: float = 1.0,
+    ) -> None:
+        super().__init__(num_particles=num_particles, weights=weights, beta=beta)
+        if not 0 <= omega <= 1:
+            raise ValueError(f"expected omega in [0, 1], got {omega}.")
+        for what, factor in (("alpha", alpha), ("mmd_weight", mmd_weight)):
+            if not 0 <= factor < math.inf:
+                raise ValueError(f"expected {what} of at least 0, got {factor}.")
+        for what, given, known in (
+            ("classify", classify, ("mean", "draw", "posterior")),
+            ("label_reduction", label_reduction, ("mean", "sum")),
+        ):
+            if given not in known:
+                raise ValueError(unknown_name(what, given, known))
+        self.omega, self.alpha, self.mmd_weight = omega, alpha, mmd_weight
+        self.mmd = MMD(kernel, estimator)
+        self.classify, self.label_reduction = classify, label_reduction
+
+    @property
+    def is_bound(self) -> bool:
+        """A lower bound on log p(x_M, y | x_O), or on log p(x_M | x_O) + log p(y | x_O).
+
+        The first with the label at the posterior's draw, the second with it at the prior's.
+        """
+        plain = self.omega == self.alpha == 1.0 and self.label_reduction == "mean"
+        return super().is_bound and plain and self.classify != "mean"
+
+    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+        """Minus the loss of every row, (B,), D shared out equally."""
+        parts, rows = self.parts(model, guide, obs), holds(obs, model.conditions_on)
+        value = -parts.reconstruction
+        for factor, part in (
+            (self.omega * self.beta * self.annealing, parts.kl),
+            ((1.0 - self.omega) * self.mmd_weight, torch.where(rows, parts.mmd, 0.0)),
+            (self.alpha * self._label_factor(rows), parts.label),
+        ):
+            if factor:
+                value = value - factor * part
+        return value
+
+    def parts(self, model: Any, guide: Any, obs: Observations) -> LossParts:
+        """R, KL, D and C of one draw (S with ``num_particles``)."""
+        scaling = self.scaling(model, obs)
+        scaling.beta = 1.0
+        terms, noisy = self._terms(model)
+        rows = holds(obs, model.conditions_on)
+        noise = _draw_noise(model, obs, self.num_particles)
+        with scaling, _SharedNoise(noise, noisy):
+            plated = obs.terms(terms, dedupe=False)
+            p, q = trace_pair(model, guide, plated, num_particles=self.num_particles)
+        p.compute_log_prob(lambda name, site: site["is_observed"])
+        shape = (self.num_particles, len(terms), len(obs))
+        zero = torch.zeros(len(obs), dtype=noise.dtype, device=noise.device)
+        reconstruction, label = zero, zero
+        for name in p.observation_nodes:
+            log_prob = p.nodes[name]["log_prob"].expand(shape).mean(0)  # (T, B)
+            if name == getattr(model, "label", None):
+                label = label - log_prob[-1]
+            else:
+                reconstruction = reconstruction - log_prob[0]
+        kl = divergence(p.nodes["z"], q.nodes["z"]).expand(shape)[0, 0]
+        return LossParts(
+            reconstruction, kl, self._mmd(p.nodes["z"], q.nodes["z"], noise, rows), label
+        )
+
+    def _terms(self, model: Any) -> tuple[list[Term], list[bool]]:
+        """(all : M : prior) and (O : y : prior), and which of them draw with noise."""
+        observed, label = model.conditions_on, getattr(model, "label", None)
+        if not observed:
+            raise ValueError(
+                "ConditionalMMD needs a model that conditions on some modalities, such as "
+                f"models.ConditionalPrior; {type(model).__name__} does not. For the MMD with "
+                "another objective see WithMMD."
+            )
+        rest = tuple(n for n in model.names if n not in (*observed, label))
+        if label is None or self.classify == "posterior":
+            return [Term(model.names, rest if label is None else (*rest, label))], [True]
+        return [Term(model.names, rest), Term(observed, (label,))], [True, self.classify == "draw"]
+
+    def _label_factor(self, rows: Tensor) -> int:
+        if self.label_reduction == "mean":
+            return 1
+        count = rows.sum()
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(count)
+        return int(count)
+
+    def _mmd(self, p_site: Any, q_site: Any, noise: Tensor, rows: Tensor) -> Tensor:
+        """D of the rows that hold x_O, from the first term's posterior and the model's prior."""
+        if not bool(rows.any()):
+            return noise.new_zeros(())
+        shape = (*noise.shape[:1], q_site["value"].shape[-3], *noise.shape[2:])
+
+        def pool(fn: Any) -> tuple[Any, Tensor]:
+            loc, scale = (
+                x.expand(shape)[:, 0, rows] for x in (fn.base_dist.loc, fn.base_dist.scale)
+            )
+            draws = loc + scale * noise[:, 0, rows].to(loc.dtype)
+            return dist.Normal(loc, scale).to_event(1), draws
+
+        (q, zq), (p, zp) = pool(q_site["fn"]), pool(p_site["fn"])
+        return self.mmd(q, p, (zq, zp), matched=True)
+
+
+class _SharedNoise(Messenger):
+    """Draw the guide's ``z`` with the same noise in every term, or with none.
+
+    Args:
+        noise: (S, 1, B, Z).
+        noisy: Of every term, whether it has the noise; a term without it has its mean.
+    """
+
+    def __init__(self, noise: Tensor, noisy: list[bool]) -> None:
+        super().__init__()
+        factor = torch.tensor(noisy, dtype=noise.dtype, device=noise.device)
+        self.noise = factor[:, None, None] * noise  # (S, T, B, Z)
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["name"] == "z" and msg["value"] is None:
+            base = getattr(msg["fn"], "base_dist", None)
+            if not isinstance(base, torch.distributions.Normal):
+                raise ValueError(
+                    "ConditionalMMD needs a guide of diagonal Normals, such as "
+                    f"guides.ConditionalPosterior; its z is a {type(msg['fn']).__name__}."
+                )
+            msg["value"] = base.loc + base.scale * self.noise.to(base.loc.dtype)
+            msg["done"] = True
+
+
+def _draw_noise(model: Any, obs: Observations, num_particles: int) -> Tensor:
+    """eps, (S, 1, B, Z); a site of its own, so that handlers of noise apply."""
+    example = next(model.parameters(), torch.zeros(()))
+    zero = example.new_zeros(model.latent_dim)
+    with particles(num_particles), pyro.plate("data", len(obs), dim=-1):
+        noise: Tensor = pyro.sample("noise", dist.Normal(zero, 1.0).to_event(1))
+    return noise.detach()

@@ -1,0 +1,103 @@
+"""The MMD between a posterior and a prior, beside any objective."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ppl_mm.context import holds
+from ppl_mm.objectives.mmd import MMD
+from ppl_mm.objectives.objective import Objective
+from ppl_mm.objectives.stages import Stages
+from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
+from ppl_mm.observations import Observations
+
+__all__ = ["WithMMD"]
+
+
+class WithMMD(Objective):
+    """An objective with a penalty on what the posteriors of a batch are together.
+
+        loss  =  sum_i loss_i  +  sum_i  lambda sum over latent sites of MMD^2( { zq_i }, { zp_i } )
+
+    zq_i a draw of q(z | all that row i has), zp_i one of the prior. The pools are of the rows that
+    hold anything (and all that the model conditions on); the other rows get no penalty. With the
+    factor beta of an ELBO's KL it is InfoVAE: 1 - alpha = beta and alpha + lambda - 1 its weight.
+
+    Args:
+        objective: One of ours, of any guide and model. :class:`Stages` are refused: give a stage
+            its own penalty.
+        mmd_weight: lambda. An MMD^2 is far below 1, so lambda is usually far above.
+        kernel, estimator: See :class:`ppl_mm.objectives.MMD`; posteriors and priors have noise of
+            their own, of which the biased estimator has a bias of order 1 / B.
+
+    The guide runs once more, without decoders. The penalty is of the rows of a batch; of several
+    processes each takes its own.
+
+    Raises:
+        TypeError: For an objective that is not of this library, or stages.
+        ValueError: For a negative weight, or an unknown kernel or estimator.
+
+    Source: Zhao, Song & Ermon 2019, arXiv:1706.02262 (InfoVAE).
+
+    Example:
+        >>> from ppl_mm.objectives import ELBOTerms, subset_terms
+        >>> info = WithMMD(ELBOTerms(subset_terms(), beta=0.1), mmd_weight=500.0, kernel="dim")
+        >>> info.is_bound
+        False
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        *,
+        mmd_weight: float,
+        kernel: str | float = "dim",
+        estimator: str = "unbiased",
+    ) -> None:
+        if not isinstance(objective, Objective) or isinstance(objective, Stages):
+            raise TypeError(
+                "WithMMD: expected an objective of ppl_mm.objectives (of Stages, each stage by "
+                f"itself), got {type(objective).__name__}."
+            )
+        if not 0 <= mmd_weight < float("inf"):
+            raise ValueError(f"expected mmd_weight of at least 0, got {mmd_weight}.")
+        super().__init__(
+            num_particles=objective.num_particles, weights=objective.weights, beta=objective.beta
+        )
+        self.objective, self.mmd_weight = objective, mmd_weight
+        self.mmd = MMD(kernel, estimator)
+        if hasattr(objective, "alternatives"):
+            self.alternatives = objective.alternatives
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether there is no penalty and the objective's value is a bound."""
+        return self.mmd_weight == 0.0 and self.objective.is_bound
+
+    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+        """The objective's value of every row, less the penalty, shared out equally, (B,)."""
+        self.objective.annealing = self.annealing
+        value = self.objective.bound(model, guide, obs)
+        if self.mmd_weight == 0.0:
+            return value
+        rows = obs.any_data & holds(obs, getattr(model, "conditions_on", ()))
+        return value - self.mmd_weight * torch.where(rows, self.penalty(model, guide, obs), 0.0)
+
+    def penalty(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+        """The sum over latent sites of MMD^2, ()."""
+        rows = obs.any_data & holds(obs, getattr(model, "conditions_on", ()))
+        if not bool(rows.any()):
+            return torch.zeros((), device=obs.device)
+        obs = obs[rows].scoring()
+        with particles(self.num_particles):
+            q = guide_trace(guide, obs)
+            p = model_trace(model, obs, absent_names(model, obs))
+        shape = (self.num_particles, 1, len(obs))
+        total = torch.zeros((), device=obs.device)
+        for name in q.stochastic_nodes:
+            sites = (q.nodes[name], p.nodes[name])
+            zq, zp = (site["value"].expand(*shape, -1).squeeze(1) for site in sites)
+            fns = (site["fn"] for site in sites)
+            total = total + self.mmd(*fns, (zq, zp), matched=False)
+        return total
