@@ -96,8 +96,7 @@ class WithMMD(Objective):
         shape = (self.num_particles, 1, len(obs))
         total = torch.zeros((), device=obs.device)
         for name in q.stochastic_nodes:
-            sites = (q.nodes[name], p.nodes[name])
-            zq, zp = (site["value"].expand(*shape, -1).squeeze(1) for site in sites)
-            fns = (site["fn"] for site in sites)
-            total = total + self.mmd(*fns, (zq, zp), matched=False)
+            q_site, p_site = q.nodes[name], p.nodes[name]
+            zq, zp = (s["value"].expand(*shape, -1).squeeze(1) for s in (q_site, p_site))
+            total = total + self.mmd(q_site["fn"], p_site["fn"], (zq, zp), matched=False)
         return total
