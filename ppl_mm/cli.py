@@ -101,7 +101,7 @@ def list_data(folder: DataFolder = None) -> None:
         caption="missing files: ppl-mm data get NAME",
     )
     for summary in data.describe(folder):
-        sizes = " / ".join(f"{size:,}" for size in summary.sizes)
+        sizes = " / ".join(f"{size:,}" for size in summary.sizes or ()) or "see its files"
         modalities = ", ".join(summary.modalities)
         table.add_row(summary.name, modalities, sizes, "ready" if summary.ready else "missing")
     _print(table)

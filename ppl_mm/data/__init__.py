@@ -1,13 +1,15 @@
 """Data sets: real files in, :class:`~ppl_mm.Observations` and modality declarations out.
 
 ``digits`` ships with scikit-learn; the others are read from their published files in a data
-folder, which :func:`get` fills but for CUB's. ``load("digits")`` reads any of them by name.
+folder, which :func:`get` fills but for CUB, XRMB and MIR Flickr. ``load("digits")`` reads any of
+them by name.
 """
 
 from ppl_mm.data.cub import cub, cub_captions
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.digits import digits
 from ppl_mm.data.download import get
+from ppl_mm.data.flickr import mir_flickr
 from ppl_mm.data.idx import read_idx
 from ppl_mm.data.mnist import binary_mnist, fashion_mnist, mnist
 from ppl_mm.data.mnist_split import mnist_split, mnist_split_3
@@ -17,10 +19,16 @@ from ppl_mm.data.polymnist import polymnist
 from ppl_mm.data.registry import Summary, available, describe, load
 from ppl_mm.data.sources import data_folder
 from ppl_mm.data.svhn import read_svhn, svhn
+from ppl_mm.data.triples import mnist_fashion_text, mnist_rotated_svhn, mnist_svhn_text
+from ppl_mm.data.views import two_view_mnist
 from ppl_mm.data.vocabulary import Vocabulary
 from ppl_mm.data.weak import keep_modalities, keep_pairs, streams, weakly_supervised
+from ppl_mm.data.words import spell, write_words
+from ppl_mm.data.xrmb import XRMB_FOLDS, XRMB_TEST, xrmb
 
 __all__ = [
+    "XRMB_FOLDS",
+    "XRMB_TEST",
     "DataSet",
     "Summary",
     "Vocabulary",
@@ -36,17 +44,25 @@ __all__ = [
     "keep_modalities",
     "keep_pairs",
     "load",
+    "mir_flickr",
     "mnist",
     "mnist_fashion",
+    "mnist_fashion_text",
+    "mnist_rotated_svhn",
     "mnist_split",
     "mnist_split_3",
     "mnist_svhn",
+    "mnist_svhn_text",
     "multimnist",
     "pair_by_class",
     "polymnist",
     "read_idx",
     "read_svhn",
+    "spell",
     "streams",
     "svhn",
+    "two_view_mnist",
     "weakly_supervised",
+    "write_words",
+    "xrmb",
 ]

@@ -1,8 +1,8 @@
 """What a data set hands to a model: its splits, and how its paper declares the modalities."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor
@@ -94,6 +94,29 @@ class DataSet:
         if self.label is None or self.label not in obs.names:
             raise ValueError(f"{self.name}: the {split} rows have no class.")
         return obs[self.label].masked_fill(~obs.present[self.label], -1)
+
+    def without_label(self) -> Self:
+        """The same rows with the class as no modality, so that no training sees it; in ``labels``.
+
+        Example:
+            >>> from ppl_mm import data
+            >>> images = data.load("digits").without_label()
+            >>> images.train.names, images.classes("train").shape
+            (('top', 'bottom'), torch.Size([1200]))
+        """
+        label = self.label
+        if label is None:
+            return self
+        held_out, splits = self.validation, get_args(Split)
+        return replace(
+            self,
+            train=self.train.drop(label),
+            validation=None if held_out is None else held_out.drop(label),
+            test=self.test.drop(label),
+            modalities=tuple(m for m in self.modalities if m.name != label),
+            label=None,
+            labels={s: self.classes(s) for s in splits if self._rows()[s] is not None},
+        )
 
     def _rows(self) -> dict[str, Observations | None]:
         return {"train": self.train, "validation": self.validation, "test": self.test}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_labels, split_last
-from ppl_mm.data.mnist import Part, read_images
+from ppl_mm.data.mnist import read_images
 from ppl_mm.data.sources import FASHION_MNIST, MNIST, SVHN, Source, locate
 from ppl_mm.data.svhn import read_svhn
 from ppl_mm.likelihoods import Laplace
@@ -23,7 +23,7 @@ from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
 
-__all__ = ["mnist_fashion", "mnist_svhn", "pair_by_class"]
+__all__ = ["Labelled", "mnist_fashion", "mnist_svhn", "pair_by_class", "read_labelled"]
 
 _LATENT_DIM = 20
 _LAMBDA_MNIST = 3 * 32 * 32 / (28 * 28)  # as if MNIST had as many values as SVHN
@@ -88,6 +88,22 @@ def pair_by_class(
     return torch.cat(rows_a)[order], torch.cat(rows_b)[order]
 
 
+def read_labelled(source: Source, folder: str | Path | None) -> tuple[Labelled, Labelled]:
+    """The training and the test pictures of MNIST, FashionMNIST or SVHN, with their classes.
+
+    Raises:
+        FileNotFoundError: If files are missing.
+        ValueError: If files are damaged.
+    """
+    if source is SVHN:
+        paths = locate(source, folder)
+        return read_svhn(paths["train_32x32.mat"]), read_svhn(paths["test_32x32.mat"])
+    (train, classes), (test, test_classes) = (
+        read_images(source, folder, part) for part in ("train", "t10k")
+    )
+    return (train.unsqueeze(1), classes), (test.unsqueeze(1), test_classes)
+
+
 def mnist_svhn(
     folder: str | Path | None = None,
     *,
@@ -112,9 +128,7 @@ def mnist_svhn(
     Source: Shi et al. 2019, arXiv:1911.03393: pairs, networks, Laplace with scale 0.75, D = 20 and
     lambda_MNIST = 3072 / 784. Differs: one repeat unless asked for more.
     """
-    digits = [_mnist_like(MNIST, folder, part) for part in ("train", "t10k")]
-    paths = locate(SVHN, folder)
-    numbers = [read_svhn(paths[f"{part}_32x32.mat"]) for part in ("train", "test")]
+    digits, numbers = (read_labelled(source, folder) for source in (MNIST, SVHN))
     svhn = Modality(
         "svhn",
         Laplace(0.75),
@@ -148,10 +162,7 @@ def mnist_fashion(
     Source: the pairing, networks of MNIST, likelihood and D = 20 of :func:`mnist_svhn`; the
     networks of FashionMNIST from Wu & Goodman 2018, arXiv:1802.05335.
     """
-    digits, clothes = (
-        [_mnist_like(source, folder, part) for part in ("train", "t10k")]
-        for source in (MNIST, FASHION_MNIST)
-    )
+    digits, clothes = (read_labelled(source, folder) for source in (MNIST, FASHION_MNIST))
     fashion = Modality(
         "fashion",
         Laplace(0.75),
@@ -172,11 +183,6 @@ def _mnist(weight: float) -> Modality:
         weight=weight,
         features=presets.mnist_svhn_mnist_features,
     )
-
-
-def _mnist_like(source: Source, folder: str | Path | None, part: Part) -> Labelled:
-    images, labels = read_images(source, folder, part)
-    return images.unsqueeze(1), labels
 
 
 def _paired(

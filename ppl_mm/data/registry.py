@@ -9,6 +9,7 @@ from ppl_mm.data.cub import cub, cub_captions
 from ppl_mm.data.cub_files import find_captions, find_cub
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.digits import digits
+from ppl_mm.data.flickr import find_flickr, mir_flickr
 from ppl_mm.data.mnist import binary_mnist, fashion_mnist, mnist
 from ppl_mm.data.mnist_split import mnist_split, mnist_split_3
 from ppl_mm.data.multimnist import multimnist
@@ -17,6 +18,9 @@ from ppl_mm.data.polymnist import NAMES, polymnist
 from ppl_mm.data.polymnist_files import find_polymnist
 from ppl_mm.data.sources import BY_HAND, SOURCES, locate
 from ppl_mm.data.svhn import svhn
+from ppl_mm.data.triples import mnist_fashion_text, mnist_rotated_svhn, mnist_svhn_text
+from ppl_mm.data.views import two_view_mnist
+from ppl_mm.data.xrmb import find_xrmb, xrmb
 from ppl_mm.modality import unknown_name
 
 __all__ = ["Summary", "available", "describe", "load"]
@@ -29,7 +33,8 @@ class Summary:
     Attributes:
         name: Its name.
         modalities: The names of its modalities.
-        sizes: By default, the rows for training, validation and test.
+        sizes: By default, the rows for training, validation and test; None where only the files
+            tell.
         download: The name to give to ``ppl-mm data get``; None where nothing is needed. Where the
             files have no public address, the command says what to do.
         ready: Whether all its files are there.
@@ -37,7 +42,7 @@ class Summary:
 
     name: str
     modalities: tuple[str, ...]
-    sizes: tuple[int, int, int]
+    sizes: tuple[int, int, int] | None
     download: str | None
     ready: bool
 
@@ -46,7 +51,7 @@ class Summary:
 class _Entry:
     build: Callable[..., DataSet]
     modalities: tuple[str, ...]
-    sizes: tuple[int, int, int]
+    sizes: tuple[int, int, int] | None
     # Files in place of its sources: None where it may go on with these, else FileNotFoundError.
     find: Callable[[str | Path | None], object] | None = None
 
@@ -67,6 +72,22 @@ _ENTRIES = {
         cub_captions, ("caption_a", "caption_b"), (10_915, 1_250, 2_500), find_captions
     ),
     "cub": _Entry(cub, ("image", "caption"), (88_550, 14_660, 14_670), find_cub),
+    "two_view_mnist": _Entry(
+        two_view_mnist, ("rotated", "noisy", "label"), (50_000, 10_000, 10_000)
+    ),
+    "mnist_svhn_text": _Entry(
+        mnist_svhn_text, ("mnist", "svhn", "text", "label"), (56_068, 0, 10_000)
+    ),
+    "mnist_fashion_text": _Entry(
+        mnist_fashion_text, ("mnist", "fashion", "text", "label"), (58_862, 0, 9_786)
+    ),
+    "mnist_rotated_svhn": _Entry(
+        mnist_rotated_svhn, ("mnist", "rotated", "svhn", "label"), (30_000, 0, 7_000)
+    ),
+    "xrmb": _Entry(xrmb, ("acoustic", "articulatory", "label"), None, find_xrmb),
+    "mir_flickr": _Entry(
+        mir_flickr, ("image", "tags", "label"), (10_000, 5_000, 10_000), find_flickr
+    ),
 }
 
 
@@ -76,7 +97,9 @@ def available() -> list[str]:
     Example:
         >>> available()
         ['digits', 'mnist', 'binary_mnist', 'fashion_mnist', 'mnist_split', 'mnist_split_3', \
-'multimnist', 'polymnist', 'svhn', 'mnist_svhn', 'mnist_fashion', 'cub_captions', 'cub']
+'multimnist', 'polymnist', 'svhn', 'mnist_svhn', 'mnist_fashion', 'cub_captions', 'cub', \
+'two_view_mnist', 'mnist_svhn_text', 'mnist_fashion_text', 'mnist_rotated_svhn', 'xrmb', \
+'mir_flickr']
     """
     return list(_ENTRIES)
 

@@ -75,6 +75,10 @@ SOURCES: dict[str, tuple[Source, ...]] = {
     "svhn": (SVHN,),
     "mnist_svhn": (MNIST, SVHN),
     "mnist_fashion": (MNIST, FASHION_MNIST),
+    "two_view_mnist": (MNIST,),
+    "mnist_svhn_text": (MNIST, SVHN),
+    "mnist_fashion_text": (MNIST, FASHION_MNIST),
+    "mnist_rotated_svhn": (MNIST, SVHN),
 }
 """Data set -> the files that it is read from. Data sets that ship with a package are not here."""
 
@@ -88,6 +92,15 @@ BY_HAND = {
         f"Put the captions text_trainvalclasses.txt and text_testclasses.txt, {_CAPTIONS}, and "
         "the ResNet-101 features of the pictures, features_train.npy and features_test.npy, into "
         "cub/ of the data folder, or set PPL_MM_DATA to the folder that has cub/ in it."
+    ),
+    "xrmb": (
+        "Ask the University of Wisconsin for the XRMB database, take the two files of "
+        "https://home.ttic.edu/~klivescu/XRMB_data/full/README, and put them into xrmb/ of the "
+        "data folder, or set PPL_MM_DATA to the folder that has xrmb/ in it."
+    ),
+    "mir_flickr": (
+        "Unpack the Flickr data of https://www.cs.toronto.edu/~nitish/multimodal/ as flickr/ into "
+        "the data folder, or set PPL_MM_DATA to the folder that has flickr/ in it."
     ),
 }
 """Data sets of files without a known public address -> what to do instead of a download."""

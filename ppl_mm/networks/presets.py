@@ -28,6 +28,7 @@ their numbers of parameters at the latent sizes D of the paper.
     CUB image features     64  cub_features             2787200  2772736
     CMMD, MNIST            20  cmmd_mnist                330040   322784
     CMMD, SVHN             20  cmmd_svhn                 236360   233763
+    CMMD, FashionMNIST     20  cmmd_fashion              235336   232737
     CMMD, rotated MNIST    20  cmmd_rotated              330040   232737
     CMMD, text             20  cmmd_text                 145704   143175
     CMMD, two-view MNIST   50  cmmd_view                3005540  3758624

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.io import savemat
+from scipy.sparse import csr_matrix
 
 NUM_TRAIN, NUM_TEST = 40, 20
 NUM_BIRDS = {"train": 8, "test": 12}  # pictures
+SPEAKERS = {"train": (1, 3, 10), "tune": (7, 16, 2), "test": (7, 35)}  # ten frames each, in turn
+NUM_PHOTOGRAPHS = {"labelled": (5, 7), "unlabelled": (6, 4)}  # in each of two files
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 
 WriteIdx = Callable[..., Path]
@@ -68,14 +71,54 @@ def birds() -> dict[str, list[str]]:
 
 
 @pytest.fixture
+def xrmb_arrays() -> dict[str, np.ndarray]:
+    """XRMB in small, with frames of speaker 7 in two parts."""
+    rng = np.random.default_rng(2)
+    made = {}
+    keys = {
+        "train": ("1", "2", "train"),
+        "tune": ("V1", "V2", "tune"),
+        "test": ("Te1", "Te2", "test"),
+    }
+    for part, (first, second, name) in keys.items():
+        speakers = np.repeat(SPEAKERS[part], 10)
+        made[f"X{first}"] = rng.normal(size=(len(speakers), 273)).astype(np.float32)
+        made[f"X{second}"] = rng.normal(size=(len(speakers), 112)).astype(np.float32)
+        made[f"{name}Label"] = np.arange(len(speakers))[:, None] % 40 * 1.0
+        made[f"{name}ID"] = speakers[:, None] * 1.0
+    return made
+
+
+@pytest.fixture
+def flickr_arrays() -> dict[str, np.ndarray]:
+    """MIR Flickr in small; photograph i of the unlabelled part has i tags."""
+    rng = np.random.default_rng(3)
+    made = {}
+    for kind, sizes in NUM_PHOTOGRAPHS.items():
+        for i, size in enumerate(sizes):
+            features = rng.normal(3.0, 2.0, (size, 3857)).astype(np.float32)
+            features[:, 7] = 1.5  # a constant
+            made[f"image/{kind}/combined-0000{i + 1}-of-00002.npy"] = features
+    made["tags/labelled"] = rng.integers(0, 3, (12, 2000))
+    made["tags/unlabelled"] = np.arange(2000) < np.arange(10)[:, None]
+    made["labels.npy"] = rng.integers(0, 2, (12, 38)).astype(np.float64)
+    made["splits/train_indices_1.npy"] = np.array([11, 0, 2, 4])
+    made["splits/valid_indices_1.npy"] = np.array([1, 3])
+    made["splits/test_indices_1.npy"] = np.array([5, 6, 7, 8, 9, 10])
+    return made
+
+
+@pytest.fixture
 def folder(
     tmp_path: Path,
     arrays: dict[str, np.ndarray],
     svhn_arrays: dict[str, dict[str, np.ndarray]],
     birds: dict[str, list[str]],
+    xrmb_arrays: dict[str, np.ndarray],
+    flickr_arrays: dict[str, np.ndarray],
     write_idx: WriteIdx,
 ) -> Path:
-    """A data folder with small MNIST, FashionMNIST, SVHN and CUB files."""
+    """A data folder with small MNIST, FashionMNIST, SVHN, CUB, XRMB and Flickr files."""
     for name, array in arrays.items():
         write_idx(tmp_path / "mnist" / name, array)
         write_idx(tmp_path / "fashion-mnist" / name, array)
@@ -89,4 +132,24 @@ def folder(
         features = np.zeros((NUM_BIRDS[part], 2048), np.float32)
         features[:, 0] = np.arange(NUM_BIRDS[part])  # the picture's number
         np.save(tmp_path / "cub" / f"features_{part}.npy", features)
+    (tmp_path / "xrmb").mkdir()
+    for number in (1, 2):
+        first = {"X1", "XV1", "XTe1"}
+        here = {k: x for k, x in xrmb_arrays.items() if (k in first) == (number == 1)}
+        savemat(tmp_path / "xrmb" / f"XRMBf2KALDI_window7_single{number}.mat", here)
+    for name, array in flickr_arrays.items():
+        write_flickr(tmp_path / "flickr", name, array)
     return tmp_path
+
+
+def write_flickr(root: Path, name: str, array: np.ndarray) -> None:
+    """Write an array as published, tags as the parts of a sparse matrix."""
+    if name.startswith("tags/"):
+        sparse = csr_matrix(array)
+        path = root / "text" / f"text_all_2000_{name.removeprefix('tags/')}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        parts = {n: getattr(sparse, n) for n in ("data", "indices", "indptr", "shape")}
+        np.savez(path, **parts)
+    else:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        np.save(root / name, array)

@@ -24,6 +24,12 @@ SMALL = {
     "mnist_fashion": {"validation": 10},
     "cub_captions": {"num_test": 3, "validation": 2},
     "cub": {"validation": 4},
+    "two_view_mnist": {"validation": 10},
+    "mnist_svhn_text": {"validation": 10},
+    "mnist_fashion_text": {"validation": 10},
+    "mnist_rotated_svhn": {"num_train": 40, "num_test": 20, "validation": 10},
+    "xrmb": {"test": (7, 16), "validation": (10,)},
+    "mir_flickr": {"unlabelled": 3},
 }
 
 
@@ -35,10 +41,11 @@ def test_every_data_set_is_what_its_summary_says(folder: Path, name: str) -> Non
     assert summary.modalities == tuple(m.name for m in data.modalities) == data.train.names
     assert summary.ready
     if data.num_classes is not None:
-        assert data.num_classes == 10
+        assert data.num_classes == (40 if name == "xrmb" else 10)
         for split, obs in (("train", data.train), ("test", data.test)):
             assert len(data.classes(split)) == len(obs)
-            assert data.classes(split).unique().tolist() == list(range(10))
+            expected = range(20 if name == "xrmb" else 10)  # as the fixture has it
+            assert data.classes(split).unique().tolist() == list(expected)
 
 
 def test_options_reach_the_data_set(folder: Path) -> None:
@@ -62,6 +69,12 @@ def test_summary_tells_what_is_missing(folder: Path) -> None:
         "mnist_fashion": False,
         "cub_captions": True,
         "cub": True,
+        "two_view_mnist": False,
+        "mnist_svhn_text": False,
+        "mnist_fashion_text": False,
+        "mnist_rotated_svhn": False,
+        "xrmb": True,
+        "mir_flickr": True,
     }
     assert {s.name: s.download for s in describe(folder)} == {
         "digits": None,
@@ -77,6 +90,12 @@ def test_summary_tells_what_is_missing(folder: Path) -> None:
         "mnist_fashion": "mnist_fashion",
         "cub_captions": "cub_captions",
         "cub": "cub",
+        "two_view_mnist": "mnist",
+        "mnist_svhn_text": "mnist_svhn_text",
+        "mnist_fashion_text": "mnist_fashion_text",
+        "mnist_rotated_svhn": "mnist_rotated_svhn",
+        "xrmb": "xrmb",
+        "mir_flickr": "mir_flickr",
     }
 
 

@@ -50,6 +50,7 @@ PRESETS = {
     "cub_features": (64, images(2048), (2048,), 2_787_200, 2_772_736),
     "cmmd_mnist": (20, images(1, 28, 28), (1, 28, 28), 330_040, 322_784),
     "cmmd_svhn": (20, images(3, 32, 32), (3, 32, 32), 236_360, 233_763),
+    "cmmd_fashion": (20, images(1, 28, 28), (1, 28, 28), 235_336, 232_737),
     "cmmd_rotated": (20, images(1, 28, 28), (1, 28, 28), 330_040, 232_737),
     "cmmd_text": (20, integers(71, 8), (8, 71), 145_704, 143_175),
     "cmmd_view": (50, images(1, 28, 28), (1, 28, 28), 3_005_540, 3_758_624),
@@ -286,7 +287,12 @@ def test_dense_networks_of_cmmd(name, depth, width):
 
 @pytest.mark.parametrize(
     ("name", "features", "shape"),
-    [("svhn", 128, (3, 32, 32)), ("mnist", 400, (1, 28, 28)), ("text", 128, (8, 71))],
+    [
+        ("svhn", 128, (3, 32, 32)),
+        ("fashion", 128, (1, 28, 28)),
+        ("mnist", 400, (1, 28, 28)),
+        ("text", 128, (8, 71)),
+    ],
 )
 def test_networks_of_mnist_svhn_text(name, features, shape):
     # Mancisidor et al. 2023 (CMMD), tables H.3 to H.5
@@ -296,11 +302,16 @@ def test_networks_of_mnist_svhn_text(name, features, shape):
     logits = getattr(presets, f"cmmd_{name}_decoder")(20).double()(normal(2, 20))
     assert logits.shape == (2, *shape)
     sizes = [m.weight.shape for m in trunk.modules() if hasattr(m, "weight")]
-    if name == "svhn":
+    if features == 128 and name != "text":
         assert [s[0] for s in sizes] == [32, 64, 64, 128]
 
 
-def test_a_rotated_digit_is_the_middle_of_the_larger_picture():
+def test_a_picture_in_place_of_svhn_is_the_middle_of_one_of_its_size():
+    trunk, layers = presets.cmmd_fashion_features(), presets.cmmd_svhn_features.keywords["layers"]
+    large = presets.cmmd_fashion_features(event_shape=(1, 32, 32), layers=layers)
+    large.load_state_dict(trunk.state_dict())
+    x = torch.rand(3, 1, 28, 28)
+    torch.testing.assert_close(trunk(x), large(F.pad(x, (2, 2, 2, 2))), atol=1e-12, rtol=0)
     small = presets.cmmd_rotated_decoder(20)
     layers = ((64, 4, 2, 0), (64, 4, 2, 1), (32, 4, 2, 1), (1, 4, 2, 1))  # 32 x 32
     large = presets.cmmd_rotated_decoder(20, layers=layers)

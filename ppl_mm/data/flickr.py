@@ -1,0 +1,261 @@
+"""MIR Flickr: features of a photograph, its tags, and 38 yes-or-no labels of some photographs.
+
+    image  (3857,) float, standardised over the training rows
+    tags   (2000,) 0 or 1, which of the 2,000 commonest tags the photograph has
+    label  (38,) 0 or 1, missing in rows of the unlabelled part
+
+``DataSet.label`` is None, as a row has no single class. The files: :func:`find_flickr`.
+
+Source: Huiskes & Lew 2008; features, tags and splits of Srivastava & Salakhutdinov 2014,
+"Multimodal learning with deep Boltzmann machines"; Mancisidor et al. 2023 (CMMD),
+doi:10.1016/j.neunet.2023.10.048, section 4.3.2.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+from torch import Tensor
+
+from ppl_mm.data.dataset import DataSet
+from ppl_mm.data.sources import BY_HAND, data_folder
+from ppl_mm.likelihoods import Bernoulli, MultiLabel, Normal
+from ppl_mm.modality import Modality
+from ppl_mm.networks import presets
+from ppl_mm.observations import Observations
+
+__all__ = ["FlickrFiles", "find_flickr", "mir_flickr"]
+
+_IMAGE, _TAGS, _LABELS, _LATENT_DIM = 3857, 2000, 38, 1024
+_SPLITS = {"train": "train", "validation": "valid", "test": "test"}
+_MIN_TAGS = 2
+_BROKEN = (ValueError, EOFError, OSError, BadZipFile, KeyError, IndexError, TypeError)
+
+
+def mir_flickr(
+    folder: str | Path | None = None,
+    *,
+    split: Literal[1, 2, 3, 4, 5] = 1,
+    unlabelled: int = 0,
+) -> DataSet:
+    """The labelled photographs of one published split, and some of the unlabelled ones to train on.
+
+    Args:
+        folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
+        split: Which of the five published splits of the 25,000 labelled photographs.
+        unlabelled: How many photographs without labels follow the labelled ones in ``train``: the
+            first that have at least 2 tags. One takes 23 kB, 100,000 take 2.3 GB.
+
+    Raises:
+        FileNotFoundError: If files are missing; those of the unlabelled part where it is asked for.
+        ValueError: If files are damaged or do not fit together, or there are fewer unlabelled
+            photographs with two tags.
+
+    Source: as the module; networks and D = 1024 from CMMD, appendix C.
+    """
+    files = find_flickr(folder, split, unlabelled=unlabelled > 0)
+    images = _join(files.images["labelled"])
+    tags = _read_tags(files.tags["labelled"])
+    labels = _load(files.labels)
+    _check(files.tags["labelled"], "rows", tags.shape[0], len(images))
+    if labels.shape != (len(images), _LABELS) or not np.isin(labels, (0, 1)).all():
+        raise ValueError(
+            f"{files.labels}: expected 0 and 1, ({len(images)}, {_LABELS}), one row a photograph, "
+            f"got {labels.dtype} {labels.shape}."
+        )
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, path in files.splits.items():
+        rows = _rows(path, len(images))
+        parts[name] = {
+            "image": _tensor(images[rows]),
+            "tags": _tensor(tags[rows].toarray() > 0),
+            "label": _tensor(labels[rows]),
+        }
+    present = torch.ones(len(parts["train"]["image"]) + unlabelled, dtype=torch.bool)
+    if unlabelled:
+        present[-unlabelled:] = False
+        more = _unlabelled(files, unlabelled)
+        parts["train"] = {n: torch.cat([x, more[n]]) for n, x in parts["train"].items()}
+    mean, spread = _moments(parts["train"]["image"])
+    for rows in parts.values():
+        rows["image"] = (rows["image"] - mean) / spread
+    obs = {n: Observations(x, {"label": present} if n == "train" else {}) for n, x in parts.items()}
+    splits = (obs["train"], obs["validation"], obs["test"])
+    return DataSet("mir_flickr", *splits, _modalities(), _LATENT_DIM, None, None)
+
+
+@dataclass(frozen=True)
+class FlickrFiles:
+    """Where the published files are.
+
+    Attributes:
+        images: ``"labelled"`` and ``"unlabelled"`` -> files of features, in the order of rows.
+        tags: The same -> the file of tags.
+        labels: The file of labels.
+        splits: ``"train"``, ``"validation"``, ``"test"`` -> the file of row numbers.
+    """
+
+    images: Mapping[str, list[Path]]
+    tags: Mapping[str, Path]
+    labels: Path
+    splits: Mapping[str, Path]
+
+
+def find_flickr(
+    folder: str | Path | None = None, split: int = 1, *, unlabelled: bool = False
+) -> FlickrFiles:
+    """The published files in ``flickr/`` of the data folder.
+
+        image/labelled/combined-*.npy         floats (rows, 3857), sorted by name
+        text/text_all_2000_labelled.npz       a sparse matrix of counts (rows, 2000) by its data,
+                                              indices, indptr and shape
+        labels.npy                            0 and 1, (25000, 38)
+        splits/train_indices_1.npy, valid_indices_1.npy, test_indices_1.npy, and so on to 5
+        image/unlabelled/combined-*.npy, text/text_all_2000_unlabelled.npz
+
+    Args:
+        folder: The data folder.
+        split: 1 to 5.
+        unlabelled: Whether the unlabelled part is needed.
+
+    Raises:
+        FileNotFoundError: If any is missing.
+        ValueError: For a split that there is not.
+    """
+    if split not in range(1, 6):
+        raise ValueError(f"mir_flickr: expected split 1, 2, 3, 4 or 5, got {split}.")
+    root = data_folder(folder) / "flickr"
+    kinds = ("labelled", "unlabelled") if unlabelled else ("labelled",)
+    found = FlickrFiles(
+        {kind: sorted((root / "image" / kind).glob("combined-*.npy")) for kind in kinds},
+        {kind: root / "text" / f"text_all_2000_{kind}.npz" for kind in kinds},
+        root / "labels.npy",
+        {name: root / "splits" / f"{file}_indices_{split}.npy" for name, file in _SPLITS.items()},
+    )
+    wanted = [*found.tags.values(), found.labels, *found.splits.values()]
+    missing = [str(path.relative_to(root)) for path in wanted if not path.is_file()]
+    missing += [f"image/{kind}/combined-*.npy" for kind in kinds if not found.images[kind]]
+    if missing:
+        raise FileNotFoundError(
+            f"mir_flickr: {root} lacks {', '.join(missing)}. {BY_HAND['mir_flickr']}"
+        )
+    return found
+
+
+def _unlabelled(files: FlickrFiles, number: int) -> dict[str, Tensor]:
+    """The first photographs with two tags or more."""
+    tags = _read_tags(files.tags["unlabelled"]) > 0
+    rows = (tags.sum(1).A1 >= _MIN_TAGS).nonzero()[0]
+    if len(rows) < number:
+        raise ValueError(
+            f"mir_flickr: expected unlabelled of at most {len(rows)}, the photographs with "
+            f"{_MIN_TAGS} tags or more, got {number}."
+        )
+    rows = rows[:number]
+    images = _join(files.images["unlabelled"], rows)
+    return {
+        "image": _tensor(images),
+        "tags": _tensor(tags[rows].toarray()),
+        "label": torch.zeros(number, _LABELS),
+    }
+
+
+def _join(paths: list[Path], rows: Any = None) -> Any:
+    """Features of all rows, or of these (sorted), of which no others are read."""
+    parts, start = [], 0
+    for path in paths:
+        part = _load(path, mapped=True)
+        if part.ndim != 2 or part.dtype.kind != "f" or part.shape[1] != _IMAGE:
+            raise ValueError(
+                f"{path}: expected floats (rows, {_IMAGE}), got {part.dtype} {part.shape}."
+            )
+        stop = start + len(part)
+        here = slice(None) if rows is None else rows[(rows >= start) & (rows < stop)] - start
+        parts.append(np.asarray(part[here]))
+        start = stop
+    if rows is not None and len(rows) and rows[-1] >= start:
+        raise ValueError(
+            f"{paths[-1].parent}: expected features of {rows[-1] + 1} photographs or more, as many "
+            f"as have tags, got {start}."
+        )
+    return np.concatenate(parts)
+
+
+def _read_tags(path: Path) -> Any:
+    """Counts (rows, 2000) as a sparse matrix."""
+    with path.open("rb") as file:
+        try:
+            arrays = np.load(file, allow_pickle=False)
+            parts = tuple(arrays[name] for name in ("data", "indices", "indptr"))
+            tags = csr_matrix(parts, shape=tuple(int(n) for n in arrays["shape"]))
+        except _BROKEN as error:
+            raise ValueError(
+                f"{path}: expected the parts of a sparse matrix, got another file ({error})."
+            ) from error
+    _check(path, "columns", tags.shape[1], _TAGS)
+    return tags
+
+
+def _rows(path: Path, size: int) -> Any:
+    rows = _load(path)
+    if rows.ndim != 1 or not len(rows) or (rows != rows.astype(np.int64)).any():
+        raise ValueError(f"{path}: expected row numbers (n,), got {rows.dtype} {rows.shape}.")
+    if rows.min() < 0 or rows.max() >= size:
+        raise ValueError(
+            f"{path}: expected row numbers from 0 to {size - 1}, the labelled photographs, got "
+            f"{rows.min()} to {rows.max()}."
+        )
+    return rows.astype(np.int64)
+
+
+def _load(path: Path, *, mapped: bool = False) -> Any:
+    """The array of an .npy file; a mapped one is read where it is used."""
+    try:
+        if mapped:
+            return np.lib.format.open_memmap(path, mode="r")
+        with path.open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except _BROKEN as error:
+        message = f"{path}: expected an array of NumPy's, got another file ({error})."
+        raise ValueError(message) from error
+
+
+def _check(path: Path, what: str, got: int, expected: int) -> None:
+    if got != expected:
+        raise ValueError(f"{path}: expected {expected} {what}, got {got}.")
+
+
+def _moments(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Means and standard deviations of the columns, 1 for a constant one."""
+    spread, mean = torch.std_mean(images.double(), 0, correction=0)
+    spread = torch.where(spread > 0, spread, 1.0)
+    return mean.to(images), spread.to(images)
+
+
+def _tensor(array: Any) -> Tensor:
+    return torch.from_numpy(array).to(torch.get_default_dtype())
+
+
+def _modalities() -> tuple[Modality, ...]:
+    return (
+        Modality(
+            "image",
+            Normal(),
+            presets.cmmd_flickr_image_encoder,
+            presets.cmmd_flickr_image_decoder,
+            features=presets.cmmd_flickr_image_features,
+        ),
+        Modality(
+            "tags",
+            Bernoulli(),
+            presets.cmmd_tags_encoder,
+            presets.cmmd_tags_decoder,
+            features=presets.cmmd_tags_features,
+        ),
+        Modality("label", MultiLabel(), presets.cmmd_topics_encoder, presets.cmmd_topics_decoder),
+    )

@@ -1,0 +1,76 @@
+"""Digits as English words in a string of 8 characters, at a random place.
+
+A string is 8 symbols out of 71, ``ALPHABET``: blank but for the word, which starts uniformly at
+0 .. 7 - length, so that the last character is always blank.
+
+Source: Sutter et al. 2020 (mmJSD), arXiv:2006.08242, release: the text of MNIST-SVHN-Text. As
+there, ``-`` has two symbols, of which the second is never used.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ppl_mm.networks.characters import LENGTH
+from ppl_mm.observations import Observations
+
+__all__ = ["ALPHABET", "BLANK", "WORDS", "move_words", "spell", "write_words"]
+
+ALPHABET = (
+    "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"\\/|_@#$%^&*~`+-=<>()[]{} \n"  # 71 symbols
+)
+"""Symbol -> character."""
+BLANK = ALPHABET.index(" ")
+"""The symbol of a blank, 69."""
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+"""Digit -> word."""
+
+
+def write_words(digits: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """The strings of digits, each word at a random place.
+
+    Args:
+        digits: 0..9, (N,).
+        generator: Of the places.
+
+    Returns:
+        Symbols (N, 8) int64.
+
+    Example:
+        >>> strings = write_words(torch.tensor([3, 1]))
+        >>> [s.strip() for s in spell(strings)], strings.shape
+        (['three', 'one'], torch.Size([2, 8]))
+    """
+    at_start = torch.tensor([_symbols(word.ljust(LENGTH)) for word in WORDS])
+    return _moved(at_start.to(digits.device)[digits], generator)
+
+
+def spell(strings: Tensor) -> list[str]:
+    """The characters of symbols (N, 8), one text of 8 characters a row."""
+    return ["".join(ALPHABET[i] for i in row) for row in strings.tolist()]
+
+
+def move_words(obs: Observations) -> Observations:
+    """Draw the places of the words of ``text`` anew, on its device: what each epoch sees of them.
+
+    Example:
+        >>> obs = Observations({"text": write_words(torch.tensor([7]))})
+        >>> spell(move_words(obs)["text"])[0].strip()
+        'seven'
+    """
+    return obs.replace("text", _moved(obs["text"]))
+
+
+def _moved(strings: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Rows turned around until their words start at random places."""
+    written = strings != BLANK
+    first, length = written.int().argmax(1), written.sum(1)
+    draw = torch.rand(len(strings), generator=generator, device=strings.device)
+    start = (draw * (LENGTH - length).clamp(min=1)).long()
+    places = torch.arange(LENGTH, device=strings.device) + (first - start)[:, None]
+    return strings.gather(1, places % LENGTH)
+
+
+def _symbols(text: Sequence[str]) -> list[int]:
+    return [ALPHABET.index(character) for character in text]

@@ -1,0 +1,255 @@
+"""The Wisconsin X-ray microbeam database: speech, movements of the mouth, and the phone.
+
+    acoustic      (273,) float, 39 MFCCs of each of 7 frames (13, their first and second
+                  derivatives); or (39,), those of the frame in the middle, columns 117 .. 155
+    articulatory  (112,) float, 8 pellets' 2 coordinates in each of 7 frames
+    label         () integer, the phone, 0..39
+
+The published arrays are in two MATLAB files, in any of them:
+
+    X1 XV1 XTe1  acoustics (N, 273)    X2 XV2 XTe2  articulation (N, 112)
+    trainLabel tuneLabel testLabel     trainID tuneID testID, the speaker
+
+of the parts for training (35 speakers), tuning and testing.
+
+Source: Westbury 1994; as arrays, Wang et al. 2015, "Unsupervised learning of acoustic features via
+deep canonical correlation analysis". Experiments: Mancisidor et al. 2023 (CMMD),
+doi:10.1016/j.neunet.2023.10.048, sections 4.2 and 4.4.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from scipy.io import loadmat, whosmat
+from torch import Tensor
+
+from ppl_mm.data.dataset import DataSet
+from ppl_mm.data.sources import BY_HAND, data_folder
+from ppl_mm.likelihoods import Categorical, Normal
+from ppl_mm.modality import Modality
+from ppl_mm.networks import presets
+from ppl_mm.observations import Observations
+
+__all__ = ["XRMB_FOLDS", "XRMB_TEST", "find_xrmb", "read_xrmb", "xrmb"]
+
+XRMB_TEST = (7, 16, 20, 21, 23, 28, 31, 35)
+"""The test speakers of section 4.4; they are in the published parts for tuning and testing."""
+XRMB_FOLDS = ((1, 3), (43, 45), (10, 13), (27, 29))
+"""The speakers of section 4.2: train on three of the pairs, test on the fourth."""
+
+_FILES = ("XRMBf2KALDI_window7_single1.mat", "XRMBf2KALDI_window7_single2.mat")
+_PARTS = {  # part -> acoustics, articulation, phones, speakers
+    "train": ("X1", "X2", "trainLabel", "trainID"),
+    "tune": ("XV1", "XV2", "tuneLabel", "tuneID"),
+    "test": ("XTe1", "XTe2", "testLabel", "testID"),
+}
+_NAMES = ("acoustic", "articulatory", "label")
+_CENTRE = slice(117, 156)
+_ACOUSTIC, _ARTICULATORY, _PHONES, _LATENT_DIM = 273, 112, 40, 70
+_TEST_SHARE = 0.3
+
+Frames = dict[str, Tensor]
+"""``acoustic`` (N, 273), ``articulatory`` (N, 112), ``label`` (N,), ``speaker`` (N,)."""
+
+
+def xrmb(
+    folder: str | Path | None = None,
+    *,
+    test: Sequence[int] = XRMB_TEST,
+    train: Sequence[int] | None = None,
+    validation: Sequence[int] = (),
+    speaker: int | None = None,
+    frames: Literal["all", "centre"] = "all",
+    seed: int = 0,
+) -> DataSet:
+    """Frames of some speakers for training, and of others for the test.
+
+    Fold k of section 4.2 is ``test=XRMB_FOLDS[k]``, ``train`` the speakers of the other three.
+
+    Args:
+        folder: The data folder; default ``PPL_MM_DATA``, or the user's cache. All frames take
+            2.5 GB.
+        test: Whose frames to test on.
+        train: Whose frames to train on; None is the published training part, without those of
+            ``test`` and ``validation``.
+        validation: Whose frames to choose a model on.
+        speaker: One speaker in place of all these: 70 % of the frames train and 30 % test, at
+            random, with equal shares of every phone (section 4.4, dependent on the speaker).
+        frames: ``"centre"`` keeps the acoustics of the frame in the middle alone.
+        seed: Of the frames of one speaker.
+
+    Raises:
+        FileNotFoundError: If files are missing.
+        ValueError: If files are damaged, a speaker is in two splits or in none of the files, or
+            for other ``frames``.
+
+    Source: as the module; networks and D = 70 from CMMD, appendix C.
+    """
+    if frames not in ("all", "centre"):
+        raise ValueError(f"xrmb: expected frames 'all' or 'centre', got {frames!r}.")
+    found = read_xrmb(folder)
+    if speaker is None:
+        splits = _of_speakers(found, train, validation, test)
+    else:
+        splits = _of_one(_select(found, (speaker,)), seed)
+    if frames == "centre":
+        for split in filter(None, splits):
+            split["acoustic"] = split["acoustic"][:, _CENTRE]
+    rows = [Observations({n: s[n] for n in _NAMES}) if s else None for s in splits]
+    assert rows[0] is not None
+    assert rows[2] is not None
+    modalities = _modalities(rows[0]["acoustic"].shape[1])
+    return DataSet("xrmb", rows[0], rows[1], rows[2], modalities, _LATENT_DIM, "label", _PHONES)
+
+
+def find_xrmb(folder: str | Path | None = None) -> tuple[Path, ...]:
+    """The published files, in ``xrmb/`` of the data folder.
+
+    Raises:
+        FileNotFoundError: If one is missing.
+    """
+    root = data_folder(folder) / "xrmb"
+    missing = [name for name in _FILES if not (root / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"xrmb: expected {' and '.join(_FILES)} in {root}; missing: {', '.join(missing)}. "
+            f"{BY_HAND['xrmb']}"
+        )
+    return tuple(root / name for name in _FILES)
+
+
+def read_xrmb(folder: str | Path | None = None) -> dict[str, Frames]:
+    """The published parts ``"train"``, ``"tune"`` and ``"test"``.
+
+    Phones are 0..39; files that count them from 1 are read likewise.
+
+    Raises:
+        FileNotFoundError: If files are missing.
+        ValueError: If an array is missing, of another shape, or holds other values.
+    """
+    arrays = _arrays(find_xrmb(folder))
+    found: dict[str, Frames] = {}
+    for part, keys in _PARTS.items():
+        acoustic, articulatory, phones, speakers = (arrays[key] for key in keys)
+        size = len(acoustic)
+        for key, array, width in zip(
+            keys[:2], (acoustic, articulatory), (_ACOUSTIC, _ARTICULATORY), strict=True
+        ):
+            if array.dtype.kind != "f" or array.shape != (size, width):
+                raise _damaged(f"{key} as floats ({size}, {width})", array)
+            if not np.isfinite(array).all():
+                raise ValueError(f"xrmb: expected finite {key}, got NaN or infinity.")
+        for key, array in zip(keys[2:], (phones, speakers), strict=True):
+            whole = array.size == size and (array == np.round(array)).all()
+            if not whole:
+                raise _damaged(f"{key} as {size} whole numbers, one a row of {keys[0]}", array)
+        found[part] = {
+            "acoustic": torch.from_numpy(acoustic).to(torch.get_default_dtype()),
+            "articulatory": torch.from_numpy(articulatory).to(torch.get_default_dtype()),
+            "label": torch.from_numpy(phones.reshape(-1).astype(np.int64)),
+            "speaker": torch.from_numpy(speakers.reshape(-1).astype(np.int64)),
+        }
+    phones = torch.cat([frames["label"] for frames in found.values()])
+    first = int(phones.min() > 0)  # the smallest of all phones, 0 or 1
+    if phones.min() < 0 or phones.max() >= _PHONES + first:
+        raise ValueError(
+            f"xrmb: expected phones 0..39 or 1..40, got {int(phones.min())}..{int(phones.max())}."
+        )
+    for frames in found.values():
+        frames["label"] -= first
+    return found
+
+
+def _arrays(paths: Sequence[Path]) -> dict[str, Any]:
+    """All the arrays of the parts, from whichever file has them."""
+    wanted = {key for keys in _PARTS.values() for key in keys}
+    arrays: dict[str, Any] = {}
+    for path in paths:
+        try:
+            here = wanted & {name for name, _, _ in whosmat(path)}
+            arrays |= {key: loadmat(path, variable_names=[key])[key] for key in sorted(here)}
+        except Exception as error:  # a damaged file makes the parser fail in many ways
+            raise ValueError(
+                f"{path}: expected a MATLAB 5 file, got a broken or another one ({error})."
+            ) from error
+    if missing := sorted(wanted - arrays.keys()):
+        names = " and ".join(path.name for path in paths)
+        raise ValueError(f"xrmb: {names} lack the arrays {', '.join(missing)}.")
+    return arrays
+
+
+def _of_speakers(
+    found: dict[str, Frames],
+    train: Sequence[int] | None,
+    validation: Sequence[int],
+    test: Sequence[int],
+) -> list[Frames]:
+    """Training, validation and test frames; none where no speaker is named for validation."""
+    if train is None:
+        there = found["train"]["speaker"].unique().tolist()
+        train = [s for s in there if s not in {*test, *validation}]
+    for speaker in {*train, *validation, *test}:
+        times = sum(speaker in speakers for speakers in (train, validation, test))
+        if times > 1:
+            raise ValueError(
+                f"xrmb: expected each speaker in one of train, validation and test, got {speaker} "
+                f"in {times} of them; for frames of one speaker in both use speaker={speaker}."
+            )
+    return [_select(found, train), _select(found, validation), _select(found, test)]
+
+
+def _select(found: dict[str, Frames], speakers: Sequence[int]) -> Frames:
+    """The frames of these speakers, whichever part they are in; nothing for no speaker."""
+    there = torch.cat([frames["speaker"] for frames in found.values()])
+    for speaker in speakers:
+        if not bool((there == speaker).any()):
+            raise ValueError(
+                f"xrmb: there are no frames of speaker {speaker}; there are those of "
+                f"{', '.join(map(str, there.unique().tolist()))}."
+            )
+    if not speakers:
+        return {}
+    asked = torch.tensor(list(speakers))
+    kept = [
+        {name: x[torch.isin(frames["speaker"], asked)] for name, x in frames.items()}
+        for frames in found.values()
+    ]
+    return {name: torch.cat([frames[name] for frames in kept]) for name in (*_NAMES, "speaker")}
+
+
+def _of_one(frames: Frames, seed: int) -> list[Frames]:
+    """70 % and 30 % of the frames, in the same shares of every phone but for rounding."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(frames["label"]), generator=generator)
+    order = order[frames["label"][order].argsort(stable=True)]  # phone by phone
+    places = torch.arange(len(order))
+    tested = ((places + 1) * _TEST_SHARE).floor() > (places * _TEST_SHARE).floor()
+    rows = [order[~tested].sort().values, order[tested].sort().values]
+    train, test = ({name: x[chosen] for name, x in frames.items()} for chosen in rows)
+    return [train, {}, test]
+
+
+def _modalities(acoustic: int) -> tuple[Modality, ...]:
+    views = (
+        Modality(
+            name,
+            Normal(),
+            partial(getattr(presets, f"cmmd_{name}_encoder"), event_shape=(size,)),
+            partial(getattr(presets, f"cmmd_{name}_decoder"), event_shape=(size,)),
+            features=partial(getattr(presets, f"cmmd_{name}_features"), event_shape=(size,)),
+        )
+        for name, size in (("acoustic", acoustic), ("articulatory", _ARTICULATORY))
+    )
+    encoder, decoder = presets.cmmd_phone_encoder, presets.cmmd_phone_decoder
+    return (*views, Modality("label", Categorical(), encoder, decoder))
+
+
+def _damaged(expected: str, array: Any) -> ValueError:
+    return ValueError(
+        f"xrmb: expected {expected}, got {array.dtype} {array.shape}. A file is not the original "
+        "or is damaged: copy it again."
+    )
