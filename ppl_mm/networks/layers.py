@@ -23,7 +23,7 @@ __all__ = [
     "location_scale",
 ]
 
-Activation = Literal["silu", "relu", "elu", "softplus"]
+Activation = Literal["silu", "relu", "elu", "softplus", "tanh"]
 ScaleMap = Literal["exp", "softplus", "softplus_variance", "softmax"]
 
 _MAX_LOG_SCALE = 40.0
@@ -235,7 +235,7 @@ def dense(
         sizes: Numbers of features, one more than there are layers.
         batch_norm: Whether batch normalisation precedes each activation.
         dropout: Probability of dropout after each activation.
-        activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``.
+        activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"``, ``"softplus"`` or ``"tanh"``.
     """
     layers: list[nn.Module] = []
     for size_in, size_out in itertools.pairwise(sizes):
@@ -259,8 +259,10 @@ def activated(activation: Activation) -> nn.Module:
             return nn.ELU()
         case "softplus":
             return nn.Softplus()
+        case "tanh":
+            return nn.Tanh()
     raise ValueError(
-        f"activation: expected 'silu', 'relu', 'elu' or 'softplus', got {activation!r}."
+        f"activation: expected 'silu', 'relu', 'elu', 'softplus' or 'tanh', got {activation!r}."
     )
 
 
