@@ -11,7 +11,7 @@ Source: Mancisidor, Kampffmeyer, Aas & Jenssen 2023 (CMMD), doi:10.1016/j.neunet
 rows are complete but for a first stage of training without labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,6 +44,8 @@ class ConditionalPosterior(Program):
         label: The name of y. Its features enter the network's first layer by columns of their own:
             with the label missing the network is, bit for bit, the one without them.
         hidden: Sizes of the layers that join the trunks.
+        in_features: What the decoders take that are made to learn the shapes of values,
+            ``model.in_features``; Z where it does not say.
         vectorised: Whether flattened values take the place of all ``features()`` here.
         activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``, after these layers.
         dropout: Probability of dropout after each of them.
@@ -72,6 +74,7 @@ class ConditionalPosterior(Program):
         label: str | None = None,
         hidden: Sequence[int] = (512, 512),
         *,
+        in_features: Mapping[str, int] | None = None,
         vectorised: bool = False,
         activation: Activation = "silu",
         dropout: float = 0.0,
@@ -80,9 +83,10 @@ class ConditionalPosterior(Program):
         super().__init__(modalities, latent_dim)
         self.prior = prior
         self.label = check_label(label, self.names, prior.names)
+        sizes = dict.fromkeys(self.names, latent_dim) | dict(in_features or {})
         seen = [replace(m, features=None) if vectorised else m for m in self.modalities]
         trunks: dict[str, Any] = {
-            m.name: value_features(m, latent_dim) for m in sorted(seen, key=lambda m: m.name)
+            m.name: value_features(m, sizes[m.name]) for m in sorted(seen, key=lambda m: m.name)
         }
         self.label_trunk = None if label is None else trunks.pop(label)
         late = 0 if self.label_trunk is None else self.label_trunk.out_features

@@ -74,7 +74,8 @@ def log_likelihood(
             where x_B is informative (an image); its defensive mixture where ``proposal`` is
             "defensive". ``"prior"``: with 5 K draws from the prior that
             all rows share, as in the MVAE paper; good where x_B is a label or the like, which a
-            fair share of all z explain, and free of the guide's errors.
+            fair share of all z explain, and free of the guide's errors. Of a model that conditions
+            on something, whose prior may depend on it, every row has its own draws.
         chunk: At most so many (draw, row) pairs are decoded at a time. It bounds the memory and
             does not change the result beyond rounding.
         seed: Of the draws; torch's own generators are left as they were.
@@ -111,6 +112,10 @@ def log_likelihood(
         if rest and denominator == "posterior":
             own = sampler if proposal == "defensive" else from_guide
             (below,) = _estimate(system, obs, [rest], own, given_names, num_samples, chunk)
+            result = result.minus(below)
+        elif rest and conditioned_on(system.model):
+            num = 5 * num_samples
+            (below,) = _estimate(system, obs, [rest], from_prior, given_names, num, chunk)
             result = result.minus(below)
         elif rest:
             result = result.minus(_shared(system, obs, rest, 5 * num_samples, chunk))
@@ -267,9 +272,8 @@ def _shared(
     system: System, obs: Observations, names: tuple[str, ...], num_samples: int, chunk: int
 ) -> LogLikelihood:
     """log p(x_names) from one set of prior draws for all rows; equal rows are scored once."""
-    seen = (*names, *conditioned_on(system.model))
-    held = [obs.present[n][:, None] for n in seen]
-    values = [obs.values[n].reshape(len(obs), -1).double() for n in seen]
+    held = [obs.present[n][:, None] for n in names]
+    values = [obs.values[n].reshape(len(obs), -1).double() for n in names]
     columns = [x.masked_fill(~mask, 0.0) for x, mask in zip(values, held, strict=True)]
     masks = [mask.double() for mask in held]
     _, which = torch.unique(torch.cat(columns + masks, 1), dim=0, return_inverse=True)

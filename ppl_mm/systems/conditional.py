@@ -142,7 +142,14 @@ def cmmd(
         condition_decoder_on_observed=condition_decoder_on_observed,
     )
     guide = ConditionalPosterior(
-        modalities, latent_dim, prior, label, hidden, vectorised=vectorised, **shared
+        modalities,
+        latent_dim,
+        prior,
+        label,
+        hidden,
+        in_features=model.in_features,
+        vectorised=vectorised,
+        **shared,
     )
     objective = ConditionalMMD(omega, weights=lambdas(modalities), **options)
     system = System(model, guide, objective)
