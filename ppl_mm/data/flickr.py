@@ -242,20 +242,11 @@ def _tensor(array: Any) -> Tensor:
 
 
 def _modalities() -> tuple[Modality, ...]:
+    image = presets.cmmd_flickr_image_encoder, presets.cmmd_flickr_image_decoder
+    tags = presets.cmmd_tags_encoder, presets.cmmd_tags_decoder
+    label = presets.cmmd_topics_encoder, presets.cmmd_topics_decoder
     return (
-        Modality(
-            "image",
-            Normal(),
-            presets.cmmd_flickr_image_encoder,
-            presets.cmmd_flickr_image_decoder,
-            features=presets.cmmd_flickr_image_features,
-        ),
-        Modality(
-            "tags",
-            Bernoulli(),
-            presets.cmmd_tags_encoder,
-            presets.cmmd_tags_decoder,
-            features=presets.cmmd_tags_features,
-        ),
-        Modality("label", MultiLabel(), presets.cmmd_topics_encoder, presets.cmmd_topics_decoder),
+        Modality("image", Normal(), *image),
+        Modality("tags", Bernoulli(), *tags),
+        Modality("label", MultiLabel(), *label),
     )

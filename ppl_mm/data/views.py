@@ -61,10 +61,7 @@ def two_view_mnist(
     generator = torch.Generator().manual_seed(seed)
     views = [None if obs is None else _views(obs, generator) for obs in (train, held_out)]
     encoder, decoder = presets.cmmd_view_encoder, presets.cmmd_view_decoder
-    declared = (
-        Modality(name, Normal(), encoder, decoder, features=presets.cmmd_view_features)
-        for name in ("rotated", "noisy")
-    )
+    declared = (Modality(name, Normal(), encoder, decoder) for name in ("rotated", "noisy"))
     assert views[0] is not None
     return DataSet(
         "two_view_mnist",

@@ -240,7 +240,6 @@ def _modalities(acoustic: int) -> tuple[Modality, ...]:
             Normal(),
             partial(getattr(presets, f"cmmd_{name}_encoder"), event_shape=(size,)),
             partial(getattr(presets, f"cmmd_{name}_decoder"), event_shape=(size,)),
-            features=partial(getattr(presets, f"cmmd_{name}_features"), event_shape=(size,)),
         )
         for name, size in (("acoustic", acoustic), ("articulatory", _ARTICULATORY))
     )

@@ -1,7 +1,8 @@
 """The networks of CMMD; :mod:`ppl_mm.networks.presets` has them too, and tells their sizes.
 
-An encoder is the network of p(z | x_O) for one observed modality, or of an expert; its
-``..._features`` are that network without its head, the trunk of a network of several modalities.
+An encoder is the network of p(z | x_O) for one observed modality, or of an expert. The
+``..._features`` of tables H.3 to H.5 are that network without its head, the trunk of a network of
+several modalities; the networks of appendix C join flattened values.
 
 Source: Mancisidor, Kampffmeyer, Aas & Jenssen 2023 (CMMD), Neural Networks,
 doi:10.1016/j.neunet.2023.10.048: tables H.3 to H.5 (``cmmd_mnist``, ``cmmd_svhn``, ``cmmd_text``),
@@ -72,7 +73,6 @@ cmmd_text_features = partial(CharacterFeatures, vocab_size=71)
 _VIEW: dict[str, Any] = {"event_shape": (1, 28, 28), "hidden": (1024, 1024, 1024), **_SOFT}
 cmmd_view_encoder = partial(MLPEncoder, **_VIEW)
 cmmd_view_decoder = partial(MLPDecoder, **_VIEW, learned_scale=True)
-cmmd_view_features = partial(MLPFeatures, **_VIEW)
 
 cmmd_digit_encoder = partial(LabelEncoder, num_classes=10, hidden=(50, 50))
 cmmd_digit_decoder = partial(MLPDecoder, event_shape=(10,), hidden=(50, 50), **_SOFT)
@@ -80,19 +80,15 @@ cmmd_digit_decoder = partial(MLPDecoder, event_shape=(10,), hidden=(50, 50), **_
 _XRMB: dict[str, Any] = {"hidden": (1500, 1500, 1500), **_SOFT}
 cmmd_acoustic_encoder = partial(MLPEncoder, event_shape=(273,), **_XRMB)
 cmmd_acoustic_decoder = partial(MLPDecoder, event_shape=(273,), learned_scale=True, **_XRMB)
-cmmd_acoustic_features = partial(MLPFeatures, event_shape=(273,), **_XRMB)
 cmmd_articulatory_encoder = partial(MLPEncoder, event_shape=(112,), **_XRMB)
 cmmd_articulatory_decoder = partial(MLPDecoder, event_shape=(112,), learned_scale=True, **_XRMB)
-cmmd_articulatory_features = partial(MLPFeatures, event_shape=(112,), **_XRMB)
 cmmd_phone_encoder = partial(LabelEncoder, num_classes=40, hidden=(100, 100))
 cmmd_phone_decoder = partial(MLPDecoder, event_shape=(40,), hidden=(100, 100), **_SOFT)
 
 _FLICKR: dict[str, Any] = {"hidden": (1024, 1024, 1024, 1024), **_SOFT}
 cmmd_flickr_image_encoder = partial(MLPEncoder, event_shape=(3857,), **_FLICKR)
 cmmd_flickr_image_decoder = partial(MLPDecoder, event_shape=(3857,), learned_scale=True, **_FLICKR)
-cmmd_flickr_image_features = partial(MLPFeatures, event_shape=(3857,), **_FLICKR)
 cmmd_tags_encoder = partial(MLPEncoder, event_shape=(2000,), **_FLICKR)
 cmmd_tags_decoder = partial(MLPDecoder, event_shape=(2000,), **_FLICKR)
-cmmd_tags_features = partial(MLPFeatures, event_shape=(2000,), **_FLICKR)
 cmmd_topics_encoder = partial(MLPEncoder, event_shape=(38,), hidden=(1550, 1550), **_SOFT)
 cmmd_topics_decoder = partial(MLPDecoder, event_shape=(38,), hidden=(1550, 1550), **_SOFT)

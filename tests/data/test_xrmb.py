@@ -76,8 +76,6 @@ def test_networks_fit_the_values(folder: Path, frames: str) -> None:
         assert loc.shape == (3, 70)
         parameters = modality.decoder(data.latent_dim)(loc)
         assert modality.likelihood(parameters).log_prob(obs[modality.name]).shape == (3,)
-        if modality.features is not None:
-            assert modality.features()(obs[modality.name]).shape == (3, 1500)
 
 
 def test_phones_may_count_from_one(folder: Path) -> None:

@@ -275,7 +275,7 @@ def test_dropout_of_the_string_decoder():
 )
 def test_dense_networks_of_cmmd(name, depth, width):
     with torch.device("meta"):
-        trunk = getattr(presets, f"cmmd_{name}_features")()
+        trunk = getattr(presets, f"cmmd_{name}_encoder")(7).features
         decoder = getattr(presets, f"cmmd_{name}_decoder")(7)
     assert trunk.out_features == width
     for hidden in (trunk.hidden, decoder.hidden):
