@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "objective",
-    ["subset_terms", "row_means", "iwae", "impartial", "mmvae_plus", "streams", "telbo"],
+    ["subset_terms", "row_means", "iwae", "impartial", "cmmd", "mmvae_plus", "streams", "telbo"],
 )
 def test_two_processes_equal_one(folder, objective):
     one = torch.load(folder / f"one.{objective}.0", weights_only=True)

@@ -86,9 +86,12 @@ def cmmd(
     """CMMD: a prior that sees what is always observed, and a label and the rest from its latent.
 
     Objective: :class:`ppl_mm.objectives.ConditionalMMD`, the ELBO of log p(x_M, y | x_O) in which
-    1 - omega of the KL is an MMD, the label predicted from the prior. In use x_O suffices:
-    ``accuracy(system, obs, label, given=observed)`` and ``generate(..., given=observed)`` take z
-    from p(z | x_O). A row that lacks an observed modality contributes nothing.
+    1 - omega of the KL is an MMD, the label predicted from the prior. A row that lacks an observed
+    modality contributes nothing.
+
+    In use x_O suffices: ``accuracy(system, obs, label, given=observed)`` and ``generate(...,
+    given=observed)`` take z from p(z | x_O). Give no more to predict the label: its decoder learns
+    from that prior alone, and the guide of rows that hold more, but no label, only from such rows.
 
     Args:
         modalities: The observed ones, the others, and the label. Their ``weight`` is lambda_m. An
