@@ -94,8 +94,8 @@ def fit(
 
     Under ``torchrun`` the rows of each batch are divided among the processes; parameters come
     out as from one process with the joint batch (where the guide's latents are Normal, Laplace or
-    all strata of mixtures of them, and but for batch normalisation and ``impartial``: each process
-    takes its statistics and its weights from its own rows).
+    all strata of mixtures of them, and but for batch normalisation, an MMD and ``impartial``: each
+    process takes its statistics, pools and weights from its own rows).
 
     Returns:
         The history (a row an epoch: epoch, loss, bound or surrogate, validation_elbo, seconds),
