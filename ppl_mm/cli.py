@@ -29,7 +29,7 @@ class _OneLineErrors(TyperGroup):
             code = super().main(*args, **{**extra, "standalone_mode": False})
         except typer.Abort:
             code = 130
-        except (ValueError, OSError, DivergedError) as error:
+        except (ValueError, OSError, ModuleNotFoundError, DivergedError) as error:
             code = _say(str(error))
         except Exception as error:
             if not hasattr(error, "format_message"):  # typer's own, for arguments it cannot read

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,12 @@ def test_impartial_training_is_kept_and_changes_the_encoders_alone_at_first(tmp_
     for name, value in systems[0].items():  # one step
         if value.is_floating_point() and value.any():
             assert torch.equal(value, systems[1][name]) == (not name.startswith("guide.enc")), name
+
+
+def test_an_extra_that_is_not_installed_is_named_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchjd", None)
+    line = fails("train", "mvae", "digits", "--out", tmp_path / "run", "--impartial", "mgda")
+    assert "pip install 'ppl-mm[impartial]'" in line
 
 
 def test_a_system_gets_its_own_options_and_keeps_them(tmp_path, undrawn):

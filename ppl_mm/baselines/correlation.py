@@ -43,7 +43,7 @@ def cca(
         shrinkage: The share of the identity in each view's covariance, in [0, 1]; 0 is CCA.
 
     Raises:
-        ImportError: Without the extra ``baselines``.
+        ModuleNotFoundError: Without the extra ``baselines``.
         ValueError: For unknown views, no rows that hold both, or more directions than a view has
             numbers.
 
@@ -91,7 +91,7 @@ def dcca(
         device: Where to train, and where the projection ends.
 
     Raises:
-        ImportError: Without the extra ``baselines``.
+        ModuleNotFoundError: Without the extra ``baselines``.
         ValueError: For unknown views, or no rows that hold both.
     """
     return _deep(
@@ -130,7 +130,7 @@ def dccae(
         **options: Those of :func:`dcca`; decoders mirror the encoders' hidden layers.
 
     Raises:
-        ImportError: Without the extra ``baselines``.
+        ModuleNotFoundError: Without the extra ``baselines``.
         ValueError: For unknown views, no rows that hold both, or lam outside [0, 1].
     """
     if not 0 <= lam <= 1:
@@ -202,8 +202,8 @@ def _zoo(part: str) -> Any:
         import cca_zoo.deep
         import cca_zoo.linear
         import lightning  # noqa: F401 - cca_zoo.deep is empty without it
-    except ImportError as error:
-        raise ImportError(
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
             "canonical correlation analysis needs cca-zoo: pip install 'ppl-mm[baselines]'."
         ) from error
     return getattr(cca_zoo, part)

@@ -44,7 +44,7 @@ def impartially(system: System, rule: str | Rule | None) -> Iterator[None]:
             modalities whose gradient is zero. None does nothing.
 
     Raises:
-        ImportError: For a named rule where TorchJD is not installed.
+        ModuleNotFoundError: For a named rule where TorchJD is not installed.
         ValueError: For an unknown rule.
         TypeError: In a run of the model, for a modality whose decoder it cannot find.
 
@@ -83,8 +83,8 @@ def _named(name: str) -> Rule:
         raise ValueError(unknown_name("rule of impartial", name, _RULES))
     try:
         from torchjd import aggregation
-    except ImportError as error:
-        raise ImportError(
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
             f"impartial={name!r} needs TorchJD: pip install 'ppl-mm[impartial]'. A function from "
             "products of gradients to weights needs nothing."
         ) from error
