@@ -32,7 +32,8 @@ from ppl_mm.systems.paired import STREAMED
 
 __all__ = ["SMOKE", "Config", "build", "main", "reconstructions", "train"]
 
-_JOINT = ("vaevae", "vaevae_star", "jmvae")
+JOINT = ("vaevae", "vaevae_star", "jmvae", "jmvae_zero", "telbo")
+"""Systems whose joint networks have a head of their own, softplus like the encoders'."""
 _NOT_TRAINING = ("oracle_epochs", "prior_samples", "device", "threads", "checkpoint_every", "out")
 
 
@@ -134,12 +135,14 @@ def build(config: Config, dataset: data.DataSet) -> System:
     """The system, untrained."""
     options: dict[str, Any] = {"unpaired": "disjoint"} if _apart(config) else {}
     modalities = list(dataset.modalities)
-    if config.system in _JOINT:
+    if config.system in JOINT:
         options["scale"] = "softplus"
     if config.system == "mmvae":
         options |= {"objective": "elbo", "prior": "laplace"}
         modalities = [_laplace(m) for m in modalities]
     if config.released:
+        if config.system not in ("svae", "svae_star"):
+            raise ValueError(f"released: an option of svae and svae_star, got {config.system!r}.")
         options["prior_expert"] = True
     return systems.build(config.system, modalities, config.latent_dim, **options)
 

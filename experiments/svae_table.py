@@ -23,13 +23,14 @@ TITLES = {
     "svae_star": "SVAE*",
     "vaevae_a": "VAEVAE (a)",
     "mmvae": "MMVAE",
-}
+}  # of others, the names in capitals
 _HALVES = (("top", "bottom"), ("top",), ("bottom",))
 
 
 def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
-    settings = tables.settings(records, list(TITLES))
+    others = sorted({r["config"]["system"] for r in records} - set(TITLES))
+    settings = tables.settings(records, [*TITLES, *others])
     lines = [_HEAD, *_table_1(settings), *_supervision(settings), *_thirds(settings)]
     lines += [*_pictures(records), *_runs(records)]
     return "\n".join(lines)
@@ -104,7 +105,9 @@ def _accuracy(coherence: Record, given: tuple[str, ...]) -> list[float]:
 
 def _name(runs: Runs) -> str:
     config = runs[0]["config"]
-    title = TITLES[config["system"]] + (", as released" if config["released"] else "")
+    title = TITLES.get(config["system"], config["system"].upper()) + (
+        ", as released" if config["released"] else ""
+    )
     return f"{title} ({len(runs)} seeds)" if len(runs) > 1 else title
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ppl_mm.checks import check_at_least_one
 from ppl_mm.features import declared_features
 from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder
@@ -25,9 +26,14 @@ def joint_encoder(
 ) -> JointEncoder:
     """One layer, or none for None, on trunks: ``features()``, or an encoder of the modality's own.
 
-    An encoder has as many features as the layer, or 2 Z without one.
+    An encoder has as many features as the layer (one more for an odd number), or 2 Z without one.
+
+    Raises:
+        ValueError: For ``hidden`` below 1.
     """
-    size = latent_dim if hidden is None else hidden // 2
+    if hidden is not None:
+        check_at_least_one("hidden", hidden)
+    size = latent_dim if hidden is None else (hidden + 1) // 2
     trunks = {
         m.name: _EncoderTrunk(m.encoder(size), size) if m.features is None else declared_features(m)
         for m in modalities

@@ -25,7 +25,7 @@ from ppl_mm.distributions.prior import normal_prior
 from ppl_mm.modality import Modality, unknown_name
 from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.observations import Observations
-from ppl_mm.program import Program, check_encoder
+from ppl_mm.program import Program, check_encoder, check_trunk
 
 __all__ = ["JointNetwork"]
 
@@ -49,7 +49,7 @@ class JointNetwork(Program):
         prior: p(z), Normal; the posterior of a row with nothing to condition on.
 
     Raises:
-        ValueError: For unknown subsets or modalities.
+        ValueError: For unknown subsets or modalities, or ``hidden`` below 1.
         TypeError: For a trunk without ``out_features``, or a prior that is no diagonal Normal.
 
     Example:
@@ -98,8 +98,11 @@ class JointNetwork(Program):
             pyro.sample("z", self.posterior(obs))
 
     def check(self, obs: Observations) -> None:
-        """Raise unless every encoder makes a proper expert of the observed values."""
+        """Raise unless encoders make proper experts, and trunks features, of the values."""
         self.check_names(obs)
+        for network in self.joint_networks.values():
+            for name, trunk in network.trunks.items():
+                check_trunk(name, trunk, obs)
         for name, encoder in self.encoders.items():
             check_encoder(name, encoder, self.latent_dim, obs)
 
@@ -145,7 +148,16 @@ def _chosen(subsets: str | Iterable[Sequence[str]], names: Sequence[str]) -> lis
         if subsets not in ("full", "all"):
             raise ValueError(unknown_name("subsets", subsets, ("full", "all")))
         return every if subsets == "all" else every[-1:]
-    chosen = {frozenset(subset) for subset in subsets}
+    given = list(subsets)
+    for subset in given:
+        if isinstance(subset, str):
+            raise TypeError(f"subsets: expected tuples of names, got the string {subset!r}.")
+        if len(set(subset)) < 2:
+            raise ValueError(
+                f"subsets: expected two modalities or more in each, got {tuple(subset)}; single "
+                "modalities have their encoders."
+            )
+    chosen = {frozenset(subset) for subset in given}
     for name in {name for subset in chosen for name in subset}:
         if name not in names:
             raise ValueError(unknown_name("modality in subsets", name, names))

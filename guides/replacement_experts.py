@@ -86,7 +86,7 @@ class ReplacementExperts(Experts):
         for i in range(len(self.names)):
             mine = torch.zeros_like(held)
             mine[i] = held[i]
-            views.append(self._product(obs, source, torch.where(several, mine, chosen | held)))
+            views.append(self._product(obs, source, torch.where(several, mine, chosen)))
             weights.append(torch.where(several, held[i], i == 0))
         weight = torch.where(torch.stack(weights), 0.0, -torch.inf).log_softmax(0)
         return RandomMixture(views, weight)

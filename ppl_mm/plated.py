@@ -173,7 +173,8 @@ class Plated:
             terms: What each term draws from, scores and refers to.
             rows: ``"restrict"``: a row that lacks what a term names uses what it has;
                 ``"require"``: such a row contributes exactly zero to that term.
-            dedupe: Count terms that a row's missing modalities make equal only once.
+            dedupe: Count terms that a row's missing modalities make equal once; those that differ
+                in anything but modalities all count.
         """
         self._require_no_plate("terms")
         out = self._copy()

@@ -10,7 +10,7 @@ posterior. Both are rows of masks (T, B), so that encoders run once and everythi
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -116,7 +116,8 @@ def resolve_terms(
         shuns = torch.tensor([t.alone and name not in t.names for t in terms], device=device)
         active = active & ~(shuns[:, None] & held_too)
     if dedupe:
-        active = active & ~_repeats([m for kind in masks.values() for m in kind.values()], active)
+        every = [m for kind in masks.values() for m in kind.values()]
+        active = active & ~_repeats(_alike(terms, device), every, active)
     source, scored, reference = ({n: m & active for n, m in masks[kind].items()} for kind in asked)
     weight = torch.tensor([t.weight for t in terms], dtype=torch.get_default_dtype(), device=device)
     return source, scored, reference, active, weight[:, None]
@@ -167,9 +168,15 @@ def _asked(subsets: Sequence[tuple[str, ...]], names: Sequence[str], device: tor
     return {n: torch.tensor([[n in s] for s in subsets], device=device) for n in names}
 
 
-def _repeats(masks: Sequence[Tensor], active: Tensor) -> Tensor:
-    """(T, B): True where an earlier active term of the row has the same masks."""
-    same = active.new_ones(len(active), len(active), active.shape[1])
+def _alike(terms: Sequence[Term], device: torch.device) -> Tensor:
+    """(T, T): which terms differ, if at all, in the modalities that they name."""
+    plain = [replace(t, source=(), scored=(), reference=()) for t in terms]
+    return torch.tensor([[a == b for b in plain] for a in plain], device=device)
+
+
+def _repeats(alike: Tensor, masks: Sequence[Tensor], active: Tensor) -> Tensor:
+    """(T, B): True where an earlier active term of the row, alike, has the same masks."""
+    same = alike[..., None].repeat(1, 1, active.shape[1])
     for mask in masks:
         same &= mask[:, None] == mask[None]
     earlier = torch.ones_like(same[..., 0]).tril(-1)[..., None]

@@ -101,9 +101,7 @@ def test_a_conditional_term_is_tight_at_the_product_of_likelihood_and_reference(
         guide.encoders["b"].slope.fill_(0.6)
         guide.encoders["b"].log_scale.fill_(0.5 * math.log(0.4))
         guide.stand_ins["b"]["a"].log_scale.fill_(20.0)  # flat: q_b is N(0.6, 0.4) at b = 1
-    objective = ELBOTerms(
-        paired_terms("ab", unimodal_on_complete_rows=False)[:1], rows="require", dedupe=False
-    )
+    objective = ELBOTerms(paired_terms("ab", unimodal_on_complete_rows=False)[:1], rows="require")
     obs = rows(1.0, 1.0)[[0] * 20_000]
     torch.manual_seed(0)
     found = objective.bound(models.SharedLatent(declared, 1), guide, obs).detach()

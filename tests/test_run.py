@@ -160,6 +160,9 @@ def test_systems_whose_papers_train_on_streams_do_so(tmp_path, monkeypatch, undr
     assert [len(part) for part in seen[0]] == [12, 1200, 1200, 1200]
     alone = [term.alone for term in made.system.objective.terms if len(term.source) == 1]
     assert alone == [True] * 3 + [False] * 3
+    unpaired = {"paired": 0.01, "options": {"unpaired": "disjoint"}}
+    run.train(tmp_path / "disjoint", "svae", "digits", **unpaired, **options)
+    assert [len(part) for part in seen.pop()] == [12, 1188, 1188, 1188]
     made = run.train(tmp_path / "whole", "svae", "digits", **options)
     assert len(seen[1]) == 1200
     assert not any(term.alone for term in made.system.objective.terms)

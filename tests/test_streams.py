@@ -71,6 +71,14 @@ def test_a_term_is_the_mean_over_its_own_stream() -> None:
     assert result.history[0]["bound"] == pytest.approx(expected.item(), abs=1e-9)
 
 
+def test_a_term_that_would_count_on_several_streams_is_refused() -> None:
+    system = systems.svae(modalities("bernoulli", "normal"), 2)
+    rows = complete(20, "bernoulli", "normal")
+    with pytest.raises(ValueError, match=r"'bernoulli' alone .* on 2 of the streams.*'disjoint'"):
+        fit(system, streams(rows, 0.2), epochs=1, **QUIET)
+    fit(system, rows, epochs=1, **QUIET)
+
+
 def test_few_pairs_count_as_much_as_many() -> None:
     """At 1 % supervision the paired rows' terms still have weight 1 in every step."""
     declared = modalities("bernoulli", "normal")

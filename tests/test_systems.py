@@ -221,6 +221,8 @@ def test_a_prior_is_shared_by_model_and_guide() -> None:
         q = system.posterior(complete(2, *kinds_of(name)).only())
         assert q.mean.tolist() == [[1.0, -2.0]] * 2
         torch.testing.assert_close(q.stddev, torch.tensor([[0.5, 3.0]] * 2))
+        assert system.model.prior().mean.tolist() == [1.0, -2.0]
+        torch.testing.assert_close(system.model.prior().stddev, torch.tensor([0.5, 3.0]))
         assert system.recipe is None
 
 

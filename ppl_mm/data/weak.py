@@ -68,7 +68,8 @@ def streams(
 ) -> list[Observations]:
     """Paired rows and one stream of rows a modality, for :func:`ppl_mm.fit` to train on together.
 
-    Of the N rows, ceil(fraction N), chosen at random, are paired. The stream of a modality holds
+    Of the N rows that hold two modalities or more, ceil(fraction N), chosen at random, are paired.
+    The stream of a modality holds
     it alone; ``fit`` takes each stream in an order of its own, so no row of one stream tells of a
     row of another.
 
@@ -96,11 +97,14 @@ def streams(
     if unpaired not in ("all", "disjoint"):
         raise ValueError(unknown_name("unpaired", unpaired, ("all", "disjoint")))
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(obs), generator=generator)
-    num_paired = math.ceil(fraction * len(obs) - 1e-9)  # 0.1 of 30 rows is 3, rounding or not
-    rest, paired = order.tensor_split([len(obs) - num_paired])
-    rows = torch.arange(len(obs)) if unpaired == "all" else rest.sort().values
-    found = [obs[paired.sort().values]] if num_paired else []
+    several = (torch.stack([m.cpu() for m in obs.present.values()]).sum(0) > 1).nonzero()[:, 0]
+    order = several[torch.randperm(len(several), generator=generator)]
+    num_paired = math.ceil(fraction * len(order) - 1e-9)  # 0.55 of 100 is 55, rounding or not
+    paired = order[len(order) - num_paired :].sort().values
+    rest = torch.ones(len(obs), dtype=torch.bool)
+    rest[paired] = unpaired == "all"
+    rows = rest.nonzero()[:, 0]
+    found = [obs[paired]] if num_paired else []
     for name in obs.names:
         own = rows[obs.present[name].cpu()[rows]]
         if len(own):

@@ -46,8 +46,9 @@ class ELBOTerms(Objective):
         terms: The terms, or a function from the modalities' names to them, called once a step
             (``subset_terms(k)`` draws k random subsets each time).
         rows: How a row that lacks what a term names takes part. ``"restrict"``: with what it
-            has, duplicates dropped; ``"require"``: not at all, exactly zero.
-        dedupe: With "restrict", count terms that a row's missing modalities make equal once.
+            has; ``"require"``: not at all, exactly zero.
+        dedupe: Count equal terms once in a row, such as those that its missing modalities make
+            equal. Terms that differ in anything else, such as ``weight`` or ``via``, all count.
         mean: ``"batch"``: every row weighs the same. ``"rows"``: each term is averaged over the
             rows that it is active for (the papers' separate streams): of B rows that hold
             anything its own weigh B / (active rows). Under data parallelism counts are global.

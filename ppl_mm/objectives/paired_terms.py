@@ -20,7 +20,7 @@ def paired_terms(
     pair_scores: str = "members",
     pair_references: str = "members",
 ) -> list[Term]:
-    """The terms of SVAE and VAEVAE, to use with ``rows="require", mean="rows", dedupe=False``.
+    """The terms of SVAE and VAEVAE, to use with ``rows="require", mean="rows"``.
 
     With q_S = q(z | x_S), to maximise, each line a mean over the rows that hold what it names:
 
@@ -46,16 +46,18 @@ def paired_terms(
             :func:`ppl_mm.data.streams`, want "disjoint": each then counts in its own.
         suppliers: Whether each pair has a posterior for each of its members that supplies the
             stand-ins of the third (SVAE); every term of a pair then comes once for each.
-        pair_scores: What a pair reconstructs: ``"members"`` (the paper's D.29) or ``"all"`` (its
-            release).
-        pair_references: The m above: ``"members"`` of the pair (the release), or ``"all"`` (D.29
-            as printed, which draws q_k towards a posterior that never saw x_k).
+        pair_scores: Of three modalities, what a pair reconstructs: ``"members"`` (the paper's
+            D.29) or ``"all"`` (its release).
+        pair_references: Of three modalities, the m above: ``"members"`` of the pair (the release),
+            or ``"all"`` (D.29 as printed, which draws q_k towards a posterior that never saw x_k).
 
     Raises:
-        ValueError: For fewer than two modalities, or unknown options.
+        ValueError: For fewer than two modalities, or unknown options; for pairs' options of other
+            numbers than three.
 
     Source: Kutuzova et al. 2021, eq. 7 to 10, D.28 to D.31; Wu & Goodman 2019, arXiv:1912.05075.
-    Differs: more than three modalities, which the paper does not write out.
+    Differs: more than three modalities, which the paper does not write out. With "disjoint", rows
+    of some modalities, neither one nor all, have joint terms alone.
 
     Example:
         >>> terms = paired_terms(("a", "b"), unimodal_on_complete_rows=False)
@@ -70,6 +72,11 @@ def paired_terms(
         raise ValueError(unknown_name("unpaired", unpaired, ("all", "disjoint")))
     if len(names) < 2:
         raise ValueError(f"paired_terms: expected two modalities or more, got {len(names)}.")
+    if len(names) != 3 and (pair_scores, pair_references) != ("members", "members"):
+        raise ValueError(
+            "pair_scores and pair_references are options of three modalities' pairs; got "
+            f"{len(names)} modalities."
+        )
     if len(names) <= 3:
         joint = _joint_terms(names, suppliers, pair_scores, pair_references)
     else:

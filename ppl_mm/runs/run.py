@@ -258,7 +258,7 @@ def _build(config: Config, dataset: DataSet) -> System:
     ]
     options = dict(config.options)
     if config.paired < 1 and config.system in STREAMED:
-        options = {"unpaired": "disjoint", **options}
+        options["unpaired"] = "disjoint"
     if config.beta is not None:
         options["beta"] = config.beta
     if config.terms is not None:
@@ -274,7 +274,8 @@ def _build(config: Config, dataset: DataSet) -> System:
 def _training_rows(config: Config, dataset: DataSet) -> Observations | list[Observations]:
     """All rows, or a share of them paired and the rest apart; as streams where papers do so."""
     if config.paired < 1 and config.system in STREAMED:
-        return data.streams(dataset.train, config.paired, seed=config.seed)
+        unpaired: Any = config.options.get("unpaired", "all")
+        return data.streams(dataset.train, config.paired, unpaired=unpaired, seed=config.seed)
     return data.weakly_supervised(dataset.train, config.paired, seed=config.seed)
 
 

@@ -51,7 +51,8 @@ def jmvae(
     Raises:
         ValueError: For alpha below 0.
 
-    Source: Suzuki, Nakayama & Matsuo 2016, arXiv:1611.01891, eq. 5.
+    Source: Suzuki, Nakayama & Matsuo 2016, arXiv:1611.01891, eq. 5. Differs: beta, which the paper
+    does not have, is a factor of every KL.
     """
     modalities = check_modalities(modalities, latent_dim)
     if not 0 <= alpha < float("inf"):
@@ -205,7 +206,7 @@ def bivcca(
     modalities: Sequence[Modality],
     latent_dim: int,
     *,
-    shares: Sequence[float] | None = None,
+    shares: Mapping[str, float] | None = None,
     prior: Any = None,
     **options: Any,
 ) -> System:
@@ -217,23 +218,24 @@ def bivcca(
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
         latent_dim: Z.
-        shares: Of each modality's term; equal ones, 1 / M, by default.
+        shares: Of each modality's term, 0 where not named; equal ones, 1 / M, by default.
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: ``beta``, ``num_particles``.
 
     Several modalities to condition on have the product of their experts, which no term trains.
 
     Raises:
-        ValueError: For shares that are not one a modality, of at least 0.
+        ValueError: For shares of unknown modalities, below 0 or not finite, or all 0.
 
     Source: Wang et al. 2016, arXiv:1610.03454, section 3.2.
     """
     modalities = check_modalities(modalities, latent_dim)
     names = tuple(m.name for m in modalities)
-    given = [1.0 / len(names)] * len(names) if shares is None else list(shares)
-    if len(given) != len(names) or min(given) < 0:
-        raise ValueError(f"bivcca: expected {len(names)} shares of at least 0, got {given}.")
-    terms = [Term((n,), names, weight=share) for n, share in zip(names, given, strict=True)]
+    given = dict.fromkeys(names, 1.0 / len(names)) if shares is None else dict(shares)
+    check_weights(given, 1.0, names)
+    if not any(given.values()):
+        raise ValueError(f"bivcca: expected shares of which one at least is above 0, got {given}.")
+    terms = [Term((n,), names, weight=given[n]) for n in names if given.get(n)]
     return System(
         SharedLatent(modalities, latent_dim, prior=prior),
         ProductOfExperts(modalities, latent_dim, prior_expert=False, prior=prior),

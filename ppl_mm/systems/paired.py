@@ -170,7 +170,6 @@ def _paired(
             terms,
             rows="require",
             mean="rows",
-            dedupe=False,
             weights=lambdas(modalities),
             **options,
         ),

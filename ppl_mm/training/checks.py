@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pyro
 import torch
@@ -57,6 +58,23 @@ def check_options(system: System, clip_norm: float | None, annealing_epochs: int
         raise ValueError("fit: the system has no parameter to train.")
 
 
+def _check_own_streams(objective: Any, streams: Streams) -> None:
+    """Raise if a modality's own term, a mean over rows, would count on several streams."""
+    terms = getattr(objective, "terms", ())
+    if len(streams.parts) == 1 or getattr(objective, "mean", "") != "rows" or callable(terms):
+        return
+    for name in {n for t in terms if len(t.names) == 1 and not t.alone for n in t.names}:
+        number = sum(
+            name in part.names and bool(part.present[name].any()) for part in streams.parts
+        )
+        if number > 1:
+            raise ValueError(
+                f"fit: the term of modality {name!r} alone would count on {number} of the streams, "
+                "each of which has a term of its own. Build the system with the option "
+                "unpaired='disjoint', or give one set of rows."
+            )
+
+
 def check_data(
     system: System,
     streams: Streams,
@@ -64,6 +82,7 @@ def check_data(
     validation: Observations | None,
 ) -> None:
     """Check all rows for their support, and a few by a run with Pyro's validation on."""
+    _check_own_streams(system.objective, streams)
     parts = [part if transform is None else transform(part) for part in streams.parts]
     for part in (*parts, *(() if validation is None else (validation,))):
         system.check(part)

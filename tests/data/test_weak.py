@@ -84,7 +84,14 @@ def test_streams_hold_all_rows_or_the_unpaired_ones_alone() -> None:
 
 @pytest.mark.parametrize(
     ("fraction", "rows", "expected"),
-    [(0.001, 60_000, 60), (0.1, 30, 3), (0.01, 30, 1), (1.0, 30, 30), (0.0, 30, 0)],
+    [
+        (0.001, 60_000, 60),
+        (0.1, 30, 3),
+        (0.55, 100, 55),
+        (0.01, 30, 1),
+        (1.0, 30, 30),
+        (0.0, 30, 0),
+    ],
 )
 def test_the_share_of_paired_rows_is_rounded_up(fraction: float, rows: int, expected: int) -> None:
     parts = separate_streams(numbered(rows), fraction)
@@ -95,9 +102,11 @@ def test_streams_of_rows_that_lack_something() -> None:
     held = torch.arange(40) % 4 != 0
     data = Observations(numbered(40).values, {"y": held})
     paired, x, y = separate_streams(data, 0.5)
-    assert (len(x), len(y)) == (40, 30)
+    assert (len(paired), len(x), len(y)) == (15, 40, 30)  # of the 30 rows that hold both
+    assert paired.present["y"].all()
     assert y.present["y"].all()
-    assert not paired.present["y"].all()
+    paired, x, y = separate_streams(data, 0.5, unpaired="disjoint")
+    assert (len(paired), len(x), len(y)) == (15, 25, 15)
     assert len(separate_streams(data.without("y"), 0.0)) == 1  # nobody holds y
     assert len(separate_streams(numbered(40), 1.0, unpaired="disjoint")) == 1
     with pytest.raises(ValueError, match="unknown unpaired 'al'"):

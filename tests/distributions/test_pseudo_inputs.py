@@ -173,7 +173,9 @@ def test_rows_that_do_not_do_are_refused():
     with pytest.raises(ValueError, match="hold no modality 'categorical'"):
         PseudoInputPrior(declared, 2, obs.drop("categorical"), 3)
     for number in (0, True, -2):
-        with pytest.raises(ValueError, match="num_pseudo_inputs: expected an integer of at least 1"):
+        with pytest.raises(
+            ValueError, match="num_pseudo_inputs: expected an integer of at least 1"
+        ):
             PseudoInputPrior(declared, 2, obs, number)
     with pytest.raises((ValueError, RuntimeError)) as caught:
         PseudoInputPrior(declared, 2, obs.replace("normal", torch.randn(5, 7)), 3)

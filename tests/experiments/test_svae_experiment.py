@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ppl_mm.experiments import results_table, svae, svae_table
 
 from ppl_mm import data
+from ppl_mm.networks.layers import LocationScale
 
 
 @pytest.fixture
@@ -80,6 +82,33 @@ def test_below_full_supervision_every_step_has_a_batch_of_each_stream(config, mo
     assert [len(part) for part in seen[0]] == [4, 40, 40]
     svae.main(replace(config, system="mmvae", supervision=0.1), train_only=True)
     assert len(seen[1]) == 4 + 2 * 36
+
+
+def test_the_systems_are_those_of_the_source(config):
+    halves = data.load("mnist_split", validation=10)
+    for system in svae.JOINT:
+        guide = svae.build(replace(config, system=system), halves).guide
+        heads = {m.scale for m in guide.modules() if isinstance(m, LocationScale)}
+        assert heads == {"softplus"}
+    for supervision, alone in ((1.0, False), (0.5, True)):
+        system = svae.build(replace(config, supervision=supervision), halves)
+        assert [t.alone for t in system.objective.terms if len(t.source) == 1][:2] == [alone] * 2
+    mmvae = svae.build(replace(config, system="mmvae"), halves)
+    p = mmvae.modalities[0].likelihood(torch.zeros(1, 1, 14, 28), batch_dims=1)
+    assert p.base_dist.scale.unique().item() == 0.75
+    values = mmvae.model.decoders["top"](100 * torch.randn(50, 4))
+    assert values.min() >= 0
+    assert values.max() <= 1
+
+
+def test_what_was_not_released_is_refused(config):
+    with pytest.raises(ValueError, match="released: .* svae and svae_star, got 'vaevae'"):
+        svae.main(replace(config, system="vaevae", released=True))
+
+
+def test_the_page_has_a_place_for_any_system():
+    page = svae_table.render([record("jmvae", 1.0), record("svae", 1.0)])
+    assert "| JMVAE |" in page
 
 
 def record(system, supervision, dataset="mnist_split", seed=0, accuracy=0.5):

@@ -1,6 +1,7 @@
 """Joint networks: each row by the network of its source, once, and the systems built on them."""
 
 from dataclasses import replace
+from functools import partial
 
 import pyro.distributions as dist
 import pytest
@@ -9,8 +10,9 @@ from every_system import SameNoise, complete, loss_and_gradients, mixed, modalit
 from torch import nn
 from torch.nn import functional as F
 
-from ppl_mm import Observations, guides, networks, systems
+from ppl_mm import Modality, Observations, guides, likelihoods, networks, systems
 from ppl_mm.distributions import kl, product_of_experts
+from ppl_mm.networks import presets
 from ppl_mm.objectives import Term
 
 NAMES = ("bernoulli", "categorical", "normal")
@@ -165,7 +167,32 @@ def test_without_alpha_jmvaes_encoders_learn_nothing():
         assert any(own) == learns
 
 
-@pytest.mark.parametrize("shares", [None, (0.2, 0.3, 0.5)])
+@pytest.mark.parametrize(
+    ("image", "other", "latent_dim", "total"),
+    [
+        ("mnist_image", "label", 64, 2_061_184),
+        ("fashion_image", "label", 64, 7_682_432),
+        ("celeba_image", "celeba_attributes", 100, 9_052_504),
+    ],
+)
+def test_jmvaes_parameters_are_table_1_of_wu_and_goodman(image, other, latent_dim, total):
+    declared = [
+        Modality(
+            name,
+            likelihoods.Bernoulli(),
+            *(getattr(presets, f"{name}_{part}") for part in ("encoder", "decoder")),
+            features=getattr(presets, f"{name}_features"),
+        )
+        for name in (image, other)
+    ]
+    guide = guides.JointNetwork(declared, latent_dim)
+    assert sum(p.numel() for p in guide.parameters()) == total
+
+
+SHARES = {"bernoulli": 0.2, "categorical": 0.3, "normal": 0.5}
+
+
+@pytest.mark.parametrize("shares", [None, SHARES])
 def test_bivcca_is_the_weighted_sum_of_its_encoders_bounds(shares):
     system = systems.bivcca(modalities(), 2, shares=shares)
     obs = complete(4)
@@ -173,7 +200,8 @@ def test_bivcca_is_the_weighted_sum_of_its_encoders_bounds(shares):
         found = system.objective.bound(system.model, system.guide, obs)
     prior = dist.Normal(torch.zeros(2), torch.ones(2)).to_event(1)
     expected = torch.zeros(4)
-    for share, name in zip(shares or (1 / 3,) * 3, NAMES, strict=True):
+    for name in NAMES:
+        share = 1 / 3 if shares is None else shares[name]
         q = system.posterior(obs.given(name))
         fit = latent_and_log_likelihood(system, obs, q, torch.ones(4) > 0, NAMES)
         expected = expected + share * (fit - kl(q, prior))
@@ -192,8 +220,71 @@ def test_bivccas_row_without_a_modality_leaves_out_its_term():
 def test_wrong_numbers_are_errors():
     with pytest.raises(ValueError, match="alpha of at least 0"):
         systems.jmvae(modalities(), 2, alpha=-1.0)
-    with pytest.raises(ValueError, match="3 shares of at least 0"):
-        systems.bivcca(modalities(), 2, shares=(0.5, 0.5))
+    for share in (-0.5, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="'normal': expected a weight of at least 0"):
+            systems.bivcca(modalities(), 2, shares={"normal": share})
+    with pytest.raises(ValueError, match="one at least is above 0"):
+        systems.bivcca(modalities(), 2, shares={"normal": 0.0})
+    with pytest.raises(ValueError, match="unknown modality in weights 'image'"):
+        systems.bivcca(modalities(), 2, shares={"image": 1.0})
+    for hidden in (0, -1, 2.5, "x"):
+        with pytest.raises(ValueError, match="hidden: expected an integer of at least 1"):
+            systems.jmvae(modalities(), 2, hidden=hidden)
+
+
+def test_bivcca_of_several_modalities_is_a_product_without_the_prior():
+    system, obs = systems.bivcca(modalities(), 2), complete(3)
+    loc, scale = (
+        torch.stack(part)
+        for part in zip(*(system.guide.encoders[n](obs[n]) for n in NAMES), strict=True)
+    )
+    precision = (scale**-2).sum(0)
+    close(system.posterior(obs).mean, (loc * scale**-2).sum(0) / precision)
+    close(system.posterior(obs).stddev, precision**-0.5)
+
+
+@pytest.mark.parametrize("hidden", [1, 3, 8])
+def test_a_joint_network_sees_all_its_modalities_whatever_its_width(hidden):
+    guide, obs = guides.JointNetwork(modalities(), 2, hidden=hidden), complete(2)
+    before = guide.posterior(obs).mean
+    for name, other in (("bernoulli", 1 - obs["bernoulli"]), ("normal", obs["normal"] + 3.0)):
+        assert not torch.equal(guide.posterior(obs.replace(name, other)).mean, before)
+
+
+def test_encoders_that_no_row_asks_for_do_not_run():
+    guide, obs = guides.JointNetwork(modalities(), 2, hidden=8), complete(4)
+    ran = []
+    for name, encoder in guide.encoders.items():
+        encoder.register_forward_hook(lambda *_, name=name: ran.append(name))
+    guide.posterior(obs)
+    assert ran == []
+    guide.posterior(obs.only("normal"))
+    assert ran == ["normal"]
+
+
+def test_a_trunk_that_does_not_fit_the_values_is_named():
+    declared = list(modalities())
+    normal = next(i for i, m in enumerate(declared) if m.name == "normal")
+    wrong = partial(networks.MLPFeatures, event_shape=(7,), hidden=(4,))
+    declared[normal] = replace(declared[normal], features=lambda: wrong())
+    guide = guides.JointNetwork(declared, 2, hidden=8)
+    with pytest.raises((ValueError, RuntimeError)) as caught:
+        guide.check(complete(3))
+    told = [str(caught.value), *getattr(caught.value, "__notes__", [])]
+    assert any("features of modality 'normal'" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("subsets", "error", "message"),
+    [
+        (["bernoulli"], TypeError, "tuples of names, got the string 'bernoulli'"),
+        ([("bernoulli",)], ValueError, "two modalities or more in each, got .'bernoulli',."),
+        ([("bernoulli", "x")], ValueError, "unknown modality in subsets 'x'"),
+    ],
+)
+def test_wrong_subsets_are_errors(subsets, error, message):
+    with pytest.raises(error, match=message):
+        guides.JointNetwork(modalities(), 2, subsets)
 
 
 def test_the_encoder_shapes_of_the_library_serve_as_trunks():

@@ -4,6 +4,7 @@ Tolerances of 1e-10 are for rounding: the values are a few tens of nats in float
 """
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -81,6 +82,37 @@ def test_row_with_one_modality_counts_once_with_dedupe_and_twice_without():
     exact = toy.log_p(obs, ["a"])
     torch.testing.assert_close(bounds[True], exact, **EXACT)
     torch.testing.assert_close(bounds[False], 2 * exact, **EXACT)
+
+
+def test_terms_that_differ_in_more_than_modalities_all_count():
+    toy = LinearGaussian()
+    obs = toy.sample(3)
+    a = Term(("a",), ("a",))
+    others = [
+        replace(a, weight=9.0),
+        replace(a, lambdas={"a": 1.0}),
+        replace(a, requires=("b",)),
+        replace(a, fixed_model=True),
+        replace(a, via="a"),
+    ]
+    for rows in ("require", "restrict"):
+        for terms, times in (([a, a], 1), *(([a, b], 1 + b.weight) for b in others)):
+            objective = ELBOTerms(terms, rows=rows)
+            found = objective.bound(toy.model(), toy.exact_guide(), obs)
+            torch.testing.assert_close(found, times * toy.log_p(obs, ["a"]), **EXACT)
+
+
+def test_the_value_of_several_particles_is_their_mean(exact_experts):
+    toy = LinearGaussian(latent_dim=1)
+    guide = guides.ProductOfExperts(exact_experts(toy), 1)
+    obs = toy.sample(1)[[0] * 20_000]
+    spread = {}
+    for k in (1, 4):
+        torch.manual_seed(0)
+        objective = ELBOTerms([Term(("a",), ("a", "b"))], num_particles=k)
+        spread[k] = objective.bound(toy.model(), guide, obs).detach().std()
+    # The standard deviation of a mean of 4; a standard deviation is known to 1 / sqrt(2 N).
+    assert abs(2 * spread[4] / spread[1] - 1) < 4 * math.sqrt(4 / 20_000)
 
 
 # The digest's numbers are printed with eight digits.

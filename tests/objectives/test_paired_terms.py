@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from every_system import complete, modalities
 from torch import nn
 
 from ppl_mm import Modality, Observations, guides, likelihoods, models, objectives
@@ -65,7 +66,7 @@ def log_p(*values):
 def value(terms, model, guide, obs):
     """The sum of terms with its standard error over the copies of one row."""
     torch.manual_seed(1)
-    objective = ELBOTerms(terms, rows="require", dedupe=False)
+    objective = ELBOTerms(terms, rows="require")
     found = objective.bound(model, guide, obs).detach()
     return found.mean().item(), found.std().item() / math.sqrt(len(found))
 
@@ -96,7 +97,6 @@ def test_the_losses_differ_by_the_unimodal_bounds_of_complete_rows():
             paired_terms(NAMES[:2], unimodal_on_complete_rows=often),
             rows="require",
             mean="rows",
-            dedupe=False,
         )
         torch.manual_seed(1)
         parts[often] = objective.term_bounds(model, guide, held).detach()
@@ -111,9 +111,7 @@ def test_the_losses_differ_by_the_unimodal_bounds_of_complete_rows():
 
 def test_a_row_of_one_modality_reaches_its_own_expert_and_stand_in_alone():
     model, guide = toy(2, 0.3)
-    objective = ELBOTerms(
-        paired_terms(NAMES[:2], unimodal_on_complete_rows=True), rows="require", dedupe=False
-    )
+    objective = ELBOTerms(paired_terms(NAMES[:2], unimodal_on_complete_rows=True), rows="require")
     objective.differentiable_loss(model, guide, rows(1.0, 2.0, copies=3).only("a")).backward()
     reached = {
         "a": guide.encoders["a"].slope.grad,
@@ -214,6 +212,31 @@ def test_a_supplier_is_drawn_at_random_where_no_term_says_who():
     assert objectives.IWAE(5).bound(model, guide, obs).isfinite().all()
 
 
+def test_a_supplier_that_a_term_names_is_the_only_one_whatever_other_rows_ask_for():
+    model, guide = toy(3, 1 / 3)
+    with torch.no_grad():
+        guide.stand_ins["a"]["c"].slope.fill_(3.0)
+    obs = rows(1.0, 0.5, copies=2)
+    named, free = Term(("a", "b"), (), via="a"), Term(("a", "b"), ())
+    alone = guide.posterior(obs.terms([named])).mean
+    q = guide.posterior(obs.terms([named, free]))  # a mixture: the free term could have either
+    for component in q.components:
+        torch.testing.assert_close(component.mean[:1], alone)
+
+
+def test_a_row_that_has_one_supplier_does_not_depend_on_its_neighbours():
+    guide = guides.ReplacementExperts(modalities("normal", "bernoulli", "poisson", "laplace"), 2)
+    obs = complete(2, "normal", "bernoulli", "poisson")
+    held = Observations(obs.values, {"normal": torch.tensor([True, False])})
+    # The second row restricts the term to two modalities, neither of which it names.
+    term = [Term(("normal", "bernoulli", "poisson"), (), via="normal")]
+    alone = guide.posterior(held[:1].terms(term)).mean
+    components = guide.posterior(held.terms(term)).components
+    assert len(components) == 4
+    for component in components:
+        torch.testing.assert_close(component.mean[:, :1], alone)
+
+
 @pytest.mark.parametrize("count", [2, 3, 4, 5])
 def test_there_are_n_squared_encoders(count):
     modalities = [
@@ -236,3 +259,6 @@ def test_wrong_lists_are_errors():
         paired_terms(NAMES, unimodal_on_complete_rows=True, pair_scores="both")
     with pytest.raises(ValueError, match="at least one modality"):
         chain_terms(())
+    for number in (2, 4):
+        with pytest.raises(ValueError, match=f"options of three modalities' pairs; got {number}"):
+            paired_terms("abcd"[:number], unimodal_on_complete_rows=True, pair_scores="all")
