@@ -100,6 +100,13 @@ def test_networks_fit_the_values_and_grey_ones_are_scored(folder: Path, build) -
         assert modality.features()(x).shape == (3, 768)
 
 
+@every_split
+def test_the_map_to_the_scale_is_an_option(folder: Path, build) -> None:
+    for scale in ("softplus", "softplus_variance"):
+        for modality in build(folder, validation=0, scale=scale).modalities:
+            assert modality.encoder(4).location_scale.scale == scale
+
+
 @real
 @every_split
 def test_published_files(build) -> None:

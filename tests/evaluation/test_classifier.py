@@ -136,6 +136,17 @@ def test_oracle_reads_what_neither_part_tells(equal_or_not):
     torch.testing.assert_close(oracle(pictures[:1]), oracle(pictures)[:1])
 
 
+def test_oracle_is_a_classifier_of_whole_pictures_at_a_falling_rate(equal_or_not):
+    train = equal_or_not.train
+    pictures, labels = equal_or_not.join(train.values), equal_or_not.classes("train")
+    oracle = train_oracle(equal_or_not, network=SMALL, epochs=2, progress=False)
+    for decay in (True, False):
+        same = train_classifier(
+            pictures, labels, int(labels.max()) + 1, network=SMALL, epochs=2, decay=decay
+        )
+        assert torch.equal(oracle(pictures), same(pictures)) == decay
+
+
 def test_oracle_is_kept_in_a_file_as_classifiers_are(equal_or_not, tmp_path, trained):
     def get(dataset=equal_or_not, network=SMALL, **options):
         options = {"epochs": 1, "folder": tmp_path, "progress": False, **options}

@@ -46,6 +46,16 @@ def test_every_row_sees_zeros_for_what_it_lacks():
         close(q.stddev[row], scale[0])
 
 
+def test_zeros_teach_the_trunk_that_sees_them():
+    guide, obs = guides.ZeroFilledNetwork(modalities(), 2, hidden=8), complete(3)
+    guide.posterior(obs.only("bernoulli")).mean.sum().backward()
+    biases = {
+        n: p.grad for n, p in guide.network.trunks["normal"].named_parameters() if "bias" in n
+    }
+    assert biases
+    assert all(g is not None and g.any() for g in biases.values())
+
+
 def test_a_missing_image_is_a_black_one_and_a_missing_label_no_class():
     guide = guides.ZeroFilledNetwork(modalities(), 2, hidden=8)
     obs = complete(3)
