@@ -15,6 +15,12 @@ from ppl_mm.evaluation.coherence import (
     joint_coherence,
     joint_coherence_of,
 )
+from ppl_mm.evaluation.collapse import (
+    Collapse,
+    collapse_of,
+    posterior_collapse,
+    variance_collapse,
+)
 from ppl_mm.evaluation.correlation import CanonicalCorrelation
 from ppl_mm.evaluation.diversity import Diversity, diversity, real_diversity, spread
 from ppl_mm.evaluation.estimate import Estimate
@@ -33,14 +39,24 @@ from ppl_mm.evaluation.mutual_information import (
     mutual_information_of,
     real_mutual_information,
 )
+from ppl_mm.evaluation.prediction import (
+    AveragePrecision,
+    average_precision,
+    average_precision_of,
+    classification_error,
+    probabilities,
+    rmse,
+)
 from ppl_mm.evaluation.readings import Readings, features_of, read_generations
 from ppl_mm.evaluation.relatedness import Relatedness, relatedness, wasserstein_distances
 from ppl_mm.evaluation.result import LogLikelihood, UnreliableLikelihoodWarning
 from ppl_mm.evaluation.whole import confidence, joint_confidence, whole_coherence
 
 __all__ = [
+    "AveragePrecision",
     "CanonicalCorrelation",
     "Coherence",
+    "Collapse",
     "Diversity",
     "Estimate",
     "Frechet",
@@ -52,8 +68,12 @@ __all__ = [
     "Relatedness",
     "UnreliableLikelihoodWarning",
     "accuracy",
+    "average_precision",
+    "average_precision_of",
+    "classification_error",
     "classifier_accuracy",
     "coherence_of",
+    "collapse_of",
     "confidence",
     "cross_coherence",
     "diversity",
@@ -72,17 +92,21 @@ __all__ = [
     "log_likelihoods",
     "mutual_information",
     "mutual_information_of",
+    "posterior_collapse",
     "predict",
+    "probabilities",
     "read_generations",
     "real_diversity",
     "real_mutual_information",
     "relatedness",
+    "rmse",
     "spread",
     "train_classifier",
     "train_classifiers",
     "train_gaussian_process",
     "train_gaussian_processes",
     "train_oracle",
+    "variance_collapse",
     "wasserstein_distances",
     "whole_coherence",
 ]

@@ -1,6 +1,7 @@
 """Predicted labels and their accuracy, from any given modalities."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,11 +11,11 @@ from ppl_mm.evaluation.conditioned import check_question
 from ppl_mm.evaluation.generation import central_value, target_sites
 from ppl_mm.evaluation.quietly import evaluating
 from ppl_mm.modality import unknown_name
-from ppl_mm.objectives.weights import guide_trace
+from ppl_mm.objectives.weights import guide_trace, particles
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
-__all__ = ["accuracy", "predict"]
+__all__ = ["accuracy", "predict", "target_distributions"]
 
 
 def predict(
@@ -39,22 +40,46 @@ def predict(
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, section 5.1.
     """
+    found = target_distributions(system, obs, target, given, batch_size=batch_size)
+    return torch.cat([central_value(fn)[0, 0] for fn in found])
+
+
+def target_distributions(
+    system: System,
+    obs: Observations,
+    target: str,
+    given: str | Sequence[str] | None = None,
+    *,
+    num_samples: int | None = None,
+    batch_size: int = 1000,
+    seed: int = 0,
+) -> Iterator[Any]:
+    """Batch by batch, p(x_target | z) at draws of q(z | x_given), or at its mean for None.
+
+    Yields:
+        Distributions of batch shape (num_samples, 1, B), with 1 in its place for None.
+    """
     system.check(obs)
     check_at_least_one("batch_size", batch_size)
+    if num_samples is not None:
+        check_at_least_one("num_samples", num_samples)
     if isinstance(given, str):
         given = (given,)
     given = tuple(n for n in obs.names if n != target) if given is None else tuple(given)
     check_question(system.model, obs, [target], given)
-    parts = []
-    with evaluating(system, seed=0):
+    with evaluating(system, seed):
         for rows in torch.arange(len(obs)).split(batch_size):
             batch = obs[rows].to(system.device)
-            q = guide_trace(system.guide, batch.given(*given))
-            # A particle dim of 1, as target_sites expects it.
-            latents = {n: q.nodes[n]["fn"].mean[None, None] for n in q.stochastic_nodes}
-            site = target_sites(system.model, batch, [target], latents, 1)[target]
-            parts.append(central_value(site["fn"]).flatten(0, 1)[0])
-    return torch.cat(parts)
+            with particles(num_samples):
+                q = guide_trace(system.guide, batch.given(*given))
+            sites = {n: q.nodes[n] for n in q.stochastic_nodes}
+            # A particle dim of 1 for means, as target_sites expects it.
+            latents = {
+                n: site["fn"].mean[None, None] if num_samples is None else site["value"]
+                for n, site in sites.items()
+            }
+            found = target_sites(system.model, batch, [target], latents, num_samples or 1)
+            yield found[target]["fn"]
 
 
 def accuracy(

@@ -17,7 +17,7 @@ from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, pa
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
-__all__ = ["central_value", "generate", "target_sites"]
+__all__ = ["central_value", "elementwise", "generate", "target_sites"]
 
 
 def generate(
@@ -107,7 +107,13 @@ def target_sites(
 
 def central_value(fn: Any) -> Tensor:
     """A distribution's mean; its mode where the mean of an index means nothing."""
-    while isinstance(fn, Decoded) or hasattr(fn, "base_dist"):
-        fn = fn.whole if isinstance(fn, Decoded) else fn.base_dist
+    fn = elementwise(fn)
     categorical = torch.distributions.Categorical | torch.distributions.OneHotCategorical
     return fn.mode if isinstance(fn, categorical) else fn.mean
+
+
+def elementwise(fn: Any) -> Any:
+    """The distribution of single elements inside a site's, such as Normal or Categorical."""
+    while isinstance(fn, Decoded) or hasattr(fn, "base_dist"):
+        fn = fn.whole if isinstance(fn, Decoded) else fn.base_dist
+    return fn

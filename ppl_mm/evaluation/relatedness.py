@@ -15,16 +15,13 @@ from typing import Any, Literal
 
 import torch
 from rich.table import Table
-from torch import Tensor, distributions
+from torch import Tensor
 
 from ppl_mm.checks import check_at_least_one
-from ppl_mm.distributions import RandomMixture
-from ppl_mm.evaluation.conditioned import check_question
+from ppl_mm.evaluation.coordinates import posterior_coordinates
 from ppl_mm.evaluation.estimate import Estimate
-from ppl_mm.evaluation.quietly import evaluating
 from ppl_mm.evaluation.readings import Subset, as_subsets
 from ppl_mm.modality import unknown_name
-from ppl_mm.objectives.weights import guide_trace
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
@@ -238,53 +235,17 @@ def relatedness(
     chosen = obs[rows]
     system.check(chosen)
     a, b = as_subsets(chosen, (first, second))
-    for subset in (a, b):
-        check_question(system.model, chosen, (), subset)
-    with evaluating(system, seed):
-        (family_a, *of_a), (family_b, *of_b) = (
-            _posterior(system, chosen, subset, site, batch_size) for subset in (a, b)
-        )
-    if family_a is not family_b:
-        raise TypeError(
-            f"expected posteriors of one family, got {family_a.__name__} given {' + '.join(a)} and "
-            f"{family_b.__name__} given {' + '.join(b)}."
-        )
-    return Relatedness((a, b), wasserstein_distances(*of_a, *of_b), kept)
-
-
-def _posterior(
-    system: System, obs: Observations, subset: Subset, site: str | None, batch_size: int
-) -> tuple[type, Tensor, Tensor]:
-    """Family, means and standard deviations (N, D) of q(z | x_subset), in float64 on the CPU."""
-    means: list[Tensor] = []
-    stds: list[Tensor] = []
-    for rows in torch.arange(len(obs)).split(batch_size):
-        q = guide_trace(system.guide, obs[rows].given(*subset).to(system.device))
-        name = site or ("u" if "u" in q.stochastic_nodes else "z")
-        if name not in q.stochastic_nodes:
-            raise ValueError(unknown_name("latent site", name, q.stochastic_nodes))
-        base = _coordinates(q.nodes[name]["fn"])
-        if not isinstance(base, distributions.Normal | distributions.Laplace):
-            raise TypeError(
-                f"q({name} | {' + '.join(subset)}): expected independent Normal or Laplace "
-                f"coordinates, whose distances are known, got {type(base).__name__}."
-            )
-        for parts, part in ((means, base.mean), (stds, base.stddev)):
-            parts.append(part.double().cpu().expand(len(rows), part.shape[-1]))
-    family = (
-        distributions.Normal if isinstance(base, distributions.Normal) else distributions.Laplace
+    of_a, of_b = (
+        posterior_coordinates(system, chosen, subset, site, batch_size=batch_size, seed=seed)
+        for subset in (a, b)
     )
-    return family, torch.cat(means), torch.cat(stds)
-
-
-def _coordinates(fn: Any) -> Any:
-    """What is inside a distribution's wrappers, and inside a mixture with one component left."""
-    if isinstance(fn, RandomMixture):
-        left = [
-            c for c, w in zip(fn.components, fn.log_weight, strict=True) if bool((w == 0).all())
-        ]
-        return _coordinates(left[0]) if left else fn
-    return _coordinates(fn.base_dist) if hasattr(fn, "base_dist") else fn
+    if type(of_a) is not type(of_b):
+        raise TypeError(
+            f"expected posteriors of one family, got {type(of_a).__name__} given {' + '.join(a)} "
+            f"and {type(of_b).__name__} given {' + '.join(b)}."
+        )
+    distances = wasserstein_distances(of_a.mean, of_a.stddev, of_b.mean, of_b.stddev)
+    return Relatedness((a, b), distances, kept)
 
 
 def _per_row(parts: Tensor, pairs: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Pictures of data, training and what a trained system makes of them."""
 
+from ppl_mm.plotting.collapse import collapse_curves
 from ppl_mm.plotting.pictures import (
     Tiles,
     classes,
@@ -18,6 +19,7 @@ __all__ = [
     "class_dendrogram",
     "class_distances",
     "classes",
+    "collapse_curves",
     "conditional_columns",
     "cross_generation",
     "losses",
