@@ -265,8 +265,8 @@ def test_mutual_information_is_what_omega_takes_from_the_kl():
     obs = complete(4)
     obs = obs.replace("normal", obs["normal"][:1].expand(4, -1).clone())
     q, p = system.guide.posterior(obs), system.model.prior(obs[:1])
-    grid = torch.linspace(-15.0, 15.0, 30_001)[:, None, None]
-    step = 30.0 / 30_000
+    grid = torch.linspace(-80.0, 80.0, 80_001)[:, None, None]
+    step = 160.0 / 80_000
     log_q, log_p = q.log_prob(grid), p.log_prob(grid)  # (G, 4), (G, 1)
     log_mean = log_q.logsumexp(1, keepdim=True) - math.log(4)
     each = kl(q, p.expand((4,)))
