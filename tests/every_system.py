@@ -186,7 +186,8 @@ def options_of(name: str, declared: Sequence[Modality]) -> dict[str, Any]:
     cvae conditions on the label; vcca looks at the last of them by name; cmmd always observes the
     numbers, or else the last by name that is no label.
     """
-    names = [m.name for m in declared if isinstance(m, Modality)]
+    listed = [declared] if isinstance(declared, Modality) else declared  # wrong input comes too
+    names = [m.name for m in listed if isinstance(m, Modality)]
     label = "categorical" if "categorical" in names else (names or ["label"])[-1]
     if name in ("vcca", "vcca_private"):
         return {"view": max(names, default=None)}
