@@ -21,8 +21,9 @@ class WithMMD(Objective):
         loss  =  sum_i loss_i  +  sum_i  lambda sum over latent sites of MMD^2( { zq_i }, { zp_i } )
 
     zq_i a draw of q(z | all that row i has), zp_i one of the prior. The pools are of the rows that
-    hold anything (and all that the model conditions on); the other rows get no penalty. With the
-    factor beta of an ELBO's KL it is InfoVAE: 1 - alpha = beta and alpha + lambda - 1 its weight.
+    hold anything (and all that the model conditions on); the other rows get no penalty. Beside an
+    ELBO with the factor beta of its KL it is InfoVAE: in that paper's symbols beta = 1 - alpha, and
+    lambda here is alpha + lambda - 1.
 
     Args:
         objective: One of ours, of any guide and model. :class:`Stages` are refused: give a stage

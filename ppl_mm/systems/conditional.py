@@ -92,6 +92,7 @@ def cmmd(
     In use x_O suffices: ``accuracy(system, obs, label, given=observed)`` and ``generate(...,
     given=observed)`` take z from p(z | x_O). Give no more to predict the label: its decoder learns
     from that prior alone, and the guide of rows that hold more, but no label, only from such rows.
+    For log p(label | x_O) take ``proposal="defensive"`` or ``"prior"`` for the same reason.
 
     Args:
         modalities: The observed ones, the others, and the label. Their ``weight`` is lambda_m. An
