@@ -73,15 +73,25 @@ def train_once(
 
 def describe(experiment: str, system: System, result: FitResult, config: Config) -> Record:
     """What a record says of the training: options, command, time, losses, machine, versions."""
-    on_cuda = system.device.type == "cuda"
+    seconds = sum(row["seconds"] for row in result.history)
+    return {
+        **describe_fit(experiment, config, seconds, system.device),
+        "history": [{k: row[k] for k in ("epoch", "loss")} for row in result.history],
+    }
+
+
+def describe_fit(
+    experiment: str, config: Config, seconds: float, device: torch.device | str = "cpu"
+) -> Record:
+    """The same of what has no losses to tell."""
+    device = torch.device(device)
     processor = f"{platform.machine()} CPU, {config.threads} thread(s)"
     return {
         "experiment": experiment,
         "config": asdict(config),
         "command": command(experiment, config),
-        "train_seconds": sum(row["seconds"] for row in result.history),
-        "history": [{k: row[k] for k in ("epoch", "loss")} for row in result.history],
-        "hardware": torch.cuda.get_device_name(system.device) if on_cuda else processor,
+        "train_seconds": seconds,
+        "hardware": torch.cuda.get_device_name(device) if device.type == "cuda" else processor,
         "versions": {"ppl_mm": ppl_mm.__version__, "torch": torch.__version__},
     }
 

@@ -102,7 +102,7 @@ def test_the_systems_are_those_of_the_source(config):
 
 
 def test_what_was_not_released_is_refused(config):
-    with pytest.raises(ValueError, match="released: .* svae and svae_star, got 'vaevae'"):
+    with pytest.raises(ValueError, match=r"released: .* svae and svae_star, got 'vaevae'"):
         svae.main(replace(config, system="vaevae", released=True))
 
 
