@@ -60,9 +60,9 @@ def render(records: list[Record]) -> str:
     if _curves(records):
         lines += [
             "### Figure 3: posterior collapse\n",
-            "The share of coordinates of z whose divergence, in 99 % of the test rows, is at most "
-            "epsilon nats. High is bad in the first two panels, good in the third. The posterior of "
-            "MMVAE given both is a mixture, whose divergences are not known.\n",
+            "The share of coordinates of z whose divergence, in 99 % of the test rows, is at "
+            "most epsilon nats. High is bad in the first two panels, good in the third. The "
+            "posterior of MMVAE given both is a mixture, whose divergences are not known.\n",
             f"![Posterior collapse]({PICTURE})\n",
         ]
     return "\n".join([*lines, *_runs(records)])
