@@ -160,7 +160,8 @@ def posterior_collapse(
     subsets = as_subsets(obs, asked)
     options: dict[str, Any] = {"batch_size": batch_size, "seed": seed}
     q, *others = (posterior_coordinates(system, obs, s, site, **options) for s in subsets)
-    name: str = site or getattr(system.guide, "site", "z")
+    guide: Any = system.guide
+    name: str = getattr(guide, "site", "z") if site is None else site
     if others:
         reference = others[0]
         told = f"q({_condition(name, subsets[1])})"
