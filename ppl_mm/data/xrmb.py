@@ -50,7 +50,7 @@ _PARTS = {  # part -> acoustics, articulation, phones, speakers
 _NAMES = ("acoustic", "articulatory", "label")
 _CENTRE = slice(117, 156)
 _ACOUSTIC, _ARTICULATORY, _PHONES, _LATENT_DIM = 273, 112, 40, 70
-_TEST_SHARE = 0.3
+_TEST_TENTHS = 3  # of the frames of one speaker
 
 Frames = dict[str, Tensor]
 """``acoustic`` (N, 273), ``articulatory`` (N, 112), ``label`` (N,), ``speaker`` (N,)."""
@@ -227,7 +227,7 @@ def _of_one(frames: Frames, seed: int) -> list[Frames]:
     order = torch.randperm(len(frames["label"]), generator=generator)
     order = order[frames["label"][order].argsort(stable=True)]  # phone by phone
     places = torch.arange(len(order))
-    tested = ((places + 1) * _TEST_SHARE).floor() > (places * _TEST_SHARE).floor()
+    tested = (places + 1) * _TEST_TENTHS // 10 > places * _TEST_TENTHS // 10
     rows = [order[~tested].sort().values, order[tested].sort().values]
     train, test = ({name: x[chosen] for name, x in frames.items()} for chosen in rows)
     return [train, {}, test]

@@ -1,5 +1,6 @@
 """Three modalities of a digit against the files that they are made of."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,13 @@ import pytest
 import torch
 
 from ppl_mm import likelihoods
-from ppl_mm.data import mnist_fashion_text, mnist_rotated_svhn, mnist_svhn_text, spell
+from ppl_mm.data import (
+    mnist_fashion_text,
+    mnist_rotated_svhn,
+    mnist_svhn_text,
+    spell,
+    two_view_mnist,
+)
 from ppl_mm.data.pairs import read_labelled
 from ppl_mm.data.sources import FASHION_MNIST, MNIST, SVHN
 from ppl_mm.data.words import WORDS
@@ -129,3 +136,16 @@ def test_a_classifier_of_words_reads_symbols(folder: Path) -> None:
     )
     found = classifier_accuracy({"text": classifier}, data.test, data.classes("test"))
     assert found["text"].value > 0.9
+
+
+@pytest.mark.skipif(
+    not os.environ.get("PPL_MM_DATA"), reason="needs the published files: set PPL_MM_DATA"
+)
+def test_sizes_of_the_published_files() -> None:
+    data = mnist_fashion_text()
+    assert (len(data.train), len(data.test)) == (58_862, 9_786)
+    views = two_view_mnist()
+    assert (len(views.train), len(views.validation), len(views.test)) == (50_000, 10_000, 10_000)
+    # MNIST's mean is 0.1307, its standard deviation 0.3081; E min(1, x + u) = x + (1 - x^2) / 2
+    means = [views.train[n].mean().item() for n in ("rotated", "noisy")]
+    assert means == pytest.approx([0.1307, 0.5747], abs=0.003)
