@@ -167,7 +167,7 @@ def _laplace(modality: Modality) -> Modality:
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """Train the system, from its checkpoint where there is one; the record so far."""
     rows = dataset.train[: config.num_train]
-    share = {"fraction": config.supervision, "seed": config.seed}
+    share: dict[str, Any] = {"fraction": config.supervision, "seed": config.seed}
     checkpoint = runner.paths(config)[2]
     result = fit(
         system,
@@ -198,7 +198,7 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
     out: dict[str, Any] = {}
     for split in ("test", "validation"):
         obs = getattr(dataset, split)[: config.num_test]
-        labels = dataset.classes(split)[: len(obs)]  # type: ignore[arg-type]
+        labels = dataset.classes(split)[: len(obs)]
         found = evaluation.whole_coherence(
             system, obs, labels, oracle, dataset.join, seed=config.seed
         )

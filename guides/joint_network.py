@@ -100,7 +100,8 @@ class JointNetwork(Program):
     def check(self, obs: Observations) -> None:
         """Raise unless encoders make proper experts, and trunks features, of the values."""
         self.check_names(obs)
-        for network in self.joint_networks.values():
+        networks: Any = self.joint_networks.values()
+        for network in networks:
             for name, trunk in network.trunks.items():
                 check_trunk(name, trunk, obs)
         for name, encoder in self.encoders.items():

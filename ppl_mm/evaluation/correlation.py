@@ -84,14 +84,16 @@ class CanonicalCorrelation:
             ValueError: For features that are no pairs of finite vectors of the training's sizes.
         """
         _check_pairs(first, second)
-        coordinates = []
-        for x, mean, turn in zip((first, second), self.means, self.maps, strict=True):
+        for x, mean in zip((first, second), self.means, strict=True):
             if x.shape[1:] != mean.shape:
                 raise ValueError(
                     f"expected features of size {len(mean)}, got {tuple(x.shape[1:])}."
                 )
-            coordinates.append((x.detach().cpu().double() - mean) @ turn)
-        return cosine_similarity(*coordinates)
+        a, b = (
+            (x.detach().cpu().double() - mean) @ turn
+            for x, mean, turn in zip((first, second), self.means, self.maps, strict=True)
+        )
+        return cosine_similarity(a, b)
 
     def mean_score(self, first: Tensor, second: Tensor) -> Estimate:
         """The mean score of pairs, with the standard error over them."""
