@@ -213,7 +213,7 @@ def test_a_supplier_is_drawn_at_random_where_no_term_says_who():
 
 
 def test_a_supplier_that_a_term_names_is_the_only_one_whatever_other_rows_ask_for():
-    model, guide = toy(3, 1 / 3)
+    _, guide = toy(3, 1 / 3)
     with torch.no_grad():
         guide.stand_ins["a"]["c"].slope.fill_(3.0)
     obs = rows(1.0, 0.5, copies=2)
