@@ -135,7 +135,7 @@ def mvtcae(
     names = tuple(m.name for m in modalities)
     share = alpha / len(names)
     terms = [Term(names, names, names, weight=1 - share), Term(names, (), (), weight=1 - alpha)]
-    terms += [Term(names, (), (name,), weight=share) for name in names]
+    terms += [Term(names, (), (name,), weight=share, requires=(name,)) for name in names]
     return System(
         SharedLatent(modalities, latent_dim, prior=prior),
         ProductOfExperts(modalities, latent_dim, prior_expert=False, prior=prior),
