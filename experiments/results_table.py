@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from ppl_mm.experiments import cmmd_table, meme_table, mmvae_plus_table, mvae_table, svae_table
+from ppl_mm.experiments import (
+    cmmd_table,
+    cmmd_three_table,
+    meme_table,
+    mmvae_plus_table,
+    mvae_table,
+    svae_table,
+)
 
 __all__ = ["render"]
 
@@ -19,6 +26,7 @@ PARTS = {
     "mmvae_plus": mmvae_plus_table.render,
     "meme": meme_table.render,
     "cmmd": cmmd_table.render,
+    "cmmd_three": cmmd_three_table.render,
 }
 # Pictures of several records together.
 PICTURES = {"cmmd": cmmd_table.draw}

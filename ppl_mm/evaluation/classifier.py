@@ -37,6 +37,7 @@ def train_classifiers(
     dataset: DataSet,
     names: Sequence[str] | None = None,
     *,
+    networks: Mapping[str, Network] | None = None,
     epochs: int = 10,
     seed: int = 0,
     folder: Path | None = None,
@@ -47,7 +48,10 @@ def train_classifiers(
 
     Args:
         dataset: A data set with classes.
-        names: The modalities; None is all whose values are images (C, H, W).
+        names: The modalities; None is all whose values are images (C, H, W), or all of
+            ``networks``.
+        networks: Modality -> what to build of its values' shape and the number of classes, for
+            values other than images, say; :class:`ppl_mm.networks.ImageClassifier` where not named.
         epochs: Passes through the training rows.
         seed: Of the networks, the order and the dropout.
         folder: Where to keep them, ``<data set>-<modality>-<rows>-<epochs>-<seed>.safetensors``.
@@ -67,9 +71,11 @@ def train_classifiers(
     """
     labels = dataset.classes("train").cpu()
     train = dataset.train
-    chosen = [n for n in train.names if train[n].dim() == 4] if names is None else names
+    networks = dict(networks or {})
+    if names is None:
+        names = list(networks) or [n for n in train.names if train[n].dim() == 4]
     out: dict[str, nn.Module] = {}
-    for name in chosen:
+    for name in names:
         known = train.present[name].cpu() & (labels >= 0)
         images, classes = train[name].cpu()[known], labels[known]
         out[name] = _kept(
@@ -77,7 +83,7 @@ def train_classifiers(
             name,
             images,
             classes,
-            network=ImageClassifier,
+            network=networks.get(name, ImageClassifier),
             epochs=epochs,
             seed=seed,
             folder=folder,

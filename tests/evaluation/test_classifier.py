@@ -15,7 +15,8 @@ from ppl_mm.evaluation import (
     train_classifiers,
     train_oracle,
 )
-from ppl_mm.networks.classifier import ImageClassifier
+from ppl_mm.networks.characters import CharacterFeatures
+from ppl_mm.networks.classifier import ImageClassifier, TrunkClassifier
 from ppl_mm.networks.resnet import ResNet
 
 
@@ -208,3 +209,20 @@ def test_a_last_batch_of_one_row_trains_too():
     options = {"network": partial(ResNet, widths=(4, 4, 4)), "epochs": 1, "batch_size": 4}
     found = train_classifier(images, labels, 2, **options)
     assert bool(found(images).isfinite().all())
+
+
+def test_classifiers_of_other_values_have_networks_of_their_own(tmp_path):
+    labels = torch.arange(60) % 3
+    strings = labels[:, None].expand(60, 8)  # the symbol is the class
+    rows = Observations({"text": strings, "label": labels})
+    dataset = replace(data.load("digits"), name="words", train=rows, num_classes=3)
+
+    def network(shape, num_classes):
+        assert shape == (8,)
+        return TrunkClassifier(CharacterFeatures(vocab_size=71), num_classes)
+
+    options = {"networks": {"text": network}, "epochs": 20, "folder": tmp_path, "progress": False}
+    (found,) = train_classifiers(dataset, **options).values()
+    assert torch.equal(found(strings).argmax(-1), labels)
+    (again,) = train_classifiers(dataset, **options).values()
+    assert torch.equal(found(strings), again(strings))

@@ -1,0 +1,275 @@
+"""Three modalities of one digit: what does a latent know, and say, of what was not there?
+
+The experiments of Mancisidor et al. 2023 (CMMD) on MNIST-SVHN-Text: latent accuracy from every
+subset of the modalities (Table 5), and coherence of every modality generated from every subset of
+the others (Table 6). CMMD is one model for one subset of observed modalities, and sees the label in
+training; MVAE, MMVAE and MoPoE are one model for all subsets, and do not.
+
+    python -m ppl_mm.experiments.cmmd_three --system cmmd --observed mnist+text --omega 0.4
+    python -m ppl_mm.experiments.cmmd_three --system mopoe --dataset mnist_fashion_text
+"""
+
+import time
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+from ppl_mm.experiments import runner
+from torch import nn
+
+from ppl_mm import data, evaluation, fit, systems
+from ppl_mm.evaluation import Estimate
+from ppl_mm.networks.classifier import TrunkClassifier
+from ppl_mm.systems import System
+
+__all__ = ["OMEGA", "SMOKE", "Config", "build", "main", "train"]
+
+# Table H.2: omega of each observed subset, found by cross-validation; m, s and t for MNIST, SVHN
+# (or what is in its place) and text. That of all three is in figure C.1 alone.
+OMEGA = {"s": 0.9, "t": 0.0, "m": 0.6, "st": 0.2, "mt": 0.4, "ms": 0.6, "mst": 0.5}
+
+_NOT_TRAINING = ("classifier_epochs", "probe_rows", "probes", "num_test", "device", "threads")
+_NOT_TRAINING += ("checkpoint_every", "out")
+_OTHERS: dict[str, dict[str, Any]] = {
+    "mvae": {},
+    "mmvae": {"objective": "elbo", "prior": "normal"},
+    "mopoe": {"beta": 2.5},
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run.
+
+    Attributes:
+        system: cmmd, mvae, mmvae or mopoe.
+        dataset: mnist_svhn_text, or mnist_fashion_text.
+        observed: CMMD's, joined by +; of others empty.
+        omega: Of CMMD; below 0 the paper's for the subset.
+        label_reduction: Of CMMD: sum, as its release runs, or mean.
+        epochs: Of the training rows.
+        batch_size: Rows per step.
+        latent_dim: Size of z.
+        lr: Of Adam.
+        num_train: Training rows, the first of the data set's; None for all.
+        num_test: Test rows; None for all.
+        precision: Fabric's flag for training; measures are always in float32.
+        device: auto, cpu or cuda.
+        seed: Of pairs, networks, order and noise.
+        classifier_epochs: Of the classifiers of each modality.
+        probe_rows: Training rows of a latent classifier, drawn at random.
+        probes: How many times they are drawn.
+        threads: Of torch.
+        checkpoint_every: Epochs between checkpoints.
+        out: Folder of the record ``<out>/<name>.json`` and the trained system.
+    """
+
+    system: str = "cmmd"
+    dataset: str = "mnist_svhn_text"
+    observed: str = ""
+    omega: float = -1.0
+    label_reduction: str = "sum"
+    epochs: int = 100
+    batch_size: int = 256
+    latent_dim: int = 20
+    lr: float = 1e-4
+    num_train: int | None = None
+    num_test: int | None = None
+    precision: str = "32-true"
+    device: str = "auto"
+    seed: int = 0
+    classifier_epochs: int = 5
+    probe_rows: int = 500
+    probes: int = 5
+    threads: int = 1
+    checkpoint_every: int = 1
+    out: str = "runs/cmmd_three"
+
+    @property
+    def name(self) -> str:
+        """The record's name."""
+        own = [self.observed, self.label_reduction] if self.system == "cmmd" else []
+        return "-".join([self.dataset, self.system, *own, str(self.epochs), str(self.seed)])
+
+
+SMOKE = Config(
+    epochs=1,
+    batch_size=20,
+    latent_dim=4,
+    num_train=40,
+    num_test=20,
+    classifier_epochs=1,
+    probe_rows=30,
+    probes=2,
+    device="cpu",
+)
+
+
+def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
+    """Train, measure, write record and system; return the measures.
+
+    What an earlier, interrupted run has done is not done again.
+    """
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    dataset = data.load(config.dataset, seed=config.seed)
+    system = build(config, dataset)
+    record = runner.train_once(
+        "cmmd_three",
+        system,
+        config,
+        lambda: train(system, dataset, config),
+        not_training=_NOT_TRAINING,
+    )
+    if train_only:
+        return {}
+    start = time.perf_counter()
+    measures = measure(system, dataset, config)
+    record |= {"config": asdict(config), "command": runner.command("cmmd_three", config)}
+    record |= {"measures": measures, "evaluation_seconds": time.perf_counter() - start}
+    runner.write(runner.paths(config)[1], record)
+    return measures
+
+
+def build(config: Config, dataset: data.DataSet) -> System:
+    """The system, untrained."""
+    if config.system != "cmmd":
+        modalities = [m for m in dataset.modalities if m.name != "label"]
+        options = _OTHERS[config.system]
+        return systems.build(config.system, modalities, config.latent_dim, **options)
+    (observed,) = _subsets(config, dataset)
+    letters = "".join(
+        letter for letter, m in zip("mst", dataset.modalities, strict=False) if m.name in observed
+    )
+    return systems.cmmd(
+        dataset.modalities,
+        config.latent_dim,
+        observed=observed,
+        label="label",
+        omega=OMEGA[letters] if config.omega < 0 else config.omega,
+        label_reduction=config.label_reduction,
+        hidden=(2500, 2500, 2500),
+        prior_hidden=(),
+        activation="softplus",
+        dropout=0.2,
+        vectorised=True,
+        condition_decoder_on_observed=False,
+    )
+
+
+def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
+    """Train the system, from its checkpoint where there is one; the record so far."""
+    rows = dataset.train[: config.num_train]
+    checkpoint = runner.paths(config)[2]
+    result = fit(
+        system,
+        rows if config.system == "cmmd" else rows.drop("label"),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        optimizer=partial(torch.optim.Adam, lr=config.lr, fused=True),
+        transform=dataset.transform,
+        precision=config.precision,
+        seed=config.seed,
+        device=config.device,
+        checkpoint=checkpoint,
+        checkpoint_every=config.checkpoint_every,
+        resume=checkpoint.exists(),
+    )
+    return runner.describe("cmmd_three", system, result, config) | {"train_rows": len(rows)}
+
+
+def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
+    """Latent accuracy of every subset, coherence of the rest, and the error of CMMD's label."""
+    classifiers = _classifiers(dataset, config)
+    subsets = _subsets(config, dataset)
+    test = dataset.test[: config.num_test]
+    labels = test["label"]
+    seen = test if config.system == "cmmd" else test.drop("label")
+    known = evaluation.classifier_accuracy(classifiers, test, labels)
+    measures: dict[str, Any] = {
+        "test rows": len(test),
+        "classifiers": {name: accuracy.to_list() for name, accuracy in known.items()},
+        "latents": _latents(system, dataset, config),
+    }
+    generating = [s for s in subsets if len(s) < len(classifiers)]
+    if generating:
+        asked = (
+            {n: c for n, c in classifiers.items() if n not in generating[0]}
+            if config.system == "cmmd"
+            else classifiers
+        )
+        coherence = evaluation.cross_coherence(
+            system, seen, labels, asked, generating, seed=config.seed
+        )
+        measures["coherence"] = coherence.to_dict()
+    if config.system == "cmmd":
+        error = evaluation.classification_error(system, test, "label", subsets[0])
+        measures["error"] = error.to_list()
+    return measures
+
+
+def _latents(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
+    """Subset -> accuracy of latent classifiers, the mean over draws of their training rows."""
+    train, test = dataset.train[: config.num_train], dataset.test[: config.num_test]
+    found: dict[str, list[Estimate]] = {}
+    for probe in range(config.probes):
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(probe))
+        rows = train[order[: config.probe_rows]]
+        labels = rows["label"], test["label"]
+        parts = (rows, test)
+        if config.system != "cmmd":
+            parts = (rows.drop("label"), test.drop("label"))
+        accuracy = evaluation.latent_accuracy(
+            system, *parts, *labels, subsets=_subsets(config, dataset), mean=True
+        )
+        for subset in accuracy.subsets:
+            found.setdefault("+".join(subset), []).append(accuracy.cell("z", subset))
+    return {
+        subset: [
+            sum(c.value for c in cells) / len(cells),
+            max(c.standard_error for c in cells),
+        ]
+        for subset, cells in found.items()
+    }
+
+
+def _subsets(config: Config, dataset: data.DataSet) -> list[tuple[str, ...]]:
+    """The observed modalities of CMMD, every subset of the others."""
+    names = [m.name for m in dataset.modalities if m.name != "label"]
+    if config.system == "cmmd":
+        observed = tuple(config.observed.split("+"))
+        if not set(observed) <= set(names):
+            raise ValueError(
+                f"observed: expected some of {', '.join(names)}, joined by +, got "
+                f"{config.observed!r}."
+            )
+        return [observed]
+    return [s for size in (1, 2, 3) for s in combinations(names, size)]
+
+
+def _classifiers(dataset: data.DataSet, config: Config) -> dict[str, nn.Module]:
+    """A classifier of each modality, on the trunk of its network."""
+
+    def on_trunk(features: Any, shape: tuple[int, ...], num_classes: int) -> nn.Module:
+        del shape
+        return TrunkClassifier(features(), num_classes)
+
+    return evaluation.train_classifiers(
+        dataset,
+        networks={
+            m.name: partial(on_trunk, m.features) for m in dataset.modalities if m.name != "label"
+        },
+        epochs=config.classifier_epochs,
+        folder=Path(config.out) / "classifiers",
+        device=config.device if config.device != "auto" else "cpu",
+    )
+
+
+run = runner.command_line(main, Config)
+
+if __name__ == "__main__":
+    typer.run(run)

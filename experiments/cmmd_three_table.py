@@ -1,0 +1,103 @@
+"""The records on three modalities of a digit as tables 5, H.1 and 6, beside the paper's numbers."""
+
+from ppl_mm.experiments.tables import Record, spread, table
+
+__all__ = ["render"]
+
+TITLES = {"cmmd": "CMMD", "mvae": "MVAE", "mmvae": "MMVAE", "mopoe": "MoPoE"}
+SUBSETS = ("m", "s", "t", "ms", "mt", "st", "mst")
+# Table H.1, on MNIST-SVHN-Text; Table 5 has the means.
+LATENT = {
+    "mvae": (0.90, 0.44, 0.85, 0.89, 0.97, 0.81, 0.96),
+    "mmvae": (0.95, 0.79, 0.99, 0.87, 0.93, 0.84, 0.86),
+    "mopoe": (0.95, 0.80, 0.99, 0.97, 0.98, 0.99, 0.98),
+    "cmmd": (0.98, 0.80, 1.00, 0.99, 1.00, 1.00, 0.99),
+}
+# Table 6: target and what is given.
+COLUMNS = ("m|s", "m|t", "m|st", "s|m", "s|t", "s|mt", "t|m", "t|s", "t|ms")
+COHERENCE = {
+    "mvae": (0.24, 0.20, 0.32, 0.43, 0.30, 0.75, 0.28, 0.17, 0.29),
+    "mmvae": (0.75, 0.99, 0.87, 0.31, 0.30, 0.30, 0.96, 0.76, 0.84),
+    "mopoe": (0.74, 0.99, 0.94, 0.36, 0.34, 0.37, 0.96, 0.76, 0.93),
+    "cmmd": (0.75, 1.00, 1.00, 0.66, 0.87, 0.87, 0.98, 0.69, 0.98),
+}
+
+
+def render(records: list[Record]) -> str:
+    """The part of the page, from records that have measures."""
+    lines = [_HEAD]
+    for dataset in sorted({r["config"]["dataset"] for r in records}):
+        own = [r for r in records if r["config"]["dataset"] == dataset]
+        lines += [f"### {dataset}: latent accuracy (tables 5 and H.1)\n"]
+        lines += table(_rows(own, SUBSETS, LATENT, "latents"))
+        lines += [f"### {dataset}: coherence of what is generated | given (table 6)\n"]
+        lines += table(_rows(own, COLUMNS, COHERENCE, "coherence"))
+    return "\n".join([*lines, *_runs(records)])
+
+
+def _rows(
+    records: list[Record],
+    columns: tuple[str, ...],
+    paper: dict[str, tuple[float, ...]],
+    kind: str,
+) -> list[list[str]]:
+    rows = [["system", "epochs", *columns, "mean"]]
+    for system, title in TITLES.items():
+        own = [r for r in records if r["config"]["system"] == system]
+        for epochs in sorted({r["config"]["epochs"] for r in own}):
+            runs = [r for r in own if r["config"]["epochs"] == epochs]
+            cells = [[c for r in runs if (c := _cell(r, kind, column))] for column in columns]
+            shown = [spread(c) if c else "" for c in cells]
+            means = [sum(v[0] for v in c) / len(c) for c in cells if c]
+            mean = f"{sum(means) / len(means):.3f}" if len(means) == len(columns) else ""
+            rows.append([title, str(epochs), *shown, mean])
+        if own:
+            numbers = paper[system]
+            mean = f"{sum(numbers) / len(numbers):.3f}"
+            rows.append([f"*{title}, paper*", "", *(f"{n:.2f}" for n in numbers), mean])
+    return rows
+
+
+def _cell(record: Record, kind: str, column: str) -> list[float] | None:
+    """Value and standard error of one column; None where the record does not have it."""
+    names = dict(zip("mst", record["measures"]["classifiers"], strict=True))
+    if kind == "latents":
+        found: list[float] | None = record["measures"]["latents"].get(_subset(column, names))
+        return found
+    target, given = column.split("|")
+    coherence = record["measures"].get("coherence")
+    if coherence is None:
+        return None
+    subsets = ["+".join(s) for s in coherence["given"]]
+    if _subset(given, names) not in subsets or names[target] not in coherence["targets"]:
+        return None
+    row = coherence["cells"][subsets.index(_subset(given, names))]
+    cell: list[float] = row[coherence["targets"].index(names[target])]
+    return cell
+
+
+def _subset(letters: str, names: dict[str, str]) -> str:
+    return "+".join(names[letter] for letter in letters)
+
+
+def _runs(records: list[Record]) -> list[str]:
+    lines = ["### Runs\n"]
+    for r in records:
+        minutes = r["train_seconds"] / 60
+        lines.append(
+            f"- `{r['command']}`: {r['train_rows']:,} rows, {minutes:.0f} min of training on a "
+            f"busy {r['hardware']}, torch {r['versions']['torch']}; "
+            f"{r['measures']['test rows']:,} test rows."
+        )
+    return [*lines, ""]
+
+
+_HEAD = """# CMMD: three modalities of a digit
+
+Made by `experiments/cmmd_three.py`. m, s, t: MNIST, SVHN (FashionMNIST of the same class in its
+place in mnist_fashion_text) and the digit's word. Latent accuracy: logistic regression on posterior
+means of 500 training rows, the mean over five draws of them. CMMD sees the label in training, and
+is one model for every subset; the others do not, and are one model each. The paper's numbers are of
+MNIST-SVHN-Text. One seed: ± is the standard error over test rows; several: the deviation between
+them.
+"""
