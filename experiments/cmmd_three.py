@@ -32,7 +32,14 @@ __all__ = ["OMEGA", "SMOKE", "Config", "build", "main", "train"]
 # (or what is in its place) and text. That of all three is in figure C.1 alone.
 OMEGA = {"s": 0.9, "t": 0.0, "m": 0.6, "st": 0.2, "mt": 0.4, "ms": 0.6, "mst": 0.5}
 
-_NOT_TRAINING = ("classifier_epochs", "probe_rows", "probes", "num_test", "device", "threads")
+_NOT_TRAINING: tuple[str, ...] = (
+    "classifier_epochs",
+    "probe_rows",
+    "probes",
+    "num_test",
+    "device",
+    "threads",
+)
 _NOT_TRAINING += ("checkpoint_every", "out")
 _OTHERS: dict[str, dict[str, Any]] = {
     "mvae": {},

@@ -1,5 +1,7 @@
 """The records on three modalities of a digit as tables 5, H.1 and 6, beside the paper's numbers."""
 
+from collections.abc import Mapping, Sequence
+
 from ppl_mm.experiments.tables import Record, spread, table
 
 __all__ = ["render"]
@@ -38,7 +40,7 @@ def render(records: list[Record]) -> str:
 def _rows(
     records: list[Record],
     columns: tuple[str, ...],
-    paper: dict[str, tuple[float, ...]],
+    paper: Mapping[str, Sequence[float]],
     kind: str,
 ) -> list[list[str]]:
     rows = [["system", "epochs", *columns, "mean"]]
