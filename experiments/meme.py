@@ -23,9 +23,10 @@ import typer
 from ppl_mm.experiments import runner
 
 from ppl_mm import Modality, data, evaluation, fit, likelihoods, plotting, systems
+from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
-__all__ = ["SMOKE", "Config", "build", "main", "train"]
+__all__ = ["SMOKE", "Config", "build", "main", "train", "training_rows"]
 
 _NOT_TRAINING: tuple[str, ...] = ("classifier_epochs", "probe_rows", "related_rows", "num_test")
 _NOT_TRAINING += ("device", "threads", "checkpoint_every", "out")
@@ -116,9 +117,10 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     dataset = data.load(config.dataset)
-    system = build(config, dataset)
+    rows = training_rows(config, dataset)
+    system = build(config, dataset, rows)
     record = runner.train_once(
-        "meme", system, config, lambda: train(system, dataset, config), not_training=_NOT_TRAINING
+        "meme", system, config, lambda: train(system, rows, config), not_training=_NOT_TRAINING
     )
     if train_only:
         return {}
@@ -130,8 +132,15 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     return measures
 
 
-def build(config: Config, dataset: data.DataSet) -> System:
-    """The system, untrained; MEME's pseudo-inputs begin as training rows."""
+def training_rows(config: Config, dataset: data.DataSet) -> Observations:
+    """What training may see: some pairs, and one modality of each of the other rows."""
+    rows = dataset.train[: config.num_train]
+    always = None if config.scheme == "split" else config.scheme
+    return data.keep_pairs(rows, config.fraction, always=always, seed=config.seed)
+
+
+def build(config: Config, dataset: data.DataSet, rows: Observations) -> System:
+    """The system, untrained; MEME's pseudo-inputs begin as what the training rows hold."""
     modalities = [_normal(m) for m in dataset.modalities]
     options: dict[str, Any] = {}
     if config.system == "meme":
@@ -139,7 +148,7 @@ def build(config: Config, dataset: data.DataSet) -> System:
             "preset": config.preset,
             "num_particles": config.num_particles,
             "num_pseudo_inputs": config.num_pseudo_inputs,
-            "pseudo_inputs": dataset.train[: config.num_train],
+            "pseudo_inputs": rows,
         }
     if config.system == "mmvae":
         options = {"objective": "elbo", "prior": "normal"}
@@ -157,14 +166,12 @@ def _normal(modality: Modality) -> Modality:
     )
 
 
-def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
+def train(system: System, rows: Observations, config: Config) -> dict[str, Any]:
     """Train the system, from its checkpoint where there is one; the record so far."""
-    rows = dataset.train[: config.num_train]
-    always = None if config.scheme == "split" else config.scheme
     checkpoint = runner.paths(config)[2]
     result = fit(
         system,
-        data.keep_pairs(rows, config.fraction, always=always, seed=config.seed),
+        rows,
         epochs=config.epochs,
         batch_size=config.batch_size,
         optimizer=partial(torch.optim.Adam, lr=config.lr, fused=True),

@@ -69,10 +69,13 @@ def test_unpaired_rows_hold_what_the_scheme_says(config, monkeypatch):
 
 def test_pseudo_inputs_begin_as_training_rows(config):
     dataset = meme.data.load("mnist_fashion")
-    system = meme.build(config, dataset)
+    rows = meme.training_rows(replace(config, fraction=0.25, scheme="fashion"), dataset)
+    system = meme.build(config, dataset, rows)
     u = system.model.prior.pseudo_inputs("mnist")
-    rows = dataset.train["mnist"]
-    assert all((rows == one).flatten(1).all(1).any() for one in u)
+    assert len(u) == 5
+    held = rows["mnist"][rows.present["mnist"]]  # those of the 10 pairs, no hidden picture
+    assert len(held) == 10
+    assert all((held == one).flatten(1).all(1).any() for one in u)
 
 
 def record(system, fraction, scheme="split", seed=0, value=0.5):
