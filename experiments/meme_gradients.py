@@ -1,8 +1,9 @@
 """What MEME's stop-gradient does: signal to noise of the gradients, with it and without.
 
 MEME weighs its draws by w, the softmax of the other modality's log-likelihoods, and holds w fixed
-in gradients. Then all gradient through those log-likelihoods cancels: a direction teaches the
-other modality's decoder nothing. Without it the gradient is that of the bound, at more noise or
+in gradients. Then all gradient through those log-likelihoods cancels (draw by draw for the
+symmetric estimator, in expectation for the single one): a direction teaches the other modality's
+decoder nothing. Without it the gradient is that of the bound, at more noise or
 less. Figure 10 of Joy et al. 2022 (arXiv:2106.12570), on handwritten digits in halves:
 
     python -m ppl_mm.experiments.meme_gradients --out runs/meme

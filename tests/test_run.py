@@ -118,10 +118,24 @@ def test_examples_show_one_row_of_each_class(tmp_path, undrawn):
 
 def test_measures_leave_out_what_is_not_there():
     digits = data.load("digits")
-    system = run._build(configure("mvae", digits), digits)
+    system = run._build(configure("mvae", digits), digits, digits.train)
     found = measure(system, digits.test[:5].without("bottom"), "label", num_samples=3)
     assert "log p(label | top, bottom)" in [row.quantity for row in found.likelihoods]
     assert all(math.isfinite(row.mean) for row in found.likelihoods)
+
+
+def test_meme_begins_with_training_rows(tmp_path):
+    """Pictures, too: with the label its posteriors fall back on a prior that encodes late."""
+    options = {**OPTIONS, "epochs": 1, "paired": 0.5, "options": {"num_pseudo_inputs": 20}}
+    torch.manual_seed(0)
+    done = run.train(tmp_path, "meme", "digits", **options)
+    assert (tmp_path / "latent.png").exists()
+    prior = done.system.model.prior
+    labels = data.load("digits").train["label"]
+    assert torch.isin(prior.pseudo_inputs("label"), labels).all()
+    top = prior.pseudo_inputs("top")  # after an epoch, still near a picture
+    nearest = torch.cdist(top.flatten(1), data.load("digits").train["top"].flatten(1)).amin(1)
+    assert nearest.max() < 0.1
 
 
 FROM_TOP = [("top", "bottom"), ("top",)]

@@ -48,8 +48,8 @@ class MutualSupervisionELBO(Objective):
     e_i(z | x_i) p(x_others | z) is proportional to p(x_i | z) p_i(z | x_others); so L bounds the
     average of these conditional log-likelihoods, not log p(x). It does not grow with M: M = 1 is
     the plain ELBO, which does not look at x_others. For a row that holds one modality alone, l is
-    0 and L = mean_m r_m bounds log of the integral of p(x_i | z) p_i(z), p_i the others'
-    pseudo-inputs. A row with nothing contributes 0. A row may hold any modalities.
+    0 and L = mean_m r_m (r_1 if single) bounds log of the integral of p(x_i | z) p_i(z), p_i the
+    others' pseudo-inputs. A row with nothing contributes 0. A row may hold any modalities.
 
     Args:
         num_particles: M.

@@ -229,7 +229,8 @@ def posterior_means(
     names = alone or list(obs.names)
     with torch.no_grad():
         q = system.posterior(obs.to(system.device).given(*names))
-    points, (xlabel, ylabel) = _in_two_dimensions(q.mean.cpu(), q.stddev.cpu(), seed)
+        mean, deviation = q.mean.cpu(), q.stddev.cpu()  # some encode when they are asked
+    points, (xlabel, ylabel) = _in_two_dimensions(mean, deviation, seed)
     title = f"posterior means given {' + '.join(names)}"
     if label in obs.names:
         title += f"\neach mark: the {label} of a test row"

@@ -111,7 +111,8 @@ def train(
         whole = _load(dataset, options.get("data_dir"), options.get("data_options", {}))
         config = configure(system, whole, **options)
     chosen = _choose(whole, config.modalities)
-    built = _build(config, chosen)
+    rows = _training_rows(config, chosen)
+    built = _build(config, chosen, rows)
 
     def optimizer(parameters: Any) -> torch.optim.Optimizer:
         """Adam; ``fit`` asks for it once all else has been checked, and the run begins."""
@@ -125,7 +126,7 @@ def train(
     try:
         result = fit(
             built,
-            _training_rows(config, chosen),
+            rows,
             epochs=config.epochs,
             batch_size=config.batch_size,
             optimizer=optimizer,
@@ -252,13 +253,15 @@ def _choose(dataset: DataSet, names: Sequence[str]) -> DataSet:
     )
 
 
-def _build(config: Config, dataset: DataSet) -> System:
+def _build(config: Config, dataset: DataSet, rows: Observations | list[Observations]) -> System:
     modalities = [
         replace(m, weight=config.weights.get(m.name, m.weight)) for m in dataset.modalities
     ]
     options = dict(config.options)
     if config.paired < 1 and config.system in STREAMED:
         options["unpaired"] = "disjoint"
+    if config.system == "meme":
+        options["pseudo_inputs"] = rows
     if config.beta is not None:
         options["beta"] = config.beta
     if config.terms is not None:

@@ -67,6 +67,15 @@ def test_unrelated_pairs_score_zero_and_related_ones_more():
     assert abs(shuffled.value) < 4 * shuffled.standard_error
 
 
+def test_a_score_does_not_depend_on_the_other_rows():
+    first, second = pairs()
+    found = CanonicalCorrelation.fit(first, second, 2)
+    a, b = ((x[7] - x.mean(0)) @ w for x, w in zip((first, second), found.maps, strict=True))
+    expected = (a @ b / (a.norm() * b.norm())).item()
+    assert found.score(first, second)[7].item() == pytest.approx(expected)
+    assert found.score(first[6:8], second[6:8])[1].item() == pytest.approx(expected)
+
+
 def test_constant_and_repeated_features_do_no_harm():
     first, second = pairs()
     padded = torch.cat([first, first, torch.full((500, 1), 7.0)], 1)

@@ -193,7 +193,7 @@ def test_errors_are_the_spread_over_test_sets(by):
     for estimates in zip(*(test_set() for _ in range(300)), strict=True):
         spread = np.std([e.value for e in estimates])
         stated = np.mean([e.standard_error for e in estimates])
-        assert stated == pytest.approx(spread, rel=0.2)  # the spread's own error is 4 %
+        assert stated == pytest.approx(spread, rel=0.12)  # the spread's own error is 4 %
 
 
 def test_rows_without_a_class_and_a_choice_of_rows():

@@ -189,6 +189,17 @@ def test_what_the_stop_gradient_leaves_out():
     assert full[SLOPE["t"]].abs() > 1e-3
 
 
+@pytest.mark.parametrize("stop", [True, False])
+def test_gradients_of_the_single_estimator(stop):
+    objective, system = recorded(PAIR, 6, 11, estimator="single", stop_gradient=stop)
+    log_z = objective.l.logsumexp(0) - math.log(11)
+    ratio = torch.exp(objective.l[0] - log_z)
+    value = (ratio.detach() if stop else ratio) * (objective.r[0] - objective.l[0]) + log_z
+    expected = gradients(value.sum(), system)
+    for name, gradient in gradients(objective.each.sum(), system).items():
+        torch.testing.assert_close(gradient, expected[name], **EXACT)
+
+
 def test_where_both_directions_are_one_joint_the_stop_gradient_is_exact():
     found = []
     for stop in (True, False):
