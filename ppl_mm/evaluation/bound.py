@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ppl_mm.checks import check_at_least_one
+from ppl_mm.conditionals import Conditional
 from ppl_mm.evaluation.quietly import evaluating
 from ppl_mm.objectives import row_elbo, trace_pair
 from ppl_mm.observations import Observations
@@ -18,7 +19,9 @@ def elbo(system: System, obs: Observations, *, batch_size: int = 1000, seed: int
         E_{q(z | x)} [ sum over present m of log p(x_m | z) ]  -  KL( q(z | x) || p(z) )
 
     Training weights and beta play no part: this is a lower bound in expectation, comparable
-    between systems, objectives and epochs.
+    between systems, objectives and epochs. Of a likelihood that is put together from conditionals
+    (see :mod:`ppl_mm.conditionals`; MEME) it is the mean over the alternatives of the sum of their
+    ELBOs, each with q(z | x_target).
 
     Args:
         system: A model and a guide.
@@ -29,7 +32,39 @@ def elbo(system: System, obs: Observations, *, batch_size: int = 1000, seed: int
     system.check(obs)
     check_at_least_one("batch_size", batch_size)
     obs = obs.to(system.device)
+    together = system.alternatives(obs.names, ()) is not None
+    value = torch.zeros(len(obs), dtype=torch.get_default_dtype(), device=system.device)
     with evaluating(system, seed):
-        rows = torch.arange(len(obs)).split(batch_size)
-        parts = [row_elbo(*trace_pair(system.model, system.guide, obs[r])) for r in rows]
-    return torch.cat([p.expand(len(r)) for p, r in zip(parts, rows, strict=True)])
+        for rows in torch.arange(len(obs), device=obs.device).split(batch_size):
+            own = (_of_directions if together else _of_model)(system, obs[rows])
+            value[rows] = own.to(value.dtype)
+    return value
+
+
+def _of_model(system: System, obs: Observations) -> Tensor:
+    return row_elbo(*trace_pair(system.model, system.guide, obs)).expand(len(obs))
+
+
+def _of_directions(system: System, obs: Observations) -> Tensor:
+    """Rows that hold the same modalities together; each conditional once."""
+    held = torch.stack([obs.present[n] for n in obs.names], 1)
+    patterns, which = torch.unique(held, dim=0, return_inverse=True)
+    value = torch.zeros(len(obs), device=obs.device)
+    for i, pattern in enumerate(patterns.tolist()):
+        names = tuple(n for n, here in zip(obs.names, pattern, strict=True) if here)
+        chains = system.alternatives(names, ()) if names else None
+        rows = (which == i).nonzero().squeeze(-1)
+        by_key = {(c.target, c.given): c for chain in chains or [] for c in chain}
+        found = {key: _of_conditional(system, c, obs[rows]) for key, c in by_key.items()}
+        for chain in chains or []:
+            for c in chain:
+                value[rows] += found[c.target, c.given].to(value.dtype) / len(chains or [])
+    return value
+
+
+def _of_conditional(system: System, conditional: Conditional, obs: Observations) -> Tensor:
+    def guide(rows: Observations) -> None:
+        system.guide(rows.given(*conditional.target))
+
+    scored = obs.scoring(*conditional.target)
+    return row_elbo(*trace_pair(conditional.model, guide, scored)).expand(len(obs))

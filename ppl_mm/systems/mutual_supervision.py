@@ -50,9 +50,9 @@ def meme(
         **options: ``num_particles`` (M), ``alpha``, ``kl``, ``estimator``, ``stop_gradient``,
             ``combine``, ``conditional_prior``, ``beta``, in place of the preset's.
 
-    The likelihoods of :func:`ppl_mm.log_likelihood` are those of the directions; that of the one
-    joint density with p(z) is had from ``System(system.model, system.guide, IWAE())``, and
-    :func:`ppl_mm.evaluation.elbo` bounds this one.
+    The likelihoods of :func:`ppl_mm.log_likelihood`, and :func:`ppl_mm.evaluation.elbo`, are those
+    of the directions; those of the one joint density with p(z) are had from
+    ``System(system.model, system.guide, IWAE())``.
 
     Raises:
         ValueError: For fewer than two modalities, or too few rows.

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from every_system import SameNoise
 from torch import nn
 from torch.distributions import MultivariateNormal
 from toy_meme import PAIR, TRIPLE, Toy, random_toy
@@ -141,6 +142,43 @@ def test_bounds_are_below_the_directions_joints():
         assert sum(joints) / 2 <= exact(toy, system, ("s", "t"), ()) + 1e-12
 
 
+@pytest.mark.parametrize("toy", [PAIR, TRIPLE])
+def test_the_elbo_is_below_the_likelihood(toy):
+    system = toy.system()
+    for held in (tuple(toy.names), toy.names[:1]):
+        value = elbo(system, toy.rows(8000).only(*held))
+        assert value.mean() <= exact(toy, system, held, ()) + 4 * value.std() / 8000**0.5
+
+
+def test_the_elbo_is_the_objectives_bound_of_one_draw_whatever_the_objective():
+    """L(s, t) with log p(t) bounded by L(t), and so around; rows at M = 1."""
+    bounds = []
+    system = PAIR.system(MutualSupervisionELBO(1))
+    for held in (("s", "t"), ("s",), ("t",)):
+        obs = PAIR.rows(20_000).only(*held)
+        with torch.no_grad():
+            bounds.append(system.objective.bound(system.model, system.guide, obs))
+    total = bounds[0] + 0.5 * (bounds[1] + bounds[2])  # the first is an average of two
+    trained = PAIR.system(MutualSupervisionELBO.preset("code"))
+    value = elbo(trained, PAIR.rows(20_000))
+    error = ((value.var() + total.var()) / 20_000) ** 0.5
+    assert abs(value.mean() - total.mean()) < 4 * error
+
+
+def test_the_elbo_of_rows_that_lack_something():
+    system, obs = TRIPLE.system(), TRIPLE.rows(6)
+    held = Observations(
+        obs.values, {n: torch.arange(6) % (k + 2) != 0 for k, n in enumerate(TRIPLE.names)}
+    )
+    value = elbo(system, held)
+    assert value.isfinite().all()
+    assert value[0] == 0  # it holds nothing
+    with SameNoise():
+        together = elbo(system, held)
+        for row in range(1, 6):
+            torch.testing.assert_close(elbo(system, held[[row]])[0], together[row])
+
+
 @pytest.mark.parametrize("factor", [0.2, 7.0])
 def test_the_unit_of_the_latent_plays_no_part(factor):
     other = Toy(
@@ -170,9 +208,9 @@ def test_another_objective_gives_the_model_with_its_own_prior(toy):
     assert_within_error(found, below[0] - below[1])
 
 
-def test_the_elbo_is_that_of_the_one_joint_density():
+def test_the_elbo_of_the_one_joint_density():
     system, obs = PAIR.system(), PAIR.rows(20_000)
-    value = elbo(system, obs)
+    value = elbo(System(system.model, system.guide, IWAE()), obs)
     limit = exact_of_one_joint(PAIR, system, ("s", "t"))
     assert value.mean() <= limit + 4 * value.std() / math.sqrt(20_000)
 
