@@ -149,5 +149,6 @@ by the accuracy from the top half. Here the runs are short, at 1e-3, and the las
 What the short runs show of the paper's findings: both halves together tell the digit much better
 than either, in every joint encoder (0.92, on the way to the paper's 0.95). With all rows paired
 VAEVAE rebuilds best from one half; with 60 paired rows (0.1 %) SVAE is best from anything. MMVAE,
-whose Laplace likelihood begins at the median picture, has not left it after so few epochs.
+whose Laplace likelihood begins at the median picture, has only begun to leave it after 24 epochs
+(the time of that run includes a pause of more than an hour).
 """
