@@ -4,6 +4,7 @@ from ppl_mm.experiments.tables import Record, Runs, spread, table
 
 __all__ = ["render"]
 
+PICTURES = ("histogram", "matrix", "dendrogram")
 _TITLES = {"meme": "MEME", "mmvae": "MMVAE", "mvae": "MVAE"}
 
 
@@ -13,7 +14,7 @@ def render(records: list[Record]) -> str:
     for dataset in sorted({r["config"]["dataset"] for r in records}):
         own = [r for r in records if r["config"]["dataset"] == dataset]
         lines += [f"### {dataset}\n", *_tables(own)]
-    return "\n".join([*lines, *_runs(records)])
+    return "\n".join([*lines, *_pictures(records), *_runs(records)])
 
 
 def _tables(records: list[Record]) -> list[str]:
@@ -67,6 +68,22 @@ def _coherence(measures: Record, given: str, target: str) -> list[float]:
 def _latent(measures: Record, given: str) -> list[float]:
     accuracy: list[float] = measures["latents"]["z"]["given"][given]
     return accuracy
+
+
+def _pictures(records: list[Record]) -> list[str]:
+    """Figures 8 and 9, of the first seed of each system with all pairs."""
+    lines = ["### Figures 8 and 9: relatedness, all rows paired\n"]
+    for record in records:
+        config = record["config"]
+        if config["seed"] == 0 and config["fraction"] == 1:
+            pictures = [f"![{_name(record)}, {k}]({_stem(config)}-{k}.png)" for k in PICTURES]
+            lines.append(f"{_name(record)}:\n\n{' '.join(pictures)}\n")
+    return lines if len(lines) > 1 else []
+
+
+def _stem(config: Record) -> str:
+    system = f"meme-{config['preset']}" if config["system"] == "meme" else config["system"]
+    return f"{config['dataset']}-{system}-1-{config['epochs']}-0"
 
 
 def _runs(records: list[Record]) -> list[str]:

@@ -1,6 +1,7 @@
 """The experiment runs end to end at smoke scale on data of the true format."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,9 @@ def test_smoke(config, system, numbers):
     value, error = measures["relatedness"]["class"]["auroc"]
     assert f"{value:.3f} ± {error:.3f}" in page
     assert record["command"] in page
+    shown = re.findall(r"\]\((.*?\.png)\)", page)
+    assert len(shown) == (3 if config.fraction == 1 else 0)
+    assert all((out / name).exists() for name in shown)
 
 
 def test_pairs_with_svhn_are_the_same_command(config, tiny_mnist, numbers):
