@@ -60,6 +60,13 @@ def test_distance_by_hand_and_to_itself():
     assert torch.equal(wasserstein_distances(*a, *b), wasserstein_distances(*b, *a).T)
 
 
+@pytest.mark.parametrize("factor", [0.2, 7.0])
+def test_distances_are_in_the_unit_of_the_latent(factor):
+    one, two = ((torch.randn(4, 3), torch.rand(4, 3)) for _ in "ab")
+    scaled = wasserstein_distances(*(factor * x for x in (*one, *two)))
+    torch.testing.assert_close(scaled, factor * wasserstein_distances(*one, *two))
+
+
 def test_distance_of_normals_is_that_of_full_covariances():
     (mean_a, mean_b), (std_a, std_b) = torch.randn(2, 4, 3), torch.rand(2, 4, 3) + 0.1
     found = wasserstein_distances(mean_a, std_a, mean_b, std_b)
