@@ -107,8 +107,8 @@ deviation between them.
 
 The paper trains on MNIST and SVHN for 100 epochs; here FashionMNIST is in SVHN's place, and the
 runs are about 900 steps on 20,000 pairs, far from converged. As in the paper, MEME and MMVAE carry
-the class from one modality to the other where MVAE mostly does not, all lose coherence with fewer
-pairs, and MEME's posteriors tell related pictures from others best while there are pairs enough.
+the class from one modality to the other where MVAE mostly does not, all lose coherence when few
+rows are pairs, and MEME's posteriors tell related pictures from others best while there are enough.
 Unlike the paper's, MMVAE learns from incomplete rows too; in so few steps it is ahead of MEME in
 coherence. Empty cells were not run.
 """
