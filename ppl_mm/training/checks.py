@@ -63,7 +63,8 @@ def _check_own_streams(objective: Any, streams: Streams) -> None:
     terms = getattr(objective, "terms", ())
     if len(streams.parts) == 1 or getattr(objective, "mean", "") != "rows" or callable(terms):
         return
-    for name in {n for t in terms if len(t.names) == 1 and not t.alone for n in t.names}:
+    own = {n for t in terms if len(t.names) == 1 and not t.alone for n in t.names}
+    for name in sorted(own):
         number = sum(
             name in part.names and bool(part.present[name].any()) for part in streams.parts
         )
