@@ -5,7 +5,7 @@ from typing import Any
 from ppl_mm.experiments import tables
 from ppl_mm.experiments.tables import Record, Runs, spread, table
 
-__all__ = ["PAPER", "render"]
+__all__ = ["PAPER", "figure_3", "figure_4", "figure_6", "render", "table_1"]
 
 # Table 1 of Kutuzova et al. 2021: accuracy from both halves, from the top, from the bottom, after
 # 200 epochs, all rows paired. The two columns of MMVAE may be exchanged: its release labels so.
@@ -29,19 +29,20 @@ _HALVES = (("top", "bottom"), ("top",), ("bottom",))
 
 def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
-    others = sorted({r["config"]["system"] for r in records} - set(TITLES))
-    settings = tables.settings(records, [*TITLES, *others])
-    lines = [_HEAD, *_table_1(settings), *_supervision(settings), *_thirds(settings)]
-    lines += [*_pictures(records), *_runs(records)]
-    return "\n".join(lines)
+    parts = (table_1, figure_4, figure_6, figure_3)
+    return "\n".join([_HEAD, *(line for part in parts for line in part(records)), *_runs(records)])
 
 
-def _of(settings: list[Runs], **options: Any) -> list[Runs]:
-    return [s for s in settings if all(s[0]["config"][k] == v for k, v in options.items())]
+def _of(records: list[Record], **options: Any) -> list[Runs]:
+    """The settings of records that have these options."""
+    own = [r for r in records if all(r["config"][k] == v for k, v in options.items())]
+    others = sorted({r["config"]["system"] for r in own} - set(TITLES))
+    return tables.settings(own, [*TITLES, *others])
 
 
-def _table_1(settings: list[Runs]) -> list[str]:
-    found = _of(settings, dataset="mnist_split", supervision=1.0)
+def table_1(records: list[Record]) -> list[str]:
+    """Accuracy of what is rebuilt from both halves and from one, all rows paired."""
+    found = _of(records, dataset="mnist_split", supervision=1.0)
     if not found:
         return []
     rows = [["system", "epochs", "both (synergy)", "from top", "from bottom", "paper: both"]]
@@ -61,8 +62,9 @@ def _table_1(settings: list[Runs]) -> list[str]:
     return ["### Table 1: halves, all rows paired\n", note, *table(rows)]
 
 
-def _supervision(settings: list[Runs]) -> list[str]:
-    found = _of(settings, dataset="mnist_split")
+def figure_4(records: list[Record]) -> list[str]:
+    """The same by the share of rows that are paired."""
+    found = _of(records, dataset="mnist_split")
     shares = sorted({s[0]["config"]["supervision"] for s in found}, reverse=True)
     if len(shares) < 2:
         return []
@@ -79,8 +81,9 @@ def _supervision(settings: list[Runs]) -> list[str]:
     return ["### Figure 4: halves, a share of the rows paired\n", *table(rows)]
 
 
-def _thirds(settings: list[Runs]) -> list[str]:
-    found = _of(settings, dataset="mnist_split_3")
+def figure_6(records: list[Record]) -> list[str]:
+    """Accuracy of what is rebuilt from each third, each pair and all."""
+    found = _of(records, dataset="mnist_split_3")
     if not found:
         return []
     names = ("top", "middle", "bottom")
@@ -111,8 +114,8 @@ def _name(runs: Runs) -> str:
     return f"{title} ({len(runs)} seeds)" if len(runs) > 1 else title
 
 
-def _pictures(records: list[Record]) -> list[str]:
-    """Figure 3, of the first seed of each setting of halves."""
+def figure_3(records: list[Record]) -> list[str]:
+    """What is rebuilt, of the first seed of each setting of halves."""
     lines = ["### Figure 3: rebuilt from a part\n"]
     for record in records:
         config = record["config"]
