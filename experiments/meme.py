@@ -28,8 +28,16 @@ from ppl_mm.systems import System
 
 __all__ = ["SMOKE", "Config", "build", "main", "train", "training_rows"]
 
-_NOT_TRAINING: tuple[str, ...] = ("classifier_epochs", "probe_rows", "related_rows", "num_test")
-_NOT_TRAINING += ("device", "threads", "checkpoint_every", "out")
+_NOT_TRAINING: tuple[str, ...] = ("classifier_epochs", "process_steps", "num_inducing")
+_NOT_TRAINING += (
+    "probe_rows",
+    "related_rows",
+    "num_test",
+    "device",
+    "threads",
+    "checkpoint_every",
+    "out",
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,9 @@ class Config:
         device: auto, cpu or cuda.
         seed: Of networks, pairs, order, noise and draws.
         classifier_epochs: Of the classifiers of each modality.
+        process_steps: Of the Gaussian processes in the classifiers' last layers, for the mutual
+            information; 0 leaves it out.
+        num_inducing: Inducing points of each.
         probe_rows: Training rows for latent classification.
         related_rows: Test rows for relatedness, all pairs of them.
         threads: Of torch.
@@ -79,6 +90,8 @@ class Config:
     device: str = "auto"
     seed: int = 0
     classifier_epochs: int = 10
+    process_steps: int = 2000
+    num_inducing: int = 100
     probe_rows: int = 10_000
     related_rows: int = 2000
     threads: int = 1
@@ -103,6 +116,8 @@ SMOKE = Config(
     num_train=40,
     num_test=20,
     classifier_epochs=1,
+    process_steps=2,
+    num_inducing=10,
     probe_rows=40,
     related_rows=20,
     device="cpu",
@@ -214,13 +229,24 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
     }
     for name, figure in pictures.items():
         plotting.save(figure, Path(config.out) / f"{config.name}-{name}.png")
-    return {
+    measures = {
         "test rows": len(test),
         "classifiers": {name: accuracy.to_list() for name, accuracy in known.items()},
         "coherence": coherence.to_dict(),
         "latents": latents.to_dict(),
         "relatedness": related.to_dict(),
     }
+    if config.process_steps:
+        processes = evaluation.train_gaussian_processes(
+            dataset,
+            classifiers,
+            num_inducing=config.num_inducing,
+            num_steps=config.process_steps,
+            seed=config.seed,
+        )
+        found = evaluation.mutual_information(system, test, processes, seed=config.seed)
+        measures["mutual information"] = found.to_dict()["per target"]
+    return measures
 
 
 run = runner.command_line(main, Config)
