@@ -9,7 +9,7 @@ from ppl_mm.experiments.tables import Record, Runs, spread, table
 from ppl_mm import plotting
 from ppl_mm.evaluation import Collapse
 
-__all__ = ["PAPER", "draw", "render"]
+__all__ = ["PAPER", "draw", "figure_3", "render", "table_2"]
 
 # Table 2 of Mancisidor et al. 2023, column MNIST: errors in %, as shares.
 PAPER = {
@@ -47,6 +47,11 @@ PANELS = {
 
 def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
+    return "\n".join([_HEAD, *table_2(records), *figure_3(records), *_runs(records)])
+
+
+def table_2(records: list[Record]) -> list[str]:
+    """Errors of the class from the view that is there."""
     settings = tables.settings(records, list(TITLES))
     rows = [["method", "epochs", "error, test", "error, validation", "paper", "RMSE, noisy digit"]]
     for runs in settings:
@@ -56,16 +61,20 @@ def render(records: list[Record]) -> str:
         rmse = spread([m.get("rmse") for m in measures])
         epochs = "" if config["system"] == "cca" else str(config["epochs"])
         rows.append([_name(runs), epochs, *errors, "" if paper is None else f"{paper:.3f}", rmse])
-    lines = [_HEAD, "### Table 2, MNIST: the class from the rotated digit\n", *table(rows)]
-    if _curves(records):
-        lines += [
-            "### Figure 3: posterior collapse\n",
-            "The share of coordinates of z whose divergence, in 99 % of the test rows, is at "
-            "most epsilon nats. High is bad in the first two panels, good in the third. The "
-            "posterior of MMVAE given both is a mixture, whose divergences are not known.\n",
-            f"![Posterior collapse]({PICTURE})\n",
-        ]
-    return "\n".join([*lines, *_runs(records)])
+    return ["### Table 2, MNIST: the class from the rotated digit\n", *table(rows)]
+
+
+def figure_3(records: list[Record]) -> list[str]:
+    """Curves of posterior collapse, which ``draw`` draws."""
+    if not _curves(records):
+        return []
+    return [
+        "### Figure 3: posterior collapse\n",
+        "The share of coordinates of z whose divergence, in 99 % of the test rows, is at "
+        "most epsilon nats. High is bad in the first two panels, good in the third. The "
+        "posterior of MMVAE given both is a mixture, whose divergences are not known.\n",
+        f"![Posterior collapse]({PICTURE})\n",
+    ]
 
 
 def draw(records: list[Record], folder: Path) -> None:

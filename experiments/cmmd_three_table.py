@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ppl_mm.experiments.tables import Record, spread, table
 
-__all__ = ["render"]
+__all__ = ["render", "table_5", "table_6"]
 
 TITLES = {"cmmd": "CMMD", "mvae": "MVAE", "mmvae": "MMVAE", "mopoe": "MoPoE"}
 SUBSETS = ("m", "s", "t", "ms", "mt", "st", "mst")
@@ -30,11 +30,20 @@ def render(records: list[Record]) -> str:
     lines = [_HEAD]
     for dataset in sorted({r["config"]["dataset"] for r in records}):
         own = [r for r in records if r["config"]["dataset"] == dataset]
-        lines += [f"### {dataset}: latent accuracy (tables 5 and H.1)\n"]
-        lines += table(_rows(own, SUBSETS, LATENT, "latents"))
-        lines += [f"### {dataset}: coherence of what is generated | given (table 6)\n"]
-        lines += table(_rows(own, COLUMNS, COHERENCE, "coherence"))
+        lines += [*table_5(own), *table_6(own)]
     return "\n".join([*lines, *_runs(records)])
+
+
+def table_5(records: list[Record]) -> list[str]:
+    """Latent accuracy from every subset, and its mean; of one data set."""
+    title = f"### {records[0]['config']['dataset']}: latent accuracy (tables 5 and H.1)\n"
+    return [title, *table(_rows(records, SUBSETS, LATENT, "latents"))]
+
+
+def table_6(records: list[Record]) -> list[str]:
+    """Coherence of each modality generated from every subset of the others; of one data set."""
+    title = f"### {records[0]['config']['dataset']}: coherence, generated | given (table 6)\n"
+    return [title, *table(_rows(records, COLUMNS, COHERENCE, "coherence"))]
 
 
 def _rows(

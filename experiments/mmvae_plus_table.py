@@ -7,7 +7,7 @@ from typing import Any
 from ppl_mm.experiments import tables
 from ppl_mm.experiments.tables import Record, Runs, spread, table
 
-__all__ = ["PAPER", "render"]
+__all__ = ["PAPER", "cells", "claims", "coherence", "latents", "private", "quality", "render"]
 
 # Second-hand: the figures of the papers' final versions as a public re-implementation quotes them;
 # the text of MMVAE+ that we have shows figures and no number. Conditional coherence by the number
@@ -22,20 +22,17 @@ TITLES = {"mmvae_plus": "MMVAE+", "mmvae": "MMVAE", "mopoe": "MoPoE", "mvae": "M
 
 def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
-    settings = tables.settings(records, list(TITLES))
-    lines = [
-        _HEAD,
-        *_claims(settings),
-        *_coherence(settings),
-        *_quality(settings),
-        *_latents(settings),
-    ]
-    lines += [*_private(settings), *_cells(settings), *_runs(records)]
-    return "\n".join(lines)
+    parts = (claims, coherence, quality, latents, private, cells)
+    return "\n".join([_HEAD, *(line for part in parts for line in part(records)), *_runs(records)])
 
 
-def _claims(settings: list[Runs]) -> list[str]:
+def _settings(records: list[Record]) -> list[Runs]:
+    return tables.settings(records, list(TITLES))
+
+
+def claims(records: list[Record]) -> list[str]:
     """What the paper says, and the numbers here that speak to it."""
+    settings = _settings(records)
 
     def found(read: Callable[[Record], Any], *systems: str) -> str:
         parts = []
@@ -44,14 +41,14 @@ def _claims(settings: list[Runs]) -> list[str]:
                 parts.append(f"{_name(runs)[0]} {spread([read(r['measures']) for r in runs])}")
         return "; ".join(parts)
 
-    def coherence(m: Record) -> Any:
+    def mean_coherence(m: Record) -> Any:
         return m["coherence"]["mean"]
 
     rows = [
         ["claim", "here"],
-        ["MVAE is hardly coherent", found(coherence, "mvae")],
-        ["MMVAE and MoPoE are coherent", found(coherence, "mmvae", "mopoe")],
-        ["MMVAE+ is as coherent", found(coherence, "mmvae_plus")],
+        ["MVAE is hardly coherent", found(mean_coherence, "mvae")],
+        ["MMVAE and MoPoE are coherent", found(mean_coherence, "mmvae", "mopoe")],
+        ["MMVAE+ is as coherent", found(mean_coherence, "mmvae_plus")],
         ["MMVAE+ has the lowest FID or nearly", found(lambda m: m["fid"]["cross mean"])],
         [
             "draws of MMVAE and MoPoE look alike, those of MMVAE+ do not (feature distance)",
@@ -64,7 +61,9 @@ def _claims(settings: list[Runs]) -> list[str]:
     return ["## Claims\n", _CLAIMS, *table([row for row in rows if row[1]])]
 
 
-def _coherence(settings: list[Runs]) -> list[str]:
+def coherence(records: list[Record]) -> list[str]:
+    """Coherence by the number of modalities given, and of draws from the prior."""
+    settings = _settings(records)
     rows = [["system", "K, objective", "β", "epochs", "rows", *(f"{k} given" for k in range(1, 5))]]
     rows[0] += ["joint"]
     for runs in settings:
@@ -83,7 +82,9 @@ def _coherence(settings: list[Runs]) -> list[str]:
     return ["## Coherence\n", _COHERENCE, *table(rows)]
 
 
-def _quality(settings: list[Runs]) -> list[str]:
+def quality(records: list[Record]) -> list[str]:
+    """Fréchet distances and diversity."""
+    settings = _settings(records)
     head = ["system", "β", "FID-clf, 20 cells", "25 cells", "joint", "of training rows"]
     rows = [[*head, "feature distance", "pixel deviation", "of data"]]
     for runs in settings:
@@ -107,7 +108,9 @@ def _quality(settings: list[Runs]) -> list[str]:
     return ["## Quality and diversity\n", _QUALITY, *table(rows)]
 
 
-def _latents(settings: list[Runs]) -> list[str]:
+def latents(records: list[Record]) -> list[str]:
+    """What logistic regression reads in each group of latents."""
+    settings = _settings(records)
     rows = [["system", "β", "u (or z)", "w", "u and w", "means of 500 rows: u (or z)"]]
     for runs in settings:
         of = [r["measures"]["latents"] for r in runs]
@@ -120,9 +123,9 @@ def _latents(settings: list[Runs]) -> list[str]:
     return ["## Latent classification\n", _LATENTS, *table(rows)]
 
 
-def _private(settings: list[Runs]) -> list[str]:
+def private(records: list[Record]) -> list[str]:
     """Where w_n comes from: the coherence and quality of each choice."""
-    settings = [runs for runs in settings if "private" in runs[0]["measures"]]
+    settings = [runs for runs in _settings(records) if "private" in runs[0]["measures"]]
     if not settings:
         return []
     names = list(settings[0][0]["measures"]["private"])
@@ -135,8 +138,9 @@ def _private(settings: list[Runs]) -> list[str]:
     return ["## Where the private latent of a target comes from\n", _PRIVATE, *table(rows)]
 
 
-def _cells(settings: list[Runs]) -> list[str]:
+def cells(records: list[Record]) -> list[str]:
     """The coherence matrix of each setting, its first seed."""
+    settings = _settings(records)
     lines = [
         "## Source by target\n",
         "Conditional coherence; a target's own column is the digit that a reconstruction shows.\n",
