@@ -1,9 +1,7 @@
 """The command ``ppl-mm``: it parses and prints; the work is in ppl_mm.runs."""
 
-import json
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from ppl_mm import data, runs, systems
+from ppl_mm import data, flags, runs, systems
 from ppl_mm.evaluation import UnreliableLikelihoodWarning
 from ppl_mm.modality import unknown_name
 from ppl_mm.training import DivergedError
@@ -155,6 +153,9 @@ def train(
     paired: Annotated[
         float | None, _model(help="Share of rows with paired modalities, 0 to 1; the rest apart.")
     ] = None,
+    missing: Annotated[
+        float | None, _model(help="Share of training values, row by row, left out at random.")
+    ] = None,
     epochs: Annotated[int | None, _training(help="Passes through the training rows.")] = None,
     batch_size: Annotated[int | None, _training(help="Rows per step.")] = None,
     learning_rate: Annotated[float | None, _training(help="Of Adam.")] = None,
@@ -184,29 +185,32 @@ def train(
 
     What is not given is the data set's default, or with --resume the run's.
     """
-    given = {
-        "modalities": modality,
-        "latent_dim": latent_dim,
-        "weights": _weights(weight) if weight else None,
-        "options": _options(option) if option else None,
-        "data_options": _options(data_option) if data_option else None,
-        "terms": int(terms) if terms is not None and terms.isdecimal() else terms,
-        "beta": beta,
-        "paired": paired,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "annealing_epochs": annealing_epochs,
-        "patience": patience,
-        "clip_norm": clip_norm,
-        "impartial": impartial,
-        "seed": seed,
-        "device": device,
-        "precision": precision,
-        "data_dir": data_dir,
-        "num_samples": num_samples,
-        "rows": rows,
-    }
+    given = flags.settings(
+        {
+            "modality": modality,
+            "latent_dim": latent_dim,
+            "weight": weight,
+            "option": option,
+            "data_option": data_option,
+            "terms": terms,
+            "beta": beta,
+            "paired": paired,
+            "missing": missing,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "annealing_epochs": annealing_epochs,
+            "patience": patience,
+            "clip_norm": clip_norm,
+            "impartial": impartial,
+            "seed": seed,
+            "device": device,
+            "precision": precision,
+            "data_dir": data_dir,
+            "num_samples": num_samples,
+            "rows": rows,
+        }
+    )
     run = runs.train(
         Path("runs", f"{system}-{dataset}") if out is None else out,
         system,
@@ -214,7 +218,7 @@ def train(
         resume=resume,
         overwrite=overwrite,
         progress=not quiet,
-        **{name: value for name, value in given.items() if value is not None},
+        **given,
     )
     found = runs.evaluate(run) if evaluate else None
     if not quiet:
@@ -257,7 +261,14 @@ def generate(
     run = runs.load(folder, data_dir=data_dir)
     out = run.folder / "generated.png" if out is None else out
     runs.generate(
-        run, _names(target), _names(given), out, num_samples=num, rows=rows, seed=seed, npz=npz
+        run,
+        flags.names(target),
+        flags.names(given),
+        out,
+        num_samples=num,
+        rows=rows,
+        seed=seed,
+        npz=npz,
     )
     typer.echo(" ".join(str(path) for path in (out, npz) if path is not None))
 
@@ -284,8 +295,8 @@ def loglik(
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
         result = runs.likelihood(
             run,
-            _names(target),
-            _names(given),
+            flags.names(target),
+            flags.names(given),
             proposal=names if set(names) <= set(run.config.modalities) else proposal,
             num_samples=num_samples,
             rows=rows,
@@ -293,38 +304,6 @@ def loglik(
             path=csv,
         )
     typer.echo(str(result))
-
-
-def _names(given: Iterable[str] | None) -> list[str]:
-    """``["a,b", "c"]`` as ``["a", "b", "c"]``."""
-    return [name for names in given or () for name in names.split(",")]
-
-
-def _weights(given: Sequence[str]) -> dict[str, float]:
-    weights = {}
-    for text in given:
-        name, _, value = text.partition("=")
-        try:
-            weights[name] = float(value)
-        except ValueError:
-            raise ValueError(
-                f"weight: expected NAME=VALUE such as label=5, got {text!r}."
-            ) from None
-    return weights
-
-
-def _options(given: Sequence[str]) -> dict[str, Any]:
-    """``["private_dim=8", "objective=elbo"]`` as names and JSON values, or words."""
-    options = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name.isidentifier():
-            raise ValueError(f"option: expected NAME=VALUE such as private_dim=8, got {text!r}.")
-        try:
-            options[name] = json.loads(value)
-        except json.JSONDecodeError:
-            options[name] = value
-    return options
 
 
 def _print(table: Table) -> None:

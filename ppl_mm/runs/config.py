@@ -21,7 +21,18 @@ from ppl_mm.data import DataSet
 from ppl_mm.files import write_atomically
 from ppl_mm.modality import unknown_name
 
-__all__ = ["CONFIG_FILE", "Config", "configure", "read_config", "resumed", "write_config"]
+__all__ = [
+    "CONFIG_FILE",
+    "Config",
+    "check_same",
+    "configure",
+    "has_terms",
+    "read_config",
+    "read_facts",
+    "resumed",
+    "torch_device",
+    "write_config",
+]
 
 CONFIG_FILE = "config.json"
 
@@ -66,10 +77,12 @@ class Config:
         annealing_epochs: Epochs over which beta grows from 0.
         paired: The share of training rows whose modalities are paired. The others come apart;
             for the systems of SVAE's paper each modality has a stream of all rows besides.
+        missing: The share of the modalities of training rows that are left out at random, once,
+            see :func:`ppl_mm.data.keep_modalities`; before any rows come apart.
         patience: Stop after so many epochs without a better validation ELBO.
         clip_norm: Largest norm of the whole gradient.
         impartial: How the modalities' gradients are combined, see :func:`ppl_mm.fit`.
-        seed: Of networks, order, noise, and pairs.
+        seed: Of networks, order, noise, pairs, and what is missing.
         precision: Fabric's flag.
         device: "auto", "cpu", "cuda" or "cuda:1".
         data_dir: Where the data lie; None for the default folder.
@@ -91,6 +104,7 @@ class Config:
     data_options: dict[str, Any] = field(default_factory=dict)
     annealing_epochs: int = 0
     paired: float = 1.0
+    missing: float = 0.0
     patience: int | None = None
     clip_norm: float | None = None
     impartial: str | None = None
@@ -109,6 +123,8 @@ class Config:
             raise ValueError(f"learning_rate: expected a number above 0, got {self.learning_rate}.")
         if not 0 <= self.paired <= 1:
             raise ValueError(f"paired: expected a share from 0 to 1, got {self.paired}.")
+        if not 0 <= self.missing < 1:
+            raise ValueError(f"missing: expected a share from 0 to below 1, got {self.missing}.")
         count = isinstance(self.terms, int) and self.terms >= 0
         if not (self.terms in (None, "all") or count):
             raise ValueError(f"terms: expected 'all' or a number of subsets, got {self.terms!r}.")
@@ -143,13 +159,18 @@ def configure(system: str, dataset: DataSet, **options: Any) -> Config:
     _check_known("modality", chosen, names)
     _check_known("modality in weights", options.get("weights", ()), chosen)
     settings = {"latent_dim": dataset.latent_dim, **_DEFAULTS.get(dataset.name, {}), **options}
-    if "terms" in inspect.signature(getattr(systems, system)).parameters:
+    if has_terms(system):
         settings.setdefault("terms", 0)
     elif settings.pop("terms", None) is not None and "terms" in options:
         raise ValueError(f"terms: system {system!r} leaves no choice of terms.")
     if dataset.name in _MNIST_FAMILY:
         settings.setdefault("annealing_epochs", round(_ANNEALED * settings["epochs"]))
     return Config(system, dataset.name, tuple(n for n in names if n in chosen), **settings)
+
+
+def has_terms(system: str) -> bool:
+    """Whether a system leaves the choice of subsets of modalities in training."""
+    return "terms" in inspect.signature(getattr(systems, system)).parameters
 
 
 def resumed(folder: Path, options: Mapping[str, Any]) -> Config:
@@ -161,22 +182,40 @@ def resumed(folder: Path, options: Mapping[str, Any]) -> Config:
     """
     config = read_config(folder)
     _check_known("option", options, [f.name for f in dataclasses.fields(Config)])
+    check_same(folder, config, options, "Leave the option out, or start a run in another folder.")
+    return dataclasses.replace(config, **{n: options[n] for n in _PLACES if n in options})
+
+
+def check_same(folder: Path, config: Config, options: Mapping[str, Any], remedy: str) -> None:
+    """Raise for an option that differs from the run's, but for the device and the data's place."""
     for name, value in options.items():
         saved = getattr(config, name)
         value = tuple(value) if isinstance(value, list) else value
         if name not in _PLACES and value != saved:
             raise ValueError(
-                f"{name}: the run in {folder} has {saved!r}, asked to go on with {value!r}. Leave "
-                "the option out, or start a run in another folder."
+                f"{name}: the run in {folder} has {saved!r}, asked to go on with {value!r}. "
+                f"{remedy}"
             )
-    return dataclasses.replace(config, **{n: options[n] for n in _PLACES if n in options})
+
+
+def torch_device(name: str) -> torch.device:
+    """The device of a name; "auto" is CUDA where there is one."""
+    cuda = torch.cuda.is_available()
+    return torch.device(("cuda" if cuda else "cpu") if name == "auto" else name)
+
+
+def _hardware(device: torch.device) -> str:
+    if device.type == "cuda" and torch.cuda.is_available():
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
 
 
 def write_config(folder: Path, config: Config) -> None:
-    """Write the options, the command that repeats the run, and the versions."""
+    """Write the options, the command that repeats the run, the hardware and the versions."""
     content = {
         "command": config.command(folder),
         "options": asdict(config),
+        "hardware": _hardware(torch_device(config.device)),
         "versions": {
             "ppl_mm": ppl_mm.__version__,
             "torch": torch.__version__,
@@ -202,6 +241,13 @@ def read_config(folder: Path) -> Config:
         return Config(**{**options, "modalities": tuple(options["modalities"])})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: damaged, or of another version ({error}).") from error
+
+
+def read_facts(folder: Path) -> tuple[str, str]:
+    """The hardware and the versions that a run was trained with, in words."""
+    content = json.loads((folder / CONFIG_FILE).read_text())
+    versions = ", ".join(f"{name} {number}" for name, number in content["versions"].items())
+    return content.get("hardware", "not recorded"), versions
 
 
 def _check_known(what: str, given: Any, known: Any) -> None:

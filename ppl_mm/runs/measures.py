@@ -2,8 +2,9 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 from rich.table import Table
 
@@ -66,6 +67,15 @@ class Measures:
     likelihood_rows: int
     num_samples: int
     normalised: bool
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Self:
+        """Measures from the content of ``metrics.json``."""
+        likelihoods = tuple(Likelihood(**found) for found in content["likelihoods"])
+        accuracies = tuple(
+            Accuracy(**{**found, "given": tuple(found["given"])}) for found in content["accuracies"]
+        )
+        return cls(**{**content, "likelihoods": likelihoods, "accuracies": accuracies})
 
     def table(self, title: str) -> Table:
         """All of them, for ``rich.print``."""

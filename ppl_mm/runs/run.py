@@ -35,9 +35,14 @@ from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.systems import System
 from ppl_mm.systems.paired import STREAMED
 from ppl_mm.training import fit
+from ppl_mm.training.batches import Streams
+from ppl_mm.training.checks import check_data, check_options
 from ppl_mm.training.history import DivergedError, FitResult
 
-__all__ = ["FILES", "SHOWN", "Run", "evaluate", "examples", "load", "numbers", "train", "write_csv"]
+__all__ = [
+    *("FILES", "SHOWN", "Run", "check", "evaluate", "examples", "load", "load_data", "numbers"),
+    *("train", "write_csv"),
+]
 
 FILES = (
     *("config.json", "checkpoint.pt", "system.safetensors", "history.csv", "metrics.json"),
@@ -52,6 +57,7 @@ _TILES: dict[str, plotting.Tiles] = {  # images that make one picture
 }
 SHOWN, _MOST = 8, 10  # rows of a picture, where there are no classes and where there are
 _IN_LATENT = 1000  # rows of the picture of the latent
+_FEW = 100  # rows to try a system on
 
 
 @dataclass(frozen=True)
@@ -106,9 +112,9 @@ def train(
     _check_folder(folder, resume, overwrite)
     if resume:
         config = resumed(folder, {"system": system, "dataset": dataset, **options})
-        whole = _load(dataset, config.data_dir, config.data_options)
+        whole = load_data(dataset, config.data_dir, config.data_options)
     else:
-        whole = _load(dataset, options.get("data_dir"), options.get("data_options", {}))
+        whole = load_data(dataset, options.get("data_dir"), options.get("data_options", {}))
         config = configure(system, whole, **options)
     chosen = _choose(whole, config.modalities)
     rows = _training_rows(config, chosen)
@@ -154,6 +160,21 @@ def train(
     return run
 
 
+def check(config: Config, whole: DataSet) -> DataSet:
+    """The data set, of the run's modalities, once a system is built that can take its rows.
+
+    Raises:
+        ValueError: What :func:`train` would say of the system, its options and the data.
+    """
+    chosen = _choose(whole, config.modalities)
+    few = chosen.train[:_FEW]
+    built = _build(config, chosen, few)
+    check_options(built, config.clip_norm, config.annealing_epochs)
+    with torch.random.fork_rng():
+        check_data(built, Streams(few), chosen.transform, None)
+    return chosen
+
+
 def load(folder: str | Path, *, data_dir: str | None = None) -> Run:
     """The trained run in a folder.
 
@@ -173,7 +194,7 @@ def load(folder: str | Path, *, data_dir: str | None = None) -> Run:
             f"{path}: no such file; has the training ended? Go on with it by the same train "
             "command and --resume."
         )
-    whole = _load(config.dataset, data_dir or config.data_dir, config.data_options)
+    whole = load_data(config.dataset, data_dir or config.data_dir, config.data_options)
     return Run(folder, config, _choose(whole, config.modalities), System.load(path))
 
 
@@ -233,7 +254,12 @@ def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
         )
 
 
-def _load(dataset: str, folder: str | None, options: Mapping[str, Any]) -> DataSet:
+def load_data(dataset: str, folder: str | None, options: Mapping[str, Any]) -> DataSet:
+    """A data set by name.
+
+    Raises:
+        ValueError: For an option that it does not have.
+    """
     try:
         return data.load(dataset, folder, **options)
     except TypeError as error:  # an option that the data set does not have
@@ -275,11 +301,17 @@ def _build(config: Config, dataset: DataSet, rows: Observations | list[Observati
 
 
 def _training_rows(config: Config, dataset: DataSet) -> Observations | list[Observations]:
-    """All rows, or a share of them paired and the rest apart; as streams where papers do so."""
+    """All rows, or a share of them paired and the rest apart; as streams where papers do so.
+
+    What is missing is so first. Larger shares of the same seed are missing where smaller ones are.
+    """
+    rows = dataset.train
+    if config.missing > 0:
+        rows = data.keep_modalities(rows, 1 - config.missing, seed=config.seed)
     if config.paired < 1 and config.system in STREAMED:
         unpaired: Any = config.options.get("unpaired", "all")
-        return data.streams(dataset.train, config.paired, unpaired=unpaired, seed=config.seed)
-    return data.weakly_supervised(dataset.train, config.paired, seed=config.seed)
+        return data.streams(rows, config.paired, unpaired=unpaired, seed=config.seed)
+    return data.weakly_supervised(rows, config.paired, seed=config.seed)
 
 
 def _write_history(folder: Path, result: FitResult) -> None:
