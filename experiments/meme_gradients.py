@@ -13,19 +13,21 @@ fixed parameters; the figure shows its average over the encoders' parameters and
 the course of training, for both estimators.
 """
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import typer
 from matplotlib.figure import Figure
+from ppl_mm.experiments import runner
 
 from ppl_mm import data, fit, plotting, systems
 from ppl_mm.objectives import MutualSupervisionELBO
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
-__all__ = ["figure", "main", "signal_to_noise"]
+__all__ = ["SMOKE", "Config", "figure", "main", "signal_to_noise"]
 
 SETTINGS = {
     (estimator, stop): f"{estimator}, {'stopped' if stop else 'exact gradient'}"
@@ -33,6 +35,39 @@ SETTINGS = {
     for stop in (True, False)
 }
 PARTS = ("encoders", "decoders")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run.
+
+    Attributes:
+        epochs: Of training, in total.
+        every: Epochs between measures.
+        rows: Training rows whose gradient is measured.
+        draws: Repeated gradients.
+        num_particles: M.
+        seed: Of network, order and draws.
+        threads: Of torch.
+        out: Folder of the record and the picture.
+    """
+
+    epochs: int = 20
+    every: int = 5
+    rows: int = 64
+    draws: int = 100
+    num_particles: int = 11
+    seed: int = 0
+    threads: int = 1
+    out: str = "runs/meme"
+
+    @property
+    def name(self) -> str:
+        """The record's name."""
+        return f"gradients-{self.num_particles}-{self.epochs}-{self.seed}"
+
+
+SMOKE = Config(epochs=1, every=1, rows=4, draws=3, num_particles=2)
 
 
 def signal_to_noise(
@@ -61,35 +96,34 @@ def signal_to_noise(
     return out
 
 
-def main(
-    out: Path = Path("runs/meme"),
-    epochs: int = 20,
-    every: int = 5,
-    rows: int = 64,
-    draws: int = 100,
-    num_particles: int = 11,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Train MEME on digits, measure every few epochs, and write a picture."""
-    torch.manual_seed(seed)
+def main(config: Config) -> dict[str, Any]:
+    """Train MEME on digits, measure every few epochs, and write record and picture."""
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
     digits = data.load("digits")
     train = digits.train.drop("label")
     halves = [m for m in digits.modalities if m.name != "label"]
     system = systems.meme(halves, 8, num_pseudo_inputs=50, pseudo_inputs=train)
-    obs = train[:rows]
     measured: dict[str, Any] = {"epochs": []}
-    for epoch in range(0, epochs + 1, every):
+    for epoch in range(0, config.epochs + 1, config.every):
         if epoch:
-            fit(system, train, epochs=every, seed=seed + epoch, device="cpu", progress=False)
+            seed = config.seed + epoch
+            fit(system, train, epochs=config.every, seed=seed, device="cpu", progress=False)
         measured["epochs"].append(epoch)
         for (estimator, stop), name in SETTINGS.items():
             objective = MutualSupervisionELBO(
-                num_particles, estimator=estimator, stop_gradient=stop
+                config.num_particles, estimator=estimator, stop_gradient=stop
             )
-            found = signal_to_noise(system, obs, objective, draws=draws, seed=seed)
+            found = signal_to_noise(
+                system, train[: config.rows], objective, draws=config.draws, seed=config.seed
+            )
             for part, value in found.items():
                 measured.setdefault(part, {}).setdefault(name, []).append(value)
-    plotting.save(figure(measured), out / "gradients.png")
+    path = runner.paths(config)[1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plotting.save(figure(measured), path.with_suffix(".png"))
+    record = {"experiment": "meme_gradients", "config": asdict(config), "measures": measured}
+    runner.write(path, record | {"command": runner.command("meme_gradients", config)})
     return measured
 
 
@@ -113,5 +147,7 @@ def figure(measured: dict[str, Any]) -> Figure:
     return picture
 
 
+run = runner.command_line(main, Config)
+
 if __name__ == "__main__":
-    typer.run(main)
+    typer.run(run)

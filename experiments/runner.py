@@ -110,15 +110,20 @@ def write(path: Path, record: Record) -> None:
 
 
 def command_line(main: Callable[..., Any], config: type) -> Callable[..., None]:
-    """A function for ``typer.run`` whose options are those of ``config``, and --train-only."""
+    """A function for ``typer.run`` whose options are those of ``config`` and of ``main``.
 
-    def run(*, train_only: bool = False, **options: Any) -> None:
-        rich.print_json(data=main(config(**options), train_only=train_only))
+    Experiments that train have ``main(config, *, train_only=False)``, which leaves the measures
+    for later.
+    """
+    own = [p.name for p in inspect.signature(main).parameters.values() if p.kind == p.KEYWORD_ONLY]
 
-    run.__doc__ = (
-        "Run one setting and print its measures; with --train-only, leave those for later."
-    )
-    options = [("train_only", bool, False), *((f.name, f.type, f.default) for f in fields(config))]
+    def run(**options: Any) -> None:
+        flags = {name: options.pop(name) for name in own}
+        rich.print_json(data=main(config(**options), **flags))
+
+    run.__doc__ = "Run one setting and print its measures."
+    options = [(name, bool, False) for name in own]
+    options += [(f.name, f.type, f.default) for f in fields(config)]
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind)

@@ -1,5 +1,7 @@
 """Signal to noise of MEME's gradients: against its definition, and end to end."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from ppl_mm.experiments import meme_gradients
@@ -32,9 +34,10 @@ def test_signal_to_noise_is_its_definition():
 
 
 def test_smoke(tmp_path):
-    measured = meme_gradients.main(tmp_path, epochs=1, every=1, rows=4, draws=3, num_particles=2)
+    config = replace(meme_gradients.SMOKE, out=str(tmp_path))
+    measured = meme_gradients.main(config)
     assert measured["epochs"] == [0, 1]
     for part in meme_gradients.PARTS:
         assert set(measured[part]) == set(meme_gradients.SETTINGS.values())
         assert all(value > 0 for values in measured[part].values() for value in values)
-    assert (tmp_path / "gradients.png").stat().st_size > 5000
+    assert (tmp_path / f"{config.name}.png").stat().st_size > 5000
