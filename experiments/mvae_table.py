@@ -1,110 +1,230 @@
 """The MVAE experiment's records as tables, beside the paper's."""
 
-from typing import Any
+from statistics import mean, stdev
 
-__all__ = ["PAPER", "render"]
+from ppl_mm.experiments import tables
+from ppl_mm.experiments.tables import Record, Runs, table
 
-# Wu & Goodman 2018, MVAE, tables 2, 3, 6, 7 and (accuracy) 8, 9 at 100 % paired. The conditional
-# rows of tables 2 and 6, and 3 and 7, are read as swapped: for one proposal the joint and the
-# conditional weights differ by a constant, so their variances must agree, and only then they do.
-PAPER: dict[str, dict[str, float]] = {
+__all__ = ["ACCURACY", "LIKELIHOODS", "VARIANCES", "render"]
+
+Numbers = tuple[float | None, float | None, float | None]
+"""Of log p(x1), log p(x1, x2) and log p(x1 | x2); None where the paper has no number."""
+
+# Wu & Goodman 2018, tables 2 and 6: data set -> proposal -> system. The conditional rows of tables
+# 2 and 6, and 3 and 7, are read as swapped: for one proposal the joint and the conditional weights
+# differ by a constant, so their variances must agree, and only then they do.
+LIKELIHOODS: dict[str, dict[str, dict[str, Numbers]]] = {
     "binary_mnist": {
-        "log p(x1) by x1": -86.026,
-        "log p(x1,x2) by x1": -86.255,
-        "log p(x1|x2) by x1": -83.940,
-        "log p(x1) by x1 variance": 22.181,
-        "log p(x1,x2) by x1 variance": 23.343,
-        "log p(x1) by x1x2": -86.051,
-        "log p(x1,x2) by x1x2": -86.278,
-        "log p(x1|x2) by x1x2": -83.970,
-        "log p(x1) by x1x2 variance": 21.791,
-        "log p(x1,x2) by x1x2 variance": 21.917,
-        "accuracy": 0.9681,
+        "x1": {
+            "vae": (-86.313, None, None),
+            "bivcca": (-87.354, None, None),
+            "jmvae": (-86.305, -86.371, -83.820),
+            "mvae_q": (-91.665, -92.259, None),
+            "mvae": (-86.026, -86.255, -83.940),
+        },
+        "x1x2": {
+            "cvae": (None, None, -83.448),
+            "jmvae": (-86.234, -86.304, -83.985),
+            "mvae_q": (None, None, -90.024),
+            "mvae": (-86.051, -86.278, -83.970),
+        },
+    },
+    "mnist": {
+        "x1": {
+            "vae": (-91.126, None, None),
+            "bivcca": (-92.089, None, None),
+            "jmvae": (-90.697, -90.769, -88.436),
+            "mvae_q": (-96.028, -96.641, None),
+            "mvae": (-90.619, -90.859, -88.558),
+        },
+        "x1x2": {
+            "cvae": (None, None, -87.773),
+            "jmvae": (-90.962, -91.031, -88.696),
+            "mvae_q": (None, None, -94.347),
+            "mvae": (-90.616, -90.851, -88.569),
+        },
     },
     "fashion_mnist": {
-        "log p(x1) by x1": -232.535,
-        "log p(x1,x2) by x1": -233.007,
-        "log p(x1|x2) by x1": -230.699,
-        "log p(x1) by x1 variance": 20.309,
-        "log p(x1,x2) by x1 variance": 20.587,
-        "log p(x1) by x1x2": -232.539,
-        "log p(x1,x2) by x1x2": -233.007,
-        "log p(x1|x2) by x1x2": -230.695,
-        "log p(x1) by x1x2 variance": 18.092,
-        "log p(x1,x2) by x1x2 variance": 18.263,
-        "accuracy": 0.947,
+        "x1": {
+            "vae": (-232.758, None, None),
+            "bivcca": (-233.634, None, None),
+            "jmvae": (-232.630, -232.948, -230.651),
+            "mvae_q": (-236.081, -236.827, None),
+            "mvae": (-232.535, -233.007, -230.699),
+        },
+        "x1x2": {
+            "cvae": (None, None, -229.667),
+            "jmvae": (-232.401, -232.700, -230.396),
+            "mvae_q": (None, None, -234.514),
+            "mvae": (-232.539, -233.007, -230.695),
+        },
     },
+}
+# Tables 3 and 7: variances of the log weights.
+VARIANCES: dict[str, dict[str, dict[str, Numbers]]] = {
+    "binary_mnist": {
+        "x1": {
+            "vae": (22.264, None, None),
+            "bivcca": (55.846, None, None),
+            "jmvae": (39.427, 41.003, 40.646),
+            "mvae_q": (34.300, 34.615, None),
+            "mvae": (22.181, 23.343, 23.035),
+        },
+        "x1x2": {
+            "cvae": (None, None, 21.203),
+            "jmvae": (22.387, 23.309, 23.877),
+            "mvae_q": (None, None, 34.719),
+            "mvae": (21.791, 21.917, 19.478),
+        },
+    },
+    "mnist": {
+        "x1": {
+            "vae": (26.904, None, None),
+            "bivcca": (93.885, None, None),
+            "jmvae": (37.479, 40.126, 40.086),
+            "mvae_q": (37.463, 38.190, None),
+            "mvae": (25.640, 27.570, 27.652),
+        },
+        "x1x2": {
+            "cvae": (None, None, 22.486),
+            "jmvae": (24.962, 26.767, 26.695),
+            "mvae_q": (None, None, 38.090),
+            "mvae": (25.741, 26.057, 25.899),
+        },
+    },
+    "fashion_mnist": {
+        "x1": {
+            "vae": (25.795, None, None),
+            "bivcca": (33.930, None, None),
+            "jmvae": (53.697, 56.640, 56.452),
+            "mvae_q": (34.285, 34.908, None),
+            "mvae": (20.309, 20.587, 19.934),
+        },
+        "x1x2": {
+            "cvae": (None, None, 12.748),
+            "jmvae": (28.443, 29.874, 26.658),
+            "mvae_q": (None, None, 34.978),
+            "mvae": (18.092, 18.263, 18.443),
+        },
+    },
+}
+# Tables 8 (grey MNIST) and 9, all rows paired.
+ACCURACY = {
+    "mnist": {"jmvae": 0.9572, "mvae": 0.9681},
+    "fashion_mnist": {"jmvae": 0.8828, "mvae": 0.947},
 }
 
 QUANTITIES = ("log p(x1)", "log p(x1,x2)", "log p(x1|x2)")
-TITLES = {"binary_mnist": "BinaryMNIST", "fashion_mnist": "FashionMNIST", "mnist": "MNIST"}
-TERMS = {"own": "paper's", "image_all": "image answers for both"}
+TITLES = {"binary_mnist": "BinaryMNIST", "mnist": "MNIST", "fashion_mnist": "FashionMNIST"}
+SYSTEMS = {
+    "vae": "VAE",
+    "cvae": "CVAE",
+    "bivcca": "BiVCCA",
+    "jmvae": "JMVAE",
+    "mvae_q": "MVAE-Q",
+    "mvae": "MVAE",
+}
 
 
-def render(records: list[dict[str, Any]]) -> str:
+def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
+    records = [r | {"config": {"system": "mvae", **r["config"]}} for r in records]
     lines = [_HEAD]
     for dataset, title in TITLES.items():
         own = [r for r in records if r["config"]["dataset"] == dataset]
         if own:
-            own.sort(key=lambda r: (r["config"]["terms"], r["config"]["label_weight"]))
-            lines += [f"## {title}\n", *_table(own, dataset, "x1")]
-            lines += [f"Proposal q(z | x1, x2), first {own[0]['config']['joint_rows']} rows:\n"]
-            lines += [*_table(own, dataset, "x1x2"), *_runs(own)]
+            own.sort(key=lambda r: (r["config"]["terms"] != "own", r["config"]["epochs"]))
+            found = tables.settings(own, list(SYSTEMS))
+            lines += [f"## {title}\n", "### Tables 2 and 3: proposal q(z | x1)\n"]
+            lines += [*_table(found, dataset, "x1"), "### Tables 6 and 7: proposal q(z | x1, x2)\n"]
+            lines += [*_table(found, dataset, "x1x2"), *_runs(own)]
     return "\n".join(lines)
 
 
-def _table(records: list[dict[str, Any]], dataset: str, by: str) -> list[str]:
+def _table(settings: list[Runs], dataset: str, by: str) -> list[str]:
+    """Ours of each system, then the paper's."""
     names = [q.replace("|", "\\|") for q in QUANTITIES]  # a bar ends a cell
-    head = ["terms", "λ label", "epochs", *names, "var log w, x1", "var log w, x1 x2"]
-    head += ["Pareto k > 0.7", "accuracy"] if by == "x1" else []
-    rows = [head, ["---"] * len(head)]
-    for record in records:
-        c, m = record["config"], record["measures"]
-        cells = [TERMS[c["terms"]], f"{c['label_weight']:g}", str(c["epochs"])]
-        cells += [f"{m[f'{q} by {by}']:.2f} ± {m[f'{q} by {by} se']:.2f}" for q in QUANTITIES]
-        cells += [f"{m[f'{q} by {by} variance']:.2f}" for q in QUANTITIES[:2]]
-        if by == "x1":
-            cells += [f"{m['log p(x1) by x1 unreliable']:.0%}"]
-            cells += [f"{m['accuracy']:.4f} ± {m['accuracy se']:.4f}"]
-        rows.append(cells)
-    paper = PAPER.get(dataset)
-    if paper:
-        cells = ["*paper*", "50", "500", *(f"{paper[f'{q} by {by}']:.2f}" for q in QUANTITIES)]
-        cells += [f"{paper[f'{q} by {by} variance']:.2f}" for q in QUANTITIES[:2]]
-        cells += ["", f"{paper['accuracy']:.4f}"] if by == "x1" else []
-        rows.append(cells)
-    return ["| " + " | ".join(row) + " |" for row in rows] + [""]
+    rows = [["system", "λ label", "epochs", *names]]
+    rows[0] += [*(f"variance, {n.removeprefix('log ')}" for n in names), "Pareto k > 0.7"]
+    rows[0] += ["accuracy"] if by == "x1" else []
+    for system in SYSTEMS:
+        own = [s for s in settings if s[0]["config"]["system"] == system and _measured(s, by)]
+        rows += [_row(runs, by) for runs in own]
+        paper = LIKELIHOODS[dataset][by].get(system)
+        if own and paper:
+            weight = "" if system in ("vae", "cvae") else "50"
+            cells = [f"*{SYSTEMS[system]}, paper*", weight, "500"]
+            cells += [_number(x) for x in (*paper, *VARIANCES[dataset][by][system])]
+            accuracy = ACCURACY.get(dataset, {}).get(system)
+            last = [] if by != "x1" else ["" if accuracy is None else f"{accuracy:.4f}"]
+            rows.append([*cells, "", *last])
+    return table(rows)
 
 
-def _runs(records: list[dict[str, Any]]) -> list[str]:
+def _measured(runs: Runs, by: str) -> list[str]:
+    """The quantities that the runs have with this proposal."""
+    return [q for q in QUANTITIES if f"{q} by {by}" in runs[0]["measures"]]
+
+
+def _row(runs: Runs, by: str) -> list[str]:
+    config, measures = runs[0]["config"], [r["measures"] for r in runs]
+    weight = "" if config["system"] in ("vae", "cvae") else f"{config['label_weight']:g}"
+    name = SYSTEMS[config["system"]]
+    name += ", image answers for both" if config["terms"] == "image_all" else ""
+    name += f" ({len(runs)} seeds)" if len(runs) > 1 else ""
+    cells = [name, weight, str(config["epochs"])]
+    cells += [_spread(measures, f"{q} by {by}", 2) for q in QUANTITIES]
+    variances = [[m.get(f"{q} by {by} variance") for m in measures] for q in QUANTITIES]
+    cells += [_number(None if None in found else mean(found)) for found in variances]
+    first = _measured(runs, by)[0]
+    cells.append(f"{mean([m[f'{first} by {by} unreliable'] for m in measures]):.0%}")
+    return [*cells, _spread(measures, "accuracy", 4)] if by == "x1" else cells
+
+
+def _spread(measures: list[Record], name: str, digits: int) -> str:
+    """± over test rows of one run, over seeds of several; nothing where it is not measured."""
+    if name not in measures[0]:
+        return ""
+    values = [m[name] for m in measures]
+    error = measures[0][f"{name} se"] if len(values) == 1 else stdev(values)
+    return f"{mean(values):.{digits}f} ± {error:.{digits}f}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _runs(records: list[Record]) -> list[str]:
     lines = ["Runs:\n"]
     for r in records:
         c = r["config"]
         minutes = (r["train_seconds"] / 60, r["evaluation_seconds"] / 60)
         lines.append(
             f"- `{r['command']}`: seed {c['seed']}, {c['precision']} training, "
-            f"{c['test_rows']:,} test rows, {c['num_samples']} draws; training "
-            f"{minutes[0]:.0f} min, measures {minutes[1]:.0f} min on a busy {r['hardware']}, "
-            f"torch {r['versions']['torch']}." + (f" Note: {r['note']}." if "note" in r else "")
+            f"{c['test_rows']:,} test rows ({c['joint_rows']:,} of the second proposal), "
+            f"{c['num_samples']} draws; training {minutes[0]:.0f} min, measures "
+            f"{minutes[1]:.0f} min on a busy {r['hardware']}, torch {r['versions']['torch']}."
+            + (f" Note: {r['note']}." if "note" in r else "")
         )
     return [*lines, ""]
 
 
 _HEAD = """# MVAE
 
-Made by `experiments/mvae.py`. One run each: ± is the standard error over test rows, not over seeds.
+Made by `experiments/mvae.py`. One seed: ± is the standard error over test rows, which all systems
+share, so that differences between systems are surer than that; several: the deviation over seeds.
 
-MVAE on an image x1 and its label x2. Log-likelihoods in nats by importance sampling; where a table
-says so, the draws come from q(z | x1). "Pareto k > 0.7" is the share of rows whose importance
-weights have too heavy a tail for their estimate of log p(x1) to be exact: those are low by an
-unknown amount, here as in the paper, whose weights have the same variance. "Paper's" terms
-reconstruct from each single modality that modality alone; under "image answers for both" the
-image-only term scores the label too. The paper's conditional rows are read as swapped between its
-tables 2 and 6 (see `experiments/mvae_table.py`). Grey FashionMNIST pixels are scored as the
-targets of a Bernoulli, as in the paper: a score, not a density.
+Six systems on an image x1 and its label x2. Log-likelihoods in nats by importance sampling, and the
+variances over draws of their log weights. What a system does not define, or no term of it trains,
+is empty: VAE has no label, CVAE no density of it, BiVCCA no q(z | x1, x2). "Pareto k > 0.7" is the
+share of rows whose importance weights have too heavy a tail for their estimate (the row's first) to
+be exact: those are low by an unknown amount, here as in the paper, whose weights have the same
+variance. Under "image answers for both" MVAE's image-only term scores the label too. The paper's
+conditional rows are read as swapped between its tables 2 and 6, and 3 and 7 (see
+`experiments/mvae_table.py`). Grey pixels of MNIST and FashionMNIST are scored as the targets of a
+Bernoulli, as in the paper: a score, not a density.
 
-The paper states a label weight of 50 and reports both its log p(x1) and its accuracy. With its
+The paper states a label weight of 50 and reports both MVAE's log p(x1) and its accuracy. With its
 terms, a weight of 50 loses the label: the joint term reads it from the label's own expert, and no
 term asks q(z | x1) for it, so the accuracy falls to 0.3 and log p(x1, x2) lies 2 nats below
 log p(x1). Two things reach both. A weight of 1 does, with the paper's terms: its accuracy and its

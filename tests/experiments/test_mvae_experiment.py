@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ppl_mm.experiments import mvae, results_table
+from ppl_mm.experiments import mvae, mvae_table, results_table
+
+from ppl_mm import data
 
 
 @pytest.fixture
@@ -26,20 +28,109 @@ def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PPL_MM_DATA", str(tmp_path))
 
 
-@pytest.mark.parametrize("dataset", ["binary_mnist", "fashion_mnist"])
-@pytest.mark.parametrize("terms", sorted(mvae.TERMS))
-def test_smoke(small_mnist, tmp_path, dataset, terms):
+SETTINGS = {
+    "vae": {"dataset": "mnist"},
+    "cvae": {"dataset": "fashion_mnist"},
+    "bivcca": {"dataset": "mnist"},
+    "jmvae": {"dataset": "fashion_mnist"},
+    "mvae_q": {"dataset": "binary_mnist"},
+    "mvae": {"dataset": "binary_mnist", "terms": "image_all"},
+}
+# What each defines: the proposals of each quantity.
+EVERY = {q: ["x1", "x1x2"] for q in ("log p(x1)", "log p(x1,x2)", "log p(x1|x2)")}
+DEFINED = {
+    "vae": {"log p(x1)": ["x1"]},
+    "cvae": {"log p(x1|x2)": ["x1x2"]},
+    "bivcca": {quantity: ["x1"] for quantity in EVERY},
+}
+
+
+@pytest.mark.parametrize("system", mvae.SYSTEMS)
+def test_smoke(small_mnist, tmp_path, system):
     torch.set_default_dtype(torch.float32)
-    config = replace(mvae.SMOKE, dataset=dataset, terms=terms, out=str(tmp_path / "out"))
+    out = str(tmp_path / "out")
+    config = replace(mvae.SMOKE, system=system, out=out, **SETTINGS[system])
     measures = mvae.main(config)
-    assert all(np.isfinite(v) for k, v in measures.items())
+    assert np.isfinite(list(measures.values())).all()
+    for quantity, proposals in EVERY.items():
+        for by in proposals:
+            defined = by in DEFINED.get(system, EVERY).get(quantity, [])
+            assert (f"{quantity} by {by} variance" in measures) == defined
+    assert ("accuracy" in measures) == (system not in ("vae", "cvae"))
     record = json.loads((tmp_path / "out" / f"{config.name}.json").read_text())
     assert record["measures"] == measures
-    trained = record["train_seconds"]
-    again = mvae.main(config)  # the trained system is used again, and measures the same
-    assert again == pytest.approx(measures, abs=1e-4)
-    record = json.loads((tmp_path / "out" / f"{config.name}.json").read_text())
-    assert record["train_seconds"] == trained
     page = results_table.render([record])
-    assert "paper" in page
-    assert f"{measures['accuracy']:.4f}" in page
+    title = mvae_table.SYSTEMS[system]
+    assert f"| {title}" in page
+    assert f"| *{title}, paper* |" in page
+    for name, value in measures.items():
+        if f"{name} se" in measures and name != "accuracy":
+            assert f"| {value:.2f} ± {measures[f'{name} se']:.2f} |" in page
+
+
+def test_what_is_done_is_not_done_again(small_mnist, tmp_path, monkeypatch):
+    torch.set_default_dtype(torch.float32)
+    config = replace(mvae.SMOKE, system="vae", dataset="mnist", out=str(tmp_path))
+    assert mvae.main(config, train_only=True) == {}
+    monkeypatch.setattr(mvae, "train", None)
+    measures = mvae.main(config)
+    assert mvae.main(config) == pytest.approx(measures, abs=1e-4)
+    with pytest.raises(ValueError, match="an earlier run had batch_size=25, this one 50"):
+        mvae.main(replace(config, batch_size=50))
+
+
+# Wu & Goodman 2018, table 1: parameters of the inference networks, MNIST and FashionMNIST.
+TABLE_1 = {
+    "vae": (730240, 3409536),
+    "cvae": (735360, 3414656),
+    "bivcca": (1063680, 3742976),
+    "jmvae": (2061184, 7682432),
+    "mvae_q": (1063680, 3742976),
+    "mvae": (1063680, 3742976),
+}
+
+
+@pytest.mark.parametrize("system", mvae.SYSTEMS)
+def test_the_networks_are_the_papers(small_mnist, system):
+    for dataset, number in zip(("mnist", "fashion_mnist"), TABLE_1[system], strict=True):
+        config = replace(mvae.SMOKE, system=system, dataset=dataset)
+        guide = mvae.build(config, data.load(dataset)).guide
+        assert sum(p.numel() for p in guide.parameters()) == number
+
+
+def test_options_that_do_not_fit_are_errors(small_mnist):
+    mnist = data.load("mnist")
+    with pytest.raises(ValueError, match=r"system: expected one of vae, .* got 'cca'"):
+        mvae.build(replace(mvae.SMOKE, system="cca"), mnist)
+    with pytest.raises(ValueError, match="terms: an option of mvae and mvae_q, got 'jmvae'"):
+        mvae.build(replace(mvae.SMOKE, system="jmvae", terms="image_all"), mnist)
+
+
+def test_in_the_papers_numbers_as_read_joint_minus_conditional_is_the_label_s():
+    """For one proposal it is log p(x2), near -log 10, and both weights have one variance."""
+    for dataset, proposals in mvae_table.LIKELIHOODS.items():
+        for by, found in proposals.items():
+            for system, (_, joint, conditional) in found.items():
+                if joint is not None and conditional is not None:
+                    assert joint - conditional == pytest.approx(-np.log(10), abs=0.3)
+                    _, *variances = mvae_table.VARIANCES[dataset][by][system]
+                    assert variances[1] == pytest.approx(variances[0], rel=0.15)
+
+
+def test_several_seeds_are_one_row(tmp_path):
+    def record(seed, value):
+        by = {f"log p(x1) by x1{end}": x for end, x in (("", value), (" se", 9.0))}
+        by |= {"log p(x1) by x1 variance": 20.0, "log p(x1) by x1 unreliable": 0.5}
+        return {
+            "config": vars(mvae.Config(system="vae", dataset="mnist", seed=seed)),
+            "command": "python",
+            "train_seconds": 60.0,
+            "evaluation_seconds": 60.0,
+            "hardware": "a CPU",
+            "versions": {"torch": "2"},
+            "measures": by,
+        }
+
+    page = mvae_table.render([record(0, -91.0), record(1, -93.0)])
+    assert "| VAE (2 seeds) |  | 50 | -92.00 ± 1.41 |" in page
+    assert "| *VAE, paper* |  | 500 | -91.13 |" in page
