@@ -14,7 +14,6 @@ the course of training, for both estimators.
 """
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
