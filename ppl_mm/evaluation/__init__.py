@@ -2,6 +2,7 @@
 
 from ppl_mm.evaluation.accuracy import accuracy, predict
 from ppl_mm.evaluation.bound import elbo
+from ppl_mm.evaluation.calibration import Calibration, Reliability, calibration, calibration_of
 from ppl_mm.evaluation.classifier import (
     classifier_accuracy,
     train_classifier,
@@ -21,7 +22,7 @@ from ppl_mm.evaluation.collapse import (
     posterior_collapse,
     variance_collapse,
 )
-from ppl_mm.evaluation.correlation import CanonicalCorrelation
+from ppl_mm.evaluation.correlation import CanonicalCorrelation, Correlation, correlation
 from ppl_mm.evaluation.diversity import Diversity, diversity, real_diversity, spread
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.frechet import Frechet, frechet, frechet_distance, frechet_of
@@ -31,6 +32,7 @@ from ppl_mm.evaluation.gaussian_process import (
     train_gaussian_processes,
 )
 from ppl_mm.evaluation.generation import generate
+from ppl_mm.evaluation.inception import Inception
 from ppl_mm.evaluation.latents import LatentAccuracy, draw_latents, latent_accuracy
 from ppl_mm.evaluation.likelihood import log_likelihood, log_likelihoods
 from ppl_mm.evaluation.mutual_information import (
@@ -50,31 +52,42 @@ from ppl_mm.evaluation.prediction import (
 from ppl_mm.evaluation.readings import Readings, features_of, read_generations
 from ppl_mm.evaluation.relatedness import Relatedness, relatedness, wasserstein_distances
 from ppl_mm.evaluation.result import LogLikelihood, UnreliableLikelihoodWarning
+from ppl_mm.evaluation.sentences import SentenceEmbedding
+from ppl_mm.evaluation.tabular import Result
 from ppl_mm.evaluation.whole import confidence, joint_confidence, whole_coherence
 
 __all__ = [
     "AveragePrecision",
+    "Calibration",
     "CanonicalCorrelation",
     "Coherence",
     "Collapse",
+    "Correlation",
     "Diversity",
     "Estimate",
     "Frechet",
     "GaussianProcessClassifier",
+    "Inception",
     "LatentAccuracy",
     "LogLikelihood",
     "MutualInformation",
     "Readings",
     "Relatedness",
+    "Reliability",
+    "Result",
+    "SentenceEmbedding",
     "UnreliableLikelihoodWarning",
     "accuracy",
     "average_precision",
     "average_precision_of",
+    "calibration",
+    "calibration_of",
     "classification_error",
     "classifier_accuracy",
     "coherence_of",
     "collapse_of",
     "confidence",
+    "correlation",
     "cross_coherence",
     "diversity",
     "draw_latents",

@@ -1,6 +1,6 @@
 """Coherence: do generated modalities show the class of what they were generated from?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.readings import Readings, Subset, read_generations
+from ppl_mm.evaluation.tabular import Number, Result, in_words, number
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
@@ -18,7 +19,7 @@ __all__ = ["Coherence", "coherence_of", "cross_coherence", "joint_coherence", "j
 
 
 @dataclass(frozen=True)
-class Coherence:
+class Coherence(Result):
     """Accuracy of generated modalities, as a classifier reads them.
 
     Averages leave out targets that were given. Standard errors are over rows: another test set,
@@ -58,19 +59,26 @@ class Coherence:
             if any(len(self._without(t, rows)) for t in self.targets)
         }
 
+    def numbers(self) -> Iterator[Number]:
+        """The cells, and the means over those whose target was not given."""
+        for s in self.subsets:
+            for t in self.targets:
+                yield number("coherence", self.cell(s, t), s, t)
+        for target, mean in self.per_target().items():
+            yield number("mean coherence", mean, target=target)
+
     def table(self) -> Table:
         """The matrix, for ``rich.print``; brackets mark targets that were given."""
         table = Table("given", *self.targets, title="conditional coherence")
         for subset in self.subsets:
             cells = [(str(self.cell(subset, t)), t in subset) for t in self.targets]
-            given = " + ".join(subset) or "nothing"
-            table.add_row(given, *(f"({c})" if own else c for c, own in cells))
+            table.add_row(in_words(subset), *(f"({c})" if own else c for c, own in cells))
         table.add_section()
         means = self.per_target()
         table.add_row("mean", *(str(means[t]) if t in means else "" for t in self.targets))
         bracketed = any(t in s for s in self.subsets for t in self.targets)
         note = ", without targets in brackets, which were given" if bracketed else ""
-        table.caption = f"mean {self.mean()}{note}"
+        table.caption = f"mean {self.mean()}{note}" if means else None
         return table
 
     def to_dict(self) -> dict[str, Any]:
@@ -148,7 +156,7 @@ def cross_coherence(
     2021 (MoPoE), arXiv:2105.02470.
 
     Example:
-        ``rich.print(cross_coherence(system, test, labels, classifiers).table())``
+        ``print(cross_coherence(system, test, labels, classifiers))``
     """
     readings = read_generations(
         system, obs, classifiers, subsets, batch_size=batch_size, seed=seed, **options

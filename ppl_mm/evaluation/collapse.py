@@ -11,11 +11,12 @@ Source: Lucas et al. 2019, "Don't blame the ELBO!", arXiv:1911.02469; Mancisidor
 doi:10.1016/j.neunet.2023.10.048, figure 3 and release.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 from torch.distributions import Categorical, OneHotCategorical, kl_divergence
 
@@ -23,6 +24,7 @@ from ppl_mm.evaluation.accuracy import target_distributions
 from ppl_mm.evaluation.coordinates import posterior_coordinates
 from ppl_mm.evaluation.generation import elementwise
 from ppl_mm.evaluation.readings import as_subsets
+from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
@@ -33,7 +35,7 @@ _MAX_DIVERGENCE, _MAX_VARIANCE = 6.0, 0.13  # the ends of the release's curves
 
 
 @dataclass(frozen=True)
-class Collapse:
+class Collapse(Result):
     """From which epsilon on each coordinate is collapsed, and the curve.
 
     Attributes:
@@ -63,6 +65,18 @@ class Collapse:
         """The share at each of ``epsilons``, (E,)."""
         collapsed = self.thresholds <= self.epsilons[:, None]
         return collapsed.to(self.epsilons).mean(1)
+
+    def numbers(self) -> Iterator[Number]:
+        """The curve: the share of collapsed coordinates at each epsilon."""
+        measure = f"collapsed share of {self.quantity}"
+        for epsilon, share in zip(self.epsilons.tolist(), self.fractions.tolist(), strict=True):
+            yield number(measure, share, epsilon=epsilon)
+
+    def figure(self) -> Figure:
+        """The curve, see :func:`ppl_mm.plotting.collapse_curves`."""
+        from ppl_mm import plotting
+
+        return plotting.collapse_curves({self.quantity: {f"delta {self.delta:g}": self}})
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain numbers for JSON."""

@@ -1,20 +1,32 @@
-"""Canonical correlation: do two feature vectors belong together, as training pairs do?"""
+"""Canonical correlation: do two modalities belong together, as training pairs do?"""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from itertools import combinations
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from ppl_mm.checks import check_at_least_one
+from ppl_mm.evaluation.conditioned import conditioned_on
 from ppl_mm.evaluation.estimate import Estimate
+from ppl_mm.evaluation.readings import Subset, as_subsets, generations
+from ppl_mm.evaluation.tabular import Number, Result, number
+from ppl_mm.modality import unknown_name
+from ppl_mm.observations import Observations
+from ppl_mm.systems import System
 
-__all__ = ["CanonicalCorrelation"]
+__all__ = ["CanonicalCorrelation", "Correlation", "correlation"]
+
+Embedding = Callable[[Tensor], Tensor]
+"""From values (B, *event_shape) to features (B, D)."""
+Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class CanonicalCorrelation:
+class CanonicalCorrelation(Result):
     r"""Linear maps W_1, W_2 in whose coordinates the pairs of a training set correlate most.
 
         W_v  =  S_vv^{-1/2} U_v[:, :k],     U_1 diag(rho) U_2^T  the SVD of
@@ -45,6 +57,11 @@ class CanonicalCorrelation:
     means: tuple[Tensor, Tensor]
     maps: tuple[Tensor, Tensor]
     correlations: Tensor
+
+    def numbers(self) -> Iterator[Number]:
+        """The correlations on the training pairs."""
+        for i, rho in enumerate(self.correlations.tolist()):
+            yield number("canonical correlation", rho, component=i)
 
     @classmethod
     def fit(cls, first: Tensor, second: Tensor, num_components: int) -> Self:
@@ -100,6 +117,126 @@ class CanonicalCorrelation:
         return Estimate.of(self.score(first, second))
 
 
+@dataclass(frozen=True)
+class Correlation(Result):
+    """Scores of pairs, see :func:`correlation`. Standard errors are over rows.
+
+    Attributes:
+        subsets: What was given and so is real, S of them; what a pair has beyond it is generated.
+        pairs: The modalities compared, P pairs.
+        scores: Cosines, (S, P, N).
+    """
+
+    subsets: tuple[Subset, ...]
+    pairs: tuple[Pair, ...]
+    scores: Tensor
+
+    def cell(self, given: str | Sequence[str], pair: Pair) -> Estimate:
+        """The mean score of one pair where ``given`` is real, between -1 and 1."""
+        subset = (given,) if isinstance(given, str) else tuple(given)
+        return Estimate.of(self.scores[self.subsets.index(subset), self.pairs.index(pair)])
+
+    def numbers(self) -> Iterator[Number]:
+        """Every pair from every subset; ``generated`` says which of the pair are not real."""
+        for subset in self.subsets:
+            for pair in self.pairs:
+                made = " + ".join(n for n in pair if n not in subset) or "nothing"
+                told = " and ".join(pair)
+                yield number("correlation", self.cell(subset, pair), subset, told, generated=made)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain numbers for JSON, an estimate as [value, standard error]."""
+        return {
+            "given": [list(s) for s in self.subsets],
+            "pairs": [list(p) for p in self.pairs],
+            "cells": [[self.cell(s, p).to_list() for p in self.pairs] for s in self.subsets],
+        }
+
+
+def correlation(
+    system: System,
+    train: Observations,
+    test: Observations,
+    embeddings: Mapping[str, Embedding],
+    subsets: Sequence[str | Sequence[str]] | None = None,
+    *,
+    num_components: int = 40,
+    batch_size: int = 500,
+    seed: int = 0,
+    **options: Any,
+) -> Correlation:
+    """How well generated modalities fit the others, as canonical correlation sees it.
+
+    For each pair of the embedded modalities :class:`CanonicalCorrelation` learns from the real
+    training pairs what belongs together; the score of a test pair is its cosine there. With S
+    given, a modality of the pair that is in S is the real one, and the others are generated from
+    S: likelihoods' means, or their likeliest symbols, at one draw of the latents a row. So with
+    an image and a caption
+
+        S = image             caption from image, scored with that image
+        S = caption           image from caption, scored with that caption
+        S = nothing           both drawn together from the prior
+        S = image + caption   nothing generated: the score of real pairs, to compare with
+
+    Values depend on the embeddings: compare systems by the same ones, and with the real pairs.
+
+    Args:
+        system: A model and a guide.
+        train: Real rows; of a pair those that hold both teach.
+        test: The rows to generate from, which hold all that is given.
+        embeddings: Modality -> function from values (B, *event) to features (B, D): of text such
+            as :class:`SentenceEmbedding`; of images a classifier's ``features``; of features
+            themselves ``lambda x: x.flatten(1)``. At least two.
+        subsets: What to give; None is nothing, each of these modalities alone, and all, as far
+            as they hold what the model conditions on.
+        num_components: k of the canonical correlation.
+        batch_size: Rows at a time.
+        seed: Of the draws.
+        **options: Of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
+
+    Raises:
+        ValueError: If some test row lacks what it should be given, fewer than two modalities have
+            embeddings, or their features have fewer than k independent ones.
+
+    Source: Massiceti et al. 2018, arXiv:1812.00235; Shi et al. 2019, arXiv:1911.03393 (k = 40);
+    Joy et al. 2022 (MEME), arXiv:2106.12570, table 5.
+
+    Example:
+        >>> from ppl_mm import data, systems
+        >>> digits = data.load("digits").without_label()
+        >>> system = systems.mvae(digits.modalities, 4)
+        >>> flat = {name: lambda x: x.flatten(1) for name in ("top", "bottom")}
+        >>> found = correlation(system, digits.train, digits.test, flat, num_components=5)
+        >>> real = found.cell(("top", "bottom"), ("top", "bottom")).value
+        >>> real > found.cell("top", ("top", "bottom")).value  # untrained
+        True
+    """
+    names = tuple(embeddings)
+    if len(names) < 2:
+        raise ValueError(f"embeddings: expected at least two modalities, got {len(names)}.")
+    for name in names:
+        if name not in train.names:
+            raise ValueError(unknown_name("modality to embed", name, train.names))
+    if subsets is None:
+        fixed = conditioned_on(system.model)
+        subsets = [s for s in ((), *((n,) for n in names), names) if set(fixed) <= set(s)]
+    chosen, pairs = as_subsets(test, subsets), tuple(combinations(names, 2))
+    fitted = [_fit(train, embeddings, pair, num_components) for pair in pairs]
+    scores = []
+    for subset in chosen:
+        made = tuple(n for n in names if n not in subset)
+        features = {n: embeddings[n](test[n]) for n in names if n in subset}
+        if made:
+            drawn = generations(
+                system, test, made, [subset], batch_size=batch_size, seed=seed, **options
+            )
+            parts = [{n: embeddings[n](x[n]) for n in made} for _, x in drawn]
+            features |= {n: torch.cat([part[n] for part in parts]) for n in made}
+        both = [(features[a], features[b]) for a, b in pairs]
+        scores.append(torch.stack([f.score(a, b) for f, (a, b) in zip(fitted, both, strict=True)]))
+    return Correlation(chosen, pairs, torch.stack(scores))
+
+
 def _inverse_root(centred: Tensor) -> Tensor:
     """S^{-1/2} of the covariance, (D, rank), as principal axes over their deviations."""
     values, axes = torch.linalg.eigh(centred.T @ centred / (len(centred) - 1))
@@ -116,3 +253,11 @@ def _check_pairs(first: Tensor, second: Tensor) -> None:
     for which, x in (("first", first), ("second", second)):
         if not bool(x.isfinite().all()):
             raise ValueError(f"the {which} features hold values that are not finite.")
+
+
+def _fit(
+    train: Observations, embeddings: Mapping[str, Embedding], pair: Pair, num_components: int
+) -> CanonicalCorrelation:
+    held = train.present[pair[0]] & train.present[pair[1]]
+    first, second = (embeddings[n](train[n][held]) for n in pair)
+    return CanonicalCorrelation.fit(first, second, num_components)

@@ -1,6 +1,6 @@
 """Diversity: how unlike each other are draws of one modality given the same input?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.generation import generate
 from ppl_mm.evaluation.readings import Subset, as_subsets, features_of
+from ppl_mm.evaluation.tabular import Number, Result, in_words, number
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
@@ -44,7 +45,7 @@ def spread(samples: Tensor, classifier: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class Diversity:
+class Diversity(Result):
     """:func:`spread` of conditional generations, row by row.
 
     Attributes:
@@ -67,13 +68,22 @@ class Diversity:
         """Mean standard deviation of values over the cells whose target was not given."""
         return self._cross_mean(self.deviations)
 
+    def numbers(self) -> Iterator[Number]:
+        """The means over rows of every cell: feature distances, then deviations of values."""
+        measures = {"feature distance": self.distances, "pixel deviation": self.deviations}
+        for measure, cells in measures.items():
+            for s, subset in enumerate(self.subsets):
+                for t, target in enumerate(self.targets):
+                    yield number(measure, Estimate.of(cells[s, t]), subset, target)
+
     def table(self) -> Table:
         """The matrix, for ``rich.print``: feature distance / standard deviation of values."""
         table = Table("given", *self.targets, title="diversity: feature distance / pixel deviation")
         both = torch.stack([self.distances.mean(-1), self.deviations.mean(-1)], -1).tolist()
         for subset, row in zip(self.subsets, both, strict=True):
-            given = " + ".join(subset) or "nothing"
-            table.add_row(given, *(f"{far:.2f} / {deviation:.3f}" for far, deviation in row))
+            table.add_row(
+                in_words(subset), *(f"{far:.2f} / {deviation:.3f}" for far, deviation in row)
+            )
         table.caption = f"mean without what was given {self.distance()} / {self.deviation()}"
         return table
 

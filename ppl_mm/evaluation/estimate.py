@@ -1,16 +1,19 @@
 """A mean over rows with its standard error."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
 from torch import Tensor
 
+from ppl_mm.evaluation.tabular import Number, Result, number
+
 __all__ = ["Estimate"]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Result):
     """A mean over rows and its standard error.
 
     Attributes:
@@ -32,6 +35,10 @@ class Estimate:
         rows = rows.double()
         spread = rows.std().item() if len(rows) > 1 else math.nan
         return cls(rows.mean().item(), spread / math.sqrt(len(rows)))
+
+    def numbers(self) -> Iterator[Number]:
+        """The one number."""
+        yield number("mean", self)
 
     def __str__(self) -> str:
         return f"{self.value:.3f} ± {self.standard_error:.3f}"

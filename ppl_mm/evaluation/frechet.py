@@ -1,6 +1,7 @@
-"""Fréchet distances between generated and real images, in a classifier's features: FID-clf."""
+"""Fréchet distances of generated and real images, in features of a classifier or of Inception."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,9 @@ import torch
 from rich.table import Table
 from torch import Tensor, nn
 
+from ppl_mm.evaluation.inception import Inception
 from ppl_mm.evaluation.readings import Readings, Subset, features_of, read_generations
+from ppl_mm.evaluation.tabular import Number, Result, in_words, number
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
@@ -21,8 +24,9 @@ def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
         |m_a - m_b|^2 + tr( S_a + S_b - 2 (S_a S_b)^(1/2) )
 
     m and S are mean and covariance (over n - 1). The last trace is the sum of the singular values
-    of S_a^(1/2) S_b^(1/2), with symmetric roots by eigenvalues in float64: no root of a matrix
-    that is not symmetric, and nothing to add to singular covariances.
+    of R_a R_b^T for any R_a^T R_a = S_a and R_b^T R_b = S_b, in float64: no root of a matrix that
+    is not symmetric, and nothing to add to singular covariances. R is the symmetric root, or the
+    centred features themselves where they are fewer than D.
 
     Args:
         features_a: (N_a, D), at least two rows.
@@ -50,33 +54,36 @@ def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
             )
     mean_a, root_a, trace_a = _moments(features_a)
     mean_b, root_b, trace_b = _moments(features_b)
-    cross = torch.linalg.svdvals(root_a @ root_b).sum()
+    cross = torch.linalg.svdvals(root_a @ root_b.T).sum()
     distance = (mean_a - mean_b).square().sum() + trace_a + trace_b - 2 * cross
     return max(distance.item(), 0.0)
 
 
 def _moments(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, symmetric root of the covariance, and its trace."""
+    """Mean m, a root R of the covariance R^T R, (n or D, D), and the trace of the covariance."""
     x = features.double()
-    covariance = torch.cov(x.T).reshape(x.shape[1], x.shape[1])
-    values, vectors = torch.linalg.eigh(covariance)
-    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-    return x.mean(0), root, covariance.trace()
+    mean, root = x.mean(0), (x - x.mean(0)) / math.sqrt(len(x) - 1)
+    if len(x) > x.shape[1]:
+        values, vectors = torch.linalg.eigh(root.T @ root)
+        root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    return mean, root, root.square().sum()
 
 
 @dataclass(frozen=True)
-class Frechet:
-    """FID-clf of every target, generated from every subset.
+class Frechet(Result):
+    """The Fréchet distance of every target, generated from every subset.
 
     Attributes:
         subsets: What was given, S of them; ``()`` is the prior.
         targets: What was generated, T of them.
         cells: The distances, (S, T), squared units of the features.
+        name: ``FID-clf`` in a classifier's features, ``FID`` in those of Inception.
     """
 
     subsets: tuple[Subset, ...]
     targets: tuple[str, ...]
     cells: Tensor
+    name: str = "FID-clf"
 
     def mean(self) -> float:
         """Over all cells, reconstructions included, as the authors' code averages."""
@@ -87,11 +94,17 @@ class Frechet:
         crossed = [[t not in s for t in self.targets] for s in self.subsets]
         return self.cells[torch.tensor(crossed)].mean().item()
 
+    def numbers(self) -> Iterator[Number]:
+        """The cells, which have no standard error."""
+        for subset, row in zip(self.subsets, self.cells.tolist(), strict=True):
+            for target, distance in zip(self.targets, row, strict=True):
+                yield number(self.name, distance, subset, target)
+
     def table(self) -> Table:
         """The matrix, for ``rich.print``."""
-        table = Table("given", *self.targets, title="FID-clf")
+        table = Table("given", *self.targets, title=self.name)
         for subset, cells in zip(self.subsets, self.cells.tolist(), strict=True):
-            table.add_row(" + ".join(subset) or "nothing", *(f"{c:.2f}" for c in cells))
+            table.add_row(in_words(subset), *(f"{c:.2f}" for c in cells))
         table.caption = f"mean {self.mean():.2f}; without what was given {self.cross_mean():.2f}"
         return table
 
@@ -109,13 +122,23 @@ class Frechet:
 def frechet_of(
     readings: Readings, real: Observations, classifiers: Mapping[str, nn.Module]
 ) -> Frechet:
-    """FID-clf of what :func:`read_generations` read with ``features=True``, see :func:`frechet`."""
+    """The distances of what :func:`read_generations` read with ``features=True``.
+
+    Raises:
+        ValueError: For classifiers of some targets and Inception for others.
+    """
+    names = {
+        "FID" if isinstance(classifiers[t], Inception) else "FID-clf" for t in readings.targets
+    }
+    if len(names) > 1:
+        raise ValueError("expected classifiers of all targets, or Inception for all, got both.")
     truth = {t: features_of(classifiers[t], real[t][real.present[t]]) for t in readings.targets}
     cells = [
         [frechet_distance(readings.features[s, t], truth[t]) for t in readings.targets]
         for s in readings.subsets
     ]
-    return Frechet(readings.subsets, readings.targets, torch.tensor(cells, dtype=torch.float64))
+    distances = torch.tensor(cells, dtype=torch.float64)
+    return Frechet(readings.subsets, readings.targets, distances, names.pop())
 
 
 def frechet(
@@ -128,16 +151,17 @@ def frechet(
     seed: int = 0,
     **options: Any,
 ) -> Frechet:
-    """FID-clf: :func:`frechet_distance` of generated and real images in classifiers' features.
+    """FID or FID-clf: :func:`frechet_distance` of generated and real images' features.
 
-    A Fréchet inception distance with the features of a small classifier of the very data in
-    Inception's place: it ranks systems, and compares with no published FID.
+    With :class:`~ppl_mm.evaluation.Inception` as every classifier it is the Fréchet inception
+    distance. With small classifiers of the very data in its place it ranks systems, and compares
+    with no published FID.
 
     Args:
         system: A model and a guide.
         obs: The rows, to condition on and to compare with.
         classifiers: Modality -> module with a method ``features`` from images (B, *event) to
-            (B, D), as :func:`train_classifiers` returns.
+            (B, D), as :func:`train_classifiers` returns, or :class:`~ppl_mm.evaluation.Inception`.
         subsets: What to give; None is each of these modalities alone, ``[()]`` is the prior.
         batch_size: Rows at a time.
         seed: Of the draws.
@@ -147,13 +171,14 @@ def frechet(
         Of as many generations as rows. Images are likelihood means, cut to the range of the real
         ones.
 
-    Source: Palumbo, Daunhawer & Vogt 2023 (MMVAE+). Differs: the features.
+    Source: Palumbo, Daunhawer & Vogt 2023 (MMVAE+). Differs: the features, but for Inception.
     """
     readings = read_generations(
         system,
         obs,
         classifiers,
         subsets,
+        predictions=False,
         features=True,
         like=obs,
         batch_size=batch_size,

@@ -1,6 +1,6 @@
 """Which latents know the class: logistic regression on draws of every posterior."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.quietly import evaluating
 from ppl_mm.evaluation.readings import Subset, as_subsets
+from ppl_mm.evaluation.tabular import Number, Result, in_words, number
 from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.weights import guide_trace
 from ppl_mm.observations import Observations
@@ -60,7 +61,7 @@ def draw_latents(
 
 
 @dataclass(frozen=True)
-class LatentAccuracy:
+class LatentAccuracy(Result):
     """Test accuracy of a linear classifier of latents.
 
     Attributes:
@@ -81,9 +82,17 @@ class LatentAccuracy:
         """Mean over subsets, with the standard error of rows."""
         return Estimate.of(self.hits[self._group(group)].double().mean(0))
 
+    def numbers(self) -> Iterator[Number]:
+        """Every group from every subset, and their means over subsets."""
+        for group in self.groups:
+            for subset in self.subsets:
+                yield number("latent accuracy", self.cell(group, subset), subset, ", ".join(group))
+        for group in self.groups:
+            yield number("mean latent accuracy", self.mean(group), target=", ".join(group))
+
     def table(self) -> Table:
         """Group by subset, for ``rich.print``."""
-        names = [" + ".join(s) or "nothing" for s in self.subsets]
+        names = [in_words(s) for s in self.subsets]
         table = Table("latents", *names, "mean", title="latent classification")
         for group in self.groups:
             cells = [str(self.cell(group, s)) for s in self.subsets]

@@ -9,7 +9,7 @@ another class. Images like those that it was trained on have little; lower is be
 Source: Joy et al. 2022 (MEME), arXiv:2106.12570, table 6, and the references there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.gaussian_process import GaussianProcessClassifier
 from ppl_mm.evaluation.readings import Subset, as_subsets, generations
+from ppl_mm.evaluation.tabular import Number, Result, in_words, number
 from ppl_mm.observations import Observations
 from ppl_mm.rows import eval_mode
 from ppl_mm.systems import System
@@ -53,7 +54,7 @@ def mutual_information_of(probabilities: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class MutualInformation:
+class MutualInformation(Result):
     """Mutual information of generated images, modality by modality.
 
     Standard errors are over rows.
@@ -82,13 +83,20 @@ class MutualInformation:
                 out[target] = Estimate.of(self.rows[crossed, t].mean(0))
         return out
 
+    def numbers(self) -> Iterator[Number]:
+        """The cells, and the means over those whose target was not given, nats."""
+        for s in self.subsets:
+            for t in self.targets:
+                yield number("mutual information", self.cell(s, t), s, t)
+        for target, mean in self.per_target().items():
+            yield number("mean mutual information", mean, target=target)
+
     def table(self) -> Table:
         """The matrix, for ``rich.print``; brackets mark targets that were given."""
         table = Table("given", *self.targets, title="mutual information (nats)")
         for subset in self.subsets:
             cells = [(str(self.cell(subset, t)), t in subset) for t in self.targets]
-            given = " + ".join(subset) or "nothing"
-            table.add_row(given, *(f"({c})" if own else c for c, own in cells))
+            table.add_row(in_words(subset), *(f"({c})" if own else c for c, own in cells))
         table.add_section()
         means = self.per_target()
         table.add_row("mean", *(str(means.get(t, "")) for t in self.targets))
@@ -140,7 +148,7 @@ def mutual_information(
     from, the number of inducing points, nor S.
 
     Example:
-        ``rich.print(mutual_information(system, test, classifiers).table())``
+        ``print(mutual_information(system, test, classifiers))``
     """
     check_at_least_one("num_samples", num_samples)
     targets = tuple(classifiers)

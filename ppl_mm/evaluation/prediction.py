@@ -5,7 +5,7 @@ All look at p(x_target | z) with z the mean of q(z | x_given), or at its average
 Source: Mancisidor et al. 2023 (CMMD), doi:10.1016/j.neunet.2023.10.048, section 4 and release.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch.distributions import Bernoulli, Categorical, OneHotCategorical
 from ppl_mm.evaluation.accuracy import predict, target_distributions
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.generation import elementwise
+from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
@@ -25,6 +26,8 @@ __all__ = [
     "average_precision",
     "average_precision_of",
     "classification_error",
+    "holding",
+    "label_distributions",
     "probabilities",
     "rmse",
 ]
@@ -102,7 +105,7 @@ def classification_error(
         >>> 0.5 < error.value <= 1.0  # untrained
         True
     """
-    obs = _with(obs, label)
+    obs = holding(obs, label)
     options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
     found, exclusive = _read(system, obs, label, given, **options)
     truth = obs[label].to(found.device)
@@ -114,7 +117,7 @@ def classification_error(
 
 
 @dataclass(frozen=True)
-class AveragePrecision:
+class AveragePrecision(Result):
     """Average precision of predicted labels, in [0, 1].
 
     Attributes:
@@ -126,6 +129,13 @@ class AveragePrecision:
     per_class: Tensor
     macro: float
     micro: float
+
+    def numbers(self) -> Iterator[Number]:
+        """Both averages, and every class."""
+        yield number("mean average precision", self.macro, target="macro")
+        yield number("mean average precision", self.micro, target="micro")
+        for i, value in enumerate(self.per_class.tolist()):
+            yield number("average precision", value, target=f"class {i}")
 
     def __str__(self) -> str:
         return f"mAP {self.macro:.3f} (macro), {self.micro:.3f} (micro)"
@@ -162,7 +172,7 @@ def average_precision(
 
     Source: as the module. The paper's text means the macro average; its release has the micro one.
     """
-    obs = _with(obs, label)
+    obs = holding(obs, label)
     options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
     scores = probabilities(system, obs, label, given, **options).cpu()
     truth = obs[label].cpu()
@@ -231,7 +241,7 @@ def rmse(
         ValueError: If no row holds the target.
         TypeError: For classes or symbols.
     """
-    obs = _with(obs, target)
+    obs = holding(obs, target)
     truth = obs[target]
     if not truth.is_floating_point():
         raise TypeError(
@@ -249,7 +259,7 @@ def rmse(
     return Estimate(root, mean.standard_error / (2 * root) if root else 0.0)
 
 
-def _with(obs: Observations, name: str) -> Observations:
+def holding(obs: Observations, name: str) -> Observations:
     """The rows that hold a modality."""
     if name not in obs.names:
         raise ValueError(unknown_name("modality to compare with", name, obs.names))
@@ -264,6 +274,18 @@ def _read(
 ) -> tuple[Tensor, bool]:
     """Probabilities, and whether they are of classes that exclude each other."""
     parts = []
+    for base in label_distributions(system, obs, label, given, **options):
+        parts.append(base.probs.mean(0)[0])  # (num_samples, 1, B, ...)
+    return torch.cat(parts), not isinstance(base, Bernoulli)
+
+
+def label_distributions(
+    system: System, obs: Observations, label: str, given: Given, **options: Any
+) -> Iterator[Any]:
+    """Of each batch, the Categorical, one-hot or Bernoulli distributions of the label's elements.
+
+    Batch shapes (num_samples, 1, B), and the label's event shape for Bernoulli.
+    """
     for fn in target_distributions(system, obs, label, given, **options):
         base = elementwise(fn)
         symbols = isinstance(base, Categorical) and len(base.batch_shape) > 3
@@ -272,5 +294,4 @@ def _read(
                 f"modality {label!r}: expected a label, Categorical, Bernoulli or MultiLabel, got "
                 f"{'a sequence of symbols' if symbols else type(base).__name__}."
             )
-        parts.append(base.probs.mean(0)[0])  # (num_samples, 1, B, ...)
-    return torch.cat(parts), not isinstance(base, Bernoulli)
+        yield base

@@ -38,7 +38,8 @@ class Readings:
     Attributes:
         subsets: What was given.
         targets: What was generated.
-        predictions: (subset, target) -> the likeliest class of every row, (N,).
+        predictions: (subset, target) -> the likeliest class of every row, (N,); empty where not
+            asked for.
         features: (subset, target) -> features of every row, (N, D); empty where not asked for.
     """
 
@@ -55,13 +56,14 @@ def read_generations(
     subsets: Sequence[str | Sequence[str]] | None = None,
     *,
     join: Join | None = None,
+    predictions: bool = True,
     features: bool = False,
     like: Observations | None = None,
     batch_size: int = 500,
     seed: int = 0,
     **options: Any,
 ) -> Readings:
-    """Generate every modality that has a classifier from every subset, once a row, and classify.
+    """Generate every modality that has a classifier from every subset, once a row, and read it.
 
     The latents are drawn, one draw for all targets of a row; the image is the likelihood's mean.
 
@@ -69,12 +71,13 @@ def read_generations(
         system: A model and a guide.
         obs: The rows, which hold all that is given; ``Observations.blank(n)`` for the prior.
         classifiers: Modality -> module from images (B, *event) to logits (B, C), and with a
-            method ``features`` to (B, D) where those are asked for.
+            method ``features`` to (B, D) where those are asked for: of each what is read.
         subsets: What to give; None is each of these modalities alone.
         join: From the generated values of every modality of the system, one draw for all, to the
             image that every classifier reads; its names are then free. None where a classifier
             reads its modality.
-        features: Whether to read features too.
+        predictions: Whether to classify.
+        features: Whether to read features.
         like: Cut a modality to its range here before features are read, as writing it to an
             8-bit file does; None for no cut.
         batch_size: Rows at a time.
@@ -88,15 +91,14 @@ def read_generations(
     names = targets if join is None else parts_of(system, obs)
     chosen = as_subsets(obs, names if subsets is None else subsets)
     limits = {} if like is None else {n: _range(like, n) for n in names}
-    predictions: dict[tuple[Subset, str], list[Tensor]] = {
-        (s, t): [] for s in chosen for t in targets
-    }
-    read: dict[tuple[Subset, str], list[Tensor]] = {key: [] for key in predictions}
+    classes: dict[tuple[Subset, str], list[Tensor]] = {(s, t): [] for s in chosen for t in targets}
+    read: dict[tuple[Subset, str], list[Tensor]] = {key: [] for key in classes}
     drawn = generations(system, obs, names, chosen, batch_size=batch_size, seed=seed, **options)
     for subset, values in drawn:
-        images = values if join is None else dict.fromkeys(targets, join(values))
-        for target in targets:
-            predictions[subset, target].append(classify(classifiers[target], images[target]))
+        if predictions:
+            images = values if join is None else dict.fromkeys(targets, join(values))
+            for target in targets:
+                classes[subset, target].append(classify(classifiers[target], images[target]))
         if features:
             cut = {n: x.clamp(*limits[n]) if limits else x for n, x in values.items()}
             images = cut if join is None else dict.fromkeys(targets, join(cut))
@@ -105,7 +107,7 @@ def read_generations(
     return Readings(
         chosen,
         targets,
-        {key: torch.cat(parts) for key, parts in predictions.items()},
+        {key: torch.cat(parts) for key, parts in classes.items() if parts},
         {key: torch.cat(parts) for key, parts in read.items() if parts},
     )
 

@@ -8,12 +8,13 @@ compare systems by the AUROC of d, not by d.
 Source: Joy et al. 2022 (MEME), arXiv:2106.12570, section 5.3 and figures 8 and 9.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 import torch
+from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.coordinates import posterior_coordinates
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.readings import Subset, as_subsets
+from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
@@ -62,7 +64,7 @@ def wasserstein_distances(mean_a: Tensor, std_a: Tensor, mean_b: Tensor, std_b: 
 
 
 @dataclass(frozen=True)
-class Relatedness:
+class Relatedness(Result):
     """Distances of all pairs of rows, and how well they tell related pairs from others.
 
     Standard errors are over rows (another test set, the same trained system): a row is in many
@@ -119,6 +121,20 @@ class Relatedness:
         in_class = (self.labels == self.labels.unique()[:, None]).to(self.distances)
         share = in_class / in_class.sum(1, keepdim=True)
         return share @ self.distances @ share.T
+
+    def numbers(self) -> Iterator[Number]:
+        """Mean distances and the AUROC, by item and by class; ``observed`` is both inputs."""
+        both = (" and ".join(self.names),)
+        for by in self._relations():
+            yield number("distance of related pairs", self.mean(by), both, by)
+            yield number("distance of other pairs", self.mean(by, related=False), both, by)
+            yield number("AUROC", self.auroc(by), both, by)
+
+    def figure(self) -> Figure:
+        """Histograms of the distances, see :func:`ppl_mm.plotting.pair_distances`."""
+        from ppl_mm import plotting
+
+        return plotting.pair_distances(self, self._relations()[-1])
 
     def table(self) -> Table:
         """Mean distances and AUROC, for ``rich.print``."""

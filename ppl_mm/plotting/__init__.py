@@ -1,6 +1,8 @@
 """Pictures of data, training and what a trained system makes of them."""
 
+from ppl_mm.plotting.calibration import reliability_diagram
 from ppl_mm.plotting.collapse import collapse_curves
+from ppl_mm.plotting.estimates import estimates
 from ppl_mm.plotting.pictures import (
     Tiles,
     classes,
@@ -22,10 +24,12 @@ __all__ = [
     "collapse_curves",
     "conditional_columns",
     "cross_generation",
+    "estimates",
     "losses",
     "pair_distances",
     "posterior_means",
     "prior_samples",
+    "reliability_diagram",
     "samples",
     "save",
     "shared_private_grid",
