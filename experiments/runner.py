@@ -20,7 +20,7 @@ from ppl_mm.files import write_atomically
 from ppl_mm.systems import System
 from ppl_mm.training import FitResult
 
-__all__ = ["command_line", "describe", "paths", "train_once", "write"]
+__all__ = ["check_same", "command_line", "describe", "paths", "train_once", "write"]
 
 Config = Any
 Record = dict[str, Any]
@@ -52,13 +52,7 @@ def train_once(
     saved, path, _ = paths(config)
     path.parent.mkdir(parents=True, exist_ok=True)
     record: Record = json.loads(path.read_text()) if path.exists() else {}
-    earlier = record.get("config", {})
-    for name, value in asdict(config).items():
-        if name not in not_training and earlier.get(name, value) != value:
-            raise ValueError(
-                f"{path}: an earlier run had {name}={earlier[name]!r}, this one {value!r}; give "
-                "another folder with --out."
-            )
+    check_same(path, record, config, not_training)
     if saved.exists():
         System.load(saved, system=system)
         if config.device != "cpu" and torch.cuda.is_available():
@@ -69,6 +63,17 @@ def train_once(
     system.save(saved)
     write(path, record)
     return record
+
+
+def check_same(path: Path, record: Record, config: Config, but: Sequence[str]) -> None:
+    """Raise ValueError if the record at ``path`` is of other options, ``but`` for those named."""
+    earlier = record.get("config", {})
+    for name, value in asdict(config).items():
+        if name not in but and earlier.get(name, value) != value:
+            raise ValueError(
+                f"{path}: an earlier run had {name}={earlier[name]!r}, this one {value!r}; give "
+                "another folder with --out."
+            )
 
 
 def describe(experiment: str, system: System, result: FitResult, config: Config) -> Record:
