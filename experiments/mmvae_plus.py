@@ -107,6 +107,8 @@ class Config:
         parts = [self.dataset, self.arch, self.system]
         if self.system in ("mmvae_plus", "mmvae"):
             parts += [self.objective, str(self.num_particles)]
+        if self.system == "mmvae_plus" and (self.shared_dim, self.private_dim) != (32, 32):
+            parts += [f"{self.shared_dim}+{self.private_dim}"]
         parts += [f"{self.beta:g}", str(self.epochs), str(self.seed)]
         return "-".join(parts)
 

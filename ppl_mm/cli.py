@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.table import Table
 from typer.core import TyperGroup
 
-from ppl_mm import data, flags, runs, systems
+from ppl_mm import comparison, data, flags, runs, systems
 from ppl_mm.evaluation import UnreliableLikelihoodWarning
+from ppl_mm.experiments import papers, reproduction
 from ppl_mm.modality import unknown_name
 from ppl_mm.training import DivergedError
 
@@ -228,6 +230,9 @@ def train(
         typer.echo(f"run folder: {run.folder}   pictures: {pictures}")
 
 
+app.command("compare")(comparison.command(train))
+
+
 @app.command()
 def evaluate(
     folder: RunFolder, num_samples: Samples = None, rows: Rows = None, data_dir: DataDir = None
@@ -304,6 +309,53 @@ def loglik(
             path=csv,
         )
     typer.echo(str(result))
+
+
+@app.command()
+def reproduce(
+    paper: Annotated[
+        str | None, typer.Argument(help="svae, mmvae_plus, ...; all are listed without it.")
+    ] = None,
+    table: Annotated[str | None, typer.Argument(help="A table or figure, as listed.")] = None,
+    scale: Annotated[
+        str, typer.Option(help="smoke (seconds), short (minutes a run), or paper (its own sizes).")
+    ] = "short",
+    seed: Annotated[list[int] | None, typer.Option(help="A run each; repeatable.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Option of every run, such as epochs=10 or device=cuda; repeatable.",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Default: runs/reproduce/PAPER-SCALE.")] = None,
+) -> None:
+    """Make a table or a figure of a paper again, beside the paper's numbers.
+
+    Runs that are in the folder already are not made again: a stopped command goes on.
+    """
+    if paper is None or table is None:
+        _print(_reproducible(paper))
+        return
+    found = papers.table(paper, table)
+    folder = Path("runs", "reproduce", f"{paper}-{scale}") if out is None else out
+    options = flags.options(option or [])
+    page = reproduction.reproduce(found, folder, table, scale, seeds=seed or (), **options)
+    Console().print(Markdown(page.read_text()))
+    typer.echo(f"page: {page}")
+
+
+def _reproducible(paper: str | None) -> Table:
+    """What can be made again, of one paper or of all."""
+    listed = Table("paper", "table", "what it shows", "runs, short / paper", "data")
+    for name, tables in papers.of(paper).items():
+        for key, table in tables.items():
+            missing = reproduction.missing_data(table)
+            sets = ", ".join(f"{d} (missing)" if d in missing else d for d in table.data)
+            number = f"{len(table.short)} / {len(table.paper)}"
+            listed.add_row(name, key, table.title, number, sets)
+        listed.add_section()
+    return listed
 
 
 def _print(table: Table) -> None:

@@ -1,0 +1,137 @@
+"""What a table or a figure of a paper is made of, and how it is made again."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from json import loads
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import rich
+from ppl_mm.experiments import runner
+from ppl_mm.experiments.tables import Record
+
+from ppl_mm import data
+
+__all__ = ["SCALES", "Table", "missing_data", "reproduce", "runs_of"]
+
+SCALES = ("smoke", "short", "paper")
+
+Config = Any
+_ELSEWHERE = ("out", "device", "threads", "checkpoint_every")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table or a figure of a paper.
+
+    Attributes:
+        title: What it shows, in one line.
+        experiment: The module whose ``main(config)`` makes and measures one run.
+        data: The data sets that the runs read.
+        paper: The runs with the paper's own sizes.
+        short: The same in minutes, fewer where the paper's are a grid. ``smoke`` is the first of
+            each system, in the sizes of ``experiment.SMOKE``.
+        show: From the runs' records, the lines of a Markdown page: numbers beside the paper's,
+            and the pictures' names.
+        draw: Writes pictures of several records into a folder.
+    """
+
+    title: str
+    experiment: ModuleType
+    data: tuple[str, ...]
+    paper: Sequence[Config]
+    short: Sequence[Config]
+    show: Callable[[list[Record]], list[str]]
+    draw: Callable[[list[Record], Path], None] | None = None
+
+
+def runs_of(
+    table: Table, scale: str = "short", *, seeds: Sequence[int] = (), **options: Any
+) -> list[Config]:
+    """The table's runs at a scale, with further options (of the run) and once a seed.
+
+    Example:
+        >>> from ppl_mm.experiments.papers import TABLES
+        >>> table = TABLES["svae"]["table-1"]
+        >>> [run.system for run in runs_of(table, "paper")]
+        ['svae', 'vaevae', 'vaevae_star', 'mmvae']
+        >>> len(runs_of(table, "paper", seeds=[0, 1, 2]))
+        12
+
+    Raises:
+        ValueError: For an unknown scale, or an option that the runs do not have.
+    """
+    if scale not in SCALES:
+        raise ValueError(f"scale: expected {', '.join(SCALES)}, got {scale!r}.")
+    runs = {"smoke": _smoke(table), "short": table.short, "paper": table.paper}[scale]
+    known = asdict(runs[0])
+    for name in options:
+        if name not in known:
+            raise ValueError(f"{name}: no option of these runs; they have {', '.join(known)}.")
+    return [
+        replace(run, **{**options, "seed": seed}) for run in runs for seed in seeds or (run.seed,)
+    ]
+
+
+def missing_data(table: Table, folder: str | Path | None = None) -> list[str]:
+    """The names of the table's data sets whose files are not there."""
+    ready = {summary.name: summary.ready for summary in data.describe(folder)}
+    return [name for name in table.data if not ready[name]]
+
+
+def reproduce(
+    table: Table,
+    out: Path,
+    name: str,
+    scale: str = "short",
+    *,
+    seeds: Sequence[int] = (),
+    **options: Any,
+) -> Path:
+    """Make the runs that are not there yet, and write the table as ``<out>/<name>.md``.
+
+    Args:
+        table: Of ``papers.TABLES``.
+        out: Folder of the records, pictures and trained systems, which tables may share.
+        name: Of the page.
+        scale: smoke (seconds, to see that it runs), short, or paper (the paper's own sizes).
+        seeds: A run each; default the runs' own.
+        options: Of every run, such as ``device="cuda"``.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        FileNotFoundError: If data are missing; the message says how to get them.
+        ValueError: As :func:`runs_of`, or if a run of that name was made with other options.
+    """
+    runs = runs_of(table, scale, seeds=seeds, out=str(out), **options)
+    for missing in missing_data(table):
+        data.load(missing)  # says which files, and where to get them
+    records = []
+    for number, config in enumerate(runs, 1):
+        path = runner.paths(config)[1]
+        record = loads(path.read_text()) if path.exists() else {}
+        if "measures" in record:
+            runner.check_same(path, record, config, _ELSEWHERE)
+        else:
+            experiment = table.experiment.__name__.rpartition(".")[2]
+            rich.print(f"run {number} of {len(runs)}: {runner.command(experiment, config)}")
+            table.experiment.main(config)
+            record = loads(path.read_text())
+        records.append(record)
+    if table.draw is not None:
+        table.draw(records, out)
+    page = out / f"{name}.md"
+    page.write_text("\n".join([f"# {table.title}\n", *table.show(records)]) + "\n")
+    return page
+
+
+def _smoke(table: Table) -> list[Config]:
+    """One run of each system, with what ``SMOKE`` has otherwise than the defaults."""
+    smoke = table.experiment.SMOKE
+    default = asdict(type(smoke)())
+    sizes = {name: value for name, value in asdict(smoke).items() if value != default[name]}
+    first = {getattr(run, "system", ""): run for run in reversed(table.short)}
+    return [replace(run, **sizes) for run in reversed(first.values())]
