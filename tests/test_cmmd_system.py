@@ -128,6 +128,18 @@ def test_a_stage_of_other_sizes_is_refused():
         cmmd(modalities("bernoulli", "normal"), label=None).start_from(cmmd())
 
 
+@pytest.mark.parametrize("name", ["cmmd", "cvae"])
+def test_rows_without_what_it_conditions_on_teach_nothing_and_alone_are_an_error(name):
+    system, obs = build(name), complete(4)
+    (seen,) = system.model.conditions_on
+    for lacking in (obs.drop(seen), obs.without(seen)):
+        with pytest.raises(ValueError, match=f"no row of the data holds {seen}, which the model"):
+            fit(system, lacking, epochs=1, **QUIET)
+    some = Observations(obs.values, {seen: torch.arange(4) == 3})
+    for rows in (some, [obs.drop(seen), some]):
+        assert fit(system, rows, epochs=1, **QUIET).history[0]["loss"] != 0
+
+
 # ---------------------------------------------------------------- parts and files
 
 

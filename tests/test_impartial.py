@@ -240,6 +240,23 @@ def test_unknown_rules_are_errors():
         fit(build("mvae"), complete(2), epochs=1, impartial="pcgrd", progress=False)
 
 
+@pytest.mark.parametrize(
+    ("rule", "error", "message"),
+    [
+        (5, TypeError, r"one of 'pcgrad', 'imtl_g', 'mgda', or a function .*, got 5"),
+        (
+            lambda products: torch.ones(7),
+            ValueError,
+            r"weight a modality, \(M,\) = \(3,\), got \(7,\)",
+        ),
+        (lambda products: [1.0] * 3, ValueError, r"\(M,\) = \(3,\), got list"),
+    ],
+)
+def test_what_is_no_rule_is_an_error(rule, error, message):
+    with pytest.raises(error, match=message):
+        fit(build("mvae"), complete(2), epochs=1, impartial=rule, progress=False)
+
+
 def test_the_error_without_torchjd_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchjd", None)
     with pytest.raises(ImportError, match=r"pip install 'ppl-mm\[impartial\]'"):

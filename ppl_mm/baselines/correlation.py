@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ppl_mm.baselines.training import minimise, seeded
 from ppl_mm.baselines.views import Projection, Views, perceptron
+from ppl_mm.checks import check_at_least_one
 from ppl_mm.modality import Modality
 from ppl_mm.networks.layers import Activation
 from ppl_mm.observations import Observations
@@ -54,6 +55,7 @@ def cca(
         >>> projection.names, projection(digits.test).shape
         (('top', 'bottom'), torch.Size([397, 5]))
     """
+    check_at_least_one("latent_dim", latent_dim)
     with seeded(0, "cpu"):
         both = Views(train, modalities, views)
         return both.projection(_canonical(both.numbers, latent_dim, shrinkage))
@@ -92,7 +94,7 @@ def dcca(
 
     Raises:
         ModuleNotFoundError: Without the extra ``baselines``.
-        ValueError: For unknown views, or no rows that hold both.
+        ValueError: For unknown views, no rows that hold both, or batches of no more rows than k.
     """
     return _deep(
         train,
@@ -154,11 +156,18 @@ def _deep(
     seed: int = 0,
     device: str = "cpu",
 ) -> Projection:
+    check_at_least_one("latent_dim", latent_dim)
+    check_at_least_one("batch_size", batch_size)
     zoo = _zoo("deep")
     with seeded(seed, device):
         both = Views(train, modalities, views, device)
         inner = (*hidden, latent_dim)
         sizes = [(x.shape[1], *inner) for x in both.numbers]
+        if (rows := min(batch_size, len(both.numbers[0]))) <= latent_dim:
+            raise ValueError(
+                f"expected batches of more rows than latent_dim = {latent_dim}, for covariances of "
+                f"full rank, got {rows}; give more rows or a larger batch_size."
+            )
         encoders = [perceptron(s, activation).to(device) for s in sizes]
         options = {"n_components": latent_dim, "encoders": encoders, "reg_covar": ridge}
         if lam is None:

@@ -68,6 +68,8 @@ class Views:
         views: Sequence[str] | None,
         device: str = "cpu",
     ) -> None:
+        if isinstance(views, str):
+            raise TypeError(f"views: expected a tuple of two names, got the string {views!r}.")
         declared = {m.name: m for m in check_modalities(modalities, 1)}
         self.names = list(declared)[:2] if views is None else list(views)
         for name in self.names:

@@ -49,15 +49,18 @@ def mir_flickr(
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
         split: Which of the five published splits of the 25,000 labelled photographs.
         unlabelled: How many photographs without labels follow the labelled ones in ``train``: the
-            first that have at least 2 tags. One takes 23 kB, 100,000 take 2.3 GB.
+            first that have at least 2 tags. One takes 23 kB, 100,000 take 2.3 GB. They count in the
+            standardisation: load once for a first stage without labels and a second with them.
 
     Raises:
         FileNotFoundError: If files are missing; those of the unlabelled part where it is asked for.
         ValueError: If files are damaged or do not fit together, or there are fewer unlabelled
-            photographs with two tags.
+            photographs with two tags than asked for.
 
     Source: as the module; networks and D = 1024 from CMMD, appendix C.
     """
+    if unlabelled < 0:
+        raise ValueError(f"mir_flickr: expected unlabelled of at least 0, got {unlabelled}.")
     files = find_flickr(folder, split, unlabelled=unlabelled > 0)
     images = _join(files.images["labelled"])
     tags = _read_tags(files.tags["labelled"])

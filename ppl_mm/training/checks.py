@@ -1,13 +1,14 @@
 """What is checked before training: options, data, and that the optimiser sees every parameter."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pyro
 import torch
 from torch import Tensor
 
+from ppl_mm.context import holds
 from ppl_mm.objectives import Objective
 from ppl_mm.objectives.weights import absent_names
 from ppl_mm.observations import Observations
@@ -76,6 +77,16 @@ def _check_own_streams(objective: Any, streams: Streams) -> None:
             )
 
 
+def _check_conditioned_on(model: Any, parts: Sequence[Observations]) -> None:
+    """Raise if no row can be learned from, as each lacks something that the model conditions on."""
+    names = getattr(model, "conditions_on", ())
+    if not any(bool(holds(part, names).any()) for part in parts):
+        raise ValueError(
+            f"fit: no row of the data holds {' and '.join(names)}, which the model conditions on; "
+            "it learns from no other rows."
+        )
+
+
 def check_data(
     system: System,
     streams: Streams,
@@ -87,6 +98,7 @@ def check_data(
     parts = [part if transform is None else transform(part) for part in streams.parts]
     for part in (*parts, *(() if validation is None else (validation,))):
         system.check(part)
+    _check_conditioned_on(system.model, parts)
     few = Streams(parts).head(8).to(system.device)
     absent = absent_names(system.model, few)
     if absent and not isinstance(system.objective, Objective):

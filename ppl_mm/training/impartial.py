@@ -45,8 +45,9 @@ def impartially(system: System, rule: str | Rule | None) -> Iterator[None]:
 
     Raises:
         ModuleNotFoundError: For a named rule where TorchJD is not installed.
-        ValueError: For an unknown rule.
-        TypeError: In a run of the model, for a modality whose decoder it cannot find.
+        ValueError: For an unknown rule; in training, for other than one weight a modality.
+        TypeError: For what is no rule; in a run of the model, for a modality whose decoder it
+            cannot find.
 
     Example:
         >>> from functools import partial
@@ -66,7 +67,7 @@ def impartially(system: System, rule: str | Rule | None) -> Iterator[None]:
     if rule is None:
         yield
         return
-    meeting = _Meeting(system, _named(rule) if isinstance(rule, str) else rule)
+    meeting = _Meeting(system, _as_rule(rule))
     handles = (
         system.model.register_forward_pre_hook(lambda *_: meeting.enter()),
         system.model.register_forward_hook(lambda *_: meeting.leave(), always_call=True),
@@ -76,6 +77,18 @@ def impartially(system: System, rule: str | Rule | None) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _as_rule(rule: Any) -> Rule:
+    if isinstance(rule, str):
+        return _named(rule)
+    if not callable(rule):
+        raise TypeError(
+            f"impartial: expected one of {', '.join(map(repr, _RULES))}, or a function from "
+            f"products of gradients (M, M) to weights (M,), got {rule!r}."
+        )
+    found: Rule = rule
+    return found
 
 
 def _named(name: str) -> Rule:
@@ -158,7 +171,14 @@ def _combined(gradients: Sequence[Any], rule: Rule) -> Tensor:
     flat = flat if flat.dtype == torch.float64 else flat.float()
     products = flat @ flat.T
     with torch.random.fork_rng(devices=[]):  # the noise of training is as without a rule
-        weights = rule(products / products.diagonal().mean()).to(products)
+        weights = rule(products / products.diagonal().mean())
+    if not isinstance(weights, Tensor) or weights.shape != (len(flat),):
+        found = tuple(weights.shape) if isinstance(weights, Tensor) else type(weights).__name__
+        raise ValueError(
+            f"impartial: expected the rule to give a tensor of one weight a modality, (M,) = "
+            f"({len(flat)},), got {found}."
+        )
+    weights = weights.to(products)
     before, after = products.sum(), weights @ products @ weights
     scale = torch.where(after > 0, (before / after).clamp(min=0).sqrt(), 0.0)
     return torch.tensordot((scale * weights).to(stacked), stacked, 1)

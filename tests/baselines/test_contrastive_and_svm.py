@@ -51,11 +51,16 @@ def test_any_kind_of_view_with_rows_missing(kind):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"margin": 0.0}, "margin: .*above 0"), ({"batch_size": 1}, "least 2")]
+    ("options", "message"),
+    [
+        ({"margin": 0.0}, "margin: .*above 0"),
+        ({"batch_size": 1}, "least 2"),
+        ({"latent_dim": 0}, "latent_dim: .*at least 1"),
+    ],
 )
 def test_wrong_numbers_are_errors(options, message):
     with pytest.raises(ValueError, match=message):
-        baselines.mvcl(complete(5, "normal", "laplace"), [], 2, **options)
+        baselines.mvcl(complete(5, "normal", "laplace"), [], **{"latent_dim": 2, **options})
 
 
 # ------------------------------------------------------------------ the machine

@@ -172,11 +172,20 @@ def test_views_are_named_or_the_first_two():
         (lambda m, o: baselines.dccae(o, m, 1, lam=1.5), r"lam in \[0, 1\], got 1.5"),
         (lambda m, o: baselines.cca(o, m, 1)(o, view="normal"), "unknown view 'normal'"),
         (lambda m, o: baselines.dcca(o, m, 1, epochs=0), "epochs"),
+        (lambda m, o: baselines.cca(o, m, 0), "latent_dim: .*at least 1, got 0"),
+        (lambda m, o: baselines.dcca(o, m, 0), "latent_dim: .*at least 1, got 0"),
+        (lambda m, o: baselines.dcca(o, m, 2, batch_size=2), "latent_dim = 2, .*, got 2"),
+        (lambda m, o: baselines.dccae(o[:3], m, 3), "latent_dim = 3, .*, got 3; give more rows"),
     ],
 )
 def test_wrong_calls_are_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call(modalities(), complete(40))
+
+
+def test_one_name_of_a_view_is_an_error():
+    with pytest.raises(TypeError, match="tuple of two names, got the string 'normal'"):
+        baselines.cca(complete(40), modalities(), 1, views="normal")
 
 
 def test_the_error_without_the_library_names_the_extra(monkeypatch):

@@ -122,6 +122,11 @@ def test_wrong_choices_are_errors(observed, label, error, message):
         train(complete(4, *THREE), observed, label)
 
 
+def test_no_features_are_an_error():
+    with pytest.raises(ValueError, match=r"latent_dim: .*at least 1, got 0"):
+        baselines.matched_classifier(complete(4), modalities(), "categorical", "normal", 0)
+
+
 def test_no_rows_to_learn_from_is_an_error():
     with pytest.raises(ValueError, match="hold categorical and normal, got 0 of 4"):
         train(complete(4).without("categorical"))

@@ -56,6 +56,8 @@ def test_unlabelled_rows_have_two_tags_and_no_label(folder: Path, flickr_arrays)
     assert len(data.test) == len(plain.test)
     with pytest.raises(ValueError, match=r"unlabelled of at most 8, .* 2 tags or more, got 9"):
         mir_flickr(folder, unlabelled=9)
+    with pytest.raises(ValueError, match="unlabelled of at least 0, got -1"):
+        mir_flickr(folder, unlabelled=-1)
 
 
 def test_networks_fit_the_values(folder: Path) -> None:

@@ -153,9 +153,15 @@ def test_the_loss_is_affine_in_each_factor():
         return mean_loss(cmmd(**options), obs)
 
     close(loss(omega=0.3), 0.7 * loss(omega=0.0) + 0.3 * loss(omega=1.0), rtol=1e-10)
-    for name in ("alpha", "mmd_weight"):
+    for name in ("alpha", "mmd_weight", "beta"):
         ends = [loss(**{name: value}) for value in (0.0, 20.0)]
         close(loss(**{name: 6.0}), 0.7 * ends[0] + 0.3 * ends[1], rtol=1e-10)
+
+
+def test_annealing_is_a_factor_of_the_kl_once():
+    obs, annealed = complete(6), cmmd(beta=0.8)
+    annealed.objective.annealing = 0.5
+    assert torch.equal(mean_loss(annealed, obs), mean_loss(cmmd(beta=0.4), obs))
 
 
 def test_at_the_ends_of_omega_a_part_is_left_out():
