@@ -1,93 +1,145 @@
-"""Train a toy system under each objective and save its parameters; alone or under torchrun.
+"""Train small systems and save their parameters; alone, or in several processes by torchrun.
 
-python data_parallel_run.py OUT
+python data_parallel_run.py OUT STARTED
+
+What is saved begins with OUT; STARTED is the checkpoint of a run in one process, to go on from.
 """
 
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
+from every_system import build, complete, kinds_of
 from linear_gaussian import LinearGaussian
 
-from ppl_mm import Modality, Observations, fit, guides, networks, objectives, systems
-from ppl_mm.data import streams
-from ppl_mm.objectives import Term
+from ppl_mm import Observations, System, data, fit, guides, objectives, systems
+from ppl_mm.objectives import Term, WithMMD
 
-OBJECTIVES = {
-    "subset_terms": lambda: objectives.ELBOTerms(objectives.subset_terms(2)),
-    "row_means": lambda: objectives.ELBOTerms(
-        [Term(("a", "b"), ("a",), ("b",)), Term(("a",), ("a",))], rows="require", mean="rows"
-    ),
-    "iwae": lambda: objectives.IWAE(num_particles=3),
-    "impartial": lambda: objectives.IWAE(num_particles=2),
-}
+EPOCHS = 2
+RESUMED = "iwae"
 
 
-def private_modalities(toy: LinearGaussian) -> list[Modality]:
-    """The toy's modalities with networks of any latent size, the same in every process."""
-    torch.manual_seed(0)
-    return [
-        Modality(
-            m.name,
-            m.likelihood,
-            partial(networks.MLPEncoder, event_shape=(size,), hidden=(4,)),
-            partial(networks.MLPDecoder, event_shape=(size,), hidden=(4,)),
-        )
-        for m, size in zip(toy.modalities, toy.sizes.values(), strict=True)
-    ]
+@dataclass(frozen=True)
+class Case:
+    """What is trained: a system, its rows, and options of ``fit``.
 
-
-def train(out: str, objective: str) -> None:
-    """One run; its batches of 7 rows divide unevenly, and some lack whole modalities.
-
-    Those of telbo have 2: a process often has no complete row, or one that holds nothing.
+    Thirteen rows in batches of four divide unevenly and leave one row; shares of two often lack a
+    modality, and some rows hold nothing.
     """
-    toy = LinearGaussian(spread=1.5)
-    complete = toy.sample(24)
-    present = torch.rand(3, 24, generator=torch.Generator().manual_seed(2)) > 0.5
-    data = Observations(complete.values, dict(zip("abc", present, strict=True)))
-    if objective == "mmvae_plus":
-        system = systems.mmvae_plus(private_modalities(toy), 2, num_particles=3)
-    elif objective == "streams":
-        system = systems.svae(private_modalities(toy), 2, unpaired="disjoint")
-    elif objective == "cmmd":  # but for its MMD, which is of each process's own rows
-        options = {"label_reduction": "sum", "hidden": (4,), "prior_hidden": (4,), "alpha": 0.1}
-        system = systems.cmmd(
-            private_modalities(toy), 2, observed=("a",), label="b", omega=1.0, **options
-        )
-    elif objective == "telbo":
-        system = systems.telbo(private_modalities(toy), 2, first_stage=2, hidden=4)
-    else:
-        guide = guides.ProductOfExperts(toy.modalities, toy.latent_dim)
-        system = toy.system(guide, OBJECTIVES[objective]())
-    result = fit(
-        system,
-        streams(complete, 0.2) if objective == "streams" else data,
-        epochs=3,
-        batch_size=2 if objective == "telbo" else 7,
-        optimizer=partial(torch.optim.SGD, lr=0.02, momentum=0.9),
-        clip_norm=5.0,
-        impartial=_alike if objective == "impartial" else None,
-        device="cpu",
-        precision="64-true",
-        checkpoint=f"{out}.{objective}.checkpoint",
-        progress=False,
-    )
-    losses = torch.tensor([row["loss"] for row in result.history])
-    torch.save({"state": result.best_state, "losses": losses}, f"{out}.{objective}.{_rank()}")
+
+    system: Callable[[], System]
+    rows: Callable[[], Observations | list[Observations]]
+    options: dict[str, Any] = field(default_factory=dict)
 
 
-def _alike(products: torch.Tensor) -> torch.Tensor:
-    """Weights that every process agrees on, whatever its rows."""
+def observed(*kinds: str, empty: bool = True) -> Observations:
+    """Rows that lack a half of everything; without ``empty`` no row lacks all."""
+    torch.manual_seed(2)
+    present = torch.rand(len(kinds), 13) > 0.5
+    present[0] |= ~(present.any(0) | empty)
+    return Observations(complete(13, *kinds).values, dict(zip(kinds, present, strict=True)))
+
+
+def of_system(name: str) -> Case:
+    """A published system. What MEME draws for rows without anything is each process's own."""
+    kinds = kinds_of(name)
+    return Case(partial(build, name), partial(observed, *kinds, empty=name != "meme"))
+
+
+def toy(objective: Callable[[], objectives.Objective], **options: Any) -> Case:
+    """Linear decoders and encoders under any objective."""
+
+    def system() -> System:
+        plain = LinearGaussian(spread=1.5)
+        guide = guides.ProductOfExperts(plain.modalities, plain.latent_dim)
+        return plain.system(guide, objective())
+
+    def rows() -> Observations:
+        present = torch.rand(3, 13, generator=torch.Generator().manual_seed(2)) > 0.5
+        full = LinearGaussian().sample(13)
+        return Observations(full.values, dict(zip("abc", present, strict=True)))
+
+    return Case(system, rows, options)
+
+
+def with_objective(name: str, change: Callable[[Any], objectives.Objective]) -> Case:
+    """A system under another objective."""
+
+    def system() -> System:
+        own = build(name)
+        return System(own.model, own.guide, change(own.objective))
+
+    return Case(system, of_system(name).rows)
+
+
+def alike(products: torch.Tensor) -> torch.Tensor:
+    """Impartial weights that every process agrees on, whatever its rows."""
     return torch.ones(len(products))
 
 
-def _rank() -> int:
-    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+def cases() -> dict[str, Case]:
+    """Every system, and what no system shows."""
+    a_given_b = [Term(("a", "b"), ("a",), ("b",)), Term(("a",), ("a",))]
+    own = ("bernoulli", "categorical", "normal")
+    return {
+        **{name: of_system(name) for name in sorted(systems.available())},
+        "row_means": toy(partial(objectives.ELBOTerms, a_given_b, rows="require", mean="rows")),
+        "iwae": toy(partial(objectives.IWAE, 3)),
+        "impartial": toy(partial(objectives.IWAE, 2), impartial=alike),
+        "adam": toy(objectives.IWAE, optimizer=partial(torch.optim.AdamW, lr=0.02)),
+        "dreg": with_objective("mmvae", lambda _: objectives.DReG(3)),
+        "random_component": with_objective(
+            "mopoe", lambda _: objectives.ELBOTerms(objectives.subset_terms(2))
+        ),
+        "median_mmd": with_objective(
+            "mmvae_plus", partial(WithMMD, mmd_weight=20.0, kernel="median")
+        ),
+        "analytic_mmd": with_objective(
+            "mvae", partial(WithMMD, mmd_weight=20.0, estimator="analytic")
+        ),
+        "stages": Case(
+            lambda: build("telbo", first_stage=1), of_system("telbo").rows, {"batch_size": 2}
+        ),
+        "streams": Case(
+            lambda: build("svae", unpaired="disjoint"),
+            lambda: data.streams(complete(13), 0.3, unpaired="disjoint"),
+        ),
+        "absent": Case(partial(build, "mvae"), lambda: observed(*own).drop("normal")),
+    }
+
+
+def train(case: Case, out: str, **options: Any) -> None:
+    """Train it and save the parameters and losses to OUT.RANK."""
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    system, rows = case.system(), case.rows()
+    settings: dict[str, Any] = {
+        "epochs": EPOCHS,
+        "batch_size": 4,
+        "optimizer": partial(torch.optim.SGD, lr=0.01, momentum=0.9),
+        "clip_norm": 5.0,
+        "device": "cpu",
+        "precision": "64-true",
+        "progress": False,
+    }
+    result = fit(system, rows, **{**settings, **case.options, **options})
+    losses = torch.tensor([row["loss"] for row in result.history])
+    rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+    torch.save({"state": result.best_state, "losses": losses}, f"{out}.{rank}")
+
+
+def main(out: str, started: str) -> None:
+    """All cases; a run that stops and leaves a checkpoint; one that goes on from ``started``."""
+    torch.set_num_threads(1)
+    for name, case in cases().items():
+        train(case, f"{out}.{name}")
+    stopped = cases()[RESUMED]
+    train(stopped, f"{out}.stopped", checkpoint=f"{out}.checkpoint")
+    train(stopped, f"{out}.resumed", epochs=2 * EPOCHS, checkpoint=started, resume=True)
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    torch.set_default_dtype(torch.float64)
-    for name in (*OBJECTIVES, "cmmd", "mmvae_plus", "streams", "telbo"):
-        train(sys.argv[1], name)
+    main(*sys.argv[1:])

@@ -1,49 +1,62 @@
-"""Two processes give the parameters of one process with the joint batch."""
+"""Two processes give the parameters of one process with the joint batch, and go on from it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import data_parallel_run
 import pytest
 import torch
-
-SCRIPT = Path(__file__).with_name("data_parallel_run.py")
-
+from data_parallel_run import EPOCHS, RESUMED, cases, train
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 
 
-def run(out: Path, *launcher: str) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *launcher, str(SCRIPT), str(out)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All runs: one process here, then two of them, launched once."""
     out = tmp_path_factory.mktemp("data_parallel")
-    run(out / "one")
-    run(out / "two", *TORCHRUN)
+    for name, case in cases().items():
+        train(case, f"{out}/one.{name}")
+    train(cases()[RESUMED], f"{out}/one.stopped", checkpoint=out / "one.checkpoint")
+    train(cases()[RESUMED], f"{out}/one.whole", epochs=2 * EPOCHS)
+    shutil.copy(out / "one.checkpoint", out / "started")
+    script = str(data_parallel_run.__file__)
+    command = [sys.executable, *TORCHRUN, script, str(out / "two"), str(out / "started")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
     return out
 
 
-@pytest.mark.parametrize(
-    "objective",
-    ["subset_terms", "row_means", "iwae", "impartial", "cmmd", "mmvae_plus", "streams", "telbo"],
-)
-def test_two_processes_equal_one(folder, objective):
-    one = torch.load(folder / f"one.{objective}.0", weights_only=True)
-    for rank in (0, 1):
-        two = torch.load(folder / f"two.{objective}.{rank}", weights_only=True)
-        for name, value in one["state"].items():
-            torch.testing.assert_close(two["state"][name], value, atol=1e-10, rtol=1e-10)
-        torch.testing.assert_close(two["losses"], one["losses"], atol=1e-9, rtol=1e-9)
+def assert_same(folder: Path, one: str, *others: str) -> None:
+    expected = torch.load(folder / one, weights_only=True)
+    for other in others:
+        found = torch.load(folder / other, weights_only=True)
+        for name, value in expected["state"].items():
+            torch.testing.assert_close(found["state"][name], value, atol=1e-10, rtol=1e-10)
+        torch.testing.assert_close(found["losses"], expected["losses"], atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", cases())
+def test_two_processes_equal_one(folder, name):
+    assert_same(folder, f"one.{name}.0", f"two.{name}.0", f"two.{name}.1")
 
 
 def test_two_processes_write_one_checkpoint(folder):
-    one = torch.load(folder / "one.iwae.checkpoint", weights_only=True)
-    two = torch.load(folder / "two.iwae.checkpoint", weights_only=True)
-    assert one["epoch"] == two["epoch"] == 3
+    one = torch.load(folder / "one.checkpoint", weights_only=True)
+    two = torch.load(folder / "two.checkpoint", weights_only=True)
+    assert one["epoch"] == two["epoch"] == EPOCHS
     assert not list(folder.glob(".*"))
+
+
+def test_two_processes_go_on_from_the_checkpoint_of_one(folder):
+    assert_same(folder, "one.whole.0", "two.resumed.0", "two.resumed.1")
+
+
+def test_one_process_goes_on_from_the_checkpoint_of_two(folder):
+    path = folder / "two.checkpoint"
+    train(cases()[RESUMED], f"{folder}/back", epochs=2 * EPOCHS, checkpoint=path, resume=True)
+    assert_same(folder, "one.whole.0", "back.0")

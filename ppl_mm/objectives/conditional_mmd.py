@@ -27,6 +27,7 @@ from ppl_mm.objectives.mmd import MMD
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.weights import divergence, particles, trace_pair
 from ppl_mm.observations import Observations
+from ppl_mm.processes import total
 from ppl_mm.terms import Term
 
 __all__ = ["ConditionalMMD", "LossParts"]
@@ -75,7 +76,7 @@ class ConditionalMMD(Objective):
 
     It needs a model that conditions on some modalities, :class:`ppl_mm.models.ConditionalPrior`
     (or :class:`ppl_mm.models.ConditionalDecoder`), and a guide of diagonal Normals. D is of the
-    rows of a batch; of several processes each takes its own.
+    rows of a batch, those of all processes together.
 
     Raises:
         ValueError: For omega outside [0, 1], negative factors, or unknown choices; when run, for a
@@ -186,26 +187,19 @@ class ConditionalMMD(Objective):
     def _label_factor(self, rows: Tensor) -> int:
         if self.label_reduction == "mean":
             return 1
-        count = rows.sum()
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.all_reduce(count)
-        return int(count)
+        return int(total(rows.sum()))
 
     def _mmd(self, p_site: Any, q_site: Any, noise: Tensor, rows: Tensor) -> Tensor:
         """D of the rows that hold x_O, from the first term's posterior and the model's prior."""
-        if not bool(rows.any()):
-            return noise.new_zeros(())
         shape = (*noise.shape[:1], q_site["value"].shape[-3], *noise.shape[2:])
 
         def pool(fn: Any) -> tuple[Any, Tensor]:
-            loc, scale = (
-                x.expand(shape)[:, 0, rows] for x in (fn.base_dist.loc, fn.base_dist.scale)
-            )
-            draws = loc + scale * noise[:, 0, rows].to(loc.dtype)
+            loc, scale = (x.expand(shape)[:, 0] for x in (fn.base_dist.loc, fn.base_dist.scale))
+            draws = loc + scale * noise[:, 0].to(loc.dtype)
             return dist.Normal(loc, scale).to_event(1), draws
 
         (q, zq), (p, zp) = pool(q_site["fn"]), pool(p_site["fn"])
-        return self.mmd(q, p, (zq, zp), matched=True)
+        return self.mmd(q, p, (zq, zp), matched=True, rows=rows)
 
 
 class _SharedNoise(Messenger):

@@ -24,6 +24,7 @@ from ppl_mm.objectives.weights import (
     row_elbo,
 )
 from ppl_mm.observations import Observations
+from ppl_mm.processes import total
 from ppl_mm.rows import eval_mode
 from ppl_mm.terms import Term
 
@@ -182,7 +183,5 @@ def _constant(model: Any) -> Iterator[None]:
 def _row_mean(obs: Observations) -> Tensor:
     """(T, 1): rows that hold anything over active rows of each term, both of all processes."""
     assert obs.active is not None
-    counts = torch.cat([obs.active.sum(1), obs.any_data.sum()[None]])
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.all_reduce(counts)
+    counts = total(torch.cat([obs.active.sum(1), obs.any_data.sum()[None]]))
     return (counts[-1] / counts[:-1].clamp(min=1))[:, None]

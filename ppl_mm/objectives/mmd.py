@@ -17,6 +17,8 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from ppl_mm.modality import unknown_name
+from ppl_mm.objectives.objective import value_with_gradient
+from ppl_mm.processes import all_rows
 
 __all__ = ["MMD", "kernel_width", "squared_mmd", "squared_mmd_of_normals"]
 
@@ -149,24 +151,43 @@ class MMD:
         draws: tuple[Tensor, Tensor],
         *,
         matched: bool,
+        rows: Tensor | None = None,
     ) -> Tensor:
         """MMD^2 of the pools, one number, averaged over leading dimensions of the draws.
+
+        Of several processes that train together, the pools are of the rows of all. Shared out
+        equally among those rows, its gradients in the processes add up to that of the whole.
 
         Args:
             q: What the rows draw from, batch shape (..., N), the same along leading dimensions.
             p: What they draw from in the other pool.
             draws: Of q and of p, (..., N, D) each.
             matched: Whether row by row these share their noise.
+            rows: Which rows the pools are of, (N,); all for None. Of no rows at all it is 0.
 
         Raises:
             ValueError: For the analytic estimator where q or p is no diagonal Normal.
         """
-        x, y = draws
+        kept = slice(None) if rows is None else rows
+
+        def pool(own: Tensor) -> Tensor:
+            return all_rows(own[..., kept, :])
+
+        x, y = pool(draws[0]), pool(draws[1])
+        if x.shape[-2] == 0:
+            return x.new_zeros(())
         width = kernel_width(self.kernel, x, y)
-        if self.estimator != "analytic":
+        if self.estimator == "analytic":
+            of_q, of_p = (
+                (pool(loc), pool(scale))
+                for loc, scale in (_normal(q, draws[0]), _normal(p, draws[1]))
+            )
+            value = squared_mmd_of_normals(of_q, of_p, width.mean())
+        else:
             unbiased = self.estimator == "unbiased"
-            return squared_mmd(x, y, width, unbiased=unbiased, matched=matched).mean()
-        return squared_mmd_of_normals(_normal(q, x), _normal(p, y), width.mean())
+            value = squared_mmd(x, y, width, unbiased=unbiased, matched=matched).mean()
+        own = max(draws[0][..., kept, :].shape[-2], 1)
+        return value_with_gradient(value, value * (x.shape[-2] / own))
 
 
 def _normal(fn: Any, draws: Tensor) -> tuple[Tensor, Tensor]:

@@ -32,8 +32,8 @@ class WithMMD(Objective):
         kernel, estimator: See :class:`ppl_mm.objectives.MMD`; posteriors and priors have noise of
             their own, of which the biased estimator has a bias of order 1 / B.
 
-    The guide runs once more, without decoders. The penalty is of the rows of a batch; of several
-    processes each takes its own.
+    The guide runs once more, without decoders. The penalty is of the rows of a batch, those of all
+    processes together.
 
     Raises:
         TypeError: For an objective that is not of this library, or stages.
@@ -88,9 +88,7 @@ class WithMMD(Objective):
     def penalty(self, model: Any, guide: Any, obs: Observations) -> Tensor:
         """The sum over latent sites of MMD^2, ()."""
         rows = obs.any_data & holds(obs, getattr(model, "conditions_on", ()))
-        if not bool(rows.any()):
-            return torch.zeros((), device=obs.device)
-        obs = obs[rows].scoring()
+        obs = obs.scoring()
         with particles(self.num_particles):
             q = guide_trace(guide, obs)
             p = model_trace(model, obs, absent_names(model, obs))
@@ -99,5 +97,5 @@ class WithMMD(Objective):
         for name in q.stochastic_nodes:
             q_site, p_site = q.nodes[name], p.nodes[name]
             zq, zp = (s["value"].expand(*shape, -1).squeeze(1) for s in (q_site, p_site))
-            total = total + self.mmd(q_site["fn"], p_site["fn"], (zq, zp), matched=False)
+            total = total + self.mmd(q_site["fn"], p_site["fn"], (zq, zp), matched=False, rows=rows)
         return total

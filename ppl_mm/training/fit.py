@@ -93,9 +93,9 @@ def fit(
         progress: Show a progress bar with the current loss and validation ELBO.
 
     Under ``torchrun`` the rows of each batch are divided among the processes; parameters come
-    out as from one process with the joint batch (where the guide's latents are Normal, Laplace or
-    all strata of mixtures of them, and but for batch normalisation, an MMD and ``impartial``: each
-    process takes its statistics, pools and weights from its own rows).
+    out as from one process with the joint batch, and checkpoints go from one number of processes to
+    another. Each process has its own batch statistics, dropout, ``impartial`` weights, and draws of
+    latents other than Normal, Laplace and mixtures of them, see docs/several_machines.md.
 
     Returns:
         The history (a row an epoch: epoch, loss, bound or surrogate, validation_elbo, seconds),
@@ -185,7 +185,6 @@ class _Loop:
         start = time.perf_counter()
         torch.manual_seed(state.epoch_seed)
         batches = self.streams.epoch(batch_size)
-        batches = [b for b in batches if _size(b) >= self.fabric.world_size]
         total, rows = torch.zeros((), dtype=torch.float64, device=self.fabric.device), 0
         self.system.train()
         is_bound = True
@@ -216,12 +215,13 @@ class _Loop:
     def step(self, joint: Batch) -> Tensor:
         """One gradient step on a joint batch; this process's part of its loss, a sum over rows."""
         rank, world, size = self.fabric.global_rank, self.fabric.world_size, _size(joint)
-        shares = [len(share) for share in torch.arange(size).tensor_split(world)]
-        offset = sum(shares[:rank])
-        batch = self.streams.take(joint, offset, offset + shares[rank])
+        first, last = _share(size, rank, world)
+        batch = self.streams.take(joint, first, last)
         if self.transform is not None:
             batch = self.transform(batch)
-        noise = JointNoise(offset, size, rank) if world > 1 else nullcontext()
+        if rank >= size:  # fewer rows than processes: this one's counts for nothing
+            batch = batch.only()
+        noise = JointNoise(first, last - first, size, rank) if world > 1 else nullcontext()
         self.optimizer.zero_grad()
         with noise:
             loss = self.module(batch)
@@ -246,6 +246,14 @@ class _Loop:
 
 def _size(batch: Batch) -> int:
     return sum(len(rows) for rows in batch)
+
+
+def _share(size: int, rank: int, world: int) -> tuple[int, int]:
+    """The rows of a joint batch that are one process's, first to last; a row at least."""
+    if rank >= size:
+        return 0, 1
+    share = torch.arange(size).tensor_split(world)[rank]
+    return int(share[0]), int(share[-1]) + 1
 
 
 @contextmanager

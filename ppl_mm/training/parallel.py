@@ -5,9 +5,15 @@ from typing import Any
 import torch
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
-from torch.distributions import Independent, Laplace, Normal
+from torch.distributions import Categorical, Independent, Laplace, Normal
 
-from ppl_mm.distributions import StratifiedMixture
+from ppl_mm.distributions import (
+    EncodedMixture,
+    RandomMixture,
+    RowwiseReference,
+    StratifiedMixture,
+)
+from ppl_mm.observations import Observations
 
 __all__ = ["AlwaysDifferentiable", "JointNoise"]
 
@@ -15,8 +21,9 @@ __all__ = ["AlwaysDifferentiable", "JointNoise"]
 class AlwaysDifferentiable(nn.Module):
     """A loss module whose output has a gradient, zero where the rows hold nothing at all.
 
-    Every process must take part in every reduction of gradients. The zero is the gradient of a
-    parameter that no optimiser has: one of the system's would move by its momentum.
+    Every process must take part in every reduction of gradients, and of counts and pools. The zero
+    is the gradient of a parameter that no optimiser has: one of the system's, whose gradient is
+    zero, would move by its momentum.
     """
 
     def __init__(self, loss: nn.Module) -> None:
@@ -24,9 +31,10 @@ class AlwaysDifferentiable(nn.Module):
         self.loss = loss
         self.nothing = nn.Parameter(torch.zeros(()))
 
-    def forward(self, *args: Any) -> Tensor:
+    def forward(self, obs: Observations) -> Tensor:
         """The loss, on the graph of some parameter."""
-        value: Tensor = self.loss(*args)
+        with torch.set_grad_enabled(bool(obs.any_data.any())):
+            value: Tensor = self.loss(obs)
         return value if value.requires_grad else value + 0.0 * self.nothing
 
 
@@ -34,39 +42,61 @@ class JointNoise(Messenger):
     """Draw the noise of the joint batch in every process and keep this one's rows.
 
     All processes have the same random state, so together they use the very numbers that one
-    process with the joint batch would. A site of another kind than a diagonal Normal is drawn
-    from a stream of the process's own.
+    process with the joint batch would, and a site outside the plate of rows is the same in all. A
+    site of another kind than a diagonal Normal or Laplace, or mixtures of them, is drawn from a
+    stream of the process's own.
 
     Args:
         offset: This process's first row in the joint batch.
+        rows: Its number of rows.
         total: Rows of the joint batch.
         rank: This process's number.
     """
 
-    def __init__(self, offset: int, total: int, rank: int) -> None:
+    def __init__(self, offset: int, rows: int, total: int, rank: int) -> None:
         super().__init__()
-        self.offset, self.total, self.rank = offset, total, rank
+        self.offset, self.rows, self.total, self.rank = offset, rows, total, rank
 
     def _pyro_sample(self, msg: Any) -> None:
         if msg["is_observed"] or msg["value"] is not None or msg["done"]:
             return
-        if type(msg["fn"]).__name__ == "_Subsample":
-            return
-        msg["value"] = self._draw(msg["fn"])
-        msg["done"] = True
+        if any(plate.name == "data" for plate in msg["cond_indep_stack"]):
+            msg["value"] = self._draw(msg["fn"])
+            msg["done"] = True
 
     def _draw(self, fn: Any) -> Tensor:
+        """As ``fn.rsample()``, in the same order of random numbers."""
+        shape, base = fn.batch_shape, getattr(fn, "base_dist", None)
         if isinstance(fn, StratifiedMixture):
-            fn = fn.from_drawn.expand(fn.batch_shape)
-        base = getattr(fn, "base_dist", None)
-        if not (isinstance(fn, Independent) and isinstance(base, Normal | Laplace)):
-            common = int(torch.randint(2**31, ()))
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(common + self.rank)
-                return fn.rsample() if fn.has_rsample else fn.sample()
-        data_dim = len(fn.batch_shape) - 1
-        shape = list(base.loc.shape)
-        rows, shape[data_dim] = shape[data_dim], self.total
-        # The standard distribution's own draws, for the same numbers as one process.
-        noise = type(base)(base.loc.new_zeros(shape), base.loc.new_ones(shape)).sample()
-        return base.loc + base.scale * noise.narrow(data_dim, self.offset, rows)
+            return self._draw(fn.from_drawn.expand(shape))
+        if isinstance(fn, RowwiseReference):
+            first, second = self._draw(fn.first.expand(shape)), self._draw(fn.second.expand(shape))
+            return torch.where(fn.rows.expand(shape)[..., None], first, second)
+        if isinstance(fn, RandomMixture):
+            index = self._choose(fn.log_weight.movedim(0, -1))[None, ..., None]
+            draws = torch.stack([self._draw(component) for component in fn.components])
+            return draws.take_along_dim(index, 0).squeeze(0)
+        if isinstance(fn, EncodedMixture):  # all rows are alike
+            return self._own(fn.expand(self._joint(shape)).rsample(), len(shape) - 1)
+        if isinstance(fn, Independent) and isinstance(base, Normal | Laplace):
+            wide = (*self._joint(shape), *fn.event_shape)
+            # The standard distribution's own draws, for the same numbers as one process.
+            noise = type(base)(base.loc.new_zeros(wide), base.loc.new_ones(wide)).sample()
+            return base.loc + base.scale * self._own(noise, len(shape) - 1)
+        common = int(torch.randint(2**31, ()))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(common + self.rank)
+            return fn.rsample() if fn.has_rsample else fn.sample()
+
+    def _choose(self, log_weight: Tensor) -> Tensor:
+        """A component of every row, from log-probabilities (..., B, C)."""
+        lead = log_weight.shape[:-2]
+        wide = log_weight.new_zeros(*lead, self.total, log_weight.shape[-1])
+        wide[..., self.offset : self.offset + self.rows, :] = log_weight
+        return self._own(Categorical(logits=wide).sample(), len(lead))
+
+    def _joint(self, shape: torch.Size) -> torch.Size:
+        return torch.Size((*shape[:-1], self.total))
+
+    def _own(self, joint: Tensor, dim: int) -> Tensor:
+        return joint.narrow(dim, self.offset, self.rows)

@@ -114,9 +114,9 @@ def test_private_latents_have_pools_of_their_own():
             super().__init__(plus.objective, mmd_weight=1.0)
             whole = self.mmd
 
-            def mmd(q, p, draws, *, matched):
+            def mmd(q, p, draws, **options):
                 sites[len(sites)] = draws[0].shape
-                return whole(q, p, draws, matched=matched)
+                return whole(q, p, draws, **options)
 
             self.mmd = mmd
 
