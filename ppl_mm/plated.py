@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
 import pyro
+import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
@@ -208,7 +209,10 @@ class Plated:
 
     def _some(self, number: int, allowed: Tensor) -> Self:
         """Under all strata: a random choice of those that each row allows."""
-        order = torch.where(allowed, torch.rand(allowed.shape, device=allowed.device), 2.0)
+        zero = torch.zeros(allowed.shape, device=allowed.device)
+        with self.plates():  # a site, so that handlers of noise apply
+            place = pyro.sample("place", dist.Uniform(zero, 1.0), infer={"is_auxiliary": True})
+        order = torch.where(allowed, place, 2.0)
         drawn = order.argsort(0)[:number]  # those not allowed come last
         held = allowed.gather(0, drawn)
         out = self._copy()

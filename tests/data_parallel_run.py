@@ -91,6 +91,9 @@ def cases() -> dict[str, Case]:
         "impartial": toy(partial(objectives.IWAE, 2), impartial=alike),
         "adam": toy(objectives.IWAE, optimizer=partial(torch.optim.AdamW, lr=0.02)),
         "dreg": with_objective("mmvae", lambda _: objectives.DReG(3)),
+        "some_strata": Case(
+            lambda: build("mopoe", strata=2), of_system("mopoe").rows, {"batch_size": 5}
+        ),
         "random_component": with_objective(
             "mopoe", lambda _: objectives.ELBOTerms(objectives.subset_terms(2))
         ),

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
-from torch.distributions import Categorical, Independent, Laplace, Normal
+from torch.distributions import Categorical, Independent, Laplace, Normal, Uniform
 
 from ppl_mm.distributions import (
     EncodedMixture,
@@ -78,6 +78,9 @@ class JointNoise(Messenger):
             return draws.take_along_dim(index, 0).squeeze(0)
         if isinstance(fn, EncodedMixture):  # all rows are alike
             return self._own(fn.expand(self._joint(shape)).rsample(), len(shape) - 1)
+        if isinstance(fn, Uniform):
+            joint = torch.rand(self._joint(shape), device=fn.low.device)
+            return fn.icdf(self._own(joint, len(shape) - 1))
         if isinstance(fn, Independent) and isinstance(base, Normal | Laplace):
             wide = (*self._joint(shape), *fn.event_shape)
             # The standard distribution's own draws, for the same numbers as one process.
