@@ -5,7 +5,7 @@ from statistics import mean, stdev
 from ppl_mm.experiments import tables
 from ppl_mm.experiments.tables import Record, Runs, table
 
-__all__ = ["ACCURACY", "LIKELIHOODS", "VARIANCES", "render"]
+__all__ = ["ACCURACY", "LIKELIHOODS", "VARIANCES", "render", "tables_2_and_3", "tables_6_and_7"]
 
 Numbers = tuple[float | None, float | None, float | None]
 """Of log p(x1), log p(x1, x2) and log p(x1 | x2); None where the paper has no number."""
@@ -128,37 +128,51 @@ SYSTEMS = {
 
 def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
+    parts = (tables_2_and_3, tables_6_and_7, _runs)
+    return "\n".join([_HEAD, *(line for part in parts for line in part(records))])
+
+
+def tables_2_and_3(records: list[Record]) -> list[str]:
+    """Likelihoods and variances of log weights by draws from q(z | x1)."""
+    title = "## Tables 2 and 3: proposal q(z | x1)\n"
+    return [title, *(line for dataset in TITLES for line in _table(records, dataset, "x1"))]
+
+
+def tables_6_and_7(records: list[Record]) -> list[str]:
+    """The same by draws from q(z | x1, x2)."""
+    title = "## Tables 6 and 7: proposal q(z | x1, x2)\n"
+    return [title, *(line for dataset in TITLES for line in _table(records, dataset, "x1x2"))]
+
+
+def _settings(records: list[Record], dataset: str) -> list[Runs]:
+    """Runs of one data set; the first records were of MVAE alone and do not say so."""
     records = [r | {"config": {"system": "mvae", **r["config"]}} for r in records]
-    lines = [_HEAD]
-    for dataset, title in TITLES.items():
-        own = [r for r in records if r["config"]["dataset"] == dataset]
-        if own:
-            own.sort(key=lambda r: (r["config"]["terms"] != "own", r["config"]["epochs"]))
-            found = tables.settings(own, list(SYSTEMS))
-            lines += [f"## {title}\n", "### Tables 2 and 3: proposal q(z | x1)\n"]
-            lines += [*_table(found, dataset, "x1"), "### Tables 6 and 7: proposal q(z | x1, x2)\n"]
-            lines += [*_table(found, dataset, "x1x2"), *_runs(own)]
-    return "\n".join(lines)
+    own = [r for r in records if r["config"]["dataset"] == dataset]
+    own.sort(key=lambda r: (r["config"]["terms"] != "own", r["config"]["epochs"]))
+    return tables.settings(own, list(SYSTEMS))
 
 
-def _table(settings: list[Runs], dataset: str, by: str) -> list[str]:
+def _table(records: list[Record], dataset: str, by: str) -> list[str]:
     """Ours of each system, then the paper's."""
+    settings = [s for s in _settings(records, dataset) if _measured(s, by)]
+    if not settings:
+        return []
     names = [q.replace("|", "\\|") for q in QUANTITIES]  # a bar ends a cell
-    rows = [["system", "λ label", "epochs", *names]]
+    rows = [["system", "λ label", "epochs", "test rows", *names]]
     rows[0] += [*(f"variance, {n.removeprefix('log ')}" for n in names), "Pareto k > 0.7"]
     rows[0] += ["accuracy"] if by == "x1" else []
     for system in SYSTEMS:
-        own = [s for s in settings if s[0]["config"]["system"] == system and _measured(s, by)]
+        own = [s for s in settings if s[0]["config"]["system"] == system]
         rows += [_row(runs, by) for runs in own]
         paper = LIKELIHOODS[dataset][by].get(system)
         if own and paper:
             weight = "" if system in ("vae", "cvae") else "50"
-            cells = [f"*{SYSTEMS[system]}, paper*", weight, "500"]
+            cells = [f"*{SYSTEMS[system]}, paper*", weight, "500", "10,000"]
             cells += [_number(x) for x in (*paper, *VARIANCES[dataset][by][system])]
             accuracy = ACCURACY.get(dataset, {}).get(system)
             last = [] if by != "x1" else ["" if accuracy is None else f"{accuracy:.4f}"]
             rows.append([*cells, "", *last])
-    return table(rows)
+    return [f"### {TITLES[dataset]}\n", *table(rows)]
 
 
 def _measured(runs: Runs, by: str) -> list[str]:
@@ -172,7 +186,8 @@ def _row(runs: Runs, by: str) -> list[str]:
     name = SYSTEMS[config["system"]]
     name += ", image answers for both" if config["terms"] == "image_all" else ""
     name += f" ({len(runs)} seeds)" if len(runs) > 1 else ""
-    cells = [name, weight, str(config["epochs"])]
+    num_rows = config["test_rows" if by == "x1" else "joint_rows"]
+    cells = [name, weight, str(config["epochs"]), f"{num_rows:,}"]
     cells += [_spread(measures, f"{q} by {by}", 2) for q in QUANTITIES]
     variances = [[m.get(f"{q} by {by} variance") for m in measures] for q in QUANTITIES]
     cells += [_number(None if None in found else mean(found)) for found in variances]
@@ -195,13 +210,12 @@ def _number(value: float | None) -> str:
 
 
 def _runs(records: list[Record]) -> list[str]:
-    lines = ["Runs:\n"]
+    lines = ["## Runs\n"]
     for r in records:
         c = r["config"]
         minutes = (r["train_seconds"] / 60, r["evaluation_seconds"] / 60)
         lines.append(
             f"- `{r['command']}`: seed {c['seed']}, {c['precision']} training, "
-            f"{c['test_rows']:,} test rows ({c['joint_rows']:,} of the second proposal), "
             f"{c['num_samples']} draws; training {minutes[0]:.0f} min, measures "
             f"{minutes[1]:.0f} min on a busy {r['hardware']}, torch {r['versions']['torch']}."
             + (f" Note: {r['note']}." if "note" in r else "")

@@ -32,7 +32,7 @@ SETTINGS = {
     "vae": {"dataset": "mnist"},
     "cvae": {"dataset": "fashion_mnist"},
     "bivcca": {"dataset": "mnist"},
-    "jmvae": {"dataset": "fashion_mnist"},
+    "jmvae": {"dataset": "mnist"},
     "mvae_q": {"dataset": "binary_mnist"},
     "mvae": {"dataset": "binary_mnist", "terms": "image_all"},
 }
@@ -132,5 +132,5 @@ def test_several_seeds_are_one_row(tmp_path):
         }
 
     page = mvae_table.render([record(0, -91.0), record(1, -93.0)])
-    assert "| VAE (2 seeds) |  | 50 | -92.00 ± 1.41 |" in page
-    assert "| *VAE, paper* |  | 500 | -91.13 |" in page
+    assert "| VAE (2 seeds) |  | 50 | 10,000 | -92.00 ± 1.41 |" in page
+    assert "| *VAE, paper* |  | 500 | 10,000 | -91.13 |" in page

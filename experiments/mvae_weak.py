@@ -1,0 +1,255 @@
+"""Labels for a few images: how many pairs does it take to tell the digit? MVAE, JMVAE and others.
+
+The tables 8 and 9 of Wu & Goodman 2018 (arXiv:1802.05335): the accuracy of labels read from test
+images, where a fraction of the training rows, chosen once, has image and label together. MVAE
+learns from these pairs, from all other images and, shuffled apart, from all other labels; JMVAE, a
+network (NN) and logistic regression of the pixels (LOGREG) from the pairs alone. AE, VAE and RBM
+learn features from all images, without labels, which a logistic regression of the pairs reads.
+
+    python -m ppl_mm.experiments.mvae_weak --method mvae --fraction 0.01 --label-weight 1
+    python -m ppl_mm.experiments.mvae_weak --method rbm --dataset fashion_mnist --epochs 100
+
+An epoch shows as many examples, in as many steps, at every fraction: methods of pairs alone see
+each pair several times. The features of AE, VAE and RBM are learned once for all fractions.
+"""
+
+import json
+import time
+import warnings
+import zlib
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+from ppl_mm.experiments import mvae, runner
+from safetensors.torch import load_file, save
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from ppl_mm import baselines, data, evaluation, fit
+from ppl_mm.evaluation import Estimate
+from ppl_mm.files import write_atomically
+from ppl_mm.observations import Observations
+from ppl_mm.systems import System
+
+__all__ = ["METHODS", "SMOKE", "Config", "main", "paired_rows", "train"]
+
+SYSTEMS = ("mvae", "jmvae")
+METHODS = (*SYSTEMS, "nn", "logreg", "rbm", "ae", "vae")
+_NOT_TRAINING = ("num_test", "device", "threads", "checkpoint_every", "out")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run.
+
+    Attributes:
+        method: A name of ``METHODS``.
+        dataset: mnist (table 8) or fashion_mnist (table 9).
+        fraction: The share of training rows that are paired.
+        label_weight: lambda of the label in mvae and jmvae; the image's is 1.
+        epochs: Of as many rows as training has, none in logreg; beta grows over 40 % of them.
+        batch_size: Rows per step. Of the unpaired rows of MVAE, so many images and so many labels.
+        precision: Fabric's flag for training systems; measures are always in float32.
+        seed: Of networks, pairs, order and noise.
+        num_train: Training rows, the first of the data set's; None for all.
+        num_test: Test rows; None for all.
+        device: auto, cpu or cuda.
+        threads: Of torch.
+        checkpoint_every: Epochs between checkpoints.
+        out: Folder of the record ``<out>/<name>.json``, the trained system or the features.
+    """
+
+    method: str = "mvae"
+    dataset: str = "mnist"
+    fraction: float = 1.0
+    label_weight: float = 50.0
+    epochs: int = 500
+    batch_size: int = 100
+    precision: str = "32-true"
+    seed: int = 0
+    num_train: int | None = None
+    num_test: int | None = None
+    device: str = "auto"
+    threads: int = 1
+    checkpoint_every: int = 10
+    out: str = "runs/mvae_weak"
+
+    @property
+    def name(self) -> str:
+        """The record's name."""
+        parts = [self.dataset, "weak", self.method]
+        parts += [f"{self.label_weight:g}"] if self.method in SYSTEMS else []
+        parts += [f"{self.fraction:g}"]
+        parts += [] if self.method == "logreg" else [str(self.epochs)]
+        return "-".join([*parts, str(self.seed)])
+
+
+SMOKE = Config(epochs=1, batch_size=20, num_train=40, num_test=20, fraction=0.5, device="cpu")
+
+
+def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
+    """Train, measure, write record and system; return the measures.
+
+    What an earlier, interrupted run of a system has done is not done again; other methods are
+    fitted and measured at once.
+    """
+    if config.method not in METHODS:
+        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {config.method!r}.")
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    dataset = data.load(config.dataset)
+    test = dataset.test[: config.num_test]
+    if config.method in SYSTEMS:
+        own = mvae.Config(system=config.method, label_weight=config.label_weight)
+        system = mvae.build(own, dataset)
+        record = runner.train_once(
+            "mvae_weak",
+            system,
+            config,
+            lambda: train(system, dataset, config),
+            not_training=_NOT_TRAINING,
+        )
+        if train_only:
+            return {}
+        predicted = evaluation.predict(system, test, "label", ("image",)).cpu()
+    else:
+        start = time.perf_counter()
+        predicted = fit_baseline(config, dataset)
+        seconds = time.perf_counter() - start
+        record = runner.describe_fit("mvae_weak", config, seconds, _device(config))
+    measures = {
+        "test rows": len(test),
+        "accuracy": Estimate.of(predicted == test["label"]).to_list(),
+    }
+    record |= {"config": asdict(config), "command": runner.command("mvae_weak", config)}
+    record |= {"measures": measures}
+    runner.write(runner.paths(config)[1], record)
+    return measures
+
+
+def paired_rows(num_rows: int, fraction: float, seed: int) -> Tensor:
+    """The rows that :func:`ppl_mm.data.weakly_supervised` keeps paired, as indices."""
+    rows = torch.arange(num_rows)
+    found = data.weakly_supervised(
+        Observations({"image": rows, "label": rows}), fraction, seed=seed
+    )
+    return found["image"][found.present["image"] & found.present["label"]]
+
+
+def pairs(rows: Observations, config: Config) -> Observations:
+    """The paired rows, again and again until there are as many as in all."""
+    paired = paired_rows(len(rows), config.fraction, config.seed)
+    return rows[paired[torch.arange(len(rows)) % len(paired)]]
+
+
+def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
+    """Train MVAE, JMVAE or VAE, from its checkpoint where there is one; the record so far."""
+    rows = dataset.train[: config.num_train]
+    if config.method == "mvae":
+        seen = data.weakly_supervised(rows, config.fraction, seed=config.seed)
+    else:
+        seen = rows.drop("label") if config.method == "vae" else pairs(rows, config)
+    checkpoint = runner.paths(config)[2]
+    result = fit(
+        system,
+        seen,
+        epochs=config.epochs,
+        batch_size=round(config.batch_size * len(seen) / len(rows)),
+        annealing_epochs=round(0.4 * config.epochs),
+        precision=config.precision,
+        seed=config.seed,
+        device=config.device,
+        checkpoint=checkpoint,
+        checkpoint_every=config.checkpoint_every,
+        resume=checkpoint.exists(),
+    )
+    return runner.describe("mvae_weak", system, result, config) | {"train_rows": len(rows)}
+
+
+def fit_baseline(config: Config, dataset: data.DataSet) -> Tensor:
+    """The classes that one of the other methods tells the test images to have, (N,)."""
+    rows, test = dataset.train[: config.num_train], dataset.test[: config.num_test]
+    image, label = dataset.modalities
+    if config.method == "nn":  # MVAE's image encoder, the mean alone, and its label decoder
+        encoder: Any = image.encoder
+        decoder: Any = label.decoder
+        features: Any = image.features
+        classifier = baselines.matched_classifier(
+            pairs(rows, config),
+            [replace(image, features=partial(features, hidden=())), label],
+            "label",
+            "image",
+            dataset.latent_dim,
+            prior_hidden=encoder.keywords["hidden"],
+            hidden=decoder.keywords["hidden"],
+            activation="silu",
+            dropout=0.0,
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            learning_rate=1e-3,
+            seed=config.seed,
+            device=_device(config),
+        )
+        return classifier.predict(test).cpu()
+    numbers = learned_features(config, dataset, rows, test)
+    paired = paired_rows(len(rows), config.fraction, config.seed)
+    with warnings.catch_warnings():  # 100 iterations are scikit-learn's default
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        machine = baselines.logistic_regression(
+            numbers["train"][paired], rows["label"][paired], max_iterations=100
+        )
+    return machine.predict(numbers["test"])
+
+
+def learned_features(
+    config: Config, dataset: data.DataSet, rows: Observations, test: Observations
+) -> dict[str, Tensor]:
+    """Of training and test images, (N, k) each; read where a run of another fraction learned them.
+
+    Pixels; RBM: the probabilities of hidden units; AE: the code; VAE: the posterior's mean.
+    """
+    if config.method == "logreg":
+        return {"train": rows["image"].flatten(1), "test": test["image"].flatten(1)}
+    unused = ("fraction", "label_weight", "device", "threads", "checkpoint_every", "out")
+    options = {k: v for k, v in asdict(config).items() if k not in unused}
+    key = zlib.crc32(json.dumps(options).encode())
+    path = Path(config.out) / f"{config.dataset}-{config.method}-{key:08x}-features.safetensors"
+    if path.exists():
+        return load_file(path)
+    image = dataset.modalities[0]
+    if config.method == "vae":
+        system = mvae.build(mvae.Config(system="vae"), dataset)
+        train(system, dataset, config)
+        found = {
+            part: evaluation.draw_latents(system, obs.drop("label"), mean=True)["z"]
+            for part, obs in {"train": rows, "test": test}.items()
+        }
+    else:
+        options = {k: getattr(config, k) for k in ("epochs", "batch_size", "seed")}
+        if config.method == "rbm":
+            projection = baselines.rbm(rows, image, hidden=128, **options)
+        else:
+            options |= {"device": _device(config)}
+            projection = baselines.autoencoder(rows, image, dataset.latent_dim, **options)
+        found = {"train": projection(rows), "test": projection(test)}
+    write_atomically(path, save({part: x.cpu().contiguous() for part, x in found.items()}))
+    return found
+
+
+def _device(config: Config) -> str:
+    """Where methods train that are no system; scikit-learn's know the CPU alone."""
+    if config.method in ("logreg", "rbm"):
+        return "cpu"
+    if config.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return config.device
+
+
+run = runner.command_line(main, Config)
+
+if __name__ == "__main__":
+    typer.run(run)

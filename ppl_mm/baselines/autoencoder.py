@@ -1,0 +1,91 @@
+"""A deterministic autoencoder of one modality: its encoder's location, and its decoder.
+
+    z = loc(x),      loss = - sum over rows log p(x | z)
+
+Source: the baseline AE of Wu & Goodman 2018, arXiv:1802.05335, table 8.
+"""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from ppl_mm.baselines.training import minimise, seeded
+from ppl_mm.baselines.views import Projection, held_by
+from ppl_mm.checks import check_at_least_one
+from ppl_mm.modality import Modality
+from ppl_mm.observations import Observations
+
+__all__ = ["autoencoder"]
+
+
+class Location(nn.Module):
+    """The location that an encoder gives, without its scale."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(B, *event_shape) to (B, Z)."""
+        loc: Tensor = self.encoder(values)[0]
+        return loc
+
+
+def autoencoder(
+    train: Observations,
+    modality: Modality,
+    latent_dim: int,
+    *,
+    epochs: int = 200,
+    batch_size: int = 100,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Projection:
+    """An autoencoder with a modality's own networks and likelihood; no noise, no prior.
+
+    Args:
+        train: The training rows, of which those that hold the modality count.
+        modality: Whose encoder, decoder and likelihood to use.
+        latent_dim: Z, the size of the code.
+        epochs: Passes through the rows.
+        batch_size: Rows per step; their log-probabilities are summed.
+        learning_rate: Of Adam.
+        seed: Of the networks and the order.
+        device: Where to train, and where the networks end.
+
+    Returns:
+        A projection whose one view is the modality: from rows to codes (N, Z).
+
+    Raises:
+        ValueError: If fewer than two rows hold the modality, or for numbers out of range.
+
+    Example:
+        >>> from ppl_mm import baselines, data
+        >>> digits = data.load("digits")
+        >>> top = digits.modalities[0]
+        >>> codes = baselines.autoencoder(digits.train, top, 5, epochs=1)
+        >>> codes(digits.test).shape
+        torch.Size([397, 5])
+    """
+    check_at_least_one("latent_dim", latent_dim)
+    with seeded(seed, device):
+        encoder: Any = Location(modality.encoder(latent_dim)).to(device)
+        decoder: Any = modality.decoder(latent_dim).to(device)
+        rows = held_by(train, (modality.name,))
+        values = train[modality.name][rows].to(device)
+
+        def loss(batch: Tensor) -> Tensor:
+            x = values[batch]
+            p = modality.likelihood(decoder(encoder(x)), 1, x.shape[1:])
+            return -p.log_prob(x).sum()
+
+        minimise(
+            nn.ModuleList([encoder, decoder]),
+            loss,
+            len(rows),
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+        )
+    return Projection((modality.name,), [encoder])
