@@ -1,5 +1,6 @@
-"""A tiny MNIST in its published format, for experiments to run on."""
+"""Tiny MNIST, FashionMNIST and SVHN in their published formats, for experiments to run on."""
 
+import shutil
 import struct
 from pathlib import Path
 from typing import Any
@@ -7,21 +8,34 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
+
+
+@pytest.fixture(scope="session")
+def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 training and 20 test rows of five classes, so that each has rows enough."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    (folder / "mnist").mkdir()
+    (folder / "svhn").mkdir()
+    for part, name, rows in (("train", "train", 40), ("t10k", "test", 20)):
+        classes = np.arange(rows) % 5
+        images = rng.integers(0, 256, (rows, 28, 28), dtype=np.uint8)
+        for kind, array in (("images-idx3", images), ("labels-idx1", classes.astype(np.uint8))):
+            head = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+            (folder / "mnist" / f"{part}-{kind}-ubyte").write_bytes(head + array.tobytes())
+        colour = rng.integers(0, 256, (32, 32, 3, rows), dtype=np.uint8)
+        digits = np.where(classes == 0, 10, classes).astype(np.uint8)[:, None]  # 10 is the digit 0
+        savemat(folder / "svhn" / f"{name}_32x32.mat", {"X": colour, "y": digits})
+    shutil.copytree(folder / "mnist", folder / "fashion-mnist")
+    return folder
 
 
 @pytest.fixture
-def tiny_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """40 training and 20 test rows of five classes, so that each has rows enough."""
+def tiny_mnist(tiny_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of one's own, while the tiny files are the data."""
     torch.set_default_dtype(torch.float32)
-    rng = np.random.default_rng(0)
-    (tmp_path / "mnist").mkdir()
-    for part, rows in (("train", 40), ("t10k", 20)):
-        images = rng.integers(0, 256, (rows, 28, 28), dtype=np.uint8)
-        labels = (np.arange(rows) % 5).astype(np.uint8)
-        for name, array in (("images-idx3", images), ("labels-idx1", labels)):
-            head = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
-            (tmp_path / "mnist" / f"{part}-{name}-ubyte").write_bytes(head + array.tobytes())
-    monkeypatch.setenv("PPL_MM_DATA", str(tmp_path))
+    monkeypatch.setenv("PPL_MM_DATA", str(tiny_files))
     return tmp_path
 
 

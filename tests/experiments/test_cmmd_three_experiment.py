@@ -1,7 +1,6 @@
 """The experiment runs end to end at smoke scale on data of the true format."""
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,6 @@ NAMES = ("mnist", "fashion", "text")
 @pytest.fixture
 def config(tiny_mnist: Path) -> cmmd_three.Config:
     """MNIST beside itself under FashionMNIST's name, and words."""
-    shutil.copytree(tiny_mnist / "mnist", tiny_mnist / "fashion-mnist")
     out = str(tiny_mnist / "out")
     return replace(cmmd_three.SMOKE, dataset="mnist_fashion_text", out=out)
 
