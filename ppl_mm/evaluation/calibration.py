@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.distributions import OneHotCategorical
+from torch.distributions import Bernoulli
 from torch.nn.functional import one_hot
 
 from ppl_mm.checks import check_at_least_one
@@ -183,20 +183,30 @@ def calibration(
     """
     obs = holding(obs, label)
     options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
-    probabilities, nats = [], []
+    probabilities, truth, nats = [], [], []
     batches = label_distributions(system, obs, label, given, **options)
-    truth = obs[label]
-    for base, part in zip(batches, truth.split(batch_size), strict=True):
-        log_p = base.log_prob(part.to(base.logits)).double()[:, 0]  # (K, B, ...)
-        log_p = log_p.reshape(*log_p.shape[:2], -1).sum(-1)
-        nats.append(math.log(len(log_p)) - log_p.logsumexp(0))
+    for base, y in zip(batches, obs[label].split(batch_size), strict=True):
+        if isinstance(base, Bernoulli):
+            y = y.to(base.logits)
+        else:  # classes as indices, one-hot rows too
+            y = (y.argmax(-1) if y.is_floating_point() else y).to(base.logits.device)
+        log_p = _log_p(base, y).double()
         probabilities.append(base.probs.double().mean(0)[0])
-    if isinstance(base, OneHotCategorical):
-        truth = truth.argmax(-1)
-    found = calibration_of(torch.cat(probabilities), truth, num_bins=num_bins)
+        truth.append(y)
+        nats.append(math.log(len(log_p)) - log_p.logsumexp(0))
+    found = calibration_of(torch.cat(probabilities), torch.cat(truth), num_bins=num_bins)
     names = [n for n in obs.names if n != label] if given is None else given
     asked = (names,) if isinstance(names, str) else tuple(names)
     return replace(found, nats=torch.cat(nats).cpu(), label=label, given=asked)
+
+
+def _log_p(base: Any, truth: Tensor) -> Tensor:
+    """log p(y | z) of a row's labels at every draw of z, (K, B)."""
+    if not isinstance(base, Bernoulli):  # logits are log-probabilities there
+        logits = base.logits[:, 0]
+        return logits.gather(-1, truth.expand(len(logits), -1)[..., None])[..., 0]
+    log_p = base.log_prob(truth)[:, 0]  # (K, B, *event)
+    return log_p.reshape(*log_p.shape[:2], -1).sum(-1)
 
 
 def calibration_of(probabilities: Tensor, truth: Tensor, *, num_bins: int = 15) -> Calibration:

@@ -39,7 +39,7 @@ def reliability_diagram(found: Calibration) -> Figure:
         xlim=(0, 1),
         ylim=(-0.02, 1.02),
     )
-    below.hist(found.predicted.flatten().numpy(), found.num_bins, (0, 1), color=ORANGE)
+    below.hist(found.predicted.flatten().numpy(), bins=found.num_bins, range=(0, 1), color=ORANGE)
     below.set(xlabel="predicted probability", ylabel="predictions")
     for axes in (above, below):
         axes.grid(color=PALE)

@@ -48,6 +48,15 @@ def test_zero_for_itself_and_symmetric_also_where_singular(rows, size, scale):
     assert there > 0
 
 
+def test_fewer_rows_than_features_against_eigenvalues():
+    a, b = torch.randn(6, 10), 1 + 2 * torch.randn(30, 10)
+    s_a, s_b = torch.cov(a.T), torch.cov(b.T)
+    cross = torch.linalg.eigvals(s_a @ s_b).real.clamp(min=0).sqrt().sum()
+    expected = (a.mean(0) - b.mean(0)).square().sum() + s_a.trace() + s_b.trace() - 2 * cross
+    assert frechet_distance(a, b) == pytest.approx(expected.item(), rel=1e-6)
+    assert frechet_distance(b, a) == pytest.approx(expected.item(), rel=1e-6)
+
+
 def test_float32_features_do_not_lose_it():
     x = 100 + torch.randn(200, 64, dtype=torch.float32)
     assert frechet_distance(x, x) < 1e-6
