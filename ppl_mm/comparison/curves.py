@@ -1,0 +1,48 @@
+"""Measures against the share of missing values, a curve a system."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from ppl_mm.comparison.summary import Block
+from ppl_mm.plotting.tiles import PALE
+
+__all__ = ["curve"]
+
+# Okabe and Ito's colours, told apart with any colour vision; the marks tell them apart in grey.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+def curve(blocks: Sequence[Block], measure: str) -> Figure:
+    """One measure with its standard errors; a system has the same colour in every figure.
+
+    Marks of estimates in doubt are hollow.
+    """
+    names = list(dict.fromkeys(name for block in blocks for name in block.systems))
+    figure = Figure(figsize=(4.4, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for i, name in enumerate(names):
+        points = [(b.missing, b.entries[measure, name]) for b in blocks if name in b.row(measure)]
+        if points:
+            colour, mark = _COLOURS[i % 7], _MARKS[(i + i // 7) % 7]
+            for share, entry in points:
+                face = "white" if entry.doubtful else colour
+                axes.plot(share, entry.mean, mark, color=colour, markerfacecolor=face, zorder=3)
+            axes.errorbar(
+                [share for share, _ in points],
+                [entry.mean for _, entry in points],
+                [entry.standard_error or 0 for _, entry in points],
+                label=name,
+                color=colour,
+                marker=mark,
+                capsize=3,
+            )
+    unit = "share" if measure.startswith("accuracy") else "nats a row"
+    axes.set(xlabel="share of training values missing", ylabel=unit, title=measure)
+    axes.set_xticks([block.missing for block in blocks])
+    axes.grid(color=PALE)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return figure

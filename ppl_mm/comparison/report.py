@@ -1,0 +1,32 @@
+"""The files of a comparison: ``report.html``, ``table.md`` and ``table.csv``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ppl_mm.comparison.cells import Outcome
+from ppl_mm.comparison.facts import training
+from ppl_mm.comparison.page import page
+from ppl_mm.comparison.summary import Block, summarise, to_csv, to_markdown
+from ppl_mm.files import write_atomically
+
+__all__ = ["write"]
+
+
+def write(folder: str | Path, outcomes: Sequence[Outcome], command: str = "") -> list[Block]:
+    """Write the page and the tables of what is done, and return the tables.
+
+    Args:
+        folder: Where to.
+        outcomes: Of all cells.
+        command: What repeats the comparison, to be shown.
+    """
+    blocks = summarise(outcomes)
+    trained = [None if o.measures is None else training(o) for o in outcomes]
+    contents = {
+        "report.html": page(outcomes, blocks, trained, command),
+        "table.md": to_markdown(blocks),
+        "table.csv": to_csv(blocks),
+    }
+    for name, text in contents.items():
+        write_atomically(Path(folder) / name, text.encode())
+    return blocks
