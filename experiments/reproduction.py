@@ -133,5 +133,8 @@ def _smoke(table: Table) -> list[Config]:
     smoke = table.experiment.SMOKE
     default = asdict(type(smoke)())
     sizes = {name: value for name, value in asdict(smoke).items() if value != default[name]}
-    first = {getattr(run, "system", ""): run for run in reversed(table.short)}
+    kinds = {
+        run: [getattr(run, name, None) for name in ("system", "method")] for run in table.short
+    }
+    first = {str(kind): run for run, kind in reversed(kinds.items())}
     return [replace(run, **sizes) for run in reversed(first.values())]

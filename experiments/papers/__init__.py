@@ -3,7 +3,7 @@
 ``ppl-mm reproduce PAPER TABLE`` makes one of them; ``ppl-mm reproduce`` lists them.
 """
 
-from ppl_mm.experiments.papers import cmmd, meme, mmvae_plus, svae
+from ppl_mm.experiments.papers import cmmd, meme, mmvae_plus, mvae, svae
 from ppl_mm.experiments.reproduction import Table
 
 from ppl_mm.modality import unknown_name
@@ -11,6 +11,7 @@ from ppl_mm.modality import unknown_name
 __all__ = ["TABLES", "of", "table"]
 
 TABLES = {
+    "mvae": mvae.TABLES,
     "svae": svae.TABLES,
     "mmvae_plus": mmvae_plus.TABLES,
     "meme": meme.TABLES,
