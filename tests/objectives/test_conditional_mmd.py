@@ -5,7 +5,15 @@ import math
 import pyro.distributions as dist
 import pytest
 import torch
-from every_system import KINDS, build, complete, mixed, modalities, modality
+from every_system import (
+    KINDS,
+    build,
+    complete,
+    loss_and_gradients,
+    mixed,
+    modalities,
+    modality,
+)
 from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 from pyro.poutine.messenger import Messenger
 
@@ -383,6 +391,18 @@ def test_rows_that_lack_what_is_observed_count_nowhere():
         own = system.objective.bound(system.model, system.guide, obs[rows])
     close(bound[rows], own)
     assert not bound[~rows].any()
+
+
+@pytest.mark.parametrize("estimator", ["biased", "unbiased", "analytic"])
+def test_a_batch_that_lacks_what_is_observed_has_parts_of_zero(estimator):
+    obs = mixed()
+    for options in ({}, {"kernel": "median", "label_reduction": "sum"}):
+        system = cmmd(estimator=estimator, **options)
+        for rows in (obs[~obs.present["normal"]], obs.drop("normal")):
+            assert not any(part.any() for part in parts_of(system, rows))
+            loss, found = loss_and_gradients(system, rows)
+            assert loss == 0.0
+            assert not any(g.any() for g in found.values())
 
 
 def test_nothing_else_and_two_others():

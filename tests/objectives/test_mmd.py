@@ -45,6 +45,19 @@ def test_the_median_is_that_of_all_pairs_of_both_pools():
     assert kernel_width("median", same, same).item() == 1.0
 
 
+def test_the_median_is_a_constant_and_of_several_draws_its_mean():
+    loc, scale = torch.randn(4, 2, requires_grad=True), torch.rand(4, 2) + 0.3
+    q, p = Independent(Normal(loc, scale), 1), Independent(Normal(0.5 * loc, scale), 1)
+    draws = q.rsample((3,)), p.rsample((3,))
+    width = kernel_width("median", *draws)
+    assert not width.requires_grad
+    assert width.min() < width.max()
+    close(
+        MMD("median", "analytic")(q, p, draws, matched=False),
+        squared_mmd_of_normals((loc, scale), (0.5 * loc, scale), width.mean()),
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -69,6 +82,7 @@ def test_the_biased_estimator_is_a_squared_distance():
     close(squared_mmd(y, x, width), found)
     close(squared_mmd(x[torch.randperm(30)], y, width), found)
     close(squared_mmd(x + 3.0, y + 3.0, width), found)
+    close(squared_mmd(x + 1e6, y + 1e6, width), found, atol=1e-9)  # no digits are lost
     rotation = torch.linalg.qr(torch.randn(4, 4))[0]
     close(squared_mmd(x @ rotation, y @ rotation, width), found)
     far = squared_mmd(torch.zeros(3, 2), torch.full((3, 2), 1e6), width)

@@ -6,6 +6,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from every_system import SYSTEMS, build, complete, kinds_of, loss_and_gradients, mixed
+from pyro.poutine.messenger import Messenger
 
 from ppl_mm import Observations, System, fit, guides, models, systems
 from ppl_mm.objectives import (
@@ -16,6 +17,7 @@ from ppl_mm.objectives import (
     MixtureELBO,
     Stages,
     WithMMD,
+    squared_mmd,
     squared_mmd_of_normals,
     subset_terms,
 )
@@ -49,6 +51,22 @@ def test_draws_estimate_the_closed_form():
     found = objective.penalty(mvae.model, mvae.guide, obs)
     assert exact > 0.0
     assert 0.0 < found - exact < 2.0 / 30  # at most the bias: pairs of a row with itself
+
+
+@pytest.mark.parametrize("estimator", ["biased", "unbiased"])
+def test_the_pools_are_draws_of_posterior_and_prior_with_noise_of_their_own(estimator):
+    mvae, obs, drawn = build("mvae"), complete(5), []
+
+    class Kept(Messenger):
+        def _pyro_post_sample(self, msg):
+            if msg["name"] == "z":
+                drawn.append(msg["value"].reshape(5, 2))
+
+    with Kept():
+        objective = WithMMD(mvae.objective, mmd_weight=1.0, estimator=estimator)
+        found = objective.penalty(mvae.model, mvae.guide, obs)
+    expected = squared_mmd(*drawn, 2.0, unbiased=estimator == "unbiased")
+    torch.testing.assert_close(found, expected, atol=1e-14, rtol=0)
 
 
 def test_only_the_guide_learns_from_it():
