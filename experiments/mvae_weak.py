@@ -236,7 +236,8 @@ def learned_features(
             options |= {"device": _device(config)}
             projection = baselines.autoencoder(rows, image, dataset.latent_dim, **options)
         found = {"train": projection(rows), "test": projection(test)}
-    write_atomically(path, save({part: x.cpu().contiguous() for part, x in found.items()}))
+    found = {part: x.cpu().contiguous() for part, x in found.items()}
+    write_atomically(path, save(found))
     return found
 
 

@@ -99,6 +99,25 @@ def test_methods_of_pairs_see_the_pairs_of_mvae_alone_as_often_as_mvae_sees_rows
         assert torch.equal(same.sum(0), torch.full((10,), 4))
 
 
+def test_the_network_is_the_mean_of_mvae_s_image_encoder_and_its_label_decoder(
+    tiny_mnist, monkeypatch
+):
+    found = []
+    learn = baselines.matched_classifier
+
+    def watched(*args, **options):
+        found.append(learn(*args, **options))
+        return found[-1]
+
+    monkeypatch.setattr(mvae_weak.baselines, "matched_classifier", watched)
+    for name, encoder in (("mnist", 730240), ("fashion_mnist", 3409536)):
+        dataset = data.load(name, validation=0)
+        mvae_weak.fit_baseline(replace(mvae_weak.SMOKE, method="nn"), dataset)
+        scale = 64 * (512 + 1)  # the head that gives the encoder's scale
+        parameters = sum(p.numel() for p in found.pop().parameters())
+        assert parameters == encoder - scale + 563722
+
+
 def test_the_pairs_are_those_of_weak_supervision():
     obs = Observations({"image": torch.rand(50, 2), "label": torch.arange(50)})
     for fraction in (0.02, 0.3, 1.0):
