@@ -6,7 +6,7 @@ write("runs/compare", outcomes)
 """
 
 from ppl_mm.comparison.cells import Cell, Outcome, adopt, plan, run
-from ppl_mm.comparison.command import command
+from ppl_mm.comparison.cli import command
 from ppl_mm.comparison.report import write
 from ppl_mm.comparison.summary import Block, Entry, summarise
 
