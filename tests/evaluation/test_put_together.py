@@ -281,7 +281,8 @@ def part(value, error, ess=10.0, k=0.1):
         return torch.full((2,), x)
 
     return LogLikelihood(
-        column(value), column(error), column(ess), column(k), column(1.0), 5, ("a",), (), "", True,
+        column(value), column(error), column(value - 2 * error), column(value + 3 * error),
+        column(ess), column(k), column(1.0), torch.full((2,), 5), 5, ("a",), (), "", True,
         column(0.0),
     )  # fmt: skip
 
@@ -300,6 +301,8 @@ def test_errors_by_the_delta_method():
     expected = math.sqrt((0.25 * 0.1) ** 2 + (0.75 * 0.2) ** 2 + 0.3**2)
     torch.testing.assert_close(found.value, torch.full((2,), math.log(2.0) - 2.0))
     torch.testing.assert_close(found.standard_error, torch.full((2,), expected))
+    torch.testing.assert_close(found.value - found.low, torch.full((2,), 2 * expected))
+    torch.testing.assert_close(found.high - found.value, torch.full((2,), 3 * expected))
     assert found.ess.tolist() == [7.0, 7.0]
     assert found.pareto_k.tolist() == [0.9, 0.9]
 

@@ -1,0 +1,47 @@
+"""What a likelihood is asked for: log p(x_target | x_given)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from ppl_mm.evaluation.result import COLUMNS, LogLikelihood
+from ppl_mm.modality import unknown_name
+from ppl_mm.observations import Observations
+
+__all__ = ["asked_names", "certain"]
+
+
+def asked_names(
+    obs: Observations, target: str | Sequence[str] | None, given: str | Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names A and B of p(x_A | x_B); a target of None is all that is not given.
+
+    Raises:
+        ValueError: For unknown modalities, target and given that overlap, or no target.
+    """
+    given_names = (given,) if isinstance(given, str) else tuple(given or ())
+    if target is None:
+        names = tuple(n for n in obs.names if n not in given_names)
+    else:
+        names = (target,) if isinstance(target, str) else tuple(target)
+    for what, group in (("target", names), ("given", given_names)):
+        for name in group:
+            if name not in obs.names:
+                raise ValueError(unknown_name(f"{what} modality", name, obs.names))
+    both = set(names) & set(given_names)
+    if both:
+        raise ValueError(f"modality {min(both)!r} is both target and given; choose one.")
+    if not names:
+        raise ValueError("expected at least one target modality, got none.")
+    return names, given_names
+
+
+def certain(result: LogLikelihood, obs: Observations) -> LogLikelihood:
+    """Exactly 0, without error, in the rows that hold nothing of the target."""
+    held = torch.stack([obs.present[n] for n in result.target]).any(0)
+    ess = torch.where(held, result.ess, float(result.num_samples))
+    fields = [f for f in (*COLUMNS, "shared_error") if f not in ("ess", "draws")]
+    zeroed: dict[str, Any] = {f: torch.where(held, getattr(result, f), 0.0) for f in fields}
+    return replace(result, ess=ess, **zeroed)

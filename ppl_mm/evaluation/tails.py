@@ -1,0 +1,127 @@
+"""The tail of importance weights: its Pareto index, and what it does to the error of their mean."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["Moments", "interval_of_log_mean", "weight_moments"]
+
+_CONSTANT = 1e-3  # nats: weights that differ by less carry rounding, not a tail
+_FEWEST = 25  # draws that a tail is fitted to
+_FINER = 20  # quantiles of the fitted tail for each draw in it
+_NORMAL = 1.959964  # 97.5 % quantile
+
+
+class Moments(NamedTuple):
+    """Of one draw's weight over the mean weight, a row each, (N,).
+
+    Attributes:
+        pareto_k: Tail index; 0 for constant weights, NaN for fewer than 25 draws.
+        variance: With the tail as fitted.
+        third: Third central moment, with the tail as fitted.
+    """
+
+    pareto_k: Tensor
+    variance: Tensor
+    third: Tensor
+
+
+def weight_moments(log_w: Tensor) -> Moments:
+    """Tail index and central moments of the weights exp(log_w), (K, N), of every row.
+
+    The largest draws of a heavy tail say too little of it: what is rare and large is mostly not
+    among them. So the M largest weights are replaced by quantiles of the generalised Pareto
+    distribution fitted to them,
+
+        w_(i)  ~  u + sigma ((1 - p_i)^{-k} - 1) / k,      p_i = (i - 1/2) / (20 M),  i = 1..20 M
+
+    u the largest weight below them: a tail such as 20 times as many draws would show. Where none
+    can be fitted (constant weights, fewer than 25 draws, ties) the moments are those of the draws.
+
+    Source: Vehtari et al. 2024, arXiv:1507.02646 (M, the fit and k, by arviz). The use of its
+    quantiles for the moments is ours.
+    """
+    columns = log_w.double().cpu().numpy()
+    finite = np.isfinite(columns)
+    columns = np.where(finite.any(0), columns, 0.0)
+    finite = np.isfinite(columns)
+    low = np.where(finite, columns, np.inf).min(0)
+    columns = np.where(finite, columns, low - 100.0)
+    high = columns.max(0)
+    weights = np.exp(columns - high)
+    weights = weights / weights.mean(0)
+    number = len(columns)
+    variance = weights.var(0) * number / max(number - 1, 1)
+    third = ((weights - 1.0) ** 3).mean(0)
+    k = np.full(columns.shape[1], 0.0 if number >= _FEWEST else np.nan)
+    varied = (high - low > _CONSTANT) & (number >= _FEWEST)
+    if varied.any():
+        k[varied], fitted = _fit(columns[:, varied], weights[:, varied])
+        usable = np.isfinite(fitted).all(0)
+        rows = varied.nonzero()[0][usable]
+        variance[rows], third[rows] = fitted[:, usable]
+    return Moments(*(torch.from_numpy(x).to(log_w.device) for x in (k, variance, third)))
+
+
+def _fit(log_w: Any, weights: Any) -> tuple[Any, Any]:
+    """k, and the variance and third moment (2, N), NaN where there is no fit."""
+    import arviz
+
+    number = len(log_w)
+    size = math.ceil(min(number / 5, 3 * math.sqrt(number)))
+    with np.errstate(over="ignore"):  # a candidate of the fit with weight 1 / inf = 0
+        smoothed, k = arviz.psislw(np.ascontiguousarray(log_w.T))
+    k, smoothed = np.atleast_1d(k), np.sort(np.atleast_2d(smoothed).T, 0)
+    in_order, w = np.sort(log_w, 0), np.sort(weights, 0)
+    edge, middle = number - size - 1, size // 2
+    # arviz returns the fit's quantiles, up to the largest draw; the middle one tells its scale.
+    quantile = np.exp(smoothed[edge + 1 + middle] - smoothed[edge]) * w[edge]
+    fits = np.isfinite(k) & (in_order[edge + 1] > in_order[edge]) & (w[edge] > 0.0)
+    with np.errstate(all="ignore"):
+        scale = (quantile - w[edge]) / _growth(k, (middle + 0.5) / size)
+        p = (np.arange(_FINER * size)[:, None] + 0.5) / (_FINER * size)
+        tail = w[edge] + scale * _growth(k, p)
+        body = w[: edge + 1]
+        mean = (body.sum(0) + size * tail.mean(0)) / number
+        moments = [
+            (((body - mean) ** n).sum(0) + size * ((tail - mean) ** n).mean(0)) / number
+            for n in (2, 3)
+        ]
+    return k, np.where(fits, np.stack(moments), np.nan)
+
+
+def _growth(k: Any, p: Any) -> Any:
+    """((1 - p)^{-k} - 1) / k, or -log(1 - p) for k = 0."""
+    excess = -np.log1p(-p)
+    return np.where(np.abs(k) < 1e-8, excess, np.expm1(k * excess) / np.where(k == 0, 1.0, k))
+
+
+def interval_of_log_mean(error: Tensor, skewness: Tensor) -> tuple[Tensor, Tensor]:
+    """How far a 95 % interval of the log of a mean goes below and above the estimate.
+
+        g(t)  =  3 ( (1 + a (t - a / 6))^{1/3} - 1 ) / a
+        from log(1 - s g(z)) to log(1 - s g(-z)),      z the 97.5 % quantile of a Normal
+
+    Means of skewed weights are mostly a little low, and their errors too small when they are; g
+    undoes both. Without skewness (a = 0) it is the usual interval, log(1 - s z) to log(1 + s z).
+    Where s g(z) exceeds 1/2 the logarithm goes on as its tangent there, so no end is infinite.
+
+    Args:
+        error: s, the standard error of the mean over the mean, (N,).
+        skewness: a, the third cumulant of the mean over the cube of its standard error, (N,).
+
+    Source: Hall 1992, "On the removal of skewness by transformation", JRSS B 54, p. 221.
+    """
+
+    def unskewed(t: float) -> Tensor:
+        inner = 1.0 + skewness * (t - skewness / 6.0)
+        root = inner.sign() * inner.abs() ** (1.0 / 3.0)
+        bent = 3.0 * (root - 1.0) / torch.where(skewness == 0, 1.0, skewness)
+        return torch.where(skewness.abs() < 1e-6, t, bent)
+
+    below, above = error * unskewed(_NORMAL), -error * unskewed(-_NORMAL)
+    far = (below - 0.5).clamp(min=0.0)
+    return torch.log1p(-(below - far)) - 2.0 * far, torch.log1p(above)
