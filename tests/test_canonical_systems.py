@@ -14,6 +14,7 @@ from toy_mixture import assert_mean
 
 from ppl_mm import System, fit, generate, guides, log_likelihood, models, systems
 from ppl_mm.distributions import PseudoInputPrior
+from ppl_mm.evaluation import draw_latents
 
 NAMED = {"vcca": systems.vcca, "vcca_private": systems.vcca_private}
 both = pytest.mark.parametrize("name", NAMED)
@@ -141,6 +142,19 @@ def test_the_view_is_the_first_unless_named_and_alone_has_a_shared_encoder(name,
     assert list(again.guide.encoders) == ["normal"]
     obs = complete(3)
     close(again.posterior(obs).mean, system.posterior(obs).mean)
+
+
+def test_private_latents_have_sizes_of_their_own():
+    sizes = {"bernoulli": 1, "categorical": 4, "normal": 3}
+    for given, expected in ((None, dict.fromkeys(sizes, 2)), (5, dict.fromkeys(sizes, 5)),
+                            (sizes, sizes)):  # fmt: skip
+        system = systems.vcca_private(modalities(), 2, private_dim=given)
+        found = draw_latents(system, complete(3))
+        assert {n: x.shape[1] for n, x in found.items() if n != "u"} == {
+            f"w_{n}": size for n, size in expected.items()
+        }
+        assert found["u"].shape == (3, 2)
+        assert torch.isfinite(system(complete(3)))
 
 
 @both

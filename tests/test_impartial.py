@@ -142,6 +142,22 @@ def test_the_latent_gets_the_weighted_sum_of_the_plain_sums_norm(scene, rule):
     close(combined(*scene, alike), g.sum(0))
 
 
+def test_a_rule_sees_products_of_unit_mean_of_the_modalities_that_have_a_gradient(scene):
+    system, obs = scene
+    seen = []
+
+    def rule(products):
+        seen.append(products)
+        return torch.ones(len(products))
+
+    for rows, number in ((obs, 3), (obs.without("c"), 2)):
+        combined(system, rows, rule)
+        flat = gradients_at_the_latent(system, rows)[:number].flatten(1)
+        products = flat @ flat.T
+        close(seen.pop(), products / products.diagonal().mean())
+    assert not seen
+
+
 def test_encoders_get_what_the_latent_got_and_decoders_their_own(scene):
     system, obs = scene
     _, ordinary = under(None, system, obs)

@@ -5,7 +5,7 @@ from functools import partial
 import pyro.distributions as dist
 import pytest
 import torch
-from every_system import SYSTEMS, build, complete, kinds_of, loss_and_gradients, mixed
+from every_system import SYSTEMS, SameNoise, build, complete, kinds_of, loss_and_gradients, mixed
 from pyro.poutine.messenger import Messenger
 
 from ppl_mm import Observations, System, fit, guides, models, systems
@@ -67,6 +67,23 @@ def test_the_pools_are_draws_of_posterior_and_prior_with_noise_of_their_own(esti
         found = objective.penalty(mvae.model, mvae.guide, obs)
     expected = squared_mmd(*drawn, 2.0, unbiased=estimator == "unbiased")
     torch.testing.assert_close(found, expected, atol=1e-14, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["cmmd", "cvae"])
+def test_of_a_conditional_model_the_pools_are_of_rows_that_hold_what_it_conditions_on(name):
+    system, obs = build(name), mixed(rows_per_pattern=2)
+    objective = WithMMD(system.objective, **EXACT)
+    (seen,) = system.model.conditions_on
+    held = obs.present[seen]
+    with SameNoise():
+        plain = system.objective.bound(system.model, system.guide, obs)
+        value = objective.bound(system.model, system.guide, obs)
+    rows = obs[held]
+    q, p = system.posterior(rows).base_dist, system.model.prior
+    p = (p(rows) if name == "cmmd" else p()).base_dist.expand(q.loc.shape)
+    penalty = squared_mmd_of_normals((q.loc, q.scale), (p.loc, p.scale), 2.0)
+    torch.testing.assert_close(plain[held] - value[held], (3.0 * penalty).expand(int(held.sum())))
+    assert not value[~held].any()
 
 
 def test_only_the_guide_learns_from_it():
