@@ -36,6 +36,13 @@ def test_mvcl_matches_rows_that_it_has_not_seen():
     assert hits > 0.3  # one in a hundred by chance
 
 
+def test_a_last_row_that_has_no_other_is_left_out():
+    declared = [modality("normal"), modality("laplace")]
+    options = {"hidden": (8,), "epochs": 1, "batch_size": 4}
+    projection = baselines.mvcl(complete(5, "normal", "laplace"), declared, 2, **options)
+    assert projection.names == ("normal", "laplace")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_kind_of_view_with_rows_missing(kind):
     values = {**complete(20, kind).values, "other": KINDS["normal"].draw(20)}

@@ -96,6 +96,31 @@ def test_deep_cca_finds_what_linear_cca_cannot():
     assert deep > 0.97
 
 
+def test_deep_features_end_in_linear_cca():
+    declared, obs = views()
+    options = {"hidden": (8,), "epochs": 2, "batch_size": 100}
+    found = correlations(baselines.dcca(obs, declared, 2, **options), obs)
+    for block in (found[:2, :2], found[2:, 2:], found[:2, 2:] / found[:2, 2:].diagonal()):
+        torch.testing.assert_close(block, torch.eye(2), rtol=0, atol=1e-6)
+    other = correlations(baselines.dcca(obs, declared, 2, ridge=10.0, **options), obs)
+    assert not torch.allclose(other, found)
+
+
+def test_decoders_of_dccae_mirror_its_encoders(monkeypatch):
+    import cca_zoo.deep
+
+    whole, seen = cca_zoo.deep.DCCAE, {}
+    monkeypatch.setattr(cca_zoo.deep, "DCCAE", lambda **o: seen.update(o) or whole(**o))
+    declared, obs = views()
+    baselines.dccae(obs, declared, 2, hidden=(8, 5), epochs=1, batch_size=300)
+    for size, encoder, decoder in zip((4, 3), seen["encoders"], seen["decoders"], strict=True):
+        shapes = [
+            [tuple(m.weight.shape) for m in network.modules() if isinstance(m, nn.Linear)]
+            for network in (encoder, decoder)
+        ]
+        assert shapes == [[(8, size), (5, 8), (2, 5)], [(5, 2), (8, 5), (size, 8)]]
+
+
 def test_dccae_without_reconstruction_is_dcca():
     declared, obs = views()
     options = {"hidden": (8,), "epochs": 4, "batch_size": len(obs)}
