@@ -100,7 +100,7 @@ def flickr_arrays() -> dict[str, np.ndarray]:
             features[:, 7] = 1.5  # a constant
             made[f"image/{kind}/combined-0000{i + 1}-of-00002.npy"] = features
     made["tags/labelled"] = rng.integers(0, 3, (12, 2000))
-    made["tags/unlabelled"] = np.arange(2000) < np.arange(10)[:, None]
+    made["tags/unlabelled"] = 2 * (np.arange(2000) < np.arange(10)[:, None])  # each twice
     made["labels.npy"] = rng.integers(0, 2, (12, 38)).astype(np.float64)
     made["splits/train_indices_1.npy"] = np.array([11, 0, 2, 4])
     made["splits/valid_indices_1.npy"] = np.array([1, 3])
