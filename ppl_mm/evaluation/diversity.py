@@ -29,7 +29,8 @@ def spread(samples: Tensor, classifier: nn.Module) -> tuple[Tensor, Tensor]:
     Returns:
         The mean Euclidean distance of two draws' features, (N,), in units of the features; and
         the mean over values (pixels and colours) of their standard deviation over draws, (N,), in
-        units of the data. Both are 0 for equal draws.
+        units of the data. Both are 0 for equal draws; classes and symbols have no standard
+        deviation, NaN.
 
     Raises:
         ValueError: For fewer than two draws.
@@ -40,8 +41,10 @@ def spread(samples: Tensor, classifier: nn.Module) -> tuple[Tensor, Tensor]:
     features = features_of(classifier, samples.flatten(0, 1)).unflatten(0, (num, rows))
     across = features.transpose(0, 1)
     distances = torch.cdist(across, across, compute_mode="donot_use_mm_for_euclid_dist")
-    deviation = samples.flatten(2).std(0).mean(-1)
-    return distances.sum((1, 2)) / (num * (num - 1)), deviation.cpu()
+    far = distances.sum((1, 2)) / (num * (num - 1))
+    if not samples.is_floating_point():
+        return far, torch.full_like(far, torch.nan)
+    return far, samples.reshape(num, rows, -1).std(0).mean(-1).cpu()
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,10 @@ class Diversity(Result):
         return self._cross_mean(self.distances)
 
     def deviation(self) -> Estimate:
-        """Mean standard deviation of values over the cells whose target was not given."""
+        """Mean standard deviation of values over the cells whose target was not given.
+
+        Without classes and symbols, which have none.
+        """
         return self._cross_mean(self.deviations)
 
     def numbers(self) -> Iterator[Number]:
@@ -100,7 +106,7 @@ class Diversity(Result):
 
     def _cross_mean(self, cells: Tensor) -> Estimate:
         crossed = torch.tensor([[t not in s for t in self.targets] for s in self.subsets])
-        return Estimate.of(cells[crossed].mean(0))
+        return Estimate.of(cells[crossed].nanmean(0))
 
 
 def diversity(

@@ -192,6 +192,11 @@ def _default_groups(sites: Sequence[str]) -> tuple[Group, ...]:
 def _columns(latents: dict[str, Tensor], group: Group, subset: Subset) -> Any:
     """The latents of a group side by side, (N, D) as a NumPy array."""
     names = [n for g in group for n in ([f"w_{m}" for m in subset] if g == "w" else [g])]
+    if not names:
+        raise ValueError(
+            "w is the private latents of what is given, and where nothing is given there are none; "
+            "leave () out of subsets, or name other sites, such as sites=['u']."
+        )
     for name in names:
         if name not in latents:
             raise ValueError(unknown_name("latent site", name, latents))

@@ -83,10 +83,11 @@ class Result(ABC):
     def table(self) -> Table:
         """The numbers, for ``rich.print``."""
         rows = list(self.numbers())
-        shown = [key for key in rows[0] if any(_text(row[key]) for row in rows)]
+        keys = dict.fromkeys(key for row in rows for key in row)
+        shown = [key for key in keys if any(_text(row.get(key, "")) for row in rows)]
         table = Table(*(key.replace("_", " ") for key in shown))
         for row in rows:
-            table.add_row(*(_text(row[key]) for key in shown))
+            table.add_row(*(_text(row.get(key, "")) for key in shown))
         return table
 
     def figure(self) -> Figure:

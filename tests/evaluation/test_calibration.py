@@ -192,6 +192,7 @@ def test_it_reads_as_a_table_a_frame_and_a_diagram(tmp_path):
     assert frame.loc["came true", "count"].sum() == 200
     assert set(frame["observed"]) == {"x"}
     assert "Brier" in str(found)
+    assert "count" in str(found)
     assert found.to_dict()["ece"] == found.ece().to_list()
     found.plot(tmp_path / "diagram.png")
     assert (tmp_path / "diagram.png").stat().st_size > 0

@@ -1,5 +1,7 @@
 """Collapse of posteriors and of variances, in closed form."""
 
+import math
+
 import pytest
 import torch
 from linear_gaussian import LinearGaussian
@@ -149,12 +151,39 @@ def test_the_three_questions_of_a_conditional_prior():
         posterior_collapse(system, obs, "bottom")
 
 
-def test_what_has_no_closed_form_or_does_not_exist_is_refused():
+@pytest.mark.parametrize("family", [Normal, Laplace])
+def test_mixtures_diverge_as_an_integral_says(family):
+    prior = None if family is Normal else "laplace"
+    loc = torch.tensor([[[0.0, 1.0]], [[0.5, -1.0]]]).expand(2, 7, 2)
+    scale = torch.tensor([[[1.0, 0.1]], [[0.3, 0.1]]]).expand(2, 7, 2)
+    obs = Observations({n: rows(loc[i], scale[i]) for i, n in enumerate("ab")})
+    system = system_of(prior=prior)
+    z = torch.linspace(-20, 20, 200_001)[:, None]
+    each = [family(loc[i, 0], scale[i, 0]) for i in range(2)]
+    log_q = torch.logaddexp(*(p.log_prob(z) for p in each)) - math.log(2)
+    log_p = family(0.0, 1.0).log_prob(z)
+
+    def integral(values):
+        return torch.trapezoid(values, z, dim=0)
+
+    found = posterior_collapse(system, obs, ("a", "b"), batch_size=3)
+    expected = integral(log_q.exp() * (log_q - log_p))
+    torch.testing.assert_close(found.thresholds, expected, atol=0.01, rtol=0)
+    found = posterior_collapse(system, obs, "a", against=("a", "b"))
+    log_a = each[0].log_prob(z)
+    expected = integral(log_a.exp() * (log_a - log_q))
+    torch.testing.assert_close(found.thresholds, expected, atol=0.01, rtol=0)
+    itself = posterior_collapse(system, obs, ("a", "b"), against=("b", "a"))
+    assert itself.at(1e-12) == 1.0
+
+
+def test_what_is_not_known_or_does_not_exist_is_refused():
+    toy = LinearGaussian()
+    with pytest.raises(TypeError, match=r"q\(z \| a\): expected .*, got MultivariateNormal"):
+        posterior_collapse(toy.system(toy.exact_guide()), toy.sample(5), "a")
     loc, scale = torch.randn(2, 5, 2), torch.ones(2, 5, 2)
     obs = Observations({n: rows(loc[i], scale[i]) for i, n in enumerate("ab")})
     system = system_of()
-    with pytest.raises(TypeError, match=r"q\(z \| a \+ b\): expected .*, got RandomMixture"):
-        posterior_collapse(system, obs, ("a", "b"))
     with pytest.raises(ValueError, match="unknown latent site 'w'"):
         posterior_collapse(system, obs, "a", site="w")
     obs = Observations(obs.values, {"a": torch.arange(5) > 1})

@@ -4,9 +4,12 @@ import math
 
 import pytest
 import torch
+from every_system import SYSTEMS, build, complete, modalities
 from sklearn.cross_decomposition import CCA
 
-from ppl_mm.evaluation import CanonicalCorrelation
+from ppl_mm import Observations, generate
+from ppl_mm.evaluation import CanonicalCorrelation, SentenceEmbedding, correlation
+from ppl_mm.evaluation.conditioned import conditioned_on
 
 
 def pairs(rows=500, shared=2, noise=0.5):
@@ -98,3 +101,79 @@ def test_what_does_not_fit_is_refused():
     found = CanonicalCorrelation.fit(*pairs(20), 2)
     with pytest.raises(ValueError, match=r"expected features of size 4, got \(3,\)"):
         found.score(second, second)
+
+
+# ---------------------------------------------------- generated modalities
+
+
+def pixels(images):
+    return images[:, 0, 0]
+
+
+NOTHING, ALL = (), ("a", "b", "c")
+
+
+def test_what_shares_its_latent_belongs_together_and_noise_does_not(classes):
+    toy, noise = classes(num_rows=400), classes(num_rows=400, shared=0.0, private=1.0)
+    embeddings = dict.fromkeys(ALL, pixels)
+    options = {"num_components": 3}  # four pixels of a one-hot row are three independent ones
+    subsets = [NOTHING, "a", "c", ("a", "b"), ALL]
+    found = correlation(toy.system, toy.obs, toy.obs, embeddings, subsets, **options)
+    assert found.pairs == (("a", "b"), ("a", "c"), ("b", "c"))
+    torch.testing.assert_close(found.scores, torch.ones(5, 3, 400), atol=1e-6, rtol=0)
+    found = correlation(noise.system, noise.obs, noise.obs, embeddings, subsets, **options)
+    for subset in found.subsets:
+        for pair in found.pairs:
+            cell = found.cell(subset, pair)
+            if set(pair) <= set(subset):  # nothing generated: real pairs
+                assert cell.value == pytest.approx(1.0)
+            else:
+                assert abs(cell.value) < 4 * cell.standard_error
+
+
+def test_each_cell_is_scored_by_the_maps_of_real_training_pairs():
+    kinds = ("normal", "tokens")
+    train, test, system = (
+        complete(60, *kinds),
+        complete(9, *kinds),
+        build("mvae", modalities(*kinds)),
+    )
+    train = Observations(train.values, {"tokens": torch.arange(60) > 9})  # ten rows teach nothing
+    embed = SentenceEmbedding.fit(train["tokens"], 5, num_components=3, ends=(4,))
+    embeddings = {"normal": torch.Tensor.double, "tokens": embed}
+    found = correlation(system, train, test, embeddings, num_components=2, batch_size=9, seed=3)
+    assert found.subsets == ((), ("normal",), ("tokens",), kinds)
+    maps = CanonicalCorrelation.fit(train["normal"][10:], embed(train["tokens"][10:]), 2)
+    for subset, row in zip(found.subsets, found.scores, strict=True):
+        drawn = generate(system, test, kinds, given=subset, mean=True, seed=3 * 1_000_003)
+        x, y = (test[n] if n in subset else drawn[n][0] for n in kinds)
+        torch.testing.assert_close(row[0], maps.score(x, embed(y)))
+    assert found.cell("normal", kinds).value == found.scores[1, 0].mean().item()
+    frame = found.to_pandas()
+    assert frame["generated"].tolist() == ["normal + tokens", "tokens", "normal", "nothing"]
+    assert frame["value"][1] == found.to_dict()["cells"][1][0][0]
+    assert "tokens" in str(found)
+
+
+@pytest.mark.parametrize("name", sorted(set(SYSTEMS) - {"vae"}))
+def test_any_system(name):
+    system, obs = build(name), complete(30)
+    embeddings = {"normal": torch.Tensor.double, "bernoulli": lambda x: x.flatten(1)}
+    if name == "cvae":  # asks for the label too
+        found = correlation(system, obs, obs, embeddings, [("categorical",)], num_components=2)
+    else:
+        found = correlation(system, obs, obs, embeddings, num_components=2)
+    assert found.scores.isfinite().all()
+    assert found.subsets[-1] == (("categorical",) if name == "cvae" else ("normal", "bernoulli"))
+    assert all(set(conditioned_on(system.model)) <= set(s) for s in found.subsets)
+
+
+def test_what_cannot_be_compared_is_refused(classes):
+    toy = classes(("a", "b"))
+    with pytest.raises(ValueError, match="at least two modalities, got 1"):
+        correlation(toy.system, toy.obs, toy.obs, {"a": pixels})
+    with pytest.raises(ValueError, match="unknown modality to embed 'd'"):
+        correlation(toy.system, toy.obs, toy.obs, {"a": pixels, "d": pixels})
+    lacking = Observations(toy.obs.values, {"b": torch.arange(40) > 0})
+    with pytest.raises(ValueError, match="1 of 40 rows lack it"):
+        correlation(toy.system, toy.obs, lacking, dict.fromkeys("ab", pixels), num_components=3)

@@ -28,6 +28,11 @@ def test_private_latents_spread_as_their_prior(classes):
     assert found.distances[0, 0].max() < 1e-6  # a reconstruction has its own w
 
 
+class OneHot(torch.nn.Module):
+    def features(self, classes):
+        return torch.eye(3)[classes]
+
+
 def test_spread_by_hand(classes):
     classifier = classes().classifiers["a"]
     samples = torch.zeros(3, 2, 2, 1, 2)
@@ -37,6 +42,11 @@ def test_spread_by_hand(classes):
     torch.testing.assert_close(distances, torch.tensor([2 * 5 / 3, 0.0]))
     by_hand = samples.std(0).mean((1, 2, 3))
     torch.testing.assert_close(deviations, by_hand)
+    drawn = torch.tensor([[0, 1], [2, 1]])  # classes of two rows
+    one_hot = OneHot()
+    distances, deviations = spread(drawn, one_hot)
+    torch.testing.assert_close(distances, torch.tensor([2**0.5, 0.0]))
+    assert bool(deviations.isnan().all())
     with pytest.raises(ValueError, match="at least two draws"):
         spread(samples[:1], classifier)
 

@@ -92,5 +92,8 @@ def test_what_does_not_fit_is_refused(classes, probe):
     with pytest.raises(ValueError, match="latent site 'z'"):
         probe("z")
     toy = classes()
+    options = {"subsets": [()]}
+    with pytest.raises(ValueError, match="w is the private latents of what is given"):
+        latent_accuracy(toy.system, toy.obs, toy.obs, toy.labels, toy.labels, **options)
     with pytest.raises(ValueError, match=r"test_labels: expected one class a row, \(40,\)"):
         latent_accuracy(toy.system, toy.obs, toy.obs, toy.labels, toy.labels[1:])
