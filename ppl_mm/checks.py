@@ -16,6 +16,7 @@ __all__ = [
     "check_values",
     "common_length",
     "read_array",
+    "torch_dtype",
     "zeroed",
 ]
 
@@ -123,7 +124,7 @@ def read_array(name: str, array: Any) -> tuple[Tensor, Tensor]:
                 "as a whole: fill the gaps, or make each part a modality of its own."
             )
         present &= ~nan.all(1) if nan.shape[1] else True
-    return torch.from_numpy(data.copy()).to(_dtype(data)), torch.from_numpy(present)
+    return torch.from_numpy(data.copy()).to(torch_dtype(data)), torch.from_numpy(present)
 
 
 def _fill_none(name: str, rows: list[Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -144,7 +145,8 @@ def _fill_none(name: str, rows: list[Any]) -> tuple[np.ndarray, np.ndarray]:
     return data, present
 
 
-def _dtype(data: np.ndarray) -> torch.dtype:
+def torch_dtype(data: np.ndarray) -> torch.dtype:
+    """What an array's values become: int64, or torch's default dtype."""
     return torch.int64 if data.dtype.kind in "iu" else torch.get_default_dtype()
 
 

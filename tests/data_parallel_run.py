@@ -43,6 +43,12 @@ def observed(*kinds: str, empty: bool = True) -> Observations:
     return Observations(complete(13, *kinds).values, dict(zip(kinds, present, strict=True)))
 
 
+def in_files(rows: Observations) -> Observations:
+    """As rows that are read when they are asked for."""
+    arrays = {name: x.numpy() for name, x in rows.values.items()}
+    return data.MemoryMapped(arrays, rows.present)
+
+
 def of_system(name: str) -> Case:
     """A published system. What MEME draws for rows without anything is each process's own."""
     kinds = kinds_of(name)
@@ -110,6 +116,7 @@ def cases() -> dict[str, Case]:
             lambda: build("svae", unpaired="disjoint"),
             lambda: data.streams(complete(13), 0.3, unpaired="disjoint"),
         ),
+        "files": Case(partial(build, "mvae"), lambda: in_files(observed(*own))),
         "absent": Case(partial(build, "mvae"), lambda: observed(*own).drop("normal")),
     }
 

@@ -25,11 +25,13 @@ from ppl_mm.data.vocabulary import Vocabulary
 from ppl_mm.data.weak import keep_modalities, keep_pairs, streams, weakly_supervised
 from ppl_mm.data.words import spell, write_words
 from ppl_mm.data.xrmb import XRMB_FOLDS, XRMB_TEST, xrmb
+from ppl_mm.mapped import MemoryMapped
 
 __all__ = [
     "XRMB_FOLDS",
     "XRMB_TEST",
     "DataSet",
+    "MemoryMapped",
     "Summary",
     "Vocabulary",
     "available",

@@ -14,6 +14,7 @@ from torch import nn
 
 from ppl_mm.conditionals import Alternatives
 from ppl_mm.files import write_atomically
+from ppl_mm.mapped import blocks
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
 
@@ -93,6 +94,10 @@ class System(nn.Module):
                 f"expected Observations, got {type(obs).__name__}; wrap a dict of tensors as "
                 "Observations({...}), and of a data set give a part such as test."
             )
+        for rows in blocks(obs):
+            self._check(rows)
+
+    def _check(self, obs: Observations) -> None:
         for part in (self.model, self.guide):
             check = getattr(part, "check", None) or getattr(part, "check_names", None)
             if check is not None:

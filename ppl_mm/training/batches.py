@@ -1,11 +1,13 @@
 """Training rows as one data set or several streams, and the batches of an epoch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ppl_mm.mapped import MemoryMapped
 from ppl_mm.observations import Observations
 
 __all__ = ["Batch", "Streams"]
@@ -45,6 +47,11 @@ class Streams:
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
 
+    @property
+    def mapped(self) -> bool:
+        """Whether any rows are read from files."""
+        return any(isinstance(part, MemoryMapped) for part in self.parts)
+
     def to(self, device: torch.device) -> "Streams":
         """On another device."""
         return Streams([part.to(device) for part in self.parts])
@@ -75,3 +82,20 @@ class Streams:
                 found.append(part[mine])
             start += length
         return found[0] if len(self.parts) == 1 else Observations.collate(found)
+
+    def read(self, batches: Sequence[Batch], shares: Sequence[range]) -> Iterator[Observations]:
+        """A share of every batch; of rows in files, the next is read meanwhile."""
+        if not self.mapped:
+            for batch, share in zip(batches, shares, strict=True):
+                yield self.take(batch, share.start, share.stop)
+            return
+        with ThreadPoolExecutor(max_workers=1) as reader:
+            ahead = reader.submit(self._read, batches[0], shares[0])
+            for batch, share in zip(batches[1:], shares[1:], strict=True):
+                ready, ahead = ahead.result(), reader.submit(self._read, batch, share)
+                yield ready
+            yield ahead.result()
+
+    def _read(self, batch: Batch, share: range) -> Observations:
+        taken = self.take(batch, share.start, share.stop)
+        return taken.in_memory() if isinstance(taken, MemoryMapped) else taken

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ppl_mm.context import holds
+from ppl_mm.mapped import MemoryMapped
 from ppl_mm.objectives import Objective
 from ppl_mm.objectives.weights import absent_names
 from ppl_mm.observations import Observations
@@ -87,18 +88,30 @@ def _check_conditioned_on(model: Any, parts: Sequence[Observations]) -> None:
         )
 
 
+def _few_of_files(part: Observations) -> Observations:
+    """Of rows in files some that hold each modality; others as they are."""
+    if not isinstance(part, MemoryMapped):
+        return part
+    held = [mask.byte().topk(min(8, len(mask))).indices for mask in part.present.values()]
+    return part[torch.cat(held).unique()].in_memory()
+
+
 def check_data(
     system: System,
     streams: Streams,
     transform: Transform | None,
     validation: Observations | None,
 ) -> None:
-    """Check all rows for their support, and a few by a run with Pyro's validation on."""
+    """Check all rows for their support, and a few by a run with Pyro's validation on.
+
+    Of rows in files a few too: :func:`ppl_mm.fit` checks the others as it first reads them.
+    """
     _check_own_streams(system.objective, streams)
-    parts = [part if transform is None else transform(part) for part in streams.parts]
+    parts = [_few_of_files(part) for part in streams.parts]
+    parts = [part if transform is None else transform(part) for part in parts]
     for part in (*parts, *(() if validation is None else (validation,))):
         system.check(part)
-    _check_conditioned_on(system.model, parts)
+    _check_conditioned_on(system.model, [*parts, *streams.parts] if streams.mapped else parts)
     few = Streams(parts).head(8).to(system.device)
     absent = absent_names(system.model, few)
     if absent and not isinstance(system.objective, Objective):

@@ -26,7 +26,7 @@ from ppl_mm.objectives import Stages, linear_annealing
 from ppl_mm.observations import Observations
 from ppl_mm.rows import eval_mode
 from ppl_mm.systems import System
-from ppl_mm.training.batches import Batch, Streams
+from ppl_mm.training.batches import Streams
 from ppl_mm.training.checks import (
     Optimizer,
     Transform,
@@ -72,6 +72,8 @@ def fit(
         data: The training rows; any of them may miss anything. Several observations are separate
             streams, such as :func:`ppl_mm.data.streams` makes: every step has a batch of each,
             and a shorter stream starts over, in a new order, until the longest is through.
+            Rows of :class:`ppl_mm.data.MemoryMapped` stay in their files: the next batch is read
+            while one trains, and rows are checked in their first epoch.
         epochs: Passes through the data, in total (with ``resume`` too).
         batch_size: Rows per step (of each stream), of all processes together.
         optimizer: From parameters to a torch optimiser; Adam at 1e-3 by default.
@@ -176,6 +178,7 @@ class _Loop:
     ) -> None:
         self.fabric, self.module, self.optimizer, self.system = fabric, module, optimizer, system
         self.streams, self.transform, self.clip_norm = streams, transform, clip_norm
+        self.unchecked = streams.mapped  # rows in files are checked in their first epoch
         self.check_every = 1 if fabric.device.type == "cpu" else 50  # reading a loss waits for CUDA
 
     def epoch(
@@ -185,19 +188,22 @@ class _Loop:
         start = time.perf_counter()
         torch.manual_seed(state.epoch_seed)
         batches = self.streams.epoch(batch_size)
+        sizes = [sum(len(rows) for rows in batch) for batch in batches]
+        shares = [_share(size, self.fabric.global_rank, self.fabric.world_size) for size in sizes]
+        read = self.streams.read(batches, shares)
         total, rows = torch.zeros((), dtype=torch.float64, device=self.fabric.device), 0
         self.system.train()
         is_bound = True
         with pyro.validation_enabled(False), _annealed(self.system.objective) as objective:
             if isinstance(objective, Stages):
                 objective.epoch = state.epoch
-            for i, batch in enumerate(batches):
+            for i, (batch, share, size) in enumerate(zip(read, shares, sizes, strict=True)):
                 step = state.epoch * len(batches) + i
                 objective.annealing = linear_annealing(
                     step, epochs=annealing_epochs, steps_per_epoch=len(batches)
                 )
-                total += self.step(batch)
-                rows += _size(batch)
+                total += self.step(batch, share, size)
+                rows += size
                 if i == 0:
                     is_bound = getattr(objective, "is_bound", True)
                 if i % self.check_every == 0 or i == len(batches) - 1:
@@ -205,6 +211,7 @@ class _Loop:
                     if not math.isfinite(value):
                         raise self._diverged(state, f"the loss is {value} at step {i + 1}")
                     bar.step((i + 1) / len(batches), value / rows)
+        self.unchecked = False
         if not all(bool(torch.isfinite(p).all()) for p in parameters(self.system)):
             raise self._diverged(state, "a parameter is not finite")
         loss = self.fabric.all_reduce(total, reduce_op="sum").item() / rows
@@ -212,16 +219,22 @@ class _Loop:
         kind = "bound" if is_bound else "surrogate"
         return {"epoch": state.epoch + 1, "loss": loss, kind: -loss, "seconds": seconds}
 
-    def step(self, joint: Batch) -> Tensor:
-        """One gradient step on a joint batch; this process's part of its loss, a sum over rows."""
-        rank, world, size = self.fabric.global_rank, self.fabric.world_size, _size(joint)
-        first, last = _share(size, rank, world)
-        batch = self.streams.take(joint, first, last)
+    def step(self, batch: Observations, share: range, size: int) -> Tensor:
+        """One gradient step on a joint batch; this process's part of its loss, a sum over rows.
+
+        Args:
+            batch: This process's rows.
+            share: Which rows of the joint batch they are.
+            size: Rows of the joint batch.
+        """
+        rank, world = self.fabric.global_rank, self.fabric.world_size
         if self.transform is not None:
             batch = self.transform(batch)
+        if self.unchecked:
+            self.system.check(batch)
         if rank >= size:  # fewer rows than processes: this one's counts for nothing
             batch = batch.only()
-        noise = JointNoise(first, last - first, size, rank) if world > 1 else nullcontext()
+        noise = JointNoise(share, size, rank) if world > 1 else nullcontext()
         self.optimizer.zero_grad()
         with noise:
             loss = self.module(batch)
@@ -244,16 +257,11 @@ class _Loop:
         )
 
 
-def _size(batch: Batch) -> int:
-    return sum(len(rows) for rows in batch)
-
-
-def _share(size: int, rank: int, world: int) -> tuple[int, int]:
-    """The rows of a joint batch that are one process's, first to last; a row at least."""
-    if rank >= size:
-        return 0, 1
-    share = torch.arange(size).tensor_split(world)[rank]
-    return int(share[0]), int(share[-1]) + 1
+def _share(size: int, rank: int, world: int) -> range:
+    """Which rows of a joint batch are one process's; one at least, which counts for nothing."""
+    each, more = divmod(size, world)
+    first = rank * each + min(rank, more)
+    return range(first, first + each + (rank < more)) if rank < size else range(1)
 
 
 @contextmanager

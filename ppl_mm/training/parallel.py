@@ -47,15 +47,14 @@ class JointNoise(Messenger):
     stream of the process's own.
 
     Args:
-        offset: This process's first row in the joint batch.
-        rows: Its number of rows.
+        share: This process's rows in the joint batch.
         total: Rows of the joint batch.
         rank: This process's number.
     """
 
-    def __init__(self, offset: int, rows: int, total: int, rank: int) -> None:
+    def __init__(self, share: range, total: int, rank: int) -> None:
         super().__init__()
-        self.offset, self.rows, self.total, self.rank = offset, rows, total, rank
+        self.share, self.total, self.rank = share, total, rank
 
     def _pyro_sample(self, msg: Any) -> None:
         if msg["is_observed"] or msg["value"] is not None or msg["done"]:
@@ -95,11 +94,11 @@ class JointNoise(Messenger):
         """A component of every row, from log-probabilities (..., B, C)."""
         lead = log_weight.shape[:-2]
         wide = log_weight.new_zeros(*lead, self.total, log_weight.shape[-1])
-        wide[..., self.offset : self.offset + self.rows, :] = log_weight
+        wide[..., self.share.start : self.share.stop, :] = log_weight
         return self._own(Categorical(logits=wide).sample(), len(lead))
 
     def _joint(self, shape: torch.Size) -> torch.Size:
         return torch.Size((*shape[:-1], self.total))
 
     def _own(self, joint: Tensor, dim: int) -> Tensor:
-        return joint.narrow(dim, self.offset, self.rows)
+        return joint.narrow(dim, self.share.start, len(self.share))

@@ -1,0 +1,227 @@
+"""Rows in files: the same results as rows in memory, and little memory."""
+
+import resource
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from every_system import KINDS, build, modality
+
+from ppl_mm import Modality, Observations, fit, generate, likelihoods, log_likelihood, networks
+from ppl_mm.data import MemoryMapped, streams
+from ppl_mm.evaluation import accuracy, elbo
+from ppl_mm.systems import mvae
+
+QUIET = {"device": "cpu", "precision": "64-true", "progress": False, "batch_size": 7}
+NAMES = ("bernoulli", "categorical", "normal")
+
+
+class Watched:
+    """An array that writes down which rows are read."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+        self.reads: list[list[int]] = []
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        self.reads.append(rows.tolist())
+        return self.array[rows]
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> tuple[MemoryMapped, Observations]:
+    """Rows of bytes, classes and float32 in files, some missing; and the same in memory."""
+    values = {name: KINDS[name].draw(40) for name in NAMES}
+    present = dict(zip(NAMES, torch.rand(3, 40) > 0.3, strict=True))
+    values["normal"][~present["normal"]] = torch.nan
+    types = {"bernoulli": np.uint8, "categorical": np.int16, "normal": ">f4"}
+    for name, x in values.items():
+        np.save(tmp_path / name, x.numpy().astype(types[name]))
+    values["normal"] = values["normal"].float().double()
+    return (
+        MemoryMapped(
+            {name: tmp_path / f"{name}.npy" for name in NAMES},
+            present,
+            convert={"bernoulli": lambda x: x.double()},
+        ),
+        Observations(values, present),
+    )
+
+
+def assert_same_fit(mapped, memory, name="mvae", epochs=2):
+    found = []
+    for rows in (mapped, memory):
+        torch.manual_seed(0)
+        system = build(name)
+        result = fit(system, rows, epochs=epochs, **QUIET)
+        found.append((system.state_dict(), [row["loss"] for row in result.history]))
+    (state, losses), (expected, expected_losses) = found
+    assert losses == expected_losses
+    for key, value in expected.items():
+        assert torch.equal(state[key], value), key
+
+
+def test_rows_are_those_in_memory(stored):
+    mapped, memory = stored
+    assert len(mapped) == 40
+    assert mapped.names == NAMES
+    for index in (slice(3, 17), torch.tensor([9, 2, 2, 39]), memory.present["normal"], [-1], 5):
+        batch, expected = mapped[index], memory[index]
+        assert len(batch) == len(expected)
+        for name in NAMES:
+            assert torch.equal(batch[name], expected[name])
+            assert batch[name].dtype == expected[name].dtype
+            assert torch.equal(batch.present[name], expected.present[name])
+    nested = mapped[10:30][torch.tensor([4, 0])].drop("normal")
+    assert nested.names == NAMES[:2]
+    assert torch.equal(nested["categorical"], memory["categorical"][[14, 10]])
+    assert mapped.to(torch.float32)[:2]["bernoulli"].dtype == torch.float32
+    assert repr(mapped).startswith("MemoryMapped(40 rows; bernoulli(1, 3, 3): ")
+    with pytest.raises(IndexError, match="rows from -40 to 39"):
+        mapped[40]
+
+
+def test_what_is_asked_for_is_read_in_the_order_of_the_file_and_once():
+    array = Watched(np.arange(20.0)[:, None])
+    present = np.arange(20) != 5
+    mapped = MemoryMapped({"x": array, "y": Watched(np.arange(20))}, {"x": present})
+    batch = mapped[2:].to("cpu").given("x").without("y")[torch.tensor([7, 3, 0])]
+    assert array.reads == []
+    assert batch["x"].tolist() == [[9.0], [0.0], [2.0]]
+    assert batch["x"] is batch["x"]
+    assert array.reads == [[2, 9]]  # row 5 is missing
+
+
+@pytest.mark.parametrize("name", ["mvae", "mopoe"])
+def test_training_is_that_of_rows_in_memory(stored, name):
+    assert_same_fit(*stored, name)
+
+
+def test_training_with_a_transform_and_validation(stored):
+    mapped, memory = stored
+
+    def noisy(obs):
+        return obs.replace("normal", obs["normal"] + torch.randn_like(obs["normal"]))
+
+    found = []
+    for rows in (mapped, memory):
+        torch.manual_seed(0)
+        result = fit(build("mvae"), rows, epochs=2, transform=noisy, validation=rows, **QUIET)
+        found.append([(row["loss"], row["validation_elbo"]) for row in result.history])
+    assert found[0] == found[1]
+
+
+def test_training_on_streams(stored):
+    mapped, memory = (streams(rows, 0.4, unpaired="disjoint") for rows in stored)
+    assert all(isinstance(part, MemoryMapped) for part in mapped)
+    assert_same_fit(mapped, memory)
+    assert_same_fit([mapped[0], *memory[1:]], memory)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(stored, tmp_path):
+    mapped, memory = stored
+    path = tmp_path / "checkpoint.pt"
+    torch.manual_seed(0)
+    fit(build("mvae"), mapped, epochs=1, checkpoint=path, **QUIET)
+    torch.manual_seed(0)
+    resumed, whole = build("mvae"), build("mvae")
+    fit(resumed, mapped, epochs=3, checkpoint=path, resume=True, **QUIET)
+    torch.manual_seed(0)
+    whole = build("mvae")
+    fit(whole, memory, epochs=3, **QUIET)
+    for key, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[key], value)
+
+
+def test_measures_are_those_of_rows_in_memory(stored):
+    mapped, memory = stored
+    system = build("mvae")
+    assert torch.equal(elbo(system, mapped, batch_size=9), elbo(system, memory, batch_size=9))
+    both = [log_likelihood(system, rows, given="normal", num_samples=20) for rows in stored]
+    assert torch.equal(both[0].value, both[1].value)
+    assert accuracy(system, mapped, "categorical") == accuracy(system, memory, "categorical")
+    draws = [generate(system, rows, ["normal"], 2, given=["bernoulli"]) for rows in stored]
+    assert torch.equal(draws[0]["normal"], draws[1]["normal"])
+
+
+def test_rows_that_do_not_fit_are_found_when_they_are_first_read(stored):
+    _, memory = stored
+    bad = memory["categorical"].numpy().copy()
+    bad[torch.arange(40)[memory.present["categorical"]][-1]] = 7
+    rows = MemoryMapped({"categorical": bad}, {"categorical": memory.present["categorical"]})
+    with pytest.raises(ValueError, match="modality 'categorical': expected values in"):
+        fit(build("mvae"), rows, epochs=1, **QUIET)
+    with pytest.raises(ValueError, match="modality 'categorical': expected values in"):
+        elbo(build("mvae"), rows)
+
+
+def test_an_observed_row_of_nan_is_named():
+    values = np.random.default_rng(0).normal(size=(40, 3))
+    values[33, 1] = np.nan
+    with pytest.raises(ValueError, match="'normal': row 33 of the array is observed but holds NaN"):
+        fit(build("mvae"), MemoryMapped({"normal": values}), epochs=1, **QUIET)
+
+
+def test_files_and_arrays_that_are_no_data_are_refused(tmp_path):
+    whole, broken, text = tmp_path / "whole.npy", tmp_path / "broken.npy", tmp_path / "text.npy"
+    np.save(whole, np.zeros((50, 10)))
+    broken.write_bytes(whole.read_bytes()[:-8])
+    text.write_text("no array")
+    for path in (broken, text):
+        with pytest.raises(ValueError, match=f"'x': .*{path.name}: truncated, or no .npy file"):
+            MemoryMapped({"x": path})
+    with pytest.raises(FileNotFoundError, match=r"'x': .*missing.npy: no such file"):
+        MemoryMapped({"x": tmp_path / "missing.npy"})
+    with pytest.raises(ValueError, match=r"disagree on the number of rows: {'x': 50, 'y': 3}"):
+        MemoryMapped({"x": whole, "y": np.zeros(3)})
+    with pytest.raises(TypeError, match="'x': expected numbers, got <U1"):
+        MemoryMapped({"x": np.array(["a"])})
+    with pytest.raises(TypeError, match=r"'x': expected a .npy file's name or an array"):
+        MemoryMapped({"x": [1.0, 2.0]})
+    with pytest.raises(ValueError, match=r"'x': expected mask of shape \(B,\) = \(50,\)"):
+        MemoryMapped({"x": whole}, {"x": np.ones(49, dtype=bool)})
+    with pytest.raises(ValueError, match="'y'"):
+        MemoryMapped({"x": whole}, convert={"y": torch.Tensor.float})
+
+
+@pytest.fixture
+def little_memory():
+    """100 MB beyond what the process has now, files that are mapped aside."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("the memory of a process is not limited here")
+    data = next(line for line in status.read_text().splitlines() if line.startswith("VmData"))
+    resource.setrlimit(resource.RLIMIT_DATA, (int(data.split()[1]) * 1024 + 10**8, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def test_training_on_more_data_than_memory(tmp_path, little_memory):
+    path = tmp_path / "large.npy"
+    large = np.lib.format.open_memmap(path, "w+", dtype=np.float32, shape=(100, 2**20))
+    large[:, :: 2**18] = np.random.default_rng(0).normal(
+        size=(100, 4)
+    )  # 420 MB, 400 pages of it on disk
+    large.flush()
+    with pytest.raises(MemoryError):
+        np.load(path)
+    x = Modality(
+        "x",
+        likelihoods.Normal(scale=1.0),
+        partial(networks.MLPEncoder, event_shape=(4,), hidden=(8,)),
+        partial(networks.MLPDecoder, event_shape=(4,), hidden=(8,)),
+    )
+    y = modality("categorical")
+    labels = np.arange(100) % 3
+    rows = MemoryMapped(
+        {"x": path, y.name: labels}, convert={"x": lambda v: v[:, :: 2**18].double()}
+    )
+    system = mvae([x, y], 2)
+    result = fit(system, rows, epochs=1, validation=rows[:40], **{**QUIET, "batch_size": 4})
+    assert np.isfinite(result.history[0]["loss"])
