@@ -285,6 +285,16 @@ def test_dense_networks_of_cmmd(name, depth, width):
         assert [m.out_features for m in hidden if isinstance(m, torch.nn.Linear)] == depth * [width]
 
 
+@pytest.mark.parametrize(("name", "width"), [("digit", 50), ("phone", 100), ("topics", 1550)])
+def test_classifiers_of_cmmd(name, width):
+    with torch.device("meta"):
+        hidden = getattr(presets, f"cmmd_{name}_decoder")(7).hidden
+    layers = [torch.nn.Linear, torch.nn.Softplus, torch.nn.Dropout]
+    assert [type(m) for m in hidden] == 2 * layers
+    assert {m.p for m in hidden if isinstance(m, torch.nn.Dropout)} == {0.2}
+    assert [m.out_features for m in hidden if isinstance(m, torch.nn.Linear)] == 2 * [width]
+
+
 @pytest.mark.parametrize(
     ("name", "features", "shape"),
     [
@@ -299,8 +309,12 @@ def test_networks_of_mnist_svhn_text(name, features, shape):
     trunk = getattr(presets, f"cmmd_{name}_features")()
     values = PRESETS[f"cmmd_{name}"][1](2)
     assert trunk.double()(values).shape == (2, features)
-    logits = getattr(presets, f"cmmd_{name}_decoder")(20).double()(normal(2, 20))
-    assert logits.shape == (2, *shape)
+    decoder = getattr(presets, f"cmmd_{name}_decoder")(20).double()
+    assert decoder(normal(2, 20)).shape == (2, *shape)
+    for network in (trunk, decoder):
+        kinds = {type(m) for m in network.modules()}
+        assert torch.nn.ReLU in kinds
+        assert kinds.isdisjoint({torch.nn.Softplus, torch.nn.SiLU, torch.nn.ELU, torch.nn.Dropout})
     sizes = [m.weight.shape for m in trunk.modules() if hasattr(m, "weight")]
     if features == 128 and name != "text":
         assert [s[0] for s in sizes] == [32, 64, 64, 128]
