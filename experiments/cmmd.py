@@ -18,7 +18,7 @@ every row would drive a learned variance to 0. CMMD scores the noisy digit alone
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,7 @@ import typer
 from ppl_mm.experiments import runner
 from torch import Tensor
 
-from ppl_mm import baselines, data, evaluation, fit, likelihoods, systems
+from ppl_mm import baselines, data, evaluation, likelihoods, systems
 from ppl_mm.evaluation import Estimate
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
@@ -128,25 +128,19 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     torch.manual_seed(config.seed)
     dataset = data.load("two_view_mnist", seed=config.seed)
     if config.system in BASELINES:
-        record, measures = fit_baseline(config, dataset)
-    else:
-        system = build(config, dataset)
-        record = runner.train_once(
-            "cmmd",
-            system,
-            config,
-            lambda: train(system, dataset, config),
-            not_training=_NOT_TRAINING,
-        )
-        if train_only:
-            return {}
-        start = time.perf_counter()
-        measures = measure(system, dataset, config)
-        record |= {"evaluation_seconds": time.perf_counter() - start}
-    record |= {"config": asdict(config), "command": runner.command("cmmd", config)}
-    record |= {"measures": measures}
-    runner.write(runner.paths(config)[1], record)
-    return measures
+        record = fit_baseline(config, dataset)
+        runner.write(runner.paths(config)[1], record)
+        return dict(record["measures"])
+    system = build(config, dataset)
+    return runner.run(
+        "cmmd",
+        system,
+        config,
+        partial(train, system, dataset, config),
+        partial(measure, system, dataset, config),
+        not_training=_NOT_TRAINING,
+        train_only=train_only,
+    )
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
@@ -166,21 +160,8 @@ def build(config: Config, dataset: data.DataSet) -> System:
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """Train the system, from its checkpoint where there is one; the record so far."""
     rows = dataset.train[: config.num_train]
-    checkpoint = runner.paths(config)[2]
-    result = fit(
-        system,
-        rows if config.system == "cmmd" else rows.drop("label"),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        optimizer=partial(torch.optim.Adam, lr=config.lr, fused=True),
-        precision=config.precision,
-        seed=config.seed,
-        device=config.device,
-        checkpoint=checkpoint,
-        checkpoint_every=config.checkpoint_every,
-        resume=checkpoint.exists(),
-    )
-    return runner.describe("cmmd", system, result, config) | {"train_rows": len(rows)}
+    seen = rows if config.system == "cmmd" else rows.drop("label")
+    return runner.train("cmmd", system, seen, config) | {"train_rows": len(rows)}
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
@@ -215,8 +196,8 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
     }
 
 
-def fit_baseline(config: Config, dataset: data.DataSet) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The record and the measures of one of the other methods."""
+def fit_baseline(config: Config, dataset: data.DataSet) -> dict[str, Any]:
+    """The record of one of the other methods."""
     parts = _parts(dataset, config)
     train, views = parts["train"], {"views": (OBSERVED, MISSING)}
     options: dict[str, Any] = {"epochs": config.epochs, "seed": config.seed}
@@ -246,7 +227,7 @@ def fit_baseline(config: Config, dataset: data.DataSet) -> tuple[dict[str, Any],
         "test rows": len(parts["test"]),
         "error": {part: error.to_list() for part, error in errors.items()},
     }
-    return record | {"train_rows": len(train)}, measures
+    return record | {"train_rows": len(train), "measures": measures}
 
 
 def _parts(dataset: data.DataSet, config: Config) -> dict[str, Observations]:

@@ -9,8 +9,7 @@ training; MVAE, MMVAE and MoPoE are one model for all subsets, and do not.
     python -m ppl_mm.experiments.cmmd_three --system mopoe --dataset mnist_fashion_text
 """
 
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -21,7 +20,7 @@ import typer
 from ppl_mm.experiments import runner
 from torch import nn
 
-from ppl_mm import data, evaluation, fit, systems
+from ppl_mm import data, evaluation, systems
 from ppl_mm.evaluation import Estimate
 from ppl_mm.networks.classifier import TrunkClassifier
 from ppl_mm.systems import System
@@ -125,21 +124,15 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     torch.manual_seed(config.seed)
     dataset = data.load(config.dataset, seed=config.seed)
     system = build(config, dataset)
-    record = runner.train_once(
+    return runner.run(
         "cmmd_three",
         system,
         config,
-        lambda: train(system, dataset, config),
+        partial(train, system, dataset, config),
+        partial(measure, system, dataset, config),
         not_training=_NOT_TRAINING,
+        train_only=train_only,
     )
-    if train_only:
-        return {}
-    start = time.perf_counter()
-    measures = measure(system, dataset, config)
-    record |= {"config": asdict(config), "command": runner.command("cmmd_three", config)}
-    record |= {"measures": measures, "evaluation_seconds": time.perf_counter() - start}
-    runner.write(runner.paths(config)[1], record)
-    return measures
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
@@ -171,22 +164,9 @@ def build(config: Config, dataset: data.DataSet) -> System:
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """Train the system, from its checkpoint where there is one; the record so far."""
     rows = dataset.train[: config.num_train]
-    checkpoint = runner.paths(config)[2]
-    result = fit(
-        system,
-        rows if config.system == "cmmd" else rows.drop("label"),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        optimizer=partial(torch.optim.Adam, lr=config.lr, fused=True),
-        transform=dataset.transform,
-        precision=config.precision,
-        seed=config.seed,
-        device=config.device,
-        checkpoint=checkpoint,
-        checkpoint_every=config.checkpoint_every,
-        resume=checkpoint.exists(),
-    )
-    return runner.describe("cmmd_three", system, result, config) | {"train_rows": len(rows)}
+    seen = rows if config.system == "cmmd" else rows.drop("label")
+    described = runner.train("cmmd_three", system, seen, config, transform=dataset.transform)
+    return described | {"train_rows": len(rows)}
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:

@@ -12,8 +12,7 @@ other than those of others (relatedness)?
 All systems have Normal posteriors, Laplace likelihoods of scale 1 and no weights of modalities.
 """
 
-import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ import torch
 import typer
 from ppl_mm.experiments import runner
 
-from ppl_mm import Modality, data, evaluation, fit, likelihoods, plotting, systems
+from ppl_mm import Modality, data, evaluation, likelihoods, plotting, systems
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
@@ -134,17 +133,15 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     dataset = data.load(config.dataset)
     rows = training_rows(config, dataset)
     system = build(config, dataset, rows)
-    record = runner.train_once(
-        "meme", system, config, lambda: train(system, rows, config), not_training=_NOT_TRAINING
+    return runner.run(
+        "meme",
+        system,
+        config,
+        partial(train, system, rows, config),
+        partial(measure, system, dataset, config),
+        not_training=_NOT_TRAINING,
+        train_only=train_only,
     )
-    if train_only:
-        return {}
-    start = time.perf_counter()
-    measures = measure(system, dataset, config)
-    record |= {"config": asdict(config), "command": runner.command("meme", config)}
-    record |= {"measures": measures, "evaluation_seconds": time.perf_counter() - start}
-    runner.write(runner.paths(config)[1], record)
-    return measures
 
 
 def training_rows(config: Config, dataset: data.DataSet) -> Observations:
@@ -183,21 +180,7 @@ def _normal(modality: Modality) -> Modality:
 
 def train(system: System, rows: Observations, config: Config) -> dict[str, Any]:
     """Train the system, from its checkpoint where there is one; the record so far."""
-    checkpoint = runner.paths(config)[2]
-    result = fit(
-        system,
-        rows,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        optimizer=partial(torch.optim.Adam, lr=config.lr, fused=True),
-        precision=config.precision,
-        seed=config.seed,
-        device=config.device,
-        checkpoint=checkpoint,
-        checkpoint_every=config.checkpoint_every,
-        resume=checkpoint.exists(),
-    )
-    return runner.describe("meme", system, result, config) | {"train_rows": len(rows)}
+    return runner.train("meme", system, rows, config) | {"train_rows": len(rows)}
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:

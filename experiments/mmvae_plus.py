@@ -12,18 +12,17 @@ Inception's weights are not asked for: the Fréchet distance is that of features
 classifier, called FID-clf, and no number to compare with a paper's FID.
 """
 
-import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import typer
-from ppl_mm.experiments import runner
-from ppl_mm.experiments.class_measures import Sizes, measure, pictures
+from ppl_mm.experiments import class_measures, runner
+from ppl_mm.experiments.class_measures import Sizes
 
-from ppl_mm import data, evaluation, fit, plotting, systems
+from ppl_mm import data, evaluation, plotting, systems
 from ppl_mm.systems import System
 
 __all__ = ["SMOKE", "Config", "build", "load_data", "main", "train"]
@@ -140,30 +139,15 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     torch.manual_seed(config.seed)
     dataset = load_data(config)
     system = build(config, dataset)
-    record = runner.train_once(
+    return runner.run(
         "mmvae_plus",
         system,
         config,
-        lambda: train(system, dataset, config),
+        partial(train, system, dataset, config),
+        partial(measure, system, dataset, config),
         not_training=_NOT_TRAINING,
+        train_only=train_only,
     )
-    if train_only:
-        return {}
-    start = time.perf_counter()
-    classifiers = evaluation.train_classifiers(
-        dataset,
-        epochs=config.classifier_epochs,
-        folder=Path(config.out) / "classifiers",
-        device=system.device,
-    )
-    sizes = Sizes(config.probe_rows, config.subset_rows, config.diversity_rows, config.num_samples)
-    measures = measure(system, dataset, classifiers, sizes, seed=config.seed)
-    for name, figure in pictures(system, dataset, seed=config.seed).items():
-        plotting.save(figure, Path(config.out) / f"{config.name}-{name}.png")
-    record |= {"config": asdict(config), "command": runner.command("mmvae_plus", config)}
-    record |= {"measures": measures, "evaluation_seconds": time.perf_counter() - start}
-    runner.write(runner.paths(config)[1], record)
-    return measures
 
 
 def load_data(config: Config) -> data.DataSet:
@@ -191,25 +175,30 @@ def build(config: Config, dataset: data.DataSet) -> System:
 
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """Train the system, from its checkpoint where there is one; the record so far."""
-    checkpoint = runner.paths(config)[2]
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    result = fit(
+    described = runner.train(
+        "mmvae_plus",
         system,
         dataset.train,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
+        config,
         optimizer=partial(torch.optim.Adam, lr=config.lr, amsgrad=True, fused=True),
         clip_norm=config.clip_norm,
         transform=dataset.transform,
-        precision=config.precision,
-        seed=config.seed,
-        device=config.device,
-        checkpoint=checkpoint,
-        checkpoint_every=config.checkpoint_every,
-        resume=checkpoint.exists(),
     )
-    described = runner.describe("mmvae_plus", system, result, config)
     return described | {"data": dataset.origin, "train_rows": len(dataset.train)}
+
+
+def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
+    """Coherence, quality, diversity and latents, and pictures."""
+    classifiers = evaluation.train_classifiers(
+        dataset,
+        epochs=config.classifier_epochs,
+        folder=Path(config.out) / "classifiers",
+        device=system.device,
+    )
+    sizes = Sizes(config.probe_rows, config.subset_rows, config.diversity_rows, config.num_samples)
+    for name, figure in class_measures.pictures(system, dataset, seed=config.seed).items():
+        plotting.save(figure, Path(config.out) / f"{config.name}-{name}.png")
+    return class_measures.measure(system, dataset, classifiers, sizes, seed=config.seed)
 
 
 run = runner.command_line(main, Config)

@@ -7,8 +7,10 @@ and fields ``out``, ``device``, ``threads`` and ``epochs``.
 import inspect
 import json
 import platform
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,18 @@ import torch
 import ppl_mm
 from ppl_mm.files import write_atomically
 from ppl_mm.systems import System
-from ppl_mm.training import FitResult
+from ppl_mm.training import FitResult, fit
 
-__all__ = ["check_same", "command_line", "describe", "paths", "train_once", "write"]
+__all__ = [
+    "check_same",
+    "command_line",
+    "describe",
+    "paths",
+    "run",
+    "train",
+    "train_once",
+    "write",
+]
 
 Config = Any
 Record = dict[str, Any]
@@ -63,6 +74,47 @@ def train_once(
     system.save(saved)
     write(path, record)
     return record
+
+
+def run(
+    experiment: str,
+    system: System,
+    config: Config,
+    train: Callable[[], Record],
+    measure: Callable[[], Record],
+    *,
+    not_training: Sequence[str],
+    train_only: bool = False,
+) -> Record:
+    """Train where that is not done yet, measure, write record and system; the measures.
+
+    Raises:
+        ValueError: As :func:`train_once`.
+    """
+    record = train_once(experiment, system, config, train, not_training=not_training)
+    if train_only:
+        return {}
+    start = time.perf_counter()
+    measures = measure()
+    record |= {"config": asdict(config), "command": command(experiment, config)}
+    record |= {"measures": measures, "evaluation_seconds": time.perf_counter() - start}
+    write(paths(config)[1], record)
+    return measures
+
+
+def train(experiment: str, system: System, rows: Any, config: Config, **options: Any) -> Record:
+    """Train the system, from its checkpoint where there is one; the record so far.
+
+    ``options`` of :func:`ppl_mm.fit` come before what the config says; the optimiser is Adam.
+    """
+    checkpoint = paths(config)[2]
+    names = ("epochs", "batch_size", "precision", "seed", "device", "checkpoint_every")
+    said = {name: getattr(config, name) for name in names}
+    said["optimizer"] = partial(torch.optim.Adam, lr=config.lr, fused=True)
+    result = fit(
+        system, rows, checkpoint=checkpoint, resume=checkpoint.exists(), **{**said, **options}
+    )
+    return describe(experiment, system, result, config)
 
 
 def check_same(path: Path, record: Record, config: Config, but: Sequence[str]) -> None:

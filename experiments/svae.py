@@ -14,8 +14,7 @@ with a prior expert, as its authors ran it. MMVAE has Laplace prior, experts and
 a hidden layer of 400.
 """
 
-import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ import typer
 from matplotlib.figure import Figure
 from ppl_mm.experiments import runner
 
-from ppl_mm import Modality, data, evaluation, fit, generate, likelihoods, plotting, systems
+from ppl_mm import Modality, data, evaluation, generate, likelihoods, plotting, systems
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 from ppl_mm.systems.paired import STREAMED
@@ -113,22 +112,15 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     scale = "softplus_variance" if config.released else "softplus"
     dataset = data.load(config.dataset, scale=scale)
     system = build(config, dataset)
-    record = runner.train_once(
-        "svae", system, config, lambda: train(system, dataset, config), not_training=_NOT_TRAINING
+    return runner.run(
+        "svae",
+        system,
+        config,
+        partial(train, system, dataset, config),
+        partial(measure, system, dataset, config),
+        not_training=_NOT_TRAINING,
+        train_only=train_only,
     )
-    if train_only:
-        return {}
-    start = time.perf_counter()
-    measures = measure(system, dataset, config)
-    folder = Path(config.out)
-    plotting.save(reconstructions(system, dataset), folder / f"{config.name}-reconstructions.png")
-    parts = [tuple(m.name for m in dataset.modalities)]
-    prior = plotting.prior_samples(system, tiles=parts, like=dataset.test[:500], num_samples=20)
-    plotting.save(prior, folder / f"{config.name}-prior.png")
-    record |= {"config": asdict(config), "command": runner.command("svae", config)}
-    record |= {"measures": measures, "evaluation_seconds": time.perf_counter() - start}
-    runner.write(runner.paths(config)[1], record)
-    return measures
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
@@ -168,26 +160,12 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
     """Train the system, from its checkpoint where there is one; the record so far."""
     rows = dataset.train[: config.num_train]
     share: dict[str, Any] = {"fraction": config.supervision, "seed": config.seed}
-    checkpoint = runner.paths(config)[2]
-    result = fit(
-        system,
-        data.streams(rows, **share) if _apart(config) else data.weakly_supervised(rows, **share),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        optimizer=partial(torch.optim.Adam, lr=config.lr, fused=True),
-        precision=config.precision,
-        seed=config.seed,
-        device=config.device,
-        checkpoint=checkpoint,
-        checkpoint_every=config.checkpoint_every,
-        resume=checkpoint.exists(),
-    )
-    described = runner.describe("svae", system, result, config)
-    return described | {"train_rows": len(rows)}
+    seen = data.streams(rows, **share) if _apart(config) else data.weakly_supervised(rows, **share)
+    return runner.train("svae", system, seen, config) | {"train_rows": len(rows)}
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Accuracy of the classifier on rebuilt pictures, test and validation, and its own."""
+    """Accuracy of the classifier on rebuilt pictures, test and validation, its own; pictures."""
     oracle = evaluation.train_oracle(
         dataset,
         epochs=config.oracle_epochs,
@@ -214,7 +192,16 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
     )
     real = evaluation.confidence(oracle, dataset.join(dataset.test[: config.prior_samples].values))
     out["confidence"] = {"prior": drawn.to_list(), "test": real.to_list()}
+    _draw(system, dataset, config)
     return out
+
+
+def _draw(system: System, dataset: data.DataSet, config: Config) -> None:
+    folder = Path(config.out)
+    plotting.save(reconstructions(system, dataset), folder / f"{config.name}-reconstructions.png")
+    parts = [tuple(m.name for m in dataset.modalities)]
+    prior = plotting.prior_samples(system, tiles=parts, like=dataset.test[:500], num_samples=20)
+    plotting.save(prior, folder / f"{config.name}-prior.png")
 
 
 def reconstructions(system: System, dataset: data.DataSet, *, seed: int = 0) -> Figure:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ppl_mm.experiments import cmmd, results_table
+from ppl_mm.experiments import cmmd, results_table, runner
 
 from ppl_mm import data
 
@@ -58,9 +58,11 @@ def test_the_networks_are_the_papers(tiny_mnist):
 
 def test_only_cmmd_and_classifiers_see_the_label(config, monkeypatch):
     seen = {}
-    fit = cmmd.fit
+    fit = runner.fit
     monkeypatch.setattr(
-        cmmd, "fit", lambda s, rows, **o: seen.update({len(seen): rows.names}) or fit(s, rows, **o)
+        runner,
+        "fit",
+        lambda s, rows, **o: seen.update({len(seen): rows.names}) or fit(s, rows, **o),
     )
     for system in ("cmmd", "mvae"):
         cmmd.main(replace(config, system=system), train_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ppl_mm.experiments import meme, meme_table, results_table
+from ppl_mm.experiments import meme, meme_table, results_table, runner
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def test_pairs_with_svhn_are_the_same_command(config, numbers):
 
 def test_unpaired_rows_hold_what_the_scheme_says(config, monkeypatch):
     seen = []
-    fit = meme.fit
-    monkeypatch.setattr(meme, "fit", lambda s, d, **o: seen.append(d) or fit(s, d, **o))
+    fit = runner.fit
+    monkeypatch.setattr(runner, "fit", lambda s, d, **o: seen.append(d) or fit(s, d, **o))
     meme.main(replace(config, fraction=0.5, scheme="fashion"), train_only=True)
     meme.main(replace(config, fraction=0.5, scheme="split"), train_only=True)
     one, split = (obs.present for obs in seen)
