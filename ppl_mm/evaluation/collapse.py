@@ -183,7 +183,7 @@ def posterior_collapse(
         reference = others[0]
         told = f"q({_condition(name, subsets[1])})"
     else:
-        family = type(q.component_distribution if isinstance(q, MixtureSameFamily) else q)
+        family: Any = type(q.component_distribution if isinstance(q, MixtureSameFamily) else q)
         zero = torch.zeros(q.batch_shape, dtype=torch.float64)
         reference = family(zero, zero + 1)
         told = f"{'N' if family is Normal else 'Laplace'}(0, 1)"

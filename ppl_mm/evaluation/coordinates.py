@@ -16,12 +16,9 @@ from ppl_mm.objectives.weights import guide_trace
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
-__all__ = ["Coordinates", "divergence", "posterior_coordinates"]
+__all__ = ["divergence", "posterior_coordinates"]
 
-Coordinates = Normal | Laplace | MixtureSameFamily
-"""Batch shape (N, D); a mixture is that of each coordinate by itself, of Normals or Laplaces."""
-
-_NODES = 200
+_NODES = 200  # of a quadrature, for each component
 
 
 def posterior_coordinates(
@@ -46,7 +43,8 @@ def posterior_coordinates(
         seed: Of guides that draw one latent to look at for another.
 
     Returns:
-        ``Coordinates``, in float64 on the CPU; Normal or Laplace without ``mixtures``.
+        A Normal or a Laplace, batch shape (N, D), in float64 on the CPU; or, of ``mixtures``, a
+        ``MixtureSameFamily`` of either: that of each coordinate by itself.
 
     Raises:
         ValueError: If the guide has no such site, or a conditional model conditions on more.
@@ -55,39 +53,35 @@ def posterior_coordinates(
     """
     check_at_least_one("batch_size", batch_size)
     check_question(system.model, obs, (), given)
-    parts: tuple[list[Tensor], list[Tensor], list[Tensor]] = [], [], []
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
     with evaluating(system, seed):
         for rows in torch.arange(len(obs)).split(batch_size):
             q = guide_trace(system.guide, obs[rows].given(*given).to(system.device))
             name = site or ("u" if "u" in q.stochastic_nodes else "z")
             if name not in q.stochastic_nodes:
                 raise ValueError(unknown_name("latent site", name, q.stochastic_nodes))
-            base = _base(q.nodes[name]["fn"])
-            each, log_weight = [base], torch.zeros(1, 1)
-            if mixtures and isinstance(base, RandomMixture):
-                each, log_weight = [_base(c) for c in base.components], base.log_weight
+            each, log_weight = _components(q.nodes[name]["fn"], mixtures)
             wrong = [c for c in each if not isinstance(c, Normal | Laplace)]
             if wrong or len({isinstance(c, Normal) for c in each}) > 1:
                 raise TypeError(
                     f"q({name} | {' + '.join(given)}): expected independent Normal or Laplace "
                     f"coordinates, of which this is known, got {type((wrong or each)[0]).__name__}."
                 )
-            shape = len(rows), each[0].loc.shape[-1]
-            for part, values in zip(parts[:2], ("loc", "scale"), strict=True):
-                found = [getattr(c, values).double().cpu().expand(shape) for c in each]
-                part.append(torch.stack(found, -1))
-            weight = log_weight.double().cpu().movedim(0, -1)  # (N or 1, C)
-            parts[2].append(weight[:, None].expand(*shape, len(each)))
+            shape = (len(rows), each[0].loc.shape[-1], len(each))
+            loc = torch.stack([c.loc.expand(shape[:2]) for c in each], -1)
+            scale = torch.stack([c.scale.expand(shape[:2]) for c in each], -1)
+            weight = log_weight.movedim(0, -1).unsqueeze(-2)  # (N or 1, 1, C)
+            parts.append((loc, scale, weight.expand(shape)))
     family = Normal if isinstance(each[0], Normal) else Laplace
-    loc, scale, logits = (torch.cat(part) for part in parts)
-    if loc.shape[-1] == 1:
+    loc, scale, weight = (torch.cat(p).double().cpu() for p in zip(*parts, strict=True))
+    if len(each) == 1:
         return family(loc[..., 0], scale[..., 0])
-    mixing = Categorical(logits=logits, validate_args=False)
+    mixing = Categorical(logits=weight, validate_args=False)
     return MixtureSameFamily(mixing, family(loc, scale), validate_args=False)
 
 
-def divergence(q: Coordinates, reference: Coordinates) -> Tensor:
-    """KL( q_i || reference_i ) of every coordinate, (N, D), nats.
+def divergence(q: Any, reference: Any) -> Tensor:
+    """KL( q_i || reference_i ) of what :func:`posterior_coordinates` returns, (N, D), nats.
 
     In closed form, but for mixtures: there the mean of log q - log reference over 200 points of
     each component, of equal probability between them, which is right to about 0.01 nats.
@@ -95,16 +89,22 @@ def divergence(q: Coordinates, reference: Coordinates) -> Tensor:
     mixed = isinstance(q, MixtureSameFamily)
     if not mixed and not isinstance(reference, MixtureSameFamily):
         return kl_divergence(q, reference)
-    component: Any = (
-        q.component_distribution if mixed else type(q)(q.loc[..., None], q.scale[..., None])
-    )
-    weight = q.mixture_distribution.probs if mixed else torch.ones_like(component.loc)
+    each = q.component_distribution if mixed else type(q)(q.loc[..., None], q.scale[..., None])
+    weight = q.mixture_distribution.probs if mixed else torch.ones_like(each.loc)
     total = torch.zeros_like(weight[..., 0])
-    for level in (torch.arange(_NODES) + 0.5) / _NODES:
-        z = component.icdf(level.double()).movedim(-1, 0)  # (C, N, D)
+    for level in (torch.arange(_NODES, dtype=weight.dtype) + 0.5) / _NODES:
+        z = each.icdf(level).movedim(-1, 0)  # (C, N, D)
         log_ratio = (q.log_prob(z) - reference.log_prob(z)).movedim(0, -1)
         total += torch.where(weight > 0, weight * log_ratio, 0.0).sum(-1) / _NODES
     return total
+
+
+def _components(fn: Any, mixtures: bool) -> tuple[list[Any], Tensor]:
+    """The distributions of which this is a mixture, C of them, and log-weights (C, N or 1)."""
+    base = _base(fn)
+    if mixtures and isinstance(base, RandomMixture):
+        return [_base(c) for c in base.components], base.log_weight
+    return [base], torch.zeros(1, 1)
 
 
 def _base(fn: Any) -> Any:
