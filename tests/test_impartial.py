@@ -155,6 +155,11 @@ def test_a_rule_sees_products_of_unit_mean_of_the_modalities_that_have_a_gradien
         flat = gradients_at_the_latent(system, rows)[:number].flatten(1)
         products = flat @ flat.T
         close(seen.pop(), products / products.diagonal().mean())
+    with torch.no_grad():
+        for parameter in system.model.decoders["c"].parameters():
+            parameter.zero_()  # c is there, and tells the latent nothing
+    combined(system, obs, rule)
+    assert seen.pop().shape == (2, 2)
     assert not seen
 
 
