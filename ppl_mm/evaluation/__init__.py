@@ -1,6 +1,7 @@
 """Measures of trained systems, each for any system and any observed subset."""
 
 from ppl_mm.evaluation.accuracy import accuracy, predict
+from ppl_mm.evaluation.annealed import annealed_log_likelihood
 from ppl_mm.evaluation.bound import elbo
 from ppl_mm.evaluation.calibration import Calibration, Reliability, calibration, calibration_of
 from ppl_mm.evaluation.classifier import (
@@ -41,6 +42,7 @@ from ppl_mm.evaluation.mutual_information import (
     mutual_information_of,
     real_mutual_information,
 )
+from ppl_mm.evaluation.posterior_check import PosteriorCheck, posterior_check
 from ppl_mm.evaluation.prediction import (
     AveragePrecision,
     average_precision,
@@ -52,6 +54,7 @@ from ppl_mm.evaluation.prediction import (
 from ppl_mm.evaluation.readings import Readings, features_of, read_generations
 from ppl_mm.evaluation.relatedness import Relatedness, relatedness, wasserstein_distances
 from ppl_mm.evaluation.result import LogLikelihood, UnreliableLikelihoodWarning
+from ppl_mm.evaluation.sandwich import Sandwich, sandwich
 from ppl_mm.evaluation.sentences import SentenceEmbedding
 from ppl_mm.evaluation.tabular import Result
 from ppl_mm.evaluation.whole import confidence, joint_confidence, whole_coherence
@@ -71,13 +74,16 @@ __all__ = [
     "LatentAccuracy",
     "LogLikelihood",
     "MutualInformation",
+    "PosteriorCheck",
     "Readings",
     "Relatedness",
     "Reliability",
     "Result",
+    "Sandwich",
     "SentenceEmbedding",
     "UnreliableLikelihoodWarning",
     "accuracy",
+    "annealed_log_likelihood",
     "average_precision",
     "average_precision_of",
     "calibration",
@@ -105,6 +111,7 @@ __all__ = [
     "log_likelihoods",
     "mutual_information",
     "mutual_information_of",
+    "posterior_check",
     "posterior_collapse",
     "predict",
     "probabilities",
@@ -113,6 +120,7 @@ __all__ = [
     "real_mutual_information",
     "relatedness",
     "rmse",
+    "sandwich",
     "spread",
     "train_classifier",
     "train_classifiers",

@@ -223,8 +223,3 @@ def _shared(system: System, obs: Observations, names: tuple[str, ...], plan: Pla
     )
     joined: dict[str, Any] = {f: getattr(result, f)[which] for f in COLUMNS}
     return replace(result, **joined, shared_error=joined["standard_error"])
-
-
-def _check_numbers(num_samples: int, chunk: int) -> None:
-    check_at_least_one("num_samples", num_samples)
-    check_at_least_one("chunk", chunk)

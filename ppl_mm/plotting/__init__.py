@@ -13,7 +13,9 @@ from ppl_mm.plotting.pictures import (
     samples,
     save,
 )
+from ppl_mm.plotting.posterior_check import posterior_intervals
 from ppl_mm.plotting.relatedness import class_dendrogram, class_distances, pair_distances
+from ppl_mm.plotting.sandwich import sandwich_curves
 from ppl_mm.plotting.shared_private import conditional_columns, shared_private_grid, traversal
 
 __all__ = [
@@ -27,10 +29,12 @@ __all__ = [
     "estimates",
     "losses",
     "pair_distances",
+    "posterior_intervals",
     "posterior_means",
     "prior_samples",
     "reliability_diagram",
     "samples",
+    "sandwich_curves",
     "save",
     "shared_private_grid",
     "traversal",
