@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Laplace, MixtureSameFamily, Normal, kl_divergence
 
 from ppl_mm.checks import check_at_least_one
-from ppl_mm.distributions import RandomMixture
+from ppl_mm.distributions import RandomMixture, RowwiseReference
 from ppl_mm.evaluation.conditioned import check_question
 from ppl_mm.evaluation.quietly import evaluating
 from ppl_mm.evaluation.readings import Subset
@@ -103,15 +103,18 @@ def _components(fn: Any, mixtures: bool) -> tuple[list[Any], Tensor]:
     """The distributions of which this is a mixture, C of them, and log-weights (C, N or 1)."""
     base = _base(fn)
     if mixtures and isinstance(base, RandomMixture):
-        return [_base(c) for c in base.components], base.log_weight
+        left = [i for i, w in enumerate(base.log_weight) if bool((w > -torch.inf).any())]
+        return [_base(base.components[i]) for i in left], base.log_weight[left]
     return [base], torch.zeros(1, 1)
 
 
 def _base(fn: Any) -> Any:
-    """What is inside a distribution's wrappers, and inside a mixture with one component left."""
+    """What is inside a distribution's wrappers, and in what has one part left that all rows use."""
     if isinstance(fn, RandomMixture):
         left = [
             c for c, w in zip(fn.components, fn.log_weight, strict=True) if bool((w == 0).all())
         ]
         return _base(left[0]) if left else fn
+    if isinstance(fn, RowwiseReference) and bool((fn.rows == fn.rows.flatten()[0]).all()):
+        return _base(fn.first if bool(fn.rows.flatten()[0]) else fn.second)
     return _base(fn.base_dist) if hasattr(fn, "base_dist") else fn

@@ -1,15 +1,18 @@
 """Collapse of posteriors and of variances, in closed form."""
 
 import math
+from itertools import combinations
 
 import pytest
 import torch
+from every_system import SYSTEMS, build, complete, kinds_of
 from linear_gaussian import LinearGaussian
 from torch import nn
 from torch.distributions import Laplace, Normal, kl_divergence
 
 from ppl_mm import Modality, Observations, System, data, guides, likelihoods, models, systems
 from ppl_mm.evaluation import collapse_of, posterior_collapse, variance_collapse
+from ppl_mm.evaluation.conditioned import conditioned_on
 from ppl_mm.objectives import IWAE
 
 
@@ -175,6 +178,17 @@ def test_mixtures_diverge_as_an_integral_says(family):
     torch.testing.assert_close(found.thresholds, expected, atol=0.01, rtol=0)
     itself = posterior_collapse(system, obs, ("a", "b"), against=("b", "a"))
     assert itself.at(1e-12) == 1.0
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_system_from_every_subset(name):
+    system, obs = build(name), complete(6, *kinds_of(name))
+    fixed = conditioned_on(system.model)
+    fewest = 1 if name == "meme" else 0  # MEME's prior is no posterior but a mixture of many
+    for given in (s for k in range(fewest, 4) for s in combinations(obs.names, k)):
+        if set(fixed) <= set(given):
+            found = posterior_collapse(system, obs, given)
+            assert bool((found.thresholds >= -0.01).all())
 
 
 def test_what_is_not_known_or_does_not_exist_is_refused():
