@@ -1,7 +1,7 @@
 """Flags of the command that repeat or hold several values, as Python values."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = ["names", "options", "settings", "weights"]
@@ -68,7 +68,7 @@ def settings(given: Mapping[str, Any]) -> dict[str, Any]:
         >>> settings({"modality": ["top"], "terms": "3", "weight": None, "epochs": 2})
         {'modalities': ['top'], 'terms': 3, 'epochs': 2}
     """
-    several = {
+    several: dict[str, tuple[str, Callable[[Any], Any]]] = {
         "modality": ("modalities", list),
         "weight": ("weights", weights),
         "option": ("options", options),
@@ -78,6 +78,6 @@ def settings(given: Mapping[str, Any]) -> dict[str, Any]:
     found = {}
     for flag, value in given.items():
         if value is not None and value != []:
-            name, read = several.get(flag, (flag, None))
-            found[name] = value if read is None else read(value)
+            name, read = several.get(flag, (flag, lambda same: same))
+            found[name] = read(value)
     return found

@@ -17,8 +17,11 @@ from ppl_mm.comparison.summary import Block
 
 __all__ = ["command"]
 
-_NOT_OURS = ("system", "dataset", "option", "missing", "seed", "out", "quiet")
-_NOT_OURS += ("resume", "overwrite", "evaluate")
+_NOT_SHARED = (
+    *("system", "dataset", "option", "missing", "seed", "out", "quiet"),
+    *("resume", "overwrite", "evaluate"),
+)
+"""Of the options of ``train``, those that have another meaning here, or none."""
 
 _CAPTION = (
     "± standard error over seeds, or over test rows of one seed. ?: off by an unknown amount in "
@@ -89,8 +92,8 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(130)
 
     own = [p for p in inspect.signature(compare).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    shared = inspect.signature(train).parameters.values()
-    shared = [p.replace(kind=p.KEYWORD_ONLY) for p in shared if p.name not in _NOT_OURS]
+    others = inspect.signature(train).parameters.values()
+    shared = [p.replace(kind=p.KEYWORD_ONLY) for p in others if p.name not in _NOT_SHARED]
     compare.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
     compare.__doc__ = _HELP
     return compare
