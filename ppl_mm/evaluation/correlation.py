@@ -185,8 +185,8 @@ def correlation(
         train: Real rows; of a pair those that hold both teach.
         test: The rows to generate from, which hold all that is given.
         embeddings: Modality -> function from values (B, *event) to features (B, D): of text such
-            as :class:`SentenceEmbedding`; of images a classifier's ``features``; of features
-            themselves ``lambda x: x.flatten(1)``. At least two.
+            as :class:`SentenceEmbedding`; of images ``partial(features_of, classifier)``; of
+            features themselves ``lambda x: x.flatten(1)``. At least two.
         subsets: What to give; None is nothing, each of these modalities alone, and all, as far
             as they hold what the model conditions on.
         num_components: k of the canonical correlation.
