@@ -35,6 +35,8 @@ def test_noisy_view_is_a_picture_of_the_class_and_the_split(folder: Path, split:
     could = ((above >= -1e-9) & (above <= 1)).all(-1)
     assert (could.sum(1) == 1).all()
     assert torch.equal(labels[could.int().argmax(1)], obs["label"])
+    own = could.int().argmax(1) == torch.arange(len(obs))
+    assert 0.1 < own.double().mean() < 0.8  # of 2 or 3 pictures of a class, one at random
     drawn = above[torch.arange(len(obs)), could.int().argmax(1)]
     noise = drawn[:, (clean == 0).all(0)]  # dark edges show all of it
     assert noise.numel() > 3_000
