@@ -8,8 +8,9 @@ import torch
 
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.conditionals import Conditional
-from ppl_mm.evaluation.annealing import Path, Schedule, anneal, tuned
+from ppl_mm.evaluation.annealing import Schedule, anneal, tuned
 from ppl_mm.evaluation.conditioned import check_question, conditioned_on
+from ppl_mm.evaluation.path import Path
 from ppl_mm.evaluation.question import asked_names, certain
 from ppl_mm.evaluation.quietly import evaluating
 from ppl_mm.evaluation.result import LogLikelihood, summarise_weights

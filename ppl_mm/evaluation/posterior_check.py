@@ -13,8 +13,8 @@ from rich.table import Table
 from torch import Tensor
 
 from ppl_mm.checks import check_at_least_one
-from ppl_mm.evaluation.annealing import gradients_of
 from ppl_mm.evaluation.conditioned import check_question, conditioned_on
+from ppl_mm.evaluation.path import gradients_of
 from ppl_mm.evaluation.question import asked_names
 from ppl_mm.evaluation.quietly import evaluating
 from ppl_mm.evaluation.tabular import Number, Result, number

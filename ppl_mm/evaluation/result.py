@@ -2,13 +2,16 @@
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
+from ppl_mm.evaluation.estimate import Estimate
+from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.evaluation.tails import Moments, interval_of_log_mean, weight_moments
 from ppl_mm.modality import Modality
 
@@ -38,7 +41,7 @@ class UnreliableLikelihoodWarning(UserWarning):
 
 
 @dataclass(frozen=True)
-class LogLikelihood:
+class LogLikelihood(Result):
     """Estimates of log p(x_target | x_given), one a row, in nats.
 
     Attributes:
@@ -131,6 +134,20 @@ class LogLikelihood:
             "unreliable_rows": float(len(self.unreliable)),
             "rows": float(n),
         }
+
+    def numbers(self) -> Iterator[Number]:
+        """The mean over rows, and the other numbers of :meth:`summary`."""
+        target = ", ".join(self.target)
+        yield number(self.quantity, Estimate.of(self.value), self.given, target)
+        for key, value in self.summary().items():
+            if key not in ("mean", "standard_error"):
+                yield number(key.replace("_", " "), value, self.given, target)
+
+    def figure(self) -> Figure:
+        """The 95 % interval of every row, see ``plotting.likelihood_intervals``."""
+        from ppl_mm import plotting
+
+        return plotting.likelihood_intervals(self)
 
     def __str__(self) -> str:
         s = self.summary()

@@ -3,6 +3,7 @@
 from ppl_mm.plotting.calibration import reliability_diagram
 from ppl_mm.plotting.collapse import collapse_curves
 from ppl_mm.plotting.estimates import estimates
+from ppl_mm.plotting.likelihood import likelihood_intervals
 from ppl_mm.plotting.pictures import (
     Tiles,
     classes,
@@ -27,6 +28,7 @@ __all__ = [
     "conditional_columns",
     "cross_generation",
     "estimates",
+    "likelihood_intervals",
     "losses",
     "pair_distances",
     "posterior_intervals",

@@ -16,8 +16,9 @@ from toy_meme import PAIR
 
 from ppl_mm import Modality, Observations, System, guides, likelihoods, log_likelihood
 from ppl_mm.evaluation import annealed_log_likelihood
-from ppl_mm.evaluation.annealing import Path, Schedule, anneal, temperatures, transition, tuned
+from ppl_mm.evaluation.annealing import Schedule, anneal, temperatures, transition, tuned
 from ppl_mm.evaluation.conditioned import answerable, conditioned_on
+from ppl_mm.evaluation.path import Path
 from ppl_mm.evaluation.quietly import evaluating
 from ppl_mm.objectives import IWAE
 from ppl_mm.program import Program

@@ -542,6 +542,22 @@ def test_result_goes_to_arviz():
     assert data.log_likelihood.attrs == {"quantity": "log p(a, b, c)", "num_samples": 50}
 
 
+@pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")
+def test_result_is_a_table_and_a_picture(tmp_path):
+    toy = LinearGaussian(spread=0.6)
+    found = log_likelihood(toy.system(product(toy)), toy.sample(30), num_samples=100)
+    first = next(found.numbers())
+    assert first["measure"] == "log p(a, b, c)"
+    assert first["value"] == pytest.approx(found.mean())
+    frame = found.to_pandas().set_index("measure")["value"]
+    assert frame["unreliable rows"] == len(found.unreliable)
+    assert 0 < len(found.unreliable) < 30
+    (axes,) = found.plot(tmp_path / "rows.png").axes
+    sizes = [len(bars[0].get_xdata()) for bars in axes.containers]
+    assert sizes == [30 - len(found.unreliable), len(found.unreliable)]
+    assert (tmp_path / "rows.png").exists()
+
+
 def test_one_row_has_no_spread():
     toy = LinearGaussian()
     found = log_likelihood(toy.system(product(toy)), toy.sample(1), num_samples=5)
