@@ -20,7 +20,7 @@ def curve(blocks: Sequence[Block], measure: str) -> Figure:
     Marks of estimates in doubt are hollow.
     """
     names = list(dict.fromkeys(name for block in blocks for name in block.systems))
-    figure = Figure(figsize=(4.4, 3.4), layout="constrained")
+    figure = Figure(figsize=(4.4, 3.6), layout="constrained")
     axes = figure.subplots()
     for i, name in enumerate(names):
         points = [(b.missing, b.entries[measure, name]) for b in blocks if name in b.row(measure)]
@@ -44,5 +44,8 @@ def curve(blocks: Sequence[Block], measure: str) -> Figure:
     axes.grid(color=PALE)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    columns = min(3, len(names))
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False
+    )
     return figure

@@ -57,10 +57,10 @@ def data_in_words(outcomes: Sequence[Outcome]) -> str:
     rows = [f"{len(data.train):,} training", f"{len(data.test):,} test"]
     if held is not None:
         rows.insert(1, f"{len(held):,} validation")
-    shapes = {
-        n: " x ".join(map(str, data.test[n].shape[1:])) or "one class" for n in data.test.names
-    }
-    parts = [f"{m.name} ({shapes[m.name]}, {type(m.likelihood).__name__})" for m in data.modalities]
+    parts = []
+    for m in data.modalities:
+        shape = " x ".join(map(str, data.test[m.name].shape[1:]))
+        parts.append(f"{m.name} ({shape + ', ' if shape else ''}{type(m.likelihood).__name__})")
     origin = f" Origin: {data.origin}." if data.origin else ""
     return f"{data.name}: {', '.join(rows)} rows of {', '.join(parts)}.{origin}"
 

@@ -30,7 +30,7 @@ _PICTURES = {
 
 _RELIABILITY = (
     "<strong>k &gt; 0.7</strong> is the share of rows whose Pareto k says that their "
-    "log-likelihood is off by an unknown amount: log p of something is then too low, and a "
+    "log-likelihood is off by an unknown amount: log&nbsp;p of something is then too low, and a "
     "conditional, a difference of two, may be too low or too high."
 )
 
@@ -138,10 +138,12 @@ def _block(block: Block) -> str:
         best, row = block.best(measure), block.row(measure)
         cells = [_entry(row.get(s), block.decimals(measure), s == best) for s in block.systems]
         rows.append(f'<tr><th scope="row">{escape(measure)}</th>{"".join(cells)}</tr>')
-    caption = f"Mean ± standard error, {_share(block.missing).lower()}"
+    share = _share(block.missing)
+    over = sorted({f"over {e.over}" for e in block.entries.values()})
+    caption = f"Mean ± standard error {' or '.join(over)}; the best in bold, as explained below"
     return (
-        f"<h3>{_share(block.missing)}</h3>\n"
-        f'<div class="wide" tabindex="0" role="region" aria-label="{caption}"><table>\n'
+        f"<h3>{share}</h3>\n"
+        f'<div class="wide" tabindex="0" role="region" aria-label="{share}"><table>\n'
         f"<caption>{caption}</caption>\n"
         f'<thead><tr><th scope="col">measure</th>{columns}</tr></thead>\n'
         f"<tbody>{''.join(rows)}</tbody>\n</table></div>\n"
@@ -151,10 +153,11 @@ def _block(block: Block) -> str:
 def _entry(entry: Entry | None, decimals: int, best: bool) -> str:
     if entry is None:
         return '<td><span class="note">none</span></td>'
-    text = entry.text(decimals)
+    mean, _, error = entry.text(decimals).partition(" ")
+    text = f'{mean} <span class="error">{error}</span>' if error else mean
     text = f"<strong>{text}</strong>" if best else text
     if entry.unreliable:
-        text += f'<span class="note">k &gt; 0.7: {entry.unreliable:.0%}</span>'
+        text += f'<span class="note">k&nbsp;&gt;&nbsp;0.7: {entry.unreliable:.0%}</span>'
     if entry.seeds < entry.planned:
         text += f'<span class="note">{entry.seeds} of {entry.planned} seeds</span>'
     return f"<td>{text}</td>"
@@ -168,7 +171,7 @@ def _notes(outcomes: Sequence[Outcome]) -> str:
     seeds = len({o.cell.config.seed for o in outcomes})
     error = (
         f"The standard error is over {seeds} seeds (networks, order, noise, what is missing), on "
-        "the same test rows."
+        "the same test rows; another test set would add an error of its own."
         if seeds > 1
         else "There is one seed: the standard error is over test rows, and says nothing of another "
         "training."
@@ -177,8 +180,8 @@ def _notes(outcomes: Sequence[Outcome]) -> str:
         error += f" Of {seeds} seeds it is itself rough: take bold as a hint."
     notes = [
         f"The ELBO and accuracies are of {found.rows:,} test rows, log-likelihoods of "
-        f"{found.likelihood_rows:,}, with {found.num_samples:,} draws a row. The ELBO and log p "
-        "are in nats a row; of everything, more is better.",
+        f"{found.likelihood_rows:,}, with {found.num_samples:,} draws a row. The ELBO and "
+        "log&nbsp;p are in nats a row; of everything, more is better.",
         error + " The number of decimals follows the smallest error in a line.",
         "<strong>Bold</strong>: the lead over every other system exceeds both standard errors "
         "(and Monte Carlo errors) together, and neither estimate is in doubt (k &gt; 0.7 in more "

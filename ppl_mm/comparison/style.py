@@ -43,7 +43,11 @@ img { display: block; max-width: 100%; height: auto; }
   main { padding: 1rem .9rem 3rem; }
   dl { grid-template-columns: minmax(0, 1fr); gap: 0; }
   dd { margin-bottom: .6rem; }
-  th, td { padding: .35rem .5rem; }
+  table { font-size: .88rem; }
+  th, td { padding: .35rem .3rem; }
+  tr > :first-child { min-width: 6rem; max-width: 8rem; }
+  .error { display: block; font-size: .9em; }
+  td .note { white-space: normal; }
 }
 @media print {
   main { max-width: none; padding: 0; }
