@@ -16,6 +16,7 @@ from ppl_mm import comparison, data, flags, runs, systems
 from ppl_mm.evaluation import UnreliableLikelihoodWarning
 from ppl_mm.experiments import papers, reproduction
 from ppl_mm.modality import unknown_name
+from ppl_mm.processes import is_first
 from ppl_mm.training import DivergedError
 
 __all__ = ["app"]
@@ -222,6 +223,8 @@ def train(
         progress=not quiet,
         **given,
     )
+    if not is_first():  # of several processes one measures and prints
+        return
     found = runs.evaluate(run) if evaluate else None
     if not quiet:
         if found is not None:

@@ -1,9 +1,16 @@
 """What several processes that train together share; one process has it all anyway."""
 
+import os
+
 import torch
 from torch import Tensor
 
-__all__ = ["all_rows", "total"]
+__all__ = ["all_rows", "is_first", "total"]
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and prints: the first of ``torchrun``, or alone."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def total(count: Tensor) -> Tensor:

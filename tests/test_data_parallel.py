@@ -1,15 +1,21 @@
 """Two processes give the parameters of one process with the joint batch, and go on from it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import data_parallel_run
+import numpy as np
 import pytest
 import torch
 from data_parallel_run import EPOCHS, RESUMED, cases, train
+from every_system import modality
+
+from ppl_mm import Modality, likelihoods, networks, runs, systems
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 
@@ -60,3 +66,30 @@ def test_one_process_goes_on_from_the_checkpoint_of_two(folder):
     path = folder / "two.checkpoint"
     train(cases()[RESUMED], f"{folder}/back", epochs=2 * EPOCHS, checkpoint=path, resume=True)
     assert_same(folder, "one.whole.0", "back.0")
+
+
+def test_the_document_runs(tmp_path, monkeypatch):
+    torch.set_default_dtype(torch.float32)
+    monkeypatch.chdir(tmp_path)
+    np.save("images.npy", np.random.default_rng(0).integers(256, size=(1100, 1, 28, 28)))
+    np.save("labels.npy", np.arange(1100) % 3)
+    np.save("has_label.npy", np.arange(1100) % 2 == 0)
+    image = Modality(
+        "image",
+        likelihoods.SoftBernoulli(),
+        partial(networks.MLPEncoder, event_shape=(1, 28, 28), hidden=(4,)),
+        partial(networks.MLPDecoder, event_shape=(1, 28, 28), hidden=(4,)),
+    )
+    text = (Path(__file__).parents[1] / "docs" / "several_machines.md").read_text()
+    script, files = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    for code in (script, files):
+        code = re.sub(r"epochs=\d+", "epochs=1, progress=False", code).replace("=100)", "=4)")
+        exec(code, {"system": systems.mvae([image, modality("categorical", name="label")], 2)})
+    assert Path("digits.safetensors").exists()
+
+
+def test_only_the_first_process_writes_a_run_folder(tmp_path, monkeypatch):
+    torch.set_default_dtype(torch.float32)
+    monkeypatch.setenv("RANK", "1")
+    runs.train(tmp_path, "mvae", "digits", epochs=1, batch_size=600, device="cpu", progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]  # of a run of one

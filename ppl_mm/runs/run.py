@@ -30,6 +30,7 @@ from ppl_mm.data import DataSet
 from ppl_mm.files import write_atomically
 from ppl_mm.objectives import subset_terms
 from ppl_mm.observations import Observations
+from ppl_mm.processes import is_first
 from ppl_mm.runs.config import Config, configure, read_config, resumed, write_config
 from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.systems import System
@@ -92,6 +93,8 @@ def train(
 ) -> Run:
     """Train, and write the run folder with everything but ``metrics.json``.
 
+    Of several processes under ``torchrun`` the first one writes.
+
     Args:
         folder: Where to write.
         system: A name of ``systems.available()``.
@@ -122,10 +125,10 @@ def train(
 
     def optimizer(parameters: Any) -> torch.optim.Optimizer:
         """Adam; ``fit`` asks for it once all else has been checked, and the run begins."""
-        if not resume:
-            for name in FILES:
+        if is_first():
+            for name in () if resume else FILES:
                 (folder / name).unlink(missing_ok=True)
-        write_config(folder, config)
+            write_config(folder, config)
         return torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
 
     checkpoint = folder / "checkpoint.pt"
@@ -151,12 +154,14 @@ def train(
             progress=progress,
         )
     except DivergedError as error:
-        _write_history(folder, error.result)
+        if is_first():
+            _write_history(folder, error.result)
         raise
-    built.save(folder / "system.safetensors")
-    _write_history(folder, result)
     run = Run(folder, config, chosen, built)
-    _draw(run)
+    if is_first():
+        built.save(folder / "system.safetensors")
+        _write_history(folder, result)
+        _draw(run)
     return run
 
 

@@ -37,7 +37,7 @@ from ppl_mm.training.checks import (
 )
 from ppl_mm.training.history import DivergedError, FitResult, Progress
 from ppl_mm.training.impartial import Rule, impartially
-from ppl_mm.training.parallel import AlwaysDifferentiable, JointNoise
+from ppl_mm.training.parallel import AlwaysDifferentiable, JointNoise, own_noise
 from ppl_mm.training.state import TrainingState
 
 __all__ = ["fit"]
@@ -96,8 +96,9 @@ def fit(
 
     Under ``torchrun`` the rows of each batch are divided among the processes; parameters come
     out as from one process with the joint batch, and checkpoints go from one number of processes to
-    another. Each process has its own batch statistics, dropout, ``impartial`` weights, and draws of
-    latents other than Normal, Laplace and mixtures of them, see docs/several_machines.md.
+    another. Each process has its own batch statistics, dropout, ``impartial`` weights, noise of
+    ``transform``, and draws of latents other than Normal, Laplace and mixtures of them, see
+    docs/several_machines.md.
 
     Returns:
         The history (a row an epoch: epoch, loss, bound or surrogate, validation_elbo, seconds),
@@ -152,7 +153,7 @@ def fit(
                 row = loop.epoch(state, batch_size, annealing_epochs, bar)
                 if validation is not None:
                     value = elbo(system, validation, seed=seed).mean().item()
-                    row["validation_elbo"] = value
+                    row["validation_elbo"] = fabric.broadcast(value)  # all stop at one epoch
                 state.end_epoch(row)
                 bar.epoch(row)
                 last = state.epoch == epochs or state.out_of_patience(patience)
@@ -229,14 +230,16 @@ class _Loop:
         """
         rank, world = self.fabric.global_rank, self.fabric.world_size
         if self.transform is not None:
-            batch = self.transform(batch)
+            with own_noise(rank) if world > 1 else nullcontext():
+                batch = self.transform(batch)
         if self.unchecked:
             self.system.check(batch)
         if rank >= size:  # fewer rows than processes: this one's counts for nothing
             batch = batch.only()
         noise = JointNoise(share, size, rank) if world > 1 else nullcontext()
         self.optimizer.zero_grad()
-        with noise:
+        some = world > 1 or bool(batch.any_data.any())  # of several: AlwaysDifferentiable
+        with noise, torch.set_grad_enabled(some):
             loss = self.module(batch)
         if loss.requires_grad:  # a batch with nothing present has no gradient
             self.fabric.backward(loss * (world / size))

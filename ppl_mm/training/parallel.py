@@ -1,5 +1,7 @@
 """What data-parallel training needs: the joint batch's noise, and a gradient in every process."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,7 +17,7 @@ from ppl_mm.distributions import (
 )
 from ppl_mm.observations import Observations
 
-__all__ = ["AlwaysDifferentiable", "JointNoise"]
+__all__ = ["AlwaysDifferentiable", "JointNoise", "own_noise"]
 
 
 class AlwaysDifferentiable(nn.Module):
@@ -36,6 +38,16 @@ class AlwaysDifferentiable(nn.Module):
         with torch.set_grad_enabled(bool(obs.any_data.any())):
             value: Tensor = self.loss(obs)
         return value if value.requires_grad else value + 0.0 * self.nothing
+
+
+@contextmanager
+def own_noise(rank: int) -> Iterator[None]:
+    """Inside, random numbers of this process's own; afterwards all are in the same state again."""
+    common = int(torch.randint(2**31, ()))
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(common + rank)
+        yield
 
 
 class JointNoise(Messenger):
@@ -85,9 +97,7 @@ class JointNoise(Messenger):
             # The standard distribution's own draws, for the same numbers as one process.
             noise = type(base)(base.loc.new_zeros(wide), base.loc.new_ones(wide)).sample()
             return base.loc + base.scale * self._own(noise, len(shape) - 1)
-        common = int(torch.randint(2**31, ()))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(common + self.rank)
+        with own_noise(self.rank):
             return fn.rsample() if fn.has_rsample else fn.sample()
 
     def _choose(self, log_weight: Tensor) -> Tensor:
