@@ -1,6 +1,7 @@
 """The MEME experiment's records as tables, in the form of the paper's tables 3 and 4."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ppl_mm.experiments.tables import Record, Runs, spread, table
@@ -92,9 +93,7 @@ def table_4(records: list[Record]) -> list[str]:
     """Accuracy of logistic regression on draws of each unimodal posterior; of one data set."""
     lines = []
     for name in _modalities(records):
-        lines += _table(
-            records, f"Latent accuracy, {name}", lambda m, n=name: m["latents"]["z"]["given"][n]
-        )
+        lines += _table(records, f"Latent accuracy, {name}", partial(_latent, given=name))
     return lines
 
 
@@ -103,9 +102,7 @@ def table_6(records: list[Record]) -> list[str]:
     own = [r for r in records if "mutual information" in r["measures"]]
     lines = []
     for name in _modalities(own) if own else ():
-        lines += _table(
-            own, f"Mutual information, {name}", lambda m, n=name: m["mutual information"][n]
-        )
+        lines += _table(own, f"Mutual information, {name}", partial(_information, target=name))
     return lines
 
 
@@ -166,6 +163,11 @@ def _coherence(measures: Record, given: str, target: str) -> list[float]:
 def _latent(measures: Record, given: str) -> list[float]:
     accuracy: list[float] = measures["latents"]["z"]["given"][given]
     return accuracy
+
+
+def _information(measures: Record, target: str) -> list[float]:
+    nats: list[float] = measures["mutual information"][target]
+    return nats
 
 
 def figures(records: list[Record]) -> list[str]:

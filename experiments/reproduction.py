@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from json import loads
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich
 from ppl_mm.experiments import runner
@@ -13,11 +13,15 @@ from ppl_mm.experiments.tables import Record
 
 from ppl_mm import data
 
-__all__ = ["SCALES", "Table", "missing_data", "reproduce", "runs_of"]
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["SCALES", "Table", "each", "missing_data", "reproduce", "runs_of"]
 
 SCALES = ("smoke", "short", "paper")
 
 Config = Any
+Run = TypeVar("Run", bound="DataclassInstance")
 _ELSEWHERE = ("out", "device", "threads", "checkpoint_every")
 
 
@@ -44,6 +48,17 @@ class Table:
     short: Sequence[Config]
     show: Callable[[list[Record]], list[str]]
     draw: Callable[[list[Record], Path], None] | None = None
+
+
+def each(runs: Sequence[Run], **options: Any) -> list[Run]:
+    """The runs with these options.
+
+    Example:
+        >>> from ppl_mm.experiments.svae import Config
+        >>> [run.epochs for run in each([Config(), Config(system="vaevae")], epochs=3)]
+        [3, 3]
+    """
+    return [replace(run, **options) for run in runs]
 
 
 def runs_of(
@@ -137,4 +152,4 @@ def _smoke(table: Table) -> list[Config]:
         run: [getattr(run, name, None) for name in ("system", "method")] for run in table.short
     }
     first = {str(kind): run for run, kind in reversed(kinds.items())}
-    return [replace(run, **sizes) for run in reversed(first.values())]
+    return each(list(reversed(first.values())), **sizes)

@@ -179,7 +179,7 @@ def command_line(main: Callable[..., Any], config: type) -> Callable[..., None]:
         rich.print_json(data=main(config(**options), **flags))
 
     run.__doc__ = "Run one setting and print its measures."
-    options = [(name, bool, False) for name in own]
+    options: list[tuple[str, Any, Any]] = [(name, bool, False) for name in own]
     options += [(f.name, f.type, f.default) for f in fields(config)]
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from ppl_mm.experiments import cmmd, cmmd_table, cmmd_three, cmmd_three_table
 from ppl_mm.experiments.cmmd_three import Config as Three
-from ppl_mm.experiments.reproduction import Table
+from ppl_mm.experiments.reproduction import Table, each
 
 __all__ = ["TABLES"]
 
@@ -18,7 +18,7 @@ CLASSIFIERS += [cmmd.Config(system=name, epochs=50) for name in ("cca", "dcca", 
 def _short_views(runs: list[cmmd.Config]) -> list[cmmd.Config]:
     sizes = {"num_train": 20_000, "num_test": 2000, "num_particles": 3}
     kept = [run for run in runs if run.system != "cmmd" or run.omega == 0.4]
-    return [replace(run, epochs=4, lr=1e-3, precision="bf16-mixed", **sizes) for run in kept]
+    return each(kept, epochs=4, lr=1e-3, precision="bf16-mixed", **sizes)
 
 
 OBSERVED = ("mnist", "svhn", "text", "mnist+svhn", "mnist+text", "svhn+text", "mnist+svhn+text")
@@ -29,12 +29,12 @@ THREE += [Three(system=name) for name in ("mvae", "mmvae", "mopoe")]
 def _fashion(runs: list[Three]) -> list[Three]:
     """FashionMNIST in SVHN's place."""
     named = [replace(run, observed=run.observed.replace("svhn", "fashion")) for run in runs]
-    return [replace(run, dataset="mnist_fashion_text") for run in named]
+    return each(named, dataset="mnist_fashion_text")
 
 
 def _short_three(runs: list[Three]) -> list[Three]:
     sizes = {"num_train": 10_000, "num_test": 2000, "batch_size": 100, "classifier_epochs": 2}
-    return [replace(run, epochs=3, lr=1e-3, precision="bf16-mixed", **sizes) for run in runs]
+    return each(runs, epochs=3, lr=1e-3, precision="bf16-mixed", **sizes)
 
 
 def _three(number: int, title: str, *, fashion: bool) -> Table:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ppl_mm.experiments import meme, meme_gradients, meme_table
 from ppl_mm.experiments.meme import Config
-from ppl_mm.experiments.reproduction import Table
+from ppl_mm.experiments.reproduction import Table, each
 from ppl_mm.experiments.tables import Record
 
 __all__ = ["TABLES"]
@@ -26,8 +26,7 @@ def _short(runs: list[Config]) -> list[Config]:
     kept = [run for run in runs if (run.fraction, run.scheme) in ((1, "split"), (0.25, "split"))]
     sizes = {"num_train": 10_000, "num_test": 2000, "batch_size": 64}
     measures = {"classifier_epochs": 2, "process_steps": 500}
-    fast = {"epochs": 3, "lr": 1e-3, "precision": "bf16-mixed"}
-    return [replace(run, **sizes, **measures, **fast) for run in kept]
+    return each(kept, **sizes, **measures, epochs=3, lr=1e-3, precision="bf16-mixed")
 
 
 def _tables(dataset: str, suffix: str) -> dict[str, Table]:
@@ -36,7 +35,7 @@ def _tables(dataset: str, suffix: str) -> dict[str, Table]:
     def runs(paper: list[Config]) -> list[Config]:
         second = dataset.removeprefix("mnist_")
         named = [replace(r, scheme=second if r.scheme == "svhn" else r.scheme) for r in paper]
-        return [replace(run, dataset=dataset) for run in named]
+        return each(named, dataset=dataset)
 
     def table(title: str, show: Callable[[list[Record]], list[str]], paper: list[Config]) -> Table:
         common: dict[str, Any] = {"experiment": meme, "data": (dataset,)}
@@ -70,7 +69,7 @@ TABLES = {
         experiment=meme_gradients,
         data=("digits",),
         paper=GRADIENTS,
-        short=[replace(run, draws=30) for run in GRADIENTS],
+        short=each(GRADIENTS, draws=30),
         show=lambda records: [
             f"![Signal to noise]({meme_gradients.Config(**r['config']).name}.png)" for r in records
         ],

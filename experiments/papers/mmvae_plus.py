@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from ppl_mm.experiments import mmvae_plus, mmvae_plus_table
 from ppl_mm.experiments.mmvae_plus import Config
-from ppl_mm.experiments.reproduction import Table
+from ppl_mm.experiments.reproduction import Table, each
 from ppl_mm.experiments.tables import Record
 
 __all__ = ["TABLES"]
@@ -31,11 +31,8 @@ def _short(runs: list[Config]) -> list[Config]:
     sizes = {"num_train": 10_000, "num_test": 2000, "latent_dim": 64, "epochs": 3}
     cheap = {"arch": "conv", "objective": "elbo", "num_particles": 1, "strata": 1, "lr": 1e-3}
     measures = {"classifier_epochs": 2, "subset_rows": 500, "diversity_rows": 100}
-    return [
-        replace(run, **sizes, **cheap, **measures, precision="bf16-mixed")
-        for run in runs
-        if run.beta == 1
-    ]
+    plain = [run for run in runs if run.beta == 1]
+    return each(plain, **sizes, **cheap, **measures, precision="bf16-mixed")
 
 
 def _compared(records: list[Record]) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ppl_mm.experiments import mvae, mvae_table, mvae_weak, mvae_weak_table
 from ppl_mm.experiments.mvae import Config
 from ppl_mm.experiments.mvae_weak import Config as Weak
-from ppl_mm.experiments.reproduction import Table
+from ppl_mm.experiments.reproduction import Table, each
 
 __all__ = ["TABLES"]
 
@@ -19,7 +19,7 @@ SYSTEMS = [
 
 def _short(runs: list[Config]) -> list[Config]:
     sizes = {"train_rows": 20_000, "test_rows": 1000, "joint_rows": 500}
-    return [replace(run, epochs=5, precision="bf16-mixed", **sizes) for run in runs]
+    return each(runs, epochs=5, precision="bf16-mixed", **sizes)
 
 
 def _weak(dataset: str) -> list[Weak]:
@@ -32,7 +32,7 @@ def _weak(dataset: str) -> list[Weak]:
 
 
 def _short_weak(runs: list[Weak]) -> list[Weak]:
-    return [replace(run, epochs=5, num_train=20_000, precision="bf16-mixed") for run in runs]
+    return each(runs, epochs=5, num_train=20_000, precision="bf16-mixed")
 
 
 LIKELIHOODS = Table(

@@ -1,9 +1,7 @@
 """Kutuzova et al. 2021 (SVAE, arXiv:2101.07240): digits in halves and in thirds."""
 
-from dataclasses import replace
-
 from ppl_mm.experiments import svae, svae_table
-from ppl_mm.experiments.reproduction import Table
+from ppl_mm.experiments.reproduction import Table, each
 from ppl_mm.experiments.svae import Config
 
 __all__ = ["TABLES"]
@@ -11,7 +9,7 @@ __all__ = ["TABLES"]
 
 def _short(runs: list[Config]) -> list[Config]:
     sizes = {"num_train": 20_000, "num_test": 2000, "oracle_epochs": 2}
-    return [replace(run, epochs=3, lr=1e-3, precision="bf16-mixed", **sizes) for run in runs]
+    return each(runs, epochs=3, lr=1e-3, precision="bf16-mixed", **sizes)
 
 
 HALVES = [Config(system=name) for name in ("svae", "vaevae", "vaevae_star")]
