@@ -64,3 +64,19 @@ def test_the_stop_gradient_document_says_what_happens():
     assert abs(gradients["stopped"]) < 1e-12 < 1e-2 < abs(gradients["exact"])
     (picture,) = re.findall(r"!\[.*?\]\((.*?)\)", text)
     assert (ROOT / "docs" / picture).exists()
+
+
+@pytest.mark.slow  # trains, anneals and runs NUTS
+@pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")
+def test_the_document_on_trust_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    torch.set_default_dtype(torch.float32)
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "trust.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    names: dict[str, object] = {}
+    exec(compile(code, "trust.md", "exec"), names)
+    error = torch.hypot(names["annealed"].standard_error, names["found"].standard_error[:3])
+    above = names["annealed"].value - names["found"].value[:3]
+    assert (above > -6 * error).all()  # weights with a heavy tail give too low a value
+    gaps = names["bounds"].gap.mean(1)
+    assert gaps[1] < gaps[0]
