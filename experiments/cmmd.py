@@ -182,12 +182,11 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
         errors = _read_by_svm(features, parts, config.seed)
     seen = parts["test"] if config.system == "cmmd" else parts["test"].drop("label")
     every = tuple(seen.names)
-    collapse = {"observed": evaluation.posterior_collapse(system, seen, OBSERVED)}
-    if config.system != "mmvae":  # whose posterior given both is a mixture
-        collapse["all"] = evaluation.posterior_collapse(system, seen, every)
-        collapse["observed against all"] = evaluation.posterior_collapse(
-            system, seen, OBSERVED, every
-        )
+    collapse = {
+        "observed": evaluation.posterior_collapse(system, seen, OBSERVED),
+        "all": evaluation.posterior_collapse(system, seen, every),
+        "observed against all": evaluation.posterior_collapse(system, seen, OBSERVED, every),
+    }
     return {
         "test rows": len(seen),
         "error": {part: error.to_list() for part, error in errors.items()},

@@ -71,8 +71,7 @@ def figure_3(records: list[Record]) -> list[str]:
     return [
         "### Figure 3: posterior collapse\n",
         "The share of coordinates of z whose divergence, in 99 % of the test rows, is at "
-        "most epsilon nats. High is bad in the first two panels, good in the third. The "
-        "posterior of MMVAE given both is a mixture, whose divergences are not known.\n",
+        "most epsilon nats. High is bad in the first two panels, good in the third.\n",
         f"![Posterior collapse]({PICTURE})\n",
     ]
 
