@@ -9,8 +9,8 @@ STAMP := $(VENV)/installed
 demo: $(STAMP)  # one thread: networks this small would only wait for a second one
 	OMP_NUM_THREADS=1 $(BIN)/ppl-mm train mvae digits --out runs/demo --overwrite
 
-test: $(STAMP)
-	$(BIN)/python -m pytest
+test: $(STAMP)  # a process each core, each with one thread
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
