@@ -143,6 +143,12 @@ def test_systems_share_what_is_missing_and_more_is_missing_at_larger_shares():
     assert not torch.equal(masks["mvae", 0.3, 0], masks["mvae", 0.3, 1])
 
 
+def test_a_system_is_tried_on_what_each_share_leaves_it():
+    assert len(plan("nowhere", "digits", ["meme"], missing=[0, 0.8])) == 2
+    with pytest.raises(ValueError, match="pseudo-inputs of modality 'top': expected at least 128"):
+        plan("nowhere", "digits", ["meme"], missing=[0, 0.95])
+
+
 def test_the_same_command_again_trains_nothing_and_says_the_same(compared, untrained):
     folder, _ = compared
     before = (folder / "table.csv").read_text()

@@ -109,8 +109,8 @@ def plan(
     whole = load_data(dataset, settings.get("data_dir"), settings.get("data_options", {}))
     cells = []
     for name in names:
-        chosen = None
         for share in missing:
+            chosen = None
             for seed in seeds:
                 config = _configure(name, whole, own.get(name, {}), settings, share, seed)
                 chosen = check(config, whole) if chosen is None else chosen

@@ -23,6 +23,7 @@ _NOT_SHARED = (
 )
 """Of the options of ``train``, those that have another meaning here, or none."""
 
+_BESIDE = 3  # systems in one table of the terminal
 _CAPTION = (
     "± standard error over seeds, or over test rows of one seed. ?: off by an unknown amount in "
     "more than 5% of the rows (Pareto k above 0.7)."
@@ -82,7 +83,8 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
         blocks = write(out, outcomes, words)
         if not quiet:
             for block in blocks:
-                Console(highlight=False).print(_table(block))
+                for i in range(0, len(block.systems), _BESIDE):
+                    Console(highlight=False).print(_table(block, block.systems[i : i + _BESIDE]))
             typer.echo(f"page: {out / 'report.html'}   tables: table.md, table.csv")
         if any(o.failure is not None for o in outcomes):
             failed = [f"{o.cell} ({o.failure})" for o in outcomes if o.failure is not None]
@@ -122,20 +124,20 @@ def _words(dataset: str, given: dict[str, Any]) -> str:
     return shlex.join(words)
 
 
-def _table(block: Block) -> Table:
-    """A block for the terminal."""
+def _table(block: Block, systems: Sequence[str]) -> Table:
+    """A block, of some systems, for the terminal."""
     table = Table(
         "held-out rows",
         title=f"missing {block.missing:g}",
         caption=_CAPTION,
         caption_justify="left",
     )
-    for name in block.systems:
+    for name in systems:
         table.add_column(name, justify="right")
     for measure in block.measures:
         row, best = block.row(measure), block.best(measure)
         texts = []
-        for system in block.systems:
+        for system in systems:
             text = row[system].text(block.decimals(measure)) if system in row else ""
             texts.append(f"[bold]{text}[/bold]" if system == best else text)
             texts[-1] += "?" if system in row and row[system].doubtful else ""

@@ -172,9 +172,10 @@ def check(config: Config, whole: DataSet) -> DataSet:
         ValueError: What :func:`train` would say of the system, its options and the data.
     """
     chosen = _choose(whole, config.modalities)
-    few = chosen.train[:_FEW]
-    built = _build(config, chosen, few)
+    rows = _training_rows(config, chosen)
+    built = _build(config, chosen, rows)
     check_options(built, config.clip_norm, config.annealing_epochs)
+    few = [part[:_FEW] for part in (rows if isinstance(rows, list) else [rows])]
     with torch.random.fork_rng():
         check_data(built, Streams(few), chosen.transform, None)
     return chosen
