@@ -404,6 +404,18 @@ def test_summary_of_seeds_has_their_standard_error():
     assert block.measures == ("log p(top)", "accuracy of label from top")
 
 
+def test_bounds_of_different_likelihoods_are_different_measures():
+    cells = plan("nowhere", "digits", ["mvae", "mmvae"])
+    outcomes = []
+    for cell, quantity in zip(cells, ("log p(top, label)", "log p(top | label)"), strict=True):
+        likelihoods = (Likelihood("ELBO", -9.0, 0.1), Likelihood(quantity, -3.0, 0.1))
+        outcomes.append(Outcome(cell, Measures(likelihoods, (), 5, 5, 30, True)))
+    (block,) = summarise(outcomes)
+    assert set(block.row("ELBO")) == {"mvae"}
+    assert set(block.row("ELBO of log p(top | label)")) == {"mmvae"}
+    assert [m for m in block.measures if block.best(m)] == []
+
+
 def test_what_comes_from_outside_is_escaped(tmp_path):
     (cell,) = plan(tmp_path, "digits", ["mvae"])
     nasty = '<script>alert("x")</script>'

@@ -148,10 +148,13 @@ _Value = tuple[float, float | None, float | None, float | None]
 
 
 def _values(measures: Measures) -> list[tuple[str, _Value]]:
-    found: list[tuple[str, _Value]] = [
-        (x.quantity, (x.mean, x.standard_error, x.monte_carlo_error, x.unreliable))
-        for x in measures.likelihoods
-    ]
+    """The measures by name; the ELBO of a conditional is another than that of everything."""
+    found: list[tuple[str, _Value]] = []
+    bounded = [x.quantity for x in measures.likelihoods if x.quantity != "ELBO"][:1]
+    conditional = any(" | " in quantity for quantity in bounded)
+    for x in measures.likelihoods:
+        name = f"ELBO of {bounded[0]}" if conditional and x.quantity == "ELBO" else x.quantity
+        found.append((name, (x.mean, x.standard_error, x.monte_carlo_error, x.unreliable)))
     for a in measures.accuracies:
         name = f"accuracy of {a.label} from {', '.join(a.given)}"
         found.append((name, (a.value, a.standard_error, None, None)))
@@ -170,7 +173,7 @@ def _entry(values: list[_Value], planned: int) -> Entry:
 
 def _kind(measure: str) -> int:
     """The ELBO first, then log-likelihoods, then accuracies."""
-    return 0 if measure == "ELBO" else 2 if measure.startswith("accuracy") else 1
+    return 0 if measure.startswith("ELBO") else 2 if measure.startswith("accuracy") else 1
 
 
 def _leads(first: Entry, other: Entry) -> bool:
