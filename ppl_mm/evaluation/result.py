@@ -52,7 +52,8 @@ class LogLikelihood(Result):
         high: Upper end, (N,).
         ess: Effective sample size of the importance weights, (N,).
         pareto_k: Tail index of the weights, (N,): below 0.7 the standard error can be believed,
-            above it the estimate is too low by an unknown amount. NaN for fewer than 25 draws.
+            above it the estimate is too low by an unknown amount, or, being a difference of two
+            such for a conditional, off by one. NaN for fewer than 25 draws.
         log_weight_variance: Variance over draws of log w, (N,); Tables 3 and 7 of the MVAE paper.
         draws: How many were made for each row, (N,); of a difference, the larger number.
         num_samples: Draws per row that were asked for, at least.
@@ -157,7 +158,7 @@ class LogLikelihood(Result):
             f"  {self._number()} draws a row from the {self.proposal}; median effective sample "
             f"size {s['median_ess']:.0f}; variance of log weights {s['log_weight_variance']:.2f}",
             f"  Pareto k above {RELIABLE_K} in {int(s['unreliable_rows'])} rows "
-            f"(largest {s['largest_pareto_k']:.2f}): those are too low by an unknown amount",
+            f"(largest {s['largest_pareto_k']:.2f}): those are {self._side} by an unknown amount",
         ]
         if not self.normalised:
             lines.append(
@@ -165,6 +166,11 @@ class LogLikelihood(Result):
                 "compare it only with models scored the same way"
             )
         return "\n".join(lines)
+
+    @property
+    def _side(self) -> str:
+        """What a heavy tail does to the estimate; a conditional is a difference of two."""
+        return "off" if self.given else "too low"
 
     def to_arviz(self) -> Any:
         """An arviz ``InferenceData`` with a group ``log_likelihood``, one entry a row."""
@@ -212,8 +218,8 @@ class LogLikelihood(Result):
             shown = ", ".join(map(str, rows[:10])) + (", ..." if len(rows) > 10 else "")
             warnings.warn(
                 f"{self.quantity}: {len(rows)} of {len(self.value)} rows have a Pareto k above "
-                f"{RELIABLE_K}; their estimates are too low by an unknown amount (rows {shown}). "
-                + advice,
+                f"{RELIABLE_K}; their estimates are {self._side} by an unknown amount "
+                f"(rows {shown}). {advice}",
                 UnreliableLikelihoodWarning,
                 stacklevel=3,
             )

@@ -20,7 +20,7 @@ def likelihood_intervals(result: LogLikelihood) -> Figure:
     flagged = result.pareto_k[order] > RELIABLE_K
     kinds = (
         (~flagged, "#0072B2", f"Pareto k up to {RELIABLE_K}"),
-        (flagged, "#D55E00", f"Pareto k above {RELIABLE_K}: too low by an unknown amount"),
+        (flagged, "#D55E00", f"Pareto k above {RELIABLE_K}: off by an unknown amount"),
     )
     for chosen, colour, label in kinds:
         at = chosen.nonzero().squeeze(-1)

@@ -26,7 +26,7 @@ class Likelihood:
         standard_error: Of the average, over rows (another test set).
         monte_carlo_error: Of the average, over draws (another seed); None for the ELBO.
         median_ess: The median over rows of the effective sample size of the draws.
-        unreliable: The share of rows with a Pareto k above 0.7, whose estimates are too low by
+        unreliable: The share of rows with a Pareto k above 0.7, whose estimates are off by
             an unknown amount; None where there are too few draws to tell.
     """
 
@@ -103,8 +103,8 @@ class Measures:
         )
         if any(row.unreliable for row in self.likelihoods):
             text += (
-                " k > 0.7: share of rows whose Pareto k says that their log p is too low by an "
-                "unknown amount."
+                " k > 0.7: share of rows whose Pareto k says that their log p is off by an unknown "
+                "amount, too low where nothing is given."
             )
         if not self.normalised:
             text += (
