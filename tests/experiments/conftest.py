@@ -21,6 +21,7 @@ def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for part, name, rows in (("train", "train", 40), ("t10k", "test", 20)):
         classes = np.arange(rows) % 5
         images = rng.integers(0, 256, (rows, 28, 28), dtype=np.uint8)
+        images *= np.pad(np.ones((20, 20), dtype=np.uint8), 4)  # dark edges, as digits have
         for kind, array in (("images-idx3", images), ("labels-idx1", classes.astype(np.uint8))):
             head = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
             (folder / "mnist" / f"{part}-{kind}-ubyte").write_bytes(head + array.tobytes())
