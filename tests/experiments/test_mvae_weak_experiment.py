@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from ppl_mm.experiments import mvae_weak, mvae_weak_table, results_table
+from ppl_mm.experiments import mvae_weak, mvae_weak_table, results_table, runner
 
 from ppl_mm import Observations, baselines, data
 
@@ -15,7 +15,11 @@ from ppl_mm import Observations, baselines, data
 @pytest.fixture
 def config(tiny_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> mvae_weak.Config:
     """40 training rows of five classes, half of them paired."""
-    monkeypatch.setattr(mvae_weak.data, "load", partial(data.load, validation=0))
+    load = data.load
+    few = {"multimnist": {"num_train": 40, "num_test": 20}}
+    monkeypatch.setattr(
+        mvae_weak.data, "load", lambda name: load(name, validation=0, **few.get(name, {}))
+    )
     return replace(mvae_weak.SMOKE, out=str(tiny_mnist / "out"))
 
 
@@ -37,8 +41,20 @@ def test_smoke(config, method):
 
 def test_a_trained_system_is_measured_without_training(config, monkeypatch):
     assert mvae_weak.main(config, train_only=True) == {}
-    monkeypatch.setattr(mvae_weak, "train", None)
+    monkeypatch.setattr(mvae_weak, "train", lambda *_: pytest.fail("trained again"))
     assert "accuracy" in mvae_weak.main(config)
+
+
+def test_strings_are_read_by_systems(config):
+    config = replace(config, dataset="multimnist", num_test=10)
+    measures = mvae_weak.main(config)
+    assert measures["test rows"] == 10
+    record = json.loads((Path(config.out) / f"{config.name}.json").read_text())
+    page = "\n".join(mvae_weak_table.table_10([record]))
+    for name in ("accuracy", "accuracy of digits"):
+        assert "| {:.4f} ± {:.4f} |".format(*measures[name]) in page
+    with pytest.raises(ValueError, match=r"method: expected mvae or jmvae on multimnist.* 'rbm'"):
+        mvae_weak.main(replace(config, method="rbm"))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +64,7 @@ def test_features_are_learned_once_for_all_fractions_and_without_labels(
     config, monkeypatch, method, learner
 ):
     seen = []
-    where, name = (mvae_weak, "fit") if learner is None else (mvae_weak.baselines, learner)
+    where, name = (runner, "fit") if learner is None else (mvae_weak.baselines, learner)
     learn = getattr(where, name)
 
     def watched(*args, **options):
@@ -70,14 +86,14 @@ def test_methods_of_pairs_see_the_pairs_of_mvae_alone_as_often_as_mvae_sees_rows
     config, monkeypatch
 ):
     seen = {}
-    fit, nn = mvae_weak.fit, baselines.matched_classifier
+    fit, nn = runner.fit, baselines.matched_classifier
 
     def watched(key, learn, rows, options):
         seen[key] = rows, options["batch_size"]
         return learn()
 
     monkeypatch.setattr(
-        mvae_weak,
+        runner,
         "fit",
         lambda s, d, **o: watched(s.recipe["system"], partial(fit, s, d, **o), d, o),
     )
@@ -153,7 +169,7 @@ def test_the_tables_have_a_column_a_share_and_the_papers_rows():
     assert "| MVAE | 50 | 500 |  | 0.8500 ± 0.0707 (2 seeds) |" in lines
     assert "| *MVAE, paper* | 50 | 500 | 0.8838 | 0.9681 |" in lines
     assert "| LOGREG |  |  | 0.5000 ± 0.0100 | 0.5000 ± 0.0100 |" in lines
-    assert mvae_weak_table.table_9(records) == []
+    assert mvae_weak_table.table_9(records) == mvae_weak_table.table_10(records) == []
     fashion = mvae_weak_table.table_9([record("ae", 1.0, dataset="fashion_mnist")])
     assert not any("paper" in line for line in fashion)  # which has no such row
     for tables in mvae_weak_table.PAPER.values():
