@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 from typing import Any
 
-__all__ = ["Record", "Runs", "settings", "spread", "table"]
+__all__ = ["Record", "Runs", "pictures", "settings", "spread", "table"]
 
 Record = dict[str, Any]
 Runs = list[Record]
@@ -35,3 +35,13 @@ def table(rows: list[list[str]]) -> list[str]:
     """The lines of a Markdown table, the first row its head."""
     head, *body = rows
     return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body)] + [""]
+
+
+def pictures(names: Sequence[str], kinds: Sequence[str]) -> list[str]:
+    r"""The lines that show these pictures of the runs of these names, each under its title.
+
+    Example:
+        >>> pictures(["mnist-own-50-500-0"], ["prior"])
+        ['mnist-own-50-500-0, prior:\n\n![prior](mnist-own-50-500-0-prior.png)\n']
+    """
+    return [f"{n}, {kind}:\n\n![{kind}]({n}-{kind}.png)\n" for n in names for kind in kinds]

@@ -28,6 +28,8 @@ def tiny(tiny_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load = data.load
 
     def tiny_load(name: str, **options: object) -> data.DataSet:
+        if name == "multimnist":
+            options = {"num_train": 40, "num_test": 20, **options}
         whole = ("mnist", "binary_mnist", "fashion_mnist", "mnist_split", "mnist_split_3")
         held_out = name in (*whole, "two_view_mnist")
         return load(name, **({"validation": 10} if held_out else {}), **options)
