@@ -28,7 +28,7 @@ def of(paper: str | None = None) -> dict[str, dict[str, Table]]:
 
     Example:
         >>> sorted(of("svae")["svae"])
-        ['figure-3', 'figure-4', 'figure-6', 'table-1']
+        ['figure-3', 'figure-4', 'figure-6', 'figure-7', 'figure-7-fashion', 'figure-8', 'table-1']
     """
     if paper is None:
         return TABLES

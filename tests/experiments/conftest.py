@@ -13,7 +13,10 @@ from scipy.io import savemat
 
 @pytest.fixture(scope="session")
 def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40 training and 20 test rows of five classes, so that each has rows enough."""
+    """40 training and 20 test rows of five classes, so that each has rows enough.
+
+    Of CUB 50 pictures and 50 words, for as many canonical directions as the papers have.
+    """
     folder = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(0)
     (folder / "mnist").mkdir()
@@ -29,6 +32,13 @@ def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         digits = np.where(classes == 0, 10, classes).astype(np.uint8)[:, None]  # 10 is the digit 0
         savemat(folder / "svhn" / f"{name}_32x32.mat", {"X": colour, "y": digits})
     shutil.copytree(folder / "mnist", folder / "fashion-mnist")
+    (folder / "cub").mkdir()
+    for part, captions, pictures in (("train", "trainval", 50), ("test", "test", 4)):
+        features = rng.normal(size=(pictures, 2048)).astype(np.float32)
+        np.save(folder / "cub" / f"features_{part}.npy", features)
+        words = rng.integers(0, 50, (10 * pictures, 6))
+        lines = (" ".join(f"word{w}" for w in row) for row in words)
+        (folder / "cub" / f"text_{captions}classes.txt").write_text("\n".join(lines))
     return folder
 
 

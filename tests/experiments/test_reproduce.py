@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from ppl_mm.experiments import cmmd, svae
+from ppl_mm.experiments import captions, cmmd, svae
 from ppl_mm.experiments.papers import TABLES
 from ppl_mm.experiments.reproduction import SCALES, reproduce, runs_of
 from typer.testing import CliRunner
@@ -31,12 +31,14 @@ def tiny(tiny_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if name == "multimnist":
             options = {"num_train": 40, "num_test": 20, **options}
         whole = ("mnist", "binary_mnist", "fashion_mnist", "mnist_split", "mnist_split_3")
-        held_out = name in (*whole, "two_view_mnist")
-        return load(name, **({"validation": 10} if held_out else {}), **options)
+        held_out = dict.fromkeys((*whole, "two_view_mnist"), 10) | {"cub": 2}
+        sizes = {"validation": held_out[name]} if name in held_out else {}
+        return load(name, **sizes, **options)
 
     torch.set_default_dtype(torch.float32)
     monkeypatch.setenv("PPL_MM_DATA", str(tiny_files))
     monkeypatch.setattr(data, "load", tiny_load)
+    monkeypatch.setattr(captions, "picture", lambda features: features[:, :49])
     for name in ("hidden", "prior_hidden"):
         monkeypatch.setitem(cmmd._CMMD, name, (20,))
 
@@ -103,9 +105,9 @@ def test_the_command(tiny, tmp_path):
     made = runner.invoke(cli.app, [*words, "--option", "batch_size=10"])
     assert made.exit_code == 0, made.output
     assert "top + middle" in (tmp_path / "figure-6.md").read_text()
-    wrong = runner.invoke(cli.app, ["reproduce", "svae", "figure-7"])
+    wrong = runner.invoke(cli.app, ["reproduce", "svae", "figure-9"])
     assert wrong.exit_code == 2
-    assert "unknown table of svae 'figure-7'" in wrong.output
+    assert "unknown table of svae 'figure-9'" in wrong.output
 
 
 def test_missing_data_are_named_before_anything_runs(tmp_path, monkeypatch):

@@ -96,7 +96,7 @@ def test_the_systems_are_those_of_the_source(config):
     mmvae = svae.build(replace(config, system="mmvae"), halves)
     p = mmvae.modalities[0].likelihood(torch.zeros(1, 1, 14, 28), batch_dims=1)
     assert p.base_dist.scale.unique().item() == 0.75
-    values = mmvae.model.decoders["top"](100 * torch.randn(50, 4))
+    values = mmvae.model.decoders["top"](100 * torch.randn(50, config.latent_dim))
     assert values.min() >= 0
     assert values.max() <= 1
 
