@@ -111,7 +111,7 @@ class JointNetwork(Program):
         """q(z | x_source) of every row: batch shape (B,) or (S, B), event shape (Z,)."""
         self.check_names(obs)
         asked = {subset: _exactly(obs, subset) for subset in self.subsets}
-        rest = torch.ones(obs.shape, dtype=torch.bool, device=obs.device)
+        rest = ~obs.nowhere()
         for rows in asked.values():
             rest = rest & ~rows
         loc, scale = self._without_networks(obs, rest)
@@ -144,11 +144,11 @@ class JointNetwork(Program):
 
 def _chosen(subsets: str | Iterable[Sequence[str]], names: Sequence[str]) -> list[tuple[str, ...]]:
     """The subsets of two and more that get a network; the order of declaration is no matter."""
-    every = [s for s in non_empty_subsets(sorted(names)) if len(s) > 1]
     if isinstance(subsets, str):
         if subsets not in ("full", "all"):
             raise ValueError(unknown_name("subsets", subsets, ("full", "all")))
-        return every if subsets == "all" else every[-1:]
+        every = non_empty_subsets(sorted(names)) if subsets == "all" else [tuple(sorted(names))]
+        return [subset for subset in every if len(subset) > 1]
     given = list(subsets)
     for subset in given:
         if isinstance(subset, str):
@@ -158,16 +158,16 @@ def _chosen(subsets: str | Iterable[Sequence[str]], names: Sequence[str]) -> lis
                 f"subsets: expected two modalities or more in each, got {tuple(subset)}; single "
                 "modalities have their encoders."
             )
-    chosen = {frozenset(subset) for subset in given}
-    for name in {name for subset in chosen for name in subset}:
+    chosen = {tuple(sorted(set(subset))) for subset in given}
+    for name in sorted({name for subset in chosen for name in subset}):
         if name not in names:
             raise ValueError(unknown_name("modality in subsets", name, names))
-    return [subset for subset in every if frozenset(subset) in chosen]
+    return sorted(chosen, key=lambda subset: (len(subset), subset))
 
 
 def _exactly(obs: Observations, subset: tuple[str, ...]) -> Tensor:
     """Rows (or terms and rows) whose source is this subset and no more."""
-    none = torch.zeros(obs.shape, dtype=torch.bool, device=obs.device)
+    none = obs.nowhere()
     if not set(subset) <= set(obs.names):
         return none
     same = [mask == (name in subset) for name, mask in obs.source.items()]

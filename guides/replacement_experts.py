@@ -73,7 +73,7 @@ class ReplacementExperts(Experts):
     def posterior(self, obs: Observations) -> dist.TorchDistribution:
         """q(z | x_source): a Normal, or a mixture of suppliers where there are several."""
         self.check_names(obs)
-        none = torch.zeros(obs.shape, dtype=torch.bool, device=obs.device)
+        none = obs.nowhere()
         source = {
             n: obs.source[n].expand(obs.shape) if n in obs.names else none for n in self.names
         }

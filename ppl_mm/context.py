@@ -60,7 +60,7 @@ class Context(nn.Module):
 
 def holds(obs: Observations, names: Sequence[str]) -> Tensor:
     """Which rows hold all of these modalities, (B,)."""
-    known = torch.ones(len(obs), dtype=torch.bool, device=obs.device)
+    known = ~obs.nowhere(torch.Size([len(obs)]))
     for name in names:
         known = known & obs.present.get(name, torch.zeros_like(known))
     return known

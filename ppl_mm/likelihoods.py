@@ -265,16 +265,14 @@ def _check_scale(likelihood: str, scale: float | None) -> None:
         raise ValueError(f"{likelihood}: expected a scale above 0 (or None), got {scale}.")
 
 
-def _loc_scale(
-    likelihood: str, parameters: Any, fixed: float | None
-) -> tuple[Tensor, Tensor | float]:
+def _loc_scale(likelihood: str, parameters: Any, fixed: float | None) -> tuple[Tensor, Tensor]:
     if fixed is not None:
         if not isinstance(parameters, Tensor):
             raise ValueError(
                 f"{likelihood}(scale={fixed}): the decoder must return loc alone, "
                 f"got {type(parameters).__name__}."
             )
-        return parameters, fixed
+        return parameters, parameters.new_full((), fixed)
     if not (isinstance(parameters, tuple | list) and len(parameters) == 2):
         raise ValueError(
             f"{likelihood}(scale=None): the decoder must return a pair (loc, scale), "

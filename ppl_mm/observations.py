@@ -23,6 +23,7 @@ from ppl_mm.checks import (
     read_array,
     zeroed,
 )
+from ppl_mm.known import Known
 from ppl_mm.modality import unknown_name
 from ppl_mm.plated import Plated
 from ppl_mm.terms import Masks
@@ -161,10 +162,13 @@ class Observations(Plated):
         self._require_no_plate("row indexing")
         if isinstance(index, int):
             index = [index]
-        if not isinstance(index, slice):
-            index = torch.as_tensor(index, device=self.device)
-            index = index.reshape(-1) if index.dim() == 0 else index
-        rows = torch.arange(self._size, device=self.device)[index]
+        if isinstance(index, Known):
+            rows = index
+        else:
+            if not isinstance(index, slice):
+                index = torch.as_tensor(index, device=self.device)
+                index = index.reshape(-1) if index.dim() == 0 else index
+            rows = torch.arange(self._size, device=self.device)[index]
         if rows.numel() == 0:
             raise ValueError(f"expected at least one row of {self._size}, got none.")
         take = index if isinstance(index, slice) else rows
@@ -228,6 +232,8 @@ class Observations(Plated):
 
     def _row_mask(self, kind: str, name: str, device: torch.device) -> Tensor:
         mask: Tensor | None = getattr(self, kind).get(name)
+        if mask is None and self.names:
+            return self.nowhere()
         return torch.zeros(self._size, dtype=torch.bool, device=device) if mask is None else mask
 
     def _restrict(self, kinds: Sequence[str], names: Sequence[str]) -> Self:

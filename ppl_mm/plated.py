@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_mm.checks import check_encoded, check_features
+from ppl_mm.known import Known
 from ppl_mm.rows import indices, put_rows, run_network
 from ppl_mm.terms import Masks, Term, resolve_components, resolve_terms, via_masks
 
@@ -56,6 +57,26 @@ class Plated:
         """(B,), or (S, B) under a plate of terms or strata."""
         lead = () if self._plate_size is None else (self._plate_size,)
         return torch.Size((*lead, self._size))
+
+    def nowhere(self, shape: torch.Size | None = None) -> Tensor:
+        """A mask that is False everywhere, of the shape of these rows or of another."""
+        shape = self.shape if shape is None else shape
+        target = self._known_for()
+        device = self.device if target is None else None
+        mask = torch.zeros(shape, dtype=torch.bool, device=device)
+        return mask if target is None else Known.of(mask, target)
+
+    def listed(self, values: Sequence[Any]) -> Tensor:
+        """Python's numbers, or lists of them, as a tensor that goes with the masks."""
+        target = self._known_for()
+        if target is None:
+            return torch.tensor(values, device=self.device)
+        return Known.of(torch.tensor(values), target)
+
+    def _known_for(self) -> torch.device | None:
+        """The device of masks whose values the host knows; None for ordinary masks."""
+        mask = next(iter(self.present.values()), None)
+        return mask.target if isinstance(mask, Known) else None
 
     def filled(self, name: str) -> tuple[Tensor | None, Tensor | bool]:
         """``(x, scored)`` for an observed site; (None, True) where the data lack the modality.
@@ -159,7 +180,7 @@ class Plated:
     @property
     def any_data(self) -> Tensor:
         """(B,): whether a row has anything to look at or to score."""
-        some = torch.zeros(self._size, dtype=torch.bool, device=self.device)
+        some = self.nowhere(torch.Size([self._size]))
         for kind in (self.evidence, self.scored):
             for mask in kind.values():
                 some = some | mask.reshape(-1, self._size).any(0)
@@ -180,7 +201,7 @@ class Plated:
         self._require_no_plate("terms")
         out = self._copy()
         out.plate, out._memo = "terms", {}
-        out.via = via_masks(terms, self.names, self.device)
+        out.via = via_masks(terms, self)
         resolved = resolve_terms(terms, self, rows=rows, dedupe=dedupe)
         out.source, out.scored, out.reference, out.active, out.weight = resolved
         return out

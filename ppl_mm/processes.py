@@ -5,6 +5,8 @@ import os
 import torch
 from torch import Tensor
 
+from ppl_mm.known import plain
+
 __all__ = ["all_rows", "is_first", "total"]
 
 
@@ -17,7 +19,7 @@ def total(count: Tensor) -> Tensor:
     """The sum of every process's ``count``, in all of them."""
     if not _several():
         return count
-    count = count.clone()
+    count = plain(count).clone()
     torch.distributed.all_reduce(count)
     return count
 

@@ -90,37 +90,36 @@ def resolve_terms(
         raise ValueError("expected at least one term, got none.")
     if rows not in ("restrict", "require"):
         raise ValueError(f"rows: expected 'restrict' or 'require', got {rows!r}.")
-    device = obs.device
     asked = {
-        kind: _asked([getattr(t, kind) for t in terms], obs.names, device)
+        kind: _asked([getattr(t, kind) for t in terms], obs)
         for kind in ("source", "scored", "reference")
     }
     held = {"source": obs.source, "scored": obs.scored, "reference": obs.evidence}
     masks = {kind: {n: a & held[kind][n] for n, a in asked[kind].items()} for kind in asked}
     if rows == "require":
         known = [t.names <= set(obs.names) for t in terms]
-        active = torch.tensor(known, device=device)[:, None].expand(len(terms), len(obs))
+        active = obs.listed(known)[:, None].expand(len(terms), len(obs))
         for kind in asked:
             for n, a in asked[kind].items():
                 active = active & (~a | held[kind][n])
     else:  # a term that has lost its whole source is no term of this row
-        from_nothing = torch.tensor([not t.source for t in terms], device=device)[:, None]
+        from_nothing = obs.listed([not t.source for t in terms])[:, None]
         active = from_nothing.expand(len(terms), len(obs))
         for mask in masks["source"].values():
             active = active | mask
-    never = torch.zeros(len(obs), dtype=torch.bool, device=device)
+    never = obs.nowhere()
     for name in {name for term in terms for name in term.requires}:
-        asks = torch.tensor([name in t.requires for t in terms], device=device)[:, None]
+        asks = obs.listed([name in t.requires for t in terms])[:, None]
         active = active & (~asks | obs.evidence.get(name, never))
     for name, held_too in obs.evidence.items():
-        shuns = torch.tensor([t.alone and name not in t.names for t in terms], device=device)
+        shuns = obs.listed([t.alone and name not in t.names for t in terms])
         active = active & ~(shuns[:, None] & held_too)
     if dedupe:
         every = [m for kind in masks.values() for m in kind.values()]
-        active = active & ~_repeats(_alike(terms, device), every, active)
+        active = active & ~_repeats(_alike(terms, obs), every, active)
     source, scored, reference = ({n: m & active for n, m in masks[kind].items()} for kind in asked)
-    weight = torch.tensor([t.weight for t in terms], dtype=torch.get_default_dtype(), device=device)
-    return source, scored, reference, active, weight[:, None]
+    weight = obs.listed([[float(t.weight)] for t in terms])
+    return source, scored, reference, active, weight
 
 
 def resolve_components(
@@ -144,7 +143,7 @@ def resolve_components(
     subsets = [tuple(subset) for subset in family]
     if not subsets:
         raise ValueError("expected at least one mixture component, got an empty family.")
-    never = torch.zeros(obs.shape, dtype=torch.bool, device=obs.device)
+    never = obs.nowhere()
     held = {n: obs.source[n].expand(obs.shape) for n in obs.names}
     allowed = []
     for subset in subsets:
@@ -158,20 +157,20 @@ def resolve_components(
     return masks, torch.stack(allowed)
 
 
-def via_masks(terms: Sequence[Term], names: Sequence[str], device: torch.device) -> Masks:
+def via_masks(terms: Sequence[Term], obs: "Plated") -> Masks:
     """Name -> (T, 1) bool: the terms whose stand-ins it supplies."""
-    return {n: torch.tensor([[t.via == n] for t in terms], device=device) for n in names}
+    return {n: obs.listed([[t.via == n] for t in terms]) for n in obs.names}
 
 
-def _asked(subsets: Sequence[tuple[str, ...]], names: Sequence[str], device: torch.device) -> Masks:
+def _asked(subsets: Sequence[tuple[str, ...]], obs: "Plated") -> Masks:
     """Name -> (T, 1) bool: which subsets contain it."""
-    return {n: torch.tensor([[n in s] for s in subsets], device=device) for n in names}
+    return {n: obs.listed([[n in s] for s in subsets]) for n in obs.names}
 
 
-def _alike(terms: Sequence[Term], device: torch.device) -> Tensor:
+def _alike(terms: Sequence[Term], obs: "Plated") -> Tensor:
     """(T, T): which terms differ, if at all, in the modalities that they name."""
     plain = [replace(t, source=(), scored=(), reference=()) for t in terms]
-    return torch.tensor([[a == b for b in plain] for a in plain], device=device)
+    return obs.listed([[a == b for b in plain] for a in plain])
 
 
 def _repeats(alike: Tensor, masks: Sequence[Tensor], active: Tensor) -> Tensor:

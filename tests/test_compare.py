@@ -20,7 +20,7 @@ from ppl_mm.comparison import Block, Entry, Outcome, plan, summarise, write
 from ppl_mm.comparison.curves import curve
 from ppl_mm.runs import run as runs
 from ppl_mm.runs.measures import Accuracy, Likelihood, Measures
-from ppl_mm.training.fit import _Loop
+from ppl_mm.training.loop import Loop
 
 SYSTEMS, MISSING, SEEDS = ("mvae", "mmvae"), ("0", "0.5"), ("0", "1")
 MINUS = "\N{MINUS SIGN}"
@@ -81,7 +81,7 @@ def compared(tmp_path_factory) -> tuple[Path, str]:
 @pytest.fixture
 def untrained(monkeypatch):
     """Training is an error."""
-    monkeypatch.setattr(_Loop, "epoch", lambda *args: pytest.fail("trained again"))
+    monkeypatch.setattr(Loop, "epoch", lambda *args: pytest.fail("trained again"))
 
 
 class Page(HTMLParser):
@@ -292,7 +292,7 @@ def test_a_diverged_cell_is_told_and_leaves_the_others(tmp_path, monkeypatch):
                 next(self.system.parameters()).fill_(math.nan)
         return epoch(self, state, *args)
 
-    monkeypatch.setattr(_Loop, "epoch", diverging)
+    monkeypatch.setattr(Loop, "epoch", diverging)
     result = compare(tmp_path, missing=("0",), seeds=("0",))
     assert result.exit_code == 1
     assert result.stderr.startswith("failed: mvae, missing 0, seed 0 (training diverged: ")

@@ -212,8 +212,8 @@ class _SharedNoise(Messenger):
 
     def __init__(self, noise: Tensor, noisy: list[bool]) -> None:
         super().__init__()
-        factor = torch.tensor(noisy, dtype=noise.dtype, device=noise.device)
-        self.noise = factor[:, None, None] * noise  # (S, T, B, Z)
+        still = torch.zeros_like(noise)
+        self.noise = torch.cat([noise if own else still for own in noisy], -3)  # (S, T, B, Z)
 
     def _pyro_sample(self, msg: Any) -> None:
         if msg["name"] == "z" and msg["value"] is None:
@@ -232,5 +232,5 @@ def _draw_noise(model: Any, obs: Observations, num_particles: int) -> Tensor:
     example = next(model.parameters(), torch.zeros(()))
     zero = example.new_zeros(model.latent_dim)
     with particles(num_particles), pyro.plate("data", len(obs), dim=-1):
-        noise: Tensor = pyro.sample("noise", dist.Normal(zero, 1.0).to_event(1))
+        noise: Tensor = pyro.sample("noise", dist.Normal(zero, torch.ones_like(zero)).to_event(1))
     return noise.detach()

@@ -61,7 +61,7 @@ class DirectionPrior(Messenger):
 
     def _conditional(self, pseudo: dict[str, TorchDistribution]) -> TorchDistribution:
         obs, latent_dim = self.obs, self.prior.latent_dim
-        never = torch.zeros(obs.shape, dtype=torch.bool, device=obs.device)
+        never = obs.nowhere()
         own = {n: self.own.get(n, never) for n in pseudo}
         weight = torch.stack([torch.where(mask, -torch.inf, 0.0) for mask in own.values()])
         weight = weight.log_softmax(0)
@@ -102,7 +102,7 @@ class Direction(nn.Module):
     def forward(self, obs: Observations) -> None:
         """Run the model with the prior given x_O."""
         obs = obs.given(*self.given)
-        own = {self.target: torch.ones(obs.shape, dtype=torch.bool, device=obs.device)}
+        own = {self.target: ~obs.nowhere()}
         with DirectionPrior(self.model.prior, obs, own, self.kind):
             self.model(obs)
 

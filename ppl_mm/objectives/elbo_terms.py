@@ -100,7 +100,7 @@ class ELBOTerms(Objective):
         """Every term of every row with its weight, (T, B); zero where a term is not active."""
         scaling = self.scaling(model, obs)
         terms = self._list(getattr(model, "names", obs.names))
-        scaling.weights.update(self._own_lambdas(terms, obs.device))
+        scaling.weights.update(self._own_lambdas(terms, obs))
         obs = obs.terms(terms, rows=self.rows, dedupe=self.dedupe)
         assert obs.active is not None
         with scaling:
@@ -118,7 +118,7 @@ class ELBOTerms(Objective):
             q = guide_trace(guide, obs)
         value = torch.zeros((), device=obs.device)
         for fixed in sorted({t.fixed_model for t in terms}):
-            which = torch.tensor([[t.fixed_model == fixed] for t in terms], device=obs.device)
+            which = obs.listed([[t.fixed_model == fixed] for t in terms])
             scored = obs.scoring_terms(which)
             with _constant(model) if fixed else nullcontext():
                 with particles(count):
@@ -136,12 +136,10 @@ class ELBOTerms(Objective):
             return obs.weight * _row_mean(obs)
         return obs.weight / obs.active.sum(0).clamp(min=1) if self.mean == "terms" else obs.weight
 
-    def _own_lambdas(self, terms: Sequence[Term], device: torch.device) -> dict[str, Tensor]:
+    def _own_lambdas(self, terms: Sequence[Term], obs: Observations) -> dict[str, Tensor]:
         """Modality -> lambda_m by term, (T, 1), where a term has its own."""
         return {
-            name: torch.tensor(
-                [[t.lambdas.get(name, self.weights.get(name, 1.0))] for t in terms], device=device
-            )
+            name: obs.listed([[t.lambdas.get(name, self.weights.get(name, 1.0))] for t in terms])
             for name in {name for t in terms for name in t.lambdas}
         }
 

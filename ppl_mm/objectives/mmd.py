@@ -19,6 +19,7 @@ from torch import Tensor
 from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.objective import value_with_gradient
 from ppl_mm.processes import all_rows
+from ppl_mm.rows import indices
 
 __all__ = ["MMD", "kernel_width", "squared_mmd", "squared_mmd_of_normals"]
 
@@ -49,7 +50,7 @@ def kernel_width(kernel: str | float, x: Tensor, y: Tensor) -> Tensor:
         median = _squared_distances(pool, pool)[..., i, j].median(-1).values[..., None, None]
         return torch.where(median > 0, median, 1.0)
     size = x.shape[-1]
-    return x.new_tensor({"dim2": float(size**2), "dim": float(size)}.get(str(kernel), kernel))
+    return x.new_full((), {"dim2": float(size**2), "dim": float(size)}.get(str(kernel), kernel))
 
 
 def squared_mmd(
@@ -168,10 +169,13 @@ class MMD:
         Raises:
             ValueError: For the analytic estimator where q or p is no diagonal Normal.
         """
-        kept = slice(None) if rows is None else rows
+        kept = None if rows is None else indices(rows)
+
+        def mine(own: Tensor) -> Tensor:
+            return own if kept is None else own.index_select(-2, kept)
 
         def pool(own: Tensor) -> Tensor:
-            return all_rows(own[..., kept, :])
+            return all_rows(mine(own))
 
         x, y = pool(draws[0]), pool(draws[1])
         if x.shape[-2] == 0:
@@ -186,7 +190,7 @@ class MMD:
         else:
             unbiased = self.estimator == "unbiased"
             value = squared_mmd(x, y, width, unbiased=unbiased, matched=matched).mean()
-        own = max(draws[0][..., kept, :].shape[-2], 1)
+        own = max(mine(draws[0]).shape[-2], 1)
         return value_with_gradient(value, value * (x.shape[-2] / own))
 
 

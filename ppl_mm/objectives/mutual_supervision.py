@@ -143,7 +143,7 @@ class MutualSupervisionELBO(Objective):
         q.compute_log_prob()
         r = -self._divergence(p.nodes["z"], q.nodes["z"])  # (M, S, B)
         others = torch.zeros_like(r)
-        active = torch.zeros(obs.shape, dtype=torch.bool, device=r.device)
+        active = obs.nowhere()
         for name in p.observation_nodes:
             own, log_prob = obs.source[name], p.nodes[name]["log_prob"]
             r = r + torch.where(own, log_prob, 0.0)
@@ -156,7 +156,7 @@ class MutualSupervisionELBO(Objective):
         """log e_i - log p_i at the draws, or their KL where it is known, (M, S, B)."""
         value: Tensor = q_site["log_prob"] - p_site["log_prob"]
         posterior, prior = q_site["fn"], p_site["fn"]
-        rows = torch.ones((), dtype=torch.bool, device=value.device)
+        rows: Tensor | bool = True
         if isinstance(prior, RowwiseReference):
             prior, rows = prior.first, prior.rows
         if self.kl == "sample" or isinstance(prior, RandomMixture):
@@ -165,7 +165,7 @@ class MutualSupervisionELBO(Objective):
             posterior = posterior.first
         closed = kl(posterior, prior)
         closed = scale_and_mask(closed, scale=q_site["scale"], mask=q_site["mask"])
-        return torch.where(rows, closed, value)
+        return closed if rows is True else torch.where(rows, closed, value)
 
     def _reduce(self, r: Tensor, others: Tensor) -> Tensor:
         """L_i from r and l, (S, B)."""

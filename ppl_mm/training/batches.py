@@ -7,10 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ppl_mm import known
+from ppl_mm.known import Known
 from ppl_mm.mapped import MemoryMapped
 from ppl_mm.observations import Observations
 
-__all__ = ["Batch", "Streams"]
+__all__ = ["Batch", "Streams", "resident"]
+
+_MASKS = ("present", "scored", "evidence", "source")
 
 Batch = tuple[Tensor, ...]
 """The rows of one step, a tensor of indices a stream."""
@@ -43,6 +47,7 @@ class Streams:
         if not any(bool(mask.any()) for part in parts for mask in part.present.values()):
             raise ValueError("fit: no row of the data holds any modality.")
         self.parts = tuple(parts)
+        self.device: torch.device | None = None
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
@@ -52,9 +57,19 @@ class Streams:
         """Whether any rows are read from files."""
         return any(isinstance(part, MemoryMapped) for part in self.parts)
 
+    @property
+    def alike(self) -> bool:
+        """Whether all rows of a stream hold the same modalities."""
+        masks = [m for part in self.parts for kind in _MASKS for m in getattr(part, kind).values()]
+        return all(bool((m == m[0]).all()) for m in masks)
+
     def to(self, device: torch.device) -> "Streams":
-        """On another device."""
-        return Streams([part.to(device) for part in self.parts])
+        """On another device, values once and for all; rows in files go there batch by batch."""
+        out = Streams(self.parts)
+        if not self.mapped:
+            out.parts = tuple(resident(part, device) for part in self.parts)
+        out.device = device
+        return out
 
     def head(self, number: int) -> Observations:
         """The first rows of every stream together."""
@@ -79,9 +94,15 @@ class Streams:
         for part, rows, length in zip(self.parts, batch, lengths, strict=True):
             mine = rows[max(first - start, 0) : max(last - start, 0)]
             if len(mine):
-                found.append(part[mine])
+                found.append(part[self._index(mine)])
             start += length
         return found[0] if len(self.parts) == 1 else Observations.collate(found)
+
+    def _index(self, rows: Tensor) -> Tensor:
+        """As what masks and values take: the masks' rows are looked up on the host."""
+        if self.device is None or self.mapped or not known.waits(self.device):
+            return rows
+        return Known.of(rows, self.device)
 
     def read(self, batches: Sequence[Batch], shares: Sequence[range]) -> Iterator[Observations]:
         """A share of every batch; of rows in files, the next is read meanwhile."""
@@ -98,4 +119,20 @@ class Streams:
 
     def _read(self, batch: Batch, share: range) -> Observations:
         taken = self.take(batch, share.start, share.stop)
-        return taken.in_memory() if isinstance(taken, MemoryMapped) else taken
+        taken = taken.in_memory() if isinstance(taken, MemoryMapped) else taken
+        return taken if self.device is None else resident(taken, self.device)
+
+
+def resident(obs: Observations, device: torch.device) -> Observations:
+    """The rows on a device; their masks the host knows too, so that asking them waits for nothing.
+
+    See :class:`ppl_mm.known.Known`.
+    """
+    if not known.waits(device):
+        return obs.to(device)
+    masks = {id(m): m for kind in _MASKS for m in getattr(obs, kind).values()}
+    hosted = {key: Known.of(mask.cpu(), device) for key, mask in masks.items()}
+    out = obs.to(device)
+    for kind in _MASKS:
+        setattr(out, kind, {n: hosted[id(m)] for n, m in getattr(obs, kind).items()})
+    return out

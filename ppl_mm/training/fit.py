@@ -5,24 +5,18 @@ one; every process of a data-parallel run draws the joint batch's noise and keep
 so several processes equal one.
 """
 
-import math
 import os
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import pyro
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
-from torch import Tensor
 
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.bound import elbo
-from ppl_mm.objectives import Stages, linear_annealing
 from ppl_mm.observations import Observations
 from ppl_mm.rows import eval_mode
 from ppl_mm.systems import System
@@ -33,11 +27,13 @@ from ppl_mm.training.checks import (
     check_data,
     check_options,
     make_optimizer,
-    parameters,
 )
-from ppl_mm.training.history import DivergedError, FitResult, Progress
+from ppl_mm.training.compiled import compiled
+from ppl_mm.training.graphed import Graphed, check_cuda_graph, obstacle, set_capturable
+from ppl_mm.training.history import FitResult, Progress
 from ppl_mm.training.impartial import Rule, impartially
-from ppl_mm.training.parallel import AlwaysDifferentiable, JointNoise, own_noise
+from ppl_mm.training.loop import Loop
+from ppl_mm.training.parallel import AlwaysDifferentiable
 from ppl_mm.training.state import TrainingState
 
 __all__ = ["fit"]
@@ -59,6 +55,8 @@ def fit(
     seed: int = 0,
     device: str = "auto",
     precision: str = "32-true",
+    cuda_graph: bool | str = "auto",
+    compile: bool | str = False,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 10,
     resume: bool = False,
@@ -89,6 +87,11 @@ def fit(
         seed: Of the order of rows and of all noise. Torch's own generators are left alone.
         device: "auto" (CUDA where there is one), "cpu", "cuda", or "cuda:1".
         precision: Fabric's flag, such as "32-true", "bf16-mixed", "64-true".
+        cuda_graph: "auto": on a CUDA device capture a step once and replay it, where that gives
+            the same results, see docs/cuda.md; what became of it is in the result. True: raise
+            where it cannot be. False: never.
+        compile: Whether :func:`torch.compile` compiles encoders and decoders for the training;
+            or its backend.
         checkpoint: A file, written whole every ``checkpoint_every`` epochs and at the end.
         checkpoint_every: See there.
         resume: Go on from ``checkpoint``; the run equals one that was never stopped.
@@ -102,10 +105,11 @@ def fit(
 
     Returns:
         The history (a row an epoch: epoch, loss, bound or surrogate, validation_elbo, seconds),
-        and the best state.
+        the best state, and whether steps were replayed.
 
     Raises:
         ValueError: For data that do not fit the system or options out of range, before any step.
+        RuntimeError: For ``compile`` where torch finds no working compiler.
         DivergedError: When a loss or parameter stops being finite; the system is back in the
             state at the end of the last good epoch, and the error holds the result so far.
 
@@ -130,12 +134,13 @@ def fit(
         raise ValueError("patience needs validation=, the rows whose ELBO it watches.")
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint=, the file to go on from.")
+    check_cuda_graph(cuda_graph, None)
     fabric = _fabric(device, precision)
     if optimizer is None:
         optimizer = partial(torch.optim.Adam, lr=1e-3, fused=True)
     devices = [fabric.device] if fabric.device.type == "cuda" else []
     rng = torch.random.fork_rng(devices=devices)
-    with eval_mode(system), rng, impartially(system, impartial):
+    with eval_mode(system), rng, impartially(system, impartial), compiled(system, compile, fabric):
         torch.manual_seed(seed)
         check_data(system, streams, transform, validation)
         module = system.objective(system.model, system.guide)
@@ -146,8 +151,26 @@ def fit(
         if resume:
             assert checkpoint is not None
             state.load(Path(checkpoint))
-        streams = streams.to(fabric.device)
-        loop = _Loop(fabric, module, torch_optimizer, system, streams, transform, clip_norm)
+        why_not = obstacle(fabric, torch_optimizer, streams, impartial, precision)
+        check_cuda_graph(cuda_graph, why_not)
+        why_not = "cuda_graph is False" if cuda_graph is False else why_not
+        set_capturable(torch_optimizer, why_not is None)
+        loop = Loop(
+            fabric,
+            module,
+            torch_optimizer,
+            system,
+            streams.to(fabric.device),
+            transform,
+            clip_norm,
+            partial(
+                Graphed,
+                objective=system.objective,
+                optimizer=torch_optimizer,
+                why_not=why_not,
+                must=cuda_graph is True,
+            ),
+        )
         with Progress(epochs, state.epoch, show=progress and fabric.is_global_zero) as bar:
             while state.epoch < epochs and not state.out_of_patience(patience):
                 row = loop.epoch(state, batch_size, annealing_epochs, bar)
@@ -161,121 +184,7 @@ def fit(
                     state.save(Path(checkpoint), fabric)
     if state.best_state is not None:
         system.load_state_dict(state.best_state)
-    return state.result()
-
-
-class _Loop:
-    """One epoch of training steps."""
-
-    def __init__(
-        self,
-        fabric: Fabric,
-        module: Any,
-        optimizer: Any,
-        system: System,
-        streams: Streams,
-        transform: Transform | None,
-        clip_norm: float | None,
-    ) -> None:
-        self.fabric, self.module, self.optimizer, self.system = fabric, module, optimizer, system
-        self.streams, self.transform, self.clip_norm = streams, transform, clip_norm
-        self.unchecked = streams.mapped  # rows in files are checked in their first epoch
-        self.check_every = 1 if fabric.device.type == "cpu" else 50  # reading a loss waits for CUDA
-
-    def epoch(
-        self, state: TrainingState, batch_size: int, annealing_epochs: int, bar: Progress
-    ) -> dict[str, float]:
-        """Run one epoch; its row of the history."""
-        start = time.perf_counter()
-        torch.manual_seed(state.epoch_seed)
-        batches = self.streams.epoch(batch_size)
-        sizes = [sum(len(rows) for rows in batch) for batch in batches]
-        shares = [_share(size, self.fabric.global_rank, self.fabric.world_size) for size in sizes]
-        read = self.streams.read(batches, shares)
-        total, rows = torch.zeros((), dtype=torch.float64, device=self.fabric.device), 0
-        self.system.train()
-        is_bound = True
-        with pyro.validation_enabled(False), _annealed(self.system.objective) as objective:
-            if isinstance(objective, Stages):
-                objective.epoch = state.epoch
-            for i, (batch, share, size) in enumerate(zip(read, shares, sizes, strict=True)):
-                step = state.epoch * len(batches) + i
-                objective.annealing = linear_annealing(
-                    step, epochs=annealing_epochs, steps_per_epoch=len(batches)
-                )
-                total += self.step(batch, share, size)
-                rows += size
-                if i == 0:
-                    is_bound = getattr(objective, "is_bound", True)
-                if i % self.check_every == 0 or i == len(batches) - 1:
-                    value = total.item()
-                    if not math.isfinite(value):
-                        raise self._diverged(state, f"the loss is {value} at step {i + 1}")
-                    bar.step((i + 1) / len(batches), value / rows)
-        self.unchecked = False
-        if not all(bool(torch.isfinite(p).all()) for p in parameters(self.system)):
-            raise self._diverged(state, "a parameter is not finite")
-        loss = self.fabric.all_reduce(total, reduce_op="sum").item() / rows
-        seconds = time.perf_counter() - start
-        kind = "bound" if is_bound else "surrogate"
-        return {"epoch": state.epoch + 1, "loss": loss, kind: -loss, "seconds": seconds}
-
-    def step(self, batch: Observations, share: range, size: int) -> Tensor:
-        """One gradient step on a joint batch; this process's part of its loss, a sum over rows.
-
-        Args:
-            batch: This process's rows.
-            share: Which rows of the joint batch they are.
-            size: Rows of the joint batch.
-        """
-        rank, world = self.fabric.global_rank, self.fabric.world_size
-        if self.transform is not None:
-            with own_noise(rank) if world > 1 else nullcontext():
-                batch = self.transform(batch)
-        if self.unchecked:
-            self.system.check(batch)
-        if rank >= size:  # fewer rows than processes: this one's counts for nothing
-            batch = batch.only()
-        noise = JointNoise(share, size, rank) if world > 1 else nullcontext()
-        self.optimizer.zero_grad()
-        some = world > 1 or bool(batch.any_data.any())  # of several: AlwaysDifferentiable
-        with noise, torch.set_grad_enabled(some):
-            loss = self.module(batch)
-        if loss.requires_grad:  # a batch with nothing present has no gradient
-            self.fabric.backward(loss * (world / size))
-            if self.clip_norm is not None:
-                self.fabric.clip_gradients(
-                    self.module, self.optimizer, max_norm=self.clip_norm, error_if_nonfinite=False
-                )
-            self.optimizer.step()
-        return loss.detach().double()
-
-    def _diverged(self, state: TrainingState, what: str) -> DivergedError:
-        self.system.load_state_dict(state.last_good)
-        return DivergedError(
-            f"training diverged: {what} of epoch {state.epoch + 1}. The system is back in its "
-            f"state after epoch {state.epoch}. Lower the learning rate, give clip_norm, or "
-            "look at the scales of the data and of Normal likelihoods.",
-            state.result(),
-        )
-
-
-def _share(size: int, rank: int, world: int) -> range:
-    """Which rows of a joint batch are one process's; one at least, which counts for nothing."""
-    each, more = divmod(size, world)
-    first = rank * each + min(rank, more)
-    return range(first, first + each + (rank < more)) if rank < size else range(1)
-
-
-@contextmanager
-def _annealed(objective: Any) -> Iterator[Any]:
-    """Whatever happens, leave the objective's schedule as results need it."""
-    try:
-        yield objective
-    finally:
-        objective.annealing = 1.0
-        if isinstance(objective, Stages):
-            objective.epoch = 0
+    return replace(state.result(), cuda_graph=loop.graphed.outcome)
 
 
 def _fabric(device: str, precision: str) -> Fabric:

@@ -1,0 +1,128 @@
+"""Tensors whose values the host knows, so that Python can ask for them without waiting.
+
+Masks decide which rows a network sees. Read from a CUDA device, an answer waits until the device
+has done all that is queued. The masks of a training batch are therefore computed on the host, where
+they come from, and copied to the device where they meet something there.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_map_only
+
+__all__ = ["Known", "constants", "plain", "waits"]
+
+_Constants = dict[tuple[Any, ...], Tensor]
+_kept: list[_Constants] = []  # the innermost is in use
+
+_RANDOM = (  # these draw on the device
+    *("bernoulli", "bernoulli_", "dropout", "multinomial", "normal", "normal_", "poisson"),
+    *("rand_like", "randint_like", "randn_like", "uniform_"),
+)
+
+
+class Known(Tensor):
+    """A small tensor for ``target``, kept on the host.
+
+    What is computed from such tensors and numbers alone is another of them. What is computed
+    from one and any other tensor is a tensor of the device, and so is what is drawn at random.
+    It has no gradient.
+
+    Example:
+        >>> mask = Known.of(torch.tensor([True, False]), torch.device("meta"))
+        >>> bool((~mask).any()), mask.device  # no value of a tensor on "meta" can be read
+        (True, device(type='meta'))
+        >>> (mask * torch.ones(2, device="meta")).device
+        device(type='meta')
+    """
+
+    target: torch.device
+    _copied: tuple[int, Tensor] | None
+
+    @staticmethod
+    def of(host: Tensor, target: torch.device) -> "Known":
+        """The values of a tensor on the host, for ``target``."""
+        known = host.as_subclass(Known)  # type: ignore[arg-type]
+        known.target, known._copied = target, None
+        return known
+
+    @property
+    def host(self) -> Tensor:
+        """The values, on the host."""
+        return self.as_subclass(Tensor)
+
+    def copied(self) -> Tensor:
+        """The values on the device, without waiting; one copy, however often it is asked for."""
+        with torch._C.DisableTorchFunctionSubclass():
+            host, version = self.host, self._version
+            if self._copied is None or self._copied[0] != version:
+                self._copied = (version, _copy(host, self.target))
+            return self._copied[1]
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func == _DEVICE:
+            return args[0].target
+        leaves = tree_flatten((args, kwargs))[0]
+        mine = [x for x in leaves if isinstance(x, Known)]
+        met = any(isinstance(x, Tensor) and not isinstance(x, Known) for x in leaves)
+        moved = func in _MOVES and any(isinstance(x, torch.device | str) for x in leaves)
+        with torch._C.DisableTorchFunctionSubclass():
+            if met or moved or func.__name__ in _RANDOM:
+                args, kwargs = tree_map_only(Known, Known.copied, (args, kwargs))
+                return func(*args, **kwargs)
+            args, kwargs = tree_map_only(Known, lambda x: x.as_subclass(Tensor), (args, kwargs))
+            if kwargs.get("device") is not None:
+                kwargs = {**kwargs, "device": "cpu"}
+            result, target = func(*args, **kwargs), mine[0].target
+            return tree_map_only(Tensor, lambda x: Known.of(x, target), result)
+
+
+_DEVICE = Tensor.device.__get__  # type: ignore[attr-defined]
+_MOVES = (Tensor.to,)
+
+
+def waits(device: torch.device) -> bool:
+    """Whether reading a value from the device waits for what is queued there."""
+    return device.type != "cpu"
+
+
+def plain(x: Tensor) -> Tensor:
+    """The tensor itself; a :class:`Known` one as a tensor of its device."""
+    return x.copied() if isinstance(x, Known) else x
+
+
+@contextmanager
+def constants(kept: _Constants | None = None) -> Iterator[_Constants]:
+    """Inside, what was copied to a device before is not copied again.
+
+    Args:
+        kept: The copies, by their values. They grow with every new one, so use it where batch
+            after batch asks for the same ones.
+    """
+    kept = {} if kept is None else kept
+    _kept.append(kept)
+    try:
+        yield kept
+    finally:
+        _kept.pop()
+
+
+def _copy(host: Tensor, target: torch.device) -> Tensor:
+    if not _kept:
+        return _send(host, target)
+    key = (target, host.dtype, tuple(host.shape), host.numpy().tobytes())
+    if key not in _kept[-1]:
+        _kept[-1][key] = _send(host, target)
+    return _kept[-1][key]
+
+
+def _send(host: Tensor, target: torch.device) -> Tensor:
+    host = host.pin_memory() if target.type == "cuda" else host
+    return host.to(target, non_blocking=True)

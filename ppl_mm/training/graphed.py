@@ -1,0 +1,247 @@
+"""A training step as a CUDA graph: captured once, replayed for every batch of the same shape.
+
+A small network's step is hundreds of short kernels, and Python takes longer to launch them than
+the device to run them. A graph launches all of them at once. What it replays is what the device
+did while one step was captured; what Python decides or draws in a step must therefore be the same
+in every one. Its random numbers continue as without it: a replay takes the next ones of the
+device's generator.
+
+Source: torch.cuda.graph, "Whole-network capture" of PyTorch's notes on CUDA.
+"""
+
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ppl_mm import known
+from ppl_mm.known import Known, constants
+from ppl_mm.objectives import Stages
+from ppl_mm.observations import Observations
+from ppl_mm.training.batches import Streams
+
+__all__ = [
+    "CUDA",
+    "Graphed",
+    "Step",
+    "check_cuda_graph",
+    "draws_on_host",
+    "obstacle",
+    "set_capturable",
+]
+
+Step = Callable[[Observations, range, int], Tensor]
+
+_KINDS = ("present", "scored", "evidence", "source")
+_WARM_UP = 3  # steps before the capture, as PyTorch advises: they make what is made lazily
+_log = logging.getLogger("ppl_mm")
+
+
+class CUDA:
+    """How steps are watched and captured on a CUDA device."""
+
+    def watched(self, run: Callable[[], Tensor]) -> tuple[Tensor, str | None]:
+        """Run a step on a side stream; what it returns, and what of it no graph could replay."""
+        side, current = torch.cuda.Stream(), torch.cuda.current_stream()
+        mode = torch.cuda.get_sync_debug_mode()
+        side.wait_stream(current)
+        with warnings.catch_warnings(record=True) as caught, torch.cuda.stream(side):
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                loss, drew = draws_on_host(run)
+            finally:
+                torch.cuda.set_sync_debug_mode(mode)
+        current.wait_stream(side)
+        loss.record_stream(current)
+        waits = [w for w in caught if "synchronizing" in str(w.message)]
+        if waits:
+            return loss, f"a step waits for the device, at {waits[0].filename}:{waits[0].lineno}"
+        return loss, "a step draws random numbers on the host" if drew else None
+
+    def capture(self, run: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
+        """Capture a step without running it: where its loss will be, and what runs it."""
+        generator = torch.cuda.default_generators[torch.cuda.current_device()]
+        before = generator.clone_state()
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                loss = run()
+        except Exception:
+            generator.graphsafe_set_state(before)  # a broken capture leaves it unusable
+            raise
+        return loss, graph.replay
+
+
+class Graphed:
+    """A step that is replayed where it can be, and run eagerly elsewhere.
+
+    The first steps of one shape are eager ones and train as ever. Then the step is captured, which
+    runs nothing, and replayed for this and every later batch of the same rows' number, shapes,
+    masks, stage and beta; what differs, such as a last and smaller batch, is eager. Results
+    are those of eager steps up to rounding.
+
+    Args:
+        step: From a batch, its share and its size to its loss; it updates the parameters.
+        objective: Its stage and beta are read.
+        optimizer: Its gradients are let go before the capture.
+        why_not: Why nothing is to be captured; None to try.
+        must: Whether to raise where a capture turns out to be impossible.
+
+    Attributes:
+        why_not: As given, or as found on the way; None while there is no obstacle.
+        replayed: How many steps were replayed.
+    """
+
+    def __init__(
+        self, step: Step, objective: Any, optimizer: Any, why_not: str | None, must: bool = False
+    ) -> None:
+        self.step, self.objective, self.optimizer = step, objective, optimizer
+        self.why_not, self.must, self.replayed = why_not, must, 0
+        self.device = CUDA()
+        self._forget(None)
+
+    @property
+    def outcome(self) -> str:
+        """What became of it, in a line."""
+        if self.why_not is not None:
+            return f"eager: {self.why_not}"
+        if self.replayed == 0:
+            return f"eager: fewer than {_WARM_UP + 2} batches of one shape, stage and beta"
+        return f"captured: {self.replayed} steps replayed"
+
+    def __call__(self, batch: Observations, share: range, size: int) -> Tensor:
+        """Take one step; the loss, which the next step overwrites."""
+        key = None if self.why_not is not None else self._key(batch, size)
+        if key is None or size < self.largest:
+            return self.step(batch, share, size)
+        if key != self.key:
+            self._forget(key)
+            self.largest = size
+            return self.step(batch, share, size)
+        with constants(self.kept):
+            if self.warm < _WARM_UP:
+                return self._warm_up(batch, share, size)
+            if self.replay is None and not self._captured(batch, share, size):
+                return self.step(batch, share, size)
+        return self._replayed(batch)
+
+    def _warm_up(self, batch: Observations, share: range, size: int) -> Tensor:
+        """An eager step; what must not be in a graph is found in the last of them."""
+        loss, why_not = self.device.watched(lambda: self.step(batch, share, size))
+        self.warm += 1
+        if why_not is not None and self.warm == _WARM_UP:
+            self._note(why_not)
+        return loss
+
+    def _captured(self, batch: Observations, share: range, size: int) -> bool:
+        static = batch._copy()
+        static.values = {n: x.clone() for n, x in batch.values.items()}
+        self.optimizer.zero_grad()  # gradients of the graph's own
+        try:
+            self.loss, self.replay = self.device.capture(lambda: self.step(static, share, size))
+        except RuntimeError as error:
+            self._note(f"the capture failed: {str(error).strip().splitlines()[0]}")
+            return False
+        self.static = static
+        return True
+
+    def _replayed(self, batch: Observations) -> Tensor:
+        assert self.static is not None
+        assert self.replay is not None
+        assert self.loss is not None
+        for name, values in self.static.values.items():
+            values.copy_(batch.values[name])
+        self.replay()
+        self.replayed += 1
+        return self.loss
+
+    def _note(self, why: str) -> None:
+        self.why_not = why
+        check_cuda_graph(self.must, why)
+        _log.info("cuda_graph: steps are eager, as %s", why)
+
+    def _forget(self, key: Any) -> None:
+        self.key, self.warm, self.largest = key, 0, 0
+        self.static: Observations | None = None
+        self.loss: Tensor | None = None
+        self.replay: Callable[[], None] | None = None
+        self.kept: dict[Any, Tensor] = {}  # a graph reads these: they live as long as it does
+
+    def _key(self, batch: Observations, size: int) -> Any:
+        """All that Python looks at in a step; None where it cannot know."""
+        masks = [m for kind in _KINDS for m in getattr(batch, kind).values()]
+        known_ones = [m.host.numpy().tobytes() for m in masks if isinstance(m, Known)]
+        if len(known_ones) < len(masks):
+            self._note("the transform makes masks whose values only the device has")
+            return None
+        stage = self.objective.current if isinstance(self.objective, Stages) else self.objective
+        shapes = tuple((n, x.shape, x.dtype) for n, x in batch.values.items())
+        beta = getattr(self.objective, "annealing", 1.0)
+        return size, shapes, tuple(known_ones), id(stage), beta
+
+
+def draws_on_host(run: Callable[[], Tensor]) -> tuple[Tensor, bool]:
+    """What a step returns, and whether it took numbers of torch's generator on the host."""
+    before = torch.get_rng_state()
+    loss = run()
+    return loss, not torch.equal(before, torch.get_rng_state())
+
+
+def obstacle(
+    fabric: Any, optimizer: Any, streams: Streams, impartial: Any, precision: str
+) -> str | None:
+    """Why steps cannot be captured, as far as it is known before the first; None if they may be."""
+    inner = getattr(optimizer, "optimizer", optimizer)
+    ours = type(inner).__module__.startswith("torch.optim")
+    if not known.waits(fabric.device):
+        return "the device is the CPU"
+    if fabric.world_size > 1:
+        return "several processes train together"
+    if streams.mapped:
+        return "rows are read from files while it trains"
+    if not streams.alike:
+        return "rows hold different modalities, so shapes differ from batch to batch"
+    if impartial is not None:
+        return "impartial looks at gradients on the host"
+    if precision.startswith("16"):
+        return f"the loss scale of precision {precision!r} is set on the host"
+    if not ours or not ("capturable" in inner.defaults or isinstance(inner, torch.optim.SGD)):
+        return f"the optimiser {type(inner).__name__} has no option capturable"
+    return None
+
+
+def check_cuda_graph(wanted: Any, why_not: str | None) -> None:
+    """Raise for another option than "auto", True and False, or True where it cannot be.
+
+    Raises:
+        ValueError: Then.
+    """
+    if wanted not in ("auto", True, False):
+        raise ValueError(f"cuda_graph: expected 'auto', True or False, got {wanted!r}.")
+    if wanted is True and why_not is not None:
+        raise ValueError(
+            f"cuda_graph=True: a step cannot be captured, as {why_not}. With 'auto' steps are "
+            "eager then, with the same results."
+        )
+
+
+def set_capturable(optimizer: Any, wanted: bool) -> None:
+    """Let an optimiser count its steps on the device, or where it would by itself.
+
+    Do it after a checkpoint is loaded, which may come from another kind of device.
+    """
+    inner = getattr(optimizer, "optimizer", optimizer)
+    if "capturable" not in inner.defaults:
+        return
+    for group in inner.param_groups:
+        group["capturable"] = wanted or bool(inner.defaults["capturable"])
+        on_device = group["capturable"] or bool(group.get("fused"))
+        for parameter in group["params"]:
+            step = inner.state.get(parameter, {}).get("step")
+            if isinstance(step, Tensor):
+                device = parameter.device if on_device else "cpu"
+                inner.state[parameter]["step"] = step.to(device)
