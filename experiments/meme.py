@@ -4,12 +4,17 @@ The experiment of Joy et al. 2022 (MEME, arXiv:2106.12570) with MNIST and SVHN, 
 the place of SVHN: pictures paired by class, of which a fraction stays paired, and of the others
 one modality is seen, always the same or either. Does the class survive from one modality to the
 other (coherence), do the latents know it, and are posteriors of related pictures nearer to each
-other than those of others (relatedness)?
+other than those of others (relatedness)? How likely are pairs, where MEME was trained on all of
+them, in one direction or both? And with features of birds' pictures and captions: does what is
+generated from the one fit the other, as canonical correlation sees it?
 
     python -m ppl_mm.experiments.meme --system meme --fraction 0.25 --scheme split --epochs 100
     python -m ppl_mm.experiments.meme --system mvae --dataset mnist_svhn --fraction 0.25
+    python -m ppl_mm.experiments.meme --direction mnist --process-steps 0
+    python -m ppl_mm.experiments.meme --dataset cub --scheme image --lr 1e-4 --epochs 300
 
-All systems have Normal posteriors, Laplace likelihoods of scale 1 and no weights of modalities.
+All systems have Normal posteriors, and for pictures Laplace likelihoods of scale 1 and no weights
+of modalities. Birds have the likelihoods and the weight of their data set.
 """
 
 from dataclasses import dataclass, replace
@@ -19,9 +24,10 @@ from typing import Any
 
 import torch
 import typer
-from ppl_mm.experiments import runner
+from ppl_mm.experiments import captions, meme_likelihood, runner
 
 from ppl_mm import Modality, data, evaluation, likelihoods, plotting, systems
+from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
@@ -31,6 +37,8 @@ _NOT_TRAINING: tuple[str, ...] = ("classifier_epochs", "process_steps", "num_ind
 _NOT_TRAINING += (
     "probe_rows",
     "related_rows",
+    "likelihood_rows",
+    "likelihood_samples",
     "num_test",
     "device",
     "threads",
@@ -45,11 +53,12 @@ class Config:
 
     Attributes:
         system: meme, mvae or mmvae.
-        dataset: mnist_fashion or mnist_svhn.
+        dataset: mnist_fashion, mnist_svhn or cub.
         fraction: The share of training pairs that stay paired.
         scheme: What the others hold: split (either modality, in equal shares), or the name of
             the one that is always there.
         preset: MEME's: bound, paper or code, see ``objectives.MutualSupervisionELBO``.
+        direction: Of MEME: both, or the modality that alone is explained, from the other's encoder.
         num_particles: M of MEME.
         num_pseudo_inputs: N of MEME, of each modality.
         epochs: Of the training rows, in total; a run that was stopped goes on.
@@ -67,6 +76,8 @@ class Config:
         num_inducing: Inducing points of each.
         probe_rows: Training rows for latent classification.
         related_rows: Test rows for relatedness, all pairs of them.
+        likelihood_rows: Test rows for likelihoods, of MEME trained on pairs alone; 0 for none.
+        likelihood_samples: Draws of each.
         threads: Of torch.
         checkpoint_every: Epochs between checkpoints.
         out: Folder of the record ``<out>/<name>.json``, pictures, and the trained system.
@@ -77,6 +88,7 @@ class Config:
     fraction: float = 1.0
     scheme: str = "split"
     preset: str = "bound"
+    direction: str = meme_likelihood.BOTH
     num_particles: int = 11
     num_pseudo_inputs: int = 128
     epochs: int = 100
@@ -93,6 +105,8 @@ class Config:
     num_inducing: int = 100
     probe_rows: int = 10_000
     related_rows: int = 2000
+    likelihood_rows: int = 1000
+    likelihood_samples: int = 1000
     threads: int = 1
     checkpoint_every: int = 1
     out: str = "runs/meme"
@@ -101,6 +115,8 @@ class Config:
     def name(self) -> str:
         """The record's name."""
         system = f"meme-{self.preset}" if self.system == "meme" else self.system
+        if self.direction != meme_likelihood.BOTH:
+            system = f"{system}-{self.direction}"
         parts = [self.dataset, system, f"{self.fraction:g}"]
         parts += [self.scheme] if self.fraction < 1 else []
         return "-".join([*parts, str(self.epochs), str(self.seed)])
@@ -111,7 +127,7 @@ SMOKE = Config(
     num_pseudo_inputs=5,
     epochs=1,
     batch_size=20,
-    latent_dim=4,
+    latent_dim=20,
     num_train=40,
     num_test=20,
     classifier_epochs=1,
@@ -119,6 +135,8 @@ SMOKE = Config(
     num_inducing=10,
     probe_rows=40,
     related_rows=20,
+    likelihood_rows=5,
+    likelihood_samples=4,
     device="cpu",
 )
 
@@ -153,7 +171,7 @@ def training_rows(config: Config, dataset: data.DataSet) -> Observations:
 
 def build(config: Config, dataset: data.DataSet, rows: Observations) -> System:
     """The system, untrained; MEME's pseudo-inputs begin as what the training rows hold."""
-    modalities = [_normal(m) for m in dataset.modalities]
+    modalities = [_normal(m, dataset) for m in dataset.modalities]
     options: dict[str, Any] = {}
     if config.system == "meme":
         options = {
@@ -164,18 +182,36 @@ def build(config: Config, dataset: data.DataSet, rows: Observations) -> System:
         }
     if config.system == "mmvae":
         options = {"objective": "elbo", "prior": "normal"}
-    return systems.build(config.system, modalities, config.latent_dim, **options)
+    system = systems.build(config.system, modalities, config.latent_dim, **options)
+    if config.direction == meme_likelihood.BOTH:
+        return system
+    return _one_way(system, config)
 
 
-def _normal(modality: Modality) -> Modality:
-    """Laplace likelihood of scale 1 and its weight, Normal experts with softplus scales."""
+def _normal(modality: Modality, dataset: data.DataSet) -> Modality:
+    """Normal experts with softplus scales; of pictures, Laplace of scale 1 and no weight."""
     encoder: Any = modality.encoder
-    return replace(
-        modality,
-        likelihood=likelihoods.Laplace(scale=1.0),
-        encoder=partial(encoder, scale="softplus", min_scale=1e-3),
-        weight=1.0,
+    modality = replace(modality, encoder=partial(encoder, scale="softplus", min_scale=1e-3))
+    if dataset.vocabulary is not None:
+        return modality
+    return replace(modality, likelihood=likelihoods.Laplace(scale=1.0), weight=1.0)
+
+
+def _one_way(system: System, config: Config) -> System:
+    """MEME with the objective of one direction."""
+    if config.system != "meme":
+        raise ValueError(f"direction: an option of meme, got {config.system!r}.")
+    names = tuple(m.name for m in system.modalities)
+    if config.direction not in names:
+        raise ValueError(unknown_name("direction", config.direction, (*names, "both")))
+    weights = {m.name: m.weight for m in system.modalities}
+    objective = meme_likelihood.OneDirection.preset(
+        config.preset,
+        target=config.direction,
+        num_particles=config.num_particles,
+        weights=weights,
     )
+    return System(system.model, system.guide, objective)
 
 
 def train(system: System, rows: Observations, config: Config) -> dict[str, Any]:
@@ -184,6 +220,26 @@ def train(system: System, rows: Observations, config: Config) -> dict[str, Any]:
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
+    """What the data allow, see the module."""
+    test = dataset.test[: config.num_test]
+    if dataset.vocabulary is not None:
+        scores = captions.measure(system, dataset, test, seed=config.seed)
+        return {"test rows": len(test), "correlation": scores}
+    measures = _measure_classes(system, dataset, config, test)
+    if config.system == "meme" and config.fraction == 1 and config.likelihood_rows:
+        measures["likelihoods"] = meme_likelihood.measure(
+            system,
+            dataset.train[: config.num_train],
+            test[: config.likelihood_rows],
+            num_samples=config.likelihood_samples,
+            seed=config.seed,
+        )
+    return measures
+
+
+def _measure_classes(
+    system: System, dataset: data.DataSet, config: Config, test: Observations
+) -> dict[str, Any]:
     """Coherence, latent classification and relatedness, and pictures of the last."""
     classifiers = evaluation.train_classifiers(
         dataset,
@@ -191,7 +247,6 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
         folder=Path(config.out) / "classifiers",
         device=system.device,
     )
-    test = dataset.test[: config.num_test]
     labels = dataset.classes("test")[: len(test)]
     known = evaluation.classifier_accuracy(classifiers, test, labels)
     coherence = evaluation.cross_coherence(system, test, labels, classifiers, seed=config.seed)

@@ -1,17 +1,19 @@
-"""The MEME experiment's records as tables, in the form of the paper's tables 3 and 4."""
+"""The MEME experiment's records as tables, in the form of the paper's tables 2 to 6."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ppl_mm.experiments import captions, meme_likelihood
 from ppl_mm.experiments.tables import Record, Runs, spread, table
 
-__all__ = ["figures", "relatedness", "render", "table_3", "table_4", "table_6"]
+__all__ = ["figures", "relatedness", "render", "table_3", "table_4", "table_5", "table_6"]
 
 PICTURES = ("histogram", "matrix", "dendrogram")
 _TITLES = {"meme": "MEME", "mmvae": "MMVAE", "mvae": "MVAE"}
 _PAPER_FRACTIONS = (1, 0.5, 0.25, 0.125, 0.0625)
-# Tables 3, 4 and 6 of Joy et al. 2022, of MNIST-SVHN: by what the unpaired rows hold, at the
+_PAPER_EPOCHS = {"mnist_svhn": "100", "cub": "300"}
+# Tables 3 to 6 of Joy et al. 2022, of MNIST-SVHN and CUB: by what the unpaired rows hold, at the
 # fractions above. MMVAE learns from pairs alone there, and has the first.
 _PAPER = {
     "coherence, mnist to svhn": {
@@ -64,7 +66,26 @@ _PAPER = {
         "MVAE, svhn": (0.163, 0.166, 0.165, 0.164, 0.176),
         "MVAE, mnist": (0.163, 0.175, 0.170, 0.174, 0.182),
     },
+    "correlation, image to caption": {
+        "MEME, image": (0.064, 0.042, 0.026, 0.029),
+        "MEME, caption": (0.064, 0.062, 0.048, 0.052),
+        "MEME, split": (0.064, 0.046, 0.031, 0.027),
+        "MMVAE": (0.060,),
+        "MVAE, image": (-0.002, -0.000, 0.001, -0.001),
+        "MVAE, caption": (-0.002, -0.000, 0.000, 0.001),
+        "MVAE, split": (-0.002, 0.000, 0.000, -0.001),
+    },
+    "correlation, caption to image": {
+        "MEME, image": (0.074, 0.058, 0.051, 0.046),
+        "MEME, caption": (0.074, 0.059, 0.050, 0.053),
+        "MEME, split": (0.074, 0.061, 0.047, 0.049),
+        "MMVAE": (0.058,),
+        "MVAE, image": (-0.002, -0.002, -0.002, -0.001),
+        "MVAE, caption": (0.002, -0.001, -0.003, -0.002),
+        "MVAE, split": (-0.002, -0.002, -0.002, -0.001),
+    },
 }
+_PAPER_TRUTH = 0.106  # what real pairs score there
 
 _Read = Callable[[Record], Any]
 
@@ -75,7 +96,8 @@ def render(records: list[Record]) -> str:
     for dataset in sorted({r["config"]["dataset"] for r in records}):
         own = [r for r in records if r["config"]["dataset"] == dataset]
         lines += [f"### {dataset}\n"]
-        for part in (table_3, table_4, table_6, relatedness):
+        classes = (meme_likelihood.table_2, table_3, table_4, table_6, relatedness)
+        for part in (table_5,) if dataset == "cub" else classes:
             lines += part(own)
     return "\n".join([*lines, *figures(records), *_runs(records)])
 
@@ -106,6 +128,17 @@ def table_6(records: list[Record]) -> list[str]:
     return lines
 
 
+def table_5(records: list[Record]) -> list[str]:
+    """Correlation of birds' pictures with captions, one generated from the other."""
+    lines = []
+    for given, made in ((captions.IMAGE, captions.TEXT), (captions.TEXT, captions.IMAGE)):
+        read = partial(_correlation, given=(given,))
+        lines += _table(records, f"Correlation, {given} to {made}", read)
+    both = (captions.IMAGE, captions.TEXT)
+    truth = spread([_correlation(records[0]["measures"], both)])
+    return [f"Real pairs: {truth}, in the paper {_PAPER_TRUTH}.\n", *lines]
+
+
 def relatedness(records: list[Record]) -> list[str]:
     """How well distances of posteriors tell pairs of one class from others; of one data set."""
     title = "Relatedness, AUROC of one class"
@@ -126,11 +159,11 @@ def _table(records: list[Record], title: str, read: _Read) -> list[str]:
             for f in fractions
         ]
         rows.append([name, str(epochs), *cells])
-    same = records[0]["config"]["dataset"] == "mnist_svhn"
-    for name, numbers in _PAPER.get(title[0].lower() + title[1:], {}).items() if same else ():
+    epochs = _PAPER_EPOCHS.get(records[0]["config"]["dataset"], "")
+    for name, numbers in _PAPER.get(title[0].lower() + title[1:], {}).items() if epochs else ():
         known = dict(zip(_PAPER_FRACTIONS, numbers, strict=False))
         cells = [f"{known[f]:.3f}" if f in known else "" for f in fractions]
-        rows.append([f"*{name}, paper*", "100", *cells])
+        rows.append([f"*{name}, paper*", epochs, *cells])
     return [f"{title}:\n", *table(rows)]
 
 
@@ -149,7 +182,11 @@ def _rows(records: list[Record]) -> dict[tuple[str, int], dict[float, Runs]]:
 def _name(record: Record) -> str:
     config = record["config"]
     title = _TITLES[config["system"]]
-    return f"{title} ({config['preset']})" if config["system"] == "meme" else title
+    if config["system"] != "meme":
+        return title
+    direction = config.get("direction", meme_likelihood.BOTH)
+    alone = "" if direction == meme_likelihood.BOTH else f", {direction} alone"
+    return f"{title} ({config['preset']}{alone})"
 
 
 def _coherence(measures: Record, given: str, target: str) -> list[float]:
@@ -158,6 +195,10 @@ def _coherence(measures: Record, given: str, target: str) -> list[float]:
         found["targets"].index(target)
     ]
     return cell
+
+
+def _correlation(measures: Record, given: tuple[str, ...]) -> list[float]:
+    return captions.cell(measures["correlation"], *given)
 
 
 def _latent(measures: Record, given: str) -> list[float]:
@@ -175,7 +216,7 @@ def figures(records: list[Record]) -> list[str]:
     lines = ["### Figures 8 and 9: relatedness, all rows paired\n"]
     for record in records:
         config = record["config"]
-        if config["seed"] == 0 and config["fraction"] == 1:
+        if config["seed"] == 0 and config["fraction"] == 1 and config["dataset"] != "cub":
             pictures = [f"![{_name(record)}, {k}]({_stem(config)}-{k}.png)" for k in PICTURES]
             lines.append(f"{_name(record)}:\n\n{' '.join(pictures)}\n")
     return lines if len(lines) > 1 else []
@@ -183,6 +224,8 @@ def figures(records: list[Record]) -> list[str]:
 
 def _stem(config: Record) -> str:
     system = f"meme-{config['preset']}" if config["system"] == "meme" else config["system"]
+    direction = config.get("direction", meme_likelihood.BOTH)
+    system += "" if direction == meme_likelihood.BOTH else f"-{direction}"
     return f"{config['dataset']}-{system}-1-{config['epochs']}-0"
 
 

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ppl_mm.experiments import meme, meme_table, results_table, runner
+import torch
+from ppl_mm.experiments import (
+    captions,
+    meme,
+    meme_likelihood,
+    meme_table,
+    results_table,
+    runner,
+)
+from toy_meme import PAIR, Noise, Recording
+
+from ppl_mm import data, likelihoods
 
 
 @pytest.fixture
@@ -98,3 +109,96 @@ def test_the_page_is_a_table_of_fractions_by_scheme():
     page = meme_table.render(records)
     assert "| MEME (bound), split | 100 | 0.700 ± 0.141 | 0.500 ± 0.010 |" in page
     assert "| MEME (bound), mnist | 100 | 0.700 ± 0.141 | 0.400 ± 0.010 |" in page
+
+
+def test_one_direction_is_its_term_of_both():
+    noise = torch.randn(3, 1, 50, generator=torch.Generator().manual_seed(0))
+    both, rows = Recording(3), PAIR.rows(50)
+    system = PAIR.system(both)
+    with Noise(noise):
+        both.bound(system.model, system.guide, rows)
+        for i, name in enumerate("st"):
+            alone = meme_likelihood.OneDirection.preset("bound", target=name, num_particles=3)
+            value = alone.bound(system.model, system.guide, rows)
+            torch.testing.assert_close(value, both.each[i], rtol=1e-12, atol=1e-12)
+
+
+def test_one_direction_learns_nothing_of_rows_without_what_it_explains():
+    alone, system = meme_likelihood.OneDirection("s"), PAIR.system()
+    without = alone.bound(system.model, system.guide, PAIR.rows(5).drop("s"))
+    assert torch.equal(without, torch.zeros(5))
+
+
+def test_likelihoods_of_both_directions_are_those_of_the_closed_forms():
+    rows = PAIR.rows(10)
+    found = meme_likelihood.measure(PAIR.system(), rows, rows, num_samples=2000)
+    system = PAIR.system(pseudo={n: [x] * 2 for n, x in PAIR.values.items()})
+    joints = []
+    for s, t in ("st", "ts"):
+        conditional = PAIR.conditional(system, s, [t])
+        joints.append(conditional + PAIR.conditional(system, t, []))
+        of_direction = found[f"{s} from {t}"]
+        for kind, expected in (("conditional", conditional), ("joint", joints[-1])):
+            value, error = of_direction[kind]
+            assert abs(value - expected) < 4 * error
+            assert error < 0.01
+        assert of_direction["unreliable rows"] == 0
+    value, error = found["both"]
+    assert abs(value - np.log(np.exp(joints).mean())) < 4 * error
+
+
+def test_directions_are_trained_and_scored_apart(config, numbers):
+    config = replace(config, direction="fashion", process_steps=0)
+    dataset = data.load("mnist_fashion")
+    system = meme.build(config, dataset, meme.training_rows(config, dataset))
+    assert system.objective.target == "fashion"
+    assert system.objective.is_bound
+    measures = meme.main(config)
+    assert np.isfinite(numbers(measures)).all()
+    record = json.loads((Path(config.out) / f"{config.name}.json").read_text())
+    assert config.name == "mnist_fashion-meme-bound-fashion-1-1-0"
+    page = results_table.render([record])
+    assert "| log-likelihood, nats | bound, fashion alone, 1 epochs |" in page
+    value, error = measures["likelihoods"]["fashion from mnist"]["conditional"]
+    assert f"| fashion given mnist | {value:.3f} ± {error:.3f} |" in page
+    assert "| MEME (bound, fashion alone), - |" in page
+    shown = re.findall(r"\]\((.*?\.png)\)", page)
+    assert shown
+    assert all((Path(config.out) / name).exists() for name in shown)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"system": "mvae", "direction": "mnist"}, "direction: an option of meme, got 'mvae'"),
+        ({"direction": "svhn"}, "unknown direction 'svhn'"),
+    ],
+)
+def test_directions_that_there_are_not(config, options, message):
+    with pytest.raises(ValueError, match=message):
+        meme.main(replace(config, **options))
+
+
+def test_birds_have_the_declarations_of_their_data(config, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda name, load=data.load: load(name, validation=2))
+    config = replace(config, dataset="cub", fraction=0.25, scheme="image")
+    dataset = data.load("cub")
+    rows = meme.training_rows(config, dataset)
+    assert rows.present["image"].all()
+    assert int(rows.present["caption"].sum()) == 10
+    image, caption = meme.build(config, dataset, rows).modalities
+    assert (image.likelihood, image.weight) == (likelihoods.Laplace(0.01), 0.002)
+    assert (caption.likelihood, caption.weight) == (likelihoods.Tokens(), 1)
+
+
+def test_generated_captions_are_told_from_real_ones(config, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda name, load=data.load: load(name, validation=2))
+    monkeypatch.setattr(captions, "picture", lambda features: features[:, :49])
+    dataset = data.load("cub")
+    config = replace(config, dataset="cub")
+    system = meme.build(config, dataset, dataset.train)
+    scores = captions.measure(system, dataset, dataset.train[:50])  # that taught what fits
+    real, error = captions.cell(scores, "image", "caption")
+    for given in ((), ("image",), ("caption",)):
+        value, own = captions.cell(scores, *given)
+        assert value + 4 * (error**2 + own**2) ** 0.5 < real

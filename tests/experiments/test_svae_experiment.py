@@ -12,6 +12,7 @@ import torch
 from ppl_mm.experiments import results_table, runner, svae, svae_table
 
 from ppl_mm import data
+from ppl_mm.likelihoods import SoftBernoulli
 from ppl_mm.networks.layers import LocationScale
 
 
@@ -99,6 +100,30 @@ def test_the_systems_are_those_of_the_source(config):
     values = mmvae.model.decoders["top"](100 * torch.randn(50, config.latent_dim))
     assert values.min() >= 0
     assert values.max() <= 1
+
+
+def test_pairs_of_pictures_are_declared_as_in_the_paper(config):
+    config = replace(config, dataset="mnist_svhn", system="vaevae")
+    pairs = data.load("mnist_svhn", validation=0)
+    system = svae.build(config, pairs)
+    assert [(m.likelihood, m.weight) for m in system.modalities] == [(SoftBernoulli(), 1.0)] * 2
+    joint = system.guide.joint_networks
+    assert sum(p.numel() for p in joint.parameters()) == 1_331_240
+    heads = {m.scale for m in system.modules() if isinstance(m, LocationScale)}
+    assert heads == {"softplus"}
+    assert not any(decoder.sigmoid for decoder in system.model.decoders.values())
+    mmvae = svae.build(replace(config, system="mmvae"), pairs)
+    assert [(m.likelihood, m.weight) for m in mmvae.modalities] == [
+        (m.likelihood, m.weight) for m in pairs.modalities
+    ]
+
+
+def test_repeats_pair_pictures_anew(config, monkeypatch):
+    monkeypatch.setattr(svae.data, "load", partial(data.load, validation=0))
+    config = replace(config, dataset="mnist_fashion", num_train=None, repeats=2, num_test=3)
+    svae.main(config, train_only=True)
+    record = json.loads((Path(config.out) / f"{config.name}.json").read_text())
+    assert record["train_rows"] == 80
 
 
 def test_what_was_not_released_is_refused(config):
