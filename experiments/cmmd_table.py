@@ -1,99 +1,116 @@
-"""The records on two views of MNIST as a table beside the paper's numbers, and collapse curves."""
+"""The records on the CMMD paper's data sets as its tables, beside its numbers, and its curves."""
 
+from collections.abc import Callable
+from math import sqrt
 from pathlib import Path
+from statistics import mean
+from typing import Any
 
 import torch
-from ppl_mm.experiments import tables
-from ppl_mm.experiments.tables import Record, Runs, spread, table
+from ppl_mm.experiments.cmmd_paper import PAPER, by_data, name_of, settings
+from ppl_mm.experiments.cmmd_speech_table import table_1, table_8
+from ppl_mm.experiments.tables import Record, spread, table
 
 from ppl_mm import plotting
 from ppl_mm.evaluation import Collapse
 
-__all__ = ["PAPER", "draw", "figure_3", "render", "table_2"]
+__all__ = ["draw", "figure_3", "render", "table_2", "table_3", "table_4"]
 
-# Table 2 of Mancisidor et al. 2023, column MNIST: errors in %, as shares.
-PAPER = {
-    "cmmd": 0.024,
-    "vcca": 0.030,
-    "vcca_private": 0.024,
-    "mvae": 0.060,
-    "mmvae": 0.123,
-    "classifier": 0.131,
-    "cca": 0.191,
-    "dcca": 0.047,
-    "dccae": 0.044,
-    "mvcl": 0.027,
+Measures = dict[str, Any]
+QUESTIONS = {
+    "two_view_mnist": "MNIST: the class from the rotated digit",
+    "xrmb": "XRMB: the phone from speech, of eight other speakers",
+    "mir_flickr": "Flickr: 38 labels from the photograph",
 }
-TITLES = {
-    "cmmd": "CMMD",
-    "vcca": "VCCA",
-    "vcca_private": "VCCA-private",
-    "mvae": "MVAE",
-    "mmvae": "MMVAE",
-    "classifier": "classifier M-x_O",
-    "matched": "classifier, CMMD's networks",
-    "cca": "linear CCA",
-    "dcca": "DCCA",
-    "dccae": "DCCAE",
-    "mvcl": "MVCL",
-}
-PICTURE = "two_view_mnist-collapse.png"
 PANELS = {
-    "observed": "KL( q(z | rotated) || N(0, 1) )",
+    "observed": "KL( q(z | {}) || N(0, 1) )",
     "all": "KL( q(z | both) || N(0, 1) )",
-    "observed against all": "KL( q(z | rotated) || q(z | both) )",
+    "observed against all": "KL( q(z | {}) || q(z | both) )",
+    "variance": "variance of what is missing",
 }
+OBSERVED = {"two_view_mnist": "rotated", "xrmb_1": "speech"}  # where the curves are drawn
 
 
 def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
-    return "\n".join([_HEAD, *table_2(records), *figure_3(records), *_runs(records)])
+    lines = [_HEAD]
+    named = by_data(records)
+    folds = [r for name, own in named.items() if name.startswith("xrmb_") for r in own]
+    lines += table_1(folds) if folds else []
+    for name, shown in _TABLES.items():
+        lines += [line for show in shown for line in show(named[name])] if name in named else []
+    lines += figure_3(records)
+    return "\n".join([*lines, *_runs(records)])
 
 
 def table_2(records: list[Record]) -> list[str]:
-    """Errors of the class from the view that is there."""
-    settings = tables.settings(records, list(TITLES))
-    rows = [["method", "epochs", "error, test", "error, validation", "paper", "RMSE, noisy digit"]]
-    for runs in settings:
+    """How well the label is told from the view that is there, of one data set."""
+    (name,) = by_data(records)
+    before, after = _COLUMNS[name]
+    rows = [["method", "epochs", *before, "paper", *after]]
+    for runs in settings(records):
         config, measures = runs[0]["config"], [r["measures"] for r in runs]
-        paper = PAPER.get(config["system"])
-        errors = [spread([m["error"][part] for m in measures]) for part in ("test", "validation")]
-        rmse = spread([m.get("rmse") for m in measures])
+        paper = PAPER[name].get(config["system"])
+        told = [spread([of(m) for m in measures]) for of in before.values()]
+        more = [spread([of(m) for m in measures]) for of in after.values()]
         epochs = "" if config["system"] == "cca" else str(config["epochs"])
-        rows.append([_name(runs), epochs, *errors, "" if paper is None else f"{paper:.3f}", rmse])
-    return ["### Table 2, MNIST: the class from the rotated digit\n", *table(rows)]
+        number = "" if paper is None else f"{paper:.3f}" if paper < 1 else f"{paper:.1f}"
+        rows.append([name_of(runs), epochs, *told, number, *more])
+    return [f"### Table 2, {QUESTIONS[name]}\n", *table(rows)]
+
+
+def table_3(records: list[Record]) -> list[str]:
+    """Accuracy of the digit from MNIST, where SVHN is missing."""
+    paper = {"MVAE": "0.957", "MMVAE": "0.913", "CMMD": "0.976 ± 0.001"}
+    return ["### Table 3, MNIST-SVHN: the digit from MNIST\n", *_accuracies(records, paper)]
+
+
+def table_4(records: list[Record]) -> list[str]:
+    """Accuracy of the digit from MNIST, with a rotated digit or without."""
+    paper = {"CMMD from mnist": "0.975 ± 0.003", "CMMD from mnist+rotated": "0.989 ± 0.001"}
+    title = "### Table 4, three modalities of MNIST: the digit from what is there\n"
+    return [title, *_accuracies(records, paper)]
 
 
 def figure_3(records: list[Record]) -> list[str]:
     """Curves of posterior collapse, which ``draw`` draws."""
-    if not _curves(records):
+    data = by_data(records)
+    pictures = [_picture(name) for name in OBSERVED if _curves(data.get(name, []))]
+    if not pictures:
         return []
     return [
         "### Figure 3: posterior collapse\n",
         "The share of coordinates of z whose divergence, in 99 % of the test rows, is at "
-        "most epsilon nats. High is bad in the first two panels, good in the third.\n",
-        f"![Posterior collapse]({PICTURE})\n",
+        "most epsilon nats. High is bad in the first two panels, good in the third. The fourth, of "
+        "speech, is the share of coordinates of the movements whose variance is at most epsilon.\n",
+        *(f"![Posterior collapse]({picture})\n" for picture in pictures),
     ]
 
 
 def draw(records: list[Record], folder: Path) -> None:
-    """Write the curves of collapse, of the first seed of each setting."""
-    curves = _curves(records)
-    if curves:
+    """Write the curves of collapse of each data set, of the first seed of each setting."""
+    data = by_data(records)
+    for name, observed in OBSERVED.items():
+        curves = _curves(data.get(name, []))
         panels = {
-            title: {name: found[kind] for name, found in curves.items() if kind in found}
+            title.format(observed): {k: found[kind] for k, found in curves.items() if kind in found}
             for kind, title in PANELS.items()
         }
         shown = {title: found for title, found in panels.items() if found}
-        plotting.save(plotting.collapse_curves(shown), folder / PICTURE)
+        if shown:
+            plotting.save(plotting.collapse_curves(shown), folder / _picture(name))
+
+
+def _picture(name: str) -> str:
+    return f"{name}-collapse.png"
 
 
 def _curves(records: list[Record]) -> dict[str, dict[str, Collapse]]:
     """Setting -> kind -> curve."""
     found = {}
-    for runs in tables.settings(records, list(TITLES)):
+    for runs in settings(records):
         if "collapse" in runs[0]["measures"]:
-            found[_name(runs[:1])] = {
+            found[name_of(runs[:1])] = {
                 kind: Collapse(
                     curve["quantity"],
                     torch.tensor(curve["thresholds"]),
@@ -105,13 +122,56 @@ def _curves(records: list[Record]) -> dict[str, dict[str, Collapse]]:
     return found
 
 
-def _name(runs: Runs) -> str:
-    config = runs[0]["config"]
-    title = TITLES[config["system"]]
-    if config["system"] == "cmmd":
-        title += f", omega {config['omega']:g}"
-        title += "" if config["label_reduction"] == "sum" else ", mean label"
-    return f"{title} ({len(runs)} seeds)" if len(runs) > 1 else title
+def _accuracies(records: list[Record], paper: dict[str, str]) -> list[str]:
+    """Our accuracies, then the paper's."""
+    rows = [["method", "epochs", "accuracy", "RMSE, SVHN"]]
+    for runs in settings(records):
+        measures = [r["measures"] for r in runs]
+        errors = [m["error"]["test"] for m in measures]
+        accuracy = spread([[1 - error, se] for error, se in errors])
+        epochs = str(runs[0]["config"]["epochs"])
+        rows.append([name_of(runs), epochs, accuracy, spread([m.get("rmse") for m in measures])])
+    return table([*rows, *([f"*{title}, paper*", "", told, ""] for title, told in paper.items())])
+
+
+def _error(part: str) -> Callable[[Measures], Any]:
+    return lambda measures: measures["error"][part]
+
+
+def _precision(part: str, kind: str) -> Callable[[Measures], Any]:
+    return lambda measures: 100 * measures["mAP"][part][kind]
+
+
+def _of_speakers(measures: Measures) -> Any:
+    """The mean of the speakers' errors, and its standard error over frames."""
+    cells = [cell for part, cell in measures["error"].items() if part.startswith("speaker")]
+    values, errors = zip(*cells, strict=True)
+    return [mean(values), sqrt(sum(e * e for e in errors)) / len(errors)]
+
+
+def _rmse(measures: Measures) -> Any:
+    return measures.get("rmse")
+
+
+Columns = dict[str, Callable[[Measures], Any]]
+_COLUMNS: dict[str, tuple[Columns, Columns]] = {  # before and after the paper's number
+    "two_view_mnist": (
+        {"error, test": _error("test"), "error, validation": _error("validation")},
+        {"RMSE, noisy digit": _rmse},
+    ),
+    "xrmb": ({"error, mean of speakers": _of_speakers}, {"RMSE, movements": _rmse}),
+    "mir_flickr": (
+        {"mAP in %, test": _precision("test", "macro")},
+        {"the same over all pairs": _precision("test", "micro"), "RMSE, tags": _rmse},
+    ),
+}
+_TABLES = {
+    "two_view_mnist": (table_2,),
+    "xrmb": (table_2, table_8),
+    "mir_flickr": (table_2,),
+    "mnist_svhn": (table_3,),
+    "mnist_rotated_svhn": (table_4,),
+}
 
 
 def _runs(records: list[Record]) -> list[str]:
@@ -126,10 +186,12 @@ def _runs(records: list[Record]) -> list[str]:
     return [*lines, ""]
 
 
-_HEAD = """# CMMD: two views of MNIST
+_HEAD = """# CMMD: what is missing in use
 
-Made by `experiments/cmmd.py`. One view, a rotated digit, is there in use; the other, a noisy digit
-of the same class, in training alone. CMMD and the classifiers learn from labels; of the others a
-linear support vector machine reads the latent's mean (or projection) given the rotated digit. One
-seed: ± is the standard error over test rows; several: the deviation between them.
+Made by `experiments/cmmd.py`. Of two views of MNIST one, a rotated digit, is there in use; the
+other, a noisy digit of the same class, in training alone. So are SVHN beside MNIST, movements of
+the mouth beside speech (XRMB), and tags beside photographs (Flickr). CMMD and the classifiers learn
+from labels; of the others a linear support vector machine (of Flickr's several labels logistic
+regressions) reads the latent's mean (or projection) given what is there. One seed: ± is the
+standard error over test rows; several: the deviation between them.
 """

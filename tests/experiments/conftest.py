@@ -1,7 +1,10 @@
-"""Tiny MNIST, FashionMNIST and SVHN in their published formats, for experiments to run on."""
+"""Tiny data sets in their published formats, for experiments to run on."""
 
 import shutil
 import struct
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.io import savemat
+from scipy.sparse import csr_matrix
+
+from ppl_mm.data import XRMB_FOLDS, XRMB_TEST, DataSet
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +45,58 @@ def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         words = rng.integers(0, 50, (10 * pictures, 6))
         lines = (" ".join(f"word{w}" for w in row) for row in words)
         (folder / "cub" / f"text_{captions}classes.txt").write_text("\n".join(lines))
+    _write_xrmb(folder / "xrmb", rng)
+    _write_flickr(folder / "flickr", rng)
     return folder
+
+
+def _write_xrmb(folder: Path, rng: np.random.Generator) -> None:
+    """Six frames of each speaker of the folds, and of each in the test."""
+    pairs = [speaker for pair in XRMB_FOLDS for speaker in pair]
+    speakers = {"train": pairs, "tune": XRMB_TEST[:3], "test": XRMB_TEST[3:]}
+    views: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+    for (part, who), key in zip(speakers.items(), ("X", "XV", "XTe"), strict=True):
+        rows = 6 * len(who)
+        views[0][f"{key}1"] = rng.normal(size=(rows, 273)).astype(np.float32)
+        views[1][f"{key}2"] = rng.normal(size=(rows, 112)).astype(np.float32)
+        views[1][f"{part}Label"] = (np.arange(rows) % 5)[:, None] * 1.0
+        views[1][f"{part}ID"] = np.repeat(who, 6)[:, None] * 1.0
+    folder.mkdir()
+    for number, arrays in enumerate(views, 1):
+        savemat(folder / f"XRMBf2KALDI_window7_single{number}.mat", arrays)
+
+
+def _write_flickr(folder: Path, rng: np.random.Generator) -> None:
+    """40 photographs with labels, each of which every other one has, and 8 without."""
+    for name in ("image/labelled", "image/unlabelled", "text", "splits"):
+        (folder / name).mkdir(parents=True)
+    for kind, rows in (("labelled", 40), ("unlabelled", 8)):
+        images = rng.normal(size=(rows, 3857)).astype(np.float32)
+        np.save(folder / "image" / kind / "combined-00001-of-00001.npy", images)
+        tags = csr_matrix(rng.integers(0, 2, (rows, 2000)))
+        arrays = {n: getattr(tags, n) for n in ("data", "indices", "indptr", "shape")}
+        np.savez(folder / "text" / f"text_all_2000_{kind}.npz", **arrays)
+    np.save(folder / "labels.npy", (np.arange(40)[:, None] + np.arange(38)) % 2)
+    for part, chosen in (("train", range(20)), ("valid", range(20, 28)), ("test", range(28, 40))):
+        np.save(folder / "splits" / f"{part}_indices_1.npy", np.array(chosen))
+
+
+@pytest.fixture
+def narrowed() -> Callable[[DataSet], DataSet]:
+    """A data set whose modalities' dense networks have one layer of 20 units."""
+
+    def narrow(dataset: DataSet) -> DataSet:
+        modalities = tuple(
+            replace(
+                m,
+                encoder=partial(m.encoder, hidden=(20,)),
+                decoder=partial(m.decoder, hidden=(20,)),
+            )
+            for m in dataset.modalities
+        )
+        return replace(dataset, modalities=modalities)
+
+    return narrow
 
 
 @pytest.fixture

@@ -3,10 +3,11 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from ppl_mm.experiments import captions, cmmd, svae
+from ppl_mm.experiments import captions, cmmd_config, svae
 from ppl_mm.experiments.papers import TABLES
 from ppl_mm.experiments.reproduction import SCALES, reproduce, runs_of
 from typer.testing import CliRunner
@@ -23,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny(tiny_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny(tiny_files: Path, narrowed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny files as data, with validation rows, and narrow networks."""
     load = data.load
 
@@ -33,14 +34,18 @@ def tiny(tiny_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         whole = ("mnist", "binary_mnist", "fashion_mnist", "mnist_split", "mnist_split_3")
         held_out = dict.fromkeys((*whole, "two_view_mnist"), 10) | {"cub": 2}
         sizes = {"validation": held_out[name]} if name in held_out else {}
-        return load(name, **sizes, **options)
+        if name == "mnist_rotated_svhn":
+            sizes = {"num_train": 40, "num_test": 20}
+        dataset = load(name, **sizes, **options)
+        return narrowed(dataset) if name in ("two_view_mnist", "xrmb", "mir_flickr") else dataset
 
     torch.set_default_dtype(torch.float32)
     monkeypatch.setenv("PPL_MM_DATA", str(tiny_files))
     monkeypatch.setattr(data, "load", tiny_load)
     monkeypatch.setattr(captions, "picture", lambda features: features[:, :49])
-    for name in ("hidden", "prior_hidden"):
-        monkeypatch.setitem(cmmd._CMMD, name, (20,))
+    for task in cmmd_config.TASKS.values():
+        for name in ("hidden", "prior_hidden"):
+            monkeypatch.setitem(task.networks, name, (20,))
 
 
 @pytest.mark.parametrize(("paper", "name"), EVERY)

@@ -1,0 +1,175 @@
+"""The options of the CMMD paper's runs, and what is asked of each of its data sets."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+__all__ = ["LABEL", "SMOKE", "TASKS", "Config", "Task", "task_of"]
+
+LABEL = "label"
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run.
+
+    Attributes:
+        system: cmmd, vcca, vcca_private, mvae, mmvae (IWAE) or mmvae_elbo; or a baseline:
+            classifier, matched, cca, dcca, dccae or mvcl.
+        dataset: two_view_mnist, mnist_svhn, mnist_rotated_svhn, xrmb or mir_flickr.
+        split: Of xrmb 0 for all speakers, or a fold from 1 to 4; of mir_flickr 1 to 5.
+        observed: What there is in use, joined by +; empty for what the data set's task says.
+        omega: Of CMMD.
+        alpha: CMMD's factor of the label's cross-entropy.
+        label_reduction: Of CMMD: sum, as its release runs, or mean, as its paper has it.
+        num_particles: K of MMVAE with IWAE.
+        epochs: Of the training rows; of CCA there are none.
+        batch_size: Rows per step (of DCCA and DCCAE 800).
+        latent_dim: Size of z, or the number of projections.
+        lr: Of Adam.
+        unlabelled: Of mir_flickr, photographs without labels. CMMD starts at a first stage,
+            trained on them alone; what sees no label trains on them too.
+        unlabelled_epochs: Of CMMD's first stage.
+        num_train: Training rows, the first of the data set's, or of a random order where it has
+            no validation rows; None for all.
+        num_test: Rows of the test and of the validation part; None for all.
+        precision: Fabric's flag for training; measures are always in float32.
+        device: auto, cpu or cuda.
+        seed: Of views, networks, order and noise.
+        threads: Of torch.
+        checkpoint_every: Epochs between checkpoints.
+        out: Folder of the record ``<out>/<name>.json`` and the trained system.
+    """
+
+    system: str = "cmmd"
+    dataset: str = "two_view_mnist"
+    split: int = 0
+    observed: str = ""
+    omega: float = 0.4
+    alpha: float = 10.0
+    label_reduction: str = "sum"
+    num_particles: int = 10
+    epochs: int = 1000
+    batch_size: int = 100
+    latent_dim: int = 50
+    lr: float = 1e-4
+    unlabelled: int = 0
+    unlabelled_epochs: int = 0
+    num_train: int | None = None
+    num_test: int | None = None
+    precision: str = "32-true"
+    device: str = "auto"
+    seed: int = 0
+    threads: int = 1
+    checkpoint_every: int = 10
+    out: str = "runs/cmmd"
+
+    @property
+    def data_name(self) -> str:
+        """The data set and its split, of which ``split`` 0 goes without saying."""
+        return f"{self.dataset}_{self.split}" if self.split else self.dataset
+
+    @property
+    def name(self) -> str:
+        """The record's name."""
+        parts = [self.data_name, self.system]
+        parts += [self.observed] if self.observed else []
+        parts += [f"{self.omega:g}", self.label_reduction] if "cmmd" in self.system else []
+        return "-".join([*parts, str(self.epochs), str(self.seed)])
+
+
+SMOKE = Config(
+    num_particles=2,
+    epochs=1,
+    batch_size=20,
+    latent_dim=4,
+    unlabelled=5,
+    unlabelled_epochs=1,
+    num_train=40,
+    num_test=20,
+    device="cpu",
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked of one data set.
+
+    Attributes:
+        observed: The modalities that there are in use.
+        missing: Those that there are in training alone.
+        networks: Options of :func:`ppl_mm.systems.cmmd`: appendix C, weights of the release.
+        classifier: CMMD's layers from z to the label, those of its data set.
+        baseline: Layers of M-x_O, whose sizes are those of the release's classifier.
+        several: Whether a row has several labels: mean average precision in place of the error.
+        variance: Whether to look for collapse of the decoder's variance, as figure 3 does.
+    """
+
+    observed: tuple[str, ...]
+    missing: tuple[str, ...]
+    networks: dict[str, Any] = field(hash=False)
+    classifier: tuple[int, ...] = (50, 50)
+    baseline: tuple[int, ...] = (70, 70)
+    several: bool = False
+    variance: bool = False
+
+    @property
+    def views(self) -> tuple[str, str]:
+        """The two modalities of methods for two."""
+        return self.observed[0], self.missing[0]
+
+
+def _dense(hidden: tuple[int, ...], prior_hidden: tuple[int, ...]) -> dict[str, Any]:
+    sizes: dict[str, Any] = {"hidden": hidden, "prior_hidden": prior_hidden}
+    return sizes | {"activation": "softplus", "dropout": 0.2, "init_scale": 1e-3}
+
+
+# Appendix C gives three modalities the encoder of two views and the decoders of table H.3, which
+# see z alone, and does not tell the prior: here that of the table's other columns.
+_CONVOLUTIONAL = _dense(3 * (2500,), ()) | {
+    "init_scale": None,
+    "vectorised": True,
+    "condition_decoder_on_observed": False,
+}
+TASKS = {
+    "two_view_mnist": Task(("rotated",), ("noisy",), _dense(3 * (2500,), 3 * (1024,))),
+    "mnist_svhn": Task(("mnist",), ("svhn",), _dense((400,), (400,))),
+    "mnist_rotated_svhn": Task(("mnist",), ("rotated", "svhn"), _CONVOLUTIONAL),
+    "xrmb": Task(
+        ("acoustic",),
+        ("articulatory",),
+        _dense(3 * (3000,), 3 * (1500,)),
+        classifier=(100, 100),
+        baseline=(100, 100),
+        variance=True,
+    ),
+    "mir_flickr": Task(
+        ("image",),
+        ("tags",),
+        _dense(4 * (2048,), 4 * (1024,)),
+        classifier=(1550, 1550),
+        baseline=(1550, 1550),
+        several=True,
+    ),
+}
+"""Data set -> what is asked of it."""
+
+
+def task_of(config: Config) -> Task:
+    """The run's task; ``config.observed``, names joined by +, moves modalities to the observed.
+
+    Raises:
+        ValueError: For an unknown data set, or names of which none or all would be observed.
+    """
+    if config.dataset not in TASKS:
+        raise ValueError(f"dataset: expected {', '.join(TASKS)}, got {config.dataset!r}.")
+    task = TASKS[config.dataset]
+    if not config.observed:
+        return task
+    names, asked = (*task.observed, *task.missing), config.observed.split("+")
+    if not set(asked) < set(names):
+        raise ValueError(
+            f"observed: expected some of {', '.join(names)}, not all, joined by +, got "
+            f"{config.observed!r}."
+        )
+    missing = tuple(n for n in names if n not in asked)
+    return replace(task, observed=tuple(n for n in names if n in asked), missing=missing)
