@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from torch import nn
 
-from ppl_mm import evaluation, plotting
+from ppl_mm import evaluation, generate, plotting
 from ppl_mm.data import DataSet
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
@@ -56,8 +56,9 @@ def measure(
     prior = read(obs=Observations.blank(len(test)), subsets=[()], features=True)
     few, few_labels = test[: sizes.subset_rows], labels[: sizes.subset_rows]
     more = [s for k in range(2, len(test.names)) for s in combinations(test.names, k)]
-    by_size = evaluation.coherence_of(read(obs=few, subsets=more), few_labels).by_size()
-    by_size = {1: coherence.mean()} | by_size
+    by_size = {1: coherence.mean()}
+    if more:  # two modalities have no more to give
+        by_size |= evaluation.coherence_of(read(obs=few, subsets=more), few_labels).by_size()
     out: dict[str, Any] = {
         "test rows": len(test),
         "sizes": asdict(sizes),
@@ -130,7 +131,7 @@ def _real_fid(dataset: DataSet, classifiers: Mapping[str, nn.Module]) -> float:
 
 
 def pictures(system: System, dataset: DataSet, *, seed: int = 0) -> dict[str, Figure]:
-    """Name -> figure: the paper's 1, 8 and 9, traversals, and draws from the prior."""
+    """Name -> figure: the paper's 1 and 6, 7 (draws from the prior), 8, 9, and 10 (traversals)."""
     test, first = dataset.test, dataset.test.names[0]
     shared = "u" if _has_private(system, test) else "z"
     out = {
@@ -143,6 +144,9 @@ def pictures(system: System, dataset: DataSet, *, seed: int = 0) -> dict[str, Fi
         out["grid"] = plotting.shared_private_grid(
             system, test[:8], test[8:16], source=first, target=first, seed=seed
         )
+        of_w = test[:4]  # w of these, u from the prior
+        drawn = generate(system, of_w, test.names, 4, given=(), private=of_w, mean=True, seed=seed)
+        out["private"] = plotting.samples(system, of_w, drawn)
     return out
 
 

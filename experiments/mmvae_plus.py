@@ -1,12 +1,16 @@
-"""PolyMNIST: coherent and diverse at once? MMVAE+ beside MMVAE, MoPoE and MVAE.
+"""PolyMNIST: coherent and diverse at once? MMVAE+ beside MMVAE, MoPoE, MVAE, MMJSD and DMVAE.
 
 The PolyMNIST experiment of Palumbo, Daunhawer & Vogt 2023 (MMVAE+): five images of one digit on
 five kinds of background. Does the class survive from one modality to another (coherence), do the
 generations look like the data (FID) and unlike each other (diversity), and which latents know the
 class (latent classification)? The paper's claims, in its figures: MVAE is hardly coherent; MMVAE
-and MoPoE are coherent but all their draws look alike; MMVAE+ is coherent and diverse.
+and MoPoE are coherent but all their draws look alike; MMVAE+ is coherent and diverse. MMJSD (on
+PolyMNIST) and DMVAE (on MNIST-SVHN) take a shortcut: the larger their private latents, the more of
+the class these hold, and the less coherent are the modalities. On MNIST-SVHN the networks are
+DMVAE's; MNIST with FashionMNIST may stand in its place.
 
     python -m ppl_mm.experiments.mmvae_plus --system mmvae_plus --objective dreg --num-particles 10
+    python -m ppl_mm.experiments.mmvae_plus --system dmvae --dataset mnist_fashion --shared-dim 10
 
 Inception's weights are not asked for: the Fréchet distance is that of features of the digit
 classifier, called FID-clf, and no number to compare with a paper's FID.
@@ -22,11 +26,14 @@ import typer
 from ppl_mm.experiments import class_measures, runner
 from ppl_mm.experiments.class_measures import Sizes
 
-from ppl_mm import data, evaluation, plotting, systems
+from ppl_mm import Modality, data, evaluation, likelihoods, plotting, systems
+from ppl_mm.networks import presets
 from ppl_mm.systems import System
 
-__all__ = ["SMOKE", "Config", "build", "load_data", "main", "train"]
+__all__ = ["PRIVATE", "SMOKE", "Config", "build", "load_data", "main", "train"]
 
+PRIVATE = ("mmvae_plus", "mmjsd", "dmvae")
+"""Systems with private latents."""
 _NOT_TRAINING: tuple[str, ...] = (
     "classifier_epochs",
     "probe_rows",
@@ -42,21 +49,22 @@ class Config:
     """One run.
 
     Attributes:
-        system: mmvae_plus, mmvae, mopoe or mvae.
-        dataset: polymnist.
-        arch: The networks: conv (small, MoPoE's) or residual (MMVAE+'s).
+        system: mmvae_plus, mmvae, mopoe, mvae, mmjsd or dmvae.
+        dataset: polymnist, mnist_svhn or mnist_fashion.
+        arch: The networks of polymnist: conv (small, MoPoE's) or residual (MMVAE+'s).
         num_train: Training rows, the first of the data set's; None for all.
         num_test: Test rows, the first; None for all.
         epochs: Of the training rows, in total; a run that was stopped goes on.
         batch_size: Rows per step.
-        shared_dim: Size of u (mmvae_plus).
-        private_dim: Size of each w_m (mmvae_plus).
+        shared_dim: Size of u (of the systems with private latents, ``PRIVATE``).
+        private_dim: Size of each w_m (of the same).
+        other_private_dim: Size of w_m of the last modality; None for ``private_dim``.
         latent_dim: Size of z (the other systems).
         beta: Weight of the latents.
         objective: elbo, iwae or dreg, each the average over strata (mmvae_plus, mmvae).
         num_particles: K, draws from each expert (mmvae_plus, mmvae).
         strata: Components that each row draws from in a step, at random; None for all, as the
-            papers do for mixtures of experts (MoPoE's release draws one).
+            papers do for mixtures of experts (MoPoE's release draws one). MVAE and DMVAE have none.
         lr: Of Adam, with amsgrad as in the authors' code.
         clip_norm: Largest norm of the gradient; None for any.
         precision: Fabric's flag for training; measures are always in float32.
@@ -81,6 +89,7 @@ class Config:
     batch_size: int = 128
     shared_dim: int = 32
     private_dim: int = 32
+    other_private_dim: int | None = None
     latent_dim: int = 64
     beta: float = 1.0
     objective: str = "elbo"
@@ -103,11 +112,12 @@ class Config:
     @property
     def name(self) -> str:
         """The record's name."""
-        parts = [self.dataset, self.arch, self.system]
+        parts = [self.dataset, *([self.arch] if self.dataset == "polymnist" else []), self.system]
         if self.system in ("mmvae_plus", "mmvae"):
             parts += [self.objective, str(self.num_particles)]
-        if self.system == "mmvae_plus" and (self.shared_dim, self.private_dim) != (32, 32):
-            parts += [f"{self.shared_dim}+{self.private_dim}"]
+        sizes = (self.shared_dim, self.private_dim, self.other_private_dim)
+        if self.system in PRIVATE and sizes != (32, 32, None):
+            parts += ["+".join(str(size) for size in sizes if size is not None)]
         parts += [f"{self.beta:g}", str(self.epochs), str(self.seed)]
         return "-".join(parts)
 
@@ -151,26 +161,56 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
 
 
 def load_data(config: Config) -> data.DataSet:
-    """The data set, with the networks of ``arch``."""
-    sizes: dict[str, Any] = {"num_train": config.num_train, "num_test": config.num_test}
-    return data.load(config.dataset, arch=config.arch, **sizes)
+    """The data set, with the networks of ``arch``, or with DMVAE's."""
+    if config.dataset == "polymnist":
+        sizes: dict[str, Any] = {"num_train": config.num_train, "num_test": config.num_test}
+        return data.load(config.dataset, arch=config.arch, **sizes)
+    whole = data.load(config.dataset)
+    train, test = whole.train[: config.num_train], whole.test[: config.num_test]
+    return replace(
+        whole,
+        train=train,
+        test=test,
+        labels={s: whole.classes(s)[: len(part)] for s, part in (("train", train), ("test", test))},
+        modalities=tuple(_of_pair(m, config.system) for m in whole.modalities),
+        origin=f"pairs of {' and '.join(train.names)} of one class",
+    )
+
+
+def _of_pair(modality: Modality, system: str) -> Modality:
+    """With DMVAE's networks of MNIST and SVHN; for DMVAE itself, its likelihood and weights too."""
+    name = modality.name
+    if name in ("mnist", "svhn"):
+        encoder, decoder = (
+            getattr(presets, f"mnist_svhn_dmvae_{name}_{part}") for part in ("encoder", "decoder")
+        )
+        if system == "dmvae":
+            decoder = partial(decoder, sigmoid=False)
+        modality = replace(modality, encoder=encoder, decoder=decoder)
+    if system != "dmvae":
+        return modality
+    weight = 50.0 if name == "mnist" else 1.0
+    return replace(modality, likelihood=likelihoods.SoftBernoulli(), weight=weight)
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
     """The system, untrained."""
     options: dict[str, Any] = {"beta": config.beta}
-    size = config.latent_dim
-    if config.system != "mvae":
+    size, modalities = config.latent_dim, dataset.modalities
+    if config.system not in ("mvae", "dmvae"):
         options["strata"] = config.strata
     if config.system in ("mmvae_plus", "mmvae"):
         options |= {"objective": config.objective, "num_particles": config.num_particles}
-    if config.system == "mmvae_plus":
-        size, options["private_dim"] = config.shared_dim, config.private_dim
+    if config.system in PRIVATE:
+        size, private = config.shared_dim, {m.name: config.private_dim for m in modalities}
+        if config.other_private_dim is not None:
+            private[modalities[-1].name] = config.other_private_dim
+        options["private_dim"] = private
     # Laplace experts with a budget of scales, Normal ones with log-variances.
     laplace = config.system in ("mmvae_plus", "mmvae")
     scale: dict[str, Any] = {"scale": "softmax" if laplace else "exp"}
-    modalities = [replace(m, encoder=partial(m.encoder, **scale)) for m in dataset.modalities]
-    return systems.build(config.system, modalities, size, **options)
+    declared = [replace(m, encoder=partial(m.encoder, **scale)) for m in modalities]
+    return systems.build(config.system, declared, size, **options)
 
 
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:

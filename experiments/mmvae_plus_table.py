@@ -4,7 +4,15 @@ from collections.abc import Callable
 from statistics import mean
 from typing import Any
 
-from ppl_mm.experiments import tables
+from ppl_mm.experiments.mmvae_plus import PRIVATE
+from ppl_mm.experiments.mmvae_plus_sizes_table import (
+    DEFAULT,
+    TITLES,
+    pairs,
+    settings,
+    sizes,
+    sizes_of,
+)
 from ppl_mm.experiments.tables import Record, Runs, spread, table
 
 __all__ = ["PAPER", "cells", "claims", "coherence", "latents", "private", "quality", "render"]
@@ -17,26 +25,24 @@ PAPER = {
     "mopoe": {"1": 0.66, "2": 0.77, "3": 0.81, "4": 0.83},
 }
 
-TITLES = {"mmvae_plus": "MMVAE+", "mmvae": "MMVAE", "mopoe": "MoPoE", "mvae": "MVAE"}
-
 
 def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
+    five = [r for r in records if r["config"]["dataset"] == "polymnist"]
     parts = (claims, coherence, quality, latents, private, cells)
-    return "\n".join([_HEAD, *(line for part in parts for line in part(records)), *_runs(records)])
-
-
-def _settings(records: list[Record]) -> list[Runs]:
-    return tables.settings(records, list(TITLES))
+    lines = [line for part in parts for line in part(five)] if five else []
+    if any(r["config"]["system"] == "mmjsd" for r in five):
+        lines += sizes(five)
+    return "\n".join([_HEAD, *lines, *pairs(records), *_runs(records)])
 
 
 def claims(records: list[Record]) -> list[str]:
     """What the paper says, and the numbers here that speak to it."""
-    settings = _settings(records)
+    groups = settings(records)
 
     def found(read: Callable[[Record], Any], *systems: str) -> str:
         parts = []
-        for runs in settings:
+        for runs in groups:
             if runs[0]["config"]["system"] in (systems or TITLES):
                 parts.append(f"{_name(runs)[0]} {spread([read(r['measures']) for r in runs])}")
         return "; ".join(parts)
@@ -63,17 +69,17 @@ def claims(records: list[Record]) -> list[str]:
 
 def coherence(records: list[Record]) -> list[str]:
     """Coherence by the number of modalities given, and of draws from the prior."""
-    settings = _settings(records)
+    groups = settings(records)
     rows = [["system", "K, objective", "β", "epochs", "rows", *(f"{k} given" for k in range(1, 5))]]
     rows[0] += ["joint"]
-    for runs in settings:
+    for runs in groups:
         cells = [
             spread([r["measures"]["coherence by inputs"].get(str(k)) for r in runs])
             for k in range(1, 5)
         ]
         joint = spread([r["measures"]["joint coherence"] for r in runs])
         rows.append([*_setting(runs), *cells, joint])
-    for name in dict.fromkeys(runs[0]["config"]["system"] for runs in settings):
+    for name in dict.fromkeys(runs[0]["config"]["system"] for runs in groups):
         if name in PAPER:
             known = [
                 f"{PAPER[name][str(k)]:.3f}" if str(k) in PAPER[name] else "" for k in range(1, 5)
@@ -84,10 +90,10 @@ def coherence(records: list[Record]) -> list[str]:
 
 def quality(records: list[Record]) -> list[str]:
     """Fréchet distances and diversity."""
-    settings = _settings(records)
+    groups = settings(records)
     head = ["system", "β", "FID-clf, 20 cells", "25 cells", "joint", "of training rows"]
     rows = [[*head, "feature distance", "pixel deviation", "of data"]]
-    for runs in settings:
+    for runs in groups:
         of = [r["measures"] for r in runs]
         real = [list(m["diversity of data"].values()) for m in of]
         distance, deviation = (
@@ -110,9 +116,9 @@ def quality(records: list[Record]) -> list[str]:
 
 def latents(records: list[Record]) -> list[str]:
     """What logistic regression reads in each group of latents."""
-    settings = _settings(records)
+    groups = settings(records)
     rows = [["system", "β", "u (or z)", "w", "u and w", "means of 500 rows: u (or z)"]]
-    for runs in settings:
+    for runs in groups:
         of = [r["measures"]["latents"] for r in runs]
         few = [r["measures"]["latents by means of 500 rows"] for r in runs]
         shared = "z" if "z" in of[0] else "u"
@@ -125,12 +131,12 @@ def latents(records: list[Record]) -> list[str]:
 
 def private(records: list[Record]) -> list[str]:
     """Where w_n comes from: the coherence and quality of each choice."""
-    settings = [runs for runs in _settings(records) if "private" in runs[0]["measures"]]
-    if not settings:
+    groups = [runs for runs in settings(records) if "private" in runs[0]["measures"]]
+    if not groups:
         return []
-    names = list(settings[0][0]["measures"]["private"])
+    names = list(groups[0][0]["measures"]["private"])
     rows = [["system", "β", "", *names]]
-    for runs in settings:
+    for runs in groups:
         of = [r["measures"]["private"] for r in runs]
         for measure, title in (("coherence", "coherence"), ("fid", "FID-clf")):
             cells = [spread([m[n][measure] if n in m else None for m in of]) for n in names]
@@ -140,12 +146,12 @@ def private(records: list[Record]) -> list[str]:
 
 def cells(records: list[Record]) -> list[str]:
     """The coherence matrix of each setting, its first seed."""
-    settings = _settings(records)
+    groups = settings(records)
     lines = [
         "## Source by target\n",
         "Conditional coherence; a target's own column is the digit that a reconstruction shows.\n",
     ]
-    for runs in settings:
+    for runs in groups:
         found = runs[0]["measures"]["coherence"]
         rows = [["given", *found["targets"]]]
         for given, cells in zip(found["given"], found["cells"], strict=True):
@@ -186,8 +192,10 @@ def _name(runs: Runs) -> list[str]:
 
 
 def _title(runs: Runs) -> str:
+    c = runs[0]["config"]
+    sized = c["system"] in PRIVATE and sizes_of(c) != sizes_of(DEFAULT)
     seeds = f" ({len(runs)} seeds)" if len(runs) > 1 else ""
-    return TITLES[runs[0]["config"]["system"]] + seeds
+    return TITLES[c["system"]] + (f" {sizes_of(c)}" if sized else "") + seeds
 
 
 def _rows(record: Record) -> str:

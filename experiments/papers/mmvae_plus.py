@@ -1,11 +1,11 @@
-"""Palumbo, Daunhawer & Vogt 2023 (MMVAE+): PolyMNIST, five modalities of one digit."""
+"""Palumbo, Daunhawer & Vogt 2023 (MMVAE+): five modalities of one digit, and two."""
 
 from dataclasses import replace
 
-from ppl_mm.experiments import mmvae_plus, mmvae_plus_table
+from ppl_mm.experiments import mmvae_plus, mmvae_plus_sizes_table, mmvae_plus_table
 from ppl_mm.experiments.mmvae_plus import Config
 from ppl_mm.experiments.reproduction import Table, each
-from ppl_mm.experiments.tables import Record
+from ppl_mm.experiments.tables import Record, pictures
 
 __all__ = ["TABLES"]
 
@@ -24,14 +24,39 @@ SYSTEMS = [
     ),
 ]
 SIZES = [replace(DREG, shared_dim=64 - w, private_dim=w) for w in (8, 16, 32, 48)]
+# The sizes and betas of MMJSD are this library's choice: the paper's text names none.
+JSD = [
+    Config(system="mmjsd", private_dim=w, beta=b)
+    for w in (4, 8, 16, 32)
+    for b in (1.0, 0.5, 2.5, 5.0)
+]
+JSD += [run for run in SYSTEMS if run.system == "mmvae_plus"]
+# Ten epochs of MNIST-SVHN's usual 20 pairings of every picture, as 200 of one.
+_TEN_EPOCHS = 200
+PAIRS = [
+    replace(
+        run,
+        dataset="mnist_svhn",
+        shared_dim=10,
+        private_dim=w,
+        other_private_dim=w + 3,
+        epochs=_TEN_EPOCHS,
+    )
+    for run in (
+        Config(system="dmvae", batch_size=100),
+        Config(system="dmvae", batch_size=100, beta=2.5),
+        Config(objective="dreg", num_particles=10, beta=2.5),
+    )
+    for w in (1, 3, 5, 7, 9)
+]
 
 
-def _short(runs: list[Config]) -> list[Config]:
-    """K = 1 from one stratum at random, small networks, a part of the rows, beta = 1."""
+def _short(runs: list[Config], beta: float = 1.0) -> list[Config]:
+    """K = 1 from one stratum at random, small networks, a part of the rows, one beta."""
     sizes = {"num_train": 10_000, "num_test": 2000, "latent_dim": 64, "epochs": 3}
     cheap = {"arch": "conv", "objective": "elbo", "num_particles": 1, "strata": 1, "lr": 1e-3}
     measures = {"classifier_epochs": 2, "subset_rows": 500, "diversity_rows": 100}
-    plain = [run for run in runs if run.beta == 1]
+    plain = [run for run in runs if run.beta == beta]
     return each(plain, **sizes, **cheap, **measures, precision="bf16-mixed")
 
 
@@ -43,9 +68,21 @@ def _compared(records: list[Record]) -> list[str]:
     ]
 
 
-def _pictures(kind: str, records: list[Record]) -> list[str]:
-    names = [Config(**record["config"]).name for record in records]
-    return [f"{name}:\n\n![{name}]({name}-{kind}.png)\n" for name in names]
+def _pictures(records: list[Record], *kinds: str) -> list[str]:
+    return pictures([Config(**record["config"]).name for record in records], kinds)
+
+
+def _figure_17(dataset: str) -> Table:
+    """On MNIST-SVHN, or on data in its place."""
+    runs = each(PAIRS, dataset=dataset)
+    return Table(
+        title="MNIST with another: MMVAE+ and DMVAE by the sizes of their private latents",
+        experiment=mmvae_plus,
+        data=(dataset,),
+        paper=runs,
+        short=_short([run for run in runs if run.private_dim in (1, 9)], beta=2.5),
+        show=mmvae_plus_sizes_table.pairs,
+    )
 
 
 TABLES = {
@@ -56,6 +93,14 @@ TABLES = {
         paper=SYSTEMS,
         short=_short(SYSTEMS),
         show=_compared,
+    ),
+    "figure-2": Table(
+        title="PolyMNIST: MMJSD by the size of its private latents and beta, and MMVAE+",
+        experiment=mmvae_plus,
+        data=("polymnist",),
+        paper=JSD,
+        short=_short(JSD),
+        show=mmvae_plus_sizes_table.sizes,
     ),
     "figure-3": Table(
         title="PolyMNIST: MMVAE+ by the sizes of u and w",
@@ -71,7 +116,15 @@ TABLES = {
         data=("polymnist",),
         paper=[run for run in SYSTEMS if run.beta == 1],
         short=_short(SYSTEMS),
-        show=lambda records: _pictures("conditional", records),
+        show=lambda records: _pictures(records, "conditional"),
+    ),
+    "figure-7": Table(
+        title="PolyMNIST: draws of every modality from the prior",
+        experiment=mmvae_plus,
+        data=("polymnist",),
+        paper=[run for run in SYSTEMS if run.beta == 1],
+        short=_short(SYSTEMS),
+        show=lambda records: _pictures(records, "prior"),
     ),
     "figure-8": Table(
         title="PolyMNIST: MMVAE+ with u of one input and w of another",
@@ -79,7 +132,23 @@ TABLES = {
         data=("polymnist",),
         paper=[DREG],
         short=_short([DREG]),
-        show=lambda records: _pictures("grid", records),
+        show=lambda records: _pictures(records, "grid"),
+    ),
+    "figure-9": Table(
+        title="PolyMNIST: MMVAE+ with u from the prior and w of an input",
+        experiment=mmvae_plus,
+        data=("polymnist",),
+        paper=[DREG],
+        short=_short([DREG]),
+        show=lambda records: _pictures(records, "private"),
+    ),
+    "figure-10": Table(
+        title="PolyMNIST: MMVAE+ with one coordinate of u, or of w, moved",
+        experiment=mmvae_plus,
+        data=("polymnist",),
+        paper=[DREG],
+        short=_short([DREG]),
+        show=lambda records: _pictures(records, "traversal-u", "traversal-w"),
     ),
     "figure-11": Table(
         title="PolyMNIST: what of the class the latents know",
@@ -89,6 +158,8 @@ TABLES = {
         short=_short(SYSTEMS),
         show=mmvae_plus_table.latents,
     ),
+    "figure-17": _figure_17("mnist_svhn"),
+    "figure-17-fashion": _figure_17("mnist_fashion"),
     "figure-19": Table(
         title="PolyMNIST: MMVAE+ by where the private latent of a target comes from",
         experiment=mmvae_plus,
