@@ -85,7 +85,7 @@ SMOKE = Config(
     unlabelled=5,
     unlabelled_epochs=1,
     num_train=40,
-    num_test=20,
+    num_test=40,
     device="cpu",
 )
 

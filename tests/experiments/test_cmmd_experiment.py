@@ -74,6 +74,22 @@ def test_the_networks_are_the_papers(tiny_mnist):
     assert max(p.abs().max() for p in system.parameters()) < 0.01
 
 
+@pytest.mark.parametrize(
+    ("name", "guide", "prior", "latent_dim"),
+    [("xrmb", 3 * [3000], 3 * [1500], 70), ("mnist_rotated_svhn", 3 * [2500], [], 20)],
+)
+def test_networks_of_other_data(tiny_mnist, name, guide, prior, latent_dim):
+    config = cmmd.Config(dataset=name, latent_dim=latent_dim)
+    options = {"num_train": 40, "num_test": 20} if "svhn" in name else {}
+    system = cmmd.build(config, data.load(name, **options))
+    widths = [
+        [m.out_features for m in layers if hasattr(m, "out_features")]
+        for layers in (system.guide.network.joined, system.model.prior.network.joined)
+    ]
+    assert widths == [guide, prior]
+    assert system.guide.network.head.out_features == 2 * latent_dim
+
+
 def test_only_cmmd_and_classifiers_see_the_label(config, monkeypatch):
     seen = {}
     fit = runner.fit
