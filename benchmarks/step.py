@@ -1,231 +1,221 @@
-"""One training step of MVAE against the same computation written by hand in plain PyTorch.
+"""One training step of every system against the same computation by hand, and against ``multivae``.
 
     python benchmarks/step.py --out benchmarks/results/step.json
 
-A 784-pixel image and a 10-way label, two hidden layers of 512, 64 latents, batch 128; the terms
-of the paper (both, image alone, label alone), analytic KL, Adam. Both steps run in one process,
-alternating, with the same initial parameters and the same data, and their losses are compared for
-the same noise first. The result is the median of each and of their ratio round by round, with
-quartiles, and where the library's extra time goes.
+Two modalities, a 784-pixel image and a label, and five of 784 pixels; two hidden layers of 512, 64
+latents (MMVAE+: 32 shared, 32 private), batch 128, fused Adam. Both sides have the same parameters
+and data, and their loss and gradients for the same noise are compared before anything is timed.
+Then their steps take turns in one process. Where the extra ``benchmarks`` is installed, the same
+system of the package ``multivae`` takes its turn too.
+
+The last table is MMVAE's and MVAE's step on rows that lack half of their modalities, at random.
 """
 
-import json
-import platform
-import statistics
-import time
+import copy
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
+from typing import Any
 
+import by_hand
+import multivae_models
 import pyro
 import torch
-import torch.nn.functional as F
 import typer
-from rich import print as rich_print
-from rich.table import Table
-from torch import Tensor, nn
+from declared import SYSTEMS, data, declared, image_and_label
+from timing import (
+    Step,
+    alternate,
+    clock,
+    optimised,
+    peak_memory,
+    ratios,
+    setting,
+    spread,
+    table,
+    write,
+)
+from torch import Tensor
 
-from ppl_mm import Modality, Observations, likelihoods, networks, systems
+from ppl_mm import Observations
 from ppl_mm.systems import System
 
-PIXELS, CLASSES, HIDDEN, LATENT, BATCH = 784, 10, 512, 64, 128
+Values = dict[str, Tensor]
+SIDES = ("by hand", "ppl_mm", "multivae")
 
 
-def declared() -> System:
-    """The library's side: declarations."""
-    image = Modality(
-        "image",
-        likelihoods.Bernoulli(),
-        encoder=partial(networks.MLPEncoder, event_shape=(PIXELS,), hidden=(HIDDEN, HIDDEN)),
-        decoder=partial(networks.MLPDecoder, event_shape=(PIXELS,), hidden=(HIDDEN, HIDDEN)),
-    )
-    label = Modality(
-        "label",
-        likelihoods.Categorical(),
-        encoder=partial(networks.LabelEncoder, num_classes=CLASSES, hidden=(HIDDEN, HIDDEN)),
-        decoder=partial(networks.MLPDecoder, event_shape=(CLASSES,), hidden=(HIDDEN, HIDDEN)),
-    )
-    return systems.mvae([image, label], LATENT)
+def ours(system: System, obs: Observations) -> Step:
+    """A step of the library's side."""
+    return optimised(system.parameters(), lambda: system(obs) / len(obs))
 
 
-def by_hand(nets: dict[str, nn.Module], image: Tensor, label: Tensor, noise: Tensor) -> Tensor:
-    """The other side: the loss of one batch, a mean over rows; noise (3, B, Z) for the terms."""
-    mu1, scale1 = nets["encode_image"](image)
-    mu2, scale2 = nets["encode_label"](label)
-    t1, t2 = scale1**-2, scale2**-2
-    precision = torch.stack([1 + t1 + t2, 1 + t1, 1 + t2])
-    mu = torch.stack([t1 * mu1 + t2 * mu2, t1 * mu1, t2 * mu2]) / precision
-    variance = 1 / precision
-    kl = 0.5 * (mu**2 + variance - 1 - variance.log()).sum()
-    z = mu + variance.sqrt() * noise
-    logits_image = nets["decode_image"](z[:2].reshape(-1, LATENT))
-    logits_label = nets["decode_label"](z[::2].reshape(-1, LATENT))
-    nll_image = F.binary_cross_entropy_with_logits(
-        logits_image, image.repeat(2, 1), reduction="sum"
-    )
-    nll_label = F.cross_entropy(logits_label, label.repeat(2), reduction="sum")
-    return (nll_image + nll_label + kl) / len(image)
+def hand(name: str, system: System, xs: Values) -> Step:
+    """A step of the hand-written side."""
+    loss = by_hand.by_hand(name, system)
+    return optimised(system.parameters(), lambda: loss(xs))
+
+
+def packaged(name: str, xs: Values, hidden: tuple[int, ...], latent_dim: int) -> Step:
+    """A step of ``multivae``'s."""
+    model, loss = multivae_models.loss(name, xs, hidden, latent_dim)
+    return optimised((p for p in model.parameters() if p.requires_grad), loss)
+
+
+def compare(name: str, system: System, xs: Values) -> dict[str, float]:
+    """Relative differences of loss and gradients for the same noise; equal, or an error."""
+    other = copy.deepcopy(system)  # the same parameters
+    system.zero_grad()
+    torch.manual_seed(1)
+    loss = system(Observations(xs)) / len(next(iter(xs.values())))
+    loss.backward()
+    torch.manual_seed(1)
+    by_hands = by_hand.by_hand(name, other)(xs)
+    by_hands.backward()
+    worst = 0.0
+    for p, q in zip(system.parameters(), other.parameters(), strict=True):
+        own, theirs = (torch.zeros_like(p) if r.grad is None else r.grad for r in (p, q))
+        if theirs.any() or own.any():
+            worst = max(worst, ((own - theirs).norm() / theirs.norm()).item())
+    system.zero_grad()
+    found = {"loss": abs(loss.item() / by_hands.item() - 1), "gradient": worst}
+    if not (found["loss"] < 1e-5 and found["gradient"] < 1e-2):
+        raise SystemExit(f"{name}: not the same computation, relative differences {found}.")
+    return found
+
+
+def sides(
+    name: str, xs: Values, hidden: tuple[int, ...], latent_dim: int
+) -> dict[str, Callable[[], Step]]:
+    """How to build the step of each side that there is, from the same seed."""
+
+    def build(side: str) -> Step:
+        torch.manual_seed(0)
+        if side == "multivae":
+            return packaged(name, xs, hidden, latent_dim)
+        system = declared(name, xs, hidden, latent_dim)
+        return ours(system, Observations(xs)) if side == "ppl_mm" else hand(name, system, xs)
+
+    there = {"by hand": by_hand.written(name), "multivae": multivae_models.available(name)}
+    return {s: (lambda s=s: build(s)) for s in SIDES if there.get(s, True)}
+
+
+def half_missing(xs: Values) -> Observations:
+    """Each value absent with probability 1/2."""
+    return Observations(xs, {n: torch.rand(len(x)) > 0.5 for n, x in xs.items()})
+
+
+def pairs(obs: Observations) -> float:
+    """The share of (expert, decoder) pairs that a mixture of experts needs of all."""
+    held = torch.stack([obs.present[n] for n in obs.names]).float()
+    return (held.sum(0) ** 2).mean().item() / len(held) ** 2
 
 
 def main(
-    rounds: int = 150, warmup: int = 20, threads: int = 2, seed: int = 0, out: str = ""
+    rounds: int = 40,
+    rounds_of_five: int = 10,
+    warmup: int = 2,
+    threads: int = 1,
+    seed: int = 0,
+    batch: int = 128,
+    pixels: int = 784,
+    hidden: int = 512,
+    latent_dim: int = 64,
+    only: str = "",
+    out: str = "",
 ) -> None:
-    """Check that both compute the same, time them, print the table, write the record."""
+    """Check that both sides compute the same, time them, print the tables, write the record.
+
+    Args:
+        rounds: Rounds of two modalities.
+        rounds_of_five: Rounds of five.
+        warmup: Rounds before those that count.
+        threads: Of torch.
+        seed: Of data and parameters.
+        batch: Rows of a batch.
+        pixels: Of an image.
+        hidden: Width of both hidden layers.
+        latent_dim: Z.
+        only: One system of the list; all by default.
+        out: The record's file.
+    """
     torch.set_num_threads(threads)
+    pyro.enable_validation(False)
+    sizes = {"batch": batch, "pixels": pixels, "hidden": hidden, "latent_dim": latent_dim}
+    record: dict[str, Any] = {
+        "title": "One training step",
+        "setting": setting(
+            threads, seed, rounds=rounds, rounds_of_five=rounds_of_five, sizes=sizes
+        ),
+        "tables": [],
+        "same computation": {},
+        "milliseconds": {},
+        "MiB": {},
+    }
+    names = [s for s in SYSTEMS if only in ("", s)]
+    layers = (hidden, hidden)
     torch.manual_seed(seed)
-    image = (torch.rand(BATCH, PIXELS) > 0.5).float()
-    label = torch.randint(CLASSES, (BATCH,))
-    ours, copy = declared(), declared()
-    copy.load_state_dict(ours.state_dict())
-    nets = hand_networks(copy)
-    difference = compare(ours, nets, image, label)
-    steps = {
-        "by hand": hand_step(nets, image, label),
-        "ppl_mm": our_step(ours, Observations({"image": image, "label": label})),
+    scenes = {
+        "two": (image_and_label(batch, pixels), rounds),
+        "five": (data(5, batch, pixels), rounds_of_five),
     }
-    with pyro.validation_enabled(False):
-        times = alternate(steps, rounds, warmup)
-        parts = breakdown(ours, Observations({"image": image, "label": label}), rounds)
-    setting = {"rounds": rounds, "threads": threads, "seed": seed}
-    ratios = {"ratio": ("ppl_mm", "by hand")}
-    report("one MVAE step, batch 128", times, ratios, difference, setting, out, parts)
+    for number, (xs, count) in scenes.items():
+        rows = []
+        for name in names:
+            key = f"{number}, {name}"
+            builders = sides(name, xs, layers, latent_dim)
+            memory = {side: peak_memory(build, threads) for side, build in builders.items()}
+            if "by hand" in builders:
+                system = declared(name, xs, layers, latent_dim)
+                record["same computation"][key] = compare(name, system, xs)
+            steps = {side: build() for side, build in builders.items()}
+            times = alternate(steps, count, warmup, threads)
+            record["milliseconds"][key], record["MiB"][key] = times, memory
+            rows.append(_row(name, times, memory))
+        columns = ["system", *(f"{s}, ms" for s in SIDES)]
+        columns += ["ppl_mm / by hand", "ppl_mm / multivae", *(f"{s}, MiB" for s in SIDES)]
+        record["tables"].append(
+            table(f"A step, {number} modalities, {clock(threads)}", columns, rows)
+        )
+    record["tables"].append(
+        _missing(record, scenes["five"], names, layers, latent_dim, warmup, threads, seed)
+    )
+    write(record, out)
 
 
-def hand_networks(system: System) -> dict[str, nn.Module]:
-    """The same layers, called directly."""
-    return {
-        "encode_image": system.guide.encoders["image"],
-        "encode_label": system.guide.encoders["label"],
-        "decode_image": system.model.decoders["image"],
-        "decode_label": system.model.decoders["label"],
-    }
+def _row(name: str, times: dict[str, list[float]], memory: dict[str, float]) -> list[str]:
+    row = [name]
+    row += [spread(times[s], 1) if s in times else "" for s in SIDES]
+    for other in ("by hand", "multivae"):
+        row.append(spread(ratios(times["ppl_mm"], times[other])) if other in times else "")
+    return row + [f"{memory[s]:.0f}" if s in memory else "" for s in SIDES]
 
 
-def compare(
-    ours: System, nets: dict[str, nn.Module], image: Tensor, label: Tensor
-) -> dict[str, float]:
-    """Relative difference of loss and gradients for the same noise."""
-    torch.manual_seed(1)
-    noise = torch.randn(3, BATCH, LATENT)
-    hand = by_hand(nets, image, label, noise)
-    hand.backward()
-    torch.manual_seed(1)
-    loss = ours(Observations({"image": image, "label": label})) / BATCH
-    loss.backward()
-    worst = 0.0
-    for key, mine in hand_networks(ours).items():
-        for p, q in zip(mine.parameters(), nets[key].parameters(), strict=True):
-            worst = max(worst, ((p.grad - q.grad).norm() / q.grad.norm()).item())
-    loss_difference = abs(loss.item() / hand.item() - 1)
-    if loss_difference > 1e-5 or worst > 1e-3:
-        raise SystemExit(f"not the same computation: loss {loss_difference}, gradient {worst}")
-    return {"loss": loss_difference, "gradient": worst}
-
-
-def hand_step(nets: dict[str, nn.Module], image: Tensor, label: Tensor) -> Callable[[], None]:
-    """A step of the hand-written side, with the optimiser that ``fit`` uses."""
-    parameters = [p for net in nets.values() for p in net.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=1e-3, fused=True)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        by_hand(nets, image, label, torch.randn(3, BATCH, LATENT)).backward()
-        optimizer.step()
-
-    return step
-
-
-def our_step(system: System, obs: Observations) -> Callable[[], None]:
-    """A step of the library's side."""
-    module = system.objective(system.model, system.guide)
-    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, fused=True)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        (module(obs) / len(obs)).backward()
-        optimizer.step()
-
-    return step
-
-
-def alternate(
-    steps: dict[str, Callable[[], None]], rounds: int, warmup: int
-) -> dict[str, list[float]]:
-    """Milliseconds of every round; the order within a round changes from one to the next."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for i in range(rounds + warmup):
-        order = list(steps) if i % 2 == 0 else list(steps)[::-1]
-        for name in order:
-            start = time.perf_counter()
-            steps[name]()
-            if i >= warmup:
-                times[name].append(1e3 * (time.perf_counter() - start))
-    return times
-
-
-def breakdown(system: System, obs: Observations, rounds: int) -> dict[str, float]:
-    """Milliseconds of the library's parts, medians: programs and masks without the networks."""
-
-    class Constant(nn.Module):
-        """Stands for a network: the same shapes, no work."""
-
-        def __init__(self, *shapes: tuple[int, ...]) -> None:
-            super().__init__()
-            self.values = nn.ParameterList([torch.ones(shape) for shape in shapes])
-
-        def forward(self, x: Tensor) -> object:
-            values = tuple(v.expand(len(x), *v.shape) for v in self.values)
-            return values if len(values) > 1 else values[0]
-
-    empty = declared()
-    for name, event in (("image", (PIXELS,)), ("label", (CLASSES,))):
-        empty.guide.encoders[name] = Constant((LATENT,), (LATENT,))
-        empty.model.decoders[name] = Constant(event)
-    whole = our_step(empty, obs)
-    with torch.no_grad():
-        forward = partial(empty.objective.differentiable_loss, empty.model, empty.guide, obs)
-        terms = empty.objective.terms(empty.model.names)
-        parts = {
-            "whole step, networks taken out": whole,
-            "its forward pass": forward,
-            "masks of the terms": lambda: obs.terms(terms),
-        }
-        out = {}
-        for name, part in parts.items():
-            with torch.set_grad_enabled(part is whole):
-                out[name] = statistics.median(alternate({name: part}, rounds, 5)[name])
-    return out
-
-
-def report(
-    title: str,
-    times: dict[str, list[float]],
-    ratios: dict[str, tuple[str, str]],
-    difference: dict[str, object],
-    setting: dict[str, int],
-    out: str,
-    parts: dict[str, float] | None = None,
-) -> None:
-    """Print the table; write the record. A ratio is taken round by round."""
-    table = Table("", "median ms", "quartiles", title=title)
-    record: dict[str, object] = {"setting": setting, "same computation": difference}
-    rows = {**times}
-    for name, (over, under) in ratios.items():
-        rows[name] = [a / b for a, b in zip(times[over], times[under], strict=True)]
-    for name, values in rows.items():
-        low, median, high = statistics.quantiles(values, n=4)
-        table.add_row(name, f"{median:.3f}", f"{low:.3f} to {high:.3f}")
-        record[name] = {"median": median, "quartiles": [low, high]}
-    for name, value in (parts or {}).items():
-        table.add_row(name, f"{value:.3f}", "")
-    if parts is not None:
-        record["parts of ppl_mm"] = parts
-    record["versions"] = {"torch": torch.__version__, "pyro": pyro.__version__}
-    record["hardware"] = f"{platform.machine()} CPU, {setting['threads']} threads"
-    rich_print(table)
-    if out:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        Path(out).write_text(json.dumps(record, indent=1) + "\n")
+def _missing(
+    record: dict[str, Any],
+    scene: tuple[Values, int],
+    names: list[str],
+    layers: tuple[int, ...],
+    latent_dim: int,
+    warmup: int,
+    threads: int,
+    seed: int,
+) -> dict[str, Any]:
+    """The table of rows that lack half of their modalities."""
+    xs, count = scene
+    torch.manual_seed(seed)
+    complete, half = Observations(xs), half_missing(xs)
+    rows = []
+    for name in names:
+        if name not in ("mvae", "mmvae iwae", "mmvae dreg", "mmvae_plus dreg"):
+            continue
+        system = declared(name, xs, layers, latent_dim)
+        steps = {"complete": ours(system, complete), "half": ours(system, half)}
+        times = alternate(steps, count, warmup, threads)
+        record["milliseconds"][f"five, {name}, missing"] = times
+        share = f"{pairs(half):.2f}" if name.startswith("mmvae") else ""
+        ratio = spread(ratios(times["half"], times["complete"]))
+        rows.append([name, spread(times["complete"], 1), spread(times["half"], 1), ratio, share])
+    columns = ["system", "complete, ms", "half missing, ms", "ratio", "share of decoded pairs"]
+    title = f"A step of ppl_mm, five modalities, half of them missing, {clock(threads)}"
+    return table(title, columns, rows)
 
 
 if __name__ == "__main__":

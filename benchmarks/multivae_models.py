@@ -1,0 +1,132 @@
+"""The same systems in the PyPI package ``multivae`` (the extra ``benchmarks``), with our networks.
+
+What differs there: MMVAE's and MMVAE+'s DReG is that of one component, without the mixture's
+correction; MoPoE decodes one component a row, as ours does with ``strata=1``, whose row it has.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from declared import CLASSES, declared, latents
+from torch import Tensor
+
+__all__ = ["available", "loss"]
+
+_KNOWN = {
+    "mvae": "MVAE",
+    "jmvae": "JMVAE",
+    "mopoe strata=1": "MoPoE",
+    "mmvae iwae": "MMVAE",
+    "mmvae dreg": "MMVAE",
+    "mmvae_plus iwae": "MMVAEPlus",
+    "mmvae_plus dreg": "MMVAEPlus",
+}
+
+
+def available(system: str) -> bool:
+    """Whether the package is installed and has the system."""
+    try:
+        import multivae.models  # noqa: F401
+    except ImportError:
+        return False
+    return system in _KNOWN
+
+
+def loss(
+    system: str, xs: dict[str, Tensor], hidden: tuple[int, ...], latent_dim: int
+) -> tuple[Any, Callable[[], Tensor]]:
+    """The model, and the loss of one batch, a mean over rows."""
+    from multivae import models
+    from multivae.data.datasets import DatasetOutput
+    from multivae.models.base import BaseDecoder, BaseEncoder
+    from multivae.models.nn.base_architectures import BaseJointEncoder, BaseMultilatentEncoder
+    from pythae.models.base.base_utils import ModelOutput
+
+    ours, size = declared(system, xs, hidden, latent_dim), latents(system, latent_dim)
+    plus = system.startswith("mmvae_plus")
+
+    def raw(network: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        return network.head(network.features(x)).chunk(2, -1)
+
+    class Encoder(BaseEncoder):
+        def __init__(self, network: Any) -> None:
+            super().__init__()
+            self.network, self.latent_dim = network, size
+
+        def forward(self, x: Tensor) -> Any:
+            loc, log_var = raw(self.network, x)
+            return ModelOutput(embedding=loc, log_covariance=log_var)
+
+    class Two(BaseMultilatentEncoder):
+        def __init__(self, network: Any, private: Any) -> None:
+            super().__init__()
+            self.network, self.private = network, private
+            self.latent_dim = self.style_dim = size
+
+        def forward(self, x: Tensor) -> Any:
+            loc, log_var = raw(self.network, x)
+            w_loc, w_log_var = raw(self.private, x)
+            return ModelOutput(
+                embedding=loc,
+                log_covariance=log_var,
+                style_embedding=w_loc,
+                style_log_covariance=w_log_var,
+            )
+
+    class Joint(BaseJointEncoder):
+        def __init__(self, network: Any) -> None:
+            super().__init__()
+            self.network, self.latent_dim = network, size
+
+        def forward(self, x: dict[str, Tensor]) -> Any:
+            loc, scale = self.network(*x.values())
+            return ModelOutput(embedding=loc, log_covariance=2 * scale.log())
+
+    class Decoder(BaseDecoder):
+        def __init__(self, network: Any) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, z: Tensor) -> Any:
+            return ModelOutput(reconstruction=self.network(z))
+
+    shared = ours.guide.shared.encoders if plus else ours.guide.encoders
+    private = ours.guide.private_encoders if plus else {}
+    encoders = {n: Two(e, private[n]) if plus else Encoder(e) for n, e in shared.items()}
+    options: dict[str, Any] = {
+        "n_modalities": len(xs),
+        "latent_dim": size,
+        "input_dims": {
+            n: (CLASSES,) if x.dim() == 1 else tuple(x.shape[1:]) for n, x in xs.items()
+        },
+        "decoders_dist": {n: "categorical" if x.dim() == 1 else "bernoulli" for n, x in xs.items()},
+    }
+    kind, _, objective = system.partition(" ")
+    parts: dict[str, Any] = {}
+    if kind in ("mmvae", "mmvae_plus"):
+        options |= {"K": 10, "loss": f"{objective}_looser"}
+    if plus:
+        options["modalities_specific_dim"] = size
+    if kind in ("mvae", "jmvae"):
+        options["warmup"] = 1
+    if kind == "jmvae":
+        options["alpha"] = 1.0
+        (network,) = ours.guide.joint_networks.values()
+        parts["joint_encoder"] = Joint(network)
+    name = _KNOWN[system]
+    config = getattr(models, f"{name}Config")(**options)
+    decoders = {n: Decoder(d) for n, d in ours.model.decoders.items()}
+    model = getattr(models, name)(config, encoders=encoders, decoders=decoders, **parts)
+    # Its categorical likelihood takes one-hot targets.
+    one_hot = {
+        n: torch.nn.functional.one_hot(x, CLASSES).float() if x.dim() == 1 else x
+        for n, x in xs.items()
+    }
+    batch = DatasetOutput(data=one_hot)
+    size_of_batch = len(next(iter(xs.values())))
+
+    def one() -> Tensor:
+        return model(batch, epoch=2).loss_sum / size_of_batch
+
+    return model, one

@@ -1,0 +1,66 @@
+"""Write results/README.md from the records beside it.
+
+    python benchmarks/page.py
+
+A record is what a script here wrote with ``--out``: its title, setting, tables and perhaps a
+picture. What was found out about it stands in a file of the same name that ends in ``.notes.md``.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+
+RESULTS = Path(__file__).parent / "results"
+ORDER = ("step", "modalities", "strata")
+HEAD = """# Speed
+
+Written by `python benchmarks/page.py` from the records beside it. Medians, quartiles in brackets;
+ratios are taken round by round, sides in turns within one process. With one thread, times are of
+the processor: waiting for a core that others use does not count.
+"""
+
+
+def page(folder: Path) -> str:
+    """The whole page."""
+    found = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    names = [n for n in ORDER if n in found] + [n for n in found if n not in ORDER]
+    return "\n".join([HEAD, *(_section(found[n]) for n in names)])
+
+
+def _section(path: Path) -> str:
+    record = json.loads(path.read_text())
+    parts = [f"## {record['title']}\n", _setting(record["setting"], path.name)]
+    notes = path.with_suffix(".notes.md")
+    if notes.is_file():
+        parts.append(notes.read_text())
+    if "picture" in record:
+        parts.append(f"![{record['title']}]({record['picture']})\n")
+    for table in record["tables"]:
+        parts += [f"**{table['title']}**\n", _table(table)]
+    return "\n".join(parts)
+
+
+def _setting(setting: dict[str, Any], name: str) -> str:
+    versions = ", ".join(f"{k} {v}" for k, v in setting["versions"].items())
+    load = f"{setting['load at the start']} at the start, {setting['load at the end']} at the end"
+    return (
+        f"`{setting['command']}`\n\n{setting['begun']}; {setting['hardware']}, "
+        f"{setting['threads']} thread(s); {versions}; seed {setting['seed']}; load of the machine "
+        f"{load}. Record: `{name}`.\n"
+    )
+
+
+def _table(table: dict[str, Any]) -> str:
+    lines = [table["columns"], ["---"] * len(table["columns"]), *table["rows"]]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def main(folder: Path = RESULTS) -> None:
+    """Write the page."""
+    (folder / "README.md").write_text(page(folder))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,124 @@
+"""The benchmarks compute what they say; how fast is for them to tell."""
+
+import importlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from ppl_mm.guides.mixture import non_empty_subsets
+
+from ppl_mm.objectives import paired_terms
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+SMALL = {"batch": 8, "pixels": 5, "hidden": 4, "latent_dim": 4}
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def load(name):
+    return importlib.import_module(name)
+
+
+@pytest.mark.parametrize("number", ["two", "five"])
+def test_every_system_by_hand_is_the_same_computation(number):
+    step, declared = load("step"), load("declared")
+    torch.manual_seed(0)
+    xs = declared.image_and_label(8, 5) if number == "two" else declared.data(5, 8, 5)
+    compared = []
+    for name in declared.SYSTEMS:
+        if step.by_hand.written(name):
+            # In float64 the two agree to its last digits, gradients too.
+            found = step.compare(name, declared.declared(name, xs, (4,), 4).double(), _double(xs))
+            assert found["loss"] < 1e-12
+            assert found["gradient"] < 1e-7
+            compared.append(name)
+    assert len(compared) == len(declared.SYSTEMS) - 1
+
+
+def _double(xs):
+    return {n: x.double() if x.is_floating_point() else x for n, x in xs.items()}
+
+
+def test_another_computation_is_an_error(monkeypatch):
+    step, declared = load("step"), load("declared")
+    xs = declared.data(3, 6, 5)
+    system = declared.declared("mvae", xs, (4,), 4)
+    system.objective.beta = 1.001
+    with pytest.raises(SystemExit, match="mvae: not the same computation"):
+        step.compare("mvae", system, xs)
+
+
+def test_step_writes_its_record(tmp_path):
+    out = tmp_path / "step.json"
+    load("step").main(
+        rounds=2, rounds_of_five=2, warmup=0, **SMALL, only="mmvae dreg", out=str(out)
+    )
+    record = json.loads(out.read_text())
+    assert record["same computation"].keys() == {"two, mmvae dreg", "five, mmvae dreg"}
+    times = record["milliseconds"]["five, mmvae dreg"]
+    assert {"by hand", "ppl_mm"} <= times.keys()
+    assert all(len(values) == 2 for values in times.values())
+    share = float(record["tables"][-1]["rows"][0][-1])
+    assert 0.1 < share < 0.6  # of 0.3 in expectation, for eight rows
+    assert "load at the end" in record["setting"]
+
+
+def test_numbers_of_modalities(tmp_path):
+    modalities = load("modalities")
+    names = list("abcde")
+    for m in (2, 4, 5):
+        terms = paired_terms(names[:m], unimodal_on_complete_rows=True, suppliers=True)
+        assert modalities.chain(m) == len(terms)
+        assert modalities.everything(m) == len(non_empty_subsets(names[:m]))
+        assert len(modalities.family(names[:m])) == 2 * m - 1
+    out = tmp_path / "modalities.json"
+    modalities.main(largest=4, rounds=2, warmup=0, limit=4, only="mopoe", out=str(out))
+    record = json.loads(out.read_text())
+    (row,) = record["tables"][0]["rows"]
+    assert row[0] == "mopoe"
+    assert re.fullmatch(r"[\d.]+ \[[-\d.]+, [\d.]+\]", row[1])
+    assert row[2] == "15 terms"
+    assert out.with_suffix(".png").stat().st_size > 0
+    out.with_suffix(".notes.md").write_text("Found.\n")
+    page = load("page").page(tmp_path)
+    assert "## Number of modalities" in page
+    assert "Found." in page
+    assert "![Number of modalities](modalities.png)" in page
+    assert "| mopoe |" in page
+
+
+def test_seconds_until_a_bound():
+    run = load("strata").Run("mmvae", 1, seed=0, threads=1)
+    run.curve = [(1.0, -10.0), (2.0, -8.0), (3.0, -9.0), (4.0, -4.0)]
+    assert run.reaches(-9.0) == 1.5
+    assert run.reaches(-12.0) == 1.0
+    assert run.reaches(-6.5) == 3.5
+    assert torch.tensor(run.reaches(0.0)).isnan()
+
+
+def test_strata_trains_and_draws(monkeypatch, tmp_path):
+    strata, out = load("strata"), tmp_path / "strata.json"
+    monkeypatch.setattr(strata.data, "load", lambda *_, **__: _Pictures())
+    monkeypatch.setattr(strata, "SETTINGS", {"mmvae": ((1, None), 5)})
+    strata.main(seconds=1e-3, batch=4, out=str(out))
+    record = json.loads(out.read_text())
+    assert [row[0] for row in record["tables"][0]["rows"]] == ["mmvae, 1 of 5", "mmvae, all 5"]
+    assert out.with_suffix(".png").stat().st_size > 0
+
+
+class _Pictures:
+    origin = "noise"
+
+    def __init__(self):
+        from ppl_mm import Observations
+
+        values = {f"m{m}": torch.rand(4, 3, 28, 28) for m in range(5)}
+        self.train = self.test = Observations(values)
