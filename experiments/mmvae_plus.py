@@ -167,11 +167,15 @@ def load_data(config: Config) -> data.DataSet:
         return data.load(config.dataset, arch=config.arch, **sizes)
     whole = data.load(config.dataset)
     train, test = whole.train[: config.num_train], whole.test[: config.num_test]
+    labels = {
+        "train": whole.classes("train")[: len(train)],
+        "test": whole.classes("test")[: len(test)],
+    }
     return replace(
         whole,
         train=train,
         test=test,
-        labels={s: whole.classes(s)[: len(part)] for s, part in (("train", train), ("test", test))},
+        labels=labels,
         modalities=tuple(_of_pair(m, config.system) for m in whole.modalities),
         origin=f"pairs of {' and '.join(train.names)} of one class",
     )
@@ -228,7 +232,7 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Coherence, quality, diversity and latents, and pictures."""
+    """Coherence, quality, diversity and latents; pictures of PolyMNIST."""
     classifiers = evaluation.train_classifiers(
         dataset,
         epochs=config.classifier_epochs,
@@ -236,8 +240,9 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
         device=system.device,
     )
     sizes = Sizes(config.probe_rows, config.subset_rows, config.diversity_rows, config.num_samples)
-    for name, figure in class_measures.pictures(system, dataset, seed=config.seed).items():
-        plotting.save(figure, Path(config.out) / f"{config.name}-{name}.png")
+    if config.dataset == "polymnist":
+        for name, figure in class_measures.pictures(system, dataset, seed=config.seed).items():
+            plotting.save(figure, Path(config.out) / f"{config.name}-{name}.png")
     return class_measures.measure(system, dataset, classifiers, sizes, seed=config.seed)
 
 

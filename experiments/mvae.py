@@ -215,8 +215,9 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
                 _add(out, f"log p(x1,x2) by {by}", joint)
                 _add(out, f"log p(x1|x2) by {by}", replace(joint, value=conditional))
     if config.system not in ("vae", "cvae"):
-        for name, found in accuracy(predict(system, test, label, (image,)), test[label]).items():
-            out |= {name: found.value, f"{name} se": found.standard_error}
+        shares = accuracy(predict(system, test, label, (image,)), test[label])
+        for name, share in shares.items():
+            out |= {name: share.value, f"{name} se": share.standard_error}
     if config.system != "bivcca":
         out["elbo"] = elbo(system, test, seed=config.seed).mean().item()
     if config.system == "mvae":
