@@ -5,6 +5,7 @@ The measure of Shi et al. 2019 (MMVAE, arXiv:1911.03393) that the papers of SVAE
 words' vectors; 40 canonical directions, from all training rows.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -41,7 +42,7 @@ def measure(
     sentence = evaluation.SentenceEmbedding.fit(
         dataset.train[TEXT], num_symbols, num_components=min(_SIZE_OF_WORDS, num_symbols - 1)
     )
-    embeddings = {IMAGE: picture, TEXT: sentence}
+    embeddings: dict[str, Callable[[Tensor], Tensor]] = {IMAGE: picture, TEXT: sentence}
     found = evaluation.correlation(
         system, dataset.train, rows, embeddings, num_components=_DIRECTIONS, seed=seed
     )

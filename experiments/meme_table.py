@@ -159,11 +159,11 @@ def _table(records: list[Record], title: str, read: _Read) -> list[str]:
             for f in fractions
         ]
         rows.append([name, str(epochs), *cells])
-    epochs = _PAPER_EPOCHS.get(records[0]["config"]["dataset"], "")
-    for name, numbers in _PAPER.get(title[0].lower() + title[1:], {}).items() if epochs else ():
+    trained = _PAPER_EPOCHS.get(records[0]["config"]["dataset"], "")
+    for name, numbers in _PAPER.get(title[0].lower() + title[1:], {}).items() if trained else ():
         known = dict(zip(_PAPER_FRACTIONS, numbers, strict=False))
         cells = [f"{known[f]:.3f}" if f in known else "" for f in fractions]
-        rows.append([f"*{name}, paper*", epochs, *cells])
+        rows.append([f"*{name}, paper*", trained, *cells])
     return [f"{title}:\n", *table(rows)]
 
 

@@ -123,7 +123,7 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     """
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    pairs = {"repeats": config.repeats} if config.dataset in PAIRS else {}
+    pairs: dict[str, Any] = {"repeats": config.repeats} if config.dataset in PAIRS else {}
     dataset = data.load(config.dataset, **pairs)
     system = build(config, dataset)
     return runner.run(

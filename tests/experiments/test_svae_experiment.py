@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from ppl_mm.experiments import results_table, runner, svae, svae_table
+from ppl_mm.experiments.papers import TABLES
+from ppl_mm.experiments.reproduction import reproduce
 
 from ppl_mm import data
 from ppl_mm.likelihoods import SoftBernoulli
@@ -124,6 +126,14 @@ def test_repeats_pair_pictures_anew(config, monkeypatch):
     svae.main(config, train_only=True)
     record = json.loads((Path(config.out) / f"{config.name}.json").read_text())
     assert record["train_rows"] == 80
+
+
+def test_birds_that_are_not_there_say_what_to_get(tmp_path, monkeypatch):
+    monkeypatch.setenv("PPL_MM_DATA", str(tmp_path))
+    for paper, name in (("svae", "figure-8"), ("meme", "table-5")):
+        with pytest.raises(FileNotFoundError, match=r"ResNet-101 .*, features_train.npy and"):
+            reproduce(TABLES[paper][name], tmp_path / "out", name)
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_was_not_released_is_refused(config):
