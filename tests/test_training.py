@@ -5,8 +5,9 @@ from functools import partial
 
 import pytest
 import torch
-from every_system import build, complete, kinds_of
+from every_system import build, complete, kinds_of, targets
 from linear_gaussian import LinearGaussian
+from pyro.poutine.messenger import Messenger
 
 from ppl_mm import Observations, fit, guides, log_likelihood, objectives, systems
 from ppl_mm.evaluation import elbo
@@ -235,14 +236,42 @@ def test_same_seed_same_run_and_the_callers_generator_is_left_alone():
     assert not torch.equal(runs[0][name], runs[2][name])
 
 
+class Densities(Messenger):
+    """Notes the types of draws, parameters and log-probabilities, site by site."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = set()
+
+    def _pyro_post_sample(self, msg):
+        if type(msg["fn"]).__name__ == "_Subsample" or msg["value"] is None:
+            return
+        base = getattr(msg["fn"], "base_dist", msg["fn"])
+        numbers = [v for v in vars(base).values() if isinstance(v, torch.Tensor)]
+        for x in (msg["value"], msg["fn"].log_prob(msg["value"]), *numbers):
+            if x.is_floating_point():
+                self.found.add((msg["name"], x.dtype))
+
+
 @pytest.mark.parametrize("name", sorted(systems.available()))
 def test_bf16_keeps_densities_in_float32(name):
     torch.set_default_dtype(torch.float32)
-    system, data = build(name), complete(64, *kinds_of(name))
-    options = {**QUIET, "precision": "bf16-mixed"}
-    result = fit(system, data, epochs=2, batch_size=16, **options)
-    assert all(math.isfinite(row["loss"]) for row in result.history)
+    system, data = build(name), complete(16, *kinds_of(name))
+    with Densities() as densities:
+        result = fit(system, data, epochs=1, **{**QUIET, "precision": "bf16-mixed"})
+    assert {dtype for _, dtype in densities.found} == {torch.float32}
+    assert densities.found >= {(n, torch.float32) for n in targets(system)}
+    assert math.isfinite(result.history[0]["loss"])
     assert all(p.dtype == torch.float32 for p in system.parameters())
+
+
+def test_bf16_reaches_the_networks():
+    torch.set_default_dtype(torch.float32)
+    system, seen = build("mvae"), []
+    layer = next(m for m in system.model.modules() if isinstance(m, torch.nn.Linear))
+    layer.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    fit(system, complete(8), epochs=1, **{**QUIET, "precision": "bf16-mixed"})
+    assert seen[-1] == torch.bfloat16
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
