@@ -192,6 +192,7 @@ Made by `experiments/cmmd.py`. Of two views of MNIST one, a rotated digit, is th
 other, a noisy digit of the same class, in training alone. So are SVHN beside MNIST, movements of
 the mouth beside speech (XRMB), and tags beside photographs (Flickr). CMMD and the classifiers learn
 from labels; of the others a linear support vector machine (of Flickr's several labels logistic
-regressions) reads the latent's mean (or projection) given what is there. One seed: ± is the
-standard error over test rows; several: the deviation between them.
+regressions) reads the latent's mean (or projection) given what is there, its penalty chosen on
+validation rows (of speech a random tenth of the training rows). One seed: ± is the standard error
+over test rows; several: the deviation between them.
 """
