@@ -169,8 +169,10 @@ def _asked(subsets: Sequence[tuple[str, ...]], obs: "Plated") -> Masks:
 
 def _alike(terms: Sequence[Term], obs: "Plated") -> Tensor:
     """(T, T): which terms differ, if at all, in the modalities that they name."""
+    kinds: dict[Term, int] = {}
     plain = [replace(t, source=(), scored=(), reference=()) for t in terms]
-    return obs.listed([[a == b for b in plain] for a in plain])
+    kind = obs.listed([kinds.setdefault(p, len(kinds)) for p in plain])
+    return kind[:, None] == kind
 
 
 def _repeats(alike: Tensor, masks: Sequence[Tensor], active: Tensor) -> Tensor:

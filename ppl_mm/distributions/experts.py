@@ -1,11 +1,12 @@
-"""Products and quotients of Normal experts, in log-precision.
+"""Products and quotients of Normal experts.
 
 For diagonal Normals, per coordinate, with T the precision 1 / scale^2:
 
     product   T = sum_i T_i                     mu = sum_i T_i mu_i / T
     quotient  T = T_A - T_B,  T_A > T_B         mu = (T_A mu_A - T_B mu_B) / T
 
-Sums of precisions are log-sum-exps of log-precisions, so that no scale overflows float32.
+A product's sums are in float64, where the precision of no float32 scale overflows; a quotient's are
+log-sum-exps of log-precisions.
 
 Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.3 and appendix C.
 """
@@ -19,6 +20,7 @@ from torch import Tensor
 
 __all__ = ["normal_quotient", "product_of_experts", "quotient_of_experts"]
 
+_LARGEST_LOG = 172.0  # of a scale: its fourth power is finite in float64, which gradients need
 _SMALLEST_PRECISION = 1e-6  # of a quotient: its posterior variance stays below 1e6 prior variances
 
 
@@ -46,8 +48,8 @@ def product_of_experts(
     Returns:
         Independent Normal, batch shape (B,) or (S, B), event shape (Z,).
 
-    Source: Wu & Goodman 2018, eq. 4 (softmax form: finite for any scale). Differs: the release
-    adds 1e-8 to variances, whose only effect is to cap a precision.
+    Source: Wu & Goodman 2018, eq. 4. Differs: the release adds 1e-8 to variances, whose only
+    effect is to cap a precision; here scales count as within 1e-75 and 1e75.
 
     Example:
         >>> q = product_of_experts(
@@ -57,19 +59,31 @@ def product_of_experts(
         >>> q.mean.item(), round(q.variance.item(), 6)
         (1.0, 0.5)
     """
-    loc, log_precision, source = _over_strata(loc, -2.0 * _log(scale), source)
-    prior_loc, prior_log_precision = prior[0], -2.0 * _log(prior[1])
-    own = torch.where(source, log_precision, -torch.inf)
-    first = prior_log_precision.expand(own.shape[1:])
+    dtype = loc.dtype
+    precision = _precision(scale)  # (M, B, Z)
+    prior_loc, prior_precision = prior[0].double(), _precision(prior[1])
+    some = source.any(0)
     if isinstance(prior_expert, Tensor):
-        first = torch.where(source.any(0) & ~prior_expert[..., None], -torch.inf, first)
-    elif not prior_expert:
-        first = torch.where(source.any(0), -torch.inf, first)
-    logits = torch.cat([first[None], own])
-    log_total = torch.logsumexp(logits, 0)
-    weights = torch.exp(logits - log_total)
-    locs = torch.cat([prior_loc.expand(own.shape[1:])[None], torch.where(source, loc, 0.0)])
-    return dist.Normal((weights * locs).sum(0), torch.exp(-0.5 * log_total)).to_event(1)
+        with_prior = ~some | prior_expert
+    else:
+        with_prior = torch.ones_like(some) if prior_expert else ~some
+    total = torch.where(with_prior[..., None], prior_precision, 0.0)
+    total = total + _sum_of_members(source, precision)
+    shift = _sum_of_members(source, precision * (loc.double() - prior_loc))
+    mean = prior_loc + shift / total  # the prior's, to the last digit, where there is no expert
+    return dist.Normal(mean.to(dtype), total.rsqrt().to(dtype)).to_event(1)
+
+
+def _sum_of_members(source: Tensor, values: Tensor) -> Tensor:
+    """The sum over the members of (M, B, Z) values, for a source (M, B) or (M, S, B)."""
+    member = source if source.dim() == 3 else source[:, None]
+    sums = torch.bmm(member.permute(2, 1, 0).to(values.dtype), values.transpose(0, 1))  # (B, S, Z)
+    return sums.transpose(0, 1) if source.dim() == 3 else sums[:, 0]
+
+
+def _precision(scale: Tensor) -> Tensor:
+    """1 / scale^2 in float64, finite for every positive float32 scale."""
+    return torch.exp(-2.0 * _log(scale).double().clamp(-_LARGEST_LOG, _LARGEST_LOG))
 
 
 def quotient_of_experts(
