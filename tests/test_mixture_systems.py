@@ -1,6 +1,7 @@
 """The papers' systems with mixtures and private latents: gradients, files, options, training."""
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -20,6 +21,7 @@ SETTINGS = {
     "mopoe": ("mopoe", {}),
     "mopoe, mixture": ("mopoe", {"divergence": "mixture", "prior_expert": "full"}),
     "mopoe, private": ("mopoe", {"private_dim": 1, "strata": 3}),
+    "mopoe, some subsets": ("mopoe", {"subsets": [["normal"], ["bernoulli", "categorical"]]}),
     "mmvae_plus": ("mmvae_plus", {"num_particles": 3}),
     "mmvae_plus, normal": ("mmvae_plus", {"num_particles": 3, "family": "normal", "beta": 2.5}),
     "mmvae_plus, elbo": ("mmvae_plus", {"objective": "elbo", "scale_map": "exp"}),
@@ -124,6 +126,21 @@ def test_weights_make_surrogates():
 
 
 # ---------------------------------------------------------------- options
+
+
+@pytest.mark.parametrize("name", ["mopoe", "jmvae"])
+def test_forty_modalities_need_not_have_all_their_subsets(name):
+    declared = [replace(modality("normal"), name=f"x{m}") for m in range(40)]
+    names = [m.name for m in declared]
+    subsets = [*([n] for n in names), names]
+    options = {"subsets": subsets} if name == "mopoe" else {"hidden": 4}
+    system = build(name, declared, **options)
+    value = torch.randn(3, *complete(3)["normal"].shape[1:])
+    loss, gradients = loss_and_gradients(system, Observations(dict.fromkeys(names, value)))
+    assert loss.isfinite()
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
+    if name == "mopoe":
+        assert system.guide.family == tuple(map(tuple, subsets))
 
 
 def test_objectives_by_name():

@@ -14,7 +14,7 @@ from typing import Any
 
 from ppl_mm.distributions import DiagonalPrior, LearnedScale
 from ppl_mm.distributions.prior import as_prior
-from ppl_mm.guides import MixtureOfExperts, MixtureOfProducts, ProductOfExperts
+from ppl_mm.guides import Mixture, MixtureOfExperts, MixtureOfProducts, ProductOfExperts
 from ppl_mm.guides import SharedPrivate as SharedPrivateGuide
 from ppl_mm.modality import Modality, check_modalities, unknown_name
 from ppl_mm.models import SharedLatent
@@ -74,6 +74,7 @@ def mopoe(
     private_dim: PrivateDim | None = None,
     divergence: str = "components",
     prior_expert: bool | str = False,
+    subsets: Sequence[Sequence[str]] | None = None,
     prior: Any = None,
     **options: Any,
 ) -> System:
@@ -86,14 +87,21 @@ def mopoe(
         divergence: ``"components"`` as in the release, or ``"mixture"``, the tighter bound, see
             :class:`ppl_mm.objectives.MixtureELBO`.
         prior_expert: See :class:`ppl_mm.guides.MixtureOfProducts`; ``"full"`` as in the release.
+        subsets: Those of the mixture, in place of all 2^M - 1: with many modalities, such as each
+            alone, all together, and some between.
         prior: p(z) or p(u), a fixed Normal; None for Normal(0, I).
-        **options: ``beta``, ``num_particles``.
+        **options: ``beta``, ``num_particles``; ``strata``: of how many subsets, random ones, each
+            row draws, see :class:`ppl_mm.objectives.MixtureELBO`.
 
-    Every step runs all 2^M - 1 subsets.
+    Every step has the posteriors of all subsets, and decodes the draws of all, or of ``strata``.
 
     Source: Sutter et al. 2021, arXiv:2105.02470.
     """
-    guide = MixtureOfProducts(modalities, latent_dim, prior_expert, prior)
+    guide = (
+        MixtureOfProducts(modalities, latent_dim, prior_expert, prior)
+        if subsets is None
+        else Mixture(ProductOfExperts(modalities, latent_dim, prior_expert, prior), subsets)
+    )
     return System(
         *_programs(guide, private_dim),
         MixtureELBO(divergence, weights=lambdas(modalities), **options),
