@@ -54,7 +54,11 @@ def systems() -> dict[str, tuple[str, Callable[[list[str]], Sizes], Callable[[in
         ),
         "mopoe": ("mopoe", lambda _: {}, everything),
         "mopoe, strata = 1": ("mopoe", lambda _: {"strata": 1}, everything),
-        "mopoe, a family": ("mopoe", lambda names: {"family": family(names)}, lambda m: 2 * m),
+        "mopoe, 2 M - 1 subsets": (
+            "mopoe",
+            lambda names: {"subsets": family(names)},
+            lambda m: 2 * m - 1,
+        ),
         "vaevae": ("vaevae", lambda _: {}, lambda m: everything(m) - m),
         "svae": ("svae", lambda _: {}, chain),
     }
