@@ -231,15 +231,16 @@ class Plated:
     def _some(self, number: int, allowed: Tensor) -> Self:
         """Under all strata: a random choice of those that each row allows."""
         zero = torch.zeros(allowed.shape, device=allowed.device)
+        site = dist.Uniform(zero, torch.ones_like(zero))
         with self.plates():  # a site, so that handlers of noise apply
-            place = pyro.sample("place", dist.Uniform(zero, 1.0), infer={"is_auxiliary": True})
+            place = pyro.sample("place", site, infer={"is_auxiliary": True})
         order = torch.where(allowed, place, 2.0)
         drawn = order.argsort(0)[:number]  # those not allowed come last
-        held = allowed.gather(0, drawn)
+        held = _taken(allowed, drawn)
         out = self._copy()
         out.whole, out.drawn = self, drawn
-        out.source = {n: mask.gather(0, drawn) for n, mask in self.source.items()}
-        out.scored = {n: mask.gather(0, drawn) for n, mask in self.scored.items()}
+        out.source = {n: _taken(mask, drawn) for n, mask in self.source.items()}
+        out.scored = {n: _taken(mask, drawn) for n, mask in self.scored.items()}
         weight = torch.where(held, 0.0, -torch.inf).to(torch.get_default_dtype())
         out.log_weight = weight.log_softmax(0)
         return out
@@ -300,3 +301,8 @@ class Plated:
         out = type(self).__new__(type(self))
         out.__dict__.update(self.__dict__)
         return out
+
+
+def _taken(mask: Tensor, drawn: Tensor) -> Tensor:
+    """A mask at the strata drawn; where it is True throughout, without asking which they are."""
+    return mask[: len(drawn)] if bool(mask.all()) else mask.gather(0, drawn)

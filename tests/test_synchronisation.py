@@ -93,6 +93,15 @@ def test_a_step_on_rows_with_missing_values_reads_nothing(name):
         step(system, obs, torch.optim.SGD(system.parameters(), lr=0.1))
 
 
+@pytest.mark.parametrize("name", ["mmvae", "mopoe", "mmvae_plus"])
+def test_strata_drawn_at_random_are_read_only_where_rows_miss_something(name):
+    system = build(name, strata=1)
+    assert not copies_of_a_step(system, complete(4))
+    # Which rows are decoded hangs on the strata, and the device draws them.
+    with pytest.raises(RuntimeError, match="meta tensors"):
+        copies_of_a_step(system, mixed())
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_likelihood_reads_or_copies(kind):
     assert not copies_of_a_step(build("vae", modalities(kind)), mixed(kind))
