@@ -45,7 +45,7 @@ class Known(Tensor):
     @staticmethod
     def of(host: Tensor, target: torch.device) -> "Known":
         """The values of a tensor on the host, for ``target``."""
-        known = host.as_subclass(Known)  # type: ignore[arg-type]
+        known = host.as_subclass(Known)
         known.target, known._copied = target, None
         return known
 
@@ -84,7 +84,7 @@ class Known(Tensor):
             return tree_map_only(Tensor, lambda x: Known.of(x, target), result)
 
 
-_DEVICE = Tensor.device.__get__  # type: ignore[attr-defined]
+_DEVICE = Tensor.device.__get__
 _MOVES = (Tensor.to,)
 
 

@@ -162,6 +162,7 @@ class Observations(Plated):
         self._require_no_plate("row indexing")
         if isinstance(index, int):
             index = [index]
+        rows: Tensor
         if isinstance(index, Known):
             rows = index
         else:

@@ -50,7 +50,8 @@ def kernel_width(kernel: str | float, x: Tensor, y: Tensor) -> Tensor:
         median = _squared_distances(pool, pool)[..., i, j].median(-1).values[..., None, None]
         return torch.where(median > 0, median, 1.0)
     size = x.shape[-1]
-    return x.new_full((), {"dim2": float(size**2), "dim": float(size)}.get(str(kernel), kernel))
+    widths: dict[str | float, float] = {"dim2": float(size**2), "dim": float(size)}
+    return x.new_full((), widths.get(kernel, kernel))  # type: ignore[arg-type]
 
 
 def squared_mmd(

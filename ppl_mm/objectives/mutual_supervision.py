@@ -156,7 +156,7 @@ class MutualSupervisionELBO(Objective):
         """log e_i - log p_i at the draws, or their KL where it is known, (M, S, B)."""
         value: Tensor = q_site["log_prob"] - p_site["log_prob"]
         posterior, prior = q_site["fn"], p_site["fn"]
-        rows: Tensor | bool = True
+        rows: Tensor | None = None
         if isinstance(prior, RowwiseReference):
             prior, rows = prior.first, prior.rows
         if self.kl == "sample" or isinstance(prior, RandomMixture):
@@ -165,7 +165,7 @@ class MutualSupervisionELBO(Objective):
             posterior = posterior.first
         closed = kl(posterior, prior)
         closed = scale_and_mask(closed, scale=q_site["scale"], mask=q_site["mask"])
-        return closed if rows is True else torch.where(rows, closed, value)
+        return closed if rows is None else torch.where(rows, closed, value)
 
     def _reduce(self, r: Tensor, others: Tensor) -> Tensor:
         """L_i from r and l, (S, B)."""

@@ -96,6 +96,12 @@ class Graphed:
         replayed: How many steps were replayed.
     """
 
+    key: Any  # of the steps that are warmed up or replayed
+    warm: int
+    largest: int
+    replay: tuple[Observations, Tensor, Callable[[], None]] | None
+    kept: dict[Any, Tensor]  # a graph reads these: they live as long as it does
+
     def __init__(
         self, step: Step, objective: Any, optimizer: Any, why_not: str | None, must: bool = False
     ) -> None:
@@ -142,22 +148,19 @@ class Graphed:
         static.values = {n: x.clone() for n, x in batch.values.items()}
         self.optimizer.zero_grad()  # gradients of the graph's own
         try:
-            self.loss, self.replay = self.device.capture(lambda: self.step(static, share, size))
+            self.replay = static, *self.device.capture(lambda: self.step(static, share, size))
         except RuntimeError as error:
             self._note(f"the capture failed: {str(error).strip().splitlines()[0]}")
-            return False
-        self.static = static
-        return True
+        return self.replay is not None
 
     def _replayed(self, batch: Observations) -> Tensor:
-        assert self.static is not None
         assert self.replay is not None
-        assert self.loss is not None
-        for name, values in self.static.values.items():
+        static, loss, run = self.replay
+        for name, values in static.values.items():
             values.copy_(batch.values[name])
-        self.replay()
+        run()
         self.replayed += 1
-        return self.loss
+        return loss
 
     def _note(self, why: str) -> None:
         self.why_not = why
@@ -165,11 +168,7 @@ class Graphed:
         _log.info("cuda_graph: steps are eager, as %s", why)
 
     def _forget(self, key: Any) -> None:
-        self.key, self.warm, self.largest = key, 0, 0
-        self.static: Observations | None = None
-        self.loss: Tensor | None = None
-        self.replay: Callable[[], None] | None = None
-        self.kept: dict[Any, Tensor] = {}  # a graph reads these: they live as long as it does
+        self.key, self.warm, self.largest, self.replay, self.kept = key, 0, 0, None, {}
 
     def _key(self, batch: Observations, size: int) -> Any:
         """All that Python looks at in a step; None where it cannot know."""

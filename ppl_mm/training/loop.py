@@ -55,7 +55,8 @@ class Loop:
         self.unchecked = streams.mapped  # rows in files are checked in their first epoch
         self.check_every = 1 if fabric.device.type == "cpu" else 50  # reading a loss waits for CUDA
         self.graphed = graphed(self.update)
-        self.kept = {} if streams.alike and transform is None else None  # else ever new masks
+        steady = streams.alike and transform is None  # else masks are ever new ones
+        self.kept: dict[Any, Tensor] | None = {} if steady else None
 
     def epoch(
         self, state: TrainingState, batch_size: int, annealing_epochs: int, bar: Progress
