@@ -40,7 +40,10 @@ GOOD = HEADER + bytes(6)
         (GOOD[:-1], r"expected 18 bytes for 2 x 3 values of 1 bytes, got 17 bytes"),
         (GOOD + b"\0", r"expected 18 bytes for 2 x 3 values of 1 bytes, got 19 bytes"),
         (gzip.compress(GOOD, mtime=0)[:-9], r"expected a complete gzip file, got a broken one"),
-        (gzip.compress(GOOD, mtime=0)[:-8] + bytes(8), r"expected a complete gzip file, got a broken one"),
+        (
+            gzip.compress(GOOD, mtime=0)[:-8] + bytes(8),
+            r"expected a complete gzip file, got a broken one",
+        ),
         (b"\x1f\x8b and then no gzip", r"expected a complete gzip file, got a broken one"),
         (gzip.compress(GOOD[:-1], mtime=0), r"expected 18 bytes .* got 17 bytes"),
     ],
