@@ -1,5 +1,6 @@
 """What the benchmarks share: steps that take turns, peak memory, and records with their setting."""
 
+import ctypes
 import json
 import multiprocessing
 import os
@@ -80,6 +81,7 @@ def peak_memory(build: Callable[[], Step], threads: int, steps: int = 2) -> floa
     several threads, or the fork would wait for threads that it lacks.
     """
     parent, child = multiprocessing.Pipe(duplex=False)
+    _give_back()
 
     def run() -> None:
         torch.set_num_threads(threads)
@@ -97,6 +99,13 @@ def peak_memory(build: Callable[[], Step], threads: int, steps: int = 2) -> floa
         return float(parent.recv())
     finally:
         process.join()
+
+
+def _give_back() -> None:
+    """What was freed goes back to the system, where the C library can: no step is to reuse it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _resident() -> float:
