@@ -217,7 +217,7 @@ def recorded(folder: Path, measure: str) -> float:
 
 
 def test_a_stopped_comparison_goes_on_as_if_it_had_not_been(compared, tmp_path, monkeypatch):
-    epoch, begun = _Loop.epoch, []
+    epoch, begun = Loop.epoch, []
 
     def stopped(self, state, *args):
         begun.append(state.epoch)
@@ -226,7 +226,7 @@ def test_a_stopped_comparison_goes_on_as_if_it_had_not_been(compared, tmp_path, 
         return epoch(self, state, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Loop, "epoch", stopped)
+        patch.setattr(Loop, "epoch", stopped)
         result = compare(tmp_path, missing=("0.5",))
     assert result.exit_code == 130
     assert "the same command goes on" in result.stdout
@@ -284,7 +284,7 @@ def test_a_trained_run_is_loaded_for_its_cell(tmp_path, untrained, compared):
 
 
 def test_a_diverged_cell_is_told_and_leaves_the_others(tmp_path, monkeypatch):
-    epoch = _Loop.epoch
+    epoch = Loop.epoch
 
     def diverging(self, state, *args):
         if type(self.system.objective).__name__ == "ELBOTerms":  # MVAE's

@@ -103,8 +103,8 @@ def assert_same(one: Outputs, other: Outputs) -> None:
 
 
 def together(name: str) -> list[tuple[str, ...]]:
-    """Likelihoods to test at a time: all, but where a system has one, or all subsets of them."""
-    few = dict.fromkeys(("svae", "svae_star", "vaevae", "vaevae_a", "vaevae_star"), 3)
+    """Likelihoods to test at a time: all, but where a system has one, or many subsets of them."""
+    few = dict.fromkeys(("svae", "svae_star", "vaevae", "vaevae_a", "vaevae_star", "meme"), 3)
     size = ({"vae": 1, "mopoe": 4} | few).get(name, len(KINDS))
     kinds = tuple(KINDS)
     parts = [kinds[i : i + size] for i in range(0, len(kinds), size)]

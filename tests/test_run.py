@@ -13,7 +13,7 @@ from ppl_mm.runs import run
 from ppl_mm.runs.config import configure
 from ppl_mm.runs.measures import measure
 from ppl_mm.training import DivergedError
-from ppl_mm.training.fit import _Loop
+from ppl_mm.training.loop import Loop
 
 OPTIONS = {"epochs": 3, "batch_size": 300, "progress": False}
 
@@ -31,14 +31,14 @@ def history(folder: Path) -> list[dict[str, str]]:
 
 def interrupt_in(monkeypatch, epoch: int) -> None:
     """Press Ctrl-C in an epoch, counted from 1."""
-    train_epoch = _Loop.epoch
+    train_epoch = Loop.epoch
 
     def interrupted(self, state, *args):
         if state.epoch + 1 == epoch:
             raise KeyboardInterrupt
         return train_epoch(self, state, *args)
 
-    monkeypatch.setattr(_Loop, "epoch", interrupted)
+    monkeypatch.setattr(Loop, "epoch", interrupted)
 
 
 @pytest.mark.parametrize("epoch", [1, 3])  # before the first checkpoint, and after
