@@ -34,7 +34,7 @@ def test_kl_is_torchs(lead):
 @pytest.mark.parametrize(
     ("q", "p", "value"),
     [
-        # N(x1 / 2, 1 / 2) and N((x1 + x2) / 3, 1 / 3) at (1, 1) and (1, -1 / 2), SVAE digest.
+        # N(x1 / 2, 1 / 2) and N((x1 + x2) / 3, 1 / 3) at (1, 1) and (1, -1 / 2), SVAE reference.
         ((2 / 3, 1 / 3), (0.5, 0.5), 0.0638437),
         ((1 / 6, 1 / 3), (0.5, 0.5), 0.1471770),
         ((0.5, 0.5), (0.0, 1.0), 0.2215736),

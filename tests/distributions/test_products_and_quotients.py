@@ -64,7 +64,7 @@ def one(loc, variance, prior_expert=True, prior=STANDARD):
         ([1.0, -1.0], [0.5, 0.25], False, (-1 / 3, 1 / 6)),
         ([1.0, -1.0], [0.5, 0.25], True, (-2 / 7, 1 / 7)),
         ([0.3] * 5, [2.0] * 5, False, (0.3, 0.4)),
-        # The linear-Gaussian fixture of the MVAE digest: a ~ N(2 z, 1), b ~ N(z / 2, 2^2).
+        # The linear-Gaussian fixture of the MVAE reference: a ~ N(2 z, 1), b ~ N(z / 2, 2^2).
         ([0.5], [1 / 4], True, (0.4, 0.2)),
         ([-2.0], [16.0], True, (-2 / 17, 16 / 17)),
         ([0.5, -2.0], [1 / 4, 16.0], True, (10 / 27, 16 / 81)),

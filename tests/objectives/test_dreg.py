@@ -242,7 +242,7 @@ NUMBERS = {  # beta: IWAE and the unbiased one, which is wrong, and its gradient
         {"naive": [0.811, -0.600, 0.056, 0.223], "squared": [-0.232, 0.156, 0.011, -0.052]},
     ),
 }
-DIGEST = 0.002  # its numbers are Monte Carlo too: its two rows of one expectation differ by that
+PRINTED = 0.002  # its numbers are Monte Carlo too: its two rows of one expectation differ by that
 
 
 @pytest.mark.parametrize("beta", NUMBERS)
@@ -250,13 +250,13 @@ def test_numbers_of_the_digest_and_wrong_formulas_that_miss_them(beta):
     scene = toy_t(100_000)
     (iwae, unbiased), wrong = NUMBERS[beta]
     one, other = (found(scene, o(5, beta=beta)) for o in (IWAE, DReG))
-    assert_mean(one, torch.tensor(iwae), slack=DIGEST)
-    assert_mean(other, torch.tensor(unbiased), slack=DIGEST)
+    assert_mean(one, torch.tensor(iwae), slack=PRINTED)
+    assert_mean(other, torch.tensor(unbiased), slack=PRINTED)
     assert_mean(one - other)
     z = draws_of(scene, 5)
     for kind, numbers in wrong.items():
         gradient = by_hand(z, kind, beta)
-        assert_mean(gradient, torch.tensor(numbers), slack=DIGEST)
+        assert_mean(gradient, torch.tensor(numbers), slack=PRINTED)
         assert standard_errors_off(gradient - other).max() > 8, kind
 
 
@@ -271,9 +271,9 @@ def test_with_one_particle_even_the_formula_of_one_component_is_unbiased():
 def test_the_tighter_form_has_numbers_of_its_own():
     scene = toy_t(200_000)
     iwae = found(scene, IWAE(5, form="tighter"))
-    assert_mean(iwae[:, :2], torch.tensor([-0.1037, 0.0613]), slack=DIGEST)
+    assert_mean(iwae[:, :2], torch.tensor([-0.1037, 0.0613]), slack=PRINTED)
     naive = by_hand(draws_of(scene, 5), "naive", form="tighter")
-    assert_mean(naive[:, :2], torch.tensor([-0.0980, 0.0672]), slack=DIGEST)
+    assert_mean(naive[:, :2], torch.tensor([-0.0980, 0.0672]), slack=PRINTED)
     unbiased = found(scene, DReG(5, form="tighter"))
     assert standard_errors_off(naive - unbiased).max() > 6
     assert_mean(unbiased - iwae)
@@ -330,7 +330,7 @@ def test_at_the_exact_posterior_the_gradient_is_zero_for_every_draw(number):
 @pytest.mark.parametrize("form", ["looser", "tighter"])
 def test_the_variance_is_smaller_on_the_toy_for_every_parameter(form):
     # Ratios of variances of 20 000 draws: a relative error of about sqrt(2 / 20 000) = 0.01 and a
-    # little more for the tails; the digest has standard deviations of about half.
+    # little more for the tails; the reference has standard deviations of about half.
     scene = toy_t(20_000)
     one, other = (found(scene, o(5, form=form)) for o in (DReG, IWAE))
     ratio = one.std(0) / other.std(0)

@@ -115,7 +115,7 @@ def test_the_value_of_several_particles_is_their_mean(exact_experts):
     assert abs(2 * spread[4] / spread[1] - 1) < 4 * math.sqrt(4 / 20_000)
 
 
-# The digest's numbers are printed with eight digits.
+# The reference's numbers are printed with eight digits.
 @pytest.mark.parametrize(
     ("values", "total", "conditionals"),
     [((1.0, 1.0), 5.4410331, 2.4100088), ((1.0, -0.5), 5.9410331, None)],

@@ -41,7 +41,7 @@ def only_stratum(scene, name):
 
 
 def responsibilities(draws, density):
-    """log of the guide's density at draws (K, S, B), as the digest writes D_m."""
+    """log of the guide's density at draws (K, S, B), as the reference writes D_m."""
     experts = {"a": (0.6, 0.4), "b": (-0.3, 0.5)}
     private = {"a": (0.3, 0.6), "b": (0.45, 0.6)}
     own = torch.stack([draws["w_a"][:, 0], draws["w_b"][:, 1]], 1)

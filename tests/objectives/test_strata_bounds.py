@@ -222,12 +222,12 @@ NUMBERS = {  # K: looser, tighter
     5: (-3.240, -3.192),
     20: (-3.177, -3.166),
 }
-DIGEST = 0.003  # its own Monte Carlo error
+PRINTED = 0.003  # its own Monte Carlo error
 
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_numbers_of_the_toy(number):
-    slack = [DIGEST if number > 1 else 1e-4, DIGEST]  # one of them is exact, to four digits
+    slack = [PRINTED if number > 1 else 1e-4, PRINTED]  # one of them is exact, to four digits
     for found, expected, s in zip(
         both_forms(toy_t(40_000), number), NUMBERS[number], slack, strict=True
     ):

@@ -121,7 +121,7 @@ def test_weights_multiply_the_scales_that_a_model_sets_itself():
 
 
 def test_digests_divergence_and_weighted_loss():
-    # KL(N(1, e^-2) || N(0, 1)); the digest prints six digits after the point.
+    # KL(N(1, e^-2) || N(0, 1)); the reference prints six digits after the point.
     q = dist.Normal(torch.ones(1), torch.full((1,), math.exp(-1))).to_event(1)
     p = dist.Normal(torch.zeros(1), torch.ones(1)).to_event(1)
     assert kl(q, p).item() == pytest.approx(1.067668, abs=5e-7)
@@ -196,7 +196,7 @@ def test_annealing_multiplies_beta(parts):
 )
 def test_annealing_schedule_of_the_release(step, beta):
     found = linear_annealing(step, epochs=200, steps_per_epoch=600)
-    assert found == pytest.approx(beta, rel=1e-5)  # the digest prints five digits
+    assert found == pytest.approx(beta, rel=1e-5)  # the reference prints five digits
 
 
 def test_annealing_never_falls():
