@@ -87,7 +87,8 @@ def dcca(
         activation: What follows them.
         ridge: Added to the covariances' diagonals.
         epochs: Passes through the rows.
-        batch_size: Rows per step, well above k; an incomplete last batch is left out.
+        batch_size: Rows per step, well above k, of fewer rows all; an incomplete last batch is
+            left out.
         learning_rate: Of Adam.
         seed: Of the networks and the order.
         device: Where to train, and where the projection ends.
@@ -180,7 +181,7 @@ def _deep(
             lambda rows: module.loss({"views": [x[rows] for x in both.numbers]})["objective"],
             len(both.numbers[0]),
             epochs=epochs,
-            batch_size=batch_size,
+            batch_size=rows,
             learning_rate=learning_rate,
             whole_batches=True,
         )

@@ -176,6 +176,17 @@ def test_the_seed_matters():
     assert not torch.allclose(one(obs), other(obs))
 
 
+def test_fewer_rows_than_a_batch_are_one():
+    declared, obs = views()
+    options = {"epochs": 2, "hidden": (8,)}
+    all_rows, more = (
+        baselines.dcca(obs, declared, 2, batch_size=size, **options) for size in (len(obs), 10**4)
+    )
+    shorter = baselines.dcca(obs, declared, 2, batch_size=10**4, hidden=(8,), epochs=1)
+    assert torch.equal(all_rows(obs), more(obs))
+    assert not torch.allclose(more(obs), shorter(obs))
+
+
 def test_views_are_named_or_the_first_two():
     declared, obs = modalities(), complete(40)
     assert baselines.cca(obs, declared, 1).names == ("bernoulli", "categorical")
