@@ -113,8 +113,8 @@ is one model for every subset; the others do not, and are one model each. The pa
 MNIST-SVHN-Text. One seed: ± is the standard error over test rows; several: the deviation between
 them.
 
-The runs recorded here are 600 steps each, in bfloat16. As in the paper CMMD's latents
-know the class best on average, by what they read off FashionMNIST alone; from the other subsets
-MMVAE and MoPoE are close or equal. Its decoders have not begun
-to draw digits in that time, while those of MMVAE and MoPoE have: coherence cannot be compared yet.
+The runs recorded here are 600 steps each, in bfloat16. As in the paper CMMD's latents know the
+class best on average, by what they read off FashionMNIST alone; from the other subsets MMVAE and
+MoPoE are close or equal. Its decoders have not begun to draw digits in that time, while those of
+MMVAE and MoPoE have: coherence cannot be compared yet.
 """
