@@ -204,8 +204,8 @@ with 20 epochs its error is also below those of the classifiers, which had fewer
 networks or other networks, and from the better of them it is within the noise of one seed.
 
 Most coordinates of VCCA's and MMVAE's posteriors collapse, as in the paper. At omega 0.4 and 0.6
-none of CMMD's does after 8 epochs; but after 20 all of q(z | both) has, to within 0.6 nats, and 38 %
-of the prior's coordinates are within 6, which the paper does not have. MVAE has collapsed to its
-prior and not begun to learn, and VCCA-private has hardly, unlike there. With omega 0.2 the decoder's
-mean runs away in a few rows.
+none of CMMD's does after 8 epochs; but after 20 all of q(z | both) has, to within 0.6 nats, and
+38 % of the prior's coordinates are within 6, which the paper does not have. MVAE has collapsed to
+its prior and not begun to learn, and VCCA-private has hardly, unlike there. With omega 0.2 the
+decoder's mean runs away in a few rows.
 """
