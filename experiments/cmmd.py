@@ -96,15 +96,16 @@ def build(config: Config, dataset: data.DataSet) -> System:
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """Train the system, from its checkpoint where there is one; the record so far."""
     ours = config.system in _CMMD
+    bounds = {"clip_norm": config.clip_norm, "annealing_epochs": config.annealing_epochs}
     rows = cmmd_data.parts(dataset, config, held_out=not ours)["train"]
     if config.system == "cmmd":
         whole = bool(dataset.train.present[LABEL].all())
         first_seconds = 0.0 if whole else _first_stage(system, dataset, config)
         rows = labelled(rows)
-        record = runner.train("cmmd", system, rows, config)
+        record = runner.train("cmmd", system, rows, config, **bounds)
         record["train_seconds"] += first_seconds
     else:
-        record = runner.train("cmmd", system, rows.drop(LABEL), config)
+        record = runner.train("cmmd", system, rows.drop(LABEL), config, **bounds)
     return record | {"train_rows": len(rows)}
 
 
@@ -113,7 +114,7 @@ def _first_stage(system: System, dataset: data.DataSet, config: Config) -> float
     first = replace(config, system=_FIRST_STAGE, epochs=config.unlabelled_epochs)
     stage = build(first, dataset)
     rows = dataset.train[~dataset.train.present[LABEL]].drop(LABEL)
-    record = runner.train("cmmd", stage, rows, first)
+    record = runner.train("cmmd", stage, rows, first, clip_norm=config.clip_norm)
     system.start_from(stage)
     return float(record["train_seconds"])
 

@@ -26,6 +26,9 @@ class Config:
         batch_size: Rows per step (of DCCA and DCCAE 800).
         latent_dim: Size of z, or the number of projections.
         lr: Of Adam.
+        clip_norm: Largest norm of the gradient; None for any. Unbounded log-variances can run
+            away at learning rates above the paper's.
+        annealing_epochs: Of what has a beta (VCCA, MVAE, MMVAE): it grows from 0 to 1 over these.
         unlabelled: Of mir_flickr, photographs without labels. CMMD starts at a first stage,
             trained on them alone; what sees no label trains on them too.
         unlabelled_epochs: Of CMMD's first stage.
@@ -52,6 +55,8 @@ class Config:
     batch_size: int = 100
     latent_dim: int = 50
     lr: float = 1e-4
+    clip_norm: float | None = None
+    annealing_epochs: int = 0
     unlabelled: int = 0
     unlabelled_epochs: int = 0
     num_train: int | None = None
