@@ -61,6 +61,7 @@ class Config:
         batch_size: Rows per step.
         latent_dim: Size of z.
         lr: Of Adam.
+        clip_norm: Largest norm of the gradient; None for any.
         num_train: Training rows, the first of the data set's; None for all.
         num_test: Test rows; None for all.
         precision: Fabric's flag for training; measures are always in float32.
@@ -83,6 +84,7 @@ class Config:
     batch_size: int = 256
     latent_dim: int = 20
     lr: float = 1e-4
+    clip_norm: float | None = None
     num_train: int | None = None
     num_test: int | None = None
     precision: str = "32-true"
@@ -165,7 +167,14 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
     """Train the system, from its checkpoint where there is one; the record so far."""
     rows = dataset.train[: config.num_train]
     seen = rows if config.system == "cmmd" else rows.drop("label")
-    described = runner.train("cmmd_three", system, seen, config, transform=dataset.transform)
+    described = runner.train(
+        "cmmd_three",
+        system,
+        seen,
+        config,
+        transform=dataset.transform,
+        clip_norm=config.clip_norm,
+    )
     return described | {"train_rows": len(rows)}
 
 
