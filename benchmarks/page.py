@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 RESULTS = Path(__file__).parent / "results"
-ORDER = ("step", "modalities", "strata")
+ORDER = ("step", "training", "training-cuda", "modalities", "strata")
 HEAD = """# Speed
 
 Written by `python benchmarks/page.py` from the records beside it. Medians, quartiles in brackets;

@@ -71,6 +71,20 @@ def test_step_writes_its_record(tmp_path):
     assert "load at the end" in record["setting"]
 
 
+def test_training_in_several_ways(monkeypatch, tmp_path):
+    training, out = load("training"), tmp_path / "training.json"
+    ways = {"eager": {}, "compiled": {"compile": "eager"}, "bfloat16": {"precision": "bf16-mixed"}}
+    monkeypatch.setattr(training, "WAYS", ways)
+    small = {"rounds": 2, "epochs": 2, "steps": 2, "batch": 4, "hidden": 4, "latent_dim": 3}
+    training.main(**small, only="mvae", out=str(out))
+    record = json.loads(out.read_text())
+    times = record["milliseconds"]["mvae"]
+    assert ways.keys() <= times.keys()
+    assert all(len(values) == 4 for values in times.values())  # of each round each epoch but one
+    (row,) = record["tables"][0]["rows"]
+    assert len(row) == len(record["tables"][0]["columns"])
+
+
 def test_numbers_of_modalities(tmp_path):
     modalities = load("modalities")
     names = list("abcde")

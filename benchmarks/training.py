@@ -1,0 +1,178 @@
+"""A step within ``fit``: eager, compiled, in bfloat16, and on a CUDA device as a graph.
+
+    python benchmarks/training.py --out benchmarks/results/training.json
+    python benchmarks/training.py --device cuda --out benchmarks/results/training-cuda.json
+
+An image of 784 pixels and a label, two hidden layers of 512, 64 latents, batch 128, fused Adam.
+Each way trains from the same parameters for some epochs; the first, in which networks are compiled
+or a graph is captured, is told apart. The ways take turns. Where the extra ``benchmarks`` is
+installed, the package ``multivae`` takes its turn in a plain loop.
+"""
+
+import statistics
+import time
+from typing import Any
+
+import multivae_models
+import pyro
+import torch
+import typer
+from declared import SYSTEMS, declared, image_and_label
+from timing import optimised, ratios, setting, spread, table, write
+from torch import Tensor
+
+from ppl_mm import Observations, fit
+
+Values = dict[str, Tensor]
+EAGER = "eager"
+WAYS: dict[str, dict[str, Any]] = {
+    EAGER: {},
+    "compiled": {"compile": True},
+    "bfloat16": {"precision": "bf16-mixed"},
+}
+"""A way to train, and the options of :func:`ppl_mm.fit` that say so."""
+ON_CUDA: dict[str, dict[str, Any]] = {
+    "graph": {"cuda_graph": True},
+    "graph, compiled": {"cuda_graph": True, "compile": True},
+    "graph, bfloat16": {"cuda_graph": True, "precision": "bf16-mixed"},
+}
+PEER = "multivae"
+
+
+class Training:
+    """One system, and how it trains in a few epochs.
+
+    Args:
+        name: Of :data:`declared.SYSTEMS`.
+        values: All rows.
+        batch: Rows a step.
+        epochs: Those that count; there is one before.
+        layers: Hidden widths.
+        latent_dim: Z.
+        device: As in :func:`ppl_mm.fit`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        values: Values,
+        batch: int,
+        epochs: int,
+        layers: tuple[int, ...],
+        latent_dim: int,
+        device: str,
+    ) -> None:
+        self.name, self.values, self.batch, self.epochs = name, values, batch, epochs
+        self.layers, self.latent_dim, self.device = layers, latent_dim, device
+        self.steps = len(next(iter(values.values()))) // batch
+
+    def milliseconds(self, way: str) -> tuple[list[float], float]:
+        """Of a step, in each epoch that counts; and what the first took beyond, in seconds."""
+        torch.manual_seed(0)
+        seconds = self._peer() if way == PEER else self._ours({**WAYS, **ON_CUDA}[way])
+        first, *others = seconds
+        return [1e3 * s / self.steps for s in others], first - statistics.median(others)
+
+    def _ours(self, options: dict[str, Any]) -> list[float]:
+        system = declared(self.name, self.values, self.layers, self.latent_dim)
+        result = fit(
+            system,
+            Observations(self.values),
+            epochs=1 + self.epochs,
+            batch_size=self.batch,
+            device=self.device,
+            progress=False,
+            **{"cuda_graph": False, **options},
+        )
+        return [row["seconds"] for row in result.history]
+
+    def _peer(self) -> list[float]:
+        """In the plain loop, whose batch stays the same."""
+        xs = {n: x[: self.batch].to(self.device) for n, x in self.values.items()}
+        model, loss = multivae_models.loss(self.name, xs, self.layers, self.latent_dim)
+        model.to(self.device)
+        step = optimised((p for p in model.parameters() if p.requires_grad), loss)
+        seconds = []
+        for _ in range(1 + self.epochs):
+            start = time.perf_counter()
+            for _ in range(self.steps):
+                step()
+            if self.device != "cpu":
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - start)
+        return seconds
+
+
+def main(
+    rounds: int = 3,
+    epochs: int = 3,
+    steps: int = 20,
+    threads: int = 1,
+    seed: int = 0,
+    batch: int = 128,
+    hidden: int = 512,
+    latent_dim: int = 64,
+    device: str = "cpu",
+    only: str = "",
+    out: str = "",
+) -> None:
+    """Time every way, print the tables, write the record.
+
+    Args:
+        rounds: Trainings of each way.
+        epochs: Of each training, beside the first.
+        steps: Of an epoch.
+        threads: Of torch.
+        seed: Of data.
+        batch: Rows of a step.
+        hidden: Width of both hidden layers.
+        latent_dim: Z.
+        device: cpu or cuda.
+        only: One system of the list; all by default.
+        out: The record's file.
+    """
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    pyro.enable_validation(False)
+    ways = [*WAYS, *(ON_CUDA if device != "cpu" else ())]
+    options = {"rounds": rounds, "epochs": epochs, "steps": steps, "device": _device(device)}
+    record: dict[str, Any] = {
+        "title": "Training",
+        "setting": setting(threads, seed, **options),
+        "milliseconds": {},
+    }
+    values = image_and_label(batch * steps, 784)
+    rows, firsts = [], []
+    for name in (s for s in SYSTEMS if only in ("", s)):
+        run = Training(name, values, batch, epochs, (hidden, hidden), latent_dim, device)
+        own = [*ways, *([PEER] if multivae_models.available(name) else [])]
+        times: dict[str, list[float]] = {way: [] for way in own}
+        extra: dict[str, list[float]] = {way: [] for way in own}
+        for i in range(rounds):
+            for way in own if i % 2 == 0 else own[::-1]:
+                counted, beyond = run.milliseconds(way)
+                times[way] += counted
+                extra[way].append(beyond)
+        record["milliseconds"][name] = times
+        shown = [spread(times[w], 1) if w in times else "" for w in (*ways, PEER)]
+        faster = [spread(ratios(times[EAGER], times[w])) for w in ways[1:]]
+        rows.append([name, *shown, *faster])
+        firsts.append([name, *(f"{extra[w][0]:.1f}" for w in ways)])
+    columns = [
+        "system",
+        *(f"{w}, ms" for w in (*ways, PEER)),
+        *(f"{EAGER} / {w}" for w in ways[1:]),
+    ]
+    record["tables"] = [
+        table(f"A step within fit, two modalities, {_device(device)}, wall time", columns, rows),
+        table("What the first epoch took beyond the others, s", ["system", *ways], firsts),
+    ]
+    write(record, out)
+
+
+def _device(device: str) -> str:
+    return "CPU" if device == "cpu" else torch.cuda.get_device_name(device)
+
+
+if __name__ == "__main__":
+    typer.run(main)
