@@ -71,6 +71,7 @@ def test_step_writes_its_record(tmp_path):
     assert "load at the end" in record["setting"]
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # as torch._dynamo reads it
 def test_training_in_several_ways(monkeypatch, tmp_path):
     training, out = load("training"), tmp_path / "training.json"
     ways = {"eager": {}, "compiled": {"compile": "eager"}, "bfloat16": {"precision": "bf16-mixed"}}
