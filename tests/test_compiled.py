@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from every_system import SYSTEMS, build, complete
+from every_system import KINDS, SYSTEMS, build, complete
 
 from ppl_mm import fit
+from ppl_mm import networks as nets
 from ppl_mm.training.compiled import networks
 
 OPTIONS = {
@@ -59,3 +60,20 @@ def test_a_backend_that_does_not_work_is_told(monkeypatch):
     monkeypatch.setattr(torch, "compile", broken)
     with pytest.raises(RuntimeError, match=r"'inductor' does not work here \(no C\+\+ compiler\)"):
         trained(compile=True)
+
+
+def _one_graph():  # recurrent networks are none: torch does not compile them
+    for name in ("bernoulli", "categorical", "poisson", "normal_learned"):
+        yield pytest.param(KINDS[name].encoder(2), KINDS[name].draw(3), id=f"{name} encoder")
+        yield pytest.param(KINDS[name].decoder(2), torch.rand(3, 2), id=f"{name} decoder")
+    conv = nets.ConvEncoder(2, event_shape=(1, 8, 8), layers=((4, 4, 2, 1),))
+    yield pytest.param(conv, torch.rand(3, 1, 8, 8), id="ConvEncoder")
+    back = nets.ConvDecoder(2, start=(4, 4, 4), layers=((1, 4, 2, 1),))
+    yield pytest.param(back, torch.rand(3, 2), id="ConvDecoder")
+
+
+@pytest.mark.parametrize(("network", "value"), list(_one_graph()))
+def test_a_network_is_one_graph(network, value):
+    torch.compiler.reset()
+    whole = torch.compile(network, backend="eager", fullgraph=True)
+    torch.testing.assert_close(whole(value), network(value))

@@ -63,8 +63,9 @@ class MLPFeatures(Features):
 
     def forward(self, values: Tensor) -> Tensor:
         """The features."""
-        floating = torch.result_type(values, 1.0)  # counts come as integers
-        values = values.to(next((p.dtype for p in self.parameters()), floating))
+        if not values.is_floating_point():
+            values = values.to(torch.get_default_dtype())  # counts come as integers
+        values = values.to(next((p.dtype for p in self.parameters()), values.dtype))
         rows, leading = as_rows(values, self.event_shape, "MLPFeatures")
         features = self.hidden(rows.flatten(1) if self.event_shape else rows.unsqueeze(1))
         return features.reshape(*leading, self.out_features)
