@@ -20,7 +20,7 @@ from torch import Tensor
 
 __all__ = ["normal_quotient", "product_of_experts", "quotient_of_experts"]
 
-_LARGEST_LOG = 172.0  # of a scale: its fourth power is finite in float64, which gradients need
+_LARGEST = 1e75  # of a scale: its fourth power is finite in float64, which gradients need
 _SMALLEST_PRECISION = 1e-6  # of a quotient: its posterior variance stays below 1e6 prior variances
 
 
@@ -60,30 +60,36 @@ def product_of_experts(
         (1.0, 0.5)
     """
     dtype = loc.dtype
-    precision = _precision(scale)  # (M, B, Z)
     prior_loc, prior_precision = prior[0].double(), _precision(prior[1])
-    some = source.any(0)
-    if isinstance(prior_expert, Tensor):
-        with_prior = ~some | prior_expert
-    else:
-        with_prior = torch.ones_like(some) if prior_expert else ~some
-    total = torch.where(with_prior[..., None], prior_precision, 0.0)
-    total = total + _sum_of_members(source, precision)
+    precision = _precision(scale)  # (M, B, Z)
+    total = _sum_of_members(source, precision)
     shift = _sum_of_members(source, precision * (loc.double() - prior_loc))
-    mean = prior_loc + shift / total  # the prior's, to the last digit, where there is no expert
-    return dist.Normal(mean.to(dtype), total.rsqrt().to(dtype)).to_event(1)
+    if prior_expert is True:
+        total = total + prior_precision
+    else:
+        with_prior = ~source.any(0) | prior_expert
+        total = total + torch.where(with_prior[..., None], prior_precision, 0.0)
+    deviation = total.rsqrt()
+    mean = prior_loc + shift * deviation.square()  # the prior's, exactly, where there is no expert
+    return dist.Normal(mean.to(dtype), deviation.to(dtype)).to_event(1)
 
 
 def _sum_of_members(source: Tensor, values: Tensor) -> Tensor:
     """The sum over the members of (M, B, Z) values, for a source (M, B) or (M, S, B)."""
     member = source if source.dim() == 3 else source[:, None]
-    sums = torch.bmm(member.permute(2, 1, 0).to(values.dtype), values.transpose(0, 1))  # (B, S, Z)
-    return sums.transpose(0, 1) if source.dim() == 3 else sums[:, 0]
+    first = member[..., :1]
+    if bool((member == first).all()):  # rows alike: one product of matrices
+        sums = first[..., 0].T.to(values.dtype) @ values.flatten(1)
+        sums = sums.unflatten(1, values.shape[1:])  # (S, B, Z)
+    else:
+        each = member.permute(2, 1, 0).to(values.dtype)
+        sums = torch.bmm(each, values.transpose(0, 1)).transpose(0, 1)
+    return sums if source.dim() == 3 else sums[0]
 
 
 def _precision(scale: Tensor) -> Tensor:
     """1 / scale^2 in float64, finite for every positive float32 scale."""
-    return torch.exp(-2.0 * _log(scale).double().clamp(-_LARGEST_LOG, _LARGEST_LOG))
+    return scale.double().clamp(1.0 / _LARGEST, _LARGEST).square().reciprocal()
 
 
 def quotient_of_experts(

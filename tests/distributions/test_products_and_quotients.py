@@ -132,6 +132,19 @@ def test_softmax_form_is_the_precision_form_for_every_subset(prior, prior_expert
     torch.testing.assert_close(q.stddev[0], prior[1].expand(6, 3), **ROUNDING)
 
 
+@pytest.mark.parametrize("strata", [(), (5,)])
+def test_rows_that_differ_are_as_each_among_rows_alike(strata):
+    loc, scale = experts(3)
+    source = torch.rand(3, *strata, 6) < 0.6
+    source[..., 0], source[..., 1] = True, False  # they do differ
+    q = product_of_experts(loc, scale, source, standard(3))
+    for row in range(6):
+        alike = source[..., row, None].expand(source.shape)
+        p = product_of_experts(loc, scale, alike, standard(3))
+        torch.testing.assert_close(q.mean[..., row, :], p.mean[..., row, :], **ROUNDING)
+        torch.testing.assert_close(q.stddev[..., row, :], p.stddev[..., row, :], **ROUNDING)
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_order_of_experts_does_not_matter(order):
     loc, scale = experts(3)
