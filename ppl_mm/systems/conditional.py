@@ -118,7 +118,10 @@ def cmmd(
     The paper's networks of appendix C: ``hidden=(2500,) * 3, prior_hidden=(1024,) * 3,
     activation="softplus", dropout=0.2, init_scale=1e-3`` (two views of MNIST); those of appendix H:
     ``hidden=(2500,) * 3, prior_hidden=(), vectorised=True, condition_decoder_on_observed=False``
-    and ``features`` of the modalities. Its release has ``label_reduction="sum"``.
+    and ``features`` of the modalities. Its release has ``label_reduction="sum"``. At learning rates
+    above its 1e-4 the scales, exponentials without a bound, may run away in one step, and Adam
+    remembers the gradients of that step for thousands: the latent then stays collapsed. Bound the
+    gradient, ``fit(clip_norm=...)`` at some times its usual norm, or take ``scale="softplus"``.
 
     Raises:
         ValueError: For nothing observed, all modalities observed, unknown names, or a label that
