@@ -78,16 +78,26 @@ class Decoded(TorchDistribution):
         if isinstance(self.where, bool):
             return self._decode(self.z, value).log_prob(value)
         tail = self.batch_shape[-self.where.dim() :]
-        lead = self.batch_shape[: -self.where.dim()]
-        rows = indices(self.where.expand(tail))
+        where = self.where.expand(tail)
+        whole_strata = len(tail) == 2 and self._alike(where, value)
+        rows = indices(where[:, 0] if whole_strata else where)
         if rows is None:
             return self._decode(self.z, value).log_prob(value)
         if len(rows) == 0:
             return self.z.new_zeros(self.batch_shape)
+        if whole_strata:  # no value is copied
+            log_prob = self._decode(self.z.index_select(-3, rows), value).log_prob(value)
+            return put_rows(rows, log_prob, tail[0], 0.0, dim=-2)
+        lead = self.batch_shape[: -len(tail)]
         z = self.z.reshape(*lead, tail.numel(), -1).index_select(-2, rows)
         x = self._rows_of(value, rows, tail)
         log_prob = self._decode(z, x).log_prob(x)
         return put_rows(rows, log_prob, tail.numel(), 0.0, dim=-1).reshape(self.batch_shape)
+
+    def _alike(self, where: Tensor, value: Tensor) -> bool:
+        """Whether ``where``, (S, B), is so in every row or in none, whatever the stratum."""
+        one_a_row = value.dim() == len(self.event_shape) + 1
+        return one_a_row and bool((where == where[:, :1]).all())
 
     def _rows_of(self, value: Tensor, rows: Tensor, tail: torch.Size) -> Tensor:
         """The values that belong to the flat positions ``rows`` of ``tail``."""

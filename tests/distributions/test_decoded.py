@@ -18,6 +18,7 @@ WHERES = {
     "some rows of strata": torch.tensor(
         [[True, False, True, True, False], [False] * 5, [False, True, True, False, True]]
     ),
+    "whole strata": torch.tensor([[True], [False], [True]]).expand(S, B),
     "no row of strata": torch.zeros(S, B, dtype=torch.bool),
     "every row of strata": torch.ones(S, B, dtype=torch.bool),
 }
