@@ -15,7 +15,7 @@ from torch import Tensor
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.conditioned import check_question, conditioned_on
 from ppl_mm.evaluation.path import gradients_of
-from ppl_mm.evaluation.question import asked_names
+from ppl_mm.evaluation.question import named
 from ppl_mm.evaluation.quietly import evaluating
 from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.handlers import SkipAbsent
@@ -181,7 +181,9 @@ def posterior_check(
             f"posterior_check: expected at most {_MOST_ROWS} rows, got {len(obs)}; they share one "
             "chain. Take some: obs[:5]."
         )
-    names, _ = asked_names(obs, given, None)
+    names = named("given", obs.names if given is None else given, obs)
+    if not names:
+        raise ValueError("given: expected at least one modality, got none.")
     fixed = conditioned_on(system.model)
     scored = [n for n in names if n not in fixed]
     check_question(system.model, obs, scored, [n for n in names if n in fixed])

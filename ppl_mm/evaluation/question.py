@@ -10,7 +10,7 @@ from ppl_mm.evaluation.result import COLUMNS, LogLikelihood
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 
-__all__ = ["asked_names", "certain"]
+__all__ = ["asked_names", "certain", "named"]
 
 
 def asked_names(
@@ -19,23 +19,32 @@ def asked_names(
     """The names A and B of p(x_A | x_B); a target of None is all that is not given.
 
     Raises:
-        ValueError: For unknown modalities, target and given that overlap, or no target.
+        ValueError: For unknown modalities, one that is named twice, or no target.
     """
-    given_names = (given,) if isinstance(given, str) else tuple(given or ())
-    if target is None:
-        names = tuple(n for n in obs.names if n not in given_names)
-    else:
-        names = (target,) if isinstance(target, str) else tuple(target)
-    for what, group in (("target", names), ("given", given_names)):
-        for name in group:
-            if name not in obs.names:
-                raise ValueError(unknown_name(f"{what} modality", name, obs.names))
+    given_names = named("given", given or (), obs)
+    rest = tuple(n for n in obs.names if n not in given_names)
+    names = named("target", rest if target is None else target, obs)
     both = set(names) & set(given_names)
     if both:
         raise ValueError(f"modality {min(both)!r} is both target and given; choose one.")
     if not names:
         raise ValueError("expected at least one target modality, got none.")
     return names, given_names
+
+
+def named(what: str, names: str | Sequence[str], obs: Observations) -> tuple[str, ...]:
+    """Names of modalities, one or several, as a tuple.
+
+    Raises:
+        ValueError: For unknown modalities, or one that is named twice.
+    """
+    found = (names,) if isinstance(names, str) else tuple(names)
+    for name in found:
+        if name not in obs.names:
+            raise ValueError(unknown_name(f"{what} modality", name, obs.names))
+        if found.count(name) > 1:
+            raise ValueError(f"{what} modality {name!r} is named twice.")
+    return found
 
 
 def certain(result: LogLikelihood, obs: Observations) -> LogLikelihood:

@@ -157,8 +157,7 @@ class LogLikelihood(Result):
             f"({len(self.value)} rows; Monte Carlo error {s['monte_carlo_error']:.3f})",
             f"  {self._number()} draws a row from the {self.proposal}; median effective sample "
             f"size {s['median_ess']:.0f}; variance of log weights {s['log_weight_variance']:.2f}",
-            f"  Pareto k above {RELIABLE_K} in {int(s['unreliable_rows'])} rows "
-            f"(largest {s['largest_pareto_k']:.2f}): those are {self._side} by an unknown amount",
+            self._trust(),
         ]
         if not self.normalised:
             lines.append(
@@ -166,6 +165,15 @@ class LogLikelihood(Result):
                 "compare it only with models scored the same way"
             )
         return "\n".join(lines)
+
+    def _trust(self) -> str:
+        k, rows = self.pareto_k, len(self.unreliable)
+        if bool(k.isnan().any()):
+            return (
+                "  Pareto k needs 25 draws a row: how far the errors can be believed is not known"
+            )
+        text = f"  Pareto k above {RELIABLE_K} in {rows} rows (largest {k.max().item():.2f})"
+        return f"{text}: those are {self._side} by an unknown amount" if rows else text
 
     @property
     def _side(self) -> str:

@@ -1,6 +1,7 @@
 """log p(x_A | x_B) against the closed form, and what the estimates say about their own error."""
 
 import itertools
+import re
 import warnings
 
 import arviz
@@ -558,6 +559,21 @@ def test_result_is_a_table_and_a_picture(tmp_path):
     assert (tmp_path / "rows.png").exists()
 
 
+@pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")
+@pytest.mark.parametrize(
+    ("num_samples", "spread", "said"),
+    [
+        (24, 1.3, "Pareto k needs 25 draws a row"),
+        (25, 0.5, r"Pareto k above 0\.7 in [1-9]\d* rows \(largest .*: those are too low"),
+        (1000, 1.3, r"Pareto k above 0\.7 in 0 rows \(largest -?\d\.\d\d\)$"),
+    ],
+)
+def test_result_says_how_far_its_errors_can_be_believed(num_samples, spread, said):
+    toy = LinearGaussian(spread=spread)
+    found = log_likelihood(toy.system(product(toy)), toy.sample(20), num_samples=num_samples)
+    assert re.search(said, str(found))
+
+
 def test_one_row_has_no_spread():
     toy = LinearGaussian()
     found = log_likelihood(toy.system(product(toy)), toy.sample(1), num_samples=5)
@@ -612,6 +628,8 @@ def test_soft_bernoulli_is_a_score_and_says_so():
         ({"target": "a", "given": "d"}, "given modality 'd'"),
         ({"target": "a", "given": "a"}, "'a' is both target and given"),
         ({"target": ()}, "at least one target modality"),
+        ({"target": ("a", "a")}, "target modality 'a' is named twice"),
+        ({"target": "a", "given": ("b", "b")}, "given modality 'b' is named twice"),
         ({"given": NAMES}, "at least one target modality"),
         ({"num_samples": 0}, "num_samples: expected an integer of at least 1"),
         ({"chunk": 0}, "chunk: expected an integer of at least 1"),
