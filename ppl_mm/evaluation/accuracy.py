@@ -15,14 +15,14 @@ from ppl_mm.objectives.weights import guide_trace, particles
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
-__all__ = ["accuracy", "predict", "target_distributions"]
+__all__ = ["accuracy", "check_not_given", "predict", "target_distributions"]
 
 
 def predict(
     system: System,
     obs: Observations,
     target: str,
-    given: Sequence[str] | None = None,
+    given: str | Sequence[str] | None = None,
     *,
     batch_size: int = 1000,
 ) -> Tensor:
@@ -32,7 +32,7 @@ def predict(
         system: A model and a guide.
         obs: The rows.
         target: The modality to predict; classes and symbols come as indices.
-        given: What to look at; None is all but the target.
+        given: What to look at; None is all but the target, which is rebuilt where it is given.
         batch_size: Rows at a time.
 
     Returns:
@@ -82,11 +82,17 @@ def target_distributions(
             yield found[target]["fn"]
 
 
+def check_not_given(label: str, given: str | Sequence[str] | None) -> None:
+    """Raise ValueError for a label that is to be predicted from itself."""
+    if label == given or label in (given or ()):
+        raise ValueError(f"given: {label!r} is what is predicted; leave it out.")
+
+
 def accuracy(
     system: System,
     obs: Observations,
     label: str,
-    given: Sequence[str] | None = None,
+    given: str | Sequence[str] | None = None,
     *,
     batch_size: int = 1000,
 ) -> float:
@@ -101,9 +107,11 @@ def accuracy(
         batch_size: Rows at a time.
 
     Raises:
-        ValueError: If no row has a label.
+        ValueError: If no row has a label, or the label is given. How well a label is rebuilt from
+            itself, :func:`predict` tells.
     """
     system.check(obs)
+    check_not_given(label, given)
     if label not in obs.names:
         raise ValueError(unknown_name("label", label, obs.names))
     known = obs.present[label]

@@ -168,7 +168,7 @@ def calibration(
         seed: Of the draws.
 
     Raises:
-        ValueError: If no row has a label, or a conditional model conditions on more.
+        ValueError: If no row has a label, it is given, or a conditional model conditions on more.
         TypeError: For a label whose likelihood has no probabilities of classes.
 
     Source: as the module. The marginal over z is ours, as is the label's of many.
@@ -181,7 +181,8 @@ def calibration(
         >>> list(found.to_pandas()["measure"][:3])
         ['ECE', 'Brier', 'NLL']
     """
-    obs = holding(obs, label)
+    check_at_least_one("batch_size", batch_size)
+    obs = holding(system, obs, label)
     options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
     probabilities, truth, nats = [], [], []
     batches = label_distributions(system, obs, label, given, **options)

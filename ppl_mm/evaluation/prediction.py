@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, OneHotCategorical
 
-from ppl_mm.evaluation.accuracy import predict, target_distributions
+from ppl_mm.evaluation.accuracy import check_not_given, predict, target_distributions
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.generation import elementwise
 from ppl_mm.evaluation.tabular import Number, Result, number
@@ -60,6 +60,7 @@ def probabilities(
         (N, C) for classes, and (N, *event_shape) for yes-or-no labels.
 
     Raises:
+        ValueError: If the label is given.
         TypeError: If the label's likelihood is none of these.
     """
     options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
@@ -94,7 +95,7 @@ def classification_error(
         The share, with the standard error over rows.
 
     Raises:
-        ValueError: If no row has a label.
+        ValueError: If no row has a label, or it is given.
         TypeError: For a label whose likelihood has no probabilities of classes.
 
     Example:
@@ -105,7 +106,7 @@ def classification_error(
         >>> 0.5 < error.value <= 1.0  # untrained
         True
     """
-    obs = holding(obs, label)
+    obs = holding(system, obs, label)
     options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
     found, exclusive = _read(system, obs, label, given, **options)
     truth = obs[label].to(found.device)
@@ -167,12 +168,12 @@ def average_precision(
         seed: Of the draws.
 
     Raises:
-        ValueError: If no row has a label, or no label is true.
+        ValueError: If no row has a label, no label is true, or it is given.
         TypeError: For a label whose likelihood has no probabilities of classes.
 
     Source: as the module. The paper's text means the macro average; its release has the micro one.
     """
-    obs = holding(obs, label)
+    obs = holding(system, obs, label)
     options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
     scores = probabilities(system, obs, label, given, **options).cpu()
     truth = obs[label].cpu()
@@ -241,7 +242,7 @@ def rmse(
         ValueError: If no row holds the target.
         TypeError: For classes or symbols.
     """
-    obs = holding(obs, target)
+    obs = holding(system, obs, target)
     truth = obs[target]
     if not truth.is_floating_point():
         raise TypeError(
@@ -259,8 +260,9 @@ def rmse(
     return Estimate(root, mean.standard_error / (2 * root) if root else 0.0)
 
 
-def holding(obs: Observations, name: str) -> Observations:
-    """The rows that hold a modality."""
+def holding(system: System, obs: Observations, name: str) -> Observations:
+    """The rows that hold a modality, once it is known that the system can take them."""
+    system.check(obs)
     if name not in obs.names:
         raise ValueError(unknown_name("modality to compare with", name, obs.names))
     known = obs.present[name]
@@ -286,6 +288,7 @@ def label_distributions(
 
     Batch shapes (num_samples, 1, B), and the label's event shape for Bernoulli.
     """
+    check_not_given(label, given)
     for fn in target_distributions(system, obs, label, given, **options):
         base = elementwise(fn)
         symbols = isinstance(base, Categorical) and len(base.batch_shape) > 3

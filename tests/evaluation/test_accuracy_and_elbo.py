@@ -5,12 +5,21 @@ from functools import partial
 
 import pytest
 import torch
+from every_system import SYSTEMS, build, complete
 from linear_gaussian import NAMES, LinearGaussian
 from torch import nn
 from torch.distributions import kl_divergence
 
 from ppl_mm import Modality, Observations, System, guides, likelihoods, models, networks
-from ppl_mm.evaluation import accuracy, elbo, predict
+from ppl_mm.evaluation import (
+    accuracy,
+    average_precision,
+    calibration,
+    classification_error,
+    elbo,
+    predict,
+    probabilities,
+)
 from ppl_mm.objectives import IWAE, ELBOTerms, subset_terms
 
 
@@ -121,6 +130,33 @@ def test_accuracy_without_labels_is_an_error():
     obs = Observations({"picture": PICTURES, "label": LABELS}).without("label")
     with pytest.raises(ValueError, match="'label': no row has a label"):
         accuracy(label_system(), obs, "label")
+
+
+LABEL = "categorical"
+
+
+@pytest.mark.parametrize("name", [n for n in SYSTEMS if n not in ("cvae", "vae")])
+def test_no_system_predicts_a_label_from_itself_unasked(name):
+    """Those left out have no label to predict: one conditions on it, one has a single modality."""
+    system, obs = build(name), complete(12)
+    others = [n for n in obs.names if n != LABEL]
+    found = probabilities(system, obs, LABEL)
+    assert torch.equal(found, probabilities(system, obs, LABEL, others))
+    shifted = Observations({**obs.values, LABEL: (obs[LABEL] + 1) % 3})
+    assert torch.equal(found, probabilities(system, shifted, LABEL))
+    assert torch.equal(found, probabilities(system, obs.drop(LABEL), LABEL))
+    right = (found.argmax(-1) == obs[LABEL]).double().mean().item()
+    assert accuracy(system, obs, LABEL) == right
+
+
+@pytest.mark.parametrize(
+    "measure", [accuracy, classification_error, average_precision, calibration, probabilities]
+)
+@pytest.mark.parametrize("given", ["label", ("picture", "label")])
+def test_a_label_that_is_given_is_not_predicted(measure, given):
+    obs = Observations({"picture": PICTURES, "label": LABELS})
+    with pytest.raises(ValueError, match="given: 'label' is what is predicted"):
+        measure(label_system(), obs, "label", given)
 
 
 # ---------------------------------------------------------------- the ELBO

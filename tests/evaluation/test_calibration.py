@@ -9,7 +9,17 @@ from every_system import SYSTEMS, build, kinds_of, mixed, modalities
 from torch import Tensor, nn
 from torch.special import log_ndtr, ndtr
 
-from ppl_mm import Modality, Observations, System, guides, likelihoods, models, plotting
+from ppl_mm import (
+    Modality,
+    Observations,
+    System,
+    data,
+    guides,
+    likelihoods,
+    models,
+    plotting,
+    systems,
+)
 from ppl_mm.evaluation import calibration, calibration_of, probabilities
 from ppl_mm.evaluation.conditioned import answerable, conditioned_on
 from ppl_mm.objectives import IWAE
@@ -201,3 +211,10 @@ def test_it_reads_as_a_table_a_frame_and_a_diagram(tmp_path):
     drawn = above.containers[0].lines[0]
     filled = found.reliability().count > 0
     assert np.array_equal(drawn.get_ydata(), found.reliability().happened[filled].numpy())
+
+
+def test_rows_at_a_time_are_checked():
+    digits = data.load("digits")
+    system = systems.mvae(digits.modalities, 2)
+    with pytest.raises(ValueError, match="batch_size: expected an integer of at least 1"):
+        calibration(system, digits.test, "label", batch_size=0)

@@ -217,7 +217,7 @@ def test_perfect_generation_has_no_error():
     system = label_system(likelihoods.Categorical())
     obs = Observations({"picture": PICTURES, "label": LABELS})
     found = rmse(system, obs, "picture", "picture")
-    assert (found.value, found.standard_error) == (0.0, 0.0)
+    assert (found.value, found.standard_error) == pytest.approx((0.0, 0.0), abs=1e-12)
 
 
 def test_classes_have_no_root_mean_square_error():
