@@ -18,9 +18,11 @@ from torch.nn import functional as F
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.evaluation.estimate import Estimate
-from ppl_mm.evaluation.readings import classify
+from ppl_mm.evaluation.readings import checked_labels, classify
 from ppl_mm.files import write_atomically
-from ppl_mm.networks.classifier import ImageClassifier
+from ppl_mm.modality import unknown_name
+from ppl_mm.networks.classifier import ImageClassifier, TrunkClassifier
+from ppl_mm.networks.mlp import MLPFeatures
 from ppl_mm.networks.resnet import ResNet
 from ppl_mm.observations import Observations
 from ppl_mm.rows import run_network
@@ -48,10 +50,10 @@ def train_classifiers(
 
     Args:
         dataset: A data set with classes.
-        names: The modalities; None is all whose values are images (C, H, W), or all of
-            ``networks``.
-        networks: Modality -> what to build of its values' shape and the number of classes, for
-            values other than images, say; :class:`ppl_mm.networks.ImageClassifier` where not named.
+        names: The modalities; None is those of ``networks``, or all that hold images (C, H, W).
+        networks: Modality -> what to build of its values' shape and the number of classes. Else
+            :class:`ppl_mm.networks.ImageClassifier` for images, and a hidden layer of 128 for
+            other numbers; symbols need one.
         epochs: Passes through the training rows.
         seed: Of the networks, the order and the dropout.
         folder: Where to keep them, ``<data set>-<modality>-<rows>-<epochs>-<seed>.safetensors``.
@@ -65,17 +67,26 @@ def train_classifiers(
         ``features`` gives the last hidden layer.
 
     Raises:
-        ValueError: If the data set has no classes.
+        ValueError: For no classes, for unknown names, or for none where there are no images.
+        TypeError: For symbols without a network.
 
     Source: Palumbo, Daunhawer & Vogt 2023 (MMVAE+); Sutter, Daunhawer & Vogt 2021 (MoPoE).
     """
-    labels = dataset.classes("train").cpu()
-    train = dataset.train
+    labels, train = dataset.classes("train").cpu(), dataset.train
     networks = dict(networks or {})
     if names is None:
         names = list(networks) or [n for n in train.names if train[n].dim() == 4]
+    if not names:
+        example = f"names={list(train.names[:1])}"
+        raise ValueError(
+            f"{dataset.name}: no modality holds images (C, H, W); give {example}, say."
+        )
     out: dict[str, nn.Module] = {}
     for name in names:
+        if name not in train.names:
+            raise ValueError(unknown_name("modality to classify", name, train.names))
+        if name not in networks and not train[name].is_floating_point():
+            raise TypeError(f"modality {name!r}: holds symbols; give its classifier in networks.")
         known = train.present[name].cpu() & (labels >= 0)
         images, classes = train[name].cpu()[known], labels[known]
         out[name] = _kept(
@@ -83,7 +94,7 @@ def train_classifiers(
             name,
             images,
             classes,
-            network=networks.get(name, ImageClassifier),
+            network=networks.get(name, _default),
             epochs=epochs,
             seed=seed,
             folder=folder,
@@ -213,14 +224,20 @@ def classifier_accuracy(
     Args:
         classifiers: Modality -> module, see :func:`train_classifiers`.
         obs: Test rows.
-        labels: Their classes, (N,).
+        labels: Their classes, (N,); rows of class -1, which have none, do not count.
     """
-    out = {}
+    out, labels = {}, checked_labels(labels, len(obs))
     for name, module in classifiers.items():
-        known = obs.present[name].cpu()
-        hits = classify(module, obs[name].cpu()[known]) == labels.cpu()[known]
+        known = obs.present[name].cpu() & (labels >= 0)
+        hits = classify(module, obs[name].cpu()[known]) == labels[known]
         out[name] = Estimate.of(hits)
     return out
+
+
+def _default(event_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    if len(event_shape) == 3:
+        return ImageClassifier(event_shape, num_classes)
+    return TrunkClassifier(MLPFeatures(event_shape=event_shape, hidden=(128,)), num_classes)
 
 
 def _kept(
@@ -270,8 +287,6 @@ def _read(
     path: Path, network: Network, event_shape: tuple[int, ...], num_classes: int, data: str
 ) -> nn.Module | None:
     """The classifier of a file; None where there is none, or of other data or networks."""
-    if not path.is_file():
-        return None
     with torch.random.fork_rng(devices=[]):
         module = network(tuple(event_shape), num_classes)
     try:
@@ -281,6 +296,6 @@ def _read(
                 return None
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         module.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError):
+    except (FileNotFoundError, SafetensorError, RuntimeError):
         return None
     return module

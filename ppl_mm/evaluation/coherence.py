@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.estimate import Estimate
-from ppl_mm.evaluation.readings import Readings, Subset, read_generations
+from ppl_mm.evaluation.readings import Readings, Subset, checked_labels, read_generations
 from ppl_mm.evaluation.tabular import Number, Result, in_words, number
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
@@ -82,7 +82,10 @@ class Coherence(Result):
         return table
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain numbers for JSON, an estimate as [value, standard error]."""
+        """Everything as plain numbers for JSON, an estimate as [value, standard error].
+
+        The mean is None where every target was given.
+        """
         cells = [[self.cell(s, t).to_list() for t in self.targets] for s in self.subsets]
         return {
             "given": [list(s) for s in self.subsets],
@@ -90,7 +93,7 @@ class Coherence(Result):
             "cells": cells,
             "per target": {t: e.to_list() for t, e in self.per_target().items()},
             "by size": {str(k): e.to_list() for k, e in self.by_size().items()},
-            "mean": self.mean().to_list(),
+            "mean": self.mean().to_list() if self.per_target() else None,
         }
 
     def _without(self, target: str, rows: Sequence[int] | None = None) -> Tensor:
@@ -109,15 +112,12 @@ class Coherence(Result):
 
 def coherence_of(readings: Readings, labels: Tensor) -> Coherence:
     """The coherence of what :func:`read_generations` read, see :func:`cross_coherence`."""
-    labels = labels.cpu()
-    num = len(next(iter(readings.predictions.values())))
-    if labels.shape != (num,):
-        raise ValueError(f"labels: expected one class a row, ({num},), got {tuple(labels.shape)}.")
+    labels = checked_labels(labels, len(next(iter(readings.predictions.values()))))
     hits = [
         torch.stack([readings.predictions[s, t] == labels for t in readings.targets])
         for s in readings.subsets
     ]
-    return Coherence(readings.subsets, readings.targets, torch.stack(hits))
+    return Coherence(readings.subsets, readings.targets, torch.stack(hits)[..., labels >= 0])
 
 
 def cross_coherence(
@@ -140,7 +140,7 @@ def cross_coherence(
     Args:
         system: A model and a guide.
         obs: The rows, which hold all that is given.
-        labels: Their classes, (N,).
+        labels: Their classes, (N,); rows of class -1, which have none, do not count.
         classifiers: Modality -> module from images (B, *event) to logits (B, C), for every
             modality to generate, as :func:`train_classifiers` returns.
         subsets: What to give; None is each of these modalities alone, for the paper's matrix,

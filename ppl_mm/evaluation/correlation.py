@@ -211,6 +211,8 @@ def correlation(
         >>> real > found.cell("top", ("top", "bottom")).value  # untrained
         True
     """
+    system.check(train)
+    system.check(test)
     names = tuple(embeddings)
     if len(names) < 2:
         raise ValueError(f"embeddings: expected at least two modalities, got {len(names)}.")

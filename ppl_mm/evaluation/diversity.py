@@ -1,5 +1,6 @@
 """Diversity: how unlike each other are draws of one modality given the same input?"""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.generation import generate
-from ppl_mm.evaluation.readings import Subset, as_subsets, features_of
+from ppl_mm.evaluation.readings import Subset, as_subsets, checked_labels, classified, features_of
 from ppl_mm.evaluation.tabular import Number, Result, in_words, number
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
@@ -64,7 +65,7 @@ class Diversity(Result):
     deviations: Tensor
 
     def distance(self) -> Estimate:
-        """Mean feature distance over the cells whose target was not given."""
+        """Mean feature distance over the cells whose target was not given; NaN without any."""
         return self._cross_mean(self.distances)
 
     def deviation(self) -> Estimate:
@@ -90,7 +91,8 @@ class Diversity(Result):
             table.add_row(
                 in_words(subset), *(f"{far:.2f} / {deviation:.3f}" for far, deviation in row)
             )
-        table.caption = f"mean without what was given {self.distance()} / {self.deviation()}"
+        if not math.isnan(self.distance().value):
+            table.caption = f"mean without what was given {self.distance()} / {self.deviation()}"
         return table
 
     def to_dict(self) -> dict[str, Any]:
@@ -140,11 +142,10 @@ def diversity(
     Source: the claim is that of Palumbo, Daunhawer & Vogt 2023 (MMVAE+), who judge it by eye
     (figure 1) and by the FID; this number is ours.
     """
+    system.check(obs)
     check_at_least_one("batch_size", batch_size)
-    chosen, targets = (
-        as_subsets(obs, classifiers if subsets is None else subsets),
-        tuple(classifiers),
-    )
+    targets = classified(classifiers)
+    chosen = as_subsets(obs, targets if subsets is None else subsets)
     parts = []
     for i, rows in enumerate(torch.arange(len(obs)).split(batch_size)):
         cells = []
@@ -178,8 +179,8 @@ def real_diversity(
     """:func:`spread` of real images of one class: what a perfect generator would score.
 
     Args:
-        obs: Real rows.
-        labels: Their classes, (N,).
+        obs: Real rows; those that lack a modality that has a classifier are left out.
+        labels: Their classes, (N,); rows of class -1, which have none, are left out.
         classifiers: Modality -> module with a method ``features``.
         num_samples: K different images of the class of each of the first ``num_rows`` rows.
         num_rows: Rows.
@@ -192,7 +193,10 @@ def real_diversity(
         ValueError: If a class has fewer than ``num_samples`` images.
     """
     generator = torch.Generator().manual_seed(seed)
-    labels = labels.cpu()
+    held = [obs.present[name].cpu() for name in classified(classifiers)]
+    labels = checked_labels(labels, len(obs))
+    known = torch.stack([*held, labels >= 0]).all(0)
+    obs, labels = obs[known], labels[known]
     same = {int(c): (labels == c).nonzero().squeeze(-1) for c in labels.unique()}
     for c, found in same.items():
         if len(found) < num_samples:

@@ -90,7 +90,7 @@ class Frechet(Result):
         return self.cells.mean().item()
 
     def cross_mean(self) -> float:
-        """Over the cells whose target was not given."""
+        """Over the cells whose target was not given; NaN where there is none."""
         crossed = [[t not in s for t in self.targets] for s in self.subsets]
         return self.cells[torch.tensor(crossed)].mean().item()
 
@@ -105,7 +105,9 @@ class Frechet(Result):
         table = Table("given", *self.targets, title=self.name)
         for subset, cells in zip(self.subsets, self.cells.tolist(), strict=True):
             table.add_row(in_words(subset), *(f"{c:.2f}" for c in cells))
-        table.caption = f"mean {self.mean():.2f}; without what was given {self.cross_mean():.2f}"
+        table.caption = f"mean {self.mean():.2f}"
+        if not math.isnan(self.cross_mean()):
+            table.caption += f"; without what was given {self.cross_mean():.2f}"
         return table
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.quietly import evaluating
-from ppl_mm.evaluation.readings import Subset, as_subsets
+from ppl_mm.evaluation.readings import Subset, as_subsets, checked_labels
 from ppl_mm.evaluation.tabular import Number, Result, in_words, number
 from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.weights import guide_trace
@@ -136,8 +136,8 @@ def latent_accuracy(
         system: A model and a guide.
         train: The rows to fit on, which hold all that is given.
         test: The rows to score, likewise.
-        train_labels: Classes, (N_train,).
-        test_labels: Classes, (N_test,).
+        train_labels: Classes, (N_train,); rows of class -1, which have none, are left out.
+        test_labels: Classes, (N_test,), likewise.
         sites: Groups of latents: "u", "w" (the private latents of what is given), ("u", "w"), or
             "z". None is all of these that the guide has.
         subsets: What the posteriors are given; None is each modality alone.
@@ -155,12 +155,10 @@ def latent_accuracy(
     """
     from sklearn.linear_model import LogisticRegression
 
-    for what, obs, labels in (("train", train, train_labels), ("test", test, test_labels)):
-        if labels.shape != (len(obs),):
-            raise ValueError(
-                f"{what}_labels: expected one class a row, ({len(obs)},), got "
-                f"{tuple(labels.shape)}."
-            )
+    system.check(train)
+    system.check(test)
+    train, train_labels = _labelled(train, train_labels, "train_labels")
+    test, test_labels = _labelled(test, test_labels, "test_labels")
     train, train_labels = train[:num_train], train_labels[:num_train]
     chosen = as_subsets(train, train.names if subsets is None else subsets)
     as_subsets(test, chosen)
@@ -176,10 +174,17 @@ def latent_accuracy(
         )
         for group, row in zip(groups, hits, strict=True):
             regression = LogisticRegression(max_iter=1000)
-            regression.fit(_columns(fit_on, group, subset), train_labels.cpu().numpy())
+            regression.fit(_columns(fit_on, group, subset), train_labels.numpy())
             predicted = regression.predict(_columns(score_on, group, subset))
-            row.append(torch.from_numpy(predicted == test_labels.cpu().numpy()))
+            row.append(torch.from_numpy(predicted == test_labels.numpy()))
     return LatentAccuracy(groups, chosen, torch.stack([torch.stack(row) for row in hits]))
+
+
+def _labelled(obs: Observations, labels: Tensor, what: str) -> tuple[Observations, Tensor]:
+    """The rows that have a class, and it."""
+    labels = checked_labels(labels, len(obs), what)
+    known = labels >= 0
+    return (obs, labels) if bool(known.all()) else (obs[known], labels[known])
 
 
 def _default_groups(sites: Sequence[str]) -> tuple[Group, ...]:

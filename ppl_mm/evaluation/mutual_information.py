@@ -20,7 +20,7 @@ from torch import Tensor
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.gaussian_process import GaussianProcessClassifier
-from ppl_mm.evaluation.readings import Subset, as_subsets, generations
+from ppl_mm.evaluation.readings import Subset, as_subsets, classified, generations
 from ppl_mm.evaluation.tabular import Number, Result, in_words, number
 from ppl_mm.observations import Observations
 from ppl_mm.rows import eval_mode
@@ -151,7 +151,8 @@ def mutual_information(
         ``print(mutual_information(system, test, classifiers))``
     """
     check_at_least_one("num_samples", num_samples)
-    targets = tuple(classifiers)
+    system.check(obs)
+    targets = classified(classifiers)
     chosen = as_subsets(obs, targets if subsets is None else subsets)
     found: dict[tuple[Subset, str], list[Tensor]] = {(s, t): [] for s in chosen for t in targets}
     generator = _generator(seed)

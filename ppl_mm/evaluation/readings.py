@@ -19,6 +19,8 @@ __all__ = [
     "Readings",
     "Subset",
     "as_subsets",
+    "checked_labels",
+    "classified",
     "classify",
     "features_of",
     "generations",
@@ -85,9 +87,11 @@ def read_generations(
         **options: Of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
 
     Raises:
-        ValueError: If some row lacks what it should be given.
+        ValueError: If some row lacks what it should be given, or there is no classifier.
+        TypeError: For classifiers that are not named.
     """
-    targets = tuple(classifiers)
+    system.check(obs)
+    targets = classified(classifiers)
     names = targets if join is None else parts_of(system, obs)
     chosen = as_subsets(obs, names if subsets is None else subsets)
     limits = {} if like is None else {n: _range(like, n) for n in names}
@@ -139,8 +143,49 @@ def parts_of(system: System, obs: Observations) -> tuple[str, ...]:
     return tuple(m.name for m in system.modalities) or obs.names
 
 
+def classified(classifiers: Mapping[str, nn.Module]) -> tuple[str, ...]:
+    """The names of what has a classifier.
+
+    Raises:
+        TypeError: For anything but a mapping.
+        ValueError: If there is none.
+    """
+    if not isinstance(classifiers, Mapping):
+        raise TypeError(
+            "classifiers: expected modality -> classifier, as train_classifiers returns, got "
+            f"{type(classifiers).__name__}."
+        )
+    if not classifiers:
+        raise ValueError("classifiers: expected that of at least one modality, got none.")
+    return tuple(classifiers)
+
+
+def checked_labels(labels: Tensor, num_rows: int, what: str = "labels") -> Tensor:
+    """Classes (N,) on the CPU; -1 where a row has none.
+
+    Raises:
+        TypeError: For anything but integers.
+        ValueError: Unless there is one a row, and some row has a class.
+    """
+    if not isinstance(labels, Tensor) or labels.is_floating_point():
+        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise TypeError(f"{what}: expected classes as a tensor of integers, got {kind}.")
+    if labels.shape != (num_rows,):
+        raise ValueError(
+            f"{what}: expected one class a row, ({num_rows},), got {tuple(labels.shape)}."
+        )
+    if not bool((labels >= 0).any()):
+        raise ValueError(f"{what}: no row has a class, all are -1.")
+    return labels.cpu()
+
+
 def as_subsets(obs: Observations, subsets: Any) -> tuple[Subset, ...]:
     """Subsets as tuples, checked: every row holds what it is to be given."""
+    if isinstance(subsets, str) or not subsets:
+        raise ValueError(
+            f"subsets: expected a list of what to give, such as {[*obs.names[:1], ()]} with () for "
+            f"nothing, got {subsets!r}."
+        )
     chosen = tuple((s,) if isinstance(s, str) else tuple(s) for s in subsets)
     for name in {n for subset in chosen for n in subset}:
         if name not in obs.names:

@@ -21,7 +21,7 @@ from torch import Tensor
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.coordinates import posterior_coordinates
 from ppl_mm.evaluation.estimate import Estimate
-from ppl_mm.evaluation.readings import Subset, as_subsets
+from ppl_mm.evaluation.readings import Subset, as_subsets, checked_labels
 from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
@@ -234,15 +234,12 @@ def relatedness(
     check_at_least_one("batch_size", batch_size)
     if num_rows is not None:
         check_at_least_one("num_rows", num_rows)
-    if labels is not None and labels.shape != (len(obs),):
-        raise ValueError(
-            f"labels: expected one class a row, ({len(obs)},), got {tuple(labels.shape)}."
-        )
-    known = torch.ones(len(obs), dtype=torch.bool) if labels is None else labels.cpu() >= 0
+    labels = None if labels is None else checked_labels(labels, len(obs))
+    known = torch.ones(len(obs), dtype=torch.bool) if labels is None else labels >= 0
     rows = known.nonzero().squeeze(-1)
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
     rows = rows[order[:num_rows].sort().values]
-    kept = None if labels is None else labels.cpu()[rows]
+    kept = None if labels is None else labels[rows]
     if len(rows) < 2 or (kept is not None and len(kept.unique()) < 2):
         raise ValueError(
             "relatedness: expected at least two rows and, with labels, two classes to compare, "

@@ -122,6 +122,7 @@ def sandwich(
     Raises:
         ValueError: For a number of rows where the model conditions on some modalities, a target
             that is not simulated, or numbers below 1.
+        TypeError: For rows that are neither.
 
     Source: Grosse, Ghahramani & Adams 2015, arXiv:1511.02543; Wu et al. 2017, arXiv:1611.04273.
 
@@ -163,6 +164,8 @@ def simulated(system: System, rows: int | Observations) -> tuple[Observations, d
                 "instead of their number."
             )
     like = Observations.blank(rows) if isinstance(rows, int) else rows
+    if not isinstance(like, Observations):
+        raise TypeError(f"rows: expected a number or Observations, got {type(rows).__name__}.")
     like = like.to(system.device)
     modalities = [m.name for m in system.modalities]
     drawn = [n for n in modalities if n not in given and (n in like.names or not like.names)]

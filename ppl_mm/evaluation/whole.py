@@ -40,7 +40,7 @@ def whole_coherence(
     Args:
         system: A model and a guide.
         obs: The rows, which hold all that is given.
-        labels: Their classes, (N,).
+        labels: Their classes, (N,); rows of class -1, which have none, do not count.
         oracle: Module from pictures (B, C, H, W) to logits (B, classes), as
             :func:`train_oracle` returns.
         join: From modality -> values (B, *event) to pictures, see

@@ -226,3 +226,27 @@ def test_classifiers_of_other_values_have_networks_of_their_own(tmp_path):
     assert torch.equal(found(strings).argmax(-1), labels)
     (again,) = train_classifiers(dataset, **options).values()
     assert torch.equal(found(strings), again(strings))
+
+
+def test_numbers_that_are_no_image_have_a_network_too(bright_or_dark):
+    train, test = (
+        Observations({"vector": rows["a"].flatten(1)})
+        for rows in (bright_or_dark.train, bright_or_dark.test)
+    )
+    dataset = replace(bright_or_dark, train=train, test=test)
+    found = train_classifiers(dataset, ["vector"], epochs=20, progress=False)
+    accuracy = classifier_accuracy(found, test, dataset.classes("test"))
+    assert accuracy["vector"].value == 1.0
+    assert found["vector"].features(test["vector"]).shape == (40, 128)
+
+
+def test_what_cannot_be_classified_is_named():
+    digits = data.load("digits")
+    with pytest.raises(
+        ValueError, match=r"digits: no modality holds images .* give names=\['top'\]"
+    ):
+        train_classifiers(digits, progress=False)
+    with pytest.raises(ValueError, match=r"modality to classify 'tip'.* Did you mean 'top'"):
+        train_classifiers(digits, ["tip"], progress=False)
+    with pytest.raises(TypeError, match="modality 'label': holds symbols"):
+        train_classifiers(digits, ["label"], progress=False)

@@ -11,6 +11,7 @@ from ppl_mm import Observations
 from ppl_mm.evaluation import (
     Coherence,
     Estimate,
+    classifier_accuracy,
     cross_coherence,
     joint_coherence,
     read_generations,
@@ -125,6 +126,43 @@ def test_rows_without_what_they_are_given_are_refused(classes):
         cross_coherence(toy.system, obs, toy.labels, toy.classifiers)
     with pytest.raises(ValueError, match="modality to give 'd'"):
         cross_coherence(toy.system, obs, toy.labels, toy.classifiers, ["d"])
+
+
+def test_rows_without_a_class_do_not_count(classes):
+    toy = classes()
+    unknown = torch.where(torch.arange(40) < 10, -1, toy.labels)
+    found = cross_coherence(toy.system, toy.obs, unknown, toy.classifiers)
+    assert found.hits.shape == (3, 3, 30)
+    assert found.mean() == Estimate(1.0, 0.0)
+    real = classifier_accuracy(toy.classifiers, toy.obs, unknown)
+    assert real["a"] == Estimate(1.0, 0.0)
+
+
+def test_what_was_all_given_has_no_mean(classes):
+    toy = classes()
+    found = cross_coherence(toy.system, toy.obs, toy.labels, toy.classifiers, [("a", "b", "c")])
+    assert found.to_dict()["mean"] is None
+    assert "(1.000 ± 0.000)" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"labels": [0] * 40}, TypeError, "a tensor of integers, got list"),
+        ({"labels": torch.zeros(40)}, TypeError, "integers, got torch.float"),
+        ({"labels": torch.full((40,), -1)}, ValueError, "no row has a class"),
+        ({"classifiers": {}}, ValueError, "at least one modality, got none"),
+        ({"classifiers": torch.nn.Flatten()}, TypeError, "modality -> classifier.* got Flatten"),
+        ({"subsets": "a"}, ValueError, "subsets: expected a list .* got 'a'"),
+        ({"subsets": []}, ValueError, r"subsets: expected a list .* got \[\]"),
+        ({"obs": {}}, TypeError, "expected Observations, got dict"),
+    ],
+)
+def test_wrong_input_is_named(classes, change, error, message):
+    toy = classes()
+    right = {"obs": toy.obs, "labels": toy.labels, "classifiers": toy.classifiers}
+    with pytest.raises(error, match=message):
+        cross_coherence(toy.system, **{**right, **change})
 
 
 def test_labels_of_other_rows_are_refused(classes):

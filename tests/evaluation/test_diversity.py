@@ -6,6 +6,7 @@ import pytest
 import rich
 import torch
 
+from ppl_mm import Observations
 from ppl_mm.evaluation import diversity, real_diversity, spread
 
 
@@ -67,3 +68,21 @@ def test_table_and_numbers(classes, capsys):
     rich.print(found.table())
     assert "0.00 / " in capsys.readouterr().out
     assert found.to_dict()["feature distance"] == found.distance().to_list()
+
+
+def test_real_images_that_are_missing_or_of_no_class_are_left_out(classes):
+    toy = classes(num_rows=100)
+    present = {"a": torch.arange(100) % 2 == 0}
+    labels = torch.where(torch.arange(100) < 20, -1, toy.labels)
+    junk = {**toy.obs.values, "a": torch.where(present["a"][:, None, None, None], 1.0, 9.0)}
+    few = Observations({**junk, "a": junk["a"] * toy.obs["a"]}, present)
+    found = real_diversity(few, labels, toy.classifiers, num_samples=5)
+    kept = present["a"] & (labels >= 0)
+    expected = real_diversity(toy.obs[kept], labels[kept], toy.classifiers, num_samples=5)
+    assert found == expected
+
+
+def test_nothing_is_said_of_a_mean_over_no_cells(classes):
+    toy = classes()
+    found = diversity(toy.system, toy.obs[:3], toy.classifiers, [("a", "b", "c")], num_samples=2)
+    assert found.table().caption is None

@@ -51,6 +51,22 @@ def test_means_of_few_rows(classes):
     assert latent_accuracy(*arguments).mean("u").value < 1.0
 
 
+def test_rows_without_a_class_are_left_out(classes):
+    train, test = classes(num_rows=200), classes(num_rows=60, seed=1)
+    some = torch.where(torch.arange(200) % 2 == 0, train.labels, -1)
+    few = torch.where(torch.arange(60) < 50, test.labels, -1)
+    found = latent_accuracy(train.system, train.obs, test.obs, some, few, ["u"], ["a"])
+    assert found.hits.shape == (1, 1, 50)
+    assert found.mean("u").value == 1.0
+    kept = some >= 0
+    options = {"sites": ["w"], "subsets": ["a"], "num_train": 30}
+    same = latent_accuracy(
+        train.system, train.obs[kept], test.obs[:50], some[kept], few[:50], **options
+    )
+    again = latent_accuracy(train.system, train.obs, test.obs, some, few, **options)
+    assert torch.equal(same.hits, again.hits)
+
+
 def test_one_shared_latent():
     toy = LinearGaussian()
     system = toy.system(guides.ProductOfExperts(toy.modalities, 2))
