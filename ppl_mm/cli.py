@@ -1,7 +1,6 @@
 """The command ``ppl-mm``: it parses and prints; the work is in ppl_mm.runs."""
 
 import sys
-import warnings
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,10 +12,10 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from ppl_mm import comparison, data, flags, runs, systems
-from ppl_mm.evaluation import UnreliableLikelihoodWarning
 from ppl_mm.experiments import papers, reproduction
 from ppl_mm.modality import unknown_name
 from ppl_mm.processes import is_first
+from ppl_mm.runs.cli import DataDir, evaluate, generate, loglik
 from ppl_mm.training import DivergedError
 
 __all__ = ["app"]
@@ -55,30 +54,12 @@ app = typer.Typer(
 data_app = typer.Typer(help="List the data sets, and download their files.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that train wrote.")]
-DataDir = Annotated[
-    str | None,
-    typer.Option(
-        "--data-dir", help="Folder of the data; PPL_MM_DATA or the user's cache by default."
-    ),
-]
 DataFolder = Annotated[
     str | None,
     typer.Option(
         "--folder", help="Folder of the data; PPL_MM_DATA or the user's cache by default."
     ),
 ]
-Target = Annotated[
-    list[str],
-    typer.Option("--target", help="A modality; several times, or names with commas between."),
-]
-Given = Annotated[
-    list[str] | None,
-    typer.Option("--given", help="What to condition on, as --target; nothing by default."),
-]
-Samples = Annotated[int | None, typer.Option(help="Draws per row; the run's by default.")]
-Rows = Annotated[int | None, typer.Option(help="Test rows for likelihoods; the run's by default.")]
-
 _model = partial(typer.Option, rich_help_panel="What to train")
 _training = partial(typer.Option, rich_help_panel="How to train it")
 _folder = partial(typer.Option, rich_help_panel="Run folder")
@@ -175,6 +156,17 @@ def train(
     seed: Annotated[int | None, _training(help="Of networks, order and noise.")] = None,
     device: Annotated[str | None, _training(help="auto, cpu, cuda or cuda:1.")] = None,
     precision: Annotated[str | None, _training(help="Such as 32-true or bf16-mixed.")] = None,
+    cuda_graph: Annotated[
+        bool | None,
+        _training(
+            "--cuda-graph/--no-cuda-graph",
+            help="Replay a step as a CUDA graph, or never; by default where that can be.",
+        ),
+    ] = None,
+    compile: Annotated[
+        bool | None,
+        _training("--compile/--no-compile", help="Compile the networks by torch.compile."),
+    ] = None,
     out: Annotated[Path | None, _folder(help="Default: runs/SYSTEM-DATASET.")] = None,
     resume: Annotated[bool, _folder("--resume", help="Go on with the folder's run.")] = False,
     overwrite: Annotated[bool, _folder("--overwrite", help="Replace the folder's run.")] = False,
@@ -209,6 +201,8 @@ def train(
             "seed": seed,
             "device": device,
             "precision": precision,
+            "cuda_graph": cuda_graph,
+            "compile": compile,
             "data_dir": data_dir,
             "num_samples": num_samples,
             "rows": rows,
@@ -236,82 +230,8 @@ def train(
 app.command("compare")(comparison.command(train))
 
 
-@app.command()
-def evaluate(
-    folder: RunFolder, num_samples: Samples = None, rows: Rows = None, data_dir: DataDir = None
-) -> None:
-    """Measure a trained run again, with other numbers of draws or rows; writes metrics.json."""
-    run = runs.load(folder, data_dir=data_dir)
-    found = runs.evaluate(run, num_samples=num_samples, rows=rows)
-    _print(found.table(f"{run.config.system} on {run.config.dataset}"))
-
-
-@app.command()
-def generate(
-    folder: RunFolder,
-    target: Target,
-    given: Given = None,
-    num: Annotated[int, typer.Option(help="Draws per row.")] = 6,
-    rows: Annotated[
-        int | None, typer.Option(help="Test rows; one of each class by default.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Default: RUN/generated.png.")] = None,
-    npz: Annotated[
-        Path | None, typer.Option(help="Also write the values, (draws, rows, ...) a modality.")
-    ] = None,
-    data_dir: DataDir = None,
-) -> None:
-    """Draw modalities given others of test rows, or from the prior, into a picture.
-
-    Each value is the likelihood's mean (labels and symbols: its mode) at a draw of z.
-    """
-    run = runs.load(folder, data_dir=data_dir)
-    out = run.folder / "generated.png" if out is None else out
-    runs.generate(
-        run,
-        flags.names(target),
-        flags.names(given),
-        out,
-        num_samples=num,
-        rows=rows,
-        seed=seed,
-        npz=npz,
-    )
-    typer.echo(" ".join(str(path) for path in (out, npz) if path is not None))
-
-
-@app.command()
-def loglik(
-    folder: RunFolder,
-    target: Target,
-    given: Given = None,
-    proposal: Annotated[
-        str,
-        typer.Option(help="joint, given, prior, defensive, or modalities with commas between."),
-    ] = "joint",
-    num_samples: Samples = None,
-    rows: Rows = None,
-    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
-    csv: Annotated[Path | None, typer.Option(help="Write a line a row to this file.")] = None,
-    data_dir: DataDir = None,
-) -> None:
-    """Estimate log p(target | given) of test rows, with its error."""
-    run = runs.load(folder, data_dir=data_dir)
-    names = proposal.split(",")
-    with warnings.catch_warnings():  # the summary says it
-        warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
-        result = runs.likelihood(
-            run,
-            flags.names(target),
-            flags.names(given),
-            proposal=names if set(names) <= set(run.config.modalities) else proposal,
-            num_samples=num_samples,
-            rows=rows,
-            seed=seed,
-            path=csv,
-        )
-    typer.echo(str(result))
+for asked in (evaluate, generate, loglik):
+    app.command()(asked)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from ppl_mm import System
 from ppl_mm.cli import app
 from ppl_mm.runs.run import FILES
+from ppl_mm.training import fit
 
 FAST = ["--epochs", "1", "--batch-size", "400", "--num-samples", "30", "--rows", "9"]
 
@@ -116,6 +117,7 @@ def test_a_run_is_not_replaced_unasked(trained):
         ("--device", "abacus"),
         ("--impartial", "all"),
         ("--paired", "2"),
+        ("--cuda-graph", "--device", "cpu"),
     ],
 )
 def test_overwrite_with_wrong_options_loses_nothing(trained, wrong):
@@ -123,6 +125,28 @@ def test_overwrite_with_wrong_options_loses_nothing(trained, wrong):
     before = state(folder)
     fails("train", "mvae", "digits", "--out", folder, "--overwrite", *FAST, *wrong)
     assert state(folder) == before
+
+
+def test_how_fast_it_trains_reaches_fit_and_may_change_where_a_run_goes_on(
+    tmp_path, monkeypatch, undrawn
+):
+    seen = []
+
+    def eager(*args, **options):
+        seen.append((options["cuda_graph"], options["compile"]))
+        return fit(*args, **{**options, "compile": False})
+
+    monkeypatch.setattr("ppl_mm.runs.run.fit", eager)
+    words = ["train", "mvae", "digits", "--out", tmp_path, "--no-evaluate"]
+    assert call(*words, *FAST).exit_code == 0
+    command = json.loads((tmp_path / "config.json").read_text())["command"]
+    assert "--no-compile" in command
+    assert "cuda-graph" not in command
+    flags = ["--no-cuda-graph", "--compile"]
+    assert call(*words, "--resume", *flags).exit_code == 0
+    assert seen == [("auto", False), (False, True)]
+    command = json.loads((tmp_path / "config.json").read_text())["command"]
+    assert "--no-cuda-graph --compile" in command
 
 
 def test_impartial_training_is_kept_and_changes_the_encoders_alone_at_first(tmp_path, undrawn):

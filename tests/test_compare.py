@@ -19,6 +19,7 @@ from ppl_mm.cli import app
 from ppl_mm.comparison import Block, Entry, Outcome, plan, summarise, write
 from ppl_mm.comparison.curves import curve
 from ppl_mm.runs import run as runs
+from ppl_mm.runs.building import training_rows
 from ppl_mm.runs.measures import Accuracy, Likelihood, Measures
 from ppl_mm.training.loop import Loop
 
@@ -131,7 +132,7 @@ def test_systems_share_what_is_missing_and_more_is_missing_at_larger_shares():
     cells = plan("nowhere", "digits", SYSTEMS, missing=[0.3, 0.6], seeds=[0, 1])
     masks = {}
     for cell in cells:
-        rows = runs._training_rows(cell.config, cell.dataset)
+        rows = training_rows(cell.config, cell.dataset)
         key = (cell.config.system, cell.config.missing, cell.config.seed)
         masks[key] = torch.stack([rows.present[name] for name in rows.names])
         expected, number = 1 - cell.config.missing, masks[key].numel()

@@ -10,6 +10,7 @@ import torch
 
 from ppl_mm import System, data
 from ppl_mm.runs import run
+from ppl_mm.runs.building import build
 from ppl_mm.runs.config import configure
 from ppl_mm.runs.measures import measure
 from ppl_mm.training import DivergedError
@@ -118,7 +119,7 @@ def test_examples_show_one_row_of_each_class(tmp_path, undrawn):
 
 def test_measures_leave_out_what_is_not_there():
     digits = data.load("digits")
-    system = run._build(configure("mvae", digits), digits, digits.train)
+    system = build(configure("mvae", digits), digits, digits.train)
     found = measure(system, digits.test[:5].without("bottom"), "label", num_samples=3)
     assert "log p(label | top, bottom)" in [row.quantity for row in found.likelihoods]
     assert all(math.isfinite(row.mean) for row in found.likelihoods)

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ppl_mm import systems
 from ppl_mm.data import DataSet
+from ppl_mm.runs.building import check, load_data
 from ppl_mm.runs.config import (
     CONFIG_FILE,
     Config,
@@ -23,7 +24,7 @@ from ppl_mm.runs.config import (
     torch_device,
 )
 from ppl_mm.runs.measures import Measures
-from ppl_mm.runs.run import FILES, check, evaluate, load, load_data, train
+from ppl_mm.runs.run import FILES, evaluate, load, train
 
 __all__ = ["Cell", "Outcome", "adopt", "plan", "run"]
 

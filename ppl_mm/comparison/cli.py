@@ -79,8 +79,8 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
         adopt(cells, load or ())
         outcomes = run(cells, progress=not quiet)
         several = {"system": system, "missing": missing, "seed": seed, "option": option}
-        words = _words(dataset, {**several, **training, "out": out})
-        blocks = write(out, outcomes, words)
+        words = flags.words({**several, **training, "out": out})
+        blocks = write(out, outcomes, shlex.join(["ppl-mm", "compare", dataset, *words]))
         if not quiet:
             for block in blocks:
                 for i in range(0, len(block.systems), _BESIDE):
@@ -113,15 +113,6 @@ def _options(
         else:
             common.append(text)
     return common, {system: flags.options(texts) for system, texts in own.items()}
-
-
-def _words(dataset: str, given: dict[str, Any]) -> str:
-    """The command line."""
-    words = ["ppl-mm", "compare", dataset]
-    for name, value in given.items():
-        for each in value if isinstance(value, list) else [] if value is None else [value]:
-            words += [f"--{name.replace('_', '-')}", str(each)]
-    return shlex.join(words)
 
 
 def _table(block: Block, systems: Sequence[str]) -> Table:

@@ -15,7 +15,7 @@ import pyro
 import torch
 
 import ppl_mm
-from ppl_mm import systems
+from ppl_mm import flags, systems
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.data import DataSet
 from ppl_mm.files import write_atomically
@@ -53,7 +53,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 
 _ANNEALED = 0.4  # of the epochs on the MNIST family, after Wu & Goodman 2018
 _SEVERAL = ("weights", "options", "data_options")  # flags that repeat
-_PLACES = ("device", "data_dir")  # may differ where a run goes on
+_PLACES = ("device", "cuda_graph", "compile", "data_dir")  # may differ where a run goes on
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,9 @@ class Config:
         impartial: How the modalities' gradients are combined, see :func:`ppl_mm.fit`.
         seed: Of networks, order, noise, pairs, and what is missing.
         precision: Fabric's flag.
+        cuda_graph: Whether to replay steps as a CUDA graph, see :func:`ppl_mm.fit`; None: where
+            that can be.
+        compile: Whether ``torch.compile`` compiles the networks while they train.
         device: "auto", "cpu", "cuda" or "cuda:1".
         data_dir: Where the data lie; None for the default folder.
         num_samples: Draws per row for likelihoods.
@@ -110,6 +113,8 @@ class Config:
     impartial: str | None = None
     seed: int = 0
     precision: str = "32-true"
+    cuda_graph: bool | None = None
+    compile: bool = False
     device: str = "auto"
     data_dir: str | None = None
     num_samples: int = 1000
@@ -131,19 +136,19 @@ class Config:
 
     def command(self, folder: Path) -> str:
         """The command line that repeats the run."""
-        words = ["ppl-mm", "train", self.system, self.dataset, "--out", str(folder)]
-        for name in self.modalities:
-            words += ["--modality", name]
-        for name, weight in self.weights.items():
-            words += ["--weight", f"{name}={weight}"]
-        for flag, options in (("--option", self.options), ("--data-option", self.data_options)):
-            for name, value in options.items():
-                words += [flag, f"{name}={json.dumps(value)}"]
-        for option in dataclasses.fields(self)[3:]:
-            value = getattr(self, option.name)
-            if option.name not in _SEVERAL and value is not None:
-                words += [f"--{option.name.replace('_', '-')}", str(value)]
-        return shlex.join(words)
+        several = {"option": self.options, "data_option": self.data_options}
+        given = {
+            "out": folder,
+            "modality": list(self.modalities),
+            "weight": [f"{name}={weight}" for name, weight in self.weights.items()],
+            **{
+                flag: [f"{name}={json.dumps(value)}" for name, value in options.items()]
+                for flag, options in several.items()
+            },
+        }
+        rest = [f.name for f in dataclasses.fields(self)[3:] if f.name not in _SEVERAL]
+        given |= {name: getattr(self, name) for name in rest}
+        return shlex.join(["ppl-mm", "train", self.system, self.dataset, *flags.words(given)])
 
 
 def configure(system: str, dataset: DataSet, **options: Any) -> Config:
@@ -178,7 +183,7 @@ def resumed(folder: Path, options: Mapping[str, Any]) -> Config:
 
     Raises:
         FileNotFoundError: If there is no run.
-        ValueError: For an option that differs, but for the device and the data's place.
+        ValueError: For an option that differs, but for where and how fast it runs.
     """
     config = read_config(folder)
     _check_known("option", options, [f.name for f in dataclasses.fields(Config)])
@@ -187,7 +192,7 @@ def resumed(folder: Path, options: Mapping[str, Any]) -> Config:
 
 
 def check_same(folder: Path, config: Config, options: Mapping[str, Any], remedy: str) -> None:
-    """Raise for an option that differs from the run's, but for the device and the data's place."""
+    """Raise for an option that differs from the run's, but for where and how fast it runs."""
     for name, value in options.items():
         saved = getattr(config, name)
         value = tuple(value) if isinstance(value, list) else value

@@ -18,32 +18,34 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ppl_mm import data, plotting, systems
+from ppl_mm import plotting
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.data import DataSet
 from ppl_mm.files import write_atomically
-from ppl_mm.objectives import subset_terms
 from ppl_mm.observations import Observations
 from ppl_mm.processes import is_first
-from ppl_mm.runs.config import Config, configure, read_config, resumed, write_config
+from ppl_mm.runs.building import build, choose, load_data, training_rows
+from ppl_mm.runs.config import (
+    Config,
+    configure,
+    read_config,
+    resumed,
+    torch_device,
+    write_config,
+)
 from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.systems import System
-from ppl_mm.systems.paired import STREAMED
 from ppl_mm.training import fit
-from ppl_mm.training.batches import Streams
-from ppl_mm.training.checks import check_data, check_options
+from ppl_mm.training.graphed import check_cuda_graph
 from ppl_mm.training.history import DivergedError, FitResult
 
-__all__ = [
-    *("FILES", "SHOWN", "Run", "check", "evaluate", "examples", "load", "load_data", "numbers"),
-    *("train", "write_csv"),
-]
+__all__ = ["FILES", "SHOWN", "Run", "evaluate", "examples", "load", "numbers", "train", "write_csv"]
 
 FILES = (
     *("config.json", "checkpoint.pt", "system.safetensors", "history.csv", "metrics.json"),
@@ -58,7 +60,6 @@ _TILES: dict[str, plotting.Tiles] = {  # images that make one picture
 }
 SHOWN, _MOST = 8, 10  # rows of a picture, where there are no classes and where there are
 _IN_LATENT = 1000  # rows of the picture of the latent
-_FEW = 100  # rows to try a system on
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,11 @@ def train(
     else:
         whole = load_data(dataset, options.get("data_dir"), options.get("data_options", {}))
         config = configure(system, whole, **options)
-    chosen = _choose(whole, config.modalities)
-    rows = _training_rows(config, chosen)
-    built = _build(config, chosen, rows)
+    if config.cuda_graph and torch_device(config.device).type != "cuda":
+        check_cuda_graph(True, "the device is the CPU")  # before a run is replaced
+    chosen = choose(whole, config.modalities)
+    rows = training_rows(config, chosen)
+    built = build(config, chosen, rows)
 
     def optimizer(parameters: Any) -> torch.optim.Optimizer:
         """Adam; ``fit`` asks for it once all else has been checked, and the run begins."""
@@ -148,6 +151,8 @@ def train(
             seed=config.seed,
             device=config.device,
             precision=config.precision,
+            cuda_graph="auto" if config.cuda_graph is None else config.cuda_graph,
+            compile=config.compile,
             checkpoint=checkpoint,
             checkpoint_every=max(1, config.epochs // 20),
             resume=resume and checkpoint.exists(),
@@ -163,22 +168,6 @@ def train(
         _write_history(folder, result)
         _draw(run)
     return run
-
-
-def check(config: Config, whole: DataSet) -> DataSet:
-    """The data set, of the run's modalities, once a system is built that can take its rows.
-
-    Raises:
-        ValueError: What :func:`train` would say of the system, its options and the data.
-    """
-    chosen = _choose(whole, config.modalities)
-    rows = _training_rows(config, chosen)
-    built = _build(config, chosen, rows)
-    check_options(built, config.clip_norm, config.annealing_epochs)
-    few = [part[:_FEW] for part in (rows if isinstance(rows, list) else [rows])]
-    with torch.random.fork_rng():
-        check_data(built, Streams(few), chosen.transform, None)
-    return chosen
 
 
 def load(folder: str | Path, *, data_dir: str | None = None) -> Run:
@@ -201,7 +190,7 @@ def load(folder: str | Path, *, data_dir: str | None = None) -> Run:
             "command and --resume."
         )
     whole = load_data(config.dataset, data_dir or config.data_dir, config.data_options)
-    return Run(folder, config, _choose(whole, config.modalities), System.load(path))
+    return Run(folder, config, choose(whole, config.modalities), System.load(path))
 
 
 def evaluate(run: Run, *, num_samples: int | None = None, rows: int | None = None) -> Measures:
@@ -258,66 +247,6 @@ def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
             f"{folder}: holds a run already ({', '.join(there)}). Go on with it by --resume, "
             "replace it by --overwrite, or give another folder."
         )
-
-
-def load_data(dataset: str, folder: str | None, options: Mapping[str, Any]) -> DataSet:
-    """A data set by name.
-
-    Raises:
-        ValueError: For an option that it does not have.
-    """
-    try:
-        return data.load(dataset, folder, **options)
-    except TypeError as error:  # an option that the data set does not have
-        raise ValueError(f"data set {dataset!r}: {error}.") from error
-
-
-def _choose(dataset: DataSet, names: Sequence[str]) -> DataSet:
-    """The data set with these modalities alone."""
-    rest = [m.name for m in dataset.modalities if m.name not in names]
-    held_out = dataset.validation
-    return replace(
-        dataset,
-        train=dataset.train.drop(*rest),
-        validation=None if held_out is None else held_out.drop(*rest),
-        test=dataset.test.drop(*rest),
-        modalities=tuple(m for m in dataset.modalities if m.name in names),
-    )
-
-
-def _build(config: Config, dataset: DataSet, rows: Observations | list[Observations]) -> System:
-    modalities = [
-        replace(m, weight=config.weights.get(m.name, m.weight)) for m in dataset.modalities
-    ]
-    options = dict(config.options)
-    if config.paired < 1 and config.system in STREAMED:
-        options["unpaired"] = "disjoint"
-    if config.system == "meme":
-        options["pseudo_inputs"] = rows
-    if config.beta is not None:
-        options["beta"] = config.beta
-    if config.terms is not None:
-        options["terms"] = subset_terms(None if config.terms == "all" else int(config.terms))
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        try:
-            return systems.build(config.system, modalities, config.latent_dim, **options)
-        except TypeError as error:  # an option that the system does not have
-            raise ValueError(f"system {config.system!r}: {error}.") from error
-
-
-def _training_rows(config: Config, dataset: DataSet) -> Observations | list[Observations]:
-    """All rows, or a share of them paired and the rest apart; as streams where papers do so.
-
-    What is missing is so first. Larger shares of the same seed are missing where smaller ones are.
-    """
-    rows = dataset.train
-    if config.missing > 0:
-        rows = data.keep_modalities(rows, 1 - config.missing, seed=config.seed)
-    if config.paired < 1 and config.system in STREAMED:
-        unpaired: Any = config.options.get("unpaired", "all")
-        return data.streams(rows, config.paired, unpaired=unpaired, seed=config.seed)
-    return data.weakly_supervised(rows, config.paired, seed=config.seed)
 
 
 def _write_history(folder: Path, result: FitResult) -> None:

@@ -1,0 +1,102 @@
+"""From the options of a run to its data set, its training rows and its untrained system."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from ppl_mm import data, systems
+from ppl_mm.data import DataSet
+from ppl_mm.objectives import subset_terms
+from ppl_mm.observations import Observations
+from ppl_mm.runs.config import Config
+from ppl_mm.systems import System
+from ppl_mm.systems.paired import STREAMED
+from ppl_mm.training.batches import Streams
+from ppl_mm.training.checks import check_data, check_options
+
+__all__ = ["build", "check", "choose", "load_data", "training_rows"]
+
+_FEW = 100  # rows to try a system on
+
+
+def load_data(dataset: str, folder: str | None, options: Mapping[str, Any]) -> DataSet:
+    """A data set by name.
+
+    Raises:
+        ValueError: For an option that it does not have.
+    """
+    try:
+        return data.load(dataset, folder, **options)
+    except TypeError as error:  # an option that the data set does not have
+        raise ValueError(f"data set {dataset!r}: {error}.") from error
+
+
+def choose(dataset: DataSet, names: Sequence[str]) -> DataSet:
+    """The data set with these modalities alone."""
+    rest = [m.name for m in dataset.modalities if m.name not in names]
+    held_out = dataset.validation
+    return replace(
+        dataset,
+        train=dataset.train.drop(*rest),
+        validation=None if held_out is None else held_out.drop(*rest),
+        test=dataset.test.drop(*rest),
+        modalities=tuple(m for m in dataset.modalities if m.name in names),
+    )
+
+
+def build(config: Config, dataset: DataSet, rows: Observations | list[Observations]) -> System:
+    """The untrained system, the start of its networks by the seed; ``rows`` as it trains on them.
+
+    Raises:
+        ValueError: For an option that the system does not have.
+    """
+    modalities = [
+        replace(m, weight=config.weights.get(m.name, m.weight)) for m in dataset.modalities
+    ]
+    options = dict(config.options)
+    if config.paired < 1 and config.system in STREAMED:
+        options["unpaired"] = "disjoint"
+    if config.system == "meme":
+        options["pseudo_inputs"] = rows
+    if config.beta is not None:
+        options["beta"] = config.beta
+    if config.terms is not None:
+        options["terms"] = subset_terms(None if config.terms == "all" else int(config.terms))
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        try:
+            return systems.build(config.system, modalities, config.latent_dim, **options)
+        except TypeError as error:  # an option that the system does not have
+            raise ValueError(f"system {config.system!r}: {error}.") from error
+
+
+def training_rows(config: Config, dataset: DataSet) -> Observations | list[Observations]:
+    """All rows, or a share of them paired and the rest apart; as streams where papers do so.
+
+    What is missing is so first. Larger shares of the same seed are missing where smaller ones are.
+    """
+    rows = dataset.train
+    if config.missing > 0:
+        rows = data.keep_modalities(rows, 1 - config.missing, seed=config.seed)
+    if config.paired < 1 and config.system in STREAMED:
+        unpaired: Any = config.options.get("unpaired", "all")
+        return data.streams(rows, config.paired, unpaired=unpaired, seed=config.seed)
+    return data.weakly_supervised(rows, config.paired, seed=config.seed)
+
+
+def check(config: Config, whole: DataSet) -> DataSet:
+    """The data set, of the run's modalities, once a system is built that can take its rows.
+
+    Raises:
+        ValueError: What :func:`train` would say of the system, its options and the data.
+    """
+    chosen = choose(whole, config.modalities)
+    rows = training_rows(config, chosen)
+    built = build(config, chosen, rows)
+    check_options(built, config.clip_norm, config.annealing_epochs)
+    few = [part[:_FEW] for part in (rows if isinstance(rows, list) else [rows])]
+    with torch.random.fork_rng():
+        check_data(built, Streams(few), chosen.transform, None)
+    return chosen
