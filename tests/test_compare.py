@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -117,13 +118,14 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def test_every_cell_is_a_run_folder(compared):
+def test_every_cell_is_a_run_folder(compared, tmp_path):
     folder, printed = compared
     names = {"-".join(cell) for cell in itertools.product(SYSTEMS, MISSING, SEEDS)}
-    assert {path.name for path in folder.iterdir() if path.is_dir()} == names
+    assert {path.name for path in folder.iterdir() if path.is_dir()} == {*names, "oracles"}
     for name in names:
         assert {path.name for path in (folder / name).iterdir()} == set(runs.FILES)
-    assert call("evaluate", folder / "mvae-0.5-1").exit_code == 0
+    copy = shutil.copytree(folder / "mvae-0.5-1", tmp_path / "copy")
+    assert call("evaluate", copy).exit_code == 0
     assert "(8 of 8)" in printed
     assert "accuracy of label from top" in printed
 
@@ -214,7 +216,50 @@ def recorded(folder: Path, measure: str) -> float:
     for found in content["accuracies"]:
         name = f"accuracy of {found['label']} from {', '.join(found['given'])}"
         values[name] = found["value"]
+    for found in content["coherences"]:
+        values[f"coherence of {found['label']} from {', '.join(found['given'])}"] = found["value"]
     return values[measure]
+
+
+def test_coherence_is_measured_by_one_classifier_for_all_cells(compared):
+    folder, printed = compared
+    assert "coherence of top from label" in printed
+    (path,) = (folder / "oracles").iterdir()
+    assert path.name == "digits-top-1200-83-0.safetensors"
+    told = {
+        json.loads((folder / f"{s}-{m}-{seed}" / "metrics.json").read_text())["oracles"]["top"]
+        for s, m, seed in itertools.product(SYSTEMS, MISSING, SEEDS)
+    }
+    (share,) = told
+    assert share > 0.7
+    assert f"this share right: top {share:.3f};" in (folder / "report.html").read_text()
+
+
+def test_no_coherence_unless_wanted(tmp_path):
+    options = {"systems": ("mvae",), "missing": ("0",), "seeds": ("0",)}
+    result = compare(tmp_path, "--no-coherence", **options)
+    assert result.exit_code == 0, result.stderr
+    assert not (tmp_path / "oracles").exists()
+    assert "coherence of" not in result.stdout
+    assert "--no-coherence" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "history.csv", "latent.png"])
+def test_damaged_files_cost_their_cell_alone(compared, untrained, tmp_path, name):
+    folder = shutil.copytree(compared[0], tmp_path / "all")
+    whole = (folder / "table.csv").read_text()
+    damaged = folder / "mvae-0-1" / name
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    result = compare(folder)
+    if name == "metrics.json":  # measured again
+        assert result.exit_code == 0
+        assert (folder / "table.csv").read_text() == whole
+        return
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert re.search(r"mvae, missing 0, seed 1 \(.*mvae-0-1: a file is damaged .* Remove ", line)
+    states = [row[3] for row in Page((folder / "report.html").read_text()).tables[-1][1:]]
+    assert states == ["done", "failed", *["done"] * 6]
 
 
 def test_a_stopped_comparison_goes_on_as_if_it_had_not_been(compared, tmp_path, monkeypatch):

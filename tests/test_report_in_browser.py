@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from ppl_mm import plotting
-from ppl_mm.comparison import Outcome, plan, write
+from ppl_mm.comparison import Cell, Outcome, plan, write
+from ppl_mm.comparison.training import training
 from ppl_mm.runs.config import write_config
 from ppl_mm.runs.measures import Accuracy, Likelihood, Measures
 from ppl_mm.systems import build
@@ -75,16 +76,18 @@ def folder(tmp_path_factory) -> Path:
             for name in ("ELBO", "log p(top, bottom, label)", "log p(label | top, bottom)")
         )
         accuracies = (Accuracy("label", ("top", "bottom"), 0.9 - 0.02 * i, 0.01),)
-        outcomes.append(Outcome(cell, Measures(likelihoods, accuracies, 397, 397, 1000, True)))
-        write_run(outcomes[-1])
+        shares = (Accuracy("top", ("bottom", "label"), 0.8, 0.01), Accuracy("", (), 0.3, 0.01))
+        coherence = {"coherences": shares, "oracles": {"top": 0.9, "bottom": 0.89}}
+        measures = Measures(likelihoods, accuracies, 397, 397, 1000, True, **coherence)
+        write_run(cell)
+        outcomes.append(Outcome(cell, measures, training(cell.folder)))
     outcomes[-1] = Outcome(outcomes[-1].cell, failure="training diverged: the loss is nan <at> 3")
     write(folder, outcomes, "ppl-mm compare digits " + "--system mvae " * 20)
     return folder
 
 
-def write_run(outcome: Outcome) -> None:
+def write_run(cell: Cell) -> None:
     """What the page reads of a run folder."""
-    cell = outcome.cell
     write_config(cell.folder, cell.config)
     system = build(cell.config.system, cell.dataset.modalities, 2)
     system.save(cell.folder / "system.safetensors")
@@ -121,7 +124,7 @@ def test_all_of_it_is_there_and_fits(folder, tmp_path, width):
     assert found["widest"] <= width
     assert found["past"] == []
     assert found["requests"] == []
-    assert len(found["images"]) == page.count("<img ") == 4 + (len(SYSTEMS) * len(MISSING) - 1) * 4
+    assert len(found["images"]) == page.count("<img ") == 6 + (len(SYSTEMS) * len(MISSING) - 1) * 4
     for complete, natural, shown in found["images"]:
         assert complete
         assert natural > 100

@@ -1,16 +1,27 @@
 """Run folders: interrupted and resumed runs, defaults, systems without a label."""
 
 import csv
+import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
+from rich.table import Table
 
-from ppl_mm import System, data
+from ppl_mm import Observations, System, data, systems
+from ppl_mm.evaluation import (
+    classifier_accuracy,
+    cross_coherence,
+    joint_coherence,
+    train_classifiers,
+)
 from ppl_mm.runs import run
 from ppl_mm.runs.building import build
+from ppl_mm.runs.coherence import classifiable
 from ppl_mm.runs.config import configure
 from ppl_mm.runs.measures import measure
 from ppl_mm.training import DivergedError
@@ -181,3 +192,41 @@ def test_systems_whose_papers_train_on_streams_do_so(tmp_path, monkeypatch, undr
     made = run.train(tmp_path / "whole", "svae", "digits", **options)
     assert len(seen[1]) == 1200
     assert not any(term.alone for term in made.system.objective.terms)
+
+
+def test_coherence_is_that_of_each_modality_from_the_others(tmp_path):
+    digits = data.load("digits")
+    assert classifiable(digits) == classifiable(digits.without_label()) == ("top", "bottom")
+    assert classifiable(replace(digits, num_classes=None)) == ()
+    classifiers = train_classifiers(digits, ["top", "bottom"], epochs=1, progress=False)
+    system = systems.mvae(digits.modalities, 2)
+    test, labels = digits.test[:60], digits.classes("test")[:60]
+    present = {"top": torch.arange(60) >= 20}
+    holes = Observations(test.values, present)
+    options = {"num_samples": 2, "rows": 2, "classifiers": classifiers, "labels": labels}
+    found = measure(system, holes, "label", **options)
+    known = classifier_accuracy(classifiers, holes, labels)
+    assert found.oracles == {name: share.value for name, share in known.items()}
+    *several, joint = found.coherences
+    asked = {"top": "bottom", "bottom": "top"}
+    questions = [(t, g) for t, o in asked.items() for g in ((o, "label"), (o,), ("label",))]
+    assert [(c.label, c.given) for c in several] == questions
+    for c in several:
+        own = {c.label: classifiers[c.label]}
+        expected = cross_coherence(system, test[20:], labels[20:], own, [c.given])
+        assert (c.value, c.standard_error) == tuple(expected.mean().to_list())
+    assert (joint.label, joint.given) == ("", ())
+    assert joint.value == joint_coherence(system, classifiers, 40).value
+    assert "draws from the prior" in printed(found.table("title"))
+    given_top = systems.cmmd(digits.modalities, 2, observed=("top",), label="label")
+    found = measure(given_top, holes, "label", **options)
+    assert [(c.label, c.given) for c in found.coherences] == [
+        ("bottom", ("top", "label")),
+        ("bottom", ("top",)),
+    ]
+
+
+def printed(table: Table) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(table)
+    return console.file.getvalue()

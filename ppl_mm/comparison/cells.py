@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from torch import nn
 
 from ppl_mm import systems
+from ppl_mm.comparison.training import Training, training
 from ppl_mm.data import DataSet
+from ppl_mm.evaluation import train_classifiers
 from ppl_mm.runs.building import check, load_data
+from ppl_mm.runs.coherence import classifiable
 from ppl_mm.runs.config import (
     CONFIG_FILE,
     Config,
@@ -28,6 +32,7 @@ from ppl_mm.runs.run import FILES, evaluate, load, train
 
 __all__ = ["Cell", "Outcome", "adopt", "plan", "run"]
 
+_EPOCHS, _ROWS_SEEN = 10, 100_000  # of an oracle's training, at least
 _TRAINED = [name for name in FILES if name not in ("checkpoint.pt", "metrics.json")]
 
 
@@ -53,23 +58,31 @@ class Cell:
         """Whether training has ended, with all that it writes."""
         return all((self.folder / name).is_file() for name in _TRAINED)
 
-    def measures(self) -> Measures | None:
-        """What is recorded of the trained system with this cell's draws and rows, or None."""
+    def measures(self, oracles: Sequence[str] = ()) -> Measures | None:
+        """What is recorded of the trained system with this cell's draws and rows, or None.
+
+        Args:
+            oracles: The modalities whose coherence is asked for.
+        """
         path = self.folder / "metrics.json"
         if not (self.trained and path.is_file()):
             return None
-        found = Measures.of(json.loads(path.read_text()))
+        try:
+            found = Measures.of(json.loads(path.read_text()))
+        except (KeyError, TypeError, ValueError):  # damaged, or of another version
+            return None
         rows = min(found.rows, self.config.rows or found.rows)
         same = (found.num_samples, found.likelihood_rows) == (self.config.num_samples, rows)
-        return found if same else None
+        return found if same and set(found.oracles) >= set(oracles) else None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A cell's measures, the reason of its failure, or neither where it has not run."""
+    """A cell's measures and training, or why it failed; neither where it has not run."""
 
     cell: Cell
     measures: Measures | None = None
+    training: Training | None = None
     failure: str | None = None
 
 
@@ -155,32 +168,81 @@ def adopt(cells: Iterable[Cell], folders: Iterable[str | Path]) -> None:
         os.replace(copy, cell.folder)
 
 
-def run(cells: Sequence[Cell], *, progress: bool = True) -> list[Outcome]:
+def run(cells: Sequence[Cell], *, coherence: bool = True, progress: bool = True) -> list[Outcome]:
     """Train and measure the cells that are not done; go on with those that were stopped.
 
-    A cell that fails (it diverges, or memory runs out) leaves the others alone, and is tried again
-    next time. Pressing Ctrl-C ends the run with what there is.
+    A cell that fails (it diverges, memory runs out, or a file of it is damaged) leaves the others
+    alone, and is tried again next time. Pressing Ctrl-C ends the run with what there is.
+
+    Args:
+        cells: All of one :func:`plan`.
+        coherence: Measure it too, where rows have classes, see :func:`ppl_mm.runs.measure`. Its
+            classifiers are trained once, and kept in the folder ``oracles`` beside the cells'.
+        progress: Print what is done.
     """
     console = Console(highlight=False, quiet=not progress)
-    outcomes = [Outcome(cell, cell.measures()) for cell in cells]
-    left = [i for i, outcome in enumerate(outcomes) if outcome.measures is None]
+    names = classifiable(cells[0].dataset) if coherence else ()
+    outcomes = [_recorded(cell, names) for cell in cells]
+    left = [i for i, o in enumerate(outcomes) if o.measures is None and o.failure is None]
     if len(left) < len(cells):
         console.print(f"{len(cells) - len(left)} of {len(cells)} cells are done already.")
-    for number, i in enumerate(left, start=1):
-        cell = cells[i]
-        console.print(f"[bold]{cell}[/bold]  ({number} of {len(left)})")
-        try:
-            outcomes[i] = Outcome(cell, _train_and_measure(cell, progress))
-        except KeyboardInterrupt:
-            console.print("stopped; the same command goes on from here.")
-            break
-        except (ArithmeticError, RuntimeError, ValueError) as error:
-            outcomes[i] = Outcome(cell, failure=str(error) or type(error).__name__)
-            console.print(f"failed: {error}", style="red", markup=False)
+    try:
+        classifiers = _oracles(cells[0], names, progress) if left else {}
+        for number, i in enumerate(left, start=1):
+            console.print(f"[bold]{cells[i]}[/bold]  ({number} of {len(left)})")
+            outcomes[i] = _made(cells[i], classifiers, progress)
+    except KeyboardInterrupt:
+        console.print("stopped; the same command goes on from here.")
+    for outcome in outcomes:
+        if outcome.failure is not None:
+            console.print(f"failed: {outcome.failure}", style="red", markup=False)
     return outcomes
 
 
-def _train_and_measure(cell: Cell, progress: bool) -> Measures:
+def _recorded(cell: Cell, oracles: Sequence[str]) -> Outcome:
+    """The outcome of a cell that is done; an empty one of any other."""
+    measures = cell.measures(oracles)
+    if measures is None:
+        return Outcome(cell)
+    try:
+        return Outcome(cell, measures, training(cell.folder))
+    except ValueError as error:
+        return Outcome(cell, failure=f"{error} {_anew(cell)}")
+
+
+def _made(cell: Cell, classifiers: Mapping[str, nn.Module], progress: bool) -> Outcome:
+    """The outcome of a cell, once it is trained and measured."""
+    begun = (cell.folder / CONFIG_FILE).exists()
+    try:
+        measures = _train_and_measure(cell, classifiers, progress)
+        return Outcome(cell, measures, training(cell.folder))
+    except (ArithmeticError, RuntimeError, ValueError) as error:
+        text = str(error) or type(error).__name__
+        damaged = begun and isinstance(error, ValueError)
+        return Outcome(cell, failure=f"{text} {_anew(cell)}" if damaged else text)
+
+
+def _anew(cell: Cell) -> str:
+    return f"Remove {cell.folder}, and the same command makes the cell anew."
+
+
+def _oracles(cell: Cell, names: Sequence[str], progress: bool) -> dict[str, nn.Module]:
+    """Classifiers of real rows, for coherence; none without names."""
+    if not names:
+        return {}
+    return train_classifiers(
+        cell.dataset,
+        names,
+        epochs=max(_EPOCHS, _ROWS_SEEN // len(cell.dataset.train)),
+        folder=cell.folder.parent / "oracles",
+        device=torch_device(cell.config.device),
+        progress=progress,
+    )
+
+
+def _train_and_measure(
+    cell: Cell, classifiers: Mapping[str, nn.Module], progress: bool
+) -> Measures:
     config = cell.config
     if cell.trained:
         found = load(cell.folder, data_dir=config.data_dir)
@@ -190,7 +252,8 @@ def _train_and_measure(cell: Cell, progress: bool) -> Measures:
         system, dataset = options.pop("system"), options.pop("dataset")
         begun = (cell.folder / CONFIG_FILE).exists()
         found = train(cell.folder, system, dataset, resume=begun, progress=progress, **options)
-    return evaluate(found, num_samples=config.num_samples, rows=config.rows)
+    options = {"num_samples": config.num_samples, "rows": config.rows}
+    return evaluate(found, classifiers=classifiers, **options)
 
 
 def _configure(

@@ -61,6 +61,10 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
             list[Path] | None,
             typer.Option(metavar="RUN", help="A trained run to take for its cell; repeatable."),
         ] = None,
+        coherence: Annotated[
+            bool,
+            typer.Option(help="Measure it, where rows have classes, by classifiers of real rows."),
+        ] = True,
         out: Annotated[Path | None, typer.Option(help="Default: runs/compare-DATASET.")] = None,
         quiet: Annotated[bool, typer.Option("--quiet", help="Print errors alone.")] = False,
         **training: Any,
@@ -77,8 +81,14 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
             **flags.settings({**training, "option": common}),
         )
         adopt(cells, load or ())
-        outcomes = run(cells, progress=not quiet)
-        several = {"system": system, "missing": missing, "seed": seed, "option": option}
+        outcomes = run(cells, coherence=coherence, progress=not quiet)
+        several: dict[str, Any] = {
+            "system": system,
+            "missing": missing,
+            "seed": seed,
+            "option": option,
+        }
+        several["coherence"] = None if coherence else False
         words = flags.words({**several, **training, "out": out})
         blocks = write(out, outcomes, shlex.join(["ppl-mm", "compare", dataset, *words]))
         if not quiet:

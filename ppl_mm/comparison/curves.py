@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from ppl_mm.comparison.summary import Block
+from ppl_mm.comparison.summary import Block, is_share
 from ppl_mm.plotting.tiles import PALE
 
 __all__ = ["curve"]
@@ -38,7 +38,7 @@ def curve(blocks: Sequence[Block], measure: str) -> Figure:
                 marker=mark,
                 capsize=3,
             )
-    unit = "share" if measure.startswith("accuracy") else "nats a row"
+    unit = "share" if is_share(measure) else "nats a row"
     axes.set(xlabel="share of training values missing", ylabel=unit, title=measure)
     axes.set_xticks([block.missing for block in blocks])
     axes.grid(color=PALE)

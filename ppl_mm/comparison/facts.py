@@ -1,53 +1,10 @@
-"""What a page says of a comparison besides its measures: data, training, hardware."""
+"""What a page says of the data of a comparison."""
 
-import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ppl_mm.comparison.cells import Outcome
-from ppl_mm.runs.config import read_facts
-from ppl_mm.systems import System
 
-__all__ = ["Training", "data_in_words", "missing_in_words", "training"]
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a cell was trained.
-
-    Attributes:
-        epochs: How many it took.
-        best_epoch: The one whose parameters were kept.
-        seconds: Of all epochs, without measuring and drawing.
-        parameters: Numbers that were trained.
-        hardware: What it ran on.
-        versions: Of the software.
-    """
-
-    epochs: int
-    best_epoch: int
-    seconds: float
-    parameters: int
-    hardware: str
-    versions: str
-
-
-def training(outcome: Outcome) -> Training:
-    """How a cell that is done was trained."""
-    folder = outcome.cell.folder
-    with (folder / "history.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    best = len(rows)
-    if "validation_elbo" in rows[0]:
-        best = 1 + max(range(len(rows)), key=lambda i: float(rows[i]["validation_elbo"]))
-    system = System.load(folder / "system.safetensors")
-    return Training(
-        len(rows),
-        best,
-        sum(float(row["seconds"]) for row in rows),
-        sum(p.numel() for p in system.parameters()),
-        *read_facts(folder),
-    )
+__all__ = ["data_in_words", "missing_in_words"]
 
 
 def data_in_words(outcomes: Sequence[Outcome]) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from html import escape
 
@@ -11,13 +11,14 @@ from PIL import Image
 
 from ppl_mm.comparison.cells import Outcome
 from ppl_mm.comparison.curves import curve
-from ppl_mm.comparison.facts import Training, data_in_words, missing_in_words
+from ppl_mm.comparison.facts import data_in_words, missing_in_words
 from ppl_mm.comparison.style import STYLE
 from ppl_mm.comparison.summary import Block, Entry
+from ppl_mm.comparison.training import PICTURES
 
 __all__ = ["page"]
 
-_PICTURES = {
+_TOLD = {
     "cross_generation": (
         "Cross generation",
         "A held-out row a line: the truth, then what is generated from each modality alone and "
@@ -38,7 +39,6 @@ _RELIABILITY = (
 def page(
     outcomes: Sequence[Outcome],
     blocks: Sequence[Block],
-    trained: Sequence[Training | None],
     command: str,
 ) -> str:
     """The whole page.
@@ -46,7 +46,6 @@ def page(
     Args:
         outcomes: Of all cells.
         blocks: Their summary.
-        trained: How each cell was trained; None where it is not done.
         command: What repeats the comparison.
     """
     data = outcomes[0].cell.config.dataset
@@ -54,11 +53,11 @@ def page(
     title = escape(f"{', '.join(systems)} on {data}")
     body = [
         f"<header><h1>{title}</h1>{_state(outcomes)}</header>",
-        _section("What was run", _run(outcomes, trained, command)),
+        _section("What was run", _run(outcomes, command)),
         _section("Measures of held-out rows", "".join(map(_block, blocks)), _notes(outcomes)),
         _curves(blocks),
         _section("Pictures", "".join(_pictures(block, outcomes) for block in blocks)),
-        _section("Cells", _cells(outcomes, trained)),
+        _section("Cells", _cells(outcomes)),
     ]
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return (
@@ -86,8 +85,8 @@ def _state(outcomes: Sequence[Outcome]) -> str:
     return text + (f'<ul class="failed">{"".join(items)}</ul>' if items else "")
 
 
-def _run(outcomes: Sequence[Outcome], trained: Iterable[Training | None], command: str) -> str:
-    known = [t for t in trained if t is not None]
+def _run(outcomes: Sequence[Outcome], command: str) -> str:
+    known = [o.training for o in outcomes if o.training is not None]
     seconds = sum(t.seconds for t in known)
     facts = {
         "Command": f"<code>{_words(command)}</code>" if command else "",
@@ -179,7 +178,7 @@ def _notes(outcomes: Sequence[Outcome]) -> str:
     if 1 < seeds < 5:
         error += f" Of {seeds} seeds it is itself rough: take bold as a hint."
     notes = [
-        f"The ELBO and accuracies are of {found.rows:,} test rows, log-likelihoods of "
+        f"The ELBO, accuracies and coherence are of {found.rows:,} test rows, log-likelihoods of "
         f"{found.likelihood_rows:,}, with {found.num_samples:,} draws a row. The ELBO and "
         "log&nbsp;p are in nats a row; of everything, more is better.",
         error + " The number of decimals follows the smallest error in a line.",
@@ -188,6 +187,14 @@ def _notes(outcomes: Sequence[Outcome]) -> str:
         "than 5% of the rows).",
         _RELIABILITY,
     ]
+    if found.oracles:
+        read = ", ".join(f"{name} {share:.3f}" for name, share in found.oracles.items())
+        notes.append(
+            "Coherence: the share of rows of whose generated modality a classifier reads the right "
+            f"class. Of real test rows it reads this share right: {escape(read)}; coherence can "
+            "hardly be more. Joint: the share of draws from the prior of which all classifiers "
+            "read the same class."
+        )
     if not found.normalised:
         notes.append("SoftBernoulli is no density for grey values: its log p are scores.")
     return f'<ul class="notes">{"".join(f"<li>{note}</li>" for note in notes)}</ul>'
@@ -221,7 +228,8 @@ def _pictures(block: Block, outcomes: Sequence[Outcome]) -> str:
         if outcome.cell.config.missing == block.missing and outcome.measures is not None:
             shown.setdefault(outcome.cell.config.system, outcome)
     parts = []
-    for name, (title, what) in _PICTURES.items():
+    for name in PICTURES:
+        title, what = _TOLD[name]
         figures = []
         for system, outcome in shown.items():
             alt = f"{title} of {outcome.cell}. {what}"
@@ -235,11 +243,11 @@ def _pictures(block: Block, outcomes: Sequence[Outcome]) -> str:
     return f"<h3>{_share(block.missing)}</h3>{''.join(parts)}" if parts else ""
 
 
-def _cells(outcomes: Sequence[Outcome], trained: Sequence[Training | None]) -> str:
+def _cells(outcomes: Sequence[Outcome]) -> str:
     heads = ("system", "missing", "seed", "state", "epochs", "kept", "training", "parameters")
     rows = []
-    for outcome, how in zip(outcomes, trained, strict=True):
-        c = outcome.cell.config
+    for outcome in outcomes:
+        c, how = outcome.cell.config, outcome.training
         state = (
             "failed" if outcome.failure is not None else "not run yet" if how is None else "done"
         )

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ppl_mm.comparison.cells import Outcome
-from ppl_mm.comparison.facts import training
 from ppl_mm.comparison.page import page
 from ppl_mm.comparison.summary import Block, summarise, to_csv, to_markdown
 from ppl_mm.files import write_atomically
@@ -21,9 +20,8 @@ def write(folder: str | Path, outcomes: Sequence[Outcome], command: str = "") ->
         command: What repeats the comparison, to be shown.
     """
     blocks = summarise(outcomes)
-    trained = [None if o.measures is None else training(o) for o in outcomes]
     contents = {
-        "report.html": page(outcomes, blocks, trained, command),
+        "report.html": page(outcomes, blocks, command),
         "table.md": to_markdown(blocks),
         "table.csv": to_csv(blocks),
     }

@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 from ppl_mm.comparison.cells import Outcome
 from ppl_mm.runs.measures import Measures
 
-__all__ = ["Block", "Entry", "summarise", "to_csv", "to_markdown"]
+__all__ = ["Block", "Entry", "is_share", "summarise", "to_csv", "to_markdown"]
 
 _FEW = 0.05  # the share of rows with a Pareto k above 0.7 below which a mean can be compared
 
@@ -158,6 +158,9 @@ def _values(measures: Measures) -> list[tuple[str, _Value]]:
     for a in measures.accuracies:
         name = f"accuracy of {a.label} from {', '.join(a.given)}"
         found.append((name, (a.value, a.standard_error, None, None)))
+    for c in measures.coherences:
+        name = f"coherence of {c.label} from {', '.join(c.given)}" if c.given else "joint coherence"
+        found.append((name, (c.value, c.standard_error, None, None)))
     return found
 
 
@@ -171,9 +174,16 @@ def _entry(values: list[_Value], planned: int) -> Entry:
     return Entry(fmean(means), error, n, planned, total, share)
 
 
+def is_share(measure: str) -> bool:
+    """Whether a measure is a share, and not in nats."""
+    return measure.startswith(("accuracy", "coherence", "joint coherence"))
+
+
 def _kind(measure: str) -> int:
-    """The ELBO first, then log-likelihoods, then accuracies."""
-    return 0 if measure.startswith("ELBO") else 2 if measure.startswith("accuracy") else 1
+    """The ELBO first, then log-likelihoods, then accuracies, then coherence."""
+    if not is_share(measure):
+        return 0 if measure.startswith("ELBO") else 1
+    return 2 if measure.startswith("accuracy") else 3
 
 
 def _leads(first: Entry, other: Entry) -> bool:

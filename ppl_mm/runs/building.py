@@ -34,7 +34,9 @@ def load_data(dataset: str, folder: str | None, options: Mapping[str, Any]) -> D
 
 
 def choose(dataset: DataSet, names: Sequence[str]) -> DataSet:
-    """The data set with these modalities alone."""
+    """The data set with these modalities alone; a class that is none of them stays known."""
+    if dataset.num_classes is not None and dataset.label not in names:
+        dataset = dataset.without_label()
     rest = [m.name for m in dataset.modalities if m.name not in names]
     held_out = dataset.validation
     return replace(

@@ -3,14 +3,22 @@
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from rich.table import Table
+from torch import Tensor, nn
 
-from ppl_mm.evaluation import UnreliableLikelihoodWarning, accuracy, elbo, log_likelihood
+from ppl_mm.evaluation import (
+    UnreliableLikelihoodWarning,
+    accuracy,
+    classifier_accuracy,
+    elbo,
+    log_likelihood,
+)
 from ppl_mm.evaluation.conditioned import answerable, conditioned_on
 from ppl_mm.observations import Observations
+from ppl_mm.runs.coherence import Accuracy, coherences, sources
 from ppl_mm.systems import System
 
 __all__ = ["Accuracy", "Likelihood", "Measures", "measure"]
@@ -39,16 +47,6 @@ class Likelihood:
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    """The share of rows whose label is read right from what is given."""
-
-    label: str
-    given: tuple[str, ...]
-    value: float
-    standard_error: float
-
-
-@dataclass(frozen=True)
 class Measures:
     """See :func:`measure`.
 
@@ -59,6 +57,9 @@ class Measures:
         likelihood_rows: Test rows of the log-likelihoods.
         num_samples: Draws per row of the log-likelihoods.
         normalised: False where a likelihood is a score and no density.
+        coherences: Of each modality that has a classifier, as its accuracies; of draws from the
+            prior.
+        oracles: Modality -> the share of real rows that its classifier reads right.
     """
 
     likelihoods: tuple[Likelihood, ...]
@@ -67,15 +68,21 @@ class Measures:
     likelihood_rows: int
     num_samples: int
     normalised: bool
+    coherences: tuple[Accuracy, ...] = ()
+    oracles: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
         """Measures from the content of ``metrics.json``."""
         likelihoods = tuple(Likelihood(**found) for found in content["likelihoods"])
-        accuracies = tuple(
-            Accuracy(**{**found, "given": tuple(found["given"])}) for found in content["accuracies"]
-        )
-        return cls(**{**content, "likelihoods": likelihoods, "accuracies": accuracies})
+        shares = {
+            name: tuple(
+                Accuracy(**{**found, "given": tuple(found["given"])})
+                for found in content.get(name, ())
+            )
+            for name in ("accuracies", "coherences")
+        }
+        return cls(**{**content, "likelihoods": likelihoods, **shares})
 
     def table(self, title: str) -> Table:
         """All of them, for ``rich.print``."""
@@ -88,11 +95,13 @@ class Measures:
             errors = (_three(row.standard_error), _three(row.monte_carlo_error))
             table.add_row(row.quantity, f"{row.mean:.3f}", *errors, ess, share)
         table.add_section()
-        for i, found in enumerate(self.accuracies):
-            if i == 0:
-                table.add_row(f"accuracy of {found.label}", "share")
-            given = ", ".join(found.given)
-            table.add_row(f"  from {given}", f"{found.value:.3f}", _three(found.standard_error))
+        for name, shares in (("accuracy", self.accuracies), ("coherence", self.coherences)):
+            for label in dict.fromkeys(found.label for found in shares):
+                table.add_row(f"{name} of {label or 'draws from the prior'}", "share")
+                for found in shares:
+                    if found.label == label:
+                        text = f"  from {', '.join(found.given) or 'nothing'}"
+                        table.add_row(text, f"{found.value:.3f}", _three(found.standard_error))
         return table
 
     def _caption(self) -> str:
@@ -121,6 +130,8 @@ def measure(
     *,
     num_samples: int = 1000,
     rows: int | None = None,
+    classifiers: Mapping[str, nn.Module] | None = None,
+    labels: Tensor | None = None,
 ) -> Measures:
     """The ELBO, log p of everything, of each modality, of the label given the others; accuracies.
 
@@ -134,7 +145,11 @@ def measure(
         label: The modality to predict; None for none.
         num_samples: Draws per row for log-likelihoods.
         rows: The first so many rows for log-likelihoods; None for all.
+        classifiers: Of modalities whose coherence is wanted too, see
+            :func:`ppl_mm.evaluation.train_classifiers`.
+        labels: The rows' classes, (N,), for these.
     """
+    whole, classifiers = test, classifiers or {}
     fixed, test = conditioned_on(system.model), answerable(system.model, test)
     part = test[:rows]
     bound = elbo(system, test)
@@ -156,15 +171,22 @@ def measure(
             normalised &= result.normalised
     accuracies = []
     if label is not None and others:
-        free = [n for n in others if n not in fixed]
-        alone = [(n, *fixed) for n in free] if len(free) > 1 else []
-        least = [fixed] if fixed and len(fixed) < len(others) else []
-        for given in [others, *alone, *least]:
+        for given in sources(others, fixed):
             value = accuracy(system, test, label, given)
             spread = math.sqrt(value * (1 - value))
             number = int(test.present[label].sum())
             accuracies.append(Accuracy(label, given, value, spread / math.sqrt(number)))
-    return Measures(tuple(found), tuple(accuracies), len(test), len(part), num_samples, normalised)
+    measures = Measures(
+        tuple(found), tuple(accuracies), len(test), len(part), num_samples, normalised
+    )
+    if not classifiers or labels is None:
+        return measures
+    known = classifier_accuracy(classifiers, whole, labels)
+    return replace(
+        measures,
+        coherences=tuple(coherences(system, whole, labels, classifiers)),
+        oracles={name: found.value for name, found in known.items()},
+    )
 
 
 def _likelihood(quantity: str, summary: dict[str, float]) -> Likelihood:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ppl_mm import plotting
 from ppl_mm.checks import check_at_least_one
@@ -193,17 +194,31 @@ def load(folder: str | Path, *, data_dir: str | None = None) -> Run:
     return Run(folder, config, choose(whole, config.modalities), System.load(path))
 
 
-def evaluate(run: Run, *, num_samples: int | None = None, rows: int | None = None) -> Measures:
+def evaluate(
+    run: Run,
+    *,
+    num_samples: int | None = None,
+    rows: int | None = None,
+    classifiers: Mapping[str, nn.Module] | None = None,
+) -> Measures:
     """Measure likelihoods and accuracies on the test rows, and write ``metrics.json``.
 
     Args:
         run: A trained run.
         num_samples: Draws per row for likelihoods; the configuration's by default.
         rows: Test rows for likelihoods; the configuration's by default.
+        classifiers: Of modalities whose coherence is wanted too.
     """
     num_samples, rows = numbers(run, num_samples, rows)
-    test = run.dataset.test
-    found = measure(run.system, test, run.label, num_samples=num_samples, rows=rows)
+    found = measure(
+        run.system,
+        run.dataset.test,
+        run.label,
+        num_samples=num_samples,
+        rows=rows,
+        classifiers=classifiers,
+        labels=run.dataset.classes("test") if classifiers else None,
+    )
     content = json.dumps(asdict(found), indent=1)
     write_atomically(run.folder / "metrics.json", content.encode())
     return found
