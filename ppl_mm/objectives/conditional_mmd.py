@@ -27,6 +27,7 @@ from ppl_mm.objectives.mmd import MMD
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.weights import divergence, particles, trace_pair
 from ppl_mm.observations import Observations
+from ppl_mm.plates import Plate
 from ppl_mm.processes import total
 from ppl_mm.terms import Term
 
@@ -231,6 +232,6 @@ def _draw_noise(model: Any, obs: Observations, num_particles: int) -> Tensor:
     """eps, (S, 1, B, Z); a site of its own, so that handlers of noise apply."""
     example = next(model.parameters(), torch.zeros(()))
     zero = example.new_zeros(model.latent_dim)
-    with particles(num_particles), pyro.plate("data", len(obs), dim=-1):
+    with particles(num_particles), Plate("data", len(obs), dim=-1):
         noise: Tensor = pyro.sample("noise", dist.Normal(zero, torch.ones_like(zero)).to_event(1))
     return noise.detach()

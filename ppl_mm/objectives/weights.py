@@ -8,7 +8,6 @@ reductions of what stands here. Shapes: (K, S, B) with particles at dim -3, term
 from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any
 
-import pyro
 import torch
 from pyro import poutine
 from pyro.distributions.util import scale_and_mask
@@ -20,6 +19,7 @@ from torch import Tensor
 from ppl_mm.distributions import RandomMixture, kl
 from ppl_mm.handlers import SkipAbsent
 from ppl_mm.observations import Observations
+from ppl_mm.plates import Plate
 
 __all__ = [
     "absent_names",
@@ -104,7 +104,7 @@ def particles(num_particles: int | None) -> AbstractContextManager[Any]:
     """The plate of K particles at dim -3; nothing for None."""
     if num_particles is None:
         return ExitStack()
-    return pyro.plate("particles", num_particles, dim=-3)
+    return Plate("particles", num_particles, dim=-3)
 
 
 def check_sites(p: Trace, q: Trace, obs: Observations) -> None:

@@ -1,0 +1,33 @@
+"""Plates that hold all of their indices."""
+
+from typing import Any
+
+from pyro.poutine.plate_messenger import PlateMessenger
+
+__all__ = ["Plate"]
+
+
+class Plate(PlateMessenger):
+    """``pyro.plate`` that is never subsampled: rows come in batches already.
+
+    Pyro's asks all handlers, whenever one opens, which of its indices to take. This one takes all
+    of them and asks nobody, so traces have no site of its name.
+
+    Args:
+        name: The plate's name.
+        size: How many indices.
+        dim: The batch dimension, from the right.
+
+    Example:
+        >>> import torch, pyro, pyro.distributions as dist
+        >>> with Plate("data", 3, dim=-1):
+        ...     print(pyro.sample("z", dist.Delta(torch.tensor(1.0))))
+        tensor([1., 1., 1.])
+    """
+
+    def __init__(self, name: str, size: int, *, dim: int) -> None:
+        super().__init__(name, size, dim=dim)
+
+    @staticmethod
+    def _subsample(name: str, size: int | None = None, *args: Any) -> tuple[Any, Any, None]:
+        return size, size, None
