@@ -10,7 +10,7 @@ posterior. Both are rows of masks (T, B), so that encoders run once and everythi
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 import torch
@@ -74,6 +74,10 @@ class Term:
         return {name for group in groups for name in group}
 
 
+_MODALITIES = ("source", "scored", "reference")
+_BESIDES_MODALITIES = [f.name for f in fields(Term) if f.name not in _MODALITIES]
+
+
 def resolve_terms(
     terms: Sequence[Term], obs: "Plated", *, rows: str, dedupe: bool
 ) -> tuple[Masks, Masks, Masks, Tensor, Tensor]:
@@ -90,34 +94,26 @@ def resolve_terms(
         raise ValueError("expected at least one term, got none.")
     if rows not in ("restrict", "require"):
         raise ValueError(f"rows: expected 'restrict' or 'require', got {rows!r}.")
-    asked = {
-        kind: _asked([getattr(t, kind) for t in terms], obs)
-        for kind in ("source", "scored", "reference")
-    }
-    held = {"source": obs.source, "scored": obs.scored, "reference": obs.evidence}
-    masks = {kind: {n: a & held[kind][n] for n, a in asked[kind].items()} for kind in asked}
+    held, asked = _held(obs), _asked(terms, obs)
+    masks = asked & held  # (3, M, T, B)
     if rows == "require":
-        known = [t.names <= set(obs.names) for t in terms]
-        active = obs.listed(known)[:, None].expand(len(terms), len(obs))
-        for kind in asked:
-            for n, a in asked[kind].items():
-                active = active & (~a | held[kind][n])
+        known = obs.listed([t.names <= set(obs.names) for t in terms])
+        active = (masks == asked).flatten(0, 1).all(0) & known[:, None]
     else:  # a term that has lost its whole source is no term of this row
-        from_nothing = obs.listed([not t.source for t in terms])[:, None]
-        active = from_nothing.expand(len(terms), len(obs))
-        for mask in masks["source"].values():
-            active = active | mask
-    never = obs.nowhere()
+        from_nothing = obs.listed([not t.source for t in terms])
+        active = masks[0].any(0) | from_nothing[:, None]
+    evidence = dict(zip(obs.names, held[2], strict=True))  # (1, B) each
     for name in {name for term in terms for name in term.requires}:
         asks = obs.listed([name in t.requires for t in terms])[:, None]
-        active = active & (~asks | obs.evidence.get(name, never))
-    for name, held_too in obs.evidence.items():
-        shuns = obs.listed([t.alone and name not in t.names for t in terms])
-        active = active & ~(shuns[:, None] & held_too)
+        active = active & (~asks | evidence[name] if name in evidence else ~asks)
+    for name in obs.names if any(t.alone for t in terms) else ():
+        shuns = obs.listed([t.alone and name not in t.names for t in terms])[:, None]
+        active = active & ~(shuns & evidence[name])
     if dedupe:
-        every = [m for kind in masks.values() for m in kind.values()]
-        active = active & ~_repeats(_alike(terms, obs), every, active)
-    source, scored, reference = ({n: m & active for n, m in masks[kind].items()} for kind in asked)
+        active = active & ~_repeats(_alike(terms, obs), masks.flatten(0, 1), active)
+    masks = (masks & active).expand(-1, -1, -1, len(obs))
+    source, scored, reference = (dict(zip(obs.names, m.unbind(), strict=True)) for m in masks)
+    active = active.expand(-1, len(obs))
     weight = obs.listed([[float(t.weight)] for t in terms])
     return source, scored, reference, active, weight
 
@@ -157,25 +153,36 @@ def resolve_components(
     return masks, torch.stack(allowed)
 
 
-def via_masks(terms: Sequence[Term], obs: "Plated") -> Masks:
-    """Name -> (T, 1) bool: the terms whose stand-ins it supplies."""
+def via_masks(terms: Sequence[Term], obs: "Plated") -> Masks | None:
+    """Name -> (T, 1) bool: the terms whose stand-ins it supplies; None where no term says it."""
+    if all(t.via is None for t in terms):
+        return None
     return {n: obs.listed([[t.via == n] for t in terms]) for n in obs.names}
 
 
-def _asked(subsets: Sequence[tuple[str, ...]], obs: "Plated") -> Masks:
-    """Name -> (T, 1) bool: which subsets contain it."""
-    return {n: obs.listed([[n in s] for s in subsets]) for n in obs.names}
+def _held(obs: "Plated") -> Tensor:
+    """What rows may draw from, score and refer to, (3, M, 1, B) bool; B = 1 for rows alike."""
+    masks = [kind[n] for kind in (obs.source, obs.scored, obs.evidence) for n in obs.names]
+    held = torch.stack([obs.nowhere(), *masks])[1:]  # of no modality too
+    first = held[:, :1]
+    held = first if bool((held == first).all()) else held
+    return held.view(3, len(obs.names), 1, held.shape[1])
+
+
+def _asked(terms: Sequence[Term], obs: "Plated") -> Tensor:
+    """What terms draw from, score and refer to, (3, M, T, 1) bool."""
+    asked = [n in getattr(t, kind) for kind in _MODALITIES for n in obs.names for t in terms]
+    return obs.listed(asked).view(3, len(obs.names), len(terms), 1).bool()
 
 
 def _alike(terms: Sequence[Term], obs: "Plated") -> Tensor:
     """(T, T): which terms differ, if at all, in the modalities that they name."""
-    kinds: dict[Term, int] = {}
-    plain = [replace(t, source=(), scored=(), reference=()) for t in terms]
-    kind = obs.listed([kinds.setdefault(p, len(kinds)) for p in plain])
+    plain = [[getattr(t, f) for f in _BESIDES_MODALITIES] for t in terms]
+    kind = obs.listed([plain.index(p) for p in plain])
     return kind[:, None] == kind
 
 
-def _repeats(alike: Tensor, masks: Sequence[Tensor], active: Tensor) -> Tensor:
+def _repeats(alike: Tensor, masks: Tensor, active: Tensor) -> Tensor:
     """(T, B): True where an earlier active term of the row, alike, has the same masks."""
     same = alike[..., None].repeat(1, 1, active.shape[1])
     for mask in masks:
