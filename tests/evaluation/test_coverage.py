@@ -2,6 +2,7 @@
 
 import math
 
+import arviz
 import pytest
 import torch
 from linear_gaussian import LinearGaussian
@@ -94,6 +95,8 @@ def test_an_interval_of_a_huge_error_is_finite():
     low, high = interval_of_log_mean(torch.tensor([0.3, 3.0]), torch.tensor([0.0, 0.0]))
     assert low.isfinite().all()
     assert low[1] < low[0] < 0 < high[0] < high[1]
+    # Beyond s g = 1/2 it goes on as the tangent of log(1 - s g) there, whose slope is -2.
+    torch.testing.assert_close(low[1].item(), math.log(0.5) - 2 * (3.0 * 1.959964 - 0.5))
 
 
 @pytest.mark.parametrize("k", [0.1, 0.3])
@@ -107,6 +110,29 @@ def test_moments_of_pareto_weights_see_what_the_draws_miss(k):
     assert true - 4 * error < found.variance.mean() < 1.2 * true + 4 * error
     sample = (log_w.exp() / log_w.exp().mean(0)).var(0)
     assert sample.median() < found.variance.median()
+
+
+@pytest.mark.parametrize("part", [4, 3])
+def test_moments_are_those_of_20_quantiles_of_the_fit_for_each_draw_of_the_tail(part):
+    """The fit's scale, read off another of its quantiles than the one that the code reads."""
+    number, size = 400, 60  # 3 sqrt(400) largest
+    log_w = -0.4 * torch.rand(number, 1).log()
+    w = log_w.exp()[:, 0].sort().values
+    smoothed, k = arviz.psislw(log_w[:, 0].numpy())
+    quantiles = torch.from_numpy(smoothed).exp().sort().values[-size:]
+    body, edge = w[:-size], w[-size - 1]
+    quantiles = edge * quantiles / torch.from_numpy(smoothed).exp().sort().values[-size - 1]
+    k, i = float(k), size // part
+    growth = lambda p: ((1 - p) ** -k - 1) / k  # noqa: E731
+    scale = (quantiles[i] - edge) / growth((i + 0.5) / size)
+    p = (torch.arange(20 * size) + 0.5) / (20 * size)
+    tail = edge + scale * growth(p)
+    mean = (body.sum() + size * tail.mean()) / number
+    found = weight_moments(log_w)
+    assert found.pareto_k.item() == pytest.approx(k)
+    for field, n in ((found.variance, 2), (found.third, 3)):
+        own = ((body - mean) ** n).sum() + size * ((tail - mean) ** n).mean()
+        assert field.item() == pytest.approx((own / number / w.mean() ** n).item(), rel=1e-6)
 
 
 def test_moments_without_a_fit_are_those_of_the_draws():

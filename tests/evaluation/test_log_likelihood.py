@@ -322,6 +322,11 @@ def test_difference_of_two_estimates_has_the_errors_of_both():
     assert torch.equal(found.ess, torch.minimum(both.ess, given.ess))
     squares = both.standard_error**2 + given.standard_error**2
     torch.testing.assert_close(found.standard_error**2, squares)
+    # It is least where the first is least and the second is largest.
+    down = (both.value - both.low).square() + (given.high - given.value).square()
+    up = (both.high - both.value).square() + (given.value - given.low).square()
+    torch.testing.assert_close((found.value - found.low).square(), down)
+    torch.testing.assert_close((found.high - found.value).square(), up)
     assert (found.target, found.given) == (("a",), ("b",))
 
 
