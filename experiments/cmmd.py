@@ -27,7 +27,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import torch
 import typer
 from ppl_mm.experiments import cmmd_data, runner
 from ppl_mm.experiments.cmmd_config import LABEL, SMOKE, Config, task_of
@@ -40,7 +39,7 @@ from ppl_mm.systems import System
 
 __all__ = ["BASELINES", "SMOKE", "Config", "build", "main", "train"]
 
-_NOT_TRAINING = ("num_test", "device", "threads", "checkpoint_every", "out")
+_OF_MEASURES = ("num_test",)
 _FIRST_STAGE = "cmmd_first"
 _CMMD = ("cmmd", _FIRST_STAGE)
 
@@ -51,21 +50,19 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     What an earlier, interrupted run of a system has done is not done again; baselines are fitted
     and measured at once.
     """
-    torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
-    dataset = cmmd_data.load(config)
     if config.system in BASELINES:
-        record = fit_baseline(config, dataset)
+        runner.begin(config)
+        record = fit_baseline(config, cmmd_data.load(config))
         runner.write(runner.paths(config)[1], record)
         return dict(record["measures"])
-    system = build(config, dataset)
     return runner.run(
         "cmmd",
-        system,
         config,
-        partial(train, system, dataset, config),
-        partial(measure, system, dataset, config),
-        not_training=_NOT_TRAINING,
+        cmmd_data.load,
+        build,
+        train,
+        measure,
+        of_measures=_OF_MEASURES,
         train_only=train_only,
     )
 
@@ -96,16 +93,16 @@ def build(config: Config, dataset: data.DataSet) -> System:
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """Train the system, from its checkpoint where there is one; the record so far."""
     ours = config.system in _CMMD
-    bounds = {"clip_norm": config.clip_norm, "annealing_epochs": config.annealing_epochs}
+    annealing = {"annealing_epochs": config.annealing_epochs}
     rows = cmmd_data.parts(dataset, config, held_out=not ours)["train"]
     if config.system == "cmmd":
         whole = bool(dataset.train.present[LABEL].all())
         first_seconds = 0.0 if whole else _first_stage(system, dataset, config)
         rows = labelled(rows)
-        record = runner.train("cmmd", system, rows, config, **bounds)
+        record = runner.train("cmmd", system, rows, config, **annealing)
         record["train_seconds"] += first_seconds
     else:
-        record = runner.train("cmmd", system, rows.drop(LABEL), config, **bounds)
+        record = runner.train("cmmd", system, rows.drop(LABEL), config, **annealing)
     return record | {"train_rows": len(rows)}
 
 
@@ -114,7 +111,7 @@ def _first_stage(system: System, dataset: data.DataSet, config: Config) -> float
     first = replace(config, system=_FIRST_STAGE, epochs=config.unlabelled_epochs)
     stage = build(first, dataset)
     rows = dataset.train[~dataset.train.present[LABEL]].drop(LABEL)
-    record = runner.train("cmmd", stage, rows, first, clip_norm=config.clip_norm)
+    record = runner.train("cmmd", stage, rows, first)
     system.start_from(stage)
     return float(record["train_seconds"])
 

@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ppl_mm.experiments.options import Options
+
 __all__ = ["LABEL", "SMOKE", "TASKS", "Config", "Task", "task_of"]
 
 LABEL = "label"
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """One run.
 
     Attributes:
@@ -25,7 +27,6 @@ class Config:
         epochs: Of the training rows; of CCA there are none.
         batch_size: Rows per step (of DCCA and DCCAE 800).
         latent_dim: Size of z, or the number of projections.
-        lr: Of Adam.
         clip_norm: Largest norm of the gradient; None for any. Unbounded log-variances can run
             away at learning rates above the paper's.
         annealing_epochs: Of what has a beta (VCCA, MVAE, MMVAE): it grows from 0 to 1 over these.
@@ -35,12 +36,6 @@ class Config:
         num_train: Training rows, the first of the data set's, or of a random order where it has
             no validation rows; None for all.
         num_test: Rows of the test and of the validation part; None for all.
-        precision: Fabric's flag for training; measures are always in float32.
-        device: auto, cpu or cuda.
-        seed: Of views, networks, order and noise.
-        threads: Of torch.
-        checkpoint_every: Epochs between checkpoints.
-        out: Folder of the record ``<out>/<name>.json`` and the trained system.
     """
 
     system: str = "cmmd"
@@ -52,19 +47,13 @@ class Config:
     label_reduction: str = "sum"
     num_particles: int = 10
     epochs: int = 1000
-    batch_size: int = 100
     latent_dim: int = 50
     lr: float = 1e-4
-    clip_norm: float | None = None
     annealing_epochs: int = 0
     unlabelled: int = 0
     unlabelled_epochs: int = 0
     num_train: int | None = None
     num_test: int | None = None
-    precision: str = "32-true"
-    device: str = "auto"
-    seed: int = 0
-    threads: int = 1
     checkpoint_every: int = 10
     out: str = "runs/cmmd"
 

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 import typer
 from ppl_mm.experiments import runner
+from ppl_mm.experiments.options import Options
 from torch import nn
 
 from ppl_mm import data, evaluation, systems
@@ -31,15 +32,7 @@ __all__ = ["OMEGA", "SMOKE", "Config", "build", "main", "train"]
 # (or what is in its place) and text. That of all three is in figure C.1 alone.
 OMEGA = {"s": 0.9, "t": 0.0, "m": 0.6, "st": 0.2, "mt": 0.4, "ms": 0.6, "mst": 0.5}
 
-_NOT_TRAINING: tuple[str, ...] = (
-    "classifier_epochs",
-    "probe_rows",
-    "probes",
-    "num_test",
-    "device",
-    "threads",
-)
-_NOT_TRAINING += ("checkpoint_every", "out")
+_OF_MEASURES = ("classifier_epochs", "probe_rows", "probes", "num_test")
 _OTHERS: dict[str, dict[str, Any]] = {
     "mvae": {},
     "mmvae": {"objective": "elbo", "prior": "normal"},
@@ -48,7 +41,7 @@ _OTHERS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """One run.
 
     Attributes:
@@ -57,22 +50,12 @@ class Config:
         observed: CMMD's, joined by +; of others empty.
         omega: Of CMMD; below 0 the paper's for the subset.
         label_reduction: Of CMMD: sum, as its release runs, or mean.
-        epochs: Of the training rows.
-        batch_size: Rows per step.
         latent_dim: Size of z.
-        lr: Of Adam.
-        clip_norm: Largest norm of the gradient; None for any.
         num_train: Training rows, the first of the data set's; None for all.
         num_test: Test rows; None for all.
-        precision: Fabric's flag for training; measures are always in float32.
-        device: auto, cpu or cuda.
-        seed: Of pairs, networks, order and noise.
         classifier_epochs: Of the classifiers of each modality.
         probe_rows: Training rows of a latent classifier, drawn at random.
         probes: How many times they are drawn.
-        threads: Of torch.
-        checkpoint_every: Epochs between checkpoints.
-        out: Folder of the record ``<out>/<name>.json`` and the trained system.
     """
 
     system: str = "cmmd"
@@ -80,21 +63,14 @@ class Config:
     observed: str = ""
     omega: float = -1.0
     label_reduction: str = "sum"
-    epochs: int = 100
     batch_size: int = 256
     latent_dim: int = 20
     lr: float = 1e-4
-    clip_norm: float | None = None
     num_train: int | None = None
     num_test: int | None = None
-    precision: str = "32-true"
-    device: str = "auto"
-    seed: int = 0
     classifier_epochs: int = 5
     probe_rows: int = 500
     probes: int = 5
-    threads: int = 1
-    checkpoint_every: int = 1
     out: str = "runs/cmmd_three"
 
     @property
@@ -122,19 +98,13 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
 
     What an earlier, interrupted run has done is not done again.
     """
-    torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
-    dataset = data.load(config.dataset, seed=config.seed)
-    system = build(config, dataset)
-    return runner.run(
-        "cmmd_three",
-        system,
-        config,
-        partial(train, system, dataset, config),
-        partial(measure, system, dataset, config),
-        not_training=_NOT_TRAINING,
-        train_only=train_only,
-    )
+    steps = load, build, train, measure
+    return runner.run("cmmd_three", config, *steps, of_measures=_OF_MEASURES, train_only=train_only)
+
+
+def load(config: Config) -> data.DataSet:
+    """The data set."""
+    return data.load(config.dataset, seed=config.seed)
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
@@ -167,14 +137,7 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
     """Train the system, from its checkpoint where there is one; the record so far."""
     rows = dataset.train[: config.num_train]
     seen = rows if config.system == "cmmd" else rows.drop("label")
-    described = runner.train(
-        "cmmd_three",
-        system,
-        seen,
-        config,
-        transform=dataset.transform,
-        clip_norm=config.clip_norm,
-    )
+    described = runner.train("cmmd_three", system, seen, config, transform=dataset.transform)
     return described | {"train_rows": len(rows)}
 
 

@@ -22,9 +22,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 import typer
 from ppl_mm.experiments import captions, meme_likelihood, runner
+from ppl_mm.experiments.options import Options
 
 from ppl_mm import Modality, data, evaluation, likelihoods, plotting, systems
 from ppl_mm.modality import unknown_name
@@ -33,22 +33,14 @@ from ppl_mm.systems import System
 
 __all__ = ["SMOKE", "Config", "build", "main", "train", "training_rows"]
 
-_NOT_TRAINING: tuple[str, ...] = ("classifier_epochs", "process_steps", "num_inducing")
-_NOT_TRAINING += (
-    "probe_rows",
-    "related_rows",
-    "likelihood_rows",
-    "likelihood_samples",
-    "num_test",
-    "device",
-    "threads",
-    "checkpoint_every",
-    "out",
+_OF_MEASURES = (
+    *("classifier_epochs", "process_steps", "num_inducing", "probe_rows", "related_rows"),
+    *("likelihood_rows", "likelihood_samples", "num_test"),
 )
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """One run.
 
     Attributes:
@@ -61,15 +53,9 @@ class Config:
         direction: Of MEME: both, or the modality that alone is explained, from the other's encoder.
         num_particles: M of MEME.
         num_pseudo_inputs: N of MEME, of each modality.
-        epochs: Of the training rows, in total; a run that was stopped goes on.
-        batch_size: Rows per step.
         latent_dim: Size of z.
-        lr: Of Adam.
         num_train: Training pairs, the first of the data set's; None for all.
         num_test: Test pairs; None for all.
-        precision: Fabric's flag for training; measures are always in float32.
-        device: auto, cpu or cuda.
-        seed: Of networks, pairs, order, noise and draws.
         classifier_epochs: Of the classifiers of each modality.
         process_steps: Of the Gaussian processes in the classifiers' last layers, for the mutual
             information; 0 leaves it out.
@@ -78,9 +64,6 @@ class Config:
         related_rows: Test rows for relatedness, all pairs of them.
         likelihood_rows: Test rows for likelihoods, of MEME trained on pairs alone; 0 for none.
         likelihood_samples: Draws of each.
-        threads: Of torch.
-        checkpoint_every: Epochs between checkpoints.
-        out: Folder of the record ``<out>/<name>.json``, pictures, and the trained system.
     """
 
     system: str = "meme"
@@ -91,15 +74,11 @@ class Config:
     direction: str = meme_likelihood.BOTH
     num_particles: int = 11
     num_pseudo_inputs: int = 128
-    epochs: int = 100
     batch_size: int = 128
     latent_dim: int = 64
     lr: float = 5e-4
     num_train: int | None = None
     num_test: int | None = None
-    precision: str = "32-true"
-    device: str = "auto"
-    seed: int = 0
     classifier_epochs: int = 10
     process_steps: int = 2000
     num_inducing: int = 100
@@ -107,8 +86,6 @@ class Config:
     related_rows: int = 2000
     likelihood_rows: int = 1000
     likelihood_samples: int = 1000
-    threads: int = 1
-    checkpoint_every: int = 1
     out: str = "runs/meme"
 
     @property
@@ -146,20 +123,13 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
 
     What an earlier, interrupted run has done is not done again.
     """
-    torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
-    dataset = data.load(config.dataset)
-    rows = training_rows(config, dataset)
-    system = build(config, dataset, rows)
-    return runner.run(
-        "meme",
-        system,
-        config,
-        partial(train, system, rows, config),
-        partial(measure, system, dataset, config),
-        not_training=_NOT_TRAINING,
-        train_only=train_only,
-    )
+    steps = load, build, train, measure
+    return runner.run("meme", config, *steps, of_measures=_OF_MEASURES, train_only=train_only)
+
+
+def load(config: Config) -> data.DataSet:
+    """The data set."""
+    return data.load(config.dataset)
 
 
 def training_rows(config: Config, dataset: data.DataSet) -> Observations:
@@ -169,7 +139,7 @@ def training_rows(config: Config, dataset: data.DataSet) -> Observations:
     return data.keep_pairs(rows, config.fraction, always=always, seed=config.seed)
 
 
-def build(config: Config, dataset: data.DataSet, rows: Observations) -> System:
+def build(config: Config, dataset: data.DataSet) -> System:
     """The system, untrained; MEME's pseudo-inputs begin as what the training rows hold."""
     modalities = [_normal(m, dataset) for m in dataset.modalities]
     options: dict[str, Any] = {}
@@ -178,7 +148,7 @@ def build(config: Config, dataset: data.DataSet, rows: Observations) -> System:
             "preset": config.preset,
             "num_particles": config.num_particles,
             "num_pseudo_inputs": config.num_pseudo_inputs,
-            "pseudo_inputs": rows,
+            "pseudo_inputs": training_rows(config, dataset),
         }
     if config.system == "mmvae":
         options = {"objective": "elbo", "prior": "normal"}
@@ -214,8 +184,9 @@ def _one_way(system: System, config: Config) -> System:
     return System(system.model, system.guide, objective)
 
 
-def train(system: System, rows: Observations, config: Config) -> dict[str, Any]:
+def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """Train the system, from its checkpoint where there is one; the record so far."""
+    rows = training_rows(config, dataset)
     return runner.train("meme", system, rows, config) | {"train_rows": len(rows)}
 
 

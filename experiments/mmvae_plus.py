@@ -25,27 +25,24 @@ import torch
 import typer
 from ppl_mm.experiments import class_measures, runner
 from ppl_mm.experiments.class_measures import Sizes
+from ppl_mm.experiments.options import Options
 
 from ppl_mm import Modality, data, evaluation, likelihoods, plotting, systems
 from ppl_mm.networks import presets
 from ppl_mm.systems import System
 
-__all__ = ["PRIVATE", "SMOKE", "Config", "build", "load_data", "main", "train"]
+__all__ = ["PRIVATE", "SMOKE", "Config", "build", "load", "main", "train"]
 
 PRIVATE = ("mmvae_plus", "mmjsd", "dmvae")
 """Systems with private latents."""
-_NOT_TRAINING: tuple[str, ...] = (
-    "classifier_epochs",
-    "probe_rows",
-    "subset_rows",
-    "diversity_rows",
-    "num_samples",
+_OF_MEASURES = (
+    *("classifier_epochs", "probe_rows", "subset_rows", "diversity_rows"),
+    *("num_samples", "num_test"),
 )
-_NOT_TRAINING += ("num_test", "device", "threads", "checkpoint_every", "out")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """One run.
 
     Attributes:
@@ -54,8 +51,6 @@ class Config:
         arch: The networks of polymnist: conv (small, MoPoE's) or residual (MMVAE+'s).
         num_train: Training rows, the first of the data set's; None for all.
         num_test: Test rows, the first; None for all.
-        epochs: Of the training rows, in total; a run that was stopped goes on.
-        batch_size: Rows per step.
         shared_dim: Size of u (of the systems with private latents, ``PRIVATE``).
         private_dim: Size of each w_m (of the same).
         other_private_dim: Size of w_m of the last modality; None for ``private_dim``.
@@ -65,19 +60,11 @@ class Config:
         num_particles: K, draws from each expert (mmvae_plus, mmvae).
         strata: Components that each row draws from in a step, at random; None for all, as the
             papers do for mixtures of experts (MoPoE's release draws one). MVAE and DMVAE have none.
-        lr: Of Adam, with amsgrad as in the authors' code.
-        clip_norm: Largest norm of the gradient; None for any.
-        precision: Fabric's flag for training; measures are always in float32.
-        device: auto, cpu or cuda.
-        seed: Of networks, order, noise and draws.
         classifier_epochs: Of the digit classifiers.
         probe_rows: Training rows for latent classification.
         subset_rows: Test rows for several inputs, and for the private latents' priors.
         diversity_rows: Test rows for diversity.
         num_samples: Draws of each row for diversity.
-        threads: Of torch.
-        checkpoint_every: Epochs between checkpoints.
-        out: Folder of the record ``<out>/<name>.json``, pictures, and the trained system.
     """
 
     system: str = "mmvae_plus"
@@ -95,18 +82,11 @@ class Config:
     objective: str = "elbo"
     num_particles: int = 1
     strata: int | None = None
-    lr: float = 1e-3
-    clip_norm: float | None = None
-    precision: str = "32-true"
-    device: str = "auto"
-    seed: int = 0
     classifier_epochs: int = 10
     probe_rows: int = 10_000
     subset_rows: int = 1000
     diversity_rows: int = 500
     num_samples: int = 10
-    threads: int = 1
-    checkpoint_every: int = 1
     out: str = "runs/mmvae_plus"
 
     @property
@@ -145,22 +125,11 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     What an earlier, interrupted run has done is not done again: training goes on from its last
     checkpoint, and a trained system is only measured.
     """
-    torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
-    dataset = load_data(config)
-    system = build(config, dataset)
-    return runner.run(
-        "mmvae_plus",
-        system,
-        config,
-        partial(train, system, dataset, config),
-        partial(measure, system, dataset, config),
-        not_training=_NOT_TRAINING,
-        train_only=train_only,
-    )
+    steps = load, build, train, measure
+    return runner.run("mmvae_plus", config, *steps, of_measures=_OF_MEASURES, train_only=train_only)
 
 
-def load_data(config: Config) -> data.DataSet:
+def load(config: Config) -> data.DataSet:
     """The data set, with the networks of ``arch``, or with DMVAE's."""
     if config.dataset == "polymnist":
         sizes: dict[str, Any] = {"num_train": config.num_train, "num_test": config.num_test}
@@ -225,7 +194,6 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
         dataset.train,
         config,
         optimizer=partial(torch.optim.Adam, lr=config.lr, amsgrad=True, fused=True),
-        clip_norm=config.clip_norm,
         transform=dataset.transform,
     )
     return described | {"data": dataset.origin, "train_rows": len(dataset.train)}

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 import typer
 from ppl_mm.experiments import runner
+from ppl_mm.experiments.options import Options
 from torch import Tensor
 
 from ppl_mm import data, generate, plotting, systems
@@ -47,14 +48,11 @@ SYSTEMS = ("vae", "cvae", "bivcca", "jmvae", "mvae_q", "mvae")
 """VAE has no label, and CVAE no density of it."""
 TERMS = ("own", "image_all")
 """What the image-only term reconstructs: the image, as in the paper, or the label too."""
-_NOT_TRAINING = (
-    *("num_samples", "joint_rows", "test_rows"),
-    *("device", "threads", "checkpoint_every", "out"),
-)
+_OF_MEASURES = ("num_samples", "joint_rows", "test_rows")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """One run.
 
     Attributes:
@@ -64,18 +62,10 @@ class Config:
         label_weight: lambda of the label; the image's is 1. VAE and CVAE do not score labels.
         terms: Of mvae and mvae_q: what singleton terms reconstruct, one of ``TERMS``.
         epochs: Of the training rows; beta grows over 40 % of them.
-        batch_size: Rows per step.
-        lr: Of Adam.
-        precision: Fabric's flag for training. Likelihoods are always in float32.
-        seed: Of networks, order, noise and draws.
         num_samples: K of the likelihoods.
         joint_rows: Test rows for the second proposal, q(z | x1, x2).
         test_rows: Test rows for everything else.
         train_rows: Training rows; None for all.
-        device: auto, cpu or cuda.
-        threads: Of torch.
-        checkpoint_every: Epochs between checkpoints.
-        out: Folder of the record, ``<out>/<name>.json``, pictures, and the trained system.
     """
 
     system: str = "mvae"
@@ -83,16 +73,10 @@ class Config:
     label_weight: float = 50.0
     terms: str = "own"
     epochs: int = 50
-    batch_size: int = 100
-    lr: float = 1e-3
-    precision: str = "32-true"
-    seed: int = 0
     num_samples: int = 1000
     joint_rows: int = 2000
     test_rows: int = 10_000
     train_rows: int | None = None
-    device: str = "auto"
-    threads: int = 1
     checkpoint_every: int = 10
     out: str = "runs/mvae"
 
@@ -121,20 +105,14 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
 
     What an earlier, interrupted run has done is not done again.
     """
-    torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
+    steps = load, build, train, measure
+    return runner.run("mvae", config, *steps, of_measures=_OF_MEASURES, train_only=train_only)
+
+
+def load(config: Config) -> data.DataSet:
+    """The data set."""
     options = {"binarisation": "dynamic"} if config.dataset == "binary_mnist" else {}
-    dataset = data.load(config.dataset, **options)
-    system = build(config, dataset)
-    return runner.run(
-        "mvae",
-        system,
-        config,
-        partial(train, system, dataset, config),
-        partial(measure, system, dataset, config),
-        not_training=_NOT_TRAINING,
-        train_only=train_only,
-    )
+    return data.load(config.dataset, **options)
 
 
 def build(config: Config, dataset: data.DataSet) -> System:

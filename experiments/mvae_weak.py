@@ -26,6 +26,7 @@ from typing import Any
 import torch
 import typer
 from ppl_mm.experiments import mvae, runner
+from ppl_mm.experiments.options import Options
 from safetensors.torch import load_file, save
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
@@ -39,11 +40,11 @@ __all__ = ["METHODS", "SMOKE", "Config", "main", "paired_rows", "train"]
 
 SYSTEMS = ("mvae", "jmvae")
 METHODS = (*SYSTEMS, "nn", "logreg", "rbm", "ae", "vae")
-_NOT_TRAINING = ("num_test", "device", "threads", "checkpoint_every", "out")
+_OF_MEASURES = ("num_test",)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """One run.
 
     Attributes:
@@ -54,14 +55,8 @@ class Config:
         epochs: Of as many rows as training has, none in logreg; beta grows over 40 % of them.
         batch_size: Rows per step. Of the unpaired rows of MVAE, so many images and so many labels.
         lr: Of Adam, in training systems.
-        precision: Fabric's flag for training systems; measures are always in float32.
-        seed: Of networks, pairs, order and noise.
         num_train: Training rows, the first of the data set's; None for all.
         num_test: Test rows; None for all.
-        device: auto, cpu or cuda.
-        threads: Of torch.
-        checkpoint_every: Epochs between checkpoints.
-        out: Folder of the record ``<out>/<name>.json``, the trained system or the features.
     """
 
     method: str = "mvae"
@@ -69,14 +64,8 @@ class Config:
     fraction: float = 1.0
     label_weight: float = 50.0
     epochs: int = 500
-    batch_size: int = 100
-    lr: float = 1e-3
-    precision: str = "32-true"
-    seed: int = 0
     num_train: int | None = None
     num_test: int | None = None
-    device: str = "auto"
-    threads: int = 1
     checkpoint_every: int = 10
     out: str = "runs/mvae_weak"
 
@@ -106,28 +95,36 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
             f"method: expected {' or '.join(SYSTEMS)} on multimnist, whose labels are strings, "
             f"got {config.method!r}."
         )
-    torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
-    dataset = data.load(config.dataset)
     if config.method in SYSTEMS:
-        own = mvae.Config(system=config.method, label_weight=config.label_weight)
-        system = mvae.build(own, dataset)
         return runner.run(
             "mvae_weak",
-            system,
             config,
-            partial(train, system, dataset, config),
-            partial(measure, system, dataset, config),
-            not_training=_NOT_TRAINING,
+            load,
+            build,
+            train,
+            measure,
+            of_measures=_OF_MEASURES,
             train_only=train_only,
         )
-    start = time.perf_counter()
+    runner.begin(config)
+    dataset, start = load(config), time.perf_counter()
     predicted = fit_baseline(config, dataset)
     seconds = time.perf_counter() - start
     measures = _accuracies(predicted, dataset.test["label"][: config.num_test])
     record = runner.describe_fit("mvae_weak", config, seconds, _device(config))
     runner.write(runner.paths(config)[1], record | {"measures": measures})
     return measures
+
+
+def load(config: Config) -> data.DataSet:
+    """The data set."""
+    return data.load(config.dataset)
+
+
+def build(config: Config, dataset: data.DataSet) -> System:
+    """The system, untrained."""
+    own = mvae.Config(system=config.method, label_weight=config.label_weight)
+    return mvae.build(own, dataset)
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:

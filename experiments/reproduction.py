@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich
 from ppl_mm.experiments import runner
+from ppl_mm.experiments.options import ELSEWHERE
 from ppl_mm.experiments.tables import Record
 
 from ppl_mm import data
@@ -22,7 +23,6 @@ SCALES = ("smoke", "short", "paper")
 
 Config = Any
 Run = TypeVar("Run", bound="DataclassInstance")
-_ELSEWHERE = ("out", "device", "threads", "checkpoint_every")
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def reproduce(
         path = runner.paths(config)[1]
         record = loads(path.read_text()) if path.exists() else {}
         if "measures" in record:
-            runner.check_same(path, record, config, _ELSEWHERE)
+            runner.check_same(path, record, config, ELSEWHERE)
         else:
             experiment = table.experiment.__name__.rpartition(".")[2]
             rich.print(f"run {number} of {len(runs)}: {runner.command(experiment, config)}")

@@ -1,7 +1,7 @@
 """What the experiments share: a record of each run, which goes on where it was stopped.
 
-An experiment has a frozen dataclass of options, with defaults, a ``name`` for the run's files,
-and fields ``out``, ``device``, ``threads`` and ``epochs``.
+An experiment has a frozen dataclass of options, an :class:`~ppl_mm.experiments.options.Options`
+with a ``name`` for the run's files.
 """
 
 import inspect
@@ -16,20 +16,22 @@ from typing import Any
 
 import rich
 import torch
+from ppl_mm.experiments.options import ELSEWHERE
 
 import ppl_mm
+from ppl_mm.data import DataSet
 from ppl_mm.files import write_atomically
 from ppl_mm.systems import System
 from ppl_mm.training import FitResult, fit
 
 __all__ = [
+    "begin",
     "check_same",
     "command_line",
     "describe",
     "paths",
     "run",
     "train",
-    "train_once",
     "write",
 ]
 
@@ -46,60 +48,67 @@ def paths(config: Config) -> tuple[Path, Path, Path]:
     return system, record, checkpoint
 
 
-def train_once(
+def begin(config: Config) -> None:
+    """Before anything is read or drawn: torch's threads and seed."""
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+
+
+def run(
     experiment: str,
-    system: System,
     config: Config,
-    train: Callable[[], Record],
+    load: Callable[[Config], DataSet],
+    build: Callable[[Config, DataSet], System],
+    train: Callable[[System, DataSet, Config], Record],
+    measure: Callable[[System, DataSet, Config], Record],
     *,
-    not_training: Sequence[str],
+    of_measures: Sequence[str] = (),
+    train_only: bool = False,
 ) -> Record:
-    """The run's record so far, its system trained by ``train()`` or read where that is done.
+    """Train where that is not done yet, measure, write record and system; the measures.
 
     Raises:
-        ValueError: If an earlier run of this name trained otherwise. ``not_training`` names the
-            options that may differ.
+        ValueError: If an earlier run of this name trained otherwise. ``of_measures`` names the
+            options that may differ, besides ``ELSEWHERE``.
     """
+    begin(config)
+    dataset = load(config)
+    system = build(config, dataset)
+    _, path, _ = paths(config)
+    record = _trained(experiment, system, dataset, config, train, of_measures)
+    if train_only:
+        return {}
+    start = time.perf_counter()
+    measures = measure(system, dataset, config)
+    record |= {"config": asdict(config), "command": command(experiment, config)}
+    record |= {"measures": measures, "evaluation_seconds": time.perf_counter() - start}
+    write(path, record)
+    return measures
+
+
+def _trained(
+    experiment: str,
+    system: System,
+    dataset: DataSet,
+    config: Config,
+    train: Callable[[System, DataSet, Config], Record],
+    of_measures: Sequence[str],
+) -> Record:
+    """The run's record so far, its system trained or read where that is done."""
     saved, path, _ = paths(config)
     path.parent.mkdir(parents=True, exist_ok=True)
     record: Record = json.loads(path.read_text()) if path.exists() else {}
-    check_same(path, record, config, not_training)
+    check_same(path, record, config, (*ELSEWHERE, *of_measures))
     if saved.exists():
         System.load(saved, system=system)
         if config.device != "cpu" and torch.cuda.is_available():
             system.to("cuda" if config.device == "auto" else config.device)
         return record
     write(path, {"experiment": experiment, "config": asdict(config)})
-    record = train()
+    record = train(system, dataset, config)
     system.save(saved)
     write(path, record)
     return record
-
-
-def run(
-    experiment: str,
-    system: System,
-    config: Config,
-    train: Callable[[], Record],
-    measure: Callable[[], Record],
-    *,
-    not_training: Sequence[str],
-    train_only: bool = False,
-) -> Record:
-    """Train where that is not done yet, measure, write record and system; the measures.
-
-    Raises:
-        ValueError: As :func:`train_once`.
-    """
-    record = train_once(experiment, system, config, train, not_training=not_training)
-    if train_only:
-        return {}
-    start = time.perf_counter()
-    measures = measure()
-    record |= {"config": asdict(config), "command": command(experiment, config)}
-    record |= {"measures": measures, "evaluation_seconds": time.perf_counter() - start}
-    write(paths(config)[1], record)
-    return measures
 
 
 def train(experiment: str, system: System, rows: Any, config: Config, **options: Any) -> Record:
@@ -108,7 +117,7 @@ def train(experiment: str, system: System, rows: Any, config: Config, **options:
     ``options`` of :func:`ppl_mm.fit` come before what the config says; the optimiser is Adam.
     """
     checkpoint = paths(config)[2]
-    names = ("epochs", "batch_size", "precision", "seed", "device", "checkpoint_every")
+    names = ("epochs", "batch_size", "clip_norm", "precision", "seed", "device", "checkpoint_every")
     said = {name: getattr(config, name) for name in names}
     said["optimizer"] = partial(torch.optim.Adam, lr=config.lr, fused=True)
     result = fit(

@@ -32,6 +32,7 @@ import torch
 import typer
 from matplotlib.figure import Figure
 from ppl_mm.experiments import captions, runner
+from ppl_mm.experiments.options import Options
 
 from ppl_mm import Modality, data, evaluation, generate, likelihoods, plotting, systems
 from ppl_mm.observations import Observations
@@ -44,11 +45,11 @@ JOINT = ("vaevae", "vaevae_star", "jmvae", "jmvae_zero", "telbo")
 """Systems whose joint networks have a head of their own, softplus like the encoders'."""
 PAIRS = ("mnist_svhn", "mnist_fashion")
 """Data sets of pictures that are paired by class."""
-_NOT_TRAINING = ("oracle_epochs", "prior_samples", "device", "threads", "checkpoint_every", "out")
+_OF_MEASURES = ("oracle_epochs", "prior_samples")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Options):
     """One run.
 
     Attributes:
@@ -58,43 +59,29 @@ class Config:
             of them and one of each modality of all rows, shuffled apart; at 1 one batch serves
             for all three, which is the same in expectation. Other systems than these five train
             on the paired rows and, one modality each, the others.
-        epochs: Of the training rows, in total; a run that was stopped goes on.
         batch_size: Rows per step, of each stream.
         latent_dim: Size of z.
-        lr: Of Adam.
         released: SVAE with a prior expert and variances in place of scales.
         repeats: How many times each picture is paired, of mnist_svhn and mnist_fashion.
         num_train: Training rows, the first of the data set's; None for all.
         num_test: Rows of the test and of the validation part; None for all.
-        precision: Fabric's flag for training; measures are always in float32.
-        device: auto, cpu or cuda.
-        seed: Of networks, pairs, order, noise and draws.
         oracle_epochs: Of the classifiers.
         prior_samples: Draws from the prior, for the confidence of the classifier of whole pictures
             and for joint coherence.
-        threads: Of torch.
-        checkpoint_every: Epochs between checkpoints.
-        out: Folder of the record ``<out>/<name>.json``, pictures, and the trained system.
     """
 
     system: str = "svae"
     dataset: str = "mnist_split"
     supervision: float = 1.0
     epochs: int = 200
-    batch_size: int = 100
     latent_dim: int = 64
     lr: float = 2e-4
     released: bool = False
     repeats: int = 1
     num_train: int | None = None
     num_test: int | None = None
-    precision: str = "32-true"
-    device: str = "auto"
-    seed: int = 0
     oracle_epochs: int = 5
     prior_samples: int = 1000
-    threads: int = 1
-    checkpoint_every: int = 1
     out: str = "runs/svae"
 
     @property
@@ -121,20 +108,14 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
 
     What an earlier, interrupted run has done is not done again.
     """
-    torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
+    steps = load, build, train, measure
+    return runner.run("svae", config, *steps, of_measures=_OF_MEASURES, train_only=train_only)
+
+
+def load(config: Config) -> data.DataSet:
+    """The data set."""
     pairs: dict[str, Any] = {"repeats": config.repeats} if config.dataset in PAIRS else {}
-    dataset = data.load(config.dataset, **pairs)
-    system = build(config, dataset)
-    return runner.run(
-        "svae",
-        system,
-        config,
-        partial(train, system, dataset, config),
-        partial(measure, system, dataset, config),
-        not_training=_NOT_TRAINING,
-        train_only=train_only,
-    )
+    return data.load(config.dataset, **pairs)
 
 
 def build(config: Config, dataset: data.DataSet) -> System:

@@ -74,8 +74,8 @@ def test_unpaired_rows_hold_what_the_scheme_says(config, monkeypatch):
 
 def test_pseudo_inputs_begin_as_training_rows(config):
     dataset = meme.data.load("mnist_fashion")
-    rows = meme.training_rows(replace(config, fraction=0.25, scheme="fashion"), dataset)
-    system = meme.build(config, dataset, rows)
+    config = replace(config, fraction=0.25, scheme="fashion")
+    rows, system = meme.training_rows(config, dataset), meme.build(config, dataset)
     u = system.model.prior.pseudo_inputs("mnist")
     assert len(u) == 5
     held = rows["mnist"][rows.present["mnist"]]  # those of the 10 pairs, no hidden picture
@@ -150,7 +150,7 @@ def test_likelihoods_of_both_directions_are_those_of_the_closed_forms():
 def test_directions_are_trained_and_scored_apart(config, numbers):
     config = replace(config, direction="fashion", process_steps=0)
     dataset = data.load("mnist_fashion")
-    system = meme.build(config, dataset, meme.training_rows(config, dataset))
+    system = meme.build(config, dataset)
     assert system.objective.target == "fashion"
     assert system.objective.is_bound
     measures = meme.main(config)
@@ -186,7 +186,7 @@ def test_birds_have_the_declarations_of_their_data(config, monkeypatch):
     rows = meme.training_rows(config, dataset)
     assert rows.present["image"].all()
     assert int(rows.present["caption"].sum()) == 10
-    image, caption = meme.build(config, dataset, rows).modalities
+    image, caption = meme.build(config, dataset).modalities
     assert (image.likelihood, image.weight) == (likelihoods.Laplace(0.01), 0.002)
     assert (caption.likelihood, caption.weight) == (likelihoods.Tokens(), 1)
 
@@ -196,7 +196,7 @@ def test_generated_captions_are_told_from_real_ones(config, monkeypatch):
     monkeypatch.setattr(captions, "picture", lambda features: features[:, :49])
     dataset = data.load("cub")
     config = replace(config, dataset="cub")
-    system = meme.build(config, dataset, dataset.train)
+    system = meme.build(config, dataset)
     scores = captions.measure(system, dataset, dataset.train[:50])  # that taught what fits
     real, error = captions.cell(scores, "image", "caption")
     for given in ((), ("image",), ("caption",)):

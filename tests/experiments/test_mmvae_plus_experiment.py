@@ -128,7 +128,7 @@ def test_private_sizes_are_in_the_name_where_they_are_not_the_default():
 def test_dmvae_has_its_networks_likelihoods_and_weights(tiny_mnist):
     config = mmvae_plus.Config(system="dmvae", dataset="mnist_svhn", shared_dim=10, private_dim=1)
     config = replace(config, other_private_dim=4, num_train=30)
-    dataset = mmvae_plus.load_data(config)
+    dataset = mmvae_plus.load(config)
     assert (len(dataset.train), len(dataset.classes("train")), len(dataset.test)) == (30, 30, 20)
     system = mmvae_plus.build(config, dataset)
     assert system.model.private_dim == {"mnist": 1, "svhn": 4}

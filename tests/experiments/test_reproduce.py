@@ -89,7 +89,7 @@ def test_options_and_seeds_reach_every_run():
     runs = runs_of(TABLES["svae"]["table-1"], "short", seeds=[3, 4], device="cpu")
     assert {run.device for run in runs} == {"cpu"}
     assert [run.seed for run in runs] == 4 * [3, 4]
-    with pytest.raises(ValueError, match=r"device_: no option of these runs; they have system"):
+    with pytest.raises(ValueError, match=r"device_: no option of these runs; they have epochs"):
         runs_of(TABLES["svae"]["table-1"], "short", device_="cpu")
     with pytest.raises(ValueError, match=r"scale: expected smoke, short, paper, got 'tiny'"):
         runs_of(TABLES["svae"]["table-1"], "tiny")
