@@ -1,7 +1,7 @@
 """What a table or a figure of a paper is made of, and how it is made again."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from json import loads
 from pathlib import Path
 from types import ModuleType
@@ -75,15 +75,20 @@ def runs_of(
         12
 
     Raises:
-        ValueError: For an unknown scale, or an option that the runs do not have.
+        ValueError: For an unknown scale, an option that the runs do not have, or one of another
+            type.
     """
     if scale not in SCALES:
         raise ValueError(f"scale: expected {', '.join(SCALES)}, got {scale!r}.")
     runs = {"smoke": _smoke(table), "short": table.short, "paper": table.paper}[scale]
-    known = asdict(runs[0])
-    for name in options:
+    known = {field.name: field.type for field in fields(runs[0])}
+    for name, value in options.items():
         if name not in known:
             raise ValueError(f"{name}: no option of these runs; they have {', '.join(known)}.")
+        kind = float | int if known[name] is float else known[name]
+        if isinstance(value, bool) != (kind is bool) or not isinstance(value, kind):
+            told = getattr(kind, "__name__", kind)
+            raise ValueError(f"{name}: expected a value of type {told}, got {value!r}.")
     return [
         replace(run, **{**options, "seed": seed}) for run in runs for seed in seeds or (run.seed,)
     ]
