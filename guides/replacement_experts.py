@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ppl_mm.distributions import RandomMixture, product_of_experts
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
+from ppl_mm.rows import alike
 
 __all__ = ["ReplacementExperts"]
 
@@ -74,14 +75,15 @@ class ReplacementExperts(Experts):
         """q(z | x_source): a Normal, or a mixture of suppliers where there are several."""
         self.check_names(obs)
         none = obs.nowhere()
-        source = {
-            n: obs.source[n].expand(obs.shape) if n in obs.names else none for n in self.names
-        }
-        held = torch.stack(list(source.values()))
-        chosen = self._suppliers(obs, held)
-        several = (held.sum(0) > 1) & ~held.all(0) & ~chosen.any(0)
+        held = [obs.source[n].expand(obs.shape) if n in obs.names else none for n in self.names]
+        held = alike(torch.stack(held))  # (M, *shape), the last dim 1 for rows alike
+        source = dict(zip(self.names, held, strict=True))
+        count = held.sum(0)
+        chosen = self._suppliers(obs, held, count)
+        supplied = chosen.any(0)
+        several = (count > 1) & (count < len(self.names)) & ~supplied
         if not bool(several.any()):
-            return self._product(obs, source, torch.where(chosen.any(0), chosen, held))
+            return self._product(obs, source, torch.where(supplied, chosen, held))
         views, weights = [], []
         for i in range(len(self.names)):
             mine = torch.zeros_like(held)
@@ -91,9 +93,9 @@ class ReplacementExperts(Experts):
         weight = torch.where(torch.stack(weights), 0.0, -torch.inf).log_softmax(0)
         return RandomMixture(views, weight)
 
-    def _suppliers(self, obs: Observations, held: Tensor) -> Tensor:
+    def _suppliers(self, obs: Observations, held: Tensor, count: Tensor) -> Tensor:
         """(M, *shape): who supplies the stand-ins, where a term says it or only one could."""
-        single = held & (held.sum(0) == 1)
+        single = held & (count == 1)
         if obs.via is None:
             return single
         via = [obs.via[n] if n in obs.names else torch.zeros_like(held[0]) for n in self.names]

@@ -12,13 +12,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["eval_mode", "indices", "put_rows", "run_network", "running_statistics"]
+__all__ = ["alike", "eval_mode", "indices", "put_rows", "run_network", "running_statistics"]
 
 
 def indices(mask: Tensor) -> Tensor | None:
     """Flat positions of True in ``mask``, or None where all of it is True."""
     flat = mask.reshape(-1)
     return None if bool(flat.all()) else flat.nonzero().squeeze(-1)
+
+
+def alike(mask: Tensor) -> Tensor:
+    """One entry for all rows, (..., 1), where a mask (..., B) is the same in every row.
+
+    Complete rows, the usual ones, are alike, and what is worked out for one holds for all.
+    """
+    first = mask[..., :1]
+    return first if bool((mask == first).all()) else mask
 
 
 def put_rows(rows: Tensor | None, values: Tensor, size: int, fill: float, dim: int) -> Tensor:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ppl_mm.rows import alike
+
 if TYPE_CHECKING:
     from ppl_mm.plated import Plated
 
@@ -163,9 +165,7 @@ def via_masks(terms: Sequence[Term], obs: "Plated") -> Masks | None:
 def _held(obs: "Plated") -> Tensor:
     """What rows may draw from, score and refer to, (3, M, 1, B) bool; B = 1 for rows alike."""
     masks = [kind[n] for kind in (obs.source, obs.scored, obs.evidence) for n in obs.names]
-    held = torch.stack([obs.nowhere(), *masks])[1:]  # of no modality too
-    first = held[:, :1]
-    held = first if bool((held == first).all()) else held
+    held = alike(torch.stack([obs.nowhere(), *masks])[1:])  # of no modality too
     return held.view(3, len(obs.names), 1, held.shape[1])
 
 

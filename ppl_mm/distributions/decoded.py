@@ -8,7 +8,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from ppl_mm.likelihoods import Likelihood
-from ppl_mm.rows import indices, put_rows, run_network
+from ppl_mm.rows import alike, indices, put_rows, run_network
 
 __all__ = ["Decoded"]
 
@@ -79,13 +79,14 @@ class Decoded(TorchDistribution):
             return self._decode(self.z, value).log_prob(value)
         tail = self.batch_shape[-self.where.dim() :]
         where = self.where.expand(tail)
-        whole_strata = len(tail) == 2 and self._alike(where, value)
-        rows = indices(where[:, 0] if whole_strata else where)
+        if len(tail) == 2 and value.dim() == len(self.event_shape) + 1:  # one value a row
+            where = alike(where)
+        rows = indices(where)
         if rows is None:
             return self._decode(self.z, value).log_prob(value)
         if len(rows) == 0:
             return self.z.new_zeros(self.batch_shape)
-        if whole_strata:  # no value is copied
+        if where.shape != tail:  # whole strata count: no value is copied
             log_prob = self._decode(self.z.index_select(-3, rows), value).log_prob(value)
             return put_rows(rows, log_prob, tail[0], 0.0, dim=-2)
         lead = self.batch_shape[: -len(tail)]
@@ -93,11 +94,6 @@ class Decoded(TorchDistribution):
         x = self._rows_of(value, rows, tail)
         log_prob = self._decode(z, x).log_prob(x)
         return put_rows(rows, log_prob, tail.numel(), 0.0, dim=-1).reshape(self.batch_shape)
-
-    def _alike(self, where: Tensor, value: Tensor) -> bool:
-        """Whether ``where``, (S, B), is so in every row or in none, whatever the stratum."""
-        one_a_row = value.dim() == len(self.event_shape) + 1
-        return one_a_row and bool((where == where[:, :1]).all())
 
     def _rows_of(self, value: Tensor, rows: Tensor, tail: torch.Size) -> Tensor:
         """The values that belong to the flat positions ``rows`` of ``tail``."""

@@ -18,6 +18,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ppl_mm.rows import alike
+
 __all__ = ["normal_quotient", "product_of_experts", "quotient_of_experts"]
 
 _LARGEST = 1e75  # of a scale: its fourth power is finite in float64, which gradients need
@@ -27,9 +29,9 @@ _SMALLEST_PRECISION = 1e-6  # of a quotient: its posterior variance stays below 
 def product_of_experts(
     loc: Float[Tensor, "M B Z"],
     scale: Float[Tensor, "M B Z"],
-    source: Bool[Tensor, "M *S B"],
+    source: Bool[Tensor, "M *S #B"],
     prior: tuple[Tensor, Tensor],
-    prior_expert: bool | Bool[Tensor, "*S B"] = True,
+    prior_expert: bool | Bool[Tensor, "*S #B"] = True,
 ) -> dist.Independent:
     """Combine Normal experts into the subset posterior q(z | x_S).
 
@@ -41,7 +43,7 @@ def product_of_experts(
     Args:
         loc: Expert means.
         scale: Expert standard deviations, > 0.
-        source: True where modality m takes part, (M, B) or (M, S, B).
+        source: True where modality m takes part, (M, B) or (M, S, B); a last dim of 1 is all rows.
         prior: loc and scale of p(z), each (Z,).
         prior_expert: Whether p(z) is a factor; or in which rows it is, (B,) or (S, B).
 
@@ -59,6 +61,18 @@ def product_of_experts(
         >>> q.mean.item(), round(q.variance.item(), 6)
         (1.0, 0.5)
     """
+    source = alike(source)
+    if source.dim() == 3 and source.shape[-1] == 1 and isinstance(prior_expert, bool):
+        subsets = source[..., 0].T.tolist()
+        first = [subsets.index(subset) for subset in subsets]
+        if len(set(first)) < len(first):  # a subset that comes again is worked out once
+            own = sorted(set(first))
+            q = product_of_experts(loc, scale, source[:, own], prior, prior_expert).base_dist
+            of = [own.index(i) for i in first]
+            mean, deviation = (
+                torch.stack([x[i] for i in of]) for x in (q.loc.unbind(), q.scale.unbind())
+            )
+            return dist.Normal(mean, deviation).to_event(1)
     dtype = loc.dtype
     prior_loc, prior_precision = prior[0].double(), _precision(prior[1])
     precision = _precision(scale)  # (M, B, Z)
@@ -77,9 +91,8 @@ def product_of_experts(
 def _sum_of_members(source: Tensor, values: Tensor) -> Tensor:
     """The sum over the members of (M, B, Z) values, for a source (M, B) or (M, S, B)."""
     member = source if source.dim() == 3 else source[:, None]
-    first = member[..., :1]
-    if bool((member == first).all()):  # rows alike: one product of matrices
-        sums = first[..., 0].T.to(values.dtype) @ values.flatten(1)
+    if member.shape[-1] == 1:  # rows alike: one product of matrices
+        sums = member[..., 0].T.to(values.dtype) @ values.flatten(1)
         sums = sums.unflatten(1, values.shape[1:])  # (S, B, Z)
     else:
         each = member.permute(2, 1, 0).to(values.dtype)
@@ -89,7 +102,9 @@ def _sum_of_members(source: Tensor, values: Tensor) -> Tensor:
 
 def _precision(scale: Tensor) -> Tensor:
     """1 / scale^2 in float64, finite for every positive float32 scale."""
-    return scale.double().clamp(1.0 / _LARGEST, _LARGEST).square().reciprocal()
+    limits = torch.finfo(scale.dtype)
+    scale = scale.clamp(max(limits.tiny, 1.0 / _LARGEST), min(limits.max, _LARGEST))
+    return scale.double().square().reciprocal()
 
 
 def quotient_of_experts(

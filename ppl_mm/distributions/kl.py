@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
-__all__ = ["kl"]
+__all__ = ["diagonal_normal", "kl"]
 
 
 def kl(q: Distribution, p: Distribution) -> Tensor:
@@ -22,7 +22,7 @@ def kl(q: Distribution, p: Distribution) -> Tensor:
     Raises:
         NotImplementedError: Where no analytic divergence is known.
     """
-    base_q, base_p = _diagonal_normal(q), _diagonal_normal(p)
+    base_q, base_p = diagonal_normal(q), diagonal_normal(p)
     if base_q is None or base_p is None:
         return kl_divergence(q, p)
     ratio = base_q.scale / base_p.scale
@@ -31,7 +31,8 @@ def kl(q: Distribution, p: Distribution) -> Tensor:
     return (log_ratio + 0.5 * (ratio * ratio + distance * distance - 1.0)).sum(-1)
 
 
-def _diagonal_normal(distribution: Any) -> Normal | None:
+def diagonal_normal(distribution: Any) -> Normal | None:
+    """The coordinates of a distribution that is a diagonal Normal; None for any other."""
     if isinstance(distribution, Independent) and distribution.reinterpreted_batch_ndims == 1:
         base = distribution.base_dist
         if type(base).log_prob is Normal.log_prob and isinstance(base, Normal):

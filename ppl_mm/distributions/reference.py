@@ -6,9 +6,10 @@ import torch
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
-from torch.distributions import Independent, register_kl
+from torch.distributions import Independent, Normal, register_kl
 
-from ppl_mm.distributions.kl import kl
+from ppl_mm.distributions.kl import diagonal_normal, kl
+from ppl_mm.rows import alike
 
 __all__ = ["RowwiseReference"]
 
@@ -65,4 +66,10 @@ class RowwiseReference(TorchDistribution):
 @register_kl(Independent, RowwiseReference)  # type: ignore[untyped-decorator]
 def _kl_independent_rowwise(q: Any, p: RowwiseReference) -> Tensor:
     # Both branches are finite, so torch.where gives finite gradients.
-    return torch.where(p.rows, kl(q, p.first), kl(q, p.second))
+    first, second = diagonal_normal(p.first), diagonal_normal(p.second)
+    if first is None or second is None:
+        return torch.where(p.rows, kl(q, p.first), kl(q, p.second))
+    rows = alike(p.rows)[..., None]
+    loc = torch.where(rows, first.loc, second.loc)
+    scale = torch.where(rows, first.scale, second.scale)
+    return kl(q, Independent(Normal(loc, scale), 1))

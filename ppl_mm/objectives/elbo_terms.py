@@ -117,15 +117,17 @@ class ELBOTerms(Objective):
         with particles(count):
             q = guide_trace(guide, obs)
         value = torch.zeros((), device=obs.device)
-        for fixed in sorted({t.fixed_model for t in terms}):
+        kinds = sorted({t.fixed_model for t in terms})
+        for fixed in kinds:
             which = obs.listed([[t.fixed_model == fixed] for t in terms])
-            scored = obs.scoring_terms(which)
+            scored = obs.scoring_terms(which) if len(kinds) > 1 else obs
             with _constant(model) if fixed else nullcontext():
                 with particles(count):
                     replayed = poutine.replay(model, trace=q)
                     p = model_trace(replayed, scored, absent_names(model, obs), on_model)
                 check_sites(p, q, scored)
-                value = torch.where(which, row_elbo(p, q), value)
+                own = row_elbo(p, q)
+                value = own if len(kinds) == 1 else torch.where(which, own, value)
         return value if count is None else value.mean(0)
 
     def _row_weights(self, obs: Observations) -> Tensor:

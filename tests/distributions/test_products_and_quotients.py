@@ -145,6 +145,24 @@ def test_rows_that_differ_are_as_each_among_rows_alike(strata):
         torch.testing.assert_close(q.stddev[..., row, :], p.stddev[..., row, :], **ROUNDING)
 
 
+def test_a_subset_that_comes_again_is_the_same_in_value_and_gradient():
+    loc, scale = (x.requires_grad_() for x in experts(3))
+    subsets = torch.tensor([[1, 0, 1], [0, 1, 1], [1, 0, 1], [0, 0, 0], [0, 1, 1]]) > 0
+    source = subsets.T[..., None].expand(-1, -1, 6)
+    q = product_of_experts(loc, scale, source, standard(3), False)
+    each = [product_of_experts(loc, scale, m, standard(3), False) for m in source.unbind(1)]
+    mean, stddev = torch.stack([p.mean for p in each]), torch.stack([p.stddev for p in each])
+    assert torch.equal(q.mean, mean)
+    assert torch.equal(q.stddev, stddev)
+    weight = torch.randn_like(mean)
+    found, expected = (
+        torch.autograd.grad((weight * (a + b)).sum(), (loc, scale))
+        for a, b in ((q.mean, q.stddev), (mean, stddev))
+    )
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, **ROUNDING)
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_order_of_experts_does_not_matter(order):
     loc, scale = experts(3)
