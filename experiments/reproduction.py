@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from json import loads
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import rich
 from ppl_mm.experiments import runner
@@ -85,9 +85,9 @@ def runs_of(
     for name, value in options.items():
         if name not in known:
             raise ValueError(f"{name}: no option of these runs; they have {', '.join(known)}.")
-        kind = float | int if known[name] is float else known[name]
-        if isinstance(value, bool) != (kind is bool) or not isinstance(value, kind):
-            told = getattr(kind, "__name__", kind)
+        kinds = get_args(known[name]) or (known[name],)
+        if type(value) not in (*kinds, int if float in kinds else None):
+            told = " or ".join(kind.__name__ for kind in kinds)
             raise ValueError(f"{name}: expected a value of type {told}, got {value!r}.")
     return [
         replace(run, **{**options, "seed": seed}) for run in runs for seed in seeds or (run.seed,)

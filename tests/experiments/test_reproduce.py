@@ -91,6 +91,19 @@ def test_options_and_seeds_reach_every_run():
     assert [run.seed for run in runs] == 4 * [3, 4]
     with pytest.raises(ValueError, match=r"device_: no option of these runs; they have epochs"):
         runs_of(TABLES["svae"]["table-1"], "short", device_="cpu")
+    options = {"lr": 1, "num_train": None, "clip_norm": 2}
+    first, *_ = runs_of(TABLES["svae"]["table-1"], "short", **options)
+    assert (first.lr, first.num_train, first.clip_norm) == (1, None, 2)
+    for wrong, kind in (
+        ({"epochs": "many"}, "int"),
+        ({"epochs": 1.5}, "int"),
+        ({"epochs": True}, "int"),
+        ({"lr": "1e-3x"}, "float"),
+        ({"num_train": "few"}, "int or NoneType"),
+        ({"device": 0}, "str"),
+    ):
+        with pytest.raises(ValueError, match=f"expected a value of type {kind}, got "):
+            runs_of(TABLES["svae"]["table-1"], "short", **wrong)
     with pytest.raises(ValueError, match=r"scale: expected smoke, short, paper, got 'tiny'"):
         runs_of(TABLES["svae"]["table-1"], "tiny")
 
