@@ -279,8 +279,7 @@ def _kept(
 
 def _write(path: Path, module: nn.Module, data: str) -> None:
     tensors = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
-    content = safetensors_bytes(tensors, metadata={"format": _FORMAT, "data": data})
-    write_atomically(path, content)
+    write_atomically(path, safetensors_bytes(tensors, {"format": _FORMAT, "data": data}))
 
 
 def _read(

@@ -113,7 +113,7 @@ class LogLikelihood(Result):
         return (self.pareto_k > RELIABLE_K).nonzero().squeeze(-1)
 
     def mean(self) -> float:
-        """The average over rows, nats."""
+        """The average over rows, nats; a row that holds nothing of the target counts as 0."""
         return self.value.mean().item()
 
     def summary(self) -> dict[str, float]:
