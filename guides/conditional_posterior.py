@@ -112,6 +112,8 @@ class ConditionalPosterior(Program):
         sees = torch.stack([source[n] for n in self.prior.names]).all(0)
         rest = [source[n] for n in self.names if n not in self.prior.names]
         more = sees & torch.stack(rest).any(0)
+        if bool(more.all()):
+            return dist.Normal(*self._encode(obs, source, more)).to_event(1)
         alone = sees & ~more
         prior = (self.prior(obs) if bool(alone.any()) else self.prior()).base_dist
         loc = torch.where(alone[..., None], prior.loc, 0.0)
@@ -134,7 +136,9 @@ class ConditionalPosterior(Program):
                 found = self.prior.zero.new_zeros(trunk.out_features).expand(size, -1)
             else:
                 own = obs.features(name, trunk, obs.evidence[name])
-                found = torch.where(source[name][..., None], own, 0.0).reshape(size, -1)
+                whole = bool(source[name].all())
+                found = own if whole else torch.where(source[name][..., None], own, 0.0)
+                found = found.expand(*obs.shape, -1).reshape(size, -1)
             return found if rows is None else found.index_select(0, rows)
 
         joint = torch.cat([features(n, t) for n, t in self.network.trunks.items()], -1)

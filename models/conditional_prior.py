@@ -15,10 +15,9 @@ for it; one that lacks an observed modality, of which nothing can be said, adds 
 from collections.abc import Sequence
 
 import pyro
-import torch
 from torch import nn
 
-from ppl_mm.context import Context, check_label, holds, joined
+from ppl_mm.context import Context, check_label, holds, joined, where_known
 from ppl_mm.distributions import Decoded, ObservedPrior
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
@@ -99,7 +98,7 @@ class ConditionalPrior(Program):
         known = holds(obs, self.conditions_on)  # (B,)
         with obs.plates():
             z = pyro.sample("z", self.prior(obs))  # (K?, S?, B, Z)
-            z = torch.where(known[:, None], z, torch.nan)
+            z = where_known(known, z)
             seen = z if self.context is None else joined(z, self.context(obs)[0])  # (..., Z + F)
             for name, decoder in self.decoders.items():
                 x, scored = obs.filled(name)  # (B, *D_m), (S?, B)

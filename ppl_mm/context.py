@@ -12,7 +12,7 @@ from ppl_mm.modality import Modality, unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.program import check_trunk
 
-__all__ = ["Context", "check_given", "check_label", "check_seen", "holds", "joined"]
+__all__ = ["Context", "check_given", "check_label", "check_seen", "holds", "joined", "where_known"]
 
 
 class Context(nn.Module):
@@ -50,7 +50,7 @@ class Context(nn.Module):
             return unknown, known
         trunks = self.trunks.items()
         features = torch.cat([obs.features(n, trunk, known) for n, trunk in trunks], -1)
-        return torch.where(known[:, None], features, torch.nan), known
+        return where_known(known, features), known
 
     def check(self, obs: Observations) -> None:
         """Raise unless the observed values lie in their support and have features."""
@@ -60,10 +60,15 @@ class Context(nn.Module):
 
 def holds(obs: Observations, names: Sequence[str]) -> Tensor:
     """Which rows hold all of these modalities, (B,)."""
-    known = ~obs.nowhere(torch.Size([len(obs)]))
-    for name in names:
-        known = known & obs.present.get(name, torch.zeros_like(known))
-    return known
+    if not set(names) <= set(obs.present):
+        return obs.nowhere(torch.Size([len(obs)]))
+    masks = [obs.present[n] for n in names] or [~obs.nowhere(torch.Size([len(obs)]))]
+    return masks[0] if len(masks) == 1 else torch.stack(masks).all(0)
+
+
+def where_known(known: Tensor, x: Tensor) -> Tensor:
+    """Values (..., B, F), NaN in the rows that are not ``known``, (B,)."""
+    return x if bool(known.all()) else torch.where(known[:, None], x, torch.nan)
 
 
 def joined(z: Tensor, context: Tensor) -> Tensor:

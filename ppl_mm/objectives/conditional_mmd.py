@@ -194,12 +194,13 @@ class ConditionalMMD(Objective):
         """D of the rows that hold x_O, from the first term's posterior and the model's prior."""
         shape = (*noise.shape[:1], q_site["value"].shape[-3], *noise.shape[2:])
 
-        def pool(fn: Any) -> tuple[Any, Tensor]:
+        def of_first_term(fn: Any) -> Any:
             loc, scale = (x.expand(shape)[:, 0] for x in (fn.base_dist.loc, fn.base_dist.scale))
-            draws = loc + scale * noise[:, 0].to(loc.dtype)
-            return dist.Normal(loc, scale).to_event(1), draws
+            return dist.Normal(loc, scale).to_event(1)
 
-        (q, zq), (p, zp) = pool(q_site["fn"]), pool(p_site["fn"])
+        q, p = of_first_term(q_site["fn"]), of_first_term(p_site["fn"])
+        zq = q_site["value"].expand(shape)[:, 0]  # it has the noise
+        zp = p.base_dist.loc + p.base_dist.scale * noise[:, 0].to(zq.dtype)
         return self.mmd(q, p, (zq, zp), matched=True, rows=rows)
 
 
