@@ -26,6 +26,7 @@ from ppl_mm.modality import Modality, unknown_name
 from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program, check_encoder, check_trunk
+from ppl_mm.rows import alike
 
 __all__ = ["JointNetwork"]
 
@@ -110,11 +111,12 @@ class JointNetwork(Program):
     def posterior(self, obs: Observations) -> dist.TorchDistribution:
         """q(z | x_source) of every row: batch shape (B,) or (S, B), event shape (Z,)."""
         self.check_names(obs)
-        asked = {subset: _exactly(obs, subset) for subset in self.subsets}
-        rest = ~obs.nowhere()
-        for rows in asked.values():
-            rest = rest & ~rows
-        loc, scale = self._without_networks(obs, rest)
+        none = obs.nowhere()
+        held = [obs.source[n].expand(obs.shape) if n in obs.names else none for n in self.names]
+        source = alike(torch.stack(held))  # (M, *shape), the last dim 1 for rows alike
+        asked = {subset: self._exactly(obs, source, subset) for subset in self.subsets}
+        rest = ~torch.stack([torch.zeros_like(source[0]), *asked.values()]).any(0)
+        loc, scale = self._without_networks(obs, source, rest)
         for subset, rows in asked.items():
             if bool(rows.any()):
                 network = self.joint_networks[_key(subset)]
@@ -123,22 +125,29 @@ class JointNetwork(Program):
                 scale = torch.where(rows[..., None], own[1], scale)
         return dist.Normal(loc, scale).to_event(1)
 
-    def _without_networks(self, obs: Observations, rest: Tensor) -> tuple[Tensor, Tensor]:
+    def _exactly(self, obs: Observations, source: Tensor, subset: tuple[str, ...]) -> Tensor:
+        """Rows (or terms and rows) whose source is this subset and no more."""
+        members = obs.listed([n in subset for n in self.names])
+        return (source == members.view(-1, *[1] * (source.dim() - 1))).all(0)
+
+    def _without_networks(
+        self, obs: Observations, source: Tensor, rest: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """loc and scale of each row from single experts, or the prior where it looks at none.
 
         Encoders that none of the rows ``rest`` asks for do not run.
         """
         prior = (self.prior.loc, self.prior.scale)
-        encoded = [
-            obs.encoded(n, encoder, self.latent_dim)
-            for n, encoder in self.encoders.items()
-            if n in obs.names and bool((obs.source[n] & rest).any())
-        ]
-        experts = [expert for expert in encoded if expert is not None]
+        experts = []
+        for own, (name, encoder) in zip(source, self.encoders.items(), strict=True):
+            if bool((own & rest).any()):
+                encoded = obs.encoded(name, encoder, self.latent_dim)
+                assert encoded is not None  # no row has a source that the data lack
+                experts.append((*encoded[:2], own))
         if not experts:
             return prior[0].expand(*obs.shape, -1), prior[1].expand(*obs.shape, -1)
-        loc, scale, source = (torch.stack(part) for part in zip(*experts, strict=True))
-        product = product_of_experts(loc, scale, source, prior, False).base_dist
+        loc, scale, mask = (torch.stack(part) for part in zip(*experts, strict=True))
+        product = product_of_experts(loc, scale, mask, prior, False).base_dist
         return product.loc.expand(*obs.shape, -1), product.scale.expand(*obs.shape, -1)
 
 
@@ -163,15 +172,6 @@ def _chosen(subsets: str | Iterable[Sequence[str]], names: Sequence[str]) -> lis
         if name not in names:
             raise ValueError(unknown_name("modality in subsets", name, names))
     return sorted(chosen, key=lambda subset: (len(subset), subset))
-
-
-def _exactly(obs: Observations, subset: tuple[str, ...]) -> Tensor:
-    """Rows (or terms and rows) whose source is this subset and no more."""
-    none = obs.nowhere()
-    if not set(subset) <= set(obs.names):
-        return none
-    same = [mask == (name in subset) for name, mask in obs.source.items()]
-    return torch.stack([~none, *(mask.expand(obs.shape) for mask in same)]).all(0)
 
 
 def _key(subset: tuple[str, ...]) -> str:
