@@ -1,17 +1,17 @@
 """Coherence: do generated modalities show the class of what they were generated from?"""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from rich.table import Table
 from torch import Tensor, nn
 
 from ppl_mm.checks import check_at_least_one
+from ppl_mm.evaluation.cells import Cells
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.readings import Readings, Subset, checked_labels, read_generations
-from ppl_mm.evaluation.tabular import Number, Result, in_words, number
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
@@ -19,11 +19,10 @@ __all__ = ["Coherence", "coherence_of", "cross_coherence", "joint_coherence", "j
 
 
 @dataclass(frozen=True)
-class Coherence(Result):
-    """Accuracy of generated modalities, as a classifier reads them.
+class Coherence(Cells):
+    """Accuracy of generated modalities, as a classifier reads them, in [0, 1].
 
-    Averages leave out targets that were given. Standard errors are over rows: another test set,
-    the same trained system. A row's cells are averaged first, for they share its input.
+    Averages leave out targets that were given, see :class:`ppl_mm.evaluation.cells.Cells`.
 
     Attributes:
         subsets: What was given, S of them.
@@ -31,19 +30,16 @@ class Coherence(Result):
         hits: Whether the class was right, bool (S, T, N).
     """
 
+    measure: ClassVar[str] = "coherence"
+    title: ClassVar[str] = "conditional coherence"
     subsets: tuple[Subset, ...]
     targets: tuple[str, ...]
     hits: Tensor
 
-    def cell(self, given: str | Sequence[str], target: str) -> Estimate:
-        """Accuracy of one target from one subset, in [0, 1]."""
-        subset = (given,) if isinstance(given, str) else tuple(given)
-        return Estimate.of(self.hits[self.subsets.index(subset), self.targets.index(target)])
-
-    def per_target(self) -> dict[str, Estimate]:
-        """Target -> mean over the subsets without it."""
-        kept = {t: self._without(t) for t in self.targets}
-        return {t: Estimate.of(rows.mean(0)) for t, rows in kept.items() if len(rows)}
+    @property
+    def of_rows(self) -> Tensor:
+        """1 for a hit, else 0, (S, T, N)."""
+        return self.hits.double()
 
     def mean(self) -> Estimate:
         """Mean over targets of their means over the subsets without them."""
@@ -59,26 +55,12 @@ class Coherence(Result):
             if any(len(self._without(t, rows)) for t in self.targets)
         }
 
-    def numbers(self) -> Iterator[Number]:
-        """The cells, and the means over those whose target was not given."""
-        for s in self.subsets:
-            for t in self.targets:
-                yield number("coherence", self.cell(s, t), s, t)
-        for target, mean in self.per_target().items():
-            yield number("mean coherence", mean, target=target)
-
     def table(self) -> Table:
         """The matrix, for ``rich.print``; brackets mark targets that were given."""
-        table = Table("given", *self.targets, title="conditional coherence")
-        for subset in self.subsets:
-            cells = [(str(self.cell(subset, t)), t in subset) for t in self.targets]
-            table.add_row(in_words(subset), *(f"({c})" if own else c for c, own in cells))
-        table.add_section()
-        means = self.per_target()
-        table.add_row("mean", *(str(means[t]) if t in means else "" for t in self.targets))
-        bracketed = any(t in s for s in self.subsets for t in self.targets)
-        note = ", without targets in brackets, which were given" if bracketed else ""
-        table.caption = f"mean {self.mean()}{note}" if means else None
+        table = super().table()
+        if self.per_target():
+            note = "" if table.caption is None else f"; {table.caption}"
+            table.caption = f"mean {self.mean()}{note}"
         return table
 
     def to_dict(self) -> dict[str, Any]:
@@ -86,24 +68,14 @@ class Coherence(Result):
 
         The mean is None where every target was given.
         """
-        cells = [[self.cell(s, t).to_list() for t in self.targets] for s in self.subsets]
         return {
-            "given": [list(s) for s in self.subsets],
-            "targets": list(self.targets),
-            "cells": cells,
-            "per target": {t: e.to_list() for t, e in self.per_target().items()},
+            **super().to_dict(),
             "by size": {str(k): e.to_list() for k, e in self.by_size().items()},
             "mean": self.mean().to_list() if self.per_target() else None,
         }
 
-    def _without(self, target: str, rows: Sequence[int] | None = None) -> Tensor:
-        """Hits of a target from the subsets without it, (S', N)."""
-        which = range(len(self.subsets)) if rows is None else rows
-        kept = [i for i in which if target not in self.subsets[i]]
-        return self.hits[kept, self.targets.index(target)].double()
-
-    def _mean(self, rows: Sequence[int]) -> Estimate:
-        kept = [self._without(t, rows) for t in self.targets]
+    def _mean(self, subsets: Sequence[int]) -> Estimate:
+        kept = [self._without(t, subsets) for t in self.targets]
         means = [hits.mean(0) for hits in kept if len(hits)]
         if not means:
             raise ValueError("every target was given; give subsets that leave some out.")

@@ -9,19 +9,18 @@ another class. Images like those that it was trained on have little; lower is be
 Source: Joy et al. 2022 (MEME), arXiv:2106.12570, table 6, and the references there.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from rich.table import Table
 from torch import Tensor
 
 from ppl_mm.checks import check_at_least_one
+from ppl_mm.evaluation.cells import Cells
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.gaussian_process import GaussianProcessClassifier
 from ppl_mm.evaluation.readings import Subset, as_subsets, classified, generations
-from ppl_mm.evaluation.tabular import Number, Result, in_words, number
 from ppl_mm.observations import Observations
 from ppl_mm.rows import eval_mode
 from ppl_mm.systems import System
@@ -54,64 +53,25 @@ def mutual_information_of(probabilities: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class MutualInformation(Result):
-    """Mutual information of generated images, modality by modality.
-
-    Standard errors are over rows.
+class MutualInformation(Cells):
+    """Mutual information of generated images in nats, see :class:`ppl_mm.evaluation.cells.Cells`.
 
     Attributes:
         subsets: What was given, S of them.
         targets: What was generated, T of them.
-        rows: I of every image in nats, (S, T, N).
+        rows: I of every image, (S, T, N).
     """
 
+    measure: ClassVar[str] = "mutual information"
+    title: ClassVar[str] = "mutual information (nats)"
     subsets: tuple[Subset, ...]
     targets: tuple[str, ...]
     rows: Tensor
 
-    def cell(self, given: str | Sequence[str], target: str) -> Estimate:
-        """The mean of one target generated from one subset."""
-        subset = (given,) if isinstance(given, str) else tuple(given)
-        return Estimate.of(self.rows[self.subsets.index(subset), self.targets.index(target)])
-
-    def per_target(self) -> dict[str, Estimate]:
-        """Target -> mean over the subsets without it."""
-        out = {}
-        for t, target in enumerate(self.targets):
-            crossed = [s for s, subset in enumerate(self.subsets) if target not in subset]
-            if crossed:
-                out[target] = Estimate.of(self.rows[crossed, t].mean(0))
-        return out
-
-    def numbers(self) -> Iterator[Number]:
-        """The cells, and the means over those whose target was not given, nats."""
-        for s in self.subsets:
-            for t in self.targets:
-                yield number("mutual information", self.cell(s, t), s, t)
-        for target, mean in self.per_target().items():
-            yield number("mean mutual information", mean, target=target)
-
-    def table(self) -> Table:
-        """The matrix, for ``rich.print``; brackets mark targets that were given."""
-        table = Table("given", *self.targets, title="mutual information (nats)")
-        for subset in self.subsets:
-            cells = [(str(self.cell(subset, t)), t in subset) for t in self.targets]
-            table.add_row(in_words(subset), *(f"({c})" if own else c for c, own in cells))
-        table.add_section()
-        means = self.per_target()
-        table.add_row("mean", *(str(means.get(t, "")) for t in self.targets))
-        if any(t in s for s in self.subsets for t in self.targets):
-            table.caption = "means are without targets in brackets, which were given"
-        return table
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as plain numbers for JSON, an estimate as [value, standard error]."""
-        return {
-            "given": [list(s) for s in self.subsets],
-            "targets": list(self.targets),
-            "cells": [[self.cell(s, t).to_list() for t in self.targets] for s in self.subsets],
-            "per target": {t: e.to_list() for t, e in self.per_target().items()},
-        }
+    @property
+    def of_rows(self) -> Tensor:
+        """I of every image, (S, T, N)."""
+        return self.rows
 
 
 def mutual_information(

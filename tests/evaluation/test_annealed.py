@@ -15,7 +15,7 @@ from torch import nn
 from toy_meme import PAIR
 
 from ppl_mm import Modality, Observations, System, guides, likelihoods, log_likelihood
-from ppl_mm.evaluation import annealed_log_likelihood
+from ppl_mm.evaluation import annealed_log_likelihood, annealing
 from ppl_mm.evaluation.annealing import Schedule, anneal, temperatures, transition, tuned
 from ppl_mm.evaluation.conditioned import answerable, conditioned_on
 from ppl_mm.evaluation.path import Path
@@ -286,6 +286,23 @@ def test_step_sizes_are_those_of_the_rows():
             found.append(acceptance.mean(0))
     late = torch.stack(found)[5:, 0].mean()
     assert 0.5 < late < 0.8
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_each_temperature_has_its_own_step_sizes_in_both_directions(monkeypatch, reverse):
+    toy, system = toy_system()
+    path = path_of(toy, system, toy.sample(2))
+    betas, used = temperatures(4), {}
+    steps = torch.arange(6.0).reshape(3, 2)
+
+    def stay(path, point, beta, step, num_leaps):
+        used[beta] = step
+        return point, step
+
+    monkeypatch.setattr(annealing, "transition", stay)
+    anneal(path, path.draw(2), Schedule(betas, steps, 1), reverse=reverse)
+    assert list(used) == (betas[-2:0:-1] if reverse else betas[1:-1])
+    assert all(torch.equal(used[beta], step) for beta, step in zip(betas[1:-1], steps, strict=True))
 
 
 @pytest.mark.parametrize("number", [1, 2, 7])

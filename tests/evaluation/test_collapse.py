@@ -8,11 +8,18 @@ import torch
 from every_system import SYSTEMS, build, complete, kinds_of
 from linear_gaussian import LinearGaussian
 from torch import nn
-from torch.distributions import Laplace, Normal, kl_divergence
+from torch.distributions import (
+    Categorical,
+    Laplace,
+    MixtureSameFamily,
+    Normal,
+    kl_divergence,
+)
 
 from ppl_mm import Modality, Observations, System, data, guides, likelihoods, models, systems
 from ppl_mm.evaluation import collapse_of, posterior_collapse, variance_collapse
 from ppl_mm.evaluation.conditioned import conditioned_on
+from ppl_mm.evaluation.coordinates import divergence
 from ppl_mm.objectives import IWAE
 
 
@@ -236,3 +243,14 @@ def test_variance_of_a_fixed_scale_and_of_classes():
     system = systems.mvae(digits.modalities, 2).double()
     with pytest.raises(TypeError, match="'label': classes and symbols have no variance"):
         variance_collapse(system, digits.test[:5].to(torch.float64), "label", "top")
+
+
+def test_a_shift_of_a_mixture_of_equals_diverges_by_half_its_square():
+    """log q - log p is linear there, and the points lie symmetrically: no error is left."""
+    shift = torch.tensor([[0.0, 0.7, -2.5]])
+    both = Normal(shift[..., None].expand(1, 3, 2), 1.0)
+    mixing = Categorical(torch.tensor([0.3, 0.7]).expand(1, 3, 2))
+    mixture = MixtureSameFamily(mixing, both)
+    standard = Normal(torch.zeros(1, 3), 1.0)
+    for q, p in ((standard, mixture), (mixture, standard)):
+        torch.testing.assert_close(divergence(q, p), shift**2 / 2, atol=1e-10, rtol=0)
