@@ -230,3 +230,13 @@ def printed(table: Table) -> str:
     console = Console(file=io.StringIO(), width=200)
     console.print(table)
     return console.file.getvalue()
+
+
+def test_errors_of_accuracies_are_of_the_rows_that_have_a_label():
+    digits = data.load("digits")
+    system = systems.mvae(digits.modalities, 2)
+    test = Observations(digits.test[:90].values, {"label": torch.arange(90) < 40})
+    for found in measure(system, test, "label", num_samples=2, rows=2).accuracies:
+        spread = math.sqrt(found.value * (1 - found.value) / 40)
+        assert found.standard_error == pytest.approx(spread)
+        assert 0 < found.value < 1

@@ -138,6 +138,13 @@ def test_rows_without_a_class_do_not_count(classes):
     assert real["a"] == Estimate(1.0, 0.0)
 
 
+def test_one_class_of_number_0_is_a_class(classes):
+    toy = classes()
+    zero = toy.labels * 0
+    found = cross_coherence(toy.system, toy.obs, zero, toy.classifiers)
+    assert found.cell("a", "b").value == (toy.labels == 0).double().mean()
+
+
 def test_what_was_all_given_has_no_mean(classes):
     toy = classes()
     found = cross_coherence(toy.system, toy.obs, toy.labels, toy.classifiers, [("a", "b", "c")])

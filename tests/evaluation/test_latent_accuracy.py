@@ -113,3 +113,18 @@ def test_what_does_not_fit_is_refused(classes, probe):
         latent_accuracy(toy.system, toy.obs, toy.obs, toy.labels, toy.labels, **options)
     with pytest.raises(ValueError, match=r"test_labels: expected one class a row, \(40,\)"):
         latent_accuracy(toy.system, toy.obs, toy.obs, toy.labels, toy.labels[1:])
+
+
+def test_training_and_test_rows_have_draws_of_their_own(classes, monkeypatch):
+    toy, seeds = classes(), []
+
+    def drawn(*args, seed=0, **options):
+        seeds.append(seed)
+        return draw_latents(*args, seed=seed, **options)
+
+    monkeypatch.setattr("ppl_mm.evaluation.latents.draw_latents", drawn)
+    for seed in (0, 1, 2):
+        arguments = (toy.system, toy.obs, toy.obs, toy.labels, toy.labels, ["u"], ["a"])
+        latent_accuracy(*arguments, seed=seed)
+    pairs = [seeds[3 * i + 1 : 3 * i + 3] for i in range(3)]  # the first only tells the sites
+    assert len({s for pair in pairs for s in pair}) == 6

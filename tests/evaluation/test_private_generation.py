@@ -2,6 +2,7 @@
 
 import math
 
+import every_system
 import pytest
 import torch
 from linear_gaussian import LinearGaussian
@@ -207,3 +208,17 @@ def test_systems_without_private_latents_have_no_such_options(options):
     with pytest.raises(ValueError, match="need a system with private latents"):
         generate(system, toy.sample(2), "b", given="a", **options)
     assert generate(system, toy.sample(2), "b", given="a")["b"].shape == (1, 2, 4)
+
+
+def test_alpha_leaves_posteriors_as_wide_as_they_are():
+    system, obs = every_system.build("mmvae_plus"), every_system.complete(5)
+    whole, narrowed = (
+        generate(system, obs, "normal", 3, mean=True, alpha=alpha)["normal"] for alpha in (1.0, 0.0)
+    )
+    assert torch.equal(whole, narrowed)
+    assert (whole.std(0) > 0).all()
+    prior, centre = (
+        generate(system, obs, "normal", 3, (), mean=True, alpha=alpha)["normal"]
+        for alpha in (1.0, 0.0)
+    )
+    assert not torch.equal(prior, centre)
