@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from pyro.distributions.util import broadcast_shape
 from torch import Tensor, nn
 
 from ppl_mm.features import ValueFeatures, value_features
@@ -73,7 +74,7 @@ def where_known(known: Tensor, x: Tensor) -> Tensor:
 
 def joined(z: Tensor, context: Tensor) -> Tensor:
     """(z, context), whichever plates z was drawn under."""
-    batch = torch.broadcast_shapes(z.shape[:-1], context.shape[:-1])
+    batch = broadcast_shape(z.shape[:-1], context.shape[:-1])
     context = context.to(z.dtype)
     return torch.cat([z.expand(*batch, -1), context.expand(*batch, -1)], -1)
 

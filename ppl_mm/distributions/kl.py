@@ -25,9 +25,12 @@ def kl(q: Distribution, p: Distribution) -> Tensor:
     base_q, base_p = diagonal_normal(q), diagonal_normal(p)
     if base_q is None or base_p is None:
         return kl_divergence(q, p)
-    ratio = base_q.scale / base_p.scale
-    distance = (base_q.loc - base_p.loc) / base_p.scale
-    log_ratio = torch.log(base_p.scale) - torch.log(base_q.scale)
+    loc, scale = base_p.loc, base_p.scale
+    if q.batch_shape == p.batch_shape:  # a prior is often one for all rows
+        loc, scale = _unexpanded(loc), _unexpanded(scale)
+    ratio = base_q.scale / scale
+    distance = (base_q.loc - loc) / scale
+    log_ratio = torch.log(scale) - torch.log(base_q.scale)
     return (log_ratio + 0.5 * (ratio * ratio + distance * distance - 1.0)).sum(-1)
 
 
@@ -38,3 +41,8 @@ def diagonal_normal(distribution: Any) -> Normal | None:
         if type(base).log_prob is Normal.log_prob and isinstance(base, Normal):
             return base
     return None
+
+
+def _unexpanded(x: Tensor) -> Tensor:
+    """The same numbers with size 1 along the dims that repeat them."""
+    return x[tuple(slice(1) if stride == 0 else slice(None) for stride in x.stride())]

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import torch
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
+from pyro.distributions.util import broadcast_shape
 from torch import Tensor
 from torch.distributions import Independent, Normal, register_kl
 
@@ -32,7 +33,7 @@ class RowwiseReference(TorchDistribution):
 
     def __init__(self, rows: Tensor, first: TorchDistribution, second: TorchDistribution) -> None:
         self.rows, self.first, self.second = rows, first, second
-        batch = torch.broadcast_shapes(rows.shape, first.batch_shape, second.batch_shape)
+        batch = torch.Size(broadcast_shape(rows.shape, first.batch_shape, second.batch_shape))
         super().__init__(batch, first.event_shape, validate_args=False)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "RowwiseReference":

@@ -45,6 +45,24 @@ def test_kl_numbers_of_the_digests(q, p, value):
     assert kl(scalar(*q), scalar(*p)).item() == pytest.approx(value, abs=5e-7)
 
 
+def test_kl_to_a_prior_that_is_one_for_all_rows():
+    q = dist.Normal(torch.randn(2, 4, 3), torch.rand(2, 4, 3) + 0.1).to_event(1)
+    one = dist.Normal(torch.randn(3), torch.rand(3) + 0.1).to_event(1)
+    expected = torch.stack(
+        [
+            torch.stack(
+                [kl(dist.Normal(q.mean[i, j], q.stddev[i, j]).to_event(1), one) for j in range(4)]
+            )
+            for i in range(2)
+        ]
+    )
+    torch.testing.assert_close(kl(q, one.expand((2, 4))), expected, atol=1e-12, rtol=1e-12)
+    row = dist.Normal(q.mean[0, 0], q.stddev[0, 0]).to_event(1)
+    torch.testing.assert_close(
+        kl(row, one.expand((2, 4))), expected[0, 0].expand(2, 4), atol=1e-12, rtol=1e-12
+    )
+
+
 def test_kl_is_zero_for_equal_and_positive_and_asymmetric_for_others():
     q, p = normal(50, 3), normal(50, 3)
     assert (kl(q, q) == 0).all()
