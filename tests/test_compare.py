@@ -232,7 +232,7 @@ def test_coherence_is_measured_by_one_classifier_for_all_cells(compared):
     }
     (share,) = told
     assert share > 0.7
-    assert f"this share right: top {share:.3f};" in (folder / "report.html").read_text()
+    assert f"it reads right: top {share:.3f};" in (folder / "report.html").read_text()
 
 
 def test_no_coherence_unless_wanted(tmp_path):

@@ -190,10 +190,9 @@ def _notes(outcomes: Sequence[Outcome]) -> str:
     if found.oracles:
         read = ", ".join(f"{name} {share:.3f}" for name, share in found.oracles.items())
         notes.append(
-            "Coherence: the share of rows of whose generated modality a classifier reads the right "
-            f"class. Of real test rows it reads this share right: {escape(read)}; coherence can "
-            "hardly be more. Joint: the share of draws from the prior of which all classifiers "
-            "read the same class."
+            "Coherence: a classifier reads the class of what is generated from a row; the share "
+            f"that it reads right. Of real test rows it reads right: {escape(read)}; coherence "
+            "can hardly be more. Joint: the share of draws from the prior whose classes agree."
         )
     if not found.normalised:
         notes.append("SoftBernoulli is no density for grey values: its log p are scores.")
