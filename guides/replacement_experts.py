@@ -75,8 +75,8 @@ class ReplacementExperts(Experts):
         """q(z | x_source): a Normal, or a mixture of suppliers where there are several."""
         self.check_names(obs)
         none = obs.nowhere()
-        held = [obs.source[n].expand(obs.shape) if n in obs.names else none for n in self.names]
-        held = alike(torch.stack(held))  # (M, *shape), the last dim 1 for rows alike
+        each = [obs.source[n].expand(obs.shape) if n in obs.names else none for n in self.names]
+        held = alike(torch.stack(each))  # (M, *shape), the last dim 1 for rows alike
         source = dict(zip(self.names, held, strict=True))
         count = held.sum(0)
         chosen = self._suppliers(obs, held, count)

@@ -183,9 +183,8 @@ def _alike(terms: Sequence[Term], obs: "Plated") -> Tensor:
 
 
 def _repeats(alike: Tensor, masks: Tensor, active: Tensor) -> Tensor:
-    """(T, B): True where an earlier active term of the row, alike, has the same masks."""
-    same = alike[..., None].repeat(1, 1, active.shape[1])
-    for mask in masks:
-        same &= mask[:, None] == mask[None]
-    earlier = torch.ones_like(same[..., 0]).tril(-1)[..., None]
-    return (same & earlier & active[None]).any(1)
+    """(T, B): True where an earlier active term of the row, alike, has the same masks (_, T, B)."""
+    has = masks.permute(2, 1, 0).float()  # (B, T, _)
+    within = (has @ (1.0 - has).mT) == 0  # (B, T, T): what one has the other has too
+    same = within & within.mT & alike
+    return (same.tril(-1) & active.T[:, None]).any(-1).T
