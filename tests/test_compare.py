@@ -15,10 +15,11 @@ import torch
 from matplotlib.figure import Figure
 from typer.testing import CliRunner, Result
 
-from ppl_mm import plotting
+from ppl_mm import System, plotting
 from ppl_mm.cli import app
 from ppl_mm.comparison import Block, Entry, Outcome, plan, summarise, write
 from ppl_mm.comparison.curves import curve
+from ppl_mm.comparison.training import training
 from ppl_mm.runs import run as runs
 from ppl_mm.runs.building import training_rows
 from ppl_mm.runs.measures import Accuracy, Likelihood, Measures
@@ -469,3 +470,17 @@ def test_what_comes_from_outside_is_escaped(tmp_path):
     text = (tmp_path / "report.html").read_text()
     assert "<script" not in text
     assert text.count("&lt;script&gt;") == 2
+
+
+def test_the_epoch_that_was_kept_is_the_best_or_the_last(compared, tmp_path):
+    folder = shutil.copytree(compared[0] / "mvae-0-0", tmp_path / "cell")
+    lines = ["epoch,validation_elbo,seconds", "1,-5.0,1.5", "2,-3.0,2.0", "3,-4.0,2.5"]
+    (folder / "history.csv").write_text("\n".join(lines))
+    found = training(folder)
+    assert (found.epochs, found.best_epoch, found.seconds) == (3, 2, 6.0)
+    system = System.load(folder / "system.safetensors")
+    assert found.parameters == sum(p.numel() for p in system.parameters())
+    (folder / "history.csv").write_text(
+        "\n".join(line.replace("validation_", "") for line in lines)
+    )
+    assert training(folder).best_epoch == 3
