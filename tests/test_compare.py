@@ -236,13 +236,16 @@ def test_coherence_is_measured_by_one_classifier_for_all_cells(compared):
     assert f"it reads right: top {share:.3f};" in (folder / "report.html").read_text()
 
 
-def test_no_coherence_unless_wanted(tmp_path):
+def test_no_coherence_unless_wanted_and_then_without_training_again(tmp_path, monkeypatch):
     options = {"systems": ("mvae",), "missing": ("0",), "seeds": ("0",)}
     result = compare(tmp_path, "--no-coherence", **options)
     assert result.exit_code == 0, result.stderr
     assert not (tmp_path / "oracles").exists()
     assert "coherence of" not in result.stdout
     assert "--no-coherence" in (tmp_path / "report.html").read_text()
+    monkeypatch.setattr(Loop, "epoch", lambda *args: pytest.fail("trained again"))
+    assert "coherence of" in compare(tmp_path, **options).stdout
+    assert "1 of 1 cells are done" in compare(tmp_path, "--no-coherence", **options).stdout
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "history.csv", "latent.png"])
