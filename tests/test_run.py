@@ -224,6 +224,8 @@ def test_coherence_is_that_of_each_modality_from_the_others(tmp_path):
         ("bottom", ("top", "label")),
         ("bottom", ("top",)),
     ]
+    found = measure(systems.cvae(digits.modalities, 2), holes, "label", **options)
+    assert all("label" in c.given for c in found.coherences)  # none of draws from the prior
 
 
 def printed(table: Table) -> str:
