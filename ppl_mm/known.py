@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-__all__ = ["Known", "constants", "plain", "waits"]
+__all__ = ["Known", "at_hand", "constants", "plain", "waits"]
 
 _Constants = dict[tuple[Any, ...], Tensor]
 _kept: list[_Constants] = []  # the innermost is in use
@@ -91,6 +91,11 @@ _MOVES = (Tensor.to,)
 def waits(device: torch.device) -> bool:
     """Whether reading a value from the device waits for what is queued there."""
     return device.type != "cpu"
+
+
+def at_hand(x: Tensor) -> bool:
+    """Whether the host can read a tensor's values without waiting for its device."""
+    return isinstance(x, Known) or not waits(x.device)
 
 
 def plain(x: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ppl_mm.known import at_hand
+
 __all__ = ["alike", "eval_mode", "indices", "put_rows", "run_network", "running_statistics"]
 
 
@@ -24,8 +26,11 @@ def indices(mask: Tensor) -> Tensor | None:
 def alike(mask: Tensor) -> Tensor:
     """One entry for all rows, (..., 1), where a mask (..., B) is the same in every row.
 
-    Complete rows, the usual ones, are alike, and what is worked out for one holds for all.
+    Complete rows, the usual ones, are alike, and what is worked out for one holds for all. A mask
+    that only a device knows stays as it is.
     """
+    if not at_hand(mask):
+        return mask
     first = mask[..., :1]
     return first if bool((mask == first).all()) else mask
 

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ppl_mm.known import at_hand
 from ppl_mm.rows import alike
 
 __all__ = ["normal_quotient", "product_of_experts", "quotient_of_experts"]
@@ -62,7 +63,8 @@ def product_of_experts(
         (1.0, 0.5)
     """
     source = alike(source)
-    if source.dim() == 3 and source.shape[-1] == 1 and isinstance(prior_expert, bool):
+    one = source.dim() == 3 and source.shape[-1] == 1 and at_hand(source)
+    if one and isinstance(prior_expert, bool):
         subsets = source[..., 0].T.tolist()
         first = [subsets.index(subset) for subset in subsets]
         if len(set(first)) < len(first):  # a subset that comes again is worked out once
