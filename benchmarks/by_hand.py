@@ -54,6 +54,7 @@ def kl(mu: Tensor, var: Tensor, mu2: Tensor | None = None, var2: Tensor | None =
 
 
 def mvae(system: System) -> Loss:
+    """MVAE: minus the ELBOs of all modalities and of each alone, with products of experts."""
     count = len(system.guide.names)
     member = torch.cat([torch.ones(1, count), torch.eye(count)])
 
@@ -69,6 +70,7 @@ def mvae(system: System) -> Loss:
 
 
 def jmvae(system: System) -> Loss:
+    """JMVAE-kl: minus the joint network's ELBO, plus its KL to each modality's encoder."""
     (joint,) = system.guide.joint_networks.values()
 
     def loss(xs: Values) -> Tensor:
@@ -86,6 +88,7 @@ def jmvae(system: System) -> Loss:
 
 
 def mopoe(system: System) -> Loss:
+    """MoPoE: minus the mean over subsets of the components' ELBOs, each KL in closed form."""
     count = len(system.guide.names)
     subsets = [s for size in range(1, count + 1) for s in combinations(range(count), size)]
     member = torch.tensor([[float(m in s) for m in range(count)] for s in subsets])
@@ -102,6 +105,7 @@ def mopoe(system: System) -> Loss:
 
 
 def cmmd(system: System) -> Loss:
+    """CMMD: minus the conditional ELBO with omega KL, plus (1 - omega) lambda MMD of the pools."""
     (observed,) = system.model.conditions_on
     omega, factor = system.objective.omega, system.objective.mmd_weight
 
@@ -128,6 +132,7 @@ def cmmd(system: System) -> Loss:
 
 
 def meme(system: System) -> Loss:
+    """MEME: minus the bound of mutual supervision on complete rows, the mean over directions."""
     draws, count = system.objective.num_particles, len(system.guide.names)
     own = torch.eye(count, dtype=torch.bool)[:, :, None]
     shares = torch.where(own, -torch.inf, -math.log(count - 1))
@@ -150,6 +155,7 @@ def meme(system: System) -> Loss:
 
 
 def svae(system: System) -> Loss:
+    """SVAE: minus the terms of complete rows and of each modality alone, with stand-in experts."""
     names, guide, terms = system.guide.names, system.guide, system.objective.terms
     readers = [(n, n) for n in names] + [(n, k) for n in names for k in names if k != n]
 

@@ -28,6 +28,7 @@ class _Loss:
     """The loss of one batch, a mean over rows; K draws from each of M experts."""
 
     def __init__(self, name: str, system: System) -> None:
+        """Of MMVAE or MMVAE+, minus the looser IWAE bound, by DReG's gradient or its own."""
         self.plus, self.dreg = name.startswith("mmvae_plus"), name.endswith("dreg")
         self.draws = system.objective.num_particles
         shared = system.guide.shared if self.plus else system.guide
@@ -39,6 +40,7 @@ class _Loss:
             self.prior = system.model.prior.raw
 
     def __call__(self, xs: dict[str, Tensor]) -> Tensor:
+        """Minus the looser bound, the mean over experts of log (1/K) sum of the weights."""
         k, m, b = self.draws, len(xs), len(next(iter(xs.values())))
         experts = [self.encode[n](x) for n, x in xs.items()]
         loc, scale = (torch.stack([expert[i] for expert in experts]) for i in (0, 1))

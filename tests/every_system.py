@@ -253,7 +253,8 @@ class SameNoise(Messenger):
         if isinstance(fn, StratifiedMixture):
             fn = fn.from_drawn
         if isinstance(fn, RowwiseReference):
-            first, second = self._draw(fn.first, noise), self._draw(fn.second, noise)
+            parts = (part.expand(fn.batch_shape) for part in (fn.first, fn.second))
+            first, second = (self._draw(part, noise) for part in parts)
             return torch.where(fn.rows[..., None], first, second)
         if isinstance(fn, RandomMixture):
             return self._draw_component(fn, noise)
