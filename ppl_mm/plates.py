@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from pyro.poutine.broadcast_messenger import BroadcastMessenger
 from pyro.poutine.plate_messenger import PlateMessenger
-from pyro.poutine.subsample_messenger import SubsampleMessenger
 
 __all__ = ["Plate"]
 
@@ -13,8 +11,7 @@ class Plate(PlateMessenger):
     """``pyro.plate`` that is never subsampled: rows come in batches already.
 
     Pyro's asks all handlers, whenever one opens, which of its indices to take. This one takes all
-    of them and asks nobody, so traces have no site of its name. A distribution that has the plate's
-    dimension already is left as it is.
+    of them and asks nobody, so traces have no site of its name.
 
     Args:
         name: The plate's name.
@@ -30,12 +27,6 @@ class Plate(PlateMessenger):
 
     def __init__(self, name: str, size: int, *, dim: int) -> None:
         super().__init__(name, size, dim=dim)
-
-    def _process_message(self, msg: Any) -> None:
-        SubsampleMessenger._process_message(self, msg)
-        batch = getattr(msg["fn"], "batch_shape", ())
-        if len(batch) < -self.dim or batch[self.dim] != self.size:
-            BroadcastMessenger._pyro_sample(msg)
 
     @staticmethod
     def _subsample(name: str, size: int | None = None, *args: Any) -> tuple[Any, Any, None]:
