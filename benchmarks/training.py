@@ -144,6 +144,7 @@ def main(
     values = image_and_label(batch * steps, 784)
     rows, firsts = [], []
     for name in (s for s in SYSTEMS if only in ("", s)):
+        torch.compiler.reset()  # torch gives a function up that it has compiled eight times
         run = Training(name, values, batch, epochs, (hidden, hidden), latent_dim, device)
         own = [*ways, *([PEER] if multivae_models.available(name) else [])]
         times: dict[str, list[float]] = {way: [] for way in own}

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import nn
@@ -10,7 +9,7 @@ from torch import nn
 from ppl_mm.networks.joint import JointEncoder
 from ppl_mm.systems import System
 
-__all__ = ["compiled", "networks"]
+__all__ = ["check_compile", "compiled", "networks"]
 
 _HOLDERS = {"encoders", "private_encoders", "stand_ins", "joint_networks", "decoders"}
 
@@ -28,34 +27,40 @@ def networks(system: System) -> list[nn.Module]:
 
 
 @contextmanager
-def compiled(system: System, option: bool | str, fabric: Any) -> Iterator[None]:
+def compiled(system: System, option: bool | str) -> Iterator[None]:
     """Inside, calls of the networks are compiled; parameters and their names stay as they are.
 
     Args:
         system: Whose networks.
-        option: False for not at all, True for torch's own compiler, or the name of a backend.
-        fabric: Its device is where the compiler is tried.
-
-    Raises:
-        ValueError: For a backend that torch does not know.
-        RuntimeError: Where no working compiler is found.
+        option: As checked by :func:`check_compile`.
     """
     if option is False:
         yield
         return
-    backend = "inductor" if option is True else option
-    _try(backend, fabric.device)
     chosen = networks(system)
     try:
         for network in chosen:
-            network.compile(backend=backend)
+            network.compile(backend=_backend(option))
         yield
     finally:
         for network in chosen:
             network._compiled_call_impl = None
 
 
-def _try(backend: str, device: torch.device) -> None:
+def check_compile(option: bool | str, device: torch.device) -> None:
+    """Raise unless networks on the device can be compiled so.
+
+    Args:
+        option: False for not at all, True for torch's own compiler, or the name of a backend.
+        device: Where the compiler is tried.
+
+    Raises:
+        ValueError: For a backend that torch does not know.
+        RuntimeError: Where no working compiler is found.
+    """
+    if option is False:
+        return
+    backend = _backend(option)
     known = torch.compiler.list_backends(exclude_tags=())
     if backend not in known:
         raise ValueError(f"compile: expected a bool or one of {', '.join(known)}, got {backend!r}.")
@@ -67,3 +72,7 @@ def _try(backend: str, device: torch.device) -> None:
             f"({str(error).strip().splitlines()[0]}). It needs a C++ compiler, and Triton for a "
             "CUDA device; or leave compile out."
         ) from error
+
+
+def _backend(option: bool | str) -> str:
+    return "inductor" if option is True else str(option)

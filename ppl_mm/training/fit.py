@@ -28,7 +28,7 @@ from ppl_mm.training.checks import (
     check_options,
     make_optimizer,
 )
-from ppl_mm.training.compiled import compiled
+from ppl_mm.training.compiled import check_compile, compiled
 from ppl_mm.training.graphed import Graphed, check_cuda_graph, obstacle, set_capturable
 from ppl_mm.training.history import FitResult, Progress
 from ppl_mm.training.impartial import Rule, impartially
@@ -136,11 +136,12 @@ def fit(
         raise ValueError("resume=True needs checkpoint=, the file to go on from.")
     check_cuda_graph(cuda_graph, None)
     fabric = _fabric(device, precision)
+    check_compile(compile, fabric.device)
     if optimizer is None:
         optimizer = partial(torch.optim.Adam, lr=1e-3, fused=True)
     devices = [fabric.device] if fabric.device.type == "cuda" else []
     rng = torch.random.fork_rng(devices=devices)
-    with eval_mode(system), rng, impartially(system, impartial), compiled(system, compile, fabric):
+    with eval_mode(system), rng, impartially(system, impartial):
         torch.manual_seed(seed)
         check_data(system, streams, transform, validation)
         module = system.objective(system.model, system.guide)
@@ -171,7 +172,8 @@ def fit(
                 must=cuda_graph is True,
             ),
         )
-        with Progress(epochs, state.epoch, show=progress and fabric.is_global_zero) as bar:
+        bar = Progress(epochs, state.epoch, show=progress and fabric.is_global_zero)
+        with bar, compiled(system, compile):
             while state.epoch < epochs and not state.out_of_patience(patience):
                 row = loop.epoch(state, batch_size, annealing_epochs, bar)
                 if validation is not None:
