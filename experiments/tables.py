@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 from typing import Any
 
+from ppl_mm.experiments.options import ELSEWHERE
+
 __all__ = ["Record", "Runs", "pictures", "settings", "spread", "table"]
 
 Record = dict[str, Any]
@@ -15,8 +17,9 @@ def settings(records: list[Record], order: Sequence[str]) -> list[Runs]:
     """Records that differ in the seed alone, together; systems in the given order."""
     groups: dict[str, Runs] = {}
     for record in sorted(records, key=lambda r: order.index(r["config"]["system"])):
-        config = {k: v for k, v in record["config"].items() if k not in ("seed", "out", "device")}
-        groups.setdefault(str(config), []).append(record)
+        config = sorted(record["config"].items())
+        key = str([(k, v) for k, v in config if k not in ("seed", *ELSEWHERE)])
+        groups.setdefault(key, []).append(record)
     return list(groups.values())
 
 
