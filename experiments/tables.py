@@ -6,7 +6,7 @@ from typing import Any
 
 from ppl_mm.experiments.options import ELSEWHERE
 
-__all__ = ["Record", "Runs", "pictures", "settings", "spread", "table"]
+__all__ = ["Record", "Runs", "pictures", "point", "settings", "spread", "table"]
 
 Record = dict[str, Any]
 Runs = list[Record]
@@ -32,6 +32,17 @@ def spread(values: list[Any]) -> str:
         return f"{mean(numbers):.3f} ± {stdev(numbers):.3f}"
     (value,) = values
     return f"{value[0]:.3f} ± {value[1]:.3f}" if isinstance(value, list) else f"{value:.2f}"
+
+
+def point(x: float, cells: Sequence[Sequence[float]]) -> tuple[float, float, float]:
+    """A curve's point at x: value and standard error of one run, mean and deviation of several.
+
+    Example:
+        >>> point(0.1, [[0.5, 0.01]]), point(0.1, [[0.5, 0.01], [0.7, 0.01]])[1]
+        ((0.1, 0.5, 0.01), 0.6)
+    """
+    values = [value for value, _ in cells]
+    return x, mean(values), stdev(values) if len(values) > 1 else cells[0][1]
 
 
 def table(rows: list[list[str]]) -> list[str]:

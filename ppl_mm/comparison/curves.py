@@ -5,13 +5,10 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from ppl_mm.comparison.summary import Block, is_share
+from ppl_mm.plotting.curves import COLOURS, MARKS
 from ppl_mm.plotting.tiles import PALE
 
 __all__ = ["curve"]
-
-# Okabe and Ito's colours, told apart with any colour vision; the marks tell them apart in grey.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def curve(blocks: Sequence[Block], measure: str) -> Figure:
@@ -25,7 +22,7 @@ def curve(blocks: Sequence[Block], measure: str) -> Figure:
     for i, name in enumerate(names):
         points = [(b.missing, b.entries[measure, name]) for b in blocks if name in b.row(measure)]
         if points:
-            colour, mark = _COLOURS[i % 7], _MARKS[(i + i // 7) % 7]
+            colour, mark = COLOURS[i % 7], MARKS[(i + i // 7) % 7]
             for share, entry in points:
                 face = "white" if entry.doubtful else colour
                 axes.plot(share, entry.mean, mark, color=colour, markerfacecolor=face, zorder=3)

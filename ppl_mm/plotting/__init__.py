@@ -2,6 +2,7 @@
 
 from ppl_mm.plotting.calibration import reliability_diagram
 from ppl_mm.plotting.collapse import collapse_curves
+from ppl_mm.plotting.curves import error_curves
 from ppl_mm.plotting.estimates import estimates
 from ppl_mm.plotting.likelihood import likelihood_intervals
 from ppl_mm.plotting.pictures import (
@@ -27,6 +28,7 @@ __all__ = [
     "collapse_curves",
     "conditional_columns",
     "cross_generation",
+    "error_curves",
     "estimates",
     "likelihood_intervals",
     "losses",

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from ppl_mm.evaluation.collapse import Collapse
+from ppl_mm.plotting.curves import COLOURS
 from ppl_mm.plotting.tiles import PALE
 
 __all__ = ["collapse_curves"]
 
-# Okabe and Ito's colours, told apart by colour-blind readers too.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", "-.", ":")
 
 
@@ -42,8 +41,8 @@ def collapse_curves(panels: Mapping[str, Mapping[str, Collapse]]) -> Figure:
                 curve.epsilons.cpu().numpy(),
                 100 * curve.fractions.cpu().numpy(),
                 label=name,
-                color=_COLOURS[i % len(_COLOURS)],
-                linestyle=_DASHES[i // len(_COLOURS) % len(_DASHES)],
+                color=COLOURS[i % len(COLOURS)],
+                linestyle=_DASHES[i // len(COLOURS) % len(_DASHES)],
             )
         axes.set(title=title, xlabel="epsilon", ylim=(-3, 103))
         axes.grid(color=PALE)

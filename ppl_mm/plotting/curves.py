@@ -1,0 +1,72 @@
+"""Estimates with their errors against a number, a panel a measure and a curve a system."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from ppl_mm.plotting.tiles import PALE
+
+__all__ = ["COLOURS", "MARKS", "Panels", "error_curves"]
+
+# Okabe and Ito's colours, told apart with any colour vision; the marks tell them apart in grey.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKS = ("o", "s", "^", "D", "v", "P", "X")
+
+Panels = Mapping[str, Mapping[str, Sequence[tuple[float, float, float]]]]
+"""Title of a panel -> name of a curve -> points (x, value, error)."""
+
+
+def error_curves(
+    panels: Panels,
+    *,
+    xlabel: str,
+    ylabel: str = "",
+    beside: Panels | None = None,
+    logarithmic: bool = False,
+) -> Figure:
+    """A curve for each name, with error bars; a name has the same colour in every panel.
+
+    Args:
+        panels: What to draw; a curve need not be in all panels. Points in any order.
+        xlabel: Of all panels.
+        ylabel: Of the first.
+        beside: Curves to draw dashed, in the colour of that name, such as published ones; of
+            panels and names that ``panels`` has.
+        logarithmic: Whether x is.
+
+    Raises:
+        ValueError: For no panel, or one without points.
+
+    Example:
+        >>> points = [(0.1, 0.62, 0.02), (1.0, 0.85, 0.01)]
+        >>> figure = error_curves({"accuracy": {"MVAE": points}}, xlabel="share of pairs")
+        >>> [axes.get_title() for axes in figure.axes]
+        ['accuracy']
+    """
+    if not panels or not all(any(curves.values()) for curves in panels.values()):
+        raise ValueError("error_curves: expected panels with points, got none.")
+    names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
+    figure = Figure(figsize=(3.1 * len(panels) + 1.6, 3.1), layout="constrained")
+    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    handles = {}
+    for axes, (title, curves) in zip(all_axes, panels.items(), strict=True):
+        published = (beside or {}).get(title, {})
+        for name, points in curves.items():
+            i = names.index(name)
+            style = {"color": COLOURS[i % 7], "marker": MARKS[(i + i // 7) % 7]}
+            x, values, errors = zip(*sorted(points), strict=True)
+            handles[name] = axes.errorbar(x, values, errors, markersize=5, capsize=3, **style)
+            if name in published:
+                x, values, _ = zip(*sorted(published[name]), strict=True)
+                axes.plot(x, values, "--", markersize=4, markerfacecolor="white", lw=1, **style)
+        axes.set(title=title, xlabel=xlabel)
+        if logarithmic:
+            axes.set_xscale("log")
+        axes.grid(color=PALE)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    all_axes[0].set_ylabel(ylabel)
+    figure.legend(
+        [handles[n] for n in names], names, loc="outside right center", frameon=False, fontsize=9
+    )
+    return figure
