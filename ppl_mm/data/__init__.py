@@ -1,10 +1,11 @@
 """Data sets: real files in, :class:`~ppl_mm.Observations` and modality declarations out.
 
 ``digits`` ships with scikit-learn; the others are read from their published files in a data
-folder, which :func:`get` fills but for CUB, XRMB and MIR Flickr. ``load("digits")`` reads any of
-them by name.
+folder, which :func:`get` fills but for CUB, XRMB, MIR Flickr and CelebA. ``load("digits")`` reads
+any of them by name.
 """
 
+from ppl_mm.data.celeba import celeba, celeba19
 from ppl_mm.data.cub import cub, cub_captions
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.digits import digits
@@ -36,6 +37,8 @@ __all__ = [
     "Vocabulary",
     "available",
     "binary_mnist",
+    "celeba",
+    "celeba19",
     "cub",
     "cub_captions",
     "data_folder",

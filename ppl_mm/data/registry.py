@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ppl_mm.data.celeba import ATTRIBUTES, celeba, celeba19
+from ppl_mm.data.celeba_files import find_celeba
 from ppl_mm.data.cub import cub, cub_captions
 from ppl_mm.data.cub_files import find_captions, find_cub
 from ppl_mm.data.dataset import DataSet
@@ -88,6 +90,8 @@ _ENTRIES = {
     "mir_flickr": _Entry(
         mir_flickr, ("image", "tags", "label"), (10_000, 5_000, 10_000), find_flickr
     ),
+    "celeba": _Entry(celeba, ("image", "attributes"), (162_770, 19_867, 19_962), find_celeba),
+    "celeba19": _Entry(celeba19, ("image", *ATTRIBUTES), (162_770, 19_867, 19_962), find_celeba),
 }
 
 
@@ -99,7 +103,7 @@ def available() -> list[str]:
         ['digits', 'mnist', 'binary_mnist', 'fashion_mnist', 'mnist_split', 'mnist_split_3', \
 'multimnist', 'polymnist', 'svhn', 'mnist_svhn', 'mnist_fashion', 'cub_captions', 'cub', \
 'two_view_mnist', 'mnist_svhn_text', 'mnist_fashion_text', 'mnist_rotated_svhn', 'xrmb', \
-'mir_flickr']
+'mir_flickr', 'celeba', 'celeba19']
     """
     return list(_ENTRIES)
 

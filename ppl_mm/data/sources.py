@@ -83,6 +83,11 @@ SOURCES: dict[str, tuple[Source, ...]] = {
 """Data set -> the files that it is read from. Data sets that ship with a package are not here."""
 
 _CAPTIONS = "which come with the code of Shi et al. 2019 (MMVAE, arXiv:1911.03393)"
+_CELEBA = (
+    "Put img_align_celeba.zip (aligned and cropped images; unpacked or not), list_attr_celeba.txt "
+    "and list_eval_partition.txt of https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html into celeba/ "
+    "of the data folder, or set PPL_MM_DATA to the folder that has celeba/ in it."
+)
 BY_HAND = {
     "cub_captions": (
         f"Put the captions text_testclasses.txt, {_CAPTIONS}, into cub-captions/ of the data "
@@ -102,6 +107,8 @@ BY_HAND = {
         "Unpack the Flickr data of https://www.cs.toronto.edu/~nitish/multimodal/ as flickr/ into "
         "the data folder, or set PPL_MM_DATA to the folder that has flickr/ in it."
     ),
+    "celeba": _CELEBA,
+    "celeba19": _CELEBA,
 }
 """Data sets of files without a known public address -> what to do instead of a download."""
 

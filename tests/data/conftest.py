@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 from scipy.sparse import csr_matrix
+from tiny_celeba import write_celeba
 
 NUM_TRAIN, NUM_TEST = 40, 20
 NUM_BIRDS = {"train": 8, "test": 12}  # pictures
@@ -118,7 +119,7 @@ def folder(
     flickr_arrays: dict[str, np.ndarray],
     write_idx: WriteIdx,
 ) -> Path:
-    """A data folder with small MNIST, FashionMNIST, SVHN, CUB, XRMB and Flickr files."""
+    """A data folder with small MNIST, FashionMNIST, SVHN, CUB, XRMB, Flickr and CelebA files."""
     for name, array in arrays.items():
         write_idx(tmp_path / "mnist" / name, array)
         write_idx(tmp_path / "fashion-mnist" / name, array)
@@ -139,6 +140,7 @@ def folder(
         savemat(tmp_path / "xrmb" / f"XRMBf2KALDI_window7_single{number}.mat", here)
     for name, array in flickr_arrays.items():
         write_flickr(tmp_path / "flickr", name, array)
+    write_celeba(tmp_path / "celeba", (3, 1, 2), np.random.default_rng(4))
     return tmp_path
 
 

@@ -30,6 +30,8 @@ SMALL = {
     "mnist_rotated_svhn": {"num_train": 40, "num_test": 20, "validation": 10},
     "xrmb": {"test": (7, 16), "validation": (10,)},
     "mir_flickr": {"unlabelled": 3},
+    "celeba": {},
+    "celeba19": {},
 }
 
 
@@ -75,6 +77,8 @@ def test_summary_tells_what_is_missing(folder: Path) -> None:
         "mnist_rotated_svhn": False,
         "xrmb": True,
         "mir_flickr": True,
+        "celeba": True,
+        "celeba19": True,
     }
     assert {s.name: s.download for s in describe(folder)} == {
         "digits": None,
@@ -96,6 +100,8 @@ def test_summary_tells_what_is_missing(folder: Path) -> None:
         "mnist_rotated_svhn": "mnist_rotated_svhn",
         "xrmb": "xrmb",
         "mir_flickr": "mir_flickr",
+        "celeba": "celeba",
+        "celeba19": "celeba19",
     }
 
 

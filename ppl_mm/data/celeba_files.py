@@ -1,0 +1,287 @@
+"""The published files of CelebA: faces, their attributes, and which are for training.
+
+    celeba/img_align_celeba/000001.jpg ..  202,599 aligned faces of 178 x 218 pixels, or the same
+                                           as published, celeba/img_align_celeba.zip
+    celeba/list_attr_celeba.txt            the number of faces, the names of 40 attributes, then a
+                                           line a face: its file, and -1 or 1 for each attribute
+    celeba/list_eval_partition.txt         a line a face: its file, and 0 (training), 1
+                                           (validation) or 2 (test)
+
+What is made of the pictures, such as faces of 64 x 64 pixels, is stored beside them the first time.
+
+Source: Liu et al. 2015, "Deep learning face attributes in the wild".
+"""
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from ppl_mm.data.sources import BY_HAND, data_folder
+
+__all__ = ["CelebAFiles", "find_celeba", "read_attributes", "read_partition", "shrink", "stored"]
+
+PICTURES, ATTRIBUTES, PARTITION = (
+    "img_align_celeba",
+    "list_attr_celeba.txt",
+    "list_eval_partition.txt",
+)
+_SIZE = (178, 218)  # width and height of the aligned faces
+_NUM_ATTRIBUTES = 40
+_WHAT = "The file is not the original or is damaged: copy it again."
+
+
+@dataclass(frozen=True)
+class CelebAFiles:
+    """Where the published files are.
+
+    Attributes:
+        attributes: The list of attributes.
+        partition: The list of parts.
+        pictures: The folder of pictures, or their archive; None where there is neither.
+    """
+
+    attributes: Path
+    partition: Path
+    pictures: Path | None
+
+
+def find_celeba(
+    folder: str | Path | None = None, stored: Sequence[str] = ("faces_64.npy",)
+) -> CelebAFiles:
+    """The published files in ``celeba/`` of the data folder.
+
+    Args:
+        folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
+        stored: Files in ``celeba/`` that were made of the pictures: with them all no picture is
+            needed.
+
+    Raises:
+        FileNotFoundError: If any is missing.
+    """
+    root = data_folder(folder) / "celeba"
+    kept = (root / PICTURES, root / f"{PICTURES}.zip")
+    pictures = next((p for p in kept if p.is_dir() or p.is_file()), None)
+    missing = [name for name in (ATTRIBUTES, PARTITION) if not (root / name).is_file()]
+    if pictures is None and not all((root / name).is_file() for name in stored):
+        missing.append(f"{PICTURES}/ (or {PICTURES}.zip)")
+    if missing:
+        raise FileNotFoundError(f"celeba: {root} lacks {', '.join(missing)}. {BY_HAND['celeba']}")
+    return CelebAFiles(root / ATTRIBUTES, root / PARTITION, pictures)
+
+
+def read_attributes(path: str | Path) -> tuple[list[str], list[str], np.ndarray]:
+    r"""The list of attributes.
+
+    Returns:
+        The pictures' files (N,), the attributes' names (40,), and bytes (N, 40), 1 for yes.
+
+    Raises:
+        ValueError: If the file is damaged or is another one.
+
+    Example:
+        >>> path = Path(tempfile.mkdtemp(), "list_attr_celeba.txt")
+        >>> names = " ".join(f"Attribute_{i}" for i in range(40))
+        >>> _ = path.write_text(f"1\n{names}\n000001.jpg -1" + " 1" * 39)
+        >>> files, names, values = read_attributes(path)
+        >>> files, names[:2], values[0, :3].tolist()
+        (['000001.jpg'], ['Attribute_0', 'Attribute_1'], [0, 1, 1])
+    """
+    path = Path(path)
+    lines = path.read_text(errors="replace").splitlines()
+    count, names = (lines[0].strip(), lines[1].split()) if len(lines) > 1 else ("", [])
+    if not count.isdecimal() or len(set(names)) != _NUM_ATTRIBUTES:
+        raise ValueError(
+            f"{path}: expected the number of pictures in the first line and {_NUM_ATTRIBUTES} "
+            f"names in the second, got {count[:20]!r} and {len(set(names))} names. {_WHAT}"
+        )
+    rows = lines[2:]
+    if len(rows) != int(count) or not rows:
+        raise ValueError(
+            f"{path}: expected {count} lines after the names, as the first line says, got "
+            f"{len(rows)}. {_WHAT}"
+        )
+    values = np.empty((len(rows), _NUM_ATTRIBUTES), np.uint8)
+    files = []
+    for number, row in enumerate(rows):
+        file, *found = row.split() or [""]
+        if len(found) != _NUM_ATTRIBUTES or not {"1", "-1"}.issuperset(found):
+            raise ValueError(
+                f"{path}: line {number + 3}: expected a picture's file and {_NUM_ATTRIBUTES} times "
+                f"-1 or 1, got {row[:40]!r} with {len(found)} values. {_WHAT}"
+            )
+        values[number] = [value == "1" for value in found]
+        files.append(file)
+    return files, names, values
+
+
+def read_partition(path: str | Path, files: Sequence[str]) -> np.ndarray:
+    r"""The part of every picture.
+
+    Args:
+        path: The list of parts.
+        files: The pictures' files, as :func:`read_attributes` gives them.
+
+    Returns:
+        (N,) int64: 0 for training, 1 for validation, 2 for the test.
+
+    Raises:
+        ValueError: If the file is damaged, is of other pictures, or leaves a part empty.
+
+    Example:
+        >>> path = Path(tempfile.mkdtemp(), "list_eval_partition.txt")
+        >>> _ = path.write_text("1.jpg 0\n2.jpg 1\n3.jpg 2\n")
+        >>> read_partition(path, ["1.jpg", "2.jpg", "3.jpg"]).tolist()
+        [0, 1, 2]
+    """
+    path = Path(path)
+    rows = [line.split() for line in path.read_text(errors="replace").splitlines()]
+    if len(rows) != len(files):
+        raise ValueError(
+            f"{path}: expected {len(files)} lines, one a picture of {ATTRIBUTES}, got {len(rows)}. "
+            f"{_WHAT}"
+        )
+    for number, (row, file) in enumerate(zip(rows, files, strict=True), 1):
+        if len(row) != 2 or row[0] != file or row[1] not in ("0", "1", "2"):
+            raise ValueError(
+                f"{path}: line {number}: expected {file!r}, as in {ATTRIBUTES}, and 0, 1 or 2, got "
+                f"{' '.join(row)[:40]!r}. {_WHAT}"
+            )
+    parts = np.array([int(row[1]) for row in rows])
+    if len(set(parts.tolist())) < 3:
+        raise ValueError(
+            f"{path}: expected pictures for training (0), validation (1) and test (2), got "
+            f"{sorted(set(parts.tolist()))} alone. {_WHAT}"
+        )
+    return parts
+
+
+def shrink(picture: Image.Image, size: int = 64) -> np.ndarray:
+    """The middle square of a picture, once its shorter side has ``size`` pixels (bilinear).
+
+    Returns:
+        Bytes (C, size, size), with C = 3 for RGB and 1 for grey pictures.
+
+    Example:
+        >>> shrink(Image.new("RGB", (178, 218), (255, 0, 7)))[:, 0, 0].tolist()
+        [255, 0, 7]
+    """
+    width, height = picture.size
+    short = min(width, height)
+    width, height = size * width // short, size * height // short
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(picture.crop((left, top, left + size, top + size)))
+    return pixels.reshape(size, size, -1).transpose(2, 0, 1)
+
+
+def stored(
+    found: CelebAFiles,
+    name: str,
+    files: Sequence[str],
+    event_shape: tuple[int, ...],
+    make: Callable[[Image.Image], np.ndarray],
+) -> Path:
+    """A file ``name`` beside the lists with what ``make`` gives for every picture.
+
+    Where it is there, with as many rows, nothing is made. It is written whole or not at all.
+
+    Args:
+        found: The published files.
+        name: Such as ``"faces_64.npy"``.
+        files: The pictures, in the order of rows.
+        event_shape: Of what ``make`` gives.
+        make: From a picture in RGB, as published, to bytes (*event_shape).
+
+    Returns:
+        The path of an array of bytes (N, *event_shape), for ``MemoryMapped``.
+
+    Raises:
+        FileNotFoundError: If pictures are missing.
+        ValueError: If a picture is damaged or of another size.
+        OSError: If it cannot be written.
+    """
+    path, shape = found.attributes.parent / name, (len(files), *event_shape)
+    if path.is_file() and _shape(path) == shape:
+        return path
+    if found.pictures is None:
+        raise FileNotFoundError(
+            f"{path}: expected bytes {shape}, a row a picture of {ATTRIBUTES}, got {_shape(path)}; "
+            f"and there are no pictures to make it of. {BY_HAND['celeba']}"
+        )
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{name}.")
+    os.close(handle)
+    try:
+        rows = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        pictures = _pictures(found.pictures, files)
+        console = Console(stderr=True)
+        doing = f"celeba: making {name}, once"
+        for row, picture in enumerate(
+            track(pictures, doing, len(files), console=console, transient=True)
+        ):
+            rows[row] = make(picture)
+        rows.flush()
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _shape(path: Path) -> tuple[int, ...] | None:
+    """Of an array of bytes; None for another file."""
+    try:
+        array = np.load(path, mmap_mode="r")
+    except (ValueError, EOFError, OSError):
+        return None
+    return array.shape if array.dtype == np.uint8 else None
+
+
+def _pictures(source: Path, files: Sequence[str]) -> Iterator[Image.Image]:
+    """The pictures of a folder or an archive, in RGB."""
+    if source.is_dir():
+        _check_there(source, files, set(os.listdir(source)))
+        for file in files:
+            yield _picture(source / file, source / file)
+        return
+    try:
+        archive = zipfile.ZipFile(source)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{source}: a damaged archive ({error}); copy it again.") from error
+    with archive:
+        names = {Path(name).name: name for name in archive.namelist()}
+        _check_there(source, files, set(names))
+        for file in files:
+            with archive.open(names[file]) as content:
+                yield _picture(content, source / file)
+
+
+def _check_there(source: Path, files: Sequence[str], there: set[str]) -> None:
+    missing = [file for file in files if file not in there]
+    if missing:
+        raise FileNotFoundError(
+            f"{source}: expected the {len(files)} pictures of {ATTRIBUTES}, {len(missing)} are "
+            f"missing, such as {missing[0]}; unpack or copy the archive again."
+        )
+
+
+def _picture(content: object, path: Path) -> Image.Image:
+    try:
+        with Image.open(content) as image:  # type: ignore[arg-type]
+            picture = image.convert("RGB")
+    except (OSError, SyntaxError, zipfile.BadZipFile) as error:  # of damaged files
+        raise ValueError(f"{path}: a damaged picture ({error}); copy it again.") from error
+    if picture.size != _SIZE:
+        raise ValueError(
+            f"{path}: expected an aligned face of {_SIZE[0]} x {_SIZE[1]} pixels, got "
+            f"{picture.size[0]} x {picture.size[1]}."
+        )
+    return picture
