@@ -16,7 +16,9 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,7 @@ PICTURES, ATTRIBUTES, PARTITION = (
 )
 _SIZE = (178, 218)  # width and height of the aligned faces
 _NUM_ATTRIBUTES = 40
+_AT_A_TIME = 256  # pictures
 _WHAT = "The file is not the original or is damaged: copy it again."
 
 
@@ -46,11 +49,13 @@ class CelebAFiles:
         attributes: The list of attributes.
         partition: The list of parts.
         pictures: The folder of pictures, or their archive; None where there is neither.
+        size: Width and height of each picture; None for any.
     """
 
     attributes: Path
     partition: Path
     pictures: Path | None
+    size: tuple[int, int] | None = _SIZE
 
 
 def find_celeba(
@@ -198,7 +203,7 @@ def stored(
         name: Such as ``"faces_64.npy"``.
         files: The pictures, in the order of rows.
         event_shape: Of what ``make`` gives.
-        make: From a picture in RGB, as published, to bytes (*event_shape).
+        make: From a picture in RGB, as published, to bytes (*event_shape). Runs in threads.
 
     Returns:
         The path of an array of bytes (N, *event_shape), for ``MemoryMapped``.
@@ -220,13 +225,19 @@ def stored(
     os.close(handle)
     try:
         rows = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        pictures = _pictures(found.pictures, files)
-        console = Console(stderr=True)
-        doing = f"celeba: making {name}, once"
-        for row, picture in enumerate(
-            track(pictures, doing, len(files), console=console, transient=True)
-        ):
-            rows[row] = make(picture)
+        console, doing = Console(stderr=True), f"celeba: making {name}, once"
+        pictures = track(
+            _pictures(found.pictures, files, found.size),
+            doing,
+            len(files),
+            console=console,
+            transient=True,
+        )
+        start = 0
+        with ThreadPoolExecutor() as pool:
+            while batch := list(islice(pictures, _AT_A_TIME)):
+                rows[start : start + len(batch)] = list(pool.map(make, batch))
+                start += len(batch)
         rows.flush()
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
@@ -245,12 +256,14 @@ def _shape(path: Path) -> tuple[int, ...] | None:
     return array.shape if array.dtype == np.uint8 else None
 
 
-def _pictures(source: Path, files: Sequence[str]) -> Iterator[Image.Image]:
+def _pictures(
+    source: Path, files: Sequence[str], size: tuple[int, int] | None
+) -> Iterator[Image.Image]:
     """The pictures of a folder or an archive, in RGB."""
     if source.is_dir():
         _check_there(source, files, set(os.listdir(source)))
         for file in files:
-            yield _picture(source / file, source / file)
+            yield _picture(source / file, source / file, size)
         return
     try:
         archive = zipfile.ZipFile(source)
@@ -261,7 +274,7 @@ def _pictures(source: Path, files: Sequence[str]) -> Iterator[Image.Image]:
         _check_there(source, files, set(names))
         for file in files:
             with archive.open(names[file]) as content:
-                yield _picture(content, source / file)
+                yield _picture(content, source / file, size)
 
 
 def _check_there(source: Path, files: Sequence[str], there: set[str]) -> None:
@@ -273,15 +286,15 @@ def _check_there(source: Path, files: Sequence[str], there: set[str]) -> None:
         )
 
 
-def _picture(content: object, path: Path) -> Image.Image:
+def _picture(content: object, path: Path, size: tuple[int, int] | None) -> Image.Image:
     try:
         with Image.open(content) as image:  # type: ignore[arg-type]
             picture = image.convert("RGB")
     except (OSError, SyntaxError, zipfile.BadZipFile) as error:  # of damaged files
         raise ValueError(f"{path}: a damaged picture ({error}); copy it again.") from error
-    if picture.size != _SIZE:
+    if size is not None and picture.size != size:
         raise ValueError(
-            f"{path}: expected an aligned face of {_SIZE[0]} x {_SIZE[1]} pixels, got "
+            f"{path}: expected an aligned face of {size[0]} x {size[1]} pixels, got "
             f"{picture.size[0]} x {picture.size[1]}."
         )
     return picture
