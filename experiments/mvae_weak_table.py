@@ -1,10 +1,13 @@
 """The records of MVAE's weak supervision as tables, beside the paper's numbers."""
 
+from pathlib import Path
 from statistics import mean, stdev
 
-from ppl_mm.experiments.tables import Record, Runs, table
+from ppl_mm.experiments.tables import Record, Runs, point, table
 
-__all__ = ["PAPER", "render", "table_8", "table_9", "table_10"]
+from ppl_mm import plotting
+
+__all__ = ["PAPER", "draw", "figure_3", "render", "table_8", "table_9", "table_10"]
 
 # Wu & Goodman 2018, tables 8 to 10: the share of paired rows -> accuracy of the label.
 FRACTIONS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
@@ -40,6 +43,8 @@ TITLES = {
     "ae": "AE",
     "vae": "VAE",
 }
+_PANELS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "multimnist": "MultiMNIST"}
+_PICTURE = "accuracy-by-share.png"
 
 
 def render(records: list[Record]) -> str:
@@ -65,6 +70,38 @@ def table_10(records: list[Record]) -> list[str]:
     return ["### Table 10: MultiMNIST\n", _STRINGS, *digits, *every] if digits else []
 
 
+def figure_3(records: list[Record]) -> list[str]:
+    """The curves of tables 8 to 10, which ``draw`` draws."""
+    del records
+    return [_FIGURE_3, f"![Accuracy by the share of pairs]({_PICTURE})\n"]
+
+
+def draw(records: list[Record], folder: Path) -> None:
+    """Write the curves, the paper's dashed; of strings the accuracy of all positions."""
+    ours: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
+    paper: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
+    for dataset, panel in _PANELS.items():
+        own = [r for r in records if r["config"]["dataset"] == dataset]
+        for method, title in TITLES.items():
+            kinds = _kinds(own, method)
+            for (weight, epochs), runs in kinds.items():
+                name = title if len(kinds) == 1 else f"{title}, λ {weight}, {epochs} epochs"
+                cells: dict[float, list[list[float]]] = {}
+                for r in runs:
+                    share = 100 * r["config"]["fraction"]
+                    cells.setdefault(share, []).append(r["measures"]["accuracy"])
+                points = [point(share, found) for share, found in cells.items()]
+                ours.setdefault(panel, {})[name] = points
+                if method in PAPER[dataset]:
+                    numbers = zip(FRACTIONS, PAPER[dataset][method], strict=True)
+                    known = [(100 * share, value, 0.0) for share, value in numbers]
+                    paper.setdefault(panel, {})[name] = known
+    figure = plotting.error_curves(
+        ours, xlabel="pairs, %", ylabel="accuracy", beside=paper, logarithmic=True
+    )
+    plotting.save(figure, folder / _PICTURE)
+
+
 def _table(title: str, dataset: str, records: list[Record], measure: str = "accuracy") -> list[str]:
     """A row of each method's runs, then the paper's; a column for each share that there is."""
     own = [r for r in records if r["config"]["dataset"] == dataset]
@@ -73,11 +110,8 @@ def _table(title: str, dataset: str, records: list[Record], measure: str = "accu
     shares = sorted({r["config"]["fraction"] for r in own})
     rows = [["method", "λ label", "epochs", *(f"{share * 100:g} %" for share in shares)]]
     for method, name in TITLES.items():
-        kinds: dict[tuple[str, str], Runs] = {}
-        for record in own:
-            if record["config"]["method"] == method:
-                kinds.setdefault(_kind(record), []).append(record)
-        for kind in sorted(kinds):
+        kinds = _kinds(own, method)
+        for kind in kinds:
             cells = [_cell(kinds[kind], share, measure) for share in shares]
             rows.append([name, *kind, *cells])
         paper = PAPER[dataset].get(method)
@@ -88,6 +122,15 @@ def _table(title: str, dataset: str, records: list[Record], measure: str = "accu
             epochs = "" if method == "logreg" else "500" if dataset == "mnist" else "100"
             rows.append([f"*{name}, paper*", weight, epochs, *cells])
     return [title, *table(rows)]
+
+
+def _kinds(records: list[Record], method: str) -> dict[tuple[str, str], Runs]:
+    """Label weight and epochs -> the method's runs."""
+    found: dict[tuple[str, str], Runs] = {}
+    for record in records:
+        if record["config"]["method"] == method:
+            found.setdefault(_kind(record), []).append(record)
+    return {kind: found[kind] for kind in sorted(found)}
 
 
 def _kind(record: Record) -> tuple[str, str]:
@@ -128,6 +171,11 @@ which a logistic regression of the pairs reads (once for all shares: the first r
 it). An epoch has as many steps at every share. One seed: ± is the standard error over test rows.
 
 The paper states a label weight of 50; MVAE reads labels from images at 1 (see the part on MVAE).
+"""
+
+_FIGURE_3 = """The accuracy of labels read from test images against the share of training images
+that have a label, ours with error bars (over test rows of one seed, over seeds of several), the
+paper's dashed. Of MultiMNIST it is that of all four positions.
 """
 
 _STRINGS = """Strings have four positions; half of them are fillings, as 0 to 4 digits are equally

@@ -2,7 +2,13 @@
 
 from dataclasses import replace
 
-from ppl_mm.experiments import mvae, mvae_table, mvae_weak, mvae_weak_table
+from ppl_mm.experiments import (
+    mvae,
+    mvae_parameters,
+    mvae_table,
+    mvae_weak,
+    mvae_weak_table,
+)
 from ppl_mm.experiments.mvae import Config
 from ppl_mm.experiments.mvae_weak import Config as Weak
 from ppl_mm.experiments.reproduction import Table, each
@@ -61,7 +67,16 @@ BY_BOTH = replace(
     title="An image and its label: the same by draws from q(z | x1, x2)",
     show=mvae_table.tables_6_and_7,
 )
+PARAMETERS = [mvae_parameters.Config()]
 TABLES = {
+    "table-1": Table(
+        title="Parameters of the inference networks",
+        experiment=mvae_parameters,
+        data=(),
+        paper=PARAMETERS,
+        short=PARAMETERS,
+        show=mvae_parameters.table_1,
+    ),
     "figure-2": Table(
         title="Images drawn from the prior, and given a label",
         experiment=mvae,
@@ -74,6 +89,15 @@ TABLES = {
     "table-3": LIKELIHOODS,
     "table-6": BY_BOTH,
     "table-7": BY_BOTH,
+    "figure-3": Table(
+        title="Accuracy by the share of images that have a label",
+        experiment=mvae_weak,
+        data=("mnist", "fashion_mnist", "multimnist"),
+        paper=MNIST + FASHION + MULTIMNIST,
+        short=_short_weak(MNIST + FASHION + MULTIMNIST),
+        show=mvae_weak_table.figure_3,
+        draw=mvae_weak_table.draw,
+    ),
     "table-8": Table(
         title="MNIST: accuracy by the share of images that have a label",
         experiment=mvae_weak,
