@@ -200,6 +200,25 @@ def test_samples_show_the_truth_and_every_draw(build):
     assert not frames(prior)
 
 
+def test_symbols_read_as_they_are_told_to(build):
+    system, obs = build("plane", "string", num_rows=2)
+    spelt = {"string": lambda value: "".join("abcdefgh"[int(i)] for i in value)}
+    drawn = {"string": obs["string"].unsqueeze(0).clone()}
+    drawn["string"][0, 1] = (drawn["string"][0, 1] + 1) % 3
+    figure = plotting.samples(system, obs, drawn, ["plane"], words=spelt)
+    expected = [spelt["string"](value) for value in (*obs["string"], *drawn["string"][0])]
+    assert sorted(t for t in texts(figure) if len(t) == 3) == sorted(expected)
+    assert colours(figure).count("#D55E00") == 1
+
+
+def test_posterior_means_look_at_what_is_given(build):
+    system, obs = build("plane", "label", "string", num_rows=3)
+    (axes,) = plotting.posterior_means(system, obs, given=["string"]).axes
+    loc = system.posterior(obs.given("string")).mean.detach()
+    torch.testing.assert_close(torch.as_tensor(axes.collections[0].get_offsets().data), loc)
+    assert "given string" in axes.get_title()
+
+
 @pytest.mark.parametrize("latent_dim", [1, 2, 5])
 def test_posterior_means_are_marked_by_their_label(build, latent_dim):
     system, obs = build("plane", "label", latent_dim=latent_dim, num_rows=30)

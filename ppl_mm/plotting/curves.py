@@ -62,6 +62,7 @@ def error_curves(
         axes.set(title=title, xlabel=xlabel)
         if logarithmic:
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:g}")
         axes.grid(color=PALE)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)

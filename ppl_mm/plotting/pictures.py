@@ -23,7 +23,7 @@ from ppl_mm.evaluation import generate
 from ppl_mm.evaluation.conditioned import answerable, conditioned_on
 from ppl_mm.files import write_atomically
 from ppl_mm.observations import Observations
-from ppl_mm.plotting.tiles import BLUE, ORANGE, PALE, Sheet, rows_of
+from ppl_mm.plotting.tiles import BLUE, ORANGE, PALE, Sheet, Words, rows_of
 from ppl_mm.systems import System
 
 __all__ = [
@@ -181,6 +181,7 @@ def samples(
     *,
     tiles: Tiles = (),
     like: Observations | None = None,
+    words: Words | None = None,
 ) -> Figure:
     """Draws of some modalities given others: a row of ``obs`` a row, after its truth.
 
@@ -191,12 +192,14 @@ def samples(
         given: What the draws were given.
         tiles: Modalities to stack to one image; each by itself otherwise.
         like: Data to take the range of grey from; ``obs`` by default.
+        words: Modality -> how a value reads, such as a caption's symbols as its words.
     """
     shown = [m.name for m in system.modalities if m.name in drawn or m.name in given]
     tiles = _tiles(tiles, shown)
     targets = [tile for tile in tiles if any(n in drawn for n in tile)]
     example = {n: drawn[n][0] if n in drawn else obs[n] for n in shown}
-    sheet = Sheet(system.modalities, tiles, example, truth=obs if like is None else like)
+    known = obs if like is None else like
+    sheet = Sheet(system.modalities, tiles, example, truth=known, words=words)
     start = sheet.width() if obs.names else 0.0
     lefts = [start + k * sheet.width(targets) for k in range(len(next(iter(drawn.values()))))]
     if obs.names:
@@ -209,8 +212,8 @@ def samples(
             sheet.cell(0, row, truth, given=given)
         for k, left in enumerate(lefts):
             values = {n: drawn[n][k, row] if n in drawn else truth[n] for n in shown}
-            known = truth if obs.names else None
-            sheet.cell(left, row, values, given=kept, truth=known, only=targets)
+            real = truth if obs.names else None
+            sheet.cell(left, row, values, given=kept, truth=real, only=targets)
     if not given:
         return sheet.figure(f"{' + '.join(drawn)} from the prior")
     what = f"{' + '.join(drawn)} given {' + '.join(given)}"
@@ -218,15 +221,21 @@ def samples(
 
 
 def posterior_means(
-    system: System, obs: Observations, *, label: str | None = None, seed: int = 0
+    system: System,
+    obs: Observations,
+    *,
+    label: str | None = None,
+    given: Sequence[str] | None = None,
+    seed: int = 0,
 ) -> Figure:
     """Posterior means of z of every row, in two dimensions (t-SNE), marked by their label.
 
-    The label is not looked at, unless it is all there is or the model conditions on something
-    (CVAE), whose posterior is then p(z) for rows with less than everything.
+    Given nothing else, the posterior looks at all but the label; at all, where the label is all
+    there is or the model conditions on something (CVAE), whose posterior is then p(z) for rows
+    with less than everything.
     """
     alone = [] if conditioned_on(system.model) else [n for n in obs.names if n != label]
-    names = alone or list(obs.names)
+    names = list(given or alone or obs.names)
     with torch.no_grad():
         q = system.posterior(obs.to(system.device).given(*names))
         mean, deviation = q.mean.cpu(), q.stddev.cpu()  # some encode when they are asked

@@ -4,7 +4,7 @@ The unit of length is the height of a tile; y grows downwards.
 """
 
 import textwrap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -15,7 +15,7 @@ from ppl_mm.likelihoods import Categorical, MultiLabel, Tokens
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
 
-__all__ = ["Row", "Sheet", "is_image", "rows_of", "text_of"]
+__all__ = ["Row", "Sheet", "Words", "is_image", "rows_of", "text_of"]
 
 BLUE, ORANGE, PALE = "#0072B2", "#D55E00", "#eeeeee"
 _INCHES = 0.62  # the unit
@@ -27,6 +27,8 @@ _WRAP = 18  # characters to a line of a tile's text
 
 Row = dict[str, Tensor | None]
 """A value of every modality, None where it is missing."""
+Words = Mapping[str, Callable[[Tensor], str]]
+"""How a value of a modality reads, such as a caption's symbols as its words."""
 Box = tuple[float, float, float, float]
 """Left, top, width and height."""
 
@@ -69,6 +71,7 @@ class Sheet:
         examples: Modality -> values (N, *event), for sizes, and for the range of grey where
             ``truth`` has none.
         truth: Data that hold some of the modalities.
+        words: Of modalities that do not read as :func:`text_of` has it.
     """
 
     def __init__(
@@ -77,8 +80,10 @@ class Sheet:
         tiles: Sequence[tuple[str, ...]],
         examples: Mapping[str, Tensor],
         truth: Observations | None = None,
+        words: Words | None = None,
     ) -> None:
         self.modalities = {m.name: m for m in modalities}
+        self.words = words or {}
         self.tiles = tiles
         known = {n: x.cpu() for n, x in examples.items()}
         self.examples = {n: list(x) for n, x in known.items()}
@@ -184,7 +189,8 @@ class Sheet:
         return 0.42 + 0.14 * longest + _GAP
 
     def _text(self, name: str, value: Tensor) -> str | None:
-        text = text_of(self.modalities[name], value)
+        own = self.words.get(name)
+        text = text_of(self.modalities[name], value) if own is None else own(value)
         return None if text is None else textwrap.fill(text, _WRAP)
 
     def _value(self, name: str, value: Tensor, box: Box, truth: Tensor | None) -> None:
