@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from by_hand_mixtures import mmvae
 from torch import Tensor, nn
 
+from ppl_mm.networks import LabelEncoder
 from ppl_mm.systems import System
 
 __all__ = ["by_hand", "written"]
@@ -32,9 +33,17 @@ def score(logits: Tensor, x: Tensor) -> Tensor:
     return -nll.sum(-1)
 
 
+def read(encoder: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Location and scale row by row; the library runs a label's encoder once for each class."""
+    if not isinstance(encoder, LabelEncoder):
+        return encoder(x)
+    embedded = encoder.features.embedding(x)
+    return encoder.location_scale(encoder.head(encoder.features.hidden(embedded)), x.shape)
+
+
 def experts(encoders: nn.ModuleDict, xs: Values) -> tuple[Tensor, Tensor]:
     """Locations and scales, (M, B, Z)."""
-    loc, scale = zip(*(encoders[n](x) for n, x in xs.items()), strict=True)
+    loc, scale = zip(*(read(encoders[n], x) for n, x in xs.items()), strict=True)
     return torch.stack(loc), torch.stack(scale)
 
 
@@ -119,7 +128,7 @@ def cmmd(system: System) -> Loss:
 
         def kernel(a: Tensor, b: Tensor) -> Tensor:
             distance = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
-            return (-(distance**2) / width).exp().mean()
+            return (-(distance**2) / width).expm1().mean()  # the ones cancel
 
         mmd = kernel(z, z) + kernel(prior, prior) - 2 * kernel(z, prior)
         total = total + (1 - omega) * factor * mmd
@@ -176,7 +185,7 @@ def svae(system: System) -> Loss:
 
     def loss(xs: Values) -> Tensor:
         reads = [
-            (guide.encoders[n] if n == k else guide.stand_ins[n][k])(xs[n]) for n, k in readers
+            read(guide.encoders[n] if n == k else guide.stand_ins[n][k], xs[n]) for n, k in readers
         ]
         loc, scale = (torch.stack([expert[i] for expert in reads]) for i in (0, 1))
         mu, var = products(loc, scale, member, 0.0)

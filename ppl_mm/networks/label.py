@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows, dense
 
@@ -13,7 +15,8 @@ class LabelFeatures(Features):
     """Features of a class y: embedding, Swish, then dense layers with Swish.
 
     Labels are integers, or floating-point weights of the classes: the embedding is then the
-    weighted sum, which for a one-hot row is exactly that of its class.
+    weighted sum, which for a one-hot row is exactly that of its class. Of more integer labels than
+    there are classes, the layers run once for each class, not for each label.
 
     Args:
         num_classes: Number C of classes.
@@ -43,6 +46,8 @@ class LabelFeatures(Features):
             embedded = rows.to(weight.dtype) @ weight
         else:
             rows, leading = as_rows(labels, (), "LabelFeatures")
+            if len(rows) > len(weight):
+                return F.embedding(labels.long(), self.hidden(weight))
             embedded = self.embedding(rows.long())
         return self.hidden(embedded).reshape(*leading, self.out_features)
 
@@ -72,6 +77,8 @@ class BinaryFeatures(LabelFeatures):
 
 class LabelEncoder(Encoder):
     """A Gaussian expert q(z | y) of a class y: embedding, Swish, then dense layers with Swish.
+
+    There are only C experts: of more integer labels, each class is encoded once.
 
     Args:
         latent_dim: Size D of the latent.
@@ -105,9 +112,18 @@ class LabelEncoder(Encoder):
     ) -> None:
         features = LabelFeatures(num_classes=num_classes, hidden=hidden)
         super().__init__(latent_dim, features, scale, min_scale)
+        self.num_classes = num_classes
+
+    def forward(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The expert's (loc, scale)."""
+        if labels.is_floating_point() or labels.numel() <= self.num_classes:
+            return super().forward(labels)
+        loc, scale = super().forward(torch.arange(self.num_classes, device=labels.device))
+        labels = labels.long()
+        return F.embedding(labels, loc), F.embedding(labels, scale)
 
 
-class BinaryEncoder(Encoder):
+class BinaryEncoder(LabelEncoder):
     """A Gaussian expert q(z | x) of one binary value x, as a label of two classes.
 
     Args:
@@ -138,4 +154,8 @@ class BinaryEncoder(Encoder):
         scale: ScaleMap = "exp",
         min_scale: float | None = None,
     ) -> None:
-        super().__init__(latent_dim, BinaryFeatures(hidden=hidden), scale, min_scale)
+        super().__init__(latent_dim, num_classes=2, hidden=hidden, scale=scale, min_scale=min_scale)
+
+    def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The expert's (loc, scale)."""
+        return super().forward(values.long())

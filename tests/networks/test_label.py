@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ppl_mm.networks import BinaryEncoder, LabelEncoder
+from ppl_mm.networks import BinaryEncoder, LabelEncoder, LabelFeatures
 
 
 def test_encoder_is_its_formula():
@@ -13,6 +13,46 @@ def test_encoder_is_its_formula():
     loc, scale = encoder(y)
     torch.testing.assert_close(loc, raw[:, :3], atol=1e-14, rtol=0)
     torch.testing.assert_close(scale, (raw[:, 3:] / 2).exp(), atol=1e-14, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(5,), (9,), (2, 6)])
+def test_many_labels_run_each_class_once(shape):
+    # Values and gradients are those of row by row, in the order of the labels.
+    encoder = LabelEncoder(3, num_classes=4, hidden=(6, 5)).double()
+    features = LabelFeatures(num_classes=4, hidden=(6, 5)).double()
+    y = torch.randint(4, shape)
+    for network in (encoder, features):
+        rows = []
+        hook = (network.features if network is encoder else network).hidden.register_forward_hook(
+            lambda module, inputs, output, rows=rows: rows.append(len(output))
+        )
+        alone = [network(label) for label in y.flatten()]
+        rows.clear()
+        together = network(y)
+        assert rows == [4]
+        hook.remove()
+        if network is features:
+            alone, together = [(x,) for x in alone], (together,)
+        alone = [torch.stack(each).view(*shape, -1) for each in zip(*alone, strict=True)]
+        weight = [torch.randn_like(each) for each in alone]
+        torch.testing.assert_close(list(together), alone, atol=1e-12, rtol=0)
+        parameters = list(network.parameters())
+        torch.testing.assert_close(
+            torch.autograd.grad(list(together), parameters, weight),
+            torch.autograd.grad(alone, parameters, weight),
+            atol=1e-12,
+            rtol=0,
+        )
+
+
+@pytest.mark.parametrize("label", [-1, 4])
+@pytest.mark.parametrize("count", [1, 9])
+def test_a_label_that_is_no_class_is_refused(label, count):
+    y = torch.zeros(count, dtype=torch.long)
+    y[-1] = label
+    for network in (LabelEncoder(3, num_classes=4), LabelFeatures(num_classes=4)):
+        with pytest.raises(IndexError):
+            network(y)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -48,6 +48,8 @@ PRESETS = {
     "cub_image": (48, images(3, 64, 64), (3, 64, 64), 4_309_024, 4_276_931),
     "cub_caption": (48, integers(1590, 32), (32, 1590), 1_811_872, 3_093_751),
     "cub_features": (64, images(2048), (2048,), 2_787_200, 2_772_736),
+    "iwslt_en": (100, integers(17_191, 70), (70, 17_191), 6_080_456, 15_105_319),
+    "iwslt_vi": (100, integers(7_709, 70), (70, 7_709), 3_653_064, 7_813_661),
     "cmmd_mnist": (20, images(1, 28, 28), (1, 28, 28), 330_040, 322_784),
     "cmmd_svhn": (20, images(3, 32, 32), (3, 32, 32), 236_360, 233_763),
     "cmmd_fashion": (20, images(1, 28, 28), (1, 28, 28), 235_336, 232_737),
@@ -73,6 +75,7 @@ IN_FEATURES = {
 COVERED = (  # by CelebA's, PolyMNIST's and other dense ones, the same classes
     *("vision_rgb", "cub_image", "cmmd_view", "cmmd_acoustic", "cmmd_articulatory"),
     *("cmmd_flickr_image", "cmmd_tags", "cmmd_topics"),
+    *("iwslt_en", "iwslt_vi"),  # by test_sentence.py
 )
 every_preset = pytest.mark.parametrize("name", PRESETS)
 every_shape = pytest.mark.parametrize("name", [n for n in PRESETS if n not in COVERED])

@@ -89,6 +89,16 @@ def test_the_biased_estimator_is_a_squared_distance():
     close(far, torch.tensor(2.0))
 
 
+@pytest.mark.parametrize("autocast", [False, True])
+def test_single_precision_keeps_its_digits_where_the_kernel_is_wide(autocast):
+    x, y = torch.randn(128, 64), 1.1 * torch.randn(128, 64)  # k > 0.9: 1 - k has few digits
+    expected = squared_mmd(x, y, 64.0**2)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        found = squared_mmd(x.float(), y.float(), 64.0**2)
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
 def test_the_gradient_is_zero_where_the_pools_are_the_same():
     x = torch.randn(20, 3, requires_grad=True)
     y = x.detach().clone().requires_grad_()
