@@ -3,9 +3,21 @@
 from functools import partial
 from itertools import product
 
+import pytest
 import torch
+from pyro import poutine
 
-from ppl_mm import Modality, Observations, System, guides, likelihoods, models, networks, objectives
+from ppl_mm import (
+    Modality,
+    Observations,
+    System,
+    generate,
+    guides,
+    likelihoods,
+    models,
+    networks,
+    objectives,
+)
 
 
 def strings_system() -> System:
@@ -36,8 +48,6 @@ def test_teacher_forced_strings_sum_to_one_at_every_z():
     logits = decoder(z.expand(len(every), 2), every)
     with torch.no_grad():
         by_hand = torch.distributions.Categorical(logits=logits).log_prob(every).sum(-1)
-    from pyro import poutine
-
     model = poutine.condition(system.model, data={"z": z.expand(len(every), 2)})
     trace = poutine.trace(model).get_trace(Observations({"string": every}))
     trace.compute_log_prob()
@@ -56,3 +66,27 @@ def test_missing_strings_and_particles():
     assert torch.isfinite(whole)
     whole.backward()
     assert all(torch.isfinite(p.grad).all() for p in system.parameters())
+
+
+def test_draws_read_themselves():
+    # A second symbol drawn by the logits after the likeliest first one would be another's.
+    system = strings_system()
+    decoder = system.model.decoders["string"]
+    with torch.no_grad():
+        decoder.output.weight.mul_(4)
+    every = torch.tensor(list(product(range(4), repeat=3)))
+    z = torch.randn(2)
+    logits = decoder(z.expand(len(every), 2), every)
+    p = torch.distributions.Categorical(logits=logits).log_prob(every).sum(-1).exp().detach()
+    model = poutine.condition(system.model, data={"z": z.expand(20_000, 2)})
+    draws = poutine.trace(model).get_trace(Observations.blank(20_000)).nodes["string"]["value"]
+    found = torch.bincount(draws @ torch.tensor([16, 4, 1]), minlength=64) / len(draws)
+    assert p.min() * len(draws) > 10  # enough of each for its error to be nearly Normal
+    assert ((found - p).abs() <= 5 * (p * (1 - p) / len(draws)).sqrt()).all()
+
+
+def test_a_decoder_that_reads_values_must_draw_them(monkeypatch):
+    system = strings_system()
+    monkeypatch.delattr(networks.StringDecoder, "sample")
+    with pytest.raises(TypeError, match=r"StringDecoder: expected a method sample\(z\) that draws"):
+        generate(system, Observations.blank(2), "string")

@@ -19,7 +19,8 @@ class Decoded(TorchDistribution):
     ``log_prob`` decodes the rows where ``where`` is True and is exactly zero elsewhere, so a
     missing or unscored value costs nothing and touches no gradient and no batch statistics.
     The decoder sees one batch dimension, whatever plates there are. One whose attribute
-    ``reads_value`` is True (an autoregressive one) also gets the observed values of its rows.
+    ``reads_value`` is True (an autoregressive one) also gets the observed values of its rows, and
+    draws values by itself: its method ``sample`` maps (N, in_features) to (N, *event_shape).
 
     Args:
         likelihood: Turns the decoder's output into a distribution.
@@ -71,7 +72,18 @@ class Decoded(TorchDistribution):
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
         """Draw every row, scored or not."""
-        return self.whole.sample(torch.Size(sample_shape))
+        sample_shape = torch.Size(sample_shape)
+        if not getattr(self.decoder, "reads_value", False):
+            return self.whole.sample(sample_shape)
+        draw: Any = getattr(self.decoder, "sample", None)
+        if draw is None:
+            raise TypeError(
+                f"{type(self.decoder).__name__}: expected a method sample(z) that draws values, as "
+                "its logits depend on the value (reads_value is True); give it one."
+            )
+        z = self.z.expand(*sample_shape, *self.z.shape)
+        value: Tensor = draw(z.reshape(-1, z.shape[-1]))
+        return value.reshape(*z.shape[:-1], *value.shape[1:])
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-probability in nats, batch shape; zero in the rows that do not count."""

@@ -34,6 +34,7 @@ from ppl_mm.networks.layers import location_scale as location_scale
 from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder, MLPFeatures
 from ppl_mm.networks.residual import ResidualDecoder, ResidualEncoder, ResidualFeatures
 from ppl_mm.networks.resnet import ResNet as ResNet
+from ppl_mm.networks.sentence import SentenceDecoder, SentenceEncoder, SentenceFeatures
 from ppl_mm.networks.text import StringDecoder, StringEncoder, StringFeatures
 
 __all__ = [
@@ -56,6 +57,9 @@ __all__ = [
     "ResidualDecoder",
     "ResidualEncoder",
     "ResidualFeatures",
+    "SentenceDecoder",
+    "SentenceEncoder",
+    "SentenceFeatures",
     "StringDecoder",
     "StringEncoder",
     "StringFeatures",

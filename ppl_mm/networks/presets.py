@@ -26,6 +26,8 @@ their numbers of parameters at the latent sizes D of the paper.
     CUB image           48+16  cub_image                4309024  4276931
     CUB caption         48+16  cub_caption              1811872  3093751
     CUB image features     64  cub_features             2787200  2772736
+    IWSLT, English        100  iwslt_en                6080456 15105319
+    IWSLT, Vietnamese     100  iwslt_vi                3653064  7813661
     CMMD, MNIST            20  cmmd_mnist                330040   322784
     CMMD, SVHN             20  cmmd_svhn                 236360   233763
     CMMD, FashionMNIST     20  cmmd_fashion              235336   232737
@@ -97,6 +99,7 @@ from ppl_mm.networks.label import BinaryEncoder, LabelEncoder, LabelFeatures
 from ppl_mm.networks.layers import Features
 from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder, MLPFeatures
 from ppl_mm.networks.presets_cmmd import *  # noqa: F403 - its names are presets of this module too
+from ppl_mm.networks.presets_iwslt import *  # noqa: F403
 from ppl_mm.networks.residual import ResidualDecoder, ResidualEncoder
 from ppl_mm.networks.text import StringDecoder, StringEncoder, StringFeatures
 

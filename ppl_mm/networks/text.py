@@ -1,14 +1,16 @@
 """Recurrent encoder and decoder of short strings, sequences of T symbols out of V."""
 
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Categorical
 from torch.nn import functional as F
 
 from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
 
-__all__ = ["StringDecoder", "StringEncoder", "StringFeatures"]
+__all__ = ["StringDecoder", "StringEncoder", "StringFeatures", "drawn", "likeliest", "unroll"]
 
 
 class StringFeatures(Features):
@@ -123,7 +125,8 @@ class StringDecoder(nn.Module):
       softmaxes, normalised over all V^T strings. ``tokens`` make no difference.
     - ``"teacher"``: the observed symbol x_{t-1}, where ``forward`` is given the strings. The
       string's distribution is then autoregressive, prod_t p(x_t | x_{1:t-1}, z). Without strings
-      the symbols come by argmax, for generation: these logits are not that distribution's.
+      the symbols come by argmax, for the likeliest string symbol by symbol: these logits are not
+      that distribution's. :meth:`sample` draws from the distribution.
 
     Args:
         in_features: Size of the input, the latent.
@@ -192,13 +195,20 @@ class StringDecoder(nn.Module):
             previous = tokens.expand(*leading, self.length).reshape(len(rows), self.length)[:, :-1]
             logits, _ = self._read(torch.cat([symbols, previous], dim=1), rows, state)
         else:
-            steps = []
-            for _ in range(self.length):
-                step, state = self._read(symbols, rows, state)
-                symbols = step.argmax(dim=-1)
-                steps.append(step)
-            logits = torch.cat(steps, dim=1)
+            steps = unroll(self._read, symbols, rows, state, self.length, likeliest)
+            logits = torch.cat([step for step, _ in steps], dim=1)
         return logits.reshape(*leading, *logits.shape[1:])
+
+    @torch.no_grad()
+    def sample(self, features: Tensor) -> Tensor:
+        """Draw x ~ p(x | z), one string each of features (..., in_features): (..., T) int64."""
+        if self.feedback == "argmax":
+            return drawn(self(features))
+        rows, leading = as_rows(features, (self.in_features,), "StringDecoder")
+        state = self.initial(rows).repeat(2, 1, 1)
+        symbols = torch.full((len(rows), 1), self.start, device=rows.device)
+        steps = unroll(self._read, symbols, rows, state, self.length, drawn)
+        return torch.cat([found for _, found in steps], dim=1).reshape(*leading, self.length)
 
     def _read(self, symbols: Tensor, rows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N, t, V) after each of ``symbols`` (N, t), and the state after the last."""
@@ -206,3 +216,37 @@ class StringDecoder(nn.Module):
         inputs = torch.cat([F.silu(self.embedding(symbols)), context], dim=-1)
         outputs, state = self.gru(inputs, state)
         return self.output(torch.cat([outputs, context], dim=-1)), state
+
+
+def unroll(
+    read: Callable[..., Any],
+    symbols: Tensor,
+    rows: Tensor,
+    state: Any,
+    length: int,
+    choose: Callable[[Tensor], Tensor],
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits (N, 1, V) and what is chosen by them (N, 1), one position after the other.
+
+    Args:
+        read: From symbols (N, 1), rows and state to the logits after them and the next state.
+        symbols: The start, (N, 1).
+        rows: What is decoded, (N, in_features).
+        state: The first.
+        length: Number of positions.
+        choose: The symbols by the logits, which are read next: :func:`likeliest` or :func:`drawn`.
+    """
+    for _ in range(length):
+        logits, state = read(symbols, rows, state)
+        symbols = choose(logits)
+        yield logits, symbols
+
+
+def likeliest(logits: Tensor) -> Tensor:
+    """The most probable symbol of logits (..., V)."""
+    return logits.argmax(dim=-1)
+
+
+def drawn(logits: Tensor) -> Tensor:
+    """A symbol drawn by logits (..., V)."""
+    return Categorical(logits=logits).sample()
