@@ -1,20 +1,25 @@
-"""Caltech-UCSD Birds: pairs of captions of one bird, and features of a picture with a caption.
+"""Caltech-UCSD Birds: pairs of captions of one bird, and a picture or its features with a caption.
 
     cub_captions    caption_a, caption_b    (32,) integers each, two captions of one picture
     cub             image                   (2048,) float, features of the picture
                     caption                 (32,) integers, one of its ten captions
+    cub_images      image                   (3, 64, 64) float in [0, 1], the picture
+                    caption                 (32,) integers, one of its ten captions
 
 Captions are symbols of ``DataSet.vocabulary``, the words that training captions hold more than 3
-times; see :mod:`ppl_mm.data.vocabulary`. The files: :mod:`ppl_mm.data.cub_files`. They hold no
-classes.
+times; see :mod:`ppl_mm.data.vocabulary`. The files: :mod:`ppl_mm.data.cub_files`, which hold no
+classes, and :mod:`ppl_mm.data.cub_pictures`.
 
 Source: Wah et al. 2011 and Reed et al. 2016 (captions). Captions as symbols: Shi et al. 2019,
 arXiv:1911.03393 (MMVAE).
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,14 +30,16 @@ from ppl_mm.data.cub_files import (
     read_captions,
     read_features,
 )
-from ppl_mm.data.dataset import DataSet
+from ppl_mm.data.cub_pictures import classes_of, find_pictures, list_pictures, read_pictures
+from ppl_mm.data.dataset import DataSet, as_floats
 from ppl_mm.data.vocabulary import LENGTH, PAD, Vocabulary
 from ppl_mm.likelihoods import Laplace, Tokens
+from ppl_mm.mapped import MemoryMapped
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
 
-__all__ = ["cub", "cub_captions"]
+__all__ = ["cub", "cub_captions", "cub_images"]
 
 _LATENT_DIM = 64
 _PAIRS = CAPTIONS_PER_PICTURE // 2
@@ -162,6 +169,89 @@ def cub(
         num_classes=None,
         vocabulary=vocabulary,
     )
+
+
+def cub_images(
+    folder: str | Path | None = None, *, validation: int = 0, score_padding: bool = True
+) -> DataSet:
+    """A bird's picture, and one of its ten captions: 88,550 training and 29,330 test rows.
+
+    Training and test pictures show other classes of birds. Row r is caption r of its file, with
+    picture floor(r / 10). Pictures stay in a file, see :class:`ppl_mm.data.MemoryMapped`, where
+    each is kept once. ``labels`` holds the class of training rows alone, 0..149: a classifier of
+    those knows none of the test's.
+
+    Args:
+        folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
+        validation: How many of the last **test** pictures to hold out for choosing a model. The
+            papers hold out none.
+        score_padding: As for :func:`cub_captions`.
+
+    Raises:
+        FileNotFoundError: If files are missing; the message says where to get them.
+        ValueError: If files are damaged or do not fit together, or ``validation`` leaves no
+            picture to test on.
+
+    Source: Palumbo, Daunhawer & Vogt 2023 (MMVAE+), release: D = 48 (besides 16 private), networks,
+    Laplace with scale 0.01, lambda = 32 / 12288 of the image and 5 of the caption. Private latents
+    of captions have ``presets.cub_caption_private_encoder`` there.
+    """
+    root = find_pictures(folder)
+    listed = list_pictures(root)
+    captions = {part: read_captions(find_captions(folder, part)) for part in listed}
+    num_test = len(listed["test"])
+    if not 0 <= validation < num_test:
+        raise ValueError(
+            f"cub_images: expected validation to be from 0 to {num_test - 1} of the {num_test} "
+            f"test pictures, got {validation}."
+        )
+    vocabulary = Vocabulary.of(captions["train"])
+    splits = {}
+    for part, names in listed.items():
+        if len(captions[part]) != CAPTIONS_PER_PICTURE * len(names):
+            raise ValueError(
+                f"cub_images: expected {CAPTIONS_PER_PICTURE} captions for each of {len(names)} "
+                f"{part} pictures, by images.txt and testclasses.txt, got {len(captions[part])} "
+                "captions. The files do not belong together: copy them again."
+            )
+        pictures = _Repeated(read_pictures(root, part, names))
+        values = {"image": pictures, "caption": vocabulary.encode(captions[part]).numpy()}
+        splits[part] = MemoryMapped(values, convert={"image": as_floats})
+    kept = CAPTIONS_PER_PICTURE * (num_test - validation)
+    picture = Modality(
+        "image",
+        Laplace(0.01),
+        presets.cub_image_encoder,
+        presets.cub_image_decoder,
+        weight=32 / 12_288,
+    )
+    classes = torch.tensor(classes_of(listed["train"]))
+    return DataSet(
+        "cub_images",
+        splits["train"],
+        splits["test"][kept:] if validation else None,
+        splits["test"][:kept],
+        (picture, replace(_caption("caption", vocabulary, score_padding), weight=5.0)),
+        48,
+        label=None,
+        num_classes=None,
+        labels={"train": classes.repeat_interleave(CAPTIONS_PER_PICTURE)},
+        vocabulary=vocabulary,
+    )
+
+
+class _Repeated:
+    """An array's rows, ten times each: row r is picture floor(r / 10)."""
+
+    def __init__(self, pictures: np.ndarray[Any, Any]) -> None:
+        self.pictures, self.dtype = pictures, pictures.dtype
+        self.shape = (CAPTIONS_PER_PICTURE * len(pictures), *pictures.shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray[Any, Any]:
+        return self.pictures[rows // CAPTIONS_PER_PICTURE]
 
 
 def _pairs(tokens: Tensor, rows: Tensor) -> Observations:

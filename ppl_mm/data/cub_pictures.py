@@ -1,0 +1,155 @@
+"""The pictures of Caltech-UCSD Birds, as 64 x 64 pixels.
+
+    cub/CUB_200_2011/images.txt    11,788 lines: a number and CLASS/FILE.jpg
+    cub/CUB_200_2011/images/       CLASS/FILE.jpg, the pictures
+    cub/testclasses.txt            the 50 classes of the test, one a line; the others are training
+    cub/images_train.npy           bytes (8855, 3, 64, 64): the pictures, made of them once
+    cub/images_test.npy            bytes (2933, 3, 64, 64)
+
+Pictures are sorted by class, then by file name, as captions are (the published list is not).
+Each is resized to 64 x 64, not cropped, whatever its shape. Where the arrays are there, the folder
+``images`` is not needed.
+
+Source: Wah et al. 2011, "The Caltech-UCSD Birds-200-2011 dataset"; classes of the test with the
+captions of Reed et al. 2016, arXiv:1605.05395; resized as in Shi et al. 2019, arXiv:1911.03393.
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from ppl_mm.data.cub_files import Part
+from ppl_mm.data.sources import BY_HAND, data_folder
+from ppl_mm.files import write_atomically
+
+__all__ = ["SIDE", "classes_of", "find_pictures", "list_pictures", "read_pictures"]
+
+SIDE = 64
+"""Height and width in pixels."""
+_PARTS: tuple[Part, ...] = ("train", "test")
+
+
+def find_pictures(folder: str | Path | None = None) -> Path:
+    """``cub`` of the data folder, with the lists and with pictures or arrays.
+
+    Raises:
+        FileNotFoundError: If any is missing.
+    """
+    root = data_folder(folder) / "cub"
+    lists = root / "CUB_200_2011" / "images.txt", root / "testclasses.txt"
+    missing = [str(path) for path in lists if not path.is_file()]
+    pictures = root / "CUB_200_2011" / "images"
+    if not all(_array(root, part).is_file() for part in _PARTS) and not pictures.is_dir():
+        missing.append(str(pictures))
+    if missing:
+        raise FileNotFoundError(
+            f"cub_images: expected {', '.join(missing)}, found nothing there. "
+            f"{BY_HAND['cub_images']}"
+        )
+    return root
+
+
+def list_pictures(root: Path) -> dict[Part, list[str]]:
+    """The pictures of each part, ``CLASS/FILE.jpg``, in the order of the captions.
+
+    Args:
+        root: The folder of :func:`find_pictures`.
+
+    Raises:
+        ValueError: If the lists are damaged, or name classes without pictures.
+    """
+    path = root / "CUB_200_2011" / "images.txt"
+    lines = [line.split() for line in path.read_text().splitlines() if line.strip()]
+    for line in lines:
+        if len(line) != 2 or line[1].count("/") != 1:
+            raise ValueError(f"{path}: expected lines 'NUMBER CLASS/FILE', got {' '.join(line)!r}.")
+    names = sorted((name for _, name in lines), key=lambda name: name.split("/"))
+    chosen = (root / "testclasses.txt").read_text().split()
+    unknown = sorted(set(chosen) - {name.split("/")[0] for name in names})
+    if unknown or not chosen:
+        told = f"{unknown[0]!r}, which {path} does not have" if unknown else "none"
+        raise ValueError(
+            f"{root / 'testclasses.txt'}: expected classes such as 001.Black_footed_Albatross, "
+            f"one a line, got {told}."
+        )
+    test = set(chosen)
+    return {
+        "train": [name for name in names if name.split("/")[0] not in test],
+        "test": [name for name in names if name.split("/")[0] in test],
+    }
+
+
+def classes_of(names: Sequence[str]) -> list[int]:
+    """The class of each picture, from 0 in the order of their names.
+
+    Example:
+        >>> classes_of(["001.A/x.jpg", "004.B/x.jpg", "004.B/y.jpg"])
+        [0, 1, 1]
+    """
+    folders = [name.split("/")[0] for name in names]
+    numbers = {folder: i for i, folder in enumerate(sorted(set(folders)))}
+    return [numbers[folder] for folder in folders]
+
+
+def read_pictures(root: Path, part: Part, names: Sequence[str]) -> np.ndarray:
+    """The pictures of one part, which stay in their file; it is made if it is not there.
+
+    Args:
+        root: The folder of :func:`find_pictures`.
+        part: ``"train"`` or ``"test"``.
+        names: The part's pictures, see :func:`list_pictures`.
+
+    Returns:
+        Bytes (P, 3, 64, 64). To make them takes a minute or two.
+
+    Raises:
+        FileNotFoundError: If pictures are missing.
+        ValueError: If a picture is damaged, or the array is not of these pictures.
+    """
+    path, expected = _array(root, part), (len(names), 3, SIDE, SIDE)
+    if not path.is_file():
+        buffer = io.BytesIO()
+        np.save(buffer, _resized(root / "CUB_200_2011" / "images", names))
+        write_atomically(path, buffer.getvalue())
+    again = "delete the file, and it is made again of the pictures."
+    try:
+        array = np.load(path, mmap_mode="r")
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path}: damaged ({error}); {again}") from error
+    if array.shape != expected or array.dtype != np.uint8:
+        raise ValueError(
+            f"{path}: expected bytes {expected}, a row for each picture of this part, got "
+            f"{array.dtype} {array.shape}; {again}"
+        )
+    return array
+
+
+def _array(root: Path, part: Part) -> Path:
+    return root / f"images_{part}.npy"
+
+
+def _resized(folder: Path, names: Sequence[str]) -> np.ndarray:
+    """Bytes (P, 3, 64, 64) of the files."""
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"cub_images: {len(missing)} of {len(names)} pictures are missing in {folder}, "
+            f"{missing[0]} first. {BY_HAND['cub_images']}"
+        )
+    pictures = np.empty((len(names), SIDE, SIDE, 3), np.uint8)
+    doing, console = f"cub_images: resizing {len(names)} pictures, once", Console(stderr=True)
+    for i, name in enumerate(track(names, doing, console=console, transient=True)):
+        try:
+            with Image.open(folder / name) as image:
+                small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+        except (OSError, SyntaxError) as error:  # Pillow's errors for damaged files
+            raise ValueError(
+                f"{folder / name}: a damaged picture ({error}); unpack CUB_200_2011.tgz again."
+            ) from error
+        pictures[i] = small
+    return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))
