@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-__all__ = ["NAMES", "write_celeba"]
+__all__ = ["NAMES", "write_celeba", "write_masks"]
 
 NAMES = [
     "5_o_Clock_Shadow",
@@ -74,3 +74,10 @@ def write_celeba(folder: Path, sizes: tuple[int, int, int], rng: np.random.Gener
     pairs = zip(files, parts, strict=True)
     (folder / "list_eval_partition.txt").write_text("".join(f"{f} {p}\n" for f, p in pairs))
     return attributes
+
+
+def write_masks(folder: Path, number: int, rng: np.random.Generator) -> np.ndarray:
+    """Masks of so many aligned faces, as they are stored once dlib has made them."""
+    masks = rng.integers(0, 256, (number, 1, 64, 64), dtype=np.uint8)
+    np.save(folder / "aligned_mask_64.npy", masks)
+    return masks

@@ -1,0 +1,205 @@
+"""CelebA as six views of a picture, made by the transformations that a model is to learn.
+
+    image      (3, 64, 64)  the picture
+    gray       (1, 64, 64)  its luminance, the 601 standard's (0.299 red + 0.587 green + 0.114 blue)
+    edge       (1, 64, 64)  Canny's edges of the luminance, sigma 2 pixels, white on black
+    mask       (1, 64, 64)  mouth, brows, eyes, nose and jaw, white on black; black without a face
+    obscured   (3, 64, 64)  the picture, black right of its middle
+    watermark  (3, 64, 64)  the picture under a watermark
+
+all floats in [0, 1]. Every view is made of the whole picture and then shrunk, so edges and masks
+have shades of grey. The views are stored in ``celeba/`` of the data folder, 10 GB in all, and read
+from there row by row, see :class:`ppl_mm.data.MemoryMapped`.
+
+Source: Wu & Goodman 2018, arXiv:1802.05335, section 6 and appendix J, and its release. Differs: the
+watermark is drawn here, as the release's is not public; it lies over the whole picture, as the
+paper says, not over the obscured one.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ppl_mm.data.celeba_files import (
+    CelebAFiles,
+    find_celeba,
+    read_attributes,
+    read_partition,
+    shrink,
+    stored,
+)
+from ppl_mm.data.dataset import DataSet, as_floats
+from ppl_mm.data.landmarks import Landmarks, draw_face, find_predictor
+from ppl_mm.data.sources import data_folder
+from ppl_mm.likelihoods import SoftBernoulli
+from ppl_mm.mapped import MemoryMapped
+from ppl_mm.modality import Modality
+from ppl_mm.networks import presets
+
+__all__ = ["VIEWS", "celeba_vision", "edges", "find_views", "obscured", "watermarked"]
+
+VIEWS = ("image", "gray", "edge", "mask", "obscured", "watermark")
+_GRAY = ("gray", "edge", "mask")
+_LATENT_DIM = 250
+_SIGMA = 2.0  # pixels
+_FULL_SIZE = "img_celeba"
+_FILES = {
+    "full": {view: f"full_{view}_64.npy" for view in VIEWS},
+    "aligned": {view: f"aligned_{view}_64.npy" for view in VIEWS} | {"image": "faces_64.npy"},
+}
+_MARK, _STROKE, _OPACITY = 512, 32, 128  # the watermark's side and lines in pixels; of 255
+
+View = Callable[[Image.Image], Image.Image]
+
+
+def celeba_vision(folder: str | Path | None = None) -> DataSet:
+    """Six views of every picture; the published partition.
+
+    Made of the full-size pictures where they are there, ``celeba/img_celeba/``, as the release
+    does, otherwise of the aligned ones; ``DataSet.origin`` says which. Making them takes some hours
+    the first time, one of them for the aligned pictures on two CPU cores.
+
+    Args:
+        folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
+
+    Raises:
+        FileNotFoundError: If files are missing; the message says which, and where to get them.
+        ImportError: Without dlib, unless the masks are stored already.
+        ValueError: If files are damaged or do not fit together.
+
+    Source: as the module; networks and D = 250 of the release.
+    """
+    kind, found = find_views(folder)
+    files, _, _ = read_attributes(found.attributes)
+    parts = read_partition(found.partition, files)
+    paths = {}
+    for name, view in _views(folder).items():
+        shape = (1 if name in _GRAY else 3, 64, 64)
+        paths[name] = stored(found, _FILES[kind][name], files, shape, _shrunk(view))
+    rows = MemoryMapped(
+        {name: paths[name] for name in VIEWS}, convert=dict.fromkeys(VIEWS, as_floats)
+    )
+    train, validation, test = (rows[(parts == part).nonzero()[0]] for part in range(3))
+    return DataSet(
+        "celeba_vision",
+        train,
+        validation,
+        test,
+        tuple(_modality(name) for name in VIEWS),
+        _LATENT_DIM,
+        label=None,
+        num_classes=None,
+        origin="full-size pictures" if kind == "full" else "aligned pictures",
+    )
+
+
+def find_views(folder: str | Path | None = None) -> tuple[str, CelebAFiles]:
+    """What the views are made of, ``"full"`` or ``"aligned"`` pictures, and the published files.
+
+    Raises:
+        FileNotFoundError: If any is missing, or the predictor of landmarks, unless what is made of
+            them is stored.
+    """
+    root = data_folder(folder) / "celeba"
+    full = root / _FULL_SIZE
+    if full.is_dir() or all((root / name).is_file() for name in _FILES["full"].values()):
+        kind, found = "full", find_celeba(folder, stored=())
+        found = replace(found, pictures=full if full.is_dir() else None, size=None)
+    else:
+        kind, found = "aligned", find_celeba(folder, tuple(_FILES["aligned"].values()))
+    if not (root / _FILES[kind]["mask"]).is_file():
+        find_predictor(folder)
+    return kind, found
+
+
+def edges(picture: Image.Image) -> Image.Image:
+    """Canny's edges of a picture's luminance, scaled to [0, 1], with sigma 2: 255 on 0.
+
+    Source: Canny 1986, "A computational approach to edge detection", by scikit-image.
+
+    Example:
+        >>> pixels = np.zeros((32, 32), np.uint8)
+        >>> pixels[:, 16], pixels[:, 17:] = 127, 255
+        >>> np.flatnonzero(np.asarray(edges(Image.fromarray(pixels)))[16])
+        array([16])
+    """
+    from skimage.feature import canny
+
+    found = canny(np.asarray(picture.convert("L")) / 255, sigma=_SIGMA)
+    return Image.fromarray(found.astype(np.uint8) * 255)
+
+
+def obscured(picture: Image.Image) -> Image.Image:
+    """The picture, with 0 in the columns from W // 2 on.
+
+    Example:
+        >>> np.asarray(obscured(Image.new("L", (5, 1), 9)))
+        array([[9, 9, 0, 0, 0]], dtype=uint8)
+    """
+    width, height = picture.size
+    half = picture.copy()
+    half.paste(0, (width // 2, 0, width, height))
+    return half
+
+
+def watermarked(picture: Image.Image) -> Image.Image:
+    """The picture under a half transparent white mark: a ring, and both diagonals.
+
+    The mark, drawn in a square, is stretched to the picture (bicubic). The ring's outer diameter is
+    5/8 of the square's side, its line and the diagonals are 1/16 wide.
+
+    Example:
+        >>> marked = watermarked(Image.new("RGB", (64, 64)))
+        >>> marked.getpixel((0, 0)), marked.getpixel((32, 32)), marked.getpixel((32, 2))
+        ((128, 128, 128), (128, 128, 128), (0, 0, 0))
+    """
+    mark = _mark().resize(picture.size, Image.Resampling.BICUBIC)
+    marked = picture.copy()
+    marked.paste(mark, (0, 0), mark)
+    return marked
+
+
+@cache
+def _mark() -> Image.Image:
+    mark = Image.new("RGBA", (_MARK, _MARK), (255, 255, 255, 0))
+    draw, white = ImageDraw.Draw(mark), (255, 255, 255, _OPACITY)
+    margin = 3 * _MARK // 16
+    draw.ellipse((margin, margin, _MARK - margin, _MARK - margin), outline=white, width=_STROKE)
+    for ends in ((0, 0, _MARK, _MARK), (0, _MARK, _MARK, 0)):
+        draw.line(ends, fill=white, width=_STROKE)
+    return mark
+
+
+def _views(folder: str | Path | None) -> dict[str, View]:
+    """How to make each; first the one that may lack what it needs."""
+    lock, load = Lock(), cache(lambda: Landmarks(find_predictor(folder)))
+
+    def mask(picture: Image.Image) -> Image.Image:
+        with lock:  # of several threads one reads the predictor
+            landmarks = load()
+        return draw_face(landmarks(picture), picture.size)
+
+    return {
+        "mask": mask,
+        "image": lambda picture: picture,
+        "gray": lambda picture: picture.convert("L"),
+        "edge": edges,
+        "obscured": obscured,
+        "watermark": watermarked,
+    }
+
+
+def _shrunk(view: View) -> Callable[[Image.Image], np.ndarray]:
+    return lambda picture: shrink(view(picture))
+
+
+def _modality(name: str) -> Modality:
+    networks = presets.vision_rgb_encoder, presets.vision_rgb_decoder
+    if name in _GRAY:
+        networks = presets.vision_gray_encoder, presets.vision_gray_decoder
+    return Modality(name, SoftBernoulli(), *networks)

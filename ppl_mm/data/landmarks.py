@@ -1,0 +1,128 @@
+"""The parts of a face, found by dlib's 68 landmarks and drawn white on black.
+
+dlib is the extra ``ppl-mm[vision]``, which brings the file of the landmarks' predictor too:
+``shape_predictor_68_face_landmarks.dat`` of http://dlib.net/files/, 100 MB. It learnt from the
+pictures of iBUG 300-W, whose licence excludes commercial use.
+
+Source: Kazemi & Sullivan 2014, "One millisecond face alignment with an ensemble of regression
+trees"; King 2009, "Dlib-ml"; Wu & Goodman 2018, arXiv:1802.05335, section 6.
+"""
+
+import importlib.util
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy.spatial import ConvexHull
+
+from ppl_mm.data.sources import data_folder
+
+__all__ = ["PREDICTOR", "Landmarks", "draw_face", "find_predictor"]
+
+PREDICTOR = "shape_predictor_68_face_landmarks.dat"
+_PACKAGE = "face_recognition_models"
+_JAW = slice(17)
+_PARTS = {
+    "right brow": slice(17, 22),
+    "left brow": slice(22, 27),
+    "nose": slice(27, 36),
+    "right eye": slice(36, 42),
+    "left eye": slice(42, 48),
+    "mouth": slice(48, 68),
+}
+_JAW_WIDTH = 2  # pixels
+
+
+def find_predictor(folder: str | Path | None = None) -> Path:
+    """The predictor's file in ``celeba/`` of the data folder, or in the extra's package.
+
+    Raises:
+        FileNotFoundError: If it is in neither.
+    """
+    places = [data_folder(folder) / "celeba"]
+    package = importlib.util.find_spec(_PACKAGE)
+    if package is not None and package.submodule_search_locations:
+        places.append(Path(package.submodule_search_locations[0]) / "models")
+    for place in places:
+        if (place / PREDICTOR).is_file():
+            return place / PREDICTOR
+    raise FileNotFoundError(
+        f"celeba_vision: faces' parts need {PREDICTOR}, which is not in {places[0]}. It comes with "
+        f"pip install 'ppl-mm[vision]'; or unpack http://dlib.net/files/{PREDICTOR}.bz2 there."
+    )
+
+
+class Landmarks:
+    """The 68 landmarks of the first face of a picture; threads may share it.
+
+    Faces are found by dlib's histograms of oriented gradients, in the grey picture doubled once,
+    so that those of 40 pixels and more are found.
+
+    Args:
+        path: The predictor's file.
+
+    Raises:
+        ImportError: Without dlib.
+        ValueError: If the file is another one.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        try:
+            import dlib
+        except ImportError as error:
+            raise ImportError("landmarks need dlib: pip install 'ppl-mm[vision]'.") from error
+        self._dlib = dlib
+        self._detector = threading.local()
+        try:
+            self._predictor = dlib.shape_predictor(str(path))
+        except RuntimeError as error:
+            raise ValueError(f"{path}: not dlib's predictor of landmarks ({error}).") from error
+
+    def __call__(self, picture: Image.Image) -> np.ndarray | None:
+        """Columns and rows of the landmarks, (68, 2) int64; None where there is no face."""
+        grey = np.array(picture.convert("L"))
+        faces = self._own_detector()(grey, 1)
+        if not len(faces):
+            return None
+        return np.array([(point.x, point.y) for point in self._predictor(grey, faces[0]).parts()])
+
+    def _own_detector(self) -> Any:
+        """The thread's: a detector holds the picture that it looks at."""
+        if not hasattr(self._detector, "value"):
+            self._detector.value = self._dlib.get_frontal_face_detector()
+        return self._detector.value
+
+
+def draw_face(landmarks: np.ndarray | None, size: tuple[int, int]) -> Image.Image:
+    """Mouth, brows, eyes and nose as filled convex hulls, the jaw as a line of 2 pixels.
+
+    Args:
+        landmarks: Columns and rows, (68, 2); None for no face, which leaves the picture black.
+        size: Width and height of the picture.
+
+    Returns:
+        A grey picture, 255 in the face's parts and 0 elsewhere.
+
+    Raises:
+        ValueError: For another number of landmarks.
+
+    Example:
+        >>> points = np.zeros((68, 2), int)
+        >>> points[36:42] = [[2, 2], [6, 2], [6, 5], [2, 5], [4, 3], [5, 4]]  # the right eye
+        >>> np.asarray(draw_face(points, (8, 8)))[2:6, 2:7].min()
+        np.uint8(255)
+    """
+    picture = Image.new("L", size)
+    if landmarks is None:
+        return picture
+    if landmarks.shape != (68, 2):
+        raise ValueError(f"expected landmarks (68, 2), got {landmarks.shape}.")
+    draw = ImageDraw.Draw(picture)
+    for part in _PARTS.values():
+        # Joggled, for points on one line have no hull otherwise.
+        hull = ConvexHull(landmarks[part], qhull_options="QJ").vertices
+        draw.polygon([tuple(point) for point in landmarks[part][hull]], fill=255)
+    draw.line([tuple(point) for point in landmarks[_JAW]], fill=255, width=_JAW_WIDTH)
+    return picture
