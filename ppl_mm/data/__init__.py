@@ -6,7 +6,7 @@ any of them by name.
 """
 
 from ppl_mm.data.celeba import celeba, celeba19
-from ppl_mm.data.cub import cub, cub_captions
+from ppl_mm.data.cub import cub, cub_captions, cub_images
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.digits import digits
 from ppl_mm.data.download import get
@@ -41,6 +41,7 @@ __all__ = [
     "celeba19",
     "cub",
     "cub_captions",
+    "cub_images",
     "data_folder",
     "describe",
     "digits",

@@ -7,8 +7,9 @@ from typing import Any
 
 from ppl_mm.data.celeba import ATTRIBUTES, celeba, celeba19
 from ppl_mm.data.celeba_files import find_celeba
-from ppl_mm.data.cub import cub, cub_captions
+from ppl_mm.data.cub import cub, cub_captions, cub_images
 from ppl_mm.data.cub_files import find_captions, find_cub
+from ppl_mm.data.cub_pictures import find_pictures
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.digits import digits
 from ppl_mm.data.flickr import find_flickr, mir_flickr
@@ -74,6 +75,7 @@ _ENTRIES = {
         cub_captions, ("caption_a", "caption_b"), (10_915, 1_250, 2_500), find_captions
     ),
     "cub": _Entry(cub, ("image", "caption"), (88_550, 14_660, 14_670), find_cub),
+    "cub_images": _Entry(cub_images, ("image", "caption"), (88_550, 0, 29_330), find_pictures),
     "two_view_mnist": _Entry(
         two_view_mnist, ("rotated", "noisy", "label"), (50_000, 10_000, 10_000)
     ),
@@ -101,7 +103,7 @@ def available() -> list[str]:
     Example:
         >>> available()
         ['digits', 'mnist', 'binary_mnist', 'fashion_mnist', 'mnist_split', 'mnist_split_3', \
-'multimnist', 'polymnist', 'svhn', 'mnist_svhn', 'mnist_fashion', 'cub_captions', 'cub', \
+'multimnist', 'polymnist', 'svhn', 'mnist_svhn', 'mnist_fashion', 'cub_captions', 'cub', 'cub_images', \
 'two_view_mnist', 'mnist_svhn_text', 'mnist_fashion_text', 'mnist_rotated_svhn', 'xrmb', \
 'mir_flickr', 'celeba', 'celeba19']
     """

@@ -98,6 +98,12 @@ BY_HAND = {
         "the ResNet-101 features of the pictures, features_train.npy and features_test.npy, into "
         "cub/ of the data folder, or set PPL_MM_DATA to the folder that has cub/ in it."
     ),
+    "cub_images": (
+        "Unpack CUB_200_2011.tgz of https://www.vision.caltech.edu/datasets/cub_200_2011 into cub/ "
+        "of the data folder, and put there testclasses.txt, which comes with the captions of Reed "
+        "et al. 2016 (arXiv:1605.05395), and the captions text_trainvalclasses.txt and "
+        f"text_testclasses.txt, {_CAPTIONS}; or set PPL_MM_DATA to the folder that has cub/ in it."
+    ),
     "xrmb": (
         "Ask the University of Wisconsin for the XRMB database, take the two files of "
         "https://home.ttic.edu/~klivescu/XRMB_data/full/README, and put them into xrmb/ of the "

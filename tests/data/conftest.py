@@ -8,6 +8,7 @@ import pytest
 from scipy.io import savemat
 from scipy.sparse import csr_matrix
 from tiny_celeba import write_celeba
+from tiny_cub import write_pictures
 
 NUM_TRAIN, NUM_TEST = 40, 20
 NUM_BIRDS = {"train": 8, "test": 12}  # pictures
@@ -133,6 +134,7 @@ def folder(
         features = np.zeros((NUM_BIRDS[part], 2048), np.float32)
         features[:, 0] = np.arange(NUM_BIRDS[part])  # the picture's number
         np.save(tmp_path / "cub" / f"features_{part}.npy", features)
+    write_pictures(tmp_path / "cub", NUM_BIRDS["train"], NUM_BIRDS["test"])
     (tmp_path / "xrmb").mkdir()
     for number in (1, 2):
         first = {"X1", "XV1", "XTe1"}
