@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_cub import write_pictures
 
 from ppl_mm.data import DataSet
 from ppl_mm.data.cub import cub_images
@@ -13,13 +12,6 @@ from ppl_mm.data.cub_pictures import find_pictures, list_pictures, read_pictures
 from ppl_mm.data.vocabulary import SPECIALS, Vocabulary
 from ppl_mm.likelihoods import Laplace
 from ppl_mm.networks import presets
-
-
-@pytest.fixture
-def folder(folder: Path) -> Path:
-    """The small files, with pictures."""
-    write_pictures(folder / "cub", 8, 12)
-    return folder
 
 
 @pytest.fixture
