@@ -6,6 +6,7 @@ any of them by name.
 """
 
 from ppl_mm.data.celeba import celeba, celeba19
+from ppl_mm.data.celeba_views import celeba_vision
 from ppl_mm.data.cub import cub, cub_captions, cub_images
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.digits import digits
@@ -39,6 +40,7 @@ __all__ = [
     "binary_mnist",
     "celeba",
     "celeba19",
+    "celeba_vision",
     "cub",
     "cub_captions",
     "cub_images",

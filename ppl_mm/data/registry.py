@@ -7,6 +7,7 @@ from typing import Any
 
 from ppl_mm.data.celeba import ATTRIBUTES, celeba, celeba19
 from ppl_mm.data.celeba_files import find_celeba
+from ppl_mm.data.celeba_views import VIEWS, celeba_vision, find_views
 from ppl_mm.data.cub import cub, cub_captions, cub_images
 from ppl_mm.data.cub_files import find_captions, find_cub
 from ppl_mm.data.cub_pictures import find_pictures
@@ -94,6 +95,7 @@ _ENTRIES = {
     ),
     "celeba": _Entry(celeba, ("image", "attributes"), (162_770, 19_867, 19_962), find_celeba),
     "celeba19": _Entry(celeba19, ("image", *ATTRIBUTES), (162_770, 19_867, 19_962), find_celeba),
+    "celeba_vision": _Entry(celeba_vision, VIEWS, (162_770, 19_867, 19_962), find_views),
 }
 
 
@@ -105,7 +107,7 @@ def available() -> list[str]:
         ['digits', 'mnist', 'binary_mnist', 'fashion_mnist', 'mnist_split', 'mnist_split_3', \
 'multimnist', 'polymnist', 'svhn', 'mnist_svhn', 'mnist_fashion', 'cub_captions', 'cub', 'cub_images', \
 'two_view_mnist', 'mnist_svhn_text', 'mnist_fashion_text', 'mnist_rotated_svhn', 'xrmb', \
-'mir_flickr', 'celeba', 'celeba19']
+'mir_flickr', 'celeba', 'celeba19', 'celeba_vision']
     """
     return list(_ENTRIES)
 

@@ -115,6 +115,11 @@ BY_HAND = {
     ),
     "celeba": _CELEBA,
     "celeba19": _CELEBA,
+    "celeba_vision": (
+        f"{_CELEBA} The views of the paper are of the full-size pictures; those you unpack as "
+        "img_celeba/ there, or else views are made of the aligned ones. Masks of faces need "
+        "pip install 'ppl-mm[vision]'."
+    ),
 }
 """Data sets of files without a known public address -> what to do instead of a download."""
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 from scipy.sparse import csr_matrix
-from tiny_celeba import write_celeba
+from tiny_celeba import write_celeba, write_masks
 from tiny_cub import write_pictures
 
 NUM_TRAIN, NUM_TEST = 40, 20
@@ -143,6 +143,7 @@ def folder(
     for name, array in flickr_arrays.items():
         write_flickr(tmp_path / "flickr", name, array)
     write_celeba(tmp_path / "celeba", (3, 1, 2), np.random.default_rng(4))
+    write_masks(tmp_path / "celeba", 6, np.random.default_rng(5))
     return tmp_path
 
 

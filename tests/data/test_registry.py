@@ -33,6 +33,7 @@ SMALL = {
     "mir_flickr": {"unlabelled": 3},
     "celeba": {},
     "celeba19": {},
+    "celeba_vision": {},
 }
 
 
@@ -81,6 +82,7 @@ def test_summary_tells_what_is_missing(folder: Path) -> None:
         "mir_flickr": True,
         "celeba": True,
         "celeba19": True,
+        "celeba_vision": True,
     }
     assert {s.name: s.download for s in describe(folder)} == {
         "digits": None,
@@ -105,6 +107,7 @@ def test_summary_tells_what_is_missing(folder: Path) -> None:
         "mir_flickr": "mir_flickr",
         "celeba": "celeba",
         "celeba19": "celeba19",
+        "celeba_vision": "celeba_vision",
     }
 
 
