@@ -13,6 +13,7 @@ from ppl_mm.data.digits import digits
 from ppl_mm.data.download import get
 from ppl_mm.data.flickr import mir_flickr
 from ppl_mm.data.idx import read_idx
+from ppl_mm.data.iwslt import iwslt
 from ppl_mm.data.mnist import binary_mnist, fashion_mnist, mnist
 from ppl_mm.data.mnist_split import mnist_split, mnist_split_3
 from ppl_mm.data.multimnist import multimnist
@@ -49,6 +50,7 @@ __all__ = [
     "digits",
     "fashion_mnist",
     "get",
+    "iwslt",
     "keep_modalities",
     "keep_pairs",
     "load",

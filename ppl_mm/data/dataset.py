@@ -37,6 +37,8 @@ class DataSet:
             -> the class (N,) int64 of its rows, for evaluation. None where there is none.
         origin: Where the rows come from, where there is more than one possibility.
         vocabulary: The words of the symbols, where modalities are text; None where none is.
+        vocabularies: Where modalities are text in several languages, the words of each; None
+            elsewhere.
         join: Where the modalities are parts of one picture, the function that puts them together:
             modality -> values (..., *event_shape) to the picture (..., C, H, W). None elsewhere.
 
@@ -68,6 +70,7 @@ class DataSet:
     labels: Mapping[str, Tensor] | None = None
     origin: str | None = None
     vocabulary: Vocabulary | None = None
+    vocabularies: Mapping[str, Vocabulary] | None = None
     join: Join | None = None
 
     def __post_init__(self) -> None:

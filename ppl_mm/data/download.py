@@ -34,7 +34,7 @@ def get(name: str, folder: str | Path | None = None, base_url: str | None = None
         OSError: If a file could not be had from any mirror.
     """
     if name in BY_HAND:
-        raise ValueError(f"{name}: has no public address to download from. {BY_HAND[name]}")
+        raise ValueError(f"{name}: is not downloaded by this command. {BY_HAND[name]}")
     if name not in SOURCES:
         raise ValueError(unknown_name("data set to download", name, SOURCES))
     sources = SOURCES[name]

@@ -14,6 +14,7 @@ from ppl_mm.data.cub_pictures import find_pictures
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.digits import digits
 from ppl_mm.data.flickr import find_flickr, mir_flickr
+from ppl_mm.data.iwslt import LANGUAGES, find_iwslt, iwslt
 from ppl_mm.data.mnist import binary_mnist, fashion_mnist, mnist
 from ppl_mm.data.mnist_split import mnist_split, mnist_split_3
 from ppl_mm.data.multimnist import multimnist
@@ -93,6 +94,7 @@ _ENTRIES = {
     "mir_flickr": _Entry(
         mir_flickr, ("image", "tags", "label"), (10_000, 5_000, 10_000), find_flickr
     ),
+    "iwslt": _Entry(iwslt, LANGUAGES, None, find_iwslt),
     "celeba": _Entry(celeba, ("image", "attributes"), (162_770, 19_867, 19_962), find_celeba),
     "celeba19": _Entry(celeba19, ("image", *ATTRIBUTES), (162_770, 19_867, 19_962), find_celeba),
     "celeba_vision": _Entry(celeba_vision, VIEWS, (162_770, 19_867, 19_962), find_views),
@@ -105,9 +107,9 @@ def available() -> list[str]:
     Example:
         >>> available()
         ['digits', 'mnist', 'binary_mnist', 'fashion_mnist', 'mnist_split', 'mnist_split_3', \
-'multimnist', 'polymnist', 'svhn', 'mnist_svhn', 'mnist_fashion', 'cub_captions', 'cub', 'cub_images', \
-'two_view_mnist', 'mnist_svhn_text', 'mnist_fashion_text', 'mnist_rotated_svhn', 'xrmb', \
-'mir_flickr', 'celeba', 'celeba19', 'celeba_vision']
+'multimnist', 'polymnist', 'svhn', 'mnist_svhn', 'mnist_fashion', 'cub_captions', 'cub', \
+'cub_images', 'two_view_mnist', 'mnist_svhn_text', 'mnist_fashion_text', 'mnist_rotated_svhn', \
+'xrmb', 'mir_flickr', 'iwslt', 'celeba', 'celeba19', 'celeba_vision']
     """
     return list(_ENTRIES)
 

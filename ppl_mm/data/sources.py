@@ -113,6 +113,11 @@ BY_HAND = {
         "Unpack the Flickr data of https://www.cs.toronto.edu/~nitish/multimodal/ as flickr/ into "
         "the data folder, or set PPL_MM_DATA to the folder that has flickr/ in it."
     ),
+    "iwslt": (
+        "Download train, tst2012, tst2013 and vocab, each with the ends .en and .vi, from "
+        "https://nlp.stanford.edu/projects/nmt/data/iwslt15.en-vi/ into iwslt/ of the data "
+        "folder, or set PPL_MM_DATA to the folder that has iwslt/ in it."
+    ),
     "celeba": _CELEBA,
     "celeba19": _CELEBA,
     "celeba_vision": (
@@ -121,7 +126,7 @@ BY_HAND = {
         "pip install 'ppl-mm[vision]'."
     ),
 }
-"""Data sets of files without a known public address -> what to do instead of a download."""
+"""Data sets of files without a public address and checksums -> what to do by hand."""
 
 
 def data_folder(folder: str | Path | None = None) -> Path:

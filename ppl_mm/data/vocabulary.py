@@ -86,11 +86,19 @@ class Vocabulary:
         Returns:
             Symbols (N, T) int64.
         """
-        tokens = torch.full((len(captions), length), PAD)
-        for row, caption in zip(tokens, captions, strict=True):
-            words = split_words(caption)[: length - 1]
-            symbols = [self._symbols.get(word, EXC) for word in words]
-            row[: len(words) + 1] = torch.tensor([*symbols, EOS])
+        return self.encode_words([split_words(caption) for caption in captions], length)
+
+    def encode_words(self, sentences: Sequence[Sequence[str]], length: int = LENGTH) -> Tensor:
+        """The same of sentences that are split into words already, which are taken as they are.
+
+        Example:
+            >>> Vocabulary((*SPECIALS, "we", "We")).encode_words([["We", "are"]], length=4).tolist()
+            [[4, 0, 2, 1]]
+        """
+        tokens = torch.full((len(sentences), length), PAD)
+        for row, words in zip(tokens, sentences, strict=True):
+            symbols = [self._symbols.get(word, EXC) for word in words[: length - 1]]
+            row[: len(symbols) + 1] = torch.tensor([*symbols, EOS])
         return tokens
 
     def decode(self, tokens: Tensor) -> list[str]:

@@ -111,6 +111,18 @@ def flickr_arrays() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
+def translations() -> dict[str, str]:
+    """IWSLT in small; one pair lacks a side, and one sentence has twenty words."""
+    words = {"en": ("I", "i", "am", "&apos;m", "here", "."), "vi": ("Tôi", "tôi", "ở", "đây", ".")}
+    made = {f"vocab.{n}": "\n".join(("<unk>", "<s>", "</s>", *w, "")) for n, w in words.items()}
+    made["train.en"] = "I &apos;m here .\n\n" + 20 * "i " + "\nhere am I ?\n"
+    made["train.vi"] = "Tôi ở đây .\nđây\ntôi\n tôi ở Huế .\n"
+    for part in ("tst2012", "tst2013"):
+        made |= {f"{part}.en": "here .\nI am\n", f"{part}.vi": "đây .\nTôi\n"}
+    return made
+
+
+@pytest.fixture
 def folder(
     tmp_path: Path,
     arrays: dict[str, np.ndarray],
@@ -118,6 +130,7 @@ def folder(
     birds: dict[str, list[str]],
     xrmb_arrays: dict[str, np.ndarray],
     flickr_arrays: dict[str, np.ndarray],
+    translations: dict[str, str],
     write_idx: WriteIdx,
 ) -> Path:
     """A data folder with small MNIST, FashionMNIST, SVHN, CUB, XRMB, Flickr and CelebA files."""
@@ -142,6 +155,9 @@ def folder(
         savemat(tmp_path / "xrmb" / f"XRMBf2KALDI_window7_single{number}.mat", here)
     for name, array in flickr_arrays.items():
         write_flickr(tmp_path / "flickr", name, array)
+    (tmp_path / "iwslt").mkdir()
+    for name, text in translations.items():
+        (tmp_path / "iwslt" / name).write_text(text, encoding="utf-8")
     write_celeba(tmp_path / "celeba", (3, 1, 2), np.random.default_rng(4))
     write_masks(tmp_path / "celeba", 6, np.random.default_rng(5))
     return tmp_path

@@ -175,8 +175,8 @@ def test_nothing_to_download(target: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", BY_HAND)
 def test_files_without_an_address(tmp_path: Path, name: str) -> None:
-    files = "text_testclasses.txt|README|multimodal|list_attr_celeba.txt"
-    message = rf"{name}: has no public address.*({files}).*PPL_MM_DATA"
+    files = "text_testclasses.txt|README|multimodal|list_attr_celeba.txt|tst2012"
+    message = rf"{name}: is not downloaded by this.*({files}).*PPL_MM_DATA"
     with pytest.raises(ValueError, match=message):
         get(name, tmp_path / "empty")
     assert not (tmp_path / "empty").exists()

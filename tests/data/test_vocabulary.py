@@ -47,6 +47,12 @@ def test_symbols_of_captions() -> None:
     assert vocabulary.encode([40 * "a "])[0].tolist() == 31 * [3] + [EOS]
 
 
+def test_symbols_of_words_as_they_are() -> None:
+    vocabulary = Vocabulary((*SPECIALS, "It", "&apos;s"))
+    tokens = vocabulary.encode_words([["It", "&apos;s", "it"], [], 9 * ["It"]], length=4)
+    assert tokens.tolist() == [[3, 4, EXC, EOS], [EOS, PAD, PAD, PAD], [3, 3, 3, EOS]]
+
+
 def test_words_of_symbols() -> None:
     vocabulary = Vocabulary((*SPECIALS, "a", "b"))
     tokens = torch.tensor([[3, 4, EOS, 3], [EOS, 1, 1, 1], [4, 4, 4, 4], [0, 1, 3, EOS]])

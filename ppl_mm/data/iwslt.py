@@ -1,0 +1,137 @@
+"""Sentences of talks in English and Vietnamese, each the other's translation (IWSLT 2015).
+
+    en    (70,) integers, an English sentence
+    vi    (70,) integers, a Vietnamese one
+
+A sentence is the symbols of its first 69 words at most, the end, and padding, as in
+:mod:`ppl_mm.data.vocabulary`; the words are those of the published vocabularies, upper and lower
+case as they come, and ``DataSet.vocabularies`` tells them. The files: :func:`find_iwslt`. There
+are no classes.
+
+Source: Cettolo et al. 2015, "The IWSLT 2015 evaluation campaign"; split into words, with
+vocabularies, by Luong & Manning 2015. As two modalities: Wu & Goodman 2018 (MVAE),
+arXiv:1802.05335, section 7.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ppl_mm.data.dataset import DataSet
+from ppl_mm.data.sources import BY_HAND, data_folder
+from ppl_mm.data.vocabulary import SPECIALS, Vocabulary
+from ppl_mm.likelihoods import Tokens
+from ppl_mm.modality import Modality
+from ppl_mm.networks import presets
+from ppl_mm.observations import Observations
+
+__all__ = ["LANGUAGES", "find_iwslt", "iwslt"]
+
+LANGUAGES = ("en", "vi")
+_LATENT_DIM = 100
+_PARTS = {"train": "train", "validation": "tst2012", "test": "tst2013"}
+_FIRST = ("<unk>", "<s>", "</s>")  # of a published vocabulary; they become SPECIALS
+
+Lines = list[str]
+
+
+def iwslt(folder: str | Path | None = None, *, length: int = 70) -> DataSet:
+    """Pairs of sentences: the published 133,317 for training, 1,553 validation and 1,268 test.
+
+    Pairs of which a side is empty are left out.
+
+    Args:
+        folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
+        length: The largest number of symbols of a sentence, its end included.
+
+    Raises:
+        FileNotFoundError: If files are missing.
+        ValueError: If the two sides of a part have different numbers of lines or none, or a
+            vocabulary is not one of the published form.
+
+    Source: as the module; length and D = 100 from Wu & Goodman 2018. Not given there: which
+    release, and what becomes of longer sentences.
+    """
+    files = find_iwslt(folder)
+    vocabularies = {name: _vocabulary(files["vocab", name]) for name in LANGUAGES}
+    parts: dict[str, Observations] = {}
+    for split, part in _PARTS.items():
+        pairs = _pairs(files[part, "en"], files[part, "vi"])
+        values = {
+            name: vocabularies[name].encode_words([pair[i].split() for pair in pairs], length)
+            for i, name in enumerate(LANGUAGES)
+        }
+        parts[split] = Observations(values)
+    return DataSet(
+        "iwslt",
+        **parts,
+        modalities=tuple(_sentence(name, len(vocabularies[name]), length) for name in LANGUAGES),
+        latent_dim=_LATENT_DIM,
+        label=None,
+        num_classes=None,
+        vocabularies=vocabularies,
+    )
+
+
+def find_iwslt(folder: str | Path | None = None) -> dict[tuple[str, str], Path]:
+    """The published files in ``iwslt/`` of the data folder, a sentence or a word a line.
+
+        train.en     train.vi       to train on
+        tst2012.en   tst2012.vi     validation
+        tst2013.en   tst2013.vi     test
+        vocab.en     vocab.vi       the words that have a symbol, <unk>, <s> and </s> first
+
+    Returns:
+        What it is ("train", "tst2012", "tst2013" or "vocab") and the language -> the file.
+
+    Raises:
+        FileNotFoundError: If any is missing.
+    """
+    root = data_folder(folder) / "iwslt"
+    kinds = (*_PARTS.values(), "vocab")
+    files = {(kind, name): root / f"{kind}.{name}" for kind in kinds for name in LANGUAGES}
+    missing = [path.name for path in files.values() if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(f"iwslt: {root} lacks {', '.join(missing)}. {BY_HAND['iwslt']}")
+    return files
+
+
+def _pairs(en: Path, vi: Path) -> list[tuple[str, str]]:
+    """The pairs of sentences that are not empty."""
+    first, second = _lines(en), _lines(vi)
+    if len(first) != len(second):
+        raise ValueError(
+            f"{en}: expected a line for each of {vi.name}, got {len(first)} lines and "
+            f"{len(second)}. One of the two is not the original or is cut off: download it again."
+        )
+    pairs = [pair for pair in zip(first, second, strict=True) if all(map(str.strip, pair))]
+    if not pairs:
+        raise ValueError(f"{en}: expected sentences, got none; download it and {vi.name} again.")
+    return pairs
+
+
+def _vocabulary(path: Path) -> Vocabulary:
+    words = _lines(path)
+    if tuple(words[: len(_FIRST)]) != _FIRST or len(set(words)) < len(words):
+        raise ValueError(
+            f"{path}: expected a word a line, {', '.join(_FIRST)} first and none twice, got "
+            f"{len(words)} lines, {', '.join(words[:3]) or 'nothing'} first; download it again."
+        )
+    return Vocabulary((*SPECIALS, *words[len(_FIRST) :]))
+
+
+def _lines(path: Path) -> Lines:
+    """The lines of a file, whatever they hold. Bytes that are no UTF-8 become U+FFFD."""
+    text = path.read_bytes().decode("utf-8", errors="replace").replace("\r\n", "\n")
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def _sentence(name: str, vocab_size: int, length: int) -> Modality:
+    sizes: dict[str, Any] = {"length": length, "vocab_size": vocab_size}
+    return Modality(
+        name,
+        Tokens(),
+        partial(getattr(presets, f"iwslt_{name}_encoder"), **sizes),
+        partial(getattr(presets, f"iwslt_{name}_decoder"), **sizes),
+        features=partial(getattr(presets, f"iwslt_{name}_features"), **sizes),
+    )
