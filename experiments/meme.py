@@ -13,8 +13,8 @@ generated from the one fit the other, as canonical correlation sees it?
     python -m ppl_mm.experiments.meme --direction mnist --process-steps 0
     python -m ppl_mm.experiments.meme --dataset cub --scheme image --lr 1e-4 --epochs 300
 
-All systems have Normal posteriors, and for pictures Laplace likelihoods of scale 1 and no weights
-of modalities. Birds have the likelihoods and the weight of their data set.
+All systems have Normal posteriors, MMVAE also Laplace ones, and for pictures Laplace likelihoods of
+scale 1 and no weights of modalities. Birds have the likelihoods and the weight of their data set.
 """
 
 from dataclasses import dataclass, replace
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from matplotlib.figure import Figure
 from ppl_mm.experiments import captions, meme_likelihood, runner
 from ppl_mm.experiments.options import Options
 
@@ -51,6 +52,7 @@ class Config(Options):
             the one that is always there.
         preset: MEME's: bound, paper or code, see ``objectives.MutualSupervisionELBO``.
         direction: Of MEME: both, or the modality that alone is explained, from the other's encoder.
+        family: Of prior and experts of MMVAE: normal or laplace.
         num_particles: M of MEME.
         num_pseudo_inputs: N of MEME, of each modality.
         latent_dim: Size of z.
@@ -72,6 +74,7 @@ class Config(Options):
     scheme: str = "split"
     preset: str = "bound"
     direction: str = meme_likelihood.BOTH
+    family: str = "normal"
     num_particles: int = 11
     num_pseudo_inputs: int = 128
     batch_size: int = 128
@@ -94,6 +97,7 @@ class Config(Options):
         system = f"meme-{self.preset}" if self.system == "meme" else self.system
         if self.direction != meme_likelihood.BOTH:
             system = f"{system}-{self.direction}"
+        system += "" if self.family == "normal" else f"-{self.family}"
         parts = [self.dataset, system, f"{self.fraction:g}"]
         parts += [self.scheme] if self.fraction < 1 else []
         return "-".join([*parts, str(self.epochs), str(self.seed)])
@@ -151,7 +155,9 @@ def build(config: Config, dataset: data.DataSet) -> System:
             "pseudo_inputs": training_rows(config, dataset),
         }
     if config.system == "mmvae":
-        options = {"objective": "elbo", "prior": "normal"}
+        options = {"objective": "elbo", "prior": config.family}
+    elif config.family != "normal":
+        raise ValueError(f"family: an option of mmvae, got {config.system!r}.")
     system = systems.build(config.system, modalities, config.latent_dim, **options)
     if config.direction == meme_likelihood.BOTH:
         return system
@@ -194,8 +200,7 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
     """What the data allow, see the module."""
     test = dataset.test[: config.num_test]
     if dataset.vocabulary is not None:
-        scores = captions.measure(system, dataset, test, seed=config.seed)
-        return {"test rows": len(test), "correlation": scores}
+        return _measure_captions(system, dataset, config, test)
     measures = _measure_classes(system, dataset, config, test)
     if config.system == "meme" and config.fraction == 1 and config.likelihood_rows:
         measures["likelihoods"] = meme_likelihood.measure(
@@ -206,6 +211,27 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
             seed=config.seed,
         )
     return measures
+
+
+def _measure_captions(
+    system: System, dataset: data.DataSet, config: Config, test: Observations
+) -> dict[str, Any]:
+    """Correlation, relatedness of a bird's picture and caption, and captions to read."""
+    related = evaluation.relatedness(
+        system,
+        test,
+        captions.IMAGE,
+        captions.TEXT,
+        num_rows=config.related_rows,
+        seed=config.seed,
+    )
+    _save({"histogram": plotting.pair_distances(related)}, config)
+    return {
+        "test rows": len(test),
+        "correlation": captions.measure(system, dataset, test, seed=config.seed),
+        "relatedness": related.to_dict(),
+        "examples": captions.examples(system, dataset, test, seed=config.seed),
+    }
 
 
 def _measure_classes(
@@ -236,8 +262,7 @@ def _measure_classes(
         "dendrogram": plotting.class_dendrogram(related),
         "cross": plotting.conditional_columns(system, test[:8], seed=config.seed),
     }
-    for name, figure in pictures.items():
-        plotting.save(figure, Path(config.out) / f"{config.name}-{name}.png")
+    _save(pictures, config)
     measures = {
         "test rows": len(test),
         "classifiers": {name: accuracy.to_list() for name, accuracy in known.items()},
@@ -256,6 +281,11 @@ def _measure_classes(
         found = evaluation.mutual_information(system, test, processes, seed=config.seed)
         measures["mutual information"] = found.to_dict()["per target"]
     return measures
+
+
+def _save(pictures: dict[str, Figure], config: Config) -> None:
+    for name, figure in pictures.items():
+        plotting.save(figure, Path(config.out) / f"{config.name}-{name}.png")
 
 
 run = runner.command_line(main, Config)

@@ -6,6 +6,7 @@ attributes of CelebA as one modality, or each its own.
     python -m ppl_mm.experiments.mvae_parameters
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from ppl_mm.systems import System
 __all__ = ["PAPER", "SMOKE", "Config", "inference_parameters", "main", "table_1"]
 
 # Table 1; BinaryMNIST is like MNIST. None where it has no number.
-PAPER: dict[str, dict[str, int | None]] = {
+PAPER: dict[str, Mapping[str, int | None]] = {
     "vae": {
         "mnist": 730_240,
         "fashion_mnist": 3_409_536,

@@ -32,6 +32,7 @@ __all__ = [
     "paths",
     "run",
     "train",
+    "trained",
     "write",
 ]
 
@@ -84,6 +85,19 @@ def run(
     record |= {"measures": measures, "evaluation_seconds": time.perf_counter() - start}
     write(path, record)
     return measures
+
+
+def trained(
+    config: Config,
+    load: Callable[[Config], DataSet],
+    build: Callable[[Config, DataSet], System],
+) -> tuple[System, DataSet]:
+    """The system of a run that is done, from its file, and the run's data, to draw pictures of."""
+    begin(config)
+    dataset = load(config)
+    system = build(config, dataset)
+    System.load(paths(config)[0], system=system)
+    return system, dataset
 
 
 def _trained(

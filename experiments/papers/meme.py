@@ -2,14 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from ppl_mm.experiments import meme, meme_gradients, meme_likelihood, meme_table
+from ppl_mm.experiments import (
+    meme,
+    meme_figures,
+    meme_gradients,
+    meme_likelihood,
+    meme_table,
+)
 from ppl_mm.experiments.meme import Config
 from ppl_mm.experiments.reproduction import Table, each
 from ppl_mm.experiments.tables import Record
 
 __all__ = ["TABLES"]
+
+Show = Callable[[list[Record]], list[str]]
 
 SCHEMES = ("svhn", "mnist", "split")
 PAIRED = [Config(system=name, dataset="mnist_svhn") for name in ("meme", "mmvae", "mvae")]
@@ -20,6 +29,7 @@ FEW = [
     for fraction in (0.5, 0.25, 0.125, 0.0625)
 ]
 DIRECTIONS = [PAIRED[0], *(replace(PAIRED[0], direction=name) for name in ("mnist", "svhn"))]
+LAPLACE = [replace(PAIRED[1], family="laplace")]
 BIRDS = [replace(run, dataset="cub", epochs=300, lr=1e-4) for run in PAIRED]
 BIRDS += [
     replace(run, fraction=fraction, scheme=scheme)
@@ -37,6 +47,15 @@ def _short(runs: list[Config]) -> list[Config]:
     return each(kept, **sizes, **measures, epochs=3, lr=1e-3, precision="bf16-mixed")
 
 
+def _curves(table: Table, kind: str, what: str) -> Table:
+    return replace(
+        table,
+        title=f"{what} by the fraction of pairs, as curves",
+        show=partial(meme_figures.curves, kind),
+        draw=partial(meme_figures.draw_curves, kind),
+    )
+
+
 def _tables(dataset: str, suffix: str) -> dict[str, Table]:
     """The tables on a data set: MNIST-SVHN, or one in its place."""
 
@@ -52,9 +71,12 @@ def _tables(dataset: str, suffix: str) -> dict[str, Table]:
             for run in paper
         ]
 
-    def table(title: str, show: Callable[[list[Record]], list[str]], paper: list[Config]) -> Table:
-        common: dict[str, Any] = {"experiment": meme, "data": (dataset,)}
+    def table(title: str, show: Show, paper: list[Config], draw: Any = None) -> Table:
+        common: dict[str, Any] = {"experiment": meme, "data": (dataset,), "draw": draw}
         return Table(title, paper=runs(paper), short=runs(_short(paper)), show=show, **common)
+
+    related = table("Relatedness: distances of pairs and others", meme_table.figure_8, PAIRED)
+    coherence = table("Coherence by the fraction of pairs", meme_table.table_3, PAIRED + FEW)
 
     return {
         f"table-2{suffix}": table(
@@ -62,35 +84,61 @@ def _tables(dataset: str, suffix: str) -> dict[str, Table]:
             meme_likelihood.table_2,
             DIRECTIONS,
         ),
-        f"table-3{suffix}": table(
-            "Coherence by the fraction of pairs", meme_table.table_3, PAIRED + FEW
+        f"table-3{suffix}": coherence,
+        f"table-4{suffix}": replace(
+            coherence, title="Latent accuracy by the fraction of pairs", show=meme_table.table_4
         ),
-        f"table-4{suffix}": table(
-            "Latent accuracy by the fraction of pairs", meme_table.table_4, PAIRED + FEW
+        f"table-6{suffix}": replace(
+            coherence, title="Mutual information of generated pictures", show=meme_table.table_6
         ),
-        f"table-6{suffix}": table(
-            "Mutual information of generated pictures", meme_table.table_6, PAIRED + FEW
+        f"table-7{suffix}": table(
+            "MMVAE with Laplace posteriors and prior", meme_table.table_7, LAPLACE
         ),
-        f"figure-8{suffix}": table(
-            "Relatedness: distances of pairs and others, and between classes",
-            lambda records: [*meme_table.relatedness(records), *meme_table.figures(records)],
-            PAIRED,
+        f"figure-3{suffix}": table(
+            "MEME: each modality generated from the other",
+            meme_figures.figure_3,
+            PAIRED[:1],
+            meme_figures.draw_crossed,
+        ),
+        f"figure-5{suffix}": _curves(coherence, "coherence", "Coherence"),
+        f"figure-7{suffix}": _curves(coherence, "latents", "Latent accuracy"),
+        f"figure-8{suffix}": related,
+        f"figure-9{suffix}": replace(
+            related,
+            title="Relatedness: distances between classes, and what lies together",
+            show=meme_table.figure_9,
         ),
     }
 
 
 GRADIENTS = [meme_gradients.Config()]
+CORRELATION = Table(
+    title="Birds: correlation of image and caption by the fraction of pairs",
+    experiment=meme,
+    data=("cub",),
+    paper=BIRDS,
+    short=_short(BIRDS),
+    show=meme_table.table_5,
+)
 
 TABLES = {
     **_tables("mnist_svhn", ""),
     **_tables("mnist_fashion", "-fashion"),
-    "table-5": Table(
-        title="Birds: correlation of image and caption by the fraction of pairs",
-        experiment=meme,
-        data=("cub",),
-        paper=BIRDS,
-        short=_short(BIRDS),
-        show=meme_table.table_5,
+    "table-5": CORRELATION,
+    "figure-4": replace(
+        CORRELATION,
+        title="Birds: MEME's captions from pictures, and pictures from captions",
+        paper=BIRDS[:1],
+        short=_short(BIRDS[:1]),
+        show=meme_figures.figure_4,
+    ),
+    "figure-6": _curves(CORRELATION, "correlation", "Birds: correlation of image and caption"),
+    "figure-8-cub": replace(
+        CORRELATION,
+        title="Birds: distances of pairs and others",
+        paper=BIRDS[:3],
+        short=_short(BIRDS[:3]),
+        show=meme_table.figure_8,
     ),
     "figure-10": Table(
         title="Signal to noise of the gradients, with the stop-gradient and without",

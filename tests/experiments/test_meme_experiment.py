@@ -11,6 +11,7 @@ import torch
 from ppl_mm.experiments import (
     captions,
     meme,
+    meme_figures,
     meme_likelihood,
     meme_table,
     results_table,
@@ -18,7 +19,8 @@ from ppl_mm.experiments import (
 )
 from toy_meme import PAIR, Noise, Recording
 
-from ppl_mm import data, likelihoods
+from ppl_mm import data, likelihoods, plotting
+from ppl_mm.evaluation.coordinates import posterior_coordinates
 
 
 @pytest.fixture
@@ -111,6 +113,46 @@ def test_the_page_is_a_table_of_fractions_by_scheme():
     assert "| MEME (bound), mnist | 100 | 0.700 ± 0.141 | 0.400 ± 0.010 |" in page
 
 
+def test_curves_hold_the_runs_and_the_papers_numbers(tmp_path, monkeypatch):
+    drawn = {}
+    curves = plotting.error_curves
+    monkeypatch.setattr(
+        plotting,
+        "error_curves",
+        lambda panels, **o: drawn.update(o, panels=panels) or curves(panels, **o),
+    )
+    records = [record("meme", 1.0, seed=s, value=v) for s, v in enumerate((0.6, 0.8))]
+    records += [record("meme", 0.25, "split"), record("meme", 0.25, "mnist", value=0.4)]
+    records += [record("mmvae", 1.0, value=0.3)]
+    meme_figures.draw_curves("coherence", records, tmp_path)
+    (page,) = meme_figures.curves("coherence", records)[1:]
+    assert (tmp_path / page.split("](")[1].split(")")[0]).exists()
+    first = drawn["panels"]["Coherence, mnist to fashion"]
+    assert sorted(first) == ["MEME (bound), mnist", "MEME (bound), split", "MMVAE"]
+    assert first["MMVAE"] == [(1.0, 0.3, 0.01)]
+    both, quarter = sorted(first["MEME (bound), mnist"], reverse=True)
+    assert both == pytest.approx((1.0, 0.7, 0.02**0.5))
+    assert quarter == (0.25, 0.4, 0.01)
+    assert drawn["beside"] == {}  # the paper has no FashionMNIST
+    for r in records:
+        r["config"] = {**r["config"], "dataset": "mnist_svhn"}
+        r["measures"]["coherence"]["targets"] = ["mnist", "svhn"]
+        r["measures"]["coherence"]["given"] = [["mnist"], ["svhn"]]
+    meme_figures.draw_curves("coherence", records, tmp_path)
+    paper = drawn["beside"]["Coherence, svhn to mnist"]
+    assert paper["MEME (bound), split"][2] == (0.25, 0.621, 0.0)
+    assert paper["MMVAE"] == [(1, 0.735, 0.0)]
+
+
+def test_laplace_mmvae_is_another_run(config):
+    laplace = replace(config, system="mmvae", family="laplace")
+    assert laplace.name == "mnist_fashion-mmvae-laplace-1-1-0"
+    system = meme.build(laplace, data.load("mnist_fashion"))
+    rows = data.load("mnist_fashion").test
+    q = posterior_coordinates(system, rows, ("mnist",), None, batch_size=5, seed=0)
+    assert isinstance(q, torch.distributions.Laplace)
+
+
 def test_one_direction_is_its_term_of_both():
     noise = torch.randn(3, 1, 50, generator=torch.Generator().manual_seed(0))
     both, rows = Recording(3), PAIR.rows(50)
@@ -172,6 +214,7 @@ def test_directions_are_trained_and_scored_apart(config, numbers):
     [
         ({"system": "mvae", "direction": "mnist"}, "direction: an option of meme, got 'mvae'"),
         ({"direction": "svhn"}, "unknown direction 'svhn'"),
+        ({"system": "mvae", "family": "laplace"}, "family: an option of mmvae, got 'mvae'"),
     ],
 )
 def test_directions_that_there_are_not(config, options, message):
@@ -202,3 +245,28 @@ def test_generated_captions_are_told_from_real_ones(config, monkeypatch):
     for given in ((), ("image",), ("caption",)):
         value, own = captions.cell(scores, *given)
         assert value + 4 * (error**2 + own**2) ** 0.5 < real
+
+
+def test_features_that_were_made_are_told_by_the_nearest_picture(config, monkeypatch):
+    dataset = data.load("cub", validation=2)
+    system = meme.build(replace(config, dataset="cub"), dataset)
+    asked = []
+
+    def made(system, rows, targets, *, given, **options):
+        del system, targets, options
+        asked.append(given)
+        features = dataset.train["image"][[130, 470]] + 1e-3
+        return {"image": features[None], "caption": rows["caption"][None].flip(1)}
+
+    monkeypatch.setattr(captions, "generate", made)
+    found = captions.examples(system, dataset, dataset.test, num=2)
+    assert asked == ["image", "caption"]
+    told = dataset.vocabulary.decode(dataset.train["caption"][[130, 470]])
+    real = dataset.vocabulary.decode(dataset.test["caption"][[0, 10]])
+    for examples, given in ((found[:2], "image"), (found[2:], "caption")):
+        assert [e["nearest"] for e in examples] == told
+        assert [e["caption"] for e in examples] == real
+        assert [e["made"] for e in examples] == real[::-1]
+        assert {e["given"] for e in examples} == {given}
+    page = captions.read([{"given": "image", "caption": "a", "made": "<exc> | b", "nearest": "c"}])
+    assert "| image | a | &lt;exc> \\| b | c |" in page

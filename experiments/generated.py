@@ -1,0 +1,39 @@
+"""What trained systems generate, drawn from the files that runs leave."""
+
+from collections.abc import Sequence
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ppl_mm import generate, plotting
+from ppl_mm.observations import Observations
+from ppl_mm.plotting.tiles import Words
+from ppl_mm.systems import System
+
+__all__ = ["from_some", "one_of_each"]
+
+
+def one_of_each(labels: Tensor) -> Tensor:
+    """The first row of every class, in the order of the classes.
+
+    Example:
+        >>> one_of_each(torch.tensor([2, 0, 2, 1]))
+        tensor([1, 3, 0])
+    """
+    return torch.stack([(labels == c).nonzero()[0, 0] for c in labels.unique()])
+
+
+def from_some(
+    system: System,
+    rows: Observations,
+    given: Sequence[str],
+    targets: Sequence[str],
+    *,
+    num_samples: int = 5,
+    words: Words | None = None,
+    seed: int = 0,
+) -> Figure:
+    """Each row, and beside it draws of the targets given some of its modalities, their means."""
+    drawn = generate(system, rows, targets, num_samples, given=given, mean=True, seed=seed)
+    return plotting.samples(system, rows, drawn, given, words=words)
