@@ -37,13 +37,11 @@ from ppl_mm.runs.config import (
     configure,
     read_config,
     resumed,
-    torch_device,
     write_config,
 )
 from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.systems import System
 from ppl_mm.training import fit
-from ppl_mm.training.graphed import check_cuda_graph
 from ppl_mm.training.history import DivergedError, FitResult
 
 __all__ = ["FILES", "SHOWN", "Run", "evaluate", "examples", "load", "numbers", "train", "write_csv"]
@@ -121,8 +119,6 @@ def train(
     else:
         whole = load_data(dataset, options.get("data_dir"), options.get("data_options", {}))
         config = configure(system, whole, **options)
-    if config.cuda_graph and torch_device(config.device).type != "cuda":
-        check_cuda_graph(True, "the device is the CPU")  # before a run is replaced
     chosen = choose(whole, config.modalities)
     rows = training_rows(config, chosen)
     built = build(config, chosen, rows)

@@ -29,7 +29,13 @@ from ppl_mm.training.checks import (
     make_optimizer,
 )
 from ppl_mm.training.compiled import check_compile, compiled
-from ppl_mm.training.graphed import Graphed, check_cuda_graph, obstacle, set_capturable
+from ppl_mm.training.graphed import (
+    Graphed,
+    check_cuda_graph,
+    obstacle,
+    obstacle_of,
+    set_capturable,
+)
 from ppl_mm.training.history import FitResult, Progress
 from ppl_mm.training.impartial import Rule, impartially
 from ppl_mm.training.loop import Loop
@@ -134,8 +140,9 @@ def fit(
         raise ValueError("patience needs validation=, the rows whose ELBO it watches.")
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint=, the file to go on from.")
-    check_cuda_graph(cuda_graph, None)
     fabric = _fabric(device, precision)
+    why_not = obstacle(fabric, streams, impartial, precision)
+    check_cuda_graph(cuda_graph, why_not)
     check_compile(compile, fabric.device)
     if optimizer is None:
         optimizer = partial(torch.optim.Adam, lr=1e-3, fused=True)
@@ -152,7 +159,7 @@ def fit(
         if resume:
             assert checkpoint is not None
             state.load(Path(checkpoint))
-        why_not = obstacle(fabric, torch_optimizer, streams, impartial, precision)
+        why_not = why_not or obstacle_of(torch_optimizer)
         check_cuda_graph(cuda_graph, why_not)
         why_not = "cuda_graph is False" if cuda_graph is False else why_not
         set_capturable(torch_optimizer, why_not is None)

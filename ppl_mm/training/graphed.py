@@ -30,6 +30,7 @@ __all__ = [
     "check_cuda_graph",
     "draws_on_host",
     "obstacle",
+    "obstacle_of",
     "set_capturable",
 ]
 
@@ -190,12 +191,8 @@ def draws_on_host(run: Callable[[], Tensor]) -> tuple[Tensor, bool]:
     return loss, not torch.equal(before, torch.get_rng_state())
 
 
-def obstacle(
-    fabric: Any, optimizer: Any, streams: Streams, impartial: Any, precision: str
-) -> str | None:
-    """Why steps cannot be captured, as far as it is known before the first; None if they may be."""
-    inner = getattr(optimizer, "optimizer", optimizer)
-    ours = type(inner).__module__.startswith("torch.optim")
+def obstacle(fabric: Any, streams: Streams, impartial: Any, precision: str) -> str | None:
+    """Why steps cannot be captured, whatever the optimiser; None if they may be."""
     if not known.waits(fabric.device):
         return "the device is the CPU"
     if fabric.world_size > 1:
@@ -208,6 +205,13 @@ def obstacle(
         return "impartial looks at gradients on the host"
     if precision.startswith("16"):
         return f"the loss scale of precision {precision!r} is set on the host"
+    return None
+
+
+def obstacle_of(optimizer: Any) -> str | None:
+    """Why an optimiser's steps cannot be captured; None if they may be."""
+    inner = getattr(optimizer, "optimizer", optimizer)
+    ours = type(inner).__module__.startswith("torch.optim")
     if not ours or not ("capturable" in inner.defaults or isinstance(inner, torch.optim.SGD)):
         return f"the optimiser {type(inner).__name__} has no option capturable"
     return None
