@@ -13,6 +13,7 @@ import pytest
 import torch
 from scipy.io import savemat
 from scipy.sparse import csr_matrix
+from tiny_celeba import write_celeba
 
 from ppl_mm.data import XRMB_FOLDS, XRMB_TEST, DataSet
 
@@ -47,6 +48,8 @@ def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "cub" / f"text_{captions}classes.txt").write_text("\n".join(lines))
     _write_xrmb(folder / "xrmb", rng)
     _write_flickr(folder / "flickr", rng)
+    _write_iwslt(folder / "iwslt", rng)
+    write_celeba(folder / "celeba", (24, 3, 8), rng)
     return folder
 
 
@@ -79,6 +82,20 @@ def _write_flickr(folder: Path, rng: np.random.Generator) -> None:
     np.save(folder / "labels.npy", (np.arange(40)[:, None] + np.arange(38)) % 2)
     for part, chosen in (("train", range(20)), ("valid", range(20, 28)), ("test", range(28, 40))):
         np.save(folder / "splits" / f"{part}_indices_1.npy", np.array(chosen))
+
+
+def _write_iwslt(folder: Path, rng: np.random.Generator) -> None:
+    """20 training, 4 validation and 6 test pairs of up to 12 words out of 20 in each language."""
+    folder.mkdir()
+    for name in ("en", "vi"):
+        words = [f"{name}{i}" for i in range(20)]
+        lines = "\n".join(["<unk>", "<s>", "</s>", *words])
+        (folder / f"vocab.{name}").write_text(f"{lines}\n")
+    for part, rows in (("train", 20), ("tst2012", 4), ("tst2013", 6)):
+        sentences = [rng.integers(0, 20, n) for n in rng.integers(1, 13, rows)]
+        for name in ("en", "vi"):
+            lines = "".join(" ".join(f"{name}{i}" for i in x) + "\n" for x in sentences)
+            (folder / f"{part}.{name}").write_text(lines)
 
 
 @pytest.fixture
