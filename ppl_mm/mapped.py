@@ -122,6 +122,16 @@ class MemoryMapped(Observations):
             setattr(out, kind, {n: getattr(self, kind)[n] for n in kept})
         return out
 
+    def masked(self, present: Mapping[str, Tensor]) -> Self:
+        """As if the data held these modalities in these rows alone, (B,) each.
+
+        Nothing is read now; later, what is left out may be read with the rest of its row.
+        """
+        out = self._copy()
+        out.present = {n: self.present[n] & present[n] for n in self.names}
+        out.scored = out.evidence = out.source = out.present
+        return out
+
     def replace(self, name: str, value: Tensor) -> Any:
         """Plain observations: the same rows with other values (B, *D_m) of one modality."""
         return self.in_memory().replace(name, value)

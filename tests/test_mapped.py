@@ -10,7 +10,7 @@ import torch
 from every_system import KINDS, build
 
 from ppl_mm import Observations, fit, generate, log_likelihood
-from ppl_mm.data import MemoryMapped, streams
+from ppl_mm.data import MemoryMapped, keep_modalities, streams
 from ppl_mm.evaluation import accuracy, elbo
 
 QUIET = {"device": "cpu", "precision": "64-true", "progress": False, "batch_size": 7}
@@ -63,6 +63,22 @@ def assert_same_fit(mapped, memory, name="mvae", epochs=2):
     assert losses == expected_losses
     for key, value in expected.items():
         assert torch.equal(state[key], value), key
+
+
+def test_kept_at_random_trains_like_rows_in_memory(stored):
+    mapped, memory = (keep_modalities(rows, 0.5, seed=3) for rows in stored)
+    assert isinstance(mapped, MemoryMapped)
+    for name in NAMES:
+        assert torch.equal(mapped.present[name], memory.present[name])
+        assert mapped.evidence[name] is mapped.present[name]
+        assert mapped.present[name].sum() < stored[0].present[name].sum()
+    assert_same_fit(mapped, memory)
+
+
+def test_keeping_at_random_reads_nothing():
+    watched = Watched(np.arange(20.0))
+    keep_modalities(MemoryMapped({"x": watched}), 0.5)
+    assert watched.reads == []
 
 
 def test_rows_are_those_in_memory(stored):

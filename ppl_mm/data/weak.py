@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 
+from ppl_mm.mapped import MemoryMapped
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 
@@ -122,7 +123,8 @@ def keep_modalities(obs: Observations, probability: float, *, seed: int = 0) -> 
         seed: Of the draws.
 
     Returns:
-        As many rows as before; those that keep nothing contribute nothing.
+        As many rows as before; those that keep nothing contribute nothing. Rows of
+        :class:`ppl_mm.data.MemoryMapped` stay in their files.
 
     Raises:
         ValueError: For a probability outside [0, 1].
@@ -141,6 +143,8 @@ def keep_modalities(obs: Observations, probability: float, *, seed: int = 0) -> 
     for name, held in obs.present.items():
         keep = torch.rand(len(obs), generator=generator) < probability
         present[name] = held & keep.to(held.device)
+    if isinstance(obs, MemoryMapped):
+        return obs.masked(present)
     return Observations(obs.values, present)
 
 
