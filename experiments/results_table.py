@@ -14,6 +14,7 @@ from ppl_mm.experiments import (
     meme_table,
     mmvae_plus_table,
     mvae_table,
+    mvae_translation_table,
     mvae_weak_table,
     svae_table,
 )
@@ -24,6 +25,7 @@ __all__ = ["render"]
 PARTS = {
     "mvae": mvae_table.render,
     "mvae_weak": mvae_weak_table.render,
+    "mvae_translation": mvae_translation_table.render,
     "svae": svae_table.render,
     "mmvae_plus": mmvae_plus_table.render,
     "meme": meme_table.render,
