@@ -13,7 +13,7 @@ import pytest
 import torch
 from scipy.io import savemat
 from scipy.sparse import csr_matrix
-from tiny_celeba import write_celeba
+from tiny_celeba import write_celeba, write_masks
 
 from ppl_mm.data import XRMB_FOLDS, XRMB_TEST, DataSet
 
@@ -50,6 +50,7 @@ def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write_flickr(folder / "flickr", rng)
     _write_iwslt(folder / "iwslt", rng)
     write_celeba(folder / "celeba", (24, 3, 8), rng)
+    write_masks(folder / "celeba", 35, rng)  # so that dlib is not needed
     return folder
 
 

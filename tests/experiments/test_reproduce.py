@@ -37,7 +37,8 @@ def tiny(tiny_files: Path, narrowed: Any, monkeypatch: pytest.MonkeyPatch) -> No
         if name == "mnist_rotated_svhn":
             sizes = {"num_train": 40, "num_test": 20}
         dataset = load(name, **sizes, **options)
-        return narrowed(dataset) if name in ("two_view_mnist", "xrmb", "mir_flickr") else dataset
+        wide = ("two_view_mnist", "xrmb", "mir_flickr", "celeba_vision")
+        return narrowed(dataset) if name in wide else dataset
 
     torch.set_default_dtype(torch.float32)
     monkeypatch.setenv("PPL_MM_DATA", str(tiny_files))
