@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 import typer
-from ppl_mm.experiments import class_measures, runner
+from ppl_mm.experiments import class_measures, mmvae_plus_pictures, runner
 from ppl_mm.experiments.class_measures import Sizes
 from ppl_mm.experiments.options import Options
 
@@ -209,7 +209,10 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
     )
     sizes = Sizes(config.probe_rows, config.subset_rows, config.diversity_rows, config.num_samples)
     if config.dataset == "polymnist":
-        for name, figure in class_measures.pictures(system, dataset, seed=config.seed).items():
+        figures = class_measures.pictures(system, dataset, seed=config.seed)
+        if config.system == "mmvae_plus":
+            figures |= mmvae_plus_pictures.of_digits(system, dataset.test, seed=config.seed)
+        for name, figure in figures.items():
             plotting.save(figure, Path(config.out) / f"{config.name}-{name}.png")
     return class_measures.measure(system, dataset, classifiers, sizes, seed=config.seed)
 

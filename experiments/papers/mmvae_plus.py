@@ -1,9 +1,16 @@
-"""Palumbo, Daunhawer & Vogt 2023 (MMVAE+): five modalities of one digit, and two."""
+"""Palumbo, Daunhawer & Vogt 2023 (MMVAE+): five modalities of one digit, two, and birds."""
 
 from dataclasses import replace
 
-from ppl_mm.experiments import mmvae_plus, mmvae_plus_sizes_table, mmvae_plus_table
+from ppl_mm.experiments import (
+    mmvae_plus,
+    mmvae_plus_cub,
+    mmvae_plus_cub_table,
+    mmvae_plus_sizes_table,
+    mmvae_plus_table,
+)
 from ppl_mm.experiments.mmvae_plus import Config
+from ppl_mm.experiments.mmvae_plus_cub import Config as Birds
 from ppl_mm.experiments.reproduction import Table, each
 from ppl_mm.experiments.tables import Record, pictures
 
@@ -50,6 +57,12 @@ PAIRS = [
     for w in (1, 3, 5, 7, 9)
 ]
 
+BIRDS = [
+    Birds(),
+    Birds(system="mmvae"),
+    *(Birds(system=s, beta=9.0, lr=5e-4, epochs=150) for s in ("mvae", "mopoe")),
+]
+
 
 def _short(runs: list[Config], beta: float = 1.0) -> list[Config]:
     """K = 1 from one stratum at random, small networks, a part of the rows, one beta."""
@@ -72,6 +85,30 @@ def _pictures(records: list[Record], *kinds: str) -> list[str]:
     return pictures([Config(**record["config"]).name for record in records], kinds)
 
 
+def _short_birds(runs: list[Birds]) -> list[Birds]:
+    """K = 1 from one stratum at random, a quarter of the channels, every eighth picture."""
+    sizes = {"num_train": 1100, "num_test": 500, "channels": 16, "epochs": 2, "lr": 1e-3}
+    cheap = {"objective": "elbo", "num_particles": 1, "strata": 1, "precision": "bf16-mixed"}
+    return each(runs, **sizes, **cheap)
+
+
+def _of_birds(title: str, *kinds: str, runs: list[Birds] = BIRDS) -> Table:
+    """Pictures of these kinds, after the measures."""
+
+    def show(records: list[Record]) -> list[str]:
+        names = [Birds(**record["config"]).name for record in records]
+        return [*mmvae_plus_cub_table.measures(records), *pictures(names, kinds)]
+
+    return Table(
+        title=f"Birds and their captions: {title}",
+        experiment=mmvae_plus_cub,
+        data=("cub_images",),
+        paper=runs,
+        short=_short_birds(runs),
+        show=show,
+    )
+
+
 def _figure_17(dataset: str) -> Table:
     """On MNIST-SVHN, or on data in its place."""
     runs = each(PAIRS, dataset=dataset)
@@ -85,6 +122,7 @@ def _figure_17(dataset: str) -> Table:
     )
 
 
+GIVEN_CAPTIONS = _of_birds("images given a caption", "image-given-caption")
 TABLES = {
     "figure-1": Table(
         title="PolyMNIST: coherence, quality and diversity of MMVAE+, MMVAE, MVAE and MoPoE",
@@ -110,6 +148,7 @@ TABLES = {
         short=_short(SIZES),
         show=_compared,
     ),
+    "figure-4": GIVEN_CAPTIONS,
     "figure-6": Table(
         title="PolyMNIST: draws of every modality given one",
         experiment=mmvae_plus,
@@ -158,8 +197,25 @@ TABLES = {
         short=_short(SYSTEMS),
         show=mmvae_plus_table.latents,
     ),
+    "figure-12": _of_birds("images from the prior", "image-prior"),
+    "figure-13": GIVEN_CAPTIONS,
+    "figure-14": _of_birds("captions given an image", "caption-given-image"),
+    "figure-15": _of_birds("captions from the prior, each with its image", "both-prior"),
+    "figure-16": _of_birds(
+        "MMVAE+ with one coordinate of u, or of w, moved",
+        *("image-given-caption", "traversal-u", "traversal-w"),
+        runs=BIRDS[:1],
+    ),
     "figure-17": _figure_17("mnist_svhn"),
     "figure-17-fashion": _figure_17("mnist_fashion"),
+    "figure-18": Table(
+        title="PolyMNIST: MMVAE+ with private latents from the auxiliary priors",
+        experiment=mmvae_plus,
+        data=("polymnist",),
+        paper=[DREG],
+        short=_short([DREG]),
+        show=lambda records: _pictures(records, "auxiliary"),
+    ),
     "figure-19": Table(
         title="PolyMNIST: MMVAE+ by where the private latent of a target comes from",
         experiment=mmvae_plus,
@@ -167,5 +223,16 @@ TABLES = {
         paper=[DREG],
         short=_short([DREG]),
         show=mmvae_plus_table.private,
+    ),
+    "figure-20": Table(
+        title="PolyMNIST: MMVAE+ given one image, by the scale of its private latents",
+        experiment=mmvae_plus,
+        data=("polymnist",),
+        paper=[DREG],
+        short=_short([DREG]),
+        show=lambda records: _pictures(records, "alpha"),
+    ),
+    "figure-21": _of_birds(
+        "MMVAE+ given one caption, by the scale of its private latents", "alpha", runs=BIRDS[:1]
     ),
 }

@@ -33,6 +33,7 @@ def test_smoke(config, system, numbers):
     expected = {"conditional", "prior", "traversal-z"}
     if system == "mmvae_plus":
         expected = {"conditional", "prior", "traversal-u", "traversal-w", "grid", "private"}
+        expected |= {"auxiliary", "alpha"}
     assert pictures == expected
     page = results_table.render([record])
     assert f"{measures['coherence']['mean'][0]:.3f}" in page

@@ -1,0 +1,153 @@
+"""Pictures of MMVAE+ that its paper has: captions and images, resampled private latents, alpha."""
+
+from collections.abc import Sequence
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ppl_mm import generate, plotting
+from ppl_mm.data import Vocabulary
+from ppl_mm.observations import Observations
+from ppl_mm.systems import System
+
+__all__ = ["ALPHAS", "alphas", "grid", "of_birds", "of_digits", "resampled"]
+
+ALPHAS = tuple(round(0.1 * i, 1) for i in range(1, 31))
+"""Factors on the scale of p(w), a column each, in figures 20 and 21."""
+_INCHES = 0.45  # of an image
+
+
+def grid(
+    rows: Sequence[Sequence[Tensor | None]], *, columns: Sequence[str] = (), title: str = ""
+) -> Figure:
+    """Rows of images (C, H, W), all of one size and with values in [0, 1]; None leaves a gap.
+
+    Example:
+        >>> figure = grid([[None, torch.zeros(3, 8, 8)]], columns=["gap", "black"])
+        >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
+        ['gap', 'black']
+    """
+    width = max(len(row) for row in rows)
+    first = next(image for row in rows for image in row if image is not None)
+    height, side = first.shape[-2:]
+    gap = max(1, side // 16)
+    canvas = torch.ones(3, len(rows) * (height + gap), width * (side + gap))
+    for i, row in enumerate(rows):
+        for j, image in enumerate(row):
+            if image is not None:
+                y, x = i * (height + gap), j * (side + gap)
+                canvas[:, y : y + height, x : x + side] = image.detach().cpu().clamp(0, 1)
+    size = (width * _INCHES, len(rows) * _INCHES * height / side + 0.5)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(canvas.permute(1, 2, 0).numpy(), interpolation="nearest")
+    axes.set_xticks([(j + 0.5) * (side + gap) for j in range(len(columns))], columns)
+    axes.set_yticks([])
+    axes.tick_params(top=False, bottom=False, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    axes.set_title(title, loc="left", fontsize="medium")
+    return figure
+
+
+def resampled(system: System, obs: Observations, *, num_samples: int = 4, seed: int = 0) -> Figure:
+    """Figure 18: w_n of every target from its auxiliary prior r_n.
+
+    A block for each modality that is given: its inputs above, below them ``num_samples`` rows of
+    draws of every other modality, in their order.
+    """
+    blocks = []
+    for source in obs.names:
+        others = [n for n in obs.names if n != source]
+        drawn = generate(
+            system,
+            obs,
+            others,
+            num_samples,
+            given=source,
+            mean=True,
+            private="auxiliary",
+            seed=seed,
+        )
+        rows = [list(obs[source]), *(list(x) for n in others for x in drawn[n])]
+        blocks.append(rows)
+    together: list[list[Tensor | None]] = []
+    for first, *more in zip(*blocks, strict=True):
+        together.append([*first, *(image for row in more for image in (None, *row))])
+    return grid(together, title="w of every target from its auxiliary prior; above: given")
+
+
+def alphas(
+    system: System,
+    row: Observations,
+    source: str,
+    *,
+    num_samples: int,
+    title: str = "",
+    seed: int = 0,
+) -> Figure:
+    """Figures 20 and 21: w_n ~ p_alpha(w), the scale of p(w) times alpha, a column each.
+
+    The noise of a row of images is the same in all columns: alpha alone makes the difference.
+
+    Args:
+        system: With private latents.
+        row: One row of data.
+        source: What it is given, which is shown above if it is an image.
+        num_samples: Rows of images of every other modality.
+        title: Of the picture.
+        seed: Of the noise.
+    """
+    others = [n for n in row.names if n != source]
+    columns = []
+    for alpha in ALPHAS:
+        drawn = generate(
+            system, row, others, num_samples, given=source, mean=True, alpha=alpha, seed=seed
+        )
+        columns.append([x for n in others for x in drawn[n][:, 0]])
+    rows: list[list[Tensor | None]] = [list(images) for images in zip(*columns, strict=True)]
+    if row[source].dim() == 4:
+        rows = [[row[source][0], *(None for _ in ALPHAS[1:])], *rows]
+    return grid(rows, columns=[f"{alpha:g}" for alpha in ALPHAS], title=title)
+
+
+def of_digits(system: System, test: Observations, *, seed: int = 0) -> dict[str, Figure]:
+    """Name -> figure of five images of one digit: 18 and 20."""
+    return {
+        "auxiliary": resampled(system, test[:4], seed=seed),
+        "alpha": alphas(system, test[:1], test.names[0], num_samples=2, seed=seed),
+    }
+
+
+def of_birds(
+    system: System, test: Observations, vocabulary: Vocabulary, *, seed: int = 0
+) -> dict[str, Figure]:
+    """Name -> figure of images and captions: 13, 12, 14, 15, and of private latents 21 and 16.
+
+    Args:
+        system: Of ``image`` and ``caption``.
+        test: Rows, of which five are shown, evenly spread.
+        vocabulary: The captions' words.
+        seed: Of the draws.
+    """
+    words = {"caption": lambda symbols: vocabulary.decode(symbols[None])[0]}
+    out = {}
+    obs, both = test[torch.arange(5) * len(test) // 5].to("cpu"), ("image", "caption")
+    for source, target, number in (("caption", "image", 10), ("image", "caption", 3)):
+        drawn = generate(system, obs, target, number, given=source, mean=True, seed=seed)
+        figure = plotting.samples(system, obs, drawn, [source], words=words)
+        out[f"{target}-given-{source}"] = figure
+    for name, targets, rows, number in (("image", "image", 8, 8), ("both", both, 5, 1)):
+        nothing = Observations.blank(rows)
+        drawn = generate(system, nothing, targets, number, mean=True, seed=seed)
+        figure = plotting.samples(system, nothing, drawn, like=test, words=words)
+        out[f"{name}-prior"] = figure
+    sizes = getattr(system.guide, "private_dim", None)
+    if sizes is not None:
+        told = words["caption"](obs["caption"][0])
+        out["alpha"] = alphas(system, obs[:1], "caption", num_samples=10, title=told, seed=seed)
+        for site, size in (("u", system.guide.latent_dim), ("w_image", sizes["image"])):
+            out[f"traversal-{site[0]}"] = plotting.traversal(
+                system, obs[:1], site, range(size), given=("caption",), targets=("image",)
+            )
+    return out
