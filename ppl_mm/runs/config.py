@@ -48,6 +48,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "cub_captions": {"epochs": 50, "batch_size": 100, "rows": 200},
     "cub": {"epochs": 50, "batch_size": 100, "learning_rate": 1e-4, "rows": 200},
+    "cub_images": {"epochs": 50, "batch_size": 32, "rows": 100},
 }
 """What a data set is trained with where nothing is said."""
 

@@ -14,6 +14,7 @@ import torch
 from scipy.io import savemat
 from scipy.sparse import csr_matrix
 from tiny_celeba import write_celeba, write_masks
+from tiny_cub import write_pictures
 
 from ppl_mm.data import XRMB_FOLDS, XRMB_TEST, DataSet
 
@@ -46,6 +47,7 @@ def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         words = rng.integers(0, 50, (10 * pictures, 6))
         lines = (" ".join(f"word{w}" for w in row) for row in words)
         (folder / "cub" / f"text_{captions}classes.txt").write_text("\n".join(lines))
+    write_pictures(folder / "cub", 50, 4)
     _write_xrmb(folder / "xrmb", rng)
     _write_flickr(folder / "flickr", rng)
     _write_iwslt(folder / "iwslt", rng)
