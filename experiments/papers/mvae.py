@@ -11,8 +11,7 @@ from ppl_mm.experiments import (
 )
 from ppl_mm.experiments.mvae import Config
 from ppl_mm.experiments.mvae_weak import Config as Weak
-from ppl_mm.experiments.papers import mvae_vision
-from ppl_mm.experiments.papers import mvae_translation
+from ppl_mm.experiments.papers import mvae_translation, mvae_vision
 from ppl_mm.experiments.reproduction import Table, each
 from ppl_mm.experiments.tables import Record, pictures
 
