@@ -11,7 +11,7 @@ from torch import Tensor
 from ppl_mm.distributions.mixture import StratifiedMixture
 from ppl_mm.distributions.reference import RowwiseReference
 
-__all__ = ["ByComponent", "OffSource", "Reference", "ScaleSites", "SkipAbsent"]
+__all__ = ["ByComponent", "OffSource", "Reference", "ScaleSites", "SharedNoise", "SkipAbsent"]
 
 
 class ScaleSites(Messenger):
@@ -112,6 +112,32 @@ class ByComponent(Messenger):
     def _pyro_sample(self, msg: Any) -> None:
         if isinstance(msg["fn"], StratifiedMixture):
             msg["fn"] = msg["fn"].from_drawn.expand(msg["fn"].batch_shape)
+
+
+class SharedNoise(Messenger):
+    """Draw every latent with the same noise in all terms: z = loc + scale * eps, eps (K?, 1, B, Z).
+
+    Apply it to a guide whose latents are diagonal Normals, outside the plate of particles.
+
+    Raises:
+        ValueError: For a latent that is no diagonal Normal.
+
+    Source: Wu & Goodman 2018, arXiv:1802.05335, appendix I.
+    """
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["is_observed"] or type(msg["fn"]).__name__ == "_Subsample":
+            return
+        base = getattr(msg["fn"], "base_dist", None)
+        if not isinstance(base, torch.distributions.Normal):
+            raise ValueError(
+                f"shared_noise needs a guide of diagonal Normals; {msg['name']!r} is a "
+                f"{type(msg['fn']).__name__}."
+            )
+        batch, event = msg["fn"].batch_shape, msg["fn"].event_shape
+        shape = (*batch[:-2], *(1 for _ in batch[-2:-1]), *batch[-1:], *event)
+        noise = torch.randn(shape, dtype=base.loc.dtype, device=base.loc.device)
+        msg["value"], msg["done"] = base.loc + base.scale * noise, True
 
 
 class SkipAbsent(Messenger):

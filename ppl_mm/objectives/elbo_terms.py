@@ -12,7 +12,7 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
-from ppl_mm.handlers import Reference
+from ppl_mm.handlers import Reference, SharedNoise
 from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.objective import Objective, check_weights
 from ppl_mm.objectives.weights import (
@@ -55,11 +55,13 @@ class ELBOTerms(Objective):
             anything its own weigh B / (active rows). Under data parallelism counts are global.
             ``"terms"``: each row averages the terms that it is active for.
         num_particles: Draws per row and term.
+        shared_noise: Whether all terms of a row share the noise of their draws; for guides of
+            diagonal Normals.
         weights: lambda_m by name.
         beta: The factor of the KL.
 
-    Sources: Wu & Goodman 2018, arXiv:1802.05335, eq. 5, for ``subset_terms``; Vedantam et al.
-    2018, arXiv:1705.10762, release, for ``mean="terms"``.
+    Sources: Wu & Goodman 2018, arXiv:1802.05335, eq. 5, for ``subset_terms``, appendix I for
+    ``shared_noise``; Vedantam et al. 2018, arXiv:1705.10762, release, for ``mean="terms"``.
 
     Example:
         >>> objective = ELBOTerms([Term(("a", "b"), ("a", "b")), Term(("a",), ("a",))])
@@ -75,6 +77,7 @@ class ELBOTerms(Objective):
         dedupe: bool = True,
         mean: str = "batch",
         num_particles: int = 1,
+        shared_noise: bool = False,
         weights: Mapping[str, float] | None = None,
         beta: float = 1.0,
     ) -> None:
@@ -84,6 +87,7 @@ class ELBOTerms(Objective):
         if mean not in ("batch", "rows", "terms"):
             raise ValueError(f"mean: expected 'batch', 'rows' or 'terms', got {mean!r}.")
         self.terms, self.rows, self.dedupe, self.mean = terms, rows, dedupe, mean
+        self.shared_noise = shared_noise
 
     @property
     def is_bound(self) -> bool:
@@ -114,7 +118,7 @@ class ELBOTerms(Objective):
         """
         count = self.num_particles if self.num_particles > 1 else None
         on_model = self._references(guide, obs) if any(t.reference for t in terms) else ()
-        with particles(count):
+        with SharedNoise() if self.shared_noise else nullcontext(), particles(count):
             q = guide_trace(guide, obs)
         value = torch.zeros((), device=obs.device)
         kinds = sorted({t.fixed_model for t in terms})

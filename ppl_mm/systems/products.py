@@ -63,7 +63,8 @@ def mvae(
             ``subset_terms()``: the full set and each modality alone.
         prior_expert: Whether p(z) is a factor of every product.
         prior: p(z), a fixed Normal; None for Normal(0, I).
-        **options: Further options of ``ELBOTerms``: ``beta``, ``num_particles``, ``dedupe``.
+        **options: Further options of ``ELBOTerms``: ``beta``, ``num_particles``, ``dedupe``,
+            ``shared_noise``.
 
     Source: Wu & Goodman 2018, arXiv:1802.05335.
     """

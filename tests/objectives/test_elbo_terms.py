@@ -488,3 +488,31 @@ def test_term_of_an_unknown_modality_is_an_error():
     toy = LinearGaussian()
     with pytest.raises(ValueError, match="modality in a term 'd'"):
         ELBOTerms([term("d", "d")]).bound(toy.model(), toy.exact_guide(), toy.sample(2))
+
+
+# ---------------------------------------------------------------- noise that terms share
+
+
+@pytest.mark.parametrize("num_particles", [1, 3])
+def test_terms_share_their_noise(num_particles):
+    toy = LinearGaussian()
+    obs = toy.mixed()
+    # The wrong posterior of everything, drawn from twice: with one noise the values agree.
+    terms = [term("abc", "abc"), term("abc", "abc", weight=2.0), term("a", "a")]
+    options = {"num_particles": num_particles, "dedupe": False}
+    guide = guides.ProductOfExperts(toy.modalities, toy.latent_dim)
+    for shared in (False, True):
+        objective = ELBOTerms(terms, shared_noise=shared, **options)
+        found = objective.term_bounds(toy.model(), guide, obs)
+        held = found[0] != 0
+        assert torch.equal(2 * found[0], found[1]) == shared
+        assert len(found[0][held].unique()) == held.sum()  # rows have noise of their own
+
+
+def test_shared_noise_needs_normals():
+    toy = LinearGaussian()
+    objective = ELBOTerms(ALL_SUBSETS, shared_noise=True)
+    with pytest.raises(
+        ValueError, match="shared_noise needs a guide of diagonal Normals; 'z' is a"
+    ):
+        objective.term_bounds(toy.model(), toy.exact_guide(), toy.mixed())
