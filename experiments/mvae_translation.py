@@ -110,12 +110,13 @@ def load(config: Config) -> data.DataSet:
 
 def build(config: Config, dataset: data.DataSet) -> System:
     """MVAE, untrained; both languages weigh 1."""
-    sizes = {"hidden": config.hidden}
+    sizes: dict[str, Any] = {"hidden": config.hidden}
+    dropped: dict[str, Any] = {"word_dropout": config.word_dropout}
     modalities = [
         replace(
             m,
             encoder=partial(m.encoder, **sizes),
-            decoder=partial(m.decoder, **sizes, word_dropout=config.word_dropout),
+            decoder=partial(m.decoder, **sizes, **dropped),
         )
         for m in dataset.modalities
     ]

@@ -64,7 +64,9 @@ def iwslt(folder: str | Path | None = None, *, length: int = 70) -> DataSet:
         parts[split] = Observations(values)
     return DataSet(
         "iwslt",
-        **parts,
+        parts["train"],
+        parts["validation"],
+        parts["test"],
         modalities=tuple(_sentence(name, len(vocabularies[name]), length) for name in LANGUAGES),
         latent_dim=_LATENT_DIM,
         label=None,
