@@ -1,6 +1,7 @@
 """Pictures of MMVAE+ that its paper has: captions and images, resampled private latents, alpha."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -142,11 +143,12 @@ def of_birds(
         drawn = generate(system, nothing, targets, number, mean=True, seed=seed)
         figure = plotting.samples(system, nothing, drawn, like=test, words=words)
         out[f"{name}-prior"] = figure
-    sizes = getattr(system.guide, "private_dim", None)
+    guide: Any = system.guide
+    sizes = getattr(guide, "private_dim", None)
     if sizes is not None:
         told = words["caption"](obs["caption"][0])
         out["alpha"] = alphas(system, obs[:1], "caption", num_samples=10, title=told, seed=seed)
-        for site, size in (("u", system.guide.latent_dim), ("w_image", sizes["image"])):
+        for site, size in (("u", guide.latent_dim), ("w_image", sizes["image"])):
             out[f"traversal-{site[0]}"] = plotting.traversal(
                 system, obs[:1], site, range(size), given=("caption",), targets=("image",)
             )

@@ -151,5 +151,5 @@ def _resized(folder: Path, names: Sequence[str]) -> np.ndarray:
             raise ValueError(
                 f"{folder / name}: a damaged picture ({error}); unpack CUB_200_2011.tgz again."
             ) from error
-        pictures[i] = small
+        pictures[i] = np.asarray(small)
     return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))
