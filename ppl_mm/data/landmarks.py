@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
-from scipy.spatial import ConvexHull
 
 from ppl_mm.data.sources import data_folder
 
@@ -114,6 +113,8 @@ def draw_face(landmarks: np.ndarray | None, size: tuple[int, int]) -> Image.Imag
         >>> np.asarray(draw_face(points, (8, 8)))[2:6, 2:7].min()
         np.uint8(255)
     """
+    from scipy.spatial import ConvexHull
+
     picture = Image.new("L", size)
     if landmarks is None:
         return picture
