@@ -79,6 +79,7 @@ release, where captions have 128 channels at most; its joint networks have ``sca
 The other features: Wu & Goodman 2018, Table 1 (JMVAE). For MultiMNIST, whose joint network is not
 known, they are those of the single encoders. Networks ``cmmd_...``, in
 :mod:`ppl_mm.networks.presets_cmmd`: Mancisidor et al. 2023, doi:10.1016/j.neunet.2023.10.048.
+Networks ``iwslt_...``: :mod:`ppl_mm.networks.presets_iwslt`.
 
 Example:
     >>> import torch
