@@ -14,8 +14,9 @@ come with the extra ``ppl-mm[fid]``, and are asked for by ``--features inception
 classifier of the training pictures' 150 species (FID-clf, no number to compare with a paper's);
 canonical correlation of pictures, in the same features, with captions; and the ELBO.
 
-Priors and experts are Normal. Differs from the release: the scale of the priors of MMVAE+ is 1, as
-the text has it, where the release has log 2.
+Priors and experts are Normal; MMVAE's prior learns its scale, as in its release. All systems have
+the weights of MMVAE+'s release, 32 / 12288 for a picture and 5 for a caption. Differs from that:
+the scale of the priors of MMVAE+ is 1, as the text has it, where the release has log 2.
 """
 
 from collections.abc import Callable

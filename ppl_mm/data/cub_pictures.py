@@ -55,13 +55,22 @@ def find_pictures(folder: str | Path | None = None) -> Path:
 
 
 def list_pictures(root: Path) -> dict[Part, list[str]]:
-    """The pictures of each part, ``CLASS/FILE.jpg``, in the order of the captions.
+    r"""The pictures of each part, ``CLASS/FILE.jpg``, in the order of the captions.
 
     Args:
         root: The folder of :func:`find_pictures`.
 
     Raises:
         ValueError: If the lists are damaged, or name classes without pictures.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> (root / "CUB_200_2011").mkdir()
+        >>> _ = (root / "CUB_200_2011" / "images.txt").write_text("1 2.B/b.jpg\n2 1.A/a.jpg\n")
+        >>> _ = (root / "testclasses.txt").write_text("2.B\n")
+        >>> list_pictures(root)
+        {'train': ['1.A/a.jpg'], 'test': ['2.B/b.jpg']}
     """
     path = root / "CUB_200_2011" / "images.txt"
     lines = [line.split() for line in path.read_text().splitlines() if line.strip()]
@@ -110,6 +119,17 @@ def read_pictures(root: Path, part: Part, names: Sequence[str]) -> np.ndarray:
     Raises:
         FileNotFoundError: If pictures are missing.
         ValueError: If a picture is damaged, or the array is not of these pictures.
+        OSError: If the array cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> (root / "CUB_200_2011" / "images" / "1.A").mkdir(parents=True)
+        >>> picture = Image.new("RGB", (90, 60), (255, 0, 7))
+        >>> picture.save(root / "CUB_200_2011" / "images" / "1.A" / "a.png")
+        >>> pictures = read_pictures(root, "train", ["1.A/a.png"])
+        >>> pictures.shape, pictures[0, :, 0, 0].tolist()
+        ((1, 3, 64, 64), [255, 0, 7])
     """
     path, expected = _array(root, part), (len(names), 3, SIDE, SIDE)
     if not path.is_file():
