@@ -13,6 +13,7 @@ collapse), on
     python -m ppl_mm.experiments.cmmd --system cmmd --omega 0.4 --epochs 1000
     python -m ppl_mm.experiments.cmmd --system vcca --epochs 250
     python -m ppl_mm.experiments.cmmd --dataset xrmb --split 1 --omega 0.8 --latent-dim 70
+    python -m ppl_mm.experiments.cmmd --dataset xrmb --speaker 7 --omega 0.7 --latent-dim 70
 
 CMMD predicts the label itself; so do the classifiers ``classifier`` (M-x_O) and ``matched`` (with
 CMMD's own networks). Of all others a linear support vector machine, or logistic regressions of
@@ -72,7 +73,11 @@ def build(config: Config, dataset: data.DataSet) -> System:
     task = task_of(config)
     if config.system in _CMMD:
         first = config.system == _FIRST_STAGE
-        modalities = [m for m in dataset.modalities if not (first and m.name == LABEL)]
+        modalities = [
+            _fixed(m, config.scale) if config.scale and m.name in task.missing else m
+            for m in dataset.modalities
+            if not (first and m.name == LABEL)
+        ]
         options = {k: getattr(config, k) for k in ("omega", "alpha", "label_reduction")}
         options |= task.networks | {"observed": task.observed, "label": None if first else LABEL}
         return systems.cmmd(modalities, config.latent_dim, **options)
@@ -114,6 +119,13 @@ def _first_stage(system: System, dataset: data.DataSet, config: Config) -> float
     record = runner.train("cmmd", stage, rows, first)
     system.start_from(stage)
     return float(record["train_seconds"])
+
+
+def _fixed(modality: Modality, scale: float) -> Modality:
+    """A Gaussian modality whose scale is not learned."""
+    decoder: Any = modality.decoder
+    located = partial(decoder, learned_scale=False)
+    return replace(modality, likelihood=likelihoods.Normal(scale), decoder=located)
 
 
 def _scored(dataset: data.DataSet) -> list[Modality]:

@@ -19,8 +19,12 @@ class Config(Options):
             classifier, matched, cca, dcca, dccae or mvcl.
         dataset: two_view_mnist, mnist_svhn, mnist_rotated_svhn, xrmb or mir_flickr.
         split: Of xrmb 0 for all speakers, or a fold from 1 to 4; of mir_flickr 1 to 5.
+        speaker: Of xrmb, the one whose frames both train (70 %) and test; 0 for the split's.
         observed: What there is in use, joined by +; empty for what the data set's task says.
         omega: Of CMMD.
+        scale: Of CMMD's Gaussian decoders, fixed; None where it is learned.
+        held_out: Whether CMMD, too, leaves a tenth of the training rows for validation where the
+            data set has no validation rows, to choose omega by.
         alpha: CMMD's factor of the label's cross-entropy.
         label_reduction: Of CMMD: sum, as its release runs, or mean, as its paper has it.
         num_particles: K of MMVAE with IWAE.
@@ -41,8 +45,11 @@ class Config(Options):
     system: str = "cmmd"
     dataset: str = "two_view_mnist"
     split: int = 0
+    speaker: int = 0
     observed: str = ""
     omega: float = 0.4
+    scale: float | None = None
+    held_out: bool = False
     alpha: float = 10.0
     label_reduction: str = "sum"
     num_particles: int = 10
@@ -59,8 +66,9 @@ class Config(Options):
 
     @property
     def data_name(self) -> str:
-        """The data set and its split, of which ``split`` 0 goes without saying."""
-        return f"{self.dataset}_{self.split}" if self.split else self.dataset
+        """The data set and its split or speaker, of which 0 goes without saying."""
+        split = f"_{self.split}" if self.split else ""
+        return f"{self.dataset}{split}" + (f"_speaker_{self.speaker}" if self.speaker else "")
 
     @property
     def name(self) -> str:
@@ -68,6 +76,8 @@ class Config(Options):
         parts = [self.data_name, self.system]
         parts += [self.observed] if self.observed else []
         parts += [f"{self.omega:g}", self.label_reduction] if "cmmd" in self.system else []
+        parts += [f"scale_{self.scale:g}"] if self.scale else []
+        parts += ["held_out"] if self.held_out else []
         return "-".join([*parts, str(self.epochs), str(self.seed)])
 
 

@@ -25,7 +25,8 @@ def load(config: Config) -> data.DataSet:
     """The data set, with its classes as the modality ``label``.
 
     XRMB's split 0 is all speakers of its training part, tested on the eight of table 8; 1 to 4 are
-    the folds of table 1. MIR Flickr's splits are the five published ones.
+    the folds of table 1; or all rows are of one speaker. MIR Flickr's splits are the five
+    published ones.
 
     Raises:
         FileNotFoundError: If files are missing.
@@ -33,21 +34,23 @@ def load(config: Config) -> data.DataSet:
     """
     options: dict[str, Any] = {"seed": config.seed}
     if config.dataset == "xrmb":
-        options = _speakers(config.split)
+        options = _speakers(config)
     if config.dataset == "mir_flickr":
         options = {"split": config.split, "unlabelled": config.unlabelled}
     if config.dataset == "mnist_svhn":
         options["repeats"] = 2
     dataset = data.load(config.dataset, **options)
-    return _with_classes(dataset) if config.dataset == "mnist_svhn" else dataset
+    if config.dataset != "mnist_svhn":
+        return dataset
+    return _with_classes(dataset, flat=config.system.startswith("cmmd"))
 
 
 def parts(dataset: data.DataSet, config: Config, *, held_out: bool) -> dict[str, Observations]:
     """Name -> rows: ``train``, ``test``, ``validation`` where there are such rows.
 
     Of a data set without validation rows all rows are in random order, and a tenth of the training
-    rows is for validation where it is ``held_out``. XRMB's test has a part ``speaker N`` for each
-    of several speakers besides.
+    rows is for validation where it is ``held_out``, here or in the options. XRMB's test has a part
+    ``speaker N`` for each of several speakers besides.
     """
     if dataset.validation is not None:
         return {
@@ -59,17 +62,21 @@ def parts(dataset: data.DataSet, config: Config, *, held_out: bool) -> dict[str,
     order, tested = (
         torch.randperm(len(rows), generator=generator) for rows in (dataset.train, dataset.test)
     )
-    cut, tested = len(order) // 10 if held_out else 0, tested[: config.num_test]
+    held_out = held_out or config.held_out
+    cut, tested = max(1, len(order) // 10) if held_out else 0, tested[: config.num_test]
     found = {"train": dataset.train[order[cut:][: config.num_train]], "test": dataset.test[tested]}
     if held_out:
         found["validation"] = dataset.train[order[:cut]]
-    if config.dataset == "xrmb" and config.split == _ALL_SPEAKERS:
+    if config.dataset == "xrmb" and config.split == _ALL_SPEAKERS and not config.speaker:
         found |= _by_speaker(found["test"], _test_speakers()[tested])
     return found
 
 
-def _speakers(split: int) -> dict[str, Any]:
+def _speakers(config: Config) -> dict[str, Any]:
     """Whose frames train and test."""
+    split = config.split
+    if config.speaker:
+        return {"speaker": config.speaker, "seed": config.seed}
     if split == _ALL_SPEAKERS:
         return {}
     if split not in range(1, 1 + len(data.XRMB_FOLDS)):
@@ -89,19 +96,23 @@ def _by_speaker(rows: Observations, speakers: Tensor) -> Iterator[tuple[str, Obs
         yield f"speaker {speaker}", rows[speakers == speaker]
 
 
-def _with_classes(dataset: data.DataSet) -> data.DataSet:
-    """MNIST and SVHN with their digit as a label, and appendix C's networks of flat pixels."""
+def _with_classes(dataset: data.DataSet, *, flat: bool) -> data.DataSet:
+    """MNIST and SVHN with their digit as a label; with CMMD's networks, of flat pixels, or MMVAE's.
+
+    Those are appendix C's, and the release's of MMVAE, which the paper runs for MVAE and MMVAE.
+    """
     train = Observations({**dataset.train.values, LABEL: dataset.classes("train")})
     test = Observations({**dataset.test.values, LABEL: dataset.classes("test")})
     layers: dict[str, Any] = {"hidden": (400,), "activation": "softplus", "dropout": 0.2}
 
-    def flat(name: str) -> Modality:
+    def dense(name: str) -> Modality:
         encoder, decoder = (
             partial(network, event_shape=tuple(train[name].shape[1:]), **layers)
             for network in (MLPEncoder, MLPDecoder)
         )
         return Modality(name, likelihoods.Normal(), encoder, partial(decoder, learned_scale=True))
 
-    modalities = (*(flat(m.name) for m in dataset.modalities), digit_label())
+    views = [dense(m.name) if flat else m for m in dataset.modalities]
+    modalities = (*views, digit_label())
     changed: dict[str, Any] = {"train": train, "test": test, "modalities": modalities}
     return replace(dataset, **changed, label=LABEL, labels=None)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ppl_mm import baselines, data, evaluation
 from ppl_mm.evaluation import AveragePrecision, Estimate
+from ppl_mm.evaluation.collapse import generated_variances
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
@@ -24,6 +25,8 @@ __all__ = ["BASELINES", "CLASSIFIERS", "fit_baseline", "labelled", "measure"]
 CLASSIFIERS = ("classifier", "matched")
 BASELINES = (*CLASSIFIERS, "cca", "dcca", "dccae", "mvcl")
 
+_MANY_TAGS = 4
+_SHOWN = 20  # photographs of each kind
 _READ = 50_000  # training rows of a linear classifier, as many as two views of MNIST have
 
 Parts = dict[str, Observations]
@@ -39,7 +42,8 @@ def labelled(rows: Observations) -> Observations:
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """How well the label is told in each part, errors of what is missing, and curves of collapse.
 
-    ``error`` is of the class, ``mAP`` of several labels; ``rmse`` is of the last missing modality.
+    ``error`` is of the class, ``mAP`` of several labels; ``rmse`` is of the last missing modality,
+    as is ``variance``: the mean of its elements' mean variances, and their deviation.
     """
     task, ours = task_of(config), config.system == "cmmd"
     parts = cmmd_data.parts(dataset, config, held_out=not ours)
@@ -61,6 +65,11 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
         "rmse": evaluation.rmse(system, seen, target, task.observed).to_list(),
         "collapse": _collapse(system, seen, config),
     }
+    if task.variance:
+        variances = generated_variances(system, seen, target, task.observed).mean(0)
+        found["variance"] = [variances.mean().item(), variances.std().item()]
+    if task.several:
+        found["tags"] = _tags(system, seen, config)
     speakers = {name: rows for name, rows in parts.items() if name.startswith("speaker")}
     if speakers:
         found["rmse of speakers"] = {
@@ -145,6 +154,27 @@ def _collapse(system: System, seen: Observations, config: Config) -> dict[str, A
             system, seen, task.missing[-1], task.observed
         )
     return {name: curve.to_dict() for name, curve in curves.items()}
+
+
+def _tags(system: System, seen: Observations, config: Config) -> list[dict[str, list[int]]]:
+    """The tags of some photographs that have several and some that have none, and those made.
+
+    Made are those whose probability, where the latent is at its mean, is above a half.
+    """
+    task = task_of(config)
+    real = seen[task.missing[-1]]
+    many, none = (real.sum(1) >= _MANY_TAGS).nonzero()[:, 0], (real.sum(1) == 0).nonzero()[:, 0]
+    rows = torch.cat([many[:_SHOWN], none[:_SHOWN]])
+    if not len(rows):
+        return []
+    made = evaluation.predict(system, seen[rows], task.missing[-1], task.observed).cpu()
+    return [
+        {
+            "real": (before > 0.5).nonzero()[:, 0].tolist(),
+            "made": (after > 0.5).nonzero()[:, 0].tolist(),
+        }
+        for before, after in zip(real[rows], made, strict=True)
+    ]
 
 
 def _read(features: Features, parts: Parts, config: Config) -> dict[str, Any]:

@@ -89,11 +89,12 @@ def settings(records: list[Record]) -> list[Runs]:
 
 
 def by_data(records: list[Record]) -> dict[str, list[Record]]:
-    """Data set, with the fold of XRMB -> its records."""
+    """Data set, with the fold or the speaker of XRMB -> its records."""
     found: dict[str, list[Record]] = {}
     for r in records:
         dataset, split = r["config"].get("dataset", "two_view_mnist"), r["config"].get("split", 0)
         fold = f"_{split}" if dataset == "xrmb" and split else ""
+        fold += f"_speaker_{r['config']['speaker']}" if r["config"].get("speaker") else ""
         found.setdefault(f"{dataset}{fold}", []).append(r)
     return found
 
@@ -106,4 +107,5 @@ def name_of(runs: Runs) -> str:
         title += f" from {config['observed']}" if config["observed"] else ""
         title += f", omega {config['omega']:g}"
         title += "" if config["label_reduction"] == "sum" else ", mean label"
+        title += f", scale {config['scale']:g}" if config.get("scale") else ""
     return f"{title} ({len(runs)} seeds)" if len(runs) > 1 else title

@@ -7,6 +7,7 @@ from statistics import mean
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from ppl_mm.experiments.cmmd_paper import PAPER, by_data, name_of, settings
 from ppl_mm.experiments.cmmd_speech_table import table_1, table_8
 from ppl_mm.experiments.tables import Record, spread, table
@@ -14,7 +15,7 @@ from ppl_mm.experiments.tables import Record, spread, table
 from ppl_mm import plotting
 from ppl_mm.evaluation import Collapse
 
-__all__ = ["draw", "figure_3", "render", "table_2", "table_3", "table_4"]
+__all__ = ["collapse", "draw", "figure_3", "render", "table_2", "table_3", "table_4"]
 
 Measures = dict[str, Any]
 QUESTIONS = {
@@ -35,7 +36,7 @@ def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
     lines = [_HEAD]
     named = by_data(records)
-    folds = [r for name, own in named.items() if name.startswith("xrmb_") for r in own]
+    folds = [r for name, own in named.items() if name in _FOLDS for r in own]
     lines += table_1(folds) if folds else []
     for name, shown in _TABLES.items():
         lines += [line for show in shown for line in show(named[name])] if name in named else []
@@ -91,14 +92,18 @@ def draw(records: list[Record], folder: Path) -> None:
     """Write the curves of collapse of each data set, of the first seed of each setting."""
     data = by_data(records)
     for name, observed in OBSERVED.items():
-        curves = _curves(data.get(name, []))
-        panels = {
-            title.format(observed): {k: found[kind] for k, found in curves.items() if kind in found}
-            for kind, title in PANELS.items()
-        }
-        shown = {title: found for title, found in panels.items() if found}
-        if shown:
-            plotting.save(plotting.collapse_curves(shown), folder / _picture(name))
+        if _curves(data.get(name, [])):
+            plotting.save(collapse(data[name], observed), folder / _picture(name))
+
+
+def collapse(records: list[Record], observed: str) -> Figure:
+    """Curves of collapse of one data set, of which ``observed`` is there in use."""
+    curves = _curves(records)
+    panels = {
+        title.format(observed): {k: found[kind] for k, found in curves.items() if kind in found}
+        for kind, title in PANELS.items()
+    }
+    return plotting.collapse_curves({title: found for title, found in panels.items() if found})
 
 
 def _picture(name: str) -> str:
@@ -173,6 +178,9 @@ _TABLES = {
     "mnist_svhn": (table_3,),
     "mnist_rotated_svhn": (table_4,),
 }
+
+
+_FOLDS = ("xrmb_1", "xrmb_2", "xrmb_3", "xrmb_4")
 
 
 def _runs(records: list[Record]) -> list[str]:

@@ -217,6 +217,10 @@ def test_posterior_means_look_at_what_is_given(build):
     loc = system.posterior(obs.given("string")).mean.detach()
     torch.testing.assert_close(torch.as_tensor(axes.collections[0].get_offsets().data), loc)
     assert "given string" in axes.get_title()
+    alone, _ = build("plane", num_rows=3)  # a system without the label
+    labelled = Observations({n: obs[n] for n in ("plane", "label")})
+    (axes,) = plotting.posterior_means(alone, labelled, label="label").axes
+    assert len(axes.collections) == len(set(obs["label"].tolist()))
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 5])

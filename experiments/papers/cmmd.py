@@ -3,11 +3,21 @@
 from dataclasses import replace
 from typing import Any
 
-from ppl_mm.experiments import cmmd, cmmd_table, cmmd_three, cmmd_three_table
+from ppl_mm.experiments import (
+    cmmd,
+    cmmd_omega,
+    cmmd_pictures,
+    cmmd_speakers,
+    cmmd_table,
+    cmmd_three,
+    cmmd_three_table,
+)
 from ppl_mm.experiments.cmmd_config import Config
 from ppl_mm.experiments.cmmd_speech_table import table_1, table_8
 from ppl_mm.experiments.cmmd_three import Config as Three
 from ppl_mm.experiments.reproduction import Table, each
+
+from ppl_mm.data import XRMB_TEST
 
 __all__ = ["TABLES"]
 
@@ -39,6 +49,26 @@ THREE_DIGITS = [
     Config(dataset="mnist_rotated_svhn", observed=observed, omega=0.1, latent_dim=20)
     for observed in ("mnist", "mnist+rotated")
 ]
+OTHERS_OF_SVHN = [replace(SVHN[0], system=name) for name in ("mmvae_elbo", "mmvae", "mvae")]
+OMEGAS = tuple(k / 10 for k in range(11))
+# Where the data have no validation rows, omega is chosen by some of the training rows.
+OF_FOLDS = each([run for run in FOLDS if run.system == "cmmd"], held_out=True)
+OF_FOLDS = [replace(run, omega=omega) for run in OF_FOLDS for omega in OMEGAS]
+OF_SPEAKERS = [
+    replace(OF_FOLDS[0], split=0, speaker=speaker, omega=omega)
+    for speaker in XRMB_TEST
+    for omega in OMEGAS
+]
+FIXED = [replace(run, scale=0.1) for run in OF_SPEAKERS if run.omega == 0.7 and run.speaker != 28]
+BY_OMEGA = OF_FOLDS + [
+    replace(run, omega=omega)
+    for run in [
+        VIEWS[0],
+        *each([*SVHN, *THREE_DIGITS, SPEECH[0]], held_out=True),
+        FLICKR[0],
+    ]
+    for omega in OMEGAS
+]
 
 
 def _short(runs: list[Config], **sizes: Any) -> list[Config]:
@@ -53,12 +83,21 @@ def _table(title: str, runs: list[Config], show: Any, draw: Any = None, **sizes:
     return Table(title, cmmd, (runs[0].dataset,), runs, short, show, draw)
 
 
+def _few(runs: list[Config], **sizes: Any) -> list[Config]:
+    """Three omegas, of the first fold and two speakers."""
+    few = [run for run in runs if run.omega in (0, 0.7, 1) and run.split in (0, 1)]
+    return _short([run for run in few if run.speaker in (0, 7, 16)], **sizes)
+
+
 _VIEWS: dict[str, Any] = {"num_train": 20_000, "num_test": 2000}
 _FRAMES: dict[str, Any] = {"num_train": 20_000, "num_test": 8000}
 
 OBSERVED = ("mnist", "svhn", "text", "mnist+svhn", "mnist+text", "svhn+text", "mnist+svhn+text")
 THREE = [Three(observed=observed) for observed in OBSERVED]
 THREE += [Three(system=name) for name in ("mvae", "mmvae", "mopoe")]
+THREE_BY_OMEGA = [
+    replace(run, omega=omega, held_out=True) for run in THREE[: len(OBSERVED)] for omega in OMEGAS
+]
 
 
 def _fashion(runs: list[Three]) -> list[Three]:
@@ -72,16 +111,49 @@ def _short_three(runs: list[Three]) -> list[Three]:
     return each(runs, epochs=3, lr=1e-3, precision="bf16-mixed", **sizes)
 
 
-def _three(number: int, title: str, *, fashion: bool) -> Table:
-    runs = _fashion(THREE) if fashion else THREE
-    return Table(
-        title=title,
+def _three(suffix: str, *, fashion: bool) -> dict[str, Table]:
+    """The tables on MNIST-SVHN-Text, or on data in its place."""
+    runs, by_omega = (_fashion(r) if fashion else r for r in (THREE, THREE_BY_OMEGA))
+    pictures = [run for run in runs if run.observed in ("text", "mnist+text")]
+    few = [run for run in by_omega if run.omega in (0, 0.5, 1)]
+    latents = Table(
+        title="Three modalities: latent accuracy from every subset",
         experiment=cmmd_three,
-        data=("mnist_fashion_text" if fashion else "mnist_svhn_text",),
+        data=(runs[0].dataset,),
         paper=runs,
         short=_short_three(runs),
-        show=cmmd_three_table.table_5 if number == 5 else cmmd_three_table.table_6,
+        show=cmmd_three_table.table_5,
     )
+    coherence = replace(latents, title="Three modalities: coherence", show=cmmd_three_table.table_6)
+    ours = runs[: len(OBSERVED)]
+    return {
+        f"table-5{suffix}": latents,
+        f"table-6{suffix}": coherence,
+        f"table-h.1{suffix}": latents,
+        f"table-h.2{suffix}": replace(
+            coherence,
+            title="Three modalities: coherence of CMMD, and omega",
+            paper=ours,
+            short=_short_three(ours),
+            show=cmmd_three_table.table_h2,
+        ),
+        f"figure-4{suffix}": replace(
+            latents,
+            title="Three modalities: what CMMD generates from the word, and from MNIST too",
+            paper=pictures,
+            short=_short_three(pictures),
+            show=cmmd_pictures.figure_4,
+            draw=cmmd_pictures.draw_figure_4,
+        ),
+        f"figure-c.1-three{suffix}": replace(
+            latents,
+            title="Three modalities: omega that validation rows choose",
+            paper=by_omega,
+            short=_short_three(few),
+            show=cmmd_omega.figure_c1,
+            draw=cmmd_omega.draw,
+        ),
+    }
 
 
 TABLES = {
@@ -123,9 +195,64 @@ TABLES = {
         cmmd_table.table_4,
         **_VIEWS,
     ),
-    "table-5": _three(5, "Three modalities: latent accuracy from every subset", fashion=False),
-    "table-6": _three(6, "Three modalities: coherence", fashion=False),
-    "table-5-fashion": _three(5, "The same with FashionMNIST for SVHN", fashion=True),
-    "table-6-fashion": _three(6, "The same with FashionMNIST for SVHN", fashion=True),
+    **_three("", fashion=False),
+    **_three("-fashion", fashion=True),
     "table-8": _table("XRMB, eight other speakers: each of them", SPEECH[:1], table_8, **_FRAMES),
+    "table-7": _table(
+        "MIR Flickr: tags made of photographs, by CMMD and others",
+        [run for run in FLICKR if run.system in ("cmmd", "mvae", "mmvae")],
+        cmmd_pictures.table_7,
+        unlabelled=5000,
+        unlabelled_epochs=2,
+    ),
+    "table-c.1": _table(
+        "MIR Flickr: tags made by CMMD of photographs that have none",
+        FLICKR[:1],
+        cmmd_pictures.table_c1,
+        unlabelled=5000,
+        unlabelled_epochs=2,
+    ),
+    "figure-5": Table(
+        title="XRMB, each speaker alone: a variance that is fixed, and omega of 1",
+        experiment=cmmd,
+        data=("xrmb",),
+        paper=OF_SPEAKERS + FIXED,
+        short=_few(OF_SPEAKERS + FIXED, **_FRAMES),
+        show=cmmd_speakers.figure_5,
+        draw=cmmd_speakers.draw_5,
+    ),
+    "figure-6": Table(
+        title="XRMB: each speaker alone, and folds, by omega",
+        experiment=cmmd,
+        data=("xrmb",),
+        paper=OF_SPEAKERS + OF_FOLDS,
+        short=_few(OF_SPEAKERS + OF_FOLDS, **_FRAMES),
+        show=cmmd_speakers.figure_6,
+        draw=cmmd_speakers.draw_6,
+    ),
+    "figure-c.1": Table(
+        title="Omega that validation rows choose",
+        experiment=cmmd,
+        data=("xrmb", "two_view_mnist", "mnist_svhn", "mnist_rotated_svhn", "mir_flickr"),
+        paper=BY_OMEGA,
+        short=_few(BY_OMEGA, **_FRAMES, unlabelled=5000, unlabelled_epochs=2),
+        show=cmmd_omega.figure_c1,
+        draw=cmmd_omega.draw,
+    ),
+    "figure-f.1": _table(
+        "Two views of MNIST: latents given the rotated digit, by t-SNE",
+        [run for run in VIEWS if run.system in ("cmmd", "mvae", "vcca")],
+        cmmd_pictures.figure_f1,
+        cmmd_pictures.draw_latents,
+        **_VIEWS,
+    ),
+    "figure-g.1": Table(
+        title="What is generated from MNIST: SVHN, and a rotated digit with it",
+        experiment=cmmd,
+        data=("mnist_svhn", "mnist_rotated_svhn"),
+        paper=SVHN + THREE_DIGITS[:1] + OTHERS_OF_SVHN,
+        short=_short(SVHN + THREE_DIGITS[:1] + OTHERS_OF_SVHN, **_VIEWS),
+        show=cmmd_pictures.figure_g1,
+        draw=cmmd_pictures.draw_missing,
+    ),
 }

@@ -28,7 +28,13 @@ from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
-__all__ = ["Collapse", "collapse_of", "posterior_collapse", "variance_collapse"]
+__all__ = [
+    "Collapse",
+    "collapse_of",
+    "generated_variances",
+    "posterior_collapse",
+    "variance_collapse",
+]
 
 _POINTS = 40
 _MAX_DIVERGENCE, _MAX_VARIANCE = 6.0, 0.13  # the ends of the release's curves
@@ -221,20 +227,39 @@ def variance_collapse(
         ValueError: If a conditional model conditions on more, or for another delta.
         TypeError: For classes and symbols, which have no variance.
     """
+    values = generated_variances(system, obs, target, given, batch_size=batch_size)
+    asked = tuple(n for n in obs.names if n != target) if given is None else given
+    names = (asked,) if isinstance(asked, str) else tuple(asked)
+    return collapse_of(
+        values,
+        delta=delta,
+        epsilons=torch.linspace(0, _MAX_VARIANCE, _POINTS) if epsilons is None else epsilons,
+        quantity=f"variance of {_condition(target, names)}",
+    )
+
+
+def generated_variances(
+    system: System,
+    obs: Observations,
+    target: str,
+    given: str | Sequence[str] | None = None,
+    *,
+    batch_size: int = 1000,
+) -> Tensor:
+    """Var(x_target,i | z) at z = the mean of q(z | x_given^n), of every row n and element i.
+
+    Args and errors as of :func:`variance_collapse`.
+
+    Returns:
+        (N, D), float64, in the data's unit squared.
+    """
     values = []
     for fn in target_distributions(system, obs, target, given, batch_size=batch_size):
         base = elementwise(fn)
         if isinstance(base, Categorical | OneHotCategorical):
             raise TypeError(f"modality {target!r}: classes and symbols have no variance.")
         values.append(base.variance[0, 0].cpu())
-    asked = tuple(n for n in obs.names if n != target) if given is None else given
-    names = (asked,) if isinstance(asked, str) else tuple(asked)
-    return collapse_of(
-        torch.cat(values).reshape(len(obs), -1).double(),
-        delta=delta,
-        epsilons=torch.linspace(0, _MAX_VARIANCE, _POINTS) if epsilons is None else epsilons,
-        quantity=f"variance of {_condition(target, names)}",
-    )
+    return torch.cat(values).reshape(len(obs), -1).double()
 
 
 def _condition(name: str, given: Sequence[str]) -> str:

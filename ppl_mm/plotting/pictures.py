@@ -230,14 +230,17 @@ def posterior_means(
 ) -> Figure:
     """Posterior means of z of every row, in two dimensions (t-SNE), marked by their label.
 
+    The label need not be a modality of the system.
+
     Given nothing else, the posterior looks at all but the label; at all, where the label is all
     there is or the model conditions on something (CVAE), whose posterior is then p(z) for rows
     with less than everything.
     """
     alone = [] if conditioned_on(system.model) else [n for n in obs.names if n != label]
     names = list(given or alone or obs.names)
+    others = set(obs.names) - {m.name for m in system.modalities}
     with torch.no_grad():
-        q = system.posterior(obs.to(system.device).given(*names))
+        q = system.posterior(obs.drop(*sorted(others)).to(system.device).given(*names))
         mean, deviation = q.mean.cpu(), q.stddev.cpu()  # some encode when they are asked
     points, (xlabel, ylabel) = _in_two_dimensions(mean, deviation, seed)
     title = f"posterior means given {' + '.join(names)}"

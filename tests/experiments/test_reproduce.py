@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from ppl_mm.experiments import captions, cmmd_config, svae
+from ppl_mm.experiments import captions, cmmd_config, cmmd_three, svae
 from ppl_mm.experiments.papers import TABLES
 from ppl_mm.experiments.reproduction import SCALES, reproduce, runs_of
 from typer.testing import CliRunner
@@ -44,6 +44,7 @@ def tiny(tiny_files: Path, narrowed: Any, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("PPL_MM_DATA", str(tiny_files))
     monkeypatch.setattr(data, "load", tiny_load)
     monkeypatch.setattr(captions, "picture", lambda features: features[:, :49])
+    monkeypatch.setattr(cmmd_three, "HIDDEN", (20,))
     for task in cmmd_config.TASKS.values():
         for name in ("hidden", "prior_hidden"):
             monkeypatch.setitem(task.networks, name, (20,))
