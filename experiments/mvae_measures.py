@@ -60,7 +60,8 @@ def measure(system: System, dataset: DataSet, config: Config) -> dict[str, float
                 _add(out, f"log p(x1|x2) by {by}", replace(joint, value=conditional))
     if config.system not in ("vae", "cvae"):
         found = [predict(system, test, label, (image,)) for label in labels]
-        for name, share in accuracy(_together(found), _together([test[n] for n in labels])).items():
+        truth, names = _together([test[n] for n in labels]), ATTRIBUTES if config.of_faces else ()
+        for name, share in accuracy(_together(found), truth, names).items():
             out |= {name: share.value, f"{name} se": share.standard_error}
     if config.system != "bivcca":
         out["elbo"] = elbo(system, test, seed=config.seed).mean().item()
@@ -93,11 +94,12 @@ def _together(columns: list[Tensor]) -> Tensor:
     return columns[0] if len(columns) == 1 else torch.stack(columns, 1)
 
 
-def accuracy(predicted: Tensor, truth: Tensor) -> dict[str, Estimate]:
+def accuracy(predicted: Tensor, truth: Tensor, names: Sequence[str] = ()) -> dict[str, Estimate]:
     """The share of right labels (N,), or of right positions of strings (N, 4), with its error.
 
     Half of all positions are fillings; of strings also the share of those that are digits. Of
-    attributes (N, 18), 0 or 1 and predicted by their probabilities: the share of right ones.
+    attributes (N, 18), 0 or 1 and predicted by their probabilities: the share of right ones, and of
+    each of these names.
 
     Example:
         >>> truth = torch.tensor([[7, 3, FILL, FILL], [1, FILL, FILL, FILL]])
@@ -109,6 +111,8 @@ def accuracy(predicted: Tensor, truth: Tensor) -> dict[str, Estimate]:
     predicted = (predicted > 0.5 if attributes else predicted).to(truth)
     right = (predicted == truth).reshape(len(truth), -1).double()
     out = {"accuracy": Estimate.of(right.mean(1))}
+    for name, column in zip(names, right.T, strict=bool(names)):
+        out[f"accuracy of {name}"] = Estimate.of(column)
     if truth.dim() > 1 and not attributes:
         digits = (truth != FILL).double()
         hits, count = (right * digits).sum(1), digits.sum(1)

@@ -9,7 +9,7 @@ from ppl_mm.experiments.mvae import Config
 from ppl_mm.experiments.mvae_paper import ACCURACY, LIKELIHOODS, VARIANCES
 from ppl_mm.experiments.tables import Record, Runs, table
 
-__all__ = ["render", "tables_2_and_3", "tables_6_and_7"]
+__all__ = ["figure_2", "render", "tables_2_and_3", "tables_6_and_7"]
 
 QUANTITIES = ("log p(x1)", "log p(x1,x2)", "log p(x1|x2)")
 TITLES = {
@@ -46,6 +46,12 @@ def tables_6_and_7(records: list[Record]) -> list[str]:
     """The same by draws from q(z | x1, x2)."""
     title = "## Tables 6 and 7: proposal q(z | x1, x2)\n"
     return [title, *(line for dataset in TITLES for line in _table(records, dataset, "x1x2"))]
+
+
+def figure_2(records: list[Record]) -> list[str]:
+    """The pictures of draws from the prior, and given labels."""
+    names = [Config(**record["config"]).name for record in records]
+    return tables.pictures(names, ("prior", "conditional"))
 
 
 def _settings(records: list[Record], dataset: str) -> list[Runs]:

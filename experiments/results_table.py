@@ -14,6 +14,7 @@ from ppl_mm.experiments import (
     meme_table,
     mmvae_plus_cub_table,
     mmvae_plus_table,
+    mvae_attributes_table,
     mvae_table,
     mvae_translation_table,
     mvae_weak_table,
@@ -26,6 +27,7 @@ __all__ = ["render"]
 PARTS = {
     "mvae": mvae_table.render,
     "mvae_weak": mvae_weak_table.render,
+    "mvae_attributes": mvae_attributes_table.render,
     "mvae_translation": mvae_translation_table.render,
     "svae": svae_table.render,
     "mmvae_plus": mmvae_plus_table.render,
@@ -35,7 +37,7 @@ PARTS = {
     "cmmd_three": cmmd_three_table.render,
 }
 # Pictures of several records together.
-PICTURES = {"cmmd": cmmd_table.draw}
+PICTURES = {"cmmd": cmmd_table.draw, "mvae_attributes": mvae_attributes_table.draw}
 
 
 def render(records: list[dict[str, Any]]) -> str:

@@ -11,9 +11,8 @@ from ppl_mm.experiments import (
 )
 from ppl_mm.experiments.mvae import Config
 from ppl_mm.experiments.mvae_weak import Config as Weak
-from ppl_mm.experiments.papers import mvae_translation, mvae_vision
+from ppl_mm.experiments.papers import mvae_faces, mvae_translation, mvae_vision
 from ppl_mm.experiments.reproduction import Table, each
-from ppl_mm.experiments.tables import Record, pictures
 
 __all__ = ["TABLES"]
 
@@ -25,19 +24,11 @@ SYSTEMS = [
     if (system, dataset) != ("cvae", "multimnist")  # which the paper has not
 ]
 SAMPLED = [run for run in SYSTEMS if run.system == "mvae" and run.dataset != "binary_mnist"]
-_CELEBA = {"epochs": 100, "lr": 1e-4, "num_samples": 100, "test_rows": 19_962, "joint_rows": 19_962}
-FACES = each([Config(system=s, dataset="celeba") for s in mvae.SYSTEMS], **_CELEBA)
-MVAE19 = replace(FACES[-1], dataset="celeba19")
 
 
 def _short(runs: list[Config]) -> list[Config]:
     sizes = {"train_rows": 20_000, "test_rows": 1000, "joint_rows": 500}
     return each(runs, epochs=5, precision="bf16-mixed", **sizes)
-
-
-def _short_faces(runs: list[Config]) -> list[Config]:
-    sizes = {"train_rows": 5000, "test_rows": 200, "joint_rows": 200}
-    return each(runs, epochs=3, precision="bf16-mixed", **sizes)
 
 
 MNIST = [
@@ -58,11 +49,6 @@ def _short_weak(runs: list[Weak]) -> list[Weak]:
     return each(few, epochs=5, num_train=20_000, precision="bf16-mixed")
 
 
-def _samples(records: list[Record]) -> list[str]:
-    names = [Config(**record["config"]).name for record in records]
-    return pictures(names, ("prior", "conditional"))
-
-
 LIKELIHOODS = Table(
     title="An image and its label: likelihoods by 1000 draws from q(z | x1), and their variances",
     experiment=mvae,
@@ -74,19 +60,6 @@ LIKELIHOODS = Table(
 BY_BOTH = replace(
     LIKELIHOODS,
     title="An image and its label: the same by draws from q(z | x1, x2)",
-    show=mvae_table.tables_6_and_7,
-)
-FACES_BY_IMAGE = Table(
-    title="A face and its attributes: likelihoods by 100 draws from q(z | x1), and their variances",
-    experiment=mvae,
-    data=("celeba", "celeba19"),
-    paper=[*FACES, MVAE19],
-    short=_short_faces([*FACES, MVAE19]),
-    show=mvae_table.tables_2_and_3,
-)
-FACES_BY_BOTH = replace(
-    FACES_BY_IMAGE,
-    title="A face and its attributes: the same by draws from q(z | x1, x2)",
     show=mvae_table.tables_6_and_7,
 )
 PARAMETERS = [mvae_parameters.Config()]
@@ -105,24 +78,12 @@ TABLES = {
         data=("mnist", "fashion_mnist", "multimnist"),
         paper=SAMPLED,
         short=_short(SAMPLED),
-        show=_samples,
-    ),
-    "figure-2-celeba": Table(
-        title="Faces drawn from the prior, and given one attribute and no other",
-        experiment=mvae,
-        data=("celeba",),
-        paper=FACES[-1:],
-        short=_short_faces(FACES[-1:]),
-        show=_samples,
+        show=mvae_table.figure_2,
     ),
     "table-2": LIKELIHOODS,
     "table-3": LIKELIHOODS,
     "table-6": BY_BOTH,
     "table-7": BY_BOTH,
-    "table-2-celeba": FACES_BY_IMAGE,
-    "table-3-celeba": FACES_BY_IMAGE,
-    "table-6-celeba": FACES_BY_BOTH,
-    "table-7-celeba": FACES_BY_BOTH,
     "figure-3": Table(
         title="Accuracy by the share of images that have a label",
         experiment=mvae_weak,
@@ -156,6 +117,7 @@ TABLES = {
         short=_short_weak(MULTIMNIST),
         show=mvae_weak_table.table_10,
     ),
+    **mvae_faces.TABLES,
     **mvae_vision.TABLES,
     **mvae_translation.TABLES,
 }

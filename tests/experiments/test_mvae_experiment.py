@@ -153,9 +153,10 @@ def test_accuracy_of_strings_is_of_all_positions_and_of_digits():
 
 def test_accuracy_of_attributes_is_of_all_of_them():
     truth = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
-    found = mvae.accuracy(torch.tensor([[0.6, 0.4, 0.9], [0.1, 0.8, 0.2]]), truth)
-    assert list(found) == ["accuracy"]
-    assert found["accuracy"].value == 3 / 6
+    found = mvae.accuracy(torch.tensor([[0.6, 0.4, 0.9], [0.1, 0.8, 0.2]]), truth, "abc")
+    shares = {name: estimate.value for name, estimate in found.items()}
+    each = {"accuracy of a": 1 / 2, "accuracy of b": 1.0, "accuracy of c": 0.0}
+    assert shares == {"accuracy": 3 / 6, **each}
     assert found["accuracy"].standard_error == pytest.approx(
         np.std([2 / 3, 1 / 3], ddof=1) / 2**0.5
     )
