@@ -61,8 +61,9 @@ def celeba_vision(folder: str | Path | None = None) -> DataSet:
     """Six views of every picture; the published partition.
 
     Made of the full-size pictures where they are there, ``celeba/img_celeba/``, as the release
-    does, otherwise of the aligned ones; ``DataSet.origin`` says which. Making them takes some hours
-    the first time, one of them for the aligned pictures on two CPU cores.
+    does, otherwise of the aligned ones; ``DataSet.origin`` says which. The first time the views of
+    the aligned pictures take two to three hours of one CPU core, shared by all there are; those of
+    the full-size ones several times that.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
