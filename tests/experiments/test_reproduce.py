@@ -37,7 +37,7 @@ def tiny(tiny_files: Path, narrowed: Any, monkeypatch: pytest.MonkeyPatch) -> No
         if name == "mnist_rotated_svhn":
             sizes = {"num_train": 40, "num_test": 20}
         dataset = load(name, **sizes, **options)
-        wide = ("two_view_mnist", "xrmb", "mir_flickr", "celeba_vision")
+        wide = ("two_view_mnist", "xrmb", "mir_flickr", "celeba", "celeba19", "celeba_vision")
         return narrowed(dataset) if name in wide else dataset
 
     torch.set_default_dtype(torch.float32)
@@ -125,9 +125,9 @@ def test_the_command(tiny, tmp_path):
     made = runner.invoke(cli.app, [*words, "--option", "batch_size=10"])
     assert made.exit_code == 0, made.output
     assert "top + middle" in (tmp_path / "figure-6.md").read_text()
-    wrong = runner.invoke(cli.app, ["reproduce", "svae", "figure-9"])
+    wrong = runner.invoke(cli.app, ["reproduce", "svae", "figure-99"])
     assert wrong.exit_code == 2
-    assert "unknown table of svae 'figure-9'" in wrong.output
+    assert "unknown table of svae 'figure-99'" in wrong.output
 
 
 def test_missing_data_are_named_before_anything_runs(tmp_path, monkeypatch):
