@@ -54,6 +54,7 @@ class Config(Options):
         word_dropout: Share of the words that a decoder reads as unknown, in training.
         epochs: Of as many rows as training has; beta grows over 40 % of them.
         batch_size: Rows per step. Of the unpaired rows, so many in each language.
+        num_words: Words of each language that have a symbol, the commonest; None for all.
         num_samples: K of the likelihoods.
         num_train: Training rows, the first; None for all.
         num_test: Test rows; None for all.
@@ -65,6 +66,7 @@ class Config(Options):
     latent_dim: int = 100
     hidden: int = 512
     word_dropout: float = 0.5
+    num_words: int | None = None
     num_samples: int = 100
     num_train: int | None = None
     num_test: int | None = None
@@ -75,7 +77,8 @@ class Config(Options):
     @property
     def name(self) -> str:
         """The record's name."""
-        return f"iwslt-{self.fraction:g}-{self.epochs}-{self.seed}"
+        words = [] if self.num_words is None else [str(self.num_words)]
+        return "-".join(["iwslt", *words, f"{self.fraction:g}", str(self.epochs), str(self.seed)])
 
 
 SMOKE = Config(
@@ -84,6 +87,7 @@ SMOKE = Config(
     hidden=8,
     epochs=1,
     batch_size=10,
+    num_words=18,
     num_samples=3,
     num_train=20,
     num_test=6,
@@ -105,7 +109,7 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
 
 def load(config: Config) -> data.DataSet:
     """The data set."""
-    return data.load("iwslt")
+    return data.load("iwslt", num_words=config.num_words)
 
 
 def build(config: Config, dataset: data.DataSet) -> System:

@@ -9,8 +9,8 @@ from ppl_mm.experiments.reproduction import Table, each
 __all__ = ["TABLES"]
 
 RUNS = [Config(fraction=fraction) for fraction in mvae_translation_table.FRACTIONS]
-SIZES = {"hidden": 64, "num_train": 1000, "num_test": 50, "num_samples": 10}
-SHORT = each([RUNS[3], RUNS[5]], epochs=5, batch_size=20, **SIZES)
+SIZES = {"num_words": 1000, "hidden": 64, "num_train": 4000, "num_test": 100, "num_samples": 20}
+SHORT = each([RUNS[3], RUNS[5]], epochs=5, batch_size=50, **SIZES)
 
 LIKELIHOODS = Table(
     title="English and Vietnamese: log-likelihoods by the share of pairs",

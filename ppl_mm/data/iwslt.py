@@ -13,6 +13,7 @@ vocabularies, by Luong & Manning 2015. As two modalities: Wu & Goodman 2018 (MVA
 arXiv:1802.05335, section 7.
 """
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,12 @@ _LATENT_DIM = 100
 _PARTS = {"train": "train", "validation": "tst2012", "test": "tst2013"}
 _FIRST = ("<unk>", "<s>", "</s>")  # of a published vocabulary; they become SPECIALS
 
-Lines = list[str]
+Sentences = list[list[str]]
 
 
-def iwslt(folder: str | Path | None = None, *, length: int = 70) -> DataSet:
+def iwslt(
+    folder: str | Path | None = None, *, length: int = 70, num_words: int | None = None
+) -> DataSet:
     """Pairs of sentences: the published 133,317 for training, 1,553 validation and 1,268 test.
 
     Pairs of which a side is empty are left out.
@@ -43,25 +46,34 @@ def iwslt(folder: str | Path | None = None, *, length: int = 70) -> DataSet:
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
         length: The largest number of symbols of a sentence, its end included.
+        num_words: How many words of each published vocabulary to keep, the commonest in training;
+            None for all. Fewer cost less time and memory, for a look: all others are then one,
+            the unknown word, and likelihoods are of sentences that do not tell them apart.
 
     Raises:
         FileNotFoundError: If files are missing.
-        ValueError: If the two sides of a part have different numbers of lines or none, or a
-            vocabulary is not one of the published form.
+        ValueError: For a length or a number of words below 1; if the two sides of a part have
+            different numbers of lines or none, or a vocabulary is not one of the published form.
 
     Source: as the module; length and D = 100 from Wu & Goodman 2018. Not given there: which
     release, and what becomes of longer sentences.
     """
+    if length < 1 or (num_words is not None and num_words < 1):
+        raise ValueError(
+            f"iwslt: expected length and num_words of at least 1, got {length} and {num_words}."
+        )
     files = find_iwslt(folder)
-    vocabularies = {name: _vocabulary(files["vocab", name]) for name in LANGUAGES}
-    parts: dict[str, Observations] = {}
-    for split, part in _PARTS.items():
-        pairs = _pairs(files[part, "en"], files[part, "vi"])
-        values = {
-            name: vocabularies[name].encode_words([pair[i].split() for pair in pairs], length)
-            for i, name in enumerate(LANGUAGES)
-        }
-        parts[split] = Observations(values)
+    sentences = {
+        split: _sentences(files[part, "en"], files[part, "vi"]) for split, part in _PARTS.items()
+    }
+    vocabularies = {
+        name: _vocabulary(files["vocab", name], sentences["train"][name], num_words)
+        for name in LANGUAGES
+    }
+    parts = {
+        split: Observations({n: vocabularies[n].encode_words(x, length) for n, x in both.items()})
+        for split, both in sentences.items()
+    }
     return DataSet(
         "iwslt",
         parts["train"],
@@ -98,31 +110,36 @@ def find_iwslt(folder: str | Path | None = None) -> dict[tuple[str, str], Path]:
     return files
 
 
-def _pairs(en: Path, vi: Path) -> list[tuple[str, str]]:
-    """The pairs of sentences that are not empty."""
+def _sentences(en: Path, vi: Path) -> dict[str, Sentences]:
+    """The words of the sentences whose pair has an empty side in neither language."""
     first, second = _lines(en), _lines(vi)
     if len(first) != len(second):
         raise ValueError(
             f"{en}: expected a line for each of {vi.name}, got {len(first)} lines and "
             f"{len(second)}. One of the two is not the original or is cut off: download it again."
         )
-    pairs = [pair for pair in zip(first, second, strict=True) if all(map(str.strip, pair))]
+    pairs = [(x.split(), y.split()) for x, y in zip(first, second, strict=True)]
+    pairs = [(x, y) for x, y in pairs if x and y]
     if not pairs:
         raise ValueError(f"{en}: expected sentences, got none; download it and {vi.name} again.")
-    return pairs
+    return {name: [pair[i] for pair in pairs] for i, name in enumerate(LANGUAGES)}
 
 
-def _vocabulary(path: Path) -> Vocabulary:
+def _vocabulary(path: Path, train: Sentences, num_words: int | None) -> Vocabulary:
     words = _lines(path)
     if tuple(words[: len(_FIRST)]) != _FIRST or len(set(words)) < len(words):
         raise ValueError(
             f"{path}: expected a word a line, {', '.join(_FIRST)} first and none twice, got "
             f"{len(words)} lines, {', '.join(words[:3]) or 'nothing'} first; download it again."
         )
-    return Vocabulary((*SPECIALS, *words[len(_FIRST) :]))
+    words = words[len(_FIRST) :]
+    if num_words is not None:
+        count = Counter(word for sentence in train for word in sentence)
+        words = sorted(words, key=lambda word: -count[word])[:num_words]  # of equals the first
+    return Vocabulary((*SPECIALS, *words))
 
 
-def _lines(path: Path) -> Lines:
+def _lines(path: Path) -> list[str]:
     """The lines of a file, whatever they hold. Bytes that are no UTF-8 become U+FFFD."""
     text = path.read_bytes().decode("utf-8", errors="replace").replace("\r\n", "\n")
     return text.removesuffix("\n").split("\n") if text else []

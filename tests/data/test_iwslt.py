@@ -26,6 +26,18 @@ def test_pairs_are_lines_of_the_two_files(folder: Path) -> None:
     assert iwslt(folder).train["en"].shape == (3, 70)
 
 
+def test_the_commonest_words_of_training(folder: Path) -> None:
+    data = iwslt(folder, length=6, num_words=3)
+    en, vi = (data.vocabularies[name] for name in ("en", "vi"))
+    assert en.words == (*SPECIALS, "i", "I", "here")
+    assert vi.words == (*SPECIALS, "tôi", "ở", ".")  # as often: in their order
+    assert en.decode(data.train["en"])[0] == "I <exc> here <exc>"
+    assert len(iwslt(folder, num_words=100).vocabularies["vi"]) == 8
+    for wrong in ({"length": 0}, {"num_words": 0}):
+        with pytest.raises(ValueError, match="iwslt: expected length and num_words of at least 1"):
+            iwslt(folder, **wrong)
+
+
 def test_networks_fit_the_values(folder: Path) -> None:
     data = iwslt(folder, length=5)
     assert data.latent_dim == 100

@@ -27,9 +27,9 @@ def test_smoke(config, numbers):
     assert (record["train_rows"], record["paired_rows"]) == (20, 10)
     page = results_table.render([record])
     mean, error = measures["log p(en,vi)"]
-    assert f"| 10 | 50 % | 20 | 1 | {mean:.3f} ± {error:.3f} |" in page
+    assert f"| 10 | 50 % | 20 | 18 | 1 | {mean:.3f} ± {error:.3f} |" in page
     assert record["command"] in page
-    dataset = data.load("iwslt")
+    dataset = data.load("iwslt", num_words=18)
     found = measures["examples"]
     for kind, rows in found.items():
         assert len(rows) == 2
@@ -116,10 +116,10 @@ def record(fraction, value=-400.0, seed=0, text="a"):
 def test_the_papers_numbers_stand_beside_ours_by_the_share_of_pairs():
     records = [record(1.0), record(0.05, -402.0, 1), record(0.05), record(0.3)]
     rows = [line for line in mvae_translation_table.table_4(records) if line.startswith("| ")][2:]
-    assert rows[0].startswith("| 6,666 | 5 % | 133,317 | 100 | -401.000 ± 1.414 |")
+    assert rows[0].startswith("| 6,666 | 5 % | 133,317 | all | 100 | -401.000 ± 1.414 |")
     assert rows[0].endswith("| 25% | 50% | *-478.75 ± 3.00* |")
     assert rows[1].endswith("| 50% |  |")  # the paper has no such share
-    assert rows[2].startswith("| 133,317 | 100 % | 133,317 | 100 | -400.000 ± 1.000 |")
+    assert rows[2].startswith("| 133,317 | 100 % | 133,317 | all | 100 | -400.000 ± 1.000 |")
     assert set(mvae_translation_table.PAPER) == set(mvae_translation_table.FRACTIONS)
 
 
