@@ -9,10 +9,12 @@ from torch import Tensor
 
 from ppl_mm import generate, plotting
 from ppl_mm.data import Vocabulary
+from ppl_mm.evaluation import draw_latents
 from ppl_mm.observations import Observations
+from ppl_mm.rows import eval_mode
 from ppl_mm.systems import System
 
-__all__ = ["ALPHAS", "alphas", "grid", "of_birds", "of_digits", "resampled"]
+__all__ = ["ALPHAS", "alphas", "grid", "of_birds", "of_digits", "resampled", "traversal"]
 
 ALPHAS = tuple(round(0.1 * i, 1) for i in range(1, 31))
 """Factors on the scale of p(w), a column each, in figures 20 and 21."""
@@ -75,7 +77,9 @@ def resampled(system: System, obs: Observations, *, num_samples: int = 4, seed: 
     together: list[list[Tensor | None]] = []
     for first, *more in zip(*blocks, strict=True):
         together.append([*first, *(image for row in more for image in (None, *row))])
-    return grid(together, title="w of every target from its auxiliary prior; above: given")
+    names = [[n, *([""] * len(obs))] for n in obs.names]  # above the first of a block
+    columns = [name for block in names for name in block][:-1]
+    return grid(together, columns=columns, title="above: given; below: the others, w from r(w)")
 
 
 def alphas(
@@ -112,11 +116,61 @@ def alphas(
     return grid(rows, columns=[f"{alpha:g}" for alpha in ALPHAS], title=title)
 
 
+def traversal(
+    system: System,
+    row: Observations,
+    source: str,
+    target: str,
+    site: str,
+    *,
+    steps: int = 7,
+    title: str = "",
+    seed: int = 0,
+) -> Figure:
+    """Figure 16: a coordinate of u or w_n moved from -5 to 5 around its value, a column.
+
+    From the mean of u given the source, and one draw of w_n from p(w). The unit is the standard
+    deviation of the prior.
+
+    Args:
+        system: With private latents.
+        row: One row of data.
+        source: What it is given.
+        target: Whose images are shown.
+        site: ``u`` or ``w_<target>``.
+        steps: Rows of images.
+        title: Of the picture.
+        seed: Of the draw.
+    """
+    guide: Any = system.guide
+    model: Any = system.model
+    private = f"w_{target}"
+    base = {
+        "u": draw_latents(system, row, (source,), mean=True)["u"],  # (1, U)
+        private: draw_latents(system, row.only(source), seed=seed)[private],
+    }
+    prior = guide.prior if site == "u" else guide.private_priors[target]
+    with torch.no_grad(), eval_mode(model):
+        unit = prior().stddev.reshape(-1)  # (D,)
+        along = torch.linspace(-5, 5, steps).to(unit)
+        moved = base | {site: base[site] + along[:, None, None] * unit.diag()}  # (steps, D, D)
+        u, w = (x.expand(steps, len(unit), -1) for x in (moved["u"], moved[private]))
+        images = model.likelihoods[target](model.decoders[target](torch.cat([u, w], -1))).mean
+    return grid([list(x) for x in images], columns=[str(d) for d in range(len(unit))], title=title)
+
+
 def of_digits(system: System, test: Observations, *, seed: int = 0) -> dict[str, Figure]:
     """Name -> figure of five images of one digit: 18 and 20."""
     return {
         "auxiliary": resampled(system, test[:4], seed=seed),
-        "alpha": alphas(system, test[:1], test.names[0], num_samples=2, seed=seed),
+        "alpha": alphas(
+            system,
+            test[:1],
+            test.names[0],
+            num_samples=2,
+            title="the scale of p(w) times",
+            seed=seed,
+        ),
     }
 
 
@@ -143,13 +197,11 @@ def of_birds(
         drawn = generate(system, nothing, targets, number, mean=True, seed=seed)
         figure = plotting.samples(system, nothing, drawn, like=test, words=words)
         out[f"{name}-prior"] = figure
-    guide: Any = system.guide
-    sizes = getattr(guide, "private_dim", None)
-    if sizes is not None:
+    if hasattr(system.guide, "private_dim"):
         told = words["caption"](obs["caption"][0])
         out["alpha"] = alphas(system, obs[:1], "caption", num_samples=10, title=told, seed=seed)
-        for site, size in (("u", guide.latent_dim), ("w_image", sizes["image"])):
-            out[f"traversal-{site[0]}"] = plotting.traversal(
-                system, obs[:1], site, range(size), given=("caption",), targets=("image",)
+        for site in ("u", "w_image"):
+            out[f"traversal-{site[0]}"] = traversal(
+                system, obs[:1], "caption", "image", site, title=told, seed=seed
             )
     return out

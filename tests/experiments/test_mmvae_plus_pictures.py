@@ -4,10 +4,10 @@ from functools import partial
 
 import pytest
 import torch
-from ppl_mm.experiments.mmvae_plus_pictures import ALPHAS, alphas, grid, resampled
+from ppl_mm.experiments.mmvae_plus_pictures import ALPHAS, alphas, grid, resampled, traversal
 from torch import Tensor, nn
 
-from ppl_mm import Modality, Observations, generate, likelihoods, networks, systems
+from ppl_mm import Modality, Observations, evaluation, generate, likelihoods, networks, systems
 from ppl_mm.systems import System
 
 SHAPE = (1, 2, 3)
@@ -72,7 +72,10 @@ def test_resampled_is_from_auxiliary_priors(system, obs):
     with torch.no_grad():
         for prior in system.guide.auxiliary_priors.values():
             prior.raw.fill_(-20.0)  # so sharp that w hardly differs
-    found = images_of(resampled(system, obs, num_samples=2, seed=5))
+    figure = resampled(system, obs, num_samples=2, seed=5)
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == ["a", "", "", "", "b", "", "", "", "c", "", ""]
+    found = images_of(figure)
     assert found.shape[:2] == (1 + 2 * 2, 3 * 3 + 2)
     blocks = {n: found[:, 4 * i : 4 * i + 3] for i, n in enumerate(NAMES)}
     for source, block in blocks.items():
@@ -84,3 +87,18 @@ def test_resampled_is_from_auxiliary_priors(system, obs):
             )
             expected = torch.cat([drawn[n][:, :, 0] for n in others])
             assert torch.allclose(block[1:].double(), expected.double(), atol=1e-6) == same
+
+
+@pytest.mark.parametrize("site", ["u", "w_c"])
+def test_traversals_move_one_coordinate_from_where_it_is(system, obs, site):
+    figure = traversal(system, obs[:1], "a", "c", site, steps=5, title="a caption", seed=7)
+    assert figure.axes[0].get_title(loc="left") == "a caption"
+    found = images_of(figure).double()
+    weight = system.model.decoders["c"].weight.detach()
+    weight = (weight[:2] if site == "u" else weight[2:]).unflatten(1, SHAPE[1:])
+    assert found.shape[:2] == (5, len(weight))
+    latents = evaluation.draw_latents(system, obs[:1], ("a",), mean=True)
+    latents["w_c"] = evaluation.draw_latents(system, obs[:1], ("a",), seed=7)["w_c"]
+    base = system.model.decoders["c"](torch.cat([latents["u"], latents["w_c"]], 1)).detach()[0]
+    along = torch.tensor([-5.0, -2.5, 0.0, 2.5, 5.0])[:, None, None, None]
+    torch.testing.assert_close(found, base + along * weight, atol=1e-6, rtol=0)
