@@ -32,14 +32,25 @@ import torch
 import typer
 from matplotlib.figure import Figure
 from ppl_mm.experiments import captions, runner
+from ppl_mm.experiments.generated import one_of_each
 from ppl_mm.experiments.options import Options
+from torch import nn
 
 from ppl_mm import Modality, data, evaluation, generate, likelihoods, plotting, systems
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 from ppl_mm.systems.paired import STREAMED
 
-__all__ = ["PAIRS", "SMOKE", "Config", "build", "main", "reconstructions", "train"]
+__all__ = [
+    "PAIRS",
+    "SMOKE",
+    "Config",
+    "build",
+    "classifiers",
+    "main",
+    "reconstructions",
+    "train",
+]
 
 JOINT = ("vaevae", "vaevae_star", "jmvae", "jmvae_zero", "telbo")
 """Systems whose joint networks have a head of their own, softplus like the encoders'."""
@@ -181,7 +192,8 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
     if dataset.vocabulary is not None:
         test = dataset.test[: config.num_test]
         scores = captions.measure(system, dataset, test, seed=config.seed)
-        return {"test": {"rows": len(test), "correlation": scores}}
+        examples = captions.examples(system, dataset, test, seed=config.seed)
+        return {"test": {"rows": len(test), "correlation": scores, "examples": examples}}
     return (
         _pairs(system, dataset, config) if dataset.join is None else _parts(system, dataset, config)
     )
@@ -189,19 +201,26 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
 
 def _pairs(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """Joint and cross coherence as classifiers of each modality read them, and their accuracy."""
-    classifiers = evaluation.train_classifiers(
+    readers = classifiers(dataset, config, system.device)
+    test = dataset.test[: config.num_test]
+    labels = dataset.classes("test")[: len(test)]
+    cross = evaluation.cross_coherence(system, test, labels, readers, seed=config.seed)
+    joint = evaluation.joint_coherence(system, readers, config.prior_samples, seed=config.seed)
+    real = evaluation.classifier_accuracy(readers, test, labels)
+    found = {"rows": len(test), "coherence": cross.to_dict(), "joint coherence": joint.to_list()}
+    return {"test": found | {"coherence_of_real": {name: e.to_list() for name, e in real.items()}}}
+
+
+def classifiers(
+    dataset: data.DataSet, config: Config, device: str | torch.device = "cpu"
+) -> dict[str, nn.Module]:
+    """A classifier of each picture of a pair, from its file where there is one."""
+    return evaluation.train_classifiers(
         dataset,
         epochs=config.oracle_epochs,
         folder=Path(config.out) / "classifiers",
-        device=system.device,
+        device=device,
     )
-    test = dataset.test[: config.num_test]
-    labels = dataset.classes("test")[: len(test)]
-    cross = evaluation.cross_coherence(system, test, labels, classifiers, seed=config.seed)
-    joint = evaluation.joint_coherence(system, classifiers, config.prior_samples, seed=config.seed)
-    real = evaluation.classifier_accuracy(classifiers, test, labels)
-    found = {"rows": len(test), "coherence": cross.to_dict(), "joint coherence": joint.to_list()}
-    return {"test": found | {"coherence_of_real": {name: e.to_list() for name, e in real.items()}}}
 
 
 def _parts(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
@@ -246,8 +265,7 @@ def _draw(system: System, dataset: data.DataSet, config: Config) -> None:
 
 def reconstructions(system: System, dataset: data.DataSet, *, seed: int = 0) -> Figure:
     """The paper's Figure 3: test digits, and both halves rebuilt from each part and from all."""
-    labels = dataset.classes("test")
-    rows = torch.tensor([int((labels == c).nonzero()[0]) for c in labels.unique()])
+    rows = one_of_each(dataset.classes("test"))
     obs, names = dataset.test[rows], [m.name for m in dataset.modalities]
     assert dataset.join is not None
     strips = {"truth": dataset.join(obs.values)}

@@ -7,12 +7,15 @@ from ppl_mm.experiments.tables import Record, Runs, spread, table
 
 __all__ = [
     "PAPER",
+    "accuracy",
     "figure_3",
     "figure_4",
     "figure_6",
     "figure_7",
     "figure_8",
+    "name_of",
     "render",
+    "settings_of",
     "table_1",
 ]
 
@@ -42,7 +45,7 @@ def render(records: list[Record]) -> str:
     return "\n".join([_HEAD, *(line for part in parts for line in part(records)), *_runs(records)])
 
 
-def _of(records: list[Record], **options: Any) -> list[Runs]:
+def settings_of(records: list[Record], **options: Any) -> list[Runs]:
     """The settings of records that have these options."""
     own = [r for r in records if all(r["config"][k] == v for k, v in options.items())]
     others = sorted({r["config"]["system"] for r in own} - set(TITLES))
@@ -51,7 +54,7 @@ def _of(records: list[Record], **options: Any) -> list[Runs]:
 
 def table_1(records: list[Record]) -> list[str]:
     """Accuracy of what is rebuilt from both halves and from one, all rows paired."""
-    found = _of(records, dataset="mnist_split", supervision=1.0)
+    found = settings_of(records, dataset="mnist_split", supervision=1.0)
     if not found:
         return []
     rows = [["system", "epochs", "both (synergy)", "from top", "from bottom", "paper: both"]]
@@ -61,7 +64,7 @@ def table_1(records: list[Record]) -> list[str]:
         cells = [_cell(runs, given) for given in _HALVES]
         paper = [f"{value:.3f}" for value in PAPER.get(system, ())] or [""] * 3
         sure = spread([r["measures"]["confidence"]["prior"] for r in runs])
-        rows.append([_name(runs), str(runs[0]["config"]["epochs"]), *cells, *paper, sure])
+        rows.append([name_of(runs), str(runs[0]["config"]["epochs"]), *cells, *paper, sure])
     measures = found[0][0]["measures"]
     real, sure = measures["test"]["coherence_of_real"], measures["confidence"]["test"]
     note = (
@@ -73,7 +76,7 @@ def table_1(records: list[Record]) -> list[str]:
 
 def figure_4(records: list[Record]) -> list[str]:
     """The same by the share of rows that are paired."""
-    found = _of(records, dataset="mnist_split")
+    found = settings_of(records, dataset="mnist_split")
     if not found:
         return []
     rows = [["system", "paired", "epochs", "both (synergy)", "from top", "from bottom"]]
@@ -84,7 +87,7 @@ def figure_4(records: list[Record]) -> list[str]:
 
 def figure_6(records: list[Record]) -> list[str]:
     """Accuracy of what is rebuilt from each third, each pair and all."""
-    found = _of(records, dataset="mnist_split_3")
+    found = settings_of(records, dataset="mnist_split_3")
     if not found:
         return []
     names = ("top", "middle", "bottom")
@@ -99,7 +102,7 @@ def figure_7(records: list[Record]) -> list[str]:
     """Joint and cross coherence of pairs of pictures, by the share of rows that are paired."""
     lines = []
     for dataset in ("mnist_svhn", "mnist_fashion"):
-        found = _of(records, dataset=dataset)
+        found = settings_of(records, dataset=dataset)
         if not found:
             continue
         real = found[0][0]["measures"]["test"]["coherence_of_real"]
@@ -110,8 +113,8 @@ def figure_7(records: list[Record]) -> list[str]:
             tests = [r["measures"]["test"] for r in runs]
             cells = [
                 [test["joint coherence"] for test in tests],
-                [_accuracy(test["coherence"], (first,), second) for test in tests],
-                [_accuracy(test["coherence"], (second,), first) for test in tests],
+                [accuracy(test["coherence"], (first,), second) for test in tests],
+                [accuracy(test["coherence"], (second,), first) for test in tests],
             ]
             rows.append([*_setting(runs), *map(spread, cells)])
         known = ", ".join(f"{name} {accuracy:.3f}" for name, (accuracy, _) in real.items())
@@ -122,7 +125,7 @@ def figure_7(records: list[Record]) -> list[str]:
 
 def figure_8(records: list[Record]) -> list[str]:
     """Canonical correlation of birds' pictures and captions, by the share that is paired."""
-    found = _of(records, dataset="cub")
+    found = settings_of(records, dataset="cub")
     if not found:
         return []
     columns = {"drawn together": (), "image to caption": ("image",)}
@@ -142,20 +145,22 @@ def _by_share(found: list[Runs]) -> list[Runs]:
 
 def _setting(runs: Runs) -> list[str]:
     config = runs[0]["config"]
-    return [_name(runs), f"{config['supervision'] * 100:g} %", str(config["epochs"])]
+    return [name_of(runs), f"{config['supervision'] * 100:g} %", str(config["epochs"])]
 
 
 def _cell(runs: Runs, given: tuple[str, ...]) -> str:
-    return spread([_accuracy(r["measures"]["test"]["coherence"], given) for r in runs])
+    return spread([accuracy(r["measures"]["test"]["coherence"], given) for r in runs])
 
 
-def _accuracy(coherence: Record, given: tuple[str, ...], target: str | None = None) -> list[float]:
+def accuracy(coherence: Record, given: tuple[str, ...], target: str | None = None) -> list[float]:
+    """Value and error of one cell, of the first target where none is named."""
     column = 0 if target is None else coherence["targets"].index(target)
     estimate: list[float] = coherence["cells"][coherence["given"].index(list(given))][column]
     return estimate
 
 
-def _name(runs: Runs) -> str:
+def name_of(runs: Runs) -> str:
+    """A setting's name in tables and pictures."""
     config = runs[0]["config"]
     title = TITLES.get(config["system"], config["system"].upper()) + (
         ", as released" if config["released"] else ""
@@ -169,7 +174,7 @@ def figure_3(records: list[Record]) -> list[str]:
     for record in records:
         config = record["config"]
         if config["seed"] == 0 and config["dataset"] == "mnist_split":
-            name = _name([record])
+            name = name_of([record])
             stem = f"mnist_split-{config['system']}{'-released' if config['released'] else ''}"
             stem += f"-{config['supervision']:g}-{config['epochs']}-0"
             share = f"{config['supervision'] * 100:g} % paired"

@@ -35,6 +35,16 @@ def test_values_errors_and_published_curves_are_where_they_should_be():
     assert [text.get_text() for text in legend.texts] == ["MEME", "MVAE"]
 
 
+def test_many_panels_stand_in_rows_of_four():
+    many = {f"panel {i}": PANELS["to MNIST"] for i in range(7)}
+    figure = plotting.error_curves(many, xlabel="pairs")
+    places = [axes.get_subplotspec() for axes in figure.axes]
+    assert [(p.rowspan.start, p.colspan.start) for p in places] == [
+        *((0, i) for i in range(4)),
+        *((1, i) for i in range(3)),
+    ]
+
+
 def test_picture_is_written(tmp_path):
     plotting.save(plotting.error_curves(PANELS, xlabel="pairs"), tmp_path / "c.png", dpi=60)
     assert imread(tmp_path / "c.png")[..., :3].std() > 0.05

@@ -1,6 +1,9 @@
 """Kutuzova et al. 2021 (SVAE, arXiv:2101.07240): parts of digits, pairs of pictures, birds."""
 
-from ppl_mm.experiments import svae, svae_table
+from functools import partial
+from typing import Any
+
+from ppl_mm.experiments import svae, svae_figures, svae_table
 from ppl_mm.experiments.reproduction import Table, each
 from ppl_mm.experiments.svae import Config
 
@@ -45,16 +48,56 @@ BIRDS = [
 ]
 
 
-def _figure_7(dataset: str) -> Table:
+DESCRIBED = [run for run in BIRDS if run.supervision == 1 and run.system in ("svae", "vaevae")]
+TOGETHER = [run for run in PAIRS if run.system == "vaevae" and run.supervision == 1]
+
+
+def _short_pairs(runs: list[Config]) -> list[Config]:
+    return each(_short(runs), repeats=1)
+
+
+def _curves(show: Any) -> dict[str, Any]:
+    """A page with curves by the share of rows that are paired."""
+    return {"show": partial(svae_figures.with_curves, show), "draw": svae_figures.draw_curves}
+
+
+def _pairs(dataset: str, suffix: str) -> dict[str, Table]:
     """On MNIST-SVHN, or on data in its place."""
-    runs = each(PAIRS, dataset=dataset)
+    runs, drawn = each(PAIRS, dataset=dataset), each(TOGETHER, dataset=dataset)
+    common: dict[str, Any] = {"experiment": svae, "data": (dataset,)}
+    return {
+        f"figure-2{suffix}": Table(
+            title="VAEVAE: pairs of pictures drawn together, and the class of each",
+            paper=drawn,
+            short=_short_pairs(drawn),
+            show=svae_figures.together,
+            draw=svae_figures.draw_together,
+            **common,
+        ),
+        f"figure-7{suffix}": Table(
+            title="Pairs of pictures: joint and cross coherence by the share that is paired",
+            paper=runs,
+            short=_short_pairs([run for run in runs if run.supervision in (1.0, 0.01)]),
+            **common,
+            **_curves(svae_table.figure_7),
+        ),
+    }
+
+
+def _both(system: str) -> Table:
+    """Halves and pairs of pictures, with all rows paired and with the fewest."""
+    halves, pairs = (
+        [run for run in runs if run.system == system and run.supervision in (1.0, 0.001)]
+        for runs in (SHARES, PAIRS)
+    )
     return Table(
-        title="Pairs of pictures: joint and cross coherence by the share of rows that are paired",
+        title=f"{svae_table.TITLES[system]}: halves rebuilt, and pairs of pictures drawn together",
         experiment=svae,
-        data=(dataset,),
-        paper=runs,
-        short=each(_short([run for run in runs if run.supervision in (1.0, 0.01)]), repeats=1),
-        show=svae_table.figure_7,
+        data=("mnist_split", "mnist_svhn"),
+        paper=halves + pairs,
+        short=_short(halves) + _short_pairs(pairs),
+        show=svae_figures.together,
+        draw=svae_figures.draw_together,
     )
 
 
@@ -81,7 +124,7 @@ TABLES = {
         data=("mnist_split",),
         paper=SHARES,
         short=_short([run for run in SHARES if run.system in FEW]),
-        show=svae_table.figure_4,
+        **_curves(svae_table.figure_4),
     ),
     "figure-6": Table(
         title="MNIST-Split-3: accuracy from each third, each pair and all",
@@ -89,10 +132,10 @@ TABLES = {
         data=("mnist_split_3",),
         paper=THIRDS,
         short=_short([run for run in THIRDS if run.supervision in (1.0, 0.01)]),
-        show=svae_table.figure_6,
+        **_curves(svae_table.figure_6),
     ),
-    "figure-7": _figure_7("mnist_svhn"),
-    "figure-7-fashion": _figure_7("mnist_fashion"),
+    **_pairs("mnist_svhn", ""),
+    **_pairs("mnist_fashion", "-fashion"),
     "figure-8": Table(
         title="Birds: correlation of image and caption by the share of rows that are paired",
         experiment=svae,
@@ -101,6 +144,16 @@ TABLES = {
         short=_short(
             [run for run in BIRDS if run.supervision in (1.0, 0.01) and run.system in FEW]
         ),
-        show=svae_table.figure_8,
+        **_curves(svae_table.figure_8),
     ),
+    "figure-9": Table(
+        title="Birds: captions from pictures, and pictures from captions",
+        experiment=svae,
+        data=("cub",),
+        paper=DESCRIBED,
+        short=_short(DESCRIBED),
+        show=svae_figures.figure_9,
+    ),
+    "figure-e.10": _both("svae"),
+    "figure-e.11": _both("vaevae"),
 }

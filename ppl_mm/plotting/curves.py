@@ -10,6 +10,7 @@ __all__ = ["COLOURS", "MARKS", "Panels", "error_curves"]
 
 # Okabe and Ito's colours, told apart with any colour vision; the marks tell them apart in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_ABREAST = 4  # panels
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 
 Panels = Mapping[str, Mapping[str, Sequence[tuple[float, float, float]]]]
@@ -29,7 +30,7 @@ def error_curves(
     Args:
         panels: What to draw; a curve need not be in all panels. Points in any order.
         xlabel: Of all panels.
-        ylabel: Of the first.
+        ylabel: Of the first of them.
         beside: Curves to draw dashed, in the colour of that name, such as published ones; of
             panels and names that ``panels`` has.
         logarithmic: Whether x is.
@@ -46,8 +47,10 @@ def error_curves(
     if not panels or not all(any(curves.values()) for curves in panels.values()):
         raise ValueError("error_curves: expected panels with points, got none.")
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
-    figure = Figure(figsize=(3.1 * len(panels) + 1.6, 3.1), layout="constrained")
-    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    columns = min(len(panels), _ABREAST)
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(3.1 * columns + 1.6, 3.1 * rows), layout="constrained")
+    all_axes = [figure.add_subplot(rows, columns, i + 1) for i in range(len(panels))]
     handles = {}
     for axes, (title, curves) in zip(all_axes, panels.items(), strict=True):
         published = (beside or {}).get(title, {})
