@@ -1,6 +1,7 @@
 """Estimates with their errors against a number, a panel a measure and a curve a system."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -51,12 +52,12 @@ def error_curves(
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(3.1 * columns + 1.6, 3.1 * rows), layout="constrained")
     all_axes = [figure.add_subplot(rows, columns, i + 1) for i in range(len(panels))]
-    handles = {}
+    handles: dict[str, Any] = {}
     for axes, (title, curves) in zip(all_axes, panels.items(), strict=True):
         published = (beside or {}).get(title, {})
         for name, points in curves.items():
             i = names.index(name)
-            style = {"color": COLOURS[i % 7], "marker": MARKS[(i + i // 7) % 7]}
+            style: dict[str, Any] = {"color": COLOURS[i % 7], "marker": MARKS[(i + i // 7) % 7]}
             x, values, errors = zip(*sorted(points), strict=True)
             handles[name] = axes.errorbar(x, values, errors, markersize=5, capsize=3, **style)
             if name in published:
