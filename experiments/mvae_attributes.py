@@ -7,7 +7,7 @@ has the terms of everything, of each modality alone, and of k random subsets; wh
 Its part (c) draws all terms of a row with the same noise.
 
     python -m ppl_mm.experiments.mvae_attributes --keep 0.1
-    python -m ppl_mm.experiments.mvae_attributes --k 10 --shared-noise True --seed 1
+    python -m ppl_mm.experiments.mvae_attributes --k 10 --shared-noise --seed 1
 
 The measures are those of ``experiments/mvae.py``.
 """

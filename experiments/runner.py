@@ -180,8 +180,14 @@ def command(experiment: str, config: Config) -> str:
     """The command line that repeats the run: the options other than the defaults."""
     default = type(config)()
     changed = {k: v for k, v in asdict(config).items() if v != getattr(default, k)}
-    flags = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in changed.items() if k != "out")
+    flags = " ".join(_flag(k.replace("_", "-"), v) for k, v in changed.items() if k != "out")
     return f"python -m ppl_mm.experiments.{experiment} {flags}".strip()
+
+
+def _flag(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name} {value}"
 
 
 def write(path: Path, record: Record) -> None:

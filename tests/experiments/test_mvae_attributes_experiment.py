@@ -5,8 +5,10 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
-from ppl_mm.experiments import mvae, mvae_attributes, mvae_attributes_table, results_table
+import typer
+from ppl_mm.experiments import mvae, mvae_attributes, mvae_attributes_table, results_table, runner
 from ppl_mm.experiments.mvae_attributes import SMOKE, Config
+from typer.testing import CliRunner
 
 from ppl_mm.data import MemoryMapped
 from ppl_mm.data.celeba import ATTRIBUTES
@@ -49,6 +51,18 @@ def test_training_rows_keep_a_share(tiny_mnist, monkeypatch):
     # 380 draws: four standard errors of a share of 0.25 are 0.09.
     assert abs(held[0].double().mean() - 0.25) < 0.09
     assert all(mask.all() for mask in faces.train.present.values())
+
+
+def test_the_recorded_command_repeats_the_run(monkeypatch):
+    config = Config(k=10, keep=0.5, shared_noise=True, seed=3)
+    command = runner.command("mvae_attributes", config)
+    words = "python -m ppl_mm.experiments.mvae_attributes --seed 3 --keep 0.5 --k 10 --shared-noise"
+    assert command == words
+    app, runs = typer.Typer(), []
+    app.command()(runner.command_line(lambda config: runs.append(config) or {}, Config))
+    found = CliRunner().invoke(app, command.split()[3:])
+    assert found.exit_code == 0, found.output
+    assert runs == [config]
 
 
 def record(value, **options):
