@@ -1,5 +1,6 @@
 """Pictures of MMVAE+ that its paper has: captions and images, resampled private latents, alpha."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,15 +42,17 @@ def grid(
             if image is not None:
                 y, x = i * (height + gap), j * (side + gap)
                 canvas[:, y : y + height, x : x + side] = image.detach().cpu().clamp(0, 1)
-    size = (width * _INCHES, len(rows) * _INCHES * height / side + 0.5)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots()
+    words = textwrap.fill(title, int(width * _INCHES * 10), break_long_words=False)
+    right, below = width * _INCHES, len(rows) * _INCHES * height / side
+    above = 0.3 + 0.2 * len(words.splitlines())
+    figure = Figure(figsize=(right, above + below))
+    axes = figure.add_axes((0, 0, 1, below / (above + below)))
     axes.imshow(canvas.permute(1, 2, 0).numpy(), interpolation="nearest")
     axes.set_xticks([(j + 0.5) * (side + gap) for j in range(len(columns))], columns)
     axes.set_yticks([])
     axes.tick_params(top=False, bottom=False, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
-    axes.set_title(title, loc="left", fontsize="medium")
+    axes.set_title(words, loc="left", fontsize="medium")
     return figure
 
 

@@ -91,8 +91,8 @@ def test_resampled_is_from_auxiliary_priors(system, obs):
 
 @pytest.mark.parametrize("site", ["u", "w_c"])
 def test_traversals_move_one_coordinate_from_where_it_is(system, obs, site):
-    figure = traversal(system, obs[:1], "a", "c", site, steps=5, title="a caption", seed=7)
-    assert figure.axes[0].get_title(loc="left") == "a caption"
+    figure = traversal(system, obs[:1], "a", "c", site, steps=5, title="bird", seed=7)
+    assert figure.axes[0].get_title(loc="left") == "bird"
     found = images_of(figure).double()
     weight = system.model.decoders["c"].weight.detach()
     weight = (weight[:2] if site == "u" else weight[2:]).unflatten(1, SHAPE[1:])
