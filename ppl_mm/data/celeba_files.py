@@ -15,11 +15,14 @@ Source: Liu et al. 2015, "Deep learning face attributes in the wild".
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -30,11 +33,9 @@ from ppl_mm.data.sources import BY_HAND, data_folder
 
 __all__ = ["CelebAFiles", "find_celeba", "read_attributes", "read_partition", "shrink", "stored"]
 
-PICTURES, ATTRIBUTES, PARTITION = (
-    "img_align_celeba",
-    "list_attr_celeba.txt",
-    "list_eval_partition.txt",
-)
+PICTURES = "img_align_celeba"
+ATTRIBUTES = "list_attr_celeba.txt"
+PARTITION = "list_eval_partition.txt"
 _SIZE = (178, 218)  # width and height of the aligned faces
 _NUM_ATTRIBUTES = 40
 _AT_A_TIME = 64  # pictures, of which some are large
@@ -263,7 +264,7 @@ def _pictures(
     if source.is_dir():
         _check_there(source, files, set(os.listdir(source)))
         for file in files:
-            yield _picture(source / file, source / file, size)
+            yield _picture(partial((source / file).open, "rb"), source / file, size)
         return
     try:
         archive = zipfile.ZipFile(source)
@@ -273,8 +274,7 @@ def _pictures(
         names = {Path(name).name: name for name in archive.namelist()}
         _check_there(source, files, set(names))
         for file in files:
-            with archive.open(names[file]) as content:
-                yield _picture(content, source / file, size)
+            yield _picture(partial(archive.open, names[file]), source / file, size)
 
 
 def _check_there(source: Path, files: Sequence[str], there: set[str]) -> None:
@@ -286,11 +286,11 @@ def _check_there(source: Path, files: Sequence[str], there: set[str]) -> None:
         )
 
 
-def _picture(content: object, path: Path, size: tuple[int, int] | None) -> Image.Image:
+def _picture(opened: Callable[[], Any], path: Path, size: tuple[int, int] | None) -> Image.Image:
     try:
-        with Image.open(content) as image:  # type: ignore[arg-type]
+        with opened() as content, Image.open(content) as image:
             picture = image.convert("RGB")
-    except (OSError, SyntaxError, zipfile.BadZipFile) as error:  # of damaged files
+    except (OSError, SyntaxError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: a damaged picture ({error}); copy it again.") from error
     if size is not None and picture.size != size:
         raise ValueError(

@@ -107,9 +107,14 @@ def test_the_published_archive_will_do(tmp_path: Path, attributes: np.ndarray) -
     shutil.rmtree(root / "img_align_celeba")
     (root / "faces_64.npy").write_bytes(b"cut off")  # is made again
     assert torch.equal(celeba(tmp_path).test["image"], expected)
-    archive = root / "img_align_celeba.zip"
-    archive.write_bytes(archive.read_bytes()[:-300])
     (root / "faces_64.npy").unlink()
+    archive = root / "img_align_celeba.zip"
+    whole = archive.read_bytes()
+    for junk in (bytes(200), b"\xff" * 200):  # over a picture in the middle
+        archive.write_bytes(whole[:3000] + junk + whole[3200:])
+        with pytest.raises(ValueError, match=r"\d.jpg: a damaged picture"):
+            celeba(tmp_path)
+    archive.write_bytes(whole[:-300])
     with pytest.raises(ValueError, match=r"img_align_celeba.zip: a damaged archive"):
         celeba(tmp_path)
 
