@@ -15,7 +15,7 @@ _TUNED, _ELBO, _FIXED = "omega by validation", "omega 1", "variance 0.01, omega 
 _COLLAPSE, _BY_OMEGA, _BY_SPEAKER = (
     f"xrmb-speakers-{name}.png" for name in ("collapse", "by-omega", "by-speaker")
 )
-_PANELS = {"error": "error", "variance": "variance of what is generated", "rmse": "RMSE"}
+_PANELS = {"error": "error", "variance": "mean variance", "rmse": "RMSE"}
 
 
 def figure_5(records: list[Record]) -> list[str]:

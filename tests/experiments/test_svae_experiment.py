@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ppl_mm.experiments import results_table, runner, svae, svae_table
+from ppl_mm.experiments import results_table, runner, svae, svae_figures, svae_table
 from ppl_mm.experiments.papers import TABLES
 from ppl_mm.experiments.reproduction import reproduce
 
-from ppl_mm import data
+from ppl_mm import Observations, data, generate, plotting
 from ppl_mm.likelihoods import SoftBernoulli
 from ppl_mm.networks.layers import LocationScale
 
@@ -179,3 +179,51 @@ def test_the_page_has_the_papers_numbers_and_the_spread_over_seeds():
     assert "| SVAE | 0.1 % | 200 | 0.500 ± 0.010 " in page
     assert "Figure 6" in page
     assert "top + middle" in page
+
+
+def test_curves_are_those_of_the_tables(tmp_path, monkeypatch):
+    drawn = {}
+    curves = plotting.error_curves
+    monkeypatch.setattr(
+        plotting,
+        "error_curves",
+        lambda panels, **o: drawn.update(panels) or curves(panels, **o),
+    )
+    records = [record("svae", 1.0, seed=s, accuracy=a) for s, a in enumerate((0.5, 0.7))]
+    records += [record("svae", 0.001, accuracy=0.4), record("vaevae", 1.0)]
+    svae_figures.draw_curves(records, tmp_path)
+    assert sorted(drawn) == ["from bottom", "from top", "from top + bottom"]
+    assert drawn["from top"]["SVAE"] == [
+        (100.0, pytest.approx(0.6), pytest.approx(0.02**0.5)),
+        (0.1, 0.4, 0.01),
+    ]
+    page = svae_figures.with_curves(svae_table.figure_4, records)
+    assert (tmp_path / page[-1].split("](")[1].split(")")[0]).exists()
+
+
+def test_pictures_drawn_together_are_marked_by_what_is_read_in_them(config):
+    dataset = data.load("mnist_fashion", validation=0)
+    system = svae.build(replace(config, dataset="mnist_fashion", system="vaevae"), dataset)
+
+    class Brightest(torch.nn.Module):
+        def forward(self, images):
+            return images.flatten(1)[:, :10]
+
+    classifiers = dict.fromkeys(("mnist", "fashion"), Brightest())
+    figure = svae_figures._drawn_together(system, classifiers, dataset, seed=3)
+    blank = Observations.blank(10)
+    drawn = generate(system, blank, ["mnist", "fashion"], given=(), mean=True, seed=3)
+    told = [int(axes.get_title()) for axes in figure.axes]
+    read = [classifiers[n](drawn[n][0]).argmax(1).tolist() for n in ("mnist", "fashion")]
+    assert told == [*read[0], *read[1]]
+    shown = figure.axes[0].images[0].get_array()
+    assert (torch.as_tensor(shown.data) == drawn["mnist"][0, 0, 0].clamp(0, 1)).all()
+
+
+def test_both_kinds_of_pictures_are_on_a_page():
+    halves = record("svae", 0.001)
+    pairs = {**halves, "config": {**halves["config"], "dataset": "mnist_svhn"}}
+    page = "".join(svae_figures.together([halves, pairs]))
+    assert "(mnist_split-svae-0.001-200-0-reconstructions.png)" in page
+    assert "(mnist_svhn-svae-0.001-200-0-together.png)" in page
+    assert "SVAE, 0.1 % paired" in page
