@@ -1,13 +1,13 @@
 """The MEME experiment's records as tables, in the form of the paper's tables 2 to 7."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from ppl_mm.experiments import captions, meme_likelihood
 from ppl_mm.experiments.meme import Config
-from ppl_mm.experiments.meme_paper import EPOCHS, FRACTIONS, PAPER, TRUTH, rows_of
-from ppl_mm.experiments.tables import Record, pictures, spread, table
+from ppl_mm.experiments.meme_paper import EPOCHS, FRACTIONS, PAPER, TRUTH, name_of, rows_of
+from ppl_mm.experiments.tables import Record, spread, table
 
 __all__ = [
     "Reads",
@@ -43,10 +43,12 @@ def render(records: list[Record]) -> str:
         classes = (meme_likelihood.table_2, table_3, table_4, table_6, _relatedness)
         for part in (table_5,) if dataset == "cub" else classes:
             lines += part(own)
-    shown = _paired([r for r in records if r["config"]["dataset"] != "cub"])
+    shown = _pictures(
+        [r for r in records if r["config"]["dataset"] != "cub"],
+        ("histogram", "matrix", "dendrogram"),
+    )
     if shown:
-        kinds = ("histogram", "matrix", "dendrogram")
-        lines += ["### Figures 8 and 9: relatedness, all rows paired\n", *pictures(shown, kinds)]
+        lines += ["### Figures 8 and 9: relatedness, all rows paired\n", *shown]
     return "\n".join([*lines, *_runs(records)])
 
 
@@ -108,19 +110,23 @@ def table_7(records: list[Record]) -> list[str]:
 
 def figure_8(records: list[Record]) -> list[str]:
     """How well distances of posteriors tell related pairs from others; of one data set."""
-    shown = pictures(_paired(records), ("histogram",))
-    return [*_relatedness(records), *shown]
+    return [*_relatedness(records), *_pictures(records, ("histogram",))]
 
 
 def figure_9(records: list[Record]) -> list[str]:
     """Distances between classes; of one data set."""
-    return pictures(_paired(records), ("matrix", "dendrogram"))
+    return _pictures(records, ("matrix", "dendrogram"))
 
 
-def _paired(records: list[Record]) -> list[str]:
-    """Names of the runs of the first seed with all pairs."""
-    configs = [Config(**r["config"]) for r in records]
-    return [c.name for c in configs if c.seed == 0 and c.fraction == 1]
+def _pictures(records: list[Record], kinds: Sequence[str]) -> list[str]:
+    """Those of each run of the first seed with all pairs, side by side."""
+    lines = []
+    for record in records:
+        config, name = Config(**record["config"]), name_of(record)
+        if config.seed == 0 and config.fraction == 1:
+            shown = [f"![{name}, {kind}]({config.name}-{kind}.png)" for kind in kinds]
+            lines.append(f"{name}:\n\n{' '.join(shown)}\n")
+    return lines
 
 
 def _relatedness(records: list[Record]) -> list[str]:

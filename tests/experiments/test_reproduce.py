@@ -1,5 +1,6 @@
 """Every table and figure of the papers is made end to end, at smoke scale."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +57,7 @@ def test_smoke(tiny, folder, paper, name):
     page = reproduce(table, folder / paper, name, "smoke")
     text = page.read_text()
     assert text.startswith(f"# {table.title}\n")
-    shown = [line.split("](")[1].split(")")[0] for line in text.splitlines() if "![" in line]
+    shown = re.findall(r"!\[[^\]]*\]\((.*?)\)", text)
     assert shown or "| --- |" in text
     assert all((page.parent / picture).stat().st_size > 1000 for picture in shown)
 
