@@ -188,7 +188,7 @@ def of_birds(
         vocabulary: The captions' words.
         seed: Of the draws.
     """
-    words = {"caption": lambda symbols: vocabulary.decode(symbols[None])[0]}
+    words = {"caption": lambda symbols: _words(vocabulary, symbols)}
     out = {}
     obs, both = test[torch.arange(5) * len(test) // 5].to("cpu"), ("image", "caption")
     for source, target, number in (("caption", "image", 10), ("image", "caption", 3)):
@@ -208,3 +208,9 @@ def of_birds(
                 system, obs[:1], "caption", "image", site, title=told, seed=seed
             )
     return out
+
+
+def _words(vocabulary: Vocabulary, symbols: Tensor) -> str:
+    """A caption (T,), up to its end or to the first padding."""
+    (caption,) = vocabulary.decode(symbols[None])
+    return caption.split(" <pad>")[0]

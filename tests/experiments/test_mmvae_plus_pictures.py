@@ -4,10 +4,18 @@ from functools import partial
 
 import pytest
 import torch
-from ppl_mm.experiments.mmvae_plus_pictures import ALPHAS, alphas, grid, resampled, traversal
+from ppl_mm.experiments.mmvae_plus_pictures import (
+    ALPHAS,
+    _words,
+    alphas,
+    grid,
+    resampled,
+    traversal,
+)
 from torch import Tensor, nn
 
 from ppl_mm import Modality, Observations, evaluation, generate, likelihoods, networks, systems
+from ppl_mm.data import Vocabulary
 from ppl_mm.systems import System
 
 SHAPE = (1, 2, 3)
@@ -102,3 +110,10 @@ def test_traversals_move_one_coordinate_from_where_it_is(system, obs, site):
     base = system.model.decoders["c"](torch.cat([latents["u"], latents["w_c"]], 1)).detach()[0]
     along = torch.tensor([-5.0, -2.5, 0.0, 2.5, 5.0])[:, None, None, None]
     torch.testing.assert_close(found, base + along * weight, atol=1e-6, rtol=0)
+
+
+def test_captions_end_at_their_end_or_at_padding():
+    vocabulary = Vocabulary.of(4 * ["a blue bird"])
+    tokens = vocabulary.encode(["a blue bird", "blue"], length=6)
+    tokens[1, 1] = tokens[1, 2]  # padding in place of the end
+    assert [_words(vocabulary, row) for row in tokens] == ["a blue bird", "blue"]
