@@ -40,7 +40,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "log p(vi)": ("vi",),
 }
 _OF_MEASURES = ("num_samples", "num_test", "num_examples", "longest")
-_CHUNK = 128  # draws decoded at a time: of each 70 x 17,191 logits
+_ROWS = 128  # scored at a time: of each 70 x 17,191 logits
 
 
 @dataclass(frozen=True)
@@ -151,12 +151,12 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
         for name, target in TARGETS.items():
             result = log_likelihood(
-                system, test, target, num_samples=config.num_samples, chunk=_CHUNK, seed=config.seed
+                system, test, target, num_samples=config.num_samples, seed=config.seed
             )
             summary = result.summary()
             found[name] = [summary["mean"], summary["standard_error"]]
             found[f"{name} unreliable"] = summary["unreliable_rows"] / summary["rows"]
-    bound = evaluation.elbo(system, test, batch_size=_CHUNK, seed=config.seed)
+    bound = evaluation.elbo(system, test, batch_size=_ROWS, seed=config.seed)
     collapse = evaluation.posterior_collapse(system, test, LANGUAGES)
     words = dataset.vocabularies or {}
     simple = [by_frequency(dataset.train[n], test[n], len(words[n])) for n in LANGUAGES]

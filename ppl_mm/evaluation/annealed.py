@@ -9,6 +9,7 @@ import torch
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.conditionals import Conditional
 from ppl_mm.evaluation.annealing import Schedule, anneal, tuned
+from ppl_mm.evaluation.chunk import check_and_size
 from ppl_mm.evaluation.conditioned import check_question, conditioned_on
 from ppl_mm.evaluation.path import Path
 from ppl_mm.evaluation.question import asked_names, certain
@@ -97,7 +98,7 @@ def annealed_log_likelihood(
     num_temperatures: int = 100,
     num_leaps: int = 10,
     start: str = "prior",
-    chunk: int = 2**14,
+    chunk: int | None = None,
     seed: int = 0,
 ) -> LogLikelihood:
     """Estimate log p(x_target | x_given) of every row by annealed importance sampling.
@@ -124,8 +125,7 @@ def annealed_log_likelihood(
         num_leaps: Leapfrog steps of each transition.
         start: f_0. ``"prior"``, or ``"posterior"``: the guide's of target and given, from which a
             good one needs few temperatures.
-        chunk: At most so many (chain, row) pairs are decoded at a time; it does not change the
-            result beyond rounding.
+        chunk: At most so many (chain, row) pairs are decoded at a time, see ``log_likelihood``.
         seed: Of the draws; torch's own generators are left as they were.
 
     Returns:
@@ -139,7 +139,7 @@ def annealed_log_likelihood(
 
     Sources: Neal 2001; Wu et al. 2017, arXiv:1611.04273.
     """
-    system.check(obs)
+    chunk = check_and_size(system, obs, chunk)
     names, given_names = asked_names(obs, target, given)
     check_question(system.model, obs, names, given_names)
     plan = Annealing(num_chains, num_temperatures, num_leaps, start, chunk)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ppl_mm.conditionals import Conditional
+from ppl_mm.evaluation.chunk import check_and_size
 from ppl_mm.evaluation.conditioned import check_question, conditioned_on
 from ppl_mm.evaluation.importance import Draws, Sampler, from_guide, from_prior, shared_by
 from ppl_mm.evaluation.proposals import proposal_label, proposal_of
@@ -32,7 +33,7 @@ def log_likelihood(
     denominator: str = "posterior",
     target_standard_error: float | None = None,
     max_samples: int = 100_000,
-    chunk: int = 2**14,
+    chunk: int | None = None,
     seed: int = 0,
 ) -> LogLikelihood:
     """Estimate log p(x_target | x_given) of every row, with its error.
@@ -73,7 +74,8 @@ def log_likelihood(
             that stops where its error looks small has a slightly larger one. None: K for every row.
         max_samples: At most so many draws of a row; a conditional's parts have so many each.
         chunk: At most so many (draw, row) pairs are decoded at a time. It bounds the memory and
-            does not change the result beyond rounding.
+            does not change the result beyond rounding. None: 2**14, or as many as keep what a
+            module of a decoder gives within 2**26 numbers.
         seed: Of the draws; torch's own generators are left as they were.
 
     Returns:
@@ -90,7 +92,7 @@ def log_likelihood(
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, section 5 and appendix; Burda et al. 2016.
     """
-    system.check(obs)
+    chunk = check_and_size(system, obs, chunk)
     names, given_names = asked_names(obs, target, given)
     check_question(system.model, obs, names, given_names)
     plan = Plan(num_samples, chunk, target_standard_error, max_samples)
@@ -124,7 +126,7 @@ def log_likelihoods(
     num_samples: int = 1000,
     proposal: Sequence[str] | str = "joint",
     *,
-    chunk: int = 2**14,
+    chunk: int | None = None,
     seed: int = 0,
 ) -> list[LogLikelihood]:
     """log p(x_A) for several A from one set of draws, each decoded once.
@@ -133,7 +135,7 @@ def log_likelihoods(
     same proposal cost one pass. ``"joint"`` is the posterior of everything in any target. The
     errors of the estimates are correlated, so take differences of their values with care.
     """
-    system.check(obs)
+    chunk = check_and_size(system, obs, chunk)
     groups = [asked_names(obs, target, None)[0] for target in targets]
     for names in groups:
         check_question(system.model, obs, names, ())

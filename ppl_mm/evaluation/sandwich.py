@@ -11,6 +11,7 @@ from torch import Tensor
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.annealed import Annealing
 from ppl_mm.evaluation.annealing import anneal
+from ppl_mm.evaluation.chunk import check_and_size
 from ppl_mm.evaluation.conditioned import conditioned_on
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.question import asked_names
@@ -92,7 +93,7 @@ def sandwich(
     num_chains: int = 16,
     num_leaps: int = 10,
     start: str = "prior",
-    chunk: int = 2**14,
+    chunk: int | None = None,
     seed: int = 0,
 ) -> Sandwich:
     """Simulate rows from the model, and bound their log p(x_target) from both sides.
@@ -116,7 +117,7 @@ def sandwich(
         num_chains: K, for each row and direction.
         num_leaps: Leapfrog steps of each transition.
         start: f_0, as in :func:`ppl_mm.evaluation.annealed_log_likelihood`.
-        chunk: At most so many (chain, row) pairs are decoded at a time.
+        chunk: At most so many (chain, row) pairs are decoded at a time, see ``log_likelihood``.
         seed: Of the data and the chains.
 
     Raises:
@@ -136,10 +137,10 @@ def sandwich(
     numbers = (num_temperatures,) if isinstance(num_temperatures, int) else tuple(num_temperatures)
     if not numbers:
         raise ValueError("num_temperatures: expected at least one number, got none.")
-    plans = [Annealing(num_chains, t, num_leaps, start, chunk) for t in numbers]
     with evaluating(system, seed):
         obs, latents = simulated(system, rows)
-        system.check(obs)
+        chunk = check_and_size(system, obs, chunk)
+        plans = [Annealing(num_chains, t, num_leaps, start, chunk) for t in numbers]
         given = conditioned_on(system.model)
         names, _ = asked_names(obs, target, given)
         bounds = [_bounds(system, obs, latents, names, given, plan) for plan in plans]
