@@ -9,7 +9,7 @@ from ppl_mm.experiments import cmmd, cmmd_data, cmmd_three, generated, runner
 from ppl_mm.experiments.cmmd_config import LABEL, task_of
 from ppl_mm.experiments.cmmd_paper import TITLES, name_of
 from ppl_mm.experiments.cmmd_three_table import TITLES as TITLES_OF_THREE
-from ppl_mm.experiments.tables import Record, Runs, table
+from ppl_mm.experiments.tables import Record, Runs, first_seed, table
 from torch import Tensor
 
 from ppl_mm import plotting
@@ -90,7 +90,7 @@ def table_c1(records: list[Record]) -> list[str]:
 
 
 def _tags(records: list[Record], *, some: bool) -> list[str]:
-    first = [r for r in records if r["config"]["seed"] == 0]
+    first = first_seed(records)
     rows = [["tags", *(f"made by {TITLES[r['config']['system']]}" for r in first)]]
     for examples in zip(*(r["measures"]["tags"] for r in first), strict=True):
         if bool(examples[0]["real"]) == some:
@@ -101,11 +101,9 @@ def _tags(records: list[Record], *, some: bool) -> list[str]:
 
 def _page(records: list[Record], kind: Any, picture: str) -> list[str]:
     lines = []
-    for record in records:
-        config = kind(**record["config"])
-        if config.seed == 0:
-            name = _title(record)
-            lines.append(f"{name}:\n\n![{name}]({config.name}-{picture}.png)\n")
+    for record in first_seed(records):
+        name = _title(record)
+        lines.append(f"{name}:\n\n![{name}]({kind(**record['config']).name}-{picture}.png)\n")
     return lines
 
 
@@ -119,9 +117,8 @@ def _title(record: Record) -> str:
 
 def _configs(records: list[Record], kind: Any, folder: Path) -> Iterator[Any]:
     """The runs of the first seed, to be read from this folder."""
-    for record in records:
-        if record["config"]["seed"] == 0:
-            yield replace(kind(**record["config"]), out=str(folder), device="cpu")
+    for record in first_seed(records):
+        yield replace(kind(**record["config"]), out=str(folder), device="cpu")
 
 
 def _word(symbols: Tensor) -> str:

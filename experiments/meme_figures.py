@@ -52,20 +52,18 @@ def draw_curves(kind: str, records: list[Record], folder: Path) -> None:
 
 def figure_3(records: list[Record]) -> list[str]:
     """Each modality generated from the other, of the first seed, which ``draw_crossed`` draws."""
-    first = [Config(**r["config"]) for r in records if r["config"]["seed"] == 0]
+    configs = [Config(**r["config"]) for r in tables.first_seed(records)]
     return [
         line
-        for config in first
+        for config in configs
         for line in tables.pictures([config.name], [f"from-{n}" for n in _names(config)])
     ]
 
 
 def draw_crossed(records: list[Record], folder: Path) -> None:
     """Write draws of each modality given the other, of a test row of every class."""
-    for record in records:
+    for record in tables.first_seed(records):
         config = replace(Config(**record["config"]), out=str(folder), device="cpu")
-        if config.seed:
-            continue
         system, dataset = runner.trained(config, meme.load, meme.build)
         rows = dataset.test[generated.one_of_each(dataset.classes("test"))]
         first, second = _names(config)
@@ -77,9 +75,8 @@ def draw_crossed(records: list[Record], folder: Path) -> None:
 def figure_4(records: list[Record]) -> list[str]:
     """What is made of birds' pictures, and of their captions, of the first seed."""
     lines = []
-    for record in records:
-        if record["config"]["seed"] == 0:
-            lines += [f"{name_of(record)}:\n", *captions.read(record["measures"]["examples"])]
+    for record in tables.first_seed(records):
+        lines += [f"{name_of(record)}:\n", *captions.read(record["measures"]["examples"])]
     return lines
 
 

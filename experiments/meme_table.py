@@ -7,7 +7,7 @@ from typing import Any
 from ppl_mm.experiments import captions, meme_likelihood
 from ppl_mm.experiments.meme import Config
 from ppl_mm.experiments.meme_paper import EPOCHS, FRACTIONS, PAPER, TRUTH, name_of, rows_of
-from ppl_mm.experiments.tables import Record, spread, table
+from ppl_mm.experiments.tables import Record, first_seed, spread, table
 
 __all__ = [
     "Reads",
@@ -121,9 +121,9 @@ def figure_9(records: list[Record]) -> list[str]:
 def _pictures(records: list[Record], kinds: Sequence[str]) -> list[str]:
     """Those of each run of the first seed with all pairs, side by side."""
     lines = []
-    for record in records:
+    for record in first_seed(records):
         config, name = Config(**record["config"]), name_of(record)
-        if config.seed == 0 and config.fraction == 1:
+        if config.fraction == 1:
             shown = [f"![{name}, {kind}]({config.name}-{kind}.png)" for kind in kinds]
             lines.append(f"{name}:\n\n{' '.join(shown)}\n")
     return lines

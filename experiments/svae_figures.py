@@ -81,20 +81,19 @@ def _curves_file(records: list[Record]) -> str:
 def together(records: list[Record]) -> list[str]:
     """Halves rebuilt, and pairs of pictures drawn together, of the first seed."""
     lines = []
-    for record in records:
+    for record in tables.first_seed(records):
         config = Config(**record["config"])
-        if config.seed == 0:
-            kind = "together" if config.dataset in svae.PAIRS else "reconstructions"
-            name = f"{svae_table.name_of([record])}, {config.supervision * 100:g} % paired"
-            lines.append(f"{name}:\n\n![{kind}]({config.name}-{kind}.png)\n")
+        kind = "together" if config.dataset in svae.PAIRS else "reconstructions"
+        name = f"{svae_table.name_of([record])}, {config.supervision * 100:g} % paired"
+        lines.append(f"{name}:\n\n![{kind}]({config.name}-{kind}.png)\n")
     return lines
 
 
 def draw_together(records: list[Record], folder: Path) -> None:
     """Write draws from the prior of pairs of pictures, with what classifiers read in them."""
-    for record in records:
+    for record in tables.first_seed(records):
         config = replace(Config(**record["config"]), out=str(folder), device="cpu")
-        if config.seed or config.dataset not in svae.PAIRS:
+        if config.dataset not in svae.PAIRS:
             continue
         system, dataset = runner.trained(config, svae.load, svae.build)
         figure = _drawn_together(system, svae.classifiers(dataset, config), dataset, config.seed)
@@ -129,8 +128,7 @@ def _pixels(picture: Tensor) -> Any:
 def figure_9(records: list[Record]) -> list[str]:
     """What is made of birds' pictures, and of their captions, of the first seed."""
     lines = []
-    for record in records:
-        if record["config"]["seed"] == 0:
-            found = record["measures"]["test"]["examples"]
-            lines += [f"{svae_table.name_of([record])}:\n", *captions.read(found)]
+    for record in tables.first_seed(records):
+        found = record["measures"]["test"]["examples"]
+        lines += [f"{svae_table.name_of([record])}:\n", *captions.read(found)]
     return lines

@@ -6,7 +6,7 @@ from typing import Any
 
 from ppl_mm.experiments.options import ELSEWHERE
 
-__all__ = ["Record", "Runs", "pictures", "point", "settings", "spread", "table"]
+__all__ = ["Record", "Runs", "first_seed", "pictures", "point", "settings", "spread", "table"]
 
 Record = dict[str, Any]
 Runs = list[Record]
@@ -21,6 +21,17 @@ def settings(records: list[Record], order: Sequence[str]) -> list[Runs]:
         key = str([(k, v) for k, v in config if k not in ("seed", *ELSEWHERE)])
         groups.setdefault(key, []).append(record)
     return list(groups.values())
+
+
+def first_seed(records: list[Record]) -> list[Record]:
+    """Those of the smallest seed, whose pictures are shown.
+
+    Example:
+        >>> first_seed([{"config": {"seed": 2}}, {"config": {"seed": 1}}])
+        [{'config': {'seed': 1}}]
+    """
+    first = min((r["config"]["seed"] for r in records), default=0)
+    return [r for r in records if r["config"]["seed"] == first]
 
 
 def spread(values: list[Any]) -> str:

@@ -191,7 +191,7 @@ def test_tags_of_photographs_with_several_and_with_none(monkeypatch):
     config = cmmd.Config(dataset="mir_flickr", split=1)
     found = cmmd_measures._tags(None, rows, config)
     assert found == [{"real": [0, 1, 2, 3, 4], "made": [0, 5]}, {"real": [], "made": []}]
-    records = [record({"tags": found}, dataset="mir_flickr", split=1, seed=seed) for seed in (0, 1)]
+    records = [record({"tags": found}, dataset="mir_flickr", split=1, seed=seed) for seed in (3, 2)]
     assert cmmd_pictures.table_7(records)[1:-1] == [
         "| tags | made by CMMD |",
         "| --- | --- |",
