@@ -8,6 +8,7 @@ learn features from all images, without labels, which a logistic regression of t
 MultiMNIST, MVAE and JMVAE read strings: the accuracy is that of positions.
 
     python -m ppl_mm.experiments.mvae_weak --method mvae --fraction 0.01 --label-weight 1
+    python -m ppl_mm.experiments.mvae_weak --method mvae --fraction 0.01 --terms image_all
     python -m ppl_mm.experiments.mvae_weak --method rbm --dataset fashion_mnist --epochs 100
 
 An epoch shows as many examples, in as many steps, at every fraction: methods of pairs alone see
@@ -52,6 +53,8 @@ class Config(Options):
         dataset: mnist (table 8), fashion_mnist (table 9) or multimnist (table 10: mvae and jmvae).
         fraction: The share of training rows that are paired.
         label_weight: lambda of the label in mvae and jmvae; the image's is 1.
+        terms: Of mvae, one of ``mvae.TERMS``: what the image-only term reconstructs, the image, as
+            in the paper, or a pair's label too.
         epochs: Of as many rows as training has, none in logreg; beta grows over 40 % of them.
         batch_size: Rows per step. Of the unpaired rows of MVAE, so many images and so many labels.
         lr: Of Adam, in training systems.
@@ -63,6 +66,7 @@ class Config(Options):
     dataset: str = "mnist"
     fraction: float = 1.0
     label_weight: float = 50.0
+    terms: str = "own"
     epochs: int = 500
     num_train: int | None = None
     num_test: int | None = None
@@ -74,6 +78,7 @@ class Config(Options):
         """The record's name."""
         parts = [self.dataset, "weak", self.method]
         parts += [f"{self.label_weight:g}"] if self.method in SYSTEMS else []
+        parts += [self.terms] if self.terms != "own" else []
         parts += [f"{self.fraction:g}"]
         parts += [] if self.method == "logreg" else [str(self.epochs)]
         return "-".join([*parts, str(self.seed)])
@@ -123,8 +128,8 @@ def load(config: Config) -> data.DataSet:
 
 def build(config: Config, dataset: data.DataSet) -> System:
     """The system, untrained."""
-    own = mvae.Config(system=config.method, label_weight=config.label_weight)
-    return mvae.build(own, dataset)
+    options = {"label_weight": config.label_weight, "terms": config.terms}
+    return mvae.build(mvae.Config(system=config.method, **options), dataset)
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
@@ -216,7 +221,7 @@ def learned_features(
     """
     if config.method == "logreg":
         return {"train": rows["image"].flatten(1), "test": test["image"].flatten(1)}
-    unused = ("fraction", "label_weight", "device", "threads", "checkpoint_every", "out")
+    unused = ("fraction", "label_weight", "terms", "device", "threads", "checkpoint_every", "out")
     options = {k: v for k, v in asdict(config).items() if k not in unused}
     key = zlib.crc32(json.dumps(options).encode())
     path = Path(config.out) / f"{config.dataset}-{config.method}-{key:08x}-features.safetensors"

@@ -84,8 +84,8 @@ def draw(records: list[Record], folder: Path) -> None:
         own = [r for r in records if r["config"]["dataset"] == dataset]
         for method, title in TITLES.items():
             kinds = _kinds(own, method)
-            for (weight, epochs), runs in kinds.items():
-                name = title if len(kinds) == 1 else f"{title}, λ {weight}, {epochs} epochs"
+            for kind, runs in kinds.items():
+                name = title if len(kinds) == 1 else ", ".join([title, *filter(None, kind)])
                 cells: dict[float, list[list[float]]] = {}
                 for r in runs:
                     share = 100 * r["config"]["fraction"]
@@ -108,7 +108,9 @@ def _table(title: str, dataset: str, records: list[Record], measure: str = "accu
     if not own:
         return []
     shares = sorted({r["config"]["fraction"] for r in own})
-    rows = [["method", "λ label", "epochs", *(f"{share * 100:g} %" for share in shares)]]
+    rows = [
+        ["method", "λ label", "image term", "epochs", *(f"{share * 100:g} %" for share in shares)]
+    ]
     for method, name in TITLES.items():
         kinds = _kinds(own, method)
         for kind in kinds:
@@ -120,24 +122,27 @@ def _table(title: str, dataset: str, records: list[Record], measure: str = "accu
             cells = [f"{known[share]:.4f}" if share in known else "" for share in shares]
             weight = "50" if method in ("mvae", "jmvae") else ""
             epochs = "" if method == "logreg" else "500" if dataset == "mnist" else "100"
-            rows.append([f"*{name}, paper*", weight, epochs, *cells])
+            term = "image" if method == "mvae" else ""
+            rows.append([f"*{name}, paper*", weight, term, epochs, *cells])
     return [title, *table(rows)]
 
 
-def _kinds(records: list[Record], method: str) -> dict[tuple[str, str], Runs]:
-    """Label weight and epochs -> the method's runs."""
-    found: dict[tuple[str, str], Runs] = {}
+def _kinds(records: list[Record], method: str) -> dict[tuple[str, str, str], Runs]:
+    """Label weight, what the image-only term reconstructs, and epochs -> the method's runs."""
+    found: dict[tuple[str, str, str], Runs] = {}
     for record in records:
         if record["config"]["method"] == method:
             found.setdefault(_kind(record), []).append(record)
     return {kind: found[kind] for kind in sorted(found)}
 
 
-def _kind(record: Record) -> tuple[str, str]:
-    """Label weight and epochs, where they play a part."""
+def _kind(record: Record) -> tuple[str, str, str]:
+    """Label weight, image-only term and epochs, where they play a part."""
     config = record["config"]
-    weight = f"{config['label_weight']:g}" if config["method"] in ("mvae", "jmvae") else ""
-    return weight, "" if config["method"] == "logreg" else str(config["epochs"])
+    method, terms = config["method"], config.get("terms", "own")
+    weight = f"{config['label_weight']:g}" if method in ("mvae", "jmvae") else ""
+    term = {"own": "image", "image_all": "image, label"}[terms] if method == "mvae" else ""
+    return weight, term, "" if method == "logreg" else str(config["epochs"])
 
 
 def _cell(records: list[Record], share: float, measure: str) -> str:
@@ -170,7 +175,10 @@ apart; JMVAE, NN and LOGREG from the pairs alone; AE, VAE and RBM learn features
 which a logistic regression of the pairs reads (once for all shares: the first run's time includes
 it). An epoch has as many steps at every share. One seed: ± is the standard error over test rows.
 
-The paper states a label weight of 50; MVAE reads labels from images at 1 (see the part on MVAE).
+The paper states a label weight of 50; MVAE reads labels from images at 1 (see the part on MVAE),
+and at either from many pairs alone: no term asks q(z | x1) for the label. "image, label" is MVAE
+with one thing changed: the image-only term of a pair reconstructs its label too (`--terms
+image_all`).
 """
 
 _FIGURE_3 = """The accuracy of labels read from test images against the share of training images

@@ -50,7 +50,7 @@ def test_strings_are_read_by_systems_alone(config):
     known["measures"]["accuracy of digits"] = [0.25, 0.02]
     page = "\n".join(mvae_weak_table.table_10([known]))
     assert page.index("| 0.2500 ± 0.0200 |") < page.index("| 0.5000 ± 0.0100 |")
-    assert page.count("| *MVAE, paper* | 50 | 100 | 0.2287 |") == 2
+    assert page.count("| *MVAE, paper* | 50 | image | 100 | 0.2287 |") == 2
     config = replace(config, dataset="multimnist")
     with pytest.raises(ValueError, match=r"method: expected mvae or jmvae on multimnist.* 'rbm'"):
         mvae_weak.main(replace(config, method="rbm"))
@@ -133,6 +133,19 @@ def test_the_network_is_the_mean_of_mvae_s_image_encoder_and_its_label_decoder(
         assert parameters == encoder - scale + 563722
 
 
+def test_the_image_only_term_can_read_a_pair_s_label(tiny_mnist):
+    dataset = data.load("mnist", validation=0)
+    for terms, scored in (("own", ("image",)), ("image_all", ("image", "label"))):
+        config = replace(mvae_weak.SMOKE, terms=terms)
+        system = mvae_weak.build(config, dataset)
+        terms_of = system.objective.terms
+        term = (terms_of(("image", "label")) if callable(terms_of) else terms_of)[1]
+        assert (term.source, term.scored) == (("image",), scored)
+        assert ("image_all" in config.name) == (terms == "image_all")
+    with pytest.raises(ValueError, match="terms: an option of mvae"):
+        mvae_weak.build(replace(mvae_weak.SMOKE, method="jmvae", terms="image_all"), dataset)
+
+
 def test_the_pairs_are_those_of_weak_supervision():
     obs = Observations({"image": torch.rand(50, 2), "label": torch.arange(50)})
     for fraction in (0.02, 0.3, 1.0):
@@ -164,10 +177,10 @@ def test_the_tables_have_a_column_a_share_and_the_papers_rows():
     records = [record("logreg", f) for f in (0.01, 1.0)]
     records += [record("mvae", 1.0, a, seed) for seed, a in enumerate((0.8, 0.9))]
     lines = mvae_weak_table.table_8(records)
-    assert "| method | λ label | epochs | 1 % | 100 % |" in lines
-    assert "| MVAE | 50 | 500 |  | 0.8500 ± 0.0707 (2 seeds) |" in lines
-    assert "| *MVAE, paper* | 50 | 500 | 0.8838 | 0.9681 |" in lines
-    assert "| LOGREG |  |  | 0.5000 ± 0.0100 | 0.5000 ± 0.0100 |" in lines
+    assert "| method | λ label | image term | epochs | 1 % | 100 % |" in lines
+    assert "| MVAE | 50 | image | 500 |  | 0.8500 ± 0.0707 (2 seeds) |" in lines
+    assert "| *MVAE, paper* | 50 | image | 500 | 0.8838 | 0.9681 |" in lines
+    assert "| LOGREG |  |  |  | 0.5000 ± 0.0100 | 0.5000 ± 0.0100 |" in lines
     assert mvae_weak_table.table_9(records) == mvae_weak_table.table_10(records) == []
     fashion = mvae_weak_table.table_9([record("ae", 1.0, dataset="fashion_mnist")])
     assert not any("paper" in line for line in fashion)  # which has no such row
