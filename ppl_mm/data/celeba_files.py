@@ -13,22 +13,17 @@ Source: Liu et al. 2015, "Deep learning face attributes in the wild".
 """
 
 import os
-import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 
+from ppl_mm.data.picture_arrays import bytes_shape, open_picture, picture_array
 from ppl_mm.data.sources import BY_HAND, data_folder
 
 __all__ = ["CelebAFiles", "find_celeba", "read_attributes", "read_partition", "shrink", "stored"]
@@ -93,6 +88,7 @@ def read_attributes(path: str | Path) -> tuple[list[str], list[str], np.ndarray]
         ValueError: If the file is damaged or is another one.
 
     Example:
+        >>> import tempfile
         >>> path = Path(tempfile.mkdtemp(), "list_attr_celeba.txt")
         >>> names = " ".join(f"Attribute_{i}" for i in range(40))
         >>> _ = path.write_text(f"1\n{names}\n000001.jpg -1" + " 1" * 39)
@@ -142,6 +138,7 @@ def read_partition(path: str | Path, files: Sequence[str]) -> np.ndarray:
         ValueError: If the file is damaged, is of other pictures, or leaves a part empty.
 
     Example:
+        >>> import tempfile
         >>> path = Path(tempfile.mkdtemp(), "list_eval_partition.txt")
         >>> _ = path.write_text("1.jpg 0\n2.jpg 1\n3.jpg 2\n")
         >>> read_partition(path, ["1.jpg", "2.jpg", "3.jpg"]).tolist()
@@ -197,7 +194,8 @@ def stored(
 ) -> Path:
     """A file ``name`` beside the lists with what ``make`` gives for every picture.
 
-    Where it is there, with as many rows, nothing is made. It is written whole or not at all.
+    Where it is there, with as many rows, nothing is made, see
+    :func:`ppl_mm.data.picture_arrays.picture_array`.
 
     Args:
         found: The published files.
@@ -215,46 +213,16 @@ def stored(
         OSError: If it cannot be written.
     """
     path, shape = found.attributes.parent / name, (len(files), *event_shape)
-    if path.is_file() and _shape(path) == shape:
-        return path
-    if found.pictures is None:
-        raise FileNotFoundError(
-            f"{path}: expected bytes {shape}, a row a picture of {ATTRIBUTES}, got {_shape(path)}; "
-            f"and there are no pictures to make it of. {BY_HAND['celeba']}"
-        )
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{name}.")
-    os.close(handle)
-    try:
-        rows = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        console, doing = Console(stderr=True), f"celeba: making {name}, once"
-        pictures = track(
-            _pictures(found.pictures, files, found.size),
-            doing,
-            len(files),
-            console=console,
-            transient=True,
-        )
-        start = 0
-        with ThreadPoolExecutor() as pool:
-            while batch := list(islice(pictures, _AT_A_TIME)):
-                rows[start : start + len(batch)] = list(pool.map(make, batch))
-                start += len(batch)
-        rows.flush()
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
 
+    def pictures() -> Iterator[Image.Image]:
+        if found.pictures is None:
+            raise FileNotFoundError(
+                f"{path}: expected bytes {shape}, a row a picture of {ATTRIBUTES}, got "
+                f"{bytes_shape(path)}; and there are no pictures to make it of. {BY_HAND['celeba']}"
+            )
+        return _pictures(found.pictures, files, found.size)
 
-def _shape(path: Path) -> tuple[int, ...] | None:
-    """Of an array of bytes; None for another file."""
-    try:
-        array = np.load(path, mmap_mode="r")
-    except (ValueError, EOFError, OSError):
-        return None
-    return array.shape if array.dtype == np.uint8 else None
+    return picture_array(path, shape, pictures, make)
 
 
 def _pictures(
@@ -287,11 +255,7 @@ def _check_there(source: Path, files: Sequence[str], there: set[str]) -> None:
 
 
 def _picture(opened: Callable[[], Any], path: Path, size: tuple[int, int] | None) -> Image.Image:
-    try:
-        with opened() as content, Image.open(content) as image:
-            picture = image.convert("RGB")
-    except (OSError, SyntaxError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: a damaged picture ({error}); copy it again.") from error
+    picture = open_picture(opened, path)
     if size is not None and picture.size != size:
         raise ValueError(
             f"{path}: expected an aligned face of {size[0]} x {size[1]} pixels, got "

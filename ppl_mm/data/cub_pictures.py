@@ -14,18 +14,16 @@ Source: Wah et al. 2011, "The Caltech-UCSD Birds-200-2011 dataset"; classes of t
 captions of Reed et al. 2016, arXiv:1605.05395; resized as in Shi et al. 2019, arXiv:1911.03393.
 """
 
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from rich.console import Console
-from rich.progress import track
 
 from ppl_mm.data.cub_files import Part
+from ppl_mm.data.picture_arrays import open_picture, picture_array
 from ppl_mm.data.sources import BY_HAND, data_folder
-from ppl_mm.files import write_atomically
 
 __all__ = ["SIDE", "classes_of", "find_pictures", "list_pictures", "read_pictures"]
 
@@ -106,7 +104,7 @@ def classes_of(names: Sequence[str]) -> list[int]:
 
 
 def read_pictures(root: Path, part: Part, names: Sequence[str]) -> np.ndarray:
-    """The pictures of one part, which stay in their file; it is made if it is not there.
+    """The pictures of one part, which stay in their file, see ``picture_array``.
 
     Args:
         root: The folder of :func:`find_pictures`.
@@ -118,7 +116,7 @@ def read_pictures(root: Path, part: Part, names: Sequence[str]) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If pictures are missing.
-        ValueError: If a picture is damaged, or the array is not of these pictures.
+        ValueError: If a picture is damaged.
         OSError: If the array cannot be written.
 
     Example:
@@ -131,45 +129,27 @@ def read_pictures(root: Path, part: Part, names: Sequence[str]) -> np.ndarray:
         >>> pictures.shape, pictures[0, :, 0, 0].tolist()
         ((1, 3, 64, 64), [255, 0, 7])
     """
-    path, expected = _array(root, part), (len(names), 3, SIDE, SIDE)
-    if not path.is_file():
-        buffer = io.BytesIO()
-        np.save(buffer, _resized(root / "CUB_200_2011" / "images", names))
-        write_atomically(path, buffer.getvalue())
-    again = "delete the file, and it is made again of the pictures."
-    try:
-        array = np.load(path, mmap_mode="r")
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path}: damaged ({error}); {again}") from error
-    if array.shape != expected or array.dtype != np.uint8:
-        raise ValueError(
-            f"{path}: expected bytes {expected}, a row for each picture of this part, got "
-            f"{array.dtype} {array.shape}; {again}"
-        )
-    return array
+    folder = root / "CUB_200_2011" / "images"
+    path = _array(root, part)
+    picture_array(path, (len(names), 3, SIDE, SIDE), partial(_pictures, folder, names), _resized)
+    return np.load(path, mmap_mode="r")
 
 
 def _array(root: Path, part: Part) -> Path:
     return root / f"images_{part}.npy"
 
 
-def _resized(folder: Path, names: Sequence[str]) -> np.ndarray:
-    """Bytes (P, 3, 64, 64) of the files."""
+def _pictures(folder: Path, names: Sequence[str]) -> Iterator[Image.Image]:
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(
             f"cub_images: {len(missing)} of {len(names)} pictures are missing in {folder}, "
             f"{missing[0]} first. {BY_HAND['cub_images']}"
         )
-    pictures = np.empty((len(names), SIDE, SIDE, 3), np.uint8)
-    doing, console = f"cub_images: resizing {len(names)} pictures, once", Console(stderr=True)
-    for i, name in enumerate(track(names, doing, console=console, transient=True)):
-        try:
-            with Image.open(folder / name) as image:
-                small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-        except (OSError, SyntaxError) as error:  # Pillow's errors for damaged files
-            raise ValueError(
-                f"{folder / name}: a damaged picture ({error}); unpack CUB_200_2011.tgz again."
-            ) from error
-        pictures[i] = np.asarray(small)
-    return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))
+    return (open_picture(partial((folder / name).open, "rb"), folder / name) for name in names)
+
+
+def _resized(picture: Image.Image) -> np.ndarray:
+    """Bytes (3, 64, 64)."""
+    small = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    return np.asarray(small).transpose(2, 0, 1)
