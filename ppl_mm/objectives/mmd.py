@@ -92,9 +92,8 @@ def squared_mmd(
         return x.new_zeros(x.shape[:-2])
     centre = torch.cat([x, y], -2).mean(-2, keepdim=True).detach()
     x, y = x - centre, y - centre
-    with torch.autocast(x.device.type, enabled=False):
-        within = _mean_kernel(x, x, width, unbiased) + _mean_kernel(y, y, width, unbiased)
-        return within - 2.0 * _mean_kernel(x, y, width, unbiased and matched)
+    within = _mean_kernel(x, x, width, unbiased) + _mean_kernel(y, y, width, unbiased)
+    return within - 2.0 * _mean_kernel(x, y, width, unbiased and matched)
 
 
 def squared_mmd_of_normals(
@@ -217,9 +216,8 @@ def _normal(fn: Any, draws: Tensor) -> tuple[Tensor, Tensor]:
 
 def _mean_kernel(x: Tensor, y: Tensor, width: float | Tensor, different: bool) -> Tensor:
     """The mean of k - 1 over all pairs, or over those of different rows."""
-    squares = x.square().sum(-1)[..., :, None] + y.square().sum(-1)[..., None, :]
-    distances = squares - 2.0 * (x @ y.mT)
-    k = torch.expm1(-distances.clamp_min(0.0) / width)
+    distances = torch.cdist(x, y, compute_mode="use_mm_for_euclid_dist")  # autocast leaves it alone
+    k = torch.expm1(-distances.square() / width)
     if not different:
         return k.mean((-2, -1))
     size = k.shape[-1]

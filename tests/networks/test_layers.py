@@ -134,6 +134,10 @@ SMALL = {
         {"event_shape": (2, 6, 5), "channels": 2},
         lambda *n: torch.rand(*n, 2, 6, 5),
     ),
+    "SentenceEncoder": (
+        {"length": 6, "vocab_size": 9, "embedding": 4, "hidden": 5},
+        lambda *n: torch.randint(9, (*n, 6)),
+    ),
     "StringEncoder": ({}, lambda *n: torch.randint(12, (*n, 4))),
 }
 
