@@ -89,9 +89,10 @@ def runs_of(
         if type(value) not in (*kinds, int if float in kinds else None):
             told = " or ".join(kind.__name__ for kind in kinds)
             raise ValueError(f"{name}: expected a value of type {told}, got {value!r}.")
-    return [
+    chosen = [
         replace(run, **{**options, "seed": seed}) for run in runs for seed in seeds or (run.seed,)
     ]
+    return list(dict.fromkeys(chosen))  # an option may be what the runs differed in
 
 
 def missing_data(table: Table, folder: str | Path | None = None) -> list[str]:
@@ -133,10 +134,10 @@ def reproduce(
     for number, config in enumerate(runs, 1):
         path = runner.paths(config)[1]
         record = loads(path.read_text()) if path.exists() else {}
+        experiment = table.experiment.__name__.rpartition(".")[2]
         if "measures" in record:
-            runner.check_same(path, record, config, ELSEWHERE)
+            runner.check_same(path, record, experiment, config, ELSEWHERE)
         else:
-            experiment = table.experiment.__name__.rpartition(".")[2]
             rich.print(f"run {number} of {len(runs)}: {runner.command(experiment, config)}")
             table.experiment.main(config)
             record = loads(path.read_text())

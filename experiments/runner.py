@@ -112,7 +112,7 @@ def _trained(
     saved, path, _ = paths(config)
     path.parent.mkdir(parents=True, exist_ok=True)
     record: Record = json.loads(path.read_text()) if path.exists() else {}
-    check_same(path, record, config, (*ELSEWHERE, *of_measures))
+    check_same(path, record, experiment, config, (*ELSEWHERE, *of_measures))
     if saved.exists():
         System.load(saved, system=system)
         if config.device != "cpu" and torch.cuda.is_available():
@@ -140,8 +140,19 @@ def train(experiment: str, system: System, rows: Any, config: Config, **options:
     return describe(experiment, system, result, config)
 
 
-def check_same(path: Path, record: Record, config: Config, but: Sequence[str]) -> None:
-    """Raise ValueError if the record at ``path`` is of other options, ``but`` for those named."""
+def check_same(
+    path: Path, record: Record, experiment: str, config: Config, but: Sequence[str]
+) -> None:
+    """Raise ValueError if the record at ``path`` is of another experiment or other options.
+
+    Those named in ``but`` may differ.
+    """
+    made = record.get("experiment", experiment)
+    if made != experiment:
+        raise ValueError(
+            f"{path}: an earlier run was of the experiment {made}, this one is of {experiment}; "
+            "give another folder with --out."
+        )
     earlier = record.get("config", {})
     for name, value in asdict(config).items():
         if name not in but and earlier.get(name, value) != value:

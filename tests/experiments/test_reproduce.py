@@ -86,6 +86,12 @@ def test_only_missing_runs_are_made(tiny, tmp_path, monkeypatch):
     assert made == ["vaevae"]
     with pytest.raises(ValueError, match=r"an earlier run had lr=0\.001, this one 0\.5"):
         reproduce(table, tmp_path, "other", "smoke", lr=0.5)
+    for path in tmp_path.glob("*-svae-*.json"):
+        path.write_text(path.read_text().replace('"experiment": "svae"', '"experiment": "meme"'))
+    with pytest.raises(ValueError, match="was of the experiment meme, this one is of svae"):
+        reproduce(table, tmp_path, "again", "smoke")
+    with pytest.raises(ValueError, match="was of the experiment meme, this one is of svae"):
+        main(runs_of(table, "smoke", out=str(tmp_path))[0])
 
 
 def test_options_and_seeds_reach_every_run():
@@ -94,6 +100,8 @@ def test_options_and_seeds_reach_every_run():
     assert [run.seed for run in runs] == 4 * [3, 4]
     with pytest.raises(ValueError, match=r"device_: no option of these runs; they have epochs"):
         runs_of(TABLES["svae"]["table-1"], "short", device_="cpu")
+    same = runs_of(TABLES["svae"]["figure-4"], "paper", seeds=[3, 4], supervision=0.1)
+    assert len(same) == 2 * 5  # a run each, not once a share that there would have been
     options = {"lr": 1, "num_train": None, "clip_norm": 2}
     first, *_ = runs_of(TABLES["svae"]["table-1"], "short", **options)
     assert (first.lr, first.num_train, first.clip_norm) == (1, None, 2)
