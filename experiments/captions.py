@@ -6,22 +6,25 @@ words' vectors; 40 canonical directions, from all training rows.
 """
 
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 import torch
+from ppl_mm.experiments.generated import evenly
 from ppl_mm.experiments.tables import table
 from torch import Tensor
 
 from ppl_mm import evaluation, generate
-from ppl_mm.data import DataSet
+from ppl_mm.data import DataSet, Vocabulary
 from ppl_mm.data.cub_files import CAPTIONS_PER_PICTURE
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
-__all__ = ["IMAGE", "TEXT", "cell", "examples", "measure", "picture", "read"]
+__all__ = ["IMAGE", "TEXT", "examples", "measure", "picture", "read", "words"]
 
 IMAGE, TEXT = "image", "caption"
 _DIRECTIONS, _SIZE_OF_WORDS = 40, 300
+_PAD = "<pad>"
 
 
 def picture(features: Tensor) -> Tensor:
@@ -52,12 +55,6 @@ def measure(
     return found.to_dict()
 
 
-def cell(scores: dict[str, Any], *given: str) -> list[float]:
-    """[mean score, standard error] where ``given`` is real, of what :func:`measure` returned."""
-    estimate: list[float] = scores["cells"][scores["given"].index(list(given))][0]
-    return estimate
-
-
 def examples(
     system: System, dataset: DataSet, rows: Observations, *, num: int = 6, seed: int = 0
 ) -> list[dict[str, str]]:
@@ -74,7 +71,8 @@ def examples(
     (SVAE), figure 9, do; these show the picture.
     """
     assert dataset.vocabulary is not None
-    shown = rows[::CAPTIONS_PER_PICTURE][:num]
+    shown = rows[::CAPTIONS_PER_PICTURE]
+    shown = shown[evenly(len(shown), num)]  # which are sorted by species
     pictures = dataset.train[IMAGE][::CAPTIONS_PER_PICTURE]
     told = dataset.vocabulary.decode(dataset.train[TEXT][::CAPTIONS_PER_PICTURE])
     found: list[dict[str, str]] = []
@@ -82,8 +80,8 @@ def examples(
         made = generate(system, shown, (IMAGE, TEXT), given=given, mean=True, seed=seed)
         near = torch.cdist(made[IMAGE][0].cpu(), pictures).argmin(1)
         columns = {
-            "caption": dataset.vocabulary.decode(shown[TEXT]),
-            "made": dataset.vocabulary.decode(made[TEXT][0]),
+            "caption": words(dataset.vocabulary, shown[TEXT]),
+            "made": words(dataset.vocabulary, made[TEXT][0]),
             "nearest": [told[i] for i in near],
         }
         for values in zip(*columns.values(), strict=True):
@@ -91,10 +89,24 @@ def examples(
     return found
 
 
+def words(vocabulary: Vocabulary, tokens: Tensor) -> list[str]:
+    """Captions (N, T) in words, each up to its end or to the first padding; "-" for none.
+
+    Example:
+        >>> vocabulary = Vocabulary.of(4 * ["a blue bird"])
+        >>> tokens = vocabulary.encode(["a blue bird", "blue"], length=4)
+        >>> tokens[1, 1] = tokens[1, 2]  # padding in place of the end
+        >>> words(vocabulary, tokens)
+        ['a blue bird', 'blue']
+    """
+    shown = (takewhile(lambda word: word != _PAD, c.split()) for c in vocabulary.decode(tokens))
+    return [" ".join(caption) or "-" for caption in shown]
+
+
 def read(found: list[dict[str, str]]) -> list[str]:
     """The lines of a Markdown table of :func:`examples`."""
     rows = [["given", "its caption", "caption made", "caption of the picture nearest to that made"]]
     for example in found:
-        words = [example[key] for key in ("given", "caption", "made", "nearest")]
-        rows.append([word.replace("<", "&lt;").replace("|", "\\|") for word in words])
+        cells = [example[key] for key in ("given", "caption", "made", "nearest")]
+        rows.append([text.replace("<", "&lt;").replace("|", "\\|") for text in cells])
     return table(rows)

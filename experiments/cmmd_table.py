@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from ppl_mm.experiments.cmmd_paper import PAPER, by_data, name_of, settings
 from ppl_mm.experiments.cmmd_speech_table import table_1, table_8
-from ppl_mm.experiments.tables import Record, spread, table
+from ppl_mm.experiments.tables import Record, commands, spread, table
 
 from ppl_mm import plotting
 from ppl_mm.evaluation import Collapse
@@ -41,7 +41,7 @@ def render(records: list[Record]) -> str:
     for name, shown in _TABLES.items():
         lines += [line for show in shown for line in show(named[name])] if name in named else []
     lines += figure_3(records)
-    return "\n".join([*lines, *_runs(records)])
+    return "\n".join([*lines, *commands(records)])
 
 
 def table_2(records: list[Record]) -> list[str]:
@@ -181,18 +181,6 @@ _TABLES = {
 
 
 _FOLDS = ("xrmb_1", "xrmb_2", "xrmb_3", "xrmb_4")
-
-
-def _runs(records: list[Record]) -> list[str]:
-    lines = ["### Runs\n"]
-    for r in records:
-        minutes = r["train_seconds"] / 60
-        lines.append(
-            f"- `{r['command']}`: {r['train_rows']:,} rows, {minutes:.0f} min of training on a "
-            f"busy {r['hardware']}, torch {r['versions']['torch']}; "
-            f"{r['measures']['test rows']:,} test rows."
-        )
-    return [*lines, ""]
 
 
 _HEAD = """# CMMD: what is missing in use

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ppl_mm.experiments.cmmd_three import OMEGA
-from ppl_mm.experiments.tables import Record, spread, table
+from ppl_mm.experiments.tables import Record, cell, commands, spread, table
 
 __all__ = ["TITLES", "render", "table_5", "table_6", "table_h2"]
 
@@ -35,7 +35,7 @@ def render(records: list[Record]) -> str:
     for dataset in sorted({r["config"]["dataset"] for r in records}):
         own = [r for r in records if r["config"]["dataset"] == dataset]
         lines += [*table_5(own), *table_6(own)]
-    return "\n".join([*lines, *_runs(records)])
+    return "\n".join([*lines, *commands(records)])
 
 
 def table_5(records: list[Record]) -> list[str]:
@@ -101,34 +101,17 @@ def _cell(record: Record, kind: str, column: str) -> list[float] | None:
     """Value and standard error of one column; None where the record does not have it."""
     names = dict(zip("mst", record["measures"]["classifiers"], strict=True))
     if kind == "latents":
-        found: list[float] | None = record["measures"]["latents"].get(_subset(column, names))
+        subset = "+".join(names[letter] for letter in column)
+        found: list[float] | None = record["measures"]["latents"].get(subset)
         return found
     target, given = column.split("|")
     coherence = record["measures"].get("coherence")
     if coherence is None:
         return None
-    subsets = ["+".join(s) for s in coherence["given"]]
-    if _subset(given, names) not in subsets or names[target] not in coherence["targets"]:
+    subset = [names[letter] for letter in given]
+    if subset not in coherence["given"] or names[target] not in coherence["targets"]:
         return None
-    row = coherence["cells"][subsets.index(_subset(given, names))]
-    cell: list[float] = row[coherence["targets"].index(names[target])]
-    return cell
-
-
-def _subset(letters: str, names: dict[str, str]) -> str:
-    return "+".join(names[letter] for letter in letters)
-
-
-def _runs(records: list[Record]) -> list[str]:
-    lines = ["### Runs\n"]
-    for r in records:
-        minutes = r["train_seconds"] / 60
-        lines.append(
-            f"- `{r['command']}`: {r['train_rows']:,} rows, {minutes:.0f} min of training on a "
-            f"busy {r['hardware']}, torch {r['versions']['torch']}; "
-            f"{r['measures']['test rows']:,} test rows."
-        )
-    return [*lines, ""]
+    return cell(coherence, subset, names[target])
 
 
 _HEAD = """# CMMD: three modalities of a digit

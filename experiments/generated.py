@@ -11,7 +11,7 @@ from ppl_mm.observations import Observations
 from ppl_mm.plotting.tiles import Words
 from ppl_mm.systems import System
 
-__all__ = ["from_some", "one_of_each"]
+__all__ = ["evenly", "from_some", "one_of_each"]
 
 
 def one_of_each(labels: Tensor) -> Tensor:
@@ -22,6 +22,17 @@ def one_of_each(labels: Tensor) -> Tensor:
         tensor([1, 3, 0])
     """
     return torch.stack([(labels == c).nonzero()[0, 0] for c in labels.unique()])
+
+
+def evenly(total: int, number: int) -> Tensor:
+    """So many of 0..total - 1, evenly spread; all where there are not so many.
+
+    Example:
+        >>> evenly(7, 3), evenly(2, 3)
+        (tensor([0, 2, 4]), tensor([0, 1]))
+    """
+    number = min(number, total)
+    return torch.arange(number) * total // number
 
 
 def from_some(

@@ -7,7 +7,7 @@ from typing import Any
 from ppl_mm.experiments import captions, meme_likelihood
 from ppl_mm.experiments.meme import Config
 from ppl_mm.experiments.meme_paper import EPOCHS, FRACTIONS, PAPER, TRUTH, name_of, rows_of
-from ppl_mm.experiments.tables import Record, first_seed, spread, table
+from ppl_mm.experiments.tables import Record, cell, commands, first_seed, spread, table
 
 __all__ = [
     "Reads",
@@ -49,7 +49,7 @@ def render(records: list[Record]) -> str:
     )
     if shown:
         lines += ["### Figures 8 and 9: relatedness, all rows paired\n", *shown]
-    return "\n".join([*lines, *_runs(records)])
+    return "\n".join([*lines, *commands(records)])
 
 
 def coherences(records: list[Record]) -> Reads:
@@ -161,15 +161,11 @@ def _tables(records: list[Record], reads: Reads, paper: Numbers = PAPER) -> list
 
 
 def _coherence(measures: Record, given: str, target: str) -> list[float]:
-    found = measures["coherence"]
-    cell: list[float] = found["cells"][found["given"].index([given])][
-        found["targets"].index(target)
-    ]
-    return cell
+    return cell(measures["coherence"], (given,), target)
 
 
 def _correlation(measures: Record, given: tuple[str, ...]) -> list[float]:
-    return captions.cell(measures["correlation"], *given)
+    return cell(measures["correlation"], given)
 
 
 def _latent(measures: Record, given: str) -> list[float]:
@@ -180,17 +176,6 @@ def _latent(measures: Record, given: str) -> list[float]:
 def _information(measures: Record, target: str) -> list[float]:
     nats: list[float] = measures["mutual information"][target]
     return nats
-
-
-def _runs(records: list[Record]) -> list[str]:
-    lines = ["Runs:\n"]
-    for r in records:
-        minutes = r["train_seconds"] / 60
-        lines.append(
-            f"- `{r['command']}`: {r['train_rows']:,} pairs, {minutes:.0f} min of training on a "
-            f"busy {r['hardware']}, torch {r['versions']['torch']}."
-        )
-    return [*lines, ""]
 
 
 _HEAD = """# MEME: few pairs

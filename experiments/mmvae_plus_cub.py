@@ -28,6 +28,7 @@ from typing import Any
 import torch
 import typer
 from ppl_mm.experiments import mmvae_plus_pictures, runner
+from ppl_mm.experiments.generated import evenly
 from ppl_mm.experiments.options import Options
 from torch import Tensor, nn
 
@@ -136,14 +137,9 @@ def load(config: Config) -> data.DataSet:
 
 def _rows(obs: Observations, number: int | None) -> Tensor:
     """All rows of so many pictures."""
-    chosen = _spread(len(obs) // _CAPTIONS, number)
+    total = len(obs) // _CAPTIONS
+    chosen = evenly(total, total if number is None else number)
     return (_CAPTIONS * chosen[:, None] + torch.arange(_CAPTIONS)).flatten()
-
-
-def _spread(total: int, number: int | None) -> Tensor:
-    """So many of 0..total - 1, evenly spread; all for None, or where there are not so many."""
-    number = total if number is None else min(number, total)
-    return torch.arange(number) * total // number
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
@@ -217,7 +213,7 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
         num_components=config.directions,
         **same,
     )
-    others = pictures.train[_spread(len(pictures.train), len(test))]
+    others = pictures.train[evenly(len(pictures.train), len(test))]
     between = evaluation.frechet_distance(features(others["image"]), features(test["image"]))
     for name, figure in mmvae_plus_pictures.of_birds(
         system, test, vocabulary, seed=config.seed

@@ -2,7 +2,7 @@
 
 from ppl_mm.experiments import captions, tables
 from ppl_mm.experiments.mmvae_plus_sizes_table import TITLES
-from ppl_mm.experiments.tables import Record, Runs, spread, table
+from ppl_mm.experiments.tables import Record, Runs, cell, spread, table
 
 __all__ = ["measures", "render"]
 
@@ -22,14 +22,11 @@ def measures(records: list[Record]) -> list[str]:
     fit[0] += ["ELBO"]
     for runs in tables.settings(records, list(TITLES)):
         of = [r["measures"] for r in runs]
-        distances = [
-            spread([m["fid"]["cells"][m["fid"]["given"].index(list(given))][0] for m in of])
-            for given in (_TEXT, (), _IMAGE)
-        ]
+        distances = [spread([cell(m["fid"], given) for m in of]) for given in (_TEXT, (), _IMAGE)]
         real = spread([m["fid of training rows"] for m in of])
         quality.append([*_setting(runs), runs[0]["config"]["features"], *distances, real])
         scores = [
-            spread([captions.cell(m["correlation"], *given) for m in of])
+            spread([cell(m["correlation"], given) for m in of])
             for given in (_TEXT, _IMAGE, (), (*_IMAGE, *_TEXT))
         ]
         fit.append([*_setting(runs), *scores, spread([m["elbo"] for m in of])])

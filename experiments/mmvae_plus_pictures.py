@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
+from ppl_mm.experiments import captions
+from ppl_mm.experiments.generated import evenly
 from torch import Tensor
 
 from ppl_mm import generate, plotting
@@ -188,9 +190,9 @@ def of_birds(
         vocabulary: The captions' words.
         seed: Of the draws.
     """
-    words = {"caption": lambda symbols: _words(vocabulary, symbols)}
+    words = {"caption": lambda symbols: captions.words(vocabulary, symbols[None])[0]}
     out = {}
-    obs, both = test[torch.arange(5) * len(test) // 5].to("cpu"), ("image", "caption")
+    obs, both = test[evenly(len(test), 5)].to("cpu"), ("image", "caption")
     for source, target, number in (("caption", "image", 10), ("image", "caption", 3)):
         drawn = generate(system, obs, target, number, given=source, mean=True, seed=seed)
         figure = plotting.samples(system, obs, drawn, [source], words=words)
@@ -208,9 +210,3 @@ def of_birds(
                 system, obs[:1], "caption", "image", site, title=told, seed=seed
             )
     return out
-
-
-def _words(vocabulary: Vocabulary, symbols: Tensor) -> str:
-    """A caption (T,), up to its end or to the first padding."""
-    (caption,) = vocabulary.decode(symbols[None])
-    return caption.split(" <pad>")[0]

@@ -1,8 +1,7 @@
 """Pictures of the SVAE experiment's runs: curves of its figures, and what is generated."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,7 @@ from ppl_mm.evaluation.readings import classify
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
-__all__ = ["draw_curves", "draw_together", "figure_9", "together", "with_curves"]
-
-Reads = Mapping[str, Callable[[Record], Any]]
-"""Title of a panel -> what to read of the test's measures, a value with its standard error."""
+__all__ = ["draw_curves", "draw_together", "figure_9", "with_curves"]
 
 _DRAWS = 10  # of z, of a picture
 
@@ -33,7 +29,7 @@ def with_curves(page: Callable[[list[Record]], list[str]], records: list[Record]
 def draw_curves(records: list[Record], folder: Path) -> None:
     """Write the measures of one data set by the share of rows that are paired, a panel each."""
     panels: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
-    for title, read in _reads(records[0]).items():
+    for title, read in svae_table.reads(records[0]).items():
         for runs in svae_table.settings_of(records):
             config = runs[0]["config"]
             name = svae_table.name_of(runs[:1])
@@ -44,49 +40,8 @@ def draw_curves(records: list[Record], folder: Path) -> None:
     plotting.save(figure, folder / _curves_file(records))
 
 
-def _reads(record: Record) -> Reads:
-    test = record["measures"]["test"]
-    if "correlation" in test:
-        given = {
-            "drawn together": (),
-            "image to caption": (captions.IMAGE,),
-            "caption to image": (captions.TEXT,),
-        }
-        return {title: partial(_correlation, given=names) for title, names in given.items()}
-    if "joint coherence" in test:
-        first, second = test["coherence"]["targets"]
-        crossed = {
-            f"{s} to {t}": partial(_coherence, given=(s,), target=t)
-            for s, t in ((first, second), (second, first))
-        }
-        return {"joint coherence": lambda m: m["joint coherence"], **crossed}
-    return {
-        "from " + " + ".join(given): partial(_coherence, given=tuple(given))
-        for given in test["coherence"]["given"]
-    }
-
-
-def _coherence(test: Record, given: tuple[str, ...], target: str | None = None) -> list[float]:
-    return svae_table.accuracy(test["coherence"], given, target)
-
-
-def _correlation(test: Record, given: tuple[str, ...]) -> list[float]:
-    return captions.cell(test["correlation"], *given)
-
-
 def _curves_file(records: list[Record]) -> str:
     return f"{records[0]['config']['dataset']}-by-share.png"
-
-
-def together(records: list[Record]) -> list[str]:
-    """Halves rebuilt, and pairs of pictures drawn together, of the first seed."""
-    lines = []
-    for record in tables.first_seed(records):
-        config = Config(**record["config"])
-        kind = "together" if config.dataset in svae.PAIRS else "reconstructions"
-        name = f"{svae_table.name_of([record])}, {config.supervision * 100:g} % paired"
-        lines.append(f"{name}:\n\n![{kind}]({config.name}-{kind}.png)\n")
-    return lines
 
 
 def draw_together(records: list[Record], folder: Path) -> None:

@@ -1,23 +1,31 @@
 """The SVAE experiment's records as tables, beside the paper's numbers where it gives any."""
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ppl_mm.experiments import captions, tables
-from ppl_mm.experiments.tables import Record, Runs, spread, table
+from ppl_mm.experiments.svae import PAIRS, Config
+from ppl_mm.experiments.tables import Record, Runs, cell, commands, first_seed, spread, table
 
 __all__ = [
     "PAPER",
-    "accuracy",
+    "Reads",
     "figure_3",
     "figure_4",
     "figure_6",
     "figure_7",
     "figure_8",
     "name_of",
+    "reads",
     "render",
     "settings_of",
     "table_1",
+    "together",
 ]
+
+Reads = Mapping[str, Callable[[Record], Any]]
+"""Title -> what to read of the test's measures, a value with its standard error."""
 
 # Table 1 of Kutuzova et al. 2021: accuracy from both halves, from the top, from the bottom, after
 # 200 epochs, all rows paired. The two columns of MMVAE may be exchanged: its release labels so.
@@ -42,7 +50,8 @@ _HALVES = (("top", "bottom"), ("top",), ("bottom",))
 def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
     parts = (table_1, figure_4, figure_6, figure_7, figure_8, figure_3)
-    return "\n".join([_HEAD, *(line for part in parts for line in part(records)), *_runs(records)])
+    lines = [line for part in parts for line in part(records)]
+    return "\n".join([_HEAD, *lines, *commands(records)])
 
 
 def settings_of(records: list[Record], **options: Any) -> list[Runs]:
@@ -50,6 +59,37 @@ def settings_of(records: list[Record], **options: Any) -> list[Runs]:
     own = [r for r in records if all(r["config"][k] == v for k, v in options.items())]
     others = sorted({r["config"]["system"] for r in own} - set(TITLES))
     return tables.settings(own, [*TITLES, *others])
+
+
+def reads(record: Record) -> Reads:
+    """What the figures by the share of pairs show; of the record's data set."""
+    test = record["measures"]["test"]
+    if "correlation" in test:
+        words = {
+            "drawn together": (),
+            "image to caption": (captions.IMAGE,),
+            "caption to image": (captions.TEXT,),
+        }
+        return {title: partial(_correlation, given=names) for title, names in words.items()}
+    if "joint coherence" in test:
+        first, second = test["coherence"]["targets"]
+        crossed = {
+            f"{s} to {t}": partial(_coherence, given=(s,), target=t)
+            for s, t in ((first, second), (second, first))
+        }
+        return {"joint coherence": lambda m: m["joint coherence"], **crossed}
+    return {
+        "from " + " + ".join(given): partial(_coherence, given=given)
+        for given in test["coherence"]["given"]
+    }
+
+
+def _coherence(test: Record, given: Sequence[str], target: str | None = None) -> list[float]:
+    return cell(test["coherence"], given, target)
+
+
+def _correlation(test: Record, given: Sequence[str]) -> list[float]:
+    return cell(test["correlation"], given)
 
 
 def table_1(records: list[Record]) -> list[str]:
@@ -79,9 +119,9 @@ def figure_4(records: list[Record]) -> list[str]:
     found = settings_of(records, dataset="mnist_split")
     if not found:
         return []
-    rows = [["system", "paired", "epochs", "both (synergy)", "from top", "from bottom"]]
-    for runs in _by_share(found):
-        rows.append([*_setting(runs), *(_cell(runs, given) for given in _HALVES)])
+    names = ("both (synergy)", "from top", "from bottom")
+    columns = {name: partial(_coherence, given=h) for name, h in zip(names, _HALVES, strict=True)}
+    rows = _by_share(found, columns)
     return ["### Figure 4: halves, a share of the rows paired\n", *table(rows)]
 
 
@@ -106,17 +146,7 @@ def figure_7(records: list[Record]) -> list[str]:
         if not found:
             continue
         real = found[0][0]["measures"]["test"]["coherence_of_real"]
-        first, second = real
-        rows = [["system", "paired", "epochs", "joint coherence"]]
-        rows[0] += [f"{first} to {second}", f"{second} to {first}"]
-        for runs in _by_share(found):
-            tests = [r["measures"]["test"] for r in runs]
-            cells = [
-                [test["joint coherence"] for test in tests],
-                [accuracy(test["coherence"], (first,), second) for test in tests],
-                [accuracy(test["coherence"], (second,), first) for test in tests],
-            ]
-            rows.append([*_setting(runs), *map(spread, cells)])
+        rows = _by_share(found, reads(found[0][0]))
         known = ", ".join(f"{name} {accuracy:.3f}" for name, (accuracy, _) in real.items())
         note = f"Real test pictures read right: {known}.\n"
         lines += [f"### Figure 7: {dataset}, a share of the rows paired\n", note, *table(rows)]
@@ -128,19 +158,20 @@ def figure_8(records: list[Record]) -> list[str]:
     found = settings_of(records, dataset="cub")
     if not found:
         return []
-    columns = {"drawn together": (), "image to caption": ("image",)}
-    columns |= {"caption to image": ("caption",), "real pairs": ("image", "caption")}
-    rows = [["system", "paired", "epochs", *columns]]
-    for runs in _by_share(found):
-        scores = [r["measures"]["test"]["correlation"] for r in runs]
-        cells = [spread([captions.cell(s, *given) for s in scores]) for given in columns.values()]
-        rows.append([*_setting(runs), *cells])
+    real = {"real pairs": partial(_correlation, given=(captions.IMAGE, captions.TEXT))}
+    rows = _by_share(found, {**reads(found[0][0]), **real})
     head = "### Figure 8: correlation of image and caption, a share of the rows paired\n"
     return [head, *table(rows), _FIGURE_8]
 
 
-def _by_share(found: list[Runs]) -> list[Runs]:
-    return sorted(found, key=lambda runs: -runs[0]["config"]["supervision"])
+def _by_share(found: list[Runs], columns: Reads) -> list[list[str]]:
+    """The rows of a table, of the largest share first."""
+    rows = [["system", "paired", "epochs", *columns]]
+    for runs in sorted(found, key=lambda runs: -runs[0]["config"]["supervision"]):
+        tests = [r["measures"]["test"] for r in runs]
+        cells = [spread([read(test) for test in tests]) for read in columns.values()]
+        rows.append([*_setting(runs), *cells])
+    return rows
 
 
 def _setting(runs: Runs) -> list[str]:
@@ -149,14 +180,7 @@ def _setting(runs: Runs) -> list[str]:
 
 
 def _cell(runs: Runs, given: tuple[str, ...]) -> str:
-    return spread([accuracy(r["measures"]["test"]["coherence"], given) for r in runs])
-
-
-def accuracy(coherence: Record, given: tuple[str, ...], target: str | None = None) -> list[float]:
-    """Value and error of one cell, of the first target where none is named."""
-    column = 0 if target is None else coherence["targets"].index(target)
-    estimate: list[float] = coherence["cells"][coherence["given"].index(list(given))][column]
-    return estimate
+    return spread([_coherence(r["measures"]["test"], given) for r in runs])
 
 
 def name_of(runs: Runs) -> str:
@@ -170,28 +194,19 @@ def name_of(runs: Runs) -> str:
 
 def figure_3(records: list[Record]) -> list[str]:
     """What is rebuilt, of the first seed of each setting of halves."""
-    lines = ["### Figure 3: rebuilt from a part\n"]
-    for record in records:
-        config = record["config"]
-        if config["seed"] == 0 and config["dataset"] == "mnist_split":
-            name = name_of([record])
-            stem = f"mnist_split-{config['system']}{'-released' if config['released'] else ''}"
-            stem += f"-{config['supervision']:g}-{config['epochs']}-0"
-            share = f"{config['supervision'] * 100:g} % paired"
-            lines.append(f"{name}, {share}:\n\n![{name}, {share}]({stem}-reconstructions.png)\n")
+    halves = [r for r in records if r["config"]["dataset"] == "mnist_split"]
+    return ["### Figure 3: rebuilt from a part\n", *together(halves)]
+
+
+def together(records: list[Record]) -> list[str]:
+    """Pictures of digits rebuilt, or of pairs drawn together, of the first seed."""
+    lines = []
+    for record in first_seed(records):
+        config = Config(**record["config"])
+        kind = "together" if config.dataset in PAIRS else "reconstructions"
+        name = f"{name_of([record])}, {config.supervision * 100:g} % paired"
+        lines.append(f"{name}:\n\n![{name}]({config.name}-{kind}.png)\n")
     return lines
-
-
-def _runs(records: list[Record]) -> list[str]:
-    lines = ["### Runs\n"]
-    for r in records:
-        minutes = r["train_seconds"] / 60
-        lines.append(
-            f"- `{r['command']}`: {r['train_rows']:,} rows, {minutes:.0f} min of training on a "
-            f"busy {r['hardware']}, torch {r['versions']['torch']}; "
-            f"{r['measures']['test']['rows']:,} test rows."
-        )
-    return [*lines, ""]
 
 
 _HEAD = """# MNIST-Split: SVAE, VAEVAE, MMVAE

@@ -6,7 +6,18 @@ from typing import Any
 
 from ppl_mm.experiments.options import ELSEWHERE
 
-__all__ = ["Record", "Runs", "first_seed", "pictures", "point", "settings", "spread", "table"]
+__all__ = [
+    "Record",
+    "Runs",
+    "cell",
+    "commands",
+    "first_seed",
+    "pictures",
+    "point",
+    "settings",
+    "spread",
+    "table",
+]
 
 Record = dict[str, Any]
 Runs = list[Record]
@@ -45,6 +56,20 @@ def spread(values: list[Any]) -> str:
     return f"{value[0]:.3f} ± {value[1]:.3f}" if isinstance(value, list) else f"{value:.2f}"
 
 
+def cell(found: Record, given: Sequence[str], target: str | None = None) -> list[float]:
+    """Value and error of what is made given these; of the first target where none is named.
+
+    Example:
+        >>> found = {"given": [["a"], ["b"]], "targets": ["a", "b"]}
+        >>> found["cells"] = [[[0.1, 0.0], [0.2, 0.0]], [[0.3, 0.0], [0.4, 0.0]]]
+        >>> cell(found, ["b"]), cell(found, ["a"], "b")
+        ([0.3, 0.0], [0.2, 0.0])
+    """
+    column = 0 if target is None else found["targets"].index(target)
+    estimate: list[float] = found["cells"][found["given"].index(list(given))][column]
+    return estimate
+
+
 def point(x: float, cells: Sequence[Sequence[float]]) -> tuple[float, float, float]:
     """A curve's point at x: value and standard error of one run, mean and deviation of several.
 
@@ -60,6 +85,20 @@ def table(rows: list[list[str]]) -> list[str]:
     """The lines of a Markdown table, the first row its head."""
     head, *body = rows
     return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body)] + [""]
+
+
+def commands(records: list[Record]) -> list[str]:
+    """The lines that tell how each run was made."""
+    lines = ["### Runs\n"]
+    for r in records:
+        measures = r["measures"]
+        tested = measures["test rows"] if "test rows" in measures else measures["test"]["rows"]
+        lines.append(
+            f"- `{r['command']}`: {r['train_rows']:,} rows, {r['train_seconds'] / 60:.0f} min of "
+            f"training on a busy {r['hardware']}, torch {r['versions']['torch']}; "
+            f"{tested:,} test rows."
+        )
+    return [*lines, ""]
 
 
 def pictures(names: Sequence[str], kinds: Sequence[str]) -> list[str]:

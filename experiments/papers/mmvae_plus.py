@@ -12,7 +12,7 @@ from ppl_mm.experiments import (
 from ppl_mm.experiments.mmvae_plus import Config
 from ppl_mm.experiments.mmvae_plus_cub import Config as Birds
 from ppl_mm.experiments.reproduction import Table, each
-from ppl_mm.experiments.tables import Record, pictures
+from ppl_mm.experiments.tables import Record, first_seed, pictures
 
 __all__ = ["TABLES"]
 
@@ -82,7 +82,7 @@ def _compared(records: list[Record]) -> list[str]:
 
 
 def _pictures(records: list[Record], *kinds: str) -> list[str]:
-    return pictures([Config(**record["config"]).name for record in records], kinds)
+    return pictures([Config(**record["config"]).name for record in first_seed(records)], kinds)
 
 
 def _short_birds(runs: list[Birds]) -> list[Birds]:
@@ -96,7 +96,7 @@ def _of_birds(title: str, *kinds: str, runs: list[Birds] = BIRDS) -> Table:
     """Pictures of these kinds, after the measures."""
 
     def show(records: list[Record]) -> list[str]:
-        names = [Birds(**record["config"]).name for record in records]
+        names = [Birds(**record["config"]).name for record in first_seed(records)]
         return [*mmvae_plus_cub_table.measures(records), *pictures(names, kinds)]
 
     return Table(

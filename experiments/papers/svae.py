@@ -70,7 +70,7 @@ def _pairs(dataset: str, suffix: str) -> dict[str, Table]:
             title="VAEVAE: pairs of pictures drawn together, and the class of each",
             paper=drawn,
             short=_short_pairs(drawn),
-            show=svae_figures.together,
+            show=svae_table.together,
             draw=svae_figures.draw_together,
             **common,
         ),
@@ -96,7 +96,7 @@ def _both(system: str) -> Table:
         data=("mnist_split", "mnist_svhn"),
         paper=halves + pairs,
         short=_short(halves) + _short_pairs(pairs),
-        show=svae_figures.together,
+        show=svae_table.together,
         draw=svae_figures.draw_together,
     )
 

@@ -17,6 +17,7 @@ from ppl_mm.experiments import (
     results_table,
     runner,
 )
+from ppl_mm.experiments.tables import cell
 from toy_meme import PAIR, Noise, Recording
 
 from ppl_mm import data, likelihoods, plotting
@@ -90,6 +91,7 @@ def record(system, fraction, scheme="split", seed=0, value=0.5):
     cells = [[[0.9, 0.01], [value, 0.01]], [[value, 0.01], [0.9, 0.01]]]
     given = [["mnist"], ["fashion"]]
     measures = {
+        "test rows": 20,
         "coherence": {"targets": ["mnist", "fashion"], "given": given, "cells": cells},
         "latents": {"z": {"given": {"mnist": [value, 0.01], "fashion": [value, 0.01]}}},
         "relatedness": {"class": {"auroc": [value, 0.01]}},
@@ -241,9 +243,9 @@ def test_generated_captions_are_told_from_real_ones(config, monkeypatch):
     config = replace(config, dataset="cub")
     system = meme.build(config, dataset)
     scores = captions.measure(system, dataset, dataset.train[:50])  # that taught what fits
-    real, error = captions.cell(scores, "image", "caption")
+    real, error = cell(scores, ("image", "caption"))
     for given in ((), ("image",), ("caption",)):
-        value, own = captions.cell(scores, *given)
+        value, own = cell(scores, given)
         assert value + 4 * (error**2 + own**2) ** 0.5 < real
 
 

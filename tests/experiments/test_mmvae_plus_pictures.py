@@ -4,9 +4,9 @@ from functools import partial
 
 import pytest
 import torch
+from ppl_mm.experiments.captions import words
 from ppl_mm.experiments.mmvae_plus_pictures import (
     ALPHAS,
-    _words,
     alphas,
     grid,
     resampled,
@@ -116,4 +116,5 @@ def test_captions_end_at_their_end_or_at_padding():
     vocabulary = Vocabulary.of(4 * ["a blue bird"])
     tokens = vocabulary.encode(["a blue bird", "blue"], length=6)
     tokens[1, 1] = tokens[1, 2]  # padding in place of the end
-    assert [_words(vocabulary, row) for row in tokens] == ["a blue bird", "blue"]
+    nothing = tokens[1:, [1, 2, 2, 2, 2, 2]]
+    assert words(vocabulary, torch.cat([tokens, nothing])) == ["a blue bird", "blue", "-"]

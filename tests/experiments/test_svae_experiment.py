@@ -181,6 +181,14 @@ def test_the_page_has_the_papers_numbers_and_the_spread_over_seeds():
     assert "top + middle" in page
 
 
+def test_pictures_are_of_the_first_seed():
+    records = [record("svae", 1.0, seed=s) for s in (4, 2)] + [record("vaevae", 0.01, seed=2)]
+    page = "".join(svae_table.figure_3(records))
+    shown = [line.split(")")[0] for line in page.split("](")[1:]]
+    names = ("mnist_split-svae-1-200-2", "mnist_split-vaevae-0.01-200-2")
+    assert shown == [f"{name}-reconstructions.png" for name in names]
+
+
 def test_curves_are_those_of_the_tables(tmp_path, monkeypatch):
     drawn = {}
     curves = plotting.error_curves
@@ -223,7 +231,7 @@ def test_pictures_drawn_together_are_marked_by_what_is_read_in_them(config):
 def test_both_kinds_of_pictures_are_on_a_page():
     halves = record("svae", 0.001)
     pairs = {**halves, "config": {**halves["config"], "dataset": "mnist_svhn"}}
-    page = "".join(svae_figures.together([halves, pairs]))
+    page = "".join(svae_table.together([halves, pairs]))
     assert "(mnist_split-svae-0.001-200-0-reconstructions.png)" in page
     assert "(mnist_svhn-svae-0.001-200-0-together.png)" in page
     assert "SVAE, 0.1 % paired" in page
