@@ -18,6 +18,7 @@ from ppl_mm import (
     networks,
     objectives,
 )
+from ppl_mm.distributions.decoded import Decoded
 
 
 def strings_system() -> System:
@@ -83,6 +84,22 @@ def test_draws_read_themselves():
     found = torch.bincount(draws @ torch.tensor([16, 4, 1]), minlength=64) / len(draws)
     assert p.min() * len(draws) > 10  # enough of each for its error to be nearly Normal
     assert ((found - p).abs() <= 5 * (p * (1 - p) / len(draws)).sqrt()).all()
+
+
+class Echo(torch.nn.Module):
+    """Draws z itself."""
+
+    reads_value = True
+
+    def sample(self, z):
+        return z.long()
+
+
+def test_draws_are_of_their_own_z():
+    z = torch.arange(12.0).reshape(2, 3, 2)
+    fn = Decoded(likelihoods.Tokens(), Echo(), z, event_shape=torch.Size([2]))
+    assert torch.equal(fn.sample(), z.long())
+    assert torch.equal(fn.sample((4,)), z.long().expand(4, 2, 3, 2))
 
 
 def test_a_decoder_that_reads_values_must_draw_them(monkeypatch):

@@ -72,6 +72,8 @@ def test_kept_at_random_trains_like_rows_in_memory(stored):
         assert torch.equal(mapped.present[name], memory.present[name])
         assert mapped.evidence[name] is mapped.present[name]
         assert mapped.present[name].sum() < stored[0].present[name].sum()
+    every = mapped.masked({name: torch.ones(40, dtype=torch.bool) for name in NAMES})
+    assert all(torch.equal(every.present[name], mapped.present[name]) for name in NAMES)
     assert_same_fit(mapped, memory)
 
 

@@ -33,7 +33,6 @@ ATTRIBUTES = "list_attr_celeba.txt"
 PARTITION = "list_eval_partition.txt"
 _SIZE = (178, 218)  # width and height of the aligned faces
 _NUM_ATTRIBUTES = 40
-_AT_A_TIME = 64  # pictures, of which some are large
 _WHAT = "The file is not the original or is damaged: copy it again."
 
 

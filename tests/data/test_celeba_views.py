@@ -111,8 +111,9 @@ def test_edges_are_where_brightness_steps() -> None:
     found = np.asarray(edges(Image.fromarray(pixels)))
     assert set(np.unique(found)) == {0, 255}
     assert np.flatnonzero(found[30]).tolist() == [40]
-    pixels //= 25  # too weak: 8/255 over 5 pixels of blur
-    assert not np.asarray(edges(Image.fromarray(pixels))).any()
+    for step, is_edge in ((38, True), (30, False)):  # a blur of 2 pixels makes it too weak
+        pixels[:, 40], pixels[:, 41:] = step // 2, step
+        assert np.asarray(edges(Image.fromarray(pixels))).any() == is_edge
 
 
 def test_the_watermark_covers_a_half_white_ring_and_diagonals() -> None:
@@ -142,6 +143,19 @@ def test_a_face_is_drawn_as_hulls_and_a_line() -> None:
     assert not np.asarray(draw_face(None, (48, 48))).any()
     with pytest.raises(ValueError, match=r"expected landmarks \(68, 2\), got \(5, 2\)"):
         draw_face(points[:5], (48, 48))
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [(17, 22), (22, 27), (27, 36), (36, 42), (42, 48), (48, 68)]
+)
+def test_a_part_has_its_own_landmarks(start: int, end: int) -> None:
+    """Of iBUG's 68: brows, nose, eyes and mouth; a square whose corners are the first and last."""
+    points = np.zeros((68, 2), int)
+    points[start:end] = [[15, 15]]
+    points[[start, start + 1, end - 2, end - 1]] = [[10, 10], [20, 10], [20, 20], [10, 20]]
+    drawn = np.asarray(draw_face(points, (30, 30)))
+    assert (drawn[10:21, 10:21] == 255).all()
+    assert (drawn[5:] == 255).sum() == 11**2  # the others are at (0, 0)
 
 
 def test_landmarks_of_a_face(find_face: Landmarks, astronaut: Image.Image) -> None:

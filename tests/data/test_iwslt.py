@@ -47,7 +47,9 @@ def test_networks_fit_the_values(folder: Path) -> None:
         modality.likelihood.check(modality.name, obs)
         loc, scale = modality.encoder(3)(obs)
         assert loc.shape == scale.shape == (2, 3)
-        logits = modality.decoder(3)(loc, obs)
+        decoder = modality.decoder(3)
+        assert decoder.word_dropout == 0.5
+        logits = decoder(loc, obs)
         assert logits.shape == (2, 5, len(data.vocabularies[modality.name]))
         assert torch.isfinite(modality.likelihood(logits).log_prob(obs)).all()
         assert modality.features()(obs).shape == (2, 512)

@@ -12,7 +12,9 @@ from linear_gaussian import NAMES, LinearGaussian
 from torch.distributions import kl_divergence
 
 from ppl_mm import Observations, guides, models
+from ppl_mm.handlers import SharedNoise
 from ppl_mm.objectives import ELBOTerms, Term, subset_terms
+from ppl_mm.objectives.weights import guide_trace, particles
 
 EXACT = {"atol": 1e-10, "rtol": 0}
 ALL_SUBSETS = subset_terms(None)
@@ -507,6 +509,21 @@ def test_terms_share_their_noise(num_particles):
         held = found[0] != 0
         assert torch.equal(2 * found[0], found[1]) == shared
         assert len(found[0][held].unique()) == held.sum()  # rows have noise of their own
+
+
+def test_shared_noise_is_a_draw_of_its_own_for_each_particle_row_and_coordinate():
+    toy = LinearGaussian()
+    obs = toy.mixed()
+    guide = guides.ProductOfExperts(toy.modalities, toy.latent_dim)
+    obs = obs.terms([term("abc", "abc"), term("a", "a")], rows="restrict", dedupe=False)
+    torch.manual_seed(0)
+    with SharedNoise(), particles(3):
+        site = guide_trace(guide, obs).nodes["z"]
+    q = site["fn"].base_dist
+    eps = (site["value"] - q.loc) / q.scale
+    torch.manual_seed(0)
+    expected = torch.randn(3, 1, len(obs), toy.latent_dim).expand_as(eps)
+    torch.testing.assert_close(eps, expected, **EXACT)
 
 
 def test_shared_noise_needs_normals():
