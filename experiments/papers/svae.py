@@ -1,5 +1,6 @@
 """Kutuzova et al. 2021 (SVAE, arXiv:2101.07240): parts of digits, pairs of pictures, birds."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,8 +20,8 @@ FEW = ("svae", "vaevae", "mmvae")
 HALVES = [Config(system=name) for name in ("svae", "vaevae", "vaevae_star")]
 HALVES += [Config(system="mmvae", latent_dim=20, batch_size=256, lr=1e-3)]
 SHARES = [
-    Config(system=name, supervision=share)
-    for name in ("svae", "vaevae", "vaevae_star", "svae_star", "mmvae")
+    replace(run, supervision=share)
+    for run in (*HALVES[:3], Config(system="svae_star"), HALVES[3])
     for share in (1.0, 0.1, 0.01, 0.001)
 ]
 THIRDS = [

@@ -74,6 +74,16 @@ def test_runs_have_names_of_their_own(paper, name):
         assert not hasattr(run, "dataset") or run.dataset in table.data
 
 
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("paper", TABLES)
+def test_tables_of_a_paper_share_a_folder(paper, scale):
+    known: dict[str, Any] = {}
+    for table in TABLES[paper].values():
+        for run in runs_of(table, scale):
+            made = (table.experiment.__name__, run)
+            assert known.setdefault(run.name, made) == made
+
+
 def test_only_missing_runs_are_made(tiny, tmp_path, monkeypatch):
     table = TABLES["svae"]["table-1"]
     first = reproduce(table, tmp_path, "first", "smoke").read_text()
