@@ -31,6 +31,8 @@ _OF_MEASURES = ("num_samples", "joint_rows", "test_rows")
 class Config(mvae.Config):
     """One run of MVAE, with the paper's sizes; the other options are those of ``mvae.Config``.
 
+    ``system``, ``dataset`` and ``terms`` are as they stand.
+
     Attributes:
         keep: The probability p of keeping a modality of a training row.
         k: How many random subsets have a term; 1 in all of the paper but figure 10.
@@ -78,6 +80,10 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
 
 def build(config: Config, dataset: data.DataSet) -> System:
     """The system with the paper's networks, untrained."""
+    fixed = {"system": "mvae", "dataset": "celeba19", "terms": "own"}
+    for name, only in fixed.items():
+        if getattr(config, name) != only:
+            raise ValueError(f"{name}: expected {only}, got {getattr(config, name)!r}.")
     terms = subset_terms(config.k)
     return mvae.build(config, dataset, terms=terms, shared_noise=config.shared_noise)
 

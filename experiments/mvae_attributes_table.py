@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean
 
 from ppl_mm.experiments.tables import Record, point, table
 
@@ -142,19 +141,18 @@ def _shown(measure: str, cell: tuple[float, float, float]) -> str:
 
 def _each(records: list[Record]) -> list[str]:
     """The accuracy of every attribute, by the share kept, beside that of its commoner value."""
-    shares = sorted({r["config"]["keep"] for r in records})
-    rows = [["attribute", "commoner value", *(f"kept {share:g}" for share in shares)]]
-    for name, value in records[0]["measures"]["commoner"].items():
-        cells = [
-            mean(
-                r["measures"][f"accuracy of {name}"]
-                for r in records
-                if r["config"]["keep"] == share
-            )
-            for share in shares
-        ]
-        rows.append([name.replace("_", " "), f"{value:.3f}", *(f"{cell:.3f}" for cell in cells)])
-    return table(rows)
+    kinds = _kinds(records)
+    lines: list[str] = []
+    for (weight, epochs), own in kinds.items():
+        lines += [f"λ {weight:g}, {epochs} epochs:\n"] if len(kinds) > 1 else []
+        shares = sorted({r["config"]["keep"] for r in own})
+        rows = [["attribute", "commoner value", *(f"kept {share:g}" for share in shares)]]
+        for name, value in own[0]["measures"]["commoner"].items():
+            points = _points(own, "keep", f"accuracy of {name}")
+            cells = [f"{accuracy:.3f}" for _, accuracy, _ in points]
+            rows.append([name.replace("_", " "), f"{value:.3f}", *cells])
+        lines += table(rows)
+    return lines
 
 
 def _runs(records: list[Record]) -> list[str]:

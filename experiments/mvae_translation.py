@@ -159,7 +159,8 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
     bound = evaluation.elbo(system, test, batch_size=_ROWS, seed=config.seed)
     collapse = evaluation.posterior_collapse(system, test, LANGUAGES)
     words = dataset.vocabularies or {}
-    simple = [by_frequency(dataset.train[n], test[n], len(words[n])) for n in LANGUAGES]
+    train = dataset.train[: config.num_train]
+    simple = [by_frequency(train[n], test[n], len(words[n])) for n in LANGUAGES]
     found |= {
         "elbo": Estimate.of(bound).to_list(),
         "collapsed": collapse.at(0.01),

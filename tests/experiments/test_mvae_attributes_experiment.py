@@ -97,6 +97,22 @@ def test_shares_kept():
     assert "| 0.5000" not in page  # of another k
 
 
+def test_attributes_of_other_label_weights_stand_apart():
+    records = [record(0.9), record(0.5, label_weight=1.0), record(0.3, label_weight=1.0, keep=0.1)]
+    first, second = "\n".join(mvae_attributes_table.figure_9(records)).split("λ 50, 100 epochs:")
+    assert "λ 1, 100 epochs:" in first
+    assert "| Bald | 0.980 | 0.300 | 0.500 |" in first
+    assert "| Bald | 0.980 | 0.900 |" in second
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("system", "jmvae"), ("dataset", "celeba"), ("terms", "image_all")]
+)
+def test_options_of_other_experiments_are_errors(tiny_mnist, name, value):
+    with pytest.raises(ValueError, match=rf"{name}: expected .*, got '{value}'"):
+        mvae_attributes.build(replace(SMOKE, **{name: value}), mvae.load(SMOKE))
+
+
 def test_random_subsets():
     own, shared = "\n".join(mvae_attributes_table.figure_10(RECORDS)).split("the row's noise")
     assert "| 1 | 50 | 100 | 90.00 ± 2.00 | 70.00 | 89.00 ± 2.00 | 71.00 |" in own

@@ -19,17 +19,23 @@ def config(tiny_mnist: Path) -> mvae_translation.Config:
 
 
 def test_smoke(config, numbers):
+    config = replace(config, num_train=16)
     measures = mvae_translation.main(config)
     assert all(math.isfinite(x) for x in numbers(measures))
     assert measures["test rows"] == 6
     record = json.loads((Path(config.out) / f"{config.name}.json").read_text())
     assert record["measures"] == measures
-    assert (record["train_rows"], record["paired_rows"]) == (20, 10)
+    assert (record["train_rows"], record["paired_rows"]) == (16, 8)
     page = results_table.render([record])
     mean, error = measures["log p(en,vi)"]
-    assert f"| 10 | 50 % | 20 | 18 | 1 | {mean:.3f} ± {error:.3f} |" in page
+    assert f"| 8 | 50 % | 16 | 18 | 1 | {mean:.3f} ± {error:.3f} |" in page
     assert record["command"] in page
     dataset = data.load("iwslt", num_words=18)
+    simple = [
+        mvae_translation.by_frequency(dataset.train[:16][n], dataset.test[n], 21)
+        for n in ("en", "vi")
+    ]
+    assert measures["by frequency"][0] == pytest.approx(sum(simple).mean().item(), rel=1e-5)
     found = measures["examples"]
     for kind, rows in found.items():
         assert len(rows) == 2
