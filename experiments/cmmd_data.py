@@ -30,8 +30,13 @@ def load(config: Config) -> data.DataSet:
 
     Raises:
         FileNotFoundError: If files are missing.
-        ValueError: If files are damaged, or for a split that there is not.
+        ValueError: If files are damaged, or for a split or a speaker that there is not.
     """
+    if config.speaker and (config.split or config.dataset != "xrmb"):
+        raise ValueError(
+            f"speaker: an option of xrmb, without a split, got {config.dataset!r} and split "
+            f"{config.split}."
+        )
     options: dict[str, Any] = {"seed": config.seed}
     if config.dataset == "xrmb":
         options = _speakers(config)

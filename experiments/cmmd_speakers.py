@@ -118,7 +118,8 @@ its deviation between the 112 movements. The paper gives no numbers. It says tha
 and omega = 1 raise the error of all speakers, and omega = 1 the RMSE. It leaves out speaker 28, of
 whom it has an RMSE near 0.
 """
-_FIGURE_6 = """Collapse of the first speaker at both ends of omega; error and RMSE as means over speakers
-(a model each) and over folds, with the deviation between them. The paper gives no numbers. It says
-that fewer coordinates collapse at omega 0 than at 1, and that error and RMSE are least between.
+_FIGURE_6 = """Collapse of the first speaker at both ends of omega; error and RMSE as means over
+speakers (a model each) and over folds, with the deviation between them. The paper gives no numbers.
+It says that fewer coordinates collapse at omega 0 than at 1, and that error and RMSE are least
+between.
 """

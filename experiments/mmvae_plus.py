@@ -104,7 +104,7 @@ class Config(Options):
 
 SMOKE = Config(
     num_train=40,
-    num_test=20,
+    num_test=100,  # so that there are some of every class
     epochs=1,
     batch_size=20,
     shared_dim=2,

@@ -65,6 +65,12 @@ def test_rows_of_one_speaker(tiny_mnist, monkeypatch):
     assert cmmd.build(replace(config, scale=None), dataset).modalities[1].likelihood.scale is None
 
 
+@pytest.mark.parametrize("options", [{"dataset": "mnist_svhn"}, {"dataset": "xrmb", "split": 1}])
+def test_speakers_are_of_xrmb_alone(options):
+    with pytest.raises(ValueError, match="speaker: an option of xrmb, without a split, got"):
+        cmmd_data.load(cmmd.Config(speaker=7, **options))
+
+
 def test_others_have_mmvaes_networks_of_mnist_svhn(tiny_mnist):
     pairs = data.load("mnist_svhn")
     config = cmmd.Config(dataset="mnist_svhn", system="mmvae", latent_dim=20)

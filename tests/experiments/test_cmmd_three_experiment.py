@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ppl_mm.experiments import cmmd_three, cmmd_three_table, results_table
 
-from ppl_mm import data
+from ppl_mm import data, evaluation
 
 NAMES = ("mnist", "fashion", "text")
 
@@ -24,9 +24,17 @@ def config(tiny_mnist: Path) -> cmmd_three.Config:
     ("system", "observed"),
     [("cmmd", "mnist+text"), ("cmmd", "mnist+fashion+text"), *((s, "") for s in ("mvae", "mopoe"))],
 )
-def test_smoke(config, system, observed, numbers):
-    config = replace(config, system=system, observed=observed)
+def test_smoke(config, system, observed, numbers, monkeypatch):
+    asked = []
+    error = evaluation.classification_error
+    monkeypatch.setattr(
+        evaluation, "classification_error", lambda s, o, *a: asked.append(len(o)) or error(s, o, *a)
+    )
+    held_out = observed == "mnist+text"
+    config = replace(config, system=system, observed=observed, held_out=held_out)
     measures = cmmd_three.main(config)
+    assert asked == ([20, 4] if held_out else [20] if observed else [])
+    assert ("validation error" in measures) == held_out
     assert np.isfinite(numbers(measures)).all()
     subsets = [observed] if observed else 7 * [None]
     assert len(measures["latents"]) == len(subsets)
