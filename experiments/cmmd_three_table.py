@@ -108,10 +108,10 @@ def _cell(record: Record, kind: str, column: str) -> list[float] | None:
     coherence = record["measures"].get("coherence")
     if coherence is None:
         return None
-    subset = [names[letter] for letter in given]
-    if subset not in coherence["given"] or names[target] not in coherence["targets"]:
+    known = [names[letter] for letter in given]
+    if known not in coherence["given"] or names[target] not in coherence["targets"]:
         return None
-    return cell(coherence, subset, names[target])
+    return cell(coherence, known, names[target])
 
 
 _HEAD = """# CMMD: three modalities of a digit
