@@ -128,8 +128,8 @@ def load(config: Config) -> data.DataSet:
 
 def build(config: Config, dataset: data.DataSet) -> System:
     """The system, untrained."""
-    options = {"label_weight": config.label_weight, "terms": config.terms}
-    return mvae.build(mvae.Config(system=config.method, **options), dataset)
+    own = mvae.Config(system=config.method, label_weight=config.label_weight, terms=config.terms)
+    return mvae.build(own, dataset)
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:

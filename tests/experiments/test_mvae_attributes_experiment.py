@@ -86,6 +86,7 @@ RECORDS = [
     record(0.6, keep=0.1, seed=1),
     record(0.5, k=10),
     record(0.4, k=10, shared_noise=True),
+    record(0.2, k=1, shared_noise=True),
 ]
 
 

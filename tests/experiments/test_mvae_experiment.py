@@ -180,6 +180,43 @@ def test_attributes_together_or_apart_have_one_marginal(tiny_mnist):
     torch.testing.assert_close(*found)
 
 
+@pytest.mark.filterwarnings("ignore:.*Pareto k")
+@pytest.mark.parametrize(
+    ("dataset", "options", "times"), [("mnist", {"validation": 0}, 5), ("celeba", {}, 10)]
+)
+def test_labels_are_read_from_images_and_scored_by_draws_from_the_prior(
+    tiny_mnist, monkeypatch, dataset, options, times
+):
+    asked, marginal = [], []
+    predict, label_marginal = mvae_measures.predict, mvae_measures.label_marginal
+    likelihood = mvae_measures.log_likelihood
+
+    def watched(system, rows, target, given):
+        asked.append((target, given))
+        return predict(system, rows, target, given)
+
+    def numbered(*args, num_samples, **options):
+        asked.append(num_samples)
+        return likelihood(*args, num_samples=num_samples, **options)
+
+    monkeypatch.setattr(mvae_measures, "predict", watched)
+    monkeypatch.setattr(mvae_measures, "log_likelihood", numbered)
+    monkeypatch.setattr(mvae_measures, "_draw", lambda *_: None)
+    monkeypatch.setattr(
+        mvae_measures,
+        "label_marginal",
+        lambda *a: marginal.append(label_marginal(*a)) or marginal[0],
+    )
+    config = replace(mvae.SMOKE, dataset=dataset)
+    rows = data.load(dataset, **options)
+    found = mvae.measure(mvae.build(config, rows), rows, config)
+    image, label = rows.test.names
+    assert asked == [times * config.num_samples, (label, (image,))]
+    of_label = found["log p(x1,x2) by x1"] - found["log p(x1|x2) by x1"]
+    assert of_label == pytest.approx(marginal[0].mean().item(), abs=1e-3)
+    assert of_label < 0
+
+
 def test_attributes_that_are_modalities_are_for_mvae(tiny_mnist):
     faces = data.load("celeba19")
     config = replace(mvae.SMOKE, dataset="celeba19")

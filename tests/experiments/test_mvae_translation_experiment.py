@@ -92,6 +92,23 @@ def test_words_are_not_forgotten_in_measures(config):
     assert torch.equal(first, second)
 
 
+def test_translations_are_given_the_other_language(config, monkeypatch):
+    asked, draw = [], mvae_translation.generate
+
+    def watched(system, rows, target, **options):
+        asked.append((target, options["given"], options.get("mean", False)))
+        return draw(system, rows, target, **options)
+
+    monkeypatch.setattr(mvae_translation, "generate", watched)
+    dataset = data.load("iwslt")
+    system = mvae_translation.build(config, dataset)
+    mvae_translation.examples(system, dataset, dataset.test, config)
+    both = ("en", "vi")
+    ways = [(x, y, mean) for y, x in (both, both[::-1]) for mean in (False, True)]
+    assert asked == [*ways, (both, both, False)]
+    assert mvae_translation.Config().word_dropout == 0.5
+
+
 def test_by_frequency_is_a_count_of_symbols():
     train = torch.tensor([[3, 3, 2, PAD], [3, 2, PAD, PAD]])
     test = torch.tensor([[4, 3, 2, PAD], [2, PAD, PAD, PAD]])

@@ -12,7 +12,7 @@ import torch
 from ppl_mm.experiments import mvae_vision, mvae_vision_table
 from tiny_celeba import write_celeba, write_masks
 
-from ppl_mm import data
+from ppl_mm import data, evaluation
 from ppl_mm.objectives import subset_terms
 
 
@@ -70,6 +70,29 @@ def test_the_system_is_the_papers(views):
     assert system.objective.terms == subset_terms(1)
     assert len(system.objective.terms(views.train.names)) == 8
     assert all(m.weight == 1 for m in system.modalities)
+
+
+def test_sizes_are_the_papers(views, monkeypatch):
+    seen = []
+    watched = lambda *args, **options: seen.append(options) or {}  # noqa: E731
+    monkeypatch.setattr(mvae_vision.runner, "train", watched)
+    config = mvae_vision.Config()
+    assert (config.epochs, config.batch_size, config.lr) == (100, 50, 1e-4)
+    mvae_vision.train(None, views, config)
+    assert seen == [{"annealing_epochs": 20}]
+
+
+def test_views_are_generated_by_what_is_given(views, monkeypatch):
+    asked = []
+    found = evaluation.Estimate(0.1, 0.01)
+    watched = lambda system, rows, *question: asked.append((rows.names, *question)) or found  # noqa: E731
+    monkeypatch.setattr(mvae_vision, "rmse", watched)
+    assert mvae_vision._error(None, views.test, "image", ("gray",)) == [0.1, 0.01]
+    assert asked == [(("image", "gray"), "image", ("gray",))]
+    given = {name: known for name, (known, _) in mvae_vision.FIGURES.items()}
+    del given["views"], given["edges"]
+    expected = {"colours": "gray", "halves": "obscured", "watermarks": "watermark"}
+    assert given == {name: (view,) for name, view in expected.items()}
 
 
 def test_the_obscured_half_alone_is_filled_in():
