@@ -8,6 +8,7 @@ import torch
 import typer
 from ppl_mm.experiments import mvae, mvae_attributes, mvae_attributes_table, results_table, runner
 from ppl_mm.experiments.mvae_attributes import SMOKE, Config
+from ppl_mm.experiments.papers import mvae_faces
 from typer.testing import CliRunner
 
 from ppl_mm.data import MemoryMapped
@@ -19,6 +20,13 @@ def test_sizes_are_the_papers():
     assert (config.epochs, config.annealing_epochs, config.lr) == (100, 20, 1e-4)
     assert (config.batch_size, config.label_weight, config.num_samples) == (100, 50, 100)
     assert config.k == 1
+
+
+@pytest.mark.parametrize("run", [*mvae_faces.FACES, mvae_faces.MVAE19])
+def test_runs_of_faces_have_the_papers_sizes(run):
+    assert (run.epochs, run.annealing_epochs, run.lr, run.batch_size) == (100, 20, 1e-4, 100)
+    assert (run.num_samples, run.label_weight, run.terms) == (100, 50, "own")
+    assert (run.test_rows, run.joint_rows, run.train_rows) == (19_962, 19_962, None)
 
 
 @pytest.mark.parametrize(("k", "number"), [(0, 20), (1, 21), (50, 70)])

@@ -107,6 +107,8 @@ def test_translations_are_given_the_other_language(config, monkeypatch):
     ways = [(x, y, mean) for y, x in (both, both[::-1]) for mean in (False, True)]
     assert asked == [*ways, (both, both, False)]
     assert mvae_translation.Config().word_dropout == 0.5
+    for name, target in mvae_translation.TARGETS.items():
+        assert name == f"log p({','.join(target)})"
 
 
 def test_by_frequency_is_a_count_of_symbols():
