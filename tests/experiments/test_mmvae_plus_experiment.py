@@ -17,7 +17,7 @@ SYSTEMS = ("mmvae_plus", "mmvae", "mopoe", "mvae")  # figures 2 and 17 have the 
 @pytest.fixture
 def config(tiny_mnist: Path) -> mmvae_plus.Config:
     """On PolyMNIST composed of a tiny MNIST."""
-    return replace(mmvae_plus.SMOKE, out=str(tiny_mnist / "out"))
+    return replace(mmvae_plus.SMOKE, num_test=20, out=str(tiny_mnist / "out"))
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

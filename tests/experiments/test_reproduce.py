@@ -32,6 +32,8 @@ def tiny(tiny_files: Path, narrowed: Any, monkeypatch: pytest.MonkeyPatch) -> No
     def tiny_load(name: str, **options: object) -> data.DataSet:
         if name == "multimnist":
             options = {"num_train": 40, "num_test": 20, **options}
+        if name == "polymnist":
+            options["num_test"] = 20  # as many as there are
         whole = ("mnist", "binary_mnist", "fashion_mnist", "mnist_split", "mnist_split_3")
         held_out = dict.fromkeys((*whole, "two_view_mnist"), 10) | {"cub": 2}
         sizes = {"validation": held_out[name]} if name in held_out else {}
