@@ -147,6 +147,13 @@ def test_pictures_keep_their_pixels(build):
     assert first[0, 0].tolist() == [0.5, 0.5, 0.5]
 
 
+def test_values_between_0_and_1_are_drawn_as_they_are(build):
+    system, obs = build("grey", "label")
+    obs = obs.replace("grey", torch.full((4, 1, 5, 5), 0.25))  # not stretched, nor drawn flat
+    first = plotting.cross_generation(system, obs).axes[0].images[0].get_array()
+    assert (first == 0.25).all()
+
+
 def test_given_parts_of_a_stack_are_the_truth_and_framed(build):
     system, obs = build("plane", "label")
     other = Modality("below", *(getattr(KINDS["plane"][0], k) for k in PARTS))

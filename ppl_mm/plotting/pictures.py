@@ -110,8 +110,9 @@ def prior_samples(
     Args:
         system: A model and a guide.
         tiles: Modalities to stack to one image; each by itself otherwise.
-        like: Data to take the range of grey from; the draws' own by default. What a model
-            conditions on (CVAE) comes from its first rows, which it then needs.
+        like: Data to take the range of values from that are not between 0 and 1; the draws' own
+            by default. What a model conditions on (CVAE) comes from its first rows, which it then
+            needs.
         num_samples: Draws.
         columns: Draws side by side in a block.
     """
@@ -191,7 +192,8 @@ def samples(
         drawn: Modality -> (K, N, *event), as :func:`ppl_mm.generate` returns.
         given: What the draws were given.
         tiles: Modalities to stack to one image; each by itself otherwise.
-        like: Data to take the range of grey from; ``obs`` by default.
+        like: Data to take the range of values from that are not between 0 and 1; ``obs`` by
+            default.
         words: Modality -> how a value reads, such as a caption's symbols as its words.
     """
     shown = [m.name for m in system.modalities if m.name in drawn or m.name in given]

@@ -62,14 +62,20 @@ def is_image(modality: Modality, value: Tensor) -> bool:
     return grid and text_of(modality, value) is None
 
 
+def _limits(values: Sequence[Tensor]) -> tuple[float, float]:
+    """What is drawn black and white: 0 and 1 for values between them, else the least and most."""
+    low, high = min(x.min().item() for x in values), max(x.max().item() for x in values)
+    return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
+
+
 class Sheet:
     """A grid of cells; a cell is a row of tiles, a tile a modality or a stack of images.
 
     Args:
         modalities: Those of the system.
         tiles: Names of the modalities in each tile, from top to bottom.
-        examples: Modality -> values (N, *event), for sizes, and for the range of grey where
-            ``truth`` has none.
+        examples: Modality -> values (N, *event), for sizes, and for the range of values
+            that are not between 0 and 1, where ``truth`` has none.
         truth: Data that hold some of the modalities.
         words: Of modalities that do not read as :func:`text_of` has it.
     """
@@ -91,14 +97,7 @@ class Sheet:
             if truth is not None and name in truth.names and bool(truth.present[name].any()):
                 known[name] = truth[name][truth.present[name]].cpu()
                 self.examples[name] += list(known[name])
-        self.limits = {
-            name: (
-                min(known[n].min().item() for n in tile),
-                max(known[n].max().item() for n in tile),
-            )
-            for tile in tiles
-            for name in tile
-        }
+        self.limits = {name: _limits([known[n] for n in tile]) for tile in tiles for name in tile}
         self.widths = {tile: self._width(tile) for tile in tiles}
         self.right = self.bottom = 0.0
         self.canvas = Figure()
