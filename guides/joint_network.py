@@ -115,15 +115,21 @@ class JointNetwork(Program):
         held = [obs.source[n].expand(obs.shape) if n in obs.names else none for n in self.names]
         source = alike(torch.stack(held))  # (M, *shape), the last dim 1 for rows alike
         asked = {subset: self._exactly(obs, source, subset) for subset in self.subsets}
+        for subset, rows in asked.items():
+            if bool(rows.all()):  # the usual case: nothing to put together
+                own = obs.encoded_together(subset, self._network(subset), self.latent_dim)
+                return dist.Normal(*(x.expand(*obs.shape, -1) for x in own)).to_event(1)
         rest = ~torch.stack([torch.zeros_like(source[0]), *asked.values()]).any(0)
         loc, scale = self._without_networks(obs, source, rest)
         for subset, rows in asked.items():
             if bool(rows.any()):
-                network = self.joint_networks[_key(subset)]
-                own = obs.encoded_together(subset, network, self.latent_dim)
+                own = obs.encoded_together(subset, self._network(subset), self.latent_dim)
                 loc = torch.where(rows[..., None], own[0], loc)
                 scale = torch.where(rows[..., None], own[1], scale)
         return dist.Normal(loc, scale).to_event(1)
+
+    def _network(self, subset: tuple[str, ...]) -> nn.Module:
+        return self.joint_networks[_key(subset)]
 
     def _exactly(self, obs: Observations, source: Tensor, subset: tuple[str, ...]) -> Tensor:
         """Rows (or terms and rows) whose source is this subset and no more."""
