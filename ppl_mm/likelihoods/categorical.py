@@ -1,0 +1,112 @@
+"""One of C classes, and sequences of symbols."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor
+
+from ppl_mm.likelihoods.likelihood import Likelihood, is_integer, one_tensor, require
+
+__all__ = ["Categorical", "Tokens"]
+
+
+@dataclass(frozen=True)
+class Categorical(Likelihood):
+    """One of C classes; parameters are logits (..., C).
+
+    Data are class indices (integers, event shape ()) or one-hot vectors (event shape (C,));
+    samples come in the form of the data, and as indices where there are none.
+
+    Example:
+        >>> logits = torch.zeros(2, 4)
+        >>> Categorical()(logits).log_prob(torch.tensor([0, 3])).exp()
+        tensor([0.2500, 0.2500])
+        >>> Categorical()(logits, event_shape=(4,)).event_shape
+        torch.Size([4])
+    """
+
+    def __call__(
+        self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+    ) -> TorchDistribution:
+        """Categorical(logits), or OneHotCategorical(logits) for one-hot data."""
+        parameters = one_tensor(self, parameters)
+        if parameters.dim() != batch_dims + 1:
+            raise ValueError(
+                f"Categorical: expected logits with one event dimension (C,), "
+                f"got {tuple(parameters.shape[batch_dims:])}."
+            )
+        if event_shape is not None and len(event_shape) == 1:
+            return dist.OneHotCategorical(logits=parameters)
+        return dist.Categorical(logits=parameters)
+
+    def check(self, name: str, values: Tensor) -> None:
+        """Values are indices from 0, or one-hot rows."""
+        if values.dim() == 1:
+            fix = "Give class indices as .long(), or one-hot vectors of shape (N, C)."
+            require(is_integer(values), name, "integer class indices", values, fix)
+            require((values >= 0).all(), name, "class indices of at least 0", values, fix)
+        else:
+            one_hot = (values.dim() == 2) and bool(
+                (((values == 0) | (values == 1)).all()) & (values.sum(-1) == 1).all()
+            )
+            fix = (
+                "Each row needs exactly one 1; a missing label is missing, not a row of zeros. "
+                "Class indices have shape (N,)."
+            )
+            require(one_hot, name, "one-hot rows (N, C)", values, fix)
+
+
+class _TokenSequence(dist.Independent):
+    """Independent categorical positions; the padding symbol counts for nothing."""
+
+    def __init__(self, logits: Tensor, event_dims: int, padding: int) -> None:
+        self.padding = padding
+        super().__init__(dist.Categorical(logits=logits), event_dims)
+
+    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> "_TokenSequence":
+        logits = self.base_dist.logits
+        shape = torch.Size(batch_shape) + self.event_shape + logits.shape[-1:]
+        return _TokenSequence(logits.expand(shape), len(self.event_shape), self.padding)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        log_prob = self.base_dist.log_prob(value).masked_fill(value == self.padding, 0.0)
+        return log_prob.flatten(-len(self.event_shape)).sum(-1)
+
+
+@dataclass(frozen=True)
+class Tokens(Likelihood):
+    """A sequence of T symbols out of V; parameters are logits (..., T, V), data integers (N, T).
+
+    log p(x | z) = sum over positions t of log softmax(logits_t)[x_t].
+
+    Args:
+        padding: The symbol that fills the end of short sequences. Positions that hold it are
+            not scored: the density is that of the sequence given its length. None scores all.
+    """
+
+    padding: int | None = None
+
+    def __call__(
+        self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+    ) -> TorchDistribution:
+        """Independent Categorical positions."""
+        parameters = one_tensor(self, parameters)
+        event_dims = parameters.dim() - batch_dims - 1
+        if event_dims < 1:
+            raise ValueError(
+                f"Tokens: expected logits (..., T, V), got {tuple(parameters.shape)} "
+                f"with {batch_dims} batch dimensions."
+            )
+        if self.padding is None:
+            return dist.Categorical(logits=parameters).to_event(event_dims)
+        return _TokenSequence(parameters, event_dims, self.padding)
+
+    def check(self, name: str, values: Tensor) -> None:
+        """Values are symbol indices from 0."""
+        fix = "Give symbol indices (N, T) as .long(), with padding included in the vocabulary."
+        require(is_integer(values) and values.dim() > 1, name, "integers (N, T)", values, fix)
+        require((values >= 0).all(), name, "symbol indices of at least 0", values, fix)

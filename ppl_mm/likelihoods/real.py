@@ -1,0 +1,78 @@
+"""Real values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyro.distributions as dist
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor
+
+from ppl_mm.likelihoods.likelihood import Likelihood
+
+__all__ = ["Laplace", "Normal"]
+
+
+@dataclass(frozen=True)
+class Normal(Likelihood):
+    """Independent Normal values.
+
+    Args:
+        scale: The fixed standard deviation; the decoder returns loc. With None the scale is
+            learned: the decoder returns a pair (loc, scale), scale > 0.
+    """
+
+    scale: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_scale(type(self).__name__, self.scale)
+
+    def __call__(
+        self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+    ) -> TorchDistribution:
+        """Normal(loc, scale)."""
+        loc, scale = _loc_scale(type(self).__name__, parameters, self.scale)
+        return dist.Normal(loc, scale).to_event(loc.dim() - batch_dims)
+
+
+@dataclass(frozen=True)
+class Laplace(Likelihood):
+    """Independent Laplace values, density exp(-|x - loc| / scale) / (2 scale).
+
+    Args:
+        scale: The fixed scale b (standard deviation b sqrt 2), 0.75 as in MMVAE and MMVAE+.
+            With None it is learned: the decoder returns a pair (loc, scale), scale > 0.
+    """
+
+    scale: float | None = 0.75
+
+    def __post_init__(self) -> None:
+        _check_scale(type(self).__name__, self.scale)
+
+    def __call__(
+        self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+    ) -> TorchDistribution:
+        """Laplace(loc, scale)."""
+        loc, scale = _loc_scale(type(self).__name__, parameters, self.scale)
+        return dist.Laplace(loc, scale).to_event(loc.dim() - batch_dims)
+
+
+def _check_scale(likelihood: str, scale: float | None) -> None:
+    if scale is not None and not 0 < scale < float("inf"):
+        raise ValueError(f"{likelihood}: expected a scale above 0 (or None), got {scale}.")
+
+
+def _loc_scale(likelihood: str, parameters: Any, fixed: float | None) -> tuple[Tensor, Tensor]:
+    if fixed is not None:
+        if not isinstance(parameters, Tensor):
+            raise ValueError(
+                f"{likelihood}(scale={fixed}): the decoder must return loc alone, "
+                f"got {type(parameters).__name__}."
+            )
+        return parameters, parameters.new_full((), fixed)
+    if not (isinstance(parameters, tuple | list) and len(parameters) == 2):
+        raise ValueError(
+            f"{likelihood}(scale=None): the decoder must return a pair (loc, scale), "
+            f"got {type(parameters).__name__}; or fix the scale."
+        )
+    return parameters[0], parameters[1]
