@@ -32,8 +32,8 @@ class ContinuousBernoulli(TorchDistribution):
         log p(x) = (x - 1/2) l - log(sinh(l / 2) / (l / 2))
 
     with a = |l| and d the distance of x from the likelier end; the second, by its series, is taken
-    for l near 0. In either form nothing large is subtracted, in values or in gradients. Torch goes by way of
-    p = sigmoid(l), which it clamps: in float32 its density at l = 50 integrates to 0.3.
+    for l near 0. In either form nothing large is subtracted, in values or in gradients. Torch goes
+    by way of p = sigmoid(l), which it clamps: in float32 its density at l = 50 integrates to 0.3.
 
     Args:
         logits: l, any finite numbers, of the batch shape.

@@ -24,11 +24,14 @@ import torch
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import softplus
+
+from ppl_mm.likelihoods.densities.stirling import stirling_remainder
 
 __all__ = ["NegativeBinomial", "Poisson"]
 
-_ZERO = 1e-20  # what the count 0 is for a deviance, which is continuous there
+_ZERO = 1e-20  # what the count 0 is for Poisson's deviance, which is continuous there
+_LEAST = 1e-300  # of k / r: its logarithm counts k times, none for k = 0
 _EXACT = 1e8  # rates to here are drawn as they are: CUDA's own draws are 32-bit integers
 
 
@@ -139,8 +142,7 @@ class NegativeBinomial(TorchDistribution):
     @property
     def variance(self) -> Tensor:
         """mean (1 + exp(logits))."""
-        log_factor = -logsigmoid(-self.logits.double())
-        return (self._log_mean() + log_factor).exp().to(self._dtype)
+        return (self._log_mean() + _softplus(self.logits.double())).exp().to(self._dtype)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-mass in nats."""
@@ -149,17 +151,19 @@ class NegativeBinomial(TorchDistribution):
         dtype = torch.promote_types(torch.result_type(value, self.logits), self._dtype)
         floor = torch.finfo(dtype).tiny
         k, r, logits = value.double(), self.total_count.double(), self.logits.double()
-        ratio = k.clamp(min=_ZERO) / r.clamp(min=floor)
-        log_mean = -logsigmoid(-logits) - torch.log1p(ratio)  # log of (r + mean) / (r + k)
-        deviance = (r + k) * log_mean - k * (logits - ratio.log())
+        ratio = k / r.clamp(min=floor)
+        log_wait = _softplus(logits) - torch.log1p(ratio)  # log of (r + mean) / (r + k)
+        deviance = (r + k) * log_wait - k * (logits - ratio.clamp(min=_LEAST).log())
         return self._rest(value.to(dtype), floor) - deviance.to(dtype)
 
     def _rest(self, k: Tensor, floor: float) -> Tensor:
         """The log-mass where the mean is the count."""
         r = self.total_count.to(k.dtype).clamp(min=floor)
         some, k1 = k.clamp(max=1.0), k.clamp(min=1.0)
-        remainder = _remainder(r + 1.0) + (r + 0.5) * torch.log1p(r.reciprocal()) - 1.0  # J(r)
-        spread = _remainder(r + k1) - remainder - 0.5 * torch.log1p(k1 / r)
+        remainder = (
+            stirling_remainder(r + 1.0) + (r + 0.5) * torch.log1p(r.reciprocal()) - 1.0
+        )  # J(r)
+        spread = stirling_remainder(r + k1) - remainder - 0.5 * torch.log1p(k1 / r)
         impossible = (self.total_count == 0) & (k > 0)
         return (some * spread - _own(k)).masked_fill(impossible, -torch.inf)
 
@@ -184,24 +188,12 @@ class NegativeBinomial(TorchDistribution):
 def _own(k: Tensor) -> Tensor:
     """-log p(k) of the Poisson distribution with rate k: log(2 pi k) / 2 + J(k), 0 for k = 0."""
     some, k = k.clamp(max=1.0), k.clamp(min=1.0)
-    return some * (0.5 * torch.log(2.0 * math.pi * k) + _remainder(k))
+    return some * (0.5 * torch.log(2.0 * math.pi * k) + stirling_remainder(k))
 
 
-def _remainder(x: Tensor) -> Tensor:
-    """Stirling's J(x), for x of at least 1; an error of 6e-12 at most.
-
-    J(x) = J(x + 7) + (x + 13/2) log(1 + 7 / x) - 7 - log((x + 1) ... (x + 6) / x^6), where the first
-    terms of its series give J(x + 7).
-    """
-    t = x.reciprocal()
-    shifted = (x + 7.0).reciprocal()
-    square = shifted * shifted
-    series = shifted * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680)))
-    seven, square = 7.0 * t, t * t
-    one = seven + 1.0
-    rising = torch.add(one, square, alpha=6)  # (1 + t) (1 + 6 t)
-    rising = rising * torch.add(one, square, alpha=10) * torch.add(one, square, alpha=12)
-    return series + ((x + 6.5) * torch.log1p(seven) - 7.0) - torch.log(rising)
+def _softplus(x: Tensor) -> Tensor:
+    """log(1 + exp(x)) of float64; torch's default gives it up above 20, 2e-9 too low."""
+    return softplus(x, threshold=40.0)
 
 
 def _draws(log_rate: Tensor, dtype: torch.dtype) -> Tensor:
