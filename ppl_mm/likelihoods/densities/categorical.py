@@ -29,8 +29,8 @@ class Categorical(dist.Categorical):
     def __init__(self, logits: Tensor, validate_args: bool | None = None) -> None:
         self.logits = self._param = torch.log_softmax(logits, -1)
         self._num_events = logits.shape[-1]
-        distribution = super(torch.distributions.Categorical, self)
-        distribution.__init__(logits.shape[:-1], validate_args=validate_args)
+        shape = logits.shape[:-1]
+        torch.distributions.Distribution.__init__(self, shape, validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "Categorical":
         """The same under more batch dimensions."""
@@ -59,8 +59,8 @@ class OneHotCategorical(dist.OneHotCategorical):
 
     def __init__(self, logits: Tensor, validate_args: bool | None = None) -> None:
         self._categorical = Categorical(logits, validate_args=validate_args)
-        distribution = super(torch.distributions.OneHotCategorical, self)
-        distribution.__init__(logits.shape[:-1], logits.shape[-1:], validate_args=False)
+        shapes = logits.shape[:-1], logits.shape[-1:]
+        torch.distributions.Distribution.__init__(self, *shapes, validate_args=False)
         self._validate_args = self._categorical._validate_args
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "OneHotCategorical":
