@@ -14,7 +14,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ppl_mm.known import at_hand
 
-__all__ = ["alike", "eval_mode", "indices", "put_rows", "run_network", "running_statistics"]
+__all__ = [
+    "alike",
+    "at_least_float32",
+    "eval_mode",
+    "indices",
+    "put_rows",
+    "run_network",
+    "running_statistics",
+]
 
 
 def indices(mask: Tensor) -> Tensor | None:
@@ -60,16 +68,19 @@ def run_network(network: nn.Module, rows: Tensor, *more: Tensor) -> Any:
     """
     if len(rows) == 1 and network.training:
         with running_statistics(network):
-            return _float32(network(rows, *more))
-    return _float32(network(rows, *more))
+            return at_least_float32(network(rows, *more))
+    return at_least_float32(network(rows, *more))
 
 
-def _float32(output: Any) -> Any:
+def at_least_float32(output: Any) -> Any:
+    """A tensor, or several, with half precision made single: densities must not be rounded."""
     if isinstance(output, Tensor):
         return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output
     if isinstance(output, dict):
-        return {k: _float32(v) for k, v in output.items()}
-    return tuple(_float32(v) for v in output) if isinstance(output, tuple | list) else output
+        return {k: at_least_float32(v) for k, v in output.items()}
+    return (
+        tuple(at_least_float32(v) for v in output) if isinstance(output, tuple | list) else output
+    )
 
 
 def running_statistics(network: nn.Module) -> AbstractContextManager[None]:

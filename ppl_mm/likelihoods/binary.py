@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import pyro.distributions as dist
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
+from ppl_mm.likelihoods import densities
 from ppl_mm.likelihoods.likelihood import Likelihood, check_floating_point, one_tensor, require
+from ppl_mm.rows import at_least_float32
 
 __all__ = ["Bernoulli", "ContinuousBernoulli", "MultiLabel", "SoftBernoulli"]
 
@@ -31,8 +32,8 @@ class Bernoulli(Likelihood):
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """Bernoulli(logits)."""
-        parameters = one_tensor(self, parameters)
-        return dist.Bernoulli(logits=parameters).to_event(parameters.dim() - batch_dims)
+        parameters = at_least_float32(one_tensor(self, parameters))
+        return densities.Bernoulli(logits=parameters).to_event(parameters.dim() - batch_dims)
 
     def check(self, name: str, values: Tensor) -> None:
         """Values are 0 or 1."""
@@ -67,9 +68,9 @@ class SoftBernoulli(Likelihood):
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """Bernoulli(logits) that accepts grey values."""
-        parameters = one_tensor(self, parameters)
-        bernoulli = dist.Bernoulli(logits=parameters, validate_args=False)
-        return dist.Independent(bernoulli, parameters.dim() - batch_dims, validate_args=False)
+        parameters = at_least_float32(one_tensor(self, parameters))
+        bernoulli = densities.SoftBernoulli(logits=parameters)
+        return bernoulli.to_event(parameters.dim() - batch_dims)
 
     def check(self, name: str, values: Tensor) -> None:
         """Values lie in [0, 1]."""
@@ -87,8 +88,8 @@ class ContinuousBernoulli(Likelihood):
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """ContinuousBernoulli(logits)."""
-        parameters = one_tensor(self, parameters)
-        return dist.ContinuousBernoulli(logits=parameters).to_event(parameters.dim() - batch_dims)
+        parameters = at_least_float32(one_tensor(self, parameters))
+        return densities.ContinuousBernoulli(parameters).to_event(parameters.dim() - batch_dims)
 
     def check(self, name: str, values: Tensor) -> None:
         """Values lie in [0, 1]."""

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import pyro.distributions as dist
-import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
+from ppl_mm.likelihoods import densities
 from ppl_mm.likelihoods.likelihood import Likelihood, is_integer, one_tensor, require
+from ppl_mm.rows import at_least_float32
 
 __all__ = ["Categorical", "Tokens"]
 
@@ -33,15 +32,15 @@ class Categorical(Likelihood):
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """Categorical(logits), or OneHotCategorical(logits) for one-hot data."""
-        parameters = one_tensor(self, parameters)
+        parameters = at_least_float32(one_tensor(self, parameters))
         if parameters.dim() != batch_dims + 1:
             raise ValueError(
                 f"Categorical: expected logits with one event dimension (C,), "
                 f"got {tuple(parameters.shape[batch_dims:])}."
             )
         if event_shape is not None and len(event_shape) == 1:
-            return dist.OneHotCategorical(logits=parameters)
-        return dist.Categorical(logits=parameters)
+            return densities.OneHotCategorical(parameters)
+        return densities.Categorical(parameters)
 
     def check(self, name: str, values: Tensor) -> None:
         """Values are indices from 0, or one-hot rows."""
@@ -58,23 +57,6 @@ class Categorical(Likelihood):
                 "Class indices have shape (N,)."
             )
             require(one_hot, name, "one-hot rows (N, C)", values, fix)
-
-
-class _TokenSequence(dist.Independent):
-    """Independent categorical positions; the padding symbol counts for nothing."""
-
-    def __init__(self, logits: Tensor, event_dims: int, padding: int) -> None:
-        self.padding = padding
-        super().__init__(dist.Categorical(logits=logits), event_dims)
-
-    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> "_TokenSequence":
-        logits = self.base_dist.logits
-        shape = torch.Size(batch_shape) + self.event_shape + logits.shape[-1:]
-        return _TokenSequence(logits.expand(shape), len(self.event_shape), self.padding)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        log_prob = self.base_dist.log_prob(value).masked_fill(value == self.padding, 0.0)
-        return log_prob.flatten(-len(self.event_shape)).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -94,7 +76,7 @@ class Tokens(Likelihood):
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """Independent Categorical positions."""
-        parameters = one_tensor(self, parameters)
+        parameters = at_least_float32(one_tensor(self, parameters))
         event_dims = parameters.dim() - batch_dims - 1
         if event_dims < 1:
             raise ValueError(
@@ -102,8 +84,8 @@ class Tokens(Likelihood):
                 f"with {batch_dims} batch dimensions."
             )
         if self.padding is None:
-            return dist.Categorical(logits=parameters).to_event(event_dims)
-        return _TokenSequence(parameters, event_dims, self.padding)
+            return densities.Categorical(parameters).to_event(event_dims)
+        return densities.Tokens(parameters, event_dims, self.padding)
 
     def check(self, name: str, values: Tensor) -> None:
         """Values are symbol indices from 0."""

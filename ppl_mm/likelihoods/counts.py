@@ -4,30 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyro.distributions as dist
-import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
+from ppl_mm.likelihoods import densities
 from ppl_mm.likelihoods.likelihood import Likelihood, one_tensor, require
+from ppl_mm.rows import at_least_float32
 
 __all__ = ["NegativeBinomial", "Poisson"]
-
-
-class _PoissonOfLogRate(dist.Poisson):
-    """Poisson that keeps the log rate: no log of an underflown rate."""
-
-    def __init__(self, log_rate: Tensor, validate_args: bool | None = None) -> None:
-        self.log_rate = log_rate
-        super().__init__(log_rate.exp(), validate_args=validate_args)
-
-    def expand(self, batch_shape: torch.Size, _instance: Any = None) -> "_PoissonOfLogRate":
-        return _PoissonOfLogRate(self.log_rate.expand(batch_shape), validate_args=False)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
-        return value * self.log_rate - self.log_rate.exp() - torch.lgamma(value + 1.0)
 
 
 @dataclass(frozen=True)
@@ -38,8 +22,8 @@ class Poisson(Likelihood):
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """Poisson(exp(parameters))."""
-        parameters = one_tensor(self, parameters, "log rates")
-        return _PoissonOfLogRate(parameters).to_event(parameters.dim() - batch_dims)
+        parameters = at_least_float32(one_tensor(self, parameters, "log rates"))
+        return densities.Poisson(parameters).to_event(parameters.dim() - batch_dims)
 
     def check(self, name: str, values: Tensor) -> None:
         """Values are whole numbers from 0."""
@@ -62,8 +46,8 @@ class NegativeBinomial(Likelihood):
                 "NegativeBinomial: the decoder must return a pair (total_count, logits), "
                 f"got {type(parameters).__name__}."
             )
-        total_count, logits = parameters
-        counts = dist.NegativeBinomial(total_count, logits=logits)
+        total_count, logits = at_least_float32(parameters)
+        counts = densities.NegativeBinomial(total_count, logits)
         return counts.to_event(logits.dim() - batch_dims)
 
     def check(self, name: str, values: Tensor) -> None:

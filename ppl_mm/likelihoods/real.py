@@ -8,7 +8,9 @@ import pyro.distributions as dist
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
+from ppl_mm.likelihoods import densities
 from ppl_mm.likelihoods.likelihood import Likelihood
+from ppl_mm.rows import at_least_float32
 
 __all__ = ["Laplace", "Normal"]
 
@@ -31,8 +33,9 @@ class Normal(Likelihood):
         self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """Normal(loc, scale)."""
+        parameters = at_least_float32(parameters)
         loc, scale = _loc_scale(type(self).__name__, parameters, self.scale)
-        return dist.Normal(loc, scale).to_event(loc.dim() - batch_dims)
+        return densities.Normal(loc, scale).to_event(loc.dim() - batch_dims)
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Laplace(Likelihood):
         self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """Laplace(loc, scale)."""
+        parameters = at_least_float32(parameters)
         loc, scale = _loc_scale(type(self).__name__, parameters, self.scale)
         return dist.Laplace(loc, scale).to_event(loc.dim() - batch_dims)
 

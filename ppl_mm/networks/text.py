@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical
 from torch.nn import functional as F
 
+from ppl_mm.likelihoods.densities import Categorical
 from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
 
 __all__ = ["StringDecoder", "StringEncoder", "StringFeatures", "drawn", "likeliest", "unroll"]
@@ -249,4 +249,4 @@ def likeliest(logits: Tensor) -> Tensor:
 
 def drawn(logits: Tensor) -> Tensor:
     """A symbol drawn by logits (..., V)."""
-    return Categorical(logits=logits).sample()
+    return Categorical(logits).sample()
