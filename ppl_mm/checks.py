@@ -15,12 +15,11 @@ __all__ = [
     "check_at_least_one",
     "check_encoded",
     "check_features",
-    "check_finite",
     "check_mask",
+    "check_replacement",
     "check_target",
     "check_values",
     "common_length",
-    "readable",
     "zeroed",
 ]
 
@@ -117,11 +116,11 @@ def check_values(name: str, values: Tensor, present: Tensor) -> Tensor:
     missing = ~present
     if bool(missing.any()):
         values = zeroed(values, missing)
-    check_finite(name, values)
+    _check_finite(name, values)
     return values
 
 
-def check_finite(name: str, values: Tensor) -> None:
+def _check_finite(name: str, values: Tensor) -> None:
     """Raise unless all values are finite; those of missing rows are zeros."""
     # A sum is finite only if every value is; the search for the row comes where it is not.
     if values.is_floating_point() and not bool(values.sum().isfinite()):
@@ -135,9 +134,20 @@ def check_finite(name: str, values: Tensor) -> None:
             )
 
 
-def readable(values: Tensor) -> bool:
-    """Whether to look at values: not those of a device, which would wait, in a training step."""
-    return not values.is_meta and (at_hand(values) or is_validation_enabled())
+def check_replacement(name: str, values: Tensor, present: Tensor, device: torch.device) -> Tensor:
+    """Other values for a modality's rows, with zeros where they are missing."""
+    if common_length({name: values}) != len(present):
+        raise ValueError(f"modality {name!r}: expected {len(present)} rows, got {len(values)}.")
+    if values.device != device:
+        raise ValueError(
+            f"modality {name!r}: the rows are on {device}, the new values on {values.device}; "
+            "write x.to(obs.device)."
+        )
+    values = zeroed(values, ~present)
+    # A training step, in which validation is off, must not wait for its device's values.
+    if not values.is_meta and (at_hand(values) or is_validation_enabled()):
+        _check_finite(name, values)
+    return values
 
 
 def check_alike(name: str, parts: Sequence[Tensor]) -> None:
@@ -155,17 +165,17 @@ def check_alike(name: str, parts: Sequence[Tensor]) -> None:
     refuse("numbers", kinds, f"write batch.replace({name!r}, batch[{name!r}].long()) or .float()")
 
 
-def check_target(target: Any) -> torch.device | torch.dtype:
-    """What values are to be sent to: a device, or a floating-point dtype."""
+def check_target(target: Any) -> None:
+    """Raise unless values can be sent there: to a device, or to a floating-point dtype."""
     if isinstance(target, torch.dtype):
         if not target.is_floating_point:
             raise TypeError(
                 f"to: expected a floating-point dtype, got {target}; for one modality write "
                 f"obs.replace('x', obs['x'].to({target}))."
             )
-        return target
+        return
     try:
-        return torch.device(target)
+        torch.device(target)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
             "to: expected a device such as 'cpu' or 'cuda', or a floating-point dtype such as "

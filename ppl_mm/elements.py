@@ -65,7 +65,9 @@ class Where(NamedTuple):
 def check_dtype(where: Where, dtype: np.dtype) -> None:
     """Raise unless an array of this dtype holds real numbers."""
     if dtype.kind not in "fiub":
-        opaque = dtype.kind == "V" and dtype.names is None  # such as the bfloat16 of other libraries
+        opaque = (
+            dtype.kind == "V" and dtype.names is None
+        )  # such as the bfloat16 of other libraries
         remedy = where.line(_REMEDIES["O" if opaque else dtype.kind])
         raise TypeError(f"{where}: expected numbers, got {dtype}; {remedy}.")
 

@@ -19,13 +19,11 @@ from torch import Tensor
 from ppl_mm.arrays import read_arrays
 from ppl_mm.checks import (
     check_alike,
-    check_finite,
     check_mask,
+    check_replacement,
     check_target,
     check_values,
     common_length,
-    readable,
-    zeroed,
 )
 from ppl_mm.known import Known
 from ppl_mm.modality import unknown_name
@@ -102,22 +100,20 @@ class Observations(Plated):
         """Read whatever holds rows of numbers; None, NaN and masked rows are missing.
 
         Args:
-            arrays: Name -> array-like (B, *D_m), or a list with None or NaN in place of missing
-                rows; a modality that is None altogether is left out. Read as ``np.asarray`` reads
-                them are lists, arrays of NumPy and whatever turns into one, tensors (from any
-                device; sparse and quantised ones become dense), SciPy's sparse matrices, and the
-                data frames (B, columns), columns and indexes of pandas. The masks of NumPy's masked
-                arrays, masked tensors and nullable columns count. Floating-point and boolean values
-                become torch's default dtype, integers int64; in a list the type of the other rows
-                decides where NaN stands for a missing one.
+            arrays: Name -> what holds rows (B, *D_m), read as ``np.asarray`` reads it: lists, where
+                None or NaN stands for a missing row; NumPy's arrays and what becomes one; tensors
+                of any device; SciPy's sparse matrices, as dense ones; pandas' frames (B, columns)
+                and columns. The masks of masked arrays and of nullable columns count. A modality
+                that is None is left out. Floats and booleans become torch's default dtype,
+                integers int64.
             present: Name -> booleans (B,) of any kind, False for further rows that are missing.
 
         Raises:
-            TypeError: For text, categories, times, complex numbers, dicts, sets, masks that are
-                not boolean: the message says how to write it instead.
+            TypeError: For text, categories, times, complex numbers, dicts, sets: the message has
+                the line that makes numbers of it. For masks that are not boolean.
             ValueError: Besides the constructor's reasons, for a row that is missing in parts, rows
-                of different shapes, numbers beyond int64 or the default dtype, or two of pandas'
-                frames with the same labels in different orders.
+                of different shapes, numbers beyond int64 or the default dtype, or pandas' frames
+                with the same labels in different orders.
             MemoryError: For a sparse matrix that does not fit into memory as a dense one.
 
         Example:
@@ -155,6 +151,8 @@ class Observations(Plated):
         for batch in batches:
             for name, x in batch.values.items():
                 example.setdefault(name, x)
+        for name in example:
+            check_alike(name, [b.values[name] for b in batches if name in b.values])
         obs = cls.blank(sum(len(b) for b in batches))
         for kind in ("present", "scored", "evidence", "source"):
             masks = {
@@ -163,7 +161,6 @@ class Observations(Plated):
             }
             setattr(obs, kind, masks)
         for name, x in example.items():
-            check_alike(name, [b.values[name] for b in batches if name in b.values])
             zeros = [x.new_zeros(len(b), *x.shape[1:]) for b in batches]
             obs.values[name] = torch.cat(
                 [b.values.get(name, zero) for b, zero in zip(batches, zeros, strict=True)]
@@ -226,28 +223,18 @@ class Observations(Plated):
     def replace(self, name: str, value: Tensor) -> Self:
         """The same rows and masks with other values (B, *D_m) of one modality.
 
+        Raises:
+            TypeError: For anything but a dense tensor of real numbers.
+            ValueError: For another number of rows, another device, or NaN or infinity in a row that
+                is present (looked for on the CPU always, elsewhere with Pyro's validation on).
+
         Example:
             >>> obs = Observations.from_arrays({"label": [2.0, None]})  # floats for classes
             >>> obs.replace("label", obs["label"].long())["label"].tolist()
             [2, 0]
-
-        Raises:
-            TypeError: For anything but a dense tensor of real numbers.
-            ValueError: For another number of rows, another device, or NaN or infinity in a row
-                that is present. (On another device than the CPU values are looked at where Pyro's
-                validation is on; ``fit`` turns it off while it trains and watches the loss.)
         """
         self._check_names([name])
-        if common_length({name: value}) != self._size:
-            raise ValueError(f"modality {name!r}: expected {self._size} rows, got {len(value)}.")
-        if value.device != self.device:
-            raise ValueError(
-                f"modality {name!r}: the rows are on {self.device}, the new values on "
-                f"{value.device}; write x.to(obs.device)."
-            )
-        value = zeroed(value, ~self.present[name])
-        if readable(value):
-            check_finite(name, value)
+        value = check_replacement(name, value, self.present[name], self.device)
         out = self._copy()
         out.values = {**self.values, name: value}
         if self.whole is not None:
@@ -260,17 +247,12 @@ class Observations(Plated):
 
         Raises:
             TypeError: For a dtype that is not a floating-point one.
-            ValueError: For no name of a device, or values that are infinite in that dtype.
+            ValueError: For no name of a device.
         """
-        target = check_target(target)
-        if isinstance(target, torch.device):
-            return self._map_tensors(lambda x: x.to(target))
-        out = self._map_tensors(lambda x: x.to(target) if x.is_floating_point() else x)
-        if isinstance(out.values, dict):  # others are read later
-            for name, value in out.values.items():
-                if readable(value):
-                    check_finite(name, value)
-        return out
+        check_target(target)
+        if isinstance(target, torch.dtype):
+            return self._map_tensors(lambda x: x.to(target) if x.is_floating_point() else x)
+        return self._map_tensors(lambda x: x.to(target))
 
     # ---------------------------------------------------------------- inside
 

@@ -22,8 +22,8 @@ def positions(index: Any, size: int) -> Tensor:
     if isinstance(index, slice):
         try:
             return torch.from_numpy(np.arange(*index.indices(size)))
-        except TypeError as error:
-            raise TypeError(f"rows: expected integers in a slice, got {index}.") from error
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"rows: expected a slice of integers, got {index}: {error}.") from error
     rows = index if isinstance(index, Tensor) else _from_array(index)
     if rows.is_floating_point() or rows.is_complex():
         raise TypeError(f"rows: expected integers or booleans, got {rows.dtype}; write x.long().")
