@@ -120,7 +120,9 @@ def as_tensor(where: Where, data: np.ndarray) -> Tensor:
             torch.int64: "np.asarray(x, dtype=float)",
             torch.float64: "np.log(x), or another scale",
         }.get(target, "torch.set_default_dtype(torch.float64) first, or x in another unit")
-        found = str(data[lost.numpy()][0])
+        found = data[lost.numpy()][0]
+        if data.dtype.kind == "f":
+            found = np.format_float_scientific(found, precision=4, trim="-")
         raise ValueError(f"{where}: {found} is beyond what {target} holds; write {remedy}.")
     return values
 
