@@ -90,10 +90,10 @@ def read_mask(name: str, present: Any, size: int) -> Tensor:
 
 def _check_order(arrays: Mapping[str, Any]) -> None:
     """Raise where pandas' labels say that the rows of two modalities are in different orders."""
-    labels = {n: x.index for n, x in arrays.items() if isinstance(x, pd.DataFrame | pd.Series)}
-    first, expected = next(iter(labels.items()), ("", None))
-    for name, index in labels.items():
-        if index.equals(expected) or len(index) != len(expected) or not index.is_unique:
+    labels = [(n, x.index) for n, x in arrays.items() if isinstance(x, pd.DataFrame | pd.Series)]
+    for name, index in labels[1:]:
+        first, expected = labels[0]
+        if len(index) != len(expected) or not index.is_unique or index.equals(expected):
             continue
         if set(index) == set(expected):
             raise ValueError(

@@ -23,8 +23,10 @@ __all__ = [
     "zeroed",
 ]
 
-_DTYPES = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
-_DTYPES += (torch.bfloat16, torch.float16, torch.float32, torch.float64)
+_DTYPES = {
+    *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+    *(torch.bfloat16, torch.float16, torch.float32, torch.float64),
+}
 
 
 def common_length(values: Mapping[str, Tensor]) -> int:

@@ -135,7 +135,9 @@ def _of_ndarray(where: Where, array: np.ndarray) -> Elements:
 def _of_masked(where: Where, array: np.ma.MaskedArray) -> Elements:
     mask = np.ma.getmaskarray(array)
     if array.dtype == object:
-        return _of_ndarray(where, np.where(mask, None, array.data))
+        objects = array.data.copy()
+        objects[mask] = None  # what is hidden may be anything
+        return _of_ndarray(where, objects)
     return _of_ndarray(where, array.data)[0], mask
 
 
