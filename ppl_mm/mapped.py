@@ -7,12 +7,17 @@ from math import prod
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
+import scipy.sparse
 import torch
 from torch import Tensor
 
-from ppl_mm.checks import check_mask, torch_dtype
+from ppl_mm.arrays import as_tensor, native, read_mask
+from ppl_mm.checks import common_length
+from ppl_mm.elements import Where, check_dtype
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
+from ppl_mm.positions import positions
 
 __all__ = ["MemoryMapped", "blocks"]
 
@@ -81,9 +86,7 @@ class MemoryMapped(Observations):
         self._size = next(iter(lengths.values()))
         if self._size == 0:
             raise ValueError("expected at least one row, got none.")
-        example = torch.empty(self._size, 0)
-        masks = {n: None if m is None else torch.as_tensor(m) for n, m in present.items()}
-        self.present = {n: check_mask(n, masks.get(n), example).cpu() for n in opened}
+        self.present = {n: read_mask(n, present.get(n), self._size) for n in opened}
         columns = {
             n: _Column(n, array, self.present[n], convert.get(n)) for n, array in opened.items()
         }
@@ -100,7 +103,7 @@ class MemoryMapped(Observations):
         if isinstance(index, str):
             return super().__getitem__(index)
         self._require_no_plate("row indexing")
-        rows = _positions(index, self._size)
+        rows = positions(index, self._size).cpu()
         if len(rows) == 0:
             raise ValueError(f"expected at least one row of {self._size}, got none.")
         own = rows.to(self.device)
@@ -169,7 +172,13 @@ class _Column:
     @cached_property
     def event_shape(self) -> torch.Size:
         """The shape of one value."""
-        return self._values(np.zeros((1, *self.array.shape[1:]), self.array.dtype)).shape[1:]
+        value = self._values(np.zeros((1, *self.array.shape[1:]), self.array.dtype))
+        if common_length({self.name: value}) != 1:
+            raise ValueError(
+                f"modality {self.name!r}: expected convert to return a row for each row that it is "
+                f"given, got {len(value)} for 1."
+            )
+        return value.shape[1:]
 
     @cached_property
     def row_bytes(self) -> int:
@@ -181,21 +190,22 @@ class _Column:
         """The values of these rows, or of all, (B, *D_m), with zeros where they are missing."""
         rows = torch.arange(len(self.array)) if rows is None else rows
         held = self.present[rows].nonzero()[:, 0]
-        held = held[rows[held].argsort()]  # in the order of the file
-        stored = rows[held]
+        stored, place = rows[held].unique(return_inverse=True)  # each once, in the file's order
         parts = stored.split(max(1, _BYTES_AT_ONCE // self.row_bytes))
         values = torch.cat([self._values(self.array[part.numpy()]) for part in parts])
         if values.is_floating_point() and not bool(values.sum().isfinite()):
             self._check_finite(values, stored)
-        if len(held) == len(rows) and bool((held[1:] > held[:-1]).all()):
+        if len(place) > len(stored) or bool((place[1:] < place[:-1]).any()):
+            values = values[place]
+        if len(held) == len(rows):
             return values
         return values.new_zeros(len(rows), *values.shape[1:]).index_copy_(0, held, values)
 
     def _values(self, stored: np.ndarray) -> Tensor:
-        array = np.asarray(stored, stored.dtype.newbyteorder("="))
+        stored = np.asarray(stored)
         if self.convert is not None:
-            return self.convert(torch.from_numpy(array))
-        return torch.from_numpy(array).to(torch_dtype(array))
+            return self.convert(torch.from_numpy(native(stored)))
+        return as_tensor(Where(f"modality {self.name!r}"), stored)
 
     def _check_finite(self, values: Tensor, stored: Tensor) -> None:
         finite = values.isfinite().reshape(len(values), -1).all(1)
@@ -262,30 +272,22 @@ def _open(name: str, array: Any) -> Any:
             raise ValueError(
                 f"modality {name!r}: {array}: truncated, or no .npy file of numbers ({error})."
             ) from error
-    if not hasattr(array, "shape") or not hasattr(array, "dtype") or isinstance(array, Tensor):
+    where = Where(f"modality {name!r}")
+    labelled = isinstance(array, pd.DataFrame | pd.Series | pd.Index)  # sliced by other than place
+    lazy = hasattr(array, "shape") and hasattr(array, "dtype") and hasattr(array, "__getitem__")
+    if (
+        not lazy
+        or labelled
+        or scipy.sparse.issparse(array)
+        or isinstance(array, Tensor | np.ma.MaskedArray)
+    ):
         raise TypeError(
-            f"modality {name!r}: expected a .npy file's name or an array (N, *D), got "
-            f"{type(array).__name__}."
+            f"{where}: expected a .npy file's name or an array (N, *D), got "
+            f"{type(array).__name__}; Observations.from_arrays reads it into memory. Of a masked "
+            f"array too large for that give x.data, and present={{{name!r}: "
+            "~np.ma.getmaskarray(x).reshape(len(x), -1).any(1)}."
         )
-    if np.dtype(array.dtype).kind not in "fiub":
-        raise TypeError(
-            f"modality {name!r}: expected numbers, got {array.dtype}; encode text as symbol "
-            "indices."
-        )
+    check_dtype(where, np.dtype(array.dtype))
     if len(array.shape) == 0:
         raise ValueError(f"modality {name!r}: expected an array (N, *D), got a scalar.")
     return array
-
-
-def _positions(index: Any, size: int) -> Tensor:
-    """The rows of a slice, an index or several, or a boolean mask, on the CPU."""
-    if isinstance(index, slice):
-        return torch.arange(*index.indices(size))
-    index = torch.as_tensor(index).cpu().reshape(-1)
-    if index.dtype == torch.bool:
-        if len(index) != size:
-            raise IndexError(f"expected a mask of {size} rows, got one of {len(index)}.")
-        return index.nonzero()[:, 0]
-    if bool(((index < -size) | (index >= size)).any()):
-        raise IndexError(f"expected rows from {-size} to {size - 1}, got {index.tolist()}.")
-    return torch.where(index < 0, index + size, index)

@@ -16,16 +16,19 @@ from typing import Any, Self, overload
 import torch
 from torch import Tensor
 
+from ppl_mm.arrays import read_arrays
 from ppl_mm.checks import (
+    check_alike,
     check_mask,
+    check_replacement,
+    check_target,
     check_values,
     common_length,
-    read_array,
-    zeroed,
 )
 from ppl_mm.known import Known
 from ppl_mm.modality import unknown_name
 from ppl_mm.plated import Plated
+from ppl_mm.positions import positions
 from ppl_mm.terms import Masks
 
 __all__ = ["Observations"]
@@ -41,7 +44,8 @@ class Observations(Plated):
             that is not named here is complete.
 
     Raises:
-        TypeError: For values or masks that are no tensors, or masks that are not boolean.
+        TypeError: For values that are no dense tensors of real numbers (sparse, nested, quantised,
+            complex), or masks that are no boolean tensors.
         ValueError: For no rows, lengths that differ, masks of unknown modalities, or an
             *observed* value that is NaN or infinite.
 
@@ -90,27 +94,40 @@ class Observations(Plated):
         return obs
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any]) -> Self:
-        """Read arrays or lists; None and rows of NaN are missing.
+    def from_arrays(
+        cls, arrays: Mapping[str, Any], present: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Read whatever holds rows of numbers; None, NaN and masked rows are missing.
 
         Args:
-            arrays: Name -> array-like (B, *D_m), or a list with None in place of missing rows;
-                a modality that is None altogether is left out. Floating-point and boolean
-                values become torch's default dtype, integers int64.
+            arrays: Name -> what holds rows (B, *D_m), read as ``np.asarray`` reads it: lists, where
+                None or NaN stands for a missing row; NumPy's arrays and what becomes one; tensors
+                of any device; SciPy's sparse matrices, as dense ones; pandas' frames (B, columns)
+                and columns. The masks of masked arrays and of nullable columns count. A modality
+                that is None is left out. Floats and booleans become torch's default dtype,
+                integers int64.
+            present: Name -> booleans (B,) of any kind, False for further rows that are missing.
 
         Raises:
-            ValueError: Besides the constructor's reasons, for a row that is NaN in parts.
+            TypeError: For text, categories, times, complex numbers, dicts, sets: the message has
+                the line that makes numbers of it. For masks that are not boolean.
+            ValueError: Besides the constructor's reasons, for a row that is missing in parts, rows
+                of different shapes, numbers beyond int64 or the default dtype, or pandas' frames
+                with the same labels in different orders.
+            MemoryError: For a sparse matrix that does not fit into memory as a dense one.
 
         Example:
             >>> obs = Observations.from_arrays({"x": [[1.0, 2.0], None], "y": [3, 4]})
             >>> obs.present["x"].tolist(), obs["y"].dtype
             ([True, False], torch.int64)
+            >>> import pandas as pd
+            >>> frame = pd.DataFrame({"a": [0.5, 1.5], "b": [1, 2], "label": [7, None]})
+            >>> label = frame["label"].astype("Int64")  # not floats, as pandas makes of integers
+            >>> obs = Observations.from_arrays({"x": frame[["a", "b"]], "label": label})
+            >>> obs["x"].tolist(), obs["label"].tolist(), obs.present["label"].tolist()
+            ([[0.5, 1.0], [1.5, 2.0]], [7, 0], [True, False])
         """
-        values, present = {}, {}
-        for name, array in arrays.items():
-            if array is not None:
-                values[name], present[name] = read_array(name, array)
-        return cls(values, present)
+        return cls(*read_arrays(arrays, present))
 
     @classmethod
     def collate(cls, batches: Sequence["Observations"]) -> Self:
@@ -123,15 +140,20 @@ class Observations(Plated):
             >>> Observations.collate([a, b]).present["x"].tolist()
             [True, False]
         """
+        batches = list(batches)
         if not batches:
             raise ValueError("expected at least one batch to join, got none.")
+        for batch in batches:
+            if not isinstance(batch, Observations):
+                raise TypeError(f"collate: expected Observations, got {type(batch).__name__}.")
+            batch._require_no_plate("collate")
         example: dict[str, Tensor] = {}
         for batch in batches:
             for name, x in batch.values.items():
                 example.setdefault(name, x)
+        for name in example:
+            check_alike(name, [b.values[name] for b in batches if name in b.values])
         obs = cls.blank(sum(len(b) for b in batches))
-        for batch in batches:
-            batch._require_no_plate("collate")
         for kind in ("present", "scored", "evidence", "source"):
             masks = {
                 n: torch.cat([b._row_mask(kind, n, x.device) for b in batches])
@@ -139,9 +161,6 @@ class Observations(Plated):
             }
             setattr(obs, kind, masks)
         for name, x in example.items():
-            shapes = {tuple(b.values[name].shape[1:]) for b in batches if name in b.values}
-            if len(shapes) > 1:
-                raise ValueError(f"modality {name!r}: batches disagree on its shape: {shapes}.")
             zeros = [x.new_zeros(len(b), *x.shape[1:]) for b in batches]
             obs.values[name] = torch.cat(
                 [b.values.get(name, zero) for b, zero in zip(batches, zeros, strict=True)]
@@ -160,19 +179,14 @@ class Observations(Plated):
             self._check_names([index])
             return self.values[index]
         self._require_no_plate("row indexing")
-        if isinstance(index, int):
-            index = [index]
-        rows: Tensor
         if isinstance(index, Known):
-            rows = index
+            rows: Tensor = index
         else:
-            if not isinstance(index, slice):
-                index = torch.as_tensor(index, device=self.device)
-                index = index.reshape(-1) if index.dim() == 0 else index
-            rows = torch.arange(self._size, device=self.device)[index]
+            rows = positions(index, self._size).to(self.device)
         if rows.numel() == 0:
             raise ValueError(f"expected at least one row of {self._size}, got none.")
-        take = index if isinstance(index, slice) else rows
+        view = isinstance(index, slice) and (index.step is None or index.step > 0)
+        take = index if view else rows
         out = self._map_tensors(lambda x: x[take])
         out._size = len(rows)
         return out
@@ -207,17 +221,35 @@ class Observations(Plated):
         return out
 
     def replace(self, name: str, value: Tensor) -> Self:
-        """The same rows and masks with other values (B, *D_m) of one modality."""
+        """The same rows and masks with other values (B, *D_m) of one modality.
+
+        Raises:
+            TypeError: For anything but a dense tensor of real numbers.
+            ValueError: For another number of rows, another device, or NaN or infinity in a row that
+                is present (looked for on the CPU always, elsewhere with Pyro's validation on).
+
+        Example:
+            >>> obs = Observations.from_arrays({"label": [2.0, None]})  # floats for classes
+            >>> obs.replace("label", obs["label"].long())["label"].tolist()
+            [2, 0]
+        """
         self._check_names([name])
-        if common_length({name: value}) != self._size:
-            raise ValueError(f"modality {name!r}: expected {self._size} rows, got {len(value)}.")
+        value = check_replacement(name, value, self.present[name], self.device)
         out = self._copy()
-        missing = ~self.present[name]
-        out.values = {**self.values, name: zeroed(value, missing)}
+        out.values = {**self.values, name: value}
+        if self.whole is not None:
+            out.whole = self.whole.replace(name, value)
+        out._memo = None if self._memo is None else {}
         return out
 
     def to(self, target: torch.device | str | torch.dtype) -> Self:
-        """On another device; or with floating-point values in another dtype."""
+        """On another device; or with floating-point values in another dtype.
+
+        Raises:
+            TypeError: For a dtype that is not a floating-point one.
+            ValueError: For no name of a device.
+        """
+        check_target(target)
         if isinstance(target, torch.dtype):
             return self._map_tensors(lambda x: x.to(target) if x.is_floating_point() else x)
         return self._map_tensors(lambda x: x.to(target))

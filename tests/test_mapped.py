@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse as sp
 import torch
 from every_system import KINDS, build
 
@@ -204,6 +206,87 @@ def test_files_and_arrays_that_are_no_data_are_refused(tmp_path):
         MemoryMapped({"x": whole}, {"x": np.ones(49, dtype=bool)})
     with pytest.raises(ValueError, match="'y'"):
         MemoryMapped({"x": whole}, convert={"y": torch.Tensor.float})
+
+
+STORED = {
+    "big-endian": np.arange(6, dtype=">i4").reshape(3, 2),
+    "longdouble": np.arange(3, dtype=np.longdouble),
+    "uint64": np.arange(3, dtype=np.uint64),
+    "bool": np.array([True, False, True]),
+    "float16": np.arange(3, dtype=np.float16),
+    "Fortran": np.asfortranarray(np.arange(6.0).reshape(3, 2)),
+    "reversed": np.arange(3.0)[::-1],
+}
+
+
+@pytest.mark.parametrize("kind", STORED)
+def test_arrays_of_every_kind_are_read_as_into_memory(kind, tmp_path):
+    array = STORED[kind]
+    np.save(tmp_path / "x.npy", array)
+    expected = Observations.from_arrays({"x": array})["x"]
+    for source in (array, tmp_path / "x.npy"):
+        mapped = MemoryMapped({"x": source})
+        assert mapped["x"].dtype == expected.dtype
+        assert torch.equal(mapped[[2, 0, 2]]["x"], expected[[2, 0, 2]])
+        converted = MemoryMapped({"x": source}, convert={"x": lambda x: 2.0 * x.double()})
+        assert torch.equal(converted["x"], 2.0 * expected.double())
+
+
+class Strict(Watched):
+    """An array that takes rows in an increasing order alone, as files of HDF5 do."""
+
+    def __getitem__(self, rows):
+        assert (np.diff(rows) > 0).all()
+        return super().__getitem__(rows)
+
+
+def test_a_row_is_read_once_however_often_it_is_asked_for():
+    array = Strict(np.arange(10.0))
+    mapped = MemoryMapped({"x": array}, {"x": np.arange(10) != 3})
+    assert mapped[[7, 2, 7, 3, 2]]["x"].tolist() == [7.0, 2.0, 7.0, 0.0, 2.0]
+    assert array.reads == [[2, 7]]
+
+
+def test_numbers_beyond_a_tensors_are_refused_when_they_are_read():
+    with pytest.raises(ValueError, match=r"'x': 18446744073709551615 is beyond what torch.int64"):
+        MemoryMapped({"x": np.array([2**64 - 1], dtype=np.uint64)})["x"]
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.ma.array([1, 999], mask=[0, 1]),
+        pd.Series([1, 2], index=[1, 0]),
+        pd.DataFrame({"a": [1, 2]}),
+        sp.csr_array(np.eye(2)),
+        torch.ones(2),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_what_is_in_memory_with_a_mask_or_labels_is_read_there(x):
+    with pytest.raises(TypeError, match=r"'x'.*Observations.from_arrays reads it") as refused:
+        MemoryMapped({"x": x})
+    assert len(Observations.from_arrays({"x": x})) == 2
+    if isinstance(x, np.ma.MaskedArray):
+        line = "~np.ma.getmaskarray(x).reshape(len(x), -1).any(1)"
+        assert line in str(refused.value)
+        assert "give x.data" in str(refused.value)
+        mapped = MemoryMapped({"x": x.data}, {"x": eval(line)})
+        assert mapped.present["x"].tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("convert", "kind", "message"),
+    [
+        (lambda x: x.numpy(), TypeError, "'x': expected a tensor"),
+        (lambda x: x.sum(), ValueError, "'x'.*got a scalar"),
+        (lambda x: torch.cat([x, x]), ValueError, "'x': expected convert to return a row for each"),
+    ],
+    ids=["array", "sum", "twice"],
+)
+def test_conversions_give_a_row_for_each(convert, kind, message):
+    with pytest.raises(kind, match=message):
+        MemoryMapped({"x": np.ones(3)}, convert={"x": convert})["x"]
 
 
 LITTLE_MEMORY = """

@@ -43,7 +43,7 @@ class DataSet:
             modality -> values (..., *event_shape) to the picture (..., C, H, W). None elsewhere.
 
     Raises:
-        ValueError: For labels of a split that there is not, or of another number of rows.
+        ValueError: For labels of a split that there is not, of another number of rows, or floats.
 
     Example:
         >>> from ppl_mm import data
@@ -82,6 +82,11 @@ class DataSet:
                     f"{self.name}: expected {expected} of {split}, got {tuple(labels.shape)}; take "
                     "the same rows of labels as of the data."
                 )
+            if labels.is_floating_point():
+                raise ValueError(
+                    f"{self.name}: expected labels of {split} as integers, -1 where a row has "
+                    f"none, got {labels.dtype}; write x.nan_to_num(-1).long()."
+                )
 
     def classes(self, split: Split) -> Tensor:
         """The class (N,) int64 of each row, be it a modality or not; -1 where a row lacks it.
@@ -96,7 +101,9 @@ class DataSet:
             return self.labels[split]
         if self.label is None or self.label not in obs.names:
             raise ValueError(f"{self.name}: the {split} rows have no class.")
-        return obs[self.label].masked_fill(~obs.present[self.label], -1)
+        values = obs[self.label]
+        found = values.argmax(-1) if values.dim() == 2 else values.long()  # one-hot, or indices
+        return found.masked_fill(~obs.present[self.label], -1)
 
     def without_label(self) -> Self:
         """The same rows with the class as no modality, so that no training sees it; in ``labels``.

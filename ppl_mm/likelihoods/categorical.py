@@ -7,7 +7,13 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from ppl_mm.likelihoods import densities
-from ppl_mm.likelihoods.likelihood import Likelihood, is_integer, one_tensor, require
+from ppl_mm.likelihoods.likelihood import (
+    Likelihood,
+    check_integers,
+    converted,
+    one_tensor,
+    require,
+)
 from ppl_mm.rows import at_least_float32
 
 __all__ = ["Categorical", "Tokens"]
@@ -45,8 +51,11 @@ class Categorical(Likelihood):
     def check(self, name: str, values: Tensor) -> None:
         """Values are indices from 0, or one-hot rows."""
         if values.dim() == 1:
-            fix = "Give class indices as .long(), or one-hot vectors of shape (N, C)."
-            require(is_integer(values), name, "integer class indices", values, fix)
+            check_integers(name, values, "integer class indices")
+            fix = (
+                "A mask says what is missing: give from_arrays np.ma.masked_less(x, 0), or "
+                f"Observations present={{{name!r}: x >= 0}}."
+            )
             require((values >= 0).all(), name, "class indices of at least 0", values, fix)
         else:
             one_hot = (values.dim() == 2) and bool(
@@ -56,6 +65,8 @@ class Categorical(Likelihood):
                 "Each row needs exactly one 1; a missing label is missing, not a row of zeros. "
                 "Class indices have shape (N,)."
             )
+            if values.shape[1:] == (1,):
+                fix = f"Class indices have shape (N,). {converted(name, '[:, 0]')}"
             require(one_hot, name, "one-hot rows (N, C)", values, fix)
 
 
@@ -89,6 +100,7 @@ class Tokens(Likelihood):
 
     def check(self, name: str, values: Tensor) -> None:
         """Values are symbol indices from 0."""
-        fix = "Give symbol indices (N, T) as .long(), with padding included in the vocabulary."
-        require(is_integer(values) and values.dim() > 1, name, "integers (N, T)", values, fix)
+        fix = "Symbol indices have shape (N, T), with padding included in the vocabulary."
+        require(values.dim() > 1, name, "integers (N, T)", values, fix)
+        check_integers(name, values, "integers (N, T)")
         require((values >= 0).all(), name, "symbol indices of at least 0", values, fix)

@@ -8,7 +8,15 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-__all__ = ["Likelihood", "check_floating_point", "is_integer", "one_tensor", "require"]
+__all__ = [
+    "Likelihood",
+    "check_floating_point",
+    "check_integers",
+    "converted",
+    "is_integer",
+    "one_tensor",
+    "require",
+]
 
 
 @dataclass(frozen=True)
@@ -54,8 +62,21 @@ def one_tensor(likelihood: Likelihood, parameters: Any, what: str = "logits") ->
 
 def check_floating_point(name: str, values: Tensor) -> None:
     """Raise unless values are floating-point numbers."""
-    fix = "Convert them: values.to(torch.get_default_dtype())."
+    fix = converted(name, ".to(torch.get_default_dtype())")
     require(values.is_floating_point(), name, "floating-point values", values, fix)
+
+
+def converted(name: str, conversion: str) -> str:
+    """The line that gives a modality's values in another dtype."""
+    line = f"obs = obs.replace({name!r}, obs[{name!r}]{conversion})"
+    return f"Write {line}, which keeps what is missing."
+
+
+def check_integers(name: str, values: Tensor, expected: str) -> None:
+    """Raise unless values are integers; other whole numbers are told how to become some."""
+    whole = not values.is_floating_point() or bool((values == values.floor()).all())
+    fix = converted(name, ".long()") if whole else "They number classes or symbols: 0, 1, ..."
+    require(is_integer(values), name, expected, values, fix)
 
 
 def is_integer(values: Tensor) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from ppl_mm import networks
@@ -47,9 +48,17 @@ def describe(factory: Callable[..., nn.Module]) -> dict[str, Any] | None:
     if _registry().get(name) is not factory:
         return None
     try:
-        return {"network": name, "options": json.loads(json.dumps(options, allow_nan=False))}
+        plain = json.dumps(options, allow_nan=False, default=_number)
+        return {"network": name, "options": json.loads(plain)}
     except (TypeError, ValueError):
         return None
+
+
+def _number(value: Any) -> Any:
+    """NumPy's numbers, such as ``labels.max() + 1``, as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} is no JSON value.")
 
 
 def build(recipe: dict[str, Any]) -> partial[nn.Module]:
