@@ -85,6 +85,13 @@ class Outcome:
     training: Training | None = None
     failure: str | None = None
 
+    @property
+    def state(self) -> str:
+        """``"failed"``, ``"not run yet"`` or ``"done"``."""
+        if self.failure is not None:
+            return "failed"
+        return "not run yet" if self.training is None else "done"
+
 
 def plan(
     folder: str | Path,
