@@ -1,4 +1,4 @@
-"""Comparisons of systems: cells as run folders, one table of all, one page, honest errors."""
+"""Comparisons of systems: trials as run folders, one table of all, one page, honest errors."""
 
 import csv
 import io
@@ -43,8 +43,8 @@ def several(**given: tuple[str, ...]) -> list[str]:
 
 
 def compare(out: Path, *words: object, systems=SYSTEMS, missing=MISSING, seeds=SEEDS) -> Result:
-    cells = several(system=systems, missing=missing, seed=seeds)
-    return call("compare", "digits", *cells, "--out", out, *SMALL, *words)
+    trials = several(system=systems, missing=missing, seed=seeds)
+    return call("compare", "digits", *trials, "--out", out, *SMALL, *words)
 
 
 def tiny(*args: object) -> Figure:
@@ -119,9 +119,9 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def test_every_cell_is_a_run_folder(compared, tmp_path):
+def test_every_trial_is_a_run_folder(compared, tmp_path):
     folder, printed = compared
-    names = {"-".join(cell) for cell in itertools.product(SYSTEMS, MISSING, SEEDS)}
+    names = {"-".join(trial) for trial in itertools.product(SYSTEMS, MISSING, SEEDS)}
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {*names, "oracles"}
     for name in names:
         assert {path.name for path in (folder / name).iterdir()} == set(runs.FILES)
@@ -132,13 +132,13 @@ def test_every_cell_is_a_run_folder(compared, tmp_path):
 
 
 def test_systems_share_what_is_missing_and_more_is_missing_at_larger_shares():
-    cells = plan("nowhere", "digits", SYSTEMS, missing=[0.3, 0.6], seeds=[0, 1])
+    trials = plan("nowhere", "digits", SYSTEMS, missing=[0.3, 0.6], seeds=[0, 1])
     masks = {}
-    for cell in cells:
-        rows = training_rows(cell.config, cell.dataset)
-        key = (cell.config.system, cell.config.missing, cell.config.seed)
+    for trial in trials:
+        rows = training_rows(trial.config, trial.dataset)
+        key = (trial.config.system, trial.config.missing, trial.config.seed)
         masks[key] = torch.stack([rows.present[name] for name in rows.names])
-        expected, number = 1 - cell.config.missing, masks[key].numel()
+        expected, number = 1 - trial.config.missing, masks[key].numel()
         deviation = math.sqrt(expected * (1 - expected) / number)
         assert abs(masks[key].double().mean() - expected) < 5 * deviation
     for share, seed in itertools.product((0.3, 0.6), (0, 1)):
@@ -157,7 +157,7 @@ def test_the_same_command_again_trains_nothing_and_says_the_same(compared, untra
     folder, _ = compared
     before = (folder / "table.csv").read_text()
     result = compare(folder)
-    assert "8 of 8 cells are done already" in result.stdout
+    assert "8 of 8 trials are done already" in result.stdout
     assert (folder / "table.csv").read_text() == before
 
 
@@ -222,7 +222,7 @@ def recorded(folder: Path, measure: str) -> float:
     return values[measure]
 
 
-def test_coherence_is_measured_by_one_classifier_for_all_cells(compared):
+def test_coherence_is_measured_by_one_classifier_for_all_trials(compared):
     folder, printed = compared
     assert "coherence of top from label" in printed
     (path,) = (folder / "oracles").iterdir()
@@ -245,11 +245,11 @@ def test_no_coherence_unless_wanted_and_then_without_training_again(tmp_path, mo
     assert "--no-coherence" in (tmp_path / "report.html").read_text()
     monkeypatch.setattr(Loop, "epoch", lambda *args: pytest.fail("trained again"))
     assert "coherence of" in compare(tmp_path, **options).stdout
-    assert "1 of 1 cells are done" in compare(tmp_path, "--no-coherence", **options).stdout
+    assert "1 of 1 trials are done" in compare(tmp_path, "--no-coherence", **options).stdout
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "history.csv", "latent.png"])
-def test_damaged_files_cost_their_cell_alone(compared, untrained, tmp_path, name):
+def test_damaged_files_cost_their_trial_alone(compared, untrained, tmp_path, name):
     folder = shutil.copytree(compared[0], tmp_path / "all")
     whole = (folder / "table.csv").read_text()
     damaged = folder / "mvae-0-1" / name
@@ -290,12 +290,12 @@ def test_a_stopped_comparison_goes_on_as_if_it_had_not_been(compared, tmp_path, 
     assert (tmp_path / "table.csv").read_text().splitlines() == expected
 
 
-def test_more_systems_add_cells_and_only_those_are_trained(compared, monkeypatch):
+def test_more_systems_add_trials_and_only_those_are_trained(compared, monkeypatch):
     folder, _ = compared
     trained = []
     train = runs.train
     monkeypatch.setattr(
-        "ppl_mm.comparison.cells.train",
+        "ppl_mm.comparison.trials.train",
         lambda folder, *names, **options: (
             trained.append(folder.name) or train(folder, *names, **options)
         ),
@@ -316,7 +316,7 @@ def test_a_changed_setting_is_one_error_that_names_it(compared):
     assert (folder / "report.html").read_bytes() == before
 
 
-def test_a_trained_run_is_loaded_for_its_cell(tmp_path, untrained, compared):
+def test_a_trained_run_is_loaded_for_its_trial(tmp_path, untrained, compared):
     source = compared[0] / "mvae-0-0"
     options = {"systems": ("mvae",), "missing": ("0",), "seeds": ("0",)}
     result = compare(tmp_path / "out", "--load", source, **options)
@@ -327,13 +327,13 @@ def test_a_trained_run_is_loaded_for_its_cell(tmp_path, untrained, compared):
     assert float(lines[0]["standard_error"]) == content["likelihoods"][0]["standard_error"]
     assert "There is one seed" in (tmp_path / "out" / "report.html").read_text()
     other = compare(tmp_path / "other", "--load", compared[0] / "mmvae-0-0", **options)
-    assert "mmvae, missing 0, seed 0 is no cell of this comparison" in other.stderr
+    assert "mmvae, missing 0, seed 0 is no trial of this comparison" in other.stderr
     longer = compare(tmp_path / "longer", "--load", source, "--beta", "2", **options)
     assert longer.stderr.startswith("error: beta: the run in ")
     assert not (tmp_path / "longer").exists()
 
 
-def test_a_diverged_cell_is_told_and_leaves_the_others(tmp_path, monkeypatch):
+def test_a_diverged_trial_is_told_and_leaves_the_others(tmp_path, monkeypatch):
     epoch = Loop.epoch
 
     def diverging(self, state, *args):
@@ -386,14 +386,14 @@ def test_mistakes_are_told_in_one_line_before_anything_is_written(
 def test_options_of_one_system_and_of_all(monkeypatch):
     planned = []
 
-    def stop(cells, folders):
-        planned.extend(cells)
+    def stop(trials, folders):
+        planned.extend(trials)
         raise ValueError("planned")
 
     monkeypatch.setattr("ppl_mm.comparison.cli.adopt", stop)
     options = ["--option", "mmvae.strata=1", "--option", "prior=null", "--terms", "1"]
     call("compare", "digits", "--system", "mvae", "--system", "mmvae", *options)
-    mvae, mmvae = (cell.config for cell in planned)
+    mvae, mmvae = (trial.config for trial in planned)
     assert (mvae.options, mvae.terms) == ({"prior": None}, 1)
     assert (mmvae.options, mmvae.terms) == ({"prior": None, "strata": 1}, None)
 
@@ -419,8 +419,8 @@ def entry(mean: float, error: float | None = 0.5, **more: float) -> Entry:
 )
 def test_only_a_lead_beyond_the_errors_is_best(entries, best):
     names = ("a", "b")[: len(entries)]
-    cells = {("m", name): found for name, found in zip(names, entries, strict=True)}
-    assert Block(0.0, names, ("m",), cells).best("m") == best
+    of_measure = {("m", name): found for name, found in zip(names, entries, strict=True)}
+    assert Block(0.0, names, ("m",), of_measure).best("m") == best
 
 
 def test_curves_show_every_system_with_its_errors():
@@ -439,12 +439,12 @@ def test_curves_show_every_system_with_its_errors():
 
 
 def test_summary_of_seeds_has_their_standard_error():
-    cells = plan("nowhere", "digits", ["mvae"], seeds=[0, 1, 2])
+    trials = plan("nowhere", "digits", ["mvae"], seeds=[0, 1, 2])
     outcomes = []
-    for cell, mean in zip(cells, (1.0, 2.0, 6.0), strict=True):
+    for trial, mean in zip(trials, (1.0, 2.0, 6.0), strict=True):
         likelihoods = (Likelihood("log p(top)", mean, 9.0, 0.3, 10.0, 0.1),)
         accuracies = (Accuracy("label", ("top",), mean / 10, 0.01),)
-        outcomes.append(Outcome(cell, Measures(likelihoods, accuracies, 5, 5, 30, True)))
+        outcomes.append(Outcome(trial, Measures(likelihoods, accuracies, 5, 5, 30, True)))
     (block,) = summarise(outcomes)
     found = block.entries["log p(top)", "mvae"]
     assert found.mean == 3.0
@@ -455,11 +455,11 @@ def test_summary_of_seeds_has_their_standard_error():
 
 
 def test_bounds_of_different_likelihoods_are_different_measures():
-    cells = plan("nowhere", "digits", ["mvae", "mmvae"])
+    trials = plan("nowhere", "digits", ["mvae", "mmvae"])
     outcomes = []
-    for cell, quantity in zip(cells, ("log p(top, label)", "log p(top | label)"), strict=True):
+    for trial, quantity in zip(trials, ("log p(top, label)", "log p(top | label)"), strict=True):
         likelihoods = (Likelihood("ELBO", -9.0, 0.1), Likelihood(quantity, -3.0, 0.1))
-        outcomes.append(Outcome(cell, Measures(likelihoods, (), 5, 5, 30, True)))
+        outcomes.append(Outcome(trial, Measures(likelihoods, (), 5, 5, 30, True)))
     (block,) = summarise(outcomes)
     assert set(block.row("ELBO")) == {"mvae"}
     assert set(block.row("ELBO of log p(top | label)")) == {"mmvae"}
@@ -467,16 +467,16 @@ def test_bounds_of_different_likelihoods_are_different_measures():
 
 
 def test_what_comes_from_outside_is_escaped(tmp_path):
-    (cell,) = plan(tmp_path, "digits", ["mvae"])
+    (trial,) = plan(tmp_path, "digits", ["mvae"])
     nasty = '<script>alert("x")</script>'
-    write(tmp_path, [Outcome(cell, failure=nasty)], command=f"ppl-mm {nasty}")
+    write(tmp_path, [Outcome(trial, failure=nasty)], command=f"ppl-mm {nasty}")
     text = (tmp_path / "report.html").read_text()
     assert "<script" not in text
     assert text.count("&lt;script&gt;") == 2
 
 
 def test_the_epoch_that_was_kept_is_the_best_or_the_last(compared, tmp_path):
-    folder = shutil.copytree(compared[0] / "mvae-0-0", tmp_path / "cell")
+    folder = shutil.copytree(compared[0] / "mvae-0-0", tmp_path / "trial")
     lines = ["epoch,validation_elbo,seconds", "1,-5.0,1.5", "2,-3.0,2.0", "3,-4.0,2.5"]
     (folder / "history.csv").write_text("\n".join(lines))
     found = training(folder)

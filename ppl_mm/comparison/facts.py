@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from ppl_mm.comparison.cells import Outcome
+from ppl_mm.comparison.trials import Outcome
 
 __all__ = ["duration", "facts"]
 
@@ -39,7 +39,7 @@ def duration(seconds: float) -> str:
 
 def _data(outcomes: Sequence[Outcome]) -> str:
     """The name, the rows and the modalities of the data."""
-    data = outcomes[0].cell.dataset
+    data = outcomes[0].trial.dataset
     rows = [f"{len(data.train):,} training", f"{len(data.test):,} test"]
     if data.validation is not None:
         rows.insert(1, f"{len(data.validation):,} validation")
@@ -53,10 +53,10 @@ def _data(outcomes: Sequence[Outcome]) -> str:
 
 def _missing(outcomes: Sequence[Outcome]) -> str:
     """What is missing, and how it was chosen."""
-    shares = sorted({o.cell.config.missing for o in outcomes})
+    shares = sorted({o.trial.config.missing for o in outcomes})
     if shares == [0]:
         return "Nothing is left out of the data."
-    number = len(outcomes[0].cell.dataset.modalities)
+    number = len(outcomes[0].trial.dataset.modalities)
     empty = f"{shares[-1] ** number:.3g} at {shares[-1]:g}"
     return (
         "Each modality of each training row is left out with the given probability, independently, "
@@ -67,8 +67,8 @@ def _missing(outcomes: Sequence[Outcome]) -> str:
 
 
 def _settings(outcomes: Sequence[Outcome]) -> str:
-    """What all cells have in common, and each system's own options."""
-    c = outcomes[0].cell.config
+    """What all trials have in common, and each system's own options."""
+    c = outcomes[0].trial.config
     parts = [
         f"latent size {c.latent_dim}, {c.epochs} epochs, {c.batch_size} rows a step, Adam at "
         f"{c.learning_rate:g}; the data set's encoders, decoders and likelihoods for every system"
@@ -79,7 +79,7 @@ def _settings(outcomes: Sequence[Outcome]) -> str:
     for name in ("beta", "patience", "clip_norm", "impartial"):
         value = getattr(c, name)
         parts += [f"{name} {value}"] if value is not None else []
-    configs = {o.cell.config.system: o.cell.config for o in outcomes}
+    configs = {o.trial.config.system: o.trial.config for o in outcomes}
     for name, config in configs.items():
         own = {**({"terms": config.terms} if config.terms is not None else {}), **config.options}
         listed = ", ".join(f"{key}={value}" for key, value in own.items())

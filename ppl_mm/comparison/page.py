@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ppl_mm.comparison.cells import Outcome
 from ppl_mm.comparison.curves import curve
 from ppl_mm.comparison.facts import duration, facts
 from ppl_mm.comparison.summary import Block
 from ppl_mm.comparison.training import PICTURES
+from ppl_mm.comparison.trials import Outcome
 
 __all__ = ["page"]
 
@@ -43,14 +43,14 @@ def page(outcomes: Sequence[Outcome], blocks: Sequence[Block], command: str) -> 
     """Return the whole page.
 
     Args:
-        outcomes: The outcomes of all cells.
+        outcomes: The outcomes of all trials.
         blocks: Their summary.
         command: The command that repeats the comparison.
     """
-    systems = dict.fromkeys(o.cell.config.system for o in outcomes)
+    systems = dict.fromkeys(o.trial.config.system for o in outcomes)
     template = _environment().get_template("page.html.j2")
     return template.render(
-        title=f"{', '.join(systems)} on {outcomes[0].cell.config.dataset}",
+        title=f"{', '.join(systems)} on {outcomes[0].trial.config.dataset}",
         command=command,
         outcomes=outcomes,
         facts=facts(outcomes),
@@ -89,14 +89,12 @@ def _curves(blocks: Sequence[Block]) -> list[Picture]:
     return pictures
 
 
-def _pictures(
-    block: Block, outcomes: Sequence[Outcome]
-) -> list[tuple[str, str, list[Picture]]]:
+def _pictures(block: Block, outcomes: Sequence[Outcome]) -> list[tuple[str, str, list[Picture]]]:
     """Title, explanation and one picture a system, each of the first seed that is done."""
     shown: dict[str, Outcome] = {}
     for outcome in outcomes:
-        if outcome.cell.config.missing == block.missing and outcome.measures is not None:
-            shown.setdefault(outcome.cell.config.system, outcome)
+        if outcome.trial.config.missing == block.missing and outcome.measures is not None:
+            shown.setdefault(outcome.trial.config.system, outcome)
     if not shown:
         return []
     found = []
@@ -104,9 +102,9 @@ def _pictures(
         title, what = _EXPLAINED[name]
         pictures = [
             _picture(
-                (outcome.cell.folder / f"{name}.png").read_bytes(),
-                f"{title} of {outcome.cell}. {what}",
-                f"{system}, seed {outcome.cell.config.seed}",
+                (outcome.trial.folder / f"{name}.png").read_bytes(),
+                f"{title} of {outcome.trial}. {what}",
+                f"{system}, seed {outcome.trial.config.seed}",
             )
             for system, outcome in shown.items()
         ]

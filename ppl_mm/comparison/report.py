@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ppl_mm.comparison.cells import Outcome
 from ppl_mm.comparison.page import page
 from ppl_mm.comparison.summary import Block, summarise, to_csv, to_markdown
+from ppl_mm.comparison.trials import Outcome
 from ppl_mm.files import write_atomically
 
 __all__ = ["write"]
@@ -16,7 +16,7 @@ def write(folder: str | Path, outcomes: Sequence[Outcome], command: str = "") ->
 
     Args:
         folder: Where to.
-        outcomes: Of all cells.
+        outcomes: Of all trials.
         command: What repeats the comparison, to be shown.
     """
     blocks = summarise(outcomes)

@@ -1,4 +1,4 @@
-"""The measures of a comparison's cells as one table a share of missing values."""
+"""The measures of a comparison's trials as one table a share of missing values."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from ppl_mm.comparison.cells import Outcome
+from ppl_mm.comparison.trials import Outcome
 from ppl_mm.runs.measures import Measures
 
 __all__ = ["Block", "Entry", "is_share", "summarise", "to_csv", "to_markdown"]
@@ -92,10 +92,10 @@ class Block:
 
 
 def summarise(outcomes: Iterable[Outcome]) -> list[Block]:
-    """One block a share of missing values, in the order of the cells."""
+    """One block a share of missing values, in the order of the trials."""
     groups: dict[float, dict[str, list[Outcome]]] = {}
     for outcome in outcomes:
-        config = outcome.cell.config
+        config = outcome.trial.config
         groups.setdefault(config.missing, {}).setdefault(config.system, []).append(outcome)
     return [_block(missing, of_system) for missing, of_system in groups.items()]
 

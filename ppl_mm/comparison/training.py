@@ -1,4 +1,4 @@
-"""How the run of a cell was trained, as its folder tells it."""
+"""How the run of a trial was trained, as its folder tells it."""
 
 import csv
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ PICTURES = ("cross_generation", "prior_samples", "latent", "loss")
 
 @dataclass(frozen=True)
 class Training:
-    """How a cell was trained.
+    """How a trial was trained.
 
     Attributes:
         epochs: How many it took.

@@ -1,4 +1,4 @@
-"""The cells of a comparison, system x missing share x seed: each is an ordinary run folder."""
+"""The trials of a comparison, system x missing share x seed: each is an ordinary run folder."""
 
 import json
 import os
@@ -30,20 +30,20 @@ from ppl_mm.runs.config import (
 from ppl_mm.runs.measures import Measures
 from ppl_mm.runs.run import FILES, evaluate, load, train
 
-__all__ = ["Cell", "Outcome", "adopt", "plan", "run"]
+__all__ = ["Outcome", "Trial", "adopt", "plan", "run"]
 
 _EPOCHS, _ROWS_SEEN = 10, 100_000  # of an oracle's training, at least
 _TRAINED = [name for name in FILES if name not in ("checkpoint.pt", "metrics.json")]
 
 
 @dataclass(frozen=True)
-class Cell:
+class Trial:
     """One system, trained with one share of missing values from one seed.
 
     Attributes:
         folder: Its run folder.
         config: Its options.
-        dataset: The data set, of the modalities in use; the same of all cells.
+        dataset: The data set, of the modalities in use; the same of all trials.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ class Cell:
         return all((self.folder / name).is_file() for name in _TRAINED)
 
     def measures(self, oracles: Sequence[str] = ()) -> Measures | None:
-        """What is recorded of the trained system with this cell's draws and rows, or None.
+        """What is recorded of the trained system with this trial's draws and rows, or None.
 
         Args:
             oracles: The modalities whose coherence is asked for.
@@ -78,9 +78,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A cell's measures and training, or why it failed; neither where it has not run."""
+    """A trial's measures and training, or why it failed; neither where it has not run."""
 
-    cell: Cell
+    trial: Trial
     measures: Measures | None = None
     training: Training | None = None
     failure: str | None = None
@@ -102,11 +102,11 @@ def plan(
     seeds: Sequence[int] = (0,),
     own: Mapping[str, Mapping[str, Any]] | None = None,
     **settings: Any,
-) -> tuple[Cell, ...]:
-    """The cells, once it is known that every system can take the data; nothing is written.
+) -> tuple[Trial, ...]:
+    """The trials, once it is known that every system can take the data; nothing is written.
 
     Args:
-        folder: Where the cells' folders are, ``<system>-<missing>-<seed>``.
+        folder: Where the trials' folders are, ``<system>-<missing>-<seed>``.
         dataset: A name of ``data.available()``.
         names: Of systems.
         missing: Shares of the modalities of training rows that are left out at random. At one
@@ -118,7 +118,7 @@ def plan(
 
     Raises:
         ValueError: For unknown names, options out of range, a system that cannot take the data,
-            or a folder with a cell of other settings.
+            or a folder with a trial of other settings.
     """
     own = own or {}
     _check_once("system", names)
@@ -128,76 +128,78 @@ def plan(
         if name not in names:
             raise ValueError(f"option of {name!r}: the comparison has only {', '.join(names)}.")
     whole = load_data(dataset, settings.get("data_dir"), settings.get("data_options", {}))
-    cells = []
+    trials = []
     for name in names:
         for share in missing:
             chosen = None
             for seed in seeds:
                 config = _configure(name, whole, own.get(name, {}), settings, share, seed)
                 chosen = check(config, whole) if chosen is None else chosen
-                cells.append(Cell(Path(folder, f"{name}-{share:g}-{seed}"), config, chosen))
-    for cell in cells:
-        if (cell.folder / CONFIG_FILE).exists():
-            _check_same(cell, cell.folder)
-    return tuple(cells)
+                trials.append(Trial(Path(folder, f"{name}-{share:g}-{seed}"), config, chosen))
+    for trial in trials:
+        if (trial.folder / CONFIG_FILE).exists():
+            _check_same(trial, trial.folder)
+    return tuple(trials)
 
 
-def adopt(cells: Iterable[Cell], folders: Iterable[str | Path]) -> None:
-    """Copy trained runs to the cells that they are, which then need no training.
+def adopt(trials: Iterable[Trial], folders: Iterable[str | Path]) -> None:
+    """Copy trained runs to the trials that they are, which then need no training.
 
     Raises:
         FileNotFoundError: If a folder holds no run, or one whose training has not ended.
-        FileExistsError: If the cell has been begun.
-        ValueError: If a run is no cell of the comparison, or has other settings.
+        FileExistsError: If the trial has been begun.
+        ValueError: If a run is no trial of the comparison, or has other settings.
     """
-    by_name = {str(cell): cell for cell in cells}
+    by_name = {str(trial): trial for trial in trials}
     for source in map(Path, folders):
         config = read_config(source)
-        name = str(Cell(source, config, next(iter(by_name.values())).dataset))
+        name = str(Trial(source, config, next(iter(by_name.values())).dataset))
         if name not in by_name:
             raise ValueError(
-                f"{source}: {name} is no cell of this comparison; add its system, share or seed."
+                f"{source}: {name} is no trial of this comparison; add its system, share or seed."
             )
-        cell = by_name[name]
-        _check_same(cell, source)
-        if cell.trained:
+        trial = by_name[name]
+        _check_same(trial, source)
+        if trial.trained:
             continue
-        if not Cell(source, config, cell.dataset).trained:
+        if not Trial(source, config, trial.dataset).trained:
             raise FileNotFoundError(f"{source}: its training has not ended; go on with --resume.")
-        if cell.folder.exists():
-            raise FileExistsError(f"{cell.folder}: this cell has begun; remove it to load another.")
-        cell.folder.parent.mkdir(parents=True, exist_ok=True)
-        copy = Path(tempfile.mkdtemp(dir=cell.folder.parent, prefix=f".{cell.folder.name}."))
+        if trial.folder.exists():
+            raise FileExistsError(
+                f"{trial.folder}: this trial has begun; remove it to load another."
+            )
+        trial.folder.parent.mkdir(parents=True, exist_ok=True)
+        copy = Path(tempfile.mkdtemp(dir=trial.folder.parent, prefix=f".{trial.folder.name}."))
         for file in FILES:
             if (source / file).is_file():
                 shutil.copy2(source / file, copy)
         copy.chmod(0o755)
-        os.replace(copy, cell.folder)
+        os.replace(copy, trial.folder)
 
 
-def run(cells: Sequence[Cell], *, coherence: bool = True, progress: bool = True) -> list[Outcome]:
-    """Train and measure the cells that are not done; go on with those that were stopped.
+def run(trials: Sequence[Trial], *, coherence: bool = True, progress: bool = True) -> list[Outcome]:
+    """Train and measure the trials that are not done; go on with those that were stopped.
 
-    A cell that fails (it diverges, memory runs out, or a file of it is damaged) leaves the others
+    A trial that fails (it diverges, memory runs out, or a file of it is damaged) leaves the others
     alone, and is tried again next time. Pressing Ctrl-C ends the run with what there is.
 
     Args:
-        cells: All of one :func:`plan`.
+        trials: All of one :func:`plan`.
         coherence: Measure it too, where rows have classes, see :func:`ppl_mm.runs.measure`. Its
-            classifiers are trained once, and kept in the folder ``oracles`` beside the cells'.
+            classifiers are trained once, and kept in the folder ``oracles`` beside the trials'.
         progress: Print what is done.
     """
     console = Console(highlight=False, quiet=not progress)
-    names = classifiable(cells[0].dataset) if coherence else ()
-    outcomes = [_recorded(cell, names) for cell in cells]
+    names = classifiable(trials[0].dataset) if coherence else ()
+    outcomes = [_recorded(trial, names) for trial in trials]
     left = [i for i, o in enumerate(outcomes) if o.measures is None and o.failure is None]
-    if len(left) < len(cells):
-        console.print(f"{len(cells) - len(left)} of {len(cells)} cells are done already.")
+    if len(left) < len(trials):
+        console.print(f"{len(trials) - len(left)} of {len(trials)} trials are done already.")
     try:
-        classifiers = _oracles(cells[0], names, progress) if left else {}
+        classifiers = _oracles(trials[0], names, progress) if left else {}
         for number, i in enumerate(left, start=1):
-            console.print(f"[bold]{cells[i]}[/bold]  ({number} of {len(left)})")
-            outcomes[i] = _made(cells[i], classifiers, progress)
+            console.print(f"[bold]{trials[i]}[/bold]  ({number} of {len(left)})")
+            outcomes[i] = _made(trials[i], classifiers, progress)
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on from here.")
     for outcome in outcomes:
@@ -206,59 +208,59 @@ def run(cells: Sequence[Cell], *, coherence: bool = True, progress: bool = True)
     return outcomes
 
 
-def _recorded(cell: Cell, oracles: Sequence[str]) -> Outcome:
-    """The outcome of a cell that is done; an empty one of any other."""
-    measures = cell.measures(oracles)
+def _recorded(trial: Trial, oracles: Sequence[str]) -> Outcome:
+    """The outcome of a trial that is done; an empty one of any other."""
+    measures = trial.measures(oracles)
     if measures is None:
-        return Outcome(cell)
+        return Outcome(trial)
     try:
-        return Outcome(cell, measures, training(cell.folder))
+        return Outcome(trial, measures, training(trial.folder))
     except ValueError as error:
-        return Outcome(cell, failure=f"{error} {_anew(cell)}")
+        return Outcome(trial, failure=f"{error} {_anew(trial)}")
 
 
-def _made(cell: Cell, classifiers: Mapping[str, nn.Module], progress: bool) -> Outcome:
-    """The outcome of a cell, once it is trained and measured."""
-    begun = (cell.folder / CONFIG_FILE).exists()
+def _made(trial: Trial, classifiers: Mapping[str, nn.Module], progress: bool) -> Outcome:
+    """The outcome of a trial, once it is trained and measured."""
+    begun = (trial.folder / CONFIG_FILE).exists()
     try:
-        measures = _train_and_measure(cell, classifiers, progress)
-        return Outcome(cell, measures, training(cell.folder))
+        measures = _train_and_measure(trial, classifiers, progress)
+        return Outcome(trial, measures, training(trial.folder))
     except (ArithmeticError, RuntimeError, ValueError) as error:
         text = str(error) or type(error).__name__
         damaged = begun and isinstance(error, ValueError)
-        return Outcome(cell, failure=f"{text} {_anew(cell)}" if damaged else text)
+        return Outcome(trial, failure=f"{text} {_anew(trial)}" if damaged else text)
 
 
-def _anew(cell: Cell) -> str:
-    return f"Remove {cell.folder}, and the same command makes the cell anew."
+def _anew(trial: Trial) -> str:
+    return f"Remove {trial.folder}, and the same command makes the trial anew."
 
 
-def _oracles(cell: Cell, names: Sequence[str], progress: bool) -> dict[str, nn.Module]:
+def _oracles(trial: Trial, names: Sequence[str], progress: bool) -> dict[str, nn.Module]:
     """Classifiers of real rows, for coherence; none without names."""
     if not names:
         return {}
     return train_classifiers(
-        cell.dataset,
+        trial.dataset,
         names,
-        epochs=max(_EPOCHS, _ROWS_SEEN // len(cell.dataset.train)),
-        folder=cell.folder.parent / "oracles",
-        device=torch_device(cell.config.device),
+        epochs=max(_EPOCHS, _ROWS_SEEN // len(trial.dataset.train)),
+        folder=trial.folder.parent / "oracles",
+        device=torch_device(trial.config.device),
         progress=progress,
     )
 
 
 def _train_and_measure(
-    cell: Cell, classifiers: Mapping[str, nn.Module], progress: bool
+    trial: Trial, classifiers: Mapping[str, nn.Module], progress: bool
 ) -> Measures:
-    config = cell.config
-    if cell.trained:
-        found = load(cell.folder, data_dir=config.data_dir)
+    config = trial.config
+    if trial.trained:
+        found = load(trial.folder, data_dir=config.data_dir)
         found.system.to(torch_device(config.device))
     else:
         options = asdict(config)
         system, dataset = options.pop("system"), options.pop("dataset")
-        begun = (cell.folder / CONFIG_FILE).exists()
-        found = train(cell.folder, system, dataset, resume=begun, progress=progress, **options)
+        begun = (trial.folder / CONFIG_FILE).exists()
+        found = train(trial.folder, system, dataset, resume=begun, progress=progress, **options)
     options = {"num_samples": config.num_samples, "rows": config.rows}
     return evaluate(found, classifiers=classifiers, **options)
 
@@ -278,9 +280,9 @@ def _configure(
     return configure(name, whole, **given)
 
 
-def _check_same(cell: Cell, folder: Path) -> None:
+def _check_same(trial: Trial, folder: Path) -> None:
     remedy = "Compare with the same settings, or give another folder by --out."
-    check_same(folder, read_config(folder), asdict(cell.config), remedy)
+    check_same(folder, read_config(folder), asdict(trial.config), remedy)
 
 
 def _check_once(what: str, given: Sequence[Any]) -> None:
