@@ -19,7 +19,16 @@ from ppl_mm.data.mnist_split import mnist_split, mnist_split_3
 from ppl_mm.data.multimnist import multimnist
 from ppl_mm.data.pairs import mnist_fashion, mnist_svhn, pair_by_class
 from ppl_mm.data.polymnist import polymnist
-from ppl_mm.data.registry import Summary, available, describe, load
+from ppl_mm.data.registry import (
+    Defaults,
+    Summary,
+    available,
+    describe,
+    discover,
+    entry,
+    load,
+    register,
+)
 from ppl_mm.data.sources import data_folder
 from ppl_mm.data.svhn import read_svhn, svhn
 from ppl_mm.data.triples import mnist_fashion_text, mnist_rotated_svhn, mnist_svhn_text
@@ -34,6 +43,7 @@ __all__ = [
     "XRMB_FOLDS",
     "XRMB_TEST",
     "DataSet",
+    "Defaults",
     "MemoryMapped",
     "Summary",
     "Vocabulary",
@@ -48,6 +58,7 @@ __all__ = [
     "data_folder",
     "describe",
     "digits",
+    "entry",
     "fashion_mnist",
     "get",
     "iwslt",
@@ -68,6 +79,7 @@ __all__ = [
     "polymnist",
     "read_idx",
     "read_svhn",
+    "register",
     "spell",
     "streams",
     "svhn",
@@ -76,3 +88,5 @@ __all__ = [
     "write_words",
     "xrmb",
 ]
+
+discover(__name__, __path__)

@@ -13,14 +13,24 @@ Goodman 2018, arXiv:1802.05335, appendix D, and its release.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ppl_mm.data.celeba_files import find_celeba, read_attributes, read_partition, shrink, stored
+from ppl_mm.data.celeba_files import (
+    BY_HAND,
+    SIZES,
+    find_celeba,
+    read_attributes,
+    read_partition,
+    shrink,
+    stored,
+)
 from ppl_mm.data.dataset import DataSet, as_floats
+from ppl_mm.data.registry import register
 from ppl_mm.likelihoods import Bernoulli, MultiLabel, SoftBernoulli
 from ppl_mm.mapped import MemoryMapped
 from ppl_mm.modality import Modality
@@ -50,6 +60,7 @@ ATTRIBUTES = (
 )
 """The visually distinctive ones of the 40 attributes, in the order of the published list."""
 
+_register = partial(register, sizes=SIZES, by_hand=BY_HAND, find=find_celeba)
 _LATENT_DIM = 100
 _IMAGE = Modality(
     "image",
@@ -67,6 +78,7 @@ _TOGETHER = Modality(
 )
 
 
+@_register(modalities=("image", "attributes"))
 def celeba(folder: str | Path | None = None) -> DataSet:
     """Faces, and their 18 attributes as one modality; the published partition.
 
@@ -82,6 +94,7 @@ def celeba(folder: str | Path | None = None) -> DataSet:
     return _dataset("celeba", arrays, parts, (_IMAGE, _TOGETHER))
 
 
+@_register(modalities=("image", *ATTRIBUTES))
 def celeba19(folder: str | Path | None = None) -> DataSet:
     """Faces and 18 attributes, each a modality of its own: MVAE19.
 

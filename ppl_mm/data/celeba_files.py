@@ -24,10 +24,26 @@ import numpy as np
 from PIL import Image
 
 from ppl_mm.data.picture_arrays import bytes_shape, open_picture, picture_array
-from ppl_mm.data.sources import BY_HAND, data_folder
+from ppl_mm.data.sources import data_folder
 
-__all__ = ["CelebAFiles", "find_celeba", "read_attributes", "read_partition", "shrink", "stored"]
+__all__ = [
+    "BY_HAND",
+    "SIZES",
+    "CelebAFiles",
+    "find_celeba",
+    "read_attributes",
+    "read_partition",
+    "shrink",
+    "stored",
+]
 
+BY_HAND = (
+    "Put img_align_celeba.zip (aligned and cropped images; unpacked or not), list_attr_celeba.txt "
+    "and list_eval_partition.txt of https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html into celeba/ "
+    "of the data folder, or set PPL_MM_DATA to the folder that has celeba/ in it."
+)
+SIZES = (162_770, 19_867, 19_962)
+"""The faces for training, validation and test."""
 PICTURES = "img_align_celeba"
 ATTRIBUTES = "list_attr_celeba.txt"
 PARTITION = "list_eval_partition.txt"
@@ -73,7 +89,7 @@ def find_celeba(
     if pictures is None and not all((root / name).is_file() for name in stored):
         missing.append(f"{PICTURES}/ (or {PICTURES}.zip)")
     if missing:
-        raise FileNotFoundError(f"celeba: {root} lacks {', '.join(missing)}. {BY_HAND['celeba']}")
+        raise FileNotFoundError(f"celeba: {root} lacks {', '.join(missing)}. {BY_HAND}")
     return CelebAFiles(root / ATTRIBUTES, root / PARTITION, pictures)
 
 
@@ -217,7 +233,7 @@ def stored(
         if found.pictures is None:
             raise FileNotFoundError(
                 f"{path}: expected bytes {shape}, a row a picture of {ATTRIBUTES}, got "
-                f"{bytes_shape(path)}; and there are no pictures to make it of. {BY_HAND['celeba']}"
+                f"{bytes_shape(path)}; and there are no pictures to make it of. {BY_HAND}"
             )
         return _pictures(found.pictures, files, found.size)
 

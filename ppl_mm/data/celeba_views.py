@@ -26,6 +26,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ppl_mm.data.celeba_files import (
+    BY_HAND,
+    SIZES,
     CelebAFiles,
     find_celeba,
     read_attributes,
@@ -35,6 +37,7 @@ from ppl_mm.data.celeba_files import (
 )
 from ppl_mm.data.dataset import DataSet, as_floats
 from ppl_mm.data.landmarks import Landmarks, draw_face, find_predictor
+from ppl_mm.data.registry import register
 from ppl_mm.data.sources import data_folder
 from ppl_mm.likelihoods import SoftBernoulli
 from ppl_mm.mapped import MemoryMapped
@@ -54,9 +57,35 @@ _FILES = {
 }
 _MARK, _STROKE, _OPACITY = 512, 32, 128  # the watermark's side and lines in pixels; of 255
 
+_BY_HAND = (
+    f"{BY_HAND} The views of the paper are of the full-size pictures; those you unpack as "
+    "img_celeba/ there, or else views are made of the aligned ones. Masks of faces need "
+    "pip install 'ppl-mm[vision]'."
+)
+
 View = Callable[[Image.Image], Image.Image]
 
 
+def find_views(folder: str | Path | None = None) -> tuple[str, CelebAFiles]:
+    """What the views are made of, ``"full"`` or ``"aligned"`` pictures, and the published files.
+
+    Raises:
+        FileNotFoundError: If any is missing, or the predictor of landmarks, unless what is made of
+            them is stored.
+    """
+    root = data_folder(folder) / "celeba"
+    full = root / _FULL_SIZE
+    if full.is_dir() or all((root / name).is_file() for name in _FILES["full"].values()):
+        kind, found = "full", find_celeba(folder, stored=())
+        found = replace(found, pictures=full if full.is_dir() else None, size=None)
+    else:
+        kind, found = "aligned", find_celeba(folder, tuple(_FILES["aligned"].values()))
+    if not (root / _FILES[kind]["mask"]).is_file():
+        find_predictor(folder)
+    return kind, found
+
+
+@register(modalities=VIEWS, sizes=SIZES, by_hand=_BY_HAND, find=find_views)
 def celeba_vision(folder: str | Path | None = None) -> DataSet:
     """Six views of every picture; the published partition.
 
@@ -97,25 +126,6 @@ def celeba_vision(folder: str | Path | None = None) -> DataSet:
         num_classes=None,
         origin="full-size pictures" if kind == "full" else "aligned pictures",
     )
-
-
-def find_views(folder: str | Path | None = None) -> tuple[str, CelebAFiles]:
-    """What the views are made of, ``"full"`` or ``"aligned"`` pictures, and the published files.
-
-    Raises:
-        FileNotFoundError: If any is missing, or the predictor of landmarks, unless what is made of
-            them is stored.
-    """
-    root = data_folder(folder) / "celeba"
-    full = root / _FULL_SIZE
-    if full.is_dir() or all((root / name).is_file() for name in _FILES["full"].values()):
-        kind, found = "full", find_celeba(folder, stored=())
-        found = replace(found, pictures=full if full.is_dir() else None, size=None)
-    else:
-        kind, found = "aligned", find_celeba(folder, tuple(_FILES["aligned"].values()))
-    if not (root / _FILES[kind]["mask"]).is_file():
-        find_predictor(folder)
-    return kind, found
 
 
 def edges(picture: Image.Image) -> Image.Image:

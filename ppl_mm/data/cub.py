@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ppl_mm.data import cub_files, cub_pictures
 from ppl_mm.data.cub_files import (
     CAPTIONS_PER_PICTURE,
     find_captions,
@@ -32,6 +33,7 @@ from ppl_mm.data.cub_files import (
 )
 from ppl_mm.data.cub_pictures import classes_of, find_pictures, list_pictures, read_pictures
 from ppl_mm.data.dataset import DataSet, as_floats
+from ppl_mm.data.registry import Defaults, register
 from ppl_mm.data.vocabulary import LENGTH, PAD, Vocabulary
 from ppl_mm.likelihoods import Laplace, Tokens
 from ppl_mm.mapped import MemoryMapped
@@ -45,6 +47,13 @@ _LATENT_DIM = 64
 _PAIRS = CAPTIONS_PER_PICTURE // 2
 
 
+@register(
+    modalities=("caption_a", "caption_b"),
+    sizes=(10_915, 1_250, 2_500),
+    by_hand=cub_files.CAPTIONS_BY_HAND,
+    find=find_captions,
+    defaults=Defaults(epochs=50, batch_size=100, rows=200),
+)
 def cub_captions(
     folder: str | Path | None = None,
     *,
@@ -110,6 +119,13 @@ def cub_captions(
     )
 
 
+@register(
+    modalities=("image", "caption"),
+    sizes=(88_550, 14_660, 14_670),
+    by_hand=cub_files.BY_HAND,
+    find=find_cub,
+    defaults=Defaults(epochs=50, batch_size=100, learning_rate=1e-4, rows=200),
+)
 def cub(
     folder: str | Path | None = None, *, validation: int = 1_466, score_padding: bool = True
 ) -> DataSet:
@@ -171,6 +187,13 @@ def cub(
     )
 
 
+@register(
+    modalities=("image", "caption"),
+    sizes=(88_550, 0, 29_330),
+    by_hand=cub_pictures.BY_HAND,
+    find=find_pictures,
+    defaults=Defaults(epochs=50, batch_size=32, rows=100),
+)
 def cub_images(
     folder: str | Path | None = None, *, validation: int = 0, score_padding: bool = True
 ) -> DataSet:

@@ -24,9 +24,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ppl_mm.data.sources import BY_HAND, data_folder, find
+from ppl_mm.data.sources import data_folder, find
 
 __all__ = [
+    "BY_HAND",
+    "CAPTIONS",
+    "CAPTIONS_BY_HAND",
     "CAPTIONS_PER_PICTURE",
     "NUM_FEATURES",
     "find_captions",
@@ -35,6 +38,16 @@ __all__ = [
     "read_features",
 ]
 
+CAPTIONS = "which come with the code of Shi et al. 2019 (MMVAE, arXiv:1911.03393)"
+CAPTIONS_BY_HAND = (
+    f"Put the captions text_testclasses.txt, {CAPTIONS}, into cub-captions/ of the data "
+    "folder, or set PPL_MM_DATA to the folder that has cub-captions/ in it."
+)
+BY_HAND = (
+    f"Put the captions text_trainvalclasses.txt and text_testclasses.txt, {CAPTIONS}, and "
+    "the ResNet-101 features of the pictures, features_train.npy and features_test.npy, into "
+    "cub/ of the data folder, or set PPL_MM_DATA to the folder that has cub/ in it."
+)
 CAPTIONS_PER_PICTURE = 10
 NUM_FEATURES = 2048
 
@@ -57,7 +70,7 @@ def find_captions(folder: str | Path | None = None, part: Part = "test") -> Path
         path = find(data_folder(folder) / subfolder, name)
         if path is not None:
             return path
-    remedy = BY_HAND["cub_captions" if part == "test" else "cub"]
+    remedy = CAPTIONS_BY_HAND if part == "test" else BY_HAND
     raise FileNotFoundError(
         f"cub: expected {name.removesuffix('.gz')} (or .txt.gz) in cub/ or cub-captions/ of "
         f"{data_folder(folder)}, found none. {remedy}"
@@ -77,7 +90,7 @@ def find_cub(folder: str | Path | None = None) -> dict[str, tuple[Path, Path]]:
         if not features.is_file():
             raise FileNotFoundError(
                 f"cub: expected {features}, floats (pictures, {NUM_FEATURES}), found no file. "
-                f"{BY_HAND['cub']}"
+                f"{BY_HAND}"
             )
     return found
 

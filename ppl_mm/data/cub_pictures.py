@@ -21,12 +21,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ppl_mm.data.cub_files import Part
+from ppl_mm.data.cub_files import CAPTIONS, Part
 from ppl_mm.data.picture_arrays import open_picture, picture_array
-from ppl_mm.data.sources import BY_HAND, data_folder
+from ppl_mm.data.sources import data_folder
 
-__all__ = ["SIDE", "classes_of", "find_pictures", "list_pictures", "read_pictures"]
+__all__ = ["BY_HAND", "SIDE", "classes_of", "find_pictures", "list_pictures", "read_pictures"]
 
+BY_HAND = (
+    "Unpack CUB_200_2011.tgz of https://www.vision.caltech.edu/datasets/cub_200_2011 into cub/ "
+    "of the data folder, and put there testclasses.txt, which comes with the captions of Reed "
+    "et al. 2016 (arXiv:1605.05395), and the captions text_trainvalclasses.txt and "
+    f"text_testclasses.txt, {CAPTIONS}; or set PPL_MM_DATA to the folder that has cub/ in it."
+)
 SIDE = 64
 """Height and width in pixels."""
 _PARTS: tuple[Part, ...] = ("train", "test")
@@ -46,8 +52,7 @@ def find_pictures(folder: str | Path | None = None) -> Path:
         missing.append(str(pictures))
     if missing:
         raise FileNotFoundError(
-            f"cub_images: expected {', '.join(missing)}, found nothing there. "
-            f"{BY_HAND['cub_images']}"
+            f"cub_images: expected {', '.join(missing)}, found nothing there. {BY_HAND}"
         )
     return root
 
@@ -144,7 +149,7 @@ def _pictures(folder: Path, names: Sequence[str]) -> Iterator[Image.Image]:
     if missing:
         raise FileNotFoundError(
             f"cub_images: {len(missing)} of {len(names)} pictures are missing in {folder}, "
-            f"{missing[0]} first. {BY_HAND['cub_images']}"
+            f"{missing[0]} first. {BY_HAND}"
         )
     return (open_picture(partial((folder / name).open, "rb"), folder / name) for name in names)
 

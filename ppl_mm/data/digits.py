@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet
+from ppl_mm.data.registry import Defaults, register
 from ppl_mm.likelihoods import Categorical, Normal
 from ppl_mm.modality import Modality
 from ppl_mm.networks import LabelEncoder, MLPDecoder, MLPEncoder
@@ -26,6 +27,12 @@ _NUM_TRAIN, _NUM_VALIDATION = 1200, 200  # of 1797; the rest tests
 _HIDDEN = (128, 128)
 
 
+@register(
+    modalities=("top", "bottom", "label"),
+    sizes=(_NUM_TRAIN, _NUM_VALIDATION, 397),
+    defaults=Defaults(epochs=200, learning_rate=2e-3, terms="all"),
+    tiles=(("top", "bottom"),),
+)
 def digits(*, seed: int = 0) -> DataSet:
     """The 1,797 pictures of 8 x 8 pixels, split at random into 1,200 / 200 / 397 rows.
 

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pooch
 
-from ppl_mm.data.idx import read_idx
-from ppl_mm.data.sources import BY_HAND, SOURCES, Source, data_folder, find
-from ppl_mm.data.svhn import read_svhn
+from ppl_mm.data.registry import entries
+from ppl_mm.data.sources import Source, data_folder, find
 from ppl_mm.modality import unknown_name
 
 __all__ = ["get"]
@@ -33,26 +32,28 @@ def get(name: str, folder: str | Path | None = None, base_url: str | None = None
             address, the message says which and where to put them.
         OSError: If a file could not be had from any mirror.
     """
-    if name in BY_HAND:
-        raise ValueError(f"{name}: is not downloaded by this command. {BY_HAND[name]}")
-    if name not in SOURCES:
-        raise ValueError(unknown_name("data set to download", name, SOURCES))
-    sources = SOURCES[name]
+    known = {entry.name: entry for entry in entries()}
+    if name in known and known[name].by_hand is not None:
+        raise ValueError(f"{name}: is not downloaded by this command. {known[name].by_hand}")
+    published = {name: entry.sources for name, entry in known.items() if entry.sources}
+    if name not in published:
+        raise ValueError(unknown_name("data set to download", name, published))
+    sources = published[name]
     for source in sources:
         root = data_folder(folder) / source.subfolder
         mirrors = source.mirrors if base_url is None else (base_url,)
         root.mkdir(parents=True, exist_ok=True)
         for file in source.md5:
-            if not _is_sound(find(root, file)):
+            if not _is_sound(source, find(root, file)):
                 _fetch(source, file, mirrors, root)
     return root if len(sources) == 1 else data_folder(folder)
 
 
-def _is_sound(path: Path | None) -> bool:
+def _is_sound(source: Source, path: Path | None) -> bool:
     if path is None:
         return False
     try:
-        (read_svhn if path.suffix == ".mat" else read_idx)(path)
+        source.read(path)
     except ValueError:
         return False
     return True

@@ -23,7 +23,8 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet
-from ppl_mm.data.sources import BY_HAND, data_folder
+from ppl_mm.data.registry import register
+from ppl_mm.data.sources import data_folder
 from ppl_mm.likelihoods import Bernoulli, MultiLabel, Normal
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
@@ -34,62 +35,11 @@ __all__ = ["FlickrFiles", "find_flickr", "mir_flickr"]
 _IMAGE, _TAGS, _LABELS, _LATENT_DIM = 3857, 2000, 38, 1024
 _SPLITS = {"train": "train", "validation": "valid", "test": "test"}
 _MIN_TAGS = 2
+_BY_HAND = (
+    "Unpack the Flickr data of https://www.cs.toronto.edu/~nitish/multimodal/ as flickr/ into "
+    "the data folder, or set PPL_MM_DATA to the folder that has flickr/ in it."
+)
 _BROKEN = (ValueError, EOFError, OSError, BadZipFile, KeyError, IndexError, TypeError)
-
-
-def mir_flickr(
-    folder: str | Path | None = None,
-    *,
-    split: Literal[1, 2, 3, 4, 5] = 1,
-    unlabelled: int = 0,
-) -> DataSet:
-    """The labelled photographs of one published split, and some of the unlabelled ones to train on.
-
-    Args:
-        folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        split: Which of the five published splits of the 25,000 labelled photographs.
-        unlabelled: How many photographs without labels follow the labelled ones in ``train``: the
-            first that have at least 2 tags. One takes 23 kB, 100,000 take 2.3 GB. They count in the
-            standardisation: load once for a first stage without labels and a second with them.
-
-    Raises:
-        FileNotFoundError: If files are missing; those of the unlabelled part where it is asked for.
-        ValueError: If files are damaged or do not fit together, or there are fewer unlabelled
-            photographs with two tags than asked for.
-
-    Source: as the module; networks and D = 1024 from CMMD, appendix C.
-    """
-    if unlabelled < 0:
-        raise ValueError(f"mir_flickr: expected unlabelled of at least 0, got {unlabelled}.")
-    files = find_flickr(folder, split, unlabelled=unlabelled > 0)
-    images = _join(files.images["labelled"])
-    tags = _read_tags(files.tags["labelled"])
-    labels = _load(files.labels)
-    _check(files.tags["labelled"], "rows", tags.shape[0], len(images))
-    if labels.shape != (len(images), _LABELS) or not np.isin(labels, (0, 1)).all():
-        raise ValueError(
-            f"{files.labels}: expected 0 and 1, ({len(images)}, {_LABELS}), one row a photograph, "
-            f"got {labels.dtype} {labels.shape}."
-        )
-    parts: dict[str, dict[str, Tensor]] = {}
-    for name, path in files.splits.items():
-        rows = _rows(path, len(images))
-        parts[name] = {
-            "image": _tensor(images[rows]),
-            "tags": _tensor(tags[rows].toarray() > 0),
-            "label": _tensor(labels[rows]),
-        }
-    present = torch.ones(len(parts["train"]["image"]) + unlabelled, dtype=torch.bool)
-    if unlabelled:
-        present[-unlabelled:] = False
-        more = _unlabelled(files, unlabelled)
-        parts["train"] = {n: torch.cat([x, more[n]]) for n, x in parts["train"].items()}
-    mean, spread = _moments(parts["train"]["image"])
-    for rows in parts.values():
-        rows["image"] = (rows["image"] - mean) / spread
-    obs = {n: Observations(x, {"label": present} if n == "train" else {}) for n, x in parts.items()}
-    splits = (obs["train"], obs["validation"], obs["test"])
-    return DataSet("mir_flickr", *splits, _modalities(), _LATENT_DIM, None, None)
 
 
 @dataclass(frozen=True)
@@ -144,10 +94,69 @@ def find_flickr(
     missing = [str(path.relative_to(root)) for path in wanted if not path.is_file()]
     missing += [f"image/{kind}/combined-*.npy" for kind in kinds if not found.images[kind]]
     if missing:
-        raise FileNotFoundError(
-            f"mir_flickr: {root} lacks {', '.join(missing)}. {BY_HAND['mir_flickr']}"
-        )
+        raise FileNotFoundError(f"mir_flickr: {root} lacks {', '.join(missing)}. {_BY_HAND}")
     return found
+
+
+@register(
+    modalities=("image", "tags", "label"),
+    sizes=(10_000, 5_000, 10_000),
+    by_hand=_BY_HAND,
+    find=find_flickr,
+)
+def mir_flickr(
+    folder: str | Path | None = None,
+    *,
+    split: Literal[1, 2, 3, 4, 5] = 1,
+    unlabelled: int = 0,
+) -> DataSet:
+    """The labelled photographs of one published split, and some of the unlabelled ones to train on.
+
+    Args:
+        folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
+        split: Which of the five published splits of the 25,000 labelled photographs.
+        unlabelled: How many photographs without labels follow the labelled ones in ``train``: the
+            first that have at least 2 tags. One takes 23 kB, 100,000 take 2.3 GB. They count in the
+            standardisation: load once for a first stage without labels and a second with them.
+
+    Raises:
+        FileNotFoundError: If files are missing; those of the unlabelled part where it is asked for.
+        ValueError: If files are damaged or do not fit together, or there are fewer unlabelled
+            photographs with two tags than asked for.
+
+    Source: as the module; networks and D = 1024 from CMMD, appendix C.
+    """
+    if unlabelled < 0:
+        raise ValueError(f"mir_flickr: expected unlabelled of at least 0, got {unlabelled}.")
+    files = find_flickr(folder, split, unlabelled=unlabelled > 0)
+    images = _join(files.images["labelled"])
+    tags = _read_tags(files.tags["labelled"])
+    labels = _load(files.labels)
+    _check(files.tags["labelled"], "rows", tags.shape[0], len(images))
+    if labels.shape != (len(images), _LABELS) or not np.isin(labels, (0, 1)).all():
+        raise ValueError(
+            f"{files.labels}: expected 0 and 1, ({len(images)}, {_LABELS}), one row a photograph, "
+            f"got {labels.dtype} {labels.shape}."
+        )
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, path in files.splits.items():
+        rows = _rows(path, len(images))
+        parts[name] = {
+            "image": _tensor(images[rows]),
+            "tags": _tensor(tags[rows].toarray() > 0),
+            "label": _tensor(labels[rows]),
+        }
+    present = torch.ones(len(parts["train"]["image"]) + unlabelled, dtype=torch.bool)
+    if unlabelled:
+        present[-unlabelled:] = False
+        more = _unlabelled(files, unlabelled)
+        parts["train"] = {n: torch.cat([x, more[n]]) for n, x in parts["train"].items()}
+    mean, spread = _moments(parts["train"]["image"])
+    for rows in parts.values():
+        rows["image"] = (rows["image"] - mean) / spread
+    obs = {n: Observations(x, {"label": present} if n == "train" else {}) for n, x in parts.items()}
+    splits = (obs["train"], obs["validation"], obs["test"])
+    return DataSet("mir_flickr", *splits, _modalities(), _LATENT_DIM, None, None)
 
 
 def _unlabelled(files: FlickrFiles, number: int) -> dict[str, Tensor]:

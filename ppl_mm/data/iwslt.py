@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ppl_mm.data.dataset import DataSet
-from ppl_mm.data.sources import BY_HAND, data_folder
+from ppl_mm.data.registry import register
+from ppl_mm.data.sources import data_folder
 from ppl_mm.data.vocabulary import SPECIALS, Vocabulary
 from ppl_mm.likelihoods import Tokens
 from ppl_mm.modality import Modality
@@ -33,9 +34,39 @@ _LATENT_DIM = 100
 _PARTS = {"train": "train", "validation": "tst2012", "test": "tst2013"}
 _FIRST = ("<unk>", "<s>", "</s>")  # of a published vocabulary; they become SPECIALS
 
+_BY_HAND = (
+    "Download train, tst2012, tst2013 and vocab, each with the ends .en and .vi, from "
+    "https://nlp.stanford.edu/projects/nmt/data/iwslt15.en-vi/ into iwslt/ of the data "
+    "folder, or set PPL_MM_DATA to the folder that has iwslt/ in it."
+)
+
 Sentences = list[list[str]]
 
 
+def find_iwslt(folder: str | Path | None = None) -> dict[tuple[str, str], Path]:
+    """The published files in ``iwslt/`` of the data folder, a sentence or a word a line.
+
+        train.en     train.vi       to train on
+        tst2012.en   tst2012.vi     validation
+        tst2013.en   tst2013.vi     test
+        vocab.en     vocab.vi       the words that have a symbol, <unk>, <s> and </s> first
+
+    Returns:
+        What it is ("train", "tst2012", "tst2013" or "vocab") and the language -> the file.
+
+    Raises:
+        FileNotFoundError: If any is missing.
+    """
+    root = data_folder(folder) / "iwslt"
+    kinds = (*_PARTS.values(), "vocab")
+    files = {(kind, name): root / f"{kind}.{name}" for kind in kinds for name in LANGUAGES}
+    missing = [path.name for path in files.values() if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(f"iwslt: {root} lacks {', '.join(missing)}. {_BY_HAND}")
+    return files
+
+
+@register(modalities=LANGUAGES, sizes=None, by_hand=_BY_HAND, find=find_iwslt)
 def iwslt(
     folder: str | Path | None = None, *, length: int = 70, num_words: int | None = None
 ) -> DataSet:
@@ -85,29 +116,6 @@ def iwslt(
         num_classes=None,
         vocabularies=vocabularies,
     )
-
-
-def find_iwslt(folder: str | Path | None = None) -> dict[tuple[str, str], Path]:
-    """The published files in ``iwslt/`` of the data folder, a sentence or a word a line.
-
-        train.en     train.vi       to train on
-        tst2012.en   tst2012.vi     validation
-        tst2013.en   tst2013.vi     test
-        vocab.en     vocab.vi       the words that have a symbol, <unk>, <s> and </s> first
-
-    Returns:
-        What it is ("train", "tst2012", "tst2013" or "vocab") and the language -> the file.
-
-    Raises:
-        FileNotFoundError: If any is missing.
-    """
-    root = data_folder(folder) / "iwslt"
-    kinds = (*_PARTS.values(), "vocab")
-    files = {(kind, name): root / f"{kind}.{name}" for kind in kinds for name in LANGUAGES}
-    missing = [path.name for path in files.values() if not path.is_file()]
-    if missing:
-        raise FileNotFoundError(f"iwslt: {root} lacks {', '.join(missing)}. {BY_HAND['iwslt']}")
-    return files
 
 
 def _sentences(en: Path, vi: Path) -> dict[str, Sentences]:

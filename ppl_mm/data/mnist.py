@@ -9,6 +9,7 @@ does the default.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,22 +18,71 @@ from torch import Tensor, nn
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
 from ppl_mm.data.idx import read_idx
-from ppl_mm.data.sources import FASHION_MNIST, MNIST, Source, locate
+from ppl_mm.data.registry import Defaults, register
+from ppl_mm.data.sources import Source, locate
 from ppl_mm.likelihoods import Bernoulli, Categorical, Likelihood, SoftBernoulli
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
 
-__all__ = ["binarise", "binary_mnist", "fashion_mnist", "mnist", "read_images"]
+__all__ = [
+    "FASHION_MNIST",
+    "MNIST",
+    "MNIST_DEFAULTS",
+    "binarise",
+    "binary_mnist",
+    "fashion_mnist",
+    "mnist",
+    "read_images",
+]
 
 Part = Literal["train", "t10k"]
 """The training file or the test file, as they are called on MNIST's page."""
 Network = Callable[[int], nn.Module]
 
+MNIST = Source(
+    "mnist",
+    "mnist",
+    mirrors=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    md5={
+        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+        "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+    },
+    read=read_idx,
+)
+
+FASHION_MNIST = Source(
+    "fashion_mnist",
+    "fashion-mnist",
+    mirrors=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+    md5={
+        "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+        "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+        "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+    },
+    read=read_idx,
+)
+
+MNIST_DEFAULTS = Defaults(epochs=50, batch_size=100, rows=500, annealing=0.4)
+"""The defaults of data sets of MNIST's kind; the share of annealing is Wu & Goodman's."""
+
 _NUM_CLASSES = 10
 _LATENT_DIM = 64
+_register = partial(
+    register,
+    modalities=("image", "label"),
+    sizes=(50_000, 10_000, 10_000),
+    defaults=MNIST_DEFAULTS,
+)
 
 
+@_register(sources=(MNIST,))
 def mnist(folder: str | Path | None = None, *, validation: int = 10_000) -> DataSet:
     """MNIST with grey values, which a soft Bernoulli scores: not a density.
 
@@ -49,6 +99,7 @@ def mnist(folder: str | Path | None = None, *, validation: int = 10_000) -> Data
     return _grey("mnist", MNIST, folder, validation, _mnist_image(SoftBernoulli()))
 
 
+@_register(sources=(FASHION_MNIST,))
 def fashion_mnist(folder: str | Path | None = None, *, validation: int = 10_000) -> DataSet:
     """FashionMNIST with grey values, which a soft Bernoulli scores: not a density.
 
@@ -73,6 +124,7 @@ def fashion_mnist(folder: str | Path | None = None, *, validation: int = 10_000)
     return _grey("fashion_mnist", FASHION_MNIST, folder, validation, image)
 
 
+@_register(sources=(MNIST,))
 def binary_mnist(
     folder: str | Path | None = None,
     *,

@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
-from ppl_mm.data.mnist import read_images
-from ppl_mm.data.sources import MNIST
+from ppl_mm.data.mnist import MNIST, read_images
+from ppl_mm.data.registry import Defaults, register
 from ppl_mm.likelihoods import SoftBernoulli
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
@@ -33,8 +33,16 @@ __all__ = ["mnist_split", "mnist_split_3"]
 
 _LATENT_DIM = 64
 _HEIGHT = 28
+_TWO, _THREE = ("top", "bottom"), ("top", "middle", "bottom")
+_register = partial(
+    register,
+    sizes=(60_000, 5_000, 5_000),
+    sources=(MNIST,),
+    defaults=Defaults(epochs=50, batch_size=100, learning_rate=2e-4, rows=500),
+)
 
 
+@_register(modalities=_TWO, tiles=(_TWO,))
 def mnist_split(
     folder: str | Path | None = None,
     *,
@@ -67,9 +75,10 @@ def mnist_split(
         decoder=presets.mnist_split_decoder,
         features=presets.mnist_split_features,
     )
-    return _split("mnist_split", (part("top"), part("bottom")), folder, validation)
+    return _split("mnist_split", tuple(part(name) for name in _TWO), folder, validation)
 
 
+@_register(modalities=_THREE, tiles=(_THREE,))
 def mnist_split_3(
     folder: str | Path | None = None,
     *,
@@ -100,8 +109,7 @@ def mnist_split_3(
         decoder=presets.mnist_split_3_decoder,
         features=presets.mnist_split_3_features,
     )
-    parts = (part("top"), part("middle"), part("bottom"))
-    return _split("mnist_split_3", parts, folder, validation)
+    return _split("mnist_split_3", tuple(part(name) for name in _THREE), folder, validation)
 
 
 def _split(

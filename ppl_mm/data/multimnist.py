@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ppl_mm.data.dataset import DataSet, split_last
-from ppl_mm.data.mnist import Part, read_images
-from ppl_mm.data.sources import MNIST
+from ppl_mm.data.mnist import MNIST, MNIST_DEFAULTS, Part, read_images
+from ppl_mm.data.registry import register
 from ppl_mm.likelihoods import SoftBernoulli, Tokens
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
@@ -38,6 +38,12 @@ _CANVAS, _CELL = 50, 21  # pixels; 21 = int(28 / 1.3)
 _MAX_REDRAWS = 100
 
 
+@register(
+    modalities=("image", "string"),
+    sizes=(60_000, 0, 10_000),
+    sources=(MNIST,),
+    defaults=MNIST_DEFAULTS,
+)
 def multimnist(
     folder: str | Path | None = None,
     *,

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_labels, split_last
-from ppl_mm.data.mnist import read_images
-from ppl_mm.data.sources import FASHION_MNIST, MNIST, SVHN, Source, locate
-from ppl_mm.data.svhn import read_svhn
+from ppl_mm.data.mnist import FASHION_MNIST, MNIST, read_images
+from ppl_mm.data.registry import register
+from ppl_mm.data.sources import Source, locate
+from ppl_mm.data.svhn import SVHN, SVHN_DEFAULTS, read_svhn
 from ppl_mm.likelihoods import Laplace
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
@@ -104,6 +105,12 @@ def read_labelled(source: Source, folder: str | Path | None) -> tuple[Labelled, 
     return (train.unsqueeze(1), classes), (test.unsqueeze(1), test_classes)
 
 
+@register(
+    modalities=("mnist", "svhn"),
+    sizes=(56_068, 0, 10_000),
+    sources=(MNIST, SVHN),
+    defaults=SVHN_DEFAULTS,
+)
 def mnist_svhn(
     folder: str | Path | None = None,
     *,
@@ -140,6 +147,12 @@ def mnist_svhn(
     return _paired("mnist_svhn", modalities, digits, numbers, repeats, validation, seed)
 
 
+@register(
+    modalities=("mnist", "fashion"),
+    sizes=(58_862, 0, 9_786),
+    sources=(MNIST, FASHION_MNIST),
+    defaults=SVHN_DEFAULTS,
+)
 def mnist_fashion(
     folder: str | Path | None = None,
     *,

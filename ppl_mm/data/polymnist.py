@@ -20,9 +20,10 @@ from PIL import Image
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_labels, split_last
-from ppl_mm.data.mnist import Network, Part, read_images
+from ppl_mm.data.mnist import MNIST, Network, Part, read_images
 from ppl_mm.data.polymnist_files import check_size, find_polymnist, read_polymnist
-from ppl_mm.data.sources import MNIST, data_folder
+from ppl_mm.data.registry import Defaults, register
+from ppl_mm.data.sources import data_folder
 from ppl_mm.likelihoods import Laplace
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
@@ -41,6 +42,13 @@ Labelled = tuple[Observations, Tensor]
 """Rows and their classes (N,)."""
 
 
+@register(
+    modalities=NAMES,
+    sizes=(60_000, 0, 10_000),
+    sources=(MNIST,),
+    find=find_polymnist,
+    defaults=Defaults(epochs=50, rows=200),
+)
 def polymnist(
     folder: str | Path | None = None,
     *,

@@ -15,39 +15,19 @@ from scipy.io import loadmat
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
-from ppl_mm.data.sources import SVHN, locate
+from ppl_mm.data.registry import Defaults, register
+from ppl_mm.data.sources import Source, locate
 from ppl_mm.likelihoods import Categorical, Laplace
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
 
-__all__ = ["read_svhn", "svhn"]
+__all__ = ["SVHN", "SVHN_DEFAULTS", "read_svhn", "svhn"]
+
+SVHN_DEFAULTS = Defaults(epochs=30, rows=500)
+"""The defaults of data sets with pictures of SVHN's kind."""
 
 _LATENT_DIM = 20
-
-
-def svhn(folder: str | Path | None = None, *, validation: int = 0) -> DataSet:
-    """SVHN with colours that a Laplace with scale 0.75 scores.
-
-    Args:
-        folder: The data folder; default ``PPL_MM_DATA``, or the user's cache. The 99,289 rows
-            take 1.2 GB.
-        validation: How many of the last training rows to hold out.
-
-    Raises:
-        FileNotFoundError: If files are missing.
-        ValueError: If files are damaged, or ``validation`` leaves no row to train on.
-
-    Source: Netzer et al. 2011; likelihood, networks and D = 20 of the image from Shi et al. 2019,
-    arXiv:1911.03393, networks of the label from Wu & Goodman 2018, arXiv:1802.05335.
-    """
-    paths = locate(SVHN, folder)
-    train, test = (_observations(paths[f"{part}_32x32.mat"]) for part in ("train", "test"))
-    encoder, decoder = presets.mnist_svhn_svhn_encoder, presets.mnist_svhn_svhn_decoder
-    image = Modality("image", Laplace(0.75), encoder, decoder)
-    label = Modality("label", Categorical(), presets.label_encoder, presets.label_decoder)
-    splits = (*split_last("svhn", train, validation), test)
-    return DataSet("svhn", *splits, (image, label), _LATENT_DIM, "label", 10)
 
 
 def read_svhn(path: str | Path) -> tuple[Tensor, Tensor]:
@@ -93,6 +73,48 @@ def read_svhn(path: str | Path) -> tuple[Tensor, Tensor]:
         raise _damaged(path, "digits 1..10 in y, 10 for the 0", got)
     labels = torch.from_numpy(digits[:, 0].astype(np.int64)) % 10
     return torch.from_numpy(np.ascontiguousarray(images.transpose(3, 2, 0, 1))), labels
+
+
+SVHN = Source(
+    "svhn",
+    "svhn",
+    mirrors=("http://ufldl.stanford.edu/housenumbers/",),
+    md5={
+        "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
+        "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
+    },
+    read=read_svhn,
+)
+
+
+@register(
+    modalities=("image", "label"),
+    sizes=(73_257, 0, 26_032),
+    sources=(SVHN,),
+    defaults=SVHN_DEFAULTS,
+)
+def svhn(folder: str | Path | None = None, *, validation: int = 0) -> DataSet:
+    """SVHN with colours that a Laplace with scale 0.75 scores.
+
+    Args:
+        folder: The data folder; default ``PPL_MM_DATA``, or the user's cache. The 99,289 rows
+            take 1.2 GB.
+        validation: How many of the last training rows to hold out.
+
+    Raises:
+        FileNotFoundError: If files are missing.
+        ValueError: If files are damaged, or ``validation`` leaves no row to train on.
+
+    Source: Netzer et al. 2011; likelihood, networks and D = 20 of the image from Shi et al. 2019,
+    arXiv:1911.03393, networks of the label from Wu & Goodman 2018, arXiv:1802.05335.
+    """
+    paths = locate(SVHN, folder)
+    train, test = (_observations(paths[f"{part}_32x32.mat"]) for part in ("train", "test"))
+    encoder, decoder = presets.mnist_svhn_svhn_encoder, presets.mnist_svhn_svhn_decoder
+    image = Modality("image", Laplace(0.75), encoder, decoder)
+    label = Modality("label", Categorical(), presets.label_encoder, presets.label_decoder)
+    splits = (*split_last("svhn", train, validation), test)
+    return DataSet("svhn", *splits, (image, label), _LATENT_DIM, "label", 10)
 
 
 def _observations(path: Path) -> Observations:

@@ -20,8 +20,11 @@ import torch
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
+from ppl_mm.data.mnist import FASHION_MNIST, MNIST
 from ppl_mm.data.pairs import Labelled, pair_by_class, read_labelled
-from ppl_mm.data.sources import FASHION_MNIST, MNIST, SVHN, Source
+from ppl_mm.data.registry import register
+from ppl_mm.data.sources import Source
+from ppl_mm.data.svhn import SVHN
 from ppl_mm.data.views import digit_label, rotated
 from ppl_mm.data.words import move_words, write_words
 from ppl_mm.likelihoods import Laplace, SoftBernoulli, Tokens
@@ -37,6 +40,11 @@ Pixels = Literal["bernoulli", "laplace"]
 _LATENT_DIM = 20
 
 
+@register(
+    modalities=("mnist", "svhn", "text", "label"),
+    sizes=(56_068, 0, 10_000),
+    sources=(MNIST, SVHN),
+)
 def mnist_svhn_text(
     folder: str | Path | None = None,
     *,
@@ -71,6 +79,11 @@ def mnist_svhn_text(
     return _with_text("mnist_svhn_text", second, SVHN, folder, pixels, repeats, validation, seed)
 
 
+@register(
+    modalities=("mnist", "fashion", "text", "label"),
+    sizes=(58_862, 0, 9_786),
+    sources=(MNIST, FASHION_MNIST),
+)
 def mnist_fashion_text(
     folder: str | Path | None = None,
     *,
@@ -101,6 +114,11 @@ def mnist_fashion_text(
     return _with_text(name, second, FASHION_MNIST, folder, pixels, repeats, validation, seed)
 
 
+@register(
+    modalities=("mnist", "rotated", "svhn", "label"),
+    sizes=(30_000, 0, 7_000),
+    sources=(MNIST, SVHN),
+)
 def mnist_rotated_svhn(
     folder: str | Path | None = None,
     *,

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
-from ppl_mm.data.mnist import read_images
-from ppl_mm.data.sources import MNIST
+from ppl_mm.data.mnist import MNIST, read_images
+from ppl_mm.data.registry import register
 from ppl_mm.likelihoods import Categorical, Normal
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
@@ -31,6 +31,11 @@ _MAX_ANGLE = math.pi / 4
 _AT_A_TIME = 5_000  # pictures
 
 
+@register(
+    modalities=("rotated", "noisy", "label"),
+    sizes=(50_000, 10_000, 10_000),
+    sources=(MNIST,),
+)
 def two_view_mnist(
     folder: str | Path | None = None, *, validation: int = 10_000, seed: int = 0
 ) -> DataSet:

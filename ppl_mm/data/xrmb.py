@@ -28,7 +28,8 @@ from scipy.io import loadmat, whosmat
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet
-from ppl_mm.data.sources import BY_HAND, data_folder
+from ppl_mm.data.registry import register
+from ppl_mm.data.sources import data_folder
 from ppl_mm.likelihoods import Categorical, Normal
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
@@ -52,10 +53,33 @@ _CENTRE = slice(117, 156)
 _ACOUSTIC, _ARTICULATORY, _PHONES, _LATENT_DIM = 273, 112, 40, 70
 _TEST_TENTHS = 3  # of the frames of one speaker
 
+_BY_HAND = (
+    "Ask the University of Wisconsin for the XRMB database, take the two files of "
+    "https://home.ttic.edu/~klivescu/XRMB_data/full/README, and put them into xrmb/ of the "
+    "data folder, or set PPL_MM_DATA to the folder that has xrmb/ in it."
+)
+
 Frames = dict[str, Tensor]
 """``acoustic`` (N, 273), ``articulatory`` (N, 112), ``label`` (N,), ``speaker`` (N,)."""
 
 
+def find_xrmb(folder: str | Path | None = None) -> tuple[Path, ...]:
+    """The published files, in ``xrmb/`` of the data folder.
+
+    Raises:
+        FileNotFoundError: If one is missing.
+    """
+    root = data_folder(folder) / "xrmb"
+    missing = [name for name in _FILES if not (root / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"xrmb: expected {' and '.join(_FILES)} in {root}; missing: {', '.join(missing)}. "
+            f"{_BY_HAND}"
+        )
+    return tuple(root / name for name in _FILES)
+
+
+@register(modalities=_NAMES, sizes=None, by_hand=_BY_HAND, find=find_xrmb)
 def xrmb(
     folder: str | Path | None = None,
     *,
@@ -104,22 +128,6 @@ def xrmb(
     assert rows[2] is not None
     modalities = _modalities(rows[0]["acoustic"].shape[1])
     return DataSet("xrmb", rows[0], rows[1], rows[2], modalities, _LATENT_DIM, "label", _PHONES)
-
-
-def find_xrmb(folder: str | Path | None = None) -> tuple[Path, ...]:
-    """The published files, in ``xrmb/`` of the data folder.
-
-    Raises:
-        FileNotFoundError: If one is missing.
-    """
-    root = data_folder(folder) / "xrmb"
-    missing = [name for name in _FILES if not (root / name).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"xrmb: expected {' and '.join(_FILES)} in {root}; missing: {', '.join(missing)}. "
-            f"{BY_HAND['xrmb']}"
-        )
-    return tuple(root / name for name in _FILES)
 
 
 def read_xrmb(folder: str | Path | None = None) -> dict[str, Frames]:

@@ -1,8 +1,18 @@
+import inspect
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from ppl_mm.data import available, describe, load
+from ppl_mm import data as data_package
+from ppl_mm import fit, runs, systems
+from ppl_mm.cli import app
+from ppl_mm.data import DataSet, Defaults, available, describe, load, register, registry
 
 
 def test_unknown_name_gets_the_nearest() -> None:
@@ -138,3 +148,79 @@ def test_sizes_of_the_embedded_digits() -> None:
     data, summary = load("digits"), describe()[0]
     assert data.validation is not None
     assert summary.sizes == (len(data.train), len(data.validation), len(data.test))
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> dict[str, registry.Entry]:
+    """The entries, which are as before after the test."""
+    entries = dict(registry._ENTRIES)
+    monkeypatch.setattr(registry, "_ENTRIES", entries)
+    return entries
+
+
+@pytest.fixture
+def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registered: object) -> Iterator[str]:
+    """The documented example, as one more file of a folder of data sets."""
+    documentation = inspect.getdoc(registry)
+    assert documentation is not None
+    (code,) = re.findall(r"::\n\n((?:    .*\n|\n)+)", documentation)
+    folder = tmp_path / "more_data_sets"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "two_sides.py").write_text(textwrap.dedent(code))
+    monkeypatch.syspath_prepend(tmp_path)
+    registry.discover("more_data_sets", [str(folder)])
+    yield "two_sides"
+    for name in ("more_data_sets", "more_data_sets.two_sides"):
+        del sys.modules[name]
+
+
+def test_one_file_adds_a_data_set(added: str, tmp_path: Path) -> None:
+    """The example of the documentation is listed, described, loaded and trained on."""
+    assert added in available()
+    summary = next(s for s in describe() if s.name == added)
+    assert (summary.sizes, summary.download, summary.ready) == ((80, 0, 20), None, True)
+    data = load(added, seed=1)
+    assert summary.modalities == data.train.names
+    assert (len(data.train), len(data.test)) == (80, 20)
+    system = systems.mvae(data.modalities, data.latent_dim)
+    result = fit(system, data.train, epochs=2, batch_size=20, progress=False)
+    assert len(result.history) == 2
+    assert runs.configure("mvae", data).epochs == 2
+    assert runs.configure("mvae", data).batch_size == 20
+    assert added in CliRunner().invoke(app, ["data", "list"]).stdout
+
+
+def test_every_file_of_the_folder_is_imported() -> None:
+    for path in Path(data_package.__file__).parent.glob("[a-z]*.py"):
+        assert f"ppl_mm.data.{path.stem}" in sys.modules
+
+
+def test_the_defaults_and_tiles_of_a_data_set_are_those_of_its_runs(
+    registered: dict[str, registry.Entry],
+) -> None:
+    digits = load("digits")
+    registered["digits"] = replace(
+        registry.entry("digits"), defaults=Defaults(epochs=10, rows=7, annealing=0.3)
+    )
+    config = runs.configure("mvae", digits)
+    assert (config.epochs, config.rows, config.annealing_epochs, config.terms) == (10, 7, 3, 0)
+    assert runs.configure("mvae", digits, epochs=20).annealing_epochs == 6
+    run = runs.Run(Path(), config, digits, systems.mvae(digits.modalities, 2))
+    assert run.tiles == (("top", "bottom"),)
+
+
+def test_a_name_is_registered_once(registered: object) -> None:
+    def digits() -> DataSet:
+        raise AssertionError
+
+    with pytest.raises(ValueError, match=r"'digits': ppl_mm.data.digits has registered this name"):
+        register(modalities=("image",), sizes=None)(digits)
+
+
+def test_tiles_are_modalities(registered: object) -> None:
+    def pictures() -> DataSet:
+        raise AssertionError
+
+    with pytest.raises(ValueError, match=r"unknown modality in tiles of pictures 'tops'.*'top'\?"):
+        register(modalities=("top",), sizes=None, tiles=(("tops",),))(pictures)
