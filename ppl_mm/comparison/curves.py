@@ -1,21 +1,25 @@
 """Measures against the share of missing values, a curve a system."""
 
 from collections.abc import Sequence
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from ppl_mm.comparison.summary import Block, is_share
 from ppl_mm.plotting.curves import COLOURS, MARKS
 from ppl_mm.plotting.tiles import PALE
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 __all__ = ["curve"]
 
 
-def curve(blocks: Sequence[Block], measure: str) -> Figure:
+def curve(blocks: Sequence[Block], measure: str) -> "Figure":
     """One measure with its standard errors; a system has the same colour in every figure.
 
     Marks of estimates in doubt are hollow.
     """
+    from matplotlib.figure import Figure
+
     names = list(dict.fromkeys(name for block in blocks for name in block.systems))
     figure = Figure(figsize=(4.4, 3.6), layout="constrained")
     axes = figure.subplots()

@@ -4,8 +4,6 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from ppl_mm.runs.config import read_facts
 from ppl_mm.systems import System
 
@@ -49,6 +47,8 @@ def training(folder: Path) -> Training:
 
 
 def _read(folder: Path) -> Training:
+    from PIL import Image
+
     for name in PICTURES:
         with Image.open(folder / f"{name}.png") as picture:
             picture.load()

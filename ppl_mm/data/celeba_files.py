@@ -18,13 +18,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from ppl_mm.data.picture_arrays import bytes_shape, open_picture, picture_array
 from ppl_mm.data.sources import data_folder
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = [
     "BY_HAND",
@@ -181,16 +183,19 @@ def read_partition(path: str | Path, files: Sequence[str]) -> np.ndarray:
     return parts
 
 
-def shrink(picture: Image.Image, size: int = 64) -> np.ndarray:
+def shrink(picture: "Image.Image", size: int = 64) -> np.ndarray:
     """The middle square of a picture, once its shorter side has ``size`` pixels (bilinear).
 
     Returns:
         Bytes (C, size, size), with C = 3 for RGB and 1 for grey pictures.
 
     Example:
+        >>> from PIL import Image
         >>> shrink(Image.new("RGB", (178, 218), (255, 0, 7)))[:, 0, 0].tolist()
         [255, 0, 7]
     """
+    from PIL import Image
+
     width, height = picture.size
     short = min(width, height)
     width, height = size * width // short, size * height // short
@@ -205,7 +210,7 @@ def stored(
     name: str,
     files: Sequence[str],
     event_shape: tuple[int, ...],
-    make: Callable[[Image.Image], np.ndarray],
+    make: Callable[["Image.Image"], np.ndarray],
 ) -> Path:
     """A file ``name`` beside the lists with what ``make`` gives for every picture.
 
@@ -229,7 +234,7 @@ def stored(
     """
     path, shape = found.attributes.parent / name, (len(files), *event_shape)
 
-    def pictures() -> Iterator[Image.Image]:
+    def pictures() -> Iterator["Image.Image"]:
         if found.pictures is None:
             raise FileNotFoundError(
                 f"{path}: expected bytes {shape}, a row a picture of {ATTRIBUTES}, got "
@@ -242,7 +247,7 @@ def stored(
 
 def _pictures(
     source: Path, files: Sequence[str], size: tuple[int, int] | None
-) -> Iterator[Image.Image]:
+) -> Iterator["Image.Image"]:
     """The pictures of a folder or an archive, in RGB."""
     if source.is_dir():
         _check_there(source, files, set(os.listdir(source)))
@@ -269,7 +274,7 @@ def _check_there(source: Path, files: Sequence[str], there: set[str]) -> None:
         )
 
 
-def _picture(opened: Callable[[], Any], path: Path, size: tuple[int, int] | None) -> Image.Image:
+def _picture(opened: Callable[[], Any], path: Path, size: tuple[int, int] | None) -> "Image.Image":
     picture = open_picture(opened, path)
     if size is not None and picture.size != size:
         raise ValueError(

@@ -21,9 +21,9 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from ppl_mm.data.celeba_files import (
     BY_HAND,
@@ -44,6 +44,9 @@ from ppl_mm.mapped import MemoryMapped
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 __all__ = ["VIEWS", "celeba_vision", "edges", "find_views", "obscured", "watermarked"]
 
 VIEWS = ("image", "gray", "edge", "mask", "obscured", "watermark")
@@ -63,7 +66,7 @@ _BY_HAND = (
     "pip install 'ppl-mm[vision]'."
 )
 
-View = Callable[[Image.Image], Image.Image]
+View = Callable[["Image.Image"], "Image.Image"]
 
 
 def find_views(folder: str | Path | None = None) -> tuple[str, CelebAFiles]:
@@ -128,27 +131,35 @@ def celeba_vision(folder: str | Path | None = None) -> DataSet:
     )
 
 
-def edges(picture: Image.Image) -> Image.Image:
+def edges(picture: "Image.Image") -> "Image.Image":
     """Canny's edges of a picture's luminance, scaled to [0, 1], with sigma 2: 255 on 0.
 
     Source: Canny 1986, "A computational approach to edge detection", by scikit-image.
 
     Example:
+        >>> from PIL import Image
         >>> pixels = np.zeros((32, 32), np.uint8)
         >>> pixels[:, 16], pixels[:, 17:] = 127, 255
         >>> np.flatnonzero(np.asarray(edges(Image.fromarray(pixels)))[16])
         array([16])
     """
-    from skimage.feature import canny
+    from PIL import Image
 
+    try:
+        from skimage.feature import canny
+    except ImportError as error:
+        raise ImportError(
+            "celeba_vision: edges need scikit-image: pip install 'ppl-mm[vision]'."
+        ) from error
     found = canny(np.asarray(picture.convert("L")) / 255, sigma=_SIGMA)
     return Image.fromarray(found.astype(np.uint8) * 255)
 
 
-def obscured(picture: Image.Image) -> Image.Image:
+def obscured(picture: "Image.Image") -> "Image.Image":
     """The picture, with 0 in the columns from W // 2 on.
 
     Example:
+        >>> from PIL import Image
         >>> np.asarray(obscured(Image.new("L", (5, 1), 9)))
         array([[9, 9, 0, 0, 0]], dtype=uint8)
     """
@@ -158,17 +169,20 @@ def obscured(picture: Image.Image) -> Image.Image:
     return half
 
 
-def watermarked(picture: Image.Image) -> Image.Image:
+def watermarked(picture: "Image.Image") -> "Image.Image":
     """The picture under a half transparent white mark: a ring, and both diagonals.
 
     The mark, drawn in a square, is stretched to the picture (bicubic). The ring's outer diameter is
     5/8 of the square's side, its line and the diagonals are 1/16 wide.
 
     Example:
+        >>> from PIL import Image
         >>> marked = watermarked(Image.new("RGB", (64, 64)))
         >>> marked.getpixel((0, 0)), marked.getpixel((32, 32)), marked.getpixel((32, 2))
         ((128, 128, 128), (128, 128, 128), (0, 0, 0))
     """
+    from PIL import Image
+
     mark = _mark().resize(picture.size, Image.Resampling.BICUBIC)
     marked = picture.copy()
     marked.paste(mark, (0, 0), mark)
@@ -176,7 +190,9 @@ def watermarked(picture: Image.Image) -> Image.Image:
 
 
 @cache
-def _mark() -> Image.Image:
+def _mark() -> "Image.Image":
+    from PIL import Image, ImageDraw
+
     mark = Image.new("RGBA", (_MARK, _MARK), (255, 255, 255, 0))
     draw, white = ImageDraw.Draw(mark), (255, 255, 255, _OPACITY)
     margin = 3 * _MARK // 16
@@ -190,7 +206,7 @@ def _views(folder: str | Path | None) -> dict[str, View]:
     """How to make each; first the one that may lack what it needs."""
     lock, load = Lock(), cache(lambda: Landmarks(find_predictor(folder)))
 
-    def mask(picture: Image.Image) -> Image.Image:
+    def mask(picture: "Image.Image") -> "Image.Image":
         with lock:  # of several threads one reads the predictor
             landmarks = load()
         return draw_face(landmarks(picture), picture.size)
@@ -205,7 +221,7 @@ def _views(folder: str | Path | None) -> dict[str, View]:
     }
 
 
-def _shrunk(view: View) -> Callable[[Image.Image], np.ndarray]:
+def _shrunk(view: View) -> Callable[["Image.Image"], np.ndarray]:
     return lambda picture: shrink(view(picture))
 
 

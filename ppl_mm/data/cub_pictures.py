@@ -17,13 +17,16 @@ captions of Reed et al. 2016, arXiv:1605.05395; resized as in Shi et al. 2019, a
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from ppl_mm.data.cub_files import CAPTIONS, Part
 from ppl_mm.data.picture_arrays import open_picture, picture_array
 from ppl_mm.data.sources import data_folder
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["BY_HAND", "SIDE", "classes_of", "find_pictures", "list_pictures", "read_pictures"]
 
@@ -126,6 +129,7 @@ def read_pictures(root: Path, part: Part, names: Sequence[str]) -> np.ndarray:
 
     Example:
         >>> import tempfile
+        >>> from PIL import Image
         >>> root = Path(tempfile.mkdtemp())
         >>> (root / "CUB_200_2011" / "images" / "1.A").mkdir(parents=True)
         >>> picture = Image.new("RGB", (90, 60), (255, 0, 7))
@@ -144,7 +148,7 @@ def _array(root: Path, part: Part) -> Path:
     return root / f"images_{part}.npy"
 
 
-def _pictures(folder: Path, names: Sequence[str]) -> Iterator[Image.Image]:
+def _pictures(folder: Path, names: Sequence[str]) -> Iterator["Image.Image"]:
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(
@@ -154,7 +158,9 @@ def _pictures(folder: Path, names: Sequence[str]) -> Iterator[Image.Image]:
     return (open_picture(partial((folder / name).open, "rb"), folder / name) for name in names)
 
 
-def _resized(picture: Image.Image) -> np.ndarray:
+def _resized(picture: "Image.Image") -> np.ndarray:
     """Bytes (3, 64, 64)."""
+    from PIL import Image
+
     small = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     return np.asarray(small).transpose(2, 0, 1)

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from functools import partial
 
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet
@@ -42,6 +41,8 @@ def digits(*, seed: int = 0) -> DataSet:
     Source: scikit-learn's ``load_digits`` (Alpaydin & Kaynak 1998, UCI), pixels 0..16 divided
     by 16. Likelihoods, networks and D = 16 are ours.
     """
+    from sklearn.datasets import load_digits
+
     bunch = load_digits()
     images = torch.from_numpy(bunch.images).to(torch.get_default_dtype()) / 16
     everything = Observations(

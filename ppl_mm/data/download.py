@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pooch
-
 from ppl_mm.data.registry import entries
 from ppl_mm.data.sources import Source, data_folder, find
 from ppl_mm.modality import unknown_name
@@ -60,6 +58,8 @@ def _is_sound(source: Source, path: Path | None) -> bool:
 
 
 def _fetch(source: Source, file: str, mirrors: tuple[str, ...], root: Path) -> None:
+    import pooch
+
     failures = []
     for mirror in mirrors:
         url = f"{mirror.rstrip('/')}/{file}"

@@ -19,7 +19,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet
@@ -200,6 +199,8 @@ def _join(paths: list[Path], rows: Any = None) -> Any:
 
 def _read_tags(path: Path) -> Any:
     """Counts (rows, 2000) as a sparse matrix."""
+    from scipy.sparse import csr_matrix
+
     with path.open("rb") as file:
         try:
             arrays = np.load(file, allow_pickle=False)

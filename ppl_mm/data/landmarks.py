@@ -11,12 +11,14 @@ trees"; King 2009, "Dlib-ml"; Wu & Goodman 2018, arXiv:1802.05335, section 6.
 import importlib.util
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from ppl_mm.data.sources import data_folder
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["PREDICTOR", "Landmarks", "draw_face", "find_predictor"]
 
@@ -79,7 +81,7 @@ class Landmarks:
         except RuntimeError as error:
             raise ValueError(f"{path}: not dlib's predictor of landmarks ({error}).") from error
 
-    def __call__(self, picture: Image.Image) -> np.ndarray | None:
+    def __call__(self, picture: "Image.Image") -> np.ndarray | None:
         """Columns and rows of the landmarks, (68, 2) int64; None where there is no face."""
         grey = np.array(picture.convert("L"))
         faces = self._own_detector()(grey, 1)
@@ -94,7 +96,7 @@ class Landmarks:
         return self._detector.value
 
 
-def draw_face(landmarks: np.ndarray | None, size: tuple[int, int]) -> Image.Image:
+def draw_face(landmarks: np.ndarray | None, size: tuple[int, int]) -> "Image.Image":
     """Mouth, brows, eyes and nose as filled convex hulls, the jaw as a line of 2 pixels.
 
     Args:
@@ -113,6 +115,7 @@ def draw_face(landmarks: np.ndarray | None, size: tuple[int, int]) -> Image.Imag
         >>> np.asarray(draw_face(points, (8, 8)))[2:6, 2:7].min()
         np.uint8(255)
     """
+    from PIL import Image, ImageDraw
     from scipy.spatial import ConvexHull
 
     picture = Image.new("L", size)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
-from rich.console import Console
-from rich.progress import track
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["bytes_shape", "open_picture", "picture_array"]
 
@@ -23,8 +23,8 @@ _AT_A_TIME = 256  # pictures
 def picture_array(
     path: str | Path,
     shape: tuple[int, ...],
-    pictures: Callable[[], Iterable[Image.Image]],
-    make: Callable[[Image.Image], np.ndarray],
+    pictures: Callable[[], Iterable["Image.Image"]],
+    make: Callable[["Image.Image"], np.ndarray],
 ) -> Path:
     """A file with bytes of a shape, for ``MemoryMapped``: a row is what a picture is made into.
 
@@ -44,11 +44,15 @@ def picture_array(
         OSError: If it cannot be written.
 
     Example:
+        >>> from PIL import Image
         >>> path = Path(tempfile.mkdtemp(), "grey.npy")
         >>> found = picture_array(path, (1, 2, 3), lambda: [Image.new("L", (3, 2), 7)], np.asarray)
         >>> np.load(found).tolist()
         [[[7, 7, 7], [7, 7, 7]]]
     """
+    from rich.console import Console
+    from rich.progress import track
+
     path = Path(path)
     if bytes_shape(path) == shape:
         return path
@@ -73,7 +77,7 @@ def picture_array(
     return path
 
 
-def open_picture(opened: Callable[[], Any], path: str | Path) -> Image.Image:
+def open_picture(opened: Callable[[], Any], path: str | Path) -> "Image.Image":
     """A picture in RGB.
 
     Args:
@@ -83,6 +87,8 @@ def open_picture(opened: Callable[[], Any], path: str | Path) -> Image.Image:
     Raises:
         ValueError: If it is damaged.
     """
+    from PIL import Image
+
     try:
         with opened() as content, Image.open(content) as image:
             return image.convert("RGB")

@@ -16,7 +16,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_labels, split_last
@@ -223,5 +222,14 @@ def _published(folder: Path, size: int | None, seed: int) -> Labelled:
 
 
 def _photograph(name: str) -> Tensor:
-    with (files("skimage.data") / name).open("rb") as file, Image.open(file) as image:
+    from PIL import Image
+
+    try:
+        folder = files("skimage.data")
+    except ImportError as error:
+        raise ImportError(
+            "polymnist: the photographs come with scikit-image: pip install 'ppl-mm[vision]'; or "
+            "unpack the published PolyMNIST into the data folder."
+        ) from error
+    with (folder / name).open("rb") as file, Image.open(file) as image:
         return torch.from_numpy(np.array(image.convert("RGB")))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ppl_mm.data.sources import data_folder
@@ -52,6 +51,7 @@ def read_polymnist(
 
     Example:
         >>> import pathlib, tempfile
+        >>> from PIL import Image
         >>> folder = pathlib.Path(tempfile.mkdtemp())
         >>> for name in ("m0", "m1"):
         ...     (folder / name).mkdir()
@@ -113,6 +113,8 @@ def _label(path: Path) -> int:
 
 
 def _read(paths: Sequence[Path]) -> Tensor:
+    from PIL import Image
+
     pictures = np.empty((len(paths), *_SHAPE), np.uint8)
     for picture, path in zip(pictures, paths, strict=True):
         try:

@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pooch
-
 __all__ = ["Source", "data_folder", "find", "locate"]
 
 
@@ -36,6 +34,8 @@ def data_folder(folder: str | Path | None = None) -> Path:
         >>> data_folder("corpora").name
         'corpora'
     """
+    import pooch
+
     chosen = folder or os.environ.get("PPL_MM_DATA") or pooch.os_cache("ppl_mm")
     return Path(chosen).expanduser()
 

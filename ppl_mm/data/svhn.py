@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.io import loadmat
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
@@ -54,6 +53,8 @@ def read_svhn(path: str | Path) -> tuple[Tensor, Tensor]:
         >>> images.shape, labels.tolist()
         (torch.Size([2, 3, 32, 32]), [0, 3])
     """
+    from scipy.io import loadmat
+
     with Path(path).open("rb") as file:
         try:
             arrays = loadmat(file, variable_names=("X", "y"))

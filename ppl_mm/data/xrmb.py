@@ -24,7 +24,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from scipy.io import loadmat, whosmat
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet
@@ -174,6 +173,8 @@ def read_xrmb(folder: str | Path | None = None) -> dict[str, Frames]:
 
 def _arrays(paths: Sequence[Path]) -> dict[str, Any]:
     """All the arrays of the parts, from whichever file has them."""
+    from scipy.io import loadmat, whosmat
+
     wanted = {key for keys in _PARTS.values() for key in keys}
     arrays: dict[str, Any] = {}
     for path in paths:

@@ -166,3 +166,11 @@ def test_published_digits() -> None:
     chosen = match_classes(labels, 5, seeded())
     assert torch.equal(labels[chosen], labels.expand(5, -1))
     assert torch.equal(chosen.sort().values, torch.arange(60_000).expand(5, -1))
+
+
+def test_without_scikit_image_the_message_names_the_extra(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "skimage.data", None)
+    with pytest.raises(ImportError, match=r"polymnist: .*pip install 'ppl-mm\[vision\]'"):
+        polymnist(folder)
