@@ -1,4 +1,4 @@
-"""Several systems on one data set: a run folder a trial, one table and one page of all.
+"""Comparisons of systems on one data set: a run folder a trial, one table and one page.
 
 trials = plan("runs/compare", "digits", ["mvae", "mmvae"], missing=[0, 0.5], seeds=[0, 1])
 outcomes = run(trials)

@@ -21,24 +21,24 @@ _NOT_SHARED = (
     *("system", "dataset", "option", "missing", "seed", "out", "quiet"),
     *("resume", "overwrite", "evaluate"),
 )
-"""Of the options of ``train``, those that have another meaning here, or none."""
+"""The options of ``train`` that have no meaning here, or another one."""
 
-_BESIDE = 3  # systems in one table of the terminal
+_BESIDE = 3  # the number of systems in one table of the terminal
 _CAPTION = (
     "± standard error over seeds, or over test rows of one seed. ?: off by an unknown amount in "
     "more than 5% of the rows (Pareto k above 0.7)."
 )
 _HELP = (
-    "Train and measure several systems on one data set; write one page of all.\n\n"
+    "Train and measure several systems on one data set, and write one page about them.\n\n"
     "A trial is a system, a share of missing training values and a seed, with the same data, "
-    "networks, settings and measures as every other; each is a run folder. What is done is not "
-    "done again: the same command goes on where it was stopped, and more systems, shares or seeds "
-    "add trials."
+    "networks, settings and measures as every other; each is a run folder. Finished trials are "
+    "not repeated: the same command continues where it was stopped, and more systems, shares or "
+    "seeds add trials."
 )
 
 
 def command(train: Callable[..., None]) -> Callable[..., None]:
-    """The command, with the options of ``train`` for the settings that all its trials share."""
+    """Return the command, with the options of ``train`` for the settings that all trials share."""
 
     def compare(
         dataset: Annotated[str, typer.Argument(help="A name from: ppl-mm data list.")],
@@ -48,7 +48,7 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
             typer.Option(help="Share of training values left out at random; repeatable."),
         ] = None,
         seed: Annotated[
-            list[int] | None, typer.Option(help="Of everything random; repeatable.")
+            list[int] | None, typer.Option(help="Seed of everything random; repeatable.")
         ] = None,
         option: Annotated[
             list[str] | None,
@@ -114,7 +114,7 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
 def _options(
     given: Sequence[str], systems: Sequence[str]
 ) -> tuple[list[str], dict[str, dict[str, Any]]]:
-    """Options of all systems, as they came; and system -> its own."""
+    """Split options into those of all systems, as they came, and system -> its own."""
     common, own = [], dict[str, list[str]]()
     for text in given:
         system, dot, _ = text.partition("=")[0].partition(".")
@@ -126,7 +126,7 @@ def _options(
 
 
 def _table(block: Block, systems: Sequence[str]) -> Table:
-    """A block, of some systems, for the terminal."""
+    """Return the part of a block with some systems as a table for the terminal."""
     table = Table(
         "held-out rows",
         title=f"missing {block.missing:g}",

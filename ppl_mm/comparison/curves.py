@@ -1,4 +1,4 @@
-"""Measures against the share of missing values, a curve a system."""
+"""Curves of measures against the share of missing values."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,9 +14,9 @@ __all__ = ["curve"]
 
 
 def curve(blocks: Sequence[Block], measure: str) -> "Figure":
-    """One measure with its standard errors; a system has the same colour in every figure.
+    """Draw a curve of one measure with its standard errors for each system.
 
-    Marks of estimates in doubt are hollow.
+    A system has the same colour in every figure. The marks of doubtful estimates are hollow.
     """
     from matplotlib.figure import Figure
 

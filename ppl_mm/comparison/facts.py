@@ -9,7 +9,7 @@ __all__ = ["duration", "facts"]
 
 
 def facts(outcomes: Sequence[Outcome]) -> dict[str, str]:
-    """Name -> text of each fact; the text is empty where nothing is known."""
+    """Return name -> text of each fact; the text is empty if nothing is known."""
     known = [o.training for o in outcomes if o.training is not None]
     trained = duration(sum(t.seconds for t in known))
     written = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
@@ -24,7 +24,7 @@ def facts(outcomes: Sequence[Outcome]) -> dict[str, str]:
 
 
 def duration(seconds: float) -> str:
-    """A number of seconds in the units that a reader expects.
+    """Write a number of seconds in the units that a reader expects.
 
     Example:
         >>> duration(3.21), duration(61), duration(7260)
@@ -38,7 +38,7 @@ def duration(seconds: float) -> str:
 
 
 def _data(outcomes: Sequence[Outcome]) -> str:
-    """The name, the rows and the modalities of the data."""
+    """Describe the name, the rows and the modalities of the data."""
     data = outcomes[0].trial.dataset
     rows = [f"{len(data.train):,} training", f"{len(data.test):,} test"]
     if data.validation is not None:
@@ -52,7 +52,7 @@ def _data(outcomes: Sequence[Outcome]) -> str:
 
 
 def _missing(outcomes: Sequence[Outcome]) -> str:
-    """What is missing, and how it was chosen."""
+    """Describe the missing values, and how they were chosen."""
     shares = sorted({o.trial.config.missing for o in outcomes})
     if shares == [0]:
         return "Nothing is left out of the data."
@@ -67,7 +67,7 @@ def _missing(outcomes: Sequence[Outcome]) -> str:
 
 
 def _settings(outcomes: Sequence[Outcome]) -> str:
-    """What all trials have in common, and each system's own options."""
+    """List the settings of all trials, and each system's own options."""
     c = outcomes[0].trial.config
     parts = [
         f"latent size {c.latent_dim}, {c.epochs} epochs, {c.batch_size} rows a step, Adam at "

@@ -25,7 +25,7 @@ _EXPLAINED = {
     "latent": ("Latent space", "Posterior means of held-out rows; only distances mean something."),
     "loss": ("Training", "The training losses of different objectives are not comparable."),
 }
-"""The title of each picture of a run, and what a reader should know."""
+"""The title of each picture of a run, and its explanation."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _environment() -> Environment:
 
 
 def _curves(blocks: Sequence[Block]) -> list[Picture]:
-    """The curves of every measure against the share of missing values."""
+    """Draw every measure against the share of missing values."""
     pictures = []
     for measure in dict.fromkeys(name for block in blocks for name in block.measures):
         numbers = "; ".join(
@@ -90,7 +90,7 @@ def _curves(blocks: Sequence[Block]) -> list[Picture]:
 
 
 def _pictures(block: Block, outcomes: Sequence[Outcome]) -> list[tuple[str, str, list[Picture]]]:
-    """Title, explanation and one picture a system, each of the first seed that is done."""
+    """Return title, explanation and a picture of each system, from its first finished seed."""
     shown: dict[str, Outcome] = {}
     for outcome in outcomes:
         if outcome.trial.config.missing == block.missing and outcome.measures is not None:
@@ -113,7 +113,7 @@ def _pictures(block: Block, outcomes: Sequence[Outcome]) -> list[tuple[str, str,
 
 
 def _picture(png: bytes, alt: str, caption: str = "") -> Picture:
-    """A PNG file, reduced to 256 colours."""
+    """Reduce a PNG file to 256 colours."""
     from PIL import Image
 
     picture = Image.open(io.BytesIO(png)).convert("RGB").quantize(256)

@@ -12,12 +12,12 @@ __all__ = ["write"]
 
 
 def write(folder: str | Path, outcomes: Sequence[Outcome], command: str = "") -> list[Block]:
-    """Write the page and the tables of what is done, and return the tables.
+    """Write the page and the tables of the finished trials, and return the tables.
 
     Args:
-        folder: Where to.
-        outcomes: Of all trials.
-        command: What repeats the comparison, to be shown.
+        folder: The folder to write to.
+        outcomes: The outcomes of all trials.
+        command: The command that repeats the comparison, which the page shows.
     """
     blocks = summarise(outcomes)
     contents = {

@@ -1,4 +1,7 @@
-"""The trials of a comparison, system x missing share x seed: each is an ordinary run folder."""
+"""The trials of a comparison: every system at every missing share with every seed.
+
+Each trial is an ordinary run folder.
+"""
 
 import json
 import os
@@ -32,7 +35,7 @@ from ppl_mm.runs.run import FILES, evaluate, load, train
 
 __all__ = ["Outcome", "Trial", "adopt", "plan", "run"]
 
-_EPOCHS, _ROWS_SEEN = 10, 100_000  # of an oracle's training, at least
+_EPOCHS, _ROWS_SEEN = 10, 100_000  # the least training of an oracle
 _TRAINED = [name for name in FILES if name not in ("checkpoint.pt", "metrics.json")]
 
 
@@ -41,9 +44,9 @@ class Trial:
     """One system, trained with one share of missing values from one seed.
 
     Attributes:
-        folder: Its run folder.
-        config: Its options.
-        dataset: The data set, of the modalities in use; the same of all trials.
+        folder: The run folder.
+        config: The options of the run.
+        dataset: The data set with the modalities in use, which is the same in all trials.
     """
 
     folder: Path
@@ -55,21 +58,21 @@ class Trial:
 
     @property
     def trained(self) -> bool:
-        """Whether training has ended, with all that it writes."""
+        """Whether training has ended, and all its files are there."""
         return all((self.folder / name).is_file() for name in _TRAINED)
 
     def measures(self, oracles: Sequence[str] = ()) -> Measures | None:
-        """What is recorded of the trained system with this trial's draws and rows, or None.
+        """Read the recorded measures with this trial's draws and rows; None if there are none.
 
         Args:
-            oracles: The modalities whose coherence is asked for.
+            oracles: The modalities whose coherence is needed.
         """
         path = self.folder / "metrics.json"
         if not (self.trained and path.is_file()):
             return None
         try:
             found = Measures.of(json.loads(path.read_text()))
-        except (KeyError, TypeError, ValueError):  # damaged, or of another version
+        except (KeyError, TypeError, ValueError):  # the file is damaged, or of another version
             return None
         rows = min(found.rows, self.config.rows or found.rows)
         same = (found.num_samples, found.likelihood_rows) == (self.config.num_samples, rows)
@@ -78,7 +81,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trial's measures and training, or why it failed; neither where it has not run."""
+    """The measures and the training of a trial, or the reason why it failed; None if not run."""
 
     trial: Trial
     measures: Measures | None = None
@@ -103,18 +106,18 @@ def plan(
     own: Mapping[str, Mapping[str, Any]] | None = None,
     **settings: Any,
 ) -> tuple[Trial, ...]:
-    """The trials, once it is known that every system can take the data; nothing is written.
+    """Check that every system can take the data, and return the trials; nothing is written.
 
     Args:
-        folder: Where the trials' folders are, ``<system>-<missing>-<seed>``.
+        folder: The folder of the trials' folders ``<system>-<missing>-<seed>``.
         dataset: A name of ``data.available()``.
-        names: Of systems.
-        missing: Shares of the modalities of training rows that are left out at random. At one
+        names: The names of the systems.
+        missing: The shares of the modalities of training rows that are left out at random. With one
             seed and share they are the same for every system; test rows are complete.
-        seeds: Of networks, order, noise and what is missing.
-        own: System -> options of its own.
-        settings: Other fields of :class:`ppl_mm.runs.Config`, of all systems; ``terms`` of those
-            that have the choice.
+        seeds: The seeds of networks, order, noise and missing values.
+        own: System -> the options of this system.
+        settings: Other fields of :class:`ppl_mm.runs.Config` for all systems; ``terms`` applies to
+            the systems that leave the choice.
 
     Raises:
         ValueError: For unknown names, options out of range, a system that cannot take the data,
@@ -143,12 +146,12 @@ def plan(
 
 
 def adopt(trials: Iterable[Trial], folders: Iterable[str | Path]) -> None:
-    """Copy trained runs to the trials that they are, which then need no training.
+    """Copy trained runs to the trials of the same settings, which then need no training.
 
     Raises:
         FileNotFoundError: If a folder holds no run, or one whose training has not ended.
-        FileExistsError: If the trial has been begun.
-        ValueError: If a run is no trial of the comparison, or has other settings.
+        FileExistsError: If the trial has begun.
+        ValueError: If a run is not a trial of the comparison, or has other settings.
     """
     by_name = {str(trial): trial for trial in trials}
     for source in map(Path, folders):
@@ -178,16 +181,17 @@ def adopt(trials: Iterable[Trial], folders: Iterable[str | Path]) -> None:
 
 
 def run(trials: Sequence[Trial], *, coherence: bool = True, progress: bool = True) -> list[Outcome]:
-    """Train and measure the trials that are not done; go on with those that were stopped.
+    """Train and measure the unfinished trials; those that were stopped continue.
 
-    A trial that fails (it diverges, memory runs out, or a file of it is damaged) leaves the others
-    alone, and is tried again next time. Pressing Ctrl-C ends the run with what there is.
+    A trial that fails (it diverges, memory runs out, or one of its files is damaged) does not stop
+    the others, and is tried again next time. Ctrl-C ends the run with the finished trials.
 
     Args:
-        trials: All of one :func:`plan`.
-        coherence: Measure it too, where rows have classes, see :func:`ppl_mm.runs.measure`. Its
-            classifiers are trained once, and kept in the folder ``oracles`` beside the trials'.
-        progress: Print what is done.
+        trials: The trials of one :func:`plan`.
+        coherence: Whether to measure coherence too, if rows have classes, see
+            :func:`ppl_mm.runs.measure`. Its classifiers are trained once, and kept in the folder
+            ``oracles`` beside the trials' folders.
+        progress: Whether to print progress.
     """
     console = Console(highlight=False, quiet=not progress)
     names = classifiable(trials[0].dataset) if coherence else ()
@@ -209,7 +213,7 @@ def run(trials: Sequence[Trial], *, coherence: bool = True, progress: bool = Tru
 
 
 def _recorded(trial: Trial, oracles: Sequence[str]) -> Outcome:
-    """The outcome of a trial that is done; an empty one of any other."""
+    """Return the outcome of a finished trial; an empty one for any other."""
     measures = trial.measures(oracles)
     if measures is None:
         return Outcome(trial)
@@ -220,7 +224,7 @@ def _recorded(trial: Trial, oracles: Sequence[str]) -> Outcome:
 
 
 def _made(trial: Trial, classifiers: Mapping[str, nn.Module], progress: bool) -> Outcome:
-    """The outcome of a trial, once it is trained and measured."""
+    """Train and measure a trial, and return its outcome."""
     begun = (trial.folder / CONFIG_FILE).exists()
     try:
         measures = _train_and_measure(trial, classifiers, progress)
@@ -236,7 +240,7 @@ def _anew(trial: Trial) -> str:
 
 
 def _oracles(trial: Trial, names: Sequence[str], progress: bool) -> dict[str, nn.Module]:
-    """Classifiers of real rows, for coherence; none without names."""
+    """Train the classifiers of real rows that coherence needs; none without names."""
     if not names:
         return {}
     return train_classifiers(

@@ -1,8 +1,8 @@
 """Data sets: real files in, :class:`~ppl_mm.Observations` and modality declarations out.
 
-``digits`` ships with scikit-learn; the others are read from their published files in a data
-folder, which :func:`get` fills but for CUB, XRMB, MIR Flickr and CelebA. ``load("digits")`` reads
-any of them by name.
+``digits`` ships with scikit-learn. The others are read from their published files in a data
+folder, and :func:`get` downloads the files that have a public address. :func:`load` reads a data
+set by its name; :mod:`ppl_mm.data.registry` shows how to add one.
 """
 
 from ppl_mm.data.celeba import celeba, celeba19

@@ -1,4 +1,4 @@
-"""The published files of CelebA: faces, their attributes, and which are for training.
+"""The published files of CelebA: faces, their attributes, and their parts.
 
     celeba/img_align_celeba/000001.jpg ..  202,599 aligned faces of 178 x 218 pixels, or the same
                                            as published, celeba/img_align_celeba.zip
@@ -7,7 +7,7 @@
     celeba/list_eval_partition.txt         a line a face: its file, and 0 (training), 1
                                            (validation) or 2 (test)
 
-What is made of the pictures, such as faces of 64 x 64 pixels, is stored beside them the first time.
+Arrays that are made of the pictures, such as faces of 64 x 64 pixels, are stored beside them.
 
 Source: Liu et al. 2015, "Deep learning face attributes in the wild".
 """
@@ -56,13 +56,13 @@ _WHAT = "The file is not the original or is damaged: copy it again."
 
 @dataclass(frozen=True)
 class CelebAFiles:
-    """Where the published files are.
+    """The paths of the published files.
 
     Attributes:
         attributes: The list of attributes.
         partition: The list of parts.
-        pictures: The folder of pictures, or their archive; None where there is neither.
-        size: Width and height of each picture; None for any.
+        pictures: The folder of pictures, or their archive; None if there is neither.
+        size: The width and height of each picture; None for any size.
     """
 
     attributes: Path
@@ -74,15 +74,15 @@ class CelebAFiles:
 def find_celeba(
     folder: str | Path | None = None, stored: Sequence[str] = ("faces_64.npy",)
 ) -> CelebAFiles:
-    """The published files in ``celeba/`` of the data folder.
+    """Find the published files in ``celeba/`` of the data folder.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        stored: Files in ``celeba/`` that were made of the pictures: with them all no picture is
-            needed.
+        stored: The files in ``celeba/`` that are made of the pictures; if they are all there, no
+            picture is needed.
 
     Raises:
-        FileNotFoundError: If any is missing.
+        FileNotFoundError: If a file is missing.
     """
     root = data_folder(folder) / "celeba"
     kept = (root / PICTURES, root / f"{PICTURES}.zip")
@@ -96,13 +96,14 @@ def find_celeba(
 
 
 def read_attributes(path: str | Path) -> tuple[list[str], list[str], np.ndarray]:
-    r"""The list of attributes.
+    r"""Read the list of attributes.
 
     Returns:
-        The pictures' files (N,), the attributes' names (40,), and bytes (N, 40), 1 for yes.
+        The names of the pictures' files (N,) and of the attributes (40,), and bytes (N, 40), which
+        are 1 if the picture has the attribute.
 
     Raises:
-        ValueError: If the file is damaged or is another one.
+        ValueError: If the file is damaged, or is another one.
 
     Example:
         >>> import tempfile
@@ -142,11 +143,11 @@ def read_attributes(path: str | Path) -> tuple[list[str], list[str], np.ndarray]
 
 
 def read_partition(path: str | Path, files: Sequence[str]) -> np.ndarray:
-    r"""The part of every picture.
+    r"""Read the part of every picture.
 
     Args:
-        path: The list of parts.
-        files: The pictures' files, as :func:`read_attributes` gives them.
+        path: The path of the list of parts.
+        files: The names of the pictures' files, as :func:`read_attributes` returns them.
 
     Returns:
         (N,) int64: 0 for training, 1 for validation, 2 for the test.
@@ -184,7 +185,7 @@ def read_partition(path: str | Path, files: Sequence[str]) -> np.ndarray:
 
 
 def shrink(picture: "Image.Image", size: int = 64) -> np.ndarray:
-    """The middle square of a picture, once its shorter side has ``size`` pixels (bilinear).
+    """Scale a picture's shorter side to ``size`` pixels (bilinear), and cut out the middle square.
 
     Returns:
         Bytes (C, size, size), with C = 3 for RGB and 1 for grey pictures.
@@ -212,17 +213,18 @@ def stored(
     event_shape: tuple[int, ...],
     make: Callable[["Image.Image"], np.ndarray],
 ) -> Path:
-    """A file ``name`` beside the lists with what ``make`` gives for every picture.
+    """Store the result of ``make`` for every picture in a file ``name`` beside the lists.
 
-    Where it is there, with as many rows, nothing is made, see
+    A file with the right number of rows is kept, see
     :func:`ppl_mm.data.picture_arrays.picture_array`.
 
     Args:
         found: The published files.
-        name: Such as ``"faces_64.npy"``.
-        files: The pictures, in the order of rows.
-        event_shape: Of what ``make`` gives.
-        make: From a picture in RGB, as published, to bytes (*event_shape). Runs in threads.
+        name: The name of the file, such as ``"faces_64.npy"``.
+        files: The names of the pictures' files, in the order of rows.
+        event_shape: The shape of the result of ``make``.
+        make: The function from a published picture in RGB to bytes (*event_shape). It runs in
+            threads.
 
     Returns:
         The path of an array of bytes (N, *event_shape), for ``MemoryMapped``.
@@ -230,7 +232,7 @@ def stored(
     Raises:
         FileNotFoundError: If pictures are missing.
         ValueError: If a picture is damaged or of another size.
-        OSError: If it cannot be written.
+        OSError: If the file cannot be written.
     """
     path, shape = found.attributes.parent / name, (len(files), *event_shape)
 
@@ -248,7 +250,7 @@ def stored(
 def _pictures(
     source: Path, files: Sequence[str], size: tuple[int, int] | None
 ) -> Iterator["Image.Image"]:
-    """The pictures of a folder or an archive, in RGB."""
+    """Read the pictures of a folder or an archive, in RGB."""
     if source.is_dir():
         _check_there(source, files, set(os.listdir(source)))
         for file in files:

@@ -1,4 +1,4 @@
-"""CelebA as six views of a picture, made by the transformations that a model is to learn.
+"""CelebA as six views of a picture; a model learns the transformations that make them.
 
     image      (3, 64, 64)  the picture
     gray       (1, 64, 64)  its luminance, the 601 standard's (0.299 red + 0.587 green + 0.114 blue)
@@ -7,12 +7,12 @@
     obscured   (3, 64, 64)  the picture, black right of its middle
     watermark  (3, 64, 64)  the picture under a watermark
 
-all floats in [0, 1]. Every view is made of the whole picture and then shrunk, so edges and masks
-have shades of grey. The views are stored in ``celeba/`` of the data folder, 10 GB in all, and read
-from there row by row, see :class:`ppl_mm.data.MemoryMapped`.
+All values are floats in [0, 1]. Every view is made of the whole picture and then shrunk, so edges
+and masks have shades of grey. The views are stored in ``celeba/`` of the data folder, 10 GB in all,
+and read from there row by row, see :class:`ppl_mm.data.MemoryMapped`.
 
 Source: Wu & Goodman 2018, arXiv:1802.05335, section 6 and appendix J, and its release. Differs: the
-watermark is drawn here, as the release's is not public; it lies over the whole picture, as the
+watermark is drawn here, since the release's is not public. It lies over the whole picture, as the
 paper says, not over the obscured one.
 """
 
@@ -70,11 +70,11 @@ View = Callable[["Image.Image"], "Image.Image"]
 
 
 def find_views(folder: str | Path | None = None) -> tuple[str, CelebAFiles]:
-    """What the views are made of, ``"full"`` or ``"aligned"`` pictures, and the published files.
+    """Find the pictures of the views, ``"full"`` or ``"aligned"`` ones, and the published files.
 
     Raises:
-        FileNotFoundError: If any is missing, or the predictor of landmarks, unless what is made of
-            them is stored.
+        FileNotFoundError: If a file or the predictor of landmarks is missing, and the views that
+            need it are not stored.
     """
     root = data_folder(folder) / "celeba"
     full = root / _FULL_SIZE
@@ -90,22 +90,22 @@ def find_views(folder: str | Path | None = None) -> tuple[str, CelebAFiles]:
 
 @register(modalities=VIEWS, sizes=SIZES, by_hand=_BY_HAND, find=find_views)
 def celeba_vision(folder: str | Path | None = None) -> DataSet:
-    """Six views of every picture; the published partition.
+    """Read six views of every picture, with the published partition.
 
-    Made of the full-size pictures where they are there, ``celeba/img_celeba/``, as the release
-    does, otherwise of the aligned ones; ``DataSet.origin`` says which. The first time the views of
-    the aligned pictures take two to three hours of one CPU core, shared by all there are; those of
-    the full-size ones several times that.
+    The views are made of the full-size pictures in ``celeba/img_celeba/``, as in the release, or
+    else of the aligned ones; ``DataSet.origin`` says which. The first time the views of the aligned
+    pictures take two to three hours of CPU time, shared by all cores; those of the full-size ones
+    take several times that.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
 
     Raises:
-        FileNotFoundError: If files are missing; the message says which, and where to get them.
-        ImportError: Without dlib, unless the masks are stored already.
+        FileNotFoundError: If files are missing; the message names them and says how to get them.
+        ImportError: If dlib or scikit-image is missing, and the views that need it are not stored.
         ValueError: If files are damaged or do not fit together.
 
-    Source: as the module; networks and D = 250 of the release.
+    Source: see the module; networks and D = 250 are the release's.
     """
     kind, found = find_views(folder)
     files, _, _ = read_attributes(found.attributes)
@@ -132,9 +132,9 @@ def celeba_vision(folder: str | Path | None = None) -> DataSet:
 
 
 def edges(picture: "Image.Image") -> "Image.Image":
-    """Canny's edges of a picture's luminance, scaled to [0, 1], with sigma 2: 255 on 0.
+    """Draw Canny's edges of a picture's luminance, with sigma 2: 255 on 0.
 
-    Source: Canny 1986, "A computational approach to edge detection", by scikit-image.
+    Source: Canny 1986, "A computational approach to edge detection", in scikit-image.
 
     Example:
         >>> from PIL import Image
@@ -156,7 +156,7 @@ def edges(picture: "Image.Image") -> "Image.Image":
 
 
 def obscured(picture: "Image.Image") -> "Image.Image":
-    """The picture, with 0 in the columns from W // 2 on.
+    """Set the columns of a picture from W // 2 on to 0.
 
     Example:
         >>> from PIL import Image
@@ -170,10 +170,10 @@ def obscured(picture: "Image.Image") -> "Image.Image":
 
 
 def watermarked(picture: "Image.Image") -> "Image.Image":
-    """The picture under a half transparent white mark: a ring, and both diagonals.
+    """Lay a half transparent white mark over a picture: a ring, and both diagonals.
 
-    The mark, drawn in a square, is stretched to the picture (bicubic). The ring's outer diameter is
-    5/8 of the square's side, its line and the diagonals are 1/16 wide.
+    The mark is drawn in a square and stretched to the picture (bicubic). The ring's outer diameter
+    is 5/8 of the square's side; its line and the diagonals are 1/16 wide.
 
     Example:
         >>> from PIL import Image
@@ -203,11 +203,11 @@ def _mark() -> "Image.Image":
 
 
 def _views(folder: str | Path | None) -> dict[str, View]:
-    """How to make each; first the one that may lack what it needs."""
+    """The function that makes each view; the mask comes first, since it may lack its predictor."""
     lock, load = Lock(), cache(lambda: Landmarks(find_predictor(folder)))
 
     def mask(picture: "Image.Image") -> "Image.Image":
-        with lock:  # of several threads one reads the predictor
+        with lock:  # only one of several threads reads the predictor
             landmarks = load()
         return draw_face(landmarks(picture), picture.size)
 

@@ -1,4 +1,4 @@
-"""Caltech-UCSD Birds: pairs of captions of one bird, and a picture or its features with a caption.
+"""Caltech-UCSD Birds: pairs of captions of one bird, or a picture or its features with a caption.
 
     cub_captions    caption_a, caption_b    (32,) integers each, two captions of one picture
     cub             image                   (2048,) float, features of the picture
@@ -7,8 +7,8 @@
                     caption                 (32,) integers, one of its ten captions
 
 Captions are symbols of ``DataSet.vocabulary``, the words that training captions hold more than 3
-times; see :mod:`ppl_mm.data.vocabulary`. The files: :mod:`ppl_mm.data.cub_files`, which hold no
-classes, and :mod:`ppl_mm.data.cub_pictures`.
+times; see :mod:`ppl_mm.data.vocabulary`. :mod:`ppl_mm.data.cub_files`, which hold no classes, and
+:mod:`ppl_mm.data.cub_pictures` describe the files.
 
 Source: Wah et al. 2011 and Reed et al. 2016 (captions). Captions as symbols: Shi et al. 2019,
 arXiv:1911.03393 (MMVAE).
@@ -62,29 +62,29 @@ def cub_captions(
     score_padding: bool = True,
     seed: int = 0,
 ) -> DataSet:
-    """Two captions of one bird: 10,915 training, 1,250 validation and 2,500 test pairs.
+    """Read two captions of one bird: 10,915 training, 1,250 validation and 2,500 test pairs.
 
-    The pictures are those of the published test classes, 2,933 of them, split at random. The ten
-    captions of a picture make five pairs, at random: every caption is in one pair. Row r of a
-    split of P pictures is of its picture r mod P. As files name no classes, birds of one class
-    may be in several splits.
+    The 2,933 pictures of the published test classes are split at random. The ten captions of a
+    picture make five pairs at random, and every caption is in one pair. Row r of a split of P
+    pictures belongs to its picture r mod P. Since the files name no classes, birds of one class may
+    be in several splits.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        num_test: How many pictures to test on.
-        validation: How many pictures to hold out for choosing a model.
-        score_padding: True: the likelihood is a mass over all sequences of 32 symbols. False:
-            positions after the end are not scored, the likelihood is that of the words and the
-            end given their number.
-        seed: Of the pairs and the splits.
+        num_test: The number of pictures to test on.
+        validation: The number of pictures to hold out for choosing a model.
+        score_padding: If True, the likelihood is a mass over all sequences of 32 symbols. If False,
+            positions after the end are not scored, and the likelihood is that of the words and the
+            end, given their number.
+        seed: The seed of the pairs and the splits.
 
     Raises:
         FileNotFoundError: If the file is missing.
-        ValueError: If it is damaged, or the sizes leave no picture for training or for the test.
+        ValueError: If the file is damaged, or no picture is left for training or for the test.
 
-    Source: this library. Networks: the CUB captions of Palumbo, Daunhawer & Vogt 2023 (MMVAE+),
-    for a shared and a private latent of 48 + 16: the decoder reads the last 16 of z in a stack of
-    their own, whatever they are.
+    Source: this library. The networks are those of Palumbo, Daunhawer & Vogt 2023 (MMVAE+) for the
+    CUB captions, with a shared and a private latent of 48 + 16: the decoder reads the last 16
+    elements of z in a stack of their own.
     """
     captions = read_captions(find_captions(folder, "test"))
     num_pictures = len(captions) // CAPTIONS_PER_PICTURE
@@ -129,17 +129,18 @@ def cub_captions(
 def cub(
     folder: str | Path | None = None, *, validation: int = 1_466, score_padding: bool = True
 ) -> DataSet:
-    """Features of a bird's picture, and one of its ten captions: 88,550 training rows.
+    """Read features of a bird's picture, and one of its ten captions: 88,550 training rows.
 
-    Training and test pictures show other classes of birds. Row r is caption r of its file, of
-    picture floor(r / 10). By default the first 1,467 of the 2,933 test pictures are for testing,
-    14,670 rows, and the last 1,466 for validation, 14,660 rows.
+    Training and test pictures show different classes of birds. Row r is caption r of its file, of
+    picture floor(r / 10). By default the first 1,467 of the 2,933 test pictures give 14,670 test
+    rows, and the last 1,466 give 14,660 validation rows.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache. The 117,880 rows
             take 1 GB.
-        validation: How many of the last **test** pictures to hold out for choosing a model.
-        score_padding: As for :func:`cub_captions`.
+        validation: The number of **test** pictures, the last ones, to hold out for choosing a
+            model.
+        score_padding: Whether the likelihood scores padding, see :func:`cub_captions`.
 
     Raises:
         FileNotFoundError: If files are missing.
@@ -148,8 +149,8 @@ def cub(
 
     Source: Kutuzova et al. 2020, "Multimodal Variational Autoencoders for Semi-Supervised
     Learning" (SVAE): D = 64, networks, Laplace with scale 0.01 and lambda = 0.002 of the image;
-    networks of captions as for :func:`cub_captions`. Differs: its release takes validation rows
-    that overlap with the test rows.
+    networks of captions as in :func:`cub_captions`. Differs: the release's validation rows overlap
+    with its test rows.
     """
     paths = find_cub(folder)
     captions = {part: read_captions(path) for part, (path, _) in paths.items()}
@@ -197,27 +198,27 @@ def cub(
 def cub_images(
     folder: str | Path | None = None, *, validation: int = 0, score_padding: bool = True
 ) -> DataSet:
-    """A bird's picture, and one of its ten captions: 88,550 training and 29,330 test rows.
+    """Read a bird's picture, and one of its ten captions: 88,550 training and 29,330 test rows.
 
-    Training and test pictures show other classes of birds. Row r is caption r of its file, with
-    picture floor(r / 10). Pictures stay in a file, see :class:`ppl_mm.data.MemoryMapped`, where
-    each is kept once. ``labels`` holds the class of training rows alone, 0..149: a classifier of
-    those knows none of the test's.
+    Training and test pictures show different classes of birds. Row r is caption r of its file, with
+    picture floor(r / 10). Pictures stay in a file, see :class:`ppl_mm.data.MemoryMapped`, which
+    holds each of them once. ``labels`` holds the class of training rows only, 0..149, since a
+    classifier that learns these classes does not know those of the test.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        validation: How many of the last **test** pictures to hold out for choosing a model. The
-            papers hold out none.
-        score_padding: As for :func:`cub_captions`.
+        validation: The number of **test** pictures, the last ones, to hold out for choosing a
+            model. The papers hold out none.
+        score_padding: Whether the likelihood scores padding, see :func:`cub_captions`.
 
     Raises:
-        FileNotFoundError: If files are missing; the message says where to get them.
+        FileNotFoundError: If files are missing; the message says how to get them.
         ValueError: If files are damaged or do not fit together, or ``validation`` leaves no
             picture to test on.
 
     Source: Palumbo, Daunhawer & Vogt 2023 (MMVAE+), release: D = 48 (besides 16 private), networks,
-    Laplace with scale 0.01, lambda = 32 / 12288 of the image and 5 of the caption. Private latents
-    of captions have ``presets.cub_caption_private_encoder`` there.
+    Laplace with scale 0.01, lambda = 32 / 12288 for the image and 5 for the caption. There, the
+    encoder of the captions' private latents is ``presets.cub_caption_private_encoder``.
     """
     root = find_pictures(folder)
     listed = list_pictures(root)
@@ -264,7 +265,7 @@ def cub_images(
 
 
 class _Repeated:
-    """An array's rows, ten times each: row r is picture floor(r / 10)."""
+    """An array that repeats each picture ten times: row r is picture floor(r / 10)."""
 
     def __init__(self, pictures: np.ndarray[Any, Any]) -> None:
         self.pictures, self.dtype = pictures, pictures.dtype
@@ -278,7 +279,7 @@ class _Repeated:
 
 
 def _pairs(tokens: Tensor, rows: Tensor) -> Observations:
-    """Pairs of the captions with these rows (P, 10), the first pair of every picture first."""
+    """Pair the captions of these rows (P, 10); the first pair of every picture comes first."""
     pairs = rows.unflatten(1, (_PAIRS, 2)).transpose(0, 1).flatten(0, 1)  # (5 P, 2)
     return Observations({"caption_a": tokens[pairs[:, 0]], "caption_b": tokens[pairs[:, 1]]})
 

@@ -1,14 +1,14 @@
-"""The published captions of Caltech-UCSD Birds, and features of its pictures.
+"""The published captions of Caltech-UCSD Birds, and the features of its pictures.
 
     cub/text_trainvalclasses.txt    88,550 captions of the 8,855 pictures of the training classes
     cub/text_testclasses.txt        29,330 captions of the 2,933 pictures of the test classes
     cub/features_train.npy          float (8855, 2048), a row for each of the first pictures
     cub/features_test.npy           float (2933, 2048), a row for each of the second
 
-A caption is a line, and ten lines in a row belong to one picture; pictures are sorted by class
+A caption is a line, and ten lines in a row belong to one picture. Pictures are sorted by class
 folder, then by file name. Text files may be gzipped (.txt.gz), and may lie in ``cub-captions/``.
-There is nothing to download: the text files come with the code of Shi et al. 2019
-(arXiv:1911.03393), and the features are what a ResNet-101 trained on ImageNet gives after global
+The files have no public address. The text files come with the code of Shi et al. 2019
+(arXiv:1911.03393). The features are the output of a ResNet-101 trained on ImageNet after global
 average pooling, for each picture resized to 224 x 224 and scaled to [0, 1].
 
 Source: Wah et al. 2011, "The Caltech-UCSD Birds-200-2011 dataset"; captions of Reed et al. 2016,
@@ -60,7 +60,7 @@ _FOLDERS = ("cub", "cub-captions")
 
 
 def find_captions(folder: str | Path | None = None, part: Part = "test") -> Path:
-    """The file of one part's captions.
+    """Find the file of one part's captions.
 
     Raises:
         FileNotFoundError: If it is in neither folder.
@@ -78,10 +78,10 @@ def find_captions(folder: str | Path | None = None, part: Part = "test") -> Path
 
 
 def find_cub(folder: str | Path | None = None) -> dict[str, tuple[Path, Path]]:
-    """The files of captions and of features, for ``"train"`` and for ``"test"``.
+    """Find the files of captions and of features, for ``"train"`` and for ``"test"``.
 
     Raises:
-        FileNotFoundError: If any is missing.
+        FileNotFoundError: If a file is missing.
     """
     found: dict[str, tuple[Path, Path]] = {}
     for part in _CAPTIONS:
@@ -96,16 +96,16 @@ def find_cub(folder: str | Path | None = None) -> dict[str, tuple[Path, Path]]:
 
 
 def read_captions(path: str | Path) -> list[str]:
-    r"""The captions of a text file, one a line, gzipped where its name ends in .gz.
+    r"""Read the captions of a text file, one a line; a file whose name ends in .gz is gzipped.
 
-    An empty line is a caption without words. Bytes that are no UTF-8 become U+FFFD.
+    An empty line is a caption without words. Bytes that are not UTF-8 become U+FFFD.
 
     Returns:
-        Captions; those of picture i from 10 i to 10 i + 9.
+        The captions; those of picture i go from 10 i to 10 i + 9.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, or the number of lines is no multiple of ten.
+        ValueError: If the file is damaged, or the number of lines is not a multiple of ten.
 
     Example:
         >>> import pathlib, tempfile
@@ -133,18 +133,18 @@ def read_captions(path: str | Path) -> list[str]:
 
 
 def read_features(path: str | Path, num_pictures: int) -> Tensor:
-    """The features of pictures, one row each.
+    """Read the features of pictures, one row each.
 
     Args:
-        path: A NumPy file (.npy) of floats (P, 2048).
-        num_pictures: P, the number of pictures with captions.
+        path: The path of a NumPy file (.npy) of floats (P, 2048).
+        num_pictures: The number P of pictures with captions.
 
     Returns:
-        Features (P, 2048) of torch's default dtype.
+        The features (P, 2048) in torch's default dtype.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is no such file, holds NaN or infinity, or has another number of
+        ValueError: If the file is another one, holds NaN or infinity, or has another number of
             rows.
 
     Example:

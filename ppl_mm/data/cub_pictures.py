@@ -3,12 +3,12 @@
     cub/CUB_200_2011/images.txt    11,788 lines: a number and CLASS/FILE.jpg
     cub/CUB_200_2011/images/       CLASS/FILE.jpg, the pictures
     cub/testclasses.txt            the 50 classes of the test, one a line; the others are training
-    cub/images_train.npy           bytes (8855, 3, 64, 64): the pictures, made of them once
+    cub/images_train.npy           bytes (8855, 3, 64, 64), which are made of the pictures once
     cub/images_test.npy            bytes (2933, 3, 64, 64)
 
-Pictures are sorted by class, then by file name, as captions are (the published list is not).
-Each is resized to 64 x 64, not cropped, whatever its shape. Where the arrays are there, the folder
-``images`` is not needed.
+Pictures are sorted by class, then by file name, as captions are; the published list is not. Each
+picture is resized to 64 x 64 without cropping. If the arrays are there, the folder ``images`` is
+not needed.
 
 Source: Wah et al. 2011, "The Caltech-UCSD Birds-200-2011 dataset"; classes of the test with the
 captions of Reed et al. 2016, arXiv:1605.05395; resized as in Shi et al. 2019, arXiv:1911.03393.
@@ -37,15 +37,15 @@ BY_HAND = (
     f"text_testclasses.txt, {CAPTIONS}; or set PPL_MM_DATA to the folder that has cub/ in it."
 )
 SIDE = 64
-"""Height and width in pixels."""
+"""The height and width in pixels."""
 _PARTS: tuple[Part, ...] = ("train", "test")
 
 
 def find_pictures(folder: str | Path | None = None) -> Path:
-    """``cub`` of the data folder, with the lists and with pictures or arrays.
+    """Find ``cub`` in the data folder, with the lists and with pictures or arrays.
 
     Raises:
-        FileNotFoundError: If any is missing.
+        FileNotFoundError: If a file is missing.
     """
     root = data_folder(folder) / "cub"
     lists = root / "CUB_200_2011" / "images.txt", root / "testclasses.txt"
@@ -61,13 +61,13 @@ def find_pictures(folder: str | Path | None = None) -> Path:
 
 
 def list_pictures(root: Path) -> dict[Part, list[str]]:
-    r"""The pictures of each part, ``CLASS/FILE.jpg``, in the order of the captions.
+    r"""List the pictures of each part, ``CLASS/FILE.jpg``, in the order of the captions.
 
     Args:
         root: The folder of :func:`find_pictures`.
 
     Raises:
-        ValueError: If the lists are damaged, or name classes without pictures.
+        ValueError: If the lists are damaged, or name a class without pictures.
 
     Example:
         >>> import tempfile
@@ -100,7 +100,7 @@ def list_pictures(root: Path) -> dict[Part, list[str]]:
 
 
 def classes_of(names: Sequence[str]) -> list[int]:
-    """The class of each picture, from 0 in the order of their names.
+    """Number the classes of pictures from 0, in the order of their names.
 
     Example:
         >>> classes_of(["001.A/x.jpg", "004.B/x.jpg", "004.B/y.jpg"])
@@ -112,15 +112,15 @@ def classes_of(names: Sequence[str]) -> list[int]:
 
 
 def read_pictures(root: Path, part: Part, names: Sequence[str]) -> np.ndarray:
-    """The pictures of one part, which stay in their file, see ``picture_array``.
+    """Open the pictures of one part, which stay in their file, see ``picture_array``.
 
     Args:
         root: The folder of :func:`find_pictures`.
         part: ``"train"`` or ``"test"``.
-        names: The part's pictures, see :func:`list_pictures`.
+        names: The names of the part's pictures, see :func:`list_pictures`.
 
     Returns:
-        Bytes (P, 3, 64, 64). To make them takes a minute or two.
+        Bytes (P, 3, 64, 64). The first call makes them, in a minute or two.
 
     Raises:
         FileNotFoundError: If pictures are missing.
@@ -159,7 +159,7 @@ def _pictures(folder: Path, names: Sequence[str]) -> Iterator["Image.Image"]:
 
 
 def _resized(picture: "Image.Image") -> np.ndarray:
-    """Bytes (3, 64, 64)."""
+    """Resize a picture to bytes (3, 64, 64)."""
     from PIL import Image
 
     small = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR)

@@ -1,4 +1,4 @@
-"""Fetch published files, with checksums and mirrors."""
+"""The download of published files, with checksums and mirrors."""
 
 from pathlib import Path
 
@@ -12,23 +12,23 @@ _TIMEOUT = 30  # seconds without an answer
 
 
 def get(name: str, folder: str | Path | None = None, base_url: str | None = None) -> Path:
-    """Download what a data set is read from, unless it is there already.
+    """Download the files of a data set, unless they are there already.
 
-    A file that is there, gzipped or plain, and can be read stays as it is, wherever it came
-    from; a damaged one is replaced. A download counts only if its MD5 sum is the published one.
+    A readable file stays as it is, gzipped or plain. A damaged file is replaced. A download is
+    kept only if its MD5 sum is the published one.
 
     Args:
         name: The data set, such as ``"mnist"``.
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        base_url: An address to download from in place of the known mirrors.
+        base_url: The address to download from in place of the known mirrors.
 
     Returns:
-        The folder that holds the files; for a pair of data sets the data folder with both.
+        The folder that holds the files, or the data folder if they are of several data sets.
 
     Raises:
-        ValueError: For a name without files to download; where there are files without a public
-            address, the message says which and where to put them.
-        OSError: If a file could not be had from any mirror.
+        ValueError: If the name has no files to download. For files without a public address the
+            message says which ones to get, and where to put them.
+        OSError: If no mirror delivers a file.
     """
     known = {entry.name: entry for entry in entries()}
     if name in known and known[name].by_hand is not None:

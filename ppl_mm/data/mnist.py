@@ -3,9 +3,9 @@
     image (1, 28, 28) float in [0, 1], the published bytes / 255
     label () integer, 0..9
 
-The validation rows are the last of the published training file; with ``validation=0`` all its
-60,000 rows train. Wu & Goodman 2018 (arXiv:1802.05335) use 50,000 / 10,000 / 10,000 rows, and so
-does the default.
+The validation rows are the last rows of the published training file; with ``validation=0`` all
+60,000 rows are training rows. The default is the 50,000 / 10,000 / 10,000 rows of Wu & Goodman 2018
+(arXiv:1802.05335), appendix A.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 Part = Literal["train", "t10k"]
-"""The training file or the test file, as they are called on MNIST's page."""
+"""The training or the test file, by its name on MNIST's page."""
 Network = Callable[[int], nn.Module]
 
 MNIST = Source(
@@ -70,7 +70,7 @@ FASHION_MNIST = Source(
 )
 
 MNIST_DEFAULTS = Defaults(epochs=50, batch_size=100, rows=500, annealing=0.4)
-"""The defaults of data sets of MNIST's kind; the share of annealing is Wu & Goodman's."""
+"""The defaults of MNIST's family. Wu & Goodman 2018 anneal for 200 of 500 epochs."""
 
 _NUM_CLASSES = 10
 _LATENT_DIM = 64
@@ -84,11 +84,11 @@ _register = partial(
 
 @_register(sources=(MNIST,))
 def mnist(folder: str | Path | None = None, *, validation: int = 10_000) -> DataSet:
-    """MNIST with grey values, which a soft Bernoulli scores: not a density.
+    """Read MNIST with grey values. A soft Bernoulli scores them, which is not a density.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        validation: How many of the last training rows to hold out.
+        validation: The number of training rows, the last ones, to hold out.
 
     Raises:
         FileNotFoundError: If files are missing.
@@ -101,11 +101,11 @@ def mnist(folder: str | Path | None = None, *, validation: int = 10_000) -> Data
 
 @_register(sources=(FASHION_MNIST,))
 def fashion_mnist(folder: str | Path | None = None, *, validation: int = 10_000) -> DataSet:
-    """FashionMNIST with grey values, which a soft Bernoulli scores: not a density.
+    """Read FashionMNIST with grey values. A soft Bernoulli scores them, which is not a density.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        validation: How many of the last training rows to hold out.
+        validation: The number of training rows, the last ones, to hold out.
 
     Raises:
         FileNotFoundError: If files are missing.
@@ -132,23 +132,23 @@ def binary_mnist(
     seed: int = 0,
     validation: int = 10_000,
 ) -> DataSet:
-    """MNIST with every pixel drawn from Bernoulli(grey value): a proper density.
+    """Draw every pixel of MNIST from Bernoulli(grey value), which gives a proper density.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        binarisation: ``"fixed"``: one seeded draw of everything. ``"dynamic"``: ``train`` holds
-            grey values, ``transform`` draws each training batch anew, and validation and test
-            rows are those of the fixed draw.
-        seed: Of the fixed draw.
-        validation: How many of the last training rows to hold out.
+        binarisation: With ``"fixed"`` every pixel is drawn once. With ``"dynamic"`` ``train`` holds
+            grey values and ``transform`` draws each training batch anew; validation and test rows
+            are those of the fixed draw.
+        seed: The seed of the fixed draw.
+        validation: The number of training rows, the last ones, to hold out.
 
     Raises:
         FileNotFoundError: If files are missing.
         ValueError: If files are damaged, ``validation`` leaves no row to train on, or for an
             unknown ``binarisation``.
 
-    Source: Larochelle & Murray 2011, and Wu & Goodman 2018, arXiv:1802.05335. Differs: the draw
-    is ours, since the usual binary files carry no labels.
+    Source: Larochelle & Murray 2011, and Wu & Goodman 2018, arXiv:1802.05335. Differs: the pixels
+    are drawn here, since the usual binary files carry no labels.
     """
     if binarisation not in ("fixed", "dynamic"):
         raise ValueError(
@@ -181,11 +181,11 @@ def binarise(obs: Observations, generator: torch.Generator | None = None) -> Obs
 
 
 def read_images(source: Source, folder: str | Path | None, part: Part) -> tuple[Tensor, Tensor]:
-    """The published images (N, 28, 28) uint8 and labels (N,) int64 of one part.
+    """Read the published images (N, 28, 28) uint8 and labels (N,) int64 of one part.
 
     Raises:
         FileNotFoundError: If files are missing.
-        ValueError: If files are damaged, or are not images and their labels.
+        ValueError: If files are damaged, or do not hold images and their labels.
     """
     paths = locate(source, folder)
     image_path = paths[f"{part}-images-idx3-ubyte.gz"]

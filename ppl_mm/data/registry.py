@@ -74,7 +74,7 @@ Build = TypeVar("Build", bound=Callable[..., DataSet])
 
 @dataclass(frozen=True)
 class Defaults:
-    """The training options of a run on a data set, where the user gives none.
+    """The training options of a run on a data set, if the user gives none.
 
     Attributes:
         epochs: The number of passes through the training rows.
@@ -107,7 +107,7 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Entry:
-    """What a data set's own file states about it; :func:`register` explains the attributes."""
+    """The facts of one data set; :func:`register` explains the attributes."""
 
     name: str
     build: Callable[..., DataSet]
@@ -126,7 +126,7 @@ class Entry:
 
     @property
     def download(self) -> str | None:
-        """The name to give to ``ppl-mm data get``; None where nothing is needed."""
+        """The name to give to ``ppl-mm data get``; None if no file is needed."""
         if len(self.sources) == 1:
             return self.sources[0].name
         return self.name if self.has_files else None
@@ -145,16 +145,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a data set is, without reading it.
+    """The facts of a data set that a list of data sets shows.
 
     Attributes:
         name: The name that :func:`load` knows it by.
         modalities: The names of its modalities.
-        sizes: By default, the rows for training, validation and test; None where only the files
-            tell.
-        download: The name to give to ``ppl-mm data get``; None where nothing is needed. Where the
-            files have no public address, the command says what to do.
-        ready: Whether all its files are there.
+        sizes: The default numbers of rows for training, validation and test; None if only the
+            files tell.
+        download: The name to give to ``ppl-mm data get``; None if no file is needed. If the files
+            have no public address, the command says what to do.
+        ready: Whether all files of the data set are there.
     """
 
     name: str
@@ -181,13 +181,14 @@ def register(
 
     Args:
         modalities: The names of the modalities, in the order of the data set.
-        sizes: By default, the rows for training, validation and test; None where only the files
-            tell.
+        sizes: The default numbers of rows for training, validation and test; None if only the
+            files tell.
         sources: The published files that the data set is read from.
-        by_hand: For files without a public address, what the user has to do; None for others.
+        by_hand: The sentence that tells the user how to get files without a public address; None
+            if there are no such files.
         find: A function of the data folder that looks for files in place of ``sources``. It raises
             FileNotFoundError if they are missing, and returns None to go on with ``sources``.
-        defaults: The training options of runs, where the user gives none.
+        defaults: The training options of runs, if the user gives none.
         tiles: Groups of modalities that pictures show as one image, from top to bottom.
 
     Returns:
@@ -229,7 +230,7 @@ def discover(package: str, path: Iterable[str]) -> None:
 
 
 def entry(name: str) -> Entry:
-    """Return what the file of a data set states about it.
+    """Return the facts of a data set.
 
     Raises:
         ValueError: For an unknown name; the nearest known one is in the message.
@@ -249,7 +250,7 @@ def entries() -> list[Entry]:
 
 
 def available() -> list[str]:
-    """Return the names that :func:`load` knows: data sets that need no files first, then by name.
+    """Return the names that :func:`load` knows, those that need no files first, then by name.
 
     Example:
         >>> available()[:4]
@@ -263,9 +264,9 @@ def load(name: str, folder: str | Path | None = None, **options: Any) -> DataSet
 
     Args:
         name: One of :func:`available`.
-        folder: The data folder, for those that are read from files; default ``PPL_MM_DATA``,
+        folder: The data folder, for data sets that are read from files; default ``PPL_MM_DATA``,
             or the user's cache.
-        options: Options of the data set's own function, such as ``binarisation="dynamic"``.
+        options: The options of the data set's own function, such as ``binarisation="dynamic"``.
 
     Raises:
         ValueError: For an unknown name; the nearest known one is in the message.

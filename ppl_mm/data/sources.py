@@ -1,4 +1,4 @@
-"""Where published files come from, and where they lie on this computer."""
+"""Published files: their addresses, their checksums and their place on this computer."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ class Source:
 
 
 def data_folder(folder: str | Path | None = None) -> Path:
-    """``folder``, else the environment's ``PPL_MM_DATA``, else the user's cache folder.
+    """Return ``folder``, else the environment's ``PPL_MM_DATA``, else the user's cache folder.
 
     Example:
         >>> data_folder("corpora").name
@@ -41,13 +41,13 @@ def data_folder(folder: str | Path | None = None) -> Path:
 
 
 def locate(source: Source, folder: str | Path | None = None) -> dict[str, Path]:
-    """The files of a source that lie in the data folder; .gz files gzipped or plain.
+    """Find the files of a source in the data folder; .gz files may be gzipped or plain.
 
     Returns:
-        Published file name -> path. Where both forms are there, the gzipped one.
+        Published file name -> path; the gzipped file if both forms are there.
 
     Raises:
-        FileNotFoundError: If any is missing.
+        FileNotFoundError: If a file is missing.
     """
     root = data_folder(folder) / source.subfolder
     found = {name: path for name in source.md5 if (path := find(root, name)) is not None}
@@ -64,7 +64,7 @@ def locate(source: Source, folder: str | Path | None = None) -> dict[str, Path]:
 
 
 def find(root: Path, name: str) -> Path | None:
-    """The file of this published name in ``root``, or without its .gz; None if there is none."""
+    """Return the file of this published name in ``root``, or the one without .gz, or None."""
     for path in (root / name, root / name.removesuffix(".gz")):
         if path.is_file():
             return path

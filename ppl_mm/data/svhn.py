@@ -1,4 +1,4 @@
-"""Street View House Numbers: a cropped photograph of a digit, and its class.
+"""Street View House Numbers: cropped photographs of digits, and their classes.
 
     image (3, 32, 32) float in [0, 1], the published bytes / 255
     label () integer, 0..9
@@ -24,13 +24,13 @@ from ppl_mm.observations import Observations
 __all__ = ["SVHN", "SVHN_DEFAULTS", "read_svhn", "svhn"]
 
 SVHN_DEFAULTS = Defaults(epochs=30, rows=500)
-"""The defaults of data sets with pictures of SVHN's kind."""
+"""The defaults of SVHN, and of pairs of pictures."""
 
 _LATENT_DIM = 20
 
 
 def read_svhn(path: str | Path) -> tuple[Tensor, Tensor]:
-    """Read one of SVHN's files of cropped digits: train, test or extra.
+    """Read one of SVHN's files of cropped digits, train, test or extra.
 
     Args:
         path: A MATLAB file with ``X`` (32, 32, 3, N) of bytes and ``y`` (N, 1), where 10 is
@@ -41,7 +41,7 @@ def read_svhn(path: str | Path) -> tuple[Tensor, Tensor]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is no such file, or is damaged.
+        ValueError: If the file is another one, or is damaged.
 
     Example:
         >>> import pathlib, tempfile
@@ -95,12 +95,12 @@ SVHN = Source(
     defaults=SVHN_DEFAULTS,
 )
 def svhn(folder: str | Path | None = None, *, validation: int = 0) -> DataSet:
-    """SVHN with colours that a Laplace with scale 0.75 scores.
+    """Read SVHN, whose colours a Laplace with scale 0.75 scores.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache. The 99,289 rows
             take 1.2 GB.
-        validation: How many of the last training rows to hold out.
+        validation: The number of training rows, the last ones, to hold out.
 
     Raises:
         FileNotFoundError: If files are missing.
