@@ -122,14 +122,14 @@ class Entry:
     @property
     def has_files(self) -> bool:
         """Whether the data set is read from files of the data folder."""
-        return bool(self.sources) or self.by_hand is not None
+        return bool(self.sources or self.by_hand or self.find)
 
     @property
     def download(self) -> str | None:
         """The name to give to ``ppl-mm data get``; None if no file is needed."""
         if len(self.sources) == 1:
             return self.sources[0].name
-        return self.name if self.has_files else None
+        return self.name if self.sources or self.by_hand else None
 
     def is_ready(self, folder: str | Path | None = None) -> bool:
         """Whether all files that the data set needs are in the data folder."""
