@@ -7,7 +7,8 @@ set by its name; :mod:`ppl_mm.data.registry` shows how to add one.
 
 from ppl_mm.data.celeba import celeba, celeba19
 from ppl_mm.data.celeba_views import celeba_vision
-from ppl_mm.data.cub import cub, cub_captions, cub_images
+from ppl_mm.data.cub import cub, cub_captions
+from ppl_mm.data.cub_images import cub_images
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.digits import digits
 from ppl_mm.data.download import get

@@ -1,47 +1,41 @@
-"""Caltech-UCSD Birds: pairs of captions of one bird, or a picture or its features with a caption.
+"""Caltech-UCSD Birds: pairs of captions of one bird, or features of a picture with a caption.
 
     cub_captions    caption_a, caption_b    (32,) integers each, two captions of one picture
     cub             image                   (2048,) float, features of the picture
                     caption                 (32,) integers, one of its ten captions
-    cub_images      image                   (3, 64, 64) float in [0, 1], the picture
-                    caption                 (32,) integers, one of its ten captions
 
 Captions are symbols of ``DataSet.vocabulary``, the words that training captions hold more than 3
-times; see :mod:`ppl_mm.data.vocabulary`. :mod:`ppl_mm.data.cub_files`, which hold no classes, and
-:mod:`ppl_mm.data.cub_pictures` describe the files.
+times; see :mod:`ppl_mm.data.vocabulary`. :mod:`ppl_mm.data.cub_files` describes the files, which
+hold no classes. The pictures themselves are the data set of :mod:`ppl_mm.data.cub_images`.
 
 Source: Wah et al. 2011 and Reed et al. 2016 (captions). Captions as symbols: Shi et al. 2019,
 arXiv:1911.03393 (MMVAE).
 """
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ppl_mm.data import cub_files, cub_pictures
 from ppl_mm.data.cub_files import (
+    CAPTIONS_BY_HAND,
     CAPTIONS_PER_PICTURE,
+    FEATURES_BY_HAND,
     find_captions,
     find_cub,
     read_captions,
     read_features,
 )
-from ppl_mm.data.cub_pictures import classes_of, find_pictures, list_pictures, read_pictures
-from ppl_mm.data.dataset import DataSet, as_floats
+from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.registry import Defaults, register
 from ppl_mm.data.vocabulary import LENGTH, PAD, Vocabulary
 from ppl_mm.likelihoods import Laplace, Tokens
-from ppl_mm.mapped import MemoryMapped
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
 
-__all__ = ["cub", "cub_captions", "cub_images"]
+__all__ = ["caption_modality", "cub", "cub_captions"]
 
 _LATENT_DIM = 64
 _PAIRS = CAPTIONS_PER_PICTURE // 2
@@ -50,7 +44,7 @@ _PAIRS = CAPTIONS_PER_PICTURE // 2
 @register(
     modalities=("caption_a", "caption_b"),
     sizes=(10_915, 1_250, 2_500),
-    by_hand=cub_files.CAPTIONS_BY_HAND,
+    by_hand=CAPTIONS_BY_HAND,
     find=find_captions,
     defaults=Defaults(epochs=50, batch_size=100, rows=200),
 )
@@ -104,7 +98,7 @@ def cub_captions(
     train, test = (_pairs(tokens, rows[pictures[part]]) for part in (0, 2))
     held_out = _pairs(tokens, rows[pictures[1]]) if validation else None
     modalities = tuple(
-        _caption(name, vocabulary, score_padding) for name in ("caption_a", "caption_b")
+        caption_modality(name, vocabulary, score_padding) for name in ("caption_a", "caption_b")
     )
     return DataSet(
         "cub_captions",
@@ -122,7 +116,7 @@ def cub_captions(
 @register(
     modalities=("image", "caption"),
     sizes=(88_550, 14_660, 14_670),
-    by_hand=cub_files.BY_HAND,
+    by_hand=FEATURES_BY_HAND,
     find=find_cub,
     defaults=Defaults(epochs=50, batch_size=100, learning_rate=1e-4, rows=200),
 )
@@ -180,102 +174,12 @@ def cub(
         splits["train"],
         splits["test"][kept:] if validation else None,
         splits["test"][:kept],
-        (picture, _caption("caption", vocabulary, score_padding)),
+        (picture, caption_modality("caption", vocabulary, score_padding)),
         _LATENT_DIM,
         label=None,
         num_classes=None,
         vocabulary=vocabulary,
     )
-
-
-@register(
-    modalities=("image", "caption"),
-    sizes=(88_550, 0, 29_330),
-    by_hand=cub_pictures.BY_HAND,
-    find=find_pictures,
-    defaults=Defaults(epochs=50, batch_size=32, rows=100),
-)
-def cub_images(
-    folder: str | Path | None = None, *, validation: int = 0, score_padding: bool = True
-) -> DataSet:
-    """Read a bird's picture, and one of its ten captions: 88,550 training and 29,330 test rows.
-
-    Training and test pictures show different classes of birds. Row r is caption r of its file, with
-    picture floor(r / 10). Pictures stay in a file, see :class:`ppl_mm.data.MemoryMapped`, which
-    holds each of them once. ``labels`` holds the class of training rows only, 0..149, since a
-    classifier that learns these classes does not know those of the test.
-
-    Args:
-        folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        validation: The number of **test** pictures, the last ones, to hold out for choosing a
-            model. The papers hold out none.
-        score_padding: Whether the likelihood scores padding, see :func:`cub_captions`.
-
-    Raises:
-        FileNotFoundError: If files are missing; the message says how to get them.
-        ValueError: If files are damaged or do not fit together, or ``validation`` leaves no
-            picture to test on.
-
-    Source: Palumbo, Daunhawer & Vogt 2023 (MMVAE+), release: D = 48 (besides 16 private), networks,
-    Laplace with scale 0.01, lambda = 32 / 12288 for the image and 5 for the caption. There, the
-    encoder of the captions' private latents is ``presets.cub_caption_private_encoder``.
-    """
-    root = find_pictures(folder)
-    listed = list_pictures(root)
-    captions = {part: read_captions(find_captions(folder, part)) for part in listed}
-    num_test = len(listed["test"])
-    if not 0 <= validation < num_test:
-        raise ValueError(
-            f"cub_images: expected validation to be from 0 to {num_test - 1} of the {num_test} "
-            f"test pictures, got {validation}."
-        )
-    vocabulary = Vocabulary.of(captions["train"])
-    splits = {}
-    for part, names in listed.items():
-        if len(captions[part]) != CAPTIONS_PER_PICTURE * len(names):
-            raise ValueError(
-                f"cub_images: expected {CAPTIONS_PER_PICTURE} captions for each of {len(names)} "
-                f"{part} pictures, by images.txt and testclasses.txt, got {len(captions[part])} "
-                "captions. The files do not belong together: copy them again."
-            )
-        pictures = _Repeated(read_pictures(root, part, names))
-        values = {"image": pictures, "caption": vocabulary.encode(captions[part]).numpy()}
-        splits[part] = MemoryMapped(values, convert={"image": as_floats})
-    kept = CAPTIONS_PER_PICTURE * (num_test - validation)
-    picture = Modality(
-        "image",
-        Laplace(0.01),
-        presets.cub_image_encoder,
-        presets.cub_image_decoder,
-        weight=32 / 12_288,
-    )
-    classes = torch.tensor(classes_of(listed["train"]))
-    return DataSet(
-        "cub_images",
-        splits["train"],
-        splits["test"][kept:] if validation else None,
-        splits["test"][:kept],
-        (picture, replace(_caption("caption", vocabulary, score_padding), weight=5.0)),
-        48,
-        label=None,
-        num_classes=None,
-        labels={"train": classes.repeat_interleave(CAPTIONS_PER_PICTURE)},
-        vocabulary=vocabulary,
-    )
-
-
-class _Repeated:
-    """An array that repeats each picture ten times: row r is picture floor(r / 10)."""
-
-    def __init__(self, pictures: np.ndarray[Any, Any]) -> None:
-        self.pictures, self.dtype = pictures, pictures.dtype
-        self.shape = (CAPTIONS_PER_PICTURE * len(pictures), *pictures.shape[1:])
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: Any) -> np.ndarray[Any, Any]:
-        return self.pictures[rows // CAPTIONS_PER_PICTURE]
 
 
 def _pairs(tokens: Tensor, rows: Tensor) -> Observations:
@@ -284,7 +188,8 @@ def _pairs(tokens: Tensor, rows: Tensor) -> Observations:
     return Observations({"caption_a": tokens[pairs[:, 0]], "caption_b": tokens[pairs[:, 1]]})
 
 
-def _caption(name: str, vocabulary: Vocabulary, score_padding: bool) -> Modality:
+def caption_modality(name: str, vocabulary: Vocabulary, score_padding: bool) -> Modality:
+    """Declare a caption with the networks of MMVAE+."""
     sizes = {"length": LENGTH, "vocab_size": len(vocabulary)}
     return Modality(
         name,

@@ -27,10 +27,10 @@ from torch import Tensor
 from ppl_mm.data.sources import data_folder, find
 
 __all__ = [
-    "BY_HAND",
     "CAPTIONS",
     "CAPTIONS_BY_HAND",
     "CAPTIONS_PER_PICTURE",
+    "FEATURES_BY_HAND",
     "NUM_FEATURES",
     "find_captions",
     "find_cub",
@@ -43,7 +43,7 @@ CAPTIONS_BY_HAND = (
     f"Put the captions text_testclasses.txt, {CAPTIONS}, into cub-captions/ of the data "
     "folder, or set PPL_MM_DATA to the folder that has cub-captions/ in it."
 )
-BY_HAND = (
+FEATURES_BY_HAND = (
     f"Put the captions text_trainvalclasses.txt and text_testclasses.txt, {CAPTIONS}, and "
     "the ResNet-101 features of the pictures, features_train.npy and features_test.npy, into "
     "cub/ of the data folder, or set PPL_MM_DATA to the folder that has cub/ in it."
@@ -70,7 +70,7 @@ def find_captions(folder: str | Path | None = None, part: Part = "test") -> Path
         path = find(data_folder(folder) / subfolder, name)
         if path is not None:
             return path
-    remedy = CAPTIONS_BY_HAND if part == "test" else BY_HAND
+    remedy = CAPTIONS_BY_HAND if part == "test" else FEATURES_BY_HAND
     raise FileNotFoundError(
         f"cub: expected {name.removesuffix('.gz')} (or .txt.gz) in cub/ or cub-captions/ of "
         f"{data_folder(folder)}, found none. {remedy}"
@@ -90,7 +90,7 @@ def find_cub(folder: str | Path | None = None) -> dict[str, tuple[Path, Path]]:
         if not features.is_file():
             raise FileNotFoundError(
                 f"cub: expected {features}, floats (pictures, {NUM_FEATURES}), found no file. "
-                f"{BY_HAND}"
+                f"{FEATURES_BY_HAND}"
             )
     return found
 

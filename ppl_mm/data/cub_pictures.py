@@ -28,9 +28,16 @@ from ppl_mm.data.sources import data_folder
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["BY_HAND", "SIDE", "classes_of", "find_pictures", "list_pictures", "read_pictures"]
+__all__ = [
+    "PICTURES_BY_HAND",
+    "SIDE",
+    "classes_of",
+    "find_pictures",
+    "list_pictures",
+    "read_pictures",
+]
 
-BY_HAND = (
+PICTURES_BY_HAND = (
     "Unpack CUB_200_2011.tgz of https://www.vision.caltech.edu/datasets/cub_200_2011 into cub/ "
     "of the data folder, and put there testclasses.txt, which comes with the captions of Reed "
     "et al. 2016 (arXiv:1605.05395), and the captions text_trainvalclasses.txt and "
@@ -55,7 +62,7 @@ def find_pictures(folder: str | Path | None = None) -> Path:
         missing.append(str(pictures))
     if missing:
         raise FileNotFoundError(
-            f"cub_images: expected {', '.join(missing)}, found nothing there. {BY_HAND}"
+            f"cub_images: expected {', '.join(missing)}, found nothing there. {PICTURES_BY_HAND}"
         )
     return root
 
@@ -153,7 +160,7 @@ def _pictures(folder: Path, names: Sequence[str]) -> Iterator["Image.Image"]:
     if missing:
         raise FileNotFoundError(
             f"cub_images: {len(missing)} of {len(names)} pictures are missing in {folder}, "
-            f"{missing[0]} first. {BY_HAND}"
+            f"{missing[0]} first. {PICTURES_BY_HAND}"
         )
     return (open_picture(partial((folder / name).open, "rb"), folder / name) for name in names)
 

@@ -22,7 +22,7 @@ from ppl_mm.observations import Observations
 
 __all__ = ["digits"]
 
-_NUM_TRAIN, _NUM_VALIDATION = 1200, 200  # of 1797 rows; the others are test rows
+_NUM_TRAIN, _NUM_VALIDATION = 1200, 200  # the other 397 rows are for the test
 _HIDDEN = (128, 128)
 
 

@@ -1,9 +1,9 @@
 '''The data sets by name, and how to add one.
 
 A data set is a function that returns a :class:`~ppl_mm.data.DataSet`. The decorator
-:func:`register` states its facts beside it, and gives it the function's name. A file in the folder
-``ppl_mm/data`` is found by itself; a file elsewhere takes effect when it is imported. From then on
-:func:`load`, ``ppl-mm data list``, ``ppl-mm train`` and ``ppl-mm compare`` know the data set.
+:func:`register` states its facts, and names it after the function. Importing ``ppl_mm`` imports
+every file in the folder ``ppl_mm/data``; a file elsewhere registers its data sets when it is
+imported. Then :func:`load` and the commands ``data list``, ``train`` and ``compare`` know them.
 
 This is the whole file of a data set of two modalities, which are noisy copies of one number::
 
@@ -11,10 +11,12 @@ This is the whole file of a data set of two modalities, which are noisy copies o
 
     import torch
 
-    from ppl_mm import Modality, Observations
-    from ppl_mm.data import DataSet, Defaults, register
+    from ppl_mm.data.dataset import DataSet
+    from ppl_mm.data.registry import Defaults, register
     from ppl_mm.likelihoods import Normal
+    from ppl_mm.modality import Modality
     from ppl_mm.networks import MLPDecoder, MLPEncoder
+    from ppl_mm.observations import Observations
 
     SIDES = ("left", "right")
 
@@ -82,7 +84,7 @@ class Defaults:
         learning_rate: The learning rate of Adam.
         rows: The number of test rows whose likelihoods are measured; None means all of them.
         terms: The subsets in training, for systems that leave the choice: a number of random ones,
-            "all", or None for no more than everything and each modality alone.
+            "all", or None for no subsets besides all modalities and each single one.
         annealing: The share of the epochs over which the factor of the KL grows from 0 to 1.
     """
 
@@ -94,15 +96,14 @@ class Defaults:
     annealing: float = 0.0
 
     def options(self) -> dict[str, Any]:
-        """Return the options of a run; ``terms`` and ``annealing`` are the systems' to read.
+        """Return the fields of a run's configuration; ``terms`` is among them only if it is set.
 
         Example:
             >>> Defaults(epochs=50).options()
             {'epochs': 50, 'batch_size': 128, 'learning_rate': 0.001, 'rows': None}
         """
-        chosen = asdict(self)
-        del chosen["annealing"]
-        return {name: x for name, x in chosen.items() if name != "terms" or x is not None}
+        unset = {"annealing"} if self.terms is not None else {"annealing", "terms"}
+        return {name: value for name, value in asdict(self).items() if name not in unset}
 
 
 @dataclass(frozen=True)

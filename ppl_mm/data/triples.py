@@ -5,7 +5,7 @@
     mnist_rotated_svhn   mnist (1, 28, 28), rotated (1, 28, 28), svhn (3, 32, 32), label
 
 Pictures are floats in [0, 1], the published bytes / 255. The text is the word of the digit, see
-:mod:`ppl_mm.data.words`. ``DataSet.without_label`` keeps the class for evaluation alone.
+:mod:`ppl_mm.data.words`. ``DataSet.without_label`` reserves the class for evaluation.
 
 Sources: Sutter et al. 2020 (mmJSD), arXiv:2006.08242 (MNIST-SVHN-Text); Mancisidor et al. 2023
 (CMMD), doi:10.1016/j.neunet.2023.10.048, sections 4.1, 4.3.1 (three pictures) and 4.3.2 (text).

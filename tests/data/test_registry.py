@@ -1,5 +1,7 @@
 import inspect
 import re
+import shutil
+import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ppl_mm import data as data_package
+import ppl_mm
 from ppl_mm import fit, runs, systems
 from ppl_mm.cli import app
 from ppl_mm.data import DataSet, Defaults, available, describe, load, register, registry
@@ -159,15 +161,21 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> dict[str, registry.Entry]:
 
 
 @pytest.fixture
-def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registered: object) -> Iterator[str]:
-    """The documented example, as one more file of a folder of data sets."""
-    documentation = inspect.getdoc(registry)
-    assert documentation is not None
-    (code,) = re.findall(r"::\n\n((?:    .*\n|\n)+)", documentation)
+def example() -> str:
+    """The documented file."""
+    (code,) = re.findall(r"::\n\n((?:    .*\n|\n)+)", inspect.getdoc(registry) or "")
+    return textwrap.dedent(code)
+
+
+@pytest.fixture
+def added(
+    example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registered: object
+) -> Iterator[str]:
+    """The documented example, as the file of a folder of a user's data sets."""
     folder = tmp_path / "more_data_sets"
     folder.mkdir()
     (folder / "__init__.py").write_text("")
-    (folder / "two_sides.py").write_text(textwrap.dedent(code))
+    (folder / "two_sides.py").write_text(example)
     monkeypatch.syspath_prepend(tmp_path)
     registry.discover("more_data_sets", [str(folder)])
     yield "two_sides"
@@ -191,9 +199,22 @@ def test_one_file_adds_a_data_set(added: str, tmp_path: Path) -> None:
     assert added in CliRunner().invoke(app, ["data", "list"]).stdout
 
 
-def test_every_file_of_the_folder_is_imported() -> None:
-    for path in Path(data_package.__file__).parent.glob("[a-z]*.py"):
-        assert f"ppl_mm.data.{path.stem}" in sys.modules
+def test_a_file_in_the_folder_is_all_that_a_data_set_needs(example: str, tmp_path: Path) -> None:
+    """A copy of the library with the example's file lists it; nothing else is edited."""
+    for module, copy in ((ppl_mm, ""), (ppl_mm.models, "models"), (ppl_mm.guides, "guides")):
+        folder = Path(str(module.__file__)).parent
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(folder, tmp_path / "ppl_mm" / copy, ignore=ignored)
+    (tmp_path / "ppl_mm" / "data" / "two_sides.py").write_text(example)
+    code = (
+        "import ppl_mm.data as d; print(d.__file__, d.available(), len(d.load('two_sides').test))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert str(tmp_path) in run.stdout
+    assert "'digits', 'two_sides', " in run.stdout
+    assert run.stdout.endswith(" 20\n")
 
 
 def test_the_defaults_and_tiles_of_a_data_set_are_those_of_its_runs(
