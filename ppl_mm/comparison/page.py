@@ -15,6 +15,15 @@ from ppl_mm.comparison.trials import Outcome
 
 __all__ = ["page"]
 
+_TEMPLATES = Environment(
+    loader=PackageLoader("ppl_mm.comparison", ""),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters |= {"duration": duration, "thousands": "{:,}".format}
+
 _EXPLAINED = {
     "cross_generation": (
         "Cross generation",
@@ -48,8 +57,7 @@ def page(outcomes: Sequence[Outcome], blocks: Sequence[Block], command: str) -> 
         command: The command that repeats the comparison.
     """
     systems = dict.fromkeys(o.trial.config.system for o in outcomes)
-    template = _environment().get_template("page.html.j2")
-    return template.render(
+    return _TEMPLATES.get_template("page.html.j2").render(
         title=f"{', '.join(systems)} on {outcomes[0].trial.config.dataset}",
         command=command,
         outcomes=outcomes,
@@ -58,18 +66,6 @@ def page(outcomes: Sequence[Outcome], blocks: Sequence[Block], command: str) -> 
         curves=_curves(blocks) if len(blocks) > 1 else [],
         pictures={block.missing: _pictures(block, outcomes) for block in blocks},
     )
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("ppl_mm.comparison", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"duration": duration, "thousands": "{:,}".format}
-    return environment
 
 
 def _curves(blocks: Sequence[Block]) -> list[Picture]:
