@@ -59,6 +59,7 @@ def test_wheel_in_a_fresh_environment(source, tmp_path):
     wheel = next(tmp_path.glob("*.whl"))
     names = zipfile.ZipFile(wheel).namelist()
     assert {"ppl_mm/py.typed", "ppl_mm/models/shared_latent.py"} <= set(names)
+    assert {"ppl_mm/comparison/page.html.j2", "ppl_mm/comparison/page.css"} <= set(names)
     assert not [n for n in names if n.startswith(("models/", "guides/", "tests/"))]
     binaries = fresh_environment(tmp_path / "env")
     install(binaries, str(wheel))

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from ppl_mm import plotting
-from ppl_mm.comparison import Cell, Outcome, plan, write
+from ppl_mm.comparison import Outcome, Trial, plan, write
 from ppl_mm.comparison.training import training
 from ppl_mm.runs.config import write_config
 from ppl_mm.runs.measures import Accuracy, Likelihood, Measures
@@ -70,7 +70,7 @@ def folder(tmp_path_factory) -> Path:
     figure.subplots().plot([0, 1])
     plotting.save(figure, folder / "picture.png", dpi=50)
     outcomes = []
-    for i, cell in enumerate(plan(folder, "digits", SYSTEMS, missing=MISSING)):
+    for i, trial in enumerate(plan(folder, "digits", SYSTEMS, missing=MISSING)):
         likelihoods = tuple(
             Likelihood(name, -123.4 - i, 0.5, 0.01, 200.0, 0.02 * i)
             for name in ("ELBO", "log p(top, bottom, label)", "log p(label | top, bottom)")
@@ -79,21 +79,23 @@ def folder(tmp_path_factory) -> Path:
         shares = (Accuracy("top", ("bottom", "label"), 0.8, 0.01), Accuracy("", (), 0.3, 0.01))
         coherence = {"coherences": shares, "oracles": {"top": 0.9, "bottom": 0.89}}
         measures = Measures(likelihoods, accuracies, 397, 397, 1000, True, **coherence)
-        write_run(cell)
-        outcomes.append(Outcome(cell, measures, training(cell.folder)))
-    outcomes[-1] = Outcome(outcomes[-1].cell, failure="training diverged: the loss is nan <at> 3")
+        write_run(trial)
+        outcomes.append(Outcome(trial, measures, training(trial.folder)))
+    outcomes[-1] = Outcome(outcomes[-1].trial, failure="training diverged: the loss is nan <at> 3")
     write(folder, outcomes, "ppl-mm compare digits " + "--system mvae " * 20)
     return folder
 
 
-def write_run(cell: Cell) -> None:
+def write_run(trial: Trial) -> None:
     """What the page reads of a run folder."""
-    write_config(cell.folder, cell.config)
-    system = build(cell.config.system, cell.dataset.modalities, 2)
-    system.save(cell.folder / "system.safetensors")
-    (cell.folder / "history.csv").write_text("epoch,loss,validation_elbo,seconds\n1,2.0,-3.0,4.0\n")
+    write_config(trial.folder, trial.config)
+    system = build(trial.config.system, trial.dataset.modalities, 2)
+    system.save(trial.folder / "system.safetensors")
+    (trial.folder / "history.csv").write_text(
+        "epoch,loss,validation_elbo,seconds\n1,2.0,-3.0,4.0\n"
+    )
     for name in ("cross_generation", "prior_samples", "latent", "loss"):
-        shutil.copy(cell.folder.parent / "picture.png", cell.folder / f"{name}.png")
+        shutil.copy(trial.folder.parent / "picture.png", trial.folder / f"{name}.png")
 
 
 def browse(profile: Path, *words: str) -> tuple[str, list[str]]:

@@ -1,20 +1,20 @@
-"""Several systems on one data set: a run folder a cell, one table and one page of all.
+"""Comparisons of systems on one data set: a run folder a trial, one table and one page.
 
-cells = plan("runs/compare", "digits", ["mvae", "mmvae"], missing=[0, 0.5], seeds=[0, 1])
-outcomes = run(cells)
+trials = plan("runs/compare", "digits", ["mvae", "mmvae"], missing=[0, 0.5], seeds=[0, 1])
+outcomes = run(trials)
 write("runs/compare", outcomes)
 """
 
-from ppl_mm.comparison.cells import Cell, Outcome, adopt, plan, run
 from ppl_mm.comparison.cli import command
 from ppl_mm.comparison.report import write
 from ppl_mm.comparison.summary import Block, Entry, summarise
+from ppl_mm.comparison.trials import Outcome, Trial, adopt, plan, run
 
 __all__ = [
     "Block",
-    "Cell",
     "Entry",
     "Outcome",
+    "Trial",
     "adopt",
     "command",
     "plan",

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ppl_mm import flags
-from ppl_mm.comparison.cells import adopt, plan, run
 from ppl_mm.comparison.report import write
 from ppl_mm.comparison.summary import Block
+from ppl_mm.comparison.trials import adopt, plan, run
 
 __all__ = ["command"]
 
@@ -21,24 +21,24 @@ _NOT_SHARED = (
     *("system", "dataset", "option", "missing", "seed", "out", "quiet"),
     *("resume", "overwrite", "evaluate"),
 )
-"""Of the options of ``train``, those that have another meaning here, or none."""
+"""The options of ``train`` that have no meaning here, or another one."""
 
-_BESIDE = 3  # systems in one table of the terminal
+_BESIDE = 3  # the number of systems in one table of the terminal
 _CAPTION = (
     "± standard error over seeds, or over test rows of one seed. ?: off by an unknown amount in "
     "more than 5% of the rows (Pareto k above 0.7)."
 )
 _HELP = (
-    "Train and measure several systems on one data set; write one page of all.\n\n"
-    "A cell is a system, a share of missing training values and a seed, with the same data, "
-    "networks, settings and measures as every other; each is a run folder. What is done is not "
-    "done again: the same command goes on where it was stopped, and more systems, shares or seeds "
-    "add cells."
+    "Train and measure several systems on one data set, and write one page about them.\n\n"
+    "A trial is a system, a share of missing training values and a seed, with the same data, "
+    "networks, settings and measures as every other; each is a run folder. Finished trials are "
+    "not repeated: the same command continues where it was stopped, and more systems, shares or "
+    "seeds add trials."
 )
 
 
 def command(train: Callable[..., None]) -> Callable[..., None]:
-    """The command, with the options of ``train`` for the settings that all its cells share."""
+    """Return the command, with the options of ``train`` for the settings that all trials share."""
 
     def compare(
         dataset: Annotated[str, typer.Argument(help="A name from: ppl-mm data list.")],
@@ -48,7 +48,7 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
             typer.Option(help="Share of training values left out at random; repeatable."),
         ] = None,
         seed: Annotated[
-            list[int] | None, typer.Option(help="Of everything random; repeatable.")
+            list[int] | None, typer.Option(help="Seed of everything random; repeatable.")
         ] = None,
         option: Annotated[
             list[str] | None,
@@ -59,7 +59,7 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
         ] = None,
         load: Annotated[
             list[Path] | None,
-            typer.Option(metavar="RUN", help="A trained run to take for its cell; repeatable."),
+            typer.Option(metavar="RUN", help="A trained run to take for its trial; repeatable."),
         ] = None,
         coherence: Annotated[
             bool,
@@ -71,7 +71,7 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         out = Path("runs", f"compare-{dataset}") if out is None else out
         common, own = _options(option or (), system)
-        cells = plan(
+        trials = plan(
             out,
             dataset,
             system,
@@ -80,8 +80,8 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
             own=own,
             **flags.settings({**training, "option": common}),
         )
-        adopt(cells, load or ())
-        outcomes = run(cells, coherence=coherence, progress=not quiet)
+        adopt(trials, load or ())
+        outcomes = run(trials, coherence=coherence, progress=not quiet)
         several: dict[str, Any] = {
             "system": system,
             "missing": missing,
@@ -97,7 +97,7 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
                     Console(highlight=False).print(_table(block, block.systems[i : i + _BESIDE]))
             typer.echo(f"page: {out / 'report.html'}   tables: table.md, table.csv")
         if any(o.failure is not None for o in outcomes):
-            failed = [f"{o.cell} ({o.failure})" for o in outcomes if o.failure is not None]
+            failed = [f"{o.trial} ({o.failure})" for o in outcomes if o.failure is not None]
             typer.echo(f"failed: {'; '.join(failed)}", err=True)
             raise typer.Exit(1)
         if any(o.measures is None for o in outcomes):
@@ -114,7 +114,7 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
 def _options(
     given: Sequence[str], systems: Sequence[str]
 ) -> tuple[list[str], dict[str, dict[str, Any]]]:
-    """Options of all systems, as they came; and system -> its own."""
+    """Split options into those of all systems, as they came, and system -> its own."""
     common, own = [], dict[str, list[str]]()
     for text in given:
         system, dot, _ = text.partition("=")[0].partition(".")
@@ -126,7 +126,7 @@ def _options(
 
 
 def _table(block: Block, systems: Sequence[str]) -> Table:
-    """A block, of some systems, for the terminal."""
+    """Return the part of a block with some systems as a table for the terminal."""
     table = Table(
         "held-out rows",
         title=f"missing {block.missing:g}",

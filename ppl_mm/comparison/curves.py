@@ -1,21 +1,25 @@
-"""Measures against the share of missing values, a curve a system."""
+"""Curves of measures against the share of missing values."""
 
 from collections.abc import Sequence
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from ppl_mm.comparison.summary import Block, is_share
 from ppl_mm.plotting.curves import COLOURS, MARKS
 from ppl_mm.plotting.tiles import PALE
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 __all__ = ["curve"]
 
 
-def curve(blocks: Sequence[Block], measure: str) -> Figure:
-    """One measure with its standard errors; a system has the same colour in every figure.
+def curve(blocks: Sequence[Block], measure: str) -> "Figure":
+    """Draw a curve of one measure with its standard errors for each system.
 
-    Marks of estimates in doubt are hollow.
+    A system has the same colour in every figure. The marks of doubtful estimates are hollow.
     """
+    from matplotlib.figure import Figure
+
     names = list(dict.fromkeys(name for block in blocks for name in block.systems))
     figure = Figure(figsize=(4.4, 3.6), layout="constrained")
     axes = figure.subplots()

@@ -3,21 +3,21 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ppl_mm.comparison.cells import Outcome
 from ppl_mm.comparison.page import page
 from ppl_mm.comparison.summary import Block, summarise, to_csv, to_markdown
+from ppl_mm.comparison.trials import Outcome
 from ppl_mm.files import write_atomically
 
 __all__ = ["write"]
 
 
 def write(folder: str | Path, outcomes: Sequence[Outcome], command: str = "") -> list[Block]:
-    """Write the page and the tables of what is done, and return the tables.
+    """Write the page and the tables of the finished trials, and return the tables.
 
     Args:
-        folder: Where to.
-        outcomes: Of all cells.
-        command: What repeats the comparison, to be shown.
+        folder: The folder to write to.
+        outcomes: The outcomes of all trials.
+        command: The command that repeats the comparison, which the page shows.
     """
     blocks = summarise(outcomes)
     contents = {

@@ -1,4 +1,4 @@
-"""The measures of a comparison's cells as one table a share of missing values."""
+"""The measures of a comparison's trials: a table for each share of missing values."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from ppl_mm.comparison.cells import Outcome
+from ppl_mm.comparison.trials import Outcome
 from ppl_mm.runs.measures import Measures
 
 __all__ = ["Block", "Entry", "is_share", "summarise", "to_csv", "to_markdown"]
@@ -17,17 +17,18 @@ _FEW = 0.05  # the share of rows with a Pareto k above 0.7 below which a mean ca
 
 @dataclass(frozen=True)
 class Entry:
-    """A measure of a system at one share of missing values.
+    """The value of a measure for one system at one share of missing values.
 
     Attributes:
-        mean: Over the seeds that are done, of the means over test rows.
-        standard_error: Of ``mean``: over seeds, or over test rows where only one seed is done;
-            None where there is but one of both.
-        seeds: How many are done.
-        planned: How many there are in the comparison.
-        monte_carlo_error: Of ``mean``, over draws; None for what is not a log-likelihood.
+        mean: The mean over the finished seeds of the means over test rows.
+        standard_error: The standard error of ``mean`` over seeds, or over test rows if only one
+            seed is finished; None if there is only one seed and one row.
+        seeds: The number of finished seeds.
+        planned: The number of seeds of the comparison.
+        monte_carlo_error: The standard error of ``mean`` over draws; None for a measure that is not
+            a log-likelihood.
         unreliable: The share of test rows, averaged over seeds, whose log-likelihood is off by an
-            unknown amount (Pareto k above 0.7); None where there is no telling.
+            unknown amount (Pareto k above 0.7); None if it is not known.
     """
 
     mean: float
@@ -39,7 +40,7 @@ class Entry:
 
     @property
     def over(self) -> str:
-        """What the standard error is over."""
+        """The units that the standard error is over, seeds or test rows."""
         return "seeds" if self.seeds > 1 else "test rows"
 
     @property
@@ -48,7 +49,7 @@ class Entry:
         return self.unreliable is not None and self.unreliable > _FEW
 
     def text(self, decimals: int) -> str:
-        """The mean and its standard error."""
+        """Write the mean and its standard error."""
         error = "" if self.standard_error is None else f" ± {self.standard_error:.{decimals}f}"
         return f"{self.mean:.{decimals}f}{error}".replace("-", "\N{MINUS SIGN}")
 
@@ -58,10 +59,10 @@ class Block:
     """The table of one share of missing values.
 
     Attributes:
-        missing: The share.
-        systems: The columns.
-        measures: The rows; of each of them more is better.
-        entries: (measure, system) -> entry, where there is one.
+        missing: The share of missing values.
+        systems: The systems, which are the columns.
+        measures: The measures, which are the rows; larger values are better.
+        entries: (measure, system) -> entry, for those that were measured.
     """
 
     missing: float
@@ -70,18 +71,19 @@ class Block:
     entries: dict[tuple[str, str], Entry]
 
     def row(self, measure: str) -> dict[str, Entry]:
-        """System -> entry of a measure."""
+        """Return system -> entry of a measure."""
         return {s: self.entries[measure, s] for s in self.systems if (measure, s) in self.entries}
 
     def decimals(self, measure: str) -> int:
-        """So many that the smallest standard error of a measure shows two digits, at most 3."""
+        """Return the number of decimals, at most 3, that shows two digits of the smallest error."""
         errors = [e.standard_error for e in self.row(measure).values() if e.standard_error]
         return min(3, max(0, 1 - math.floor(math.log10(min(errors))))) if errors else 3
 
     def best(self, measure: str) -> str | None:
-        """The system whose lead over every other exceeds both standard errors together, or None.
+        """Return the system whose lead over every other exceeds both standard errors, or None.
 
-        Nobody leads by or over a doubtful estimate, nor while seeds are missing or have failed.
+        The two standard errors are added. No system leads if an estimate is doubtful, or if seeds
+        are missing or have failed.
         """
         row = self.row(measure)
         if len(row) < 2 or any(e.seeds < e.planned for e in row.values()):
@@ -92,16 +94,16 @@ class Block:
 
 
 def summarise(outcomes: Iterable[Outcome]) -> list[Block]:
-    """One block a share of missing values, in the order of the cells."""
+    """Summarise the trials in one block for each share of missing values, in their order."""
     groups: dict[float, dict[str, list[Outcome]]] = {}
     for outcome in outcomes:
-        config = outcome.cell.config
+        config = outcome.trial.config
         groups.setdefault(config.missing, {}).setdefault(config.system, []).append(outcome)
     return [_block(missing, of_system) for missing, of_system in groups.items()]
 
 
 def to_markdown(blocks: Sequence[Block]) -> str:
-    """The tables in Markdown, the best in bold."""
+    """Write the tables in Markdown, with the best value in bold."""
     lines = []
     for block in blocks:
         lines += [f"missing {block.missing:g}", ""]
@@ -117,7 +119,7 @@ def to_markdown(blocks: Sequence[Block]) -> str:
 
 
 def to_csv(blocks: Sequence[Block]) -> str:
-    """A line an entry, with all digits."""
+    """Write the entries as CSV, one a line, with all digits."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     columns = ("mean", "standard_error", "over", "seeds", "monte_carlo_error", "unreliable")
@@ -144,11 +146,11 @@ def _block(missing: float, of_system: dict[str, list[Outcome]]) -> Block:
 
 
 _Value = tuple[float, float | None, float | None, float | None]
-"""Mean, standard error over rows, Monte Carlo error, share of unreliable rows."""
+"""The mean, its standard error over rows, its Monte Carlo error, the share of unreliable rows."""
 
 
 def _values(measures: Measures) -> list[tuple[str, _Value]]:
-    """The measures by name; the ELBO of a conditional is another than that of everything."""
+    """Name the measures; the ELBO of a conditional differs from that of all modalities."""
     found: list[tuple[str, _Value]] = []
     bounded = [x.quantity for x in measures.likelihoods if x.quantity != "ELBO"][:1]
     conditional = any(" | " in quantity for quantity in bounded)
@@ -175,12 +177,12 @@ def _entry(values: list[_Value], planned: int) -> Entry:
 
 
 def is_share(measure: str) -> bool:
-    """Whether a measure is a share, and not in nats."""
+    """Return whether a measure is a share; otherwise it is in nats."""
     return measure.startswith(("accuracy", "coherence", "joint coherence"))
 
 
 def _kind(measure: str) -> int:
-    """The ELBO first, then log-likelihoods, then accuracies, then coherence."""
+    """Order the measures: the ELBO, then log-likelihoods, then accuracies, then coherence."""
     if not is_share(measure):
         return 0 if measure.startswith("ELBO") else 1
     return 2 if measure.startswith("accuracy") else 3

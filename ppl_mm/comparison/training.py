@@ -1,10 +1,8 @@
-"""How the run of a cell was trained, as its folder tells it."""
+"""The training of a trial, read from its run folder."""
 
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-
-from PIL import Image
 
 from ppl_mm.runs.config import read_facts
 from ppl_mm.systems import System
@@ -12,20 +10,20 @@ from ppl_mm.systems import System
 __all__ = ["PICTURES", "Training", "training"]
 
 PICTURES = ("cross_generation", "prior_samples", "latent", "loss")
-"""The pictures of a run, as a page shows them."""
+"""The pictures of a run, in the order of the page."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a cell was trained.
+    """The facts of a trial's training.
 
     Attributes:
-        epochs: How many it took.
-        best_epoch: The one whose parameters were kept.
-        seconds: Of all epochs, without measuring and drawing.
-        parameters: Numbers that were trained.
-        hardware: What it ran on.
-        versions: Of the software.
+        epochs: The number of epochs.
+        best_epoch: The epoch whose parameters were kept.
+        seconds: The time of all epochs, without measuring and drawing.
+        parameters: The number of trained parameters.
+        hardware: The hardware that it ran on.
+        versions: The versions of the software.
     """
 
     epochs: int
@@ -37,7 +35,7 @@ class Training:
 
 
 def training(folder: Path) -> Training:
-    """How the run of a folder was trained.
+    """Read the facts of the training of the run in a folder.
 
     Raises:
         ValueError: If a file of the folder is damaged.
@@ -49,6 +47,8 @@ def training(folder: Path) -> Training:
 
 
 def _read(folder: Path) -> Training:
+    from PIL import Image
+
     for name in PICTURES:
         with Image.open(folder / f"{name}.png") as picture:
             picture.load()

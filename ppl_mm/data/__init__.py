@@ -1,13 +1,14 @@
 """Data sets: real files in, :class:`~ppl_mm.Observations` and modality declarations out.
 
-``digits`` ships with scikit-learn; the others are read from their published files in a data
-folder, which :func:`get` fills but for CUB, XRMB, MIR Flickr and CelebA. ``load("digits")`` reads
-any of them by name.
+``digits`` ships with scikit-learn. The others are read from their published files in a data
+folder, and :func:`get` downloads the files that have a public address. :func:`load` reads a data
+set by its name; :mod:`ppl_mm.data.registry` shows how to add one.
 """
 
 from ppl_mm.data.celeba import celeba, celeba19
 from ppl_mm.data.celeba_views import celeba_vision
-from ppl_mm.data.cub import cub, cub_captions, cub_images
+from ppl_mm.data.cub import cub, cub_captions
+from ppl_mm.data.cub_images import cub_images
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.digits import digits
 from ppl_mm.data.download import get
@@ -19,7 +20,16 @@ from ppl_mm.data.mnist_split import mnist_split, mnist_split_3
 from ppl_mm.data.multimnist import multimnist
 from ppl_mm.data.pairs import mnist_fashion, mnist_svhn, pair_by_class
 from ppl_mm.data.polymnist import polymnist
-from ppl_mm.data.registry import Summary, available, describe, load
+from ppl_mm.data.registry import (
+    Defaults,
+    Summary,
+    available,
+    describe,
+    discover,
+    entry,
+    load,
+    register,
+)
 from ppl_mm.data.sources import data_folder
 from ppl_mm.data.svhn import read_svhn, svhn
 from ppl_mm.data.triples import mnist_fashion_text, mnist_rotated_svhn, mnist_svhn_text
@@ -34,6 +44,7 @@ __all__ = [
     "XRMB_FOLDS",
     "XRMB_TEST",
     "DataSet",
+    "Defaults",
     "MemoryMapped",
     "Summary",
     "Vocabulary",
@@ -48,6 +59,7 @@ __all__ = [
     "data_folder",
     "describe",
     "digits",
+    "entry",
     "fashion_mnist",
     "get",
     "iwslt",
@@ -68,6 +80,7 @@ __all__ = [
     "polymnist",
     "read_idx",
     "read_svhn",
+    "register",
     "spell",
     "streams",
     "svhn",
@@ -76,3 +89,5 @@ __all__ = [
     "write_words",
     "xrmb",
 ]
+
+discover(__name__, __path__)

@@ -1,26 +1,36 @@
-"""CelebA: a face, and 18 attributes of it, as one modality or as 18.
+"""CelebA: faces, and 18 attributes of each as one modality or as 18.
 
     image       (3, 64, 64) float in [0, 1]
     attributes  (18,) 0 or 1, those of ``ATTRIBUTES``                         (``celeba``)
     Bald, ..    () 0 or 1, a modality for each of ``ATTRIBUTES``              (``celeba19``)
 
-Faces are read from a file as they are asked for, see :class:`ppl_mm.data.MemoryMapped`; it takes
-2.5 GB, and some minutes when it is made of the pictures, once. The published files:
-:mod:`ppl_mm.data.celeba_files`.
+Faces stay in a file until a batch needs them, see :class:`ppl_mm.data.MemoryMapped`. The file takes
+2.5 GB; it is made of the pictures once, in some minutes. :mod:`ppl_mm.data.celeba_files` describes
+the published files.
 
 Source: Liu et al. 2015, "Deep learning face attributes in the wild"; attributes and size of Wu &
-Goodman 2018, arXiv:1802.05335, appendix D, and its release.
+Goodman 2018, arXiv:1802.05335, appendix A, and its release.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ppl_mm.data.celeba_files import find_celeba, read_attributes, read_partition, shrink, stored
+from ppl_mm.data.celeba_files import (
+    BY_HAND,
+    SIZES,
+    find_celeba,
+    read_attributes,
+    read_partition,
+    shrink,
+    stored,
+)
 from ppl_mm.data.dataset import DataSet, as_floats
+from ppl_mm.data.registry import register
 from ppl_mm.likelihoods import Bernoulli, MultiLabel, SoftBernoulli
 from ppl_mm.mapped import MemoryMapped
 from ppl_mm.modality import Modality
@@ -48,8 +58,9 @@ ATTRIBUTES = (
     "Wavy_Hair",
     "Wearing_Hat",
 )
-"""The visually distinctive ones of the 40 attributes, in the order of the published list."""
+"""The 18 visually distinctive attributes of the 40, in the order of the published list."""
 
+_register = partial(register, sizes=SIZES, by_hand=BY_HAND, find=find_celeba)
 _LATENT_DIM = 100
 _IMAGE = Modality(
     "image",
@@ -67,26 +78,28 @@ _TOGETHER = Modality(
 )
 
 
+@_register(modalities=("image", "attributes"))
 def celeba(folder: str | Path | None = None) -> DataSet:
-    """Faces, and their 18 attributes as one modality; the published partition.
+    """Read faces, and their 18 attributes as one modality, with the published partition.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
 
     Raises:
-        FileNotFoundError: If files are missing; the message says which, and where to get them.
-        ValueError: If they are damaged or do not fit together.
+        FileNotFoundError: If files are missing; the message names them and says how to get them.
+        ValueError: If files are damaged or do not fit together.
     """
     path, attributes, parts = _read(folder)
     arrays = {"image": path, "attributes": attributes}
     return _dataset("celeba", arrays, parts, (_IMAGE, _TOGETHER))
 
 
+@_register(modalities=("image", *ATTRIBUTES))
 def celeba19(folder: str | Path | None = None) -> DataSet:
-    """Faces and 18 attributes, each a modality of its own: MVAE19.
+    """Read faces and 18 attributes, each of them a modality, as MVAE19 does.
 
-    Args and errors as of :func:`celeba`. The networks of an attribute are the release's, of one
-    input; the paper's Table 1 counts encoders of 18 inputs.
+    Arguments and errors are those of :func:`celeba`. The networks of an attribute are the
+    release's, with one input; the paper's Table 1 counts encoders of 18 inputs.
     """
     path, attributes, parts = _read(folder)
     arrays = {"image": path, **dict(zip(ATTRIBUTES, attributes.T, strict=True))}
@@ -96,7 +109,7 @@ def celeba19(folder: str | Path | None = None) -> DataSet:
 
 
 def _read(folder: str | Path | None) -> tuple[Path, np.ndarray, np.ndarray]:
-    """The file of faces, bytes (N, 18) of attributes, and the parts (N,)."""
+    """Return the file of faces, bytes (N, 18) of attributes, and the parts (N,)."""
     found = find_celeba(folder)
     files, names, values = read_attributes(found.attributes)
     unknown = [name for name in ATTRIBUTES if name not in names]

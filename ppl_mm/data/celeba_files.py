@@ -1,4 +1,4 @@
-"""The published files of CelebA: faces, their attributes, and which are for training.
+"""The published files of CelebA: faces, their attributes, and their parts.
 
     celeba/img_align_celeba/000001.jpg ..  202,599 aligned faces of 178 x 218 pixels, or the same
                                            as published, celeba/img_align_celeba.zip
@@ -7,7 +7,7 @@
     celeba/list_eval_partition.txt         a line a face: its file, and 0 (training), 1
                                            (validation) or 2 (test)
 
-What is made of the pictures, such as faces of 64 x 64 pixels, is stored beside them the first time.
+Arrays that are made of the pictures, such as faces of 64 x 64 pixels, are stored beside them.
 
 Source: Liu et al. 2015, "Deep learning face attributes in the wild".
 """
@@ -18,16 +18,34 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from ppl_mm.data.picture_arrays import bytes_shape, open_picture, picture_array
-from ppl_mm.data.sources import BY_HAND, data_folder
+from ppl_mm.data.sources import data_folder
 
-__all__ = ["CelebAFiles", "find_celeba", "read_attributes", "read_partition", "shrink", "stored"]
+if TYPE_CHECKING:
+    from PIL import Image
 
+__all__ = [
+    "BY_HAND",
+    "SIZES",
+    "CelebAFiles",
+    "find_celeba",
+    "read_attributes",
+    "read_partition",
+    "shrink",
+    "stored",
+]
+
+BY_HAND = (
+    "Put img_align_celeba.zip (aligned and cropped images; unpacked or not), list_attr_celeba.txt "
+    "and list_eval_partition.txt of https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html into celeba/ "
+    "of the data folder, or set PPL_MM_DATA to the folder that has celeba/ in it."
+)
+SIZES = (162_770, 19_867, 19_962)
+"""The faces for training, validation and test."""
 PICTURES = "img_align_celeba"
 ATTRIBUTES = "list_attr_celeba.txt"
 PARTITION = "list_eval_partition.txt"
@@ -38,13 +56,13 @@ _WHAT = "The file is not the original or is damaged: copy it again."
 
 @dataclass(frozen=True)
 class CelebAFiles:
-    """Where the published files are.
+    """The paths of the published files.
 
     Attributes:
         attributes: The list of attributes.
         partition: The list of parts.
-        pictures: The folder of pictures, or their archive; None where there is neither.
-        size: Width and height of each picture; None for any.
+        pictures: The folder of pictures, or their archive; None if there is neither.
+        size: The width and height of each picture; None for any size.
     """
 
     attributes: Path
@@ -56,15 +74,15 @@ class CelebAFiles:
 def find_celeba(
     folder: str | Path | None = None, stored: Sequence[str] = ("faces_64.npy",)
 ) -> CelebAFiles:
-    """The published files in ``celeba/`` of the data folder.
+    """Find the published files in ``celeba/`` of the data folder.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        stored: Files in ``celeba/`` that were made of the pictures: with them all no picture is
-            needed.
+        stored: The files in ``celeba/`` that are made of the pictures; if they are all there, no
+            picture is needed.
 
     Raises:
-        FileNotFoundError: If any is missing.
+        FileNotFoundError: If a file is missing.
     """
     root = data_folder(folder) / "celeba"
     kept = (root / PICTURES, root / f"{PICTURES}.zip")
@@ -73,18 +91,19 @@ def find_celeba(
     if pictures is None and not all((root / name).is_file() for name in stored):
         missing.append(f"{PICTURES}/ (or {PICTURES}.zip)")
     if missing:
-        raise FileNotFoundError(f"celeba: {root} lacks {', '.join(missing)}. {BY_HAND['celeba']}")
+        raise FileNotFoundError(f"celeba: {root} lacks {', '.join(missing)}. {BY_HAND}")
     return CelebAFiles(root / ATTRIBUTES, root / PARTITION, pictures)
 
 
 def read_attributes(path: str | Path) -> tuple[list[str], list[str], np.ndarray]:
-    r"""The list of attributes.
+    r"""Read the list of attributes.
 
     Returns:
-        The pictures' files (N,), the attributes' names (40,), and bytes (N, 40), 1 for yes.
+        The names of the pictures' files (N,) and of the attributes (40,), and bytes (N, 40), which
+        are 1 if the picture has the attribute.
 
     Raises:
-        ValueError: If the file is damaged or is another one.
+        ValueError: If the file is damaged, or is another one.
 
     Example:
         >>> import tempfile
@@ -124,11 +143,11 @@ def read_attributes(path: str | Path) -> tuple[list[str], list[str], np.ndarray]
 
 
 def read_partition(path: str | Path, files: Sequence[str]) -> np.ndarray:
-    r"""The part of every picture.
+    r"""Read the part of every picture.
 
     Args:
-        path: The list of parts.
-        files: The pictures' files, as :func:`read_attributes` gives them.
+        path: The path of the list of parts.
+        files: The names of the pictures' files, as :func:`read_attributes` returns them.
 
     Returns:
         (N,) int64: 0 for training, 1 for validation, 2 for the test.
@@ -165,16 +184,19 @@ def read_partition(path: str | Path, files: Sequence[str]) -> np.ndarray:
     return parts
 
 
-def shrink(picture: Image.Image, size: int = 64) -> np.ndarray:
-    """The middle square of a picture, once its shorter side has ``size`` pixels (bilinear).
+def shrink(picture: "Image.Image", size: int = 64) -> np.ndarray:
+    """Scale a picture's shorter side to ``size`` pixels (bilinear), and cut out the middle square.
 
     Returns:
         Bytes (C, size, size), with C = 3 for RGB and 1 for grey pictures.
 
     Example:
+        >>> from PIL import Image
         >>> shrink(Image.new("RGB", (178, 218), (255, 0, 7)))[:, 0, 0].tolist()
         [255, 0, 7]
     """
+    from PIL import Image
+
     width, height = picture.size
     short = min(width, height)
     width, height = size * width // short, size * height // short
@@ -189,19 +211,20 @@ def stored(
     name: str,
     files: Sequence[str],
     event_shape: tuple[int, ...],
-    make: Callable[[Image.Image], np.ndarray],
+    make: Callable[["Image.Image"], np.ndarray],
 ) -> Path:
-    """A file ``name`` beside the lists with what ``make`` gives for every picture.
+    """Store the result of ``make`` for every picture in a file ``name`` beside the lists.
 
-    Where it is there, with as many rows, nothing is made, see
+    A file with the right number of rows is kept, see
     :func:`ppl_mm.data.picture_arrays.picture_array`.
 
     Args:
         found: The published files.
-        name: Such as ``"faces_64.npy"``.
-        files: The pictures, in the order of rows.
-        event_shape: Of what ``make`` gives.
-        make: From a picture in RGB, as published, to bytes (*event_shape). Runs in threads.
+        name: The name of the file, such as ``"faces_64.npy"``.
+        files: The names of the pictures' files, in the order of rows.
+        event_shape: The shape of the result of ``make``.
+        make: The function from a published picture in RGB to bytes (*event_shape). It runs in
+            threads.
 
     Returns:
         The path of an array of bytes (N, *event_shape), for ``MemoryMapped``.
@@ -209,15 +232,15 @@ def stored(
     Raises:
         FileNotFoundError: If pictures are missing.
         ValueError: If a picture is damaged or of another size.
-        OSError: If it cannot be written.
+        OSError: If the file cannot be written.
     """
     path, shape = found.attributes.parent / name, (len(files), *event_shape)
 
-    def pictures() -> Iterator[Image.Image]:
+    def pictures() -> Iterator["Image.Image"]:
         if found.pictures is None:
             raise FileNotFoundError(
                 f"{path}: expected bytes {shape}, a row a picture of {ATTRIBUTES}, got "
-                f"{bytes_shape(path)}; and there are no pictures to make it of. {BY_HAND['celeba']}"
+                f"{bytes_shape(path)}; and there are no pictures to make it of. {BY_HAND}"
             )
         return _pictures(found.pictures, files, found.size)
 
@@ -226,8 +249,8 @@ def stored(
 
 def _pictures(
     source: Path, files: Sequence[str], size: tuple[int, int] | None
-) -> Iterator[Image.Image]:
-    """The pictures of a folder or an archive, in RGB."""
+) -> Iterator["Image.Image"]:
+    """Read the pictures of a folder or an archive, in RGB."""
     if source.is_dir():
         _check_there(source, files, set(os.listdir(source)))
         for file in files:
@@ -253,7 +276,7 @@ def _check_there(source: Path, files: Sequence[str], there: set[str]) -> None:
         )
 
 
-def _picture(opened: Callable[[], Any], path: Path, size: tuple[int, int] | None) -> Image.Image:
+def _picture(opened: Callable[[], Any], path: Path, size: tuple[int, int] | None) -> "Image.Image":
     picture = open_picture(opened, path)
     if size is not None and picture.size != size:
         raise ValueError(

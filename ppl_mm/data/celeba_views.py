@@ -1,4 +1,4 @@
-"""CelebA as six views of a picture, made by the transformations that a model is to learn.
+"""CelebA as six views of a picture; a model learns the transformations that make them.
 
     image      (3, 64, 64)  the picture
     gray       (1, 64, 64)  its luminance, the 601 standard's (0.299 red + 0.587 green + 0.114 blue)
@@ -7,12 +7,12 @@
     obscured   (3, 64, 64)  the picture, black right of its middle
     watermark  (3, 64, 64)  the picture under a watermark
 
-all floats in [0, 1]. Every view is made of the whole picture and then shrunk, so edges and masks
-have shades of grey. The views are stored in ``celeba/`` of the data folder, 10 GB in all, and read
-from there row by row, see :class:`ppl_mm.data.MemoryMapped`.
+All values are floats in [0, 1]. Every view is made of the whole picture and then shrunk, so edges
+and masks have shades of grey. The views are stored in ``celeba/`` of the data folder, 10 GB in all,
+and read from there row by row, see :class:`ppl_mm.data.MemoryMapped`.
 
 Source: Wu & Goodman 2018, arXiv:1802.05335, section 6 and appendix J, and its release. Differs: the
-watermark is drawn here, as the release's is not public; it lies over the whole picture, as the
+watermark is drawn here, since the release's is not public. It lies over the whole picture, as the
 paper says, not over the obscured one.
 """
 
@@ -21,11 +21,13 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from ppl_mm.data.celeba_files import (
+    BY_HAND,
+    SIZES,
     CelebAFiles,
     find_celeba,
     read_attributes,
@@ -35,11 +37,15 @@ from ppl_mm.data.celeba_files import (
 )
 from ppl_mm.data.dataset import DataSet, as_floats
 from ppl_mm.data.landmarks import Landmarks, draw_face, find_predictor
+from ppl_mm.data.registry import register
 from ppl_mm.data.sources import data_folder
 from ppl_mm.likelihoods import SoftBernoulli
 from ppl_mm.mapped import MemoryMapped
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["VIEWS", "celeba_vision", "edges", "find_views", "obscured", "watermarked"]
 
@@ -54,26 +60,52 @@ _FILES = {
 }
 _MARK, _STROKE, _OPACITY = 512, 32, 128  # the watermark's side and lines in pixels; of 255
 
-View = Callable[[Image.Image], Image.Image]
+_BY_HAND = (
+    f"{BY_HAND} The views of the paper are of the full-size pictures; those you unpack as "
+    "img_celeba/ there, or else views are made of the aligned ones. Masks of faces need "
+    "pip install 'ppl-mm[vision]'."
+)
+
+View = Callable[["Image.Image"], "Image.Image"]
 
 
+def find_views(folder: str | Path | None = None) -> tuple[str, CelebAFiles]:
+    """Find the pictures of the views, ``"full"`` or ``"aligned"`` ones, and the published files.
+
+    Raises:
+        FileNotFoundError: If a file or the predictor of landmarks is missing, and the views that
+            need it are not stored.
+    """
+    root = data_folder(folder) / "celeba"
+    full = root / _FULL_SIZE
+    if full.is_dir() or all((root / name).is_file() for name in _FILES["full"].values()):
+        kind, found = "full", find_celeba(folder, stored=())
+        found = replace(found, pictures=full if full.is_dir() else None, size=None)
+    else:
+        kind, found = "aligned", find_celeba(folder, tuple(_FILES["aligned"].values()))
+    if not (root / _FILES[kind]["mask"]).is_file():
+        find_predictor(folder)
+    return kind, found
+
+
+@register(modalities=VIEWS, sizes=SIZES, by_hand=_BY_HAND, find=find_views)
 def celeba_vision(folder: str | Path | None = None) -> DataSet:
-    """Six views of every picture; the published partition.
+    """Read six views of every picture, with the published partition.
 
-    Made of the full-size pictures where they are there, ``celeba/img_celeba/``, as the release
-    does, otherwise of the aligned ones; ``DataSet.origin`` says which. The first time the views of
-    the aligned pictures take two to three hours of one CPU core, shared by all there are; those of
-    the full-size ones several times that.
+    The views are made of the full-size pictures in ``celeba/img_celeba/``, as in the release, or
+    else of the aligned ones; ``DataSet.origin`` says which. The first time the views of the aligned
+    pictures take two to three hours of CPU time, shared by all cores; those of the full-size ones
+    take several times that.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
 
     Raises:
-        FileNotFoundError: If files are missing; the message says which, and where to get them.
-        ImportError: Without dlib, unless the masks are stored already.
+        FileNotFoundError: If files are missing; the message names them and says how to get them.
+        ImportError: If dlib or scikit-image is missing, and the views that need it are not stored.
         ValueError: If files are damaged or do not fit together.
 
-    Source: as the module; networks and D = 250 of the release.
+    Source: see the module; networks and D = 250 are the release's.
     """
     kind, found = find_views(folder)
     files, _, _ = read_attributes(found.attributes)
@@ -99,46 +131,35 @@ def celeba_vision(folder: str | Path | None = None) -> DataSet:
     )
 
 
-def find_views(folder: str | Path | None = None) -> tuple[str, CelebAFiles]:
-    """What the views are made of, ``"full"`` or ``"aligned"`` pictures, and the published files.
+def edges(picture: "Image.Image") -> "Image.Image":
+    """Draw Canny's edges of a picture's luminance, with sigma 2: 255 on 0.
 
-    Raises:
-        FileNotFoundError: If any is missing, or the predictor of landmarks, unless what is made of
-            them is stored.
-    """
-    root = data_folder(folder) / "celeba"
-    full = root / _FULL_SIZE
-    if full.is_dir() or all((root / name).is_file() for name in _FILES["full"].values()):
-        kind, found = "full", find_celeba(folder, stored=())
-        found = replace(found, pictures=full if full.is_dir() else None, size=None)
-    else:
-        kind, found = "aligned", find_celeba(folder, tuple(_FILES["aligned"].values()))
-    if not (root / _FILES[kind]["mask"]).is_file():
-        find_predictor(folder)
-    return kind, found
-
-
-def edges(picture: Image.Image) -> Image.Image:
-    """Canny's edges of a picture's luminance, scaled to [0, 1], with sigma 2: 255 on 0.
-
-    Source: Canny 1986, "A computational approach to edge detection", by scikit-image.
+    Source: Canny 1986, "A computational approach to edge detection", in scikit-image.
 
     Example:
+        >>> from PIL import Image
         >>> pixels = np.zeros((32, 32), np.uint8)
         >>> pixels[:, 16], pixels[:, 17:] = 127, 255
         >>> np.flatnonzero(np.asarray(edges(Image.fromarray(pixels)))[16])
         array([16])
     """
-    from skimage.feature import canny
+    from PIL import Image
 
+    try:
+        from skimage.feature import canny
+    except ImportError as error:
+        raise ImportError(
+            "celeba_vision: edges need scikit-image: pip install 'ppl-mm[vision]'."
+        ) from error
     found = canny(np.asarray(picture.convert("L")) / 255, sigma=_SIGMA)
     return Image.fromarray(found.astype(np.uint8) * 255)
 
 
-def obscured(picture: Image.Image) -> Image.Image:
-    """The picture, with 0 in the columns from W // 2 on.
+def obscured(picture: "Image.Image") -> "Image.Image":
+    """Set the columns of a picture from W // 2 on to 0.
 
     Example:
+        >>> from PIL import Image
         >>> np.asarray(obscured(Image.new("L", (5, 1), 9)))
         array([[9, 9, 0, 0, 0]], dtype=uint8)
     """
@@ -148,17 +169,20 @@ def obscured(picture: Image.Image) -> Image.Image:
     return half
 
 
-def watermarked(picture: Image.Image) -> Image.Image:
-    """The picture under a half transparent white mark: a ring, and both diagonals.
+def watermarked(picture: "Image.Image") -> "Image.Image":
+    """Lay a half transparent white mark over a picture: a ring, and both diagonals.
 
-    The mark, drawn in a square, is stretched to the picture (bicubic). The ring's outer diameter is
-    5/8 of the square's side, its line and the diagonals are 1/16 wide.
+    The mark is drawn in a square and stretched to the picture (bicubic). The ring's outer diameter
+    is 5/8 of the square's side; its line and the diagonals are 1/16 wide.
 
     Example:
+        >>> from PIL import Image
         >>> marked = watermarked(Image.new("RGB", (64, 64)))
         >>> marked.getpixel((0, 0)), marked.getpixel((32, 32)), marked.getpixel((32, 2))
         ((128, 128, 128), (128, 128, 128), (0, 0, 0))
     """
+    from PIL import Image
+
     mark = _mark().resize(picture.size, Image.Resampling.BICUBIC)
     marked = picture.copy()
     marked.paste(mark, (0, 0), mark)
@@ -166,7 +190,9 @@ def watermarked(picture: Image.Image) -> Image.Image:
 
 
 @cache
-def _mark() -> Image.Image:
+def _mark() -> "Image.Image":
+    from PIL import Image, ImageDraw
+
     mark = Image.new("RGBA", (_MARK, _MARK), (255, 255, 255, 0))
     draw, white = ImageDraw.Draw(mark), (255, 255, 255, _OPACITY)
     margin = 3 * _MARK // 16
@@ -177,11 +203,11 @@ def _mark() -> Image.Image:
 
 
 def _views(folder: str | Path | None) -> dict[str, View]:
-    """How to make each; first the one that may lack what it needs."""
+    """The function that makes each view; the mask comes first, since it may lack its predictor."""
     lock, load = Lock(), cache(lambda: Landmarks(find_predictor(folder)))
 
-    def mask(picture: Image.Image) -> Image.Image:
-        with lock:  # of several threads one reads the predictor
+    def mask(picture: "Image.Image") -> "Image.Image":
+        with lock:  # only one of several threads reads the predictor
             landmarks = load()
         return draw_face(landmarks(picture), picture.size)
 
@@ -195,7 +221,7 @@ def _views(folder: str | Path | None) -> dict[str, View]:
     }
 
 
-def _shrunk(view: View) -> Callable[[Image.Image], np.ndarray]:
+def _shrunk(view: View) -> Callable[["Image.Image"], np.ndarray]:
     return lambda picture: shrink(view(picture))
 
 

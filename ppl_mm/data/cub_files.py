@@ -1,14 +1,14 @@
-"""The published captions of Caltech-UCSD Birds, and features of its pictures.
+"""The published captions of Caltech-UCSD Birds, and the features of its pictures.
 
     cub/text_trainvalclasses.txt    88,550 captions of the 8,855 pictures of the training classes
     cub/text_testclasses.txt        29,330 captions of the 2,933 pictures of the test classes
     cub/features_train.npy          float (8855, 2048), a row for each of the first pictures
     cub/features_test.npy           float (2933, 2048), a row for each of the second
 
-A caption is a line, and ten lines in a row belong to one picture; pictures are sorted by class
+A caption is a line, and ten lines in a row belong to one picture. Pictures are sorted by class
 folder, then by file name. Text files may be gzipped (.txt.gz), and may lie in ``cub-captions/``.
-There is nothing to download: the text files come with the code of Shi et al. 2019
-(arXiv:1911.03393), and the features are what a ResNet-101 trained on ImageNet gives after global
+The files have no public address. The text files come with the code of Shi et al. 2019
+(arXiv:1911.03393). The features are the output of a ResNet-101 trained on ImageNet after global
 average pooling, for each picture resized to 224 x 224 and scaled to [0, 1].
 
 Source: Wah et al. 2011, "The Caltech-UCSD Birds-200-2011 dataset"; captions of Reed et al. 2016,
@@ -24,10 +24,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ppl_mm.data.sources import BY_HAND, data_folder, find
+from ppl_mm.data.sources import data_folder, find
 
 __all__ = [
+    "CAPTIONS",
+    "CAPTIONS_BY_HAND",
     "CAPTIONS_PER_PICTURE",
+    "FEATURES_BY_HAND",
     "NUM_FEATURES",
     "find_captions",
     "find_cub",
@@ -35,6 +38,16 @@ __all__ = [
     "read_features",
 ]
 
+CAPTIONS = "which come with the code of Shi et al. 2019 (MMVAE, arXiv:1911.03393)"
+CAPTIONS_BY_HAND = (
+    f"Put the captions text_testclasses.txt, {CAPTIONS}, into cub-captions/ of the data "
+    "folder, or set PPL_MM_DATA to the folder that has cub-captions/ in it."
+)
+FEATURES_BY_HAND = (
+    f"Put the captions text_trainvalclasses.txt and text_testclasses.txt, {CAPTIONS}, and "
+    "the ResNet-101 features of the pictures, features_train.npy and features_test.npy, into "
+    "cub/ of the data folder, or set PPL_MM_DATA to the folder that has cub/ in it."
+)
 CAPTIONS_PER_PICTURE = 10
 NUM_FEATURES = 2048
 
@@ -47,7 +60,7 @@ _FOLDERS = ("cub", "cub-captions")
 
 
 def find_captions(folder: str | Path | None = None, part: Part = "test") -> Path:
-    """The file of one part's captions.
+    """Find the file of one part's captions.
 
     Raises:
         FileNotFoundError: If it is in neither folder.
@@ -57,7 +70,7 @@ def find_captions(folder: str | Path | None = None, part: Part = "test") -> Path
         path = find(data_folder(folder) / subfolder, name)
         if path is not None:
             return path
-    remedy = BY_HAND["cub_captions" if part == "test" else "cub"]
+    remedy = CAPTIONS_BY_HAND if part == "test" else FEATURES_BY_HAND
     raise FileNotFoundError(
         f"cub: expected {name.removesuffix('.gz')} (or .txt.gz) in cub/ or cub-captions/ of "
         f"{data_folder(folder)}, found none. {remedy}"
@@ -65,10 +78,10 @@ def find_captions(folder: str | Path | None = None, part: Part = "test") -> Path
 
 
 def find_cub(folder: str | Path | None = None) -> dict[str, tuple[Path, Path]]:
-    """The files of captions and of features, for ``"train"`` and for ``"test"``.
+    """Find the files of captions and of features, for ``"train"`` and for ``"test"``.
 
     Raises:
-        FileNotFoundError: If any is missing.
+        FileNotFoundError: If a file is missing.
     """
     found: dict[str, tuple[Path, Path]] = {}
     for part in _CAPTIONS:
@@ -77,22 +90,22 @@ def find_cub(folder: str | Path | None = None) -> dict[str, tuple[Path, Path]]:
         if not features.is_file():
             raise FileNotFoundError(
                 f"cub: expected {features}, floats (pictures, {NUM_FEATURES}), found no file. "
-                f"{BY_HAND['cub']}"
+                f"{FEATURES_BY_HAND}"
             )
     return found
 
 
 def read_captions(path: str | Path) -> list[str]:
-    r"""The captions of a text file, one a line, gzipped where its name ends in .gz.
+    r"""Read the captions of a text file, one a line; a file whose name ends in .gz is gzipped.
 
-    An empty line is a caption without words. Bytes that are no UTF-8 become U+FFFD.
+    An empty line is a caption without words. Bytes that are not UTF-8 become U+FFFD.
 
     Returns:
-        Captions; those of picture i from 10 i to 10 i + 9.
+        The captions; those of picture i go from 10 i to 10 i + 9.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, or the number of lines is no multiple of ten.
+        ValueError: If the file is damaged, or the number of lines is not a multiple of ten.
 
     Example:
         >>> import pathlib, tempfile
@@ -120,18 +133,18 @@ def read_captions(path: str | Path) -> list[str]:
 
 
 def read_features(path: str | Path, num_pictures: int) -> Tensor:
-    """The features of pictures, one row each.
+    """Read the features of pictures, one row each.
 
     Args:
-        path: A NumPy file (.npy) of floats (P, 2048).
-        num_pictures: P, the number of pictures with captions.
+        path: The path of a NumPy file (.npy) of floats (P, 2048).
+        num_pictures: The number P of pictures with captions.
 
     Returns:
-        Features (P, 2048) of torch's default dtype.
+        The features (P, 2048) in torch's default dtype.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is no such file, holds NaN or infinity, or has another number of
+        ValueError: If the file is another one, holds NaN or infinity, or has another number of
             rows.
 
     Example:

@@ -3,12 +3,12 @@
     cub/CUB_200_2011/images.txt    11,788 lines: a number and CLASS/FILE.jpg
     cub/CUB_200_2011/images/       CLASS/FILE.jpg, the pictures
     cub/testclasses.txt            the 50 classes of the test, one a line; the others are training
-    cub/images_train.npy           bytes (8855, 3, 64, 64): the pictures, made of them once
+    cub/images_train.npy           bytes (8855, 3, 64, 64), which are made of the pictures once
     cub/images_test.npy            bytes (2933, 3, 64, 64)
 
-Pictures are sorted by class, then by file name, as captions are (the published list is not).
-Each is resized to 64 x 64, not cropped, whatever its shape. Where the arrays are there, the folder
-``images`` is not needed.
+Pictures are sorted by class, then by file name, as captions are; the published list is not. Each
+picture is resized to 64 x 64 without cropping. If the arrays are there, the folder ``images`` is
+not needed.
 
 Source: Wah et al. 2011, "The Caltech-UCSD Birds-200-2011 dataset"; classes of the test with the
 captions of Reed et al. 2016, arXiv:1605.05395; resized as in Shi et al. 2019, arXiv:1911.03393.
@@ -17,26 +17,42 @@ captions of Reed et al. 2016, arXiv:1605.05395; resized as in Shi et al. 2019, a
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
-from ppl_mm.data.cub_files import Part
+from ppl_mm.data.cub_files import CAPTIONS, Part
 from ppl_mm.data.picture_arrays import open_picture, picture_array
-from ppl_mm.data.sources import BY_HAND, data_folder
+from ppl_mm.data.sources import data_folder
 
-__all__ = ["SIDE", "classes_of", "find_pictures", "list_pictures", "read_pictures"]
+if TYPE_CHECKING:
+    from PIL import Image
 
+__all__ = [
+    "PICTURES_BY_HAND",
+    "SIDE",
+    "classes_of",
+    "find_pictures",
+    "list_pictures",
+    "read_pictures",
+]
+
+PICTURES_BY_HAND = (
+    "Unpack CUB_200_2011.tgz of https://www.vision.caltech.edu/datasets/cub_200_2011 into cub/ "
+    "of the data folder, and put there testclasses.txt, which comes with the captions of Reed "
+    "et al. 2016 (arXiv:1605.05395), and the captions text_trainvalclasses.txt and "
+    f"text_testclasses.txt, {CAPTIONS}; or set PPL_MM_DATA to the folder that has cub/ in it."
+)
 SIDE = 64
-"""Height and width in pixels."""
+"""The height and width in pixels."""
 _PARTS: tuple[Part, ...] = ("train", "test")
 
 
 def find_pictures(folder: str | Path | None = None) -> Path:
-    """``cub`` of the data folder, with the lists and with pictures or arrays.
+    """Find ``cub`` in the data folder, with the lists and with pictures or arrays.
 
     Raises:
-        FileNotFoundError: If any is missing.
+        FileNotFoundError: If a file is missing.
     """
     root = data_folder(folder) / "cub"
     lists = root / "CUB_200_2011" / "images.txt", root / "testclasses.txt"
@@ -46,20 +62,19 @@ def find_pictures(folder: str | Path | None = None) -> Path:
         missing.append(str(pictures))
     if missing:
         raise FileNotFoundError(
-            f"cub_images: expected {', '.join(missing)}, found nothing there. "
-            f"{BY_HAND['cub_images']}"
+            f"cub_images: expected {', '.join(missing)}, found nothing there. {PICTURES_BY_HAND}"
         )
     return root
 
 
 def list_pictures(root: Path) -> dict[Part, list[str]]:
-    r"""The pictures of each part, ``CLASS/FILE.jpg``, in the order of the captions.
+    r"""List the pictures of each part, ``CLASS/FILE.jpg``, in the order of the captions.
 
     Args:
         root: The folder of :func:`find_pictures`.
 
     Raises:
-        ValueError: If the lists are damaged, or name classes without pictures.
+        ValueError: If the lists are damaged, or name a class without pictures.
 
     Example:
         >>> import tempfile
@@ -92,7 +107,7 @@ def list_pictures(root: Path) -> dict[Part, list[str]]:
 
 
 def classes_of(names: Sequence[str]) -> list[int]:
-    """The class of each picture, from 0 in the order of their names.
+    """Number the classes of pictures from 0, in the order of their names.
 
     Example:
         >>> classes_of(["001.A/x.jpg", "004.B/x.jpg", "004.B/y.jpg"])
@@ -104,15 +119,15 @@ def classes_of(names: Sequence[str]) -> list[int]:
 
 
 def read_pictures(root: Path, part: Part, names: Sequence[str]) -> np.ndarray:
-    """The pictures of one part, which stay in their file, see ``picture_array``.
+    """Open the pictures of one part, which stay in their file, see ``picture_array``.
 
     Args:
         root: The folder of :func:`find_pictures`.
         part: ``"train"`` or ``"test"``.
-        names: The part's pictures, see :func:`list_pictures`.
+        names: The names of the part's pictures, see :func:`list_pictures`.
 
     Returns:
-        Bytes (P, 3, 64, 64). To make them takes a minute or two.
+        Bytes (P, 3, 64, 64). The first call makes them, in a minute or two.
 
     Raises:
         FileNotFoundError: If pictures are missing.
@@ -121,6 +136,7 @@ def read_pictures(root: Path, part: Part, names: Sequence[str]) -> np.ndarray:
 
     Example:
         >>> import tempfile
+        >>> from PIL import Image
         >>> root = Path(tempfile.mkdtemp())
         >>> (root / "CUB_200_2011" / "images" / "1.A").mkdir(parents=True)
         >>> picture = Image.new("RGB", (90, 60), (255, 0, 7))
@@ -139,17 +155,19 @@ def _array(root: Path, part: Part) -> Path:
     return root / f"images_{part}.npy"
 
 
-def _pictures(folder: Path, names: Sequence[str]) -> Iterator[Image.Image]:
+def _pictures(folder: Path, names: Sequence[str]) -> Iterator["Image.Image"]:
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(
             f"cub_images: {len(missing)} of {len(names)} pictures are missing in {folder}, "
-            f"{missing[0]} first. {BY_HAND['cub_images']}"
+            f"{missing[0]} first. {PICTURES_BY_HAND}"
         )
     return (open_picture(partial((folder / name).open, "rb"), folder / name) for name in names)
 
 
-def _resized(picture: Image.Image) -> np.ndarray:
-    """Bytes (3, 64, 64)."""
+def _resized(picture: "Image.Image") -> np.ndarray:
+    """Resize a picture to bytes (3, 64, 64)."""
+    from PIL import Image
+
     small = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     return np.asarray(small).transpose(2, 0, 1)

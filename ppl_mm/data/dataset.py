@@ -1,4 +1,4 @@
-"""What a data set hands to a model: its splits, and how its paper declares the modalities."""
+"""The class of data sets: splits of rows, and declarations of their modalities."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ __all__ = ["DataSet", "Join", "Split", "as_floats", "split_labels", "split_last"
 
 Split = Literal["train", "validation", "test"]
 Join = Callable[[Mapping[str, Tensor]], Tensor]
-"""From modality -> values (..., *event_shape) to the whole picture (..., C, H, W)."""
+"""A function of modality -> values (..., *event_shape) that returns a picture (..., C, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -25,25 +25,26 @@ class DataSet:
     Attributes:
         name: The name that :func:`ppl_mm.data.load` knows it by.
         train: The training rows.
-        validation: The rows for choosing a model, None where there are none.
+        validation: The rows for choosing a model; None if there are none.
         test: The test rows.
-        modalities: One declaration a modality, ready for :mod:`ppl_mm.systems`.
+        modalities: The declaration of each modality, ready for :mod:`ppl_mm.systems`.
         latent_dim: The size D of the shared latent in the paper.
-        label: The modality that holds the class, None where there is none.
-        num_classes: The number of classes, None where there is no label.
-        transform: What to do to each training batch, on its device and with torch's global
-            random numbers; None for nothing.
-        labels: Where the class is no modality, and so never seen in training: the split's name
-            -> the class (N,) int64 of its rows, for evaluation. None where there is none.
-        origin: Where the rows come from, where there is more than one possibility.
-        vocabulary: The words of the symbols, where modalities are text; None where none is.
-        vocabularies: Where modalities are text in several languages, the words of each; None
-            elsewhere.
-        join: Where the modalities are parts of one picture, the function that puts them together:
-            modality -> values (..., *event_shape) to the picture (..., C, H, W). None elsewhere.
+        label: The modality that holds the class; None if no modality does.
+        num_classes: The number of classes; None if the rows have no class.
+        transform: The function that training applies to each batch, on the batch's device and with
+            torch's global random numbers; None if there is none.
+        labels: The classes that evaluation reads and training never sees, if the class is no
+            modality: the split's name -> the class (N,) int64 of its rows. None otherwise.
+        origin: The origin of the rows, if the data set has several forms; None otherwise.
+        vocabulary: The words of the symbols, if a modality is text; None otherwise.
+        vocabularies: The words of each language, if modalities are text in several languages; None
+            otherwise.
+        join: The function that puts the modalities together, if they are parts of one picture:
+            modality -> values (..., *event_shape) to the picture (..., C, H, W). None otherwise.
 
     Raises:
-        ValueError: For labels of a split that there is not, of another number of rows, or floats.
+        ValueError: If ``labels`` names a split that the data set lacks, has another number of
+            rows than the split, or holds floating-point numbers.
 
     Example:
         >>> from ppl_mm import data
@@ -89,7 +90,7 @@ class DataSet:
                 )
 
     def classes(self, split: Split) -> Tensor:
-        """The class (N,) int64 of each row, be it a modality or not; -1 where a row lacks it.
+        """Return the class (N,) int64 of each row of a split; -1 for a row that lacks it.
 
         Raises:
             ValueError: If the data set has no classes, or no such split.
@@ -106,7 +107,7 @@ class DataSet:
         return found.masked_fill(~obs.present[self.label], -1)
 
     def without_label(self) -> Self:
-        """The same rows with the class as no modality, so that no training sees it; in ``labels``.
+        """Move the class from the modalities to ``labels``, so that no training sees it.
 
         Example:
             >>> from ppl_mm import data
@@ -135,7 +136,7 @@ class DataSet:
 def split_last(
     name: str, obs: Observations, validation: int
 ) -> tuple[Observations, Observations | None]:
-    """Split off the last rows for validation; None for no rows. Both parts are views.
+    """Split off the last rows for validation; return None for no rows. Both parts are views.
 
     Raises:
         ValueError: Unless 0 <= validation < len(obs).
@@ -151,11 +152,11 @@ def split_last(
 
 
 def split_labels(train: Tensor, test: Tensor, num_train: int) -> dict[str, Tensor]:
-    """``DataSet.labels`` where all but the first ``num_train`` training rows are validation."""
+    """Return ``DataSet.labels`` if the training rows from ``num_train`` on are for validation."""
     labels = {"train": train[:num_train], "test": test}
     return labels if num_train == len(train) else {**labels, "validation": train[num_train:]}
 
 
 def as_floats(images: Tensor) -> Tensor:
-    """Bytes 0..255 as floats in [0, 1], of torch's default dtype."""
+    """Turn bytes 0..255 into floats in [0, 1], of torch's default dtype."""
     return images.to(torch.get_default_dtype()).div_(255)

@@ -1,4 +1,4 @@
-"""Handwritten digits that ship with scikit-learn, as three modalities; nothing to download.
+"""Handwritten digits that ship with scikit-learn, as three modalities.
 
 top     (4, 8) float in [0, 1], the upper half of the picture
 bottom  (4, 8) float in [0, 1], its lower half
@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from functools import partial
 
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet
+from ppl_mm.data.registry import Defaults, register
 from ppl_mm.likelihoods import Categorical, Normal
 from ppl_mm.modality import Modality
 from ppl_mm.networks import LabelEncoder, MLPDecoder, MLPEncoder
@@ -22,19 +22,27 @@ from ppl_mm.observations import Observations
 
 __all__ = ["digits"]
 
-_NUM_TRAIN, _NUM_VALIDATION = 1200, 200  # of 1797; the rest tests
+_NUM_TRAIN, _NUM_VALIDATION = 1200, 200  # the other 397 rows are for the test
 _HIDDEN = (128, 128)
 
 
+@register(
+    modalities=("top", "bottom", "label"),
+    sizes=(_NUM_TRAIN, _NUM_VALIDATION, 397),
+    defaults=Defaults(epochs=200, learning_rate=2e-3, terms="all"),
+    tiles=(("top", "bottom"),),
+)
 def digits(*, seed: int = 0) -> DataSet:
-    """The 1,797 pictures of 8 x 8 pixels, split at random into 1,200 / 200 / 397 rows.
+    """Read the 1,797 pictures of 8 x 8 pixels, split at random into 1,200 / 200 / 397 rows.
 
     Args:
-        seed: Of the split.
+        seed: The seed of the split.
 
     Source: scikit-learn's ``load_digits`` (Alpaydin & Kaynak 1998, UCI), pixels 0..16 divided
-    by 16. Likelihoods, networks and D = 16 are ours.
+    by 16. This library chose the likelihoods, the networks and D = 16.
     """
+    from sklearn.datasets import load_digits
+
     bunch = load_digits()
     images = torch.from_numpy(bunch.images).to(torch.get_default_dtype()) / 16
     everything = Observations(

@@ -1,12 +1,9 @@
-"""Fetch published files, with checksums and mirrors."""
+"""The download of published files, with checksums and mirrors."""
 
 from pathlib import Path
 
-import pooch
-
-from ppl_mm.data.idx import read_idx
-from ppl_mm.data.sources import BY_HAND, SOURCES, Source, data_folder, find
-from ppl_mm.data.svhn import read_svhn
+from ppl_mm.data.registry import entries
+from ppl_mm.data.sources import Source, data_folder, find
 from ppl_mm.modality import unknown_name
 
 __all__ = ["get"]
@@ -15,50 +12,54 @@ _TIMEOUT = 30  # seconds without an answer
 
 
 def get(name: str, folder: str | Path | None = None, base_url: str | None = None) -> Path:
-    """Download what a data set is read from, unless it is there already.
+    """Download the files of a data set, unless they are there already.
 
-    A file that is there, gzipped or plain, and can be read stays as it is, wherever it came
-    from; a damaged one is replaced. A download counts only if its MD5 sum is the published one.
+    A readable file stays as it is, gzipped or plain. A damaged file is replaced. A download is
+    kept only if its MD5 sum is the published one.
 
     Args:
         name: The data set, such as ``"mnist"``.
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        base_url: An address to download from in place of the known mirrors.
+        base_url: The address to download from in place of the known mirrors.
 
     Returns:
-        The folder that holds the files; for a pair of data sets the data folder with both.
+        The folder that holds the files, or the data folder if they are of several data sets.
 
     Raises:
-        ValueError: For a name without files to download; where there are files without a public
-            address, the message says which and where to put them.
-        OSError: If a file could not be had from any mirror.
+        ValueError: If the name has no files to download. For files without a public address the
+            message says which ones to get, and where to put them.
+        OSError: If no mirror delivers a file.
     """
-    if name in BY_HAND:
-        raise ValueError(f"{name}: is not downloaded by this command. {BY_HAND[name]}")
-    if name not in SOURCES:
-        raise ValueError(unknown_name("data set to download", name, SOURCES))
-    sources = SOURCES[name]
+    known = {entry.name: entry for entry in entries()}
+    if name in known and known[name].by_hand is not None:
+        raise ValueError(f"{name}: is not downloaded by this command. {known[name].by_hand}")
+    published = {name: entry.sources for name, entry in known.items() if entry.sources}
+    if name not in published:
+        raise ValueError(unknown_name("data set to download", name, published))
+    sources = published[name]
     for source in sources:
         root = data_folder(folder) / source.subfolder
         mirrors = source.mirrors if base_url is None else (base_url,)
         root.mkdir(parents=True, exist_ok=True)
         for file in source.md5:
-            if not _is_sound(find(root, file)):
+            if not _is_sound(source, find(root, file)):
                 _fetch(source, file, mirrors, root)
     return root if len(sources) == 1 else data_folder(folder)
 
 
-def _is_sound(path: Path | None) -> bool:
+def _is_sound(source: Source, path: Path | None) -> bool:
     if path is None:
         return False
     try:
-        (read_svhn if path.suffix == ".mat" else read_idx)(path)
+        source.read(path)
     except ValueError:
         return False
     return True
 
 
 def _fetch(source: Source, file: str, mirrors: tuple[str, ...], root: Path) -> None:
+    import pooch
+
     failures = []
     for mirror in mirrors:
         url = f"{mirror.rstrip('/')}/{file}"

@@ -1,14 +1,14 @@
-"""MIR Flickr: features of a photograph, its tags, and 38 yes-or-no labels of some photographs.
+"""MIR Flickr: features of photographs, their tags, and 38 yes-or-no labels of some of them.
 
     image  (3857,) float, standardised over the training rows
-    tags   (2000,) 0 or 1, which of the 2,000 commonest tags the photograph has
+    tags   (2000,) 0 or 1, the presence of each of the 2,000 commonest tags
     label  (38,) 0 or 1, missing in rows of the unlabelled part
 
-``DataSet.label`` is None, as a row has no single class. The files: :func:`find_flickr`.
+``DataSet.label`` is None, since a row has no single class. :func:`find_flickr` lists the files.
 
 Source: Huiskes & Lew 2008; features, tags and splits of Srivastava & Salakhutdinov 2014,
 "Multimodal learning with deep Boltzmann machines"; Mancisidor et al. 2023 (CMMD),
-doi:10.1016/j.neunet.2023.10.048, section 4.3.2.
+doi:10.1016/j.neunet.2023.10.048, sections 4.1 and 4.3.4.
 """
 
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet
-from ppl_mm.data.sources import BY_HAND, data_folder
+from ppl_mm.data.registry import register
+from ppl_mm.data.sources import data_folder
 from ppl_mm.likelihoods import Bernoulli, MultiLabel, Normal
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
@@ -34,30 +34,98 @@ __all__ = ["FlickrFiles", "find_flickr", "mir_flickr"]
 _IMAGE, _TAGS, _LABELS, _LATENT_DIM = 3857, 2000, 38, 1024
 _SPLITS = {"train": "train", "validation": "valid", "test": "test"}
 _MIN_TAGS = 2
+_BY_HAND = (
+    "Unpack the Flickr data of https://www.cs.toronto.edu/~nitish/multimodal/ as flickr/ into "
+    "the data folder, or set PPL_MM_DATA to the folder that has flickr/ in it."
+)
 _BROKEN = (ValueError, EOFError, OSError, BadZipFile, KeyError, IndexError, TypeError)
 
 
+@dataclass(frozen=True)
+class FlickrFiles:
+    """The paths of the published files.
+
+    Attributes:
+        images: ``"labelled"`` and ``"unlabelled"`` -> the files of features, in the order of rows.
+        tags: ``"labelled"`` and ``"unlabelled"`` -> the file of tags.
+        labels: The file of labels.
+        splits: ``"train"``, ``"validation"``, ``"test"`` -> the file of row numbers.
+    """
+
+    images: Mapping[str, list[Path]]
+    tags: Mapping[str, Path]
+    labels: Path
+    splits: Mapping[str, Path]
+
+
+def find_flickr(
+    folder: str | Path | None = None, split: int = 1, *, unlabelled: bool = False
+) -> FlickrFiles:
+    """Find the published files in ``flickr/`` of the data folder.
+
+        image/labelled/combined-*.npy         floats (rows, 3857), sorted by name
+        text/text_all_2000_labelled.npz       a sparse matrix of counts (rows, 2000) by its data,
+                                              indices, indptr and shape
+        labels.npy                            0 and 1, (25000, 38)
+        splits/train_indices_1.npy, valid_indices_1.npy, test_indices_1.npy, and so on to 5
+        image/unlabelled/combined-*.npy, text/text_all_2000_unlabelled.npz
+
+    Args:
+        folder: The data folder.
+        split: The number of the split, 1 to 5.
+        unlabelled: Whether the unlabelled part is needed.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: For another number of a split.
+    """
+    if split not in range(1, 6):
+        raise ValueError(f"mir_flickr: expected split 1, 2, 3, 4 or 5, got {split}.")
+    root = data_folder(folder) / "flickr"
+    kinds = ("labelled", "unlabelled") if unlabelled else ("labelled",)
+    found = FlickrFiles(
+        {kind: sorted((root / "image" / kind).glob("combined-*.npy")) for kind in kinds},
+        {kind: root / "text" / f"text_all_2000_{kind}.npz" for kind in kinds},
+        root / "labels.npy",
+        {name: root / "splits" / f"{file}_indices_{split}.npy" for name, file in _SPLITS.items()},
+    )
+    wanted = [*found.tags.values(), found.labels, *found.splits.values()]
+    missing = [str(path.relative_to(root)) for path in wanted if not path.is_file()]
+    missing += [f"image/{kind}/combined-*.npy" for kind in kinds if not found.images[kind]]
+    if missing:
+        raise FileNotFoundError(f"mir_flickr: {root} lacks {', '.join(missing)}. {_BY_HAND}")
+    return found
+
+
+@register(
+    modalities=("image", "tags", "label"),
+    sizes=(10_000, 5_000, 10_000),
+    by_hand=_BY_HAND,
+    find=find_flickr,
+)
 def mir_flickr(
     folder: str | Path | None = None,
     *,
     split: Literal[1, 2, 3, 4, 5] = 1,
     unlabelled: int = 0,
 ) -> DataSet:
-    """The labelled photographs of one published split, and some of the unlabelled ones to train on.
+    """Read the labelled photographs of one published split, and some unlabelled ones to train on.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        split: Which of the five published splits of the 25,000 labelled photographs.
-        unlabelled: How many photographs without labels follow the labelled ones in ``train``: the
-            first that have at least 2 tags. One takes 23 kB, 100,000 take 2.3 GB. They count in the
-            standardisation: load once for a first stage without labels and a second with them.
+        split: The number of the published split of the 25,000 labelled photographs.
+        unlabelled: The number of photographs without labels that follow the labelled ones in
+            ``train``: the first that have at least 2 tags. One takes 23 kB, 100,000 take 2.3 GB.
+            The standardisation counts them, so load once for a first stage without labels and a
+            second stage with labels.
 
     Raises:
-        FileNotFoundError: If files are missing; those of the unlabelled part where it is asked for.
+        FileNotFoundError: If files are missing. Those of the unlabelled part are needed only if
+            ``unlabelled`` is not 0.
         ValueError: If files are damaged or do not fit together, or there are fewer unlabelled
-            photographs with two tags than asked for.
+            photographs with two tags than ``unlabelled``.
 
-    Source: as the module; networks and D = 1024 from CMMD, appendix C.
+    Source: see the module; networks and D = 1024 from CMMD, appendix C.
     """
     if unlabelled < 0:
         raise ValueError(f"mir_flickr: expected unlabelled of at least 0, got {unlabelled}.")
@@ -92,66 +160,8 @@ def mir_flickr(
     return DataSet("mir_flickr", *splits, _modalities(), _LATENT_DIM, None, None)
 
 
-@dataclass(frozen=True)
-class FlickrFiles:
-    """Where the published files are.
-
-    Attributes:
-        images: ``"labelled"`` and ``"unlabelled"`` -> files of features, in the order of rows.
-        tags: The same -> the file of tags.
-        labels: The file of labels.
-        splits: ``"train"``, ``"validation"``, ``"test"`` -> the file of row numbers.
-    """
-
-    images: Mapping[str, list[Path]]
-    tags: Mapping[str, Path]
-    labels: Path
-    splits: Mapping[str, Path]
-
-
-def find_flickr(
-    folder: str | Path | None = None, split: int = 1, *, unlabelled: bool = False
-) -> FlickrFiles:
-    """The published files in ``flickr/`` of the data folder.
-
-        image/labelled/combined-*.npy         floats (rows, 3857), sorted by name
-        text/text_all_2000_labelled.npz       a sparse matrix of counts (rows, 2000) by its data,
-                                              indices, indptr and shape
-        labels.npy                            0 and 1, (25000, 38)
-        splits/train_indices_1.npy, valid_indices_1.npy, test_indices_1.npy, and so on to 5
-        image/unlabelled/combined-*.npy, text/text_all_2000_unlabelled.npz
-
-    Args:
-        folder: The data folder.
-        split: 1 to 5.
-        unlabelled: Whether the unlabelled part is needed.
-
-    Raises:
-        FileNotFoundError: If any is missing.
-        ValueError: For a split that there is not.
-    """
-    if split not in range(1, 6):
-        raise ValueError(f"mir_flickr: expected split 1, 2, 3, 4 or 5, got {split}.")
-    root = data_folder(folder) / "flickr"
-    kinds = ("labelled", "unlabelled") if unlabelled else ("labelled",)
-    found = FlickrFiles(
-        {kind: sorted((root / "image" / kind).glob("combined-*.npy")) for kind in kinds},
-        {kind: root / "text" / f"text_all_2000_{kind}.npz" for kind in kinds},
-        root / "labels.npy",
-        {name: root / "splits" / f"{file}_indices_{split}.npy" for name, file in _SPLITS.items()},
-    )
-    wanted = [*found.tags.values(), found.labels, *found.splits.values()]
-    missing = [str(path.relative_to(root)) for path in wanted if not path.is_file()]
-    missing += [f"image/{kind}/combined-*.npy" for kind in kinds if not found.images[kind]]
-    if missing:
-        raise FileNotFoundError(
-            f"mir_flickr: {root} lacks {', '.join(missing)}. {BY_HAND['mir_flickr']}"
-        )
-    return found
-
-
 def _unlabelled(files: FlickrFiles, number: int) -> dict[str, Tensor]:
-    """The first photographs with two tags or more."""
+    """Read the first photographs with two tags or more."""
     tags = _read_tags(files.tags["unlabelled"]) > 0
     rows = (tags.sum(1).A1 >= _MIN_TAGS).nonzero()[0]
     if len(rows) < number:
@@ -169,7 +179,7 @@ def _unlabelled(files: FlickrFiles, number: int) -> dict[str, Tensor]:
 
 
 def _join(paths: list[Path], rows: Any = None) -> Any:
-    """Features of all rows, or of these (sorted), of which no others are read."""
+    """Read the features of all rows, or of these (sorted) without the others."""
     parts, start = [], 0
     for path in paths:
         part = _load(path, mapped=True)
@@ -190,7 +200,9 @@ def _join(paths: list[Path], rows: Any = None) -> Any:
 
 
 def _read_tags(path: Path) -> Any:
-    """Counts (rows, 2000) as a sparse matrix."""
+    """Read the counts (rows, 2000) as a sparse matrix."""
+    from scipy.sparse import csr_matrix
+
     with path.open("rb") as file:
         try:
             arrays = np.load(file, allow_pickle=False)
@@ -217,7 +229,7 @@ def _rows(path: Path, size: int) -> Any:
 
 
 def _load(path: Path, *, mapped: bool = False) -> Any:
-    """The array of an .npy file; a mapped one is read where it is used."""
+    """Open the array of an .npy file; a mapped one is read when it is used."""
     try:
         if mapped:
             return np.lib.format.open_memmap(path, mode="r")
@@ -234,7 +246,7 @@ def _check(path: Path, what: str, got: int, expected: int) -> None:
 
 
 def _moments(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Means and standard deviations of the columns, 1 for a constant one."""
+    """Return means and standard deviations of the columns; 1 in place of 0 for a constant one."""
     spread, mean = torch.std_mean(images.double(), 0, correction=0)
     spread = torch.where(spread > 0, spread, 1.0)
     return mean.to(images), spread.to(images)

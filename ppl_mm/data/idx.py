@@ -1,4 +1,4 @@
-"""Files in the IDX format of the MNIST data sets, plain or gzipped.
+"""A reader of the IDX format of the MNIST data sets, for plain and gzipped files.
 
     0x00 0x00 TYPE D | D big-endian uint32 sizes | the values, row-major, big-endian
 
@@ -22,17 +22,17 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_idx(path: str | Path) -> Tensor:
-    """Read an IDX file; whether it is gzipped is told from its content, not from its name.
+    """Read an IDX file; its content, not its name, tells whether it is gzipped.
 
     Args:
-        path: The file.
+        path: The path of the file.
 
     Returns:
-        The array in the file's sizes: uint8, int8, int16, int32, float32 or float64.
+        The array of the file's sizes and type: uint8, int8, int16, int32, float32 or float64.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is no IDX file, or is damaged, too short or too long.
+        ValueError: If the file is not an IDX file, or is damaged, too short or too long.
 
     Example:
         >>> import pathlib, tempfile

@@ -1,12 +1,12 @@
-"""Sentences of talks in English and Vietnamese, each the other's translation (IWSLT 2015).
+"""Sentences of talks in English, and their translations into Vietnamese (IWSLT 2015).
 
     en    (70,) integers, an English sentence
     vi    (70,) integers, a Vietnamese one
 
 A sentence is the symbols of its first 69 words at most, the end, and padding, as in
-:mod:`ppl_mm.data.vocabulary`; the words are those of the published vocabularies, upper and lower
-case as they come, and ``DataSet.vocabularies`` tells them. The files: :func:`find_iwslt`. There
-are no classes.
+:mod:`ppl_mm.data.vocabulary`. ``DataSet.vocabularies`` holds the words, which are those of the
+published vocabularies and keep their case. :func:`find_iwslt` lists the files. There are no
+classes.
 
 Source: Cettolo et al. 2015, "The IWSLT 2015 evaluation campaign"; split into words, with
 vocabularies, by Luong & Manning 2015. As two modalities: Wu & Goodman 2018 (MVAE),
@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ppl_mm.data.dataset import DataSet
-from ppl_mm.data.sources import BY_HAND, data_folder
+from ppl_mm.data.registry import register
+from ppl_mm.data.sources import data_folder
 from ppl_mm.data.vocabulary import SPECIALS, Vocabulary
 from ppl_mm.likelihoods import Tokens
 from ppl_mm.modality import Modality
@@ -31,32 +32,66 @@ __all__ = ["LANGUAGES", "find_iwslt", "iwslt"]
 LANGUAGES = ("en", "vi")
 _LATENT_DIM = 100
 _PARTS = {"train": "train", "validation": "tst2012", "test": "tst2013"}
-_FIRST = ("<unk>", "<s>", "</s>")  # of a published vocabulary; they become SPECIALS
+_FIRST = (
+    "<unk>",
+    "<s>",
+    "</s>",
+)  # the first words of a published vocabulary, which become SPECIALS
+
+_BY_HAND = (
+    "Download train, tst2012, tst2013 and vocab, each with the ends .en and .vi, from "
+    "https://nlp.stanford.edu/projects/nmt/data/iwslt15.en-vi/ into iwslt/ of the data "
+    "folder, or set PPL_MM_DATA to the folder that has iwslt/ in it."
+)
 
 Sentences = list[list[str]]
 
 
+def find_iwslt(folder: str | Path | None = None) -> dict[tuple[str, str], Path]:
+    """Find the published files in ``iwslt/`` of the data folder, with a sentence or a word a line.
+
+        train.en     train.vi       to train on
+        tst2012.en   tst2012.vi     validation
+        tst2013.en   tst2013.vi     test
+        vocab.en     vocab.vi       the words that have a symbol, <unk>, <s> and </s> first
+
+    Returns:
+        The part ("train", "tst2012", "tst2013" or "vocab") and the language -> the file.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+    """
+    root = data_folder(folder) / "iwslt"
+    kinds = (*_PARTS.values(), "vocab")
+    files = {(kind, name): root / f"{kind}.{name}" for kind in kinds for name in LANGUAGES}
+    missing = [path.name for path in files.values() if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(f"iwslt: {root} lacks {', '.join(missing)}. {_BY_HAND}")
+    return files
+
+
+@register(modalities=LANGUAGES, sizes=None, by_hand=_BY_HAND, find=find_iwslt)
 def iwslt(
     folder: str | Path | None = None, *, length: int = 70, num_words: int | None = None
 ) -> DataSet:
-    """Pairs of sentences: the published 133,317 for training, 1,553 validation and 1,268 test.
+    """Read pairs of sentences: the published 133,317 for training, 1,553 validation and 1,268 test.
 
-    Pairs of which a side is empty are left out.
+    Pairs with an empty side are left out.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        length: The largest number of symbols of a sentence, its end included.
-        num_words: How many words of each published vocabulary to keep, the commonest in training;
-            None for all. Fewer cost less time and memory, for a look: all others are then one,
-            the unknown word, and likelihoods are of sentences that do not tell them apart.
+        length: The largest number of symbols of a sentence, including its end.
+        num_words: The number of words of each published vocabulary to keep, the commonest in
+            training; None for all. Fewer words save time and memory. All others then become the
+            unknown word, and likelihoods are of sentences that do not tell these words apart.
 
     Raises:
         FileNotFoundError: If files are missing.
-        ValueError: For a length or a number of words below 1; if the two sides of a part have
-            different numbers of lines or none, or a vocabulary is not one of the published form.
+        ValueError: If ``length`` or ``num_words`` is below 1, the two sides of a part have
+            different numbers of lines or none, or a vocabulary has another form.
 
-    Source: as the module; length and D = 100 from Wu & Goodman 2018. Not given there: which
-    release, and what becomes of longer sentences.
+    Source: see the module; length and D = 100 from Wu & Goodman 2018. The paper names neither
+    the release nor the treatment of longer sentences.
     """
     if length < 1 or (num_words is not None and num_words < 1):
         raise ValueError(
@@ -87,31 +122,8 @@ def iwslt(
     )
 
 
-def find_iwslt(folder: str | Path | None = None) -> dict[tuple[str, str], Path]:
-    """The published files in ``iwslt/`` of the data folder, a sentence or a word a line.
-
-        train.en     train.vi       to train on
-        tst2012.en   tst2012.vi     validation
-        tst2013.en   tst2013.vi     test
-        vocab.en     vocab.vi       the words that have a symbol, <unk>, <s> and </s> first
-
-    Returns:
-        What it is ("train", "tst2012", "tst2013" or "vocab") and the language -> the file.
-
-    Raises:
-        FileNotFoundError: If any is missing.
-    """
-    root = data_folder(folder) / "iwslt"
-    kinds = (*_PARTS.values(), "vocab")
-    files = {(kind, name): root / f"{kind}.{name}" for kind in kinds for name in LANGUAGES}
-    missing = [path.name for path in files.values() if not path.is_file()]
-    if missing:
-        raise FileNotFoundError(f"iwslt: {root} lacks {', '.join(missing)}. {BY_HAND['iwslt']}")
-    return files
-
-
 def _sentences(en: Path, vi: Path) -> dict[str, Sentences]:
-    """The words of the sentences whose pair has an empty side in neither language."""
+    """Read the words of the pairs of sentences without an empty side."""
     first, second = _lines(en), _lines(vi)
     if len(first) != len(second):
         raise ValueError(
@@ -135,12 +147,14 @@ def _vocabulary(path: Path, train: Sentences, num_words: int | None) -> Vocabula
     words = words[len(_FIRST) :]
     if num_words is not None:
         count = Counter(word for sentence in train for word in sentence)
-        words = sorted(words, key=lambda word: -count[word])[:num_words]  # of equals the first
+        words = sorted(words, key=lambda word: -count[word])[
+            :num_words
+        ]  # the first of equally common words
     return Vocabulary((*SPECIALS, *words))
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a file, whatever they hold. Bytes that are no UTF-8 become U+FFFD."""
+    """Read the lines of a file. Bytes that are not UTF-8 become U+FFFD."""
     text = path.read_bytes().decode("utf-8", errors="replace").replace("\r\n", "\n")
     return text.removesuffix("\n").split("\n") if text else []
 

@@ -1,8 +1,8 @@
 """The parts of a face, found by dlib's 68 landmarks and drawn white on black.
 
-dlib is the extra ``ppl-mm[vision]``, which brings the file of the landmarks' predictor too:
-``shape_predictor_68_face_landmarks.dat`` of http://dlib.net/files/, 100 MB. It learnt from the
-pictures of iBUG 300-W, whose licence excludes commercial use.
+The extra ``ppl-mm[vision]`` installs dlib and the file of the landmarks' predictor,
+``shape_predictor_68_face_landmarks.dat`` of http://dlib.net/files/, 100 MB. The predictor learnt
+from the pictures of iBUG 300-W, whose licence excludes commercial use.
 
 Source: Kazemi & Sullivan 2014, "One millisecond face alignment with an ensemble of regression
 trees"; King 2009, "Dlib-ml"; Wu & Goodman 2018, arXiv:1802.05335, section 6.
@@ -11,12 +11,14 @@ trees"; King 2009, "Dlib-ml"; Wu & Goodman 2018, arXiv:1802.05335, section 6.
 import importlib.util
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from ppl_mm.data.sources import data_folder
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["PREDICTOR", "Landmarks", "draw_face", "find_predictor"]
 
@@ -35,10 +37,10 @@ _JAW_WIDTH = 2  # pixels
 
 
 def find_predictor(folder: str | Path | None = None) -> Path:
-    """The predictor's file in ``celeba/`` of the data folder, or in the extra's package.
+    """Find the predictor's file in ``celeba/`` of the data folder, or in the extra's package.
 
     Raises:
-        FileNotFoundError: If it is in neither.
+        FileNotFoundError: If it is in neither place.
     """
     places = [data_folder(folder) / "celeba"]
     package = importlib.util.find_spec(_PACKAGE)
@@ -54,13 +56,13 @@ def find_predictor(folder: str | Path | None = None) -> Path:
 
 
 class Landmarks:
-    """The 68 landmarks of the first face of a picture; threads may share it.
+    """A detector of the 68 landmarks of a picture's first face; threads may share it.
 
-    Faces are found by dlib's histograms of oriented gradients, in the grey picture doubled once,
-    so that those of 40 pixels and more are found.
+    dlib's histograms of oriented gradients find the faces. The grey picture is doubled once, so
+    that faces of 40 pixels and more are found.
 
     Args:
-        path: The predictor's file.
+        path: The path of the predictor's file.
 
     Raises:
         ImportError: Without dlib.
@@ -79,8 +81,8 @@ class Landmarks:
         except RuntimeError as error:
             raise ValueError(f"{path}: not dlib's predictor of landmarks ({error}).") from error
 
-    def __call__(self, picture: Image.Image) -> np.ndarray | None:
-        """Columns and rows of the landmarks, (68, 2) int64; None where there is no face."""
+    def __call__(self, picture: "Image.Image") -> np.ndarray | None:
+        """Return columns and rows of the landmarks, (68, 2) int64; None if there is no face."""
         grey = np.array(picture.convert("L"))
         faces = self._own_detector()(grey, 1)
         if not len(faces):
@@ -88,18 +90,18 @@ class Landmarks:
         return np.array([(point.x, point.y) for point in self._predictor(grey, faces[0]).parts()])
 
     def _own_detector(self) -> Any:
-        """The thread's: a detector holds the picture that it looks at."""
+        """Return the detector of this thread; a detector holds the picture that it looks at."""
         if not hasattr(self._detector, "value"):
             self._detector.value = self._dlib.get_frontal_face_detector()
         return self._detector.value
 
 
-def draw_face(landmarks: np.ndarray | None, size: tuple[int, int]) -> Image.Image:
-    """Mouth, brows, eyes and nose as filled convex hulls, the jaw as a line of 2 pixels.
+def draw_face(landmarks: np.ndarray | None, size: tuple[int, int]) -> "Image.Image":
+    """Draw mouth, brows, eyes and nose as filled convex hulls, the jaw as a line of 2 pixels.
 
     Args:
-        landmarks: Columns and rows, (68, 2); None for no face, which leaves the picture black.
-        size: Width and height of the picture.
+        landmarks: The columns and rows, (68, 2); None for no face, which leaves the picture black.
+        size: The width and height of the picture.
 
     Returns:
         A grey picture, 255 in the face's parts and 0 elsewhere.
@@ -113,6 +115,7 @@ def draw_face(landmarks: np.ndarray | None, size: tuple[int, int]) -> Image.Imag
         >>> np.asarray(draw_face(points, (8, 8)))[2:6, 2:7].min()
         np.uint8(255)
     """
+    from PIL import Image, ImageDraw
     from scipy.spatial import ConvexHull
 
     picture = Image.new("L", size)
@@ -122,7 +125,7 @@ def draw_face(landmarks: np.ndarray | None, size: tuple[int, int]) -> Image.Imag
         raise ValueError(f"expected landmarks (68, 2), got {landmarks.shape}.")
     draw = ImageDraw.Draw(picture)
     for part in _PARTS.values():
-        # Joggled, for points on one line have no hull otherwise.
+        # QJ joggles the points: without it, points on one line have no hull.
         hull = ConvexHull(landmarks[part], qhull_options="QJ").vertices
         draw.polygon([tuple(point) for point in landmarks[part][hull]], fill=255)
     draw.line([tuple(point) for point in landmarks[_JAW]], fill=255, width=_JAW_WIDTH)

@@ -3,12 +3,13 @@
     image (1, 28, 28) float in [0, 1], the published bytes / 255
     label () integer, 0..9
 
-The validation rows are the last of the published training file; with ``validation=0`` all its
-60,000 rows train. Wu & Goodman 2018 (arXiv:1802.05335) use 50,000 / 10,000 / 10,000 rows, and so
-does the default.
+The validation rows are the last rows of the published training file; with ``validation=0`` all
+60,000 rows are training rows. The default is the 50,000 / 10,000 / 10,000 rows of Wu & Goodman 2018
+(arXiv:1802.05335), appendix A.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,28 +18,77 @@ from torch import Tensor, nn
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
 from ppl_mm.data.idx import read_idx
-from ppl_mm.data.sources import FASHION_MNIST, MNIST, Source, locate
+from ppl_mm.data.registry import Defaults, register
+from ppl_mm.data.sources import Source, locate
 from ppl_mm.likelihoods import Bernoulli, Categorical, Likelihood, SoftBernoulli
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
 
-__all__ = ["binarise", "binary_mnist", "fashion_mnist", "mnist", "read_images"]
+__all__ = [
+    "FASHION_MNIST",
+    "MNIST",
+    "MNIST_DEFAULTS",
+    "binarise",
+    "binary_mnist",
+    "fashion_mnist",
+    "mnist",
+    "read_images",
+]
 
 Part = Literal["train", "t10k"]
-"""The training file or the test file, as they are called on MNIST's page."""
+"""The training or the test file, by its name on MNIST's page."""
 Network = Callable[[int], nn.Module]
+
+MNIST = Source(
+    "mnist",
+    "mnist",
+    mirrors=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    md5={
+        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+        "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+    },
+    read=read_idx,
+)
+
+FASHION_MNIST = Source(
+    "fashion_mnist",
+    "fashion-mnist",
+    mirrors=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+    md5={
+        "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+        "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+        "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+    },
+    read=read_idx,
+)
+
+MNIST_DEFAULTS = Defaults(epochs=50, batch_size=100, rows=500, annealing=0.4)
+"""The defaults of MNIST's family. Wu & Goodman 2018 anneal for 200 of 500 epochs."""
 
 _NUM_CLASSES = 10
 _LATENT_DIM = 64
+_register = partial(
+    register,
+    modalities=("image", "label"),
+    sizes=(50_000, 10_000, 10_000),
+    defaults=MNIST_DEFAULTS,
+)
 
 
+@_register(sources=(MNIST,))
 def mnist(folder: str | Path | None = None, *, validation: int = 10_000) -> DataSet:
-    """MNIST with grey values, which a soft Bernoulli scores: not a density.
+    """Read MNIST with grey values. A soft Bernoulli scores them, which is not a density.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        validation: How many of the last training rows to hold out.
+        validation: The number of training rows, the last ones, to hold out.
 
     Raises:
         FileNotFoundError: If files are missing.
@@ -49,12 +99,13 @@ def mnist(folder: str | Path | None = None, *, validation: int = 10_000) -> Data
     return _grey("mnist", MNIST, folder, validation, _mnist_image(SoftBernoulli()))
 
 
+@_register(sources=(FASHION_MNIST,))
 def fashion_mnist(folder: str | Path | None = None, *, validation: int = 10_000) -> DataSet:
-    """FashionMNIST with grey values, which a soft Bernoulli scores: not a density.
+    """Read FashionMNIST with grey values. A soft Bernoulli scores them, which is not a density.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        validation: How many of the last training rows to hold out.
+        validation: The number of training rows, the last ones, to hold out.
 
     Raises:
         FileNotFoundError: If files are missing.
@@ -73,6 +124,7 @@ def fashion_mnist(folder: str | Path | None = None, *, validation: int = 10_000)
     return _grey("fashion_mnist", FASHION_MNIST, folder, validation, image)
 
 
+@_register(sources=(MNIST,))
 def binary_mnist(
     folder: str | Path | None = None,
     *,
@@ -80,23 +132,23 @@ def binary_mnist(
     seed: int = 0,
     validation: int = 10_000,
 ) -> DataSet:
-    """MNIST with every pixel drawn from Bernoulli(grey value): a proper density.
+    """Draw every pixel of MNIST from Bernoulli(grey value), which gives a proper density.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        binarisation: ``"fixed"``: one seeded draw of everything. ``"dynamic"``: ``train`` holds
-            grey values, ``transform`` draws each training batch anew, and validation and test
-            rows are those of the fixed draw.
-        seed: Of the fixed draw.
-        validation: How many of the last training rows to hold out.
+        binarisation: With ``"fixed"`` every pixel is drawn once. With ``"dynamic"`` ``train`` holds
+            grey values and ``transform`` draws each training batch anew; validation and test rows
+            are those of the fixed draw.
+        seed: The seed of the fixed draw.
+        validation: The number of training rows, the last ones, to hold out.
 
     Raises:
         FileNotFoundError: If files are missing.
         ValueError: If files are damaged, ``validation`` leaves no row to train on, or for an
             unknown ``binarisation``.
 
-    Source: Larochelle & Murray 2011, and Wu & Goodman 2018, arXiv:1802.05335. Differs: the draw
-    is ours, since the usual binary files carry no labels.
+    Source: Larochelle & Murray 2011, and Wu & Goodman 2018, arXiv:1802.05335. Differs: the pixels
+    are drawn here, since the usual binary files carry no labels.
     """
     if binarisation not in ("fixed", "dynamic"):
         raise ValueError(
@@ -129,11 +181,11 @@ def binarise(obs: Observations, generator: torch.Generator | None = None) -> Obs
 
 
 def read_images(source: Source, folder: str | Path | None, part: Part) -> tuple[Tensor, Tensor]:
-    """The published images (N, 28, 28) uint8 and labels (N,) int64 of one part.
+    """Read the published images (N, 28, 28) uint8 and labels (N,) int64 of one part.
 
     Raises:
         FileNotFoundError: If files are missing.
-        ValueError: If files are damaged, or are not images and their labels.
+        ValueError: If files are damaged, or do not hold images and their labels.
     """
     paths = locate(source, folder)
     image_path = paths[f"{part}-images-idx3-ubyte.gz"]

@@ -5,11 +5,11 @@
 
 ``DataSet.join`` puts the parts together, with a row of zeros for row 27 of the thirds.
 
-Values are floats in [0, 1], the published bytes / 255, which a soft Bernoulli scores: not a
-density. The class is no modality; ``DataSet.labels`` keeps it for evaluation.
+Values are floats in [0, 1], the published bytes / 255. A soft Bernoulli scores them, which is not a
+density. The class is not a modality; ``DataSet.labels`` keeps it for evaluation.
 
 Source: Kutuzova et al. 2020, "Multimodal Variational Autoencoders for Semi-Supervised Learning: In
-Defense of Product-of-Experts" (SVAE), section 4 and appendices D and F, and its release.
+Defense of Product-of-Experts" (SVAE), section 4, appendices D, F.1 and F.4, and its release.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
-from ppl_mm.data.mnist import read_images
-from ppl_mm.data.sources import MNIST
+from ppl_mm.data.mnist import MNIST, read_images
+from ppl_mm.data.registry import Defaults, register
 from ppl_mm.likelihoods import SoftBernoulli
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
@@ -33,32 +33,40 @@ __all__ = ["mnist_split", "mnist_split_3"]
 
 _LATENT_DIM = 64
 _HEIGHT = 28
+_TWO, _THREE = ("top", "bottom"), ("top", "middle", "bottom")
+_register = partial(
+    register,
+    sizes=(60_000, 5_000, 5_000),
+    sources=(MNIST,),
+    defaults=Defaults(epochs=50, batch_size=100, learning_rate=2e-4, rows=500),
+)
 
 
+@_register(modalities=_TWO, tiles=(_TWO,))
 def mnist_split(
     folder: str | Path | None = None,
     *,
     validation: int = 5_000,
     scale: ScaleMap = "softplus",
 ) -> DataSet:
-    """The top and the bottom half of an MNIST picture: neither alone tells the digit for sure.
+    """Read the top and the bottom half of MNIST pictures; neither alone tells the digit for sure.
 
-    All 60,000 published training pictures train. Test rows are the first 5,000 of the published
-    test file and validation rows its last 5,000, as in the release.
+    The training rows are all 60,000 published training pictures. The test rows are the first 5,000
+    of the published test file and the validation rows its last 5,000, as in the release.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        validation: How many of the last **test** pictures to hold out for choosing a model; with
-            0 all 10,000 are test rows.
-        scale: The map of the encoders' heads to a scale. The release's SVAE has
-            ``"softplus_variance"``, with a prior expert; its VAEVAE ``"softplus"``.
+        validation: The number of **test** pictures, the last ones, to hold out for choosing a
+            model; with 0 all 10,000 are test rows.
+        scale: The map of the encoders' heads to a scale. The release's SVAE uses
+            ``"softplus_variance"``, with a prior expert, and its VAEVAE ``"softplus"``.
 
     Raises:
         FileNotFoundError: If files are missing.
         ValueError: If files are damaged, or ``validation`` leaves no row to test on.
 
     Source: Kutuzova et al. 2020 (SVAE): networks, likelihood and D = 64. Differs: the release
-    chooses the epoch on what is called test rows here, and calls the others validation rows.
+    chooses the epoch on the rows that are test rows here, and calls the others validation rows.
     """
     part = partial(
         Modality,
@@ -67,31 +75,32 @@ def mnist_split(
         decoder=presets.mnist_split_decoder,
         features=presets.mnist_split_features,
     )
-    return _split("mnist_split", (part("top"), part("bottom")), folder, validation)
+    return _split("mnist_split", tuple(part(name) for name in _TWO), folder, validation)
 
 
+@_register(modalities=_THREE, tiles=(_THREE,))
 def mnist_split_3(
     folder: str | Path | None = None,
     *,
     validation: int = 5_000,
     scale: ScaleMap = "softplus",
 ) -> DataSet:
-    """The top, middle and bottom of an MNIST picture, nine rows each; the last row is left out.
+    """Read the top, middle and bottom of MNIST pictures, nine rows each, without the last row.
 
     The splits are those of :func:`mnist_split`.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        validation: How many of the last **test** pictures to hold out for choosing a model; with
-            0 all 10,000 are test rows.
-        scale: The map of the encoders' heads to a scale. The release's SVAE has
-            ``"softplus_variance"``, with a prior expert; its VAEVAE ``"softplus"``.
+        validation: The number of **test** pictures, the last ones, to hold out for choosing a
+            model; with 0 all 10,000 are test rows.
+        scale: The map of the encoders' heads to a scale. The release's SVAE uses
+            ``"softplus_variance"``, with a prior expert, and its VAEVAE ``"softplus"``.
 
     Raises:
         FileNotFoundError: If files are missing.
         ValueError: If files are damaged, or ``validation`` leaves no row to test on.
 
-    Source: Kutuzova et al. 2020 (SVAE), appendix D and release: networks, likelihood and D = 64.
+    Source: Kutuzova et al. 2020 (SVAE), appendix F.4 and release: networks, likelihood and D = 64.
     """
     part = partial(
         Modality,
@@ -100,8 +109,7 @@ def mnist_split_3(
         decoder=presets.mnist_split_3_decoder,
         features=presets.mnist_split_3_features,
     )
-    parts = (part("top"), part("middle"), part("bottom"))
-    return _split("mnist_split_3", parts, folder, validation)
+    return _split("mnist_split_3", tuple(part(name) for name in _THREE), folder, validation)
 
 
 def _split(
@@ -129,7 +137,7 @@ def _split(
 
 
 def _observations(images: Tensor, parts: Sequence[str]) -> Observations:
-    """Equal parts of pictures (N, 28, 28), from the top; what is left over is left out."""
+    """Cut pictures (N, 28, 28) into equal parts from the top; leave out the rows that remain."""
     height = images.shape[1] // len(parts)
     strips = images.unsqueeze(1).split(height, dim=2)
     return Observations(
@@ -138,7 +146,7 @@ def _observations(images: Tensor, parts: Sequence[str]) -> Observations:
 
 
 def _join(values: Mapping[str, Tensor], parts: Sequence[str]) -> Tensor:
-    """Strips (..., 1, height, 28) one below the other, then zeros: (..., 1, 28, 28)."""
+    """Put strips (..., 1, height, 28) below each other, then zeros; return (..., 1, 28, 28)."""
     strips = [values[part] for part in parts]
     heights, height = [strip.shape[-2] for strip in strips], _HEIGHT // len(parts)
     if set(heights) != {height}:

@@ -3,9 +3,9 @@
     image   (1, 50, 50) float in [0, 1]
     string  (4,) integers, the digits in reading order, then FILL
 
-For each picture the number of digits n is uniform on 0..4; digit j is an MNIST picture chosen
-with replacement, shrunk to 21 x 21 and added with its top left pixel at ``OFFSETS[j]``. The
-cells overlap by two pixels; where a sum exceeds 255, the digits (not n) are drawn again.
+For each picture the number of digits n is uniform on 0..4. Digit j is an MNIST picture, which is
+chosen with replacement, shrunk to 21 x 21 and added with its top left pixel at ``OFFSETS[j]``. The
+cells overlap by two pixels. If a sum exceeds 255, the digits (not n) are drawn again.
 
 Source: Wu & Goodman 2018, arXiv:1802.05335, the "fixed" set of the authors' release, after Eslami
 et al. 2016. Differs: the random numbers, hence the pictures, are not the release's.
@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ppl_mm.data.dataset import DataSet, split_last
-from ppl_mm.data.mnist import Part, read_images
-from ppl_mm.data.sources import MNIST
+from ppl_mm.data.mnist import MNIST, MNIST_DEFAULTS, Part, read_images
+from ppl_mm.data.registry import register
 from ppl_mm.likelihoods import SoftBernoulli, Tokens
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
@@ -28,9 +28,9 @@ from ppl_mm.observations import Observations
 __all__ = ["FILL", "OFFSETS", "SOS", "draw_canvases", "multimnist"]
 
 SOS = 10
-"""The symbol that starts a string, an input of the decoder only."""
+"""The symbol that starts a string; only the decoder reads it."""
 FILL = 11
-"""The symbol that fills a string up to four."""
+"""The symbol that fills a string up to four symbols."""
 OFFSETS = ((4, 4), (4, 23), (23, 4), (23, 23))
 """Row and column of the top left pixel of each digit's cell."""
 
@@ -38,6 +38,12 @@ _CANVAS, _CELL = 50, 21  # pixels; 21 = int(28 / 1.3)
 _MAX_REDRAWS = 100
 
 
+@register(
+    modalities=("image", "string"),
+    sizes=(60_000, 0, 10_000),
+    sources=(MNIST,),
+    defaults=MNIST_DEFAULTS,
+)
 def multimnist(
     folder: str | Path | None = None,
     *,
@@ -46,17 +52,17 @@ def multimnist(
     validation: int = 0,
     seed: int = 681307,
 ) -> DataSet:
-    """Compose MultiMNIST from the MNIST files: seconds, so that it is not stored.
+    """Compose MultiMNIST from the MNIST files, which takes seconds, so nothing is stored.
 
     Training pictures use MNIST's training digits, test pictures its test digits.
 
     Args:
         folder: The data folder with MNIST; default ``PPL_MM_DATA``, or the user's cache.
-        num_train: Pictures for training and validation; 10 kB of memory each.
-        num_test: Pictures for the test.
-        validation: How many of the last ``num_train`` pictures to hold out. The paper holds
-            out none.
-        seed: Of the training pictures; the test pictures use ``seed + 1``.
+        num_train: The number of pictures for training and validation, of 10 kB of memory each.
+        num_test: The number of pictures for the test.
+        validation: The number of these ``num_train`` pictures, the last ones, to hold out. The
+            paper holds out none.
+        seed: The seed of the training pictures; the test pictures use ``seed + 1``.
 
     Raises:
         FileNotFoundError: If MNIST's files are missing.
@@ -91,7 +97,7 @@ def draw_canvases(
         digits: The pictures to choose from, (D, 28, 28) uint8.
         labels: Their classes, (D,) int64.
         num_canvases: The number N of pictures to draw.
-        seed: Of the draws.
+        seed: The seed of the draws.
 
     Returns:
         Images (N, 1, 50, 50) float, whole numbers from 0 to 255, and strings (N, 4) int64.

@@ -3,9 +3,9 @@
     mnist             (1, 28, 28) float in [0, 1]
     svhn or fashion   (3, 32, 32) or (1, 28, 28) float in [0, 1]
 
-The class is no modality; ``DataSet.labels`` keeps it for evaluation.
+The class is not a modality; ``DataSet.labels`` keeps it for evaluation.
 
-Source: Shi et al. 2019, arXiv:1911.03393 (MMVAE), section 4.2 and release.
+Source: Shi et al. 2019, arXiv:1911.03393 (MMVAE), and its release.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_labels, split_last
-from ppl_mm.data.mnist import read_images
-from ppl_mm.data.sources import FASHION_MNIST, MNIST, SVHN, Source, locate
-from ppl_mm.data.svhn import read_svhn
+from ppl_mm.data.mnist import FASHION_MNIST, MNIST, read_images
+from ppl_mm.data.registry import register
+from ppl_mm.data.sources import Source, locate
+from ppl_mm.data.svhn import SVHN, SVHN_DEFAULTS, read_svhn
 from ppl_mm.likelihoods import Laplace
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
@@ -26,7 +27,7 @@ from ppl_mm.observations import Observations
 __all__ = ["Labelled", "mnist_fashion", "mnist_svhn", "pair_by_class", "read_labelled"]
 
 _LATENT_DIM = 20
-_LAMBDA_MNIST = 3 * 32 * 32 / (28 * 28)  # as if MNIST had as many values as SVHN
+_LAMBDA_MNIST = 3 * 32 * 32 / (28 * 28)  # MNIST counts as if it had as many values as SVHN
 
 Labelled = tuple[Tensor, Tensor]
 """Images (N, C, H, W) uint8 and labels (N,) int64."""
@@ -40,24 +41,24 @@ def pair_by_class(
     seed: int = 0,
     max_per_class: int = 10_000,
 ) -> tuple[Tensor, Tensor]:
-    """Which row of one data set to pair with which of another, so that their classes agree.
+    """Pair the rows of two data sets at random, so that their classes agree.
 
-    Of every class c that both have, the first n_c = min(N_c^a, N_c^b, ``max_per_class``) rows of
-    each take part, once in each of the repeats, in two independent random orders. So there are
-    ``repeats`` times sum_c n_c pairs, here in random order.
+    For every class c that both data sets have, the first n_c = min(N_c^a, N_c^b, ``max_per_class``)
+    rows of each are paired once in each of the repeats, in two independent random orders. This
+    gives ``repeats`` times sum_c n_c pairs, which are returned in random order.
 
     Args:
         labels_a: The class (N_a,) of each row of the first data set, integers.
         labels_b: The class (N_b,) of each row of the second.
-        repeats: How many times each row is paired (anew).
-        seed: Of the pairing and the order.
-        max_per_class: The most rows of a class that take part.
+        repeats: The number of times that each row is paired, each time anew.
+        seed: The seed of the pairing and the order.
+        max_per_class: The largest number of rows of a class that are paired.
 
     Returns:
         Rows of the first and of the second data set, (pairs,) int64 each.
 
     Raises:
-        ValueError: If no class is in both, or for numbers below 1.
+        ValueError: If the data sets share no class, or a number is below 1.
 
     Source: Shi et al. 2019, arXiv:1911.03393, release, with ``repeats`` 20 to 30. Differs: the
     release lists the pairs by class.
@@ -89,7 +90,7 @@ def pair_by_class(
 
 
 def read_labelled(source: Source, folder: str | Path | None) -> tuple[Labelled, Labelled]:
-    """The training and the test pictures of MNIST, FashionMNIST or SVHN, with their classes.
+    """Read the training and the test pictures of MNIST, FashionMNIST or SVHN, and their classes.
 
     Raises:
         FileNotFoundError: If files are missing.
@@ -104,6 +105,12 @@ def read_labelled(source: Source, folder: str | Path | None) -> tuple[Labelled, 
     return (train.unsqueeze(1), classes), (test.unsqueeze(1), test_classes)
 
 
+@register(
+    modalities=("mnist", "svhn"),
+    sizes=(56_068, 0, 10_000),
+    sources=(MNIST, SVHN),
+    defaults=SVHN_DEFAULTS,
+)
 def mnist_svhn(
     folder: str | Path | None = None,
     *,
@@ -111,22 +118,22 @@ def mnist_svhn(
     validation: int = 0,
     seed: int = 0,
 ) -> DataSet:
-    """An MNIST and an SVHN picture of the same digit: 56,068 training and 10,000 test pairs.
+    """Pair MNIST and SVHN pictures of the same digit: 56,068 training and 10,000 test pairs.
 
     Args:
         folder: The data folder with MNIST and SVHN; default ``PPL_MM_DATA``, or the user's cache.
-        repeats: How many times each picture is paired. A pair takes 15 kB: 1 GB for each repeat.
-            The papers' 20 or 30 make 1,121,360 or 1,682,040 training pairs; instead of more
-            memory, train for more epochs.
-        validation: How many of the last training pairs to hold out.
-        seed: Of the training pairs; the test pairs use ``seed + 1``.
+        repeats: The number of times each picture is paired. A pair takes 15 kB, a repeat 1 GB.
+            The papers' 20 or 30 make 1,121,360 or 1,682,040 training pairs; training for more
+            epochs costs no memory.
+        validation: The number of training pairs, the last ones, to hold out.
+        seed: The seed of the training pairs; the test pairs use ``seed + 1``.
 
     Raises:
         FileNotFoundError: If files are missing.
         ValueError: If files are damaged, or ``validation`` leaves no row to train on.
 
     Source: Shi et al. 2019, arXiv:1911.03393: pairs, networks, Laplace with scale 0.75, D = 20 and
-    lambda_MNIST = 3072 / 784. Differs: one repeat unless asked for more.
+    lambda_MNIST = 3072 / 784. Differs: one repeat by default.
     """
     digits, numbers = (read_labelled(source, folder) for source in (MNIST, SVHN))
     svhn = Modality(
@@ -140,6 +147,12 @@ def mnist_svhn(
     return _paired("mnist_svhn", modalities, digits, numbers, repeats, validation, seed)
 
 
+@register(
+    modalities=("mnist", "fashion"),
+    sizes=(58_862, 0, 9_786),
+    sources=(MNIST, FASHION_MNIST),
+    defaults=SVHN_DEFAULTS,
+)
 def mnist_fashion(
     folder: str | Path | None = None,
     *,
@@ -147,20 +160,20 @@ def mnist_fashion(
     validation: int = 0,
     seed: int = 0,
 ) -> DataSet:
-    """MNIST's class k with FashionMNIST's class k: 58,862 training and 9,786 test pairs.
+    """Pair class k of MNIST with class k of FashionMNIST: 58,862 training and 9,786 test pairs.
 
     Args:
         folder: The data folder with both; default ``PPL_MM_DATA``, or the user's cache.
-        repeats: How many times each picture is paired. A pair takes 6 kB: 0.4 GB for each repeat.
-        validation: How many of the last training pairs to hold out.
-        seed: Of the training pairs; the test pairs use ``seed + 1``.
+        repeats: The number of times each picture is paired. A pair takes 6 kB, a repeat 0.4 GB.
+        validation: The number of training pairs, the last ones, to hold out.
+        seed: The seed of the training pairs; the test pairs use ``seed + 1``.
 
     Raises:
         FileNotFoundError: If files are missing.
         ValueError: If files are damaged, or ``validation`` leaves no row to train on.
 
-    Source: the pairing, networks of MNIST, likelihood and D = 20 of :func:`mnist_svhn`; the
-    networks of FashionMNIST from Wu & Goodman 2018, arXiv:1802.05335.
+    Source: the pairing, the networks of MNIST, the likelihood and D = 20 are those of
+    :func:`mnist_svhn`; the networks of FashionMNIST are from Wu & Goodman 2018, arXiv:1802.05335.
     """
     digits, clothes = (read_labelled(source, folder) for source in (MNIST, FASHION_MNIST))
     fashion = Modality(

@@ -1,4 +1,4 @@
-"""Arrays that are made of pictures, once, and kept in a file beside them."""
+"""Arrays of pictures: each is made once and kept in a file beside the pictures."""
 
 import os
 import tempfile
@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
-from rich.console import Console
-from rich.progress import track
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["bytes_shape", "open_picture", "picture_array"]
 
@@ -23,32 +23,37 @@ _AT_A_TIME = 256  # pictures
 def picture_array(
     path: str | Path,
     shape: tuple[int, ...],
-    pictures: Callable[[], Iterable[Image.Image]],
-    make: Callable[[Image.Image], np.ndarray],
+    pictures: Callable[[], Iterable["Image.Image"]],
+    make: Callable[["Image.Image"], np.ndarray],
 ) -> Path:
-    """A file with bytes of a shape, for ``MemoryMapped``: a row is what a picture is made into.
+    """Make a file of bytes for ``MemoryMapped``, a row from each picture.
 
-    Where the file is there, with bytes of that shape, nothing is made; another is replaced. It is
-    written whole or not at all.
+    A file with bytes of that shape is kept; another one is replaced. The file is written whole or
+    not at all.
 
     Args:
-        path: The file, ``.npy``.
-        shape: Of the array, (N, *event_shape).
-        pictures: The N pictures in the order of rows; called where the array is to be made.
-        make: From a picture to bytes (*event_shape). Runs in threads.
+        path: The path of the file, ``.npy``.
+        shape: The shape of the array, (N, *event_shape).
+        pictures: A function that returns the N pictures in the order of rows. It is called only if
+            the array has to be made.
+        make: The function from a picture to bytes (*event_shape). It runs in threads.
 
     Returns:
         ``path``.
 
     Raises:
-        OSError: If it cannot be written.
+        OSError: If the file cannot be written.
 
     Example:
+        >>> from PIL import Image
         >>> path = Path(tempfile.mkdtemp(), "grey.npy")
         >>> found = picture_array(path, (1, 2, 3), lambda: [Image.new("L", (3, 2), 7)], np.asarray)
         >>> np.load(found).tolist()
         [[[7, 7, 7], [7, 7, 7]]]
     """
+    from rich.console import Console
+    from rich.progress import track
+
     path = Path(path)
     if bytes_shape(path) == shape:
         return path
@@ -73,16 +78,18 @@ def picture_array(
     return path
 
 
-def open_picture(opened: Callable[[], Any], path: str | Path) -> Image.Image:
-    """A picture in RGB.
+def open_picture(opened: Callable[[], Any], path: str | Path) -> "Image.Image":
+    """Open a picture in RGB.
 
     Args:
-        opened: Opens its file for reading.
-        path: What to call it.
+        opened: The function that opens its file for reading.
+        path: The name of the picture in messages.
 
     Raises:
-        ValueError: If it is damaged.
+        ValueError: If the picture is damaged.
     """
+    from PIL import Image
+
     try:
         with opened() as content, Image.open(content) as image:
             return image.convert("RGB")
@@ -91,7 +98,7 @@ def open_picture(opened: Callable[[], Any], path: str | Path) -> Image.Image:
 
 
 def bytes_shape(path: Path) -> tuple[int, ...] | None:
-    """The shape of a file's array of bytes; None for another file, or none."""
+    """Return the shape of a file's array of bytes; None if there is no such array."""
     try:
         array = np.load(path, mmap_mode="r")
     except (ValueError, EOFError, OSError):

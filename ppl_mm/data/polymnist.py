@@ -1,10 +1,10 @@
-"""PolyMNIST: five pictures of one digit, each in its own hand and on a crop of its own photograph.
+"""PolyMNIST: five pictures of one digit, each in another hand on a crop of another photograph.
 
     m0 .. m4 (3, 28, 28) float in [0, 1], whole bytes / 255
 
-The class is no modality; ``DataSet.labels`` keeps it for evaluation. The published files are read
-where they are; otherwise the data are composed in the same way of MNIST and of photographs that
-ship with scikit-image.
+The class is not a modality; ``DataSet.labels`` keeps it for evaluation. The published files are
+read if they are there. Otherwise the data are composed in the same way from MNIST and from
+photographs that ship with scikit-image, which is in the extra ``ppl-mm[vision]``.
 
 Source: Sutter, Daunhawer & Vogt 2021, arXiv:2105.02470 (MoPoE-VAE), section 4.2 and release.
 """
@@ -16,13 +16,13 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_labels, split_last
-from ppl_mm.data.mnist import Network, Part, read_images
+from ppl_mm.data.mnist import MNIST, Network, Part, read_images
 from ppl_mm.data.polymnist_files import check_size, find_polymnist, read_polymnist
-from ppl_mm.data.sources import MNIST, data_folder
+from ppl_mm.data.registry import Defaults, register
+from ppl_mm.data.sources import data_folder
 from ppl_mm.likelihoods import Laplace
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
@@ -32,15 +32,22 @@ __all__ = ["NAMES", "PHOTOGRAPHS", "blend", "match_classes", "polymnist"]
 
 NAMES = ("m0", "m1", "m2", "m3", "m4")
 PHOTOGRAPHS = ("astronaut.png", "coffee.png", "hubble_deep_field.jpg", "ihc.png", "rocket.jpg")
-"""The background of each modality, a file of ``skimage.data``."""
+"""The file of ``skimage.data`` with the background of each modality."""
 
 _SIDE, _THRESHOLD = 28, 128
 _LATENT_DIM = 32
 
 Labelled = tuple[Observations, Tensor]
-"""Rows and their classes (N,)."""
+"""The rows and their classes (N,)."""
 
 
+@register(
+    modalities=NAMES,
+    sizes=(60_000, 0, 10_000),
+    sources=(MNIST,),
+    find=find_polymnist,
+    defaults=Defaults(epochs=50, rows=200),
+)
 def polymnist(
     folder: str | Path | None = None,
     *,
@@ -51,28 +58,31 @@ def polymnist(
     form: Literal["auto", "published", "composed"] = "auto",
     seed: int = 0,
 ) -> DataSet:
-    """Read PolyMNIST, or compose it of MNIST and photographs; ``DataSet.origin`` says which.
+    """Read PolyMNIST, or compose it from MNIST and photographs; ``DataSet.origin`` says which.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache. The published files
             are looked for in its subfolder ``MMNIST``, ``PolyMNIST`` or ``polymnist``.
-        num_train: Rows for training and validation, 47 kB of memory each; None for all 60,000,
-            which take 2.8 GB.
-        num_test: Rows for the test; None for all 10,000.
-        validation: How many of the last ``num_train`` rows to hold out. The papers hold out none.
-        arch: ``"residual"``: the networks of MMVAE+. ``"conv"``: those of MoPoE-VAE.
-        form: ``"published"`` or ``"composed"`` insist on one; ``"auto"`` composes the data where
-            the published files are not.
-        seed: Of matching digits, crops and the order of rows; test rows use ``seed + 1``.
+        num_train: The number of rows for training and validation, of 47 kB of memory each; None
+            for all 60,000, which take 2.8 GB.
+        num_test: The number of rows for the test; None for all 10,000.
+        validation: The number of these ``num_train`` rows, the last ones, to hold out. The papers
+            hold out none.
+        arch: The networks, ``"residual"`` for those of MMVAE+ or ``"conv"`` for those of MoPoE-VAE.
+        form: ``"published"`` or ``"composed"`` to insist on one form; ``"auto"`` composes the data
+            if the published files are missing.
+        seed: The seed of the matching of digits, the crops and the order of rows; test rows use
+            ``seed + 1``.
 
     Raises:
         FileNotFoundError: If the files are missing.
-        ValueError: If files are damaged, for numbers out of range, or an unknown ``arch`` or
-            ``form``.
+        ImportError: If the data are composed without scikit-image.
+        ValueError: If files are damaged, a number is out of range, or ``arch`` or ``form`` is
+            unknown.
 
     Source: Sutter et al. 2021, arXiv:2105.02470; Laplace with scale 0.75 and D = 32 (besides 32
     private) from Palumbo et al. 2023 (MMVAE+). Differs: the composed form has other photographs
-    and another draw than the published files, so its numbers compare with its own alone.
+    and other random numbers than the published files, so its results do not compare with theirs.
     """
     modalities = tuple(_modality(name, arch) for name in NAMES)
     root = _published_root(folder, form)
@@ -101,15 +111,15 @@ def polymnist(
 
 
 def match_classes(labels: Tensor, num_modalities: int, generator: torch.Generator) -> Tensor:
-    """Which digit each modality shows in each row, all of the row's class.
+    """Choose the digit that each modality shows in each row, all of the row's class.
 
-    For each class and modality the digits of that class are permuted, independently. So every
-    modality shows every digit once.
+    The digits of each class are permuted independently for each modality. So every modality shows
+    every digit once.
 
     Args:
         labels: The class (N,) of each digit, and of each row.
-        num_modalities: M.
-        generator: Of the permutations.
+        num_modalities: The number M of modalities.
+        generator: The generator of the permutations.
 
     Returns:
         Digits (M, N) int64.
@@ -138,9 +148,9 @@ def blend(digits: Tensor, photograph: Tensor, generator: torch.Generator) -> Ten
     The crop's corner is uniform: column 0..W - 29, row 0..H - 29.
 
     Args:
-        digits: Bytes (N, 28, 28).
-        photograph: Bytes (H, W, 3), H and W at least 29.
-        generator: Of the corners.
+        digits: The digits, bytes (N, 28, 28).
+        photograph: The photograph, bytes (H, W, 3), with H and W at least 29.
+        generator: The generator of the corners.
 
     Returns:
         Bytes (N, 3, 28, 28).
@@ -215,5 +225,14 @@ def _published(folder: Path, size: int | None, seed: int) -> Labelled:
 
 
 def _photograph(name: str) -> Tensor:
-    with (files("skimage.data") / name).open("rb") as file, Image.open(file) as image:
+    from PIL import Image
+
+    try:
+        folder = files("skimage.data")
+    except ImportError as error:
+        raise ImportError(
+            "polymnist: the photographs come with scikit-image: pip install 'ppl-mm[vision]'; or "
+            "unpack the published PolyMNIST into the data folder."
+        ) from error
+    with (folder / name).open("rb") as file, Image.open(file) as image:
         return torch.from_numpy(np.array(image.convert("RGB")))

@@ -1,9 +1,9 @@
-"""The published PolyMNIST: a folder of small PNG files for each modality.
+"""The published files of PolyMNIST: a folder of small PNG files for each modality.
 
     MMNIST/train/m0/INDEX.DIGIT.png  ..  MMNIST/test/m4/INDEX.DIGIT.png
 
-Source: Sutter et al. 2021, arXiv:2105.02470, release. Sorted by name, the files of the modalities
-belong together.
+Source: Sutter et al. 2021, arXiv:2105.02470, release. The files of the modalities belong
+together in the order of their names.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ppl_mm.data.sources import data_folder
@@ -22,7 +21,7 @@ _SHAPE = (28, 28, 3)
 
 
 def find_polymnist(folder: str | Path | None = None) -> Path | None:
-    """``MMNIST``, ``PolyMNIST`` or ``polymnist`` of the data folder, if it has ``train/m0``."""
+    """Find ``MMNIST``, ``PolyMNIST`` or ``polymnist`` with ``train/m0`` in the data folder."""
     for name in ("MMNIST", "PolyMNIST", "polymnist"):
         root = data_folder(folder) / name
         if (root / "train" / "m0").is_dir():
@@ -33,25 +32,26 @@ def find_polymnist(folder: str | Path | None = None) -> Path | None:
 def read_polymnist(
     folder: str | Path, names: Sequence[str], size: int | None = None, seed: int = 0
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Read the tuples of one split, in a random order (their names may be sorted by class).
+    """Read the tuples of one split in a random order, since names may be sorted by class.
 
     Args:
         folder: The split's folder, such as ``MMNIST/train``, with one folder for each of
             ``names``.
-        names: The modalities.
-        size: How many tuples to read; None for all. The 300,000 files take 20 s or more.
-        seed: Of the order.
+        names: The names of the modalities.
+        size: The number of tuples to read; None for all. The 300,000 files take 20 s or more.
+        seed: The seed of the order.
 
     Returns:
         Modality -> bytes (N, 3, 28, 28), and labels (N,) int64.
 
     Raises:
         FileNotFoundError: If a modality's folder is missing or empty.
-        ValueError: If the modalities' files do not fit together, a file is not what its name
-            says, or there are fewer than ``size``.
+        ValueError: If the modalities' files do not fit together, a file is not a picture of the
+            right size and name, or there are fewer tuples than ``size``.
 
     Example:
         >>> import pathlib, tempfile
+        >>> from PIL import Image
         >>> folder = pathlib.Path(tempfile.mkdtemp())
         >>> for name in ("m0", "m1"):
         ...     (folder / name).mkdir()
@@ -84,7 +84,7 @@ def read_polymnist(
 
 
 def check_size(size: int | None, available: int) -> int:
-    """``size``, or ``available`` for None, once there are so many rows."""
+    """Return ``size``, or ``available`` for None; raise if fewer rows are available."""
     if size is None:
         return available
     if not 1 <= size <= available:
@@ -113,6 +113,8 @@ def _label(path: Path) -> int:
 
 
 def _read(paths: Sequence[Path]) -> Tensor:
+    from PIL import Image
+
     pictures = np.empty((len(paths), *_SHAPE), np.uint8)
     for picture, path in zip(pictures, paths, strict=True):
         try:

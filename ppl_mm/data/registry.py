@@ -1,48 +1,161 @@
-"""The data sets by name."""
+'''The data sets by name, and how to add one.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+A data set is a function that returns a :class:`~ppl_mm.data.DataSet`. The decorator
+:func:`register` states its facts, and names it after the function. Importing ``ppl_mm`` imports
+every file in the folder ``ppl_mm/data``; a file elsewhere registers its data sets when it is
+imported. Then :func:`load` and the commands ``data list``, ``train`` and ``compare`` know them.
+
+This is the whole file of a data set of two modalities, which are noisy copies of one number::
+
+    from functools import partial
+
+    import torch
+
+    from ppl_mm.data.dataset import DataSet
+    from ppl_mm.data.registry import Defaults, register
+    from ppl_mm.likelihoods import Normal
+    from ppl_mm.modality import Modality
+    from ppl_mm.networks import MLPDecoder, MLPEncoder
+    from ppl_mm.observations import Observations
+
+    SIDES = ("left", "right")
+
+
+    @register(modalities=SIDES, sizes=(80, 0, 20), defaults=Defaults(epochs=2, batch_size=20))
+    def two_sides(*, seed: int = 0) -> DataSet:
+        """Two noisy copies of one number."""
+        generator = torch.Generator().manual_seed(seed)
+        number = torch.randn(100, 1, generator=generator)
+        noise = {side: 0.1 * torch.randn(100, 1, generator=generator) for side in SIDES}
+        rows = Observations({side: number + noise[side] for side in SIDES})
+        encoder = partial(MLPEncoder, event_shape=(1,), hidden=(8,))
+        decoder = partial(MLPDecoder, event_shape=(1,), hidden=(8,))
+        return DataSet(
+            "two_sides",
+            train=rows[:80],
+            validation=None,
+            test=rows[80:],
+            modalities=tuple(Modality(s, Normal(scale=0.1), encoder, decoder) for s in SIDES),
+            latent_dim=1,
+            label=None,
+            num_classes=None,
+        )
+
+A data set that is read from files takes the data folder as its first argument, ``folder``, and says
+where its files come from: as ``sources`` with checksums, which ``ppl-mm data get`` downloads, or as
+``by_hand``, the sentence that tells a user where to find them and where to put them.
+'''
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from ppl_mm.data.celeba import ATTRIBUTES, celeba, celeba19
-from ppl_mm.data.celeba_files import find_celeba
-from ppl_mm.data.celeba_views import VIEWS, celeba_vision, find_views
-from ppl_mm.data.cub import cub, cub_captions, cub_images
-from ppl_mm.data.cub_files import find_captions, find_cub
-from ppl_mm.data.cub_pictures import find_pictures
 from ppl_mm.data.dataset import DataSet
-from ppl_mm.data.digits import digits
-from ppl_mm.data.flickr import find_flickr, mir_flickr
-from ppl_mm.data.iwslt import LANGUAGES, find_iwslt, iwslt
-from ppl_mm.data.mnist import binary_mnist, fashion_mnist, mnist
-from ppl_mm.data.mnist_split import mnist_split, mnist_split_3
-from ppl_mm.data.multimnist import multimnist
-from ppl_mm.data.pairs import mnist_fashion, mnist_svhn
-from ppl_mm.data.polymnist import NAMES, polymnist
-from ppl_mm.data.polymnist_files import find_polymnist
-from ppl_mm.data.sources import BY_HAND, SOURCES, locate
-from ppl_mm.data.svhn import svhn
-from ppl_mm.data.triples import mnist_fashion_text, mnist_rotated_svhn, mnist_svhn_text
-from ppl_mm.data.views import two_view_mnist
-from ppl_mm.data.xrmb import find_xrmb, xrmb
+from ppl_mm.data.sources import Source, locate
 from ppl_mm.modality import unknown_name
 
-__all__ = ["Summary", "available", "describe", "load"]
+__all__ = [
+    "Defaults",
+    "Entry",
+    "Summary",
+    "available",
+    "describe",
+    "discover",
+    "entries",
+    "entry",
+    "load",
+    "register",
+]
+
+Tiles = tuple[tuple[str, ...], ...]
+Build = TypeVar("Build", bound=Callable[..., DataSet])
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """The training options of a run on a data set, if the user gives none.
+
+    Attributes:
+        epochs: The number of passes through the training rows.
+        batch_size: The number of rows of a step.
+        learning_rate: The learning rate of Adam.
+        rows: The number of test rows whose likelihoods are measured; None means all of them.
+        terms: The subsets in training, for systems that leave the choice: a number of random ones,
+            "all", or None for no subsets besides all modalities and each single one.
+        annealing: The share of the epochs over which the factor of the KL grows from 0 to 1.
+    """
+
+    epochs: int = 100
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    rows: int | None = None
+    terms: int | str | None = None
+    annealing: float = 0.0
+
+    def options(self) -> dict[str, Any]:
+        """Return the fields of a run's configuration; ``terms`` is among them only if it is set.
+
+        Example:
+            >>> Defaults(epochs=50).options()
+            {'epochs': 50, 'batch_size': 128, 'learning_rate': 0.001, 'rows': None}
+        """
+        unset = {"annealing"} if self.terms is not None else {"annealing", "terms"}
+        return {name: value for name, value in asdict(self).items() if name not in unset}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The facts of one data set; :func:`register` explains the attributes."""
+
+    name: str
+    build: Callable[..., DataSet]
+    modalities: tuple[str, ...]
+    sizes: tuple[int, int, int] | None
+    sources: tuple[Source, ...]
+    by_hand: str | None
+    find: Callable[[str | Path | None], object] | None
+    defaults: Defaults
+    tiles: Tiles
+
+    @property
+    def has_files(self) -> bool:
+        """Whether the data set is read from files of the data folder."""
+        return bool(self.sources or self.by_hand or self.find)
+
+    @property
+    def download(self) -> str | None:
+        """The name to give to ``ppl-mm data get``; None if no file is needed."""
+        if len(self.sources) == 1:
+            return self.sources[0].name
+        return self.name if self.sources or self.by_hand else None
+
+    def is_ready(self, folder: str | Path | None = None) -> bool:
+        """Whether all files that the data set needs are in the data folder."""
+        try:
+            if self.find is not None and self.find(folder) is not None:
+                return True
+            for source in self.sources:
+                locate(source, folder)
+        except FileNotFoundError:
+            return False
+        return True
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a data set is, without reading it.
+    """The facts of a data set that a list of data sets shows.
 
     Attributes:
-        name: Its name.
+        name: The name that :func:`load` knows it by.
         modalities: The names of its modalities.
-        sizes: By default, the rows for training, validation and test; None where only the files
-            tell.
-        download: The name to give to ``ppl-mm data get``; None where nothing is needed. Where the
-            files have no public address, the command says what to do.
-        ready: Whether all its files are there.
+        sizes: The default numbers of rows for training, validation and test; None if only the
+            files tell.
+        download: The name to give to ``ppl-mm data get``; None if no file is needed. If the files
+            have no public address, the command says what to do.
+        ready: Whether all files of the data set are there.
     """
 
     name: str
@@ -52,66 +165,99 @@ class Summary:
     ready: bool
 
 
-@dataclass(frozen=True)
-class _Entry:
-    build: Callable[..., DataSet]
-    modalities: tuple[str, ...]
-    sizes: tuple[int, int, int] | None
-    # Files in place of its sources: None where it may go on with these, else FileNotFoundError.
-    find: Callable[[str | Path | None], object] | None = None
+_ENTRIES: dict[str, Entry] = {}
 
 
-_ENTRIES = {
-    "digits": _Entry(digits, ("top", "bottom", "label"), (1200, 200, 397)),
-    "mnist": _Entry(mnist, ("image", "label"), (50_000, 10_000, 10_000)),
-    "binary_mnist": _Entry(binary_mnist, ("image", "label"), (50_000, 10_000, 10_000)),
-    "fashion_mnist": _Entry(fashion_mnist, ("image", "label"), (50_000, 10_000, 10_000)),
-    "mnist_split": _Entry(mnist_split, ("top", "bottom"), (60_000, 5_000, 5_000)),
-    "mnist_split_3": _Entry(mnist_split_3, ("top", "middle", "bottom"), (60_000, 5_000, 5_000)),
-    "multimnist": _Entry(multimnist, ("image", "string"), (60_000, 0, 10_000)),
-    "polymnist": _Entry(polymnist, NAMES, (60_000, 0, 10_000), find_polymnist),
-    "svhn": _Entry(svhn, ("image", "label"), (73_257, 0, 26_032)),
-    "mnist_svhn": _Entry(mnist_svhn, ("mnist", "svhn"), (56_068, 0, 10_000)),
-    "mnist_fashion": _Entry(mnist_fashion, ("mnist", "fashion"), (58_862, 0, 9_786)),
-    "cub_captions": _Entry(
-        cub_captions, ("caption_a", "caption_b"), (10_915, 1_250, 2_500), find_captions
-    ),
-    "cub": _Entry(cub, ("image", "caption"), (88_550, 14_660, 14_670), find_cub),
-    "cub_images": _Entry(cub_images, ("image", "caption"), (88_550, 0, 29_330), find_pictures),
-    "two_view_mnist": _Entry(
-        two_view_mnist, ("rotated", "noisy", "label"), (50_000, 10_000, 10_000)
-    ),
-    "mnist_svhn_text": _Entry(
-        mnist_svhn_text, ("mnist", "svhn", "text", "label"), (56_068, 0, 10_000)
-    ),
-    "mnist_fashion_text": _Entry(
-        mnist_fashion_text, ("mnist", "fashion", "text", "label"), (58_862, 0, 9_786)
-    ),
-    "mnist_rotated_svhn": _Entry(
-        mnist_rotated_svhn, ("mnist", "rotated", "svhn", "label"), (30_000, 0, 7_000)
-    ),
-    "xrmb": _Entry(xrmb, ("acoustic", "articulatory", "label"), None, find_xrmb),
-    "mir_flickr": _Entry(
-        mir_flickr, ("image", "tags", "label"), (10_000, 5_000, 10_000), find_flickr
-    ),
-    "iwslt": _Entry(iwslt, LANGUAGES, None, find_iwslt),
-    "celeba": _Entry(celeba, ("image", "attributes"), (162_770, 19_867, 19_962), find_celeba),
-    "celeba19": _Entry(celeba19, ("image", *ATTRIBUTES), (162_770, 19_867, 19_962), find_celeba),
-    "celeba_vision": _Entry(celeba_vision, VIEWS, (162_770, 19_867, 19_962), find_views),
-}
+def register(
+    *,
+    modalities: tuple[str, ...],
+    sizes: tuple[int, int, int] | None,
+    sources: tuple[Source, ...] = (),
+    by_hand: str | None = None,
+    find: Callable[[str | Path | None], object] | None = None,
+    defaults: Defaults | None = None,
+    tiles: Tiles = (),
+) -> Callable[[Build], Build]:
+    """Register the decorated function as the data set of the function's name.
+
+    Args:
+        modalities: The names of the modalities, in the order of the data set.
+        sizes: The default numbers of rows for training, validation and test; None if only the
+            files tell.
+        sources: The published files that the data set is read from.
+        by_hand: The sentence that tells the user how to get files without a public address; None
+            if there are no such files.
+        find: A function of the data folder that looks for files in place of ``sources``. It raises
+            FileNotFoundError if they are missing, and returns None to go on with ``sources``.
+        defaults: The training options of runs, if the user gives none.
+        tiles: Groups of modalities that pictures show as one image, from top to bottom.
+
+    Returns:
+        A decorator, which leaves the function as it is.
+
+    Raises:
+        ValueError: If another file has registered the name, or ``tiles`` names an unknown modality.
+    """
+
+    def decorate(build: Build) -> Build:
+        name = build.__name__
+        known = _ENTRIES.get(name)
+        if known is not None and known.build.__module__ != build.__module__:
+            raise ValueError(
+                f"data set {name!r}: {known.build.__module__} has registered this name already; "
+                "give the function another name."
+            )
+        for modality in (m for tile in tiles for m in tile):
+            if modality not in modalities:
+                raise ValueError(unknown_name(f"modality in tiles of {name}", modality, modalities))
+        chosen = defaults or Defaults()
+        _ENTRIES[name] = Entry(
+            name, build, modalities, sizes, sources, by_hand, find, chosen, tiles
+        )
+        return build
+
+    return decorate
+
+
+def discover(package: str, path: Iterable[str]) -> None:
+    """Import every module of a package, so that the data sets in them register themselves.
+
+    Args:
+        package: The name of the package.
+        path: Its folders, which is the package's ``__path__``.
+    """
+    for module in pkgutil.iter_modules(path):
+        importlib.import_module(f"{package}.{module.name}")
+
+
+def entry(name: str) -> Entry:
+    """Return the facts of a data set.
+
+    Raises:
+        ValueError: For an unknown name; the nearest known one is in the message.
+
+    Example:
+        >>> entry("digits").defaults.epochs, entry("digits").tiles
+        (200, (('top', 'bottom'),))
+    """
+    if name not in _ENTRIES:
+        raise ValueError(unknown_name("data set", name, available()))
+    return _ENTRIES[name]
+
+
+def entries() -> list[Entry]:
+    """Return all entries, those that need no files first, then by name."""
+    return sorted(_ENTRIES.values(), key=lambda entry: (entry.has_files, entry.name))
 
 
 def available() -> list[str]:
-    """The names that :func:`load` knows.
+    """Return the names that :func:`load` knows, those that need no files first, then by name.
 
     Example:
-        >>> available()
-        ['digits', 'mnist', 'binary_mnist', 'fashion_mnist', 'mnist_split', 'mnist_split_3', \
-'multimnist', 'polymnist', 'svhn', 'mnist_svhn', 'mnist_fashion', 'cub_captions', 'cub', \
-'cub_images', 'two_view_mnist', 'mnist_svhn_text', 'mnist_fashion_text', 'mnist_rotated_svhn', \
-'xrmb', 'mir_flickr', 'iwslt', 'celeba', 'celeba19', 'celeba_vision']
+        >>> available()[:4]
+        ['digits', 'binary_mnist', 'celeba', 'celeba19']
     """
-    return list(_ENTRIES)
+    return [entry.name for entry in entries()]
 
 
 def load(name: str, folder: str | Path | None = None, **options: Any) -> DataSet:
@@ -119,47 +265,28 @@ def load(name: str, folder: str | Path | None = None, **options: Any) -> DataSet
 
     Args:
         name: One of :func:`available`.
-        folder: The data folder, for those that are read from files; default ``PPL_MM_DATA``,
+        folder: The data folder, for data sets that are read from files; default ``PPL_MM_DATA``,
             or the user's cache.
-        options: Of the data set's own function, such as ``binarisation="dynamic"``.
+        options: The options of the data set's own function, such as ``binarisation="dynamic"``.
 
     Raises:
         ValueError: For an unknown name; the nearest known one is in the message.
         FileNotFoundError: If files are missing; the message says how to get them.
     """
-    if name not in _ENTRIES:
-        raise ValueError(unknown_name("data set", name, _ENTRIES))
-    if name in SOURCES or name in BY_HAND:
+    found = entry(name)
+    if found.has_files:
         options["folder"] = folder
-    return _ENTRIES[name].build(**options)
+    return found.build(**options)
 
 
 def describe(folder: str | Path | None = None) -> list[Summary]:
-    """All data sets, and which of them are ready to be read.
+    """Summarise all data sets, and say which of them are ready to be read.
 
     Example:
         >>> describe()[0]
         Summary(name='digits', modalities=('top', 'bottom', 'label'), sizes=(1200, 200, 397), \
 download=None, ready=True)
     """
-    summaries = []
-    for name, entry in _ENTRIES.items():
-        sources = SOURCES.get(name, ())
-        download = name if len(sources) > 1 or name in BY_HAND else None
-        if len(sources) == 1:
-            download = sources[0].name
-        ready = _is_ready(name, folder)
-        summaries.append(Summary(name, entry.modalities, entry.sizes, download, ready))
-    return summaries
-
-
-def _is_ready(name: str, folder: str | Path | None) -> bool:
-    find = _ENTRIES[name].find
-    try:
-        if find is not None and find(folder) is not None:
-            return True
-        for source in SOURCES.get(name, ()):
-            locate(source, folder)
-    except FileNotFoundError:
-        return False
-    return True
+    return [
+        Summary(e.name, e.modalities, e.sizes, e.download, e.is_ready(folder)) for e in entries()
+    ]

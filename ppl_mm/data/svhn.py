@@ -1,4 +1,4 @@
-"""Street View House Numbers: a cropped photograph of a digit, and its class.
+"""Street View House Numbers: cropped photographs of digits, and their classes.
 
     image (3, 32, 32) float in [0, 1], the published bytes / 255
     label () integer, 0..9
@@ -11,47 +11,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.io import loadmat
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
-from ppl_mm.data.sources import SVHN, locate
+from ppl_mm.data.registry import Defaults, register
+from ppl_mm.data.sources import Source, locate
 from ppl_mm.likelihoods import Categorical, Laplace
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
 
-__all__ = ["read_svhn", "svhn"]
+__all__ = ["SVHN", "SVHN_DEFAULTS", "read_svhn", "svhn"]
+
+SVHN_DEFAULTS = Defaults(epochs=30, rows=500)
+"""The defaults of SVHN, and of pairs of pictures."""
 
 _LATENT_DIM = 20
 
 
-def svhn(folder: str | Path | None = None, *, validation: int = 0) -> DataSet:
-    """SVHN with colours that a Laplace with scale 0.75 scores.
-
-    Args:
-        folder: The data folder; default ``PPL_MM_DATA``, or the user's cache. The 99,289 rows
-            take 1.2 GB.
-        validation: How many of the last training rows to hold out.
-
-    Raises:
-        FileNotFoundError: If files are missing.
-        ValueError: If files are damaged, or ``validation`` leaves no row to train on.
-
-    Source: Netzer et al. 2011; likelihood, networks and D = 20 of the image from Shi et al. 2019,
-    arXiv:1911.03393, networks of the label from Wu & Goodman 2018, arXiv:1802.05335.
-    """
-    paths = locate(SVHN, folder)
-    train, test = (_observations(paths[f"{part}_32x32.mat"]) for part in ("train", "test"))
-    encoder, decoder = presets.mnist_svhn_svhn_encoder, presets.mnist_svhn_svhn_decoder
-    image = Modality("image", Laplace(0.75), encoder, decoder)
-    label = Modality("label", Categorical(), presets.label_encoder, presets.label_decoder)
-    splits = (*split_last("svhn", train, validation), test)
-    return DataSet("svhn", *splits, (image, label), _LATENT_DIM, "label", 10)
-
-
 def read_svhn(path: str | Path) -> tuple[Tensor, Tensor]:
-    """Read one of SVHN's files of cropped digits: train, test or extra.
+    """Read one of SVHN's files of cropped digits, train, test or extra.
 
     Args:
         path: A MATLAB file with ``X`` (32, 32, 3, N) of bytes and ``y`` (N, 1), where 10 is
@@ -62,7 +41,7 @@ def read_svhn(path: str | Path) -> tuple[Tensor, Tensor]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is no such file, or is damaged.
+        ValueError: If the file is another one, or is damaged.
 
     Example:
         >>> import pathlib, tempfile
@@ -74,6 +53,8 @@ def read_svhn(path: str | Path) -> tuple[Tensor, Tensor]:
         >>> images.shape, labels.tolist()
         (torch.Size([2, 3, 32, 32]), [0, 3])
     """
+    from scipy.io import loadmat
+
     with Path(path).open("rb") as file:
         try:
             arrays = loadmat(file, variable_names=("X", "y"))
@@ -93,6 +74,48 @@ def read_svhn(path: str | Path) -> tuple[Tensor, Tensor]:
         raise _damaged(path, "digits 1..10 in y, 10 for the 0", got)
     labels = torch.from_numpy(digits[:, 0].astype(np.int64)) % 10
     return torch.from_numpy(np.ascontiguousarray(images.transpose(3, 2, 0, 1))), labels
+
+
+SVHN = Source(
+    "svhn",
+    "svhn",
+    mirrors=("http://ufldl.stanford.edu/housenumbers/",),
+    md5={
+        "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
+        "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
+    },
+    read=read_svhn,
+)
+
+
+@register(
+    modalities=("image", "label"),
+    sizes=(73_257, 0, 26_032),
+    sources=(SVHN,),
+    defaults=SVHN_DEFAULTS,
+)
+def svhn(folder: str | Path | None = None, *, validation: int = 0) -> DataSet:
+    """Read SVHN, whose colours a Laplace with scale 0.75 scores.
+
+    Args:
+        folder: The data folder; default ``PPL_MM_DATA``, or the user's cache. The 99,289 rows
+            take 1.2 GB.
+        validation: The number of training rows, the last ones, to hold out.
+
+    Raises:
+        FileNotFoundError: If files are missing.
+        ValueError: If files are damaged, or ``validation`` leaves no row to train on.
+
+    Source: Netzer et al. 2011; likelihood, networks and D = 20 of the image from Shi et al. 2019,
+    arXiv:1911.03393, networks of the label from Wu & Goodman 2018, arXiv:1802.05335.
+    """
+    paths = locate(SVHN, folder)
+    train, test = (_observations(paths[f"{part}_32x32.mat"]) for part in ("train", "test"))
+    encoder, decoder = presets.mnist_svhn_svhn_encoder, presets.mnist_svhn_svhn_decoder
+    image = Modality("image", Laplace(0.75), encoder, decoder)
+    label = Modality("label", Categorical(), presets.label_encoder, presets.label_decoder)
+    splits = (*split_last("svhn", train, validation), test)
+    return DataSet("svhn", *splits, (image, label), _LATENT_DIM, "label", 10)
 
 
 def _observations(path: Path) -> Observations:

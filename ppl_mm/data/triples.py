@@ -4,11 +4,11 @@
     mnist_fashion_text   mnist (1, 28, 28), fashion (1, 28, 28), text (8,) symbols, label
     mnist_rotated_svhn   mnist (1, 28, 28), rotated (1, 28, 28), svhn (3, 32, 32), label
 
-Pictures are floats in [0, 1], the published bytes / 255; text is the word of the digit, see
-:mod:`ppl_mm.data.words`. ``DataSet.without_label`` leaves the class to evaluation.
+Pictures are floats in [0, 1], the published bytes / 255. The text is the word of the digit, see
+:mod:`ppl_mm.data.words`. ``DataSet.without_label`` reserves the class for evaluation.
 
 Sources: Sutter et al. 2020 (mmJSD), arXiv:2006.08242 (MNIST-SVHN-Text); Mancisidor et al. 2023
-(CMMD), doi:10.1016/j.neunet.2023.10.048, sections 4.3.3 and 4.3.4.
+(CMMD), doi:10.1016/j.neunet.2023.10.048, sections 4.1, 4.3.1 (three pictures) and 4.3.2 (text).
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,11 @@ import torch
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
+from ppl_mm.data.mnist import FASHION_MNIST, MNIST
 from ppl_mm.data.pairs import Labelled, pair_by_class, read_labelled
-from ppl_mm.data.sources import FASHION_MNIST, MNIST, SVHN, Source
+from ppl_mm.data.registry import register
+from ppl_mm.data.sources import Source
+from ppl_mm.data.svhn import SVHN
 from ppl_mm.data.views import digit_label, rotated
 from ppl_mm.data.words import move_words, write_words
 from ppl_mm.likelihoods import Laplace, SoftBernoulli, Tokens
@@ -32,11 +35,16 @@ from ppl_mm.observations import Observations
 __all__ = ["mnist_fashion_text", "mnist_rotated_svhn", "mnist_svhn_text"]
 
 Pixels = Literal["bernoulli", "laplace"]
-"""The likelihood of pictures: SoftBernoulli, or Laplace(0.75)."""
+"""The likelihood of pictures, SoftBernoulli or Laplace(0.75)."""
 
 _LATENT_DIM = 20
 
 
+@register(
+    modalities=("mnist", "svhn", "text", "label"),
+    sizes=(56_068, 0, 10_000),
+    sources=(MNIST, SVHN),
+)
 def mnist_svhn_text(
     folder: str | Path | None = None,
     *,
@@ -45,32 +53,37 @@ def mnist_svhn_text(
     validation: int = 0,
     seed: int = 0,
 ) -> DataSet:
-    """An MNIST and an SVHN picture of one digit, and its word: 56,068 training, 10,000 test rows.
+    """Join MNIST and SVHN pictures of one digit and its word: 56,068 training, 10,000 test rows.
 
     ``transform`` draws the places of the words anew for every training batch.
 
     Args:
         folder: The data folder with MNIST and SVHN; default ``PPL_MM_DATA``, or the user's cache.
-        pixels: ``"bernoulli"``: a soft Bernoulli scores pictures, no density. ``"laplace"``: a
-            Laplace of scale 0.75, as in mmJSD and MoPoE, whose weights are 3072/784, 1 and 3072/8
-            (systems take ``weights=``; here all are 1).
-        repeats: How many times each picture is paired. A row takes 15 kB: 1 GB for each repeat.
+        pixels: With ``"bernoulli"`` a soft Bernoulli scores pictures, which is not a density. With
+            ``"laplace"`` a Laplace of scale 0.75 does, as in mmJSD and MoPoE. Their weights are
+            3072/784, 1 and 3072/8; here all weights are 1, and systems take ``weights=``.
+        repeats: The number of times each picture is paired. A row takes 15 kB, a repeat 1 GB.
             The papers' 20 make 1,121,360 training and 200,000 test rows.
-        validation: How many of the last training rows to hold out.
-        seed: Of the training rows; the test rows use ``seed + 1``.
+        validation: The number of training rows, the last ones, to hold out.
+        seed: The seed of the training rows; the test rows use ``seed + 1``.
 
     Raises:
         FileNotFoundError: If files are missing.
         ValueError: If files are damaged, ``validation`` leaves no row to train on, or for other
             ``pixels``.
 
-    Source: as the module; networks of CMMD's tables H.3 to H.5, D = 20. Differs: one repeat unless
-    asked for more; places of words in test rows are drawn once.
+    Source: see the module; networks of CMMD's tables H.3 to H.5, D = 20. Differs: one repeat by
+    default; places of words in test rows are drawn once.
     """
     second = _picture("svhn", pixels)
     return _with_text("mnist_svhn_text", second, SVHN, folder, pixels, repeats, validation, seed)
 
 
+@register(
+    modalities=("mnist", "fashion", "text", "label"),
+    sizes=(58_862, 0, 9_786),
+    sources=(MNIST, FASHION_MNIST),
+)
 def mnist_fashion_text(
     folder: str | Path | None = None,
     *,
@@ -79,28 +92,33 @@ def mnist_fashion_text(
     validation: int = 0,
     seed: int = 0,
 ) -> DataSet:
-    """As :func:`mnist_svhn_text`, with FashionMNIST in SVHN's place: 58,862 and 9,786 rows.
+    """Put FashionMNIST in the place of SVHN in :func:`mnist_svhn_text`: 58,862 and 9,786 rows.
 
-    Class k of FashionMNIST goes with the digit k.
+    Class k of FashionMNIST is paired with the digit k.
 
     Args:
         folder: The data folder with both; default ``PPL_MM_DATA``, or the user's cache.
-        pixels: As of :func:`mnist_svhn_text`.
-        repeats: How many times each picture is paired. A row takes 6 kB: 0.4 GB for each repeat.
-        validation: How many of the last training rows to hold out.
-        seed: Of the training rows; the test rows use ``seed + 1``.
+        pixels: The likelihood of pictures, see :func:`mnist_svhn_text`.
+        repeats: The number of times each picture is paired. A row takes 6 kB, a repeat 0.4 GB.
+        validation: The number of training rows, the last ones, to hold out.
+        seed: The seed of the training rows; the test rows use ``seed + 1``.
 
     Raises:
         FileNotFoundError: If files are missing.
         ValueError: If files are damaged, ``validation`` leaves no row to train on, or for other
             ``pixels``.
 
-    Source: this library, after :func:`mnist_svhn_text`.
+    Source: this library, on the model of :func:`mnist_svhn_text`.
     """
     name, second = "mnist_fashion_text", _picture("fashion", pixels)
     return _with_text(name, second, FASHION_MNIST, folder, pixels, repeats, validation, seed)
 
 
+@register(
+    modalities=("mnist", "rotated", "svhn", "label"),
+    sizes=(30_000, 0, 7_000),
+    sources=(MNIST, SVHN),
+)
 def mnist_rotated_svhn(
     folder: str | Path | None = None,
     *,
@@ -110,27 +128,26 @@ def mnist_rotated_svhn(
     validation: int = 0,
     seed: int = 0,
 ) -> DataSet:
-    """MNIST, a rotated MNIST picture, and SVHN, of one digit: 30,000 training, 7,000 test rows.
+    """Join MNIST, rotated MNIST and SVHN pictures of one digit: 30,000 and 7,000 rows.
 
-    Of every digit the first rotated pictures take part, as many as there are rows, each once;
-    those for training are of the first 50,000 training pictures.
+    For every digit the first pictures are rotated, one for each row of the digit. Those for
+    training are among the first 50,000 training pictures.
 
     Args:
         folder: The data folder with MNIST and SVHN; default ``PPL_MM_DATA``, or the user's cache.
-        pixels: As of :func:`mnist_svhn_text`.
-        num_train: Rows for training and validation.
-        num_test: Rows for the test.
-        validation: How many of the last ``num_train`` rows to hold out.
-        seed: Of the training rows; the test rows use ``seed + 1``.
+        pixels: The likelihood of pictures, see :func:`mnist_svhn_text`.
+        num_train: The number of rows for training and validation.
+        num_test: The number of rows for the test.
+        validation: The number of these ``num_train`` rows, the last ones, to hold out.
+        seed: The seed of the training rows; the test rows use ``seed + 1``.
 
     Raises:
         FileNotFoundError: If files are missing.
         ValueError: If files are damaged, there are fewer rows than asked for, ``validation``
             leaves no row to train on, or for other ``pixels``.
 
-    Source: as the module, section 4.3.3. Differs: no picture is in two rows, and the random
-    numbers are our own; the picture's decoders are one each, see
-    :mod:`ppl_mm.networks.presets_cmmd`.
+    Source: CMMD, sections 4.1 and 4.3.1. Differs: no picture is in two rows, the random numbers are
+    drawn here, and each picture has its own decoder, see :mod:`ppl_mm.networks.presets_cmmd`.
     """
     digits, numbers = (read_labelled(source, folder) for source in (MNIST, SVHN))
     (images, labels), *test_digits = digits
@@ -186,14 +203,14 @@ def _with_text(
 def _paired(
     firsts: Labelled, seconds: Labelled, names: tuple[str, str], repeats: int, seed: int
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Pictures of one class by name, bytes, and their classes."""
+    """Return the paired pictures by name, as bytes, and their classes."""
     (images_a, labels_a), (images_b, labels_b) = firsts, seconds
     rows_a, rows_b = pair_by_class(labels_a, labels_b, repeats=repeats, seed=seed)
     return {names[0]: images_a[rows_a], names[1]: images_b[rows_b]}, labels_a[rows_a]
 
 
 def _first_of_each(labels: Tensor, wanted: Tensor) -> Tensor:
-    """For each wanted class a row of it, the first ones and each once, (len(wanted),)."""
+    """Return a row of each wanted class, (len(wanted),); the first rows, each once."""
     rows = torch.empty_like(wanted)
     for kind in wanted.unique().tolist():
         asked, there = wanted == kind, (labels == kind).nonzero().squeeze(-1)

@@ -6,7 +6,7 @@
     label    () integer, 0..9
 
 Source: Wang et al. 2015, "On deep multi-view representation learning" (DCCAE); Mancisidor et al.
-2023 (CMMD), doi:10.1016/j.neunet.2023.10.048, section 4.3.1.
+2023 (CMMD), doi:10.1016/j.neunet.2023.10.048, sections 4.1 and 4.3.1.
 """
 
 import math
@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
-from ppl_mm.data.mnist import read_images
-from ppl_mm.data.sources import MNIST
+from ppl_mm.data.mnist import MNIST, read_images
+from ppl_mm.data.registry import register
 from ppl_mm.likelihoods import Categorical, Normal
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
@@ -31,24 +31,29 @@ _MAX_ANGLE = math.pi / 4
 _AT_A_TIME = 5_000  # pictures
 
 
+@register(
+    modalities=("rotated", "noisy", "label"),
+    sizes=(50_000, 10_000, 10_000),
+    sources=(MNIST,),
+)
 def two_view_mnist(
     folder: str | Path | None = None, *, validation: int = 10_000, seed: int = 0
 ) -> DataSet:
-    """Rotated and noisy MNIST: 50,000 training, 10,000 validation and 10,000 test pairs.
+    """Make rotated and noisy MNIST: 50,000 training, 10,000 validation and 10,000 test pairs.
 
-    Every picture is the first view once. The second views of a split are pictures of that split.
+    Every picture is once the first view. The second views of a split are pictures of that split.
 
     Args:
         folder: The data folder with MNIST; default ``PPL_MM_DATA``, or the user's cache.
-        validation: How many of the last training pictures to hold out.
-        seed: Of angles, pairs and noise.
+        validation: The number of training pictures, the last ones, to hold out.
+        seed: The seed of angles, pairs and noise.
 
     Raises:
         FileNotFoundError: If files are missing.
         ValueError: If files are damaged, or ``validation`` leaves no row to train on.
 
-    Source: as the module; networks, D = 50 and a Normal with learned scale from CMMD. Differs: made
-    of the MNIST files with random numbers of our own, and classes are digits.
+    Source: see the module; networks, D = 50 and a Normal with learned scale from CMMD. Differs: the
+    views are made of the MNIST files with random numbers drawn here, and classes are digits.
 
     Example:
         >>> data = two_view_mnist()  # doctest: +SKIP
@@ -98,14 +103,14 @@ def rotate(images: Tensor, angles: Tensor) -> Tensor:
 
 
 def rotated(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Bytes (N, 1, 28, 28) as floats in [0, 1], turned by random angles up to pi / 4."""
+    """Turn bytes (N, 1, 28, 28) by random angles up to pi / 4; return floats in [0, 1]."""
     angles = (2 * torch.rand(len(images), generator=generator) - 1) * _MAX_ANGLE
     parts = zip(images.split(_AT_A_TIME), angles.split(_AT_A_TIME), strict=True)
     return torch.cat([rotate(as_floats(part), angle) for part, angle in parts]).clamp_(0, 1)
 
 
 def digit_label() -> Modality:
-    """The class of a digit, with CMMD's classifier of two layers of 50 units as its decoder."""
+    """Declare the class of a digit; its decoder is CMMD's classifier of two layers of 50 units."""
     return Modality("label", Categorical(), presets.cmmd_digit_encoder, presets.cmmd_digit_decoder)
 
 
@@ -118,7 +123,7 @@ def _views(obs: Observations, generator: torch.Generator) -> Observations:
 
 
 def _same_class(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """For each row a random row of its class, (N,)."""
+    """Return a random row of the same class for each row, (N,)."""
     partner = torch.empty_like(labels)
     for kind in labels.unique().tolist():
         rows = (labels == kind).nonzero().squeeze(-1)

@@ -1,10 +1,10 @@
-"""Captions as symbols: which word has which number.
+"""Vocabularies: the symbol of each word of captions.
 
-A caption is T symbols: those of its first T - 1 words at most, then ``EOS``, then ``PAD`` to the
-end. Words are lower-cased; every punctuation mark is a word of its own.
+A caption becomes T symbols: those of its first T - 1 words at most, then ``EOS``, then ``PAD`` to
+the end. Words are lower-cased, and every punctuation mark is a word.
 
-Source: Shi et al. 2019, arXiv:1911.03393 (MMVAE), release. Differs: words are found by a regular
-expression in place of NLTK's rules, which cut "don't" elsewhere.
+Source: Shi et al. 2019, arXiv:1911.03393 (MMVAE), release. Differs: a regular expression
+finds the words in place of NLTK's rules, which cut "don't" elsewhere.
 """
 
 import re
@@ -20,19 +20,19 @@ __all__ = ["EOS", "EXC", "LENGTH", "PAD", "SPECIALS", "Vocabulary", "split_words
 EXC = 0
 """The symbol of a word that is not in the vocabulary."""
 PAD = 1
-"""The symbol that fills a caption up."""
+"""The symbol that fills a caption up to T symbols."""
 EOS = 2
 """The symbol after the last word."""
 SPECIALS = ("<exc>", "<pad>", "<eos>")
 LENGTH = 32
-"""T, as published."""
+"""The published number T of symbols."""
 
 _WORD = re.compile(r"'?\w+(?:-\w+)*|[^\w\s]")
 _MORE_THAN = 3
 
 
 def split_words(caption: str) -> list[str]:
-    """The words of a caption, lower-cased.
+    """Split a caption into lower-cased words.
 
     Example:
         >>> split_words("A well-fed bird, it's BLUE.")
@@ -76,12 +76,12 @@ class Vocabulary:
 
     @classmethod
     def of(cls, captions: Iterable[str]) -> "Vocabulary":
-        """The words that occur more than 3 times, as they come first, after ``SPECIALS``."""
+        """Collect ``SPECIALS`` and the words that occur more than 3 times, by first occurrence."""
         count = Counter(word for caption in captions for word in split_words(caption))
         return cls((*SPECIALS, *(word for word, n in count.items() if n > _MORE_THAN)))
 
     def encode(self, captions: Sequence[str], length: int = LENGTH) -> Tensor:
-        """The symbols of captions, cut and filled up to ``length`` = T.
+        """Encode captions, cut or filled up to ``length`` = T.
 
         Returns:
             Symbols (N, T) int64.
@@ -89,7 +89,7 @@ class Vocabulary:
         return self.encode_words([split_words(caption) for caption in captions], length)
 
     def encode_words(self, sentences: Sequence[Sequence[str]], length: int = LENGTH) -> Tensor:
-        """The same of sentences that are split into words already, which are taken as they are.
+        """Encode sentences that are split into words already; the words are taken as they are.
 
         Example:
             >>> Vocabulary((*SPECIALS, "we", "We")).encode_words([["We", "are"]], length=4).tolist()
@@ -102,7 +102,7 @@ class Vocabulary:
         return tokens
 
     def decode(self, tokens: Tensor) -> list[str]:
-        """The words of each row of symbols (N, T) before its first ``EOS``, between spaces."""
+        """Join the words of each row of symbols (N, T) before its first ``EOS`` with spaces."""
         captions = []
         for symbols in tokens.tolist():
             end = symbols.index(EOS) if EOS in symbols else len(symbols)

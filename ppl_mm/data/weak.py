@@ -1,4 +1,4 @@
-"""Less supervision than the data hold: fewer paired rows, or modalities kept at random."""
+"""Weaker supervision: fewer paired rows, or modalities that are kept at random."""
 
 import math
 from typing import Literal
@@ -15,15 +15,15 @@ __all__ = ["keep_modalities", "keep_pairs", "streams", "weakly_supervised"]
 def weakly_supervised(obs: Observations, fraction: float, *, seed: int = 0) -> Observations:
     """Keep a random fraction of the rows paired and take the others apart.
 
-    Of the N rows, P = round(fraction N) (at least 1 if fraction > 0) stay as they are, in
-    their order. Each of the other N - P gives, for every modality that it holds, one row with
-    that modality alone; each modality's rows follow as one stream in an order of its own. So
-    complete data of M modalities become P + M (N - P) rows; what a row lacks adds no row.
+    P = round(fraction N) of the N rows (at least 1 if fraction > 0) stay as they are, in their
+    order. Each of the other N - P rows gives one row for every modality that it holds, with that
+    modality alone. The rows of a modality follow as one stream in an order of its own. So complete
+    data of M modalities become P + M (N - P) rows; a modality that a row lacks adds no row.
 
     Args:
         obs: The data; rows may lack modalities.
         fraction: The share of paired rows, 0 to 1.
-        seed: Of the choice of rows and the streams' orders.
+        seed: The seed of the choice of rows and of the streams' orders.
 
     Returns:
         The paired rows, then one stream a modality, in the order of ``obs.names``.
@@ -31,7 +31,7 @@ def weakly_supervised(obs: Observations, fraction: float, *, seed: int = 0) -> O
     Raises:
         ValueError: For a fraction outside [0, 1], or if no row is left.
 
-    Source: Wu & Goodman 2018, arXiv:1802.05335, section 5. Differs: any number of modalities.
+    Source: Wu & Goodman 2018, arXiv:1802.05335, section 5.1. Differs: any number of modalities.
 
     Example:
         >>> obs = Observations({"x": torch.zeros(10, 3), "y": torch.arange(10)})
@@ -67,19 +67,18 @@ def streams(
     unpaired: Literal["all", "disjoint"] = "all",
     seed: int = 0,
 ) -> list[Observations]:
-    """Paired rows and one stream of rows a modality, for :func:`ppl_mm.fit` to train on together.
+    """Make paired rows and a stream of rows for each modality, which :func:`ppl_mm.fit` trains on.
 
-    Of the N rows that hold two modalities or more, ceil(fraction N), chosen at random, are paired.
-    The stream of a modality holds
-    it alone; ``fit`` takes each stream in an order of its own, so no row of one stream tells of a
-    row of another.
+    Let N rows hold two modalities or more; ceil(fraction N) of them are paired, chosen at random.
+    The stream of a modality holds it alone. ``fit`` takes each stream in an order of its own, so no
+    row of one stream tells anything about a row of another.
 
     Args:
         obs: The data; rows may lack modalities.
         fraction: The share of paired rows, 0 to 1.
-        unpaired: What a modality's stream holds: ``"all"`` rows that have it, paired ones too, as
-            in the source's release; or ``"disjoint"``, the rest alone.
-        seed: Of the choice of rows.
+        unpaired: The rows of a modality's stream: ``"all"`` rows that have it, paired ones too, as
+            in the source's release, or ``"disjoint"``, those that are not paired.
+        seed: The seed of the choice of rows.
 
     Returns:
         The paired rows if there are any, then a stream for every modality that has one.
@@ -87,7 +86,7 @@ def streams(
     Raises:
         ValueError: For a fraction outside [0, 1], or an unknown ``unpaired``.
 
-    Source: Kutuzova et al. 2021 (SVAE), section 4 and release.
+    Source: Kutuzova et al. 2020 (SVAE), section 4 and release.
 
     Example:
         >>> obs = Observations({"x": torch.zeros(10, 3), "y": torch.arange(10)})
@@ -100,7 +99,7 @@ def streams(
     generator = torch.Generator().manual_seed(seed)
     several = (torch.stack([m.cpu() for m in obs.present.values()]).sum(0) > 1).nonzero()[:, 0]
     order = several[torch.randperm(len(several), generator=generator)]
-    num_paired = math.ceil(fraction * len(order) - 1e-9)  # 0.55 of 100 is 55, rounding or not
+    num_paired = math.ceil(fraction * len(order) - 1e-9)  # 0.55 of 100 is 55 despite rounding
     paired = order[len(order) - num_paired :].sort().values
     rest = torch.ones(len(obs), dtype=torch.bool)
     rest[paired] = unpaired == "all"
@@ -118,19 +117,19 @@ def keep_modalities(obs: Observations, probability: float, *, seed: int = 0) -> 
     """Keep each modality of each row independently with the same probability, once.
 
     Args:
-        obs: The data; what a row lacks already stays missing.
-        probability: Of keeping, 0 to 1.
-        seed: Of the draws.
+        obs: The data; modalities that a row lacks stay missing.
+        probability: The probability of keeping a modality, 0 to 1.
+        seed: The seed of the draws.
 
     Returns:
-        As many rows as before; those that keep nothing contribute nothing. Rows of
+        The same number of rows; a row that keeps no modality contributes nothing. Rows of
         :class:`ppl_mm.data.MemoryMapped` stay in their files.
 
     Raises:
         ValueError: For a probability outside [0, 1].
 
-    Source: Wu & Goodman 2018, arXiv:1802.05335, appendix F. Differs: none ("drop" in the
-    caption of its figure is a slip for "keep").
+    Source: Wu & Goodman 2018, arXiv:1802.05335, appendix F. Differs: none (the
+    caption of its figure says "drop" and means "keep").
 
     Example:
         >>> obs = Observations({"x": torch.zeros(1000, 3), "y": torch.arange(1000)})
@@ -151,30 +150,30 @@ def keep_modalities(obs: Observations, probability: float, *, seed: int = 0) -> 
 def keep_pairs(
     obs: Observations, fraction: float, *, always: str | None = None, seed: int = 0
 ) -> Observations:
-    """Keep a random fraction of the rows as they are, and one modality of each of the others.
+    """Keep a random fraction of the rows as they are, and one modality of each other row.
 
-    Of the N rows, floor(fraction N) stay paired. What the others keep is MEME's "always present"
-    modality, or SPLIT: of M modalities each is kept in a share 1 / M of the unpaired rows, never
-    two of one row. It is chosen once: a row shows the same modality in every epoch. (For every
-    row to give all that it holds, one at a time, see :func:`weakly_supervised`.)
+    floor(fraction N) of the N rows stay paired. The others keep MEME's "always present" modality.
+    Under SPLIT each of M modalities is kept in a share 1 / M of the unpaired rows, and no row keeps
+    two. The choice is made once: a row shows the same modality in every epoch. With
+    :func:`weakly_supervised` every row gives all modalities that it holds, one at a time.
 
     Args:
-        obs: The data; rows may lack modalities. What a row lacks stays missing: such a row may
-            be among the paired ones; by itself it keeps one of those that it holds, or nothing
-            where it lacks the one to keep always.
+        obs: The data; rows may lack modalities, which stay missing. Such a row may be among the
+            paired ones. An unpaired one keeps one of the modalities that it holds, or none if it
+            lacks the one that all rows keep.
         fraction: The share of paired rows, 0 to 1.
         always: The modality that all rows keep; None for SPLIT.
-        seed: Of the choice. With the same seed, a row that is paired at one fraction is paired
-            at every larger one, and keeps the same modality at every smaller one at which it is
-            not.
+        seed: The seed of the choice. With the same seed, a row that is paired at one fraction is
+            paired at every larger one. It keeps the same modality at all fractions at which it is
+            not paired.
 
     Returns:
-        As many rows as before, in their order.
+        The same number of rows, in their order.
 
     Raises:
         ValueError: For a fraction outside [0, 1], or an unknown modality.
 
-    Source: Joy et al. 2022, arXiv:2106.12570, section 5: MEME_MNIST is ``always="mnist"``.
+    Source: Joy et al. 2022, arXiv:2106.12570, section 4.1: MEME_MNIST is ``always="mnist"``.
     Differs: any number of modalities.
 
     Example:
@@ -189,7 +188,7 @@ def keep_pairs(
     if always is not None and always not in obs.names:
         raise ValueError(unknown_name("modality", always, obs.names))
     place = torch.randperm(len(obs), generator=torch.Generator().manual_seed(seed))
-    paired = place < math.floor(fraction * len(obs) + 1e-9)  # 0.29 of 100 is 29, rounding or not
+    paired = place < math.floor(fraction * len(obs) + 1e-9)  # 0.29 of 100 is 29 despite rounding
     held = torch.stack([mask.cpu() for mask in obs.present.values()])
     if always is None:
         chosen = held & (held.cumsum(0) - 1 == place % held.sum(0).clamp(min=1))

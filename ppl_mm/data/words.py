@@ -1,10 +1,10 @@
 """Digits as English words in a string of 8 characters, at a random place.
 
-A string is 8 symbols out of 71, ``ALPHABET``: blank but for the word, which starts uniformly at
-0 .. 7 - length, so that the last character is always blank.
+A string is 8 symbols of the 71 in ``ALPHABET``. It holds the word and blanks. The word starts
+uniformly at 0 .. 7 - length, so the last character is always blank.
 
 Source: Sutter et al. 2020 (mmJSD), arXiv:2006.08242, release: the text of MNIST-SVHN-Text. As
-there, ``-`` has two symbols, of which the second is never used.
+there, ``-`` has two symbols, and the second is never used.
 """
 
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 
 def write_words(digits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """The strings of digits, each word at a random place.
+    """Write the word of each digit at a random place of a string.
 
     Args:
-        digits: 0..9, (N,).
-        generator: Of the places.
+        digits: The digits 0..9, (N,).
+        generator: The generator of the places.
 
     Returns:
         Symbols (N, 8) int64.
@@ -47,12 +47,12 @@ def write_words(digits: Tensor, generator: torch.Generator | None = None) -> Ten
 
 
 def spell(strings: Tensor) -> list[str]:
-    """The characters of symbols (N, 8), one text of 8 characters a row."""
+    """Return the text of each row of symbols (N, 8), 8 characters each."""
     return ["".join(ALPHABET[i] for i in row) for row in strings.tolist()]
 
 
 def move_words(obs: Observations) -> Observations:
-    """Draw the places of the words of ``text`` anew, on its device: what each epoch sees of them.
+    """Draw the places of the words of ``text`` anew, on its device, as every epoch does.
 
     Example:
         >>> obs = Observations({"text": write_words(torch.tensor([7]))})
@@ -63,7 +63,7 @@ def move_words(obs: Observations) -> Observations:
 
 
 def _moved(strings: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Rows turned around until their words start at random places."""
+    """Rotate each row so that its word starts at a random place."""
     written = strings != BLANK
     first, length = written.int().argmax(1), written.sum(1)
     draw = torch.rand(len(strings), generator=generator, device=strings.device)

@@ -5,16 +5,16 @@
     articulatory  (112,) float, 8 pellets' 2 coordinates in each of 7 frames
     label         () integer, the phone, 0..39
 
-The published arrays are in two MATLAB files, in any of them:
+Two MATLAB files hold the published arrays, each array in any of the two:
 
     X1 XV1 XTe1  acoustics (N, 273)    X2 XV2 XTe2  articulation (N, 112)
     trainLabel tuneLabel testLabel     trainID tuneID testID, the speaker
 
-of the parts for training (35 speakers), tuning and testing.
+They belong to the parts for training (35 speakers), tuning and testing.
 
 Source: Westbury 1994; as arrays, Wang et al. 2015, "Unsupervised learning of acoustic features via
 deep canonical correlation analysis". Experiments: Mancisidor et al. 2023 (CMMD),
-doi:10.1016/j.neunet.2023.10.048, sections 4.2 and 4.4.
+doi:10.1016/j.neunet.2023.10.048, sections 4.2, 4.3.3, 4.3.5 and 4.4.
 """
 
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from scipy.io import loadmat, whosmat
 from torch import Tensor
 
 from ppl_mm.data.dataset import DataSet
-from ppl_mm.data.sources import BY_HAND, data_folder
+from ppl_mm.data.registry import register
+from ppl_mm.data.sources import data_folder
 from ppl_mm.likelihoods import Categorical, Normal
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
@@ -37,9 +37,9 @@ from ppl_mm.observations import Observations
 __all__ = ["XRMB_FOLDS", "XRMB_TEST", "find_xrmb", "read_xrmb", "xrmb"]
 
 XRMB_TEST = (7, 16, 20, 21, 23, 28, 31, 35)
-"""The test speakers of section 4.4; they are in the published parts for tuning and testing."""
+"""The test speakers of table 8, which are in the published parts for tuning and testing."""
 XRMB_FOLDS = ((1, 3), (43, 45), (10, 13), (27, 29))
-"""The speakers of section 4.2: train on three of the pairs, test on the fourth."""
+"""The pairs of speakers of section 4.2, which trains on three pairs and tests on the fourth."""
 
 _FILES = ("XRMBf2KALDI_window7_single1.mat", "XRMBf2KALDI_window7_single2.mat")
 _PARTS = {  # part -> acoustics, articulation, phones, speakers
@@ -50,12 +50,35 @@ _PARTS = {  # part -> acoustics, articulation, phones, speakers
 _NAMES = ("acoustic", "articulatory", "label")
 _CENTRE = slice(117, 156)
 _ACOUSTIC, _ARTICULATORY, _PHONES, _LATENT_DIM = 273, 112, 40, 70
-_TEST_TENTHS = 3  # of the frames of one speaker
+_TEST_TENTHS = 3  # tenths of the frames of one speaker
+
+_BY_HAND = (
+    "Ask the University of Wisconsin for the XRMB database, take the two files of "
+    "https://home.ttic.edu/~klivescu/XRMB_data/full/README, and put them into xrmb/ of the "
+    "data folder, or set PPL_MM_DATA to the folder that has xrmb/ in it."
+)
 
 Frames = dict[str, Tensor]
-"""``acoustic`` (N, 273), ``articulatory`` (N, 112), ``label`` (N,), ``speaker`` (N,)."""
+"""The frames ``acoustic`` (N, 273), ``articulatory`` (N, 112), ``label`` and ``speaker`` (N,)."""
 
 
+def find_xrmb(folder: str | Path | None = None) -> tuple[Path, ...]:
+    """Find the published files in ``xrmb/`` of the data folder.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+    """
+    root = data_folder(folder) / "xrmb"
+    missing = [name for name in _FILES if not (root / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"xrmb: expected {' and '.join(_FILES)} in {root}; missing: {', '.join(missing)}. "
+            f"{_BY_HAND}"
+        )
+    return tuple(root / name for name in _FILES)
+
+
+@register(modalities=_NAMES, sizes=None, by_hand=_BY_HAND, find=find_xrmb)
 def xrmb(
     folder: str | Path | None = None,
     *,
@@ -66,28 +89,29 @@ def xrmb(
     frames: Literal["all", "centre"] = "all",
     seed: int = 0,
 ) -> DataSet:
-    """Frames of some speakers for training, and of others for the test.
+    """Read frames of some speakers for training, and of others for the test.
 
-    Fold k of section 4.2 is ``test=XRMB_FOLDS[k]``, ``train`` the speakers of the other three.
+    Fold k of section 4.2 has ``test=XRMB_FOLDS[k]``, and the speakers of the other pairs in
+    ``train``.
 
     Args:
         folder: The data folder; default ``PPL_MM_DATA``, or the user's cache. All frames take
             2.5 GB.
-        test: Whose frames to test on.
-        train: Whose frames to train on; None is the published training part, without those of
-            ``test`` and ``validation``.
-        validation: Whose frames to choose a model on.
-        speaker: One speaker in place of all these: 70 % of the frames train and 30 % test, at
-            random, with equal shares of every phone (section 4.4, dependent on the speaker).
-        frames: ``"centre"`` keeps the acoustics of the frame in the middle alone.
-        seed: Of the frames of one speaker.
+        test: The speakers of the test frames.
+        train: The speakers of the training frames; None for those of the published training part
+            that are neither in ``test`` nor in ``validation``.
+        validation: The speakers of the frames for choosing a model.
+        speaker: One speaker in place of all these: 70 % of the speaker's frames are for training
+            and 30 % for the test, at random, with equal shares of every phone, as in section 4.4.
+        frames: The acoustics to keep, ``"all"`` or those of the frame in the middle, ``"centre"``.
+        seed: The seed of the frames of one speaker.
 
     Raises:
         FileNotFoundError: If files are missing.
-        ValueError: If files are damaged, a speaker is in two splits or in none of the files, or
-            for other ``frames``.
+        ValueError: If files are damaged, a speaker is in two splits or in no file, or ``frames`` is
+            unknown.
 
-    Source: as the module; networks and D = 70 from CMMD, appendix C.
+    Source: see the module; networks and D = 70 from CMMD, appendix C.
     """
     if frames not in ("all", "centre"):
         raise ValueError(f"xrmb: expected frames 'all' or 'centre', got {frames!r}.")
@@ -106,30 +130,14 @@ def xrmb(
     return DataSet("xrmb", rows[0], rows[1], rows[2], modalities, _LATENT_DIM, "label", _PHONES)
 
 
-def find_xrmb(folder: str | Path | None = None) -> tuple[Path, ...]:
-    """The published files, in ``xrmb/`` of the data folder.
-
-    Raises:
-        FileNotFoundError: If one is missing.
-    """
-    root = data_folder(folder) / "xrmb"
-    missing = [name for name in _FILES if not (root / name).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"xrmb: expected {' and '.join(_FILES)} in {root}; missing: {', '.join(missing)}. "
-            f"{BY_HAND['xrmb']}"
-        )
-    return tuple(root / name for name in _FILES)
-
-
 def read_xrmb(folder: str | Path | None = None) -> dict[str, Frames]:
-    """The published parts ``"train"``, ``"tune"`` and ``"test"``.
+    """Read the published parts ``"train"``, ``"tune"`` and ``"test"``.
 
-    Phones are 0..39; files that count them from 1 are read likewise.
+    Phones are 0..39. Files may count them from 1.
 
     Raises:
         FileNotFoundError: If files are missing.
-        ValueError: If an array is missing, of another shape, or holds other values.
+        ValueError: If an array is missing, has another shape, or holds other values.
     """
     arrays = _arrays(find_xrmb(folder))
     found: dict[str, Frames] = {}
@@ -154,7 +162,7 @@ def read_xrmb(folder: str | Path | None = None) -> dict[str, Frames]:
             "speaker": torch.from_numpy(speakers.reshape(-1).astype(np.int64)),
         }
     phones = torch.cat([frames["label"] for frames in found.values()])
-    first = int(phones.min() > 0)  # the smallest of all phones, 0 or 1
+    first = int(phones.min() > 0)  # the smallest phone, 0 or 1
     if phones.min() < 0 or phones.max() >= _PHONES + first:
         raise ValueError(
             f"xrmb: expected phones 0..39 or 1..40, got {int(phones.min())}..{int(phones.max())}."
@@ -165,7 +173,9 @@ def read_xrmb(folder: str | Path | None = None) -> dict[str, Frames]:
 
 
 def _arrays(paths: Sequence[Path]) -> dict[str, Any]:
-    """All the arrays of the parts, from whichever file has them."""
+    """Read the arrays of all parts from the files that hold them."""
+    from scipy.io import loadmat, whosmat
+
     wanted = {key for keys in _PARTS.values() for key in keys}
     arrays: dict[str, Any] = {}
     for path in paths:
@@ -188,7 +198,7 @@ def _of_speakers(
     validation: Sequence[int],
     test: Sequence[int],
 ) -> list[Frames]:
-    """Training, validation and test frames; none where no speaker is named for validation."""
+    """Return training, validation and test frames; no frames for a split without speakers."""
     if train is None:
         there = found["train"]["speaker"].unique().tolist()
         train = [s for s in there if s not in {*test, *validation}]
@@ -203,7 +213,7 @@ def _of_speakers(
 
 
 def _select(found: dict[str, Frames], speakers: Sequence[int]) -> Frames:
-    """The frames of these speakers, whichever part they are in; nothing for no speaker."""
+    """Return the frames of these speakers from all parts; an empty dict for no speaker."""
     there = torch.cat([frames["speaker"] for frames in found.values()])
     for speaker in speakers:
         if not bool((there == speaker).any()):
@@ -222,7 +232,7 @@ def _select(found: dict[str, Frames], speakers: Sequence[int]) -> Frames:
 
 
 def _of_one(frames: Frames, seed: int) -> list[Frames]:
-    """70 % and 30 % of the frames, in the same shares of every phone but for rounding."""
+    """Split off 30 % of the frames, the same share of every phone up to rounding."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(frames["label"]), generator=generator)
     order = order[frames["label"][order].argsort(stable=True)]  # phone by phone

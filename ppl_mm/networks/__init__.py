@@ -4,9 +4,9 @@ An encoder class takes the size of the latent first and maps values ``(..., *eve
 pair ``(loc, scale)``, each ``(..., latent_dim)``, scale > 0 (a standard deviation; the b of a
 Laplace expert). A decoder class takes its number of input features first and maps
 ``(..., in_features)`` to the parameters of a likelihood. A features class maps values to
-``(..., out_features)``, a number that it has as an attribute: what an encoder of the same name puts
-a linear layer on, and the trunk of a modality in a joint network. All take any number of leading
-dimensions, none included.
+``(..., out_features)``, and ``out_features`` is its attribute. An encoder of the same name puts a
+linear layer on these features, and a joint network uses them as the trunk of a modality. All
+networks take any number of leading dimensions, even none.
 
 ``__all__`` lists these classes. Their options are plain JSON values, so that
 :mod:`~ppl_mm.networks.recipe` can write down a network as its class's name and its options, and

@@ -1,4 +1,4 @@
-"""Convolutional encoder and decoder of captions: T embedded words as an image 1 x T x E.
+"""Convolutional encoder and decoder of captions, whose T embedded words are an image 1 x T x E.
 
 A sequence is halved three times with its embedding (4 x 4 convolutions, stride 2), then the
 embedding alone twice more (1 x 4, stride 1 x 2): 32 words of embedding 128 become maps of 4 x 4.
@@ -22,23 +22,24 @@ _WORDS: tuple[_Size, _Size, _Size] = ((1, 4), (1, 2), (0, 1))  # the embedding's
 class CaptionFeatures(Features):
     """Features of a caption: embedding and convolutions, flattened.
 
-    ReLU and batch normalisation follow every convolution. Captions are integer symbols, or
-    floating-point weights of the symbols, such as one-hot rows: the embedding is linear.
+    Batch normalisation and ReLU follow every convolution. Captions are integer symbols, or
+    floating-point weights of the symbols, such as one-hot rows, since the embedding is linear.
 
     Args:
-        length: Number T of words, a multiple of 8.
-        vocab_size: Number V of symbols.
-        embedding: Size E of a word's embedding, a multiple of 32.
-        channels: Channels of the first convolution, doubled by each of the next.
-        max_channels: Where the doubling ends; None: nowhere.
-        tower: ``"private"`` has the three convolutions that halve both sizes; ``"shared"`` the two
-            of the embedding's size as well. A modality with both latents has one network of each.
+        length: The number T of words, a multiple of 8.
+        vocab_size: The number V of symbols.
+        embedding: The size E of a word's embedding, a multiple of 32.
+        channels: The number of channels of the first convolution; each of the next doubles it.
+        max_channels: The number at which the doubling ends; None if it does not end.
+        tower: ``"private"`` for the three convolutions that halve both sizes; ``"shared"`` for the
+            two that halve the embedding's size as well. A modality with both latents has one
+            network of each kind.
 
     Shapes:
         integer captions (..., T), or floating-point (..., T, V), to (..., out_features).
 
     Raises:
-        ValueError: For another ``tower``, and for sizes that cannot be halved as often.
+        ValueError: If ``tower`` is unknown, or a size cannot be halved as often.
 
     Example:
         >>> import torch
@@ -76,7 +77,7 @@ class CaptionFeatures(Features):
         self.out_features = size_in * height * width
 
     def forward(self, captions: Tensor) -> Tensor:
-        """The features."""
+        """Return the features."""
         weight, bias = self.embedding.weight, self.embedding.bias
         if captions.is_floating_point():
             event_shape = (self.length, weight.shape[1])
@@ -93,8 +94,8 @@ class CaptionEncoder(Encoder):
     """An expert q(z | x) of a caption: embedding, convolutions, one linear head.
 
     Args:
-        latent_dim: Size D of the latent.
-        length, vocab_size, embedding, channels, max_channels, tower: As of
+        latent_dim: The size D of the latent.
+        length, vocab_size, embedding, channels, max_channels, tower: The options of
             :class:`CaptionFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
@@ -102,11 +103,11 @@ class CaptionEncoder(Encoder):
         integer captions (..., T), or floating-point (..., T, V), to loc and scale, each (..., D).
 
     Raises:
-        ValueError: For another ``tower``, and for sizes that cannot be halved as often.
+        ValueError: If ``tower`` is unknown, or a size cannot be halved as often.
 
     Source: Palumbo, Daunhawer & Vogt 2023, MMVAE+, release: the CUB captions. Differs: each tower
-    has its own embedding, which the release shares; no bias before batch normalisation, where it
-    has no effect.
+    has its own embedding, while the release shares it. A convolution before batch normalisation has
+    no bias, which would have no effect.
 
     Example:
         >>> import torch
@@ -143,26 +144,28 @@ class CaptionDecoder(nn.Module):
     """Logits of a caption's words from (u, w), the shared latent first and the private one last.
 
     Each of the two starts as a map of one pixel and grows in its own stack of transposed
-    convolutions, the embedding's size first; that of u has one more layer. Their channels are put
-    together, grow to 1 x T x E, and a linear layer gives every word's logits. ReLU and batch
-    normalisation follow every convolution but the last, which ReLU follows.
+    convolutions, the embedding's size first; the stack of u has one more layer. Their channels are
+    joined and grow to 1 x T x E, and a linear layer gives every word's logits. Batch normalisation
+    and ReLU follow every convolution except the last, which only ReLU follows.
 
     Args:
-        in_features: Size of u and w together.
-        private_features: Size of w, the last of the input.
-        length: Number T of words, a multiple of 8.
-        vocab_size: Number V of symbols.
-        embedding: Size E of a word's embedding, a multiple of 32.
-        channels: Channels before the last convolution; the stacks begin with 16 times as many.
+        in_features: The size of u and w together.
+        private_features: The size of w, the last of the input.
+        length: The number T of words, a multiple of 8.
+        vocab_size: The number V of symbols.
+        embedding: The size E of a word's embedding, a multiple of 32.
+        channels: The number of channels before the last convolution; the stacks begin with 16 times
+            as many.
 
     Shapes:
         features (..., in_features) to logits (..., T, V).
 
     Raises:
-        ValueError: If u or w has no features, and for sizes that cannot be doubled as often.
+        ValueError: If u or w has no features, or a size cannot be doubled as often.
 
-    Source: Palumbo, Daunhawer & Vogt 2023, MMVAE+, release: the CUB captions. Differs: logits, the
-    softmax being the likelihood's; no bias before batch normalisation, where it has no effect.
+    Source: Palumbo, Daunhawer & Vogt 2023, MMVAE+, release: the CUB captions. Differs: the
+    decoder gives logits, and the likelihood takes the softmax. A convolution before batch
+    normalisation has no bias, which would have no effect.
 
     Example:
         >>> import torch
@@ -202,7 +205,7 @@ class CaptionDecoder(nn.Module):
         self.output = nn.Linear(embedding, vocab_size)
 
     def forward(self, features: Tensor) -> Tensor:
-        """The logits of every position."""
+        """Return the logits of every position."""
         rows, leading = as_rows(features, (self.in_features,), "CaptionDecoder")
         u, w = rows[:, :, None, None].split(self.sizes, dim=1)
         maps = torch.cat([self.shared(u), self.private(w)], dim=1)
@@ -211,7 +214,7 @@ class CaptionDecoder(nn.Module):
 
 
 def _stack(size_in: int, start: tuple[int, int], channels: int, *, extra: bool) -> nn.Sequential:
-    """(N, size_in, 1, 1) to (N, 4 channels, height, 4 width), where (height, width) = start."""
+    """Map (N, size_in, 1, 1) to (N, 4 channels, height, 4 width); (height, width) is start."""
     stack = nn.Sequential(
         *_grown(size_in, 16 * channels, (start, 1, 0)),
         *_grown(16 * channels, 8 * channels, _WORDS),
@@ -233,7 +236,7 @@ def _normalised(convolution: nn.Module, channels: int) -> nn.Sequential:
 
 
 def _smallest(owner: str, length: int, embedding: int) -> tuple[int, int]:
-    """Height and width of the smallest map."""
+    """Return the height and width of the smallest map."""
     if length % 8 or embedding % 32:
         raise ValueError(
             f"{owner}: expected a length that is a multiple of 8 and an embedding of 32, "

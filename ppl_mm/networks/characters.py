@@ -1,4 +1,4 @@
-"""Convolutional encoder and decoder of a string of 8 characters, each one of V.
+"""Convolutional encoder and decoder of a string of 8 characters out of V.
 
 The string is read as a sequence of 8 positions with V channels, one-hot.
 """
@@ -11,7 +11,7 @@ from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
 __all__ = ["LENGTH", "CharacterDecoder", "CharacterEncoder", "CharacterFeatures"]
 
 LENGTH = 8
-"""T, the number of characters."""
+"""The number T of characters."""
 
 
 class CharacterFeatures(Features):
@@ -20,8 +20,8 @@ class CharacterFeatures(Features):
     Strings are integer symbols, or floating-point weights of the symbols, such as one-hot rows.
 
     Args:
-        vocab_size: Number V of symbols.
-        channels: Channels of each convolution, and the number of features.
+        vocab_size: The number V of symbols.
+        channels: The number of channels of each convolution, and of features.
 
     Shapes:
         integer strings (..., 8), or floating-point (..., 8, V), to (..., channels).
@@ -47,7 +47,7 @@ class CharacterFeatures(Features):
         )
 
     def forward(self, strings: Tensor) -> Tensor:
-        """The features."""
+        """Return the features."""
         if not strings.is_floating_point():
             strings = F.one_hot(strings.long(), self.vocab_size)
         dtype = next(self.parameters()).dtype
@@ -60,8 +60,8 @@ class CharacterEncoder(Encoder):
     """A Gaussian expert q(z | x) of a string: convolutions, then one linear head.
 
     Args:
-        latent_dim: Size D of the latent.
-        vocab_size, channels: As of :class:`CharacterFeatures`.
+        latent_dim: The size D of the latent.
+        vocab_size, channels: The options of :class:`CharacterFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
@@ -94,15 +94,15 @@ class CharacterDecoder(nn.Module):
     """Logits of a string's 8 characters from z, by transposed convolutions: 1 -> 4 -> 8 positions.
 
     Args:
-        in_features: Size of the input, the latent.
-        vocab_size: Number V of symbols.
-        channels: Channels of the feature maps.
+        in_features: The size of the input, the latent.
+        vocab_size: The number V of symbols.
+        channels: The number of channels of the feature maps.
 
     Shapes:
         features (..., in_features) to logits (..., 8, V).
 
-    Source: as :class:`CharacterEncoder`. A likelihood normalises the logits, where the paper's last
-    layer does.
+    Source: see :class:`CharacterEncoder`. Differs: the likelihood normalises the logits; in the
+    paper the last layer does.
 
     Example:
         >>> import torch
@@ -124,7 +124,7 @@ class CharacterDecoder(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """The logits of every position."""
+        """Return the logits of every position."""
         rows, leading = as_rows(features, (self.in_features,), "CharacterDecoder")
         logits = self.convolutions(self.input(rows).unsqueeze(-1)).transpose(1, 2)
         return logits.reshape(*leading, *logits.shape[1:])

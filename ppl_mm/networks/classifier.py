@@ -1,4 +1,4 @@
-"""Classifiers of modalities: what measures of coherence ask, neither encoder nor decoder."""
+"""Classifiers of modalities, which measures of coherence use."""
 
 import math
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ class ImageClassifier(nn.Module):
     """Logits of an image's class: two convolutions (10 and 20 channels) and two linear layers.
 
     Args:
-        event_shape: Channels, height and width of the image.
-        num_classes: Number C of classes.
-        arch: ``"strided"``: 4 x 4 convolutions of stride 2 and 128 hidden features (PolyMNIST);
-            ``"pooled"``: 5 x 5 convolutions, each before a 2 x 2 max-pooling, and 50 hidden
+        event_shape: The channels, height and width of the image.
+        num_classes: The number C of classes.
+        arch: ``"strided"`` for 4 x 4 convolutions of stride 2 and 128 hidden features (PolyMNIST);
+            ``"pooled"`` for 5 x 5 convolutions, each before a 2 x 2 max-pooling, and 50 hidden
             features (MNIST, SVHN).
-        dropout: Probability of dropout, of whole channels after the convolutions (in ``"pooled"``
-            the second only), and of hidden features. Not in evaluation mode.
+        dropout: The probability of dropout in training, of whole channels after the convolutions
+            (in ``"pooled"`` after the second only) and of hidden features.
 
     Shapes:
         images (..., *event_shape) to logits (..., C).
 
     Raises:
-        ValueError: For another ``arch``, and for an image too small for the layers.
+        ValueError: If ``arch`` is unknown, or the image is too small for the layers.
 
     Source: Palumbo, Daunhawer & Vogt 2023, MMVAE+, release: the digit classifiers of PolyMNIST
     and MNIST-SVHN.
@@ -73,11 +73,11 @@ class ImageClassifier(nn.Module):
         self.output = nn.Linear(num_features, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The logits."""
+        """Return the logits."""
         return self.output(self.dropout(self.features(images)))
 
     def features(self, images: Tensor) -> Tensor:
-        """The last hidden layer, (..., 128) or (..., 50), from 0 upwards."""
+        """Return the last hidden layer, (..., 128) or (..., 50), from 0 upwards."""
         rows, leading = as_rows(images, self.event_shape, "ImageClassifier")
         features = F.relu(self.hidden(self.convolutions(rows).flatten(1)))
         return features.reshape(*leading, features.shape[-1])
@@ -87,13 +87,13 @@ class TrunkClassifier(nn.Module):
     """Logits of the class of any modality's value: a trunk, then one linear layer.
 
     Args:
-        trunk: Features of the values.
-        num_classes: Number C of classes.
+        trunk: The features of the values.
+        num_classes: The number C of classes.
 
     Shapes:
         values (..., *event_shape) to logits (..., C).
 
-    Source: Mancisidor et al. 2023 (CMMD), section 4.3.4: the classifiers of MNIST-SVHN-Text, with
+    Source: Mancisidor et al. 2023 (CMMD), section 4.3.2: the classifiers of MNIST-SVHN-Text, with
     the trunks of tables H.3 to H.5.
 
     Example:
@@ -111,10 +111,10 @@ class TrunkClassifier(nn.Module):
         self.output = nn.Linear(trunk.out_features, num_classes)
 
     def forward(self, values: Tensor) -> Tensor:
-        """The logits."""
+        """Return the logits."""
         return self.output(self.features(values))
 
     def features(self, values: Tensor) -> Tensor:
-        """The trunk's features."""
+        """Return the trunk's features."""
         features: Tensor = self.trunk(values)
         return features

@@ -1,6 +1,6 @@
 """Convolutional encoders and decoders of images.
 
-A layer is a tuple ``(channels out, kernel, stride, padding)``; that of a decoder may have the
+A layer is a tuple ``(channels out, kernel, stride, padding)``; a layer of a decoder may have the
 output padding as a fifth entry. A kernel, stride or padding is one number for both axes or a pair
 ``(height, width)``.
 """
@@ -29,16 +29,17 @@ class ConvFeatures(Features):
     """Features of an image: convolutions, flattened, then dense layers.
 
     Args:
-        event_shape: Channels, height and width of the image.
+        event_shape: The channels, height and width of the image.
         layers: The convolutions, ``(channels, kernel, stride, padding)`` each.
-        hidden: Sizes of the dense layers after the convolutions.
-        batch_norm: Whether batch normalisation precedes the activation of each convolution but
-            the first.
-        dropout: Probability of dropout after each dense layer.
+        hidden: The sizes of the dense layers after the convolutions.
+        batch_norm: Whether batch normalisation precedes the activation of each convolution
+            except the first.
+        dropout: The probability of dropout after each dense layer.
         activation: ``"silu"`` (Swish), ``"relu"`` or ``"elu"``, after every layer.
-        bias: Whether the convolutions have one.
+        bias: Whether the convolutions have a bias.
         kaiming: Whether the weights start at :func:`~ppl_mm.networks.layers.draw_kaiming`.
-        out_features: Size of one more dense layer, which no activation follows; None for none.
+        out_features: The size of one more dense layer, which no activation follows; None for no
+            such layer.
 
     Shapes:
         images (..., *event_shape) to (..., out_features).
@@ -99,7 +100,7 @@ class ConvFeatures(Features):
             draw_kaiming(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The features."""
+        """Return the features."""
         rows, leading = as_rows(images, self.event_shape, "ConvFeatures")
         features = self.hidden(self.convolutions(rows).flatten(1))
         return features.reshape(*leading, self.out_features)
@@ -109,8 +110,8 @@ class ConvEncoder(Encoder):
     """An expert q(z | x) of an image: convolutions, then dense layers.
 
     Args:
-        latent_dim: Size D of the latent.
-        event_shape, layers, hidden, batch_norm, dropout, activation, bias, kaiming: As of
+        latent_dim: The size D of the latent.
+        event_shape, layers, hidden, batch_norm, dropout, activation, bias, kaiming: The options of
             :class:`ConvFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
@@ -118,8 +119,8 @@ class ConvEncoder(Encoder):
         images (..., *event_shape) to loc and scale, each (..., D).
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, supplement and release: the image encoders of
-    FashionMNIST, MultiMNIST, CelebA and the vision experiment. Others: see
-    :mod:`ppl_mm.networks.presets`.
+    FashionMNIST, MultiMNIST, CelebA and the vision experiment. See
+    :mod:`ppl_mm.networks.presets` for others.
 
     Example:
         >>> import torch
@@ -162,30 +163,31 @@ class ConvEncoder(Encoder):
 class ConvDecoder(nn.Module):
     """Logits (or locations) of an image from z: dense layers, then transposed convolutions.
 
-    An activation follows every layer but the last.
+    An activation follows every layer except the last.
 
     Args:
-        in_features: Size of the input, the latent.
-        start: Channels, height and width of the first feature map; the last dense layer fills it.
-            None: no such layer, the input (or the last of ``hidden``) is a map of one pixel.
+        in_features: The size of the input, the latent.
+        start: The channels, height and width of the first feature map, which the last dense layer
+            fills. With None there is no such layer, and the input (or the last of ``hidden``) is a
+            map of one pixel.
         layers: The transposed convolutions, ``(channels, kernel, stride, padding)`` each, or with
             the output padding as a fifth number, at least one; the last gives the image's
             channels.
-        hidden: Sizes of the dense layers before that of ``start``.
+        hidden: The sizes of the dense layers before that of ``start``.
         batch_norm: Whether batch normalisation precedes the activation of each transposed
             convolution.
         activation: ``"silu"`` (Swish), ``"relu"`` or ``"elu"``.
-        bias: Whether the transposed convolutions have one.
-        sigmoid: Whether the image is the sigmoid of the last layer: the location of values in
-            [0, 1], not logits.
+        bias: Whether the transposed convolutions have a bias.
+        sigmoid: Whether the image is the sigmoid of the last layer, which is the location of values
+            in [0, 1], and not logits.
         kaiming: Whether the weights start at :func:`~ppl_mm.networks.layers.draw_kaiming`.
 
     Shapes:
         features (..., in_features) to images (..., C, H, W).
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, supplement and release: the image decoders of
-    FashionMNIST, MultiMNIST, CelebA and the vision experiment. Others: see
-    :mod:`ppl_mm.networks.presets`.
+    FashionMNIST, MultiMNIST, CelebA and the vision experiment. See
+    :mod:`ppl_mm.networks.presets` for others.
 
     Example:
         >>> import torch
@@ -234,7 +236,7 @@ class ConvDecoder(nn.Module):
             draw_kaiming(self)
 
     def forward(self, features: Tensor) -> Tensor:
-        """The image's logits or locations."""
+        """Return the image's logits or locations."""
         rows, leading = as_rows(features, (self.in_features,), "ConvDecoder")
         images = self.convolutions(self.hidden(rows).unflatten(1, self.start))
         if self.sigmoid:
@@ -243,6 +245,6 @@ class ConvDecoder(nn.Module):
 
 
 def _pair(size: int | Sequence[int]) -> tuple[int, int]:
-    """(height, width) of what may be one number for both."""
+    """Return (height, width) of a pair, or of one number for both."""
     height, width = (size, size) if isinstance(size, int) else size
     return height, width

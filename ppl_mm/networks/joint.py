@@ -1,4 +1,4 @@
-"""A network of several modalities: a trunk each, joined by dense layers, and a linear head."""
+"""A joint network: trunks of several modalities, dense layers that join them, a linear head."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,14 +15,14 @@ class JointEncoder(nn.Module):
     """Trunks of several modalities, joined by dense layers, and a linear head.
 
     Args:
-        trunks: Modality -> module from its values to features (B, ``out_features``).
-        latent_dim: Z.
-        hidden: Sizes of the layers that join the trunks.
-        activation: ``"relu"``, ``"silu"`` (Swish), ``"elu"`` or ``"softplus"``, after each of them.
+        trunks: Modality -> the module from its values to features (B, ``out_features``).
+        latent_dim: The size Z of the latent.
+        hidden: The sizes of the layers that join the trunks.
+        activation: ``"relu"``, ``"silu"`` (Swish), ``"elu"`` or ``"softplus"``, after each layer.
         scale: The map of the head to a positive scale, see
             :func:`ppl_mm.networks.location_scale`.
-        dropout: Probability of dropout after each activation.
-        late: Features that are no trunk's, see :meth:`join`.
+        dropout: The probability of dropout after each activation.
+        late: The number of features that come from no trunk, see :meth:`join`.
     """
 
     def __init__(
@@ -47,15 +47,15 @@ class JointEncoder(nn.Module):
             nn.init.uniform_(self.late.weight, -bound, bound)
 
     def forward(self, *values: Tensor) -> tuple[Tensor, Tensor]:
-        """The expert's (loc, scale), from one argument a modality."""
+        """Return the expert's (loc, scale), from one argument a modality."""
         features = [trunk(x) for trunk, x in zip(self.trunks.values(), values, strict=True)]
         return self.join(torch.cat(features, -1))
 
     def join(self, features: Tensor, late: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The expert's (loc, scale), from the trunks' features side by side.
+        """Return the expert's (loc, scale), from the trunks' features side by side.
 
-        ``late`` features enter the first layer by columns of their own, whose product is added:
-        without them, or where they are zeros, the result is that of the other columns, bit for bit.
+        ``late`` features enter the first layer by columns of their own, whose product is added.
+        Without them, or if they are zeros, the result is bit for bit that of the other columns.
         """
         raw = self._layers[0](features)
         raw = raw if late is None else raw + self.late(late)

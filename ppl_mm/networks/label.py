@@ -14,13 +14,13 @@ __all__ = ["BinaryEncoder", "BinaryFeatures", "LabelEncoder", "LabelFeatures"]
 class LabelFeatures(Features):
     """Features of a class y: embedding, Swish, then dense layers with Swish.
 
-    Labels are integers, or floating-point weights of the classes: the embedding is then the
-    weighted sum, which for a one-hot row is exactly that of its class. Of more integer labels than
-    there are classes, the layers run once for each class, not for each label.
+    Labels are integers, or floating-point weights of the classes. The embedding of weights is the
+    weighted sum, which for a one-hot row is exactly that of its class. With more integer labels
+    than classes, the layers run once for each class instead of once for each label.
 
     Args:
-        num_classes: Number C of classes.
-        hidden: Sizes of the hidden layers, at least one; the first is the embedding's.
+        num_classes: The number C of classes.
+        hidden: The sizes of the hidden layers, at least one; the first is the embedding's.
 
     Shapes:
         integer labels (...), or floating-point (..., C), to (..., out_features).
@@ -39,7 +39,7 @@ class LabelFeatures(Features):
         self.out_features = hidden[-1]
 
     def forward(self, labels: Tensor) -> Tensor:
-        """The features."""
+        """Return the features."""
         weight = self.embedding.weight
         if labels.is_floating_point():
             rows, leading = as_rows(labels, weight.shape[:1], "LabelFeatures, one-hot labels")
@@ -56,7 +56,7 @@ class BinaryFeatures(LabelFeatures):
     """Features of one binary value, as a label of two classes.
 
     Args:
-        hidden: Sizes of the hidden layers, at least one; the first is the embedding's.
+        hidden: The sizes of the hidden layers, at least one; the first is the embedding's.
 
     Shapes:
         values 0 or 1, of any type, (...), to (..., out_features).
@@ -71,18 +71,18 @@ class BinaryFeatures(LabelFeatures):
         super().__init__(num_classes=2, hidden=hidden)
 
     def forward(self, values: Tensor) -> Tensor:
-        """The features."""
+        """Return the features."""
         return super().forward(values.long())
 
 
 class LabelEncoder(Encoder):
     """A Gaussian expert q(z | y) of a class y: embedding, Swish, then dense layers with Swish.
 
-    There are only C experts: of more integer labels, each class is encoded once.
+    There are only C experts. With more integer labels than classes, each class is encoded once.
 
     Args:
-        latent_dim: Size D of the latent.
-        num_classes, hidden: As of :class:`LabelFeatures`.
+        latent_dim: The size D of the latent.
+        num_classes, hidden: The options of :class:`LabelFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
@@ -115,7 +115,7 @@ class LabelEncoder(Encoder):
         self.num_classes = num_classes
 
     def forward(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The expert's (loc, scale)."""
+        """Return the expert's (loc, scale)."""
         if labels.is_floating_point() or labels.numel() <= self.num_classes:
             return super().forward(labels)
         loc, scale = super().forward(torch.arange(self.num_classes, device=labels.device))
@@ -127,8 +127,8 @@ class BinaryEncoder(LabelEncoder):
     """A Gaussian expert q(z | x) of one binary value x, as a label of two classes.
 
     Args:
-        latent_dim: Size D of the latent.
-        hidden: Sizes of the hidden layers, at least one; the first is the embedding's.
+        latent_dim: The size D of the latent.
+        hidden: The sizes of the hidden layers, at least one; the first is the embedding's.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
@@ -157,5 +157,5 @@ class BinaryEncoder(LabelEncoder):
         super().__init__(latent_dim, num_classes=2, hidden=hidden, scale=scale, min_scale=min_scale)
 
     def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """The expert's (loc, scale)."""
+        """Return the expert's (loc, scale)."""
         return super().forward(values.long())

@@ -1,4 +1,4 @@
-"""What the networks share: leading dimensions, dense layers, and the encoders' output."""
+"""The parts of all networks: leading dimensions, dense layers, and the encoders' output."""
 
 import itertools
 import math
@@ -45,7 +45,7 @@ def location_scale(
         "softmax"              D softmax(s) + min_scale            over the last dimension
 
     The scales of ``"softmax"`` sum to D, a fixed budget: a dimension is sharp only where another
-    is wide. For a latent of several parts call it on each part.
+    is wide. For a latent of several parts, call the function on each part.
 
     In ``"exp"``, s / 2 is clamped to [-40, 40] before the exponential, since float32 ends at
     exp(88.7): beyond, exp is inf (or 0) and its gradient inf or NaN. The bound is 40 and not 80
@@ -53,23 +53,24 @@ def location_scale(
     [2e-35, 6e34] and stay finite too. Outside the bounds the gradient of s is exactly 0.
 
     Args:
-        raw: A network's output, (..., 2 D).
+        raw: The output (..., 2 D) of a network.
         scale: The map of s.
-        min_scale: What is added to the scale (to the variance in ``"softplus_variance"``), at
-            least 0; None is 0 for ``"exp"`` and 1e-6 for the others, which underflow.
+        min_scale: The number that is added to the scale (to the variance in
+            ``"softplus_variance"``), at least 0. None is 0 for ``"exp"`` and 1e-6 for the others,
+            which underflow.
 
     Returns:
         loc and scale, each (..., D), scale > 0: the standard deviation of a Normal expert, the b
         of a Laplace expert.
 
     Raises:
-        ValueError: If the last dimension of ``raw`` is odd, for another map, or for a negative
-            ``min_scale``.
+        ValueError: If the last dimension of ``raw`` is odd, ``scale`` is unknown, or ``min_scale``
+            is negative.
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, release (``"exp"``); Palumbo, Daunhawer & Vogt,
     MMVAE+, release (``"softmax"`` for Laplace, ``"softplus"`` for Normal experts); Kutuzova et al.
-    2021, release (``"softplus_variance"``). Differs: the clamp; the first release adds 1e-8 to the
-    variance in the product instead, the last adds nothing.
+    2020, release (``"softplus_variance"``). Differs: the scale is clamped. The first release adds
+    1e-8 to the variance in the product instead, and the last adds nothing.
 
     Example:
         >>> location_scale(torch.tensor([0.5, 0.0]))
@@ -112,11 +113,11 @@ def _checked_min_scale(scale: ScaleMap, min_scale: float | None) -> float:
 
 
 class LocationScale(nn.Module):
-    """:func:`location_scale` with its options, checked here: the end of every encoder.
+    """The end of every encoder: :func:`location_scale` with its options, which are checked here.
 
     Args:
         scale: The map to a positive scale, see :func:`location_scale`.
-        min_scale: What is added to it.
+        min_scale: The number that is added to the scale.
 
     Shapes:
         raw (N, 2 D), and the leading dimensions of N rows, to loc and scale, each (*leading, D).
@@ -135,12 +136,12 @@ class LocationScale(nn.Module):
         self.min_scale = _checked_min_scale(scale, min_scale)
 
     def forward(self, raw: Tensor, leading: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The expert's (loc, scale)."""
+        """Return the expert's (loc, scale)."""
         raw = raw.reshape(*leading, raw.shape[-1])
         return location_scale(raw, self.scale, self.min_scale)
 
     def extra_repr(self) -> str:
-        """The options, for print."""
+        """Return the options, which printing shows."""
         return f"scale={self.scale!r}, min_scale={self.min_scale}"
 
 
@@ -150,7 +151,7 @@ class Features(nn.Module):
     A module from values (..., *event_shape) to (..., out_features).
 
     Attributes:
-        out_features: Number of features.
+        out_features: The number of features.
     """
 
     out_features: int
@@ -162,8 +163,8 @@ class Encoder(nn.Module):
         loc, scale = location_scale(W features(x) + b)
 
     Args:
-        latent_dim: Size D of the latent.
-        features: The trunk.
+        latent_dim: The size D of the latent.
+        features: The trunk of the encoder.
         scale, min_scale: The map to a positive scale, see :func:`location_scale`.
         kaiming: Whether the linear layer starts at :func:`draw_kaiming`.
 
@@ -188,7 +189,7 @@ class Encoder(nn.Module):
             draw_kaiming(self.head)
 
     def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """The expert's (loc, scale)."""
+        """Return the expert's (loc, scale)."""
         features = self.features(values).to(self.head.weight.dtype)
         rows, leading = as_rows(features, (self.features.out_features,), "Encoder")
         return self.location_scale(self.head(rows), leading)
@@ -198,9 +199,9 @@ def as_rows(values: Tensor, event_shape: Sequence[int], owner: str) -> tuple[Ten
     """Flatten the leading dimensions of ``values`` into one.
 
     Args:
-        values: Any number of leading dimensions, then the event's, (..., *event_shape).
+        values: The values (..., *event_shape), with any number of leading dimensions.
         event_shape: The shape that one row must have.
-        owner: Who asks, for the message.
+        owner: The name of the network, for the message.
 
     Returns:
         The rows, (N, *event_shape), and the leading dimensions, whose product is N.
@@ -229,12 +230,14 @@ def dense(
     dropout: float = 0.0,
     activation: Activation = "silu",
 ) -> nn.Sequential:
-    """Linear layers from ``sizes[0]`` to ``sizes[-1]`` features, each followed by an activation.
+    """Build linear layers from ``sizes[0]`` to ``sizes[-1]`` features, with activations.
+
+    An activation follows each layer.
 
     Args:
-        sizes: Numbers of features, one more than there are layers.
+        sizes: The numbers of features, one more than there are layers.
         batch_norm: Whether batch normalisation precedes each activation.
-        dropout: Probability of dropout after each activation.
+        dropout: The probability of dropout after each activation.
         activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"``, ``"softplus"`` or ``"tanh"``.
     """
     layers: list[nn.Module] = []
@@ -249,7 +252,7 @@ def dense(
 
 
 def activated(activation: Activation) -> nn.Module:
-    """The module of an activation's name; raises ValueError for an unknown one."""
+    """Return the module of an activation's name; raise ValueError for an unknown one."""
     match activation:
         case "silu":
             return nn.SiLU()

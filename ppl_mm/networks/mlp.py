@@ -26,10 +26,10 @@ class MLPFeatures(Features):
     """Features of the flattened values, by dense layers.
 
     Args:
-        event_shape: Shape of one value.
-        hidden: Sizes of the layers; with none, the features are the flattened values.
+        event_shape: The shape of one value.
+        hidden: The sizes of the layers; with none, the features are the flattened values.
         batch_norm: Whether batch normalisation precedes each activation.
-        dropout: Probability of dropout after each hidden layer.
+        dropout: The probability of dropout after each hidden layer.
         activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``.
         kaiming: Whether the weights start at :func:`~ppl_mm.networks.layers.draw_kaiming`.
 
@@ -62,7 +62,7 @@ class MLPFeatures(Features):
             draw_kaiming(self)
 
     def forward(self, values: Tensor) -> Tensor:
-        """The features."""
+        """Return the features."""
         if not values.is_floating_point():
             values = values.to(torch.get_default_dtype())  # counts come as integers
         values = values.to(next((p.dtype for p in self.parameters()), values.dtype))
@@ -75,8 +75,8 @@ class MLPEncoder(Encoder):
     """An expert q(z | x) from the flattened values, by dense layers.
 
     Args:
-        latent_dim: Size D of the latent.
-        event_shape, hidden, batch_norm, dropout, activation, kaiming: As of
+        latent_dim: The size D of the latent.
+        event_shape, hidden, batch_norm, dropout, activation, kaiming: The options of
             :class:`MLPFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
@@ -84,8 +84,8 @@ class MLPEncoder(Encoder):
         values (..., *event_shape) to loc and scale, each (..., D).
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, supplement and release: the MNIST image encoder;
-    with ``batch_norm`` the CelebA attribute encoder. Others: :mod:`ppl_mm.networks.presets`.
-    Differs: one head of 2 D features for two of D, with the same number of parameters.
+    with ``batch_norm`` the CelebA attribute encoder. See :mod:`ppl_mm.networks.presets` for others.
+    Differs: one head of 2 D features in place of two heads of D, with as many parameters.
 
     Example:
         >>> encoder = MLPEncoder(64, event_shape=(1, 28, 28))
@@ -120,29 +120,29 @@ class MLPEncoder(Encoder):
 class MLPDecoder(nn.Module):
     """The parameters of p(x | z), one (or two) for each element of x, by dense layers.
 
-    One parameter an element is what logits of binary values, logits of C classes
-    (``event_shape=(C,)``) or the location of a Normal of fixed scale need.
+    Logits of binary values, logits of C classes (``event_shape=(C,)``) and the location of a Normal
+    with a fixed scale need one parameter for each element.
 
     Args:
-        in_features: Size of the input, the latent.
-        event_shape: Shape of the parameters, () for one number.
-        hidden: Sizes of the hidden layers.
+        in_features: The size of the input, the latent.
+        event_shape: The shape of the parameters, () for one number.
+        hidden: The sizes of the hidden layers.
         batch_norm: Whether batch normalisation precedes each activation.
-        dropout: Probability of dropout after each hidden layer.
+        dropout: The probability of dropout after each hidden layer.
         learned_scale: Whether to return (loc, scale) with scale = softplus(.) + 1e-6, for a
             likelihood whose scale depends on z; the last term keeps it above 0 in float32.
         activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``.
-        sigmoid: Whether the parameters (of a pair, loc) are sigmoids: the location of values in
-            [0, 1], not logits.
-        margin: Clamps these sigmoids to [margin, 1 - margin].
+        sigmoid: Whether the parameters (loc, of a pair) are sigmoids, which are the location of
+            values in [0, 1], and not logits.
+        margin: The margin of these sigmoids, which are clamped to [margin, 1 - margin].
         kaiming: Whether the weights start at :func:`~ppl_mm.networks.layers.draw_kaiming`.
 
     Shapes:
         features (..., in_features) to (..., *event_shape), or to two of these.
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, release: the MNIST decoders, with three hidden
-    layers where the paper says two; with ``batch_norm`` the CelebA attribute decoder.
-    Others: :mod:`ppl_mm.networks.presets`.
+    layers, while the paper says two; with ``batch_norm`` the CelebA attribute decoder.
+    See :mod:`ppl_mm.networks.presets` for others.
 
     Example:
         >>> import torch
@@ -181,7 +181,7 @@ class MLPDecoder(nn.Module):
             draw_kaiming(self)
 
     def forward(self, features: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """The likelihood's parameters."""
+        """Return the likelihood's parameters."""
         rows, leading = as_rows(features, (self.in_features,), "MLPDecoder")
         output = self.output(self.hidden(rows))
         if not self.learned_scale:

@@ -1,8 +1,8 @@
-"""The networks of the papers, to be given as they are to a modality's declaration.
+"""The networks of the papers, ready for the declaration of a modality.
 
 Each is a :func:`functools.partial` of a class of :mod:`ppl_mm.networks` and takes the size of the
-latent. For every preset of the table there is a ``..._encoder`` and a ``..._decoder``; it gives
-their numbers of parameters at the latent sizes D of the paper.
+latent. Every preset of the table has a ``..._encoder`` and a ``..._decoder``; the table gives their
+numbers of parameters at the latent sizes D of the paper.
 
     data                    D  preset                   encoder  decoder
     (Binary)MNIST image    64  mnist_image               730240   960784
@@ -42,12 +42,12 @@ their numbers of parameters at the latent sizes D of the paper.
     CMMD, Flickr tags    1024  cmmd_tags                7297024  6248400
     CMMD, Flickr topics  1024  cmmd_topics              5640948  4051738
 
-Of a shared and a private latent, D = 48 + 16, the encoder counted is that of the shared one, 48;
+D = 48 + 16 means a shared and a private latent. The table counts the encoder of the shared one, 48;
 the decoder takes both, the shared one first. The private encoder of a CUB caption is another
 preset, ``cub_caption_private_encoder``, with 630624 parameters at 16.
 
-Where a paper has joint networks there is a ``..._features``, the trunk of such a network. Joined by
-:class:`ppl_mm.guides.JointNetwork` they have
+If a paper has joint networks, a preset has a ``..._features``, the trunk of such a network. Joined
+by :class:`ppl_mm.guides.JointNetwork` the trunks have
 
     data                    D  joined by                             parameters
     (Binary)MNIST          64  hidden=512, activation="silu"             997504
@@ -72,23 +72,20 @@ Bernoulli, which takes logits, use ``partial(..., sigmoid=False)``.
 
 Networks ``mnist_split``, ``mnist_split_3`` and ``cub_features``: Kutuzova et al. 2020, "Multimodal
 Variational Autoencoders for Semi-Supervised Learning: In Defense of Product-of-Experts" (SVAE),
-tables F.2, F.7 and F.6 (Normal experts). Differs: where the printed sizes of F.2 and F.7 do not
-fit together, those of the release: 768 features, not 786, and decoders whose kernels (height,
-width) give 14 (or 9) rows. The features of MNIST-Split, MNIST-SVHN and CUB are those of the same
-release, where captions have 128 channels at most; its joint networks have ``scale="softplus"``.
-The other features: Wu & Goodman 2018, Table 1 (JMVAE). For MultiMNIST, whose joint network is not
-known, they are those of the single encoders. Networks ``cmmd_...``, in
-:mod:`ppl_mm.networks.presets_cmmd`: Mancisidor et al. 2023, doi:10.1016/j.neunet.2023.10.048.
-Networks ``iwslt_...``: :mod:`ppl_mm.networks.presets_iwslt`.
+tables F.2, F.7 and F.6 (Normal experts). Differs: the printed sizes of F.2 and F.7 do not fit
+together, so these networks have those of the release: 768 features, not 786, and decoders whose
+kernels (height, width) give 14 (or 9) rows. The features of MNIST-Split, MNIST-SVHN and CUB are
+those of the same release, where captions have at most 128 channels; its joint networks have
+``scale="softplus"``. The other features follow Wu & Goodman 2018, Table 1 (JMVAE). The joint
+network of MultiMNIST is not known; its features are those of the single encoders. Networks
+``cmmd_...``: Mancisidor et al. 2023, see :mod:`ppl_mm.networks.presets_cmmd`. Networks
+``iwslt_...``: see :mod:`ppl_mm.networks.presets_iwslt`.
 
 Example:
-    >>> import torch
     >>> from ppl_mm.networks import presets
     >>> encoder = presets.multimnist_image_encoder(100)
     >>> sum(p.numel() for p in encoder.parameters())
     1316936
-    >>> presets.celeba_image_decoder(100)(torch.zeros(2, 100)).shape
-    torch.Size([2, 3, 64, 64])
 """
 
 from functools import partial
@@ -269,11 +266,7 @@ cub_caption_encoder = partial(
 cub_caption_private_encoder = partial(cub_caption_encoder, tower="private")
 cub_caption_decoder = partial(CaptionDecoder, private_features=16, length=32, vocab_size=1590)
 cub_features_encoder = partial(
-    MLPEncoder,
-    event_shape=(2048,),
-    hidden=(1024, 512, 256),
-    activation="elu",
-    scale="softplus",
+    MLPEncoder, event_shape=(2048,), hidden=(1024, 512, 256), activation="elu", scale="softplus"
 )
 cub_features_decoder = partial(
     MLPDecoder, event_shape=(2048,), hidden=(256, 512, 1024), activation="elu"
@@ -281,7 +274,7 @@ cub_features_decoder = partial(
 
 
 def _features(kind: type[Features], encoder: partial[Any], **changes: Any) -> partial[Features]:
-    """Features with an encoder's options, but for those of its head and these changes."""
+    """Return features with an encoder's options, without those of its head and with changes."""
     options = {k: v for k, v in encoder.keywords.items() if k not in ("scale", "min_scale")}
     return partial(kind, **(options | changes))
 

@@ -1,22 +1,22 @@
 """The networks of CMMD; :mod:`ppl_mm.networks.presets` has them too, and tells their sizes.
 
-An encoder is the network of p(z | x_O) for one observed modality, or of an expert. The
-``..._features`` of tables H.3 to H.5 are that network without its head, the trunk of a network of
-several modalities; the networks of appendix C join flattened values.
+An encoder is the network of p(z | x_O) for one observed modality, or the network of an expert. The
+``..._features`` of tables H.3 to H.5 are that network without its head; they are the trunks of a
+network of several modalities. The networks of appendix C join flattened values.
 
 Source: Mancisidor, Kampffmeyer, Aas & Jenssen 2023 (CMMD), Neural Networks,
 doi:10.1016/j.neunet.2023.10.048: tables H.3 to H.5 (``cmmd_mnist``, ``cmmd_svhn``, ``cmmd_text``),
 appendix C with softplus and dropout of 0.2 (the others). Differs: learned scales are softplus
-(+ 1e-6), the paper's exp. The decoders of images give logits; for a Laplace or Normal likelihood
-take ``partial(..., sigmoid=True)``.
+(+ 1e-6), while the paper's are exp. The decoders of images give logits; a Laplace or Normal
+likelihood needs ``partial(..., sigmoid=True)``.
 
-``cmmd_rotated`` is the rotated MNIST picture of the experiment with three modalities. The paper
-has one decoder of it and of SVHN, 32 x 32 pixels, and crops the picture to 28 x 28 at the end;
-here it has that decoder for itself, and the last layer's padding crops. ``cmmd_fashion`` puts
-FashionMNIST in SVHN's place, with the same networks of the picture in a margin of 2 pixels, which
-the first layer's padding adds.
+``cmmd_rotated`` is for the rotated MNIST picture of the experiment with three modalities. The paper
+has one decoder for it and for SVHN, of 32 x 32 pixels, and crops the picture to 28 x 28 at the end.
+Here the picture has that decoder for itself, and the last layer's padding crops. ``cmmd_fashion``
+puts FashionMNIST in the place of SVHN. It has the same networks, and the first layer's padding adds
+the margin of 2 pixels.
 
-Encoders of labels and tags are for other systems, which encode every modality.
+The encoders of labels and tags are for other systems, which encode every modality.
 """
 
 from functools import partial

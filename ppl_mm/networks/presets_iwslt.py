@@ -1,9 +1,9 @@
 """The networks of English and Vietnamese sentences; :mod:`ppl_mm.networks.presets` has them too.
 
-Source: Wu & Goodman 2018, arXiv:1802.05335, section 7. Given there: one recurrent encoder and
-decoder a language, those of Bowman et al. 2016 (arXiv:1511.06349), at most 70 symbols, word
-dropout, D = 100. Not given: the vocabularies, which are those that come with the sentences, and
-the sizes of embedding and state and the rate of word dropout, which are this library's choice.
+Source: Wu & Goodman 2018, arXiv:1802.05335, section 7. The paper gives one recurrent encoder and
+decoder for each language, those of Bowman et al. 2016 (arXiv:1511.06349), at most 70 symbols, word
+dropout, and D = 100. It does not give the vocabularies, which come with the sentences, nor the
+sizes of embedding and state and the rate of word dropout, which this library chose.
 """
 
 from functools import partial

@@ -1,8 +1,8 @@
-"""Write a network down as plain JSON values, and build it again.
+"""Recipes, which describe a network by plain JSON values.
 
 A recipe is ``{"network": class name, "options": {...}}``, with a class of
-``ppl_mm.networks.__all__``. Nothing else can be named in it, so that building a network from a
-file runs no code but that of the classes listed there.
+``ppl_mm.networks.__all__``. A recipe cannot name anything else, so building a network from a file
+runs only the code of the classes listed there.
 """
 
 import inspect
@@ -21,15 +21,16 @@ __all__ = ["build", "describe"]
 
 
 def describe(factory: Callable[..., nn.Module]) -> dict[str, Any] | None:
-    """The recipe of an encoder, decoder or features factory, or None where it has none.
+    """Return the recipe of an encoder, decoder or features factory, or None if it has none.
 
     Args:
         factory: A class of ``ppl_mm.networks.__all__``, or a :func:`functools.partial` of one
-            (or of such a partial) with keyword arguments that are JSON values or tuples of them.
+            (or of such a partial) with keyword arguments that are JSON values or tuples of JSON
+            values.
 
     Returns:
-        The recipe, tuples written as lists, so that it survives JSON unchanged. None for any
-        other function or class, a subclass included, and for options that are no JSON values.
+        The recipe, with lists in place of tuples, so that JSON does not change it. None for any
+        other function or class, even a subclass, and for options that are not JSON values.
 
     Example:
         >>> from ppl_mm import networks
@@ -62,19 +63,19 @@ def _number(value: Any) -> Any:
 
 
 def build(recipe: dict[str, Any]) -> partial[nn.Module]:
-    """The factory that a recipe describes.
+    """Build the factory that a recipe describes.
 
     Args:
-        recipe: ``{"network": name, "options": {...}}``, as :func:`describe` returns; lists become
-            tuples.
+        recipe: The recipe ``{"network": name, "options": {...}}`` that :func:`describe` returns;
+            lists become tuples.
 
     Returns:
-        A partial of the class, to be called with ``latent_dim`` or ``in_features``; of features,
-        with nothing.
+        A partial of the class. It is called with ``latent_dim`` or ``in_features``, or with no
+        argument for features.
 
     Raises:
         ValueError: If the recipe has another form, names no class of ``ppl_mm.networks.__all__``,
-            or has options that this class does not take or does require and lack.
+            has an option that the class does not take, or lacks one that it requires.
 
     Example:
         >>> factory = build({"network": "MLPDecoder", "options": {"event_shape": [10]}})

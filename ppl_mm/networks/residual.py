@@ -25,15 +25,15 @@ _BRANCH_WEIGHT = 0.1
 class ResidualFeatures(Features):
     """Features of an image: residual blocks between average poolings, flattened.
 
-    A 3 x 3 convolution to ``channels`` and a block; then, ``num_pools`` times, an average pooling
-    (3 x 3, stride 2, padding 1, which rounds half the size up) and a block to twice the channels,
-    ``max_channels`` at most.
+    A 3 x 3 convolution to ``channels`` and a block come first. Then an average pooling (3 x 3,
+    stride 2, padding 1, which rounds half the size up) and a block to twice the channels, at most
+    ``max_channels``, follow ``num_pools`` times.
 
     Args:
-        event_shape: Channels, height and width of the image.
-        channels: Number of channels at full size.
-        max_channels: Where the doubling ends.
-        num_pools: Number of poolings.
+        event_shape: The channels, height and width of the image.
+        channels: The number of channels at full size.
+        max_channels: The number at which the doubling ends.
+        num_pools: The number of poolings.
 
     Shapes:
         images (..., *event_shape) to (..., out_features).
@@ -65,7 +65,7 @@ class ResidualFeatures(Features):
         self.out_features = widths[-1] * height * width
 
     def forward(self, images: Tensor) -> Tensor:
-        """The features."""
+        """Return the features."""
         rows, leading = as_rows(images, self.event_shape, "ResidualFeatures")
         features = self.blocks(self.first(_channels_last(rows)))
         return features.reshape(*leading, self.out_features)
@@ -77,8 +77,8 @@ class ResidualEncoder(Encoder):
     A modality with a shared and a private latent has one such network for each.
 
     Args:
-        latent_dim: Size D of the latent.
-        event_shape, channels, max_channels, num_pools: As of :class:`ResidualFeatures`.
+        latent_dim: The size D of the latent.
+        event_shape, channels, max_channels, num_pools: The options of :class:`ResidualFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
@@ -119,17 +119,17 @@ class ResidualEncoder(Encoder):
 class ResidualDecoder(nn.Module):
     """Locations of an image from z: a linear layer, then residual blocks between upsamplings.
 
-    The encoder's mirror: the linear layer fills ``max_channels`` (or fewer) channels of the
-    smallest size; ``num_pools`` times a block to the next smaller number of channels and an
-    upsampling to twice the size (nearest neighbour); a block, leaky ReLU, and a 3 x 3 convolution
-    to the image. No activation follows.
+    The decoder mirrors the encoder. The linear layer fills ``max_channels`` (or fewer) channels of
+    the smallest size. Then a block to the next smaller number of channels and an upsampling to
+    twice the size (nearest neighbour) follow ``num_pools`` times. A block, leaky ReLU and a 3 x 3
+    convolution give the image, which no activation follows.
 
     Args:
-        in_features: Size of the input, the latents together.
-        event_shape: Channels, height and width of the image; 2^num_pools divides both sizes.
-        channels: Number of channels at full size.
-        max_channels: Where their doubling towards the smaller sizes ends.
-        num_pools: Number of upsamplings.
+        in_features: The size of the input, the latents together.
+        event_shape: The channels, height and width of the image; 2^num_pools divides both sizes.
+        channels: The number of channels at full size.
+        max_channels: The number at which their doubling towards the smaller sizes ends.
+        num_pools: The number of upsamplings.
 
     Shapes:
         features (..., in_features) to images (..., *event_shape).
@@ -177,7 +177,7 @@ class ResidualDecoder(nn.Module):
         self.last = nn.Conv2d(channels, channels_out, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """The image's locations."""
+        """Return the image's locations."""
         rows, leading = as_rows(features, (self.in_features,), "ResidualDecoder")
         maps = self.blocks(_channels_last(self.first(rows).unflatten(1, self.start)))
         images = self.last(F.leaky_relu(maps, _SLOPE))
@@ -185,7 +185,7 @@ class ResidualDecoder(nn.Module):
 
 
 class _Block(nn.Module):
-    """The module's formula."""
+    """The residual block of the module's formula."""
 
     def __init__(self, size_in: int, size_out: int) -> None:
         super().__init__()
@@ -197,17 +197,17 @@ class _Block(nn.Module):
             self.shortcut = nn.Conv2d(size_in, size_out, 1, bias=False)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(N, size_in, height, width) to (N, size_out, height, width)."""
+        """Map (N, size_in, height, width) to (N, size_out, height, width)."""
         hidden = self.first(F.leaky_relu(maps, _SLOPE))
         branch = self.second(F.leaky_relu(hidden, _SLOPE, inplace=True))
         return torch.add(self.shortcut(maps), branch, alpha=_BRANCH_WEIGHT)
 
 
 def _widths(channels: int, max_channels: int, num_pools: int) -> list[int]:
-    """Channels at each size, from the full one; the first is never capped."""
+    """Return the channels at each size, from the full size down; the first is never capped."""
     return [channels] + [min(channels * 2**i, max_channels) for i in range(1, num_pools + 1)]
 
 
 def _channels_last(maps: Tensor) -> Tensor:
-    """The same values with neighbouring channels in memory, where convolutions are fastest."""
+    """Lay out the channels of a pixel side by side in memory, where convolutions are fastest."""
     return maps.contiguous(memory_format=torch.channels_last)

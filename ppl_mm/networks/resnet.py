@@ -4,8 +4,8 @@ The block from a to b channels, with n batch normalisation and f = max(0, .),
 
     block(x) = f(shortcut(x) + n(conv_{b -> b}(f(n(conv_{a -> b}(x))))))
 
-has 3 x 3 convolutions without bias, the first of the block's stride; the shortcut is x itself, or
-n of a 1 x 1 convolution of that stride where the shape changes.
+has 3 x 3 convolutions without bias, and the first has the block's stride. The shortcut is x itself,
+or n of a 1 x 1 convolution with that stride if the shape changes.
 """
 
 from collections.abc import Sequence
@@ -24,22 +24,22 @@ class ResNet(nn.Module):
     """Logits of an image's class: a first convolution, residual blocks, their mean over pixels.
 
     Args:
-        event_shape: Channels, height and width of the image.
-        num_classes: Number C of classes.
-        widths: Channels of the stages. Every stage but the first halves height and width.
-        blocks: Residual blocks of a stage.
-        stem: The first convolution, of stride 2: ``"3x3"``; or ``"7x7"``, with a 3 x 3
-            max-pooling of stride 2 after it.
+        event_shape: The channels, height and width of the image.
+        num_classes: The number C of classes.
+        widths: The channels of the stages. Every stage except the first halves height and width.
+        blocks: The number of residual blocks of a stage.
+        stem: The first convolution, of stride 2: ``"3x3"``, or ``"7x7"`` with a 3 x 3 max-pooling
+            of stride 2 after it.
 
     Shapes:
         images (..., *event_shape) to logits (..., C).
 
     Raises:
-        ValueError: For another ``stem``, and without a stage or a block.
+        ValueError: If ``stem`` is unknown, or there is no stage or no block.
 
     Source: He, Zhang, Ren & Sun 2015, arXiv:1512.03385, table 1: ResNet-18 has ``widths=(64, 128,
-    256, 512), blocks=2, stem="7x7"``. Kutuzova et al. 2020 (SVAE), release: with one input channel
-    the oracle of MNIST-Split.
+    256, 512), blocks=2, stem="7x7"``. Kutuzova et al. 2020 (SVAE), release: the oracle of
+    MNIST-Split, with one input channel.
 
     Example:
         >>> import torch
@@ -83,11 +83,11 @@ class ResNet(nn.Module):
         self.output = nn.Linear(channels, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The logits."""
+        """Return the logits."""
         return self.output(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
-        """The last hidden layer, (..., widths[-1]), from 0 upwards."""
+        """Return the last hidden layer, (..., widths[-1]), from 0 upwards."""
         rows, leading = as_rows(images, self.event_shape, "ResNet")
         maps = self.stem(rows).contiguous(memory_format=torch.channels_last)  # faster convolutions
         features = self.blocks(maps).mean((2, 3))
@@ -95,7 +95,7 @@ class ResNet(nn.Module):
 
 
 class _Block(nn.Module):
-    """The module's formula."""
+    """The residual block of the module's formula."""
 
     def __init__(self, size_in: int, size_out: int, stride: int) -> None:
         super().__init__()
@@ -107,11 +107,11 @@ class _Block(nn.Module):
             self.shortcut = nn.Sequential(*_normalised(size_in, size_out, 1, stride))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(N, size_in, height, width) to (N, size_out, height / stride, width / stride)."""
+        """Map (N, size_in, height, width) to (N, size_out, height / stride, width / stride)."""
         return F.relu(self.shortcut(maps) + self.branch(maps))
 
 
 def _normalised(size_in: int, size_out: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
-    """A convolution that keeps the size, but for its stride, and batch normalisation."""
+    """Return a convolution with padding for its kernel, and batch normalisation."""
     convolution = nn.Conv2d(size_in, size_out, kernel, stride, kernel // 2, bias=False)
     return [convolution, nn.BatchNorm2d(size_out)]

@@ -18,13 +18,13 @@ _UNKNOWN, _PAD, _END = 0, 1, 2
 class SentenceFeatures(Features):
     """Features of a sentence: the state of an LSTM after its last symbol before the padding.
 
-        features = h_n,   h_t = LSTM(Embedding(x_t), h_{t-1}),   n the symbols that are no padding
+        features = h_n,   h_t = LSTM(Embedding(x_t), h_{t-1}),   n the symbols before the padding
 
     Args:
-        length: Length T of the sentences, padding included; how much padding makes no difference.
-        vocab_size: Number V of symbols.
-        embedding: Size of a word's embedding.
-        hidden: Size of the LSTM's state.
+        length: The length T of the sentences with padding; the amount of padding changes nothing.
+        vocab_size: The number V of symbols.
+        embedding: The size of a word's embedding.
+        hidden: The size of the LSTM's state.
 
     Shapes:
         integer sentences (..., T) to (..., hidden).
@@ -50,7 +50,7 @@ class SentenceFeatures(Features):
         self.lstm = nn.LSTM(embedding, hidden, batch_first=True)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """The features."""
+        """Return the features."""
         rows, leading = as_rows(tokens, (self.length,), "SentenceFeatures")
         states, _ = self.lstm(self.embedding(rows))  # (N, T, hidden)
         last = (rows != _PAD).sum(1).clamp(min=1) - 1
@@ -62,8 +62,8 @@ class SentenceEncoder(Encoder):
     """A Gaussian expert q(z | x) of a sentence: the last state of an LSTM, then one linear layer.
 
     Args:
-        latent_dim: Size D of the latent.
-        length, vocab_size, embedding, hidden: As of :class:`SentenceFeatures`.
+        latent_dim: The size D of the latent.
+        length, vocab_size, embedding, hidden: The options of :class:`SentenceFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
@@ -101,35 +101,35 @@ class SentenceDecoder(nn.Module):
         (h_0, c_0) = Linear(z)
         h_t = LSTM([Embedding(x_{t-1}), z], h_{t-1}),   logits_t = Linear(h_t),   t = 1..T
 
-    x_0 is a symbol of its own, the start. Padding has probability one after the end and zero
+    x_0 is an additional symbol, the start. Padding has probability one after the end and zero
     before, so that
 
         p(x | z) = prod_{t=1..T} softmax(logits_t)[x_t]
 
     is normalised over all V^T sequences, and the padding adds exactly nothing to log p(x | z).
 
-    ``forward`` with the sentences gives these logits. In training each word that is read, not
-    the start, is then taken for an unknown one with probability ``word_dropout``, so that z has
-    to tell more; in evaluation none is. Without sentences the likeliest symbol is read in
-    place of x_{t-1}, for the likeliest sentence word by word: these logits are not the
-    distribution's. :meth:`sample` draws from the distribution.
+    ``forward`` with the sentences gives these logits. In training it reads each word, except the
+    start, as an unknown one with probability ``word_dropout``, so that z has to tell more. Without
+    sentences it reads the likeliest symbol in place of x_{t-1}, which gives the likeliest sentence
+    word by word; these logits are not those of the distribution. :meth:`sample` draws from the
+    distribution.
 
     Args:
-        in_features: Size of the input, the latent.
-        length: Length T of the sentences.
-        vocab_size: Number V of symbols.
-        embedding: Size of a word's embedding.
-        hidden: Size of the LSTM's state.
-        word_dropout: Probability of taking a word for an unknown one, 0 to 1.
+        in_features: The size of the input, the latent.
+        length: The length T of the sentences.
+        vocab_size: The number V of symbols.
+        embedding: The size of a word's embedding.
+        hidden: The size of the LSTM's state.
+        word_dropout: The probability of reading a word as an unknown one, 0 to 1.
 
     Shapes:
         features (..., in_features), and tokens that broadcast to (..., T), to logits (..., T, V).
 
     Raises:
-        ValueError: For a word dropout outside [0, 1], or tokens of another length.
+        ValueError: If ``word_dropout`` is outside [0, 1], or tokens have another length.
 
     Source: Bowman et al. 2016, arXiv:1511.06349, section 3. Differs: z is read at every step too,
-    which they tried and found to make little difference.
+    which made little difference in their trials.
 
     Example:
         >>> decoder = SentenceDecoder(3, length=5, vocab_size=9, embedding=4, hidden=6).eval()
@@ -165,7 +165,7 @@ class SentenceDecoder(nn.Module):
         self.output = nn.Linear(hidden, vocab_size)
 
     def forward(self, features: Tensor, tokens: Tensor | None = None) -> Tensor:
-        """The logits of every position."""
+        """Return the logits of every position."""
         rows, leading = as_rows(features, (self.in_features,), "SentenceDecoder")
         start = torch.full((len(rows), 1), self.start, device=rows.device)
         if tokens is None:
@@ -184,7 +184,7 @@ class SentenceDecoder(nn.Module):
 
     @torch.no_grad()
     def sample(self, features: Tensor) -> Tensor:
-        """Draw x ~ p(x | z), one sentence each of features (..., in_features): (..., T) int64."""
+        """Draw x ~ p(x | z), sentences (..., T) int64 from features (..., in_features)."""
         rows, leading = as_rows(features, (self.in_features,), "SentenceDecoder")
         start = torch.full((len(rows), 1), self.start, device=rows.device)
         steps = unroll(self._read, start, rows, self._initial(rows), self.length, drawn)
@@ -197,7 +197,7 @@ class SentenceDecoder(nn.Module):
     def _read(
         self, symbols: Tensor, rows: Tensor, state: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Logits (N, t, V) after each of ``symbols`` (N, t), and the state after the last."""
+        """Return the logits (N, t, V) after each of ``symbols`` (N, t), and the last state."""
         context = rows.unsqueeze(1).expand(-1, symbols.shape[1], -1)
         inputs = torch.cat([self.embedding(self._read_as(symbols)), context], dim=-1)
         states, state = self.lstm(inputs, state)
@@ -207,7 +207,7 @@ class SentenceDecoder(nn.Module):
         return logits.masked_fill_(ended.unsqueeze(-1) != is_padding, -torch.inf), state
 
     def _read_as(self, symbols: Tensor) -> Tensor:
-        """The symbols, in training some words of them as unknown."""
+        """Return the symbols; in training, random words among them become unknown."""
         if not self.training or self.word_dropout == 0:
             return symbols
         forgotten = torch.rand(symbols.shape, device=symbols.device) < self.word_dropout

@@ -19,18 +19,18 @@ class StringFeatures(Features):
         features = forward state + backward state
 
     Args:
-        length: Length T of the strings.
-        vocab_size: Number V of symbols.
-        hidden: Size of the embedding and of the GRU's state in each direction.
-        readout: Which states enter the sum. ``"last"``, as published: both at the last position,
-            where the backward GRU has read the last symbol only. ``"final"``: of each direction
-            the one after the whole string.
+        length: The length T of the strings.
+        vocab_size: The number V of symbols.
+        hidden: The size of the embedding and of the GRU's state in each direction.
+        readout: The states that enter the sum. ``"last"``, as published, takes both states at the
+            last position, where the backward GRU has read the last symbol only. ``"final"`` takes
+            the state of each direction after the whole string.
 
     Shapes:
         integer strings (..., T) to (..., hidden).
 
     Raises:
-        ValueError: For an unknown ``readout``.
+        ValueError: If ``readout`` is unknown.
 
     Example:
         >>> import torch
@@ -58,7 +58,7 @@ class StringFeatures(Features):
         self.gru = nn.GRU(hidden, hidden, batch_first=True, bidirectional=True)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """The features."""
+        """Return the features."""
         rows, leading = as_rows(tokens, (self.length,), "StringFeatures")
         outputs, final = self.gru(self.embedding(rows))  # (N, T, 2 hidden), (2, N, hidden)
         if self.readout == "last":
@@ -74,15 +74,15 @@ class StringEncoder(Encoder):
         loc, s = Linear(forward state + backward state)
 
     Args:
-        latent_dim: Size D of the latent.
-        length, vocab_size, hidden, readout: As of :class:`StringFeatures`.
+        latent_dim: The size D of the latent.
+        length, vocab_size, hidden, readout: The options of :class:`StringFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
         integer strings (..., T) to loc and scale, each (..., D).
 
     Raises:
-        ValueError: For an unknown ``readout``.
+        ValueError: If ``readout`` is unknown.
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, release: the MultiMNIST string encoder.
 
@@ -118,33 +118,33 @@ class StringDecoder(nn.Module):
         h_0 = Linear(z), in both layers
         h_t = GRU([Swish(Embedding(c_t)), z], h_{t-1}),   logits_t = Linear([h_t, z]),  t = 1..T
 
-    c_1 is ``start``. What c_t is for t > 1 is ``feedback``:
+    c_1 is ``start``. For t > 1, ``feedback`` chooses c_t:
 
     - ``"argmax"``, as published: the most probable symbol of logits_{t-1}, in training too. All
       logits are then functions of z alone, and the string's distribution is the product of T
-      softmaxes, normalised over all V^T strings. ``tokens`` make no difference.
-    - ``"teacher"``: the observed symbol x_{t-1}, where ``forward`` is given the strings. The
-      string's distribution is then autoregressive, prod_t p(x_t | x_{1:t-1}, z). Without strings
-      the symbols come by argmax, for the likeliest string symbol by symbol: these logits are not
-      that distribution's. :meth:`sample` draws from the distribution.
+      softmaxes, normalised over all V^T strings. ``tokens`` change nothing.
+    - ``"teacher"``: the observed symbol x_{t-1}, if ``forward`` gets the strings. The string's
+      distribution is then autoregressive, prod_t p(x_t | x_{1:t-1}, z). Without strings the symbols
+      come by argmax, which gives the likeliest string symbol by symbol; these logits are not those
+      of the distribution. :meth:`sample` draws from the distribution.
 
     Args:
-        in_features: Size of the input, the latent.
-        length: Length T of the strings.
-        vocab_size: Number V of symbols.
-        start: The symbol read before the first.
-        hidden: Size of the embedding and of the GRU's states.
-        dropout: Probability of dropout between the GRU's layers.
-        feedback: ``"argmax"`` or ``"teacher"``.
+        in_features: The size of the input, the latent.
+        length: The length T of the strings.
+        vocab_size: The number V of symbols.
+        start: The symbol that is read before the first one.
+        hidden: The size of the embedding and of the GRU's states.
+        dropout: The probability of dropout between the GRU's layers.
+        feedback: The choice of c_t, ``"argmax"`` or ``"teacher"``.
 
     Shapes:
         features (..., in_features), and tokens that broadcast to (..., T), to logits (..., T, V).
 
     Raises:
-        ValueError: For an unknown ``feedback``, or tokens of another length.
+        ValueError: If ``feedback`` is unknown, or tokens have another length.
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, release: the MultiMNIST string decoder. Differs:
-    ``"teacher"``, after the paper's text, which conditions on characters instead.
+    ``"teacher"`` follows the paper's text, which conditions on characters instead.
 
     Example:
         >>> import torch
@@ -182,7 +182,7 @@ class StringDecoder(nn.Module):
         self.output = nn.Linear(hidden + in_features, vocab_size)
 
     def forward(self, features: Tensor, tokens: Tensor | None = None) -> Tensor:
-        """The logits of every position."""
+        """Return the logits of every position."""
         rows, leading = as_rows(features, (self.in_features,), "StringDecoder")
         state = self.initial(rows).repeat(2, 1, 1)  # (2, N, hidden)
         symbols = torch.full((len(rows), 1), self.start, device=rows.device)
@@ -201,7 +201,7 @@ class StringDecoder(nn.Module):
 
     @torch.no_grad()
     def sample(self, features: Tensor) -> Tensor:
-        """Draw x ~ p(x | z), one string each of features (..., in_features): (..., T) int64."""
+        """Draw x ~ p(x | z), strings (..., T) int64 from features (..., in_features)."""
         if self.feedback == "argmax":
             return drawn(self(features))
         rows, leading = as_rows(features, (self.in_features,), "StringDecoder")
@@ -211,7 +211,7 @@ class StringDecoder(nn.Module):
         return torch.cat([found for _, found in steps], dim=1).reshape(*leading, self.length)
 
     def _read(self, symbols: Tensor, rows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (N, t, V) after each of ``symbols`` (N, t), and the state after the last."""
+        """Return the logits (N, t, V) after each of ``symbols`` (N, t), and the last state."""
         context = rows.unsqueeze(1).expand(-1, symbols.shape[1], -1)
         inputs = torch.cat([F.silu(self.embedding(symbols)), context], dim=-1)
         outputs, state = self.gru(inputs, state)
@@ -226,15 +226,17 @@ def unroll(
     length: int,
     choose: Callable[[Tensor], Tensor],
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Logits (N, 1, V) and what is chosen by them (N, 1), one position after the other.
+    """Yield logits (N, 1, V) and the chosen symbols (N, 1), one position after the other.
 
     Args:
-        read: From symbols (N, 1), rows and state to the logits after them and the next state.
-        symbols: The start, (N, 1).
-        rows: What is decoded, (N, in_features).
-        state: The first.
-        length: Number of positions.
-        choose: The symbols by the logits, which are read next: :func:`likeliest` or :func:`drawn`.
+        read: The function from symbols (N, 1), rows and a state to the logits after the symbols
+            and the next state.
+        symbols: The start symbols, (N, 1).
+        rows: The features to decode, (N, in_features).
+        state: The first state.
+        length: The number of positions.
+        choose: The function from logits to the symbols that are read next, :func:`likeliest` or
+            :func:`drawn`.
     """
     for _ in range(length):
         logits, state = read(symbols, rows, state)
@@ -243,10 +245,10 @@ def unroll(
 
 
 def likeliest(logits: Tensor) -> Tensor:
-    """The most probable symbol of logits (..., V)."""
+    """Return the most probable symbol of logits (..., V)."""
     return logits.argmax(dim=-1)
 
 
 def drawn(logits: Tensor) -> Tensor:
-    """A symbol drawn by logits (..., V)."""
+    """Draw a symbol from logits (..., V)."""
     return Categorical(logits).sample()

@@ -17,7 +17,7 @@ import torch
 import ppl_mm
 from ppl_mm import flags, systems
 from ppl_mm.checks import check_at_least_one
-from ppl_mm.data import DataSet
+from ppl_mm.data import DataSet, entry
 from ppl_mm.files import write_atomically
 from ppl_mm.modality import unknown_name
 
@@ -36,23 +36,6 @@ __all__ = [
 
 CONFIG_FILE = "config.json"
 
-_MNIST_FAMILY = ("mnist", "binary_mnist", "fashion_mnist", "multimnist")
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "digits": {"epochs": 200, "batch_size": 128, "learning_rate": 2e-3, "terms": "all"},
-    **{name: {"epochs": 50, "batch_size": 100, "rows": 500} for name in _MNIST_FAMILY},
-    "polymnist": {"epochs": 50, "rows": 200},
-    **{name: {"epochs": 30, "rows": 500} for name in ("svhn", "mnist_svhn", "mnist_fashion")},
-    **{
-        name: {"epochs": 50, "batch_size": 100, "learning_rate": 2e-4, "rows": 500}
-        for name in ("mnist_split", "mnist_split_3")
-    },
-    "cub_captions": {"epochs": 50, "batch_size": 100, "rows": 200},
-    "cub": {"epochs": 50, "batch_size": 100, "learning_rate": 1e-4, "rows": 200},
-    "cub_images": {"epochs": 50, "batch_size": 32, "rows": 100},
-}
-"""What a data set is trained with where nothing is said."""
-
-_ANNEALED = 0.4  # of the epochs on the MNIST family, after Wu & Goodman 2018
 _SEVERAL = ("weights", "options", "data_options")  # flags that repeat
 _PLACES = ("device", "cuda_graph", "compile", "data_dir")  # may differ where a run goes on
 
@@ -164,13 +147,13 @@ def configure(system: str, dataset: DataSet, **options: Any) -> Config:
     chosen = options.pop("modalities", None) or names
     _check_known("modality", chosen, names)
     _check_known("modality in weights", options.get("weights", ()), chosen)
-    settings = {"latent_dim": dataset.latent_dim, **_DEFAULTS.get(dataset.name, {}), **options}
+    defaults = entry(dataset.name).defaults
+    settings = {"latent_dim": dataset.latent_dim, **defaults.options(), **options}
     if has_terms(system):
         settings.setdefault("terms", 0)
     elif settings.pop("terms", None) is not None and "terms" in options:
         raise ValueError(f"terms: system {system!r} leaves no choice of terms.")
-    if dataset.name in _MNIST_FAMILY:
-        settings.setdefault("annealing_epochs", round(_ANNEALED * settings["epochs"]))
+    settings.setdefault("annealing_epochs", round(defaults.annealing * settings["epochs"]))
     return Config(system, dataset.name, tuple(n for n in names if n in chosen), **settings)
 
 

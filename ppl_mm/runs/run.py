@@ -27,7 +27,7 @@ from torch import nn
 
 from ppl_mm import plotting
 from ppl_mm.checks import check_at_least_one
-from ppl_mm.data import DataSet
+from ppl_mm.data import DataSet, entry
 from ppl_mm.files import write_atomically
 from ppl_mm.observations import Observations
 from ppl_mm.processes import is_first
@@ -52,11 +52,6 @@ FILES = (
 )
 """What a run writes, and ``overwrite`` removes."""
 
-_TILES: dict[str, plotting.Tiles] = {  # images that make one picture
-    "digits": [("top", "bottom")],
-    "mnist_split": [("top", "bottom")],
-    "mnist_split_3": [("top", "middle", "bottom")],
-}
 SHOWN, _MOST = 8, 10  # rows of a picture, where there are no classes and where there are
 _IN_LATENT = 1000  # rows of the picture of the latent
 
@@ -78,7 +73,7 @@ class Run:
     @property
     def tiles(self) -> plotting.Tiles:
         """Which modalities to draw as one image."""
-        return _TILES.get(self.config.dataset, ())
+        return entry(self.config.dataset).tiles
 
 
 def train(

@@ -1,6 +1,7 @@
 """Six views of CelebA, of small files of its format; landmarks on a photograph of scikit-image."""
 
 import shutil
+import sys
 from importlib.resources import files
 from pathlib import Path
 
@@ -192,3 +193,9 @@ def test_without_dlib(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "dlib", None)
     with pytest.raises(ImportError, match=r"pip install 'ppl-mm\[vision\]'"):
         Landmarks(tmp_path / "any.dat")
+
+
+def test_without_scikit_image_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skimage.feature", None)
+    with pytest.raises(ImportError, match=r"celeba_vision: .*pip install 'ppl-mm\[vision\]'"):
+        edges(Image.new("L", (8, 8)))

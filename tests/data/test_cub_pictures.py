@@ -6,8 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ppl_mm.data import DataSet
-from ppl_mm.data.cub import cub_images
+from ppl_mm.data import DataSet, cub_images
 from ppl_mm.data.cub_pictures import find_pictures, list_pictures, read_pictures
 from ppl_mm.data.vocabulary import SPECIALS, Vocabulary
 from ppl_mm.likelihoods import Laplace

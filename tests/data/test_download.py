@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
-from ppl_mm.data import get, mnist, read_svhn
-from ppl_mm.data.sources import BY_HAND, MNIST, SOURCES, SVHN
+from ppl_mm.data import get, mnist, read_svhn, registry
+from ppl_mm.data.mnist import MNIST
+from ppl_mm.data.registry import entries, entry
+from ppl_mm.data.sources import Source
+from ppl_mm.data.svhn import SVHN
 
 
 @dataclass
@@ -41,11 +44,16 @@ def mirror(folder: Path) -> Iterator[Mirror]:
         thread.join()
 
 
+def publish(patch: pytest.MonkeyPatch, name: str, *sources: Source) -> None:
+    """Read a data set from other sources."""
+    patch.setitem(registry._ENTRIES, name, replace(entry(name), sources=sources))
+
+
 @pytest.fixture(autouse=True)
 def published(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
     """MNIST, as if the small files were what is published."""
     md5 = {name: hashlib.md5((mirror.root / name).read_bytes()).hexdigest() for name in MNIST.md5}
-    monkeypatch.setitem(SOURCES, "mnist", (replace(MNIST, mirrors=(mirror.url,), md5=md5),))
+    publish(monkeypatch, "mnist", replace(MNIST, mirrors=(mirror.url,), md5=md5))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
@@ -111,7 +119,7 @@ def test_second_mirror_where_the_first_is_dead(
     mirror: Mirror, target: Path, dead_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirrors = (dead_url, mirror.url)
-    monkeypatch.setitem(SOURCES, "mnist", (replace(SOURCES["mnist"][0], mirrors=mirrors),))
+    publish(monkeypatch, "mnist", replace(entry("mnist").sources[0], mirrors=mirrors))
     get("mnist", target)
     assert len(mirror.asked) == 4
 
@@ -120,7 +128,7 @@ def test_second_mirror_where_the_first_has_other_files(
     mirror: Mirror, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirrors = (f"{mirror.url}elsewhere", mirror.url)
-    monkeypatch.setitem(SOURCES, "mnist", (replace(SOURCES["mnist"][0], mirrors=mirrors),))
+    publish(monkeypatch, "mnist", replace(entry("mnist").sources[0], mirrors=mirrors))
     get("mnist", target)
     assert len(mnist(target, validation=0).train) == 40
 
@@ -133,7 +141,7 @@ def test_no_mirror_answers(target: Path, dead_url: str) -> None:
 def test_base_url_takes_the_place_of_the_mirrors(
     mirror: Mirror, target: Path, dead_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(SOURCES, "mnist", (replace(SOURCES["mnist"][0], mirrors=(dead_url,)),))
+    publish(monkeypatch, "mnist", replace(entry("mnist").sources[0], mirrors=(dead_url,)))
     get("mnist", target, base_url=mirror.url.rstrip("/"))
     assert len(mirror.asked) == 4
 
@@ -145,7 +153,7 @@ def pair(mirror: Mirror, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (mirror.root / name).write_bytes((folder / "svhn" / name).read_bytes())
     md5 = {name: hashlib.md5((mirror.root / name).read_bytes()).hexdigest() for name in SVHN.md5}
     small = replace(SVHN, mirrors=(mirror.url,), md5=md5)
-    monkeypatch.setitem(SOURCES, "mnist_svhn", (*SOURCES["mnist"], small))
+    publish(monkeypatch, "mnist_svhn", *entry("mnist").sources, small)
 
 
 @pytest.mark.usefixtures("pair")
@@ -169,11 +177,13 @@ def test_a_damaged_mat_file_is_replaced(mirror: Mirror, target: Path) -> None:
 
 @pytest.mark.parametrize("name", ["digits", "minst"])
 def test_nothing_to_download(target: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=f"unknown data set to download {name!r}; known: mnist"):
+    with pytest.raises(
+        ValueError, match=f"unknown data set to download {name!r}; known: binary_mnist, fash"
+    ):
         get(name, target)
 
 
-@pytest.mark.parametrize("name", BY_HAND)
+@pytest.mark.parametrize("name", [e.name for e in entries() if e.by_hand])
 def test_files_without_an_address(tmp_path: Path, name: str) -> None:
     files = "text_testclasses.txt|README|multimodal|list_attr_celeba.txt|tst2012"
     message = rf"{name}: is not downloaded by this.*({files}).*PPL_MM_DATA"

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from ppl_mm.data import mnist_split, mnist_split_3
-from ppl_mm.data.mnist import read_images
-from ppl_mm.data.sources import MNIST
+from ppl_mm.data.mnist import MNIST, read_images
 from ppl_mm.likelihoods import SoftBernoulli
 
 real = pytest.mark.skipif(

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from ppl_mm import systems
 from ppl_mm.data import polymnist
-from ppl_mm.data.mnist import read_images
+from ppl_mm.data.mnist import MNIST, read_images
 from ppl_mm.data.polymnist import NAMES, PHOTOGRAPHS, blend, match_classes
-from ppl_mm.data.sources import MNIST
 
 real = pytest.mark.skipif(
     not os.environ.get("PPL_MM_DATA"), reason="needs the published files: set PPL_MM_DATA"
@@ -167,3 +166,11 @@ def test_published_digits() -> None:
     chosen = match_classes(labels, 5, seeded())
     assert torch.equal(labels[chosen], labels.expand(5, -1))
     assert torch.equal(chosen.sort().values, torch.arange(60_000).expand(5, -1))
+
+
+def test_without_scikit_image_the_message_names_the_extra(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "skimage.data", None)
+    with pytest.raises(ImportError, match=r"polymnist: .*pip install 'ppl-mm\[vision\]'"):
+        polymnist(folder)

@@ -1,8 +1,20 @@
+import inspect
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from ppl_mm.data import available, describe, load
+import ppl_mm
+from ppl_mm import fit, runs, systems
+from ppl_mm.cli import app
+from ppl_mm.data import DataSet, Defaults, available, describe, load, register, registry
 
 
 def test_unknown_name_gets_the_nearest() -> None:
@@ -138,3 +150,98 @@ def test_sizes_of_the_embedded_digits() -> None:
     data, summary = load("digits"), describe()[0]
     assert data.validation is not None
     assert summary.sizes == (len(data.train), len(data.validation), len(data.test))
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> dict[str, registry.Entry]:
+    """The entries, which are as before after the test."""
+    entries = dict(registry._ENTRIES)
+    monkeypatch.setattr(registry, "_ENTRIES", entries)
+    return entries
+
+
+@pytest.fixture
+def example() -> str:
+    """The documented file."""
+    (code,) = re.findall(r"::\n\n((?:    .*\n|\n)+)", inspect.getdoc(registry) or "")
+    return textwrap.dedent(code)
+
+
+@pytest.fixture
+def added(
+    example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registered: object
+) -> Iterator[str]:
+    """The documented example, as the file of a folder of a user's data sets."""
+    folder = tmp_path / "more_data_sets"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "two_sides.py").write_text(example)
+    monkeypatch.syspath_prepend(tmp_path)
+    registry.discover("more_data_sets", [str(folder)])
+    yield "two_sides"
+    for name in ("more_data_sets", "more_data_sets.two_sides"):
+        del sys.modules[name]
+
+
+def test_one_file_adds_a_data_set(added: str, tmp_path: Path) -> None:
+    """The example of the documentation is listed, described, loaded and trained on."""
+    assert added in available()
+    summary = next(s for s in describe() if s.name == added)
+    assert (summary.sizes, summary.download, summary.ready) == ((80, 0, 20), None, True)
+    data = load(added, seed=1)
+    assert summary.modalities == data.train.names
+    assert (len(data.train), len(data.test)) == (80, 20)
+    system = systems.mvae(data.modalities, data.latent_dim)
+    result = fit(system, data.train, epochs=2, batch_size=20, progress=False)
+    assert len(result.history) == 2
+    assert runs.configure("mvae", data).epochs == 2
+    assert runs.configure("mvae", data).batch_size == 20
+    assert added in CliRunner().invoke(app, ["data", "list"]).stdout
+
+
+def test_a_file_in_the_folder_is_all_that_a_data_set_needs(example: str, tmp_path: Path) -> None:
+    """A copy of the library with the example's file lists it; nothing else is edited."""
+    for module, copy in ((ppl_mm, ""), (ppl_mm.models, "models"), (ppl_mm.guides, "guides")):
+        folder = Path(str(module.__file__)).parent
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(folder, tmp_path / "ppl_mm" / copy, ignore=ignored)
+    (tmp_path / "ppl_mm" / "data" / "two_sides.py").write_text(example)
+    code = (
+        "import ppl_mm.data as d; print(d.__file__, d.available(), len(d.load('two_sides').test))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert str(tmp_path) in run.stdout
+    assert "'digits', 'two_sides', " in run.stdout
+    assert run.stdout.endswith(" 20\n")
+
+
+def test_the_defaults_and_tiles_of_a_data_set_are_those_of_its_runs(
+    registered: dict[str, registry.Entry],
+) -> None:
+    digits = load("digits")
+    registered["digits"] = replace(
+        registry.entry("digits"), defaults=Defaults(epochs=10, rows=7, annealing=0.3)
+    )
+    config = runs.configure("mvae", digits)
+    assert (config.epochs, config.rows, config.annealing_epochs, config.terms) == (10, 7, 3, 0)
+    assert runs.configure("mvae", digits, epochs=20).annealing_epochs == 6
+    run = runs.Run(Path(), config, digits, systems.mvae(digits.modalities, 2))
+    assert run.tiles == (("top", "bottom"),)
+
+
+def test_a_name_is_registered_once(registered: object) -> None:
+    def digits() -> DataSet:
+        raise AssertionError
+
+    with pytest.raises(ValueError, match=r"'digits': ppl_mm.data.digits has registered this name"):
+        register(modalities=("image",), sizes=None)(digits)
+
+
+def test_tiles_are_modalities(registered: object) -> None:
+    def pictures() -> DataSet:
+        raise AssertionError
+
+    with pytest.raises(ValueError, match=r"unknown modality in tiles of pictures 'tops'.*'top'\?"):
+        register(modalities=("top",), sizes=None, tiles=(("tops",),))(pictures)

@@ -3,7 +3,10 @@ from pathlib import Path
 import pytest
 
 from ppl_mm.data import data_folder
-from ppl_mm.data.sources import FASHION_MNIST, MNIST, SOURCES, SVHN, locate
+from ppl_mm.data.mnist import FASHION_MNIST, MNIST
+from ppl_mm.data.registry import entries, entry
+from ppl_mm.data.sources import locate
+from ppl_mm.data.svhn import SVHN
 
 
 def test_argument_before_environment_before_cache(
@@ -52,8 +55,10 @@ def test_files_that_are_published_plain(folder: Path) -> None:
 
 
 def test_sources_are_complete() -> None:
-    for sources in SOURCES.values():
-        for source in sources:
+    for found in entries():
+        for source in found.sources:
             assert len(source.md5) == (2 if source is SVHN else 4)
             assert all(len(bytes.fromhex(digest)) == 16 for digest in source.md5.values())
-            assert SOURCES[source.name] == (source,)  # the name that messages tell users to get
+            assert entry(source.name).sources == (
+                source,
+            )  # the name that messages tell users to get

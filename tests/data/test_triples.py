@@ -15,8 +15,9 @@ from ppl_mm.data import (
     spell,
     two_view_mnist,
 )
+from ppl_mm.data.mnist import FASHION_MNIST, MNIST
 from ppl_mm.data.pairs import read_labelled
-from ppl_mm.data.sources import FASHION_MNIST, MNIST, SVHN
+from ppl_mm.data.svhn import SVHN
 from ppl_mm.data.words import WORDS
 from ppl_mm.evaluation import classifier_accuracy, train_classifier
 from ppl_mm.networks import presets

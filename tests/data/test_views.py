@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from ppl_mm.data import two_view_mnist
-from ppl_mm.data.mnist import read_images
-from ppl_mm.data.sources import MNIST
+from ppl_mm.data.mnist import MNIST, read_images
 from ppl_mm.data.views import rotate
 
 

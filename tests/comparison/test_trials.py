@@ -1,4 +1,4 @@
-"""Comparisons of systems: cells as run folders, one table of all, one page, honest errors."""
+"""Comparisons of systems: trials as run folders, one table of all, one page, honest errors."""
 
 import csv
 import io
@@ -7,66 +7,18 @@ import json
 import math
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import torch
-from matplotlib.figure import Figure
-from typer.testing import CliRunner, Result
+from comparing import MINUS, MISSING, SEEDS, SYSTEMS, Page, call, compare, spare_pictures
 
-from ppl_mm import System, plotting
-from ppl_mm.cli import app
-from ppl_mm.comparison import Block, Entry, Outcome, plan, summarise, write
-from ppl_mm.comparison.curves import curve
+from ppl_mm import System
+from ppl_mm.comparison import plan
 from ppl_mm.comparison.training import training
 from ppl_mm.runs import run as runs
 from ppl_mm.runs.building import training_rows
-from ppl_mm.runs.measures import Accuracy, Likelihood, Measures
 from ppl_mm.training.loop import Loop
-
-SYSTEMS, MISSING, SEEDS = ("mvae", "mmvae"), ("0", "0.5"), ("0", "1")
-MINUS = "\N{MINUS SIGN}"
-SMALL = ["--epochs", "1", "--batch-size", "400", "--num-samples", "30", "--rows", "5"]
-SMALL += ["--modality", "top", "--modality", "label", "--latent-dim", "2"]
-
-
-def call(*words: object) -> Result:
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
-def several(**given: tuple[str, ...]) -> list[str]:
-    return [word for flag, values in given.items() for v in values for word in (f"--{flag}", v)]
-
-
-def compare(out: Path, *words: object, systems=SYSTEMS, missing=MISSING, seeds=SEEDS) -> Result:
-    cells = several(system=systems, missing=missing, seed=seeds)
-    return call("compare", "digits", *cells, "--out", out, *SMALL, *words)
-
-
-def tiny(*args: object) -> Figure:
-    return Figure(figsize=(0.1, 0.1))
-
-
-def draw_tiny(finished: runs.Run) -> None:
-    for name in ("prior_samples", "cross_generation", "latent"):
-        plotting.save(tiny(), finished.folder / f"{name}.png")
-
-
-def spare_pictures(patch: pytest.MonkeyPatch) -> None:
-    """Pictures take most of the time, and are tested elsewhere."""
-    patch.setattr("ppl_mm.runs.run._draw", draw_tiny)
-    patch.setattr("ppl_mm.plotting.losses", tiny)
-    patch.setattr("ppl_mm.comparison.page.curve", tiny)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    torch.set_default_dtype(torch.float32)
-    spare_pictures(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -87,41 +39,9 @@ def untrained(monkeypatch):
     monkeypatch.setattr(Loop, "epoch", lambda *args: pytest.fail("trained again"))
 
 
-class Page(HTMLParser):
-    """Tables as rows of texts, and every tag with its attributes."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.tables: list[list[list[str]]] = []
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-        if tag == "table":
-            self.tables.append([])
-        elif tag == "tr":
-            self.tables[-1].append([])
-        elif tag in ("th", "td"):
-            self.tables[-1][-1].append("")
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, text):
-        if {"th", "td"} & set(self.open):
-            self.tables[-1][-1][-1] += text
-
-    def of(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
-def test_every_cell_is_a_run_folder(compared, tmp_path):
+def test_every_trial_is_a_run_folder(compared, tmp_path):
     folder, printed = compared
-    names = {"-".join(cell) for cell in itertools.product(SYSTEMS, MISSING, SEEDS)}
+    names = {"-".join(trial) for trial in itertools.product(SYSTEMS, MISSING, SEEDS)}
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {*names, "oracles"}
     for name in names:
         assert {path.name for path in (folder / name).iterdir()} == set(runs.FILES)
@@ -132,13 +52,13 @@ def test_every_cell_is_a_run_folder(compared, tmp_path):
 
 
 def test_systems_share_what_is_missing_and_more_is_missing_at_larger_shares():
-    cells = plan("nowhere", "digits", SYSTEMS, missing=[0.3, 0.6], seeds=[0, 1])
+    trials = plan("nowhere", "digits", SYSTEMS, missing=[0.3, 0.6], seeds=[0, 1])
     masks = {}
-    for cell in cells:
-        rows = training_rows(cell.config, cell.dataset)
-        key = (cell.config.system, cell.config.missing, cell.config.seed)
+    for trial in trials:
+        rows = training_rows(trial.config, trial.dataset)
+        key = (trial.config.system, trial.config.missing, trial.config.seed)
         masks[key] = torch.stack([rows.present[name] for name in rows.names])
-        expected, number = 1 - cell.config.missing, masks[key].numel()
+        expected, number = 1 - trial.config.missing, masks[key].numel()
         deviation = math.sqrt(expected * (1 - expected) / number)
         assert abs(masks[key].double().mean() - expected) < 5 * deviation
     for share, seed in itertools.product((0.3, 0.6), (0, 1)):
@@ -157,7 +77,7 @@ def test_the_same_command_again_trains_nothing_and_says_the_same(compared, untra
     folder, _ = compared
     before = (folder / "table.csv").read_text()
     result = compare(folder)
-    assert "8 of 8 cells are done already" in result.stdout
+    assert "8 of 8 trials are done already" in result.stdout
     assert (folder / "table.csv").read_text() == before
 
 
@@ -222,7 +142,7 @@ def recorded(folder: Path, measure: str) -> float:
     return values[measure]
 
 
-def test_coherence_is_measured_by_one_classifier_for_all_cells(compared):
+def test_coherence_is_measured_by_one_classifier_for_all_trials(compared):
     folder, printed = compared
     assert "coherence of top from label" in printed
     (path,) = (folder / "oracles").iterdir()
@@ -245,11 +165,11 @@ def test_no_coherence_unless_wanted_and_then_without_training_again(tmp_path, mo
     assert "--no-coherence" in (tmp_path / "report.html").read_text()
     monkeypatch.setattr(Loop, "epoch", lambda *args: pytest.fail("trained again"))
     assert "coherence of" in compare(tmp_path, **options).stdout
-    assert "1 of 1 cells are done" in compare(tmp_path, "--no-coherence", **options).stdout
+    assert "1 of 1 trials are done" in compare(tmp_path, "--no-coherence", **options).stdout
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "history.csv", "latent.png"])
-def test_damaged_files_cost_their_cell_alone(compared, untrained, tmp_path, name):
+def test_damaged_files_cost_their_trial_alone(compared, untrained, tmp_path, name):
     folder = shutil.copytree(compared[0], tmp_path / "all")
     whole = (folder / "table.csv").read_text()
     damaged = folder / "mvae-0-1" / name
@@ -290,12 +210,12 @@ def test_a_stopped_comparison_goes_on_as_if_it_had_not_been(compared, tmp_path, 
     assert (tmp_path / "table.csv").read_text().splitlines() == expected
 
 
-def test_more_systems_add_cells_and_only_those_are_trained(compared, monkeypatch):
+def test_more_systems_add_trials_and_only_those_are_trained(compared, monkeypatch):
     folder, _ = compared
     trained = []
     train = runs.train
     monkeypatch.setattr(
-        "ppl_mm.comparison.cells.train",
+        "ppl_mm.comparison.trials.train",
         lambda folder, *names, **options: (
             trained.append(folder.name) or train(folder, *names, **options)
         ),
@@ -316,7 +236,7 @@ def test_a_changed_setting_is_one_error_that_names_it(compared):
     assert (folder / "report.html").read_bytes() == before
 
 
-def test_a_trained_run_is_loaded_for_its_cell(tmp_path, untrained, compared):
+def test_a_trained_run_is_loaded_for_its_trial(tmp_path, untrained, compared):
     source = compared[0] / "mvae-0-0"
     options = {"systems": ("mvae",), "missing": ("0",), "seeds": ("0",)}
     result = compare(tmp_path / "out", "--load", source, **options)
@@ -327,13 +247,13 @@ def test_a_trained_run_is_loaded_for_its_cell(tmp_path, untrained, compared):
     assert float(lines[0]["standard_error"]) == content["likelihoods"][0]["standard_error"]
     assert "There is one seed" in (tmp_path / "out" / "report.html").read_text()
     other = compare(tmp_path / "other", "--load", compared[0] / "mmvae-0-0", **options)
-    assert "mmvae, missing 0, seed 0 is no cell of this comparison" in other.stderr
+    assert "mmvae, missing 0, seed 0 is no trial of this comparison" in other.stderr
     longer = compare(tmp_path / "longer", "--load", source, "--beta", "2", **options)
     assert longer.stderr.startswith("error: beta: the run in ")
     assert not (tmp_path / "longer").exists()
 
 
-def test_a_diverged_cell_is_told_and_leaves_the_others(tmp_path, monkeypatch):
+def test_a_diverged_trial_is_told_and_leaves_the_others(tmp_path, monkeypatch):
     epoch = Loop.epoch
 
     def diverging(self, state, *args):
@@ -354,129 +274,8 @@ def test_a_diverged_cell_is_told_and_leaves_the_others(tmp_path, monkeypatch):
     assert page.tables[0][1][2] != "none"
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("--system mvae --system mave", "unknown system 'mave'.* Did you mean 'mvae'"),
-        ("--system mvae --missing 1.5", "missing: expected a share from 0 to below 1, got 1.5"),
-        ("--system mvae --missing 0.5 --missing .5", "missing: 0.5 is given twice"),
-        ("--system mvae --system mvae", "system: mvae is given twice"),
-        ("--system mvae --system vae", "vae"),
-        (
-            "--system mvae --option mmvae.strata=1",
-            "option of 'mmvae': the comparison has only mvae",
-        ),
-        ("--system mvae --option mvae.strat=1", "unexpected keyword argument 'strat'"),
-        ("--system mvae --clip-norm 0", "clip_norm: expected a number above 0"),
-        ("--system mvae --load nowhere", "no run here"),
-        ("--missing 0", "--system"),
-    ],
-)
-def test_mistakes_are_told_in_one_line_before_anything_is_written(
-    words, message, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    result = call("compare", "digits", *words.split(), "--epochs", "1")
-    assert result.exit_code == 2
-    (line,) = result.stderr.splitlines()
-    assert re.search(message, line), line
-    assert not list(tmp_path.iterdir())
-
-
-def test_options_of_one_system_and_of_all(monkeypatch):
-    planned = []
-
-    def stop(cells, folders):
-        planned.extend(cells)
-        raise ValueError("planned")
-
-    monkeypatch.setattr("ppl_mm.comparison.cli.adopt", stop)
-    options = ["--option", "mmvae.strata=1", "--option", "prior=null", "--terms", "1"]
-    call("compare", "digits", "--system", "mvae", "--system", "mmvae", *options)
-    mvae, mmvae = (cell.config for cell in planned)
-    assert (mvae.options, mvae.terms) == ({"prior": None}, 1)
-    assert (mmvae.options, mmvae.terms) == ({"prior": None, "strata": 1}, None)
-
-
-def entry(mean: float, error: float | None = 0.5, **more: float) -> Entry:
-    return Entry(mean, error, **{"seeds": 3, "planned": 3, **more})
-
-
-@pytest.mark.parametrize(
-    ("entries", "best"),
-    [
-        ((entry(1.0), entry(2.1)), "b"),
-        ((entry(1.0), entry(1.9)), None),  # within both errors together
-        ((entry(1.0), entry(2.1, unreliable=0.04)), "b"),
-        ((entry(1.0), entry(2.1, unreliable=0.06)), None),
-        ((entry(1.0, unreliable=0.06), entry(2.1)), None),  # may be larger than it looks
-        ((entry(1.0), entry(2.1, monte_carlo_error=0.2)), None),
-        ((entry(1.0), entry(2.1, seeds=2)), None),
-        ((entry(1.0, seeds=1, error=None), entry(2.1, error=None)), None),
-        ((entry(-math.inf), entry(2.1)), None),
-        ((entry(1.0),), None),
-    ],
-)
-def test_only_a_lead_beyond_the_errors_is_best(entries, best):
-    names = ("a", "b")[: len(entries)]
-    cells = {("m", name): found for name, found in zip(names, entries, strict=True)}
-    assert Block(0.0, names, ("m",), cells).best("m") == best
-
-
-def test_curves_show_every_system_with_its_errors():
-    blocks = [
-        Block(x, ("a", "b"), ("m",), {("m", n): entry(x + i) for i, n in enumerate("ab")})
-        for x in (0.0, 0.5)
-    ]
-    (axes,) = curve(blocks, "m").axes
-    assert axes.get_legend_handles_labels()[1] == ["a", "b"]
-    for i, bars in enumerate(axes.containers):
-        assert bars.lines[0].get_xydata().tolist() == [[0.0, i], [0.5, 0.5 + i]]
-        (segments,) = bars.lines[2]
-        assert [part[:, 1].tolist() for part in segments.get_segments()] == [
-            [x + i - 0.5, x + i + 0.5] for x in (0.0, 0.5)
-        ]
-
-
-def test_summary_of_seeds_has_their_standard_error():
-    cells = plan("nowhere", "digits", ["mvae"], seeds=[0, 1, 2])
-    outcomes = []
-    for cell, mean in zip(cells, (1.0, 2.0, 6.0), strict=True):
-        likelihoods = (Likelihood("log p(top)", mean, 9.0, 0.3, 10.0, 0.1),)
-        accuracies = (Accuracy("label", ("top",), mean / 10, 0.01),)
-        outcomes.append(Outcome(cell, Measures(likelihoods, accuracies, 5, 5, 30, True)))
-    (block,) = summarise(outcomes)
-    found = block.entries["log p(top)", "mvae"]
-    assert found.mean == 3.0
-    assert found.standard_error == pytest.approx(math.sqrt(7 / 3))
-    assert found.monte_carlo_error == pytest.approx(math.sqrt(3 * 0.3**2) / 3)
-    assert found.unreliable == pytest.approx(0.1)
-    assert block.measures == ("log p(top)", "accuracy of label from top")
-
-
-def test_bounds_of_different_likelihoods_are_different_measures():
-    cells = plan("nowhere", "digits", ["mvae", "mmvae"])
-    outcomes = []
-    for cell, quantity in zip(cells, ("log p(top, label)", "log p(top | label)"), strict=True):
-        likelihoods = (Likelihood("ELBO", -9.0, 0.1), Likelihood(quantity, -3.0, 0.1))
-        outcomes.append(Outcome(cell, Measures(likelihoods, (), 5, 5, 30, True)))
-    (block,) = summarise(outcomes)
-    assert set(block.row("ELBO")) == {"mvae"}
-    assert set(block.row("ELBO of log p(top | label)")) == {"mmvae"}
-    assert [m for m in block.measures if block.best(m)] == []
-
-
-def test_what_comes_from_outside_is_escaped(tmp_path):
-    (cell,) = plan(tmp_path, "digits", ["mvae"])
-    nasty = '<script>alert("x")</script>'
-    write(tmp_path, [Outcome(cell, failure=nasty)], command=f"ppl-mm {nasty}")
-    text = (tmp_path / "report.html").read_text()
-    assert "<script" not in text
-    assert text.count("&lt;script&gt;") == 2
-
-
 def test_the_epoch_that_was_kept_is_the_best_or_the_last(compared, tmp_path):
-    folder = shutil.copytree(compared[0] / "mvae-0-0", tmp_path / "cell")
+    folder = shutil.copytree(compared[0] / "mvae-0-0", tmp_path / "trial")
     lines = ["epoch,validation_elbo,seconds", "1,-5.0,1.5", "2,-3.0,2.0", "3,-4.0,2.5"]
     (folder / "history.csv").write_text("\n".join(lines))
     found = training(folder)

@@ -1,0 +1,297 @@
+"""The trials of a comparison: every system at every missing share with every seed.
+
+Each trial is an ordinary run folder.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from torch import nn
+
+from ppl_mm import systems
+from ppl_mm.comparison.training import Training, training
+from ppl_mm.data import DataSet
+from ppl_mm.evaluation import train_classifiers
+from ppl_mm.runs.building import check, load_data
+from ppl_mm.runs.coherence import classifiable
+from ppl_mm.runs.config import (
+    CONFIG_FILE,
+    Config,
+    check_same,
+    configure,
+    has_terms,
+    read_config,
+    torch_device,
+)
+from ppl_mm.runs.measures import Measures
+from ppl_mm.runs.run import FILES, evaluate, load, train
+
+__all__ = ["Outcome", "Trial", "adopt", "plan", "run"]
+
+_EPOCHS, _ROWS_SEEN = 10, 100_000  # the least training of an oracle
+_TRAINED = [name for name in FILES if name not in ("checkpoint.pt", "metrics.json")]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One system, trained with one share of missing values from one seed.
+
+    Attributes:
+        folder: The run folder.
+        config: The options of the run.
+        dataset: The data set with the modalities in use, which is the same in all trials.
+    """
+
+    folder: Path
+    config: Config
+    dataset: DataSet
+
+    def __str__(self) -> str:
+        return f"{self.config.system}, missing {self.config.missing:g}, seed {self.config.seed}"
+
+    @property
+    def trained(self) -> bool:
+        """Whether training has ended, and all its files are there."""
+        return all((self.folder / name).is_file() for name in _TRAINED)
+
+    def measures(self, oracles: Sequence[str] = ()) -> Measures | None:
+        """Read the recorded measures with this trial's draws and rows; None if there are none.
+
+        Args:
+            oracles: The modalities whose coherence is needed.
+        """
+        path = self.folder / "metrics.json"
+        if not (self.trained and path.is_file()):
+            return None
+        try:
+            found = Measures.of(json.loads(path.read_text()))
+        except (KeyError, TypeError, ValueError):  # the file is damaged, or of another version
+            return None
+        rows = min(found.rows, self.config.rows or found.rows)
+        same = (found.num_samples, found.likelihood_rows) == (self.config.num_samples, rows)
+        return found if same and set(found.oracles) >= set(oracles) else None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The measures and the training of a trial, or the reason why it failed; None if not run."""
+
+    trial: Trial
+    measures: Measures | None = None
+    training: Training | None = None
+    failure: str | None = None
+
+    @property
+    def state(self) -> str:
+        """``"failed"``, ``"not run yet"`` or ``"done"``."""
+        if self.failure is not None:
+            return "failed"
+        return "not run yet" if self.training is None else "done"
+
+
+def plan(
+    folder: str | Path,
+    dataset: str,
+    names: Sequence[str],
+    *,
+    missing: Sequence[float] = (0.0,),
+    seeds: Sequence[int] = (0,),
+    own: Mapping[str, Mapping[str, Any]] | None = None,
+    **settings: Any,
+) -> tuple[Trial, ...]:
+    """Check that every system can take the data, and return the trials; nothing is written.
+
+    Args:
+        folder: The folder of the trials' folders ``<system>-<missing>-<seed>``.
+        dataset: A name of ``data.available()``.
+        names: The names of the systems.
+        missing: The shares of the modalities of training rows that are left out at random. With one
+            seed and share they are the same for every system; test rows are complete.
+        seeds: The seeds of networks, order, noise and missing values.
+        own: System -> the options of this system.
+        settings: Other fields of :class:`ppl_mm.runs.Config` for all systems; ``terms`` applies to
+            the systems that leave the choice.
+
+    Raises:
+        ValueError: For unknown names, options out of range, a system that cannot take the data,
+            or a folder with a trial of other settings.
+    """
+    own = own or {}
+    _check_once("system", names)
+    _check_once("missing", [f"{share:g}" for share in missing])
+    _check_once("seed", seeds)
+    for name in own:
+        if name not in names:
+            raise ValueError(f"option of {name!r}: the comparison has only {', '.join(names)}.")
+    whole = load_data(dataset, settings.get("data_dir"), settings.get("data_options", {}))
+    trials = []
+    for name in names:
+        for share in missing:
+            chosen = None
+            for seed in seeds:
+                config = _configure(name, whole, own.get(name, {}), settings, share, seed)
+                chosen = check(config, whole) if chosen is None else chosen
+                trials.append(Trial(Path(folder, f"{name}-{share:g}-{seed}"), config, chosen))
+    for trial in trials:
+        if (trial.folder / CONFIG_FILE).exists():
+            _check_same(trial, trial.folder)
+    return tuple(trials)
+
+
+def adopt(trials: Iterable[Trial], folders: Iterable[str | Path]) -> None:
+    """Copy trained runs to the trials of the same settings, which then need no training.
+
+    Raises:
+        FileNotFoundError: If a folder holds no run, or one whose training has not ended.
+        FileExistsError: If the trial has begun.
+        ValueError: If a run is not a trial of the comparison, or has other settings.
+    """
+    by_name = {str(trial): trial for trial in trials}
+    for source in map(Path, folders):
+        config = read_config(source)
+        name = str(Trial(source, config, next(iter(by_name.values())).dataset))
+        if name not in by_name:
+            raise ValueError(
+                f"{source}: {name} is no trial of this comparison; add its system, share or seed."
+            )
+        trial = by_name[name]
+        _check_same(trial, source)
+        if trial.trained:
+            continue
+        if not Trial(source, config, trial.dataset).trained:
+            raise FileNotFoundError(f"{source}: its training has not ended; go on with --resume.")
+        if trial.folder.exists():
+            raise FileExistsError(
+                f"{trial.folder}: this trial has begun; remove it to load another."
+            )
+        trial.folder.parent.mkdir(parents=True, exist_ok=True)
+        copy = Path(tempfile.mkdtemp(dir=trial.folder.parent, prefix=f".{trial.folder.name}."))
+        for file in FILES:
+            if (source / file).is_file():
+                shutil.copy2(source / file, copy)
+        copy.chmod(0o755)
+        os.replace(copy, trial.folder)
+
+
+def run(trials: Sequence[Trial], *, coherence: bool = True, progress: bool = True) -> list[Outcome]:
+    """Train and measure the unfinished trials; those that were stopped continue.
+
+    A trial that fails (it diverges, memory runs out, or one of its files is damaged) does not stop
+    the others, and is tried again next time. Ctrl-C ends the run with the finished trials.
+
+    Args:
+        trials: The trials of one :func:`plan`.
+        coherence: Whether to measure coherence too, if rows have classes, see
+            :func:`ppl_mm.runs.measure`. Its classifiers are trained once, and kept in the folder
+            ``oracles`` beside the trials' folders.
+        progress: Whether to print progress.
+    """
+    console = Console(highlight=False, quiet=not progress)
+    names = classifiable(trials[0].dataset) if coherence else ()
+    outcomes = [_recorded(trial, names) for trial in trials]
+    left = [i for i, o in enumerate(outcomes) if o.measures is None and o.failure is None]
+    if len(left) < len(trials):
+        console.print(f"{len(trials) - len(left)} of {len(trials)} trials are done already.")
+    try:
+        classifiers = _oracles(trials[0], names, progress) if left else {}
+        for number, i in enumerate(left, start=1):
+            console.print(f"[bold]{trials[i]}[/bold]  ({number} of {len(left)})")
+            outcomes[i] = _made(trials[i], classifiers, progress)
+    except KeyboardInterrupt:
+        console.print("stopped; the same command goes on from here.")
+    for outcome in outcomes:
+        if outcome.failure is not None:
+            console.print(f"failed: {outcome.failure}", style="red", markup=False)
+    return outcomes
+
+
+def _recorded(trial: Trial, oracles: Sequence[str]) -> Outcome:
+    """Return the outcome of a finished trial; an empty one for any other."""
+    measures = trial.measures(oracles)
+    if measures is None:
+        return Outcome(trial)
+    try:
+        return Outcome(trial, measures, training(trial.folder))
+    except ValueError as error:
+        return Outcome(trial, failure=f"{error} {_anew(trial)}")
+
+
+def _made(trial: Trial, classifiers: Mapping[str, nn.Module], progress: bool) -> Outcome:
+    """Train and measure a trial, and return its outcome."""
+    begun = (trial.folder / CONFIG_FILE).exists()
+    try:
+        measures = _train_and_measure(trial, classifiers, progress)
+        return Outcome(trial, measures, training(trial.folder))
+    except (ArithmeticError, RuntimeError, ValueError) as error:
+        text = str(error) or type(error).__name__
+        damaged = begun and isinstance(error, ValueError)
+        return Outcome(trial, failure=f"{text} {_anew(trial)}" if damaged else text)
+
+
+def _anew(trial: Trial) -> str:
+    return f"Remove {trial.folder}, and the same command makes the trial anew."
+
+
+def _oracles(trial: Trial, names: Sequence[str], progress: bool) -> dict[str, nn.Module]:
+    """Train the classifiers of real rows that coherence needs; none without names."""
+    if not names:
+        return {}
+    return train_classifiers(
+        trial.dataset,
+        names,
+        epochs=max(_EPOCHS, _ROWS_SEEN // len(trial.dataset.train)),
+        folder=trial.folder.parent / "oracles",
+        device=torch_device(trial.config.device),
+        progress=progress,
+    )
+
+
+def _train_and_measure(
+    trial: Trial, classifiers: Mapping[str, nn.Module], progress: bool
+) -> Measures:
+    config = trial.config
+    if trial.trained:
+        found = load(trial.folder, data_dir=config.data_dir)
+        found.system.to(torch_device(config.device))
+    else:
+        options = asdict(config)
+        system, dataset = options.pop("system"), options.pop("dataset")
+        begun = (trial.folder / CONFIG_FILE).exists()
+        found = train(trial.folder, system, dataset, resume=begun, progress=progress, **options)
+    options = {"num_samples": config.num_samples, "rows": config.rows}
+    return evaluate(found, classifiers=classifiers, **options)
+
+
+def _configure(
+    name: str,
+    whole: DataSet,
+    own: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    missing: float,
+    seed: int,
+) -> Config:
+    given = {**settings, "missing": missing, "seed": seed}
+    given["options"] = {**settings.get("options", {}), **own}
+    if name in systems.available() and not has_terms(name):
+        given.pop("terms", None)
+    return configure(name, whole, **given)
+
+
+def _check_same(trial: Trial, folder: Path) -> None:
+    remedy = "Compare with the same settings, or give another folder by --out."
+    check_same(folder, read_config(folder), asdict(trial.config), remedy)
+
+
+def _check_once(what: str, given: Sequence[Any]) -> None:
+    if not given:
+        raise ValueError(f"{what}: expected at least one.")
+    for value in given:
+        if given.count(value) > 1:
+            raise ValueError(f"{what}: {value} is given twice.")
