@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from ppl_mm.likelihoods.likelihood import Likelihood, one_tensor, require
+from ppl_mm.likelihoods.likelihood import Likelihood, one_tensor, pair, require
 
 __all__ = ["NegativeBinomial", "Poisson"]
 
@@ -50,19 +50,18 @@ class Poisson(Likelihood):
 class NegativeBinomial(Likelihood):
     """Independent over-dispersed counts; parameters are a pair (total_count, logits).
 
-    total_count > 0 and logits have the event's shape; the mean is total_count * exp(logits).
+    total_count > 0 and logits have the event's shape, or one of them is smaller or shared by all
+    rows, see :class:`Likelihood`; the mean is total_count * exp(logits).
     """
+
+    elementwise: ClassVar[bool] = True
 
     def __call__(
         self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """NegativeBinomial(total_count, logits)."""
-        if not (isinstance(parameters, tuple | list) and len(parameters) == 2):
-            raise ValueError(
-                "NegativeBinomial: the decoder must return a pair (total_count, logits), "
-                f"got {type(parameters).__name__}."
-            )
-        total_count, logits = parameters
+        what = "(total_count, logits)"
+        total_count, logits = pair(type(self).__name__, parameters, what, batch_dims)
         counts = dist.NegativeBinomial(total_count, logits=logits)
         return counts.to_event(logits.dim() - batch_dims)
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pyro.distributions as dist
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from ppl_mm.likelihoods.likelihood import Likelihood
+from ppl_mm.likelihoods.likelihood import Likelihood, pair
 
 __all__ = ["Laplace", "Normal"]
 
@@ -22,6 +22,7 @@ class Normal(Likelihood):
             learned: the decoder returns a pair (loc, scale), scale > 0.
     """
 
+    elementwise: ClassVar[bool] = True
     scale: float | None = None
 
     def __post_init__(self) -> None:
@@ -31,7 +32,7 @@ class Normal(Likelihood):
         self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """Normal(loc, scale)."""
-        loc, scale = _loc_scale(type(self).__name__, parameters, self.scale)
+        loc, scale = _loc_scale(type(self).__name__, parameters, self.scale, batch_dims)
         return dist.Normal(loc, scale).to_event(loc.dim() - batch_dims)
 
 
@@ -44,6 +45,7 @@ class Laplace(Likelihood):
             With None it is learned: the decoder returns a pair (loc, scale), scale > 0.
     """
 
+    elementwise: ClassVar[bool] = True
     scale: float | None = 0.75
 
     def __post_init__(self) -> None:
@@ -53,7 +55,7 @@ class Laplace(Likelihood):
         self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """Laplace(loc, scale)."""
-        loc, scale = _loc_scale(type(self).__name__, parameters, self.scale)
+        loc, scale = _loc_scale(type(self).__name__, parameters, self.scale, batch_dims)
         return dist.Laplace(loc, scale).to_event(loc.dim() - batch_dims)
 
 
@@ -62,7 +64,9 @@ def _check_scale(likelihood: str, scale: float | None) -> None:
         raise ValueError(f"{likelihood}: expected a scale above 0 (or None), got {scale}.")
 
 
-def _loc_scale(likelihood: str, parameters: Any, fixed: float | None) -> tuple[Tensor, Tensor]:
+def _loc_scale(
+    likelihood: str, parameters: Any, fixed: float | None, batch_dims: int
+) -> tuple[Tensor, Tensor]:
     if fixed is not None:
         if not isinstance(parameters, Tensor):
             raise ValueError(
@@ -70,9 +74,5 @@ def _loc_scale(likelihood: str, parameters: Any, fixed: float | None) -> tuple[T
                 f"got {type(parameters).__name__}."
             )
         return parameters, parameters.new_full((), fixed)
-    if not (isinstance(parameters, tuple | list) and len(parameters) == 2):
-        raise ValueError(
-            f"{likelihood}(scale=None): the decoder must return a pair (loc, scale), "
-            f"got {type(parameters).__name__}; or fix the scale."
-        )
-    return parameters[0], parameters[1]
+    kind = f"{likelihood}(scale=None)"
+    return pair(kind, parameters, "(loc, scale)", batch_dims, "; or fix the scale")
