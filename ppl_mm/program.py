@@ -17,7 +17,7 @@ from ppl_mm.likelihoods.decoder import of_decoder
 from ppl_mm.modality import Modality, check_modalities, unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.rows import eval_mode, run_network
-from ppl_mm.shapes import ALLOWED
+from ppl_mm.shapes import allowed
 
 __all__ = ["Program"]
 
@@ -141,8 +141,9 @@ def _distribution(
             return of_decoder(likelihood, output, torch.Size([rows]), values.shape[1:], name)
         except RuntimeError as error:  # of a likelihood of the user's own
             raise ValueError(
-                f"modality {name!r}: {type(likelihood).__name__} does not take what its decoder "
-                f"returns for {rows} rows ({str(error).splitlines()[0]}). {ALLOWED}"
+                f"modality {name!r}: {type(likelihood).__name__} does not take what the decoder "
+                f"returns for {rows} rows ({str(error).splitlines()[0]}). "
+                f"{allowed(values.shape[1:])}"
             ) from error
 
 

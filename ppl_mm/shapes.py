@@ -20,12 +20,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["ALLOWED", "aligned", "check_numbers", "loc_scale", "mapped", "shape_of", "spread"]
-
-ALLOWED = (
-    "Expected one parameter at least of shape (B, *event); any other may be that, smaller for each "
-    "row, such as (B, 1), or shared by all rows: of the event's shape, or a number."
-)
+__all__ = ["aligned", "allowed", "check_numbers", "loc_scale", "mapped", "shape_of", "spread"]
 
 
 def mapped(output: Any, change: Callable[[Any], Any]) -> Any:
@@ -77,7 +72,22 @@ def spread(x: Tensor, batch: Sequence[int], event: Sequence[int]) -> Tensor | No
     return x.reshape(*batch, *[1] * missing, *rest).expand(whole)
 
 
-def aligned(parameters: Sequence[Any], batch: Sequence[int] | int) -> list[Tensor]:
+def allowed(event: Sequence[int] | None) -> str:
+    """What a decoder may return, for messages; None where the event's shape is not known."""
+    own = "*event" if event is None else ", ".join(map(str, event))
+    whole = f"(B, {own})" if own else "(B,)"
+    shared = "the event's shape" if event is None else f"shape {tuple(event)}"
+    return (
+        f"Expected one parameter at least of shape {whole}; any other may have it too, or be "
+        f"smaller for each row, such as (B, 1), or shared by all rows: of {shared}, or a number."
+    )
+
+
+def aligned(
+    parameters: Sequence[Any],
+    batch: Sequence[int] | int,
+    data: Sequence[int] | None = None,
+) -> list[Tensor]:
     """Parameters of independent elements as views of one shape, (*batch, *event).
 
     The event is what those with the most dimensions say: the rows' and all of its own.
@@ -85,6 +95,7 @@ def aligned(parameters: Sequence[Any], batch: Sequence[int] | int) -> list[Tenso
     Args:
         parameters: Tensors and numbers, each as this module's beginning says.
         batch: The rows' shape, or the number of its dimensions.
+        data: The data's event shape, for messages.
 
     Raises:
         TypeError: For parameters that are neither.
@@ -98,7 +109,7 @@ def aligned(parameters: Sequence[Any], batch: Sequence[int] | int) -> list[Tenso
     check_numbers(parameters)
     tensors = [x for x in parameters if isinstance(x, Tensor)]
     if not tensors:
-        raise ValueError(f"the decoder returned numbers alone. {ALLOWED}")
+        raise ValueError(f"the decoder returned numbers alone. {allowed(data)}")
     most = max(x.dim() for x in tensors)
     full = [x for x in tensors if x.dim() == most]
     rows = tuple(full[0].shape[:batch] if isinstance(batch, int) else batch)
@@ -112,9 +123,8 @@ def aligned(parameters: Sequence[Any], batch: Sequence[int] | int) -> list[Tenso
         if len(found) == len(views):
             return found
     shapes = ", ".join(str(shape_of(x)) for x in parameters)
-    raise ValueError(
-        f"the decoder's parameters have the shapes {shapes} for rows of shape {rows}. {ALLOWED}"
-    )
+    number = f" for B = {rows[0]}" if len(rows) == 1 else ""
+    raise ValueError(f"the decoder's parameters have the shapes {shapes}{number}. {allowed(data)}")
 
 
 def check_numbers(parameters: Sequence[Any]) -> None:

@@ -8,6 +8,7 @@ import torch
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.infer.util import is_validation_enabled
+from pyro.ops.provenance import detach_provenance
 from torch import Tensor, nn
 
 from ppl_mm.likelihoods import Likelihood
@@ -93,7 +94,8 @@ class Decoded(TorchDistribution):
     def whole(self) -> TorchDistribution:
         """The distribution of every row, scored or not."""
         if self._whole is None:
-            self._whole = self._decode(self.z)
+            # Draws of Pyro's tensors that track dependencies fail in torch, and need no tracking.
+            self._whole = self._decode(detach_provenance(self.z))
         return self._whole
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "Decoded":
@@ -123,7 +125,7 @@ class Decoded(TorchDistribution):
                 f"{type(self.decoder).__name__}: expected a method sample(z) that draws values, as "
                 "its logits depend on the value (reads_value is True); give it one."
             )
-        z = self.z.expand(*sample_shape, *self.z.shape)
+        z = detach_provenance(self.z).expand(*sample_shape, *self.z.shape)
         value: Tensor = draw(z.reshape(-1, z.shape[-1]))
         return value.reshape(*z.shape[:-1], *value.shape[1:])
 

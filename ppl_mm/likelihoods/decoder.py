@@ -37,7 +37,7 @@ def of_decoder(
     found: list[Any] = []
     mapped(output, found.append)
     try:
-        parameters = iter(_of_rows(likelihood, found, batch))
+        parameters = iter(_of_rows(likelihood, found, batch, event_shape))
         p = likelihood(mapped(output, lambda _: next(parameters)), len(batch), event_shape)
         _check_shapes(likelihood, p, batch, event_shape)
     except (TypeError, ValueError) as error:
@@ -50,11 +50,16 @@ def of_decoder(
     return p
 
 
-def _of_rows(likelihood: Likelihood, found: Sequence[Any], batch: torch.Size) -> list[Any]:
+def _of_rows(
+    likelihood: Likelihood,
+    found: Sequence[Any],
+    batch: torch.Size,
+    event_shape: Sequence[int] | None,
+) -> list[Any]:
     """The decoder's tensors and numbers, rows in their batch shape."""
     rows = batch.numel()
     if likelihood.elementwise:
-        found = aligned(found, (rows,))
+        found = aligned(found, (rows,), event_shape)
     check_numbers(found)
     for x in found:
         if isinstance(x, Tensor) and x.dim() > 0 and len(x) != rows:
@@ -81,7 +86,8 @@ def _check_shapes(
     if tuple(p.event_shape) != tuple(event_shape):
         raise ValueError(
             f"the decoder's event shape is {tuple(p.event_shape)}, the data's "
-            f"{tuple(event_shape)}. Change the decoder's output or reshape the values."
+            f"{tuple(event_shape)}. Change the decoder's output, whose largest parameter says the "
+            "event's shape, or reshape the values."
         )
     if tuple(p.batch_shape) != tuple(batch):
         raise ValueError(
