@@ -6,6 +6,7 @@ from math import prod
 import pyro.distributions as dist
 import pytest
 import torch
+from lean_decoders import ByName, Decoder, From, Mixture, StudentT, whole
 from pyro.infer import Trace_ELBO
 from torch import nn
 
@@ -28,84 +29,6 @@ from ppl_mm.shapes import aligned, spread
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 Z = 2
 ROWS = range(1, 13)
-
-
-class StudentT(likelihoods.Likelihood):
-    """A likelihood of the user's own, of three parameters."""
-
-    elementwise = True
-
-    def __call__(self, parameters, batch_dims=1, event_shape=None):
-        loc, scale, df = parameters
-        return dist.StudentT(df, loc, scale).to_event(loc.dim() - batch_dims)
-
-
-class ByName(StudentT):
-    """The same from a dict."""
-
-    def __call__(self, parameters, batch_dims=1, event_shape=None):
-        parts = (parameters[k] for k in ("loc", "scale", "df"))
-        return super().__call__(tuple(parts), batch_dims, event_shape)
-
-
-class Mixture(likelihoods.Likelihood):
-    """Parameters with shapes of their own: logits (B, K), locs (B, K, *D), one scale."""
-
-    def __call__(self, parameters, batch_dims=1, event_shape=None):
-        each = dist.Normal(parameters.locs, parameters.scale)
-        each = each.to_event(parameters.locs.dim() - batch_dims - 1)
-        return dist.MixtureSameFamily(dist.Categorical(logits=parameters.logits), each)
-
-
-PARTS = {"loc": 3, "scale": 2, "df": 1}
-
-
-class Decoder(nn.Module):
-    """A decoder whose parameters are of the shapes asked for, or of those spread by hand.
-
-    A shape has rows, ("rows", 1), or is shared, (4,); a number is itself.
-    """
-
-    def __init__(self, in_features, event, shapes, by_hand=False, as_dict=False, swap=False):
-        super().__init__()
-        self.event, self.shapes, self.by_hand = event, shapes, by_hand
-        self.as_dict, self.swap = as_dict, swap
-        self.parts = nn.ModuleDict()
-        self.shared = nn.ParameterDict()
-        generator = torch.Generator().manual_seed(0)
-        for name, shape in shapes.items():
-            if isinstance(shape, float):
-                continue
-            if shape[:1] == ("rows",):
-                self.parts[name] = nn.Linear(in_features, prod(shape[1:]))
-                for p in self.parts[name].parameters():
-                    p.data = torch.randn(p.shape, generator=generator, dtype=p.dtype)
-            else:
-                self.shared[name] = nn.Parameter(torch.randn(shape, generator=generator))
-
-    def forward(self, z):
-        found = {name: self.one(name, z) for name in self.shapes}
-        if self.as_dict:
-            return found
-        return tuple(found.values())[:: -1 if self.swap else 1]
-
-    def one(self, name, z):
-        shape = self.shapes[name]
-        if isinstance(shape, float):
-            return torch.full((len(z), *self.event), shape) if self.by_hand else shape
-        if name in self.shared:
-            x = self.shared[name]
-            x = x.expand(len(z), *self.event) if self.by_hand else x
-        else:
-            x = self.parts[name](z).reshape(len(z), *shape[1:])
-            if self.by_hand:
-                ones = [1] * (len(self.event) + 1 - x.dim())
-                x = x.reshape(len(z), *ones, *shape[1:]).expand(len(z), *self.event)
-        return x if name == "loc" else nn.functional.softplus(x) + 0.1
-
-
-def whole(event):
-    return ("rows", *event)
 
 
 SECOND = {
@@ -391,17 +314,6 @@ def run(decoder, likelihood=likelihoods.Normal(None), rows=4, event=(4,)):  # no
     return Trace_ELBO().loss(model, guide, Observations({"x": torch.zeros(rows, *event)}))
 
 
-class From(nn.Module):
-    """A decoder that returns what a function of z does."""
-
-    def __init__(self, of):
-        super().__init__()
-        self.of = of
-
-    def forward(self, z):
-        return self.of(z)
-
-
 @pytest.mark.parametrize(
     ("of", "error", "message"),
     [
@@ -452,116 +364,6 @@ def test_a_likelihood_that_forgets_its_event_is_told():
 
     with pytest.raises(ValueError, match=r"modality 'x': the decoder's event shape is \(5,\)"):
         run(From(lambda z: z.new_zeros(len(z), 4, 5)), Forgetful(), event=(4, 5))
-
-
-# ---------------------------------------------------------------- encoders and trunks
-
-
-class Encoder(nn.Module):
-    """loc (B, Z), and a scale of some shape: with rows, shared, or a number."""
-
-    def __init__(self, latent_dim, scale, loc=None):
-        super().__init__()
-        self.loc, self.raw = nn.Linear(3, latent_dim), nn.Linear(3, latent_dim)
-        self.scale, self.given = scale, loc
-
-    def forward(self, x):
-        found = []
-        for network, shape in ((self.loc, self.given), (self.raw, self.scale)):
-            y = network(x)
-            if shape is None:
-                found.append(y.exp())
-            elif isinstance(shape, float):
-                found.append(shape)
-            elif shape[:1] == ("rows",):
-                found.append(
-                    y.exp().reshape(len(x), -1)[:, : prod(shape[1:])].reshape(len(x), *shape[1:])
-                )
-            else:
-                shared = tuple(y.shape[-1] if n == "latent" else n for n in shape)
-                found.append(torch.arange(1.0, 1.0 + prod(shared)).reshape(shared))
-        return tuple(found)
-
-
-def encoding(encoder):
-    return [
-        Modality(
-            name,
-            likelihoods.Normal(1.0),
-            encoder=encoder,
-            decoder=lambda d: networks.MLPDecoder(d, event_shape=(3,), hidden=(4,)),
-        )
-        for name in "xy"
-    ]
-
-
-@pytest.mark.parametrize("scale", [("rows", 1), ("latent",), (), 1.0], ids=str)
-@pytest.mark.parametrize("name", ["mvae", "jmvae", "meme"])
-def test_an_encoders_scale_may_be_smaller_or_shared(name, scale):
-    def spread_by_hand(d):
-        network = Encoder(d, scale)
-        return From(lambda x: tuple(torch.as_tensor(p).expand(len(x), d) for p in network(x)))
-
-    options = {}
-    if name == "meme":
-        inputs = Observations({n: torch.randn(4, 3) for n in "xy"})
-        options = {"pseudo_inputs": inputs, "num_pseudo_inputs": 4}
-    built = []
-    for encoder in (lambda d: Encoder(d, scale), spread_by_hand):
-        torch.manual_seed(0)
-        built.append(systems.build(name, encoding(encoder), 4, **options))
-    for rows in ROWS:
-        obs = Observations({n: torch.randn(rows, 3) for n in "xy"}, {"x": torch.arange(rows) != 1})
-        found = []
-        for system in built:
-            system.check(obs)
-            torch.manual_seed(1)
-            found.append(system(obs))
-        torch.testing.assert_close(*found, **EXACT)
-
-
-@pytest.mark.parametrize(
-    ("loc", "scale", "part", "shape"),
-    [
-        (None, ("rows",), "scale", r"\(\d+,\)"),
-        (None, (1, 1), "scale", r"\(1, 1\)"),
-        (None, ("rows", 3), "scale", r"\(\d+, 3\)"),
-        (("rows", 1), ("rows", 1), "loc", r"\(\d+, 1\)"),
-        ((4,), 1.0, "loc", r"\(4,\)"),
-        (0.0, 1.0, "loc", "float"),
-    ],
-)
-def test_an_encoder_that_depends_on_the_number_of_rows_is_refused_for_all(loc, scale, part, shape):
-    system = systems.mvae(encoding(lambda d: Encoder(d, scale, loc)), 4)
-    for rows in ROWS:
-        obs = Observations({n: torch.randn(rows, 3) for n in "xy"})
-        if shape == r"\(1, 1\)" and rows == 1:
-            continue
-        with pytest.raises(ValueError, match=f"modality 'x': expected the encoder's {part} of"):
-            system.check(obs)
-
-
-def test_an_encoder_returns_numbers():
-    system = systems.mvae(encoding(lambda d: From(lambda x: (x @ torch.ones(3, d), "1"))), 2)
-    with pytest.raises(TypeError, match="modality 'x': expected the encoder's scale as a tensor"):
-        system.check(Observations({"x": torch.ones(2, 3)}))
-
-
-def test_a_trunk_returns_rows_for_any_number_of_them():
-    class Trunk(nn.Linear):
-        def forward(self, x):
-            return super().forward(x)[:, 0]  # (B,), which is (F,) when B = F
-
-    modalities = [
-        Modality(name, m.likelihood, m.encoder, m.decoder, features=lambda: Trunk(3, 4))
-        for name, m in zip("xy", encoding(lambda d: Encoder(d, 1.0)), strict=True)
-    ]
-    guide = guides.ZeroFilledNetwork(modalities, 2)
-    for rows in ROWS:
-        with pytest.raises(
-            ValueError, match=r"modality 'x': expected features of shape \(B, out_f"
-        ):
-            guide.check(Observations({n: torch.randn(rows, 3) for n in "xy"}))
 
 
 # ---------------------------------------------------------------- the rule itself
