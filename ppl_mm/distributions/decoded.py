@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache, partial
+from types import new_class
 from typing import Any, ClassVar
 
 import torch
@@ -74,7 +75,8 @@ class Decoded(TorchDistribution):
         self._whole: TorchDistribution | None = None
         batch = torch.Size(z.shape[:-1])
         super().__init__(batch, self._data_shape or torch.Size(), validate_args=False)
-        self.__class__ = _called(type(self), type(likelihood).__name__)
+        kind: Any = type(self)
+        self.__class__ = _called(kind, type(likelihood).__name__)
 
     def __reduce__(self) -> Any:
         make = partial(Decoded, name=self.name, undrawable=self.undrawable)
@@ -173,6 +175,7 @@ class Decoded(TorchDistribution):
 
 
 @cache
-def _called(kind: type[Decoded], name: str) -> type[Decoded]:
+def _called(kind: Any, name: str) -> Any:
     """That class under another name: Pyro calls a distribution what its class is called."""
-    return type(kind)(name, (kind,), {"__module__": __name__, "__doc__": kind.__doc__})
+    own = {"__module__": __name__, "__doc__": kind.__doc__}
+    return new_class(name, (kind,), exec_body=lambda body: body.update(own))
