@@ -13,6 +13,7 @@ from ppl_mm.features import declared_features
 from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder
 from ppl_mm.networks.layers import Activation, ScaleMap
+from ppl_mm.shapes import loc_scale
 
 __all__ = ["joint_encoder"]
 
@@ -35,7 +36,7 @@ def joint_encoder(
         check_at_least_one("hidden", hidden)
     size = latent_dim if hidden is None else (hidden + 1) // 2
     trunks = {
-        m.name: _EncoderTrunk(m.encoder(size), size) if m.features is None else declared_features(m)
+        m.name: _EncoderTrunk(m, size) if m.features is None else declared_features(m)
         for m in modalities
     }
     return JointEncoder(trunks, latent_dim, () if hidden is None else (hidden,), activation, scale)
@@ -44,10 +45,11 @@ def joint_encoder(
 class _EncoderTrunk(nn.Module):
     """An encoder as a trunk: its loc and log scale are the features."""
 
-    def __init__(self, encoder: nn.Module, size: int) -> None:
+    def __init__(self, modality: Modality, size: int) -> None:
         super().__init__()
-        self.encoder, self.out_features = encoder, 2 * size
+        self.name, self.size, self.out_features = modality.name, size, 2 * size
+        self.encoder = modality.encoder(size)
 
     def forward(self, x: Tensor) -> Tensor:
-        loc, scale = self.encoder(x)
+        loc, scale = loc_scale(self.name, self.encoder(x), self.size, len(x))
         return torch.cat([loc, scale.log()], -1)

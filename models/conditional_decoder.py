@@ -16,7 +16,7 @@ import pyro
 import pyro.distributions as dist
 from torch import nn
 
-from ppl_mm.context import Context, joined
+from ppl_mm.context import Context, joined, undrawable
 from ppl_mm.distributions import Decoded
 from ppl_mm.distributions.prior import as_prior
 from ppl_mm.modality import Modality
@@ -91,7 +91,15 @@ class ConditionalDecoder(Program):
             for name, decoder in self.decoders.items():
                 x, scored = obs.filled(name)  # (B, *D_m), (S?, B)
                 where, event_shape = (True, None) if x is None else (scored & known, x.shape[1:])
-                p = Decoded(self.likelihoods[name], decoder, z, where, event_shape)
+                p = Decoded(
+                    self.likelihoods[name],
+                    decoder,
+                    z,
+                    where,
+                    event_shape,
+                    name=name,
+                    undrawable=None if x is not None else undrawable(name, obs, self.context.names),
+                )
                 pyro.sample(name, p, obs=x)
 
     def check(self, obs: Observations) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import pyro
 from torch import nn
 
-from ppl_mm.context import Context, check_label, holds, joined, where_known
+from ppl_mm.context import Context, check_label, holds, joined, undrawable, where_known
 from ppl_mm.distributions import Decoded, ObservedPrior
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
@@ -104,7 +104,15 @@ class ConditionalPrior(Program):
                 x, scored = obs.filled(name)  # (B, *D_m), (S?, B)
                 where, event_shape = (True, None) if x is None else (scored & known, x.shape[1:])
                 inputs = z if name == self.label else seen
-                p = Decoded(self.likelihoods[name], decoder, inputs, where, event_shape)
+                p = Decoded(
+                    self.likelihoods[name],
+                    decoder,
+                    inputs,
+                    where,
+                    event_shape,
+                    name=name,
+                    undrawable=None if x is not None else undrawable(name, obs, self.conditions_on),
+                )
                 pyro.sample(name, p, obs=x)
 
     def check(self, obs: Observations) -> None:

@@ -10,6 +10,8 @@ from torch.masked import MaskedTensor
 
 from ppl_mm.known import at_hand
 
+from ppl_mm.shapes import loc_scale, shape_of
+
 __all__ = [
     "check_alike",
     "check_at_least_one",
@@ -192,33 +194,21 @@ def zeroed(values: Tensor, missing: Tensor) -> Tensor:
 
 
 def check_encoded(name: str, output: Any, latent_dim: int, rows: int) -> tuple[Tensor, Tensor]:
-    """The pair (loc, scale) that an encoder must return, each (rows, latent_dim)."""
-    if not (isinstance(output, tuple | list) and len(output) == 2):
-        raise TypeError(
-            f"modality {name!r}: expected the encoder to return a pair (loc, scale), got "
-            f"{type(output).__name__}."
-        )
-    for part, tensor in zip(("loc", "scale"), output, strict=True):
-        if tensor.shape != (rows, latent_dim):
-            raise ValueError(
-                f"modality {name!r}: expected the encoder's {part} of shape (B, latent_dim) = "
-                f"({rows}, {latent_dim}), got {tuple(tensor.shape)}. Build the encoder with the "
-                "latent size that it is called with."
-            )
-    if is_validation_enabled() and not bool((output[1] > 0).all()):
+    """The pair (loc, scale) that an encoder must return, as views (rows, latent_dim)."""
+    loc, scale = loc_scale(name, output, latent_dim, rows)
+    if is_validation_enabled() and not bool((scale > 0).all()):
         raise ValueError(
             f"modality {name!r}: expected the encoder's scale, a standard deviation, above 0, got "
-            f"values from {output[1].min().item()}. Pass it through exp or softplus."
+            f"values from {scale.min().item()}. Pass it through exp or softplus."
         )
-    return output[0], output[1]
+    return loc, scale
 
 
 def check_features(name: str, output: Any, size: int, rows: int) -> Tensor:
     """The tensor (rows, size) that a modality's trunk must return."""
     if not isinstance(output, Tensor) or output.shape != (rows, size):
-        found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(
             f"modality {name!r}: expected features of shape (B, out_features) = ({rows}, {size}), "
-            f"got {found}."
+            f"got {shape_of(output)}."
         )
     return output

@@ -13,7 +13,16 @@ from ppl_mm.modality import Modality, unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.program import check_trunk
 
-__all__ = ["Context", "check_given", "check_label", "check_seen", "holds", "joined", "where_known"]
+__all__ = [
+    "Context",
+    "check_given",
+    "check_label",
+    "check_seen",
+    "holds",
+    "joined",
+    "undrawable",
+    "where_known",
+]
 
 
 class Context(nn.Module):
@@ -70,6 +79,24 @@ def holds(obs: Observations, names: Sequence[str]) -> Tensor:
 def where_known(known: Tensor, x: Tensor) -> Tensor:
     """Values (..., B, F), NaN in the rows that are not ``known``, (B,)."""
     return x if bool(known.all()) else torch.where(known[:, None], x, torch.nan)
+
+
+def undrawable(name: str, obs: Observations, given: Sequence[str]) -> str | None:
+    """Why a modality cannot be drawn in some row; None if every row holds what is given."""
+    for g in given:
+        held = obs.present.get(g)
+        if held is None or not bool(held.all()):
+            row = 0 if held is None else int((~held).nonzero()[0])
+            fix = (
+                f"Give rows that hold it: obs[obs.present[{g!r}]]."
+                if held is not None
+                else ("Give rows that hold it.")
+            )
+            return (
+                f"modality {g!r}: row {row} lacks it, and the model conditions on it, so modality "
+                f"{name!r}, which the rows do not hold at all, cannot be drawn there. {fix}"
+            )
+    return None
 
 
 def joined(z: Tensor, context: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
+from ppl_mm.likelihoods.decoder import of_decoder
 from ppl_mm.modality import Modality
 from ppl_mm.rows import eval_mode, run_network
 
@@ -99,5 +100,6 @@ def example(modality: Modality, in_features: int) -> tuple[TorchDistribution, Te
     """p(x_m | z) of a fresh decoder, and a draw (1, *D_m): what values look like without data."""
     decoder = modality.decoder(in_features)
     with torch.no_grad(), eval_mode(decoder):
-        p = modality.likelihood(run_network(decoder, torch.zeros(1, in_features)))
+        output = run_network(decoder, torch.zeros(1, in_features))
+        p = of_decoder(modality.likelihood, output, torch.Size([1]), name=modality.name)
     return p, p.sample()

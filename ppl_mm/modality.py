@@ -22,9 +22,11 @@ class Modality:
         name: The modality's name; its observed site, its key in :class:`Observations`.
         likelihood: Turns the decoder's output into p(x_m | z), see :mod:`ppl_mm.likelihoods`.
         encoder: ``encoder(latent_dim)`` returns a module that maps values ``(B, *D_m)`` to
-            ``(loc, scale)``, each ``(B, latent_dim)``, scale > 0 a standard deviation.
+            ``(loc, scale)``, each ``(B, latent_dim)``, scale > 0 a standard deviation. One of the
+            two may also be ``(B, 1)``, or shared by all rows: ``(latent_dim,)`` or a number.
         decoder: ``decoder(in_features)`` returns a module that maps ``(B, in_features)`` to the
-            likelihood's parameters.
+            likelihood's parameters, of the shapes that :class:`ppl_mm.likelihoods.Likelihood`
+            allows: ``(B, *D_m)``, fewer for each row, or shared by all rows.
         weight: The factor lambda_m of log p(x_m | z) in training. Likelihoods ignore it.
         features: ``features()`` returns a module, the trunk of this modality in joint networks;
             None for an encoder of its own, whose loc and log scale are the features.

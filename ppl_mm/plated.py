@@ -169,7 +169,9 @@ class Plated:
             outputs = tuple(torch.full((self._size, size), fill, **options) for fill in fills)
         else:
             seen = values if rows is None else tuple(x.index_select(0, rows) for x in values)
-            parts = check(run_network(network, *seen), self._size if rows is None else len(rows))
+            note = f"the network of modality {what!r}, given values"
+            output = run_network(network, *seen, note=note)
+            parts = check(output, self._size if rows is None else len(rows))
             outputs = tuple(
                 put_rows(rows, part, self._size, fill, dim=0)
                 for part, fill in zip(parts, fills, strict=True)

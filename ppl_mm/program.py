@@ -1,19 +1,23 @@
 """Pyro programs whose parameters live in modules."""
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import pyro
 import torch
 from pyro import poutine
+from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine.runtime import _PYRO_STACK, apply_stack
 from torch import Tensor, nn
 
 from ppl_mm.checks import check_encoded, check_features
 from ppl_mm.likelihoods import Likelihood
+from ppl_mm.likelihoods.decoder import of_decoder
 from ppl_mm.modality import Modality, check_modalities, unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.rows import eval_mode, run_network
+from ppl_mm.shapes import allowed
 
 __all__ = ["Program"]
 
@@ -103,22 +107,14 @@ def check_decoder(
     if len(values) == 0:
         return
     likelihood.check(name, values)
-    example = next(decoder.parameters(), torch.zeros(()))
-    with torch.no_grad(), eval_mode(decoder):
-        z = torch.zeros(1, in_features, dtype=example.dtype, device=example.device)
-        try:
-            parameters = run_network(decoder, z)
-            p = likelihood(parameters, batch_dims=1, event_shape=values.shape[1:])
-        except Exception as error:
-            error.add_note(
-                f"In the decoder or likelihood of modality {name!r}, given z of shape "
-                f"(1, {in_features})."
-            )
-            raise
-    _check_event(name, p.event_shape, values)
+    p = _distribution(name, likelihood, decoder, in_features, values, rows=1)
+    several = next(
+        n for n in count(2) if n not in values.shape[1:]
+    )  # rows are no event's dimension
+    _distribution(name, likelihood, decoder, in_features, values, rows=several)
     support = getattr(p, "support", None)
     if support is not None and likelihood.normalised:
-        ok = support.check(values.to(z.device))
+        ok = support.check(_beside(decoder, values))
         if not bool(ok.all()):
             raise ValueError(
                 f"modality {name!r}: expected values in the likelihood's support, {support}, got "
@@ -127,16 +123,41 @@ def check_decoder(
             )
 
 
+def _distribution(
+    name: str,
+    likelihood: Likelihood,
+    decoder: nn.Module,
+    in_features: int,
+    values: Tensor,
+    rows: int,
+) -> TorchDistribution:
+    """p(x_m | z) of some rows of zeros."""
+    example = next(decoder.parameters(), torch.zeros(()))
+    z = torch.zeros(rows, in_features, dtype=example.dtype, device=example.device)
+    note = f"the decoder or likelihood of modality {name!r}, given z"
+    with torch.no_grad(), eval_mode(decoder):
+        output = run_network(decoder, z, note=note)
+        try:
+            return of_decoder(likelihood, output, torch.Size([rows]), values.shape[1:], name)
+        except RuntimeError as error:  # of a likelihood of the user's own
+            raise ValueError(
+                f"modality {name!r}: {type(likelihood).__name__} does not take what the decoder "
+                f"returns for {rows} rows ({str(error).splitlines()[0]}). "
+                f"{allowed(values.shape[1:])}"
+            ) from error
+
+
 def check_trunk(name: str, trunk: Any, obs: Observations) -> None:
     """Raise unless the trunk of one modality makes features of a few observed values.
 
     Raises:
         ValueError: For features of another shape than (B, ``out_features``).
     """
-    values = _few(name, obs)
+    values = _few(name, obs, trunk.out_features)
     if values is not None:
+        note = f"the features of modality {name!r}, given values"
         with torch.no_grad(), eval_mode(trunk):
-            output = _run_noting(f"the features of modality {name!r}", trunk, values)
+            output = run_network(trunk, _beside(trunk, values), note=note)
         check_features(name, output, trunk.out_features, len(values))
 
 
@@ -147,34 +168,27 @@ def check_encoder(name: str, encoder: nn.Module, latent_dim: int, obs: Observati
         TypeError: For anything but a pair (loc, scale).
         ValueError: For other shapes, or a scale that is not above 0.
     """
-    values = _few(name, obs)
+    values = _few(name, obs, latent_dim)
     if values is not None:
+        note = f"the encoder of modality {name!r}, given values"
         with torch.no_grad(), pyro.validation_enabled(True), eval_mode(encoder):
-            output = _run_noting(f"the encoder of modality {name!r}", encoder, values)
+            output = run_network(encoder, _beside(encoder, values), note=note)
             check_encoded(name, output, latent_dim, len(values))
 
 
-def _few(name: str, obs: Observations) -> Tensor | None:
-    """The first observed values of a modality; None where there are none."""
+def _few(name: str, obs: Observations, size: int) -> Tensor | None:
+    """The first observed values of a modality, other than ``size``; None where there are none.
+
+    As many rows as a network's output has dimensions would hide that it takes them for those.
+    """
     if name not in obs.names:
         return None
     values = obs.values[name][obs.present[name]][:8]
+    if len(values) == size > 1:
+        values = values[:-1]
     return values if len(values) else None
 
 
-def _run_noting(what: str, network: nn.Module, values: Tensor) -> Any:
-    """Run a network; an error says which it was and what it was given."""
-    example = next(network.parameters(), values)
-    try:
-        return run_network(network, values.to(example.device))
-    except Exception as error:
-        error.add_note(f"In {what}, given values of shape {tuple(values.shape)}, {values.dtype}.")
-        raise
-
-
-def _check_event(name: str, event_shape: torch.Size, values: Tensor) -> None:
-    if event_shape != values.shape[1:]:
-        raise ValueError(
-            f"modality {name!r}: the decoder's event shape is {tuple(event_shape)}, the data's "
-            f"{tuple(values.shape[1:])}. Change the decoder's output or reshape the values."
-        )
+def _beside(network: nn.Module, values: Tensor) -> Tensor:
+    """The values on the network's device."""
+    return values.to(next(network.parameters(), values).device)

@@ -5,7 +5,7 @@ normalisation, and costs nothing if it is never computed.
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ppl_mm.known import at_hand
+from ppl_mm.shapes import mapped
 
 __all__ = [
     "alike",
@@ -60,27 +61,30 @@ def put_rows(rows: Tensor | None, values: Tensor, size: int, fill: float, dim: i
     return values.new_full(shape, fill).index_copy(dim, rows, values)
 
 
-def run_network(network: nn.Module, rows: Tensor, *more: Tensor) -> Any:
+def run_network(network: Any, rows: Tensor, *more: Tensor, note: str | None = None) -> Any:
     """``network(rows, *more)`` for rows with one batch dimension.
 
     One row has no batch statistics: batch normalisation then uses its running ones. Under
-    autocast the output, whose densities must not be rounded, comes back in float32.
+    autocast the output, whose densities must not be rounded, comes back in float32. An error says
+    in a note of its own which network it was and what it was given.
     """
-    if len(rows) == 1 and network.training:
-        with running_statistics(network):
+    alone = len(rows) == 1 and getattr(network, "training", False)
+    try:
+        with running_statistics(network) if alone else nullcontext():
             return at_least_float32(network(rows, *more))
-    return at_least_float32(network(rows, *more))
+    except Exception as error:
+        if note is not None:
+            error.add_note(f"In {note} of shape {tuple(rows.shape)}, {rows.dtype}.")
+        raise
 
 
 def at_least_float32(output: Any) -> Any:
     """A tensor, or several, with half precision made single: densities must not be rounded."""
-    if isinstance(output, Tensor):
-        return output.float() if output.dtype in (torch.bfloat16, torch.float16) else output
-    if isinstance(output, dict):
-        return {k: at_least_float32(v) for k, v in output.items()}
-    return (
-        tuple(at_least_float32(v) for v in output) if isinstance(output, tuple | list) else output
-    )
+    return mapped(output, lambda x: x.float() if _is_half(x) else x)
+
+
+def _is_half(x: Any) -> bool:
+    return isinstance(x, Tensor) and x.dtype in (torch.bfloat16, torch.float16)
 
 
 def running_statistics(network: nn.Module) -> AbstractContextManager[None]:

@@ -66,6 +66,17 @@ def test_the_stop_gradient_document_says_what_happens():
     assert (ROOT / "docs" / picture).exists()
 
 
+def test_the_document_on_decoders_runs_from_top_to_bottom():
+    torch.set_default_dtype(torch.float32)
+    text = (ROOT / "docs" / "decoders.md").read_text()
+    names: dict[str, object] = {"__name__": "decoders"}
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    exec(compile(code, "decoders.md", "exec"), names)
+    assert [len(bound) for bound in names["bounds"]] == [1, 4, 7]
+    p = names["StudentT"]()((torch.full((3, 4, 5), 3.0), torch.zeros(3, 4, 5), torch.ones(3, 4, 5)))
+    assert (p.batch_shape, p.event_shape) == ((3,), (4, 5))
+
+
 @pytest.mark.slow  # trains, anneals and runs NUTS
 @pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")
 def test_the_document_on_trust_runs_from_top_to_bottom(tmp_path, monkeypatch):

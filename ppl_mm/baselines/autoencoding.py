@@ -7,13 +7,16 @@ Source: the baseline AE of Wu & Goodman 2018, arXiv:1802.05335, table 8.
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ppl_mm.baselines.training import minimise, seeded
 from ppl_mm.baselines.views import Projection, held_by
 from ppl_mm.checks import check_at_least_one
+from ppl_mm.likelihoods.decoder import of_decoder
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
+from ppl_mm.shapes import loc_scale
 
 __all__ = ["autoencoder"]
 
@@ -21,14 +24,14 @@ __all__ = ["autoencoder"]
 class Location(nn.Module):
     """The location that an encoder gives, without its scale."""
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, modality: Modality, latent_dim: int) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.name, self.latent_dim = modality.name, latent_dim
+        self.encoder = modality.encoder(latent_dim)
 
     def forward(self, values: Tensor) -> Tensor:
         """(B, *event_shape) to (B, Z)."""
-        loc: Tensor = self.encoder(values)[0]
-        return loc
+        return loc_scale(self.name, self.encoder(values), self.latent_dim, len(values))[0]
 
 
 def autoencoder(
@@ -70,14 +73,15 @@ def autoencoder(
     """
     check_at_least_one("latent_dim", latent_dim)
     with seeded(seed, device):
-        encoder: Any = Location(modality.encoder(latent_dim)).to(device)
+        encoder: Any = Location(modality, latent_dim).to(device)
         decoder: Any = modality.decoder(latent_dim).to(device)
         rows = held_by(train, (modality.name,))
         values = train[modality.name][rows].to(device)
 
         def loss(batch: Tensor) -> Tensor:
             x = values[batch]
-            p = modality.likelihood(decoder(encoder(x)), 1, x.shape[1:])
+            rows, event = torch.Size([len(x)]), x.shape[1:]
+            p = of_decoder(modality.likelihood, decoder(encoder(x)), rows, event, modality.name)
             return -p.log_prob(x).sum()
 
         minimise(

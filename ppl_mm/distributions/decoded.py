@@ -1,13 +1,19 @@
 """A likelihood that decodes only the rows whose log-probability counts."""
 
+from collections.abc import Callable
+from functools import cache, partial
+from types import new_class
 from typing import Any, ClassVar
 
 import torch
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
+from pyro.infer.util import is_validation_enabled
+from pyro.ops.provenance import detach_provenance
 from torch import Tensor, nn
 
 from ppl_mm.likelihoods import Likelihood
+from ppl_mm.likelihoods.decoder import of_decoder
 from ppl_mm.rows import alike, indices, put_rows, run_network
 
 __all__ = ["Decoded"]
@@ -28,8 +34,24 @@ class Decoded(TorchDistribution):
         z: What it decodes, (..., B, in_features).
         where: The rows that count, (B,) or (S, B); True for all.
         event_shape: The data's event shape; None where there are no data, then the decoder's.
+        name: The modality, for messages.
+        undrawable: Why rows cannot be drawn, as their z is NaN; a draw raises it, but where
+            Pyro's validation is off and the likelihood can draw NaN.
 
-    Batch shape z.shape[:-1]. Source: none; the masks are those of ``Observations``.
+    Batch shape z.shape[:-1]. Its class is named after the likelihood, so Pyro's pictures of a
+    model (``pyro.render_model``) say Normal or Categorical. What the decoder may return is written
+    at :class:`ppl_mm.likelihoods.Likelihood`.
+
+    Raises:
+        TypeError, ValueError: When it decodes, for what a decoder may not return.
+
+    Example:
+        >>> from ppl_mm import likelihoods
+        >>> p = Decoded(likelihoods.Normal(), lambda z: (z, 1.0), torch.zeros(3, 2))
+        >>> type(p).__name__, p.event_shape
+        ('Normal', torch.Size([2]))
+        >>> p.log_prob(torch.zeros(3, 2))
+        tensor([-1.8379, -1.8379, -1.8379])
     """
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
@@ -38,15 +60,27 @@ class Decoded(TorchDistribution):
     def __init__(
         self,
         likelihood: Likelihood,
-        decoder: nn.Module,
+        decoder: nn.Module | Callable[..., Any],
         z: Tensor,
         where: Tensor | bool = True,
         event_shape: torch.Size | None = None,
+        *,
+        name: str | None = None,
+        undrawable: str | None = None,
     ) -> None:
         self.likelihood, self.decoder, self.z, self.where = likelihood, decoder, z, where
-        self._data_shape = event_shape
+        self.name, self.undrawable = name, undrawable
+        # Pyro's tensors that track dependencies have plain tuples for shapes.
+        self._data_shape = None if event_shape is None else torch.Size(event_shape)
         self._whole: TorchDistribution | None = None
-        super().__init__(z.shape[:-1], event_shape or torch.Size(), validate_args=False)
+        batch = torch.Size(z.shape[:-1])
+        super().__init__(batch, self._data_shape or torch.Size(), validate_args=False)
+        kind: Any = type(self)
+        self.__class__ = _called(kind, type(likelihood).__name__)
+
+    def __reduce__(self) -> Any:
+        make = partial(Decoded, name=self.name, undrawable=self.undrawable)
+        return make, (self.likelihood, self.decoder, self.z, self.where, self._data_shape)
 
     @property
     def event_shape(self) -> torch.Size:
@@ -62,17 +96,29 @@ class Decoded(TorchDistribution):
     def whole(self) -> TorchDistribution:
         """The distribution of every row, scored or not."""
         if self._whole is None:
-            self._whole = self._decode(self.z)
+            # Draws of Pyro's tensors that track dependencies fail in torch, and need no tracking.
+            self._whole = self._decode(detach_provenance(self.z))
         return self._whole
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "Decoded":
         """The same under more batch dimensions."""
-        z = self.z.expand(torch.Size(batch_shape) + self.z.shape[-1:])
-        return Decoded(self.likelihood, self.decoder, z, self.where, self._data_shape)
+        z = self.z.expand(*batch_shape, -1)
+        make, (likelihood, decoder, _, *rest) = self.__reduce__()
+        expanded: Decoded = make(likelihood, decoder, z, *rest)
+        return expanded
 
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
         """Draw every row, scored or not."""
-        sample_shape = torch.Size(sample_shape)
+        if self.undrawable is None:
+            return self._sample(torch.Size(sample_shape))
+        if is_validation_enabled():
+            raise ValueError(self.undrawable)
+        try:
+            return self._sample(torch.Size(sample_shape))
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(self.undrawable) from error
+
+    def _sample(self, sample_shape: torch.Size) -> Tensor:
         if not getattr(self.decoder, "reads_value", False):
             return self.whole.sample(sample_shape)
         draw: Any = getattr(self.decoder, "sample", None)
@@ -81,7 +127,7 @@ class Decoded(TorchDistribution):
                 f"{type(self.decoder).__name__}: expected a method sample(z) that draws values, as "
                 "its logits depend on the value (reads_value is True); give it one."
             )
-        z = self.z.expand(*sample_shape, *self.z.shape)
+        z = detach_provenance(self.z).expand(*sample_shape, *self.z.shape)
         value: Tensor = draw(z.reshape(-1, z.shape[-1]))
         return value.reshape(*z.shape[:-1], *value.shape[1:])
 
@@ -118,19 +164,18 @@ class Decoded(TorchDistribution):
         return value.reshape(*lead, tail.numel(), *self.event_shape).index_select(len(lead), rows)
 
     def _decode(self, z: Tensor, value: Tensor | None = None) -> TorchDistribution:
-        batch = z.shape[:-1]
+        batch = torch.Size(z.shape[:-1])
         more: tuple[Tensor, ...] = ()
         if value is not None and getattr(self.decoder, "reads_value", False):
             event = self.event_shape
             more = (value.expand(*batch, *event).reshape(-1, *event),)
-        output = run_network(self.decoder, z.reshape(-1, z.shape[-1]), *more)
-        return self.likelihood(_unflatten(output, batch), len(batch), self._data_shape)
+        note = None if self.name is None else f"the decoder of modality {self.name!r}, given z"
+        output = run_network(self.decoder, z.reshape(-1, z.shape[-1]), *more, note=note)
+        return of_decoder(self.likelihood, output, batch, self._data_shape, self.name)
 
 
-def _unflatten(output: Any, batch: torch.Size) -> Any:
-    """The same parameters, a tensor or several, with the batch dimensions restored."""
-    if isinstance(output, Tensor):
-        return output.reshape(*batch, *output.shape[1:])
-    if isinstance(output, dict):
-        return {k: _unflatten(v, batch) for k, v in output.items()}
-    return tuple(_unflatten(v, batch) for v in output)
+@cache
+def _called(kind: Any, name: str) -> Any:
+    """That class under another name: Pyro calls a distribution what its class is called."""
+    own = {"__module__": __name__, "__doc__": kind.__doc__}
+    return new_class(name, (kind,), exec_body=lambda body: body.update(own))

@@ -185,7 +185,8 @@ class PseudoInputPrior(nn.Module):
     def _encode(self, name: str) -> tuple[Tensor, Tensor]:
         encoder, rows = self.encoders[name], self.pseudo_inputs(name)
         with running_statistics(encoder):
-            output = run_network(encoder, rows)
+            note = f"the encoder of modality {name!r}, given its pseudo-inputs"
+            output = run_network(encoder, rows, note=note)
         return check_encoded(name, output, self.latent_dim, len(rows))
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from ppl_mm.likelihoods import densities
-from ppl_mm.likelihoods.likelihood import Likelihood, one_tensor, require
+from ppl_mm.likelihoods.likelihood import Likelihood, one_tensor, pair, require
 from ppl_mm.rows import at_least_float32
 
 __all__ = ["NegativeBinomial", "Poisson"]
@@ -34,19 +34,19 @@ class Poisson(Likelihood):
 class NegativeBinomial(Likelihood):
     """Independent over-dispersed counts; parameters are a pair (total_count, logits).
 
-    total_count > 0 and logits have the event's shape; the mean is total_count * exp(logits).
+    total_count > 0 and logits have the event's shape, or one of them is smaller or shared by all
+    rows, see :class:`Likelihood`; the mean is total_count * exp(logits).
     """
+
+    elementwise: ClassVar[bool] = True
 
     def __call__(
         self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """NegativeBinomial(total_count, logits)."""
-        if not (isinstance(parameters, tuple | list) and len(parameters) == 2):
-            raise ValueError(
-                "NegativeBinomial: the decoder must return a pair (total_count, logits), "
-                f"got {type(parameters).__name__}."
-            )
-        total_count, logits = at_least_float32(parameters)
+        what = "(total_count, logits)"
+        parameters = at_least_float32(parameters)
+        total_count, logits = pair(type(self).__name__, parameters, what, batch_dims)
         counts = densities.NegativeBinomial(total_count, logits)
         return counts.to_event(logits.dim() - batch_dims)
 

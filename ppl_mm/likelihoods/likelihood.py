@@ -8,6 +8,8 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
+from ppl_mm.shapes import aligned
+
 __all__ = [
     "Likelihood",
     "check_floating_point",
@@ -15,6 +17,7 @@ __all__ = [
     "converted",
     "is_integer",
     "one_tensor",
+    "pair",
     "require",
 ]
 
@@ -23,12 +26,44 @@ __all__ = [
 class Likelihood:
     """What all likelihoods share; subclass it for one of your own.
 
+    A decoder sees B rows and returns the parameters, for events (values of one row) of shape D:
+
+    - one parameter at least of shape (B, *D), which tells the event's shape. A likelihood of one
+      parameter needs no more: logits (B, *D); (B, C) of classes, (B, *D, V) of tokens.
+    - Any other may be of that shape too; smaller for each row, (B, *d), where d broadcasts against
+      D aligned on the right: (B, 1), (B, 1, 1), (B, 4, 1) for D = (4, 5); or shared by all rows:
+      D itself (a learned scale, the dispersion of each gene), a tensor without dimensions, or a
+      number, as in ``(loc, 1.0)``. With scalar events, D = (), it is (B,), () or a number.
+
+    A tensor of shape D is shared, whatever B is. What could be mistaken for one, (B, *D[1:]), is
+    refused for every B; write it with a dimension of 1, (B, 1, *D[1:]). So the same decoder means
+    the same for every number of rows. All else is a ValueError that names the modality.
+
     Attributes:
         normalised: Whether ``log_prob`` is that of a density or mass. A score that is not
             cannot be compared with other likelihoods, and results that contain it say so.
+        elementwise: Whether the parameters broadcast against each other as above; models then
+            call the likelihood with all of them of one shape, (*batch, *D). Where False, as it is
+            unless a subclass says so, parameters have shapes of their own: each tensor keeps its
+            shape (B, ...), and shared are only numbers and tensors without dimensions.
+
+    Example:
+        >>> import pyro.distributions as dist
+        >>> from ppl_mm import likelihoods
+        >>> class StudentT(likelihoods.Likelihood):
+        ...     elementwise = True
+        ...
+        ...     def __call__(self, parameters, batch_dims=1, event_shape=None):
+        ...         df, loc, scale = parameters
+        ...         return dist.StudentT(df, loc, scale).to_event(loc.dim() - batch_dims)
+        >>> from ppl_mm.distributions import Decoded
+        >>> decoder = lambda z: (3.0, z.reshape(-1, 4, 5), z.mean(1, keepdim=True).exp())
+        >>> Decoded(StudentT(), decoder, torch.zeros(7, 20)).sample().shape
+        torch.Size([7, 4, 5])
     """
 
     normalised: ClassVar[bool] = True
+    elementwise: ClassVar[bool] = False
 
     def __call__(
         self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
@@ -58,6 +93,19 @@ def one_tensor(likelihood: Likelihood, parameters: Any, what: str = "logits") ->
             f"{type(parameters).__name__}."
         )
     return parameters
+
+
+def pair(
+    likelihood: str, parameters: Any, what: str, batch_dims: int, fix: str = ""
+) -> tuple[Tensor, Tensor]:
+    """The two parameters that the decoder must return, as views of one shape (*batch, *event)."""
+    if not (isinstance(parameters, tuple | list) and len(parameters) == 2):
+        raise ValueError(
+            f"{likelihood}: the decoder must return a pair {what}, got "
+            f"{type(parameters).__name__}{fix}."
+        )
+    first, second = aligned(parameters, batch_dims)
+    return first, second
 
 
 def check_floating_point(name: str, values: Tensor) -> None:

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pyro.distributions as dist
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from ppl_mm.likelihoods import densities
-from ppl_mm.likelihoods.likelihood import Likelihood
+from ppl_mm.likelihoods.likelihood import Likelihood, pair
 from ppl_mm.rows import at_least_float32
 
 __all__ = ["Laplace", "Normal"]
@@ -24,6 +24,7 @@ class Normal(Likelihood):
             learned: the decoder returns a pair (loc, scale), scale > 0.
     """
 
+    elementwise: ClassVar[bool] = True
     scale: float | None = None
 
     def __post_init__(self) -> None:
@@ -34,7 +35,7 @@ class Normal(Likelihood):
     ) -> TorchDistribution:
         """Normal(loc, scale)."""
         parameters = at_least_float32(parameters)
-        loc, scale = _loc_scale(type(self).__name__, parameters, self.scale)
+        loc, scale = _loc_scale(type(self).__name__, parameters, self.scale, batch_dims)
         return densities.Normal(loc, scale).to_event(loc.dim() - batch_dims)
 
 
@@ -47,6 +48,7 @@ class Laplace(Likelihood):
             With None it is learned: the decoder returns a pair (loc, scale), scale > 0.
     """
 
+    elementwise: ClassVar[bool] = True
     scale: float | None = 0.75
 
     def __post_init__(self) -> None:
@@ -57,7 +59,7 @@ class Laplace(Likelihood):
     ) -> TorchDistribution:
         """Laplace(loc, scale)."""
         parameters = at_least_float32(parameters)
-        loc, scale = _loc_scale(type(self).__name__, parameters, self.scale)
+        loc, scale = _loc_scale(type(self).__name__, parameters, self.scale, batch_dims)
         return dist.Laplace(loc, scale).to_event(loc.dim() - batch_dims)
 
 
@@ -66,7 +68,9 @@ def _check_scale(likelihood: str, scale: float | None) -> None:
         raise ValueError(f"{likelihood}: expected a scale above 0 (or None), got {scale}.")
 
 
-def _loc_scale(likelihood: str, parameters: Any, fixed: float | None) -> tuple[Tensor, Tensor]:
+def _loc_scale(
+    likelihood: str, parameters: Any, fixed: float | None, batch_dims: int
+) -> tuple[Tensor, Tensor]:
     if fixed is not None:
         if not isinstance(parameters, Tensor):
             raise ValueError(
@@ -74,9 +78,5 @@ def _loc_scale(likelihood: str, parameters: Any, fixed: float | None) -> tuple[T
                 f"got {type(parameters).__name__}."
             )
         return parameters, parameters.new_full((), fixed)
-    if not (isinstance(parameters, tuple | list) and len(parameters) == 2):
-        raise ValueError(
-            f"{likelihood}(scale=None): the decoder must return a pair (loc, scale), "
-            f"got {type(parameters).__name__}; or fix the scale."
-        )
-    return parameters[0], parameters[1]
+    kind = f"{likelihood}(scale=None)"
+    return pair(kind, parameters, "(loc, scale)", batch_dims, "; or fix the scale")

@@ -1,0 +1,100 @@
+"""From what a decoder returns to the distribution of its rows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor
+
+from ppl_mm.likelihoods.likelihood import Likelihood
+from ppl_mm.shapes import aligned, check_numbers, mapped, shape_of
+
+__all__ = ["of_decoder"]
+
+
+def of_decoder(
+    likelihood: Likelihood,
+    output: Any,
+    batch: torch.Size,
+    event_shape: Sequence[int] | None = None,
+    name: str | None = None,
+) -> TorchDistribution:
+    """The distribution of what a decoder returns for flat rows, which get their batch shape back.
+
+    Args:
+        likelihood: Which distribution it is.
+        output: The decoder's, for as many rows as ``batch`` has entries.
+        batch: The batch shape of the rows.
+        event_shape: The data's; None where there are no data.
+        name: The modality, for messages.
+
+    Raises:
+        TypeError: For an output of anything but tensors and numbers, or too many or few of them.
+        ValueError: For shapes that :class:`Likelihood` does not allow, or an event shape other
+            than the data's.
+    """
+    found: list[Any] = []
+    mapped(output, found.append)
+    try:
+        parameters = iter(_of_rows(likelihood, found, batch, event_shape))
+        p = likelihood(mapped(output, lambda _: next(parameters)), len(batch), event_shape)
+        _check_shapes(likelihood, p, batch, event_shape)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{_of(name)}{error}") from error
+    except Exception as error:
+        shapes = ", ".join(str(shape_of(x)) for x in found)
+        error.add_note(f"{_of(name)}the decoder's parameters have the shapes {shapes}.")
+        raise
+    return p
+
+
+def _of_rows(
+    likelihood: Likelihood,
+    found: Sequence[Any],
+    batch: torch.Size,
+    event_shape: Sequence[int] | None,
+) -> list[Any]:
+    """The decoder's tensors and numbers, rows in their batch shape."""
+    rows = batch.numel()
+    if likelihood.elementwise:
+        found = aligned(found, (rows,), event_shape)
+    check_numbers(found)
+    for x in found:
+        if isinstance(x, Tensor) and x.dim() > 0 and len(x) != rows:
+            kind = type(likelihood).__name__
+            raise ValueError(
+                f"{kind}: the decoder returned a tensor of shape {shape_of(x)} for B = {rows} "
+                "rows, expected (B, ...). All rows share only numbers and tensors without "
+                "dimensions, unless the likelihood says elementwise = True."
+            )
+    return [
+        x.reshape(*batch, *x.shape[1:]) if isinstance(x, Tensor) and x.dim() > 0 else x
+        for x in found
+    ]
+
+
+def _check_shapes(
+    likelihood: Likelihood,
+    p: TorchDistribution,
+    batch: torch.Size,
+    event_shape: Sequence[int] | None,
+) -> None:
+    if event_shape is None:
+        return
+    if tuple(p.event_shape) != tuple(event_shape):
+        raise ValueError(
+            f"the decoder's event shape is {tuple(p.event_shape)}, the data's "
+            f"{tuple(event_shape)}. Change the decoder's output, whose largest parameter says the "
+            "event's shape, or reshape the values."
+        )
+    if tuple(p.batch_shape) != tuple(batch):
+        raise ValueError(
+            f"{type(likelihood).__name__}: expected one distribution a row, batch shape "
+            f"{tuple(batch)}, got {tuple(p.batch_shape)}."
+        )
+
+
+def _of(name: str | None) -> str:
+    return "" if name is None else f"modality {name!r}: "
