@@ -25,7 +25,10 @@ class Modality:
             ``(loc, scale)``, each ``(B, latent_dim)``, scale > 0 a standard deviation.
         decoder: ``decoder(in_features)`` returns a module that maps ``(B, in_features)`` to the
             likelihood's parameters.
-        weight: The factor lambda_m of log p(x_m | z) in training. Likelihoods ignore it.
+        weight: The factor lambda_m of log p(x_m | z) in training, for every objective of
+            :mod:`ppl_mm.objectives` that is given no other one. Pyro's own ELBOs know nothing of
+            it: wrap them, ``objectives.Reweighted(Trace_ELBO())``. Likelihoods and measures ignore
+            it.
         features: ``features()`` returns a module, the trunk of this modality in joint networks;
             None for an encoder of its own, whose loc and log scale are the features.
 

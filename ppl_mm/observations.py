@@ -214,6 +214,7 @@ class Observations(Plated):
         out = self._copy()
         missing = ~self.present[name]
         out.values = {**self.values, name: zeroed(value, missing)}
+        out._memo = None if self._memo is None else {}
         return out
 
     def to(self, target: torch.device | str | torch.dtype) -> Self:

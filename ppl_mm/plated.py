@@ -20,6 +20,9 @@ from ppl_mm.terms import Masks, Term, resolve_components, resolve_terms, via_mas
 
 __all__ = ["Plated"]
 
+_Memo = dict[tuple[str, nn.Module], list[tuple[Tensor, tuple[Tensor, ...]]]]
+"""What a network of some modalities gave, for each mask of the rows that it saw."""
+
 
 class Plated:
     """Values and masks of B rows, under a plate of T terms or S strata or none."""
@@ -38,7 +41,7 @@ class Plated:
     whole: Self | None = None  # of some strata: the rows under all of them
     plate: str | None = None  # "terms" or "strata", the plate at dim -2
     _size: int
-    _memo: dict[tuple[str, int], tuple[Tensor, ...]] | None = None
+    _memo: _Memo | None = None
 
     def __len__(self) -> int:
         return self._size
@@ -159,9 +162,10 @@ class Plated:
         check: Callable[[Any, int], tuple[Tensor, ...]],
     ) -> tuple[Tensor, ...]:
         """A network's outputs, (B, size) each, with ``fills`` where ``held`` is False."""
-        key = (what, id(network))
-        if self._memo is not None and key in self._memo:
-            return self._memo[key]
+        seen_before = [] if self._memo is None else self._memo.setdefault((what, network), [])
+        for before, outputs in seen_before:
+            if before is held or torch.equal(before, held):
+                return outputs
         rows = indices(held)
         if rows is not None and len(rows) == 0:
             dtype = next((p.dtype for p in network.parameters()), torch.get_default_dtype())
@@ -174,8 +178,7 @@ class Plated:
                 put_rows(rows, part, self._size, fill, dim=0)
                 for part, fill in zip(parts, fills, strict=True)
             )
-        if self._memo is not None:
-            self._memo[key] = outputs
+        seen_before.append((held, outputs))
         return outputs
 
     @property
@@ -254,7 +257,7 @@ class Plated:
             Encoders run once for all of them.
         """
         masks, allowed = resolve_components(family, self)
-        memo: dict[tuple[str, int], tuple[Tensor, ...]] = {}
+        memo: _Memo = {}
         views = []
         for mask in masks:
             view = self._copy()

@@ -16,6 +16,7 @@ from ppl_mm.conditionals import Alternatives
 from ppl_mm.files import write_atomically
 from ppl_mm.mapped import blocks
 from ppl_mm.modality import Modality
+from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.observations import Observations
 
 __all__ = ["System"]
@@ -59,6 +60,8 @@ class System(nn.Module):
                 "with the same."
             )
         self.model, self.guide, self.objective, self.recipe = model, guide, objective, recipe
+        if isinstance(objective, TrainingWeights) and hasattr(model, "modalities"):
+            objective.declare(model)
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
