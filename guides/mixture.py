@@ -102,8 +102,7 @@ class Mixture(Program):
             from_drawn = components if obs.whole is None else self.guide.posterior(obs)
             return StratifiedMixture(components, whole.log_weight, obs.drawn, from_drawn)
         views, allowed = obs.components(self.family)
-        weight = torch.where(allowed, 0.0, -torch.inf).log_softmax(0)
-        return RandomMixture([self.guide.posterior(view) for view in views], weight)
+        return RandomMixture([self.guide.posterior(view) for view in views], obs.evenly(allowed))
 
 
 class MixtureOfExperts(Mixture):

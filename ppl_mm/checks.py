@@ -15,6 +15,7 @@ __all__ = [
     "check_mask",
     "check_values",
     "common_length",
+    "in_dtype",
     "read_array",
     "torch_dtype",
     "zeroed",
@@ -95,6 +96,23 @@ def zeroed(values: Tensor, missing: Tensor) -> Tensor:
     """A copy with zeros in the missing rows."""
     mask = missing.reshape(-1, *[1] * (values.dim() - 1))
     return values.masked_fill(mask, 0)
+
+
+def in_dtype(name: str, values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Floating-point values in another dtype; integers as they are.
+
+    Raises:
+        ValueError: For values beyond the range of a narrower dtype.
+    """
+    if not values.is_floating_point() or values.dtype == dtype:
+        return values
+    found = values.to(dtype)
+    if torch.finfo(dtype).max < torch.finfo(values.dtype).max and bool(found.isinf().any()):
+        raise ValueError(
+            f"modality {name!r}: values of up to {values.abs().max().item():.3g} are beyond the "
+            f"range of {dtype}. Rescale them, or convert the system instead: system.double()."
+        )
+    return found
 
 
 def read_array(name: str, array: Any) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ normalisation, and costs nothing if it is never computed.
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
@@ -14,7 +15,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ppl_mm.known import at_hand
 
-__all__ = ["alike", "eval_mode", "indices", "put_rows", "run_network", "running_statistics"]
+__all__ = [
+    "alike",
+    "default_dtype",
+    "dtype_of",
+    "eval_mode",
+    "indices",
+    "put_rows",
+    "run_network",
+    "running_statistics",
+]
 
 
 def indices(mask: Tensor) -> Tensor | None:
@@ -55,13 +65,40 @@ def put_rows(rows: Tensor | None, values: Tensor, size: int, fill: float, dim: i
 def run_network(network: nn.Module, rows: Tensor, *more: Tensor) -> Any:
     """``network(rows, *more)`` for rows with one batch dimension.
 
-    One row has no batch statistics: batch normalisation then uses its running ones. Under
-    autocast the output, whose densities must not be rounded, comes back in float32.
+    Floating-point rows come in the network's own dtype, whatever theirs. One row has no batch
+    statistics: batch normalisation then uses its running ones. Output of 16 bits, whose densities
+    must not be rounded, comes back in float32.
     """
+    dtype = dtype_of(network)
+    rows, *others = (_in_dtype(x, dtype) for x in (rows, *more))
     if len(rows) == 1 and network.training:
         with running_statistics(network):
-            return _float32(network(rows, *more))
-    return _float32(network(rows, *more))
+            return _float32(network(rows, *others))
+    return _float32(network(rows, *others))
+
+
+def dtype_of(network: nn.Module) -> torch.dtype | None:
+    """What a network computes in: the dtype of its first floating-point parameter or buffer.
+
+    None for a network that has neither.
+    """
+    tensors = chain(network.parameters(), network.buffers())
+    return next((x.dtype for x in tensors if x.is_floating_point()), None)
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Inside, tensors that are made of Python's numbers have this dtype."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _in_dtype(x: Tensor, dtype: torch.dtype | None) -> Tensor:
+    return x if dtype is None or not x.is_floating_point() else x.to(dtype)
 
 
 def _float32(output: Any) -> Any:

@@ -57,8 +57,9 @@ class JointEncoder(nn.Module):
         ``late`` features enter the first layer by columns of their own, whose product is added:
         without them, or where they are zeros, the result is that of the other columns, bit for bit.
         """
+        features = features.to(self.head.weight.dtype)
         raw = self._layers[0](features)
-        raw = raw if late is None else raw + self.late(late)
+        raw = raw if late is None else raw + self.late(late.to(features.dtype))
         for layer in self._layers[1:]:
             raw = layer(raw)
         raw = raw.to(features.dtype)  # not rounded under autocast

@@ -18,6 +18,7 @@ from ppl_mm.mapped import blocks
 from ppl_mm.modality import Modality
 from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.observations import Observations
+from ppl_mm.rows import dtype_of
 
 __all__ = ["System"]
 
@@ -74,9 +75,14 @@ class System(nn.Module):
         """Where the parameters are."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in, which data follow: its parameters' dtype, of 32 bits at least."""
+        return torch.promote_types(dtype_of(self) or torch.get_default_dtype(), torch.float32)
+
     def posterior(self, obs: Observations) -> Any:
         """q(z | x_source) of every row, see the guide."""
-        return self.guide.posterior(obs)  # type: ignore[operator]
+        return self.guide.posterior(_placed(obs, self))  # type: ignore[operator]
 
     def alternatives(self, target: tuple[str, ...], given: tuple[str, ...]) -> Alternatives | None:
         """How log p(x_target | x_given) is put together, see :mod:`ppl_mm.conditionals`.
@@ -113,7 +119,7 @@ class System(nn.Module):
 
     def forward(self, obs: Observations) -> torch.Tensor:
         """The objective's loss, summed over rows."""
-        return self.objective.differentiable_loss(self.model, self.guide, obs)
+        return self.objective.differentiable_loss(self.model, self.guide, _placed(obs, self))
 
     def start_from(self, stage: "System") -> list[str]:
         """Start at the parameters of an earlier stage: those of the same name are copied.
@@ -172,6 +178,9 @@ class System(nn.Module):
             from ppl_mm.systems.registry import rebuild  # it knows the papers' systems
 
             system = rebuild(Path(path), recipe, modalities)
+            dtypes = {t.dtype for t in tensors.values() if t.is_floating_point()}
+            if len(dtypes) == 1:
+                system.to(dtypes.pop())
         own = system.state_dict()
         for name in sorted(own.keys() ^ tensors.keys()):
             where = "the file lacks" if name in own else "the system lacks"
@@ -184,6 +193,11 @@ class System(nn.Module):
                 )
         system.load_state_dict(tensors)
         return system
+
+
+def _placed(obs: Any, system: System) -> Any:
+    """The rows on the system's device and in its dtype; programs refuse what is no rows."""
+    return obs.to(system) if isinstance(obs, Observations) else obs
 
 
 def _read(path: Path) -> tuple[dict[str, Any] | None, dict[str, torch.Tensor]]:

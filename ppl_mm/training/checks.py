@@ -112,7 +112,7 @@ def check_data(
     for part in (*parts, *(() if validation is None else (validation,))):
         system.check(part)
     _check_conditioned_on(system.model, [*parts, *streams.parts] if streams.mapped else parts)
-    few = Streams(parts).head(8).to(system.device)
+    few = Streams(parts).head(8).to(system)
     absent = absent_names(system.model, few)
     if absent and not isinstance(system.objective, Objective):
         raise ValueError(
