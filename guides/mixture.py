@@ -15,7 +15,6 @@ from typing import Any
 
 import pyro
 import pyro.distributions as dist
-import torch
 from ppl_mm.guides.product_of_experts import ProductOfExperts
 from ppl_mm.guides.single_expert import SingleExpert
 from torch import nn

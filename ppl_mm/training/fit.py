@@ -27,6 +27,7 @@ from ppl_mm.training.checks import (
     check_data,
     check_options,
     make_optimizer,
+    warn_of_untrained,
 )
 from ppl_mm.training.compiled import check_compile, compiled
 from ppl_mm.training.graphed import (
@@ -125,6 +126,9 @@ def fit(
         DivergedError: When a loss or parameter stops being finite; the system is back in the
             state at the end of the last good epoch, and the error holds the result so far.
 
+    Warns:
+        UserWarning: Naming a declared modality that no training row holds.
+
     Example:
         >>> from ppl_mm import data, systems
         >>> digits = data.load("digits")
@@ -162,6 +166,8 @@ def fit(
     ):
         torch.manual_seed(seed)
         check_data(system, streams, transform, validation)
+        if fabric.is_global_zero:
+            warn_of_untrained(system, streams)
         module = system.objective(system.model, system.guide)
         if fabric.world_size > 1:
             module = AlwaysDifferentiable(module)
