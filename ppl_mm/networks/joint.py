@@ -62,7 +62,7 @@ class JointEncoder(nn.Module):
         raw = raw if late is None else raw + self.late(late.to(features.dtype))
         for layer in self._layers[1:]:
             raw = layer(raw)
-        raw = raw.to(features.dtype)  # not rounded under autocast
+        raw = raw.to(torch.promote_types(raw.dtype, torch.float32))  # 16 bits round no further
         return self.location_scale(raw, raw.shape[:-1])
 
     @property

@@ -12,13 +12,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import nn
 
+from ppl_mm.checks import in_dtype
 from ppl_mm.conditionals import Alternatives
 from ppl_mm.files import write_atomically
 from ppl_mm.mapped import blocks
 from ppl_mm.modality import Modality
 from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.observations import Observations
-from ppl_mm.rows import dtype_of
+from ppl_mm.rows import default_dtype, dtype_of
 
 __all__ = ["System"]
 
@@ -82,7 +83,8 @@ class System(nn.Module):
 
     def posterior(self, obs: Observations) -> Any:
         """q(z | x_source) of every row, see the guide."""
-        return self.guide.posterior(_placed(obs, self))  # type: ignore[operator]
+        with default_dtype(self.dtype):
+            return self.guide.posterior(_placed(obs, self))  # type: ignore[operator]
 
     def alternatives(self, target: tuple[str, ...], given: tuple[str, ...]) -> Alternatives | None:
         """How log p(x_target | x_given) is put together, see :mod:`ppl_mm.conditionals`.
@@ -103,8 +105,11 @@ class System(nn.Module):
                 f"expected Observations, got {type(obs).__name__}; wrap a dict of tensors as "
                 "Observations({...}), and of a data set give a part such as test."
             )
-        for rows in blocks(obs):
-            self._check(rows)
+        with default_dtype(self.dtype):
+            for rows in blocks(obs):
+                for name, values in rows.values.items():
+                    in_dtype(name, values, self.dtype)  # what the system would be given
+                self._check(rows)
 
     def _check(self, obs: Observations) -> None:
         for part in (self.model, self.guide):
@@ -119,7 +124,9 @@ class System(nn.Module):
 
     def forward(self, obs: Observations) -> torch.Tensor:
         """The objective's loss, summed over rows."""
-        return self.objective.differentiable_loss(self.model, self.guide, _placed(obs, self))
+        with default_dtype(self.dtype):
+            obs = _placed(obs, self)
+            return self.objective.differentiable_loss(self.model, self.guide, obs)
 
     def start_from(self, stage: "System") -> list[str]:
         """Start at the parameters of an earlier stage: those of the same name are copied.
