@@ -180,12 +180,10 @@ def _one_way(system: System, config: Config) -> System:
     names = tuple(m.name for m in system.modalities)
     if config.direction not in names:
         raise ValueError(unknown_name("direction", config.direction, (*names, "both")))
-    weights = {m.name: m.weight for m in system.modalities}
     objective = meme_likelihood.OneDirection.preset(
         config.preset,
         target=config.direction,
         num_particles=config.num_particles,
-        weights=weights,
     )
     return System(system.model, system.guide, objective)
 

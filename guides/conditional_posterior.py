@@ -144,7 +144,7 @@ class ConditionalPosterior(Program):
         joint = torch.cat([features(n, t) for n, t in self.network.trunks.items()], -1)
         late = None
         if self.label is not None and self.label in obs.names:
-            late = features(self.label, self.label_trunk).to(joint.dtype)
+            late = features(self.label, self.label_trunk)
         loc, scale = self.network.join(joint, late)
         shape = (*obs.shape, self.latent_dim)
         return (

@@ -15,7 +15,6 @@ from typing import Any
 
 import pyro
 import pyro.distributions as dist
-import torch
 from ppl_mm.guides.product_of_experts import ProductOfExperts
 from ppl_mm.guides.single_expert import SingleExpert
 from torch import nn
@@ -102,8 +101,7 @@ class Mixture(Program):
             from_drawn = components if obs.whole is None else self.guide.posterior(obs)
             return StratifiedMixture(components, whole.log_weight, obs.drawn, from_drawn)
         views, allowed = obs.components(self.family)
-        weight = torch.where(allowed, 0.0, -torch.inf).log_softmax(0)
-        return RandomMixture([self.guide.posterior(view) for view in views], weight)
+        return RandomMixture([self.guide.posterior(view) for view in views], obs.evenly(allowed))
 
 
 class MixtureOfExperts(Mixture):

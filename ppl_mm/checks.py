@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.masked import MaskedTensor
 
 from ppl_mm.known import at_hand
-
 from ppl_mm.shapes import loc_scale, shape_of
 
 __all__ = [
@@ -22,6 +21,7 @@ __all__ = [
     "check_target",
     "check_values",
     "common_length",
+    "in_dtype",
     "zeroed",
 ]
 
@@ -191,6 +191,23 @@ def zeroed(values: Tensor, missing: Tensor) -> Tensor:
     """A copy with zeros in the missing rows."""
     mask = missing.reshape(-1, *[1] * (values.dim() - 1))
     return values.masked_fill(mask, 0)
+
+
+def in_dtype(name: str, values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Floating-point values in another dtype; integers as they are.
+
+    Raises:
+        ValueError: For values beyond the range of a narrower dtype.
+    """
+    if not values.is_floating_point() or values.dtype == dtype:
+        return values
+    found = values.to(dtype)
+    if torch.finfo(dtype).max < torch.finfo(values.dtype).max and bool(found.isinf().any()):
+        raise ValueError(
+            f"modality {name!r}: values of up to {values.abs().max().item():.3g} are beyond the "
+            f"range of {dtype}. Rescale them, or convert the system instead: system.double()."
+        )
+    return found
 
 
 def check_encoded(name: str, output: Any, latent_dim: int, rows: int) -> tuple[Tensor, Tensor]:

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ppl_mm.arrays import as_tensor, native, read_mask
-from ppl_mm.checks import common_length
+from ppl_mm.checks import common_length, in_dtype
 from ppl_mm.elements import Where, check_dtype
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
@@ -98,6 +98,11 @@ class MemoryMapped(Observations):
         """Where values go when they are read."""
         return self.values.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What floating-point values are read as, where :meth:`to` has said it."""
+        return self.values.dtype or torch.get_default_dtype()
+
     def __getitem__(self, index: Any) -> Any:
         """``obs["image"]``, all values of these rows; or ``obs[rows]``, which reads nothing."""
         if isinstance(index, str):
@@ -139,9 +144,11 @@ class MemoryMapped(Observations):
         """Plain observations: the same rows with other values (B, *D_m) of one modality."""
         return self.in_memory().replace(name, value)
 
-    def to(self, target: torch.device | str | torch.dtype) -> Self:
+    def to(self, target: torch.device | str | torch.dtype | nn.Module) -> Self:
         """Values will be read to another device; or floating-point ones as another dtype."""
-        out = super().to(target)
+        if isinstance(target, nn.Module):
+            return super().to(target)
+        out = self._copy() if isinstance(target, torch.dtype) else super().to(target)
         out.values = self.values.to(target)
         return out
 
@@ -233,8 +240,8 @@ class _Rows(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.read:
             values = self.columns[name].read(self.rows)
-            if self.dtype is not None and values.is_floating_point():
-                values = values.to(self.dtype)
+            if self.dtype is not None:
+                values = in_dtype(name, values, self.dtype)
             self.read[name] = values.to(self.device)
         return self.read[name]
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ppl_mm.arrays import read_arrays
 from ppl_mm.checks import (
@@ -24,11 +24,13 @@ from ppl_mm.checks import (
     check_target,
     check_values,
     common_length,
+    in_dtype,
 )
 from ppl_mm.known import Known
 from ppl_mm.modality import unknown_name
 from ppl_mm.plated import Plated
 from ppl_mm.positions import positions
+from ppl_mm.rows import dtype_of
 from ppl_mm.terms import Masks
 
 __all__ = ["Observations"]
@@ -242,16 +244,27 @@ class Observations(Plated):
         out._memo = None if self._memo is None else {}
         return out
 
-    def to(self, target: torch.device | str | torch.dtype) -> Self:
+    def to(self, target: torch.device | str | torch.dtype | nn.Module) -> Self:
         """On another device; or with floating-point values in another dtype.
+
+        Args:
+            target: A device; a dtype; or a module, such as a system: its parameters' device, and
+                their dtype, in float32 where that has 16 bits. What is there is not copied.
 
         Raises:
             TypeError: For a dtype that is not a floating-point one.
-            ValueError: For no name of a device.
+            ValueError: For no name of a device, or values beyond the range of a narrower dtype.
         """
+        if isinstance(target, nn.Module):
+            device = next((p.device for p in target.parameters()), self.device)
+            moved = self if device == self.device else self.to(device)
+            dtype = dtype_of(target)
+            return moved if dtype is None else moved.to(torch.promote_types(dtype, torch.float32))
         check_target(target)
         if isinstance(target, torch.dtype):
-            return self._map_tensors(lambda x: x.to(target) if x.is_floating_point() else x)
+            out = self._map_tensors(lambda x: x.to(target) if x.is_floating_point() else x)
+            out.values = {n: in_dtype(n, x, target) for n, x in self.values.items()}
+            return out
         return self._map_tensors(lambda x: x.to(target))
 
     # ---------------------------------------------------------------- inside

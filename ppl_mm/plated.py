@@ -3,6 +3,7 @@
 What :class:`ppl_mm.observations.Observations` is built on; users meet it there.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
@@ -15,10 +16,13 @@ from torch import Tensor, nn
 from ppl_mm.checks import check_encoded, check_features
 from ppl_mm.known import Known
 from ppl_mm.plates import Plate
-from ppl_mm.rows import indices, put_rows, run_network
+from ppl_mm.rows import dtype_of, indices, put_rows, run_network
 from ppl_mm.terms import Masks, Term, resolve_components, resolve_terms, via_masks
 
 __all__ = ["Plated"]
+
+_Memo = dict[tuple[str, nn.Module], list[tuple[Tensor, tuple[Tensor, ...]]]]
+"""What a network of some modalities gave, for each mask of the rows that it saw."""
 
 
 class Plated:
@@ -38,7 +42,7 @@ class Plated:
     whole: Self | None = None  # of some strata: the rows under all of them
     plate: str | None = None  # "terms" or "strata", the plate at dim -2
     _size: int
-    _memo: dict[tuple[str, int], tuple[Tensor, ...]] | None = None
+    _memo: _Memo | None = None
 
     def __len__(self) -> int:
         return self._size
@@ -52,6 +56,14 @@ class Plated:
     def device(self) -> torch.device:
         """Where the values are."""
         return next((x.device for x in self.values.values()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the floating-point values, the widest; torch's default where there are none."""
+        found = {x.dtype for x in self.values.values() if x.is_floating_point()}
+        if not found:
+            return torch.get_default_dtype()
+        return functools.reduce(torch.promote_types, found, torch.float32)
 
     @property
     def shape(self) -> torch.Size:
@@ -68,11 +80,12 @@ class Plated:
         return mask if target is None else Known.of(mask, target)
 
     def listed(self, values: Sequence[Any]) -> Tensor:
-        """Python's numbers, or lists of them, as a tensor that goes with the masks."""
+        """Python's numbers, or lists of them, as a tensor that goes with the masks and values."""
         target = self._known_for()
-        if target is None:
-            return torch.tensor(values, device=self.device)
-        return Known.of(torch.tensor(values), target)
+        listed = torch.tensor(values, device=self.device if target is None else None)
+        if listed.is_floating_point() and listed.dtype != self.dtype:
+            listed = torch.tensor(values, dtype=self.dtype, device=listed.device)
+        return listed if target is None else Known.of(listed, target)
 
     def _known_for(self) -> torch.device | None:
         """The device of masks whose values the host knows; None for ordinary masks."""
@@ -159,12 +172,13 @@ class Plated:
         check: Callable[[Any, int], tuple[Tensor, ...]],
     ) -> tuple[Tensor, ...]:
         """A network's outputs, (B, size) each, with ``fills`` where ``held`` is False."""
-        key = (what, id(network))
-        if self._memo is not None and key in self._memo:
-            return self._memo[key]
+        seen_before = [] if self._memo is None else self._memo.setdefault((what, network), [])
+        for before, outputs in seen_before:
+            if before is held or torch.equal(before, held):
+                return outputs
         rows = indices(held)
         if rows is not None and len(rows) == 0:
-            dtype = next((p.dtype for p in network.parameters()), torch.get_default_dtype())
+            dtype = torch.promote_types(dtype_of(network) or self.dtype, torch.float32)
             options: Any = {"dtype": dtype, "device": self.device}
             outputs = tuple(torch.full((self._size, size), fill, **options) for fill in fills)
         else:
@@ -176,8 +190,7 @@ class Plated:
                 put_rows(rows, part, self._size, fill, dim=0)
                 for part, fill in zip(parts, fills, strict=True)
             )
-        if self._memo is not None:
-            self._memo[key] = outputs
+        seen_before.append((held, outputs))
         return outputs
 
     @property
@@ -227,8 +240,7 @@ class Plated:
         out.plate, out._memo = "strata", {}
         out.source = {n: torch.stack([mask[n] for mask in masks]) for n in self.names}
         out.scored = {n: mask & allowed for n, mask in self.scored.items()}
-        weight = torch.where(allowed, 0.0, -torch.inf).to(torch.get_default_dtype())
-        out.log_weight = weight.log_softmax(0)
+        out.log_weight = self.evenly(allowed)
         return out if number is None or number >= len(masks) else out._some(number, allowed)
 
     def _some(self, number: int, allowed: Tensor) -> Self:
@@ -244,9 +256,12 @@ class Plated:
         out.whole, out.drawn = self, drawn
         out.source = {n: _taken(mask, drawn) for n, mask in self.source.items()}
         out.scored = {n: _taken(mask, drawn) for n, mask in self.scored.items()}
-        weight = torch.where(held, 0.0, -torch.inf).to(torch.get_default_dtype())
-        out.log_weight = weight.log_softmax(0)
+        out.log_weight = self.evenly(held)
         return out
+
+    def evenly(self, allowed: Tensor) -> Tensor:
+        """Log-probabilities, equal over the components (C, ...) that are allowed, else -inf."""
+        return torch.where(allowed, 0.0, -torch.inf).to(self.dtype).log_softmax(0)
 
     def components(self, family: Sequence[Iterable[str]]) -> tuple[list[Self], Tensor]:
         """What :meth:`strata` puts along a plate, as one batch a component, under any plate.
@@ -256,7 +271,7 @@ class Plated:
             Encoders run once for all of them.
         """
         masks, allowed = resolve_components(family, self)
-        memo: dict[tuple[str, int], tuple[Tensor, ...]] = {}
+        memo: _Memo = {}
         views = []
         for mask in masks:
             view = self._copy()

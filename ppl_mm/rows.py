@@ -18,6 +18,8 @@ from ppl_mm.shapes import mapped
 __all__ = [
     "alike",
     "at_least_float32",
+    "default_dtype",
+    "dtype_of",
     "eval_mode",
     "indices",
     "put_rows",
@@ -64,18 +66,56 @@ def put_rows(rows: Tensor | None, values: Tensor, size: int, fill: float, dim: i
 def run_network(network: Any, rows: Tensor, *more: Tensor, note: str | None = None) -> Any:
     """``network(rows, *more)`` for rows with one batch dimension.
 
-    One row has no batch statistics: batch normalisation then uses its running ones. Under
-    autocast the output, whose densities must not be rounded, comes back in float32. An error says
-    in a note of its own which network it was and what it was given.
+    Floating-point rows come in the network's own dtype, whatever theirs. One row has no batch
+    statistics: batch normalisation then uses its running ones. Output of 16 bits, whose densities
+    must not be rounded, comes back in float32. An error says in a note of its own which network it
+    was and what it was given.
     """
+    dtype = dtype_of(network) if isinstance(network, nn.Module) else None
+    rows, *others = (_in_dtype(x, dtype) for x in (rows, *more))
     alone = len(rows) == 1 and getattr(network, "training", False)
     try:
         with running_statistics(network) if alone else nullcontext():
-            return at_least_float32(network(rows, *more))
+            return at_least_float32(network(rows, *others))
     except Exception as error:
         if note is not None:
             error.add_note(f"In {note} of shape {tuple(rows.shape)}, {rows.dtype}.")
         raise
+
+
+def dtype_of(network: nn.Module) -> torch.dtype | None:
+    """What a network computes in: the dtype of its first floating-point parameter or buffer.
+
+    None for a network that has neither.
+    """
+    return _first_dtype(network, "_parameters") or _first_dtype(network, "_buffers")
+
+
+def _first_dtype(module: nn.Module, kind: str) -> torch.dtype | None:
+    """As module.parameters() would find it, which takes ten times as long: every step asks."""
+    for x in getattr(module, kind).values():
+        if x is not None and x.is_floating_point():
+            return x.dtype  # type: ignore[no-any-return]
+    for child in module._modules.values():
+        found = None if child is None else _first_dtype(child, kind)
+        if found is not None:
+            return found
+    return None
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Inside, tensors that are made of Python's numbers have this dtype."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _in_dtype(x: Tensor, dtype: torch.dtype | None) -> Tensor:
+    return x if dtype is None or not x.is_floating_point() else x.to(dtype)
 
 
 def at_least_float32(output: Any) -> Any:

@@ -86,7 +86,8 @@ def measures(system: System, obs: Observations) -> Outputs:
     first = targets(system)[0]
     out["prediction"] = predict(system, obs, first, obs.names)
     if len(obs.names) > 1:
-        first, *rest = obs.names
+        first = next(n for n in obs.names if bool(obs.present[n].any()))
+        rest = [n for n in obs.names if n != first]
         for denominator in ("posterior", "prior"):
             result = log_likelihood(
                 system, obs, first, rest, num_samples=3, denominator=denominator

@@ -1,6 +1,7 @@
 """Observations: values, the four masks, and what changes them."""
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pyro
@@ -415,6 +416,43 @@ def test_the_encoder_sees_the_evidence_once() -> None:
     assert obs.without("a").encoded("a", encoder, 2)[0].tolist() == [[0.0, 0.0]] * 4
     assert obs.given("b").encoded("a", encoder, 2)[1].tolist() == [[1.0, 1.0]] * 4
     assert encoder.rows == [2, 2, 2]
+
+
+class Trunk(Counting):
+    """Features of two numbers."""
+
+    out_features = 2
+
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x)[0]
+
+
+@pytest.mark.parametrize("under", ["terms", "components"])
+def test_other_rows_get_an_answer_of_their_own(under: str) -> None:
+    obs = two()
+    seen = obs.terms([Term(A, A)]) if under == "terms" else obs.components([A])[0][0]
+    first, last = (torch.arange(4) == i for i in (0, 1))
+    trunk, network = Trunk(), Counting()
+    for _ in range(2):
+        for rows in (first, last, first.clone()):  # a mask of the same values is the same
+            held = rows[:, None]
+            expected = torch.where(held, obs["a"] + 1.0, 0.0)
+            assert torch.equal(seen.features("a", trunk, rows), expected)
+            loc, scale = seen.encoded_together(A, network, 2, rows)
+            assert torch.equal(loc, expected)
+            assert torch.equal(scale, torch.where(held, 2.0, 1.0).expand(4, 2))
+        seen.encoded_together(A, network, 2)
+    assert trunk.rows == [1, 1]
+    assert network.rows == [1, 1, 2]  # once for each mask, whoever asks
+
+
+def test_replaced_values_are_encoded_anew() -> None:
+    encoder, seen = Counting(), two().terms([Term(A, A)])
+    seen.encoded("a", encoder, 2)
+    other = seen.replace("a", seen["a"] + 10.0)
+    assert other.encoded("a", encoder, 2)[0][0].tolist() == [11.0, 12.0]
+    assert seen.encoded("a", encoder, 2)[0][0].tolist() == [1.0, 2.0]
+    assert encoder.rows == [2, 2]
 
 
 def test_pickling_leaves_the_memo_behind() -> None:

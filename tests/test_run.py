@@ -132,7 +132,11 @@ def test_measures_leave_out_what_is_not_there():
     digits = data.load("digits")
     system = build(configure("mvae", digits), digits, digits.train)
     found = measure(system, digits.test[:5].without("bottom"), "label", num_samples=3)
-    assert "log p(label | top, bottom)" in [row.quantity for row in found.likelihoods]
+    quantities = [row.quantity for row in found.likelihoods]
+    assert "log p(label | top, bottom)" in quantities
+    assert "log p(top)" in quantities
+    assert "log p(bottom)" not in quantities  # no row has one, which is no log p of 0
+    assert not measure(system, digits.test[:5].without("label"), "label", num_samples=3).accuracies
     assert all(math.isfinite(row.mean) for row in found.likelihoods)
 
 

@@ -125,7 +125,7 @@ def test_a_systems_loss_is_its_objectives(name: str) -> None:
 def test_the_declared_weights_are_the_objectives(name: str) -> None:
     declared = [modality(kind, weight=i + 1.0) for i, kind in enumerate(kinds_of(name))]
     objective = build(name, declared).objective
-    assert objective.weights == {m.name: m.weight for m in declared if m.weight != 1.0}
+    assert objective.lambdas == {m.name: m.weight for m in declared}
 
 
 @every_system

@@ -22,7 +22,7 @@ from ppl_mm.distributions.mixture import RandomMixture
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.observations import Observations
 from ppl_mm.program import check_encoder
-from ppl_mm.rows import run_network, running_statistics
+from ppl_mm.rows import dtype_of, run_network, running_statistics
 
 __all__ = ["EncodedMixture", "PseudoInputPrior"]
 
@@ -172,15 +172,15 @@ class PseudoInputPrior(nn.Module):
                 )
             check_encoder(name, encoder, self.latent_dim, obs)
             chosen = held[torch.randperm(len(held))[: self.num_pseudo_inputs].to(held.device)]
-            values = obs.values[name][chosen]
-            self.inputs[name] = _Rows(values.to(next(encoder.parameters(), values).device))
+            self.inputs[name] = _Rows(obs[chosen].to(encoder)[name])
 
     def forward(self) -> RandomMixture:
         """The distribution; component k is that of the k-th of ``names``."""
         encode = [functools.partial(self._encode, name) for name in self.names]
         parts = [EncodedMixture(one, self.latent_dim) for one in encode]
         device = self.pseudo_inputs(self.names[0]).device
-        return RandomMixture(parts, torch.zeros(len(parts), device=device).log_softmax(0))
+        evenly = torch.zeros(len(parts), dtype=dtype_of(self), device=device).log_softmax(0)
+        return RandomMixture(parts, evenly)
 
     def _encode(self, name: str) -> tuple[Tensor, Tensor]:
         encoder, rows = self.encoders[name], self.pseudo_inputs(name)

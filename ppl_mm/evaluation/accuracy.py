@@ -69,7 +69,7 @@ def target_distributions(
     check_question(system.model, obs, [target], given)
     with evaluating(system, seed):
         for rows in torch.arange(len(obs)).split(batch_size):
-            batch = obs[rows].to(system.device)
+            batch = obs[rows].to(system)
             with particles(num_samples):
                 q = guide_trace(system.guide, batch.given(*given))
             sites = {n: q.nodes[n] for n in q.stochastic_nodes}

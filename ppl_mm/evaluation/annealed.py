@@ -143,7 +143,7 @@ def annealed_log_likelihood(
     names, given_names = asked_names(obs, target, given)
     check_question(system.model, obs, names, given_names)
     plan = Annealing(num_chains, num_temperatures, num_leaps, start, chunk)
-    obs = obs.to(system.device)
+    obs = obs.to(system)
     rest = tuple(n for n in given_names if n not in conditioned_on(system.model))
 
     def conditional(asked: Conditional, rows: Observations) -> LogLikelihood:

@@ -31,9 +31,9 @@ def elbo(system: System, obs: Observations, *, batch_size: int = 1000, seed: int
     """
     system.check(obs)
     check_at_least_one("batch_size", batch_size)
-    obs = obs.to(system.device)
+    obs = obs.to(system)
     together = bool(obs.names) and system.alternatives(obs.names, ()) is not None
-    value = torch.zeros(len(obs), dtype=torch.get_default_dtype(), device=system.device)
+    value = torch.zeros(len(obs), dtype=system.dtype, device=system.device)
     with evaluating(system, seed):
         for rows in torch.arange(len(obs), device=obs.device).split(batch_size):
             own = (_of_directions if together else _of_model)(system, obs[rows])

@@ -17,10 +17,10 @@ from torch.nn import functional as F
 
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.data.dataset import DataSet
+from ppl_mm.evaluation.conditioned import check_held
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.readings import checked_labels, classify
 from ppl_mm.files import write_atomically
-from ppl_mm.modality import unknown_name
 from ppl_mm.networks.classifier import ImageClassifier, TrunkClassifier
 from ppl_mm.networks.mlp import MLPFeatures
 from ppl_mm.networks.resnet import ResNet
@@ -83,11 +83,10 @@ def train_classifiers(
         )
     out: dict[str, nn.Module] = {}
     for name in names:
-        if name not in train.names:
-            raise ValueError(unknown_name("modality to classify", name, train.names))
+        check_held(train, [name], "modality to classify")
         if name not in networks and not train[name].is_floating_point():
             raise TypeError(f"modality {name!r}: holds symbols; give its classifier in networks.")
-        known = train.present[name].cpu() & (labels >= 0)
+        known = _with_class(train, name, labels)
         images, classes = train[name].cpu()[known], labels[known]
         out[name] = _kept(
             dataset,
@@ -227,11 +226,20 @@ def classifier_accuracy(
         labels: Their classes, (N,); rows of class -1, which have none, do not count.
     """
     out, labels = {}, checked_labels(labels, len(obs))
+    check_held(obs, classifiers)
     for name, module in classifiers.items():
-        known = obs.present[name].cpu() & (labels >= 0)
+        known = _with_class(obs, name, labels)
         hits = classify(module, obs[name].cpu()[known]) == labels[known]
         out[name] = Estimate.of(hits)
     return out
+
+
+def _with_class(obs: Observations, name: str, labels: Tensor) -> Tensor:
+    """The rows that hold a modality and have a class, (N,)."""
+    known = obs.present[name].cpu() & (labels >= 0)
+    if not bool(known.any()):
+        raise ValueError(f"modality {name!r}: no row that holds it has a class.")
+    return known
 
 
 def _default(event_shape: tuple[int, ...], num_classes: int) -> nn.Module:

@@ -1,12 +1,13 @@
 """Models that condition on some modalities: what they can be asked, and by which rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ppl_mm.context import holds
+from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 
-__all__ = ["answerable", "check_question", "conditioned_on"]
+__all__ = ["answerable", "check_held", "check_question", "conditioned_on"]
 
 
 def conditioned_on(model: Any) -> tuple[str, ...]:
@@ -27,6 +28,22 @@ def answerable(model: Any, obs: Observations) -> Observations:
     if not bool(rows.any()):
         raise ValueError(f"no row holds {' and '.join(names)}, which the model conditions on.")
     return obs[rows]
+
+
+def check_held(obs: Observations, names: Iterable[str], what: str = "modality") -> None:
+    """Raise for a modality that is to be measured, but is unknown or missing in every row.
+
+    Raises:
+        ValueError: Then.
+    """
+    for name in names:
+        if name not in obs.names:
+            raise ValueError(unknown_name(what, name, obs.names))
+        if not bool(obs.present[name].any()):
+            raise ValueError(
+                f"modality {name!r}: none of the {len(obs)} rows holds it, so there is nothing to "
+                "measure; give rows that do, or leave it out."
+            )
 
 
 def check_question(

@@ -56,7 +56,7 @@ def posterior_coordinates(
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     with evaluating(system, seed):
         for rows in torch.arange(len(obs)).split(batch_size):
-            q = guide_trace(system.guide, obs[rows].given(*given).to(system.device))
+            q = guide_trace(system.guide, obs[rows].given(*given).to(system))
             name = site or ("u" if "u" in q.stochastic_nodes else "z")
             if name not in q.stochastic_nodes:
                 raise ValueError(unknown_name("latent site", name, q.stochastic_nodes))

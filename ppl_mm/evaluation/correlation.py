@@ -10,11 +10,10 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from ppl_mm.checks import check_at_least_one
-from ppl_mm.evaluation.conditioned import conditioned_on
+from ppl_mm.evaluation.conditioned import check_held, conditioned_on
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.readings import Subset, as_subsets, generations
 from ppl_mm.evaluation.tabular import Number, Result, number
-from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
@@ -216,9 +215,7 @@ def correlation(
     names = tuple(embeddings)
     if len(names) < 2:
         raise ValueError(f"embeddings: expected at least two modalities, got {len(names)}.")
-    for name in names:
-        if name not in train.names:
-            raise ValueError(unknown_name("modality to embed", name, train.names))
+    check_held(train, names, "modality to embed")
     if subsets is None:
         fixed = conditioned_on(system.model)
         subsets = [s for s in ((), *((n,) for n in names), names) if set(fixed) <= set(s)]

@@ -10,6 +10,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from ppl_mm.checks import check_at_least_one
+from ppl_mm.evaluation.conditioned import check_held
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.generation import generate
 from ppl_mm.evaluation.readings import Subset, as_subsets, checked_labels, classified, features_of
@@ -190,12 +191,15 @@ def real_diversity(
         Modality -> mean feature distance, and mean standard deviation of values.
 
     Raises:
-        ValueError: If a class has fewer than ``num_samples`` images.
+        ValueError: If a class has fewer than ``num_samples`` images, or no row has images of all.
     """
     generator = torch.Generator().manual_seed(seed)
-    held = [obs.present[name].cpu() for name in classified(classifiers)]
+    check_held(obs, classified(classifiers))
+    held = [obs.present[name].cpu() for name in classifiers]
     labels = checked_labels(labels, len(obs))
     known = torch.stack([*held, labels >= 0]).all(0)
+    if not bool(known.any()):
+        raise ValueError(f"no row with a class holds all of {', '.join(classifiers)}.")
     obs, labels = obs[known], labels[known]
     same = {int(c): (labels == c).nonzero().squeeze(-1) for c in labels.unique()}
     for c, found in same.items():

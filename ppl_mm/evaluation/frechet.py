@@ -9,6 +9,7 @@ import torch
 from rich.table import Table
 from torch import Tensor, nn
 
+from ppl_mm.evaluation.conditioned import check_held
 from ppl_mm.evaluation.inception import Inception
 from ppl_mm.evaluation.readings import Readings, Subset, features_of, read_generations
 from ppl_mm.evaluation.tabular import Number, Result, in_words, number
@@ -127,13 +128,15 @@ def frechet_of(
     """The distances of what :func:`read_generations` read with ``features=True``.
 
     Raises:
-        ValueError: For classifiers of some targets and Inception for others.
+        ValueError: For classifiers of some targets and Inception for others, or a target that no
+            real row holds.
     """
     names = {
         "FID" if isinstance(classifiers[t], Inception) else "FID-clf" for t in readings.targets
     }
     if len(names) > 1:
         raise ValueError("expected classifiers of all targets, or Inception for all, got both.")
+    check_held(real, readings.targets)
     truth = {t: features_of(classifiers[t], real[t][real.present[t]]) for t in readings.targets}
     cells = [
         [frechet_distance(readings.features[s, t], truth[t]) for t in readings.targets]

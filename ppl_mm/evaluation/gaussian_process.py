@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.data.dataset import DataSet
+from ppl_mm.evaluation.conditioned import check_held
 from ppl_mm.evaluation.readings import features_of
 
 __all__ = ["GaussianProcessClassifier", "train_gaussian_process", "train_gaussian_processes"]
@@ -94,6 +95,7 @@ def train_gaussian_processes(
     """
     labels, train = dataset.classes("train").cpu(), dataset.train
     out = {}
+    check_held(train, classifiers)
     for name, classifier in classifiers.items():
         known = train.present[name].cpu() & (labels >= 0)
         out[name] = train_gaussian_process(

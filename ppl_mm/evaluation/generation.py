@@ -68,7 +68,7 @@ def generate(
     check_at_least_one("num_samples", num_samples)
     names = (targets,) if isinstance(targets, str) else tuple(targets)
     system.check(obs)
-    obs = obs.to(system.device)
+    obs = obs.to(system)
     known = (given,) if isinstance(given, str) else obs.names if given is None else tuple(given)
     check_question(system.model, obs, names, known)
     evidence = obs.given(*known)

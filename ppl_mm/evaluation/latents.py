@@ -52,7 +52,7 @@ def draw_latents(
     parts: dict[str, list[Tensor]] = {}
     with evaluating(system, seed):
         for rows in torch.arange(len(obs)).split(batch_size):
-            q = guide_trace(system.guide, obs[rows].to(system.device))
+            q = guide_trace(system.guide, obs[rows].to(system))
             for name in q.stochastic_nodes:
                 site = q.nodes[name]
                 value = site["fn"].mean if mean else site["value"]

@@ -98,7 +98,7 @@ def log_likelihood(
     plan = Plan(num_samples, chunk, target_standard_error, max_samples)
     if denominator not in ("posterior", "prior"):
         raise ValueError(f"denominator: expected 'posterior' or 'prior', got {denominator!r}.")
-    obs = obs.to(system.device)
+    obs = obs.to(system)
     rest = tuple(n for n in given_names if n not in conditioned_on(system.model))
     sampler, evidence = proposal_of(proposal, obs, names, given_names)
     with evaluating(system, seed):
@@ -140,7 +140,7 @@ def log_likelihoods(
     for names in groups:
         check_question(system.model, obs, names, ())
     plan = Plan(num_samples, chunk)
-    obs = obs.to(system.device)
+    obs = obs.to(system)
     union = tuple(dict.fromkeys(n for names in groups for n in names))
     sampler, evidence = proposal_of(proposal, obs, union, ())
     with evaluating(system, seed):

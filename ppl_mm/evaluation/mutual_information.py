@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.cells import Cells
+from ppl_mm.evaluation.conditioned import check_held
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.gaussian_process import GaussianProcessClassifier
 from ppl_mm.evaluation.readings import Subset, as_subsets, classified, generations
@@ -144,6 +145,7 @@ def real_mutual_information(
     """
     check_at_least_one("num_samples", num_samples)
     check_at_least_one("batch_size", batch_size)
+    check_held(obs, classifiers)
     out = {}
     for name, classifier in classifiers.items():
         generator = _generator(seed)

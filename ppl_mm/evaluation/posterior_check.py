@@ -187,7 +187,7 @@ def posterior_check(
     fixed = conditioned_on(system.model)
     scored = [n for n in names if n not in fixed]
     check_question(system.model, obs, scored, [n for n in names if n in fixed])
-    obs = obs.to(system.device).scoring(*scored).given(*names)
+    obs = obs.to(system).scoring(*scored).given(*names)
     absent = SkipAbsent(absent_names(system.model, obs))
     with evaluating(system, seed):
         with particles(num_chains * num_samples):

@@ -39,7 +39,7 @@ def private_draws(
         system.check(private)
         if len(private) != len(obs):
             raise ValueError(f"private: expected {len(obs)} rows, as obs, got {len(private)}.")
-        other, private = private.to(system.device), "posterior"
+        other, private = private.to(system), "posterior"
     if private == "posterior":
         return _Replaced({n: _posterior(guide, n, other, alpha) for n in guide.names})
     priors = {"prior": guide.private_priors, "auxiliary": guide.auxiliary_priors}

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ppl_mm.evaluation.conditioned import check_held
 from ppl_mm.evaluation.result import COLUMNS, LogLikelihood
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
@@ -19,11 +20,14 @@ def asked_names(
     """The names A and B of p(x_A | x_B); a target of None is all that is not given.
 
     Raises:
-        ValueError: For unknown modalities, one that is named twice, or no target.
+        ValueError: For unknown modalities, one that is named twice, no target, or one of which
+            no row holds anything.
     """
     given_names = named("given", given or (), obs)
     rest = tuple(n for n in obs.names if n not in given_names)
     names = named("target", rest if target is None else target, obs)
+    if target is not None and not any(bool(obs.present[n].any()) for n in names):
+        check_held(obs, names)  # where rows hold some of the target, it is that of these
     both = set(names) & set(given_names)
     if both:
         raise ValueError(f"modality {min(both)!r} is both target and given; choose one.")

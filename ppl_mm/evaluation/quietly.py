@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pyro
 import torch
 
-from ppl_mm.rows import eval_mode
+from ppl_mm.rows import default_dtype, eval_mode
 from ppl_mm.systems import System
 
 __all__ = ["evaluating"]
@@ -16,7 +16,8 @@ __all__ = ["evaluating"]
 def evaluating(system: System, seed: int) -> Iterator[None]:
     """Eval mode, no gradients, no validation, and random numbers of a seed of their own.
 
-    Afterwards every module is in its former mode and torch's generators in their former states.
+    New tensors have the system's dtype. Afterwards every module is in its former mode and torch's
+    generators in their former states.
     """
     devices = [system.device] if system.device.type == "cuda" else []
     with (
@@ -24,6 +25,7 @@ def evaluating(system: System, seed: int) -> Iterator[None]:
         torch.no_grad(),
         pyro.validation_enabled(False),
         eval_mode(system),
+        default_dtype(system.dtype),
     ):
         torch.manual_seed(seed)
         yield

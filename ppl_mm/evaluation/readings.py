@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.data.dataset import Join
+from ppl_mm.evaluation.conditioned import check_held
 from ppl_mm.evaluation.generation import generate
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
@@ -224,5 +225,6 @@ def _batches(module: nn.Module, method: str, images: Tensor, size: int) -> Itera
 
 
 def _range(obs: Observations, name: str) -> tuple[float, float]:
+    check_held(obs, [name])
     values = obs[name][obs.present[name]]
     return values.min().item(), values.max().item()

@@ -167,7 +167,7 @@ def simulated(system: System, rows: int | Observations) -> tuple[Observations, d
     like = Observations.blank(rows) if isinstance(rows, int) else rows
     if not isinstance(like, Observations):
         raise TypeError(f"rows: expected a number or Observations, got {type(rows).__name__}.")
-    like = like.to(system.device)
+    like = like.to(system)
     modalities = [m.name for m in system.modalities]
     drawn = [n for n in modalities if n not in given and (n in like.names or not like.names)]
     known = like.drop(*(n for n in drawn if n in like.names))

@@ -57,11 +57,12 @@ class JointEncoder(nn.Module):
         ``late`` features enter the first layer by columns of their own, whose product is added.
         Without them, or if they are zeros, the result is bit for bit that of the other columns.
         """
+        features = features.to(self.head.weight.dtype)
         raw = self._layers[0](features)
-        raw = raw if late is None else raw + self.late(late)
+        raw = raw if late is None else raw + self.late(late.to(features.dtype))
         for layer in self._layers[1:]:
             raw = layer(raw)
-        raw = raw.to(features.dtype)  # not rounded under autocast
+        raw = raw.to(torch.promote_types(raw.dtype, torch.float32))  # 16 bits round no further
         return self.location_scale(raw, raw.shape[:-1])
 
     @property

@@ -63,9 +63,8 @@ class MLPFeatures(Features):
 
     def forward(self, values: Tensor) -> Tensor:
         """Return the features."""
-        if not values.is_floating_point():
-            values = values.to(torch.get_default_dtype())  # counts come as integers
-        values = values.to(next((p.dtype for p in self.parameters()), values.dtype))
+        own = values.dtype if values.is_floating_point() else torch.get_default_dtype()
+        values = values.to(next((p.dtype for p in self.parameters()), own))  # counts as integers
         rows, leading = as_rows(values, self.event_shape, "MLPFeatures")
         features = self.hidden(rows.flatten(1) if self.event_shape else rows.unsqueeze(1))
         return features.reshape(*leading, self.out_features)

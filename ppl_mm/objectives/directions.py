@@ -63,8 +63,7 @@ class DirectionPrior(Messenger):
         obs, latent_dim = self.obs, self.prior.latent_dim
         never = obs.nowhere()
         own = {n: self.own.get(n, never) for n in pseudo}
-        weight = torch.stack([torch.where(mask, -torch.inf, 0.0) for mask in own.values()])
-        weight = weight.log_softmax(0)
+        weight = obs.evenly(~torch.stack(list(own.values())))
         experts = {}  # name -> loc, scale, and the rows that have it
         for name, encoder in self.prior.encoders.items():
             encoded = obs.encoded(name, encoder, latent_dim)

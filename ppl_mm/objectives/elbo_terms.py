@@ -145,7 +145,7 @@ class ELBOTerms(Objective):
     def _own_lambdas(self, terms: Sequence[Term], obs: Observations) -> dict[str, Tensor]:
         """Modality -> lambda_m by term, (T, 1), where a term has its own."""
         return {
-            name: obs.listed([[t.lambdas.get(name, self.weights.get(name, 1.0))] for t in terms])
+            name: obs.listed([[t.lambdas.get(name, self.lambdas.get(name, 1.0))] for t in terms])
             for name in {name for t in terms for name in t.lambdas}
         }
 

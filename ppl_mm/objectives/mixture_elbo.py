@@ -130,9 +130,9 @@ def jensen_shannon(guide: Any, obs: Observations) -> Tensor:
         )
     mixture = guide.posterior(obs)
     components, allowed = mixture.components, mixture.log_weight > -torch.inf
-    share = 1.0 / (1.0 + allowed.sum(0))  # pi_0 and every pi_S, (B,)
-    widen = share[:, None].rsqrt()  # q^pi is proportional to a Normal of scale / sqrt(pi)
     loc, scale = components.base_dist.loc, components.base_dist.scale
+    share = 1.0 / (1.0 + allowed.sum(0, dtype=loc.dtype))  # pi_0 and every pi_S, (B,)
+    widen = share[:, None].rsqrt()  # q^pi is proportional to a Normal of scale / sqrt(pi)
     prior = (guide.prior.loc, guide.prior.scale * widen)
     dynamic = product_of_experts(loc, scale * widen, allowed, prior)
     each = torch.where(allowed, kl(components, dynamic), 0.0).sum(0)

@@ -71,6 +71,10 @@ class WithMMD(Objective):
         if hasattr(objective, "alternatives"):
             self.alternatives = objective.alternatives
 
+    def declare(self, model: Any) -> None:
+        """The objective takes the weights that the model's modalities declare."""
+        self.objective.declare(model)
+
     @property
     def is_bound(self) -> bool:
         """Whether there is no penalty and the objective's value is a bound."""

@@ -242,7 +242,7 @@ def posterior_means(
     names = list(given or alone or obs.names)
     others = set(obs.names) - {m.name for m in system.modalities}
     with torch.no_grad():
-        q = system.posterior(obs.drop(*sorted(others)).to(system.device).given(*names))
+        q = system.posterior(obs.drop(*sorted(others)).to(system).given(*names))
         mean, deviation = q.mean.cpu(), q.stddev.cpu()  # some encode when they are asked
     points, (xlabel, ylabel) = _in_two_dimensions(mean, deviation, seed)
     title = f"posterior means given {' + '.join(names)}"

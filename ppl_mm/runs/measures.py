@@ -138,6 +138,7 @@ def measure(
     Of a model that conditions on some modalities (CVAE, CMMD) all is given those, and the label's
     accuracy is also that from those alone. Half of its draws come from its prior (the defensive
     proposal): few of its rows may have taught its guide what to make of less than everything.
+    What no row holds is left out.
 
     Args:
         system: A model and a guide.
@@ -154,12 +155,14 @@ def measure(
     part = test[:rows]
     bound = elbo(system, test)
     scored = tuple(n for n in test.names if n not in fixed)
-    label = None if label in fixed else label
+    there = [n for n in test.names if bool(part.present[n].any())]
+    gone = [n for n in test.names if not bool(test.present[n].any())]
+    label = None if label in (*fixed, *gone) else label
     questions: list[tuple[Sequence[str], Sequence[str]]] = [(scored, fixed)]
     others = tuple(n for n in test.names if n != label)
     if len(scored) > 1:
-        questions += [((n,), fixed) for n in scored]
-        questions += [((label,), others)] if label is not None else []
+        questions += [((n,), fixed) for n in scored if n in there]
+        questions += [((label,), others)] if label in there else []
     found = [Likelihood("ELBO", bound.mean().item(), _error(bound.std().item(), len(test)))]
     normalised = True
     with warnings.catch_warnings():  # the share of unreliable rows is part of the result

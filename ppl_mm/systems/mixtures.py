@@ -20,7 +20,7 @@ from ppl_mm.modality import Modality, check_modalities, unknown_name
 from ppl_mm.models import SharedLatent
 from ppl_mm.models import SharedPrivate as SharedPrivateModel
 from ppl_mm.objectives import IWAE, DReG, ELBOTerms, MixtureELBO, Term
-from ppl_mm.systems.recorded import lambdas, recorded
+from ppl_mm.systems.recorded import recorded
 from ppl_mm.systems.system import System
 
 __all__ = ["dmvae", "mmjsd", "mmvae", "mmvae_plus", "mopoe"]
@@ -106,7 +106,7 @@ def mopoe(
     )
     return System(
         *_programs(guide, private_dim),
-        MixtureELBO(divergence, weights=lambdas(modalities), **options),
+        MixtureELBO(divergence, **options),
     )
 
 
@@ -181,9 +181,10 @@ def mmjsd(
 
     Source: Sutter et al. 2020, arXiv:2006.08242.
     """
-    weights = lambdas(modalities)
+    weights = {}
     if private_dim is not None and private_beta != 1.0:
-        weights |= {f"w_{m.name}": private_beta for m in modalities}
+        weights = {f"w_{m.name}": private_beta for m in modalities}
+    weights |= options.pop("weights", {})
     guide = MixtureOfExperts(modalities, latent_dim, prior)
     return System(
         *_programs(guide, private_dim),
@@ -217,7 +218,8 @@ def dmvae(
         prior: p(u), a fixed Normal; None for Normal(0, I).
         **options: ``beta``, ``num_particles``.
 
-    A missing modality leaves out its expert, its source and its reconstruction.
+    A missing modality leaves out its expert, its source and its reconstruction, and as a target of
+    ``"per_target"`` its KL.
 
     Source: Lee & Pavlovic 2021, "Private-shared disentangled multimodal VAE for learning of
     latent representations".
@@ -227,15 +229,14 @@ def dmvae(
         raise ValueError(unknown_name("shared_kl", shared_kl, ("once", "per_target")))
     names = tuple(m.name for m in modalities)
     sources = [names, *((name,) for name in names)]
-    targets = [names] if shared_kl == "once" else [(name,) for name in names]
+    if shared_kl == "once":
+        terms = [Term(source, names) for source in sources]
+    else:  # a target that a row lacks costs it nothing
+        terms = [Term(source, (n,), requires=(n,)) for source in sources for n in names]
     guide = ProductOfExperts(modalities, latent_dim, prior_expert="several", prior=prior)
     return System(
         *_programs(guide, latent_dim if private_dim is None else private_dim),
-        ELBOTerms(
-            [Term(source, target) for source in sources for target in targets],
-            weights=lambdas(modalities),
-            **options,
-        ),
+        ELBOTerms(terms, **options),
     )
 
 
@@ -266,4 +267,4 @@ def _importance(
             "or 'dreg'."
         )
     number = 1 if objective == "elbo" else 10 if num_particles is None else num_particles
-    return known[objective](number, weights=lambdas(modalities), **options)
+    return known[objective](number, **options)

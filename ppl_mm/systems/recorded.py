@@ -2,18 +2,17 @@
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ParamSpec
 
 import torch
 
 from ppl_mm import recipes
-from ppl_mm.modality import Modality
 from ppl_mm.objectives import SubsetTerms
 from ppl_mm.observations import Observations
 from ppl_mm.systems.system import System
 
-__all__ = ["lambdas", "recorded", "zeros"]
+__all__ = ["recorded", "zeros"]
 
 P = ParamSpec("P")
 
@@ -33,11 +32,6 @@ def recorded(function: Callable[P, System]) -> Callable[P, System]:
         return system
 
     return build
-
-
-def lambdas(modalities: Sequence[Modality]) -> dict[str, float]:
-    """The modalities' weights lambda_m for an objective, those other than 1."""
-    return {m.name: m.weight for m in modalities if m.weight != 1.0}
 
 
 def _recipe(name: str, system: System, options: dict[str, Any]) -> dict[str, Any] | None:

@@ -12,11 +12,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import nn
 
+from ppl_mm.checks import in_dtype
 from ppl_mm.conditionals import Alternatives
 from ppl_mm.files import write_atomically
 from ppl_mm.mapped import blocks
 from ppl_mm.modality import Modality
+from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.observations import Observations
+from ppl_mm.rows import default_dtype, dtype_of
 
 __all__ = ["System"]
 
@@ -59,6 +62,8 @@ class System(nn.Module):
                 "with the same."
             )
         self.model, self.guide, self.objective, self.recipe = model, guide, objective, recipe
+        if isinstance(objective, TrainingWeights) and hasattr(model, "modalities"):
+            objective.declare(model)
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -71,9 +76,15 @@ class System(nn.Module):
         """Where the parameters are."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in, which data follow: its parameters' dtype, of 32 bits at least."""
+        return torch.promote_types(dtype_of(self) or torch.get_default_dtype(), torch.float32)
+
     def posterior(self, obs: Observations) -> Any:
         """q(z | x_source) of every row, see the guide."""
-        return self.guide.posterior(obs)  # type: ignore[operator]
+        with default_dtype(self.dtype):
+            return self.guide.posterior(_placed(obs, self))  # type: ignore[operator]
 
     def alternatives(self, target: tuple[str, ...], given: tuple[str, ...]) -> Alternatives | None:
         """How log p(x_target | x_given) is put together, see :mod:`ppl_mm.conditionals`.
@@ -94,8 +105,11 @@ class System(nn.Module):
                 f"expected Observations, got {type(obs).__name__}; wrap a dict of tensors as "
                 "Observations({...}), and of a data set give a part such as test."
             )
-        for rows in blocks(obs):
-            self._check(rows)
+        with default_dtype(self.dtype):
+            for rows in blocks(obs):
+                for name, values in rows.values.items():
+                    in_dtype(name, values, self.dtype)  # what the system would be given
+                self._check(rows)
 
     def _check(self, obs: Observations) -> None:
         for part in (self.model, self.guide):
@@ -110,7 +124,9 @@ class System(nn.Module):
 
     def forward(self, obs: Observations) -> torch.Tensor:
         """The objective's loss, summed over rows."""
-        return self.objective.differentiable_loss(self.model, self.guide, obs)
+        with default_dtype(self.dtype):
+            obs = _placed(obs, self)
+            return self.objective.differentiable_loss(self.model, self.guide, obs)
 
     def start_from(self, stage: "System") -> list[str]:
         """Start at the parameters of an earlier stage: those of the same name are copied.
@@ -169,6 +185,9 @@ class System(nn.Module):
             from ppl_mm.systems.registry import rebuild  # it knows the papers' systems
 
             system = rebuild(Path(path), recipe, modalities)
+            dtypes = {t.dtype for t in tensors.values() if t.is_floating_point()}
+            if len(dtypes) == 1:
+                system.to(dtypes.pop())
         own = system.state_dict()
         for name in sorted(own.keys() ^ tensors.keys()):
             where = "the file lacks" if name in own else "the system lacks"
@@ -181,6 +200,11 @@ class System(nn.Module):
                 )
         system.load_state_dict(tensors)
         return system
+
+
+def _placed(obs: Any, system: System) -> Any:
+    """The rows on the system's device and in its dtype; programs refuse what is no rows."""
+    return obs.to(system) if isinstance(obs, Observations) else obs
 
 
 def _read(path: Path) -> tuple[dict[str, Any] | None, dict[str, torch.Tensor]]:

@@ -48,6 +48,7 @@ class Streams:
             raise ValueError("fit: no row of the data holds any modality.")
         self.parts = tuple(parts)
         self.device: torch.device | None = None
+        self.dtype: torch.dtype | None = None
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
@@ -63,12 +64,12 @@ class Streams:
         masks = [m for part in self.parts for kind in _MASKS for m in getattr(part, kind).values()]
         return all(bool((m == m[0]).all()) for m in masks)
 
-    def to(self, device: torch.device) -> "Streams":
-        """On another device, values once and for all; rows in files go there batch by batch."""
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> "Streams":
+        """On another device, and in a dtype; rows in files go there batch by batch."""
         out = Streams(self.parts)
         if not self.mapped:
-            out.parts = tuple(resident(part, device) for part in self.parts)
-        out.device = device
+            out.parts = tuple(resident(part, device, dtype) for part in self.parts)
+        out.device, out.dtype = device, dtype
         return out
 
     def head(self, number: int) -> Observations:
@@ -120,14 +121,17 @@ class Streams:
     def _read(self, batch: Batch, share: range) -> Observations:
         taken = self.take(batch, share.start, share.stop)
         taken = taken.in_memory() if isinstance(taken, MemoryMapped) else taken
-        return taken if self.device is None else resident(taken, self.device)
+        return taken if self.device is None else resident(taken, self.device, self.dtype)
 
 
-def resident(obs: Observations, device: torch.device) -> Observations:
+def resident(
+    obs: Observations, device: torch.device, dtype: torch.dtype | None = None
+) -> Observations:
     """The rows on a device; their masks the host knows too, so that asking them waits for nothing.
 
-    See :class:`ppl_mm.known.Known`.
+    See :class:`ppl_mm.known.Known`. Floating-point values come in ``dtype``; None leaves theirs.
     """
+    obs = obs if dtype is None else obs.to(dtype)
     if not known.waits(device):
         return obs.to(device)
     masks = {id(m): m for kind in _MASKS for m in getattr(obs, kind).values()}

@@ -1,6 +1,7 @@
 """What is checked before training: options, data, and that the optimiser sees every parameter."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -16,7 +17,15 @@ from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 from ppl_mm.training.batches import Streams
 
-__all__ = ["Optimizer", "Transform", "check_data", "check_options", "make_optimizer", "parameters"]
+__all__ = [
+    "Optimizer",
+    "Transform",
+    "check_data",
+    "check_options",
+    "make_optimizer",
+    "parameters",
+    "warn_of_untrained",
+]
 
 Optimizer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
 Transform = Callable[[Observations], Observations]
@@ -88,6 +97,19 @@ def _check_conditioned_on(model: Any, parts: Sequence[Observations]) -> None:
         )
 
 
+def warn_of_untrained(system: System, streams: Streams) -> None:
+    """Warn of every declared modality that no training row holds."""
+    for modality in system.modalities:
+        name = modality.name
+        if not any(
+            n == name and bool(m.any()) for p in streams.parts for n, m in p.present.items()
+        ):
+            warnings.warn(
+                f"fit: no training row holds modality {name!r}; its networks learn nothing of it.",
+                stacklevel=3,
+            )
+
+
 def _few_of_files(part: Observations) -> Observations:
     """Of rows in files some that hold each modality; others as they are."""
     if not isinstance(part, MemoryMapped):
@@ -112,7 +134,7 @@ def check_data(
     for part in (*parts, *(() if validation is None else (validation,))):
         system.check(part)
     _check_conditioned_on(system.model, [*parts, *streams.parts] if streams.mapped else parts)
-    few = Streams(parts).head(8).to(system.device)
+    few = Streams(parts).head(8).to(system)
     absent = absent_names(system.model, few)
     if absent and not isinstance(system.objective, Objective):
         raise ValueError(

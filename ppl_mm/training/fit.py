@@ -27,6 +27,7 @@ from ppl_mm.training.checks import (
     check_data,
     check_options,
     make_optimizer,
+    warn_of_untrained,
 )
 from ppl_mm.training.compiled import check_compile, compiled
 from ppl_mm.training.graphed import (
@@ -40,6 +41,7 @@ from ppl_mm.training.history import FitResult, Progress
 from ppl_mm.training.impartial import Rule, impartially
 from ppl_mm.training.loop import Loop
 from ppl_mm.training.parallel import AlwaysDifferentiable
+from ppl_mm.training.precision import check_clipping, check_precision, in_precision
 from ppl_mm.training.state import TrainingState
 
 __all__ = ["fit"]
@@ -92,7 +94,10 @@ def fit(
         transform: Applied to every training batch on its device, such as a fresh binarisation.
         seed: Of the order of rows and of all noise. Torch's own generators are left alone.
         device: "auto" (CUDA where there is one), "cpu", "cuda", or "cuda:1".
-        precision: Fabric's flag, such as "32-true", "bf16-mixed", "64-true".
+        precision: ``"32-true"``: the parameters' own dtype, float32 or float64. ``"64-true"``:
+            the system becomes one of float64, and stays it; ``system.float()`` takes it back.
+            ``"bf16-mixed"``, and on CUDA ``"16-mixed"``: networks of float32 compute in 16 bits,
+            see docs/cuda.md. Data follow the system's dtype, integers stay as they are.
         cuda_graph: "auto": on a CUDA device capture a step once and replay it, where that gives
             the same results, see docs/cuda.md; what became of it is in the result. True: raise
             where it cannot be. False: never.
@@ -113,11 +118,16 @@ def fit(
         The history (a row an epoch: epoch, loss, bound or surrogate, validation_elbo, seconds),
         the best state, and whether steps were replayed.
 
+    After an error the system has its former dtype and device.
+
     Raises:
         ValueError: For data that do not fit the system or options out of range, before any step.
         RuntimeError: For ``compile`` where torch finds no working compiler.
         DivergedError: When a loss or parameter stops being finite; the system is back in the
             state at the end of the last good epoch, and the error holds the result so far.
+
+    Warns:
+        UserWarning: Naming a declared modality that no training row holds.
 
     Example:
         >>> from ppl_mm import data, systems
@@ -140,22 +150,33 @@ def fit(
         raise ValueError("patience needs validation=, the rows whose ELBO it watches.")
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint=, the file to go on from.")
-    fabric = _fabric(device, precision)
+    fabric = _fabric(system, device, precision)
     why_not = obstacle(fabric, streams, impartial, precision)
     check_cuda_graph(cuda_graph, why_not)
     check_compile(compile, fabric.device)
     if optimizer is None:
-        optimizer = partial(torch.optim.Adam, lr=1e-3, fused=True)
+        optimizer = partial(torch.optim.Adam, lr=1e-3, fused=precision != "16-mixed")
     devices = [fabric.device] if fabric.device.type == "cuda" else []
     rng = torch.random.fork_rng(devices=devices)
-    with eval_mode(system), rng, impartially(system, impartial):
+    with (
+        eval_mode(system),
+        rng,
+        impartially(system, impartial),
+        in_precision(system, precision),
+    ):
         torch.manual_seed(seed)
         check_data(system, streams, transform, validation)
+        if fabric.is_global_zero:
+            warn_of_untrained(system, streams)
         module = system.objective(system.model, system.guide)
         if fabric.world_size > 1:
             module = AlwaysDifferentiable(module)
-        module, torch_optimizer = fabric.setup(module, make_optimizer(optimizer, system))
-        state = TrainingState(system, torch_optimizer, seed, batch_size, len(streams))
+        own = make_optimizer(optimizer, system)
+        check_clipping(own, precision, clip_norm)
+        module, torch_optimizer = fabric.setup(module, own)
+        setting = {"seed": seed, "batch_size": batch_size, "num_rows": len(streams)}
+        setting["precision"] = precision
+        state = TrainingState(system, torch_optimizer, fabric, setting)
         if resume:
             assert checkpoint is not None
             state.load(Path(checkpoint))
@@ -168,7 +189,7 @@ def fit(
             module,
             torch_optimizer,
             system,
-            streams.to(fabric.device),
+            streams.to(fabric.device, system.dtype),
             transform,
             clip_norm,
             partial(
@@ -190,13 +211,13 @@ def fit(
                 bar.epoch(row)
                 last = state.epoch == epochs or state.out_of_patience(patience)
                 if checkpoint is not None and (last or state.epoch % checkpoint_every == 0):
-                    state.save(Path(checkpoint), fabric)
+                    state.save(Path(checkpoint))
     if state.best_state is not None:
         system.load_state_dict(state.best_state)
     return replace(state.result(), cuda_graph=loop.graphed.outcome)
 
 
-def _fabric(device: str, precision: str) -> Fabric:
+def _fabric(system: System, device: str, precision: str) -> Fabric:
     world = int(os.environ.get("WORLD_SIZE", "1"))
     kind, _, index = device.partition(":")
     if kind not in ("auto", "cpu", "cuda"):
@@ -204,13 +225,15 @@ def _fabric(device: str, precision: str) -> Fabric:
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device={device!r}: torch sees no CUDA device here; use 'auto' or 'cpu'.")
     accelerator = ("cuda" if torch.cuda.is_available() else "cpu") if kind == "auto" else kind
+    check_precision(system, precision, accelerator)
     local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
     fabric = Fabric(
         accelerator=accelerator,
         devices=[int(index)] if index else local,
         num_nodes=world // local,
         strategy=DDPStrategy(find_unused_parameters=True) if world > 1 else "auto",
-        precision=precision,
+        # Fabric would give a loss of float64 back rounded; in_precision converts the system.
+        precision="32-true" if precision == "64-true" else precision,
     )
     fabric.launch()
     return fabric

@@ -107,7 +107,7 @@ class Loop:
         rank, world = self.fabric.global_rank, self.fabric.world_size
         if self.transform is not None:
             with own_noise(rank) if world > 1 else nullcontext():
-                batch = self.transform(batch)
+                batch = self.transform(batch).to(self.system.dtype)
         if self.unchecked:
             self.system.check(batch)
         if rank >= size:  # fewer rows than processes: this one's counts for nothing

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from ppl_mm.systems import System
@@ -21,10 +22,9 @@ class TrainingState:
     """Epoch, history, best and last good parameters of a run, and its checkpoint file."""
 
     def __init__(
-        self, system: System, optimizer: Any, seed: int, batch_size: int, num_rows: int
+        self, system: System, optimizer: Any, fabric: Fabric, setting: dict[str, Any]
     ) -> None:
-        self.system, self.optimizer = system, optimizer
-        self.setting = {"seed": seed, "batch_size": batch_size, "num_rows": num_rows}
+        self.system, self.optimizer, self.fabric, self.setting = system, optimizer, fabric, setting
         self.epoch = 0
         self.history: list[dict[str, float]] = []
         self.best_epoch = 0
@@ -60,7 +60,7 @@ class TrainingState:
         epoch = self.epoch if self.best_state is None else self.best_epoch
         return FitResult(list(self.history), epoch, state)
 
-    def save(self, path: Path, fabric: Any) -> None:
+    def save(self, path: Path) -> None:
         """Write the checkpoint to a temporary neighbour, then rename it."""
         content = {
             "format": _FORMAT,
@@ -71,12 +71,13 @@ class TrainingState:
             "best_state": self.best_state,
             "system": self.last_good,
             "optimizer": self.optimizer.state_dict(),
+            "loss_scale": self.fabric.strategy.precision.state_dict(),
         }
         part = path.with_name(f".{path.name}.part")
-        fabric.save(part, content)
-        if fabric.is_global_zero:
+        self.fabric.save(part, content)
+        if self.fabric.is_global_zero:
             os.replace(part, path)
-        fabric.barrier()
+        self.fabric.barrier()
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint. It holds numbers alone; no code is read from it.
@@ -87,14 +88,24 @@ class TrainingState:
         """
         content = _read(path)
         for name, value in self.setting.items():
-            if content["setting"][name] != value:
+            saved = content["setting"].get(name, value)  # the first files do not say the precision
+            if saved != value:
                 raise ValueError(
-                    f"{path}: saved with {name}={content['setting'][name]}, resumed with {value}; "
-                    "a resumed run needs the same."
+                    f"{path}: saved with {name}={saved}, resumed with {value}; a resumed run needs "
+                    "the same."
+                )
+        for name, tensor in self.system.state_dict().items():
+            saved = content["system"].get(name, tensor).dtype
+            if saved != tensor.dtype:
+                raise ValueError(
+                    f"{path}: {name!r} was saved as {saved}, the system has {tensor.dtype}; a "
+                    "resumed run needs the same dtype."
                 )
         try:
             self.system.load_state_dict(content["system"])
             self.optimizer.load_state_dict(content["optimizer"])
+            if content.get("loss_scale"):
+                self.fabric.strategy.precision.load_state_dict(content["loss_scale"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise ValueError(f"{path}: saved by a system of another shape ({error}).") from error
         self.epoch, self.history = content["epoch"], content["history"]

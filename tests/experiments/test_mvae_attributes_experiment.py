@@ -36,7 +36,7 @@ def test_terms_and_their_noise(tiny_mnist, k, number):
         system = mvae_attributes.build(replace(SMOKE, k=k, shared_noise=shared), faces)
         assert len(system.objective.terms(faces.train.names)) == number
         assert system.objective.shared_noise == shared
-        assert system.objective.weights == dict.fromkeys(ATTRIBUTES, 50.0)
+        assert system.objective.lambdas == {"image": 1.0, **dict.fromkeys(ATTRIBUTES, 50.0)}
 
 
 def test_training_rows_keep_a_share(tiny_mnist, monkeypatch):

@@ -86,6 +86,20 @@ def test_dmvaes_loss_by_hand(shared_kl, beta):
     torch.testing.assert_close(value, expected, **EXACT)
 
 
+def test_dmvae_per_target_charges_nothing_for_a_target_that_a_row_lacks():
+    # With b missing (a, b) -> (b) and (a) -> (b) are 0; (a, b) is (a), with the same target twice,
+    # once.
+    system = systems.dmvae(declare(5), 1, private_dim=1, shared_kl="per_target")
+    scene = Scene(system.model, system.guide, rows(5))
+    value, draws = recorded(system.objective, scene.seeing(scene.obs.without("b")))
+    terms = system.objective.term_bounds(system.model, system.guide, scene.obs.without("b"))
+    assert [bool(t.any()) for t in terms] == [True, False, False, False, False, False]
+    mean = SLOPES["a"] * draws["u"][0] + PRIVATE * draws["w_a"][0]
+    q = [Normal(torch.tensor(0.6), 0.4), Normal(torch.tensor(0.3), 0.6)]
+    expected = log_p("a", mean) - sum(kl_divergence(r, PRIOR) for r in q)
+    torch.testing.assert_close(value, expected.expand(5), **EXACT)
+
+
 def test_dmvae_leaves_out_a_missing_modality():
     # Its expert, its source and its target; the product of one expert is that expert, which is a
     # source already.
