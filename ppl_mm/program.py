@@ -5,8 +5,9 @@ from typing import Any
 
 import pyro
 import torch
-from pyro import poutine
+from pyro.poutine.block_messenger import BlockMessenger
 from pyro.poutine.runtime import _PYRO_STACK, apply_stack
+from pyro.poutine.trace_messenger import TraceMessenger
 from torch import Tensor, nn
 
 from ppl_mm.checks import check_encoded, check_features
@@ -45,10 +46,9 @@ class Program(nn.Module):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program, see ``forward``."""
-        if any(
-            isinstance(h, poutine.trace_messenger.TraceMessenger) and h.param_only
-            for h in _PYRO_STACK
-        ):
+        asks = [isinstance(h, TraceMessenger) and h.param_only for h in _PYRO_STACK]
+        if any(asks):
+            _check_no_jit(asks)
             _show_parameters(self)
         return super().__call__(*args, **kwargs)
 
@@ -62,6 +62,17 @@ class Program(nn.Module):
         for name in obs.names:
             if name not in self.names:
                 raise ValueError(unknown_name("modality in the batch", name, self.names))
+
+
+def _check_no_jit(asks: Sequence[bool]) -> None:
+    """Raise where ``pyro.ops.jit`` asks, by a block and within it a trace of parameters."""
+    blocks = (isinstance(h, BlockMessenger) for h in _PYRO_STACK)
+    if any(block and asked for block, asked in zip(blocks, asks[1:], strict=False)):
+        raise TypeError(
+            "Pyro's JIT (JitTrace_ELBO and the like, jit_compile=True) compiles functions of "
+            "tensors and of pyro.params, and these programs are functions of Observations with "
+            "parameters in modules. Use Trace_ELBO and the like; for speed fit(compile=True)."
+        )
 
 
 def _show_parameters(program: nn.Module) -> None:

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from ppl_mm.handlers import ScaleSites
 from ppl_mm.objectives.objective import check_weights
+from ppl_mm.objectives.training_weights import TrainingWeights
 
 __all__ = ["Reweighted"]
 
 
-class Reweighted(ELBO):
+class Reweighted(TrainingWeights):
     """Any Pyro ELBO under lambda per modality and beta on the latents.
 
     The weights are applied by a handler to the model and the guide, inside, so the programs'
@@ -21,7 +22,7 @@ class Reweighted(ELBO):
 
     Args:
         elbo: ``Trace_ELBO(...)``, ``TraceMeanField_ELBO(...)``, ...
-        weights: Modality -> lambda_m.
+        weights: Modality -> lambda_m, in place of the weight that the model's modality declares.
         beta: The factor of the latent sites.
 
     Example:
@@ -32,18 +33,18 @@ class Reweighted(ELBO):
     def __init__(
         self, elbo: ELBO, *, weights: Mapping[str, float] | None = None, beta: float = 1.0
     ) -> None:
-        super().__init__(num_particles=elbo.num_particles, max_plate_nesting=elbo.max_plate_nesting)
-        self.elbo, self.weights, self.beta = elbo, dict(weights or {}), beta
-        self.annealing = 1.0
-
-    @property
-    def is_bound(self) -> bool:
-        """Whether the value is a lower bound on log p(x); a surrogate if not."""
-        return self.beta * self.annealing == 1.0 and set(self.weights.values()) <= {1.0}
+        super().__init__(
+            weights=weights,
+            beta=beta,
+            num_particles=elbo.num_particles,
+            max_plate_nesting=elbo.max_plate_nesting,
+        )
+        self.elbo = elbo
 
     def _scaled(self, model: Any, guide: Any) -> tuple[Any, Any]:
         check_weights(self.weights, self.beta, getattr(model, "names", tuple(self.weights)))
-        handler = ScaleSites(self.weights, self.beta * self.annealing)
+        self.declare(model)
+        handler = ScaleSites(self.lambdas, self.beta * self.annealing)
         return handler(model), handler(guide)
 
     def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyro
 import torch
 from pyro.infer import ELBO
 from safetensors import SafetensorError, safe_open
@@ -16,6 +17,9 @@ from ppl_mm.conditionals import Alternatives
 from ppl_mm.files import write_atomically
 from ppl_mm.mapped import blocks
 from ppl_mm.modality import Modality
+from ppl_mm.objectives.training_weights import TrainingWeights
+from ppl_mm.objectives.stock import check_matched, check_trainable
+from ppl_mm.objectives.weights import trace_pair
 from ppl_mm.observations import Observations
 
 __all__ = ["System"]
@@ -59,6 +63,9 @@ class System(nn.Module):
                 "with the same."
             )
         self.model, self.guide, self.objective, self.recipe = model, guide, objective, recipe
+        if isinstance(objective, TrainingWeights):
+            objective.declare(model)
+        self._checked = False
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -109,8 +116,22 @@ class System(nn.Module):
                     modality.likelihood.check(modality.name, rows)
 
     def forward(self, obs: Observations) -> torch.Tensor:
-        """The objective's loss, summed over rows."""
+        """The objective's loss, summed over rows.
+
+        Raises:
+            TypeError: For an objective of Pyro's that has no such loss.
+            ValueError: For programs of which it would be no bound, or have a wrong gradient.
+        """
+        if not self._checked:
+            self._check_objective(obs)
         return self.objective.differentiable_loss(self.model, self.guide, obs)
+
+    def _check_objective(self, obs: Observations) -> None:
+        """Raise, before the first loss, where the objective is not right for the programs."""
+        check_trainable(self.objective)
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), pyro.validation_enabled(True):
+            check_matched(self.objective, *trace_pair(self.model, self.guide, obs))
+        self._checked = True
 
     def start_from(self, stage: "System") -> list[str]:
         """Start at the parameters of an earlier stage: those of the same name are copied.

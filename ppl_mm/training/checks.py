@@ -10,7 +10,10 @@ from torch import Tensor
 
 from ppl_mm.context import holds
 from ppl_mm.mapped import MemoryMapped
-from ppl_mm.objectives import Objective
+from ppl_mm.objectives import Objective, trace_pair
+from ppl_mm.objectives.automatic import latents_of_rows
+from ppl_mm.objectives.sites import shared_sites
+from ppl_mm.objectives.stock import check_matched, check_trainable
 from ppl_mm.objectives.weights import absent_names
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
@@ -47,6 +50,7 @@ def check_options(system: System, clip_norm: float | None, annealing_epochs: int
     """Raise for options out of range."""
     if not isinstance(system, System):
         raise TypeError(f"fit: expected a System, got {type(system).__name__}.")
+    check_trainable(system.objective)
     if clip_norm is not None and not 0 < clip_norm < math.inf:
         raise ValueError(f"clip_norm: expected a number above 0, got {clip_norm!r}.")
     if annealing_epochs < 0:
@@ -96,15 +100,28 @@ def _few_of_files(part: Observations) -> Observations:
     return part[torch.cat(held).unique()].in_memory()
 
 
+def _check_guide(system: System, few: Observations) -> None:
+    """Raise for an autoguide that knows the latents of one batch of rows alone."""
+    for kind, name in latents_of_rows(system.guide, few):
+        raise ValueError(
+            f"fit: {kind} holds one {name!r} for each row of one batch and looks at no data, and "
+            "fit takes batches of ever other rows. Use a guide that looks at the data, such as "
+            "guides.ProductOfExperts, or train with pyro.infer.SVI on all rows at once."
+        )
+
+
 def check_data(
     system: System,
     streams: Streams,
     transform: Transform | None,
     validation: Observations | None,
-) -> None:
+) -> bool:
     """Check all rows for their support, and a few by a run with Pyro's validation on.
 
     Of rows in files a few too: :func:`ppl_mm.fit` checks the others as it first reads them.
+
+    Returns:
+        Whether the programs have sites that all rows share.
     """
     _check_own_streams(system.objective, streams)
     parts = [_few_of_files(part) for part in streams.parts]
@@ -120,6 +137,10 @@ def check_data(
             f"{type(system.objective).__name__} would score draws of it. Use an objective of "
             "ppl_mm.objectives, or a model without it."
         )
+    _check_guide(system, few)
+    with pyro.validation_enabled(True):
+        p, q = trace_pair(system.model, system.guide, few)
+        check_matched(system.objective, p, q)
     with pyro.validation_enabled(True), pyro.poutine.trace(param_only=True) as shown:
         system.objective.loss(system.model, system.guide, few)
     own = {id(p) for p in system.parameters()}
@@ -129,3 +150,4 @@ def check_data(
                 f"fit: {name!r} is a pyro.param, which a torch optimiser does not see. Make it a "
                 "torch.nn.Parameter of the model or guide, or train with pyro.infer.SVI."
             )
+    return shared_sites(p, q)

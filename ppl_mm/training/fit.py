@@ -109,6 +109,9 @@ def fit(
     ``transform``, and draws of latents other than Normal, Laplace and mixtures of them, see
     docs/several_machines.md.
 
+    What all rows share, a latent outside ``obs.plates()`` or a ``pyro.factor`` there, counts once
+    for all N rows of the data: B / N of it in a batch of B.
+
     Returns:
         The history (a row an epoch: epoch, loss, bound or surrogate, validation_elbo, seconds),
         the best state, and whether steps were replayed.
@@ -150,7 +153,7 @@ def fit(
     rng = torch.random.fork_rng(devices=devices)
     with eval_mode(system), rng, impartially(system, impartial):
         torch.manual_seed(seed)
-        check_data(system, streams, transform, validation)
+        shares = check_data(system, streams, transform, validation)
         module = system.objective(system.model, system.guide)
         if fabric.world_size > 1:
             module = AlwaysDifferentiable(module)
@@ -171,6 +174,7 @@ def fit(
             streams.to(fabric.device),
             transform,
             clip_norm,
+            len(streams) if shares else None,
             partial(
                 Graphed,
                 objective=system.objective,

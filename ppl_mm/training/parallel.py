@@ -16,6 +16,7 @@ from ppl_mm.distributions import (
     StratifiedMixture,
 )
 from ppl_mm.observations import Observations
+from ppl_mm.plates import of_rows
 
 __all__ = ["AlwaysDifferentiable", "JointNoise", "own_noise"]
 
@@ -71,7 +72,7 @@ class JointNoise(Messenger):
     def _pyro_sample(self, msg: Any) -> None:
         if msg["is_observed"] or msg["value"] is not None or msg["done"]:
             return
-        if any(plate.name == "data" for plate in msg["cond_indep_stack"]):
+        if of_rows(msg):
             msg["value"] = self._draw(msg["fn"])
             msg["done"] = True
 

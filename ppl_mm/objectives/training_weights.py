@@ -1,0 +1,48 @@
+"""What training multiplies log-probabilities by: lambda per modality, beta on the latents."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pyro.infer import ELBO
+
+from ppl_mm.modality import Modality
+
+__all__ = ["TrainingWeights"]
+
+
+class TrainingWeights(ELBO):
+    """The weights of an objective: what our own share with :class:`~ppl_mm.objectives.Reweighted`.
+
+    Args:
+        weights: Site -> factor, in place of what the model declares.
+        beta: The factor of the latent sites.
+        **options: Of ``pyro.infer.ELBO``.
+
+    Attributes:
+        annealing: A further factor of beta, which :func:`ppl_mm.fit` sets step by step.
+    """
+
+    def __init__(
+        self, *, weights: Mapping[str, float] | None, beta: float, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self.weights, self.beta, self.annealing = dict(weights or {}), beta, 1.0
+        self._declared: dict[str, float] = {}
+
+    def declare(self, model: Any) -> None:
+        """Take the weights that a model's modalities declare. A run does so, and a ``System``."""
+        found = getattr(model, "modalities", ())
+        self._declared = {m.name: m.weight for m in found if isinstance(m, Modality)}
+
+    @property
+    def lambdas(self) -> dict[str, float]:
+        """Site -> factor: the weights given, and for the other modalities those declared."""
+        return {**self._declared, **self.weights}
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the value is a lower bound on log p of something; a surrogate if not.
+
+        It goes by the model of the :class:`ppl_mm.systems.System`, or of the last run.
+        """
+        return self.beta * self.annealing == 1.0 and set(self.lambdas.values()) <= {1.0}
