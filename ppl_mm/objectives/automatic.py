@@ -5,6 +5,8 @@ latent in the plate of rows it therefore holds one for each row of that very bat
 data, and other rows have no posterior. A latent that all rows share has one, whatever the batch.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,7 +19,7 @@ from torch import nn
 from ppl_mm.observations import Observations
 from ppl_mm.plates import ROWS, of_rows
 
-__all__ = ["check_rows", "latents_of_rows", "set_up"]
+__all__ = ["check_rows", "known_rows", "latents_of_rows", "set_up"]
 
 
 def set_up(guide: Any, obs: Observations) -> None:
@@ -26,12 +28,32 @@ def set_up(guide: Any, obs: Observations) -> None:
     Other guides, and those that are set up, stay as they are; so do torch's random numbers.
     """
     if getattr(guide, "prototype_trace", guide) is None or _unmet(guide):
-        with torch.random.fork_rng(devices=[]), poutine.block():
+        with torch.random.fork_rng(devices=[]), poutine.block(), known_rows(guide, obs):
             guide(obs)
 
 
 def _unmet(guide: Any) -> bool:
     return isinstance(guide, AutoMessenger) and not any(True for _ in guide.parameters())
+
+
+@contextmanager
+def known_rows(guide: Any, obs: Observations) -> Iterator[None]:
+    """Inside, an autoguide's trouble with rows that it does not know is said plainly.
+
+    Raises:
+        ValueError: For an autoguide that holds latents of other rows.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if not isinstance(guide, AutoGuide | AutoMessenger):
+            raise
+        raise ValueError(
+            f"{type(guide).__name__} fails on these {len(obs)} rows. It holds its latents one by "
+            "one for the rows that it was set up with: give it those, all together. (Two guides "
+            "of a kind share Pyro's store of parameters, unless "
+            "pyro.settings.set(module_local_params=True) or pyro.clear_param_store().)"
+        ) from error
 
 
 def check_rows(guide: Any, trace: Trace, obs: Observations) -> None:
@@ -43,16 +65,12 @@ def check_rows(guide: Any, trace: Trace, obs: Observations) -> None:
     for name in trace.stochastic_nodes:
         for frame in trace.nodes[name]["cond_indep_stack"]:
             if frame.name == ROWS and frame.size != len(obs):
-                raise other_rows(guide, name, frame.size, len(obs))
-
-
-def other_rows(guide: Any, name: str, own: int | str, given: int) -> ValueError:
-    """What to say of a guide that is asked about rows that it does not know."""
-    return ValueError(
-        f"{type(guide).__name__} holds one {name!r} for each of the {own} rows that it was set up "
-        f"with, and these are {given}: give it those rows, all together and in their order, or "
-        "use a guide that looks at the data, such as guides.ProductOfExperts."
-    )
+                raise ValueError(
+                    f"{type(guide).__name__} holds one {name!r} for each of the {frame.size} rows "
+                    f"that it was set up with, and these are {len(obs)}: give it those rows, all "
+                    "together and in their order, or use a guide that looks at the data, such as "
+                    "guides.ProductOfExperts."
+                )
 
 
 def latents_of_rows(guide: Any, obs: Observations) -> list[tuple[str, str]]:

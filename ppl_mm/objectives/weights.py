@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ppl_mm.distributions import RandomMixture, kl
 from ppl_mm.handlers import Matched, SkipAbsent
-from ppl_mm.objectives.automatic import check_rows, set_up
+from ppl_mm.objectives.automatic import check_rows, known_rows, set_up
 from ppl_mm.objectives.sites import added_up, check_own_latents, check_sites
 from ppl_mm.observations import Observations
 from ppl_mm.plates import ROWS, Plate, of_rows
@@ -101,7 +101,8 @@ def guide_trace(guide: Program, obs: Observations) -> Trace:
     Raises:
         ValueError: For an autoguide of other rows.
     """
-    trace = prune_subsample_sites(poutine.trace(guide).get_trace(obs))
+    with known_rows(guide, obs):
+        trace = prune_subsample_sites(poutine.trace(guide).get_trace(obs))
     check_rows(guide, trace, obs)
     return trace
 

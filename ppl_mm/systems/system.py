@@ -9,6 +9,7 @@ from typing import Any
 import pyro
 import torch
 from pyro.infer import ELBO
+from pyro.infer.autoguide import AutoGuide
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import nn
@@ -56,8 +57,9 @@ class System(nn.Module):
             raise TypeError(
                 f"System: the objective must be a pyro.infer.ELBO, got {type(objective).__name__}."
             )
-        sizes = [getattr(part, "latent_dim", None) for part in (model, guide)]
-        if None not in sizes and sizes[0] != sizes[1]:
+        parts = () if isinstance(guide, AutoGuide) else (model, guide)  # its size is of all rows
+        sizes = [getattr(part, "latent_dim", None) for part in parts]
+        if None not in sizes and len(set(sizes)) > 1:
             raise ValueError(
                 f"System: the model's latent_dim is {sizes[0]}, the guide's {sizes[1]}; build both "
                 "with the same."
