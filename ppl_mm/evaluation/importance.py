@@ -14,6 +14,7 @@ from ppl_mm.evaluation.conditioned import conditioned_on
 from ppl_mm.objectives.sites import check_own_latents, shared_latents
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.observations import Observations
+from ppl_mm.plates import of_rows
 
 __all__ = [
     "Draws",
@@ -147,7 +148,7 @@ class LogWeights(NamedTuple):
         sites: Modality -> log p(x_m | z), (L, B).
         latent: log p(z) - log q(z), (L, B).
         log_pi: Log-probabilities of the strata, (S, B).
-        shared: Whether the model drew a latent that all rows have in common.
+        shared: Whether rows have draws of the model's own latents in common.
     """
 
     sites: dict[str, Tensor]
@@ -192,7 +193,7 @@ def _score(
 ) -> tuple[dict[str, Tensor], bool]:
     """Log-probability of each site for some draws of some rows, site -> (k, b).
 
-    And whether the rows share a latent that the model drew.
+    And whether the rows share draws of a latent.
     """
     block = slice(int(rows[0]), int(rows[-1]) + 1)
     values = {name: value[ks, :, block] for name, value in draws.latents.items()}
@@ -204,6 +205,7 @@ def _score(
         name: p.nodes[name]["log_prob"].expand(num, 1, len(obs)).squeeze(1)
         for name in p.observation_nodes
     }
-    shared = bool(shared_latents(p))
+    drawn = [p.nodes[name] for name in values if name in p.nodes]
+    shared = bool(shared_latents(p)) or not all(of_rows(site) for site in drawn)
     p.nodes.clear()  # a trace is part of a cycle: its tensors would wait for the collector
     return log_prob, shared

@@ -22,9 +22,7 @@ class TrainingWeights(ELBO):
         annealing: A further factor of beta, which :func:`ppl_mm.fit` sets step by step.
     """
 
-    def __init__(
-        self, *, weights: Mapping[str, float] | None, beta: float, **options: Any
-    ) -> None:
+    def __init__(self, *, weights: Mapping[str, float] | None, beta: float, **options: Any) -> None:
         super().__init__(**options)
         self.weights, self.beta, self.annealing = dict(weights or {}), beta, 1.0
         self._declared: dict[str, float] = {}

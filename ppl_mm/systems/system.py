@@ -18,8 +18,8 @@ from ppl_mm.conditionals import Alternatives
 from ppl_mm.files import write_atomically
 from ppl_mm.mapped import blocks
 from ppl_mm.modality import Modality
-from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.objectives.stock import check_matched, check_trainable
+from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.objectives.weights import trace_pair
 from ppl_mm.observations import Observations
 

@@ -156,7 +156,7 @@ def fit(
         shares = check_data(system, streams, transform, validation)
         module = system.objective(system.model, system.guide)
         if fabric.world_size > 1:
-            module = AlwaysDifferentiable(module)
+            module = AlwaysDifferentiable(module, shares)
         module, torch_optimizer = fabric.setup(module, make_optimizer(optimizer, system))
         state = TrainingState(system, torch_optimizer, seed, batch_size, len(streams))
         if resume:

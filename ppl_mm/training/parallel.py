@@ -27,16 +27,20 @@ class AlwaysDifferentiable(nn.Module):
     Every process must take part in every reduction of gradients, and of counts and pools. The zero
     is the gradient of a parameter that no optimiser has: one of the system's, whose gradient is
     zero, would move by its momentum.
+
+    Args:
+        loss: From rows to their loss.
+        shares: Whether rows share latents, whose KL has a gradient whatever the rows hold.
     """
 
-    def __init__(self, loss: nn.Module) -> None:
+    def __init__(self, loss: nn.Module, shares: bool) -> None:
         super().__init__()
-        self.loss = loss
+        self.loss, self.shares = loss, shares
         self.nothing = nn.Parameter(torch.zeros(()))
 
     def forward(self, obs: Observations) -> Tensor:
         """The loss, on the graph of some parameter."""
-        with torch.set_grad_enabled(bool(obs.any_data.any())):
+        with torch.set_grad_enabled(self.shares or bool(obs.any_data.any())):
             value: Tensor = self.loss(obs)
         return value if value.requires_grad else value + 0.0 * self.nothing
 
