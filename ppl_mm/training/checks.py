@@ -145,7 +145,8 @@ def check_data(
         system.objective.loss(system.model, system.guide, few)
     own = {id(p) for p in system.parameters()}
     for name, site in shown.trace.nodes.items():
-        if id(site["value"].unconstrained()) not in own:
+        parameter = site["value"].unconstrained()
+        if parameter.requires_grad and id(parameter) not in own:
             raise ValueError(
                 f"fit: {name!r} is a pyro.param, which a torch optimiser does not see. Make it a "
                 "torch.nn.Parameter of the model or guide, or train with pyro.infer.SVI."
