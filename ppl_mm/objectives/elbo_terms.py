@@ -118,9 +118,9 @@ class ELBOTerms(Objective):
             rows, whole = self._values(model, guide, obs, terms)
         weight = self._row_weights(obs)
         value = torch.where(obs.active, weight * rows, 0.0)
-        return (
-            value if whole is None else value + self._whole_weights(obs, terms) * whole / len(obs)
-        )
+        if whole is not None:
+            value = value + self._whole_weights(obs, terms) * whole / len(obs)
+        return value
 
     def _values(self, model: Any, guide: Any, obs: Observations, terms: Sequence[Term]) -> Parts:
         """Every term without its weight: of every row, (T, B), and of all together, (1 or T, 1).
@@ -173,7 +173,7 @@ class ELBOTerms(Objective):
     def _own_lambdas(self, terms: Sequence[Term], obs: Observations) -> dict[str, Tensor]:
         """Modality -> lambda_m by term, (T, 1), where a term has its own."""
         return {
-            name: obs.listed([[t.lambdas.get(name, self.lambdas.get(name, 1.0))] for t in terms])
+            name: obs.listed([[t.lambdas.get(name, self.weights.get(name, 1.0))] for t in terms])
             for name in {name for t in terms for name in t.lambdas}
         }
 

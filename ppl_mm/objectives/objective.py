@@ -3,19 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pyro
 import torch
 from torch import Tensor
 
 from ppl_mm.handlers import ScaleSites
 from ppl_mm.modality import unknown_name
-from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.objectives.weights import trace_pair
 from ppl_mm.observations import Observations
 
 __all__ = ["Objective", "check_strata", "check_weights", "value_with_gradient"]
 
 
-class Objective(TrainingWeights):
+class Objective(pyro.infer.ELBO):
     """Base of our objectives; its loss is minus the sum of ``bound`` over rows, in nats.
 
     It works with stock inference, ``SVI(model, guide, optim, loss=objective)``, and as a module
@@ -23,10 +23,8 @@ class Objective(TrainingWeights):
 
     Args:
         num_particles: K, draws per row.
-        weights: Modality -> lambda_m, the factor of its log-likelihood, in place of the weight
-            that the model's modality declares (:class:`ppl_mm.Modality`; 1 in a model without
-            declarations). Those not named keep it. A latent site may be named too: a factor
-            besides beta.
+        weights: Modality -> lambda_m, the factor of its log-likelihood; 1 where not named. A
+            latent site may be named too: a factor besides beta.
         beta: The factor of every latent site's log-probability, or of its KL.
 
     With weights or beta other than 1 the value is no bound on log p(x) in general: it is what
@@ -45,13 +43,15 @@ class Objective(TrainingWeights):
     ) -> None:
         if num_particles < 1:
             raise ValueError(f"expected num_particles of at least 1, got {num_particles}.")
-        super().__init__(
-            weights=weights,
-            beta=beta,
-            num_particles=num_particles,
-            max_plate_nesting=2,
-            vectorize_particles=True,
-        )
+        super().__init__(num_particles=num_particles, max_plate_nesting=2, vectorize_particles=True)
+        self.weights = dict(weights or {})
+        self.beta = beta
+        self.annealing = 1.0
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the value is a lower bound on log p of something; a surrogate if not."""
+        return self.beta * self.annealing == 1.0 and set(self.weights.values()) <= {1.0}
 
     def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
         """The bound of every row, (B,), in nats."""
@@ -69,8 +69,7 @@ class Objective(TrainingWeights):
         names = getattr(model, "names", obs.names)
         latents = ("z", "u", *(f"w_{name}" for name in names))
         check_weights(self.weights, self.beta, names, latents)
-        self.declare(model)
-        return ScaleSites(self.lambdas, self.beta * self.annealing)
+        return ScaleSites(self.weights, self.beta * self.annealing)
 
     def differentiable_loss(self, model: Any, guide: Any, obs: Observations) -> Tensor:
         """Minus the bound, summed over rows."""

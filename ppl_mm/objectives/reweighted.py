@@ -9,12 +9,11 @@ from torch import Tensor
 
 from ppl_mm.handlers import ScaleSites
 from ppl_mm.objectives.objective import check_weights
-from ppl_mm.objectives.training_weights import TrainingWeights
 
 __all__ = ["Reweighted"]
 
 
-class Reweighted(TrainingWeights):
+class Reweighted(ELBO):
     """Any Pyro ELBO under lambda per modality and beta on the latents.
 
     The weights are applied by a handler to the model and the guide, inside, so the programs'
@@ -22,7 +21,7 @@ class Reweighted(TrainingWeights):
 
     Args:
         elbo: ``Trace_ELBO(...)``, ``TraceMeanField_ELBO(...)``, ...
-        weights: Modality -> lambda_m, in place of the weight that the model's modality declares.
+        weights: Modality -> lambda_m.
         beta: The factor of the latent sites.
 
     Example:
@@ -33,18 +32,18 @@ class Reweighted(TrainingWeights):
     def __init__(
         self, elbo: ELBO, *, weights: Mapping[str, float] | None = None, beta: float = 1.0
     ) -> None:
-        super().__init__(
-            weights=weights,
-            beta=beta,
-            num_particles=elbo.num_particles,
-            max_plate_nesting=elbo.max_plate_nesting,
-        )
-        self.elbo = elbo
+        super().__init__(num_particles=elbo.num_particles, max_plate_nesting=elbo.max_plate_nesting)
+        self.elbo, self.weights, self.beta = elbo, dict(weights or {}), beta
+        self.annealing = 1.0
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the value is a lower bound on log p(x); a surrogate if not."""
+        return self.beta * self.annealing == 1.0 and set(self.weights.values()) <= {1.0}
 
     def _scaled(self, model: Any, guide: Any) -> tuple[Any, Any]:
         check_weights(self.weights, self.beta, getattr(model, "names", tuple(self.weights)))
-        self.declare(model)
-        handler = ScaleSites(self.lambdas, self.beta * self.annealing)
+        handler = ScaleSites(self.weights, self.beta * self.annealing)
         return handler(model), handler(guide)
 
     def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:

@@ -61,11 +61,6 @@ class Stages(Objective):
         super().__init__(num_particles=first.num_particles, weights=first.weights, beta=first.beta)
         self.objectives, self.epochs, self.epoch = tuple(objectives), tuple(epochs), 0
 
-    def declare(self, model: Any) -> None:
-        """Every stage takes the weights that the model's modalities declare."""
-        for objective in self.objectives:
-            objective.declare(model)
-
     @property
     def current(self) -> Objective:
         """The objective of the stage that ``epoch`` falls into."""
@@ -74,7 +69,7 @@ class Stages(Objective):
     @property
     def is_bound(self) -> bool:
         """Whether the current objective's value is a bound."""
-        return self.annealing == 1.0 and self.current.is_bound
+        return super().is_bound and self.current.is_bound
 
     def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
         """The current objective's bound."""

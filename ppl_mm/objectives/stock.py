@@ -4,6 +4,11 @@ Our objectives take a guide without some of the model's latents, which are then 
 and cancel. Pyro's count log p of such a latent and no log q, and what they return is no bound.
 """
 
+from typing import Any
+
+import pyro
+import torch
+from pyro.distributions import Delta
 from pyro.infer import (
     ELBO,
     JitTrace_ELBO,
@@ -18,11 +23,14 @@ from pyro.infer import (
 )
 from pyro.poutine import Trace
 
+from ppl_mm.context import holds
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.reweighted import Reweighted
 from ppl_mm.objectives.sites import check_gradients
+from ppl_mm.objectives.weights import trace_pair
+from ppl_mm.observations import Observations
 
-__all__ = ["check_matched", "check_trainable", "is_bound"]
+__all__ = ["check_matched", "check_trainable", "has_points", "is_bound", "looked_at"]
 
 _JIT = (JitTrace_ELBO, JitTraceEnum_ELBO, JitTraceGraph_ELBO, JitTraceMeanField_ELBO)
 
@@ -34,6 +42,17 @@ def is_bound(objective: ELBO) -> bool:
         return bool(found)
     bounds = Trace_ELBO | TraceEnum_ELBO | TraceTMC_ELBO
     return isinstance(objective, bounds) and not isinstance(objective, TraceTailAdaptive_ELBO)
+
+
+def has_points(q: Trace) -> bool:
+    """Whether a guide puts a latent at a point, as AutoDelta: log p(x, z) there is no bound."""
+    sites = {name: q.nodes[name] for name in q.stochastic_nodes}
+    auxiliary = [name for name, site in sites.items() if site["infer"].get("is_auxiliary")]
+
+    def drawn(name: str) -> bool:  # by way of its own auxiliary site, or of one for all latents
+        return name not in auxiliary and any(a.startswith((name, "_")) for a in auxiliary)
+
+    return any(isinstance(s["fn"], Delta) and not drawn(name) for name, s in sites.items())
 
 
 def check_trainable(objective: ELBO) -> None:
@@ -59,6 +78,19 @@ def check_trainable(objective: ELBO) -> None:
             f"{name} gives a gradient and no value, which fit watches; train with "
             "pyro.infer.SVI(..., loss=...), or use objectives.IWAE."
         )
+
+
+def looked_at(model: Any, guide: Any, obs: Observations) -> tuple[Trace, Trace]:
+    """Traces of a model and a guide for their structure, under Pyro's validation.
+
+    Of a conditional model on the rows that hold what it conditions on, where there are any. Torch's
+    random numbers stay as they are.
+    """
+    rows = holds(obs, getattr(model, "conditions_on", ()))
+    obs = obs if bool(rows.all()) or not bool(rows.any()) else obs[rows]
+    devices = [obs.device] if obs.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), torch.no_grad(), pyro.validation_enabled(True):
+        return trace_pair(model, guide, obs)
 
 
 def check_matched(objective: ELBO, p: Trace, q: Trace) -> None:

@@ -21,11 +21,10 @@ class WithMMD(Objective):
 
         loss  =  sum_i loss_i  +  sum_i  lambda sum over latent sites of MMD^2( { zq_i }, { zp_i } )
 
-    zq_i a draw of q(z | all that row i has), zp_i one of the prior; of a latent that all rows share
-    there is no pool. The pools are of the rows that
-    hold anything (and all that the model conditions on); the other rows get no penalty. Beside an
-    ELBO with the factor beta of its KL it is InfoVAE: in that paper's symbols beta = 1 - alpha, and
-    lambda here is alpha + lambda - 1.
+    zq_i a draw of q(z | all that row i has), zp_i one of the prior. The pools are of the rows that
+    hold anything (and all that the model conditions on); the other rows get no penalty. A latent
+    that all rows share has no pool. Beside an ELBO with the factor beta of its KL it is InfoVAE:
+    in that paper's symbols beta = 1 - alpha, and lambda here is alpha + lambda - 1.
 
     Args:
         objective: One of ours, of any guide and model. :class:`Stages` are refused: give a stage
@@ -72,10 +71,6 @@ class WithMMD(Objective):
         self.mmd = MMD(kernel, estimator)
         if hasattr(objective, "alternatives"):
             self.alternatives = objective.alternatives
-
-    def declare(self, model: Any) -> None:
-        """The objective takes the weights that the model's modalities declare."""
-        self.objective.declare(model)
 
     @property
     def is_bound(self) -> bool:

@@ -10,7 +10,7 @@ from ppl_mm.models import SharedLatent
 from ppl_mm.models import SharedPrivate as SharedPrivateModel
 from ppl_mm.objectives import ELBOTerms, Term
 from ppl_mm.systems.mixtures import PrivateDim
-from ppl_mm.systems.recorded import recorded
+from ppl_mm.systems.recorded import lambdas, recorded
 from ppl_mm.systems.system import System
 
 __all__ = ["vcca", "vcca_private"]
@@ -111,4 +111,4 @@ def _view(view: str | None, modalities: Sequence[Modality]) -> str:
 
 def _objective(view: str, modalities: Sequence[Modality], options: dict[str, Any]) -> ELBOTerms:
     every = tuple(m.name for m in modalities)
-    return ELBOTerms([Term((view,), every)], **options)
+    return ELBOTerms([Term((view,), every)], weights=lambdas(modalities), **options)

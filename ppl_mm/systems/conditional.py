@@ -9,7 +9,7 @@ from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import ConditionalDecoder, ConditionalPrior
 from ppl_mm.networks.layers import Activation, ScaleMap, draw_normal
 from ppl_mm.objectives import ConditionalMMD, ELBOTerms, Term
-from ppl_mm.systems.recorded import recorded
+from ppl_mm.systems.recorded import lambdas, recorded
 from ppl_mm.systems.system import System
 
 __all__ = ["cmmd", "cvae"]
@@ -61,7 +61,7 @@ def cvae(
         modalities, latent_dim, given, hidden, prior=prior, activation=activation, scale=scale
     )
     term = Term(model.names, tuple(model.decoders))
-    objective = ELBOTerms([term], rows="require", **options)
+    objective = ELBOTerms([term], rows="require", weights=lambdas(modalities), **options)
     return System(model, guide, objective)
 
 
@@ -158,7 +158,7 @@ def cmmd(
         vectorised=vectorised,
         **shared,
     )
-    objective = ConditionalMMD(omega, **options)
+    objective = ConditionalMMD(omega, weights=lambdas(modalities), **options)
     system = System(model, guide, objective)
     if init_scale is not None:
         draw_normal(system, init_scale)

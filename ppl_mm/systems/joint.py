@@ -9,7 +9,7 @@ from ppl_mm.models import SharedLatent
 from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.objectives import ELBOTerms, Objective, Stages, Term
 from ppl_mm.objectives.objective import check_weights
-from ppl_mm.systems.recorded import recorded
+from ppl_mm.systems.recorded import lambdas, recorded
 from ppl_mm.systems.system import System
 
 __all__ = ["bivcca", "jmvae", "jmvae_zero", "telbo"]
@@ -69,7 +69,7 @@ def jmvae(
             activation=activation,
             scale=scale,
         ),
-        ELBOTerms(terms, rows="require", **options),
+        ELBOTerms(terms, rows="require", weights=lambdas(modalities), **options),
     )
 
 
@@ -116,7 +116,7 @@ def jmvae_zero(
             activation=activation,
             scale=scale,
         ),
-        ELBOTerms([Term(names, names)], rows="require", **options),
+        ELBOTerms([Term(names, names)], rows="require", weights=lambdas(modalities), **options),
     )
 
 
@@ -183,7 +183,7 @@ def telbo(
     single = [Term((n,), (n,), lambdas={n: given.get(n, 1.0)}, fixed_model=fixed) for n in names]
 
     def terms(chosen: list[Term]) -> Objective:
-        return ELBOTerms(chosen, rows="require", **options)
+        return ELBOTerms(chosen, rows="require", weights=lambdas(modalities), **options)
 
     return System(
         SharedLatent(modalities, latent_dim, prior=prior),
@@ -239,5 +239,5 @@ def bivcca(
     return System(
         SharedLatent(modalities, latent_dim, prior=prior),
         ProductOfExperts(modalities, latent_dim, prior_expert=False, prior=prior),
-        ELBOTerms(terms, **options),
+        ELBOTerms(terms, weights=lambdas(modalities), **options),
     )

@@ -20,7 +20,7 @@ from ppl_mm.modality import Modality, check_modalities, unknown_name
 from ppl_mm.models import SharedLatent
 from ppl_mm.models import SharedPrivate as SharedPrivateModel
 from ppl_mm.objectives import IWAE, DReG, ELBOTerms, MixtureELBO, Term
-from ppl_mm.systems.recorded import recorded
+from ppl_mm.systems.recorded import lambdas, recorded
 from ppl_mm.systems.system import System
 
 __all__ = ["dmvae", "mmjsd", "mmvae", "mmvae_plus", "mopoe"]
@@ -106,7 +106,7 @@ def mopoe(
     )
     return System(
         *_programs(guide, private_dim),
-        MixtureELBO(divergence, **options),
+        MixtureELBO(divergence, weights=lambdas(modalities), **options),
     )
 
 
@@ -233,6 +233,7 @@ def dmvae(
         *_programs(guide, latent_dim if private_dim is None else private_dim),
         ELBOTerms(
             [Term(source, target) for source in sources for target in targets],
+            weights=lambdas(modalities),
             **options,
         ),
     )
@@ -265,4 +266,4 @@ def _importance(
             "or 'dreg'."
         )
     number = 1 if objective == "elbo" else 10 if num_particles is None else num_particles
-    return known[objective](number, **options)
+    return known[objective](number, weights=lambdas(modalities), **options)

@@ -14,7 +14,7 @@ from ppl_mm.models import SharedLatent
 from ppl_mm.objectives import MutualSupervisionELBO
 from ppl_mm.observations import Observations
 from ppl_mm.rows import eval_mode
-from ppl_mm.systems.recorded import recorded
+from ppl_mm.systems.recorded import lambdas, recorded
 from ppl_mm.systems.system import System
 
 __all__ = ["meme"]
@@ -78,7 +78,7 @@ def meme(
     return System(
         SharedLatent(modalities, latent_dim, prior=prior),
         MixtureOfExperts(modalities, latent_dim, prior=prior),
-        MutualSupervisionELBO.preset(preset, **options),
+        MutualSupervisionELBO.preset(preset, weights=lambdas(modalities), **options),
     )
 
 

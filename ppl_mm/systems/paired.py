@@ -9,7 +9,7 @@ from ppl_mm.models import SharedLatent
 from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.objectives import ELBOTerms, paired_terms
 from ppl_mm.program import Program
-from ppl_mm.systems.recorded import recorded
+from ppl_mm.systems.recorded import lambdas, recorded
 from ppl_mm.systems.system import System
 
 __all__ = ["STREAMED", "svae", "svae_star", "vaevae", "vaevae_a", "vaevae_star"]
@@ -170,6 +170,7 @@ def _paired(
             terms,
             rows="require",
             mean="rows",
+            weights=lambdas(modalities),
             **options,
         ),
     )

@@ -7,7 +7,7 @@ from ppl_mm.guides import ProductOfExperts, QuotientOfExperts
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
 from ppl_mm.objectives import ELBOTerms, Term, subset_terms
-from ppl_mm.systems.recorded import recorded
+from ppl_mm.systems.recorded import lambdas, recorded
 from ppl_mm.systems.system import System
 
 __all__ = ["mvae", "mvae_q", "mvtcae", "vae"]
@@ -40,7 +40,7 @@ def vae(
     return System(
         SharedLatent(modalities, latent_dim, prior=prior),
         ProductOfExperts(modalities, latent_dim, prior_expert=False, prior=prior),
-        ELBOTerms([Term((name,), (name,))], **options),
+        ELBOTerms([Term((name,), (name,))], weights=lambdas(modalities), **options),
     )
 
 
@@ -72,7 +72,7 @@ def mvae(
     return System(
         SharedLatent(modalities, latent_dim, prior=prior),
         ProductOfExperts(modalities, latent_dim, prior_expert=prior_expert, prior=prior),
-        ELBOTerms(terms, **options),
+        ELBOTerms(terms, weights=lambdas(modalities), **options),
     )
 
 
@@ -93,7 +93,7 @@ def mvae_q(
     return System(
         SharedLatent(modalities, latent_dim, prior=prior),
         QuotientOfExperts(modalities, latent_dim, prior=prior),
-        ELBOTerms(terms, **options),
+        ELBOTerms(terms, weights=lambdas(modalities), **options),
     )
 
 
@@ -140,5 +140,5 @@ def mvtcae(
     return System(
         SharedLatent(modalities, latent_dim, prior=prior),
         ProductOfExperts(modalities, latent_dim, prior_expert=False, prior=prior),
-        ELBOTerms(terms, beta=beta, **options),
+        ELBOTerms(terms, weights=lambdas(modalities), beta=beta, **options),
     )

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyro
 import torch
 from pyro.infer import ELBO
 from pyro.infer.autoguide import AutoGuide
@@ -18,9 +17,7 @@ from ppl_mm.conditionals import Alternatives
 from ppl_mm.files import write_atomically
 from ppl_mm.mapped import blocks
 from ppl_mm.modality import Modality
-from ppl_mm.objectives.stock import check_matched, check_trainable
-from ppl_mm.objectives.training_weights import TrainingWeights
-from ppl_mm.objectives.weights import trace_pair
+from ppl_mm.objectives.stock import check_matched, check_trainable, looked_at
 from ppl_mm.observations import Observations
 
 __all__ = ["System"]
@@ -65,8 +62,6 @@ class System(nn.Module):
                 "with the same."
             )
         self.model, self.guide, self.objective, self.recipe = model, guide, objective, recipe
-        if isinstance(objective, TrainingWeights):
-            objective.declare(model)
         self._checked = False
 
     @property
@@ -131,8 +126,7 @@ class System(nn.Module):
     def _check_objective(self, obs: Observations) -> None:
         """Raise, before the first loss, where the objective is not right for the programs."""
         check_trainable(self.objective)
-        with torch.random.fork_rng(devices=[]), torch.no_grad(), pyro.validation_enabled(True):
-            check_matched(self.objective, *trace_pair(self.model, self.guide, obs))
+        check_matched(self.objective, *looked_at(self.model, self.guide, obs))
         self._checked = True
 
     def start_from(self, stage: "System") -> list[str]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyro
 import torch
@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ppl_mm.context import holds
 from ppl_mm.mapped import MemoryMapped
-from ppl_mm.objectives import Objective, trace_pair
+from ppl_mm.objectives import Objective
 from ppl_mm.objectives.automatic import latents_of_rows
 from ppl_mm.objectives.sites import shared_sites
-from ppl_mm.objectives.stock import check_matched, check_trainable
+from ppl_mm.objectives.stock import check_matched, check_trainable, has_points, looked_at
 from ppl_mm.objectives.weights import absent_names
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
@@ -23,6 +23,18 @@ __all__ = ["Optimizer", "Transform", "check_data", "check_options", "make_optimi
 
 Optimizer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
 Transform = Callable[[Observations], Observations]
+
+
+class Found(NamedTuple):
+    """What a look at the programs says of them.
+
+    Attributes:
+        shares: Whether they have sites that all rows share.
+        points: Whether the guide puts a latent at a point.
+    """
+
+    shares: bool
+    points: bool
 
 
 def parameters(system: System) -> list[Tensor]:
@@ -115,13 +127,10 @@ def check_data(
     streams: Streams,
     transform: Transform | None,
     validation: Observations | None,
-) -> bool:
+) -> Found:
     """Check all rows for their support, and a few by a run with Pyro's validation on.
 
     Of rows in files a few too: :func:`ppl_mm.fit` checks the others as it first reads them.
-
-    Returns:
-        Whether the programs have sites that all rows share.
     """
     _check_own_streams(system.objective, streams)
     parts = [_few_of_files(part) for part in streams.parts]
@@ -138,9 +147,8 @@ def check_data(
             "ppl_mm.objectives, or a model without it."
         )
     _check_guide(system, few)
-    with pyro.validation_enabled(True):
-        p, q = trace_pair(system.model, system.guide, few)
-        check_matched(system.objective, p, q)
+    p, q = looked_at(system.model, system.guide, few)
+    check_matched(system.objective, p, q)
     with pyro.validation_enabled(True), pyro.poutine.trace(param_only=True) as shown:
         system.objective.loss(system.model, system.guide, few)
     own = {id(p) for p in system.parameters()}
@@ -151,4 +159,4 @@ def check_data(
                 f"fit: {name!r} is a pyro.param, which a torch optimiser does not see. Make it a "
                 "torch.nn.Parameter of the model or guide, or train with pyro.infer.SVI."
             )
-    return shared_sites(p, q)
+    return Found(shared_sites(p, q), has_points(q))

@@ -153,10 +153,10 @@ def fit(
     rng = torch.random.fork_rng(devices=devices)
     with eval_mode(system), rng, impartially(system, impartial):
         torch.manual_seed(seed)
-        shares = check_data(system, streams, transform, validation)
+        found = check_data(system, streams, transform, validation)
         module = system.objective(system.model, system.guide)
         if fabric.world_size > 1:
-            module = AlwaysDifferentiable(module, shares)
+            module = AlwaysDifferentiable(module, found.shares)
         module, torch_optimizer = fabric.setup(module, make_optimizer(optimizer, system))
         state = TrainingState(system, torch_optimizer, seed, batch_size, len(streams))
         if resume:
@@ -174,7 +174,7 @@ def fit(
             streams.to(fabric.device),
             transform,
             clip_norm,
-            len(streams) if shares else None,
+            found,
             partial(
                 Graphed,
                 objective=system.objective,

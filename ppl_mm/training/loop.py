@@ -18,7 +18,7 @@ from ppl_mm.objectives.stock import is_bound
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 from ppl_mm.training.batches import Streams
-from ppl_mm.training.checks import Transform, parameters
+from ppl_mm.training.checks import Found, Transform, parameters
 from ppl_mm.training.graphed import Graphed, Step
 from ppl_mm.training.history import DivergedError, Progress
 from ppl_mm.training.parallel import JointNoise, own_noise
@@ -38,7 +38,7 @@ class Loop:
         streams: The rows, on the device.
         transform: Of every batch.
         clip_norm: Largest norm of the gradient.
-        num_rows: N, of the data, where they share latents; else None.
+        found: What is known of the programs.
         graphed: From a step to one that is replayed where it can be.
     """
 
@@ -51,12 +51,12 @@ class Loop:
         streams: Streams,
         transform: Transform | None,
         clip_norm: float | None,
-        num_rows: int | None,
+        found: Found,
         graphed: Callable[[Step], Graphed],
     ) -> None:
         self.fabric, self.module, self.optimizer, self.system = fabric, module, optimizer, system
         self.streams, self.transform, self.clip_norm = streams, transform, clip_norm
-        self.num_rows = num_rows
+        self.num_rows, self.found = len(streams), found
         self.unchecked = streams.mapped  # rows in files are checked in their first epoch
         self.check_every = 1 if fabric.device.type == "cpu" else 50  # reading a loss waits for CUDA
         self.graphed = graphed(self.update)
@@ -87,7 +87,7 @@ class Loop:
                 total += self.step(batch, share, size)
                 rows += size
                 if i == 0:
-                    bound = is_bound(objective)
+                    bound = is_bound(objective) and not self.found.points
                 if i % self.check_every == 0 or i == len(batches) - 1:
                     value = total.item()
                     if not math.isfinite(value):
@@ -127,7 +127,7 @@ class Loop:
         self.optimizer.zero_grad()
         some = world > 1 or bool(batch.any_data.any())  # of several: AlwaysDifferentiable
         own = len(share) if rank < size else 0
-        part = nullcontext() if self.num_rows is None else OfTheDataSet(own / self.num_rows)
+        part = OfTheDataSet(own / self.num_rows) if self.found.shares else nullcontext()
         with noise, part, torch.set_grad_enabled(some):
             loss = self.module(batch)
         if loss.requires_grad:  # a batch with nothing present has no gradient

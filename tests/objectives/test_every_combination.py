@@ -357,6 +357,7 @@ def test_an_autoguide_of_what_rows_share_beside_ours_of_the_rows(kind):
         precision="64-true",
     )
     assert result.history[-1]["loss"] < result.history[0]["loss"]
+    assert ("surrogate" if kind == "AutoDelta" else "bound") in result.history[0]
 
 
 def test_mean_field_elbo_that_drops_a_density_is_refused():
