@@ -46,6 +46,11 @@ class Program(nn.Module):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program, see ``forward``."""
+        if torch.jit.is_tracing() and any(p.requires_grad for p in self.parameters()):
+            raise TypeError(
+                f"{type(self).__name__}: torch.jit.trace (jit_compile=True of Pyro's MCMC) takes "
+                "parameters for constants, and these learn; call requires_grad_(False) first."
+            )
         asks = [isinstance(h, TraceMessenger) and h.param_only for h in _PYRO_STACK]
         if any(asks):
             _check_no_jit(asks)
@@ -69,9 +74,9 @@ def _check_no_jit(asks: Sequence[bool]) -> None:
     blocks = (isinstance(h, BlockMessenger) for h in _PYRO_STACK)
     if any(block and asked for block, asked in zip(blocks, asks[1:], strict=False)):
         raise TypeError(
-            "Pyro's JIT (JitTrace_ELBO and the like, jit_compile=True) compiles functions of "
-            "tensors and of pyro.params, and these programs are functions of Observations with "
-            "parameters in modules. Use Trace_ELBO and the like; for speed fit(compile=True)."
+            "Pyro's JIT (JitTrace_ELBO and the like) compiles functions of tensors and of "
+            "pyro.params, and these programs are functions of Observations with parameters in "
+            "modules. Use Trace_ELBO and the like; for speed fit(compile=True)."
         )
 
 
