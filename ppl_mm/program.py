@@ -46,7 +46,8 @@ class Program(nn.Module):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program, see ``forward``."""
-        if torch.jit.is_tracing() and any(p.requires_grad for p in self.parameters()):
+        tracing = torch._C._get_tracing_state() is not None  # by torch.jit.trace
+        if tracing and any(p.requires_grad for p in self.parameters()):
             raise TypeError(
                 f"{type(self).__name__}: torch.jit.trace (jit_compile=True of Pyro's MCMC) takes "
                 "parameters for constants, and these learn; call requires_grad_(False) first."
