@@ -5,13 +5,24 @@ from typing import Any
 
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
+from pyro.poutine import Trace
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from ppl_mm.distributions.mixture import StratifiedMixture
 from ppl_mm.distributions.reference import RowwiseReference
+from ppl_mm.plates import of_rows
 
-__all__ = ["ByComponent", "OffSource", "Reference", "ScaleSites", "SharedNoise", "SkipAbsent"]
+__all__ = [
+    "ByComponent",
+    "Matched",
+    "OfTheDataSet",
+    "OffSource",
+    "Reference",
+    "ScaleSites",
+    "SharedNoise",
+    "SkipAbsent",
+]
 
 
 class ScaleSites(Messenger):
@@ -57,6 +68,64 @@ class ScaleSites(Messenger):
             msg["mask"] = False
         elif weight != 1:
             msg["scale"] = msg["scale"] * weight
+
+
+class OfTheDataSet(Messenger):
+    """Count sites outside the plate of rows for a batch's part of the data set, B / N.
+
+        log p(g) + sum over all N rows of log p(x_i | g)
+            =  N / B  E_batch[ B / N log p(g) + sum over the B rows of a batch of log p(x_i | g) ]
+
+    so what all rows share counts once in an epoch. It is what a plate with ``subsample_size=B`` of
+    Pyro's does, times B / N. Enter it around any objective, which runs model and guide inside.
+
+    Args:
+        share: B / N, at least 0.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if type(msg["fn"]).__name__ != "_Subsample" and not of_rows(msg):
+            msg["scale"] = msg["scale"] * self.share
+
+
+class Matched(Messenger):
+    """Raise where a model's latent site is of another kind than the guide's of the same name.
+
+    Apply it to a model that is replayed on the guide's draws: it looks before a draw of another
+    shape reaches a network.
+
+    Args:
+        q: The guide's trace.
+
+    Raises:
+        ValueError: For events of another shape, or a latent that is one a row on one side alone.
+    """
+
+    def __init__(self, q: Trace) -> None:
+        super().__init__()
+        self.q = q
+
+    def _pyro_sample(self, msg: Any) -> None:
+        name = msg["name"]
+        if name not in self.q.nodes or msg["is_observed"]:
+            return
+        site = self.q.nodes[name]
+        drawn, expected = (tuple(fn.event_shape) for fn in (site["fn"], msg["fn"]))
+        if drawn != expected:
+            raise ValueError(
+                f"latent site {name!r}: the guide's events have shape {drawn}, the model's "
+                f"{expected}. Give both the same size, and .to_event(...) over the same dimensions."
+            )
+        inside = {of_rows(site): "guide", of_rows(msg): "model"}
+        if len(inside) == 2:
+            raise ValueError(
+                f"latent site {name!r}: the {inside[True]} draws one a row, inside obs.plates(), "
+                f"the {inside[False]} one for all rows, outside. Do the same on both sides."
+            )
 
 
 class Reference(Messenger):

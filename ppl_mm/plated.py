@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ppl_mm.checks import check_encoded, check_features
 from ppl_mm.known import Known
-from ppl_mm.plates import Plate
+from ppl_mm.plates import ROWS, Plate
 from ppl_mm.rows import dtype_of, indices, put_rows, run_network
 from ppl_mm.terms import Masks, Term, resolve_components, resolve_terms, via_masks
 
@@ -300,7 +300,7 @@ class Plated:
         with ExitStack() as stack:
             if self.plate is not None:
                 stack.enter_context(Plate(self.plate, self.shape[0], dim=-2))
-            stack.enter_context(Plate("data", self._size, dim=-1))
+            stack.enter_context(Plate(ROWS, self._size, dim=-1))
             yield
 
     @property

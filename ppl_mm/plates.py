@@ -1,10 +1,22 @@
-"""Plates that hold all of their indices."""
+"""Plates that hold all of their indices, and which sites are of the rows."""
 
 from typing import Any
 
 from pyro.poutine.plate_messenger import PlateMessenger
 
-__all__ = ["Plate"]
+__all__ = ["ROWS", "Plate", "of_rows"]
+
+ROWS = "data"
+"""The name of the plate of rows, which ``obs.plates()`` opens."""
+
+
+def of_rows(site: Any) -> bool:
+    """Whether a site has one value a row, as it lies in ``obs.plates()``; else all rows share it.
+
+    Args:
+        site: A node of a trace, or a message.
+    """
+    return any(frame.name == ROWS for frame in site["cond_indep_stack"])
 
 
 class Plate(PlateMessenger):

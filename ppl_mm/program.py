@@ -6,9 +6,10 @@ from typing import Any
 
 import pyro
 import torch
-from pyro import poutine
 from pyro.distributions.torch_distribution import TorchDistribution
+from pyro.poutine.block_messenger import BlockMessenger
 from pyro.poutine.runtime import _PYRO_STACK, apply_stack
+from pyro.poutine.trace_messenger import TraceMessenger
 from torch import Tensor, nn
 
 from ppl_mm.checks import check_encoded, check_features
@@ -49,10 +50,15 @@ class Program(nn.Module):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program, see ``forward``."""
-        if any(
-            isinstance(h, poutine.trace_messenger.TraceMessenger) and h.param_only
-            for h in _PYRO_STACK
-        ):
+        tracing = torch._C._get_tracing_state() is not None  # by torch.jit.trace
+        if tracing and any(p.requires_grad for p in self.parameters()):
+            raise TypeError(
+                f"{type(self).__name__}: torch.jit.trace (jit_compile=True of Pyro's MCMC) takes "
+                "parameters for constants, and these learn; call requires_grad_(False) first."
+            )
+        asks = [isinstance(h, TraceMessenger) and h.param_only for h in _PYRO_STACK]
+        if any(asks):
+            _check_no_jit(asks)
             _show_parameters(self)
         return super().__call__(*args, **kwargs)
 
@@ -66,6 +72,17 @@ class Program(nn.Module):
         for name in obs.names:
             if name not in self.names:
                 raise ValueError(unknown_name("modality in the batch", name, self.names))
+
+
+def _check_no_jit(asks: Sequence[bool]) -> None:
+    """Raise where ``pyro.ops.jit`` asks, by a block and within it a trace of parameters."""
+    blocks = (isinstance(h, BlockMessenger) for h in _PYRO_STACK)
+    if any(block and asked for block, asked in zip(blocks, asks[1:], strict=False)):
+        raise TypeError(
+            "Pyro's JIT (JitTrace_ELBO and the like) compiles functions of tensors and of "
+            "pyro.params, and these programs are functions of Observations with parameters in "
+            "modules. Use Trace_ELBO and the like; for speed fit(compile=True)."
+        )
 
 
 def _show_parameters(program: nn.Module) -> None:

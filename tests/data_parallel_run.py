@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from every_system import build, complete, kinds_of
 from linear_gaussian import LinearGaussian
+from linear_gaussian_shared import SharedShift
 
 from ppl_mm import Observations, System, data, fit, guides, objectives, systems
 from ppl_mm.objectives import Term, WithMMD
@@ -81,6 +82,12 @@ def with_objective(name: str, change: Callable[[Any], objectives.Objective]) -> 
     return Case(system, of_system(name).rows)
 
 
+def shared_system() -> System:
+    """A latent that all rows share."""
+    plain = SharedShift()
+    return System(plain.model(), plain.guide(), objectives.ELBOTerms(objectives.subset_terms()))
+
+
 def alike(products: torch.Tensor) -> torch.Tensor:
     """Impartial weights that every process agrees on, whatever its rows."""
     return torch.ones(len(products))
@@ -117,6 +124,7 @@ def cases() -> dict[str, Case]:
             lambda: data.streams(complete(11), 0.3, unpaired="disjoint"),
         ),
         "files": Case(partial(build, "mvae"), lambda: in_files(observed(*own))),
+        "shared": Case(shared_system, toy(objectives.IWAE).rows),
         "absent": Case(partial(build, "mvae"), lambda: observed(*own).drop("normal")),
     }
 

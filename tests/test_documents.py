@@ -77,6 +77,16 @@ def test_the_document_on_decoders_runs_from_top_to_bottom():
     assert (p.batch_shape, p.event_shape) == ((3,), (4, 5))
 
 
+def test_the_document_on_pyro_trains_a_latent_that_rows_share():
+    torch.set_default_dtype(torch.float32)
+    text = (ROOT / "docs" / "pyro.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(code.replace("epochs=20", "progress=False, epochs=20"), "pyro.md", "exec"), names)
+    losses = [row["loss"] for row in names["result"].history]
+    assert losses[-1] < losses[0]
+
+
 @pytest.mark.slow  # trains, anneals and runs NUTS
 @pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")
 def test_the_document_on_trust_runs_from_top_to_bottom(tmp_path, monkeypatch):

@@ -135,7 +135,7 @@ class Decoded(TorchDistribution):
         """Log-probability in nats, batch shape; zero in the rows that do not count."""
         if isinstance(self.where, bool):
             return self._decode(self.z, value).log_prob(value)
-        tail = self.batch_shape[-self.where.dim() :]
+        tail = torch.Size(self.batch_shape[-self.where.dim() :])
         where = self.where.expand(tail)
         if len(tail) == 2 and value.dim() == len(self.event_shape) + 1:  # one value a row
             where = alike(where)

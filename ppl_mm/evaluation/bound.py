@@ -6,6 +6,7 @@ from torch import Tensor
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.conditionals import Conditional
 from ppl_mm.evaluation.quietly import evaluating
+from ppl_mm.handlers import OfTheDataSet
 from ppl_mm.objectives import row_elbo, trace_pair
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
@@ -23,6 +24,9 @@ def elbo(system: System, obs: Observations, *, batch_size: int = 1000, seed: int
     (see :mod:`ppl_mm.conditionals`; MEME) it is the mean over the alternatives of the sum of their
     ELBOs, each with q(z | x_target).
 
+    The KL of a latent that all rows share, outside ``obs.plates()``, belongs to the N rows
+    together: each has 1 / N of it, so that the sum over rows is a bound on log p of them all.
+
     Args:
         system: A model and a guide.
         obs: The rows; modalities may be missing.
@@ -36,7 +40,8 @@ def elbo(system: System, obs: Observations, *, batch_size: int = 1000, seed: int
     value = torch.zeros(len(obs), dtype=system.dtype, device=system.device)
     with evaluating(system, seed):
         for rows in torch.arange(len(obs), device=obs.device).split(batch_size):
-            own = (_of_directions if together else _of_model)(system, obs[rows])
+            with OfTheDataSet(len(rows) / len(obs)):
+                own = (_of_directions if together else _of_model)(system, obs[rows])
             value[rows] = own.to(value.dtype)
     return value
 

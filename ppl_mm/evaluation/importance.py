@@ -11,8 +11,10 @@ from pyro import poutine
 from torch import Tensor
 
 from ppl_mm.evaluation.conditioned import conditioned_on
+from ppl_mm.objectives.sites import check_own_latents, shared_latents
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.observations import Observations
+from ppl_mm.plates import of_rows
 
 __all__ = [
     "Draws",
@@ -59,6 +61,7 @@ def from_guide(model: Any, guide: Any, obs: Observations, num_samples: int) -> D
             num_samples = -(-num_samples // len(family))
     with particles(num_samples):
         trace = guide_trace(guide, obs)
+    check_own_latents("log_likelihood", None, trace, num_samples)
     return _draws(trace, trace.stochastic_nodes, num_samples, obs, obs.log_weight)
 
 
@@ -91,6 +94,7 @@ def from_mixture(prior_share: float) -> Sampler:
         for evidence in (obs, least):
             with particles(each):
                 trace = guide_trace(guide, evidence)
+            check_own_latents("log_likelihood", None, trace, each)
             halves.append(_draws(trace, trace.stochastic_nodes, each, evidence, None))
         latents = {n: torch.cat([half.latents[n] for half in halves]) for n in halves[0].latents}
         posterior = torch.cat([halves[0].log_q, _log_q(guide, obs, halves[1].latents)])
@@ -144,11 +148,13 @@ class LogWeights(NamedTuple):
         sites: Modality -> log p(x_m | z), (L, B).
         latent: log p(z) - log q(z), (L, B).
         log_pi: Log-probabilities of the strata, (S, B).
+        shared: Whether rows have draws of the model's own latents in common.
     """
 
     sites: dict[str, Tensor]
     latent: Tensor
     log_pi: Tensor
+    shared: bool = False
 
     def of(self, names: Sequence[str]) -> Tensor:
         """log p(x_names, z) - log q(z) as (S, K, B)."""
@@ -166,24 +172,29 @@ def log_weights_of(model: Any, obs: Observations, draws: Draws, chunk: int) -> L
         chunk: At most so many (draw, row) pairs at a time.
     """
     num_draws, size = draws.log_q.shape
-    columns = []
+    columns, shared = [], False
     for rows in torch.arange(size).split(max(1, min(size, chunk))):
         part = obs if len(rows) == size else obs[rows]
         each = max(1, chunk // len(rows))
-        cells = [
-            _score(model, part, draws, slice(k, k + each), rows) for k in range(0, num_draws, each)
-        ]
+        cells = []
+        for k in range(0, num_draws, each):
+            cell, common = _score(model, part, draws, slice(k, k + each), rows)
+            cells.append(cell)
+            shared = shared or common
         columns.append({n: torch.cat([cell[n] for cell in cells]) for n in cells[0]})
     parts = {n: torch.cat([column[n] for column in columns], 1) for n in columns[0]}
     latent = sum((lp for n, lp in parts.items() if n in draws.latents), -draws.log_q)
     sites = {n: lp for n, lp in parts.items() if n not in draws.latents}
-    return LogWeights(sites, latent, draws.log_pi)
+    return LogWeights(sites, latent, draws.log_pi, shared)
 
 
 def _score(
     model: Any, obs: Observations, draws: Draws, ks: slice, rows: Tensor
-) -> dict[str, Tensor]:
-    """Log-probability of each site for some draws of some rows, site -> (k, b)."""
+) -> tuple[dict[str, Tensor], bool]:
+    """Log-probability of each site for some draws of some rows, site -> (k, b).
+
+    And whether the rows share draws of a latent.
+    """
     block = slice(int(rows[0]), int(rows[-1]) + 1)
     values = {name: value[ks, :, block] for name, value in draws.latents.items()}
     num = len(draws.log_q[ks])
@@ -194,5 +205,7 @@ def _score(
         name: p.nodes[name]["log_prob"].expand(num, 1, len(obs)).squeeze(1)
         for name in p.observation_nodes
     }
+    drawn = [p.nodes[name] for name in values if name in p.nodes]
+    shared = bool(shared_latents(p)) or not all(of_rows(site) for site in drawn)
     p.nodes.clear()  # a trace is part of a cycle: its tensors would wait for the collector
-    return log_prob
+    return log_prob, shared

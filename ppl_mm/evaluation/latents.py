@@ -55,8 +55,11 @@ def draw_latents(
             q = guide_trace(system.guide, obs[rows].to(system))
             for name in q.stochastic_nodes:
                 site = q.nodes[name]
+                if site["infer"].get("is_auxiliary"):
+                    continue
                 value = site["fn"].mean if mean else site["value"]
-                parts.setdefault(name, []).append(value.expand(len(rows), value.shape[-1]))
+                value = value.expand(len(rows), *site["fn"].event_shape)
+                parts.setdefault(name, []).append(value.reshape(len(rows), -1))
     return {name: torch.cat(values) for name, values in parts.items()}
 
 

@@ -13,6 +13,7 @@ from pyro.distributions.util import sum_rightmost
 from torch import Tensor, nn
 from torch.distributions import biject_to, constraints
 
+from ppl_mm.objectives.sites import check_own_latents
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.observations import Observations
 
@@ -166,8 +167,19 @@ class Path:
             if self.guide is not None:
                 q = guide_trace(self.guide, self.obs)
                 data = {n: q.nodes[n]["value"] for n in q.stochastic_nodes}
+                check_own_latents("annealed_log_likelihood", None, q, num)
+                _check_own_densities(self.guide, q)
             trace = model_trace(poutine.condition(self.model, data=data), unscored, self.absent)
         return trace, [*data, *trace.stochastic_nodes]
+
+
+def _check_own_densities(guide: Any, q: Any) -> None:
+    for name in q.stochastic_nodes:
+        if q.nodes[name]["infer"].get("is_auxiliary"):
+            raise ValueError(
+                f"start='posterior' needs the density of the guide's own latents, and "
+                f"{type(guide).__name__} draws them by way of {name!r}; use start='prior'."
+            )
 
 
 def _log_probs(trace: Any, batch: Sequence[int]) -> dict[str, Tensor]:

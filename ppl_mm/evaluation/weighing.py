@@ -90,11 +90,12 @@ def weigh(
     """
     obs = obs.scoring(*{n: None for names in groups for n in names})
     parts: list[list[dict[str, Tensor]]] = [[] for _ in groups]
-    order = []
+    order, shared = [], False
     for rows in blocks(system, obs, plan.rows_at_once):
         order.append(rows)
         batch = obs[rows]
         weights = log_weights_of(system.model, batch, draw(batch), plan.chunk)
+        shared = shared or weights.shared
         for names, part in zip(groups, parts, strict=True):
             log_w = weights.of(names)
             part.append(summarise_weights(log_w, weights.log_pi))
@@ -104,9 +105,9 @@ def weigh(
     results = []
     for names, part in zip(groups, parts, strict=True):
         columns = {key: torch.cat([p[key] for p in part])[back] for key in part[0]}
-        results.append(
-            LogLikelihood.of(columns, plan.num_samples, names, (), "", system.modalities)
-        )
+        result = LogLikelihood.of(columns, plan.num_samples, names, (), "", system.modalities)
+        common = result.standard_error if shared else result.shared_error
+        results.append(replace(result, shared_error=common))
     return results
 
 

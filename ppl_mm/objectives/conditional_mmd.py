@@ -22,7 +22,9 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from ppl_mm.context import holds
+from ppl_mm.distributions.kl import diagonal_normal
 from ppl_mm.modality import unknown_name
+from ppl_mm.objectives.automatic import set_up
 from ppl_mm.objectives.mmd import MMD
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.weights import divergence, particles, trace_pair
@@ -135,7 +137,8 @@ class ConditionalMMD(Objective):
 
     def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
         """Minus the loss of every row, (B,), D shared out equally."""
-        parts, rows = self.parts(model, guide, obs), holds(obs, model.conditions_on)
+        parts = self.parts(model, guide, obs)
+        rows = holds(obs, model.conditions_on)
         value = -parts.reconstruction
         for factor, part in (
             (self.omega * self.beta * self.annealing, parts.kl),
@@ -150,12 +153,14 @@ class ConditionalMMD(Objective):
         """R, KL, D and C of one draw (S with ``num_particles``)."""
         scaling = self.scaling(model, obs)
         scaling.beta = 1.0
-        terms, noisy = self._terms(model)
+        terms, noisy = self._terms(model, obs)
         rows = holds(obs, model.conditions_on)
-        noise = _draw_noise(model, obs, self.num_particles)
+        noise = _draw_noise(model, guide, obs, self.num_particles)
+        set_up(guide, obs)
         with scaling, _SharedNoise(noise, noisy):
             plated = obs.terms(terms, dedupe=False)
             p, q = trace_pair(model, guide, plated, num_particles=self.num_particles)
+        _check_latents(p, q)
         p.compute_log_prob(lambda name, site: site["is_observed"])
         shape = (self.num_particles, len(terms), len(obs))
         zero = torch.zeros(len(obs), dtype=noise.dtype, device=noise.device)
@@ -171,19 +176,20 @@ class ConditionalMMD(Objective):
             reconstruction, kl, self._mmd(p.nodes["z"], q.nodes["z"], noise, rows), label
         )
 
-    def _terms(self, model: Any) -> tuple[list[Term], list[bool]]:
+    def _terms(self, model: Any, obs: Observations) -> tuple[list[Term], list[bool]]:
         """(all : M : prior) and (O : y : prior), and which of them draw with noise."""
-        observed, label = model.conditions_on, getattr(model, "label", None)
+        observed, label = getattr(model, "conditions_on", ()), getattr(model, "label", None)
+        names = getattr(model, "names", obs.names)
         if not observed:
             raise ValueError(
-                "ConditionalMMD needs a model that conditions on some modalities, such as "
-                f"models.ConditionalPrior; {type(model).__name__} does not. For the MMD with "
-                "another objective see WithMMD."
+                "ConditionalMMD needs a model that conditions on some modalities, and names them "
+                f"in conditions_on, as models.ConditionalPrior does; {type(model).__name__} does "
+                "not. For the MMD with another objective see WithMMD."
             )
-        rest = tuple(n for n in model.names if n not in (*observed, label))
+        rest = tuple(n for n in names if n not in (*observed, label))
         if label is None or self.classify == "posterior":
-            return [Term(model.names, rest if label is None else (*rest, label))], [True]
-        return [Term(model.names, rest), Term(observed, (label,))], [True, self.classify == "draw"]
+            return [Term(names, rest if label is None else (*rest, label))], [True]
+        return [Term(names, rest), Term(observed, (label,))], [True, self.classify == "draw"]
 
     def _label_factor(self, rows: Tensor) -> int:
         if self.label_reduction == "mean":
@@ -229,10 +235,30 @@ class _SharedNoise(Messenger):
             msg["done"] = True
 
 
-def _draw_noise(model: Any, obs: Observations, num_particles: int) -> Tensor:
+def _check_latents(p: Any, q: Any) -> None:
+    """Raise unless z, a diagonal Normal on both sides, is all that the guide draws."""
+    for name in q.stochastic_nodes:
+        if name != "z":
+            raise ValueError(
+                f"ConditionalMMD knows the latent z alone; the guide draws {name!r} too."
+            )
+    if diagonal_normal(p.nodes["z"]["fn"]) is None:
+        raise ValueError(
+            "ConditionalMMD needs a model whose p(z | x_O) is a diagonal Normal; its z is a "
+            f"{type(p.nodes['z']['fn']).__name__}."
+        )
+
+
+def _draw_noise(model: Any, guide: Any, obs: Observations, num_particles: int) -> Tensor:
     """eps, (S, 1, B, Z); a site of its own, so that handlers of noise apply."""
+    latent_dim = getattr(model, "latent_dim", getattr(guide, "latent_dim", None))
+    if latent_dim is None:
+        raise ValueError(
+            "ConditionalMMD draws the noise of z itself and needs its size: give the model or the "
+            "guide an attribute latent_dim."
+        )
     example = next(model.parameters(), torch.zeros(()))
-    zero = example.new_zeros(model.latent_dim)
+    zero = example.new_zeros(latent_dim)
     with particles(num_particles), Plate("data", len(obs), dim=-1):
         noise: Tensor = pyro.sample("noise", dist.Normal(zero, torch.ones_like(zero)).to_event(1))
     return noise.detach()

@@ -23,6 +23,7 @@ import copy
 from typing import Any
 
 import torch
+from pyro.distributions import Delta
 from torch import Tensor
 from torch.distributions import Distribution, TransformedDistribution
 
@@ -139,7 +140,7 @@ class _Density:
 
 def _detached(fn: Any) -> Any:
     """The same distribution with its parameters held fixed."""
-    if not fn.has_rsample or isinstance(fn, TransformedDistribution | RandomMixture):
+    if not fn.has_rsample or isinstance(fn, Delta | TransformedDistribution | RandomMixture):
         raise TypeError(
             f"DReG: a guide's site is a {type(fn).__name__}; it needs reparameterised draws, no "
             "transforms, and a mixture as a guide with strata (guides.Mixture). Use IWAE instead."

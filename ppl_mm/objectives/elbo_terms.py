@@ -9,19 +9,21 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from pyro import poutine
 from torch import Tensor, nn
 
 from ppl_mm.handlers import Reference, SharedNoise
 from ppl_mm.modality import unknown_name
+from ppl_mm.objectives.automatic import set_up
 from ppl_mm.objectives.objective import Objective, check_weights
+from ppl_mm.objectives.sites import check_sites, rows_in_one_site
 from ppl_mm.objectives.weights import (
+    Parts,
     absent_names,
-    check_sites,
+    elbo_parts,
     guide_trace,
     model_trace,
     particles,
-    row_elbo,
+    replayed,
 )
 from ppl_mm.observations import Observations
 from ppl_mm.processes import total
@@ -101,18 +103,27 @@ class ELBOTerms(Objective):
         return self.term_bounds(model, guide, obs).sum(0)
 
     def term_bounds(self, model: Any, guide: Any, obs: Observations) -> Tensor:
-        """Every term of every row with its weight, (T, B); zero where a term is not active."""
+        """Every term of every row with its weight, (T, B); zero where a term is not active.
+
+        What all rows share, a latent outside ``obs.plates()``, counts once in every term that
+        scores something, with the term's weight; every row has an equal part of it.
+        """
         scaling = self.scaling(model, obs)
         terms = self._list(getattr(model, "names", obs.names))
         scaling.weights.update(self._own_lambdas(terms, obs))
+        set_up(guide, obs)
         obs = obs.terms(terms, rows=self.rows, dedupe=self.dedupe)
         assert obs.active is not None
         with scaling:
-            value = self._values(model, guide, obs, terms)
-        return torch.where(obs.active, self._row_weights(obs) * value, 0.0)
+            rows, whole = self._values(model, guide, obs, terms)
+        weight = self._row_weights(obs)
+        value = torch.where(obs.active, weight * rows, 0.0)
+        if whole is not None:
+            value = value + self._whole_weights(obs, terms) * whole / len(obs)
+        return value
 
-    def _values(self, model: Any, guide: Any, obs: Observations, terms: Sequence[Term]) -> Tensor:
-        """Every term of every row without its weight, (T, B).
+    def _values(self, model: Any, guide: Any, obs: Observations, terms: Sequence[Term]) -> Parts:
+        """Every term without its weight: of every row, (T, B), and of all together, (1 or T, 1).
 
         One draw serves all terms; the model is run apart on it for those in which it is fixed.
         """
@@ -120,19 +131,20 @@ class ELBOTerms(Objective):
         on_model = self._references(guide, obs) if any(t.reference for t in terms) else ()
         with SharedNoise() if self.shared_noise else nullcontext(), particles(count):
             q = guide_trace(guide, obs)
-        value = torch.zeros((), device=obs.device)
+        if rows_in_one_site(q):
+            _check_all_take_part(guide, obs, terms)
+        value = Parts(torch.zeros((), device=obs.device), None)
         kinds = sorted({t.fixed_model for t in terms})
         for fixed in kinds:
             which = obs.listed([[t.fixed_model == fixed] for t in terms])
             scored = obs.scoring_terms(which) if len(kinds) > 1 else obs
             with _constant(model) if fixed else nullcontext():
                 with particles(count):
-                    replayed = poutine.replay(model, trace=q)
-                    p = model_trace(replayed, scored, absent_names(model, obs), on_model)
+                    p = model_trace(replayed(model, q), scored, absent_names(model, obs), on_model)
                 check_sites(p, q, scored)
-                own = row_elbo(p, q)
-                value = own if len(kinds) == 1 else torch.where(which, own, value)
-        return value if count is None else value.mean(0)
+                own = elbo_parts(p, q)
+                value = own if len(kinds) == 1 else own.where(which, value)
+        return value if count is None else value.mean()
 
     def _row_weights(self, obs: Observations) -> Tensor:
         """What each term of each row is multiplied by, (T, 1) or (T, B)."""
@@ -141,6 +153,22 @@ class ELBOTerms(Objective):
         if self.mean == "rows":
             return obs.weight * _row_mean(obs)
         return obs.weight / obs.active.sum(0).clamp(min=1) if self.mean == "terms" else obs.weight
+
+    def _whole_weights(self, obs: Observations, terms: Sequence[Term]) -> Tensor:
+        """How often each term counts what all rows share, (T, 1): once, with the term's weight.
+
+        A term of no row, or one that scores nothing and so bounds no log p(x), does not.
+        """
+        assert obs.active is not None
+        assert obs.weight is not None
+        active = obs.active
+        if self.mean == "terms":
+            share = active / active.sum(0).clamp(min=1)
+            counts = total(torch.cat([share.sum(1), active.any(0).sum()[None]]))
+            often = (counts[:-1] / counts[-1].clamp(min=1))[:, None]
+        else:
+            often = (total(active.sum(1)) > 0)[:, None]
+        return obs.weight * obs.listed([[float(bool(t.scored))] for t in terms]) * often
 
     def _own_lambdas(self, terms: Sequence[Term], obs: Observations) -> dict[str, Tensor]:
         """Modality -> lambda_m by term, (T, 1), where a term has its own."""
@@ -161,8 +189,23 @@ class ELBOTerms(Objective):
     def _references(self, guide: Any, obs: Observations) -> tuple[Reference, ...]:
         if not obs.reference:  # a batch without any modality
             return ()
+        if not hasattr(guide, "posterior"):
+            raise ValueError(
+                f"a term with a reference needs a guide with a method posterior(obs), which "
+                f"{type(guide).__name__} lacks: use one of ppl_mm.guides, or terms without."
+            )
         rows = torch.stack(list(obs.reference.values())).any(0)
         return (Reference(getattr(guide, "site", "z"), guide.posterior(obs.at_reference()), rows),)
+
+
+def _check_all_take_part(guide: Any, obs: Observations, terms: Sequence[Term]) -> None:
+    """Raise where a guide with one density for all rows meets terms that leave some out."""
+    assert obs.active is not None
+    if not bool(obs.active.all()) or not all(t.scored for t in terms):
+        raise ValueError(
+            f"{type(guide).__name__} has one density for the latents of all rows, and not every "
+            "row takes part in every term. Use a guide with a density a row, such as AutoNormal."
+        )
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
-from pyro import poutine
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine import Trace
 from torch import Tensor
@@ -22,12 +21,13 @@ from ppl_mm.distributions.prior import diagonal
 from ppl_mm.handlers import OffSource
 from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.objective import Objective, check_strata
+from ppl_mm.objectives.sites import check_own_latents, check_sites, of_each_row
 from ppl_mm.objectives.weights import (
     absent_names,
-    check_sites,
     guide_trace,
     model_trace,
     particles,
+    replayed,
     stratified,
 )
 from ppl_mm.observations import Observations
@@ -170,6 +170,7 @@ class ImportanceWeighted(Objective):
         with scaling, self._off_source(guide, obs):
             with particles(self.num_particles):
                 q = guide_trace(guide, obs)
+            check_own_latents(type(self).__name__, None, q, self.num_particles)
             drawn = {n: q.nodes[n]["value"] for n in q.stochastic_nodes}
             for name, value in drawn.items():
                 q.nodes[name]["value"] = value if link is None else link(name, value)
@@ -204,13 +205,14 @@ class ImportanceWeighted(Objective):
         if j > 1:
             self._repeat(guide, obs, q)
         with particles(k * j):
-            p = model_trace(poutine.replay(model, trace=q), obs, absent_names(model, obs))
+            p = model_trace(replayed(model, q), obs, absent_names(model, obs))
         check_sites(p, q, obs)
+        check_own_latents(type(self).__name__, p, q, k * j)
         p.compute_log_prob()
-        latent = sum(p.nodes[n]["log_prob"] for n in q.stochastic_nodes)
+        latent = sum(p.nodes[n]["log_prob"] for n in q.stochastic_nodes if n in p.nodes)
         observed = [p.nodes[n] for n in p.observation_nodes]
         if j == 1:
-            return latent + sum(site["log_prob"] for site in observed)
+            return latent + sum(of_each_row(site, len(obs)) for site in observed)
         total = latent.unflatten(0, (k, j))[:, 0]
         for site in observed:
             inner = site["unscaled_log_prob"].unflatten(0, (k, j))

@@ -4,25 +4,18 @@ Notation: components q_S with probabilities pi_S, q their mixture, z_S one draw 
 """
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from pyro.distributions.util import scale_and_mask
-from pyro.poutine import Trace
 from torch import Tensor
 
 from ppl_mm.distributions import kl, product_of_experts
 from ppl_mm.handlers import ByComponent
 from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.objective import Objective, check_strata
-from ppl_mm.objectives.weights import (
-    divergence,
-    log_weights,
-    reconstruction,
-    stratified,
-    trace_pair,
-)
+from ppl_mm.objectives.weights import elbo_parts, stratified, trace_pair
 from ppl_mm.observations import Observations
 
 __all__ = ["MixtureELBO"]
@@ -88,31 +81,21 @@ class MixtureELBO(Objective):
         """The value of every row, (B,)."""
         scaling = self.scaling(model, obs)
         obs = stratified(guide, obs, self.strata)
-        with scaling, ExitStack() as stack:
-            if self.divergence == "mixture":
-                value = log_weights(model, guide, obs, num_particles=self.num_particles)
-                value = value.unsqueeze(1) if obs.plate is None else value
-            else:
-                stack.enter_context(ByComponent())
-                p, q = trace_pair(model, guide, obs, num_particles=self.num_particles)
-                value = self._by_component(guide, obs, p, q)
+        sampled = self.divergence == "mixture"
+        with scaling, nullcontext() if sampled else ByComponent():
+            p, q = trace_pair(model, guide, obs, num_particles=self.num_particles)
+            known = {}
+            if self.divergence == "jensen_shannon":
+                name = getattr(guide, "site", "z")
+                scale, mask = q.nodes[name]["scale"], q.nodes[name]["mask"]
+                known[name] = scale_and_mask(jensen_shannon(guide, obs), scale=scale, mask=mask)
+            parts = elbo_parts(p, q, analytic=not sampled, known=known)
+            value = parts.shared_by(len(obs))
         strata = 1 if obs.log_weight is None else len(obs.log_weight)
         value = value.expand(self.num_particles, strata, len(obs)).mean(0)  # (S, B)
         if obs.log_weight is None:
             return value[0]
         return torch.where(obs.log_weight > -torch.inf, obs.log_weight.exp() * value, 0.0).sum(0)
-
-    def _by_component(self, guide: Any, obs: Observations, p: Trace, q: Trace) -> Tensor:
-        value = reconstruction(p)
-        shared = getattr(guide, "site", "z") if self.divergence == "jensen_shannon" else None
-        for name in q.stochastic_nodes:
-            if name == shared:
-                site = q.nodes[name]
-                js = jensen_shannon(guide, obs)
-                value = value - scale_and_mask(js, scale=site["scale"], mask=site["mask"])
-            else:
-                value = value - divergence(p.nodes[name], q.nodes[name])
-        return value
 
 
 def jensen_shannon(guide: Any, obs: Observations) -> Tensor:

@@ -25,6 +25,7 @@ from ppl_mm.handlers import ByComponent
 from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.directions import KINDS, Direction, DirectionPrior
 from ppl_mm.objectives.objective import Objective
+from ppl_mm.objectives.sites import check_own_latents
 from ppl_mm.objectives.weights import trace_pair
 from ppl_mm.observations import Observations
 
@@ -139,9 +140,11 @@ class MutualSupervisionELBO(Objective):
             p, q = trace_pair(
                 model, guide, obs, num_particles=self.num_particles, on_model=(prior,)
             )
+        check_own_latents(type(self).__name__, p, q, self.num_particles)
         p.compute_log_prob()
         q.compute_log_prob()
-        r = -self._divergence(p.nodes["z"], q.nodes["z"])  # (M, S, B)
+        each = [self._divergence(p.nodes[n], q.nodes[n]) for n in q.stochastic_nodes]
+        r = -torch.stack(each).sum(0)  # (M, S, B)
         others = torch.zeros_like(r)
         active = obs.nowhere()
         for name in p.observation_nodes:

@@ -3,13 +3,18 @@
 Model and guide are traced once; bounds, likelihoods and the variance of log weights are
 reductions of what stands here. Shapes: (K, S, B) with particles at dim -3, terms or strata at
 -2 and data at -1, dims not in use absent from the left or of size 1. Nats.
+
+A site outside ``obs.plates()`` is of the data set: all rows share it, and it counts once for them
+together. A bound of every row has an equal part of it, so that the sum over rows is right.
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pyro import poutine
+from pyro.distributions import Delta
 from pyro.distributions.util import scale_and_mask
 from pyro.infer.util import is_validation_enabled
 from pyro.poutine import Trace
@@ -17,19 +22,22 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 
 from ppl_mm.distributions import RandomMixture, kl
-from ppl_mm.handlers import SkipAbsent
+from ppl_mm.handlers import Matched, SkipAbsent
+from ppl_mm.objectives.automatic import check_rows, known_rows, set_up
+from ppl_mm.objectives.sites import added_up, check_own_latents, check_sites
 from ppl_mm.observations import Observations
-from ppl_mm.plates import Plate
+from ppl_mm.plates import ROWS, Plate, of_rows
 
 __all__ = [
+    "Parts",
     "absent_names",
-    "check_sites",
     "divergence",
+    "elbo_parts",
     "guide_trace",
     "log_weights",
     "model_trace",
     "particles",
-    "reconstruction",
+    "replayed",
     "row_elbo",
     "stratified",
     "trace_pair",
@@ -61,25 +69,42 @@ def trace_pair(
     """
     with particles(num_particles):
         q = guide_trace(guide, obs)
-        p = model_trace(poutine.replay(model, trace=q), obs, absent_names(model, obs), on_model)
+        p = model_trace(replayed(model, q), obs, absent_names(model, obs), on_model)
     check_sites(p, q, obs)
     return p, q
 
 
+def replayed(model: Program, q: Trace) -> Program:
+    """The model on the guide's draws; under Pyro's validation they are held to its own sites."""
+    if is_validation_enabled():
+        model = Matched(q)(model)
+    return poutine.replay(model, trace=q)
+
+
 def stratified(guide: Program, obs: Observations, number: int | None = None) -> Observations:
     """The rows with a plate of the guide's mixture components; as they are for other guides.
+
+    An autoguide is set up first.
 
     Args:
         guide: Any guide; a mixture has a method ``strata``.
         obs: The rows, without a plate.
         number: How many components of each row, at random; None for all.
     """
+    set_up(guide, obs)
     return guide.strata(obs, number) if hasattr(guide, "strata") else obs
 
 
 def guide_trace(guide: Program, obs: Observations) -> Trace:
-    """Trace of a guide; its stochastic nodes are the latent sites."""
-    return prune_subsample_sites(poutine.trace(guide).get_trace(obs))
+    """Trace of a guide; its stochastic nodes are the latent sites.
+
+    Raises:
+        ValueError: For an autoguide of other rows.
+    """
+    with known_rows(guide, obs):
+        trace = prune_subsample_sites(poutine.trace(guide).get_trace(obs))
+    check_rows(guide, trace, obs)
+    return trace
 
 
 def model_trace(
@@ -107,34 +132,83 @@ def particles(num_particles: int | None) -> AbstractContextManager[Any]:
     return Plate("particles", num_particles, dim=-3)
 
 
-def check_sites(p: Trace, q: Trace, obs: Observations) -> None:
-    """Raise if the guide draws what the model does not, or the model scores what it must not."""
+class Parts(NamedTuple):
+    """What a draw's ELBO consists of.
+
+    Attributes:
+        rows: Of every row, batch shape.
+        whole: Of what all rows share, () or (K, 1, 1); None where they share nothing.
+    """
+
+    rows: Tensor
+    whole: Tensor | None
+
+    def shared_by(self, num_rows: int) -> Tensor:
+        """The ELBO of every row, which has an equal part of the whole."""
+        return self.rows if self.whole is None else self.rows + self.whole / num_rows
+
+    def mean(self) -> "Parts":
+        """The mean over particles, (K, ...)."""
+        rows = self.rows.mean(0)
+        return Parts(rows, None if self.whole is None else self.whole.mean(0))
+
+    def where(self, which: Tensor, other: "Parts") -> "Parts":
+        """These parts in some terms, (T, 1), and others elsewhere."""
+        rows = torch.where(which, self.rows, other.rows)
+        if self.whole is None:
+            return Parts(rows, None)
+        rest = torch.zeros_like(self.whole) if other.whole is None else other.whole
+        return Parts(rows, torch.where(which, self.whole, rest))
+
+
+def elbo_parts(
+    p: Trace, q: Trace, *, analytic: bool = True, known: Mapping[str, Tensor] | None = None
+) -> Parts:
+    """log p(x_scored | z) - KL(q || p), site by site added up.
+
+    Args:
+        p: The model's trace.
+        q: The guide's. Its auxiliary sites, which the model lacks, have a density and no prior.
+        analytic: Whether a KL is taken in closed form where that is right.
+        known: Site -> its divergence, where it is another.
+    """
+    values = [(p.nodes[name], _log_prob(p, name)) for name in p.observation_nodes]
     for name in q.stochastic_nodes:
-        if name not in p.nodes and not q.nodes[name]["infer"].get("is_auxiliary"):
-            raise ValueError(
-                f"the guide draws site {name!r}, which the model lacks; it has "
-                f"{', '.join(p.stochastic_nodes) or 'no latent site'}."
-            )
-    if not is_validation_enabled():
-        return
-    p.compute_log_prob()
-    for name in p.observation_nodes:
-        if name in obs.names:
-            _check_masked(name, p.nodes[name]["log_prob"], obs.scored[name])
+        site = q.nodes[name]
+        if known and name in known:
+            value = -known[name]
+        elif name not in p.nodes:
+            value = -_log_prob(q, name)
+        elif analytic and _in_order(name, p, q):
+            value = -divergence(p.nodes[name], site)
+        else:
+            value = _log_prob(p, name) - _log_prob(q, name)
+        values.append((site, value))
+    rows, whole = torch.zeros(()), None
+    for site, value in values:
+        if of_rows(site):
+            rows = rows + value
+        else:
+            value = added_up(value)
+            whole = value if whole is None else whole + value
+    return Parts(rows, whole)
 
 
-def _check_masked(name: str, log_prob: Tensor, scored: Tensor) -> None:
-    if log_prob.dim() < 1 or log_prob.shape[-1] != scored.shape[-1]:
-        raise ValueError(
-            f"modality {name!r}: expected one log-probability a row, (..., B) with "
-            f"B = {scored.shape[-1]}, got {tuple(log_prob.shape)}. Sample it inside "
-            "obs.plates(), with .to_event(...) over its own dimensions."
-        )
-    if bool(torch.where(scored, 0.0, log_prob).any()):
-        raise ValueError(
-            f"modality {name!r}: the model scores rows in which it is missing or not asked for. "
-            "Write: x, scored = obs.filled(name); pyro.sample(name, fn.mask(scored), obs=x)."
-        )
+def _log_prob(trace: Trace, name: str) -> Tensor:
+    trace.compute_log_prob(lambda other, _: other == name)
+    value: Tensor = trace.nodes[name]["log_prob"]
+    return value
+
+
+def _in_order(name: str, p: Trace, q: Trace) -> bool:
+    """Whether no possible parent of a site in the model is a possible child in the guide.
+
+    Else KL( q(z) || p(z | parents) ) would take for given what the guide draws given z.
+    """
+    if len(q.stochastic_nodes) == 1:
+        return True
+    model, guide = list(p.nodes), list(q.nodes)
+    return not set(model[: model.index(name)]) & set(guide[guide.index(name) + 1 :])
 
 
 def row_elbo(p: Trace, q: Trace) -> Tensor:
@@ -142,18 +216,13 @@ def row_elbo(p: Trace, q: Trace) -> Tensor:
 
         sum over observed sites of log p(x_m | z)  -  KL(q || p)
 
-    The KL is analytic where it is known, else log q(z) - log p(z) at the draw.
+    The KL is analytic where it is known, else log q(z) - log p(z) at the draw. Of B rows each has
+    1 / B of the terms of sites outside the plate of rows: the sum over rows has them once.
     """
-    total = reconstruction(p)
-    for name in q.stochastic_nodes:
-        total = total - divergence(p.nodes[name], q.nodes[name])
-    return total
-
-
-def reconstruction(p: Trace) -> Tensor:
-    """The sum over observed sites of log p(x_m | z), batch shape."""
-    p.compute_log_prob(lambda name, site: site["is_observed"])
-    return sum((p.nodes[name]["log_prob"] for name in p.observation_nodes), torch.zeros(()))
+    sizes = (
+        f.size for n in p.nodes.values() for f in n.get("cond_indep_stack", ()) if f.name == ROWS
+    )
+    return elbo_parts(p, q).shared_by(next(sizes, 1))
 
 
 def divergence(p_site: Any, q_site: Any) -> Tensor:
@@ -161,6 +230,8 @@ def divergence(p_site: Any, q_site: Any) -> Tensor:
     scale, mask = q_site["scale"], q_site["mask"]
     q, p = q_site["fn"], p_site["fn"]
     try:
+        if isinstance(q, Delta):  # the registered KL forgets the density that it may carry
+            raise NotImplementedError
         value = kl(q, p)
     except NotImplementedError:
         draw = q_site["value"]
@@ -175,12 +246,12 @@ def log_weights(model: Program, guide: Program, obs: Observations, *, num_partic
     """log w = log p(x_scored, z) - log q(z) of every particle, (K, S, B) or (K, B).
 
     The dim of strata is there where ``obs`` has the plate.
+
+    Raises:
+        ValueError: For a latent outside the plate of rows: rows that share one have no weights of
+            their own.
     """
     p, q = trace_pair(model, guide, obs, num_particles=num_particles)
-    p.compute_log_prob()
-    q.compute_log_prob()
-    total = sum(p.nodes[name]["log_prob"] for name in p.observation_nodes)
-    for name in q.stochastic_nodes:
-        total = total + p.nodes[name]["log_prob"] - q.nodes[name]["log_prob"]
-    assert isinstance(total, Tensor)
+    check_own_latents("log_weights", p, q, num_particles)
+    total = elbo_parts(p, q, analytic=False).shared_by(len(obs))
     return total.squeeze(-2) if obs.plate is None else total

@@ -11,6 +11,7 @@ from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.stages import Stages
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.observations import Observations
+from ppl_mm.plates import of_rows
 
 __all__ = ["WithMMD"]
 
@@ -21,9 +22,9 @@ class WithMMD(Objective):
         loss  =  sum_i loss_i  +  sum_i  lambda sum over latent sites of MMD^2( { zq_i }, { zp_i } )
 
     zq_i a draw of q(z | all that row i has), zp_i one of the prior. The pools are of the rows that
-    hold anything (and all that the model conditions on); the other rows get no penalty. Beside an
-    ELBO with the factor beta of its KL it is InfoVAE: in that paper's symbols beta = 1 - alpha, and
-    lambda here is alpha + lambda - 1.
+    hold anything (and all that the model conditions on); the other rows get no penalty. A latent
+    that all rows share has no pool. Beside an ELBO with the factor beta of its KL it is InfoVAE:
+    in that paper's symbols beta = 1 - alpha, and lambda here is alpha + lambda - 1.
 
     Args:
         objective: One of ours, of any guide and model. :class:`Stages` are refused: give a stage
@@ -99,7 +100,15 @@ class WithMMD(Objective):
         shape = (self.num_particles, 1, len(obs))
         total = torch.zeros((), device=obs.device)
         for name in q.stochastic_nodes:
-            q_site, p_site = q.nodes[name], p.nodes[name]
-            zq, zp = (s["value"].expand(*shape, -1).squeeze(1) for s in (q_site, p_site))
+            q_site, p_site = q.nodes[name], p.nodes.get(name)
+            if p_site is None or not of_rows(q_site):  # auxiliary, or no pool of rows
+                continue
+            zq, zp = (_flat(site, shape) for site in (q_site, p_site))
             total = total + self.mmd(q_site["fn"], p_site["fn"], (zq, zp), matched=False, rows=rows)
         return total
+
+
+def _flat(site: Any, shape: tuple[int, ...]) -> Tensor:
+    """A site's draws (K, B, D), from (K, 1, B, *event) or what broadcasts to it."""
+    value: Tensor = site["value"].expand(*shape, *site["fn"].event_shape)
+    return value.reshape(shape[0], shape[2], -1)

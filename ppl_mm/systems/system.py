@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from pyro.infer import ELBO
+from pyro.infer.autoguide import AutoGuide
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import nn
@@ -17,6 +18,7 @@ from ppl_mm.conditionals import Alternatives
 from ppl_mm.files import write_atomically
 from ppl_mm.mapped import blocks
 from ppl_mm.modality import Modality
+from ppl_mm.objectives.stock import check_matched, check_trainable, looked_at
 from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.observations import Observations
 from ppl_mm.rows import default_dtype, dtype_of
@@ -55,8 +57,9 @@ class System(nn.Module):
             raise TypeError(
                 f"System: the objective must be a pyro.infer.ELBO, got {type(objective).__name__}."
             )
-        sizes = [getattr(part, "latent_dim", None) for part in (model, guide)]
-        if None not in sizes and sizes[0] != sizes[1]:
+        parts = () if isinstance(guide, AutoGuide) else (model, guide)  # its size is of all rows
+        sizes = [getattr(part, "latent_dim", None) for part in parts]
+        if None not in sizes and len(set(sizes)) > 1:
             raise ValueError(
                 f"System: the model's latent_dim is {sizes[0]}, the guide's {sizes[1]}; build both "
                 "with the same."
@@ -64,6 +67,7 @@ class System(nn.Module):
         self.model, self.guide, self.objective, self.recipe = model, guide, objective, recipe
         if isinstance(objective, TrainingWeights) and hasattr(model, "modalities"):
             objective.declare(model)
+        self._checked = False
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -123,10 +127,23 @@ class System(nn.Module):
                     modality.likelihood.check(modality.name, rows)
 
     def forward(self, obs: Observations) -> torch.Tensor:
-        """The objective's loss, summed over rows."""
+        """The objective's loss, summed over rows.
+
+        Raises:
+            TypeError: For an objective of Pyro's that has no such loss.
+            ValueError: For programs of which it would be no bound, or have a wrong gradient.
+        """
         with default_dtype(self.dtype):
             obs = _placed(obs, self)
+            if not self._checked:
+                self._check_objective(obs)
             return self.objective.differentiable_loss(self.model, self.guide, obs)
+
+    def _check_objective(self, obs: Observations) -> None:
+        """Raise, before the first loss, where the objective is not right for the programs."""
+        check_trainable(self.objective)
+        check_matched(self.objective, *looked_at(self.model, self.guide, obs))
+        self._checked = True
 
     def start_from(self, stage: "System") -> list[str]:
         """Start at the parameters of an earlier stage: those of the same name are copied.

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyro
 import torch
@@ -12,6 +12,9 @@ from torch import Tensor
 from ppl_mm.context import holds
 from ppl_mm.mapped import MemoryMapped
 from ppl_mm.objectives import Objective
+from ppl_mm.objectives.automatic import latents_of_rows
+from ppl_mm.objectives.sites import shared_sites
+from ppl_mm.objectives.stock import check_matched, check_trainable, has_points, looked_at
 from ppl_mm.objectives.weights import absent_names
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
@@ -29,6 +32,18 @@ __all__ = [
 
 Optimizer = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
 Transform = Callable[[Observations], Observations]
+
+
+class Found(NamedTuple):
+    """What a look at the programs says of them.
+
+    Attributes:
+        shares: Whether they have sites that all rows share.
+        points: Whether the guide puts a latent at a point.
+    """
+
+    shares: bool
+    points: bool
 
 
 def parameters(system: System) -> list[Tensor]:
@@ -56,6 +71,7 @@ def check_options(system: System, clip_norm: float | None, annealing_epochs: int
     """Raise for options out of range."""
     if not isinstance(system, System):
         raise TypeError(f"fit: expected a System, got {type(system).__name__}.")
+    check_trainable(system.objective)
     if clip_norm is not None and not 0 < clip_norm < math.inf:
         raise ValueError(f"clip_norm: expected a number above 0, got {clip_norm!r}.")
     if annealing_epochs < 0:
@@ -118,12 +134,22 @@ def _few_of_files(part: Observations) -> Observations:
     return part[torch.cat(held).unique()].in_memory()
 
 
+def _check_guide(system: System, few: Observations) -> None:
+    """Raise for an autoguide that knows the latents of one batch of rows alone."""
+    for kind, name in latents_of_rows(system.guide, few):
+        raise ValueError(
+            f"fit: {kind} holds one {name!r} for each row of one batch and looks at no data, and "
+            "fit takes batches of ever other rows. Use a guide that looks at the data, such as "
+            "guides.ProductOfExperts, or train with pyro.infer.SVI on all rows at once."
+        )
+
+
 def check_data(
     system: System,
     streams: Streams,
     transform: Transform | None,
     validation: Observations | None,
-) -> None:
+) -> Found:
     """Check all rows for their support, and a few by a run with Pyro's validation on.
 
     Of rows in files a few too: :func:`ppl_mm.fit` checks the others as it first reads them.
@@ -142,12 +168,17 @@ def check_data(
             f"{type(system.objective).__name__} would score draws of it. Use an objective of "
             "ppl_mm.objectives, or a model without it."
         )
+    _check_guide(system, few)
+    p, q = looked_at(system.model, system.guide, few)
+    check_matched(system.objective, p, q)
     with pyro.validation_enabled(True), pyro.poutine.trace(param_only=True) as shown:
         system.objective.loss(system.model, system.guide, few)
     own = {id(p) for p in system.parameters()}
     for name, site in shown.trace.nodes.items():
-        if id(site["value"].unconstrained()) not in own:
+        parameter = site["value"].unconstrained()
+        if parameter.requires_grad and id(parameter) not in own:
             raise ValueError(
                 f"fit: {name!r} is a pyro.param, which a torch optimiser does not see. Make it a "
                 "torch.nn.Parameter of the model or guide, or train with pyro.infer.SVI."
             )
+    return Found(shared_sites(p, q), has_points(q))

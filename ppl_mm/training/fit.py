@@ -114,6 +114,9 @@ def fit(
     ``transform``, and draws of latents other than Normal, Laplace and mixtures of them, see
     docs/several_machines.md.
 
+    What all rows share, a latent outside ``obs.plates()`` or a ``pyro.factor`` there, counts once
+    for all N rows of the data: B / N of it in a batch of B.
+
     Returns:
         The history (a row an epoch: epoch, loss, bound or surrogate, validation_elbo, seconds),
         the best state, and whether steps were replayed.
@@ -165,12 +168,12 @@ def fit(
         in_precision(system, precision),
     ):
         torch.manual_seed(seed)
-        check_data(system, streams, transform, validation)
+        found = check_data(system, streams, transform, validation)
         if fabric.is_global_zero:
             warn_of_untrained(system, streams)
         module = system.objective(system.model, system.guide)
         if fabric.world_size > 1:
-            module = AlwaysDifferentiable(module)
+            module = AlwaysDifferentiable(module, found.shares)
         own = make_optimizer(optimizer, system)
         check_clipping(own, precision, clip_norm)
         module, torch_optimizer = fabric.setup(module, own)
@@ -192,6 +195,7 @@ def fit(
             streams.to(fabric.device, system.dtype),
             transform,
             clip_norm,
+            found,
             partial(
                 Graphed,
                 objective=system.objective,

@@ -11,12 +11,14 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from ppl_mm.handlers import OfTheDataSet
 from ppl_mm.known import constants
 from ppl_mm.objectives import Stages, linear_annealing
+from ppl_mm.objectives.stock import is_bound
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 from ppl_mm.training.batches import Streams
-from ppl_mm.training.checks import Transform, parameters
+from ppl_mm.training.checks import Found, Transform, parameters
 from ppl_mm.training.graphed import Graphed, Step
 from ppl_mm.training.history import DivergedError, Progress
 from ppl_mm.training.parallel import JointNoise, own_noise
@@ -36,6 +38,7 @@ class Loop:
         streams: The rows, on the device.
         transform: Of every batch.
         clip_norm: Largest norm of the gradient.
+        found: What is known of the programs.
         graphed: From a step to one that is replayed where it can be.
     """
 
@@ -48,10 +51,12 @@ class Loop:
         streams: Streams,
         transform: Transform | None,
         clip_norm: float | None,
+        found: Found,
         graphed: Callable[[Step], Graphed],
     ) -> None:
         self.fabric, self.module, self.optimizer, self.system = fabric, module, optimizer, system
         self.streams, self.transform, self.clip_norm = streams, transform, clip_norm
+        self.num_rows, self.found = len(streams), found
         self.unchecked = streams.mapped  # rows in files are checked in their first epoch
         self.check_every = 1 if fabric.device.type == "cpu" else 50  # reading a loss waits for CUDA
         self.graphed = graphed(self.update)
@@ -70,7 +75,7 @@ class Loop:
         read = self.streams.read(batches, shares)
         total, rows = torch.zeros((), dtype=torch.float64, device=self.fabric.device), 0
         self.system.train()
-        is_bound = True
+        bound = True
         with pyro.validation_enabled(False), _annealed(self.system.objective) as objective:
             if isinstance(objective, Stages):
                 objective.epoch = state.epoch
@@ -82,7 +87,7 @@ class Loop:
                 total += self.step(batch, share, size)
                 rows += size
                 if i == 0:
-                    is_bound = getattr(objective, "is_bound", True)
+                    bound = is_bound(objective) and not self.found.points
                 if i % self.check_every == 0 or i == len(batches) - 1:
                     value = total.item()
                     if not math.isfinite(value):
@@ -93,7 +98,7 @@ class Loop:
             raise self._diverged(state, "a parameter is not finite")
         loss = self.fabric.all_reduce(total, reduce_op="sum").item() / rows
         seconds = time.perf_counter() - start
-        kind = "bound" if is_bound else "surrogate"
+        kind = "bound" if bound else "surrogate"
         return {"epoch": state.epoch + 1, "loss": loss, kind: -loss, "seconds": seconds}
 
     def step(self, batch: Observations, share: range, size: int) -> Tensor:
@@ -121,7 +126,9 @@ class Loop:
         noise = JointNoise(share, size, rank) if world > 1 else nullcontext()
         self.optimizer.zero_grad()
         some = world > 1 or bool(batch.any_data.any())  # of several: AlwaysDifferentiable
-        with noise, torch.set_grad_enabled(some):
+        own = len(share) if rank < size else 0
+        part = OfTheDataSet(own / self.num_rows) if self.found.shares else nullcontext()
+        with noise, part, torch.set_grad_enabled(some):
             loss = self.module(batch)
         if loss.requires_grad:  # a batch with nothing present has no gradient
             self.fabric.backward(loss * (world / size))

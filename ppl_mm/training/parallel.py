@@ -16,6 +16,7 @@ from ppl_mm.distributions import (
     StratifiedMixture,
 )
 from ppl_mm.observations import Observations
+from ppl_mm.plates import of_rows
 
 __all__ = ["AlwaysDifferentiable", "JointNoise", "own_noise"]
 
@@ -26,16 +27,20 @@ class AlwaysDifferentiable(nn.Module):
     Every process must take part in every reduction of gradients, and of counts and pools. The zero
     is the gradient of a parameter that no optimiser has: one of the system's, whose gradient is
     zero, would move by its momentum.
+
+    Args:
+        loss: From rows to their loss.
+        shares: Whether rows share latents, whose KL has a gradient whatever the rows hold.
     """
 
-    def __init__(self, loss: nn.Module) -> None:
+    def __init__(self, loss: nn.Module, shares: bool) -> None:
         super().__init__()
-        self.loss = loss
+        self.loss, self.shares = loss, shares
         self.nothing = nn.Parameter(torch.zeros(()))
 
     def forward(self, obs: Observations) -> Tensor:
         """The loss, on the graph of some parameter."""
-        with torch.set_grad_enabled(bool(obs.any_data.any())):
+        with torch.set_grad_enabled(self.shares or bool(obs.any_data.any())):
             value: Tensor = self.loss(obs)
         return value if value.requires_grad else value + 0.0 * self.nothing
 
@@ -71,7 +76,7 @@ class JointNoise(Messenger):
     def _pyro_sample(self, msg: Any) -> None:
         if msg["is_observed"] or msg["value"] is not None or msg["done"]:
             return
-        if any(plate.name == "data" for plate in msg["cond_indep_stack"]):
+        if of_rows(msg):
             msg["value"] = self._draw(msg["fn"])
             msg["done"] = True
 

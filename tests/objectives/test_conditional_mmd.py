@@ -2,6 +2,7 @@
 
 import math
 
+import pyro
 import pyro.distributions as dist
 import pytest
 import torch
@@ -9,6 +10,7 @@ from every_system import (
     KINDS,
     build,
     complete,
+    kinds_of,
     loss_and_gradients,
     mixed,
     modalities,
@@ -213,6 +215,53 @@ def test_a_model_that_conditions_on_nothing_is_refused():
     system = System(mvae.model, mvae.guide, ConditionalMMD(0.5))
     with pytest.raises(ValueError, match=r"conditions on some modalities.*WithMMD"):
         system(complete(3))
+
+
+class UsersModel(torch.nn.Module):
+    """A model without a base class of ours, which says what it conditions on and its label."""
+
+    def __init__(self, inner, **attributes):
+        super().__init__()
+        self.inner = inner
+        self.__dict__.update(attributes)
+
+    def forward(self, obs):
+        self.inner(obs)
+
+
+def test_a_users_model_that_says_what_it_conditions_on():
+    system, obs = cmmd(), mixed(*kinds_of("cmmd"))
+    own = system.model
+    plain = UsersModel(own, conditions_on=own.conditions_on, label=own.label)
+    for found, expected in zip(
+        parts_of(System(plain, system.guide, system.objective), obs),
+        parts_of(system, obs),
+        strict=True,
+    ):
+        close(found, expected)
+
+
+class TwoLatents(UsersModel):
+    def forward(self, obs):
+        with obs.plates():
+            pyro.sample("mu", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+        self.inner(obs)
+
+
+def test_a_guide_of_more_than_z_is_refused_by_the_sites_name():
+    system = cmmd()
+    own = system.model
+    model = TwoLatents(own, conditions_on=own.conditions_on, label=own.label)
+    guide = TwoLatents(system.guide, latent_dim=2)
+    with pytest.raises(ValueError, match="knows the latent z alone; the guide draws 'mu' too"):
+        ConditionalMMD(0.5).loss(model, guide, complete(3))
+
+
+def test_a_model_without_a_size_of_z_is_told_to_have_one():
+    system = cmmd()
+    model = UsersModel(system.model, conditions_on=system.model.conditions_on)
+    with pytest.raises(ValueError, match="an attribute latent_dim"):
+        ConditionalMMD(0.5).loss(model, UsersModel(system.guide), complete(3))
 
 
 def test_a_guide_of_mixtures_is_refused():

@@ -203,6 +203,23 @@ def test_predictive_on_rows_with_missing_modalities():
     assert (z.square().mean() - 1).abs() < 4 * math.sqrt(2 / z.numel())
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace` is deprecated")
+def test_nuts_compiled_asks_for_parameters_that_do_not_learn():
+    toy = LinearGaussian({"a": 2}, latent_dim=1)
+    model, obs = toy.model(), toy.sample(3)
+
+    def run():
+        kernel = NUTS(model, jit_compile=True, ignore_jit_warnings=True)
+        mcmc = MCMC(kernel, num_samples=3, warmup_steps=2, disable_progbar=True)
+        mcmc.run(obs)
+        return mcmc.get_samples()["z"]
+
+    with pytest.raises(TypeError, match=r"call requires_grad_\(False\) first"):
+        run()
+    model.requires_grad_(False)
+    assert run().shape == (3, 3, 1)
+
+
 def test_nuts_recovers_the_exact_posterior_mean():
     toy = LinearGaussian({"a": 2}, latent_dim=1)
     obs, model = toy.sample(3), models.SharedLatent(toy.modalities, 1)
