@@ -1,13 +1,13 @@
 """The declaration of one modality: how it is distributed, encoded and decoded."""
 
-import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
 from ppl_mm.likelihoods import Likelihood
+from ppl_mm.wording import unknown_name
 
 __all__ = ["Modality", "check_modalities", "private_sizes", "unknown_name"]
 
@@ -136,11 +136,3 @@ def private_sizes(private_dim: int | Mapping[str, int], names: Sequence[str]) ->
                 f"{size!r}."
             )
     return {name: given[name] for name in names}
-
-
-def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
-    """The message for a name that does not exist, with the nearest that does."""
-    known = list(known)
-    near = difflib.get_close_matches(str(name), known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"unknown {what} {name!r}; known: {', '.join(known) or 'none'}.{hint}"
