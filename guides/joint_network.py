@@ -27,10 +27,12 @@ from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program, check_encoder, check_trunk
 from ppl_mm.rows import alike
+from ppl_mm.typed import typed
 
 __all__ = ["JointNetwork"]
 
 
+@typed
 class JointNetwork(Program):
     """Joint networks for some subsets, encoders for single modalities.
 

@@ -24,10 +24,12 @@ from ppl_mm.distributions import RandomMixture, StratifiedMixture
 from ppl_mm.modality import Modality, unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program
+from ppl_mm.typed import typed
 
 __all__ = ["Mixture", "MixtureOfExperts", "MixtureOfProducts", "non_empty_subsets"]
 
 
+@typed
 class Mixture(Program):
     """The mixture of ``guide.posterior`` over a family of subsets.
 
@@ -106,6 +108,7 @@ class Mixture(Program):
         return RandomMixture([self.guide.posterior(view) for view in views], weight)
 
 
+@typed
 class MixtureOfExperts(Mixture):
     """MMVAE's guide: each modality's expert, in equal shares; Normal or Laplace.
 
@@ -127,6 +130,7 @@ class MixtureOfExperts(Mixture):
         super().__init__(expert, [(name,) for name in expert.names])
 
 
+@typed
 class MixtureOfProducts(Mixture):
     """MoPoE's guide: the product of experts of every non-empty subset, in equal shares.
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from ppl_mm.checks import check_mask, torch_dtype
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["MemoryMapped", "blocks"]
 
@@ -21,6 +22,7 @@ Convert = Callable[[Tensor], Tensor]
 _BYTES_AT_ONCE = 2**25
 
 
+@typed
 class MemoryMapped(Observations):
     """Rows of files, or of any arrays, that need not fit into memory.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from ppl_mm.likelihoods import Likelihood
+from ppl_mm.typed import typed
 from ppl_mm.wording import unknown_name
 
 __all__ = ["Modality", "check_modalities", "private_sizes", "unknown_name"]
@@ -14,6 +15,7 @@ __all__ = ["Modality", "check_modalities", "private_sizes", "unknown_name"]
 _RESERVED = {"z", "u", "data", "terms", "strata", "particles"}
 
 
+@typed
 @dataclass(frozen=True)
 class Modality:
     """One modality x_m of a multimodal model.

@@ -96,7 +96,7 @@ class _Door:
     def __init__(self, function: Any) -> None:
         parameters = inspect.signature(function).parameters.values()
         hints = get_type_hints(inspect.unwrap(function))
-        each = [(p, _kind(p.name, hints.get(p.name, Any))) for p in parameters]
+        each = [(p, _kind(p.name, hints.get(p.name, p.annotation))) for p in parameters]
         self.name: str = function.__qualname__
         self.by_position = [(p.name, k) for p, k in each if p.kind in (0, 1)]
         self.by_name = {p.name: k for p, k in each if p.kind in (1, 3)}
@@ -155,6 +155,8 @@ class _Door:
 
 def _kind(name: str, annotation: Any) -> Kind:
     """The kind of an argument, by its annotation and its name."""
+    if annotation is inspect.Parameter.empty:
+        return ANYTHING
     if name == "device" and annotation in (str, str | torch.device):
         return DEVICE
     return kind_of(annotation, RANGES.get(name, _FROM_1 if name.startswith("num_") else Range()))

@@ -14,6 +14,7 @@ from ppl_mm.baselines.views import Projection, held_by
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["autoencoder"]
 
@@ -31,6 +32,7 @@ class Location(nn.Module):
         return loc
 
 
+@typed
 def autoencoder(
     train: Observations,
     modality: Modality,

@@ -29,6 +29,7 @@ from ppl_mm.runs.config import (
 )
 from ppl_mm.runs.measures import Measures
 from ppl_mm.runs.run import FILES, evaluate, load, train
+from ppl_mm.typed import typed
 
 __all__ = ["Cell", "Outcome", "adopt", "plan", "run"]
 
@@ -86,6 +87,7 @@ class Outcome:
     failure: str | None = None
 
 
+@typed
 def plan(
     folder: str | Path,
     dataset: str,
@@ -135,6 +137,7 @@ def plan(
     return tuple(cells)
 
 
+@typed
 def adopt(cells: Iterable[Cell], folders: Iterable[str | Path]) -> None:
     """Copy trained runs to the cells that they are, which then need no training.
 
@@ -168,6 +171,7 @@ def adopt(cells: Iterable[Cell], folders: Iterable[str | Path]) -> None:
         os.replace(copy, cell.folder)
 
 
+@typed
 def run(cells: Sequence[Cell], *, coherence: bool = True, progress: bool = True) -> list[Outcome]:
     """Train and measure the cells that are not done; go on with those that were stopped.
 

@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 
 from ppl_mm.comparison.cells import Outcome
 from ppl_mm.runs.measures import Measures
+from ppl_mm.typed import typed
 
 __all__ = ["Block", "Entry", "is_share", "summarise", "to_csv", "to_markdown"]
 
@@ -91,6 +92,7 @@ class Block:
         return first if all(_leads(row[first], other) for other in others) else None
 
 
+@typed
 def summarise(outcomes: Iterable[Outcome]) -> list[Block]:
     """One block a share of missing values, in the order of the cells."""
     groups: dict[float, dict[str, list[Outcome]]] = {}

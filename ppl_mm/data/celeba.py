@@ -25,6 +25,7 @@ from ppl_mm.likelihoods import Bernoulli, MultiLabel, SoftBernoulli
 from ppl_mm.mapped import MemoryMapped
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+from ppl_mm.typed import typed
 
 __all__ = ["ATTRIBUTES", "celeba", "celeba19"]
 
@@ -67,6 +68,7 @@ _TOGETHER = Modality(
 )
 
 
+@typed
 def celeba(folder: str | Path | None = None) -> DataSet:
     """Faces, and their 18 attributes as one modality; the published partition.
 
@@ -82,6 +84,7 @@ def celeba(folder: str | Path | None = None) -> DataSet:
     return _dataset("celeba", arrays, parts, (_IMAGE, _TOGETHER))
 
 
+@typed
 def celeba19(folder: str | Path | None = None) -> DataSet:
     """Faces and 18 attributes, each a modality of its own: MVAE19.
 

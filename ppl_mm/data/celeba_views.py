@@ -40,6 +40,7 @@ from ppl_mm.likelihoods import SoftBernoulli
 from ppl_mm.mapped import MemoryMapped
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+from ppl_mm.typed import typed
 
 __all__ = ["VIEWS", "celeba_vision", "edges", "find_views", "obscured", "watermarked"]
 
@@ -57,6 +58,7 @@ _MARK, _STROKE, _OPACITY = 512, 32, 128  # the watermark's side and lines in pix
 View = Callable[[Image.Image], Image.Image]
 
 
+@typed
 def celeba_vision(folder: str | Path | None = None) -> DataSet:
     """Six views of every picture; the published partition.
 

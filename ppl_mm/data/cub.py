@@ -38,6 +38,7 @@ from ppl_mm.mapped import MemoryMapped
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["cub", "cub_captions", "cub_images"]
 
@@ -45,6 +46,7 @@ _LATENT_DIM = 64
 _PAIRS = CAPTIONS_PER_PICTURE // 2
 
 
+@typed
 def cub_captions(
     folder: str | Path | None = None,
     *,
@@ -110,6 +112,7 @@ def cub_captions(
     )
 
 
+@typed
 def cub(
     folder: str | Path | None = None, *, validation: int = 1_466, score_padding: bool = True
 ) -> DataSet:
@@ -171,6 +174,7 @@ def cub(
     )
 
 
+@typed
 def cub_images(
     folder: str | Path | None = None, *, validation: int = 0, score_padding: bool = True
 ) -> DataSet:

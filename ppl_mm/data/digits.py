@@ -19,6 +19,7 @@ from ppl_mm.likelihoods import Categorical, Normal
 from ppl_mm.modality import Modality
 from ppl_mm.networks import LabelEncoder, MLPDecoder, MLPEncoder
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["digits"]
 
@@ -26,6 +27,7 @@ _NUM_TRAIN, _NUM_VALIDATION = 1200, 200  # of 1797; the rest tests
 _HIDDEN = (128, 128)
 
 
+@typed
 def digits(*, seed: int = 0) -> DataSet:
     """The 1,797 pictures of 8 x 8 pixels, split at random into 1,200 / 200 / 397 rows.
 

@@ -8,12 +8,14 @@ from ppl_mm.data.idx import read_idx
 from ppl_mm.data.sources import BY_HAND, SOURCES, Source, data_folder, find
 from ppl_mm.data.svhn import read_svhn
 from ppl_mm.modality import unknown_name
+from ppl_mm.typed import typed
 
 __all__ = ["get"]
 
 _TIMEOUT = 30  # seconds without an answer
 
 
+@typed
 def get(name: str, folder: str | Path | None = None, base_url: str | None = None) -> Path:
     """Download what a data set is read from, unless it is there already.
 

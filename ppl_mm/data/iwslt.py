@@ -25,6 +25,7 @@ from ppl_mm.likelihoods import Tokens
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["LANGUAGES", "find_iwslt", "iwslt"]
 
@@ -36,6 +37,7 @@ _FIRST = ("<unk>", "<s>", "</s>")  # of a published vocabulary; they become SPEC
 Sentences = list[list[str]]
 
 
+@typed
 def iwslt(
     folder: str | Path | None = None, *, length: int = 70, num_words: int | None = None
 ) -> DataSet:

@@ -22,6 +22,7 @@ from ppl_mm.likelihoods import Bernoulli, Categorical, Likelihood, SoftBernoulli
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["binarise", "binary_mnist", "fashion_mnist", "mnist", "read_images"]
 
@@ -33,6 +34,7 @@ _NUM_CLASSES = 10
 _LATENT_DIM = 64
 
 
+@typed
 def mnist(folder: str | Path | None = None, *, validation: int = 10_000) -> DataSet:
     """MNIST with grey values, which a soft Bernoulli scores: not a density.
 
@@ -49,6 +51,7 @@ def mnist(folder: str | Path | None = None, *, validation: int = 10_000) -> Data
     return _grey("mnist", MNIST, folder, validation, _mnist_image(SoftBernoulli()))
 
 
+@typed
 def fashion_mnist(folder: str | Path | None = None, *, validation: int = 10_000) -> DataSet:
     """FashionMNIST with grey values, which a soft Bernoulli scores: not a density.
 
@@ -73,6 +76,7 @@ def fashion_mnist(folder: str | Path | None = None, *, validation: int = 10_000)
     return _grey("fashion_mnist", FASHION_MNIST, folder, validation, image)
 
 
+@typed
 def binary_mnist(
     folder: str | Path | None = None,
     *,

@@ -28,6 +28,7 @@ from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.networks.layers import ScaleMap
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["mnist_split", "mnist_split_3"]
 
@@ -35,6 +36,7 @@ _LATENT_DIM = 64
 _HEIGHT = 28
 
 
+@typed
 def mnist_split(
     folder: str | Path | None = None,
     *,
@@ -70,6 +72,7 @@ def mnist_split(
     return _split("mnist_split", (part("top"), part("bottom")), folder, validation)
 
 
+@typed
 def mnist_split_3(
     folder: str | Path | None = None,
     *,

@@ -24,6 +24,7 @@ from ppl_mm.likelihoods import SoftBernoulli, Tokens
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["FILL", "OFFSETS", "SOS", "draw_canvases", "multimnist"]
 
@@ -38,6 +39,7 @@ _CANVAS, _CELL = 50, 21  # pixels; 21 = int(28 / 1.3)
 _MAX_REDRAWS = 100
 
 
+@typed
 def multimnist(
     folder: str | Path | None = None,
     *,

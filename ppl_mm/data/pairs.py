@@ -22,6 +22,7 @@ from ppl_mm.likelihoods import Laplace
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["Labelled", "mnist_fashion", "mnist_svhn", "pair_by_class", "read_labelled"]
 
@@ -32,6 +33,7 @@ Labelled = tuple[Tensor, Tensor]
 """Images (N, C, H, W) uint8 and labels (N,) int64."""
 
 
+@typed
 def pair_by_class(
     labels_a: Tensor,
     labels_b: Tensor,
@@ -104,6 +106,7 @@ def read_labelled(source: Source, folder: str | Path | None) -> tuple[Labelled, 
     return (train.unsqueeze(1), classes), (test.unsqueeze(1), test_classes)
 
 
+@typed
 def mnist_svhn(
     folder: str | Path | None = None,
     *,
@@ -140,6 +143,7 @@ def mnist_svhn(
     return _paired("mnist_svhn", modalities, digits, numbers, repeats, validation, seed)
 
 
+@typed
 def mnist_fashion(
     folder: str | Path | None = None,
     *,

@@ -27,6 +27,7 @@ from ppl_mm.data.triples import mnist_fashion_text, mnist_rotated_svhn, mnist_sv
 from ppl_mm.data.views import two_view_mnist
 from ppl_mm.data.xrmb import find_xrmb, xrmb
 from ppl_mm.modality import unknown_name
+from ppl_mm.typed import typed
 
 __all__ = ["Summary", "available", "describe", "load"]
 
@@ -101,6 +102,7 @@ _ENTRIES = {
 }
 
 
+@typed
 def available() -> list[str]:
     """The names that :func:`load` knows.
 
@@ -114,6 +116,7 @@ def available() -> list[str]:
     return list(_ENTRIES)
 
 
+@typed
 def load(name: str, folder: str | Path | None = None, **options: Any) -> DataSet:
     """Read a data set by its name.
 
@@ -134,6 +137,7 @@ def load(name: str, folder: str | Path | None = None, **options: Any) -> DataSet
     return _ENTRIES[name].build(**options)
 
 
+@typed
 def describe(folder: str | Path | None = None) -> list[Summary]:
     """All data sets, and which of them are ready to be read.
 

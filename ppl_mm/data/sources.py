@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pooch
 
+from ppl_mm.typed import typed
+
 __all__ = ["BY_HAND", "SOURCES", "Source", "data_folder", "locate"]
 
 
@@ -129,6 +131,7 @@ BY_HAND = {
 """Data sets of files without a public address and checksums -> what to do by hand."""
 
 
+@typed
 def data_folder(folder: str | Path | None = None) -> Path:
     """``folder``, else the environment's ``PPL_MM_DATA``, else the user's cache folder.
 

@@ -20,12 +20,14 @@ from ppl_mm.likelihoods import Categorical, Laplace
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["read_svhn", "svhn"]
 
 _LATENT_DIM = 20
 
 
+@typed
 def svhn(folder: str | Path | None = None, *, validation: int = 0) -> DataSet:
     """SVHN with colours that a Laplace with scale 0.75 scores.
 
@@ -50,6 +52,7 @@ def svhn(folder: str | Path | None = None, *, validation: int = 0) -> DataSet:
     return DataSet("svhn", *splits, (image, label), _LATENT_DIM, "label", 10)
 
 
+@typed
 def read_svhn(path: str | Path) -> tuple[Tensor, Tensor]:
     """Read one of SVHN's files of cropped digits: train, test or extra.
 

@@ -28,6 +28,7 @@ from ppl_mm.likelihoods import Laplace, SoftBernoulli, Tokens
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["mnist_fashion_text", "mnist_rotated_svhn", "mnist_svhn_text"]
 
@@ -37,6 +38,7 @@ Pixels = Literal["bernoulli", "laplace"]
 _LATENT_DIM = 20
 
 
+@typed
 def mnist_svhn_text(
     folder: str | Path | None = None,
     *,
@@ -71,6 +73,7 @@ def mnist_svhn_text(
     return _with_text("mnist_svhn_text", second, SVHN, folder, pixels, repeats, validation, seed)
 
 
+@typed
 def mnist_fashion_text(
     folder: str | Path | None = None,
     *,
@@ -101,6 +104,7 @@ def mnist_fashion_text(
     return _with_text(name, second, FASHION_MNIST, folder, pixels, repeats, validation, seed)
 
 
+@typed
 def mnist_rotated_svhn(
     folder: str | Path | None = None,
     *,

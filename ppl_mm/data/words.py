@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ppl_mm.networks.characters import LENGTH
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["ALPHABET", "BLANK", "WORDS", "move_words", "spell", "write_words"]
 
@@ -27,6 +28,7 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 """Digit -> word."""
 
 
+@typed
 def write_words(digits: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """The strings of digits, each word at a random place.
 
@@ -46,6 +48,7 @@ def write_words(digits: Tensor, generator: torch.Generator | None = None) -> Ten
     return _moved(at_start.to(digits.device)[digits], generator)
 
 
+@typed
 def spell(strings: Tensor) -> list[str]:
     """The characters of symbols (N, 8), one text of 8 characters a row."""
     return ["".join(ALPHABET[i] for i in row) for row in strings.tolist()]

@@ -33,6 +33,7 @@ from ppl_mm.likelihoods import Categorical, Normal
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["XRMB_FOLDS", "XRMB_TEST", "find_xrmb", "read_xrmb", "xrmb"]
 
@@ -56,6 +57,7 @@ Frames = dict[str, Tensor]
 """``acoustic`` (N, 273), ``articulatory`` (N, 112), ``label`` (N,), ``speaker`` (N,)."""
 
 
+@typed
 def xrmb(
     folder: str | Path | None = None,
     *,

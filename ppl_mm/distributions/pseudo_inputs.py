@@ -23,6 +23,7 @@ from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.observations import Observations
 from ppl_mm.program import check_encoder
 from ppl_mm.rows import run_network, running_statistics
+from ppl_mm.typed import typed
 
 __all__ = ["EncodedMixture", "PseudoInputPrior"]
 
@@ -94,6 +95,7 @@ class EncodedMixture(TorchDistribution):
         return variance.expand(self.batch_shape + self.event_shape)
 
 
+@typed
 class PseudoInputPrior(nn.Module):
     """p(z), the average over modalities of (1/N) sum_i e_m(z | u_i); its call returns it.
 

@@ -14,10 +14,12 @@ from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.weights import guide_trace, particles
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["accuracy", "check_not_given", "predict", "target_distributions"]
 
 
+@typed
 def predict(
     system: System,
     obs: Observations,
@@ -88,6 +90,7 @@ def check_not_given(label: str, given: str | Sequence[str] | None) -> None:
         raise ValueError(f"given: {label!r} is what is predicted; leave it out.")
 
 
+@typed
 def accuracy(
     system: System,
     obs: Observations,

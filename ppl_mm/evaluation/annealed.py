@@ -19,6 +19,7 @@ from ppl_mm.evaluation.together import put_together
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["Annealing", "annealed_log_likelihood"]
 
@@ -88,6 +89,7 @@ class Annealing:
         return f"{self.start}, annealed over {self.num_temperatures} temperatures"
 
 
+@typed
 def annealed_log_likelihood(
     system: System,
     obs: Observations,

@@ -34,6 +34,7 @@ from ppl_mm.evaluation.prediction import Given, holding, label_distributions
 from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["Calibration", "Reliability", "calibration", "calibration_of"]
 
@@ -142,6 +143,7 @@ class Calibration(Result):
         return (self.predicted * self.num_bins).long().clamp(max=self.num_bins - 1)
 
 
+@typed
 def calibration(
     system: System,
     obs: Observations,
@@ -210,6 +212,7 @@ def _log_p(base: Any, truth: Tensor) -> Tensor:
     return log_p.reshape(*log_p.shape[:2], -1).sum(-1)
 
 
+@typed
 def calibration_of(probabilities: Tensor, truth: Tensor, *, num_bins: int = 15) -> Calibration:
     """Calibration of predicted probabilities.
 

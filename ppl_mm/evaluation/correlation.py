@@ -17,6 +17,7 @@ from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["CanonicalCorrelation", "Correlation", "correlation"]
 
@@ -153,6 +154,7 @@ class Correlation(Result):
         }
 
 
+@typed
 def correlation(
     system: System,
     train: Observations,

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.evaluation.readings import features_of
+from ppl_mm.typed import typed
 
 __all__ = ["GaussianProcessClassifier", "train_gaussian_process", "train_gaussian_processes"]
 
@@ -69,6 +70,7 @@ class GaussianProcessClassifier(nn.Module):
         return (loc + variance.sqrt() * noise.to(loc.device)).softmax(-1)
 
 
+@typed
 def train_gaussian_processes(
     dataset: DataSet,
     classifiers: Mapping[str, nn.Module],
@@ -109,6 +111,7 @@ def train_gaussian_processes(
     return out
 
 
+@typed
 def train_gaussian_process(
     classifier: nn.Module,
     images: Tensor,

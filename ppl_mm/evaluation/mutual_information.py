@@ -24,6 +24,7 @@ from ppl_mm.evaluation.readings import Subset, as_subsets, classified, generatio
 from ppl_mm.observations import Observations
 from ppl_mm.rows import eval_mode
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = [
     "MutualInformation",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 
+@typed
 def mutual_information_of(probabilities: Tensor) -> Tensor:
     """I of every image from draws of its class probabilities, see the module.
 
@@ -74,6 +76,7 @@ class MutualInformation(Cells):
         return self.rows
 
 
+@typed
 def mutual_information(
     system: System,
     obs: Observations,
@@ -125,6 +128,7 @@ def mutual_information(
     return MutualInformation(chosen, targets, torch.stack(cells))
 
 
+@typed
 def real_mutual_information(
     classifiers: Mapping[str, GaussianProcessClassifier],
     obs: Observations,

@@ -20,6 +20,7 @@ from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = [
     "AveragePrecision",
@@ -35,6 +36,7 @@ __all__ = [
 Given = str | Sequence[str] | None
 
 
+@typed
 def probabilities(
     system: System,
     obs: Observations,
@@ -67,6 +69,7 @@ def probabilities(
     return _read(system, obs, label, given, **options)[0]
 
 
+@typed
 def classification_error(
     system: System,
     obs: Observations,
@@ -146,6 +149,7 @@ class AveragePrecision(Result):
         return {"macro": self.macro, "micro": self.micro, "per_class": self.per_class.tolist()}
 
 
+@typed
 def average_precision(
     system: System,
     obs: Observations,
@@ -182,6 +186,7 @@ def average_precision(
     return average_precision_of(scores.reshape(len(obs), -1), truth.reshape(len(obs), -1))
 
 
+@typed
 def average_precision_of(scores: Tensor, truth: Tensor) -> AveragePrecision:
     """Average precision of scores (N, C) of labels (N, C), which are 0 or 1.
 
@@ -214,6 +219,7 @@ def average_precision_of(scores: Tensor, truth: Tensor) -> AveragePrecision:
     return AveragePrecision(per_class, per_class.nanmean().item(), micro)
 
 
+@typed
 def rmse(
     system: System,
     obs: Observations,

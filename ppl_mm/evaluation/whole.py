@@ -14,10 +14,12 @@ from ppl_mm.evaluation.readings import generations, logits_of, parts_of, read_ge
 from ppl_mm.guides.mixture import non_empty_subsets
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["confidence", "joint_confidence", "whole_coherence"]
 
 
+@typed
 def whole_coherence(
     system: System,
     obs: Observations,
@@ -74,6 +76,7 @@ def whole_coherence(
     return coherence_of(readings, labels)
 
 
+@typed
 def joint_confidence(
     system: System,
     oracle: nn.Module,
@@ -121,6 +124,7 @@ def joint_confidence(
     return Estimate.of(torch.cat([_largest(oracle, join(values)) for _, values in drawn]))
 
 
+@typed
 def confidence(oracle: nn.Module, pictures: Tensor) -> Estimate:
     """The mean over pictures of the oracle's largest class probability, max_c p(c | x).
 

@@ -10,10 +10,12 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from ppl_mm.likelihoods.likelihood import Likelihood, is_integer, one_tensor, require
+from ppl_mm.typed import typed
 
 __all__ = ["Categorical", "Tokens"]
 
 
+@typed
 @dataclass(frozen=True)
 class Categorical(Likelihood):
     """One of C classes; parameters are logits (..., C).
@@ -77,6 +79,7 @@ class _TokenSequence(dist.Independent):
         return log_prob.flatten(-len(self.event_shape)).sum(-1)
 
 
+@typed
 @dataclass(frozen=True)
 class Tokens(Likelihood):
     """A sequence of T symbols out of V; parameters are logits (..., T, V), data integers (N, T).

@@ -10,6 +10,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from ppl_mm.likelihoods.likelihood import Likelihood, one_tensor, require
+from ppl_mm.typed import typed
 
 __all__ = ["NegativeBinomial", "Poisson"]
 
@@ -30,6 +31,7 @@ class _PoissonOfLogRate(dist.Poisson):
         return value * self.log_rate - self.log_rate.exp() - torch.lgamma(value + 1.0)
 
 
+@typed
 @dataclass(frozen=True)
 class Poisson(Likelihood):
     """Independent counts; parameters are log rates of the event's shape."""
@@ -46,6 +48,7 @@ class Poisson(Likelihood):
         _counts(name, values)
 
 
+@typed
 @dataclass(frozen=True)
 class NegativeBinomial(Likelihood):
     """Independent over-dispersed counts; parameters are a pair (total_count, logits).

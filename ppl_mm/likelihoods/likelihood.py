@@ -8,9 +8,12 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
+from ppl_mm.typed import typed
+
 __all__ = ["Likelihood", "check_floating_point", "is_integer", "one_tensor", "require"]
 
 
+@typed
 @dataclass(frozen=True)
 class Likelihood:
     """What all likelihoods share; subclass it for one of your own.

@@ -9,10 +9,12 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from ppl_mm.likelihoods.likelihood import Likelihood
+from ppl_mm.typed import typed
 
 __all__ = ["Laplace", "Normal"]
 
 
+@typed
 @dataclass(frozen=True)
 class Normal(Likelihood):
     """Independent Normal values.
@@ -35,6 +37,7 @@ class Normal(Likelihood):
         return dist.Normal(loc, scale).to_event(loc.dim() - batch_dims)
 
 
+@typed
 @dataclass(frozen=True)
 class Laplace(Likelihood):
     """Independent Laplace values, density exp(-|x - loc| / scale) / (2 scale).

@@ -1,8 +1,11 @@
 """The schedule of beta, the factor of the KL."""
 
+from ppl_mm.typed import typed
+
 __all__ = ["linear_annealing"]
 
 
+@typed
 def linear_annealing(step: int, *, epochs: int, steps_per_epoch: int) -> float:
     """The factor of beta at training step 0, 1, 2, ...
 

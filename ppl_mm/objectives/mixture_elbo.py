@@ -24,10 +24,12 @@ from ppl_mm.objectives.weights import (
     trace_pair,
 )
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["MixtureELBO"]
 
 
+@typed
 class MixtureELBO(Objective):
     """The ELBO over the strata of a mixture guide, with one of three divergences D.
 

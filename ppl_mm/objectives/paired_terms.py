@@ -7,10 +7,12 @@ from math import factorial
 
 from ppl_mm.modality import unknown_name
 from ppl_mm.terms import Term
+from ppl_mm.typed import typed
 
 __all__ = ["chain_terms", "paired_terms"]
 
 
+@typed
 def paired_terms(
     names: Sequence[str],
     *,
@@ -109,6 +111,7 @@ def _joint_terms(
     return terms
 
 
+@typed
 def chain_terms(names: Sequence[str], *, suppliers: bool = False) -> list[Term]:
     """The chain rule of log p(x), averaged over all orders of any number of modalities.
 

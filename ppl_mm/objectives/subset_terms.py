@@ -10,10 +10,12 @@ from math import comb
 import torch
 
 from ppl_mm.terms import Term
+from ppl_mm.typed import typed
 
 __all__ = ["SubsetTerms", "subset_terms"]
 
 
+@typed
 @dataclass(frozen=True)
 class SubsetTerms:
     """See :func:`subset_terms`; call it with names to get the terms of one step."""
@@ -33,6 +35,7 @@ class SubsetTerms:
         return [Term(source=s, scored=s) for s in subsets]
 
 
+@typed
 def subset_terms(k: int | None = 0, uniform_over: str = "size") -> SubsetTerms:
     """The ELBO of the full set, of each modality alone, and of k random subsets.
 

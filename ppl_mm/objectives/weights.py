@@ -20,6 +20,7 @@ from ppl_mm.distributions import RandomMixture, kl
 from ppl_mm.handlers import SkipAbsent
 from ppl_mm.observations import Observations
 from ppl_mm.plates import Plate
+from ppl_mm.typed import typed
 
 __all__ = [
     "absent_names",
@@ -38,6 +39,7 @@ __all__ = [
 Program = Any  # any Pyro program of observations
 
 
+@typed
 def trace_pair(
     model: Program,
     guide: Program,
@@ -137,6 +139,7 @@ def _check_masked(name: str, log_prob: Tensor, scored: Tensor) -> None:
         )
 
 
+@typed
 def row_elbo(p: Trace, q: Trace) -> Tensor:
     """One draw's ELBO of every row (and term), batch shape of the traces' sites.
 
@@ -171,6 +174,7 @@ def divergence(p_site: Any, q_site: Any) -> Tensor:
     return scale_and_mask(value, scale=scale, mask=mask)
 
 
+@typed
 def log_weights(model: Program, guide: Program, obs: Observations, *, num_particles: int) -> Tensor:
     """log w = log p(x_scored, z) - log q(z) of every particle, (K, S, B) or (K, B).
 

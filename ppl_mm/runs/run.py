@@ -43,6 +43,7 @@ from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.systems import System
 from ppl_mm.training import fit
 from ppl_mm.training.history import DivergedError, FitResult
+from ppl_mm.typed import typed
 
 __all__ = ["FILES", "SHOWN", "Run", "evaluate", "examples", "load", "numbers", "train", "write_csv"]
 
@@ -81,6 +82,7 @@ class Run:
         return _TILES.get(self.config.dataset, ())
 
 
+@typed
 def train(
     folder: str | Path,
     system: str,
@@ -167,6 +169,7 @@ def train(
     return run
 
 
+@typed
 def load(folder: str | Path, *, data_dir: str | None = None) -> Run:
     """The trained run in a folder.
 
@@ -190,6 +193,7 @@ def load(folder: str | Path, *, data_dir: str | None = None) -> Run:
     return Run(folder, config, choose(whole, config.modalities), System.load(path))
 
 
+@typed
 def evaluate(
     run: Run,
     *,

@@ -16,7 +16,7 @@ from ppl_mm.systems.system import System
 __all__ = ["vcca", "vcca_private"]
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms",))
 def vcca(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -57,7 +57,7 @@ def vcca(
     )
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms",))
 def vcca_private(
     modalities: Sequence[Modality],
     latent_dim: int,

@@ -15,7 +15,7 @@ from ppl_mm.systems.system import System
 __all__ = ["cmmd", "cvae"]
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms", "rows"))
 def cvae(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -65,7 +65,7 @@ def cvae(
     return System(model, guide, objective)
 
 
-@recorded
+@recorded(ConditionalMMD)
 def cmmd(
     modalities: Sequence[Modality],
     latent_dim: int,

@@ -15,7 +15,7 @@ from ppl_mm.systems.system import System
 __all__ = ["bivcca", "jmvae", "jmvae_zero", "telbo"]
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms", "rows"))
 def jmvae(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -73,7 +73,7 @@ def jmvae(
     )
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms", "rows"))
 def jmvae_zero(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -120,7 +120,7 @@ def jmvae_zero(
     )
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms", "rows"))
 def telbo(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -201,7 +201,7 @@ def telbo(
     )
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms",))
 def bivcca(
     modalities: Sequence[Modality],
     latent_dim: int,

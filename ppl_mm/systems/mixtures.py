@@ -28,7 +28,7 @@ __all__ = ["dmvae", "mmjsd", "mmvae", "mmvae_plus", "mopoe"]
 PrivateDim = int | Mapping[str, int]
 
 
-@recorded
+@recorded(IWAE)
 def mmvae(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -66,7 +66,7 @@ def mmvae(
     )
 
 
-@recorded
+@recorded(MixtureELBO)
 def mopoe(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -110,7 +110,7 @@ def mopoe(
     )
 
 
-@recorded
+@recorded(IWAE)
 def mmvae_plus(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -156,7 +156,7 @@ def mmvae_plus(
     )
 
 
-@recorded
+@recorded(MixtureELBO, fixed=("divergence",))
 def mmjsd(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -191,7 +191,7 @@ def mmjsd(
     )
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms",))
 def dmvae(
     modalities: Sequence[Modality],
     latent_dim: int,

@@ -20,7 +20,7 @@ from ppl_mm.systems.system import System
 __all__ = ["meme"]
 
 
-@recorded
+@recorded(MutualSupervisionELBO)
 def meme(
     modalities: Sequence[Modality],
     latent_dim: int,

@@ -19,7 +19,14 @@ STREAMED = ("svae", "svae_star", "vaevae", "vaevae_a", "vaevae_star")
 stream of each modality (:func:`ppl_mm.data.streams`, with the option ``unpaired="disjoint"``)."""
 
 
-@recorded
+_recorded = recorded(
+    paired_terms,
+    ELBOTerms,
+    fixed=("names", "unimodal_on_complete_rows", "suppliers", "terms", "rows", "mean"),
+)
+
+
+@_recorded
 def svae(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -49,7 +56,7 @@ def svae(
     return _paired(guide, True, prior, options)
 
 
-@recorded
+@_recorded
 def svae_star(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -66,7 +73,7 @@ def svae_star(
     return _paired(guide, False, prior, options)
 
 
-@recorded
+@_recorded
 def vaevae(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -106,7 +113,7 @@ def vaevae(
     return _paired(guide, False, prior, options)
 
 
-@recorded
+@_recorded
 def vaevae_star(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -133,7 +140,7 @@ def vaevae_star(
     return _paired(guide, True, prior, options)
 
 
-@recorded
+@_recorded
 def vaevae_a(
     modalities: Sequence[Modality], latent_dim: int, *, prior: Any = None, **options: Any
 ) -> System:

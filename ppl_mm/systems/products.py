@@ -13,7 +13,7 @@ from ppl_mm.systems.system import System
 __all__ = ["mvae", "mvae_q", "mvtcae", "vae"]
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms",))
 def vae(
     modalities: Sequence[Modality], latent_dim: int, *, prior: Any = None, **options: Any
 ) -> System:
@@ -44,7 +44,7 @@ def vae(
     )
 
 
-@recorded
+@recorded(ELBOTerms)
 def mvae(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -76,7 +76,7 @@ def mvae(
     )
 
 
-@recorded
+@recorded(ELBOTerms)
 def mvae_q(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -97,7 +97,7 @@ def mvae_q(
     )
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms",))
 def mvtcae(
     modalities: Sequence[Modality],
     latent_dim: int,

@@ -17,6 +17,7 @@ from ppl_mm.systems.paired import svae, svae_star, vaevae, vaevae_a, vaevae_star
 from ppl_mm.systems.products import mvae, mvae_q, mvtcae, vae
 from ppl_mm.systems.recorded import zeros
 from ppl_mm.systems.system import System
+from ppl_mm.typed import typed
 
 __all__ = ["available", "build", "rebuild"]
 
@@ -30,6 +31,7 @@ _SYSTEMS: dict[str, Callable[..., System]] = {
 }
 
 
+@typed
 def available() -> dict[str, str]:
     """The systems' names, each with what it is.
 
@@ -40,6 +42,7 @@ def available() -> dict[str, str]:
     return {n: (inspect.getdoc(f) or "").splitlines()[0] for n, f in _SYSTEMS.items()}
 
 
+@typed
 def build(name: str, modalities: Sequence[Modality], latent_dim: int, **options: Any) -> System:
     """The system of that name; ``systems.build("mvae", ...)`` is ``systems.mvae(...)``."""
     if name not in _SYSTEMS:

@@ -17,12 +17,14 @@ from ppl_mm.files import write_atomically
 from ppl_mm.mapped import blocks
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["System"]
 
 _FORMAT = "ppl_mm system 1"
 
 
+@typed
 class System(nn.Module):
     """A model, a guide and the objective that trains them.
 
@@ -112,6 +114,7 @@ class System(nn.Module):
         """The objective's loss, summed over rows."""
         return self.objective.differentiable_loss(self.model, self.guide, obs)
 
+    @typed
     def start_from(self, stage: "System") -> list[str]:
         """Start at the parameters of an earlier stage: those of the same name are copied.
 
@@ -137,6 +140,7 @@ class System(nn.Module):
                 )
         return list(self.load_state_dict(given, strict=False).missing_keys)
 
+    @typed
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the parameters and the recipe to one safetensors file, atomically."""
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
@@ -144,6 +148,7 @@ class System(nn.Module):
         write_atomically(Path(path), safetensors_bytes(_untied(tensors), metadata=header))
 
     @classmethod
+    @typed
     def load(
         cls,
         path: str | os.PathLike[str],

@@ -41,10 +41,12 @@ from ppl_mm.training.impartial import Rule, impartially
 from ppl_mm.training.loop import Loop
 from ppl_mm.training.parallel import AlwaysDifferentiable
 from ppl_mm.training.state import TrainingState
+from ppl_mm.typed import typed
 
 __all__ = ["fit"]
 
 
+@typed
 def fit(
     system: System,
     data: Observations | Sequence[Observations],
