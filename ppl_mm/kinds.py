@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ppl_mm.wording import article, either
 
@@ -37,6 +37,7 @@ class Kind:
         typed: Whether a value is of the right type, be it out of range or not.
         parts: Where each element of a value is, of which kind it must be, and itself.
         choices: The strings to choose from.
+        exact: A type all of whose direct instances are admitted, as they are.
     """
 
     words: str
@@ -45,6 +46,7 @@ class Kind:
     typed: Callable[[Any], bool]
     parts: Parts | None = None
     choices: tuple[str, ...] = ()
+    exact: type | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,11 @@ _NONE = Kind("None", "None", lambda x: x if x is None else NO, lambda x: x is No
 
 
 _WORDS: dict[str, tuple[str, str]] = {
+    "ELBO": ("a pyro.infer.ELBO", "ELBOs"),
+    "Likelihood": ("a likelihood such as likelihoods.Bernoulli()", "likelihoods"),
     "Module": ("a torch.nn.Module", "torch modules"),
+    "Observations": ("Observations", "Observations"),
+    "Tensor": ("a tensor", "tensors"),
     "PathLike": ("a path", "paths"),
     "device": ("a torch.device", "devices"),
     "str": ("a string", "strings"),
@@ -93,11 +99,23 @@ def _instance(cls: type) -> Kind:
         except TypeError:
             return True
 
-    return Kind(words, many, lambda value: value if typed(value) else NO, typed)
+    return Kind(words, many, lambda value: value if typed(value) else NO, typed, exact=cls)
 
 
 _STRING = _instance(str)
 _FUNCTION = Kind("a function", "functions", lambda x: x if callable(x) else NO, callable)
+
+
+def _makes_modules(value: Any) -> bool:
+    return callable(value) and not isinstance(value, nn.Module)
+
+
+_FACTORY = Kind(
+    "a function that returns a torch.nn.Module",
+    "functions that return a torch.nn.Module",
+    lambda x: x if _makes_modules(x) else NO,
+    _makes_modules,
+)
 
 
 def _is_bool(value: Any) -> bool:
@@ -206,7 +224,7 @@ def _sequence(element: Kind, *, ordered: bool) -> Kind:
         if not isinstance(value, list | tuple) and not typed(value):
             return NO
         values = value if isinstance(value, list | tuple) else tuple(value)
-        if element is ANYTHING:
+        if element is ANYTHING or {*map(type, values)} == {element.exact}:
             return values
         found = _all_of(parts(values))
         if found is None:
@@ -294,9 +312,11 @@ _PLAIN = {str: _STRING, bool: _BOOL, NoneType: _NONE, Any: ANYTHING, object: ANY
 def kind_of(annotation: Any, limits: Range = Range()) -> Kind:
     """The kind of an annotation, its numbers within limits.
 
-    What has no test at run time, such as a type variable, admits anything; a tensor's shape is
-    not looked at.
+    ``Annotated[int, Range(0)]`` has limits of its own. What has no test at run time, such as a
+    type variable, admits anything; a tensor's shape is not looked at.
     """
+    if get_origin(annotation) is Annotated:
+        annotation, limits = get_args(annotation)
     if annotation in (int, float):
         return _integer(limits) if annotation is int else _real(limits)
     if isinstance(annotation, type(Any)) or annotation in _PLAIN:
@@ -307,7 +327,7 @@ def kind_of(annotation: Any, limits: Range = Range()) -> Kind:
     if origin is Literal:
         return _literal(inside)
     if annotation is Callable or origin is Callable:
-        return _FUNCTION
+        return _FACTORY if inside and inside[-1] is nn.Module else _FUNCTION
     if origin is tuple and inside[-1] is not Ellipsis:
         return _fixed([kind_of(a, limits) for a in inside])
     cls = origin or getattr(annotation, "array_type", annotation)  # that of a jaxtyping shape

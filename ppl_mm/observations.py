@@ -32,7 +32,6 @@ from ppl_mm.typed import typed
 __all__ = ["Observations"]
 
 
-@typed
 class Observations(Plated):
     """Values and masks of B rows.
 
@@ -215,7 +214,6 @@ class Observations(Plated):
             setattr(out, kind, {n: getattr(self, kind)[n] for n in kept})
         return out
 
-    @typed
     def replace(self, name: str, value: Tensor) -> Self:
         """The same rows and masks with other values (B, *D_m) of one modality."""
         self._check_names([name])

@@ -95,7 +95,7 @@ class _Door:
 
     def __init__(self, function: Any) -> None:
         parameters = inspect.signature(function).parameters.values()
-        hints = get_type_hints(inspect.unwrap(function))
+        hints = get_type_hints(inspect.unwrap(function), include_extras=True)
         each = [(p, _kind(p.name, hints.get(p.name, p.annotation))) for p in parameters]
         self.name: str = function.__qualname__
         self.by_position = [(p.name, k) for p, k in each if p.kind in (0, 1)]
@@ -113,21 +113,23 @@ class _Door:
         found = [kind.read(value) for (_, kind), value in zip(places, args, strict=False)]
         for (name, kind), got, value in zip(places, found, args, strict=False):
             if got is NO:
-                self._refuse(args, name, kind, value)
+                self._refuse(args, kwargs, name, kind, value)
         found += args[len(found) :]
         read = {}
         for name, value in kwargs.items():
             kind = self.by_name.get(name, ANYTHING)
             if kind is ANYTHING and name not in self.by_name and not self.open:
                 raise TypeError(
-                    f"{self._who(args)}: {unknown_name('argument', name, self.by_name)}"
+                    f"{self._who(args, kwargs)}: {unknown_name('argument', name, self.by_name)}"
                 )
             read[name] = kind.read(value)
             if read[name] is NO:
-                self._refuse(args, name, kind, value)
+                self._refuse(args, kwargs, name, kind, value)
         return found, read
 
-    def _refuse(self, args: tuple[Any, ...], name: str, kind: Kind, value: Any) -> NoReturn:
+    def _refuse(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str, kind: Kind, value: Any
+    ) -> NoReturn:
         """Raise for a value that its kind does not admit, or for the element that is to blame."""
         what = name
         while kind.typed(value) and kind.parts is not None:
@@ -144,13 +146,21 @@ class _Door:
             close = difflib.get_close_matches(value, kind.choices, n=1)
             near = f" Did you mean {close[0]!r}?" if close else ""
         raise error(
-            f"{self._who(args)}, argument {what}: expected {kind.words}, got "
+            f"{self._who(args, kwargs)}, argument {what}: expected {kind.words}, got "
             f"{shown(value)}{remedy(kind, value)}.{near}"
         )
 
-    def _who(self, args: tuple[Any, ...]) -> str:
-        """The function's name, or that of the class that is made."""
-        return type(args[0]).__name__ if self.name.endswith("__init__") else self.name
+    def _who(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        """The function's name; of a method with its class; that of a class, and what it makes."""
+        *outer, name = self.name.split(".")
+        if not outer or not args:
+            return name
+        owner = args[0] if isinstance(args[0], type) else type(args[0])
+        if name != "__init__":
+            return f"{owner.__name__}.{name}"
+        given = dict(zip([n for n, _ in self.by_position], args, strict=False)) | kwargs
+        called = given.get("name")
+        return f"{owner.__name__} {called!r}" if isinstance(called, str) else owner.__name__
 
 
 def _kind(name: str, annotation: Any) -> Kind:
@@ -164,15 +174,20 @@ def _kind(name: str, annotation: Any) -> Kind:
 
 def remedy(kind: Kind, value: Any) -> str:
     """What to write instead, where that can be told from what came."""
-    if isinstance(value, type) and any(c.__name__ in kind.words for c in value.__mro__[:-1]):
+    words = kind.words.lower()
+    if isinstance(value, type) and any(c.__name__.lower() in words for c in value.__mro__[:-1]):
         return f"; make one of it: {value.__name__}(...)"
     if isinstance(value, torch.optim.Optimizer):
         return " itself; write functools.partial(torch.optim.Adam, lr=1e-3)"
     if "Observations" in kind.words and isinstance(value, Mapping):
         return "; wrap a dict of tensors as Observations({...})"
     if "Observations" in kind.words and hasattr(value, "train"):
-        return "; give a part of it, such as dataset.train"
-    if "Tensor" in kind.words and isinstance(value, np.ndarray | list | tuple):
+        return "; give a part of it, such as dataset.train or dataset.test"
+    if "function that returns" in kind.words:
+        return "; write lambda size: MyNetwork(size), where the size is an argument"
+    if "nn.Module" in kind.words and callable(value):
+        return "; write it as the forward method of a torch.nn.Module"
+    if "a tensor" in kind.words and isinstance(value, np.ndarray | list | tuple):
         return "; make it a tensor: torch.as_tensor(...)"
     if isinstance(value, Tensor) and value.numel() == 1 and "number" in kind.words:
         return "; take its number: .item()"

@@ -41,12 +41,15 @@ def article(noun: str) -> str:
     return f"{'an' if noun[0] in 'AEIOUaeio' else 'a'} {noun}"
 
 
+_CALLED = {"Tensor": "tensor", "ndarray": "NumPy array"}
+
+
 def shown(value: Any) -> str:
     """A value as a message shows it: plain ones as they are, others by what they are.
 
     Example:
         >>> shown(3), shown("a"), shown(torch.zeros(2, 3)), shown({"x": 1.0}), shown(dict)
-        ('3', "'a'", 'a Tensor of shape (2, 3)', "a dict with keys 'x'", 'the class dict')
+        ('3', "'a'", 'a tensor of shape (2, 3)', "a dict with keys 'x'", 'the class dict')
     """
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         return _short.repr(value)
@@ -54,7 +57,7 @@ def shown(value: Any) -> str:
         return repr(value)
     if isinstance(value, type):
         return f"the class {value.__name__}"
-    kind = article(type(value).__name__)
+    kind = article(_CALLED.get(type(value).__name__, type(value).__name__))
     if isinstance(value, torch.Tensor | np.ndarray):
         return f"{kind} of shape {tuple(value.shape)}"
     if isinstance(value, dict):

@@ -44,7 +44,7 @@ class LabelClassifier(nn.Module):
         layers: "Layers",
     ) -> None:
         super().__init__()
-        declared = {m.name: m for m in check_modalities(modalities, 1)}
+        declared = {m.name: m for m in check_modalities(modalities)}
         for name in (label, *observed):
             if name not in declared:
                 raise ValueError(unknown_name("modality", name, declared))

@@ -133,7 +133,7 @@ class PseudoInputPrior(nn.Module):
         num_pseudo_inputs: int,
     ) -> None:
         super().__init__()
-        modalities = check_modalities(modalities, latent_dim)
+        modalities = check_modalities(modalities)
         self.latent_dim = latent_dim
         self.encoders = nn.ModuleDict({m.name: m.encoder(latent_dim) for m in modalities})
         self.inputs = nn.ModuleDict()

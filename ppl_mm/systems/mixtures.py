@@ -222,7 +222,7 @@ def dmvae(
     Source: Lee & Pavlovic 2021, "Private-shared disentangled multimodal VAE for learning of
     latent representations".
     """
-    modalities = check_modalities(modalities, latent_dim)
+    modalities = check_modalities(modalities)
     if shared_kl not in ("once", "per_target"):
         raise ValueError(unknown_name("shared_kl", shared_kl, ("once", "per_target")))
     names = tuple(m.name for m in modalities)

@@ -160,7 +160,7 @@ _OF_TERMS = ("unpaired", "pair_scores", "pair_references")
 def _paired(
     guide: Program, unimodal_on_complete_rows: bool, prior: Any, options: dict[str, Any]
 ) -> System:
-    modalities = check_modalities(guide.modalities, guide.latent_dim)
+    modalities = check_modalities(guide.modalities)
     if len(modalities) < 2:
         raise ValueError("expected two modalities or more, got one; for one, use vae.")
     of_terms = {name: options.pop(name) for name in _OF_TERMS if name in options}

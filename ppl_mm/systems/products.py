@@ -30,7 +30,7 @@ def vae(
     Source: Kingma & Welling 2014, arXiv:1312.6114; without a prior expert, as in the tables of
     Wu & Goodman 2018.
     """
-    modalities = check_modalities(modalities, latent_dim)
+    modalities = check_modalities(modalities)
     if len(modalities) != 1:
         raise ValueError(
             f"vae: expected one modality, got {len(modalities)}: "
@@ -130,7 +130,7 @@ def mvtcae(
     Source: Hwang et al. 2021, "Multi-view representation learning via total correlation
     objective", eq. 7.
     """
-    modalities = check_modalities(modalities, latent_dim)
+    modalities = check_modalities(modalities)
     if not 0 <= alpha <= 1:
         raise ValueError(f"mvtcae: expected alpha in [0, 1], got {alpha!r}.")
     names = tuple(m.name for m in modalities)
