@@ -29,6 +29,7 @@ from torch.distributions import Bernoulli
 from torch.nn.functional import one_hot
 
 from ppl_mm.checks import check_at_least_one
+from ppl_mm.evaluation.accuracy import check_labels
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.prediction import Given, holding, label_distributions
 from ppl_mm.evaluation.tabular import Number, Result, number
@@ -185,6 +186,7 @@ def calibration(
     """
     check_at_least_one("batch_size", batch_size)
     obs = holding(system, obs, label)
+    check_labels(label, obs[label])
     options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
     probabilities, truth, nats = [], [], []
     batches = label_distributions(system, obs, label, given, **options)
