@@ -11,8 +11,8 @@ from ppl_mm.data.dataset import Join
 from ppl_mm.evaluation.coherence import Coherence, coherence_of
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.readings import generations, logits_of, parts_of, read_generations
-from ppl_mm.guides.mixture import non_empty_subsets
 from ppl_mm.observations import Observations
+from ppl_mm.subsets import check_all_subsets, non_empty_subsets
 from ppl_mm.systems import System
 from ppl_mm.typed import typed
 
@@ -62,6 +62,8 @@ def whole_coherence(
         ``whole_coherence(system, test, labels, oracle, dataset.join).cell("top", "whole")``
     """
     join = _checked(join)
+    if subsets is None:
+        check_all_subsets(parts_of(system, obs), "whole_coherence", "Name those to give: subsets=.")
     chosen = non_empty_subsets(parts_of(system, obs)) if subsets is None else subsets
     readings = read_generations(
         system,
