@@ -67,6 +67,13 @@ def svae_star(
 ) -> System:
     """SVAE*: SVAE's encoders under VAEVAE's objective; otherwise as SVAE.
 
+    Args:
+        modalities: Two or more; their ``weight`` is lambda_m in the objective.
+        latent_dim: Z.
+        prior_expert: Whether p(z) is a factor of every product, see :func:`svae`.
+        prior: p(z), a fixed Normal; None for Normal(0, I).
+        **options: As for :func:`svae`.
+
     Source: Kutuzova et al. 2021, section 4.
     """
     guide = ReplacementExperts(modalities, latent_dim, prior_expert=prior_expert, prior=prior)
@@ -126,6 +133,16 @@ def vaevae_star(
 ) -> System:
     """VAEVAE*: VAEVAE's encoders under SVAE's objective; otherwise as VAEVAE.
 
+    Args:
+        modalities: Two or more; their ``weight`` is lambda_m in the objective.
+        latent_dim: Z.
+        hidden: Width of the layer that joins the trunks, see :class:`ppl_mm.guides.JointNetwork`;
+            None: no such layer.
+        activation: What follows that layer.
+        scale: The map of a joint network's head to a positive scale.
+        prior: p(z), a fixed Normal; None for Normal(0, I).
+        **options: As for :func:`vaevae`.
+
     Source: Kutuzova et al. 2021, section 4.
     """
     guide = JointNetwork(
@@ -145,6 +162,12 @@ def vaevae_a(
     modalities: Sequence[Modality], latent_dim: int, *, prior: Any = None, **options: Any
 ) -> System:
     """VAEVAE (a): products of the single encoders, without the prior; otherwise as VAEVAE.
+
+    Args:
+        modalities: Two or more; their ``weight`` is lambda_m in the objective.
+        latent_dim: Z.
+        prior: p(z), a fixed Normal; None for Normal(0, I).
+        **options: As for :func:`vaevae`.
 
     Good single posteriors make too narrow a product: the prior counts in it once for each.
 

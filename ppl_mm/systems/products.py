@@ -87,6 +87,13 @@ def mvae_q(
 ) -> System:
     """MVAE-Q: experts are full posteriors, surplus priors divided out; otherwise as MVAE.
 
+    Args:
+        modalities: The modalities; their ``weight`` is lambda_m in the objective.
+        latent_dim: Z.
+        terms: The objective's terms, see :func:`mvae`.
+        prior: p(z), a fixed Normal; None for Normal(0, I).
+        **options: As for :func:`mvae`.
+
     Source: Wu & Goodman 2018, arXiv:1802.05335, appendix C.
     """
     terms = subset_terms() if terms is None else terms
