@@ -18,7 +18,10 @@ from torch import Tensor, nn
 
 from ppl_mm.wording import article, either
 
-__all__ = ["ANYTHING", "DEVICE", "NO", "Kind", "Range", "kind_of"]
+__all__ = ["ANYTHING", "DEVICE", "LARGEST", "NO", "Kind", "Range", "kind_of"]
+
+LARGEST = 2**32 - 1
+"""No integer is larger: it would be of no use, and torch and NumPy fail on it obscurely."""
 
 NO = object()
 """What a kind gives for a value that it does not admit."""
@@ -130,9 +133,9 @@ def _integer(limits: Range) -> Kind:
         return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
     def read(value: Any) -> Any:
-        if type(value) is int:  # the usual case first: a call costs microseconds
-            return value if limits.holds(value) else NO
-        return int(value) if typed(value) and limits.holds(value) else NO
+        if type(value) is not int and not typed(value):  # the usual case first, for speed
+            return NO
+        return int(value) if limits.holds(value) and -LARGEST <= value <= LARGEST else NO
 
     return Kind(f"an integer{limits}", f"integers{limits}", read, typed)
 

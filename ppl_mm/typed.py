@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ppl_mm.kinds import ANYTHING, DEVICE, NO, Kind, Range, kind_of
+from ppl_mm.kinds import ANYTHING, DEVICE, LARGEST, NO, Kind, Range, kind_of
 from ppl_mm.wording import shown, unknown_name
 
 __all__ = ["RANGES", "typed"]
@@ -30,7 +30,7 @@ T = TypeVar("T")
 _FROM_0, _FROM_1, _ABOVE_0, _SHARE = Range(0), Range(1), Range(0, above=True), Range(0, 1)
 
 RANGES: Mapping[str, Range] = {
-    "seed": Range(0, 2**32 - 1),  # what NumPy and scikit-learn take too
+    "seed": Range(0, LARGEST),  # what NumPy and scikit-learn take too
     **dict.fromkeys(
         (
             *("batch_size", "bins", "channels", "checkpoint_every", "chunk", "columns", "dpi"),
@@ -102,19 +102,28 @@ class _Door:
         self.by_name = {p.name: k for p, k in each if p.kind in (1, 3)}
         self.others = next(((f"*{p.name}", k) for p, k in each if p.kind == 2), None)
         self.open = any(p.kind == 4 for p in parameters)
+        needed = [p for p in parameters if p.default is p.empty]
+        self.needed_places = [p.name for p in needed if p.kind in (0, 1)]
+        self.needed_names = {p.name for p in needed if p.kind == 3}
 
     def read(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Iterable[Any], dict[str, Any]]:
-        """The arguments as the function takes them; too few or too many are left to Python."""
+        """The arguments as the function takes them."""
         places = self.by_position
-        if len(args) > len(places) and self.others is not None:
+        if len(args) > len(places):
+            if self.others is None:
+                raise TypeError(
+                    f"{self._who(args, kwargs)}: expected at most {len(places)} arguments without "
+                    f"a name ({', '.join(name for name, _ in places)}), got {len(args)}."
+                )
             places = [*places, *[self.others] * (len(args) - len(places))]
+        if len(args) < len(self.needed_places) or not kwargs.keys() >= self.needed_names:
+            self._find_missing(args, kwargs)
         found = [kind.read(value) for (_, kind), value in zip(places, args, strict=False)]
         for (name, kind), got, value in zip(places, found, args, strict=False):
             if got is NO:
                 self._refuse(args, kwargs, name, kind, value)
-        found += args[len(found) :]
         read = {}
         for name, value in kwargs.items():
             kind = self.by_name.get(name, ANYTHING)
@@ -126,6 +135,12 @@ class _Door:
             if read[name] is NO:
                 self._refuse(args, kwargs, name, kind, value)
         return found, read
+
+    def _find_missing(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        given = {name for name, _ in self.by_position[: len(args)]} | kwargs.keys()
+        missing = [name for name in (*self.needed_places, *self.needed_names) if name not in given]
+        if missing:
+            raise TypeError(f"{self._who(args, kwargs)}: argument {missing[0]} is missing.")
 
     def _refuse(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str, kind: Kind, value: Any
@@ -175,6 +190,8 @@ def _kind(name: str, annotation: Any) -> Kind:
 def remedy(kind: Kind, value: Any) -> str:
     """What to write instead, where that can be told from what came."""
     words = kind.words.lower()
+    if isinstance(value, int) and abs(value) > LARGEST and "integer" in words:
+        return f"; the largest is {LARGEST}"
     if isinstance(value, type) and any(c.__name__.lower() in words for c in value.__mro__[:-1]):
         return f"; make one of it: {value.__name__}(...)"
     if isinstance(value, torch.optim.Optimizer):
