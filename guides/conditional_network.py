@@ -23,10 +23,12 @@ from ppl_mm.networks.joint import JointEncoder
 from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program, check_trunk
+from ppl_mm.typed import typed
 
 __all__ = ["ConditionalNetwork"]
 
 
+@typed
 class ConditionalNetwork(Program):
     """The guide of :class:`ppl_mm.models.ConditionalDecoder`.
 

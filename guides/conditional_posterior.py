@@ -29,10 +29,12 @@ from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program, check_trunk
 from ppl_mm.rows import indices, put_rows
+from ppl_mm.typed import typed
 
 __all__ = ["ConditionalPosterior"]
 
 
+@typed
 class ConditionalPosterior(Program):
     """The guide of :class:`ppl_mm.models.ConditionalPrior`.
 

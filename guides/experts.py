@@ -18,10 +18,12 @@ from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale, as_prior
 from ppl_mm.modality import Modality, unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program, check_encoder
+from ppl_mm.typed import typed
 
 __all__ = ["Experts"]
 
 
+@typed
 class Experts(Program):
     """Base of the guides that combine one expert a modality.
 

@@ -17,7 +17,6 @@ import pyro
 import pyro.distributions as dist
 import torch
 from ppl_mm.guides.joint_encoder import joint_encoder
-from ppl_mm.guides.mixture import non_empty_subsets
 from torch import Tensor, nn
 
 from ppl_mm.distributions import product_of_experts
@@ -27,10 +26,13 @@ from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program, check_encoder, check_trunk
 from ppl_mm.rows import alike
+from ppl_mm.subsets import check_all_subsets, non_empty_subsets
+from ppl_mm.typed import typed
 
 __all__ = ["JointNetwork"]
 
 
+@typed
 class JointNetwork(Program):
     """Joint networks for some subsets, encoders for single modalities.
 
@@ -50,7 +52,8 @@ class JointNetwork(Program):
         prior: p(z), Normal; the posterior of a row with nothing to condition on.
 
     Raises:
-        ValueError: For unknown subsets or modalities, or ``hidden`` below 1.
+        ValueError: For unknown subsets or modalities, ``hidden`` below 1, or ``"all"`` subsets of
+            more than eight modalities.
         TypeError: For a trunk without ``out_features``, or a prior that is no diagonal Normal.
 
     Example:
@@ -162,6 +165,13 @@ def _chosen(subsets: str | Iterable[Sequence[str]], names: Sequence[str]) -> lis
     if isinstance(subsets, str):
         if subsets not in ("full", "all"):
             raise ValueError(unknown_name("subsets", subsets, ("full", "all")))
+        if subsets == "all":
+            check_all_subsets(
+                names,
+                "a joint network for each subset",
+                "Name those that get one: guides.JointNetwork(..., subsets=[...]); or take jmvae, "
+                "with one, or mvae, without.",
+            )
         every = non_empty_subsets(sorted(names)) if subsets == "all" else [tuple(sorted(names))]
         return [subset for subset in every if len(subset) > 1]
     given = list(subsets)

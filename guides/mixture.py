@@ -10,7 +10,6 @@ Sources: Shi et al. 2019, arXiv:1911.03393, eq. 2; Sutter et al. 2021, arXiv:210
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import combinations
 from typing import Any
 
 import pyro
@@ -23,10 +22,13 @@ from ppl_mm.distributions import RandomMixture, StratifiedMixture
 from ppl_mm.modality import Modality, unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program
+from ppl_mm.subsets import check_all_subsets, non_empty_subsets
+from ppl_mm.typed import typed
 
-__all__ = ["Mixture", "MixtureOfExperts", "MixtureOfProducts", "non_empty_subsets"]
+__all__ = ["Mixture", "MixtureOfExperts", "MixtureOfProducts"]
 
 
+@typed
 class Mixture(Program):
     """The mixture of ``guide.posterior`` over a family of subsets.
 
@@ -104,6 +106,7 @@ class Mixture(Program):
         return RandomMixture([self.guide.posterior(view) for view in views], obs.evenly(allowed))
 
 
+@typed
 class MixtureOfExperts(Mixture):
     """MMVAE's guide: each modality's expert, in equal shares; Normal or Laplace.
 
@@ -125,6 +128,7 @@ class MixtureOfExperts(Mixture):
         super().__init__(expert, [(name,) for name in expert.names])
 
 
+@typed
 class MixtureOfProducts(Mixture):
     """MoPoE's guide: the product of experts of every non-empty subset, in equal shares.
 
@@ -138,6 +142,9 @@ class MixtureOfProducts(Mixture):
 
     2^M - 1 components: for many modalities give ``Mixture`` a smaller family.
 
+    Raises:
+        ValueError: For more than eight modalities.
+
     Source: Sutter et al. 2021, arXiv:2105.02470.
     """
 
@@ -148,16 +155,10 @@ class MixtureOfProducts(Mixture):
         prior_expert: bool | str = False,
         prior: str | dist.Distribution | nn.Module | None = None,
     ) -> None:
+        check_all_subsets(
+            modalities,
+            "a mixture of products of all subsets",
+            "Name those that it has: mopoe(..., subsets=[...]), or guides.Mixture(guide, [...]).",
+        )
         product = ProductOfExperts(modalities, latent_dim, prior_expert, prior)
         super().__init__(product, non_empty_subsets(product.names))
-
-
-def non_empty_subsets(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """All of them, small ones first.
-
-    Example:
-        >>> non_empty_subsets(["a", "b"])
-        [('a',), ('b',), ('a', 'b')]
-    """
-    sizes = range(1, len(names) + 1)
-    return [subset for size in sizes for subset in combinations(names, size)]

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from ppl_mm.distributions import product_of_experts
 from ppl_mm.modality import Modality
+from ppl_mm.typed import typed
 
 __all__ = ["ProductOfExperts"]
 
 
+@typed
 class ProductOfExperts(Experts):
     """q(z | x_S) as the product of the experts in S, with the prior as one more expert or not.
 

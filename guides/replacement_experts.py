@@ -23,6 +23,7 @@ from ppl_mm.distributions import RandomMixture, product_of_experts
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
 from ppl_mm.rows import alike
+from ppl_mm.typed import typed
 
 __all__ = ["ReplacementExperts"]
 
@@ -30,6 +31,7 @@ Expert = tuple[Tensor, Tensor, Tensor]
 """loc and scale, (B, Z), and where it takes part, (B,) or (S, B)."""
 
 
+@typed
 class ReplacementExperts(Experts):
     """SVAE's posterior: the experts of what is there, stand-ins for the rest.
 

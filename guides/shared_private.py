@@ -23,10 +23,12 @@ from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale, as_prior, di
 from ppl_mm.modality import private_sizes
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program, check_encoder
+from ppl_mm.typed import typed
 
 __all__ = ["SharedPrivate"]
 
 
+@typed
 class SharedPrivate(Program):
     """A guide of ``u`` with private encoders of ``w_<modality>``.
 

@@ -23,10 +23,12 @@ from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program, check_trunk
 from ppl_mm.rows import indices, put_rows, run_network
+from ppl_mm.typed import typed
 
 __all__ = ["ZeroFilledNetwork"]
 
 
+@typed
 class ZeroFilledNetwork(Program):
     """A joint network for every subset: what is not looked at is fed as zeros.
 

@@ -22,10 +22,12 @@ from ppl_mm.distributions.prior import as_prior
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program, check_decoder
+from ppl_mm.typed import typed
 
 __all__ = ["ConditionalDecoder"]
 
 
+@typed
 class ConditionalDecoder(Program):
     """p(z) prod over targets t of p_t(x_t | z, x_given), as a Pyro program of Observations.
 

@@ -22,10 +22,12 @@ from ppl_mm.distributions import Decoded, ObservedPrior
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program, check_decoder
+from ppl_mm.typed import typed
 
 __all__ = ["ConditionalPrior"]
 
 
+@typed
 class ConditionalPrior(Program):
     """p(z | x_O) p(y | z) prod over m in M of p_m(x_m | z, x_O), a Pyro program of Observations.
 

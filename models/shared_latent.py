@@ -19,10 +19,12 @@ from ppl_mm.distributions.prior import as_prior
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program, check_decoder
+from ppl_mm.typed import typed
 
 __all__ = ["SharedLatent"]
 
 
+@typed
 class SharedLatent(Program):
     """p(z) prod over m of p_m(x_m | z), as a Pyro program of :class:`Observations`.
 

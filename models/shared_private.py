@@ -22,10 +22,12 @@ from ppl_mm.distributions.prior import as_prior
 from ppl_mm.modality import Modality, private_sizes
 from ppl_mm.observations import Observations
 from ppl_mm.program import Program, check_decoder
+from ppl_mm.typed import typed
 
 __all__ = ["SharedPrivate"]
 
 
+@typed
 class SharedPrivate(Program):
     """p(u) prod over m of p(w_m) p_m(x_m | u, w_m), as a Pyro program of :class:`Observations`.
 

@@ -1,5 +1,8 @@
 """ppl_mm: multimodal variational autoencoders as Pyro probabilistic programs."""
 
+from ppl_mm import checkout  # noqa: F401 - first, for it says where the others are
+
+# isort: split
 from ppl_mm import data, evaluation, guides, likelihoods, models, networks, objectives, systems
 from ppl_mm.evaluation import generate, log_likelihood
 from ppl_mm.modality import Modality

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
@@ -67,11 +68,18 @@ _measures = partial(typer.Option, rich_help_panel="Measures")
 
 
 @app.command("systems")
-def list_systems() -> None:
-    """List the systems that train knows."""
-    table = Table("system", "what it is")
-    for name, what in systems.available().items():
-        table.add_row(name, what)
+def list_systems(
+    name: Annotated[str | None, typer.Argument(help="List the options of this one.")] = None,
+) -> None:
+    """List the systems that train knows, or the options of one."""
+    if name is None:
+        table = Table("system", "what it is", caption="its options: ppl-mm systems NAME")
+        for system, what in systems.available().items():
+            table.add_row(system, what)
+    else:
+        table = Table("option", "default", "what it is", caption="train with --option NAME=VALUE")
+        for option in systems.options(name):
+            table.add_row(*map(escape, option))
     _print(table)
 
 

@@ -18,6 +18,7 @@ from ppl_mm.elements import Where, check_dtype
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.positions import positions
+from ppl_mm.typed import typed
 
 __all__ = ["MemoryMapped", "blocks"]
 
@@ -26,6 +27,7 @@ Convert = Callable[[Tensor], Tensor]
 _BYTES_AT_ONCE = 2**25
 
 
+@typed
 class MemoryMapped(Observations):
     """Rows of files, or of any arrays, that need not fit into memory.
 

@@ -1,19 +1,20 @@
 """The declaration of one modality: how it is distributed, encoded and decoded."""
 
-import difflib
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
 from ppl_mm.likelihoods import Likelihood
+from ppl_mm.typed import typed
+from ppl_mm.wording import unknown_name
 
 __all__ = ["Modality", "check_modalities", "private_sizes", "unknown_name"]
 
 _RESERVED = {"z", "u", "data", "terms", "strata", "particles"}
 
 
+@typed
 @dataclass(frozen=True)
 class Modality:
     """One modality x_m of a multimodal model.
@@ -59,7 +60,7 @@ class Modality:
     features: Callable[[], nn.Module] | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.isidentifier():
+        if not self.name.isidentifier():
             raise ValueError(
                 f"modality {self.name!r}: expected a name like 'image' (letters, digits and '_'), "
                 "since it names a Pyro site and a module."
@@ -74,52 +75,17 @@ class Modality:
                 f"modality {self.name!r}: torch's module containers have an attribute of this "
                 "name; choose another."
             )
-        if not isinstance(self.likelihood, Likelihood):
-            raise TypeError(
-                f"modality {self.name!r}: expected a likelihood such as likelihoods.Bernoulli(), "
-                f"got {self.likelihood!r}."
-            )
-        for part in ("encoder", "decoder"):
-            factory = getattr(self, part)
-            if isinstance(factory, nn.Module) or not callable(factory):
-                raise TypeError(
-                    f"modality {self.name!r}: expected {part} to be a function of the number of "
-                    f"features that returns a module, got {type(factory).__name__}; write "
-                    f"{part}=lambda size: MyNetwork(size)."
-                )
-        if self.features is not None and (
-            isinstance(self.features, nn.Module) or not callable(self.features)
-        ):
-            raise TypeError(
-                f"modality {self.name!r}: expected features to be a function that returns a "
-                f"module, got {type(self.features).__name__}; write features=lambda: MyTrunk()."
-            )
-        if not (math.isfinite(self.weight) and self.weight >= 0):
-            raise ValueError(
-                f"modality {self.name!r}: expected a weight that is finite and not below 0, "
-                f"got {self.weight}."
-            )
 
 
-def check_modalities(modalities: Sequence[Modality], latent_dim: int) -> tuple[Modality, ...]:
-    """The modalities as a tuple, once their names differ and the latent size is positive."""
-    if isinstance(modalities, Modality):
-        raise TypeError(
-            f"expected a sequence of modalities, got the modality {modalities.name!r} alone; "
-            "write [modality]."
-        )
+def check_modalities(modalities: Sequence[Modality]) -> tuple[Modality, ...]:
+    """The modalities as a tuple, once their names differ."""
     modalities = tuple(modalities)
     if not modalities:
         raise ValueError("expected at least one modality, got none.")
-    for modality in modalities:
-        if not isinstance(modality, Modality):
-            raise TypeError(f"expected Modality objects, got {type(modality).__name__}.")
     names = [m.name for m in modalities]
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"modality {name!r} is declared {names.count(name)} times.")
-    if isinstance(latent_dim, bool) or not isinstance(latent_dim, int) or latent_dim < 1:
-        raise ValueError(f"expected latent_dim to be an integer of at least 1, got {latent_dim!r}.")
     return modalities
 
 
@@ -141,11 +107,3 @@ def private_sizes(private_dim: int | Mapping[str, int], names: Sequence[str]) ->
                 f"{size!r}."
             )
     return {name: given[name] for name in names}
-
-
-def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
-    """The message for a name that does not exist, with the nearest that does."""
-    known = list(known)
-    near = difflib.get_close_matches(str(name), known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"unknown {what} {name!r}; known: {', '.join(known) or 'none'}.{hint}"

@@ -32,6 +32,7 @@ from ppl_mm.plated import Plated
 from ppl_mm.positions import positions
 from ppl_mm.rows import dtype_of
 from ppl_mm.terms import Masks
+from ppl_mm.typed import typed
 
 __all__ = ["Observations"]
 
@@ -86,6 +87,7 @@ class Observations(Plated):
         self.scored = self.evidence = self.source = self.present
 
     @classmethod
+    @typed
     def blank(cls, num_rows: int) -> Self:
         """Rows that hold no modality at all: a model run on them draws every one."""
         if num_rows < 1:
@@ -132,6 +134,7 @@ class Observations(Plated):
         return cls(*read_arrays(arrays, present))
 
     @classmethod
+    @typed
     def collate(cls, batches: Sequence["Observations"]) -> Self:
         """Join batches into one; use it as ``collate_fn`` of a torch DataLoader.
 
@@ -195,23 +198,28 @@ class Observations(Plated):
 
     # ---------------------------------------------------------------- other masks
 
+    @typed
     def only(self, *names: str) -> Self:
         """As if the data held only these modalities; none of them is none at all."""
         return self._restrict(("present", "scored", "evidence", "source"), names)
 
+    @typed
     def without(self, *names: str) -> Self:
         """As if the data lacked these modalities."""
         self._check_names(names)
         return self.only(*(n for n in self.names if n not in names))
 
+    @typed
     def given(self, *names: str) -> Self:
         """The guide may look at these modalities alone; the model still scores the others."""
         return self._restrict(("evidence", "source"), names)
 
+    @typed
     def scoring(self, *names: str) -> Self:
         """The model scores these modalities alone; the guide may still look at the others."""
         return self._restrict(("scored",), names)
 
+    @typed
     def drop(self, *names: str) -> Self:
         """Without these modalities' values: a model run on the result draws them."""
         self._check_names(names)
@@ -244,6 +252,7 @@ class Observations(Plated):
         out._memo = None if self._memo is None else {}
         return out
 
+    @typed
     def to(self, target: torch.device | str | torch.dtype | nn.Module) -> Self:
         """On another device; or with floating-point values in another dtype.
 

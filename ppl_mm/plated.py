@@ -18,6 +18,7 @@ from ppl_mm.known import Known
 from ppl_mm.plates import ROWS, Plate
 from ppl_mm.rows import dtype_of, indices, put_rows, run_network
 from ppl_mm.terms import Masks, Term, resolve_components, resolve_terms, via_masks
+from ppl_mm.typed import typed
 
 __all__ = ["Plated"]
 
@@ -202,6 +203,7 @@ class Plated:
                 some = some | mask.reshape(-1, self._size).any(0)
         return some
 
+    @typed
     def terms(self, terms: Sequence[Term], *, rows: str = "restrict", dedupe: bool = True) -> Self:
         """Add a plate of ELBO terms at dim -2, see :class:`ppl_mm.objectives.Term`.
 
@@ -222,6 +224,7 @@ class Plated:
         out.source, out.scored, out.reference, out.active, out.weight = resolved
         return out
 
+    @typed
     def strata(self, family: Sequence[Iterable[str]], number: int | None = None) -> Self:
         """Add a plate of mixture components at dim -2: component c draws from ``family[c]``.
 

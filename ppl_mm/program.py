@@ -19,10 +19,12 @@ from ppl_mm.modality import Modality, check_modalities, unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.rows import eval_mode, run_network
 from ppl_mm.shapes import allowed
+from ppl_mm.typed import typed
 
 __all__ = ["Program"]
 
 
+@typed
 class Program(nn.Module):
     """A Pyro model or guide over declared modalities; base of all of ours.
 
@@ -40,7 +42,7 @@ class Program(nn.Module):
 
     def __init__(self, modalities: Sequence[Modality], latent_dim: int) -> None:
         super().__init__()
-        self.modalities = check_modalities(modalities, latent_dim)
+        self.modalities = check_modalities(modalities)
         self.latent_dim = latent_dim
 
     @property

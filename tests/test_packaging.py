@@ -65,6 +65,8 @@ def test_wheel_in_a_fresh_environment(source, tmp_path):
     install(binaries, str(wheel))
     where = run([str(binaries / "python"), "-c", IMPORTS], cwd=tmp_path)
     assert str(tmp_path / "env") in where
+    where = run([str(binaries / "python"), "-c", IMPORTS], cwd=source)  # its package comes first
+    assert str(source / "models") in where
     assert "mvae" in run([str(binaries / "ppl-mm"), "systems"], cwd=tmp_path)
 
 

@@ -17,6 +17,7 @@ from ppl_mm.likelihoods.decoder import of_decoder
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
 from ppl_mm.shapes import loc_scale
+from ppl_mm.typed import typed
 
 __all__ = ["autoencoder"]
 
@@ -34,6 +35,7 @@ class Location(nn.Module):
         return loc_scale(self.name, self.encoder(values), self.latent_dim, len(values))[0]
 
 
+@typed
 def autoencoder(
     train: Observations,
     modality: Modality,

@@ -16,10 +16,12 @@ from ppl_mm.checks import check_at_least_one
 from ppl_mm.features import value_features
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["rbm"]
 
 
+@typed
 def rbm(
     train: Observations,
     modality: Modality,

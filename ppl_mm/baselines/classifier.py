@@ -18,6 +18,7 @@ from ppl_mm.likelihoods import Bernoulli, Categorical, MultiLabel
 from ppl_mm.modality import Modality, check_modalities, unknown_name
 from ppl_mm.networks.layers import Activation, dense
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["LabelClassifier", "label_classifier", "matched_classifier"]
 
@@ -43,7 +44,7 @@ class LabelClassifier(nn.Module):
         layers: "Layers",
     ) -> None:
         super().__init__()
-        declared = {m.name: m for m in check_modalities(modalities, 1)}
+        declared = {m.name: m for m in check_modalities(modalities)}
         for name in (label, *observed):
             if name not in declared:
                 raise ValueError(unknown_name("modality", name, declared))
@@ -122,6 +123,7 @@ class Layers:
         return nn.Sequential(*parts, dense(sizes, **self.options)), sizes[-1]
 
 
+@typed
 def label_classifier(
     train: Observations,
     modalities: Sequence[Modality],
@@ -171,6 +173,7 @@ def label_classifier(
     )
 
 
+@typed
 def matched_classifier(
     train: Observations,
     modalities: Sequence[Modality],

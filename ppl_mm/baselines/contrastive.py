@@ -21,10 +21,12 @@ from ppl_mm.checks import check_at_least_one
 from ppl_mm.modality import Modality
 from ppl_mm.networks.layers import Activation
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["contrastive_loss", "mvcl"]
 
 
+@typed
 def contrastive_loss(first: Tensor, second: Tensor, margin: float) -> Tensor:
     """The loss above of two views' features, (B, k) each, B at least 2; a scalar.
 
@@ -41,6 +43,7 @@ def contrastive_loss(first: Tensor, second: Tensor, margin: float) -> Tensor:
     return F.relu(margin + matched - mismatched).mean()
 
 
+@typed
 def mvcl(
     train: Observations,
     modalities: Sequence[Modality],

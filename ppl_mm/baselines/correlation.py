@@ -22,10 +22,12 @@ from ppl_mm.checks import check_at_least_one
 from ppl_mm.modality import Modality
 from ppl_mm.networks.layers import Activation
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["cca", "dcca", "dccae"]
 
 
+@typed
 def cca(
     train: Observations,
     modalities: Sequence[Modality],
@@ -61,6 +63,7 @@ def cca(
         return both.projection(_canonical(both.numbers, latent_dim, shrinkage))
 
 
+@typed
 def dcca(
     train: Observations,
     modalities: Sequence[Modality],
@@ -114,6 +117,7 @@ def dcca(
     )
 
 
+@typed
 def dccae(
     train: Observations,
     modalities: Sequence[Modality],

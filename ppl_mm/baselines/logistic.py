@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ppl_mm.typed import typed
+
 __all__ = ["LogisticRegression", "logistic_regression"]
 
 
@@ -24,6 +26,7 @@ class LogisticRegression:
         return torch.from_numpy(self.machine.predict(features.detach().cpu().numpy()))
 
 
+@typed
 def logistic_regression(
     features: Tensor, classes: Tensor, *, penalty: float = 1.0, max_iterations: int = 1000
 ) -> LogisticRegression:

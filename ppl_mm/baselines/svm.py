@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ppl_mm.typed import typed
+
 __all__ = ["LinearSVM", "linear_svm"]
 
 
@@ -29,6 +31,7 @@ class LinearSVM:
         return torch.from_numpy(self.machine.predict(features.detach().cpu().numpy()))
 
 
+@typed
 def linear_svm(
     features: Tensor,
     classes: Tensor,

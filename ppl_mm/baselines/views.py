@@ -70,7 +70,7 @@ class Views:
     ) -> None:
         if isinstance(views, str):
             raise TypeError(f"views: expected a tuple of two names, got the string {views!r}.")
-        declared = {m.name: m for m in check_modalities(modalities, 1)}
+        declared = {m.name: m for m in check_modalities(modalities)}
         self.names = list(declared)[:2] if views is None else list(views)
         for name in self.names:
             if name not in declared:

@@ -14,6 +14,7 @@ from ppl_mm import flags
 from ppl_mm.comparison.report import write
 from ppl_mm.comparison.summary import Block
 from ppl_mm.comparison.trials import adopt, plan, run
+from ppl_mm.typed import typed
 
 __all__ = ["command"]
 
@@ -37,6 +38,7 @@ _HELP = (
 )
 
 
+@typed
 def command(train: Callable[..., None]) -> Callable[..., None]:
     """Return the command, with the options of ``train`` for the settings that all trials share."""
 

@@ -7,10 +7,12 @@ from ppl_mm.comparison.page import page
 from ppl_mm.comparison.summary import Block, summarise, to_csv, to_markdown
 from ppl_mm.comparison.trials import Outcome
 from ppl_mm.files import write_atomically
+from ppl_mm.typed import typed
 
 __all__ = ["write"]
 
 
+@typed
 def write(folder: str | Path, outcomes: Sequence[Outcome], command: str = "") -> list[Block]:
     """Write the page and the tables of the finished trials, and return the tables.
 

@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 
 from ppl_mm.comparison.trials import Outcome
 from ppl_mm.runs.measures import Measures
+from ppl_mm.typed import typed
 
 __all__ = ["Block", "Entry", "is_share", "summarise", "to_csv", "to_markdown"]
 
@@ -93,6 +94,7 @@ class Block:
         return first if all(_leads(row[first], other) for other in others) else None
 
 
+@typed
 def summarise(outcomes: Iterable[Outcome]) -> list[Block]:
     """Summarise the trials in one block for each share of missing values, in their order."""
     groups: dict[float, dict[str, list[Outcome]]] = {}

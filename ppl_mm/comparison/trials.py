@@ -32,6 +32,7 @@ from ppl_mm.runs.config import (
 )
 from ppl_mm.runs.measures import Measures
 from ppl_mm.runs.run import FILES, evaluate, load, train
+from ppl_mm.typed import typed
 
 __all__ = ["Outcome", "Trial", "adopt", "plan", "run"]
 
@@ -96,6 +97,7 @@ class Outcome:
         return "not run yet" if self.training is None else "done"
 
 
+@typed
 def plan(
     folder: str | Path,
     dataset: str,
@@ -145,6 +147,7 @@ def plan(
     return tuple(trials)
 
 
+@typed
 def adopt(trials: Iterable[Trial], folders: Iterable[str | Path]) -> None:
     """Copy trained runs to the trials of the same settings, which then need no training.
 
@@ -180,6 +183,7 @@ def adopt(trials: Iterable[Trial], folders: Iterable[str | Path]) -> None:
         os.replace(copy, trial.folder)
 
 
+@typed
 def run(trials: Sequence[Trial], *, coherence: bool = True, progress: bool = True) -> list[Outcome]:
     """Train and measure the unfinished trials; those that were stopped continue.
 

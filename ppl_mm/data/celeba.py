@@ -35,6 +35,7 @@ from ppl_mm.likelihoods import Bernoulli, MultiLabel, SoftBernoulli
 from ppl_mm.mapped import MemoryMapped
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+from ppl_mm.typed import typed
 
 __all__ = ["ATTRIBUTES", "celeba", "celeba19"]
 
@@ -79,6 +80,7 @@ _TOGETHER = Modality(
 
 
 @_register(modalities=("image", "attributes"))
+@typed
 def celeba(folder: str | Path | None = None) -> DataSet:
     """Read faces, and their 18 attributes as one modality, with the published partition.
 
@@ -95,6 +97,7 @@ def celeba(folder: str | Path | None = None) -> DataSet:
 
 
 @_register(modalities=("image", *ATTRIBUTES))
+@typed
 def celeba19(folder: str | Path | None = None) -> DataSet:
     """Read faces and 18 attributes, each of them a modality, as MVAE19 does.
 

@@ -43,6 +43,7 @@ from ppl_mm.likelihoods import SoftBernoulli
 from ppl_mm.mapped import MemoryMapped
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+from ppl_mm.typed import typed
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -89,6 +90,7 @@ def find_views(folder: str | Path | None = None) -> tuple[str, CelebAFiles]:
 
 
 @register(modalities=VIEWS, sizes=SIZES, by_hand=_BY_HAND, find=find_views)
+@typed
 def celeba_vision(folder: str | Path | None = None) -> DataSet:
     """Read six views of every picture, with the published partition.
 

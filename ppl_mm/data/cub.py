@@ -34,6 +34,7 @@ from ppl_mm.likelihoods import Laplace, Tokens
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["caption_modality", "cub", "cub_captions"]
 
@@ -48,6 +49,7 @@ _PAIRS = CAPTIONS_PER_PICTURE // 2
     find=find_captions,
     defaults=Defaults(epochs=50, batch_size=100, rows=200),
 )
+@typed
 def cub_captions(
     folder: str | Path | None = None,
     *,
@@ -120,6 +122,7 @@ def cub_captions(
     find=find_cub,
     defaults=Defaults(epochs=50, batch_size=100, learning_rate=1e-4, rows=200),
 )
+@typed
 def cub(
     folder: str | Path | None = None, *, validation: int = 1_466, score_padding: bool = True
 ) -> DataSet:

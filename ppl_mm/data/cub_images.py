@@ -31,6 +31,7 @@ from ppl_mm.likelihoods import Laplace
 from ppl_mm.mapped import MemoryMapped
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+from ppl_mm.typed import typed
 
 __all__ = ["cub_images"]
 
@@ -42,6 +43,7 @@ __all__ = ["cub_images"]
     find=find_pictures,
     defaults=Defaults(epochs=50, batch_size=32, rows=100),
 )
+@typed
 def cub_images(
     folder: str | Path | None = None, *, validation: int = 0, score_padding: bool = True
 ) -> DataSet:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ppl_mm.data.vocabulary import Vocabulary
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["DataSet", "Join", "Split", "as_floats", "split_labels", "split_last"]
 
@@ -18,6 +19,7 @@ Join = Callable[[Mapping[str, Tensor]], Tensor]
 """A function of modality -> values (..., *event_shape) that returns a picture (..., C, H, W)."""
 
 
+@typed
 @dataclass(frozen=True)
 class DataSet:
     """The splits of one data set, with its paper's likelihoods, networks and latent size.

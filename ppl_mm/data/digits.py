@@ -19,6 +19,7 @@ from ppl_mm.likelihoods import Categorical, Normal
 from ppl_mm.modality import Modality
 from ppl_mm.networks import LabelEncoder, MLPDecoder, MLPEncoder
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["digits"]
 
@@ -32,6 +33,7 @@ _HIDDEN = (128, 128)
     defaults=Defaults(epochs=200, learning_rate=2e-3, terms="all"),
     tiles=(("top", "bottom"),),
 )
+@typed
 def digits(*, seed: int = 0) -> DataSet:
     """Read the 1,797 pictures of 8 x 8 pixels, split at random into 1,200 / 200 / 397 rows.
 

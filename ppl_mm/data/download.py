@@ -5,12 +5,14 @@ from pathlib import Path
 from ppl_mm.data.registry import entries
 from ppl_mm.data.sources import Source, data_folder, find
 from ppl_mm.modality import unknown_name
+from ppl_mm.typed import typed
 
 __all__ = ["get"]
 
 _TIMEOUT = 30  # seconds without an answer
 
 
+@typed
 def get(name: str, folder: str | Path | None = None, base_url: str | None = None) -> Path:
     """Download the files of a data set, unless they are there already.
 

@@ -28,6 +28,7 @@ from ppl_mm.likelihoods import Bernoulli, MultiLabel, Normal
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["FlickrFiles", "find_flickr", "mir_flickr"]
 
@@ -103,6 +104,7 @@ def find_flickr(
     by_hand=_BY_HAND,
     find=find_flickr,
 )
+@typed
 def mir_flickr(
     folder: str | Path | None = None,
     *,

@@ -15,12 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ppl_mm.typed import typed
+
 __all__ = ["read_idx"]
 
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
+@typed
 def read_idx(path: str | Path) -> Tensor:
     """Read an IDX file; its content, not its name, tells whether it is gzipped.
 

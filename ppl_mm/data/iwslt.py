@@ -26,6 +26,7 @@ from ppl_mm.likelihoods import Tokens
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["LANGUAGES", "find_iwslt", "iwslt"]
 
@@ -71,6 +72,7 @@ def find_iwslt(folder: str | Path | None = None) -> dict[tuple[str, str], Path]:
 
 
 @register(modalities=LANGUAGES, sizes=None, by_hand=_BY_HAND, find=find_iwslt)
+@typed
 def iwslt(
     folder: str | Path | None = None, *, length: int = 70, num_words: int | None = None
 ) -> DataSet:

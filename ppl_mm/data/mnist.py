@@ -24,6 +24,7 @@ from ppl_mm.likelihoods import Bernoulli, Categorical, Likelihood, SoftBernoulli
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = [
     "FASHION_MNIST",
@@ -83,6 +84,7 @@ _register = partial(
 
 
 @_register(sources=(MNIST,))
+@typed
 def mnist(folder: str | Path | None = None, *, validation: int = 10_000) -> DataSet:
     """Read MNIST with grey values. A soft Bernoulli scores them, which is not a density.
 
@@ -100,6 +102,7 @@ def mnist(folder: str | Path | None = None, *, validation: int = 10_000) -> Data
 
 
 @_register(sources=(FASHION_MNIST,))
+@typed
 def fashion_mnist(folder: str | Path | None = None, *, validation: int = 10_000) -> DataSet:
     """Read FashionMNIST with grey values. A soft Bernoulli scores them, which is not a density.
 
@@ -125,6 +128,7 @@ def fashion_mnist(folder: str | Path | None = None, *, validation: int = 10_000)
 
 
 @_register(sources=(MNIST,))
+@typed
 def binary_mnist(
     folder: str | Path | None = None,
     *,

@@ -28,6 +28,7 @@ from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.networks.layers import ScaleMap
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["mnist_split", "mnist_split_3"]
 
@@ -43,6 +44,7 @@ _register = partial(
 
 
 @_register(modalities=_TWO, tiles=(_TWO,))
+@typed
 def mnist_split(
     folder: str | Path | None = None,
     *,
@@ -79,6 +81,7 @@ def mnist_split(
 
 
 @_register(modalities=_THREE, tiles=(_THREE,))
+@typed
 def mnist_split_3(
     folder: str | Path | None = None,
     *,

@@ -24,6 +24,7 @@ from ppl_mm.likelihoods import SoftBernoulli, Tokens
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["FILL", "OFFSETS", "SOS", "draw_canvases", "multimnist"]
 
@@ -44,6 +45,7 @@ _MAX_REDRAWS = 100
     sources=(MNIST,),
     defaults=MNIST_DEFAULTS,
 )
+@typed
 def multimnist(
     folder: str | Path | None = None,
     *,

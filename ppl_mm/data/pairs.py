@@ -23,6 +23,7 @@ from ppl_mm.likelihoods import Laplace
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["Labelled", "mnist_fashion", "mnist_svhn", "pair_by_class", "read_labelled"]
 
@@ -33,6 +34,7 @@ Labelled = tuple[Tensor, Tensor]
 """Images (N, C, H, W) uint8 and labels (N,) int64."""
 
 
+@typed
 def pair_by_class(
     labels_a: Tensor,
     labels_b: Tensor,
@@ -111,6 +113,7 @@ def read_labelled(source: Source, folder: str | Path | None) -> tuple[Labelled, 
     sources=(MNIST, SVHN),
     defaults=SVHN_DEFAULTS,
 )
+@typed
 def mnist_svhn(
     folder: str | Path | None = None,
     *,
@@ -153,6 +156,7 @@ def mnist_svhn(
     sources=(MNIST, FASHION_MNIST),
     defaults=SVHN_DEFAULTS,
 )
+@typed
 def mnist_fashion(
     folder: str | Path | None = None,
     *,

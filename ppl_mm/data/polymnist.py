@@ -27,6 +27,7 @@ from ppl_mm.likelihoods import Laplace
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["NAMES", "PHOTOGRAPHS", "blend", "match_classes", "polymnist"]
 
@@ -48,6 +49,7 @@ Labelled = tuple[Observations, Tensor]
     find=find_polymnist,
     defaults=Defaults(epochs=50, rows=200),
 )
+@typed
 def polymnist(
     folder: str | Path | None = None,
     *,

@@ -56,6 +56,7 @@ from typing import Any, TypeVar
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.sources import Source, locate
 from ppl_mm.modality import unknown_name
+from ppl_mm.typed import typed
 
 __all__ = [
     "Defaults",
@@ -250,6 +251,7 @@ def entries() -> list[Entry]:
     return sorted(_ENTRIES.values(), key=lambda entry: (entry.has_files, entry.name))
 
 
+@typed
 def available() -> list[str]:
     """Return the names that :func:`load` knows, those that need no files first, then by name.
 
@@ -260,6 +262,7 @@ def available() -> list[str]:
     return [entry.name for entry in entries()]
 
 
+@typed
 def load(name: str, folder: str | Path | None = None, **options: Any) -> DataSet:
     """Read a data set by its name.
 
@@ -279,6 +282,7 @@ def load(name: str, folder: str | Path | None = None, **options: Any) -> DataSet
     return found.build(**options)
 
 
+@typed
 def describe(folder: str | Path | None = None) -> list[Summary]:
     """Summarise all data sets, and say which of them are ready to be read.
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ppl_mm.typed import typed
+
 __all__ = ["Source", "data_folder", "find", "locate"]
 
 
@@ -27,6 +29,7 @@ class Source:
     read: Callable[[Path], object]
 
 
+@typed
 def data_folder(folder: str | Path | None = None) -> Path:
     """Return ``folder``, else the environment's ``PPL_MM_DATA``, else the user's cache folder.
 

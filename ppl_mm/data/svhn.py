@@ -20,6 +20,7 @@ from ppl_mm.likelihoods import Categorical, Laplace
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["SVHN", "SVHN_DEFAULTS", "read_svhn", "svhn"]
 
@@ -29,6 +30,7 @@ SVHN_DEFAULTS = Defaults(epochs=30, rows=500)
 _LATENT_DIM = 20
 
 
+@typed
 def read_svhn(path: str | Path) -> tuple[Tensor, Tensor]:
     """Read one of SVHN's files of cropped digits, train, test or extra.
 
@@ -94,6 +96,7 @@ SVHN = Source(
     sources=(SVHN,),
     defaults=SVHN_DEFAULTS,
 )
+@typed
 def svhn(folder: str | Path | None = None, *, validation: int = 0) -> DataSet:
     """Read SVHN, whose colours a Laplace with scale 0.75 scores.
 

@@ -31,6 +31,7 @@ from ppl_mm.likelihoods import Laplace, SoftBernoulli, Tokens
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["mnist_fashion_text", "mnist_rotated_svhn", "mnist_svhn_text"]
 
@@ -45,6 +46,7 @@ _LATENT_DIM = 20
     sizes=(56_068, 0, 10_000),
     sources=(MNIST, SVHN),
 )
+@typed
 def mnist_svhn_text(
     folder: str | Path | None = None,
     *,
@@ -84,6 +86,7 @@ def mnist_svhn_text(
     sizes=(58_862, 0, 9_786),
     sources=(MNIST, FASHION_MNIST),
 )
+@typed
 def mnist_fashion_text(
     folder: str | Path | None = None,
     *,
@@ -119,6 +122,7 @@ def mnist_fashion_text(
     sizes=(30_000, 0, 7_000),
     sources=(MNIST, SVHN),
 )
+@typed
 def mnist_rotated_svhn(
     folder: str | Path | None = None,
     *,

@@ -23,6 +23,7 @@ from ppl_mm.likelihoods import Categorical, Normal
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["digit_label", "rotate", "two_view_mnist"]
 
@@ -36,6 +37,7 @@ _AT_A_TIME = 5_000  # pictures
     sizes=(50_000, 10_000, 10_000),
     sources=(MNIST,),
 )
+@typed
 def two_view_mnist(
     folder: str | Path | None = None, *, validation: int = 10_000, seed: int = 0
 ) -> DataSet:

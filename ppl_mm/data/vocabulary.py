@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ppl_mm.typed import typed
+
 __all__ = ["EOS", "EXC", "LENGTH", "PAD", "SPECIALS", "Vocabulary", "split_words"]
 
 EXC = 0
@@ -41,6 +43,7 @@ def split_words(caption: str) -> list[str]:
     return _WORD.findall(caption.lower())
 
 
+@typed
 @dataclass(frozen=True)
 class Vocabulary:
     """The words that have a symbol of their own.
@@ -75,11 +78,13 @@ class Vocabulary:
         return len(self.words)
 
     @classmethod
+    @typed
     def of(cls, captions: Iterable[str]) -> "Vocabulary":
         """Collect ``SPECIALS`` and the words that occur more than 3 times, by first occurrence."""
         count = Counter(word for caption in captions for word in split_words(caption))
         return cls((*SPECIALS, *(word for word, n in count.items() if n > _MORE_THAN)))
 
+    @typed
     def encode(self, captions: Sequence[str], length: int = LENGTH) -> Tensor:
         """Encode captions, cut or filled up to ``length`` = T.
 
@@ -88,6 +93,7 @@ class Vocabulary:
         """
         return self.encode_words([split_words(caption) for caption in captions], length)
 
+    @typed
     def encode_words(self, sentences: Sequence[Sequence[str]], length: int = LENGTH) -> Tensor:
         """Encode sentences that are split into words already; the words are taken as they are.
 
@@ -101,6 +107,7 @@ class Vocabulary:
             row[: len(symbols) + 1] = torch.tensor([*symbols, EOS])
         return tokens
 
+    @typed
     def decode(self, tokens: Tensor) -> list[str]:
         """Join the words of each row of symbols (N, T) before its first ``EOS`` with spaces."""
         captions = []

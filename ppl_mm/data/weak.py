@@ -8,10 +8,12 @@ import torch
 from ppl_mm.mapped import MemoryMapped
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["keep_modalities", "keep_pairs", "streams", "weakly_supervised"]
 
 
+@typed
 def weakly_supervised(obs: Observations, fraction: float, *, seed: int = 0) -> Observations:
     """Keep a random fraction of the rows paired and take the others apart.
 
@@ -60,6 +62,7 @@ def weakly_supervised(obs: Observations, fraction: float, *, seed: int = 0) -> O
     return Observations(values, present)
 
 
+@typed
 def streams(
     obs: Observations,
     fraction: float,
@@ -113,6 +116,7 @@ def streams(
     return found
 
 
+@typed
 def keep_modalities(obs: Observations, probability: float, *, seed: int = 0) -> Observations:
     """Keep each modality of each row independently with the same probability, once.
 
@@ -147,6 +151,7 @@ def keep_modalities(obs: Observations, probability: float, *, seed: int = 0) -> 
     return Observations(obs.values, present)
 
 
+@typed
 def keep_pairs(
     obs: Observations, fraction: float, *, always: str | None = None, seed: int = 0
 ) -> Observations:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ppl_mm.networks.characters import LENGTH
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["ALPHABET", "BLANK", "WORDS", "move_words", "spell", "write_words"]
 
@@ -27,6 +28,7 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 """Digit -> word."""
 
 
+@typed
 def write_words(digits: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Write the word of each digit at a random place of a string.
 
@@ -46,6 +48,7 @@ def write_words(digits: Tensor, generator: torch.Generator | None = None) -> Ten
     return _moved(at_start.to(digits.device)[digits], generator)
 
 
+@typed
 def spell(strings: Tensor) -> list[str]:
     """Return the text of each row of symbols (N, 8), 8 characters each."""
     return ["".join(ALPHABET[i] for i in row) for row in strings.tolist()]

@@ -33,6 +33,7 @@ from ppl_mm.likelihoods import Categorical, Normal
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["XRMB_FOLDS", "XRMB_TEST", "find_xrmb", "read_xrmb", "xrmb"]
 
@@ -79,6 +80,7 @@ def find_xrmb(folder: str | Path | None = None) -> tuple[Path, ...]:
 
 
 @register(modalities=_NAMES, sizes=None, by_hand=_BY_HAND, find=find_xrmb)
+@typed
 def xrmb(
     folder: str | Path | None = None,
     *,

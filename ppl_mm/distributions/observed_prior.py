@@ -18,10 +18,12 @@ from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder
 from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["ObservedPrior"]
 
 
+@typed
 class ObservedPrior(nn.Module):
     """p(z | x_O), a network of the observed modalities; shared by a model and its guide.
 

@@ -6,6 +6,8 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
+from ppl_mm.typed import typed
+
 __all__ = ["FAMILIES", "DiagonalPrior", "LearnedScale", "as_prior", "diagonal", "normal_prior"]
 
 FAMILIES: dict[str, Any] = {"normal": dist.Normal, "laplace": dist.Laplace}
@@ -17,6 +19,7 @@ def diagonal(family: str, loc: Tensor, scale: Tensor) -> dist.Independent:
     return FAMILIES[family](loc, scale).to_event(1)
 
 
+@typed
 class DiagonalPrior(nn.Module):
     """p(z) with independent coordinates of one family; a prior and a prior expert.
 
@@ -51,6 +54,7 @@ class DiagonalPrior(nn.Module):
         return diagonal(self.family, self.loc, self.scale)
 
 
+@typed
 class LearnedScale(nn.Module):
     """p(z) at a fixed location whose scale alone is learned, one a coordinate.
 

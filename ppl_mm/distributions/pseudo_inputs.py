@@ -23,6 +23,7 @@ from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.observations import Observations
 from ppl_mm.program import check_encoder
 from ppl_mm.rows import dtype_of, run_network, running_statistics
+from ppl_mm.typed import typed
 
 __all__ = ["EncodedMixture", "PseudoInputPrior"]
 
@@ -94,6 +95,7 @@ class EncodedMixture(TorchDistribution):
         return variance.expand(self.batch_shape + self.event_shape)
 
 
+@typed
 class PseudoInputPrior(nn.Module):
     """p(z), the average over modalities of (1/N) sum_i e_m(z | u_i); its call returns it.
 
@@ -131,7 +133,7 @@ class PseudoInputPrior(nn.Module):
         num_pseudo_inputs: int,
     ) -> None:
         super().__init__()
-        modalities = check_modalities(modalities, latent_dim)
+        modalities = check_modalities(modalities)
         self.latent_dim = latent_dim
         self.encoders = nn.ModuleDict({m.name: m.encoder(latent_dim) for m in modalities})
         self.inputs = nn.ModuleDict()

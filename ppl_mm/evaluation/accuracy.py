@@ -5,19 +5,29 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import Bernoulli, Categorical, OneHotCategorical
 
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.conditioned import check_question
-from ppl_mm.evaluation.generation import central_value, target_sites
+from ppl_mm.evaluation.generation import central_value, elementwise, target_sites
 from ppl_mm.evaluation.quietly import evaluating
 from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.weights import guide_trace, particles
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
-__all__ = ["accuracy", "check_not_given", "predict", "target_distributions"]
+__all__ = [
+    "accuracy",
+    "as_label",
+    "check_labels",
+    "check_not_given",
+    "predict",
+    "target_distributions",
+]
 
 
+@typed
 def predict(
     system: System,
     obs: Observations,
@@ -88,6 +98,28 @@ def check_not_given(label: str, given: str | Sequence[str] | None) -> None:
         raise ValueError(f"given: {label!r} is what is predicted; leave it out.")
 
 
+def check_labels(label: str, values: Tensor) -> None:
+    """Raise TypeError for numbers that are neither classes nor 0 and 1."""
+    if values.is_floating_point() and not bool(((values == 0) | (values == 1)).all()):
+        raise TypeError(
+            f"modality {label!r}: expected a label, classes or values that are 0 or 1, got numbers "
+            f"from {values.min().item():.3g} to {values.max().item():.3g}; how far off predicted "
+            "numbers are, evaluation.rmse tells."
+        )
+
+
+def as_label(label: str, fn: Any) -> Any:
+    """The Categorical, one-hot or Bernoulli distribution of a label's elements, or TypeError."""
+    base = elementwise(fn)
+    if not isinstance(base, Categorical | OneHotCategorical | Bernoulli):
+        raise TypeError(
+            f"modality {label!r}: expected a label, Categorical, Bernoulli, MultiLabel or Tokens, "
+            f"got {type(base).__name__}; how far off predicted numbers are, evaluation.rmse tells."
+        )
+    return base
+
+
+@typed
 def accuracy(
     system: System,
     obs: Observations,
@@ -109,6 +141,10 @@ def accuracy(
     Raises:
         ValueError: If no row has a label, or the label is given. How well a label is rebuilt from
             itself, :func:`predict` tells.
+        TypeError: For a modality that is no label but numbers; how far off those are,
+            :func:`ppl_mm.evaluation.rmse` tells.
+        TypeError: For a modality that is no label, whose likelihood is of numbers; how far off
+            those are, :func:`rmse` tells.
     """
     system.check(obs)
     check_not_given(label, given)
@@ -118,7 +154,14 @@ def accuracy(
     if not bool(known.any()):
         raise ValueError(f"modality {label!r}: no row has a label to compare with.")
     obs = obs[known]
-    truth, found = obs[label], predict(system, obs, label, given, batch_size=batch_size)
+    truth = obs[label]
+    check_labels(label, truth)
+    found = torch.cat(
+        [
+            central_value(as_label(label, fn))[0, 0]
+            for fn in target_distributions(system, obs, label, given, batch_size=batch_size)
+        ]
+    )
     truth = truth.to(found.device)
     if truth.dim() == found.dim() + 1:  # one-hot rows; classes are predicted as indices
         truth = truth.argmax(-1)

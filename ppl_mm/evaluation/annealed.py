@@ -14,11 +14,13 @@ from ppl_mm.evaluation.conditioned import check_question, conditioned_on
 from ppl_mm.evaluation.path import Path
 from ppl_mm.evaluation.question import asked_names, certain
 from ppl_mm.evaluation.quietly import evaluating
-from ppl_mm.evaluation.result import LogLikelihood, summarise_weights
+from ppl_mm.evaluation.result import LogLikelihood
+from ppl_mm.evaluation.summarise import summarise_weights
 from ppl_mm.evaluation.together import put_together
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["Annealing", "annealed_log_likelihood"]
 
@@ -88,6 +90,7 @@ class Annealing:
         return f"{self.start}, annealed over {self.num_temperatures} temperatures"
 
 
+@typed
 def annealed_log_likelihood(
     system: System,
     obs: Observations,

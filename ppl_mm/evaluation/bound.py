@@ -10,10 +10,12 @@ from ppl_mm.handlers import OfTheDataSet
 from ppl_mm.objectives import row_elbo, trace_pair
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["elbo"]
 
 
+@typed
 def elbo(system: System, obs: Observations, *, batch_size: int = 1000, seed: int = 0) -> Tensor:
     """One draw's ELBO of log p(x_present) of every row, (N,), nats.
 

@@ -29,11 +29,13 @@ from torch.distributions import Bernoulli
 from torch.nn.functional import one_hot
 
 from ppl_mm.checks import check_at_least_one
+from ppl_mm.evaluation.accuracy import check_labels
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.prediction import Given, holding, label_distributions
 from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["Calibration", "Reliability", "calibration", "calibration_of"]
 
@@ -142,6 +144,7 @@ class Calibration(Result):
         return (self.predicted * self.num_bins).long().clamp(max=self.num_bins - 1)
 
 
+@typed
 def calibration(
     system: System,
     obs: Observations,
@@ -183,6 +186,7 @@ def calibration(
     """
     check_at_least_one("batch_size", batch_size)
     obs = holding(system, obs, label)
+    check_labels(label, obs[label])
     options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
     probabilities, truth, nats = [], [], []
     batches = label_distributions(system, obs, label, given, **options)
@@ -210,6 +214,7 @@ def _log_p(base: Any, truth: Tensor) -> Tensor:
     return log_p.reshape(*log_p.shape[:2], -1).sum(-1)
 
 
+@typed
 def calibration_of(probabilities: Tensor, truth: Tensor, *, num_bins: int = 15) -> Calibration:
     """Calibration of predicted probabilities.
 

@@ -26,6 +26,7 @@ from ppl_mm.networks.mlp import MLPFeatures
 from ppl_mm.networks.resnet import ResNet
 from ppl_mm.observations import Observations
 from ppl_mm.rows import run_network
+from ppl_mm.typed import typed
 
 __all__ = ["classifier_accuracy", "train_classifier", "train_classifiers", "train_oracle"]
 
@@ -35,6 +36,7 @@ Network = Callable[[tuple[int, ...], int], nn.Module]
 _FORMAT = "ppl_mm classifier 1"
 
 
+@typed
 def train_classifiers(
     dataset: DataSet,
     names: Sequence[str] | None = None,
@@ -103,6 +105,7 @@ def train_classifiers(
     return out
 
 
+@typed
 def train_oracle(
     dataset: DataSet,
     *,
@@ -161,6 +164,7 @@ def train_oracle(
     )
 
 
+@typed
 def train_classifier(
     images: Tensor,
     labels: Tensor,
@@ -215,6 +219,7 @@ def train_classifier(
     return module.eval()
 
 
+@typed
 def classifier_accuracy(
     classifiers: Mapping[str, nn.Module], obs: Observations, labels: Tensor
 ) -> dict[str, Estimate]:

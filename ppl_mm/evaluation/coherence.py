@@ -14,6 +14,7 @@ from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.readings import Readings, Subset, checked_labels, read_generations
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["Coherence", "coherence_of", "cross_coherence", "joint_coherence", "joint_coherence_of"]
 
@@ -82,6 +83,7 @@ class Coherence(Cells):
         return Estimate.of(torch.stack(means).mean(0))
 
 
+@typed
 def coherence_of(readings: Readings, labels: Tensor) -> Coherence:
     """The coherence of what :func:`read_generations` read, see :func:`cross_coherence`."""
     labels = checked_labels(labels, len(next(iter(readings.predictions.values()))))
@@ -92,6 +94,7 @@ def coherence_of(readings: Readings, labels: Tensor) -> Coherence:
     return Coherence(readings.subsets, readings.targets, torch.stack(hits)[..., labels >= 0])
 
 
+@typed
 def cross_coherence(
     system: System,
     obs: Observations,
@@ -136,12 +139,14 @@ def cross_coherence(
     return coherence_of(readings, labels)
 
 
+@typed
 def joint_coherence_of(readings: Readings) -> Estimate:
     """The share of rows, drawn from the prior, in which all classifiers agree."""
     classes = torch.stack([readings.predictions[(), t] for t in readings.targets])
     return Estimate.of((classes == classes[0]).all(0))
 
 
+@typed
 def joint_coherence(
     system: System,
     classifiers: Mapping[str, nn.Module],

@@ -27,6 +27,7 @@ from ppl_mm.evaluation.readings import as_subsets
 from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = [
     "Collapse",
@@ -95,6 +96,7 @@ class Collapse(Result):
         }
 
 
+@typed
 def collapse_of(
     values: Tensor,
     *,
@@ -127,6 +129,7 @@ def collapse_of(
     return Collapse(quantity, thresholds, delta, epsilons)
 
 
+@typed
 def posterior_collapse(
     system: System,
     obs: Observations,
@@ -201,6 +204,7 @@ def posterior_collapse(
     )
 
 
+@typed
 def variance_collapse(
     system: System,
     obs: Observations,

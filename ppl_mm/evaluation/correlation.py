@@ -16,6 +16,7 @@ from ppl_mm.evaluation.readings import Subset, as_subsets, generations
 from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["CanonicalCorrelation", "Correlation", "correlation"]
 
@@ -152,6 +153,7 @@ class Correlation(Result):
         }
 
 
+@typed
 def correlation(
     system: System,
     train: Observations,

@@ -17,10 +17,12 @@ from ppl_mm.evaluation.readings import Subset, as_subsets, checked_labels, class
 from ppl_mm.evaluation.tabular import Number, Result, in_words, number
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["Diversity", "diversity", "real_diversity", "spread"]
 
 
+@typed
 def spread(samples: Tensor, classifier: nn.Module) -> tuple[Tensor, Tensor]:
     """How far apart K draws of each row are.
 
@@ -112,6 +114,7 @@ class Diversity(Result):
         return Estimate.of(cells[crossed].nanmean(0))
 
 
+@typed
 def diversity(
     system: System,
     obs: Observations,
@@ -168,6 +171,7 @@ def diversity(
     return Diversity(chosen, targets, distances, deviations)
 
 
+@typed
 def real_diversity(
     obs: Observations,
     labels: Tensor,

@@ -15,10 +15,12 @@ from ppl_mm.evaluation.readings import Readings, Subset, features_of, read_gener
 from ppl_mm.evaluation.tabular import Number, Result, in_words, number
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["Frechet", "frechet", "frechet_distance", "frechet_of"]
 
 
+@typed
 def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
     """The squared Wasserstein-2 distance of the Gaussians with these sets' moments.
 
@@ -122,6 +124,7 @@ class Frechet(Result):
         }
 
 
+@typed
 def frechet_of(
     readings: Readings, real: Observations, classifiers: Mapping[str, nn.Module]
 ) -> Frechet:
@@ -146,6 +149,7 @@ def frechet_of(
     return Frechet(readings.subsets, readings.targets, distances, names.pop())
 
 
+@typed
 def frechet(
     system: System,
     obs: Observations,

@@ -24,6 +24,7 @@ from ppl_mm.checks import check_at_least_one
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.evaluation.conditioned import check_held
 from ppl_mm.evaluation.readings import features_of
+from ppl_mm.typed import typed
 
 __all__ = ["GaussianProcessClassifier", "train_gaussian_process", "train_gaussian_processes"]
 
@@ -70,6 +71,7 @@ class GaussianProcessClassifier(nn.Module):
         return (loc + variance.sqrt() * noise.to(loc.device)).softmax(-1)
 
 
+@typed
 def train_gaussian_processes(
     dataset: DataSet,
     classifiers: Mapping[str, nn.Module],
@@ -111,6 +113,7 @@ def train_gaussian_processes(
     return out
 
 
+@typed
 def train_gaussian_process(
     classifier: nn.Module,
     images: Tensor,

@@ -16,10 +16,12 @@ from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["central_value", "elementwise", "generate", "target_sites"]
 
 
+@typed
 def generate(
     system: System,
     obs: Observations,

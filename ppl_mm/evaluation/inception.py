@@ -12,12 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ppl_mm.typed import typed
+
 __all__ = ["Inception", "as_bytes"]
 
 _FILE = "weights-inception-2015-12-05-6726825d.pth"
 _URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{_FILE}"
 
 
+@typed
 class Inception(nn.Module):
     """Inception v3 of 2015 in place of a classifier: its features are the 2048 pooled ones.
 

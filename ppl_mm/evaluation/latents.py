@@ -17,6 +17,7 @@ from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.weights import guide_trace
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["LatentAccuracy", "draw_latents", "latent_accuracy"]
 
@@ -24,6 +25,7 @@ Group = tuple[str, ...]
 """Latents side by side: "u", "z", or "w" for the private latents of what is given."""
 
 
+@typed
 def draw_latents(
     system: System,
     obs: Observations,
@@ -116,6 +118,7 @@ class LatentAccuracy(Result):
         return self.groups.index(_tuple(group))
 
 
+@typed
 def latent_accuracy(
     system: System,
     train: Observations,

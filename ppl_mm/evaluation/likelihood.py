@@ -18,10 +18,12 @@ from ppl_mm.evaluation.together import Estimate, put_together
 from ppl_mm.evaluation.weighing import Plan, weigh
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["log_likelihood", "log_likelihoods"]
 
 
+@typed
 def log_likelihood(
     system: System,
     obs: Observations,
@@ -119,6 +121,7 @@ def log_likelihood(
     return result
 
 
+@typed
 def log_likelihoods(
     system: System,
     obs: Observations,

@@ -25,6 +25,7 @@ from ppl_mm.evaluation.readings import Subset, as_subsets, classified, generatio
 from ppl_mm.observations import Observations
 from ppl_mm.rows import eval_mode
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = [
     "MutualInformation",
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 
+@typed
 def mutual_information_of(probabilities: Tensor) -> Tensor:
     """I of every image from draws of its class probabilities, see the module.
 
@@ -75,6 +77,7 @@ class MutualInformation(Cells):
         return self.rows
 
 
+@typed
 def mutual_information(
     system: System,
     obs: Observations,
@@ -126,6 +129,7 @@ def mutual_information(
     return MutualInformation(chosen, targets, torch.stack(cells))
 
 
+@typed
 def real_mutual_information(
     classifiers: Mapping[str, GaussianProcessClassifier],
     obs: Observations,

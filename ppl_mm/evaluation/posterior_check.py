@@ -22,6 +22,7 @@ from ppl_mm.handlers import SkipAbsent
 from ppl_mm.objectives.weights import absent_names, guide_trace, particles
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["PosteriorCheck", "posterior_check"]
 
@@ -139,6 +140,7 @@ class PosteriorCheck(Result):
         return torch.tensor(found)
 
 
+@typed
 def posterior_check(
     system: System,
     obs: Observations,

@@ -11,15 +11,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Categorical, OneHotCategorical
+from torch.distributions import Bernoulli, Categorical
 
-from ppl_mm.evaluation.accuracy import check_not_given, predict, target_distributions
+from ppl_mm.evaluation.accuracy import (
+    as_label,
+    check_labels,
+    check_not_given,
+    predict,
+    target_distributions,
+)
 from ppl_mm.evaluation.estimate import Estimate
-from ppl_mm.evaluation.generation import elementwise
 from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = [
     "AveragePrecision",
@@ -35,6 +41,7 @@ __all__ = [
 Given = str | Sequence[str] | None
 
 
+@typed
 def probabilities(
     system: System,
     obs: Observations,
@@ -67,6 +74,7 @@ def probabilities(
     return _read(system, obs, label, given, **options)[0]
 
 
+@typed
 def classification_error(
     system: System,
     obs: Observations,
@@ -107,6 +115,7 @@ def classification_error(
         True
     """
     obs = holding(system, obs, label)
+    check_labels(label, obs[label])
     options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
     found, exclusive = _read(system, obs, label, given, **options)
     truth = obs[label].to(found.device)
@@ -146,6 +155,7 @@ class AveragePrecision(Result):
         return {"macro": self.macro, "micro": self.micro, "per_class": self.per_class.tolist()}
 
 
+@typed
 def average_precision(
     system: System,
     obs: Observations,
@@ -174,6 +184,7 @@ def average_precision(
     Source: as the module. The paper's text means the macro average; its release has the micro one.
     """
     obs = holding(system, obs, label)
+    check_labels(label, obs[label])
     options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
     scores = probabilities(system, obs, label, given, **options).cpu()
     truth = obs[label].cpu()
@@ -182,6 +193,7 @@ def average_precision(
     return average_precision_of(scores.reshape(len(obs), -1), truth.reshape(len(obs), -1))
 
 
+@typed
 def average_precision_of(scores: Tensor, truth: Tensor) -> AveragePrecision:
     """Average precision of scores (N, C) of labels (N, C), which are 0 or 1.
 
@@ -214,6 +226,7 @@ def average_precision_of(scores: Tensor, truth: Tensor) -> AveragePrecision:
     return AveragePrecision(per_class, per_class.nanmean().item(), micro)
 
 
+@typed
 def rmse(
     system: System,
     obs: Observations,
@@ -290,11 +303,10 @@ def label_distributions(
     """
     check_not_given(label, given)
     for fn in target_distributions(system, obs, label, given, **options):
-        base = elementwise(fn)
-        symbols = isinstance(base, Categorical) and len(base.batch_shape) > 3
-        if symbols or not isinstance(base, Categorical | OneHotCategorical | Bernoulli):
+        base = as_label(label, fn)
+        if isinstance(base, Categorical) and len(base.batch_shape) > 3:
             raise TypeError(
                 f"modality {label!r}: expected a label, Categorical, Bernoulli or MultiLabel, got "
-                f"{'a sequence of symbols' if symbols else type(base).__name__}."
+                "a sequence of symbols; use accuracy."
             )
         yield base

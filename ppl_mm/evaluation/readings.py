@@ -15,6 +15,7 @@ from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.rows import eval_mode
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = [
     "Readings",
@@ -52,6 +53,7 @@ class Readings:
     features: dict[tuple[Subset, str], Tensor]
 
 
+@typed
 def read_generations(
     system: System,
     obs: Observations,
@@ -210,6 +212,7 @@ def logits_of(classifier: nn.Module, images: Tensor, *, batch_size: int = 1000) 
     return torch.cat(list(_batches(classifier, "forward", images, batch_size)))
 
 
+@typed
 def features_of(classifier: nn.Module, images: Tensor, *, batch_size: int = 1000) -> Tensor:
     """The classifier's features of every image, (N, D) on the CPU."""
     return torch.cat(list(_batches(classifier, "features", images, batch_size)))

@@ -26,6 +26,7 @@ from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["Relatedness", "relatedness", "wasserstein_distances"]
 
@@ -33,6 +34,7 @@ By = Literal["item", "class"]
 """What makes two rows related: that they are the same one, or that their class is the same."""
 
 
+@typed
 def wasserstein_distances(mean_a: Tensor, std_a: Tensor, mean_b: Tensor, std_b: Tensor) -> Tensor:
     """The 2-Wasserstein distance of every pair of distributions with independent coordinates.
 
@@ -183,6 +185,7 @@ class Relatedness(Result):
         return ((counts.cumsum(0) - counts / 2) / counts.sum())[self._levels]
 
 
+@typed
 def relatedness(
     system: System,
     obs: Observations,

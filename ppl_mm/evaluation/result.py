@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ppl_mm.evaluation.estimate import Estimate
+from ppl_mm.evaluation.summarise import settled
 from ppl_mm.evaluation.tabular import Number, Result, number
-from ppl_mm.evaluation.tails import Moments, interval_of_log_mean, weight_moments
 from ppl_mm.modality import Modality
 
-__all__ = ["COLUMNS", "LogLikelihood", "UnreliableLikelihoodWarning", "summarise_weights"]
+__all__ = ["COLUMNS", "LogLikelihood", "UnreliableLikelihoodWarning"]
 
 RELIABLE_K = (
     0.7  # Vehtari et al. 2024, arXiv:1507.02646: above it the estimate is not to be trusted
@@ -36,6 +36,13 @@ COLUMNS = (
 _ADVICE = "Draw more samples, use proposal='defensive', or train the guide further."
 
 
+_NOTHING = (
+    "have the value -inf, of which nothing is known: no draw gives them any probability {}. They "
+    "lie beyond what the decoders can give, or their log-density beyond the numbers of its type: "
+    "look at their values, and rescale large ones."
+)
+
+
 class UnreliableLikelihoodWarning(UserWarning):
     """Some rows' importance weights have a tail too heavy for their mean to be trusted."""
 
@@ -45,7 +52,9 @@ class LogLikelihood(Result):
     """Estimates of log p(x_target | x_given), one a row, in nats.
 
     Attributes:
-        value: The estimate, (N,); 0 for a row that holds nothing of the target.
+        value: The estimate, (N,); 0 for a row that holds nothing of the target, -inf where no
+            draw gives the row any probability: it lies beyond what the decoders can give, or its
+            log-density beyond what its floating-point numbers can hold.
         standard_error: Of the estimate, from the spread of its own weights (delta method), (N,).
         low: Lower end of a 95 % interval, (N,), see :func:`ppl_mm.evaluation.tails.weight_moments`:
             unlike value +- 2 standard errors it counts what the weights' tail hides.
@@ -53,7 +62,8 @@ class LogLikelihood(Result):
         ess: Effective sample size of the importance weights, (N,).
         pareto_k: Tail index of the weights, (N,): below 0.7 the standard error can be believed,
             above it the estimate is too low by an unknown amount, or, being a difference of two
-            such for a conditional, off by one. NaN for fewer than 25 draws.
+            such for a conditional, off by one. Infinite where fewer than ten draws have any
+            weight. NaN for fewer than 25 draws.
         log_weight_variance: Variance over draws of log w, (N,); Tables 3 and 7 of the MVAE paper.
         draws: How many were made for each row, (N,); of a difference, the larger number.
         num_samples: Draws per row that were asked for, at least.
@@ -92,7 +102,7 @@ class LogLikelihood(Result):
     ) -> Self:
         """A result whose rows have no error in common, from its ``COLUMNS``."""
         return cls(
-            **columns,
+            **settled(columns),
             num_samples=num_samples,
             target=target,
             given=given,
@@ -124,7 +134,7 @@ class LogLikelihood(Result):
         """
         n = len(self.value)
         own = (self.standard_error**2 - self.shared_error**2).clamp(min=0).sum().sqrt() / n
-        spread = self.value.std().item() / math.sqrt(n) if n > 1 else math.nan
+        spread = self.value.std().nan_to_num(math.inf).item() / math.sqrt(n) if n > 1 else math.nan
         return {
             "mean": self.mean(),
             "standard_error": spread,
@@ -173,7 +183,9 @@ class LogLikelihood(Result):
                 "  Pareto k needs 25 draws a row: how far the errors can be believed is not known"
             )
         text = f"  Pareto k above {RELIABLE_K} in {rows} rows (largest {k.max().item():.2f})"
-        return f"{text}: those are {self._side} by an unknown amount" if rows else text
+        text += f": those are {self._side} by an unknown amount" if rows else ""
+        nothing = int((self.value == -math.inf).sum())
+        return text + (f"\n  -inf in {nothing} rows, of which nothing is known" if nothing else "")
 
     @property
     def _side(self) -> str:
@@ -202,15 +214,18 @@ class LogLikelihood(Result):
         value = self.value - other.value
         below = torch.hypot(self.value - self.low, other.high - other.value)
         above = torch.hypot(self.high - self.value, other.value - other.low)
+        columns = {
+            "value": value,
+            "standard_error": (self.standard_error**2 + other.standard_error**2).sqrt(),
+            "low": value - below,
+            "high": value + above,
+            "ess": torch.minimum(self.ess, other.ess),
+            "pareto_k": torch.fmax(self.pareto_k, other.pareto_k),
+            "log_weight_variance": self.log_weight_variance,  # p(given) shifts it by a constant
+            "draws": torch.maximum(self.draws, other.draws),
+        }
         return LogLikelihood(
-            value=value,
-            standard_error=(self.standard_error**2 + other.standard_error**2).sqrt(),
-            low=value - below,
-            high=value + above,
-            ess=torch.minimum(self.ess, other.ess),
-            pareto_k=torch.fmax(self.pareto_k, other.pareto_k),
-            log_weight_variance=self.log_weight_variance,  # p(given) shifts log w by a constant
-            draws=torch.maximum(self.draws, other.draws),
+            **settled(columns),
             num_samples=self.num_samples,
             target=tuple(n for n in self.target if n not in other.target),
             given=other.target,
@@ -221,72 +236,21 @@ class LogLikelihood(Result):
 
     def warn_if_unreliable(self, advice: str = _ADVICE) -> None:
         """Warn of the rows whose estimate is not to be trusted, naming them, with some advice."""
-        rows = self.unreliable.tolist()
+        nothing = self.value == -math.inf
+        self._warn(nothing, _NOTHING)
+        self._warn(
+            (self.pareto_k > RELIABLE_K) & ~nothing,
+            f"have a Pareto k above {RELIABLE_K}; their estimates are {self._side} by an unknown "
+            f"amount {{}}. {advice}",
+        )
+
+    def _warn(self, which: Tensor, what: str) -> None:
+        rows = which.nonzero().squeeze(-1).tolist()
         if rows:
             shown = ", ".join(map(str, rows[:10])) + (", ..." if len(rows) > 10 else "")
             warnings.warn(
-                f"{self.quantity}: {len(rows)} of {len(self.value)} rows have a Pareto k above "
-                f"{RELIABLE_K}; their estimates are {self._side} by an unknown amount "
-                f"(rows {shown}). {advice}",
+                f"{self.quantity}: {len(rows)} of {len(self.value)} rows "
+                + what.format(f"(rows {shown})"),
                 UnreliableLikelihoodWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
-
-
-def summarise_weights(log_w: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
-    """Estimate, error and diagnostics from log importance weights, the ``COLUMNS``.
-
-    Args:
-        log_w: log p(x, z) - log q(z), (S, K, N): S strata of K draws each, q the whole mixture.
-        log_pi: Log-probabilities of the strata, (S, N); zeros for one stratum.
-
-    The estimate is sum_s pi_s (1/K) sum_k w_sk; its variance sum_s pi_s^2 Var_k[w_sk] / K. The
-    interval's variance and skewness are these sums with the tails of the strata as fitted.
-    """
-    log_w, log_pi = log_w.double(), log_pi.double()
-    num_strata, num_draws = log_w.shape[:2]
-    weighted = log_w + log_pi[:, None]
-    log_total = torch.logsumexp(weighted.flatten(0, 1), 0)
-    share = torch.exp(weighted - log_total)  # sums to 1 over strata and draws
-    ess = 1.0 / (share**2).sum((0, 1))
-    value = log_total - math.log(num_draws)
-    # The tail is that of w as a function of z. Times pi_s, stray draws of a likely stratum would
-    # pass for a tail among those of an unlikely one, although w itself is bounded.
-    pooled = log_w.masked_fill(log_pi[:, None] == -torch.inf, -torch.inf).flatten(0, 1)
-    tail = weight_moments(pooled)
-    if num_draws > 1:
-        # Var of K * mean, in units of the total, is K * Var_k[share] in each stratum.
-        error = (num_draws * share.var(1)).sum(0).sqrt()
-        variance = _variance(log_w, log_pi)
-        tails = [tail] if num_strata == 1 else [weight_moments(stratum) for stratum in log_w]
-        low, high = interval_of_log_mean(*_cumulants(tails, share))
-    else:
-        error = variance = low = high = torch.full_like(ess, math.nan)
-    return {
-        "value": value,
-        "standard_error": error,
-        "low": value + low,
-        "high": value + high,
-        "ess": ess,
-        "pareto_k": tail.pareto_k,
-        "log_weight_variance": variance,
-        "draws": torch.full_like(ess, num_strata * num_draws, dtype=torch.long),
-    }
-
-
-def _cumulants(tails: Sequence[Moments], share: Tensor) -> tuple[Tensor, Tensor]:
-    """Standard error and skewness of the estimate over its value, the tails as fitted, (N,)."""
-    num_draws = share.shape[1]
-    part = share.sum(1)  # of each stratum in the total, (S, N)
-    variance = (part**2 * torch.stack([t.variance for t in tails])).sum(0) / num_draws
-    third = (part**3 * torch.stack([t.third for t in tails])).sum(0) / num_draws**2
-    return variance.sqrt(), third / variance.clamp(min=1e-300) ** 1.5
-
-
-def _variance(log_w: Tensor, log_pi: Tensor) -> Tensor:
-    """Variance of log w under the whole proposal, (N,): within the strata and between them."""
-    share = log_pi.exp()
-    center = log_w.mean(1)
-    within = torch.where(share > 0, share * log_w.var(1), 0.0).sum(0)
-    middle = torch.where(share > 0, share * center, 0.0).sum(0)
-    return within + torch.where(share > 0, share * (center - middle) ** 2, 0.0).sum(0)

@@ -20,6 +20,7 @@ from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.objectives.weights import model_trace
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["Sandwich", "sandwich", "simulated"]
 
@@ -84,6 +85,7 @@ class Sandwich(Result):
         return plotting.sandwich_curves({self.quantity: self})
 
 
+@typed
 def sandwich(
     system: System,
     rows: int | Observations,

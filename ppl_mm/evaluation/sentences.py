@@ -26,12 +26,14 @@ from torch import Tensor
 
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.data.vocabulary import EOS, PAD
+from ppl_mm.typed import typed
 
 __all__ = ["SentenceEmbedding"]
 
 _SMOOTHING, _POWER, _A = 0.75, 0.5, 1e-3
 
 
+@typed
 @dataclass(frozen=True)
 class SentenceEmbedding:
     """From sentences of symbols (N, T) to vectors (N, D), see the module.

@@ -11,6 +11,8 @@ __all__ = ["Moments", "interval_of_log_mean", "weight_moments"]
 
 _CONSTANT = 1e-3  # nats: weights that differ by less carry rounding, not a tail
 _FEWEST = 25  # draws that a tail is fitted to
+_FEWEST_WITH_WEIGHT = 10  # that an estimate can rest on, be its tail ever so light
+_NEGLIGIBLE = 100.0  # nats below the largest: no weight at all
 _FINER = 20  # quantiles of the fitted tail for each draw in it
 _NORMAL = 1.959964  # 97.5 % quantile
 
@@ -19,7 +21,9 @@ class Moments(NamedTuple):
     """Of one draw's weight over the mean weight, a row each, (N,).
 
     Attributes:
-        pareto_k: Tail index; 0 for constant weights, NaN for fewer than 25 draws.
+        pareto_k: Tail index; 0 where the largest weights, one more than a tail has, are equal,
+            so that they are seen to be bounded; infinite where fewer than ten draws have any
+            weight; NaN for fewer than 25 draws, unless none has.
         variance: With the tail as fitted.
         third: Third central moment, with the tail as fitted.
     """
@@ -40,29 +44,34 @@ def weight_moments(log_w: Tensor) -> Moments:
 
     u the largest weight below them: a tail such as 20 times as many draws would show. Where none
     can be fitted (constant weights, fewer than 25 draws, ties) the moments are those of the draws.
+    Draws of weight 0 are draws: where all but a few have it, the estimate rests on those few, and
+    that they are alike says nothing of the ones that were not seen.
 
     Source: Vehtari et al. 2024, arXiv:1507.02646 (M, the fit and k, by arviz). The use of its
-    quantiles for the moments is ours.
+    quantiles for the moments is ours. It asks for 10^{1 / (1 - k)} draws: ten where k is 0.
     """
     columns = log_w.double().cpu().numpy()
-    finite = np.isfinite(columns)
-    columns = np.where(finite.any(0), columns, 0.0)
-    finite = np.isfinite(columns)
+    number, finite = len(columns), np.isfinite(columns)
+    hopeless = ~finite.any(0)
+    columns = np.where(hopeless, 0.0, columns)
     low = np.where(finite, columns, np.inf).min(0)
-    columns = np.where(finite, columns, low - 100.0)
+    columns = np.where(np.isfinite(columns), columns, low - _NEGLIGIBLE)
     high = columns.max(0)
     weights = np.exp(columns - high)
     weights = weights / weights.mean(0)
-    number = len(columns)
     variance = weights.var(0) * number / max(number - 1, 1)
     third = ((weights - 1.0) ** 3).mean(0)
     k = np.full(columns.shape[1], 0.0 if number >= _FEWEST else np.nan)
-    varied = (high - low > _CONSTANT) & (number >= _FEWEST)
+    few = ((columns > high - _NEGLIGIBLE).sum(0) < _FEWEST_WITH_WEIGHT) & (number >= _FEWEST)
+    edge = max(number - _tail_size(number) - 1, 0)
+    varied = high - np.partition(columns, edge, 0)[edge] > _CONSTANT
+    varied &= ~few & (number >= _FEWEST)
     if varied.any():
         k[varied], fitted = _fit(columns[:, varied], weights[:, varied])
         usable = np.isfinite(fitted).all(0)
         rows = varied.nonzero()[0][usable]
         variance[rows], third[rows] = fitted[:, usable]
+    k[hopeless | few] = np.inf
     return Moments(*(torch.from_numpy(x).to(log_w.device) for x in (k, variance, third)))
 
 
@@ -71,7 +80,7 @@ def _fit(log_w: Any, weights: Any) -> tuple[Any, Any]:
     import arviz
 
     number = len(log_w)
-    size = math.ceil(min(number / 5, 3 * math.sqrt(number)))
+    size = _tail_size(number)
     with np.errstate(over="ignore"):  # a candidate of the fit with weight 1 / inf = 0
         smoothed, k = arviz.psislw(np.ascontiguousarray(log_w.T))
     k, smoothed = np.atleast_1d(k), np.sort(np.atleast_2d(smoothed).T, 0)
@@ -91,6 +100,11 @@ def _fit(log_w: Any, weights: Any) -> tuple[Any, Any]:
             for n in (2, 3)
         ]
     return k, np.where(fits, np.stack(moments), np.nan)
+
+
+def _tail_size(number: int) -> int:
+    """M, of so many draws."""
+    return math.ceil(min(number / 5, 3 * math.sqrt(number)))
 
 
 def _growth(k: Any, p: Any) -> Any:

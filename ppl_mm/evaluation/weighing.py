@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.importance import Draws, log_weights_of
-from ppl_mm.evaluation.result import RELIABLE_K, LogLikelihood, summarise_weights
+from ppl_mm.evaluation.result import RELIABLE_K, LogLikelihood
+from ppl_mm.evaluation.summarise import summarise_weights
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 

@@ -11,13 +11,15 @@ from ppl_mm.data.dataset import Join
 from ppl_mm.evaluation.coherence import Coherence, coherence_of
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.readings import generations, logits_of, parts_of, read_generations
-from ppl_mm.guides.mixture import non_empty_subsets
 from ppl_mm.observations import Observations
+from ppl_mm.subsets import check_all_subsets, non_empty_subsets
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["confidence", "joint_confidence", "whole_coherence"]
 
 
+@typed
 def whole_coherence(
     system: System,
     obs: Observations,
@@ -60,6 +62,8 @@ def whole_coherence(
         ``whole_coherence(system, test, labels, oracle, dataset.join).cell("top", "whole")``
     """
     join = _checked(join)
+    if subsets is None:
+        check_all_subsets(parts_of(system, obs), "whole_coherence", "Name those to give: subsets=.")
     chosen = non_empty_subsets(parts_of(system, obs)) if subsets is None else subsets
     readings = read_generations(
         system,
@@ -74,6 +78,7 @@ def whole_coherence(
     return coherence_of(readings, labels)
 
 
+@typed
 def joint_confidence(
     system: System,
     oracle: nn.Module,
@@ -121,6 +126,7 @@ def joint_confidence(
     return Estimate.of(torch.cat([_largest(oracle, join(values)) for _, values in drawn]))
 
 
+@typed
 def confidence(oracle: nn.Module, pictures: Tensor) -> Estimate:
     """The mean over pictures of the oracle's largest class probability, max_c p(c | x).
 

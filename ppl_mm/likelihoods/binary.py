@@ -10,10 +10,12 @@ from torch import Tensor
 from ppl_mm.likelihoods import densities
 from ppl_mm.likelihoods.likelihood import Likelihood, check_floating_point, one_tensor, require
 from ppl_mm.rows import at_least_float32
+from ppl_mm.typed import typed
 
 __all__ = ["Bernoulli", "ContinuousBernoulli", "MultiLabel", "SoftBernoulli"]
 
 
+@typed
 @dataclass(frozen=True)
 class Bernoulli(Likelihood):
     """Independent binary values; parameters are logits l of the event's shape.
@@ -47,11 +49,13 @@ class Bernoulli(Likelihood):
         )
 
 
+@typed
 @dataclass(frozen=True)
 class MultiLabel(Bernoulli):
     """Several yes-or-no labels of one sample: independent Bernoullis, an event of shape (L,)."""
 
 
+@typed
 @dataclass(frozen=True)
 class SoftBernoulli(Likelihood):
     """Grey values in [0, 1] as the targets of a Bernoulli: a score, not a density.
@@ -77,6 +81,7 @@ class SoftBernoulli(Likelihood):
         _in_unit_interval(name, values)
 
 
+@typed
 @dataclass(frozen=True)
 class ContinuousBernoulli(Likelihood):
     """The density on [0, 1] proportional to exp(x l); parameters are logits l.

@@ -15,10 +15,12 @@ from ppl_mm.likelihoods.likelihood import (
     require,
 )
 from ppl_mm.rows import at_least_float32
+from ppl_mm.typed import typed
 
 __all__ = ["Categorical", "Tokens"]
 
 
+@typed
 @dataclass(frozen=True)
 class Categorical(Likelihood):
     """One of C classes; parameters are logits (..., C).
@@ -70,6 +72,7 @@ class Categorical(Likelihood):
             require(one_hot, name, "one-hot rows (N, C)", values, fix)
 
 
+@typed
 @dataclass(frozen=True)
 class Tokens(Likelihood):
     """A sequence of T symbols out of V; parameters are logits (..., T, V), data integers (N, T).

@@ -10,10 +10,12 @@ from torch import Tensor
 from ppl_mm.likelihoods import densities
 from ppl_mm.likelihoods.likelihood import Likelihood, one_tensor, pair, require
 from ppl_mm.rows import at_least_float32
+from ppl_mm.typed import typed
 
 __all__ = ["NegativeBinomial", "Poisson"]
 
 
+@typed
 @dataclass(frozen=True)
 class Poisson(Likelihood):
     """Independent counts; parameters are log rates of the event's shape."""
@@ -30,6 +32,7 @@ class Poisson(Likelihood):
         _counts(name, values)
 
 
+@typed
 @dataclass(frozen=True)
 class NegativeBinomial(Likelihood):
     """Independent over-dispersed counts; parameters are a pair (total_count, logits).

@@ -9,6 +9,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from ppl_mm.shapes import aligned
+from ppl_mm.typed import typed
 
 __all__ = [
     "Likelihood",
@@ -22,6 +23,7 @@ __all__ = [
 ]
 
 
+@typed
 @dataclass(frozen=True)
 class Likelihood:
     """What all likelihoods share; subclass it for one of your own.

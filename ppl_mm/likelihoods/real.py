@@ -11,10 +11,12 @@ from torch import Tensor
 from ppl_mm.likelihoods import densities
 from ppl_mm.likelihoods.likelihood import Likelihood, pair
 from ppl_mm.rows import at_least_float32
+from ppl_mm.typed import typed
 
 __all__ = ["Laplace", "Normal"]
 
 
+@typed
 @dataclass(frozen=True)
 class Normal(Likelihood):
     """Independent Normal values.
@@ -39,6 +41,7 @@ class Normal(Likelihood):
         return densities.Normal(loc, scale).to_event(loc.dim() - batch_dims)
 
 
+@typed
 @dataclass(frozen=True)
 class Laplace(Likelihood):
     """Independent Laplace values, density exp(-|x - loc| / scale) / (2 scale).

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
+from ppl_mm.typed import typed
 
 __all__ = ["CaptionDecoder", "CaptionEncoder", "CaptionFeatures"]
 
@@ -19,6 +20,7 @@ _BOTH: tuple[_Size, _Size, _Size] = (4, 2, 1)  # kernel, stride, padding: both s
 _WORDS: tuple[_Size, _Size, _Size] = ((1, 4), (1, 2), (0, 1))  # the embedding's size only
 
 
+@typed
 class CaptionFeatures(Features):
     """Features of a caption: embedding and convolutions, flattened.
 
@@ -90,6 +92,7 @@ class CaptionFeatures(Features):
         return features.reshape(*leading, self.out_features)
 
 
+@typed
 class CaptionEncoder(Encoder):
     """An expert q(z | x) of a caption: embedding, convolutions, one linear head.
 
@@ -140,6 +143,7 @@ class CaptionEncoder(Encoder):
         super().__init__(latent_dim, features, scale, min_scale)
 
 
+@typed
 class CaptionDecoder(nn.Module):
     """Logits of a caption's words from (u, w), the shared latent first and the private one last.
 

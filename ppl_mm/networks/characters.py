@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
+from ppl_mm.typed import typed
 
 __all__ = ["LENGTH", "CharacterDecoder", "CharacterEncoder", "CharacterFeatures"]
 
@@ -14,6 +15,7 @@ LENGTH = 8
 """The number T of characters."""
 
 
+@typed
 class CharacterFeatures(Features):
     """Features of a string: three convolutions along it, 8 -> 8 -> 4 -> 1 positions, with ReLU.
 
@@ -56,6 +58,7 @@ class CharacterFeatures(Features):
         return features.reshape(*leading, self.out_features)
 
 
+@typed
 class CharacterEncoder(Encoder):
     """A Gaussian expert q(z | x) of a string: convolutions, then one linear head.
 
@@ -90,6 +93,7 @@ class CharacterEncoder(Encoder):
         super().__init__(latent_dim, features, scale, min_scale)
 
 
+@typed
 class CharacterDecoder(nn.Module):
     """Logits of a string's 8 characters from z, by transposed convolutions: 1 -> 4 -> 8 positions.
 

@@ -21,10 +21,12 @@ from ppl_mm.networks.layers import (
     dense,
     draw_kaiming,
 )
+from ppl_mm.typed import typed
 
 __all__ = ["ConvDecoder", "ConvEncoder", "ConvFeatures"]
 
 
+@typed
 class ConvFeatures(Features):
     """Features of an image: convolutions, flattened, then dense layers.
 
@@ -106,6 +108,7 @@ class ConvFeatures(Features):
         return features.reshape(*leading, self.out_features)
 
 
+@typed
 class ConvEncoder(Encoder):
     """An expert q(z | x) of an image: convolutions, then dense layers.
 
@@ -160,6 +163,7 @@ class ConvEncoder(Encoder):
         super().__init__(latent_dim, features, scale, min_scale, kaiming=kaiming)
 
 
+@typed
 class ConvDecoder(nn.Module):
     """Logits (or locations) of an image from z: dense layers, then transposed convolutions.
 

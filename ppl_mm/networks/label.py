@@ -7,10 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows, dense
+from ppl_mm.typed import typed
 
 __all__ = ["BinaryEncoder", "BinaryFeatures", "LabelEncoder", "LabelFeatures"]
 
 
+@typed
 class LabelFeatures(Features):
     """Features of a class y: embedding, Swish, then dense layers with Swish.
 
@@ -52,6 +54,7 @@ class LabelFeatures(Features):
         return self.hidden(embedded).reshape(*leading, self.out_features)
 
 
+@typed
 class BinaryFeatures(LabelFeatures):
     """Features of one binary value, as a label of two classes.
 
@@ -75,6 +78,7 @@ class BinaryFeatures(LabelFeatures):
         return super().forward(values.long())
 
 
+@typed
 class LabelEncoder(Encoder):
     """A Gaussian expert q(z | y) of a class y: embedding, Swish, then dense layers with Swish.
 
@@ -123,6 +127,7 @@ class LabelEncoder(Encoder):
         return F.embedding(labels, loc), F.embedding(labels, scale)
 
 
+@typed
 class BinaryEncoder(LabelEncoder):
     """A Gaussian expert q(z | x) of one binary value x, as a label of two classes.
 

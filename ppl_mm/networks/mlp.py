@@ -16,12 +16,14 @@ from ppl_mm.networks.layers import (
     dense,
     draw_kaiming,
 )
+from ppl_mm.typed import typed
 
 __all__ = ["MLPDecoder", "MLPEncoder", "MLPFeatures"]
 
 _MIN_SCALE = 1e-6
 
 
+@typed
 class MLPFeatures(Features):
     """Features of the flattened values, by dense layers.
 
@@ -70,6 +72,7 @@ class MLPFeatures(Features):
         return features.reshape(*leading, self.out_features)
 
 
+@typed
 class MLPEncoder(Encoder):
     """An expert q(z | x) from the flattened values, by dense layers.
 
@@ -116,6 +119,7 @@ class MLPEncoder(Encoder):
         super().__init__(latent_dim, features, scale, min_scale, kaiming=kaiming)
 
 
+@typed
 class MLPDecoder(nn.Module):
     """The parameters of p(x | z), one (or two) for each element of x, by dense layers.
 

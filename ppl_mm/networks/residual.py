@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
+from ppl_mm.typed import typed
 
 __all__ = ["ResidualDecoder", "ResidualEncoder", "ResidualFeatures"]
 
@@ -22,6 +23,7 @@ _SLOPE = 0.2
 _BRANCH_WEIGHT = 0.1
 
 
+@typed
 class ResidualFeatures(Features):
     """Features of an image: residual blocks between average poolings, flattened.
 
@@ -71,6 +73,7 @@ class ResidualFeatures(Features):
         return features.reshape(*leading, self.out_features)
 
 
+@typed
 class ResidualEncoder(Encoder):
     """An expert q(z | x) of an image: residual blocks between average poolings, one linear head.
 
@@ -116,6 +119,7 @@ class ResidualEncoder(Encoder):
         super().__init__(latent_dim, features, scale, min_scale)
 
 
+@typed
 class ResidualDecoder(nn.Module):
     """Locations of an image from z: a linear layer, then residual blocks between upsamplings.
 

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
 from ppl_mm.networks.text import drawn, likeliest, unroll
+from ppl_mm.typed import typed
 
 __all__ = ["SentenceDecoder", "SentenceEncoder", "SentenceFeatures"]
 
 _UNKNOWN, _PAD, _END = 0, 1, 2
 
 
+@typed
 class SentenceFeatures(Features):
     """Features of a sentence: the state of an LSTM after its last symbol before the padding.
 
@@ -58,6 +60,7 @@ class SentenceFeatures(Features):
         return states.gather(1, at_last).reshape(*leading, self.out_features)
 
 
+@typed
 class SentenceEncoder(Encoder):
     """A Gaussian expert q(z | x) of a sentence: the last state of an LSTM, then one linear layer.
 
@@ -95,6 +98,7 @@ class SentenceEncoder(Encoder):
         super().__init__(latent_dim, features, scale, min_scale)
 
 
+@typed
 class SentenceDecoder(nn.Module):
     """Logits of a sentence's symbols from z, by an LSTM that reads the symbol before.
 

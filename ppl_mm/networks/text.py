@@ -9,10 +9,12 @@ from torch.nn import functional as F
 
 from ppl_mm.likelihoods.densities import Categorical
 from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
+from ppl_mm.typed import typed
 
 __all__ = ["StringDecoder", "StringEncoder", "StringFeatures", "drawn", "likeliest", "unroll"]
 
 
+@typed
 class StringFeatures(Features):
     """Features of a string, by a bidirectional GRU on embedded symbols.
 
@@ -68,6 +70,7 @@ class StringFeatures(Features):
         return (forward + backward).reshape(*leading, self.out_features)
 
 
+@typed
 class StringEncoder(Encoder):
     """A Gaussian expert q(z | x) of a string, by a bidirectional GRU on embedded symbols.
 
@@ -112,6 +115,7 @@ class StringEncoder(Encoder):
         super().__init__(latent_dim, features, scale, min_scale)
 
 
+@typed
 class StringDecoder(nn.Module):
     """Logits of a string's symbols from z, by a two-layer GRU that reads the symbol before.
 

@@ -1,9 +1,15 @@
 """The schedule of beta, the factor of the KL."""
 
+from typing import Annotated
+
+from ppl_mm.kinds import Range
+from ppl_mm.typed import typed
+
 __all__ = ["linear_annealing"]
 
 
-def linear_annealing(step: int, *, epochs: int, steps_per_epoch: int) -> float:
+@typed
+def linear_annealing(step: int, *, epochs: Annotated[int, Range(0)], steps_per_epoch: int) -> float:
     """The factor of beta at training step 0, 1, 2, ...
 
         (step + 1) / (E M)  in epochs 1 .. E - 1,  1 from epoch E on

@@ -32,6 +32,7 @@ from ppl_mm.observations import Observations
 from ppl_mm.plates import Plate
 from ppl_mm.processes import total
 from ppl_mm.terms import Term
+from ppl_mm.typed import typed
 
 __all__ = ["ConditionalMMD", "LossParts"]
 
@@ -52,6 +53,7 @@ class LossParts(NamedTuple):
     label: Tensor
 
 
+@typed
 class ConditionalMMD(Objective):
     """The ELBO of log p(x_M, y | x_O), a part of its KL replaced by an MMD.
 

@@ -29,12 +29,14 @@ from ppl_mm.observations import Observations
 from ppl_mm.processes import total
 from ppl_mm.rows import eval_mode
 from ppl_mm.terms import Term
+from ppl_mm.typed import typed
 
 __all__ = ["ELBOTerms"]
 
 TermList = Sequence[Term] | Callable[[Sequence[str]], Sequence[Term]]
 
 
+@typed
 class ELBOTerms(Objective):
     """The weighted sum of ELBO terms.
 

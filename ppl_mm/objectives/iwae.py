@@ -12,10 +12,12 @@ from torch import Tensor
 
 from ppl_mm.objectives.importance_weighted import ImportanceWeighted
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["IWAE", "iwae_bound"]
 
 
+@typed
 def iwae_bound(log_w: Float[Tensor, "K *batch"]) -> Float[Tensor, "*batch"]:
     """log (1/K) sum_k w_k, a lower bound on log p(x) in expectation, in nats.
 

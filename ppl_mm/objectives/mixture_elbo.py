@@ -17,10 +17,12 @@ from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.objective import Objective, check_strata
 from ppl_mm.objectives.weights import elbo_parts, stratified, trace_pair
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["MixtureELBO"]
 
 
+@typed
 class MixtureELBO(Objective):
     """The ELBO over the strata of a mixture guide, with one of three divergences D.
 

@@ -20,6 +20,7 @@ from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.objective import value_with_gradient
 from ppl_mm.processes import all_rows
 from ppl_mm.rows import indices
+from ppl_mm.typed import typed
 
 __all__ = ["MMD", "kernel_width", "squared_mmd", "squared_mmd_of_normals"]
 
@@ -27,6 +28,7 @@ KERNELS = ("dim2", "dim", "median")
 ESTIMATORS = ("biased", "unbiased", "analytic")
 
 
+@typed
 def kernel_width(kernel: str | float, x: Tensor, y: Tensor) -> Tensor:
     """h of the kernel between pools x and y, (..., N, D): a constant, no gradient.
 
@@ -55,6 +57,7 @@ def kernel_width(kernel: str | float, x: Tensor, y: Tensor) -> Tensor:
     return x.new_full((), widths.get(kernel, kernel))  # type: ignore[arg-type]
 
 
+@typed
 def squared_mmd(
     x: Tensor,
     y: Tensor,
@@ -96,6 +99,7 @@ def squared_mmd(
     return within - 2.0 * _mean_kernel(x, y, width, unbiased and matched)
 
 
+@typed
 def squared_mmd_of_normals(
     x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor], width: float | Tensor
 ) -> Tensor:
@@ -128,6 +132,7 @@ def squared_mmd_of_normals(
     return mean(x, x) + mean(y, y) - 2.0 * mean(x, y)
 
 
+@typed
 @dataclass(frozen=True)
 class MMD:
     """A kernel and an estimator, for posteriors q_i and priors p_i of N rows.

@@ -28,6 +28,7 @@ from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.sites import check_own_latents
 from ppl_mm.objectives.weights import trace_pair
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["MutualSupervisionELBO"]
 
@@ -38,6 +39,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+@typed
 class MutualSupervisionELBO(Objective):
     """The semi-supervised bound of MEME, averaged over the directions that a row allows.
 

@@ -11,10 +11,12 @@ from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.objectives.weights import trace_pair
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["Objective", "check_strata", "check_weights", "value_with_gradient"]
 
 
+@typed
 class Objective(TrainingWeights):
     """Base of our objectives; its loss is minus the sum of ``bound`` over rows, in nats.
 

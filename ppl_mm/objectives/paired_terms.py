@@ -6,11 +6,14 @@ from itertools import combinations
 from math import factorial
 
 from ppl_mm.modality import unknown_name
+from ppl_mm.subsets import check_all_subsets
 from ppl_mm.terms import Term
+from ppl_mm.typed import typed
 
 __all__ = ["chain_terms", "paired_terms"]
 
 
+@typed
 def paired_terms(
     names: Sequence[str],
     *,
@@ -52,8 +55,8 @@ def paired_terms(
             or ``"all"`` (D.29 as printed, which draws q_k towards a posterior that never saw x_k).
 
     Raises:
-        ValueError: For fewer than two modalities, or unknown options; for pairs' options of other
-            numbers than three.
+        ValueError: For fewer than two modalities, or more than eight; for unknown options, or
+            pairs' options of other numbers than three.
 
     Source: Kutuzova et al. 2021, eq. 7 to 10, D.28 to D.31; Wu & Goodman 2019, arXiv:1912.05075.
     Differs: more than three modalities, which the paper does not write out. With "disjoint", rows
@@ -109,6 +112,7 @@ def _joint_terms(
     return terms
 
 
+@typed
 def chain_terms(names: Sequence[str], *, suppliers: bool = False) -> list[Term]:
     """The chain rule of log p(x), averaged over all orders of any number of modalities.
 
@@ -123,7 +127,7 @@ def chain_terms(names: Sequence[str], *, suppliers: bool = False) -> list[Term]:
             that could supply the stand-ins; a term then comes once for each, in equal shares.
 
     Raises:
-        ValueError: For no modality.
+        ValueError: For no modality, or more than eight.
 
     Example:
         >>> [(t.source, t.reference, t.weight) for t in chain_terms(("a", "b"))][:2]
@@ -132,6 +136,9 @@ def chain_terms(names: Sequence[str], *, suppliers: bool = False) -> list[Term]:
     names = tuple(names)
     if not names:
         raise ValueError("chain_terms: expected at least one modality, got none.")
+    check_all_subsets(
+        names, "chain_terms", "Name the terms yourself: ELBOTerms([Term(...), ...]); or take mvae."
+    )
     terms = []
     for size in range(1, len(names) + 1):
         weight = float(factorial(size - 1) * factorial(len(names) - size))

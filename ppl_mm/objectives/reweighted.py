@@ -10,10 +10,12 @@ from torch import Tensor
 from ppl_mm.handlers import ScaleSites
 from ppl_mm.objectives.objective import check_weights
 from ppl_mm.objectives.training_weights import TrainingWeights
+from ppl_mm.typed import typed
 
 __all__ = ["Reweighted"]
 
 
+@typed
 class Reweighted(TrainingWeights):
     """Any Pyro ELBO under lambda per modality and beta on the latents.
 

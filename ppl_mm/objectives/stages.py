@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["Stages"]
 
 
+@typed
 class Stages(Objective):
     """Objectives that follow one another, each for a number of epochs.
 

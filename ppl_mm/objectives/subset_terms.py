@@ -6,14 +6,19 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from math import comb
+from typing import Annotated
 
 import torch
 
+from ppl_mm.kinds import Range
+from ppl_mm.subsets import MOST_MODALITIES, check_all_subsets
 from ppl_mm.terms import Term
+from ppl_mm.typed import typed
 
 __all__ = ["SubsetTerms", "subset_terms"]
 
 
+@typed
 @dataclass(frozen=True)
 class SubsetTerms:
     """See :func:`subset_terms`; call it with names to get the terms of one step."""
@@ -25,6 +30,7 @@ class SubsetTerms:
         """The terms of one step."""
         names = tuple(names)
         if self.k is None:
+            check_all_subsets(names, "subset_terms(None)", "Draw some: subset_terms(k=3).")
             sizes = range(len(names), 0, -1)
             subsets = [s for size in sizes for s in combinations(names, size)]
         else:
@@ -33,14 +39,18 @@ class SubsetTerms:
         return [Term(source=s, scored=s) for s in subsets]
 
 
-def subset_terms(k: int | None = 0, uniform_over: str = "size") -> SubsetTerms:
+@typed
+def subset_terms(
+    k: Annotated[int, Range(0, 2**MOST_MODALITIES - 1)] | None = 0, uniform_over: str = "size"
+) -> SubsetTerms:
     """The ELBO of the full set, of each modality alone, and of k random subsets.
 
     Every term S draws from q(z | x_S) and reconstructs S; the terms are summed with weight 1.
     Random subsets have 2 to M - 1 modalities and are drawn once a step, for all rows.
 
     Args:
-        k: How many random subsets; None for all 2^M - 1 non-empty subsets instead.
+        k: How many random subsets, 255 at most; None for all 2^M - 1 non-empty subsets instead,
+            of eight modalities at most.
         uniform_over: ``"size"``: first a size, uniform, then a subset of that size, distinct
             ones (the release; not uniform over subsets); ``"subset"``: uniform over subsets,
             distinct. Fewer than k come where there are not as many.
@@ -48,14 +58,15 @@ def subset_terms(k: int | None = 0, uniform_over: str = "size") -> SubsetTerms:
     The sum is no unbiased estimate of the one over all subsets: the full set and the single
     modalities always count once.
 
+    Raises:
+        ValueError: For an unknown ``uniform_over``, or k out of range.
+
     Source: Wu & Goodman 2018, arXiv:1802.05335, eq. 5, and its release.
 
     Example:
         >>> [t.source for t in subset_terms(k=1)(("a", "b"))]
         [('a', 'b'), ('a',), ('b',)]
     """
-    if k is not None and (isinstance(k, bool) or not isinstance(k, int) or k < 0):
-        raise ValueError(f"expected k to be an integer of at least 0 (or None), got {k!r}.")
     if uniform_over not in ("size", "subset"):
         raise ValueError(f"uniform_over: expected 'size' or 'subset', got {uniform_over!r}.")
     return SubsetTerms(k, uniform_over)

@@ -27,6 +27,7 @@ from ppl_mm.objectives.automatic import check_rows, known_rows, set_up
 from ppl_mm.objectives.sites import added_up, check_own_latents, check_sites
 from ppl_mm.observations import Observations
 from ppl_mm.plates import ROWS, Plate, of_rows
+from ppl_mm.typed import typed
 
 __all__ = [
     "Parts",
@@ -46,6 +47,7 @@ __all__ = [
 Program = Any  # any Pyro program of observations
 
 
+@typed
 def trace_pair(
     model: Program,
     guide: Program,
@@ -211,6 +213,7 @@ def _in_order(name: str, p: Trace, q: Trace) -> bool:
     return not set(model[: model.index(name)]) & set(guide[guide.index(name) + 1 :])
 
 
+@typed
 def row_elbo(p: Trace, q: Trace) -> Tensor:
     """One draw's ELBO of every row (and term), batch shape of the traces' sites.
 
@@ -242,6 +245,7 @@ def divergence(p_site: Any, q_site: Any) -> Tensor:
     return scale_and_mask(value, scale=scale, mask=mask)
 
 
+@typed
 def log_weights(model: Program, guide: Program, obs: Observations, *, num_particles: int) -> Tensor:
     """log w = log p(x_scored, z) - log q(z) of every particle, (K, S, B) or (K, B).
 

@@ -12,10 +12,12 @@ from ppl_mm.objectives.stages import Stages
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.observations import Observations
 from ppl_mm.plates import of_rows
+from ppl_mm.typed import typed
 
 __all__ = ["WithMMD"]
 
 
+@typed
 class WithMMD(Objective):
     """An objective with a penalty on what the posteriors of a batch are together.
 

@@ -7,10 +7,12 @@ from matplotlib.figure import Figure
 
 from ppl_mm.evaluation.calibration import Calibration
 from ppl_mm.plotting.tiles import BLUE, ORANGE, PALE
+from ppl_mm.typed import typed
 
 __all__ = ["reliability_diagram"]
 
 
+@typed
 def reliability_diagram(found: Calibration) -> Figure:
     """What came true against what was predicted, bin by bin, above how much was predicted.
 

@@ -10,12 +10,14 @@ from matplotlib.figure import Figure
 from ppl_mm.evaluation.collapse import Collapse
 from ppl_mm.plotting.curves import COLOURS
 from ppl_mm.plotting.tiles import PALE
+from ppl_mm.typed import typed
 
 __all__ = ["collapse_curves"]
 
 _DASHES = ("-", "--", "-.", ":")
 
 
+@typed
 def collapse_curves(panels: Mapping[str, Mapping[str, Collapse]]) -> Figure:
     """The share of collapsed coordinates against epsilon: a panel a question, a curve a system.
 

@@ -6,6 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ppl_mm.plotting.tiles import PALE
+from ppl_mm.typed import typed
 
 __all__ = ["COLOURS", "MARKS", "Panels", "error_curves"]
 
@@ -18,6 +19,7 @@ Panels = Mapping[str, Mapping[str, Sequence[tuple[float, float, float]]]]
 """Title of a panel -> name of a curve -> points (x, value, error)."""
 
 
+@typed
 def error_curves(
     panels: Panels,
     *,

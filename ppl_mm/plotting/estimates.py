@@ -4,12 +4,14 @@ from matplotlib.figure import Figure
 
 from ppl_mm.evaluation.tabular import Number, Result
 from ppl_mm.plotting.tiles import BLUE, PALE
+from ppl_mm.typed import typed
 
 __all__ = ["estimates"]
 
 _LINE = 0.24  # inches
 
 
+@typed
 def estimates(found: Result) -> Figure:
     """Every number as a point with a bar of one standard error: a panel for each measure.
 

@@ -4,10 +4,12 @@ from matplotlib.figure import Figure
 
 from ppl_mm.evaluation.result import RELIABLE_K, LogLikelihood
 from ppl_mm.plotting.tiles import PALE
+from ppl_mm.typed import typed
 
 __all__ = ["likelihood_intervals"]
 
 
+@typed
 def likelihood_intervals(result: LogLikelihood) -> Figure:
     """The estimate and 95 % interval of every row, in order; unreliable rows stand out.
 

@@ -25,6 +25,7 @@ from ppl_mm.files import write_atomically
 from ppl_mm.observations import Observations
 from ppl_mm.plotting.tiles import BLUE, ORANGE, PALE, Sheet, Words, rows_of
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = [
     "Tiles",
@@ -45,6 +46,7 @@ _CLASSES = (
 )
 
 
+@typed
 def save(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 150) -> None:
     """Write a figure as a PNG, whole or not at all."""
     buffer = io.BytesIO()
@@ -52,6 +54,7 @@ def save(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 150) -> Non
     write_atomically(Path(path), buffer.getvalue())
 
 
+@typed
 def losses(history: Sequence[Mapping[str, float]], best_epoch: int | None = None) -> Figure:
     """The training loss and, where there is one, the validation ELBO of every epoch.
 
@@ -97,6 +100,7 @@ def _spare_the_start(axes: Axes, values: Sequence[float]) -> None:
         axes.set_ylim(low - margin, high + margin)
 
 
+@typed
 def prior_samples(
     system: System,
     *,
@@ -136,6 +140,7 @@ def prior_samples(
     return sheet.figure("drawn from the prior: the same place is the same z")
 
 
+@typed
 def cross_generation(
     system: System, obs: Observations, *, tiles: Tiles = (), label: str | None = None
 ) -> Figure:
@@ -174,6 +179,7 @@ def cross_generation(
     return sheet.figure("blue frame: given      orange text: not the truth")
 
 
+@typed
 def samples(
     system: System,
     obs: Observations,
@@ -222,6 +228,7 @@ def samples(
     return sheet.figure(f"{what}      blue frame: given      orange text: not the truth")
 
 
+@typed
 def posterior_means(
     system: System,
     obs: Observations,
@@ -265,6 +272,7 @@ def posterior_means(
     return figure
 
 
+@typed
 def classes(obs: Observations, label: str | None) -> list[int]:
     """The class of every row by its label, indices or one-hot; -1 where there is none."""
     if label not in obs.names or label is None:

@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from ppl_mm.evaluation.posterior_check import PosteriorCheck
 from ppl_mm.plotting.tiles import PALE
+from ppl_mm.typed import typed
 
 __all__ = ["posterior_intervals"]
 
@@ -12,6 +13,7 @@ _MOST_ROWS, _MOST_COORDINATES = 6, 12
 _SIDES = (("NUTS", "#000000", -0.15), ("guide", "#D55E00", 0.15))
 
 
+@typed
 def posterior_intervals(check: PosteriorCheck) -> Figure:
     """Mean and two standard deviations of every coordinate: sites downwards, rows across.
 

@@ -12,6 +12,7 @@ from scipy.spatial.distance import squareform
 
 from ppl_mm.evaluation.relatedness import By, Relatedness
 from ppl_mm.plotting.tiles import BLUE, ORANGE, PALE
+from ppl_mm.typed import typed
 
 __all__ = ["class_dendrogram", "class_distances", "pair_distances"]
 
@@ -20,6 +21,7 @@ _FEW = 20  # classes, of which the matrix shows the numbers
 _CELL, _SMALL_CELL = 0.42, 0.12  # inches
 
 
+@typed
 def class_distances(found: Relatedness, class_names: Sequence[str] | None = None) -> Figure:
     """The matrix K as a picture: mean distance of posteriors, class by class; dark is near.
 
@@ -51,6 +53,7 @@ def class_distances(found: Relatedness, class_names: Sequence[str] | None = None
     return figure
 
 
+@typed
 def pair_distances(found: Relatedness, by: By = "item", *, bins: int = 60) -> Figure:
     """Histograms of the distances of related pairs and of all others, of area 1 each.
 
@@ -83,6 +86,7 @@ def pair_distances(found: Relatedness, by: By = "item", *, bins: int = 60) -> Fi
     return figure
 
 
+@typed
 def class_dendrogram(found: Relatedness, class_names: Sequence[str] | None = None) -> Figure:
     """Which classes lie together: average linkage of (K + K^T) / 2 with zeros on its diagonal.
 

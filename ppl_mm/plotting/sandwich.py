@@ -7,12 +7,14 @@ from matplotlib.figure import Figure
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.sandwich import Sandwich
 from ppl_mm.plotting.tiles import PALE
+from ppl_mm.typed import typed
 
 __all__ = ["sandwich_curves"]
 
 _SIDES = (("lower", "#0072B2"), ("upper", "#D55E00"))
 
 
+@typed
 def sandwich_curves(panels: Mapping[str, Sandwich]) -> Figure:
     """Lower and upper bound against the number of temperatures, a panel a result.
 

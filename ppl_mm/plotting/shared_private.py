@@ -14,10 +14,12 @@ from ppl_mm.objectives.weights import model_trace
 from ppl_mm.observations import Observations
 from ppl_mm.plotting.tiles import Sheet
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["conditional_columns", "shared_private_grid", "traversal"]
 
 
+@typed
 def conditional_columns(
     system: System,
     obs: Observations,
@@ -67,6 +69,7 @@ def conditional_columns(
     return sheet.figure("blue frame: given      below: draws of every modality, one a row")
 
 
+@typed
 def shared_private_grid(
     system: System,
     shared: Observations,
@@ -118,6 +121,7 @@ def shared_private_grid(
     return sheet.figure(f"{target} with u of the left {source} and w of the {target} above")
 
 
+@typed
 def traversal(
     system: System,
     obs: Observations,

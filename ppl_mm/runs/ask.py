@@ -14,10 +14,12 @@ from ppl_mm.evaluation import LogLikelihood
 from ppl_mm.files import write_atomically
 from ppl_mm.observations import Observations
 from ppl_mm.runs.run import SHOWN, Run, examples, numbers, write_csv
+from ppl_mm.typed import typed
 
 __all__ = ["generate", "likelihood"]
 
 
+@typed
 def generate(
     run: Run,
     targets: Sequence[str],
@@ -60,6 +62,7 @@ def generate(
     return drawn
 
 
+@typed
 def likelihood(
     run: Run,
     target: Sequence[str],

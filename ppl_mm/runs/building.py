@@ -30,7 +30,7 @@ def load_data(dataset: str, folder: str | None, options: Mapping[str, Any]) -> D
     try:
         return data.load(dataset, folder, **options)
     except TypeError as error:  # an option that the data set does not have
-        raise ValueError(f"data set {dataset!r}: {error}.") from error
+        raise ValueError(f"data set {dataset!r}: {error}") from error
 
 
 def choose(dataset: DataSet, names: Sequence[str]) -> DataSet:
@@ -71,7 +71,7 @@ def build(config: Config, dataset: DataSet, rows: Observations | list[Observatio
         try:
             return systems.build(config.system, modalities, config.latent_dim, **options)
         except TypeError as error:  # an option that the system does not have
-            raise ValueError(f"system {config.system!r}: {error}.") from error
+            raise ValueError(f"system {config.system!r}: {error}") from error
 
 
 def training_rows(config: Config, dataset: DataSet) -> Observations | list[Observations]:

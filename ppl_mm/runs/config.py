@@ -20,6 +20,7 @@ from ppl_mm.checks import check_at_least_one
 from ppl_mm.data import DataSet, entry
 from ppl_mm.files import write_atomically
 from ppl_mm.modality import unknown_name
+from ppl_mm.typed import typed
 
 __all__ = [
     "CONFIG_FILE",
@@ -40,6 +41,7 @@ _SEVERAL = ("weights", "options", "data_options")  # flags that repeat
 _PLACES = ("device", "cuda_graph", "compile", "data_dir")  # may differ where a run goes on
 
 
+@typed
 @dataclass(frozen=True)
 class Config:
     """Everything that a run depends on; :func:`configure` fills in a data set's defaults.
@@ -135,6 +137,7 @@ class Config:
         return shlex.join(["ppl-mm", "train", self.system, self.dataset, *flags.words(given)])
 
 
+@typed
 def configure(system: str, dataset: DataSet, **options: Any) -> Config:
     """The options of a run, with the data set's defaults for those that are not given.
 

@@ -20,6 +20,7 @@ from ppl_mm.evaluation.conditioned import answerable, conditioned_on
 from ppl_mm.observations import Observations
 from ppl_mm.runs.coherence import Accuracy, coherences, sources
 from ppl_mm.systems import System
+from ppl_mm.typed import typed
 
 __all__ = ["Accuracy", "Likelihood", "Measures", "measure"]
 
@@ -123,6 +124,7 @@ class Measures:
         return text
 
 
+@typed
 def measure(
     system: System,
     test: Observations,

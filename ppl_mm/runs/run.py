@@ -43,6 +43,7 @@ from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.systems import System
 from ppl_mm.training import fit
 from ppl_mm.training.history import DivergedError, FitResult
+from ppl_mm.typed import typed
 
 __all__ = ["FILES", "SHOWN", "Run", "evaluate", "examples", "load", "numbers", "train", "write_csv"]
 
@@ -76,6 +77,7 @@ class Run:
         return entry(self.config.dataset).tiles
 
 
+@typed
 def train(
     folder: str | Path,
     system: str,
@@ -162,6 +164,7 @@ def train(
     return run
 
 
+@typed
 def load(folder: str | Path, *, data_dir: str | None = None) -> Run:
     """The trained run in a folder.
 
@@ -185,6 +188,7 @@ def load(folder: str | Path, *, data_dir: str | None = None) -> Run:
     return Run(folder, config, choose(whole, config.modalities), System.load(path))
 
 
+@typed
 def evaluate(
     run: Run,
     *,

@@ -14,7 +14,7 @@ from ppl_mm.systems.mixtures import dmvae, mmjsd, mmvae, mmvae_plus, mopoe
 from ppl_mm.systems.mutual_supervision import meme
 from ppl_mm.systems.paired import svae, svae_star, vaevae, vaevae_a, vaevae_star
 from ppl_mm.systems.products import mvae, mvae_q, mvtcae, vae
-from ppl_mm.systems.registry import available, build
+from ppl_mm.systems.registry import available, build, options
 from ppl_mm.systems.system import System
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "mvae",
     "mvae_q",
     "mvtcae",
+    "options",
     "svae",
     "svae_star",
     "telbo",

@@ -16,7 +16,7 @@ from ppl_mm.systems.system import System
 __all__ = ["vcca", "vcca_private"]
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms",))
 def vcca(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -48,7 +48,7 @@ def vcca(
 
     Source: Wang et al. 2016, arXiv:1610.03454, section 3.1.
     """
-    modalities = check_modalities(modalities, latent_dim)
+    modalities = check_modalities(modalities)
     view = _view(view, modalities)
     return System(
         SharedLatent(modalities, latent_dim, prior=prior),
@@ -57,7 +57,7 @@ def vcca(
     )
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms",))
 def vcca_private(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -91,7 +91,7 @@ def vcca_private(
 
     Source: Wang et al. 2016, arXiv:1610.03454, section 3.3.
     """
-    modalities = check_modalities(modalities, latent_dim)
+    modalities = check_modalities(modalities)
     view = _view(view, modalities)
     shared = SingleExpert(modalities, latent_dim, prior, of=(view,))
     size = latent_dim if private_dim is None else private_dim

@@ -15,7 +15,7 @@ from ppl_mm.systems.system import System
 __all__ = ["cmmd", "cvae"]
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms", "rows"))
 def cvae(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -55,7 +55,7 @@ def cvae(
 
     Sources: Sohn, Lee & Yan 2015; Wu & Goodman 2018, arXiv:1802.05335, tables 1 and 2.
     """
-    modalities = check_modalities(modalities, latent_dim)
+    modalities = check_modalities(modalities)
     model = ConditionalDecoder(modalities, latent_dim, given, prior=prior)
     guide = ConditionalNetwork(
         modalities, latent_dim, given, hidden, prior=prior, activation=activation, scale=scale
@@ -65,7 +65,7 @@ def cvae(
     return System(model, guide, objective)
 
 
-@recorded
+@recorded(ConditionalMMD)
 def cmmd(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -137,7 +137,7 @@ def cmmd(
         >>> "surrogate" in result.history[0]
         True
     """
-    modalities = check_modalities(modalities, latent_dim)
+    modalities = check_modalities(modalities)
     shared: dict[str, Any] = {"activation": activation, "dropout": dropout, "scale": scale}
     prior = ObservedPrior(modalities, latent_dim, observed, prior_hidden, **shared)
     model = ConditionalPrior(

@@ -15,7 +15,7 @@ from ppl_mm.systems.system import System
 __all__ = ["bivcca", "jmvae", "jmvae_zero", "telbo"]
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms", "rows"))
 def jmvae(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -54,7 +54,7 @@ def jmvae(
     Source: Suzuki, Nakayama & Matsuo 2016, arXiv:1611.01891, eq. 5. Differs: beta, which the paper
     does not have, is a factor of every KL.
     """
-    modalities = check_modalities(modalities, latent_dim)
+    modalities = check_modalities(modalities)
     if not 0 <= alpha < float("inf"):
         raise ValueError(f"jmvae: expected alpha of at least 0, got {alpha!r}.")
     names = tuple(m.name for m in modalities)
@@ -73,7 +73,7 @@ def jmvae(
     )
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms", "rows"))
 def jmvae_zero(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -104,7 +104,7 @@ def jmvae_zero(
 
     Source: Suzuki, Nakayama & Matsuo 2016, arXiv:1611.01891, section 3.2.
     """
-    modalities = check_modalities(modalities, latent_dim)
+    modalities = check_modalities(modalities)
     names = tuple(m.name for m in modalities)
     return System(
         SharedLatent(modalities, latent_dim, prior=prior),
@@ -120,7 +120,7 @@ def jmvae_zero(
     )
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms", "rows"))
 def telbo(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -168,7 +168,7 @@ def telbo(
     Source: Vedantam, Fischer, Huang & Murphy 2018, arXiv:1705.10762, eq. 3 and its release.
     Differs: their product of several single encoders has p(z) as a factor.
     """
-    modalities = check_modalities(modalities, latent_dim)
+    modalities = check_modalities(modalities)
     names = tuple(m.name for m in modalities)
     if len(names) < 2:
         raise ValueError("telbo: expected two modalities or more, got one; for one, use vae.")
@@ -201,7 +201,7 @@ def telbo(
     )
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms",))
 def bivcca(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -229,7 +229,7 @@ def bivcca(
 
     Source: Wang et al. 2016, arXiv:1610.03454, section 3.2.
     """
-    modalities = check_modalities(modalities, latent_dim)
+    modalities = check_modalities(modalities)
     names = tuple(m.name for m in modalities)
     given = dict.fromkeys(names, 1.0 / len(names)) if shares is None else dict(shares)
     check_weights(given, 1.0, names)

@@ -28,7 +28,7 @@ __all__ = ["dmvae", "mmjsd", "mmvae", "mmvae_plus", "mopoe"]
 PrivateDim = int | Mapping[str, int]
 
 
-@recorded
+@recorded(IWAE)
 def mmvae(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -66,7 +66,7 @@ def mmvae(
     )
 
 
-@recorded
+@recorded(MixtureELBO)
 def mopoe(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -110,7 +110,7 @@ def mopoe(
     )
 
 
-@recorded
+@recorded(IWAE)
 def mmvae_plus(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -156,7 +156,7 @@ def mmvae_plus(
     )
 
 
-@recorded
+@recorded(MixtureELBO, fixed=("divergence",))
 def mmjsd(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -192,7 +192,7 @@ def mmjsd(
     )
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms",))
 def dmvae(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -224,7 +224,7 @@ def dmvae(
     Source: Lee & Pavlovic 2021, "Private-shared disentangled multimodal VAE for learning of
     latent representations".
     """
-    modalities = check_modalities(modalities, latent_dim)
+    modalities = check_modalities(modalities)
     if shared_kl not in ("once", "per_target"):
         raise ValueError(unknown_name("shared_kl", shared_kl, ("once", "per_target")))
     names = tuple(m.name for m in modalities)

@@ -20,7 +20,7 @@ from ppl_mm.systems.system import System
 __all__ = ["meme"]
 
 
-@recorded
+@recorded(MutualSupervisionELBO)
 def meme(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -68,7 +68,7 @@ def meme(
         >>> "bound" in result.history[0]
         True
     """
-    modalities = check_modalities(modalities, latent_dim)
+    modalities = check_modalities(modalities)
     if len(modalities) < 2:
         raise ValueError(f"meme needs at least two modalities, got {len(modalities)}.")
     check_at_least_one("num_pseudo_inputs", num_pseudo_inputs)

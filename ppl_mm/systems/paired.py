@@ -19,7 +19,14 @@ STREAMED = ("svae", "svae_star", "vaevae", "vaevae_a", "vaevae_star")
 stream of each modality (:func:`ppl_mm.data.streams`, with the option ``unpaired="disjoint"``)."""
 
 
-@recorded
+_recorded = recorded(
+    paired_terms,
+    ELBOTerms,
+    fixed=("names", "unimodal_on_complete_rows", "suppliers", "terms", "rows", "mean"),
+)
+
+
+@_recorded
 def svae(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -49,7 +56,7 @@ def svae(
     return _paired(guide, True, prior, options)
 
 
-@recorded
+@_recorded
 def svae_star(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -60,13 +67,20 @@ def svae_star(
 ) -> System:
     """SVAE*: SVAE's encoders under VAEVAE's objective; otherwise as SVAE.
 
+    Args:
+        modalities: Two or more; their ``weight`` is lambda_m in the objective.
+        latent_dim: Z.
+        prior_expert: Whether p(z) is a factor of every product, see :func:`svae`.
+        prior: p(z), a fixed Normal; None for Normal(0, I).
+        **options: As for :func:`svae`.
+
     Source: Kutuzova et al. 2021, section 4.
     """
     guide = ReplacementExperts(modalities, latent_dim, prior_expert=prior_expert, prior=prior)
     return _paired(guide, False, prior, options)
 
 
-@recorded
+@_recorded
 def vaevae(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -106,7 +120,7 @@ def vaevae(
     return _paired(guide, False, prior, options)
 
 
-@recorded
+@_recorded
 def vaevae_star(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -118,6 +132,16 @@ def vaevae_star(
     **options: Any,
 ) -> System:
     """VAEVAE*: VAEVAE's encoders under SVAE's objective; otherwise as VAEVAE.
+
+    Args:
+        modalities: Two or more; their ``weight`` is lambda_m in the objective.
+        latent_dim: Z.
+        hidden: Width of the layer that joins the trunks, see :class:`ppl_mm.guides.JointNetwork`;
+            None: no such layer.
+        activation: What follows that layer.
+        scale: The map of a joint network's head to a positive scale.
+        prior: p(z), a fixed Normal; None for Normal(0, I).
+        **options: As for :func:`vaevae`.
 
     Source: Kutuzova et al. 2021, section 4.
     """
@@ -133,11 +157,17 @@ def vaevae_star(
     return _paired(guide, True, prior, options)
 
 
-@recorded
+@_recorded
 def vaevae_a(
     modalities: Sequence[Modality], latent_dim: int, *, prior: Any = None, **options: Any
 ) -> System:
     """VAEVAE (a): products of the single encoders, without the prior; otherwise as VAEVAE.
+
+    Args:
+        modalities: Two or more; their ``weight`` is lambda_m in the objective.
+        latent_dim: Z.
+        prior: p(z), a fixed Normal; None for Normal(0, I).
+        **options: As for :func:`vaevae`.
 
     Good single posteriors make too narrow a product: the prior counts in it once for each.
 
@@ -153,7 +183,7 @@ _OF_TERMS = ("unpaired", "pair_scores", "pair_references")
 def _paired(
     guide: Program, unimodal_on_complete_rows: bool, prior: Any, options: dict[str, Any]
 ) -> System:
-    modalities = check_modalities(guide.modalities, guide.latent_dim)
+    modalities = check_modalities(guide.modalities)
     if len(modalities) < 2:
         raise ValueError("expected two modalities or more, got one; for one, use vae.")
     of_terms = {name: options.pop(name) for name in _OF_TERMS if name in options}

@@ -13,7 +13,7 @@ from ppl_mm.systems.system import System
 __all__ = ["mvae", "mvae_q", "mvtcae", "vae"]
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms",))
 def vae(
     modalities: Sequence[Modality], latent_dim: int, *, prior: Any = None, **options: Any
 ) -> System:
@@ -30,7 +30,7 @@ def vae(
     Source: Kingma & Welling 2014, arXiv:1312.6114; without a prior expert, as in the tables of
     Wu & Goodman 2018.
     """
-    modalities = check_modalities(modalities, latent_dim)
+    modalities = check_modalities(modalities)
     if len(modalities) != 1:
         raise ValueError(
             f"vae: expected one modality, got {len(modalities)}: "
@@ -44,7 +44,7 @@ def vae(
     )
 
 
-@recorded
+@recorded(ELBOTerms)
 def mvae(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -76,7 +76,7 @@ def mvae(
     )
 
 
-@recorded
+@recorded(ELBOTerms)
 def mvae_q(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -86,6 +86,13 @@ def mvae_q(
     **options: Any,
 ) -> System:
     """MVAE-Q: experts are full posteriors, surplus priors divided out; otherwise as MVAE.
+
+    Args:
+        modalities: The modalities; their ``weight`` is lambda_m in the objective.
+        latent_dim: Z.
+        terms: The objective's terms, see :func:`mvae`.
+        prior: p(z), a fixed Normal; None for Normal(0, I).
+        **options: As for :func:`mvae`.
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, appendix C.
     """
@@ -97,7 +104,7 @@ def mvae_q(
     )
 
 
-@recorded
+@recorded(ELBOTerms, fixed=("terms",))
 def mvtcae(
     modalities: Sequence[Modality],
     latent_dim: int,
@@ -130,7 +137,7 @@ def mvtcae(
     Source: Hwang et al. 2021, "Multi-view representation learning via total correlation
     objective", eq. 7.
     """
-    modalities = check_modalities(modalities, latent_dim)
+    modalities = check_modalities(modalities)
     if not 0 <= alpha <= 1:
         raise ValueError(f"mvtcae: expected alpha in [0, 1], got {alpha!r}.")
     names = tuple(m.name for m in modalities)

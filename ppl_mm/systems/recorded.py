@@ -1,8 +1,9 @@
 """Systems that remember how they were built, so that a saved file can say it."""
 
 import functools
+import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, ParamSpec
 
 import torch
@@ -11,27 +12,54 @@ from ppl_mm import recipes
 from ppl_mm.objectives import SubsetTerms
 from ppl_mm.observations import Observations
 from ppl_mm.systems.system import System
+from ppl_mm.typed import typed
 
 __all__ = ["recorded", "zeros"]
 
 P = ParamSpec("P")
 
 
-def recorded(function: Callable[P, System]) -> Callable[P, System]:
+def recorded(
+    *takers: Callable[..., Any], fixed: Collection[str] = ()
+) -> Callable[[Callable[P, System]], Callable[P, System]]:
     """Give what a paper's function builds its recipe: the function's name, and its arguments.
 
     The arguments must be plain JSON values (or ``subset_terms(...)`` as ``terms``, or rows as
     ``pseudo_inputs``); with any other, such as a prior of the user's own, the system has no
-    recipe.
+    recipe. The function's signature shows the options that it hands on, and its arguments are
+    checked against it, see :mod:`ppl_mm.typed`.
+
+    Args:
+        takers: What the function hands its ``**options`` to.
+        fixed: Their arguments that the function sets itself.
     """
 
-    @functools.wraps(function)
-    def build(*args: P.args, **kwargs: P.kwargs) -> System:
-        system = function(*args, **kwargs)
-        system.recipe = _recipe(function.__name__, system, dict(kwargs))
-        return system
+    def record(function: Callable[P, System]) -> Callable[P, System]:
+        @functools.wraps(function)
+        def build(*args: P.args, **kwargs: P.kwargs) -> System:
+            system = function(*args, **kwargs)
+            system.recipe = _recipe(function.__name__, system, dict(kwargs))
+            return system
 
-    return build
+        build.__signature__ = _signature(function, takers, fixed)  # type: ignore[attr-defined]
+        build.takers = takers  # type: ignore[attr-defined]
+        return typed(build)
+
+    return record
+
+
+def _signature(
+    function: Callable[..., Any], takers: Iterable[Callable[..., Any]], fixed: Collection[str]
+) -> inspect.Signature:
+    """The function's, with the options that its takers have in place of ``**options``."""
+    own = inspect.signature(function)
+    parameters = {n: p for n, p in own.parameters.items() if p.kind != p.VAR_KEYWORD}
+    for taker in takers:
+        for name, option in inspect.signature(taker).parameters.items():
+            if name not in fixed and name != "weights":  # those are the modalities' own
+                keyword = option.replace(kind=option.KEYWORD_ONLY)
+                parameters.setdefault(name, keyword)
+    return own.replace(parameters=list(parameters.values()))
 
 
 def _recipe(name: str, system: System, options: dict[str, Any]) -> dict[str, Any] | None:

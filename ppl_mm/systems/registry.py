@@ -13,12 +13,14 @@ from ppl_mm.systems.conditional import cmmd, cvae
 from ppl_mm.systems.joint import bivcca, jmvae, jmvae_zero, telbo
 from ppl_mm.systems.mixtures import dmvae, mmjsd, mmvae, mmvae_plus, mopoe
 from ppl_mm.systems.mutual_supervision import meme
+from ppl_mm.systems.options import Option, options_of
 from ppl_mm.systems.paired import svae, svae_star, vaevae, vaevae_a, vaevae_star
 from ppl_mm.systems.products import mvae, mvae_q, mvtcae, vae
 from ppl_mm.systems.recorded import zeros
 from ppl_mm.systems.system import System
+from ppl_mm.typed import typed
 
-__all__ = ["available", "build", "rebuild"]
+__all__ = ["available", "build", "options", "rebuild"]
 
 _SYSTEMS: dict[str, Callable[..., System]] = {
     f.__name__: f
@@ -30,6 +32,7 @@ _SYSTEMS: dict[str, Callable[..., System]] = {
 }
 
 
+@typed
 def available() -> dict[str, str]:
     """The systems' names, each with what it is.
 
@@ -40,11 +43,41 @@ def available() -> dict[str, str]:
     return {n: (inspect.getdoc(f) or "").splitlines()[0] for n, f in _SYSTEMS.items()}
 
 
+@typed
+def options(name: str) -> list[Option]:
+    """The options of the system of that name, with defaults and what they mean.
+
+    Raises:
+        ValueError: For an unknown system.
+
+    Example:
+        >>> [o.default for o in options("mvae") if o.name == "prior_expert"]
+        ['True']
+    """
+    return options_of(_named(name))
+
+
+@typed
 def build(name: str, modalities: Sequence[Modality], latent_dim: int, **options: Any) -> System:
-    """The system of that name; ``systems.build("mvae", ...)`` is ``systems.mvae(...)``."""
+    """The system of that name; ``systems.build("mvae", ...)`` is ``systems.mvae(...)``.
+
+    Args:
+        name: One of :func:`available`.
+        modalities: The modalities.
+        latent_dim: Z.
+        **options: Of the system, see :func:`options`.
+
+    Raises:
+        ValueError: For an unknown system, and what the system itself refuses.
+        TypeError: For an unknown option.
+    """
+    return _named(name)(modalities, latent_dim, **options)
+
+
+def _named(name: str) -> Callable[..., System]:
     if name not in _SYSTEMS:
         raise ValueError(unknown_name("system", name, _SYSTEMS))
-    return _SYSTEMS[name](modalities, latent_dim, **options)
+    return _SYSTEMS[name]
 
 
 def rebuild(

@@ -22,12 +22,14 @@ from ppl_mm.objectives.stock import check_matched, check_trainable, looked_at
 from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.observations import Observations
 from ppl_mm.rows import default_dtype, dtype_of
+from ppl_mm.typed import typed
 
 __all__ = ["System"]
 
 _FORMAT = "ppl_mm system 1"
 
 
+@typed
 class System(nn.Module):
     """A model, a guide and the objective that trains them.
 
@@ -145,6 +147,7 @@ class System(nn.Module):
         check_matched(self.objective, *looked_at(self.model, self.guide, obs))
         self._checked = True
 
+    @typed
     def start_from(self, stage: "System") -> list[str]:
         """Start at the parameters of an earlier stage: those of the same name are copied.
 
@@ -170,6 +173,7 @@ class System(nn.Module):
                 )
         return list(self.load_state_dict(given, strict=False).missing_keys)
 
+    @typed
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the parameters and the recipe to one safetensors file, atomically."""
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
@@ -177,6 +181,7 @@ class System(nn.Module):
         write_atomically(Path(path), safetensors_bytes(_untied(tensors), metadata=header))
 
     @classmethod
+    @typed
     def load(
         cls,
         path: str | os.PathLike[str],

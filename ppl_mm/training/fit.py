@@ -43,10 +43,12 @@ from ppl_mm.training.loop import Loop
 from ppl_mm.training.parallel import AlwaysDifferentiable
 from ppl_mm.training.precision import check_clipping, check_precision, in_precision
 from ppl_mm.training.state import TrainingState
+from ppl_mm.typed import typed
 
 __all__ = ["fit"]
 
 
+@typed
 def fit(
     system: System,
     data: Observations | Sequence[Observations],

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from every_system import SYSTEMS, build, complete
+from every_system import KINDS, SYSTEMS, build, complete, modalities
 from linear_gaussian import NAMES, LinearGaussian
 from torch import nn
 from torch.distributions import kl_divergence
@@ -204,3 +204,20 @@ def test_elbo_has_one_value_a_row_however_it_is_batched(batch_size):
     torch.testing.assert_close(found, toy.log_p(obs, NAMES), atol=1e-10, rtol=0)
     blank = elbo(toy.system(toy.exact_guide()), Observations.blank(5), batch_size=batch_size)
     torch.testing.assert_close(blank, torch.zeros(5), atol=1e-12, rtol=0)
+
+
+KINDS_OF_LABEL = {"bernoulli", "categorical", "one_hot", "multi_label"}
+
+
+@pytest.mark.parametrize(
+    "measure", [accuracy, classification_error, average_precision, calibration]
+)
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_measures_of_labels_refuse_what_is_no_label(measure, kind):
+    other = "normal_learned" if kind == "normal" else "normal"
+    system, obs = build("mvae", modalities(kind, other)), complete(20, kind, other)
+    if kind in KINDS_OF_LABEL or (kind == "tokens" and measure is accuracy):
+        measure(system, obs, kind)
+        return
+    with pytest.raises(TypeError, match=f"modality '{kind}': expected a label.*got"):
+        measure(system, obs, kind)

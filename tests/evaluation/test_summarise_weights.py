@@ -1,11 +1,15 @@
 """From log weights to estimates, with strata and without."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from every_system import build, modalities
 
-from ppl_mm.evaluation.result import summarise_weights
+from ppl_mm import Observations, log_likelihood
+from ppl_mm.evaluation import LogLikelihood, UnreliableLikelihoodWarning
+from ppl_mm.evaluation.summarise import summarise_weights
 
 
 def test_strata_are_averaged_with_their_probabilities():
@@ -24,7 +28,7 @@ def test_component_that_a_row_does_not_allow_has_no_part():
     log_pi = torch.tensor([[0.0], [-torch.inf]])
     found = summarise_weights(log_w, log_pi)
     alone = summarise_weights(log_w[:1], torch.zeros(1, 1))
-    for key in ("value", "standard_error", "ess"):
+    for key in ("value", "standard_error", "ess", "pareto_k"):
         torch.testing.assert_close(found[key], alone[key])
     junk = torch.where(torch.tensor([[[False]], [[True]]]), 1e9, log_w)
     again = summarise_weights(junk, log_pi)
@@ -88,3 +92,83 @@ def test_the_variance_of_log_weights_is_that_under_the_whole_proposal():
     expected = (first.var() + second.var()) / 2 + ((first.mean() - second.mean()) / 2) ** 2
     assert found[0].item() == pytest.approx(expected.item())
     assert found[1].item() == pytest.approx(log_w[0, :, 1].var().item())
+
+
+def only(number, draws, value=-3.0):
+    """Log weights of so many draws, the rest of which have weight 0."""
+    log_w = torch.full((draws,), -torch.inf)
+    log_w[:number] = value
+    return log_w
+
+
+@pytest.mark.parametrize("draws", [25, 100, 1000])
+@pytest.mark.parametrize("noise", [0.0, 1e-6, 0.1])
+def test_an_estimate_that_rests_on_a_few_draws_is_not_believed(draws, noise):
+    log_w = torch.stack([only(n, draws) for n in range(10)], -1)
+    log_w = log_w + noise * torch.randn(log_w.shape)
+    found = summarise_weights(log_w[None], torch.zeros(1, 10))
+    assert (found["pareto_k"] == torch.inf).all()
+    torch.testing.assert_close(found["ess"], torch.arange(10.0), rtol=0.2, atol=0)
+    far = torch.where(log_w == -torch.inf, -1e4, log_w)[:, 1:]  # no weight at all, though finite
+    assert (summarise_weights(far[None], torch.zeros(1, 9))["pareto_k"] == torch.inf).all()
+
+
+@pytest.mark.parametrize(("number", "draws"), [(25, 25), (10, 25), (30, 100), (200, 1000)])
+def test_many_equal_weights_are_believed_though_others_are_zero(number, draws):
+    found = summarise_weights(only(number, draws)[None, :, None], torch.zeros(1, 1))
+    assert found["pareto_k"].item() <= 0
+    assert found["value"].item() == pytest.approx(-3.0 + math.log(number / draws))
+    share = number / draws  # of draws with a weight: the error is that of a binomial share
+    error = math.sqrt((1 - share) / share / (draws - 1))
+    assert found["standard_error"].item() == pytest.approx(error)
+    assert math.isfinite(found["low"].item())
+
+
+def test_two_kinds_of_weight_have_no_tail():
+    log_w = torch.where(torch.rand(1, 400, 1) < 0.3, 0.0, 0.7)
+    assert summarise_weights(log_w, torch.zeros(1, 1))["pareto_k"].item() == 0.0
+
+
+def test_the_strata_that_a_row_does_not_allow_are_no_draws_of_weight_zero():
+    log_w = torch.full((31, 40, 2), -3.0)
+    log_pi = torch.full((31, 2), -torch.inf)
+    log_pi[4, 0] = 0.0  # one of 31 strata; the other row allows them all
+    log_pi[:, 1] = -math.log(31)
+    log_w[:, 1:, 1] = -torch.inf
+    found = summarise_weights(log_w, log_pi)["pareto_k"]
+    assert found[0] == 0.0
+    alone = summarise_weights(log_w[:, :, 1:].reshape(1, -1, 1), torch.zeros(1, 1))
+    assert found[1] == alone["pareto_k"]
+
+
+@pytest.mark.parametrize("draws", [2, 30])
+def test_where_no_draw_has_any_weight_nothing_is_known(draws):
+    log_w = torch.full((1, draws, 2), -torch.inf)
+    log_w[..., 1] = -3.0
+    found = LogLikelihood.of(summarise_weights(log_w, torch.zeros(1, 2)), draws, ("x",), (), "", [])
+    assert found.value[0] == found.low[0] == -math.inf
+    assert found.standard_error[0] == found.high[0] == found.pareto_k[0] == math.inf
+    assert found.ess[0] == 0.0
+    assert draws < 25 or not any(math.isnan(x) for x in found.summary().values())
+    with pytest.warns(
+        UnreliableLikelihoodWarning, match=r"1 of 2 rows have the value -inf.*rows 0"
+    ):
+        found.warn_if_unreliable()
+    assert draws < 25 or "-inf in 1 rows" in str(found)
+    difference = found.minus(replace(found, target=("y",)))
+    assert difference.value.tolist() == [-math.inf, 0.0]
+    assert difference.standard_error.tolist() == [math.inf, 0.0]
+
+
+@pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")
+def test_values_beyond_single_precision_have_no_silent_likelihood():
+    torch.set_default_dtype(torch.float32)
+    system = build("vae", modalities("normal"))
+    x = torch.full((2, 3), 3e37)
+    x[1] = 0.0
+    with pytest.warns(UnreliableLikelihoodWarning, match="value -inf.*look at their values"):
+        found = log_likelihood(system, Observations({"normal": x}), num_samples=30)
+    assert found.value[0] == -math.inf
+    assert found.standard_error[0] == math.inf
+    assert found.value[1].isfinite()
+    assert 0 in found.unreliable.tolist()

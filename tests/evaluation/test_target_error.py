@@ -126,7 +126,7 @@ def test_a_seed_makes_it_reproducible():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target_standard_error": 0.0}, "target_standard_error: expected nats above 0, got 0"),
+        ({"target_standard_error": 0.0}, "target_standard_error: expected a finite number above 0"),
         (
             {"target_standard_error": 0.1, "max_samples": 9},
             "max_samples: expected at least num_samples = 10, got 9",

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 from every_system import SameNoise
-from ppl_mm.guides.mixture import non_empty_subsets
 from toy_mixture import Scene, declare, private_scene, rows
 
 from ppl_mm import Observations, guides, models
 from ppl_mm.objectives import IWAE, DReG, MixtureELBO
+from ppl_mm.subsets import non_empty_subsets
 
 FAMILY = non_empty_subsets("abc")
 NUM_ROWS = 8000

@@ -1,0 +1,75 @@
+"""How messages name a value, a choice of several, and what was perhaps meant."""
+
+import difflib
+import reprlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["either", "shown", "unknown_name"]
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 60
+_short.maxlist = _short.maxtuple = _short.maxdict = 4
+
+
+def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
+    """The message for a name that does not exist, with the nearest that does."""
+    known = list(known)
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"unknown {what} {name!r}; known: {', '.join(known) or 'none'}.{hint}"
+
+
+def either(choices: Sequence[str]) -> str:
+    """``a, b or c``.
+
+    Example:
+        >>> either(["a string", "a path", "None"])
+        'a string, a path or None'
+    """
+    *rest, last = choices
+    return f"{', '.join(rest)} or {last}" if rest else last
+
+
+def article(noun: str) -> str:
+    """The noun with its article, but for plurals such as Observations."""
+    if noun == "Observations":
+        return noun
+    return f"{'an' if noun[0] in 'AEIOUaeio' else 'a'} {noun}"
+
+
+_CALLED = {"Tensor": "tensor", "ndarray": "NumPy array"}
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: plain ones as they are, others by what they are.
+
+    Example:
+        >>> shown(3), shown("a"), shown(torch.zeros(2, 3)), shown({"x": 1.0}), shown(dict)
+        ('3', "'a'", 'a tensor of shape (2, 3)', "a dict with keys 'x'", 'the class dict')
+    """
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+        return _short.repr(value)
+    if isinstance(value, np.generic | torch.device | torch.dtype):
+        return repr(value)
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    kind = article(_CALLED.get(type(value).__name__, type(value).__name__))
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return f"{kind} of shape {tuple(value.shape)}"
+    if isinstance(value, dict):
+        return (
+            f"{kind} with keys {', '.join(map(repr, list(value)[:4]))}"
+            if value
+            else f"{kind}, {{}}"
+        )
+    if isinstance(value, list | tuple):
+        plain = all(x is None or isinstance(x, bool | int | float | str) for x in value)
+        return _short.repr(value) if plain else f"{kind} of {len(value)}"
+    name = getattr(value, "name", None)  # of a modality, a data set, a path
+    if isinstance(name, str):
+        return f"{kind} {name!r}"
+    return kind
