@@ -54,7 +54,7 @@ def each(runs: Sequence[Run], **options: Any) -> list[Run]:
     """The runs with these options.
 
     Example:
-        >>> from ppl_mm.experiments.svae import Config
+        >>> from ppl_mm.experiments.svae.experiment import Config
         >>> [run.epochs for run in each([Config(), Config(system="vaevae")], epochs=3)]
         [3, 3]
     """

@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from ppl_mm.experiments import (
-    cmmd_table,
-    cmmd_three_table,
-    meme_table,
-    mmvae_plus_cub_table,
-    mmvae_plus_table,
-    mvae_attributes_table,
-    mvae_table,
-    mvae_translation_table,
-    mvae_weak_table,
-    svae_table,
-)
+from ppl_mm.experiments.cmmd import table as cmmd_table
+from ppl_mm.experiments.cmmd import three_table as cmmd_three_table
+from ppl_mm.experiments.meme import table as meme_table
+from ppl_mm.experiments.mmvae_plus import cub_table as mmvae_plus_cub_table
+from ppl_mm.experiments.mmvae_plus import table as mmvae_plus_table
+from ppl_mm.experiments.mvae import attributes_table as mvae_attributes_table
+from ppl_mm.experiments.mvae import table as mvae_table
+from ppl_mm.experiments.mvae import translation_table as mvae_translation_table
+from ppl_mm.experiments.mvae import weak_table as mvae_weak_table
+from ppl_mm.experiments.svae import table as svae_table
 
 __all__ = ["render"]
 

@@ -1,0 +1,111 @@
+"""Which omega validation rows choose, in each experiment of the CMMD paper: figure C.1."""
+
+from pathlib import Path
+from statistics import mean
+
+from ppl_mm.experiments.cmmd.three import OMEGA
+from ppl_mm.experiments.tables import Record, point, spread, table
+
+from ppl_mm import plotting
+
+__all__ = ["PAPER", "chosen", "draw", "figure_c1"]
+
+Cells = dict[float, list[list[float]]]
+"""Omega -> value and standard error, of each fold and seed."""
+
+PAPER = {
+    "XRMB, four folds": 0.8,
+    "two views of MNIST": 0.4,
+    "MNIST-SVHN": 0.1,
+    "XRMB, all speakers": 0.7,
+    "MIR Flickr": 0.5,
+}
+_THREE = "validation error"
+_TITLES = {
+    "two_view_mnist": "two views of MNIST",
+    "mnist_svhn": "MNIST-SVHN",
+    "mnist_rotated_svhn": "three of MNIST",
+    "xrmb": "XRMB, all speakers",
+    "mir_flickr": "MIR Flickr",
+}
+
+
+def chosen(cells: Cells) -> float:
+    """The omega of the least mean, the smallest of several.
+
+    Example:
+        >>> chosen({0.5: [[0.2, 0.01], [0.4, 0.01]], 0.0: [[0.3, 0.01]], 1.0: [[0.7, 0.01]]})
+        0.0
+    """
+    return min(sorted(cells), key=lambda omega: round(mean(v for v, _ in cells[omega]), 12))
+
+
+def figure_c1(records: list[Record]) -> list[str]:
+    """The chosen omegas, and the curves that ``draw`` draws."""
+    rows = [["experiment", "omega", "validation error", "omega, paper"]]
+    for name, cells in _experiments(records).items():
+        best = chosen(cells)
+        paper = _paper(name)
+        told = "" if paper is None else f"{paper:g}"
+        rows.append([name, f"{best:g}", spread(cells[best]), told])
+    return [_NOTE, *table(rows), f"![Validation error by omega]({_file(records)})\n"]
+
+
+def draw(records: list[Record], folder: Path) -> None:
+    """Write the validation error by omega, a curve an experiment."""
+    curves = {
+        name: [point(omega, found) for omega, found in cells.items()]
+        for name, cells in _experiments(records).items()
+    }
+    figure = plotting.error_curves({"validation error": curves}, xlabel="omega")
+    plotting.save(figure, folder / _file(records))
+
+
+def _experiments(records: list[Record]) -> dict[str, Cells]:
+    found: dict[str, Cells] = {}
+    for record in records:
+        cells = found.setdefault(_name(record), {})
+        cells.setdefault(record["config"]["omega"], []).append(_error(record["measures"]))
+    return found
+
+
+def _name(record: Record) -> str:
+    """The folds are together, as a cross-validation has them."""
+    config = record["config"]
+    if config["dataset"] not in _TITLES:
+        return f"from {config['observed']}"
+    if config["dataset"] == "xrmb" and config["split"]:
+        return "XRMB, four folds"
+    given = f", from {config['observed']}" if config["observed"] else ""
+    return _TITLES[config["dataset"]] + given
+
+
+def _paper(name: str) -> float | None:
+    if not name.startswith("from "):
+        return PAPER.get(name)
+    letters = [n[0].replace("f", "s") for n in name.removeprefix("from ").split("+")]
+    known = {
+        k: v for k, v in OMEGA.items() if k != "mst"
+    }  # which the paper has in its figure alone
+    return known.get("".join(sorted(letters)))  # FashionMNIST is in SVHN's place
+
+
+def _error(measures: Record) -> list[float]:
+    """Of a class; of several labels one less mean average precision."""
+    if "mAP" in measures:
+        return [1 - measures["mAP"]["validation"]["macro"], 0.0]
+    errors = measures["error"]  # of three modalities, of test rows alone
+    cell: list[float] = errors["validation"] if isinstance(errors, dict) else measures[_THREE]
+    return cell
+
+
+def _file(records: list[Record]) -> str:
+    datasets = {r["config"]["dataset"] for r in records}
+    return f"{'cmmd' if len(datasets) > 1 else datasets.pop()}-omega.png"
+
+
+_NOTE = """The omega of the least error of the label in validation rows, over all folds and seeds;
+of Flickr's several labels the error is 1 less mean average precision. Where a data set has no
+validation rows they are some of the training rows. Error bars are over validation rows, or over
+folds and seeds.
+"""

@@ -1,0 +1,112 @@
+"""MVAE19: how much of 19 modalities may be missing, and how many subsets are worth a term?
+
+A face and 18 attributes, each a modality (CelebA). Figure 9 of Wu & Goodman 2018
+(arXiv:1802.05335): of every training row each modality is kept with a probability p, once; how well
+are attributes then read from test images, and what are the likelihoods? Figure 10: the objective
+has the terms of everything, of each modality alone, and of k random subsets; what do larger k give?
+Its part (c) draws all terms of a row with the same noise.
+
+    python -m ppl_mm.experiments.mvae_attributes --keep 0.1
+    python -m ppl_mm.experiments.mvae_attributes --k 10 --shared-noise --seed 1
+
+The measures are those of ``experiments/mvae.py``.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+from ppl_mm.experiments import runner
+from ppl_mm.experiments.mvae import experiment
+
+from ppl_mm import data
+from ppl_mm.objectives import subset_terms
+from ppl_mm.systems import System
+
+__all__ = ["SMOKE", "Config", "build", "main", "measure", "train"]
+
+_OF_MEASURES = ("num_samples", "joint_rows", "test_rows")
+
+
+@dataclass(frozen=True)
+class Config(experiment.Config):
+    """One run of MVAE, with the paper's sizes; the other options are those of ``mvae.Config``.
+
+    ``system``, ``dataset`` and ``terms`` are as they stand.
+
+    Attributes:
+        keep: The probability p of keeping a modality of a training row.
+        k: How many random subsets have a term; 1 in all of the paper but figure 10.
+        shared_noise: Whether all terms of a row are drawn with the same noise.
+    """
+
+    dataset: str = "celeba19"
+    epochs: int = 100
+    lr: float = 1e-4
+    num_samples: int = 100
+    joint_rows: int = 19_962
+    test_rows: int = 19_962
+    keep: float = 1.0
+    k: int = 1
+    shared_noise: bool = False
+
+    @property
+    def name(self) -> str:
+        """The record's name."""
+        parts = ["attributes", f"{self.label_weight:g}", f"{self.keep:g}", str(self.k)]
+        parts += ["shared"] if self.shared_noise else []
+        return "-".join([*parts, str(self.epochs), str(self.seed)])
+
+
+SMOKE = Config(
+    epochs=1,
+    num_samples=3,
+    joint_rows=4,
+    test_rows=6,
+    train_rows=12,
+    batch_size=12,
+    device="cpu",
+)
+
+
+def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
+    """Train, measure, write record and system; return the measures.
+
+    What an earlier, interrupted run has done is not done again.
+    """
+    steps = experiment.load, build, train, measure
+    options: Any = {"of_measures": _OF_MEASURES, "train_only": train_only}
+    return runner.run("mvae_attributes", config, *steps, **options)
+
+
+def build(config: Config, dataset: data.DataSet) -> System:
+    """The system with the paper's networks, untrained."""
+    fixed = {"system": "mvae", "dataset": "celeba19", "terms": "own"}
+    for name, only in fixed.items():
+        if getattr(config, name) != only:
+            raise ValueError(f"{name}: expected {only}, got {getattr(config, name)!r}.")
+    terms = subset_terms(config.k)
+    return experiment.build(config, dataset, terms=terms, shared_noise=config.shared_noise)
+
+
+def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
+    """Train the system, from its checkpoint where there is one; the record so far."""
+    rows = data.keep_modalities(dataset.train[: config.train_rows], config.keep, seed=config.seed)
+    described = runner.train(
+        "mvae_attributes", system, rows, config, annealing_epochs=config.annealing_epochs
+    )
+    return described | {"train_rows": len(rows)}
+
+
+def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
+    """The measures of ``experiments/mvae.py``, and the share of each attribute's commoner value."""
+    test = dataset.test[: config.test_rows]
+    shares = {n: test[n].mean().item() for n in test.names[1:]}
+    commoner = {n: max(share, 1 - share) for n, share in shares.items()}
+    return {**experiment.measure(system, dataset, config), "commoner": commoner}
+
+
+run = runner.command_line(main, Config)
+
+if __name__ == "__main__":
+    typer.run(run)

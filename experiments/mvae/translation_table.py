@@ -1,0 +1,153 @@
+"""The records of translation from few pairs as tables, beside the paper's numbers."""
+
+from html import escape, unescape
+
+from ppl_mm.experiments.mvae.translation import TARGETS
+from ppl_mm.experiments.options import ELSEWHERE
+from ppl_mm.experiments.tables import Record, Runs, spread, table
+
+from ppl_mm.data.vocabulary import EXC, SPECIALS
+
+__all__ = ["FRACTIONS", "PAPER", "render", "table_4", "table_5", "table_11", "table_12", "table_13"]
+
+FRACTIONS = (0.001, 0.005, 0.01, 0.05, 0.1, 1.0)
+# Wu & Goodman 2018, table 4: the share of paired rows -> log p(x), mean and ± over 3 runs.
+PAPER = {
+    0.001: (-558.88, 3.56),
+    0.005: (-494.76, 4.18),
+    0.01: (-483.23, 5.81),
+    0.05: (-478.75, 3.00),
+    0.1: (-478.04, 4.95),
+    1.0: (-478.12, 3.02),
+}
+_HEADS = {
+    "en": ("English, real", "Vietnamese, drawn", "Vietnamese, likeliest", "a person's translation"),
+    "vi": ("Vietnamese, real", "English, drawn", "English, likeliest", "a person's translation"),
+    "both": ("English, real", "Vietnamese, real", "English, drawn", "Vietnamese, drawn"),
+}
+
+
+def render(records: list[Record]) -> str:
+    """The part of the page, from records that have measures."""
+    parts = (table_4, table_5, table_11, _runs)
+    return "\n".join([_HEAD, *(line for part in parts for line in part(records))])
+
+
+def table_4(records: list[Record]) -> list[str]:
+    """Nats of a test sentence, by the share of paired rows."""
+    head = [
+        "paired",
+        "share",
+        "rows",
+        "words",
+        "epochs",
+        *TARGETS,
+        "ELBO",
+        "by frequency",
+        "collapsed",
+    ]
+    rows = [[*head, "Pareto k > 0.7", "*paper*"]]
+    for own in _settings(records):
+        config, first = own[0]["config"], own[0]
+        measures = [r["measures"] for r in own]
+        names = (*TARGETS, "elbo", "by frequency")
+        unreliable = max(m[f"{name} unreliable"] for m in measures for name in TARGETS)
+        mean, error = PAPER.get(config["fraction"], (None, None))
+        rows.append(
+            [
+                f"{first['paired_rows']:,}",
+                f"{config['fraction'] * 100:g} %",
+                f"{first['train_rows']:,}",
+                "all" if config["num_words"] is None else f"{config['num_words']:,}",
+                str(config["epochs"]),
+                *(spread([m[name] for m in measures]) for name in names),
+                f"{max(m['collapsed'] for m in measures):.0%}",
+                f"{unreliable:.0%}",
+                "" if mean is None else f"*{mean:.2f} ± {error:.2f}*",
+            ]
+        )
+    return ["### Table 4: log-likelihoods\n", _MEANING, *table(rows)]
+
+
+def table_5(records: list[Record]) -> list[str]:
+    """Translations both ways."""
+    return _examples("### Table 5: translations\n", records, ("en", "vi"))
+
+
+def table_11(records: list[Record]) -> list[str]:
+    """Pairs drawn with one z."""
+    title = "### Table 11: pairs from one draw of z given both\n"
+    return _examples(title, records, ("both",))
+
+
+def table_12(records: list[Record]) -> list[str]:
+    """Vietnamese translations of English sentences."""
+    return _examples("### Table 12: from English\n", records, ("en",))
+
+
+def table_13(records: list[Record]) -> list[str]:
+    """English translations of Vietnamese sentences."""
+    return _examples("### Table 13: from Vietnamese\n", records, ("vi",))
+
+
+def _examples(title: str, records: list[Record], kinds: tuple[str, ...]) -> list[str]:
+    lines = [title]
+    for record in sorted(records, key=_order):
+        config = record["config"]
+        lines.append(
+            f"{config['fraction'] * 100:g} % of the pairs, {config['epochs']} epochs, seed "
+            f"{config['seed']}:\n"
+        )
+        for kind in kinds:
+            found = record["measures"]["examples"][kind]
+            lines += table([[*_HEADS[kind]], *([_shown(text) for text in row] for row in found)])
+    return lines
+
+
+def _shown(text: str) -> str:
+    """A sentence as a cell of Markdown; files have &apos; for an apostrophe."""
+    plain = unescape(text.replace(SPECIALS[EXC], "<unk>"))
+    return escape(plain, quote=False).replace("|", "&#124;").replace("*", "&#42;")
+
+
+def _order(record: Record) -> tuple[float, int, int]:
+    config = record["config"]
+    return config["fraction"], config["epochs"], config["seed"]
+
+
+def _settings(records: list[Record]) -> list[Runs]:
+    """Records that differ in the seed alone, together."""
+    groups: dict[str, Runs] = {}
+    for record in sorted(records, key=_order):
+        config = sorted(record["config"].items())
+        key = str([(k, v) for k, v in config if k not in ("seed", *ELSEWHERE)])
+        groups.setdefault(key, []).append(record)
+    return list(groups.values())
+
+
+def _runs(records: list[Record]) -> list[str]:
+    lines = ["### Runs\n"]
+    for r in sorted(records, key=_order):
+        lines.append(
+            f"- `{r['command']}`: {r['train_seconds'] / 60:.1f} min of training on a busy "
+            f"{r['hardware']}, torch {r['versions']['torch']}; "
+            f"{r['measures']['test rows']:,} test rows."
+        )
+    return [*lines, ""]
+
+
+_HEAD = """# MVAE: translation from few pairs
+
+Made by `experiments/mvae_translation.py`. Sentences in English and Vietnamese (IWSLT 2015), of
+which a share of the training rows are pairs; the others come apart.
+"""
+
+_MEANING = """Mean nats of a test sentence, or pair. ± is the standard error over test rows; with
+several seeds, the deviation over seeds. log p(x) is by draws from q(z | x). "By frequency" is
+log p(en,vi) where words are independent and as frequent as in training. "Collapsed" is the share of
+coordinates of z of which q(z | en, vi) is within 0.01 nats of the prior in 99 % of the test rows,
+and "Pareto k > 0.7" that of rows whose estimate is not to be trusted; of several, the largest. The
+paper does not say whether its log p(x) is of pairs, nor how it is estimated; its ± is over three
+runs. Where only the commonest words of each language have a symbol, likelihoods are higher than
+with all of them, and do not compare.
+"""
