@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from json import loads
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import rich
 from ppl_mm.experiments import runner
-from ppl_mm.experiments.options import ELSEWHERE
 from ppl_mm.experiments.tables import Record
 
 from ppl_mm import data
@@ -132,15 +130,13 @@ def reproduce(
         data.load(missing)  # says which files, and where to get them
     records = []
     for number, config in enumerate(runs, 1):
-        path = runner.paths(config)[1]
-        record = loads(path.read_text()) if path.exists() else {}
-        experiment = table.experiment.__name__.rpartition(".")[2]
+        record = runner.files(config).read()
         if "measures" in record:
-            runner.check_same(path, record, experiment, config, ELSEWHERE)
+            runner.check(config, record)
         else:
-            rich.print(f"run {number} of {len(runs)}: {runner.command(experiment, config)}")
+            rich.print(f"run {number} of {len(runs)}: {runner.command(config)}")
             table.experiment.main(config)
-            record = loads(path.read_text())
+            record = runner.files(config).read()
         records.append(record)
     if table.draw is not None:
         table.draw(records, out)

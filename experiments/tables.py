@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 from typing import Any
 
-from ppl_mm.experiments.options import ELSEWHERE
+from ppl_mm.runs.records import PLACES, Record
 
 __all__ = [
     "Record",
@@ -19,7 +19,6 @@ __all__ = [
     "table",
 ]
 
-Record = dict[str, Any]
 Runs = list[Record]
 """Records of one setting, a seed each."""
 
@@ -29,7 +28,7 @@ def settings(records: list[Record], order: Sequence[str]) -> list[Runs]:
     groups: dict[str, Runs] = {}
     for record in sorted(records, key=lambda r: order.index(r["config"]["system"])):
         config = sorted(record["config"].items())
-        key = str([(k, v) for k, v in config if k not in ("seed", *ELSEWHERE)])
+        key = str([(k, v) for k, v in config if k not in ("seed", *PLACES)])
         groups.setdefault(key, []).append(record)
     return list(groups.values())
 

@@ -1,7 +1,7 @@
 """The options of the CMMD paper's runs, and what is asked of each of its data sets."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from ppl_mm.experiments.options import Options
 
@@ -41,6 +41,9 @@ class Config(Options):
             no validation rows; None for all.
         num_test: Rows of the test and of the validation part; None for all.
     """
+
+    experiment: ClassVar[str] = "cmmd"
+    of_measures: ClassVar[tuple[str, ...]] = ("num_test",)
 
     system: str = "cmmd"
     dataset: str = "two_view_mnist"

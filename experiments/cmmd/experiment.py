@@ -28,7 +28,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import typer
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.cmmd import data as cmmd_data
 from ppl_mm.experiments.cmmd.config import LABEL, SMOKE, Config, task_of
@@ -41,7 +40,6 @@ from ppl_mm.systems import System
 
 __all__ = ["BASELINES", "SMOKE", "Config", "build", "main", "train"]
 
-_OF_MEASURES = ("num_test",)
 _FIRST_STAGE = "cmmd_first"
 _CMMD = ("cmmd", _FIRST_STAGE)
 
@@ -54,19 +52,8 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     """
     if config.system in BASELINES:
         runner.begin(config)
-        record = fit_baseline(config, cmmd_data.load(config))
-        runner.write(runner.paths(config)[1], record)
-        return dict(record["measures"])
-    return runner.run(
-        "cmmd",
-        config,
-        cmmd_data.load,
-        build,
-        train,
-        measure,
-        of_measures=_OF_MEASURES,
-        train_only=train_only,
-    )
+        return runner.finish(config, fit_baseline(config, cmmd_data.load(config)))
+    return runner.run(config, cmmd_data.load, build, train, measure, train_only=train_only)
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
@@ -105,10 +92,10 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
         whole = bool(dataset.train.present[LABEL].all())
         first_seconds = 0.0 if whole else _first_stage(system, dataset, config)
         rows = labelled(rows)
-        record = runner.train("cmmd", system, rows, config, **annealing)
+        record = runner.train(system, rows, config, **annealing)
         record["train_seconds"] += first_seconds
     else:
-        record = runner.train("cmmd", system, rows.drop(LABEL), config, **annealing)
+        record = runner.train(system, rows.drop(LABEL), config, **annealing)
     return record | {"train_rows": len(rows)}
 
 
@@ -117,7 +104,7 @@ def _first_stage(system: System, dataset: data.DataSet, config: Config) -> float
     first = replace(config, system=_FIRST_STAGE, epochs=config.unlabelled_epochs)
     stage = build(first, dataset)
     rows = dataset.train[~dataset.train.present[LABEL]].drop(LABEL)
-    record = runner.train("cmmd", stage, rows, first)
+    record = runner.train(stage, rows, first)
     system.start_from(stage)
     return float(record["train_seconds"])
 
@@ -140,6 +127,3 @@ def _scored(dataset: data.DataSet) -> list[Modality]:
 
 
 run = runner.command_line(main, Config)
-
-if __name__ == "__main__":
-    typer.run(run)

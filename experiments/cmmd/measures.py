@@ -102,7 +102,7 @@ def fit_baseline(config: Config, dataset: data.DataSet) -> dict[str, Any]:
             train, dataset.modalities, config.latent_dim, views=task.views, **options
         )
         told = _read(lambda rows: projection(rows, task.views[0]), parts, config)
-    record = runner.describe_fit("cmmd", config, time.perf_counter() - start)
+    record = runner.describe(config, time.perf_counter() - start)
     measures = _told(parts["test"], told, config)
     return record | {"train_rows": len(train), "measures": measures}
 

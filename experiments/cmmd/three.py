@@ -5,15 +5,15 @@ subset of the modalities (Table 5), and coherence of every modality generated fr
 the others (Table 6). CMMD is one model for one subset of observed modalities, and sees the label in
 training; MVAE, MMVAE and MoPoE are one model for all subsets, and do not.
 
-    python -m ppl_mm.experiments.cmmd_three --system cmmd --observed mnist+text --omega 0.4
-    python -m ppl_mm.experiments.cmmd_three --system mopoe --dataset mnist_fashion_text
+    python -m ppl_mm.experiments.cmmd.three --system cmmd --observed mnist+text --omega 0.4
+    python -m ppl_mm.experiments.cmmd.three --system mopoe --dataset mnist_fashion_text
 """
 
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import typer
@@ -35,7 +35,6 @@ OMEGA = {"s": 0.9, "t": 0.0, "m": 0.6, "st": 0.2, "mt": 0.4, "ms": 0.6, "mst": 0
 
 HIDDEN = (2500, 2500, 2500)
 """Layers of CMMD's encoder."""
-_OF_MEASURES = ("classifier_epochs", "probe_rows", "probes", "num_test")
 _OTHERS: dict[str, dict[str, Any]] = {
     "mvae": {},
     "mmvae": {"objective": "elbo", "prior": "normal"},
@@ -61,6 +60,14 @@ class Config(Options):
         probe_rows: Training rows of a latent classifier, drawn at random.
         probes: How many times they are drawn.
     """
+
+    experiment: ClassVar[str] = "cmmd.three"
+    of_measures: ClassVar[tuple[str, ...]] = (
+        "classifier_epochs",
+        "probe_rows",
+        "probes",
+        "num_test",
+    )
 
     system: str = "cmmd"
     dataset: str = "mnist_svhn_text"
@@ -106,7 +113,7 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     What an earlier, interrupted run has done is not done again.
     """
     steps = load, build, train, measure
-    return runner.run("cmmd_three", config, *steps, of_measures=_OF_MEASURES, train_only=train_only)
+    return runner.run(config, *steps, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
@@ -148,7 +155,7 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
     """Train the system, from its checkpoint where there is one; the record so far."""
     rows = dataset.train[: config.num_train]
     seen = rows if config.system == "cmmd" else rows.drop("label")
-    described = runner.train("cmmd_three", system, seen, config, transform=dataset.transform)
+    described = runner.train(system, seen, config, transform=dataset.transform)
     return described | {"train_rows": len(rows)}
 
 

@@ -20,9 +20,8 @@ scale 1 and no weights of modalities. Birds have the likelihoods and the weight 
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import typer
 from matplotlib.figure import Figure
 from ppl_mm.experiments import captions, runner
 from ppl_mm.experiments.meme import likelihood as meme_likelihood
@@ -34,11 +33,6 @@ from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
 __all__ = ["SMOKE", "Config", "build", "main", "train", "training_rows"]
-
-_OF_MEASURES = (
-    *("classifier_epochs", "process_steps", "num_inducing", "probe_rows", "related_rows"),
-    *("likelihood_rows", "likelihood_samples", "num_test"),
-)
 
 
 @dataclass(frozen=True)
@@ -68,6 +62,12 @@ class Config(Options):
         likelihood_rows: Test rows for likelihoods, of MEME trained on pairs alone; 0 for none.
         likelihood_samples: Draws of each.
     """
+
+    experiment: ClassVar[str] = "meme"
+    of_measures: ClassVar[tuple[str, ...]] = (
+        *("classifier_epochs", "process_steps", "num_inducing", "probe_rows", "related_rows"),
+        *("likelihood_rows", "likelihood_samples", "num_test"),
+    )
 
     system: str = "meme"
     dataset: str = "mnist_fashion"
@@ -129,7 +129,7 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     What an earlier, interrupted run has done is not done again.
     """
     steps = load, build, train, measure
-    return runner.run("meme", config, *steps, of_measures=_OF_MEASURES, train_only=train_only)
+    return runner.run(config, *steps, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
@@ -194,7 +194,7 @@ def _one_way(system: System, config: Config) -> System:
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """Train the system, from its checkpoint where there is one; the record so far."""
     rows = training_rows(config, dataset)
-    return runner.train("meme", system, rows, config) | {"train_rows": len(rows)}
+    return runner.train(system, rows, config) | {"train_rows": len(rows)}
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
@@ -290,6 +290,3 @@ def _save(pictures: dict[str, Figure], config: Config) -> None:
 
 
 run = runner.command_line(main, Config)
-
-if __name__ == "__main__":
-    typer.run(run)

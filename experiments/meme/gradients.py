@@ -6,15 +6,16 @@ symmetric estimator, in expectation for the single one): a direction teaches the
 decoder nothing. Without it the gradient is that of the bound, at more noise or
 less. Figure 10 of Joy et al. 2022 (arXiv:2106.12570), on handwritten digits in halves:
 
-    python -m ppl_mm.experiments.meme_gradients --out runs/meme
+    python -m ppl_mm.experiments.meme.gradients --out runs/meme
 
 Signal to noise of one parameter's gradient is |mean| / standard deviation over repeated draws at
 fixed parameters; the figure shows its average over the encoders' parameters and the decoders', in
 the course of training, for both estimators.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 import typer
@@ -50,6 +51,8 @@ class Config:
         threads: Of torch.
         out: Folder of the record and the picture.
     """
+
+    experiment: ClassVar[str] = "meme.gradients"
 
     epochs: int = 20
     every: int = 5
@@ -118,12 +121,9 @@ def main(config: Config) -> dict[str, Any]:
             )
             for part, value in found.items():
                 measured.setdefault(part, {}).setdefault(name, []).append(value)
-    path = runner.paths(config)[1]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    plotting.save(figure(measured), path.with_suffix(".png"))
-    record = {"experiment": "meme_gradients", "config": asdict(config), "measures": measured}
-    runner.write(path, record | {"command": runner.command("meme_gradients", config)})
-    return measured
+    Path(config.out).mkdir(parents=True, exist_ok=True)
+    plotting.save(figure(measured), Path(config.out, f"{config.name}.png"))
+    return runner.finish(config, {"measures": measured})
 
 
 def figure(measured: dict[str, Any]) -> Figure:

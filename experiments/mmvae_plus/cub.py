@@ -6,8 +6,8 @@ claims: given a caption, MVAE, MMVAE and MoPoE paint blurred mean pictures, and 
 and MoPoE draw from the prior are such; MMVAE+ paints varied birds that fit the caption. Captions
 should improve in all of them.
 
-    python -m ppl_mm.experiments.mmvae_plus_cub
-    python -m ppl_mm.experiments.mmvae_plus_cub --system mopoe --beta 9 --lr 5e-4 --epochs 150
+    python -m ppl_mm.experiments.mmvae_plus.cub
+    python -m ppl_mm.experiments.mmvae_plus.cub --system mopoe --beta 9 --lr 5e-4 --epochs 150
 
 What is measured here: the Fréchet distance of the pictures, in features of Inception (its weights
 come with the extra ``ppl-mm[fid]``, and are asked for by ``--features inception``) or of a
@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import typer
@@ -41,7 +41,6 @@ from ppl_mm.systems import System
 
 __all__ = ["SMOKE", "Config", "build", "load", "main", "measure", "train"]
 
-_OF_MEASURES = ("features", "classifier_epochs", "directions", "num_test")
 _CAPTIONS, _SIZE_OF_WORDS, _BATCH = 10, 300, 100  # of a picture, of a word's vector, at a time
 
 
@@ -68,6 +67,14 @@ class Config(Options):
         classifier_epochs: Of the classifier of species.
         directions: Canonical directions of the correlation.
     """
+
+    experiment: ClassVar[str] = "mmvae_plus.cub"
+    of_measures: ClassVar[tuple[str, ...]] = (
+        "features",
+        "classifier_epochs",
+        "directions",
+        "num_test",
+    )
 
     system: str = "mmvae_plus"
     num_train: int | None = None
@@ -119,9 +126,7 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     What an earlier, interrupted run has done is not done again.
     """
     steps = load, build, train, measure
-    return runner.run(
-        "mmvae_plus_cub", config, *steps, of_measures=_OF_MEASURES, train_only=train_only
-    )
+    return runner.run(config, *steps, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
@@ -184,7 +189,7 @@ def _towers(caption: Modality, config: Config) -> Callable[[int], nn.Module]:
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """Train the system, from its checkpoint where there is one; the record so far."""
     optimizer = partial(torch.optim.Adam, lr=config.lr, amsgrad=True, fused=True)
-    record = runner.train("mmvae_plus_cub", system, dataset.train, config, optimizer=optimizer)
+    record = runner.train(system, dataset.train, config, optimizer=optimizer)
     return record | {"train_rows": len(dataset.train)}
 
 

@@ -19,10 +19,9 @@ classifier, called FID-clf, and no number to compare with a paper's FID.
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-import typer
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.mmvae_plus import class_measures, pictures
 from ppl_mm.experiments.mmvae_plus.class_measures import Sizes
@@ -36,10 +35,6 @@ __all__ = ["PRIVATE", "SMOKE", "Config", "build", "load", "main", "train"]
 
 PRIVATE = ("mmvae_plus", "mmjsd", "dmvae")
 """Systems with private latents."""
-_OF_MEASURES = (
-    *("classifier_epochs", "probe_rows", "subset_rows", "diversity_rows"),
-    *("num_samples", "num_test"),
-)
 
 
 @dataclass(frozen=True)
@@ -67,6 +62,12 @@ class Config(Options):
         diversity_rows: Test rows for diversity.
         num_samples: Draws of each row for diversity.
     """
+
+    experiment: ClassVar[str] = "mmvae_plus"
+    of_measures: ClassVar[tuple[str, ...]] = (
+        *("classifier_epochs", "probe_rows", "subset_rows", "diversity_rows"),
+        *("num_samples", "num_test"),
+    )
 
     system: str = "mmvae_plus"
     dataset: str = "polymnist"
@@ -127,7 +128,7 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     checkpoint, and a trained system is only measured.
     """
     steps = load, build, train, measure
-    return runner.run("mmvae_plus", config, *steps, of_measures=_OF_MEASURES, train_only=train_only)
+    return runner.run(config, *steps, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
@@ -190,7 +191,6 @@ def build(config: Config, dataset: data.DataSet) -> System:
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """Train the system, from its checkpoint where there is one; the record so far."""
     described = runner.train(
-        "mmvae_plus",
         system,
         dataset.train,
         config,
@@ -219,6 +219,3 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
 
 
 run = runner.command_line(main, Config)
-
-if __name__ == "__main__":
-    typer.run(run)

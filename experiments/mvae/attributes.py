@@ -6,14 +6,14 @@ are attributes then read from test images, and what are the likelihoods? Figure 
 has the terms of everything, of each modality alone, and of k random subsets; what do larger k give?
 Its part (c) draws all terms of a row with the same noise.
 
-    python -m ppl_mm.experiments.mvae_attributes --keep 0.1
-    python -m ppl_mm.experiments.mvae_attributes --k 10 --shared-noise --seed 1
+    python -m ppl_mm.experiments.mvae.attributes --keep 0.1
+    python -m ppl_mm.experiments.mvae.attributes --k 10 --shared-noise --seed 1
 
-The measures are those of ``experiments/mvae.py``.
+The measures are those of the main experiment.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import typer
 from ppl_mm.experiments import runner
@@ -24,8 +24,6 @@ from ppl_mm.objectives import subset_terms
 from ppl_mm.systems import System
 
 __all__ = ["SMOKE", "Config", "build", "main", "measure", "train"]
-
-_OF_MEASURES = ("num_samples", "joint_rows", "test_rows")
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,8 @@ class Config(experiment.Config):
         k: How many random subsets have a term; 1 in all of the paper but figure 10.
         shared_noise: Whether all terms of a row are drawn with the same noise.
     """
+
+    experiment: ClassVar[str] = "mvae.attributes"
 
     dataset: str = "celeba19"
     epochs: int = 100
@@ -75,8 +75,7 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     What an earlier, interrupted run has done is not done again.
     """
     steps = experiment.load, build, train, measure
-    options: Any = {"of_measures": _OF_MEASURES, "train_only": train_only}
-    return runner.run("mvae_attributes", config, *steps, **options)
+    return runner.run(config, *steps, train_only=train_only)
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
@@ -92,14 +91,12 @@ def build(config: Config, dataset: data.DataSet) -> System:
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """Train the system, from its checkpoint where there is one; the record so far."""
     rows = data.keep_modalities(dataset.train[: config.train_rows], config.keep, seed=config.seed)
-    described = runner.train(
-        "mvae_attributes", system, rows, config, annealing_epochs=config.annealing_epochs
-    )
+    described = runner.train(system, rows, config, annealing_epochs=config.annealing_epochs)
     return described | {"train_rows": len(rows)}
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """The measures of ``experiments/mvae.py``, and the share of each attribute's commoner value."""
+    """The measures of the main experiment, and the share of each attribute's commoner value."""
     test = dataset.test[: config.test_rows]
     shares = {n: test[n].mean().item() for n in test.names[1:]}
     commoner = {n: max(share, 1 - share) for n, share in shares.items()}

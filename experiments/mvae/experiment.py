@@ -19,9 +19,8 @@ likelihoods of 10,000 images; FashionMNIST takes five to ten times as long, and 
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
-import typer
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.mvae.measures import accuracy, measure
 from ppl_mm.experiments.options import Options
@@ -36,7 +35,6 @@ SYSTEMS = ("vae", "cvae", "bivcca", "jmvae", "mvae_q", "mvae")
 """VAE has no label, and CVAE no density of it."""
 TERMS = ("own", "image_all")
 """What the image-only term reconstructs: the image, as in the paper, or the label too."""
-_OF_MEASURES = ("num_samples", "joint_rows", "test_rows")
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,9 @@ class Config(Options):
         test_rows: Test rows for everything else.
         train_rows: Training rows; None for all.
     """
+
+    experiment: ClassVar[str] = "mvae"
+    of_measures: ClassVar[tuple[str, ...]] = ("num_samples", "joint_rows", "test_rows")
 
     system: str = "mvae"
     dataset: str = "binary_mnist"
@@ -105,7 +106,7 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     What an earlier, interrupted run has done is not done again.
     """
     steps = load, build, train, measure
-    return runner.run("mvae", config, *steps, of_measures=_OF_MEASURES, train_only=train_only)
+    return runner.run(config, *steps, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
@@ -156,7 +157,6 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
     """Train the system, from its checkpoint where there is one; the record so far."""
     rows = dataset.train[: config.train_rows]
     described = runner.train(
-        "mvae",
         system,
         rows.drop(dataset.modalities[1].name) if config.system == "vae" else rows,
         config,
@@ -167,6 +167,3 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
 
 
 run = runner.command_line(main, Config)
-
-if __name__ == "__main__":
-    typer.run(run)

@@ -27,7 +27,7 @@ from ppl_mm.systems import System
 
 __all__ = ["accuracy", "label_marginal", "measure"]
 
-Config = Any  # of experiments/mvae.py
+Config = Any  # of experiments/mvae/experiment.py
 
 
 def measure(system: System, dataset: DataSet, config: Config) -> dict[str, float]:

@@ -1,14 +1,14 @@
 """How many parameters the inference networks have: Table 1 of Wu & Goodman 2018.
 
-Nothing is trained and no data are read. The systems are those of ``experiments/mvae.py``, with 18
-attributes of CelebA as one modality, or each its own.
+Nothing is trained and no data are read. The systems are those of the main experiment, with the 18
+attributes of CelebA as one modality or as 18.
 
-    python -m ppl_mm.experiments.mvae_parameters
+    python -m ppl_mm.experiments.mvae.parameters
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import typer
 from ppl_mm.experiments import runner
@@ -89,6 +89,8 @@ class Config:
         out: Folder of the record.
     """
 
+    experiment: ClassVar[str] = "mvae.parameters"
+
     seed: int = 0
     out: str = "runs/mvae"
 
@@ -108,11 +110,7 @@ def main(config: Config) -> dict[str, Any]:
         known = [name for name, number in paper.items() if number and system in experiment.SYSTEMS]
         counts[system] = {name: _count(system, name) for name in known}
     counts["mvae19"]["celeba"] = inference_parameters(_mvae19())
-    path = runner.paths(config)[1]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    record = {"experiment": "mvae_parameters", "config": asdict(config), "measures": counts}
-    runner.write(path, record | {"command": runner.command("mvae_parameters", config)})
-    return counts
+    return runner.finish(config, {"measures": counts})
 
 
 def inference_parameters(system: System) -> int:

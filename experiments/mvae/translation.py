@@ -6,7 +6,7 @@ others come apart, and examples of sentences that are drawn given others. Encode
 those of Bowman et al. 2016 (arXiv:1511.06349): words are forgotten in training and beta grows from
 0, without which the decoders would do without z.
 
-    python -m ppl_mm.experiments.mvae_translation --fraction 0.05
+    python -m ppl_mm.experiments.mvae.translation --fraction 0.05
 
 The paper gives neither the networks' sizes, the rate of word dropout, the epochs of annealing, the
 batch size and learning rate, nor what its log p(x) is of and how it is estimated: log p(en, vi) by
@@ -17,7 +17,7 @@ draws from q(z | en, vi) is our reading. The files are read from ``PPL_MM_DATA``
 import warnings
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import typer
@@ -39,7 +39,6 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "log p(en)": ("en",),
     "log p(vi)": ("vi",),
 }
-_OF_MEASURES = ("num_samples", "num_test", "num_examples", "longest")
 _ROWS = 128  # scored at a time: of each 70 x 17,191 logits
 
 
@@ -61,6 +60,9 @@ class Config(Options):
         num_examples: Test rows that are translated, the first that are short.
         longest: Words of a short row's sentences, at most.
     """
+
+    experiment: ClassVar[str] = "mvae.translation"
+    of_measures: ClassVar[tuple[str, ...]] = ("num_samples", "num_test", "num_examples", "longest")
 
     fraction: float = 1.0
     latent_dim: int = 100
@@ -102,9 +104,7 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     What an earlier, interrupted run has done is not done again.
     """
     steps = load, build, train, measure
-    return runner.run(
-        "mvae_translation", config, *steps, of_measures=_OF_MEASURES, train_only=train_only
-    )
+    return runner.run(config, *steps, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
@@ -132,7 +132,6 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
     rows = dataset.train[: config.num_train]
     seen = data.weakly_supervised(rows, config.fraction, seed=config.seed)
     described = runner.train(
-        "mvae_translation",
         system,
         seen,
         config,

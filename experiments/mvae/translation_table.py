@@ -3,10 +3,10 @@
 from html import escape, unescape
 
 from ppl_mm.experiments.mvae.translation import TARGETS
-from ppl_mm.experiments.options import ELSEWHERE
 from ppl_mm.experiments.tables import Record, Runs, spread, table
 
 from ppl_mm.data.vocabulary import EXC, SPECIALS
+from ppl_mm.runs.records import PLACES
 
 __all__ = ["FRACTIONS", "PAPER", "render", "table_4", "table_5", "table_11", "table_12", "table_13"]
 
@@ -120,7 +120,7 @@ def _settings(records: list[Record]) -> list[Runs]:
     groups: dict[str, Runs] = {}
     for record in sorted(records, key=_order):
         config = sorted(record["config"].items())
-        key = str([(k, v) for k, v in config if k not in ("seed", *ELSEWHERE)])
+        key = str([(k, v) for k, v in config if k not in ("seed", *PLACES)])
         groups.setdefault(key, []).append(record)
     return list(groups.values())
 

@@ -6,7 +6,7 @@ watermark are six modalities of one latent. The model reconstructs, finds edges 
 colours, fills in and removes watermarks, each by q(z | x_given). The paper has no numbers for this;
 here are root mean square errors of every view given each other one.
 
-    python -m ppl_mm.experiments.mvae_vision --device cuda
+    python -m ppl_mm.experiments.mvae.vision --device cuda
 
 The release encodes no random subset and divides reconstructions by 6; this is the paper's text:
 one random subset a step, and weights of 1.
@@ -14,7 +14,7 @@ one random subset a step, and weights of 1.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import typer
@@ -41,7 +41,6 @@ FIGURES = {
 
 ``views`` is the paper's figure 4a, ``edges`` its figure 11, the others figures 4b to 4d and 12 to
 14."""
-_OF_MEASURES = ("test_rows", "shown")
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,9 @@ class Config(Options):
         train_rows: Training rows, the first; None for all.
         shown: Test rows in each picture.
     """
+
+    experiment: ClassVar[str] = "mvae.vision"
+    of_measures: ClassVar[tuple[str, ...]] = ("test_rows", "shown")
 
     epochs: int = 100
     batch_size: int = 50
@@ -85,9 +87,7 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     What an earlier, interrupted run has done is not done again.
     """
     steps = load, build, train, measure
-    return runner.run(
-        "mvae_vision", config, *steps, of_measures=_OF_MEASURES, train_only=train_only
-    )
+    return runner.run(config, *steps, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
@@ -104,7 +104,7 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
     """Train the system, from its checkpoint where there is one; the record so far."""
     rows = dataset.train[: config.train_rows]
     annealing = round(0.2 * config.epochs)
-    described = runner.train("mvae_vision", system, rows, config, annealing_epochs=annealing)
+    described = runner.train(system, rows, config, annealing_epochs=annealing)
     return described | {"data": dataset.origin, "train_rows": len(rows)}
 
 

@@ -7,9 +7,9 @@ network (NN) and logistic regression of the pixels (LOGREG) from the pairs alone
 learn features from all images, without labels, which a logistic regression of the pairs reads. On
 MultiMNIST, MVAE and JMVAE read strings: the accuracy is that of positions.
 
-    python -m ppl_mm.experiments.mvae_weak --method mvae --fraction 0.01 --label-weight 1
-    python -m ppl_mm.experiments.mvae_weak --method mvae --fraction 0.01 --terms image_all
-    python -m ppl_mm.experiments.mvae_weak --method rbm --dataset fashion_mnist --epochs 100
+    python -m ppl_mm.experiments.mvae.weak --method mvae --fraction 0.01 --label-weight 1
+    python -m ppl_mm.experiments.mvae.weak --method mvae --fraction 0.01 --terms image_all
+    python -m ppl_mm.experiments.mvae.weak --method rbm --dataset fashion_mnist --epochs 100
 
 An epoch shows as many examples, in as many steps, at every fraction: methods of pairs alone see
 each pair several times. The features of AE, VAE and RBM are learned once for all fractions.
@@ -22,7 +22,7 @@ import zlib
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import typer
@@ -42,7 +42,6 @@ __all__ = ["METHODS", "SMOKE", "Config", "main", "paired_rows", "train"]
 
 SYSTEMS = ("mvae", "jmvae")
 METHODS = (*SYSTEMS, "nn", "logreg", "rbm", "ae", "vae")
-_OF_MEASURES = ("num_test",)
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,9 @@ class Config(Options):
         num_train: Training rows, the first of the data set's; None for all.
         num_test: Test rows; None for all.
     """
+
+    experiment: ClassVar[str] = "mvae.weak"
+    of_measures: ClassVar[tuple[str, ...]] = ("num_test",)
 
     method: str = "mvae"
     dataset: str = "mnist"
@@ -103,13 +105,11 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
         )
     if config.method in SYSTEMS:
         return runner.run(
-            "mvae_weak",
             config,
             load,
             build,
             train,
             measure,
-            of_measures=_OF_MEASURES,
             train_only=train_only,
         )
     runner.begin(config)
@@ -117,9 +117,8 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     predicted = fit_baseline(config, dataset)
     seconds = time.perf_counter() - start
     measures = _accuracies(predicted, dataset.test["label"][: config.num_test])
-    record = runner.describe_fit("mvae_weak", config, seconds, _device(config))
-    runner.write(runner.paths(config)[1], record | {"measures": measures})
-    return measures
+    record = runner.describe(config, seconds, _device(config))
+    return runner.finish(config, record | {"measures": measures})
 
 
 def load(config: Config) -> data.DataSet:
@@ -170,7 +169,6 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
     else:
         seen = rows.drop("label") if config.method == "vae" else pairs(rows, config)
     described = runner.train(
-        "mvae_weak",
         system,
         seen,
         config,

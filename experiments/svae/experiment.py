@@ -26,10 +26,9 @@ and likelihoods, and a hidden layer of 400 for halves; of the other data, what i
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-import typer
 from matplotlib.figure import Figure
 from ppl_mm.experiments import captions, runner
 from ppl_mm.experiments.generated import one_of_each
@@ -56,7 +55,6 @@ JOINT = ("vaevae", "vaevae_star", "jmvae", "jmvae_zero", "telbo")
 """Systems whose joint networks have a head of their own, softplus like the encoders'."""
 PAIRS = ("mnist_svhn", "mnist_fashion")
 """Data sets of pictures that are paired by class."""
-_OF_MEASURES = ("oracle_epochs", "prior_samples")
 
 
 @dataclass(frozen=True)
@@ -80,6 +78,9 @@ class Config(Options):
         prior_samples: Draws from the prior, for the confidence of the classifier of whole pictures
             and for joint coherence.
     """
+
+    experiment: ClassVar[str] = "svae"
+    of_measures: ClassVar[tuple[str, ...]] = ("oracle_epochs", "prior_samples")
 
     system: str = "svae"
     dataset: str = "mnist_split"
@@ -120,7 +121,7 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     What an earlier, interrupted run has done is not done again.
     """
     steps = load, build, train, measure
-    return runner.run("svae", config, *steps, of_measures=_OF_MEASURES, train_only=train_only)
+    return runner.run(config, *steps, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
@@ -184,7 +185,7 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
     rows = dataset.train[: config.num_train]
     share: dict[str, Any] = {"fraction": config.supervision, "seed": config.seed}
     seen = data.streams(rows, **share) if _apart(config) else data.weakly_supervised(rows, **share)
-    return runner.train("svae", system, seen, config) | {"train_rows": len(rows)}
+    return runner.train(system, seen, config) | {"train_rows": len(rows)}
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
@@ -284,6 +285,3 @@ def reconstructions(system: System, dataset: data.DataSet, *, seed: int = 0) -> 
 
 
 run = runner.command_line(main, Config)
-
-if __name__ == "__main__":
-    typer.run(run)

@@ -21,13 +21,12 @@ from ppl_mm.runs.coherence import classifiable
 from ppl_mm.runs.config import (
     CONFIG_FILE,
     Config,
-    check_same,
     configure,
     has_terms,
     read_config,
-    torch_device,
 )
 from ppl_mm.runs.measures import Measures
+from ppl_mm.runs.records import check_same, torch_device
 from ppl_mm.runs.run import FILES, evaluate, load, train
 
 __all__ = ["Cell", "Outcome", "adopt", "plan", "run"]
@@ -273,7 +272,7 @@ def _configure(
 
 def _check_same(cell: Cell, folder: Path) -> None:
     remedy = "Compare with the same settings, or give another folder by --out."
-    check_same(folder, read_config(folder), asdict(cell.config), remedy)
+    check_same(folder, asdict(read_config(folder)), asdict(cell.config), remedy)
 
 
 def _check_once(what: str, given: Sequence[Any]) -> None:

@@ -4,33 +4,26 @@ import dataclasses
 import inspect
 import json
 import math
-import platform
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyro
-import torch
-
-import ppl_mm
-from ppl_mm import flags, systems
+from ppl_mm import systems
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.data import DataSet
-from ppl_mm.files import write_atomically
 from ppl_mm.modality import unknown_name
+from ppl_mm.runs.records import PLACES, Files, check_same, command, facts, torch_device
 
 __all__ = [
     "CONFIG_FILE",
     "Config",
-    "check_same",
     "configure",
+    "files",
     "has_terms",
     "read_config",
     "read_facts",
     "resumed",
-    "torch_device",
     "write_config",
 ]
 
@@ -54,7 +47,6 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 
 _ANNEALED = 0.4  # of the epochs on the MNIST family, after Wu & Goodman 2018
 _SEVERAL = ("weights", "options", "data_options")  # flags that repeat
-_PLACES = ("device", "cuda_graph", "compile", "data_dir")  # may differ where a run goes on
 
 
 @dataclass(frozen=True)
@@ -149,7 +141,7 @@ class Config:
         }
         rest = [f.name for f in dataclasses.fields(self)[3:] if f.name not in _SEVERAL]
         given |= {name: getattr(self, name) for name in rest}
-        return shlex.join(["ppl-mm", "train", self.system, self.dataset, *flags.words(given)])
+        return command(["ppl-mm", "train", self.system, self.dataset], given)
 
 
 def configure(system: str, dataset: DataSet, **options: Any) -> Config:
@@ -184,52 +176,25 @@ def resumed(folder: Path, options: Mapping[str, Any]) -> Config:
 
     Raises:
         FileNotFoundError: If there is no run.
-        ValueError: For an option that differs, but for where and how fast it runs.
+        ValueError: If an option differs; those that say where and how fast it runs may differ.
     """
     config = read_config(folder)
     _check_known("option", options, [f.name for f in dataclasses.fields(Config)])
-    check_same(folder, config, options, "Leave the option out, or start a run in another folder.")
-    return dataclasses.replace(config, **{n: options[n] for n in _PLACES if n in options})
+    check_same(
+        folder, asdict(config), options, "Leave the option out, or start a run in another folder."
+    )
+    return dataclasses.replace(config, **{n: options[n] for n in PLACES if n in options})
 
 
-def check_same(folder: Path, config: Config, options: Mapping[str, Any], remedy: str) -> None:
-    """Raise for an option that differs from the run's, but for where and how fast it runs."""
-    for name, value in options.items():
-        saved = getattr(config, name)
-        value = tuple(value) if isinstance(value, list) else value
-        if name not in _PLACES and value != saved:
-            raise ValueError(
-                f"{name}: the run in {folder} has {saved!r}, asked to go on with {value!r}. "
-                f"{remedy}"
-            )
-
-
-def torch_device(name: str) -> torch.device:
-    """The device of a name; "auto" is CUDA where there is one."""
-    cuda = torch.cuda.is_available()
-    return torch.device(("cuda" if cuda else "cpu") if name == "auto" else name)
-
-
-def _hardware(device: torch.device) -> str:
-    if device.type == "cuda" and torch.cuda.is_available():
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
+def files(folder: Path) -> Files:
+    """The files of a run folder."""
+    return Files(folder / CONFIG_FILE, folder / "checkpoint.pt", folder / "system.safetensors")
 
 
 def write_config(folder: Path, config: Config) -> None:
     """Write the options, the command that repeats the run, the hardware and the versions."""
-    content = {
-        "command": config.command(folder),
-        "options": asdict(config),
-        "hardware": _hardware(torch_device(config.device)),
-        "versions": {
-            "ppl_mm": ppl_mm.__version__,
-            "torch": torch.__version__,
-            "pyro": pyro.__version__,
-            "python": platform.python_version(),
-        },
-    }
-    write_atomically(folder / CONFIG_FILE, json.dumps(content, indent=1).encode())
+    content = {"command": config.command(folder), "options": asdict(config)}
+    files(folder).write(content | facts(torch_device(config.device)))
 
 
 def read_config(folder: Path) -> Config:

@@ -22,7 +22,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from ppl_mm import plotting
@@ -33,15 +32,16 @@ from ppl_mm.observations import Observations
 from ppl_mm.processes import is_first
 from ppl_mm.runs.building import build, choose, load_data, training_rows
 from ppl_mm.runs.config import (
+    CONFIG_FILE,
     Config,
     configure,
+    files,
     read_config,
     resumed,
     write_config,
 )
 from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.systems import System
-from ppl_mm.training import fit
 from ppl_mm.training.history import DivergedError, FitResult
 
 __all__ = ["FILES", "SHOWN", "Run", "evaluate", "examples", "load", "numbers", "train", "write_csv"]
@@ -123,36 +123,32 @@ def train(
     rows = training_rows(config, chosen)
     built = build(config, chosen, rows)
 
-    def optimizer(parameters: Any) -> torch.optim.Optimizer:
-        """Adam; ``fit`` asks for it once all else has been checked, and the run begins."""
+    kept = files(folder)
+
+    def begin() -> None:
+        """Replace the old run's files; its options go last, so that none are those of another."""
         if is_first():
             for name in () if resume else FILES:
-                (folder / name).unlink(missing_ok=True)
+                if name != CONFIG_FILE:
+                    (folder / name).unlink(missing_ok=True)
             write_config(folder, config)
-        return torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
 
-    checkpoint = folder / "checkpoint.pt"
     try:
-        result = fit(
+        result = kept.train(
             built,
             rows,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            optimizer=optimizer,
+            config,
+            config.learning_rate,
             validation=chosen.validation,
             patience=config.patience,
             annealing_epochs=config.annealing_epochs,
-            clip_norm=config.clip_norm,
             impartial=config.impartial,
             transform=chosen.transform,
-            seed=config.seed,
-            device=config.device,
-            precision=config.precision,
             cuda_graph="auto" if config.cuda_graph is None else config.cuda_graph,
             compile=config.compile,
-            checkpoint=checkpoint,
             checkpoint_every=max(1, config.epochs // 20),
-            resume=resume and checkpoint.exists(),
+            resume=resume,
+            on_start=begin,
             progress=progress,
         )
     except DivergedError as error:
@@ -161,7 +157,7 @@ def train(
         raise
     run = Run(folder, config, chosen, built)
     if is_first():
-        built.save(folder / "system.safetensors")
+        built.save(kept.system)
         _write_history(folder, result)
         _draw(run)
     return run
@@ -180,7 +176,7 @@ def load(folder: str | Path, *, data_dir: str | None = None) -> Run:
     """
     folder = Path(folder)
     config = read_config(folder)
-    path = folder / "system.safetensors"
+    path = files(folder).system
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: no such file; has the training ended? Go on with it by the same train "

@@ -99,13 +99,17 @@ def test_only_missing_runs_are_made(tiny, tmp_path, monkeypatch):
         path.unlink()
     assert reproduce(table, tmp_path, "again", "smoke").read_text() == first
     assert made == ["vaevae"]
-    with pytest.raises(ValueError, match=r"an earlier run had lr=0\.001, this one 0\.5"):
+    with pytest.raises(ValueError, match=r"lr: the run in .* has 0\.001, asked to go on with 0\.5"):
         reproduce(table, tmp_path, "other", "smoke", lr=0.5)
     for path in tmp_path.glob("*-svae-*.json"):
         path.write_text(path.read_text().replace('"experiment": "svae"', '"experiment": "meme"'))
-    with pytest.raises(ValueError, match="was of the experiment meme, this one is of svae"):
+    with pytest.raises(
+        ValueError, match=r"experiment: the run in .* has 'meme', asked to go on with 'svae'"
+    ):
         reproduce(table, tmp_path, "again", "smoke")
-    with pytest.raises(ValueError, match="was of the experiment meme, this one is of svae"):
+    with pytest.raises(
+        ValueError, match=r"experiment: the run in .* has 'meme', asked to go on with 'svae'"
+    ):
         main(runs_of(table, "smoke", out=str(tmp_path))[0])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ppl_mm.experiments import results_table, runner
+from ppl_mm.experiments import results_table
 from ppl_mm.experiments.cmmd import config as cmmd_config
 from ppl_mm.experiments.cmmd import data as cmmd_data
 from ppl_mm.experiments.cmmd import experiment as cmmd
@@ -20,6 +20,7 @@ from ppl_mm.experiments.papers import TABLES
 from ppl_mm.experiments.reproduction import reproduce
 
 from ppl_mm import data
+from ppl_mm.runs import records
 
 SYSTEMS = ("cmmd", "vcca", "vcca_private", "mvae", "mmvae")
 
@@ -89,9 +90,9 @@ def test_networks_of_other_data(tiny_mnist, name, guide, prior, latent_dim):
 
 def test_only_cmmd_and_classifiers_see_the_label(config, monkeypatch):
     seen = {}
-    fit = runner.fit
+    fit = records.fit
     monkeypatch.setattr(
-        runner,
+        records,
         "fit",
         lambda s, rows, **o: seen.update({len(seen): rows.names}) or fit(s, rows, **o),
     )
@@ -103,7 +104,7 @@ def test_only_cmmd_and_classifiers_see_the_label(config, monkeypatch):
 def test_a_first_stage_sees_photographs_without_labels_alone(config, monkeypatch):
     config = replace(config, dataset="mir_flickr", split=1)
     seen, stages = [], []
-    fit = runner.fit
+    fit = records.fit
 
     def recorded(system, rows, **options):
         seen.append((rows.names, len(rows)))
@@ -112,7 +113,7 @@ def test_a_first_stage_sees_photographs_without_labels_alone(config, monkeypatch
         stages.append({name: p.clone() for name, p in system.state_dict().items()})
         return result
 
-    monkeypatch.setattr(runner, "fit", recorded)
+    monkeypatch.setattr(records, "fit", recorded)
     cmmd.main(config, train_only=True)
     assert seen == [(("image", "tags"), 5), (("image", "tags", "label"), 20)]
     _, trained, start, _ = stages

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ppl_mm.experiments import captions, results_table, runner
+from ppl_mm.experiments import captions, results_table
 from ppl_mm.experiments.meme import experiment as meme
 from ppl_mm.experiments.meme import figures as meme_figures
 from ppl_mm.experiments.meme import likelihood as meme_likelihood
@@ -18,6 +18,7 @@ from toy_meme import PAIR, Noise, Recording
 
 from ppl_mm import data, likelihoods, plotting
 from ppl_mm.evaluation.coordinates import posterior_coordinates
+from ppl_mm.runs import records
 
 
 @pytest.fixture
@@ -60,8 +61,8 @@ def test_pairs_with_svhn_are_the_same_command(config, numbers):
 
 def test_unpaired_rows_hold_what_the_scheme_says(config, monkeypatch):
     seen = []
-    fit = runner.fit
-    monkeypatch.setattr(runner, "fit", lambda s, d, **o: seen.append(d) or fit(s, d, **o))
+    fit = records.fit
+    monkeypatch.setattr(records, "fit", lambda s, d, **o: seen.append(d) or fit(s, d, **o))
     meme.main(replace(config, fraction=0.5, scheme="fashion"), train_only=True)
     meme.main(replace(config, fraction=0.5, scheme="split"), train_only=True)
     one, split = (obs.present for obs in seen)

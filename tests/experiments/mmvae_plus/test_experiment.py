@@ -12,6 +12,8 @@ from ppl_mm.experiments.mmvae_plus import experiment as mmvae_plus
 from typer import Typer
 from typer.testing import CliRunner
 
+from ppl_mm.runs import records
+
 SYSTEMS = ("mmvae_plus", "mmvae", "mopoe", "mvae")  # figures 2 and 17 have the others
 
 
@@ -58,7 +60,9 @@ def test_a_folder_of_another_training_is_refused(config):
     config = replace(config, system="mvae")
     mmvae_plus.main(config, train_only=True)
     mmvae_plus.main(replace(config, num_samples=3), train_only=True)
-    with pytest.raises(ValueError, match=r"an earlier run had lr=0\.001, this one 0\.01"):
+    with pytest.raises(
+        ValueError, match=r"lr: the run in .* has 0\.001, asked to go on with 0\.01"
+    ):
         mmvae_plus.main(replace(config, lr=0.01), train_only=True)
 
 
@@ -66,17 +70,17 @@ def test_stopped_training_goes_on(config, monkeypatch):
     config = replace(config, system="mvae", epochs=2)
     whole = replace(config, out=f"{config.out}-whole")
     mmvae_plus.main(whole, train_only=True)
-    fit = runner.fit
+    fit = records.fit
 
     def stopped(*arguments, epochs, **options):
         fit(*arguments, epochs=1, **options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner, "fit", stopped)
+    monkeypatch.setattr(records, "fit", stopped)
     with pytest.raises(KeyboardInterrupt):
         mmvae_plus.main(config, train_only=True)
     resumed = []
-    monkeypatch.setattr(runner, "fit", lambda *a, **o: resumed.append(o["resume"]) or fit(*a, **o))
+    monkeypatch.setattr(records, "fit", lambda *a, **o: resumed.append(o["resume"]) or fit(*a, **o))
     mmvae_plus.main(config, train_only=True)
     assert resumed == [True]
     histories = [

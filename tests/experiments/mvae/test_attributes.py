@@ -52,7 +52,7 @@ def test_training_rows_keep_a_share(tiny_mnist, monkeypatch):
         system = mvae_attributes.build(config, faces)
         found = mvae_attributes.train(system, faces, replace(config, seed=seed))
         assert found == {"train_rows": 20}
-    (first, again, other) = (args[2] for args, _ in seen)
+    (first, again, other) = (args[1] for args, _ in seen)
     assert seen[0][1] == {"annealing_epochs": 1}
     assert isinstance(first, MemoryMapped)
     assert len(first) == 20
@@ -66,8 +66,8 @@ def test_training_rows_keep_a_share(tiny_mnist, monkeypatch):
 
 def test_the_recorded_command_repeats_the_run(monkeypatch):
     config = Config(k=10, keep=0.5, shared_noise=True, seed=3)
-    command = runner.command("mvae_attributes", config)
-    words = "python -m ppl_mm.experiments.mvae_attributes --seed 3 --keep 0.5 --k 10 --shared-noise"
+    command = runner.command(config)
+    words = "python -m ppl_mm.experiments.mvae.attributes --seed 3 --keep 0.5 --k 10 --shared-noise"
     assert command == words
     app, runs = typer.Typer(), []
     app.command()(runner.command_line(lambda config: runs.append(config) or {}, Config))

@@ -74,7 +74,9 @@ def test_what_is_done_is_not_done_again(small_mnist, tmp_path, monkeypatch):
     monkeypatch.setattr(mvae, "train", lambda *_: pytest.fail("trained again"))
     measures = mvae.main(config)
     assert mvae.main(config) == pytest.approx(measures, abs=1e-4)
-    with pytest.raises(ValueError, match="an earlier run had batch_size=25, this one 50"):
+    with pytest.raises(
+        ValueError, match=r"batch_size: the run in .* has 25, asked to go on with 50"
+    ):
         mvae.main(replace(config, batch_size=50))
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from ppl_mm.experiments import results_table, runner
+from ppl_mm.experiments import results_table
 from ppl_mm.experiments.mvae import translation as mvae_translation
 from ppl_mm.experiments.mvae import translation_table as mvae_translation_table
 
 from ppl_mm import data, evaluation
 from ppl_mm.data.vocabulary import PAD
+from ppl_mm.runs import records
 
 
 @pytest.fixture
@@ -68,13 +69,13 @@ def test_the_networks_are_the_presets_in_the_given_sizes(config):
 
 def test_unpaired_sentences_come_apart_in_as_many_steps(config, monkeypatch):
     seen = []
-    fit = runner.fit
+    fit = records.fit
 
     def watched(system, rows, **options):
         seen.append((rows, options["batch_size"], options["annealing_epochs"]))
         return fit(system, rows, **options)
 
-    monkeypatch.setattr(runner, "fit", watched)
+    monkeypatch.setattr(records, "fit", watched)
     mvae_translation.main(replace(config, fraction=0.25, epochs=5), train_only=True)
     ((rows, batch_size, annealing_epochs),) = seen
     assert (len(rows), batch_size, annealing_epochs) == (5 + 2 * 15, 18, 2)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from ppl_mm.experiments import results_table, runner
+from ppl_mm.experiments import results_table
 from ppl_mm.experiments.mvae import weak as mvae_weak
 from ppl_mm.experiments.mvae import weak_table as mvae_weak_table
 
 from ppl_mm import Observations, baselines, data
+from ppl_mm.runs import records
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_features_are_learned_once_for_all_fractions_and_without_labels(
     config, monkeypatch, method, learner
 ):
     seen = []
-    where, name = (runner, "fit") if learner is None else (mvae_weak.baselines, learner)
+    where, name = (records, "fit") if learner is None else (mvae_weak.baselines, learner)
     learn = getattr(where, name)
 
     def watched(*args, **options):
@@ -87,14 +88,14 @@ def test_methods_of_pairs_see_the_pairs_of_mvae_alone_as_often_as_mvae_sees_rows
     config, monkeypatch
 ):
     seen = {}
-    fit, nn = runner.fit, baselines.matched_classifier
+    fit, nn = records.fit, baselines.matched_classifier
 
     def watched(key, learn, rows, options):
         seen[key] = rows, options["batch_size"]
         return learn()
 
     monkeypatch.setattr(
-        runner,
+        records,
         "fit",
         lambda s, d, **o: watched(s.recipe["system"], partial(fit, s, d, **o), d, o),
     )

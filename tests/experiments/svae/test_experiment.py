@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ppl_mm.experiments import results_table, runner
+from ppl_mm.experiments import results_table
 from ppl_mm.experiments.papers import TABLES
 from ppl_mm.experiments.reproduction import reproduce
 from ppl_mm.experiments.svae import experiment as svae
@@ -19,6 +19,7 @@ from ppl_mm.experiments.svae import table as svae_table
 from ppl_mm import Observations, data, generate, plotting
 from ppl_mm.likelihoods import SoftBernoulli
 from ppl_mm.networks.layers import LocationScale
+from ppl_mm.runs import records
 
 
 @pytest.fixture
@@ -67,7 +68,9 @@ def test_measures_of_a_trained_system_are_made_without_training(config, monkeypa
 
 def test_another_training_of_that_name_is_refused(config):
     svae.main(config, train_only=True)
-    with pytest.raises(ValueError, match=r"an earlier run had lr=0\.0002, this one 0\.01"):
+    with pytest.raises(
+        ValueError, match=r"lr: the run in .* has 0\.0002, asked to go on with 0\.01"
+    ):
         svae.main(replace(config, lr=0.01), train_only=True)
 
 
@@ -82,8 +85,8 @@ def test_released_svae_has_a_prior_expert_and_variances(config):
 
 def test_below_full_supervision_every_step_has_a_batch_of_each_stream(config, monkeypatch):
     seen = []
-    fit = runner.fit
-    monkeypatch.setattr(runner, "fit", lambda s, d, **o: seen.append(d) or fit(s, d, **o))
+    fit = records.fit
+    monkeypatch.setattr(records, "fit", lambda s, d, **o: seen.append(d) or fit(s, d, **o))
     svae.main(replace(config, supervision=0.1), train_only=True)
     assert [len(part) for part in seen[0]] == [4, 40, 40]
     svae.main(replace(config, system="mmvae", supervision=0.1), train_only=True)
