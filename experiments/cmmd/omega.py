@@ -4,6 +4,7 @@ from pathlib import Path
 from statistics import mean
 
 from ppl_mm.experiments.cmmd.three import OMEGA
+from ppl_mm.experiments.findings import finding
 from ppl_mm.experiments.tables import Record, point, spread, table
 
 from ppl_mm import plotting
@@ -48,7 +49,11 @@ def figure_c1(records: list[Record]) -> list[str]:
         paper = _paper(name)
         told = "" if paper is None else f"{paper:g}"
         rows.append([name, f"{best:g}", spread(cells[best]), told])
-    return [_NOTE, *table(rows), f"![Validation error by omega]({_file(records)})\n"]
+    return [
+        finding("cmmd", "Figure C.1"),
+        *table(rows),
+        f"![Validation error by omega]({_file(records)})\n",
+    ]
 
 
 def draw(records: list[Record], folder: Path) -> None:
@@ -102,10 +107,3 @@ def _error(measures: Record) -> list[float]:
 def _file(records: list[Record]) -> str:
     datasets = {r["config"]["dataset"] for r in records}
     return f"{'cmmd' if len(datasets) > 1 else datasets.pop()}-omega.png"
-
-
-_NOTE = """The omega of the least error of the label in validation rows, over all folds and seeds;
-of Flickr's several labels the error is 1 less mean average precision. Where a data set has no
-validation rows they are some of the training rows. Error bars are over validation rows, or over
-folds and seeds.
-"""

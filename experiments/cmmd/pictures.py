@@ -10,6 +10,7 @@ from ppl_mm.experiments.cmmd import data, experiment, three
 from ppl_mm.experiments.cmmd.config import LABEL, task_of
 from ppl_mm.experiments.cmmd.paper import TITLES, name_of
 from ppl_mm.experiments.cmmd.three_table import TITLES as TITLES_OF_THREE
+from ppl_mm.experiments.findings import finding
 from ppl_mm.experiments.tables import Record, Runs, first_seed, table
 from torch import Tensor
 
@@ -82,12 +83,12 @@ def draw_latents(records: list[Record], folder: Path) -> None:
 
 def table_7(records: list[Record]) -> list[str]:
     """Tags made of photographs that have several, by each system."""
-    return [_TAGS, *_tags(records, some=True)]
+    return [finding("cmmd", "Tags"), *_tags(records, some=True)]
 
 
 def table_c1(records: list[Record]) -> list[str]:
     """Tags made of photographs that have none."""
-    return [_TAGS, *_tags(records, some=False)]
+    return [finding("cmmd", "Tags"), *_tags(records, some=False)]
 
 
 def _tags(records: list[Record], *, some: bool) -> list[str]:
@@ -124,9 +125,3 @@ def _configs(records: list[Record], kind: Any, folder: Path) -> Iterator[Any]:
 
 def _word(symbols: Tensor) -> str:
     return spell(symbols[None])[0].strip() or "-"
-
-
-_TAGS = """Tags by their columns in the published arrays, which hold no words. Made are those whose
-probability is above a half where the latent is at its mean given the photograph; the paper does not
-say how it chose.
-"""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ppl_mm.experiments.cmmd import table as cmmd_table
 from ppl_mm.experiments.cmmd.omega import Cells, chosen
+from ppl_mm.experiments.findings import finding
 from ppl_mm.experiments.tables import Record, Runs, point, spread, table
 
 from ppl_mm import plotting
@@ -28,7 +29,7 @@ def figure_5(records: list[Record]) -> list[str]:
             rows.append([str(speaker), setting, omega, *cells])
     head, *body = rows
     ordered = [head, *sorted(body, key=lambda row: int(row[0]))]
-    return [_FIGURE_5, f"![By speaker]({_BY_SPEAKER})\n", *table(ordered)]
+    return [finding("cmmd", "Figure 5"), f"![By speaker]({_BY_SPEAKER})\n", *table(ordered)]
 
 
 def draw_5(records: list[Record], folder: Path) -> None:
@@ -54,7 +55,7 @@ def figure_6(records: list[Record]) -> list[str]:
             rmse = kinds["rmse"][name][omega]
             rows.append([name, f"{omega:g}", spread(errors), spread(rmse)])
     shown = [f"![By omega]({_BY_OMEGA})\n", *table(rows)]
-    return [_FIGURE_6, f"![Posterior collapse]({_COLLAPSE})\n", *shown]
+    return [finding("cmmd", "Figure 6"), f"![Posterior collapse]({_COLLAPSE})\n", *shown]
 
 
 def draw_6(records: list[Record], folder: Path) -> None:
@@ -110,16 +111,3 @@ def _cell(record: Record, kind: str) -> list[float]:
     found = record["measures"][kind]
     cell: list[float] = found["test"] if kind == "error" else found
     return cell
-
-
-_FIGURE_5 = """Of each speaker 70 % of the frames train (a tenth of them for validation) and 30 %
-test. Error bars are over test rows of one seed, over seeds of several; those of the variance are
-its deviation between the 112 movements. The paper gives no numbers. It says that a fixed variance
-and omega = 1 raise the error of all speakers, and omega = 1 the RMSE. It leaves out speaker 28, of
-whom it has an RMSE near 0.
-"""
-_FIGURE_6 = """Collapse of the first speaker at both ends of omega; error and RMSE as means over
-speakers (a model each) and over folds, with the deviation between them. The paper gives no numbers.
-It says that fewer coordinates collapse at omega 0 than at 1, and that error and RMSE are least
-between.
-"""

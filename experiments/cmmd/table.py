@@ -10,6 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from ppl_mm.experiments.cmmd.paper import PAPER, by_data, name_of, settings
 from ppl_mm.experiments.cmmd.speech_table import table_1, table_8
+from ppl_mm.experiments.findings import page_head
 from ppl_mm.experiments.tables import Record, commands, spread, table
 
 from ppl_mm import plotting
@@ -34,7 +35,7 @@ OBSERVED = {"two_view_mnist": "rotated", "xrmb_1": "speech"}  # where the curves
 
 def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
-    lines = [_HEAD]
+    lines = [page_head("cmmd", "CMMD: what is missing in use")]
     named = by_data(records)
     folds = [r for name, own in named.items() if name in _FOLDS for r in own]
     lines += table_1(folds) if folds else []
@@ -181,33 +182,3 @@ _TABLES = {
 
 
 _FOLDS = ("xrmb_1", "xrmb_2", "xrmb_3", "xrmb_4")
-
-
-_HEAD = """# CMMD: what is missing in use
-
-Made by `experiments/cmmd.py`. Of two views of MNIST one, a rotated digit, is there in use; the
-other, a noisy digit of the same class, in training alone. So are SVHN beside MNIST, movements of
-the mouth beside speech (XRMB), and tags beside photographs (Flickr). CMMD and the classifiers learn
-from labels; of the others a linear support vector machine (of Flickr's several labels logistic
-regressions) reads the latent's mean (or projection) given what is there, its penalty chosen on
-validation rows (of speech a random tenth of the training rows). One seed: ± is the standard error
-over test rows; several: the deviation between them.
-
-The paper trains CMMD for 1000 epochs at 1e-4, VCCA for 250; the runs recorded here are short, in
-bfloat16, at 1e-3, of unequal lengths, and CMMD's omega is chosen by the validation error after 8
-epochs: 0.6, from 0.4 within the standard error. With 20 epochs CMMD has the lowest error of all, as
-in the paper; DCCA, and the classifiers, of fewer epochs of CMMD's networks or other networks, are
-next. MVAE's KL is annealed over 4 of its 10 epochs: without that its posterior was the prior after
-8, at an error of 0.89.
-
-At this learning rate CMMD needs a bound on the norm of its gradient. Without one a run of 20 epochs
-at omega 0.6 reached, in its sixteenth, a mean loss of 2e13 (275 before): scales are exponentials
-without a bound. It came back to the loss it had, but with q(z | both) collapsed to N(0, 1), for
-Adam's second moments remember such gradients for thousands of steps. With the norm at most 2,000,
-some two to four times the usual one, nothing of the kind happens, and the loss ends lower. In the
-shorter runs without a bound nothing collapses, but at omega 0.2 the decoder's mean runs away in a
-few rows.
-
-Most coordinates of the posteriors of VCCA, MVAE and MMVAE collapse, as in the paper; of CMMD's none
-does.
-"""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ppl_mm.experiments.cmmd.three import OMEGA
+from ppl_mm.experiments.findings import page_head
 from ppl_mm.experiments.tables import Record, cell, commands, spread, table
 
 __all__ = ["TITLES", "render", "table_5", "table_6", "table_h2"]
@@ -31,7 +32,7 @@ DEVIATIONS = (0.02, 0.0, 0.0, 0.07, 0.07, 0.10, 0.002, 0.02, 0.004)
 
 def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
-    lines = [_HEAD]
+    lines = [page_head("cmmd", "CMMD: three modalities of a digit")]
     for dataset in sorted({r["config"]["dataset"] for r in records}):
         own = [r for r in records if r["config"]["dataset"] == dataset]
         lines += [*table_5(own), *table_6(own)]
@@ -112,27 +113,3 @@ def _cell(record: Record, kind: str, column: str) -> list[float] | None:
     if known not in coherence["given"] or names[target] not in coherence["targets"]:
         return None
     return cell(coherence, known, names[target])
-
-
-_HEAD = """# CMMD: three modalities of a digit
-
-Made by `experiments/cmmd_three.py`. m, s, t: MNIST, SVHN (FashionMNIST of the same class in its
-place in mnist_fashion_text) and the digit's word. Latent accuracy: logistic regression on posterior
-means of 500 training rows, the mean over five draws of them. CMMD sees the label in training, and
-is one model for every subset; the others do not, and are one model each. The paper's numbers are of
-MNIST-SVHN-Text. One seed: ± is the standard error over test rows; several: the deviation between
-them.
-
-The runs recorded here are of 20,000 rows, 200 steps an epoch, in bfloat16. As in the paper CMMD's
-latents know the class best, by what they read off FashionMNIST alone; from the other subsets the
-mixtures are close or equal. Unlike in the paper, whose runs are longer by far, MMVAE is ahead in
-coherence.
-
-CMMD's label counts here by its mean ("mean label"), as the paper writes it. By its sum, as the
-authors' code has it, it weighs a hundred times more (the batch's size): after as many steps the
-class is known as well, but what is generated from one modality hardly fits it. The classifier reads
-the prior's mean and drives it apart faster than the posterior follows; the prior widens (scales of
-8 at the end), and its mean lies where no decoder was trained. From the word alone, at the paper's
-omega of 0, nothing is coherent yet: no divergence of single rows then ties the prior of a word to
-the posteriors of its rows, the MMD being one of averages.
-"""

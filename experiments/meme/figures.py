@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ppl_mm.experiments import captions, generated, runner, tables
+from ppl_mm.experiments.findings import finding
 from ppl_mm.experiments.meme import experiment, table
 from ppl_mm.experiments.meme.experiment import Config
 from ppl_mm.experiments.meme.paper import EPOCHS, FRACTIONS, PAPER, TITLES, name_of, rows_of
@@ -23,7 +24,10 @@ _Points = dict[str, list[tuple[float, float, float]]]
 
 def curves(kind: str, records: list[Record]) -> list[str]:
     """The page of a table's curves, which :func:`draw_curves` draws; of one data set."""
-    return [_CURVES, f"![{kind} by the fraction of pairs]({_curves_file(kind, records)})\n"]
+    return [
+        finding("meme", "Curves"),
+        f"![{kind} by the fraction of pairs]({_curves_file(kind, records)})\n",
+    ]
 
 
 def draw_curves(kind: str, records: list[Record], folder: Path) -> None:
@@ -92,8 +96,3 @@ def _same_epochs(records: list[Record]) -> bool:
 
 def _curves_file(kind: str, records: list[Record]) -> str:
     return f"{records[0]['config']['dataset']}-{kind}-by-fraction.png"
-
-
-_CURVES = """Error bars are over test rows of one seed, over seeds of several; the paper's numbers
-are dashed. The legend says what the rows hold that are no pairs.
-"""

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from ppl_mm.experiments import captions
+from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.meme import likelihood
 from ppl_mm.experiments.meme.experiment import Config
 from ppl_mm.experiments.meme.paper import EPOCHS, FRACTIONS, PAPER, TRUTH, name_of, rows_of
@@ -37,7 +38,7 @@ _PAPER_7 = {
 
 def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
-    lines = [_HEAD]
+    lines = [page_head("meme", "MEME: few pairs")]
     for dataset in sorted({r["config"]["dataset"] for r in records}):
         own = [r for r in records if r["config"]["dataset"] == dataset]
         lines += [f"### {dataset}\n"]
@@ -106,7 +107,7 @@ def table_6(records: list[Record]) -> list[str]:
 def table_7(records: list[Record]) -> list[str]:
     """Latent accuracy and coherence of MMVAE with Laplace posteriors and prior."""
     accuracies = _tables(records, latent_accuracies(records), _PAPER_7)
-    return [_TABLE_7, *accuracies, *_tables(records, coherences(records), {})]
+    return [finding("meme", "Table 7"), *accuracies, *_tables(records, coherences(records), {})]
 
 
 def figure_8(records: list[Record]) -> list[str]:
@@ -177,25 +178,3 @@ def _latent(measures: Record, given: str) -> list[float]:
 def _information(measures: Record, target: str) -> list[float]:
     nats: list[float] = measures["mutual information"][target]
     return nats
-
-
-_HEAD = """# MEME: few pairs
-
-Made by `experiments/meme.py`. The share of generated pictures that a classifier reads as the
-input's class; the accuracy of logistic regression on one draw of each unimodal posterior; and the
-probability that the posteriors of two pictures of one class are nearer to each other (2-Wasserstein
-distance) than those of two classes. One seed: ± is the standard error over test rows; several: the
-deviation between them.
-
-The paper trains on MNIST and SVHN for 100 epochs; here FashionMNIST is in SVHN's place, and the
-runs are about 900 steps on 20,000 pairs, far from converged. As in the paper, MEME and MMVAE carry
-the class from one modality to the other where MVAE mostly does not, all lose coherence when few
-rows are pairs, and MEME's posteriors tell related pictures from others best while there are enough.
-Unlike the paper's, MMVAE learns from incomplete rows too; in so few steps it is ahead of MEME in
-coherence. Empty cells were not run.
-"""
-
-_TABLE_7 = """The paper has 91.8 % for MNIST and 65.2 % for SVHN under the title of coherence; they
-are close to the latent accuracies that MMVAE's own paper gives (91.3 % for MNIST), so that both
-measures are here, its numbers beside the former.
-"""

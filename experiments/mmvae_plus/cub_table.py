@@ -1,6 +1,7 @@
 """The records of birds and their captions as tables, beside the MMVAE+ paper's claims."""
 
 from ppl_mm.experiments import captions, tables
+from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.mmvae_plus.sizes_table import TITLES
 from ppl_mm.experiments.tables import Record, Runs, cell, spread, table
 
@@ -11,7 +12,13 @@ _IMAGE, _TEXT = (captions.IMAGE,), (captions.TEXT,)
 
 def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
-    return "\n".join([_HEAD, *measures(records), *_runs(records)])
+    return "\n".join(
+        [
+            page_head("mmvae_plus", "MMVAE+ on birds and their captions"),
+            *measures(records),
+            *_runs(records),
+        ]
+    )
 
 
 def measures(records: list[Record]) -> list[str]:
@@ -33,10 +40,10 @@ def measures(records: list[Record]) -> list[str]:
     return [
         "## Pictures of birds: Fréchet distances\n",
         *table(quality),
-        _QUALITY,
+        finding("mmvae_plus", "Quality of birds"),
         "## Do picture and caption fit: canonical correlation\n",
         *table(fit),
-        _FIT,
+        finding("mmvae_plus", "Fit of birds and captions"),
     ]
 
 
@@ -59,21 +66,3 @@ def _runs(records: list[Record]) -> list[str]:
             f"{r['measures']['test rows']:,} test rows."
         )
     return [*lines, ""]
-
-
-_HEAD = """# MMVAE+ on birds and their captions
-
-Made by `experiments/mmvae_plus_cub.py`: pictures of 64 x 64 pixels. The paper has pictures and no
-numbers. Its claims: given a caption, all that MMVAE and MoPoE paint is blurred, and much of what
-they draw from the prior; MMVAE+ paints varied pictures of birds that fit the caption.
-"""
-
-_QUALITY = """In features of a classifier of the training pictures' species (FID-clf, which compares
-these systems alone), or of Inception (FID). Lower is better. "Rebuilt": given the picture itself;
-"real": as many training pictures, which show other species than the test ones.
-"""
-
-_FIT = """Of pictures in the same features with captions: near 1 for what belongs together as in
-training, near 0 on average for what does not. What is given is real. The ELBO is in nats, with no
-weights: its pixels have a Laplace scale of 0.01, so sharp that it tells little else.
-"""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from statistics import mean
 from typing import Any
 
+from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.mmvae_plus.experiment import PRIVATE
 from ppl_mm.experiments.mmvae_plus.sizes_table import (
     DEFAULT,
@@ -33,7 +34,9 @@ def render(records: list[Record]) -> str:
     lines = [line for part in parts for line in part(five)] if five else []
     if any(r["config"]["system"] == "mmjsd" for r in five):
         lines += sizes(five)
-    return "\n".join([_HEAD, *lines, *pairs(records), *_runs(records)])
+    return "\n".join(
+        [page_head("mmvae_plus", "MMVAE+ on PolyMNIST"), *lines, *pairs(records), *_runs(records)]
+    )
 
 
 def claims(records: list[Record]) -> list[str]:
@@ -64,7 +67,7 @@ def claims(records: list[Record]) -> list[str]:
     for group, claim in (("u", "the class is in u"), ("w", "and not in w")):
         probe = found(lambda m, g=group: m["latents"][g]["mean"], "mmvae_plus")  # type: ignore[misc]
         rows.append([claim, probe])
-    return ["## Claims\n", _CLAIMS, *table([row for row in rows if row[1]])]
+    return ["## Claims\n", finding("mmvae_plus", "Claims"), *table([row for row in rows if row[1]])]
 
 
 def coherence(records: list[Record]) -> list[str]:
@@ -85,7 +88,7 @@ def coherence(records: list[Record]) -> list[str]:
                 f"{PAPER[name][str(k)]:.3f}" if str(k) in PAPER[name] else "" for k in range(1, 5)
             ]
             rows.append([f"*{TITLES[name]}, paper*", "", "", "", "", *known, ""])
-    return ["## Coherence\n", _COHERENCE, *table(rows)]
+    return ["## Coherence\n", finding("mmvae_plus", "Coherence"), *table(rows)]
 
 
 def quality(records: list[Record]) -> list[str]:
@@ -111,7 +114,11 @@ def quality(records: list[Record]) -> list[str]:
                 f"{distance:.2f}, {deviation:.3f}",
             ]
         )
-    return ["## Quality and diversity\n", _QUALITY, *table(rows)]
+    return [
+        "## Quality and diversity\n",
+        finding("mmvae_plus", "Quality and diversity"),
+        *table(rows),
+    ]
 
 
 def latents(records: list[Record]) -> list[str]:
@@ -126,7 +133,11 @@ def latents(records: list[Record]) -> list[str]:
             spread([m[g]["mean"] if g in m else None for m in of]) for g in (shared, "w", "u,w")
         ]
         rows.append([*_name(runs), *cells, spread([m[shared]["mean"] for m in few])])
-    return ["## Latent classification\n", _LATENTS, *table(rows)]
+    return [
+        "## Latent classification\n",
+        finding("mmvae_plus", "Latent classification"),
+        *table(rows),
+    ]
 
 
 def private(records: list[Record]) -> list[str]:
@@ -141,7 +152,11 @@ def private(records: list[Record]) -> list[str]:
         for measure, title in (("coherence", "coherence"), ("fid", "FID-clf")):
             cells = [spread([m[n][measure] if n in m else None for m in of]) for n in names]
             rows.append([*_name(runs), title, *cells])
-    return ["## Where the private latent of a target comes from\n", _PRIVATE, *table(rows)]
+    return [
+        "## Where the private latent of a target comes from\n",
+        finding("mmvae_plus", "Where the private latent of a target comes from"),
+        *table(rows),
+    ]
 
 
 def cells(records: list[Record]) -> list[str]:
@@ -200,55 +215,3 @@ def _title(runs: Runs) -> str:
 
 def _rows(record: Record) -> str:
     return f"{record['train_rows']:,}"
-
-
-_HEAD = """# MMVAE+ on PolyMNIST
-
-Made by `experiments/mmvae_plus.py`: five images of one digit, in five hands and on five
-photographs, as sources and targets. ± is the standard error over test rows where a setting was
-run once, the standard deviation over seeds where more often. The runs of Palumbo, Daunhawer & Vogt
-2023 are of all 60,000 rows: 50 epochs with K = 10 in the text, 150 and 250 with K = 1 in the code.
-
-The runs recorded here are short: K = 1, every row of a step drawn from one stratum of its mixture
-(all of them for MVAE's terms), MoPoE's small convolutional networks for all systems in place of
-the residual ones, and the epochs that the tables give. So they say what is learned first, not
-where each system ends. MMVAE+ reads the class from one modality into the others after 10 epochs;
-MMVAE has hardly begun to (its loss falls steeply later), so it was trained for 11 more, until it
-is about as coherent. Between those two the draws of MMVAE+ are the more diverse by both measures,
-at the higher coherence: it has a background to vary, and MMVAE paints the mean one. The diversity
-of systems that are less coherent is no merit: their draws differ in class.
-
-![MMVAE+: one input above, draws of all five modalities below](polymnist-conv-mmvae_plus-elbo-1-1-10-0-conditional.png)
-![MMVAE after 21 epochs](polymnist-conv-mmvae-elbo-1-1-21-0-conditional.png)
-![MoPoE](polymnist-conv-mopoe-1-10-0-conditional.png)
-![MVAE](polymnist-conv-mvae-1-10-0-conditional.png)
-
-MMVAE+ with u of one input (left) and w of another (above):
-
-![The digit of the left input on the background of the upper one](polymnist-conv-mmvae_plus-elbo-1-1-10-0-grid.png)
-"""  # noqa: E501
-
-_CLAIMS = """The paper's figures have no numbers; these are its claims, and what was measured here,
-in the order of the tables below.
-"""
-
-_COHERENCE = """The share of generated digits that a classifier reads as the input's; targets that
-were given are left out. Chance is 0.1. "Joint": of draws from the prior, the share in which all
-five agree; chance is 0.0001. Two to four are given on fewer test rows. The papers' numbers are
-second-hand, from full-length runs on the published files.
-"""
-
-_QUALITY = """FID-clf is the Fréchet distance in the digit classifier's features, not Inception's:
-it ranks these systems and compares with no published FID (the paper's, second-hand, is 92.81 for
-MMVAE+). Lower is better; "of training rows" is what real images score. Diversity compares draws
-of one target from one input: the mean distance of their features, and the standard deviation of
-their pixels; "of data" is both for real images of one class.
-"""
-
-_LATENTS = """Test accuracy of logistic regression on one draw of each unimodal posterior, mean
-over modalities; in the last column on posterior means, from 500 rows (MoPoE's protocol).
-"""
-
-_PRIVATE = """w_n of a target that is not given from p(w_n) with its scale times alpha, or from the
-auxiliary prior r_n. The rows are fewer than above, so FID-clf compares within this table alone.
-"""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.tables import Record, point, table
 
 from ppl_mm import plotting
@@ -18,7 +19,12 @@ _KEPT, _TERMS = "attributes-kept.png", "attributes-terms.png"
 def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
     parts = (figure_9, figure_10, _runs)
-    return "\n".join([_HEAD, *(line for part in parts for line in part(records))])
+    return "\n".join(
+        [
+            page_head("mvae", "MVAE19: a face and 18 attributes"),
+            *(line for part in parts for line in part(records)),
+        ]
+    )
 
 
 def figure_9(records: list[Record]) -> list[str]:
@@ -29,7 +35,13 @@ def figure_9(records: list[Record]) -> list[str]:
     quantities = ("accuracy", *(f"{q} by {by}" for by in BY for q in ("log p(x1)", "log p(x1|x2)")))
     lines = _table("kept", "keep", own, quantities)
     picture = f"![By the share of modalities that are kept]({_KEPT})\n"
-    return ["### Figure 9: modalities kept at random\n", _FIGURE_9, *lines, picture, *_each(own)]
+    return [
+        "### Figure 9: modalities kept at random\n",
+        finding("mvae", "Figure 9"),
+        *lines,
+        picture,
+        *_each(own),
+    ]
 
 
 def figure_10(records: list[Record]) -> list[str]:
@@ -43,7 +55,12 @@ def figure_10(records: list[Record]) -> list[str]:
     if not lines:
         return []
     picture = f"![By the number of random subsets]({_TERMS})\n"
-    return ["### Figure 10: random subsets among the terms\n", _FIGURE_10, *lines, picture]
+    return [
+        "### Figure 10: random subsets among the terms\n",
+        finding("mvae", "Figure 10"),
+        *lines,
+        picture,
+    ]
 
 
 def draw(records: list[Record], folder: Path) -> None:
@@ -166,20 +183,3 @@ def _runs(records: list[Record]) -> list[str]:
             f"{r['hardware']}, torch {r['versions']['torch']}."
         )
     return [*lines, ""]
-
-
-_HEAD = """# MVAE19: a face and 18 attributes
-
-Made by `experiments/mvae_attributes.py`. ± is the standard error over test rows of one seed, the
-deviation over seeds of several. The paper shows figures without numbers, and states a label weight
-of 50, which is that of each attribute here; its release has 10.
-"""
-
-_FIGURE_9 = """Of every training row each of the 19 modalities is kept with a probability, once
-("drop" in the figure's caption is a slip). Attributes are read from test images at the mean of
-q(z | x1), and the accuracy is the mean over 18; likelihoods are those of tables 2 and 6.
-"""
-
-_FIGURE_10 = """MVAE's objective has the terms of everything, of each modality alone, and of k
-subsets drawn at random in each step. Variances are those of the log weights of log p(x1, x2).
-"""

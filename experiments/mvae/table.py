@@ -5,6 +5,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from ppl_mm.experiments import tables
+from ppl_mm.experiments.findings import page_head
 from ppl_mm.experiments.mvae.experiment import Config
 from ppl_mm.experiments.mvae.paper import ACCURACY, LIKELIHOODS, VARIANCES
 from ppl_mm.experiments.tables import Record, Runs, table
@@ -33,7 +34,9 @@ SYSTEMS = {
 def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
     parts = (tables_2_and_3, tables_6_and_7, _runs)
-    return "\n".join([_HEAD, *(line for part in parts for line in part(records))])
+    return "\n".join(
+        [page_head("mvae", "MVAE"), *(line for part in parts for line in part(records))]
+    )
 
 
 def tables_2_and_3(records: list[Record]) -> list[str]:
@@ -144,35 +147,3 @@ def _runs(records: list[Record]) -> list[str]:
             + (f" Note: {r['note']}." if "note" in r else "")
         )
     return [*lines, ""]
-
-
-_HEAD = """# MVAE
-
-Made by `experiments/mvae.py`. One seed: ± is the standard error over test rows, which all systems
-share, so that differences between systems are surer than that; several: the deviation over seeds.
-
-Six systems on an image x1 and its label x2. Log-likelihoods in nats by importance sampling, and the
-variances over draws of their log weights. What a system does not define, or no term of it trains,
-is empty: VAE has no label, CVAE no density of it, BiVCCA no q(z | x1, x2). On CelebA the label is
-18 attributes, each of them a modality in MVAE19, and the accuracy is the share of right ones.
-"Pareto k > 0.7" is the share of rows whose importance weights have too heavy a tail for their
-estimate (the row's first) to be exact: those are low by an unknown amount, here as in the paper,
-whose weights have the same variance. Under "image answers for both" MVAE's image-only term scores
-the label too. The paper's conditional rows are read as swapped between its tables 2 and 6, and 3
-and 7 (see `experiments/mvae_paper.py`). Grey pixels (all but BinaryMNIST's) are scored as the
-targets of a Bernoulli, as in the paper: a score, not a density.
-
-The paper states a label weight of 50 and reports both MVAE's log p(x1) and its accuracy. With its
-terms, a weight of 50 loses the label: the joint term reads it from the label's own expert, and no
-term asks q(z | x1) for it, so the accuracy falls to 0.3 and log p(x1, x2) lies 2 nats below
-log p(x1). Two things reach both. A weight of 1 does, with the paper's terms: its accuracy and its
-gap between log p(x1) and log p(x1, x2) are the paper's (0.969 and 0.24 against 0.968 and 0.23), its
-log p(x1) is within half a nat of weight 50's after the same number of epochs, and the rest of the
-distance to the paper's is length. A weight of 50 does if the image-only term scores the label too:
-the accuracy is higher still and the gap closes, for about a nat of log p(x1).
-
-Runs of 5 epochs compare the systems far from the paper's 500. On BinaryMNIST they already show, of
-its findings, that CVAE is the best at log p(x1 | x2) and that the weights of JMVAE's q(z | x1) vary
-by far more than MVAE's. They do not show MVAE-Q behind the others. At weight 50 JMVAE and BiVCCA
-read the label from the image, MVAE and MVAE-Q do not.
-"""

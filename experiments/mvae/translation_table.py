@@ -2,6 +2,7 @@
 
 from html import escape, unescape
 
+from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.mvae.translation import TARGETS
 from ppl_mm.experiments.tables import Record, Runs, spread, table
 
@@ -30,7 +31,12 @@ _HEADS = {
 def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
     parts = (table_4, table_5, table_11, _runs)
-    return "\n".join([_HEAD, *(line for part in parts for line in part(records))])
+    return "\n".join(
+        [
+            page_head("mvae", "MVAE: translation from few pairs"),
+            *(line for part in parts for line in part(records)),
+        ]
+    )
 
 
 def table_4(records: list[Record]) -> list[str]:
@@ -66,7 +72,7 @@ def table_4(records: list[Record]) -> list[str]:
                 "" if mean is None else f"*{mean:.2f} ± {error:.2f}*",
             ]
         )
-    return ["### Table 4: log-likelihoods\n", _MEANING, *table(rows)]
+    return ["### Table 4: log-likelihoods\n", finding("mvae", "Table 4"), *table(rows)]
 
 
 def table_5(records: list[Record]) -> list[str]:
@@ -134,20 +140,3 @@ def _runs(records: list[Record]) -> list[str]:
             f"{r['measures']['test rows']:,} test rows."
         )
     return [*lines, ""]
-
-
-_HEAD = """# MVAE: translation from few pairs
-
-Made by `experiments/mvae_translation.py`. Sentences in English and Vietnamese (IWSLT 2015), of
-which a share of the training rows are pairs; the others come apart.
-"""
-
-_MEANING = """Mean nats of a test sentence, or pair. ± is the standard error over test rows; with
-several seeds, the deviation over seeds. log p(x) is by draws from q(z | x). "By frequency" is
-log p(en,vi) where words are independent and as frequent as in training. "Collapsed" is the share of
-coordinates of z of which q(z | en, vi) is within 0.01 nats of the prior in 99 % of the test rows,
-and "Pareto k > 0.7" that of rows whose estimate is not to be trusted; of several, the largest. The
-paper does not say whether its log p(x) is of pairs, nor how it is estimated; its ± is over three
-runs. Where only the commonest words of each language have a symbol, likelihoods are higher than
-with all of them, and do not compare.
-"""

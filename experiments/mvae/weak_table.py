@@ -3,6 +3,7 @@
 from pathlib import Path
 from statistics import mean, stdev
 
+from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.tables import Record, Runs, point, table
 
 from ppl_mm import plotting
@@ -50,7 +51,12 @@ _PICTURE = "accuracy-by-share.png"
 def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
     parts = (table_8, table_9, table_10, _runs)
-    return "\n".join([_HEAD, *(line for part in parts for line in part(records))])
+    return "\n".join(
+        [
+            page_head("mvae", "MVAE: labels for a few images"),
+            *(line for part in parts for line in part(records)),
+        ]
+    )
 
 
 def table_8(records: list[Record]) -> list[str]:
@@ -67,13 +73,17 @@ def table_10(records: list[Record]) -> list[str]:
     """Accuracy of strings by the share of paired rows of MultiMNIST."""
     digits = _table("Digits alone:\n", "multimnist", records, "accuracy of digits")
     every = _table("All positions:\n", "multimnist", records)
-    return ["### Table 10: MultiMNIST\n", _STRINGS, *digits, *every] if digits else []
+    return (
+        ["### Table 10: MultiMNIST\n", finding("mvae", "Table 10"), *digits, *every]
+        if digits
+        else []
+    )
 
 
 def figure_3(records: list[Record]) -> list[str]:
     """The curves of tables 8 to 10, which ``draw`` draws."""
     del records
-    return [_FIGURE_3, f"![Accuracy by the share of pairs]({_PICTURE})\n"]
+    return [finding("mvae", "Figure 3"), f"![Accuracy by the share of pairs]({_PICTURE})\n"]
 
 
 def draw(records: list[Record], folder: Path) -> None:
@@ -165,28 +175,3 @@ def _runs(records: list[Record]) -> list[str]:
             f"{r['measures']['test rows']:,} test rows."
         )
     return [*lines, ""]
-
-
-_HEAD = """# MVAE: labels for a few images
-
-Made by `experiments/mvae_weak.py`. The accuracy of labels read from test images, by the share of
-training rows that have image and label together. MVAE learns from all other images and labels too,
-apart; JMVAE, NN and LOGREG from the pairs alone; AE, VAE and RBM learn features from all images,
-which a logistic regression of the pairs reads (once for all shares: the first run's time includes
-it). An epoch has as many steps at every share. One seed: ± is the standard error over test rows.
-
-The paper states a label weight of 50; MVAE reads labels from images at 1 (see the part on MVAE),
-and at either from many pairs alone: no term asks q(z | x1) for the label. "image, label" is MVAE
-with one thing changed: the image-only term of a pair reconstructs its label too (`--terms
-image_all`).
-"""
-
-_FIGURE_3 = """The accuracy of labels read from test images against the share of training images
-that have a label, ours with error bars (over test rows of one seed, over seeds of several), the
-paper's dashed. Of MultiMNIST it is that of all four positions.
-"""
-
-_STRINGS = """Strings have four positions; half of them are fillings, as 0 to 4 digits are equally
-likely. The paper does not say whether fillings count; its 0.06 at few pairs is hard to explain if
-they do.
-"""

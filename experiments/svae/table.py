@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from ppl_mm.experiments import captions, tables
+from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.svae.experiment import PAIRS, Config
 from ppl_mm.experiments.tables import Record, Runs, cell, commands, first_seed, spread, table
 
@@ -51,7 +52,9 @@ def render(records: list[Record]) -> str:
     """The part of the page, from records that have measures."""
     parts = (table_1, figure_4, figure_6, figure_7, figure_8, figure_3)
     lines = [line for part in parts for line in part(records)]
-    return "\n".join([_HEAD, *lines, *commands(records)])
+    return "\n".join(
+        [page_head("svae", "MNIST-Split: SVAE, VAEVAE, MMVAE"), *lines, *commands(records)]
+    )
 
 
 def settings_of(records: list[Record], **options: Any) -> list[Runs]:
@@ -150,7 +153,7 @@ def figure_7(records: list[Record]) -> list[str]:
         known = ", ".join(f"{name} {accuracy:.3f}" for name, (accuracy, _) in real.items())
         note = f"Real test pictures read right: {known}.\n"
         lines += [f"### Figure 7: {dataset}, a share of the rows paired\n", note, *table(rows)]
-    return [*lines, _FIGURE_7] if lines else []
+    return [*lines, finding("svae", "Figure 7")] if lines else []
 
 
 def figure_8(records: list[Record]) -> list[str]:
@@ -161,7 +164,7 @@ def figure_8(records: list[Record]) -> list[str]:
     real = {"real pairs": partial(_correlation, given=(captions.IMAGE, captions.TEXT))}
     rows = _by_share(found, {**reads(found[0][0]), **real})
     head = "### Figure 8: correlation of image and caption, a share of the rows paired\n"
-    return [head, *table(rows), _FIGURE_8]
+    return [head, *table(rows), finding("svae", "Figure 8")]
 
 
 def _by_share(found: list[Runs], columns: Reads) -> list[list[str]]:
@@ -207,30 +210,3 @@ def together(records: list[Record]) -> list[str]:
         name = f"{name_of([record])}, {config.supervision * 100:g} % paired"
         lines.append(f"{name}:\n\n![{name}]({config.name}-{kind}.png)\n")
     return lines
-
-
-_HEAD = """# MNIST-Split: SVAE, VAEVAE, MMVAE
-
-Made by `experiments/svae.py`. A residual network trained on whole MNIST pictures reads the digit
-that is rebuilt, both halves of it, from one draw of z given one half or both. One seed: ± is the
-standard error over test rows; several: the deviation between them.
-
-The paper trains for 200 epochs (50 of thirds) at a learning rate of 2e-4, and chooses the epoch
-by the accuracy from the top half. Here the runs are short, at 1e-3, and the last epoch counts.
-
-What the short runs show of the paper's findings: both halves together tell the digit much better
-than either, in every joint encoder (0.92, on the way to the paper's 0.95). With all rows paired
-VAEVAE rebuilds best from one half; with 60 paired rows (0.1 %) SVAE is best from anything. MMVAE,
-whose Laplace likelihood begins at the median picture, has only begun to leave it after 24 epochs
-(the time of that run includes a pause of more than an hour).
-"""
-
-_FIGURE_7 = """The paper gives no numbers. It says: joint coherence of SVAE and VAEVAE* is like
-that of MMVAE, of VAEVAE higher; cross coherence is best for MMVAE, and of the other three
-considerably above MVAE's, which it takes from Shi et al. 2019.
-"""
-
-_FIGURE_8 = """The paper gives no numbers. It says: with all rows paired VAEVAE is above MMVAE in
-all three columns; cross correlations of SVAE, VAEVAE and VAEVAE* are those of MMVAE or higher, but
-for the fewest pairs, and always above MVAE's. Values of other word vectors do not compare.
-"""
