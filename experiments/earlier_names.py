@@ -29,7 +29,7 @@ _PACKAGE = __name__.rpartition(".")[0]
 
 
 def name_now(experiment: str) -> str:
-    """The name that an experiment of a record has today.
+    """Return the name that an experiment of a record has today.
 
     Example:
         >>> name_now("mvae_weak"), name_now("mvae")

@@ -1,4 +1,4 @@
-"""What the results show, in words: the sections of the ``findings.md`` beside each paper."""
+"""The findings of each paper's results, in words: sections of the paper's ``findings.md``."""
 
 from functools import cache
 from pathlib import Path
@@ -7,7 +7,7 @@ __all__ = ["finding", "page_head"]
 
 
 def finding(paper: str, title: str) -> str:
-    """The text of a section of a paper's ``findings.md``.
+    """Return the text of a section of a paper's ``findings.md``.
 
     Args:
         paper: The paper's folder, such as ``mvae``.
@@ -24,7 +24,7 @@ def finding(paper: str, title: str) -> str:
 
 
 def page_head(paper: str, title: str) -> str:
-    """A section under its title, as a part of the page of results begins."""
+    """Return a section under its title, with which a part of the page of results begins."""
     return f"# {title}\n\n{finding(paper, title)}"
 
 

@@ -8,21 +8,24 @@ __all__ = ["Options"]
 
 @dataclass(frozen=True)
 class Options:
-    """How a run trains, and where. The ``Config`` of an experiment adds what the experiment varies.
+    """The options of every run: how it trains, and where.
+
+    The ``Config`` of an experiment adds the options that the experiment varies.
 
     Attributes:
         experiment: The experiment's module, within ``ppl_mm.experiments``.
         of_measures: The options that only the measures depend on. They may differ from those of an
             earlier run of the same name, whose trained system is then measured again.
-        epochs: The passes through the training rows, in total; a run that was stopped goes on.
-        batch_size: The rows per step.
+        epochs: The number of passes through the training rows, in total. A run that was stopped
+            goes on.
+        batch_size: The number of rows per step.
         lr: The learning rate of Adam.
-        clip_norm: The largest norm of the gradient; with None it may be any.
+        clip_norm: The largest norm of the gradient; None sets no bound.
         precision: Fabric's flag for training; measures are always in float32.
         seed: The seed of data, networks, order, noise and draws.
         device: auto, cpu or cuda.
         threads: The number of threads that torch uses.
-        checkpoint_every: The epochs between checkpoints.
+        checkpoint_every: The number of epochs between checkpoints.
         out: The folder of the record ``<out>/<name>.json``, of pictures, and of the trained system.
     """
 

@@ -1,6 +1,7 @@
-"""The tables and figures of five papers that can be made again, a file each paper.
+"""The tables and figures of five papers that can be made again.
 
-``ppl-mm reproduce PAPER TABLE`` makes one of them; ``ppl-mm reproduce`` lists them.
+``ppl-mm reproduce PAPER TABLE`` makes one of them; ``ppl-mm reproduce`` lists them. The file
+``pages.py`` of a paper's folder has the paper's tables, with their settings.
 """
 
 from ppl_mm.experiments.cmmd import pages as cmmd
@@ -25,10 +26,10 @@ TABLES = {
 
 
 def of(paper: str | None = None) -> dict[str, dict[str, Table]]:
-    """The tables of one paper, or of all.
+    """Return the tables of one paper, or of all papers.
 
     Raises:
-        ValueError: For an unknown paper; the nearest known one is in the message.
+        ValueError: If the paper is unknown; the message names the nearest known one.
 
     Example:
         >>> list(of("svae")["svae"])[:4]
@@ -42,10 +43,10 @@ def of(paper: str | None = None) -> dict[str, dict[str, Table]]:
 
 
 def table(paper: str, name: str) -> Table:
-    """One table or figure.
+    """Return one table or figure.
 
     Raises:
-        ValueError: For an unknown paper or table.
+        ValueError: If the paper or the table is unknown.
 
     Example:
         >>> table("cmmd", "table-2").data

@@ -40,7 +40,7 @@ PICTURES = {"cmmd": cmmd_table.draw, "mvae.attributes": mvae_attributes_table.dr
 
 
 def render(records: list[dict[str, Any]]) -> str:
-    """The page, from records that have measures."""
+    """Return the page, from records that have measures."""
     parts = [_HEAD]
     for experiment, part in PARTS.items():
         own = _of(experiment, records)
@@ -58,7 +58,7 @@ records (`*.json`) in this folder.
 
 
 def main(folder: Path) -> None:
-    """Read the records of a folder and write its README.md, and pictures of several records."""
+    """Read the records of a folder; write its README.md and the pictures of several records."""
     records = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     records = [r for r in records if "measures" in r]
     (folder / "README.md").write_text(render(records))

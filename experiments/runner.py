@@ -1,4 +1,4 @@
-"""How an experiment trains, measures and keeps its record, and goes on where it was stopped.
+"""The course of an experiment's run: it trains, measures and keeps a record, or goes on.
 
 The options of an experiment are an :class:`~ppl_mm.experiments.options.Options`.
 """
@@ -37,13 +37,13 @@ Config = Any
 
 
 def files(config: Config) -> Files:
-    """Where the run keeps its record, its checkpoint and its trained system."""
+    """Return the places of the run's record, checkpoint and trained system."""
     ends = ("json", "checkpoint", "safetensors")
     return Files(*(Path(config.out, f"{config.name}.{end}") for end in ends))
 
 
 def begin(config: Config) -> Record:
-    """Check an earlier run of the same name, and set torch's threads and seed; the record so far.
+    """Check an earlier run of the same name, set torch's threads and seed, and return its record.
 
     Raises:
         ValueError: If the earlier run had other options. The options of measures may differ.
@@ -66,9 +66,9 @@ def run(
 ) -> Record:
     """Train where that is not done yet, measure, write record and system; return the measures.
 
-    The record says that training is done, and how, only once all of it is there. Whenever the run
-    is stopped, the next one goes on: the last checkpoint of a training holds all that its record
-    and its system are written from.
+    The record says how the training went only when the system is saved. A run that was stopped at
+    any time goes on: the last checkpoint of its training holds all that the record and the system
+    are written from.
 
     Raises:
         ValueError: If an earlier run of this name had other options, see :func:`begin`.
@@ -94,7 +94,7 @@ def run(
 
 
 def finish(config: Config, record: Record) -> Record:
-    """Write a record that has measures, with the options that they have; return the measures."""
+    """Write a record that has measures, with the options of its run; return the measures."""
     said = {"experiment": config.experiment, "config": asdict(config), "command": command(config)}
     files(config).write(said | record | said)
     measures: Record = record["measures"]
@@ -106,7 +106,7 @@ def trained(
     load: Callable[[Config], DataSet],
     build: Callable[[Config, DataSet], System],
 ) -> tuple[System, DataSet]:
-    """The system of a run that is done, from its file, and the run's data, to draw pictures of."""
+    """Return the system of a run that is done, from its file, and its data, to draw pictures."""
     begin(config)
     dataset = load(config)
     system = build(config, dataset)
@@ -117,7 +117,7 @@ def trained(
 def train(system: System, rows: Any, config: Config, **options: Any) -> Record:
     """Train the system, from its checkpoint where there is one; return the record so far.
 
-    ``options`` of :func:`ppl_mm.fit` come before what the config says; the optimiser is Adam.
+    The ``options`` of :func:`ppl_mm.fit` take precedence over the configuration.
     """
     said = {"checkpoint_every": config.checkpoint_every, **options}
     result: FitResult = files(config).train(system, rows, config, config.lr, **said)
@@ -127,7 +127,7 @@ def train(system: System, rows: Any, config: Config, **options: Any) -> Record:
 
 
 def check(config: Config, record: Record, *, may_differ: Sequence[str] = PLACES) -> None:
-    """Raise ValueError if a record is of another experiment, or of other options."""
+    """Raise ValueError if a record belongs to another experiment or has other options."""
     if not record:
         return
     path, remedy = files(config).record, "Give another folder with --out."
@@ -139,23 +139,23 @@ def check(config: Config, record: Record, *, may_differ: Sequence[str] = PLACES)
 
 
 def describe(config: Config, seconds: float, device: torch.device | str = "cpu") -> Record:
-    """What a record says of a training: options, command, time, hardware and versions."""
+    """Return the record of a training: options, command, time, hardware and versions."""
     said = {"experiment": config.experiment, "config": asdict(config), "command": command(config)}
     return {**said, "train_seconds": seconds, **facts(device)}
 
 
 def command(config: Config) -> str:
-    """The command line that repeats the run: the options other than the defaults."""
+    """Return the command line that repeats the run, with all options that are not the defaults."""
     default = asdict(type(config)())
     changed = {k: v for k, v in asdict(config).items() if v != default[k] and k != "out"}
     return records.command(["python", "-m", f"ppl_mm.experiments.{config.experiment}"], changed)
 
 
 def command_line(main: Callable[..., Any], config: type) -> Callable[..., None]:
-    """A function for ``typer.run`` whose options are those of ``config`` and of ``main``.
+    """Return a function for ``typer.run`` whose options are those of ``config`` and of ``main``.
 
-    Experiments that train have ``main(config, *, train_only=False)``, which leaves the measures
-    for later.
+    Experiments that train have ``main(config, *, train_only=False)``; with ``train_only`` it leaves
+    the measures for later.
     """
     own = [p.name for p in inspect.signature(main).parameters.values() if p.kind == p.KEYWORD_ONLY]
 

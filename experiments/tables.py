@@ -1,4 +1,4 @@
-"""What the pages of results share: records of several seeds as one row, and Markdown tables."""
+"""Parts that the pages of results share: records of several seeds as one row, Markdown tables."""
 
 from collections.abc import Sequence
 from statistics import mean, stdev
@@ -24,7 +24,7 @@ Runs = list[Record]
 
 
 def settings(records: list[Record], order: Sequence[str]) -> list[Runs]:
-    """Records that differ in the seed alone, together; systems in the given order."""
+    """Group the records that differ in the seed alone, with the systems in the given order."""
     groups: dict[str, Runs] = {}
     for record in sorted(records, key=lambda r: order.index(r["config"]["system"])):
         config = sorted(record["config"].items())
@@ -34,7 +34,7 @@ def settings(records: list[Record], order: Sequence[str]) -> list[Runs]:
 
 
 def first_seed(records: list[Record]) -> list[Record]:
-    """Those of the smallest seed, whose pictures are shown.
+    """Return the records of the smallest seed, whose pictures are shown.
 
     Example:
         >>> first_seed([{"config": {"seed": 2}}, {"config": {"seed": 1}}])
@@ -45,7 +45,7 @@ def first_seed(records: list[Record]) -> list[Record]:
 
 
 def spread(values: list[Any]) -> str:
-    """Value ± standard error of one run; mean ± standard deviation over seeds of several."""
+    """Format value ± standard error of one run, or mean ± standard deviation over several seeds."""
     if None in values:
         return ""
     if len(values) > 1:
@@ -56,7 +56,7 @@ def spread(values: list[Any]) -> str:
 
 
 def cell(found: Record, given: Sequence[str], target: str | None = None) -> list[float]:
-    """Value and error of what is made given these; of the first target where none is named.
+    """Return value and error of a target given some modalities; by default of the first target.
 
     Example:
         >>> found = {"given": [["a"], ["b"]], "targets": ["a", "b"]}
@@ -70,7 +70,9 @@ def cell(found: Record, given: Sequence[str], target: str | None = None) -> list
 
 
 def point(x: float, cells: Sequence[Sequence[float]]) -> tuple[float, float, float]:
-    """A curve's point at x: value and standard error of one run, mean and deviation of several.
+    """Return a curve's point at x, with a value and its error.
+
+    One run gives its value and standard error, several give their mean and deviation.
 
     Example:
         >>> point(0.1, [[0.5, 0.01]]), point(0.1, [[0.5, 0.01], [0.7, 0.01]])[1]
@@ -81,13 +83,13 @@ def point(x: float, cells: Sequence[Sequence[float]]) -> tuple[float, float, flo
 
 
 def table(rows: list[list[str]]) -> list[str]:
-    """The lines of a Markdown table, the first row its head."""
+    """Return the lines of a Markdown table; the first row is its head."""
     head, *body = rows
     return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body)] + [""]
 
 
 def commands(records: list[Record]) -> list[str]:
-    """The lines that tell how each run was made."""
+    """Return the lines that say how each run was made."""
     lines = ["### Runs\n"]
     for r in records:
         measures = r["measures"]

@@ -1,4 +1,4 @@
-"""The options of the CMMD paper's runs, and what is asked of each of its data sets."""
+"""The options of the CMMD paper's runs, and the task that each of its data sets sets."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -12,34 +12,39 @@ LABEL = "label"
 
 @dataclass(frozen=True)
 class Config(Options):
-    """One run.
+    """The options of one run.
 
     Attributes:
         system: cmmd, vcca, vcca_private, mvae, mmvae (IWAE) or mmvae_elbo; or a baseline:
             classifier, matched, cca, dcca, dccae or mvcl.
         dataset: two_view_mnist, mnist_svhn, mnist_rotated_svhn, xrmb or mir_flickr.
-        split: Of xrmb 0 for all speakers, or a fold from 1 to 4; of mir_flickr 1 to 5.
-        speaker: Of xrmb, the one whose frames both train (70 %) and test; 0 for the split's.
-        observed: What there is in use, joined by +; empty for what the data set's task says.
-        omega: Of CMMD.
-        scale: Of CMMD's Gaussian decoders, fixed; None where it is learned.
-        held_out: Whether CMMD, too, leaves a tenth of the training rows for validation where the
-            data set has no validation rows, to choose omega by.
+        split: The split of the data set. For xrmb, 0 is all speakers and 1 to 4 are folds;
+            mir_flickr has 1 to 5.
+        speaker: The speaker of xrmb whose frames both train (70 %) and test; 0 takes the split's
+            speakers.
+        observed: The modalities that are there in use, joined by +; empty for those of the data
+            set's task.
+        omega: CMMD's omega.
+        scale: The fixed scale of CMMD's Gaussian decoders; with None the scale is learned.
+        held_out: Whether CMMD, too, leaves a tenth of the training rows for validation, to choose
+            omega by, where the data set has no validation rows.
         alpha: CMMD's factor of the label's cross-entropy.
-        label_reduction: Of CMMD: sum, as its release runs, or mean, as its paper has it.
-        num_particles: K of MMVAE with IWAE.
-        epochs: Of the training rows; of CCA there are none.
-        batch_size: Rows per step (of DCCA and DCCAE 800).
-        latent_dim: Size of z, or the number of projections.
-        clip_norm: Largest norm of the gradient; None for any. Unbounded log-variances can run
-            away at learning rates above the paper's.
-        annealing_epochs: Of what has a beta (VCCA, MVAE, MMVAE): it grows from 0 to 1 over these.
-        unlabelled: Of mir_flickr, photographs without labels. CMMD starts at a first stage,
-            trained on them alone; what sees no label trains on them too.
-        unlabelled_epochs: Of CMMD's first stage.
-        num_train: Training rows, the first of the data set's, or of a random order where it has
-            no validation rows; None for all.
-        num_test: Rows of the test and of the validation part; None for all.
+        label_reduction: How CMMD reduces the label's term: sum, as in its release, or mean, as in
+            its paper.
+        num_particles: The K of MMVAE with IWAE.
+        epochs: The number of passes through the training rows; CCA makes none.
+        batch_size: The number of rows per step (DCCA and DCCAE have 800).
+        latent_dim: The size of z, or the number of projections.
+        clip_norm: The largest norm of the gradient; None sets no bound. Unbounded log-variances can
+            run away at learning rates above the paper's.
+        annealing_epochs: The number of epochs over which beta grows from 0 to 1, in systems that
+            have a beta (VCCA, MVAE, MMVAE).
+        unlabelled: The number of mir_flickr's photographs without labels. CMMD starts at a first
+            stage, trained on them alone; methods that see no label train on them too.
+        unlabelled_epochs: The number of epochs of CMMD's first stage.
+        num_train: The number of training rows: the first of the data set, or of a random order if
+            it has no validation rows. None takes all.
+        num_test: The number of rows of the test part and of the validation part; None takes all.
     """
 
     experiment: ClassVar[str] = "cmmd"
@@ -69,13 +74,13 @@ class Config(Options):
 
     @property
     def data_name(self) -> str:
-        """The data set and its split or speaker, of which 0 goes without saying."""
+        """The data set with its split or speaker; 0 is left out."""
         split = f"_{self.split}" if self.split else ""
         return f"{self.dataset}{split}" + (f"_speaker_{self.speaker}" if self.speaker else "")
 
     @property
     def name(self) -> str:
-        """The record's name."""
+        """The name of the files of the run."""
         parts = [self.data_name, self.system]
         parts += [self.observed] if self.observed else []
         parts += [f"{self.omega:g}", self.label_reduction] if "cmmd" in self.system else []
@@ -99,15 +104,17 @@ SMOKE = Config(
 
 @dataclass(frozen=True)
 class Task:
-    """What is asked of one data set.
+    """The task of one data set.
 
     Attributes:
-        observed: The modalities that there are in use.
-        missing: Those that there are in training alone.
-        networks: Options of :func:`ppl_mm.systems.cmmd`: appendix C, weights of the release.
-        classifier: CMMD's layers from z to the label, those of its data set.
-        baseline: Layers of M-x_O, whose sizes are those of the release's classifier.
-        several: Whether a row has several labels: mean average precision in place of the error.
+        observed: The modalities that are there in use.
+        missing: The modalities that are there in training alone.
+        networks: Options of :func:`ppl_mm.systems.cmmd`, after appendix C; the weights are those of
+            the release.
+        classifier: CMMD's layers from z to the label.
+        baseline: The layers of M-x_O, with the sizes of the release's classifier.
+        several: Whether a row has several labels; mean average precision then takes the place of
+            the error.
         variance: Whether to look for collapse of the decoder's variance, as figure 3 does.
     """
 
@@ -162,10 +169,11 @@ TASKS = {
 
 
 def task_of(config: Config) -> Task:
-    """The run's task; ``config.observed``, names joined by +, moves modalities to the observed.
+    """Return the run's task; ``config.observed`` moves modalities to those that it observes.
 
     Raises:
-        ValueError: For an unknown data set, or names of which none or all would be observed.
+        ValueError: If the data set is unknown, or if none or all of its modalities would be
+            observed.
     """
     if config.dataset not in TASKS:
         raise ValueError(f"dataset: expected {', '.join(TASKS)}, got {config.dataset!r}.")

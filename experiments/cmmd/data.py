@@ -22,15 +22,15 @@ _ALL_SPEAKERS = 0
 
 
 def load(config: Config) -> data.DataSet:
-    """The data set, with its classes as the modality ``label``.
+    """Load the data set, with its classes as the modality ``label``.
 
-    XRMB's split 0 is all speakers of its training part, tested on the eight of table 8; 1 to 4 are
-    the folds of table 1; or all rows are of one speaker. MIR Flickr's splits are the five
-    published ones.
+    Split 0 of XRMB holds all speakers of its training part and is tested on the eight of table 8.
+    Splits 1 to 4 are the folds of table 1. With a speaker, all rows are of that speaker. The splits
+    of MIR Flickr are the five published ones.
 
     Raises:
         FileNotFoundError: If files are missing.
-        ValueError: If files are damaged, or for a split or a speaker that there is not.
+        ValueError: If files are damaged, or if there is no such split or speaker.
     """
     if config.speaker and (config.split or config.dataset != "xrmb"):
         raise ValueError(
@@ -51,11 +51,11 @@ def load(config: Config) -> data.DataSet:
 
 
 def parts(dataset: data.DataSet, config: Config, *, held_out: bool) -> dict[str, Observations]:
-    """Name -> rows: ``train``, ``test``, ``validation`` where there are such rows.
+    """Return name -> rows: ``train``, ``test``, and ``validation`` where there are such rows.
 
-    Of a data set without validation rows all rows are in random order, and a tenth of the training
-    rows is for validation where it is ``held_out``, here or in the options. XRMB's test has a part
-    ``speaker N`` for each of several speakers besides.
+    If a data set has no validation rows, all its rows come in random order, and a tenth of the
+    training rows is for validation if it is ``held_out``, here or in the options. If XRMB's test
+    has several speakers, there is also a part ``speaker N`` for each of them.
     """
     if dataset.validation is not None:
         return {
@@ -78,7 +78,7 @@ def parts(dataset: data.DataSet, config: Config, *, held_out: bool) -> dict[str,
 
 
 def _speakers(config: Config) -> dict[str, Any]:
-    """Whose frames train and test."""
+    """Return the speakers whose frames train and those whose frames test."""
     split = config.split
     if config.speaker:
         return {"speaker": config.speaker, "seed": config.seed}
@@ -91,7 +91,7 @@ def _speakers(config: Config) -> dict[str, Any]:
 
 
 def _test_speakers() -> Tensor:
-    """Who speaks in each test row of split 0, which are in the order of the published parts."""
+    """Return the speaker of each test row of split 0, in the order of the published parts."""
     speakers = torch.cat([frames["speaker"] for frames in read_xrmb().values()])
     return speakers[torch.isin(speakers, torch.tensor(data.XRMB_TEST))]
 
@@ -102,9 +102,10 @@ def _by_speaker(rows: Observations, speakers: Tensor) -> Iterator[tuple[str, Obs
 
 
 def _with_classes(dataset: data.DataSet, *, flat: bool) -> data.DataSet:
-    """MNIST and SVHN with their digit as a label; with CMMD's networks, of flat pixels, or MMVAE's.
+    """Return MNIST and SVHN with their digit as a label, with networks for flat pixels or MMVAE's.
 
-    Those are appendix C's, and the release's of MMVAE, which the paper runs for MVAE and MMVAE.
+    The networks for flat pixels are CMMD's, of appendix C. MMVAE's are those of its release, which
+    the paper runs for MVAE and MMVAE.
     """
     train = Observations({**dataset.train.values, LABEL: dataset.classes("train")})
     test = Observations({**dataset.test.values, LABEL: dataset.classes("test")})

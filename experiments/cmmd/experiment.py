@@ -47,8 +47,8 @@ _CMMD = ("cmmd", _FIRST_STAGE)
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     """Train, measure, write record and system; return the measures.
 
-    What an earlier, interrupted run of a system has done is not done again; baselines are fitted
-    and measured at once.
+    It skips what an earlier, interrupted run of a system has done. Baselines are fitted and
+    measured at once.
     """
     if config.system in BASELINES:
         runner.begin(config)
@@ -57,7 +57,7 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
-    """The system, untrained."""
+    """Build the system, untrained."""
     task = task_of(config)
     if config.system in _CMMD:
         first = config.system == _FIRST_STAGE
@@ -84,7 +84,7 @@ def build(config: Config, dataset: data.DataSet) -> System:
 
 
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Train the system, from its checkpoint where there is one; the record so far."""
+    """Train the system, from its checkpoint where there is one; return its record."""
     ours = config.system in _CMMD
     annealing = {"annealing_epochs": config.annealing_epochs}
     rows = cmmd_data.parts(dataset, config, held_out=not ours)["train"]
@@ -100,7 +100,7 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
 
 
 def _first_stage(system: System, dataset: data.DataSet, config: Config) -> float:
-    """Start the system at one trained on the rows that lack a label; its training in seconds."""
+    """Start the system at one that is trained on the rows without a label; return its seconds."""
     first = replace(config, system=_FIRST_STAGE, epochs=config.unlabelled_epochs)
     stage = build(first, dataset)
     rows = dataset.train[~dataset.train.present[LABEL]].drop(LABEL)
@@ -110,14 +110,14 @@ def _first_stage(system: System, dataset: data.DataSet, config: Config) -> float
 
 
 def _fixed(modality: Modality, scale: float) -> Modality:
-    """A Gaussian modality whose scale is not learned."""
+    """Return a Gaussian modality whose scale is not learned."""
     decoder: Any = modality.decoder
     located = partial(decoder, learned_scale=False)
     return replace(modality, likelihood=likelihoods.Normal(scale), decoder=located)
 
 
 def _scored(dataset: data.DataSet) -> list[Modality]:
-    """The modalities but the label, rotated digits as Bernoulli."""
+    """Return all modalities except the label, with rotated digits as Bernoulli."""
     modalities = [m for m in dataset.modalities if m.name != LABEL]
     if dataset.name != "two_view_mnist":
         return modalities

@@ -1,7 +1,7 @@
-"""What the runs on the CMMD paper's data sets measure, and the methods that are fitted at once.
+"""The measures of the runs on the CMMD paper's data sets, and the methods that are fitted at once.
 
-CMMD and the classifiers predict the label themselves; of the others a linear classifier reads the
-latent's mean, or the projection, of what there is in use.
+CMMD and the classifiers predict the label themselves. For the other methods, a linear classifier
+reads the mean of the latent, or the projection, given what is there in use.
 """
 
 import time
@@ -35,16 +35,17 @@ Features = Callable[[Observations], Tensor]
 
 
 def labelled(rows: Observations) -> Observations:
-    """The rows that have a label."""
+    """Return the rows that have a label."""
     known = rows.present[LABEL]
     return rows if bool(known.all()) else rows[known]
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """How well the label is told in each part, errors of what is missing, and curves of collapse.
+    """Measure how well each part's label is told, errors of what is missing, and collapse.
 
-    ``error`` is of the class, ``mAP`` of several labels; ``rmse`` is of the last missing modality,
-    as is ``variance``: the mean of its elements' mean variances, and their deviation.
+    ``error`` is that of the class, and ``mAP`` that of several labels. ``rmse`` and ``variance``
+    are of the last missing modality; ``variance`` is the mean of its elements' mean variances, and
+    their deviation.
     """
     task, ours = task_of(config), config.system == "cmmd"
     parts = cmmd_data.parts(dataset, config, held_out=not ours)
@@ -83,7 +84,7 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
 
 
 def fit_baseline(config: Config, dataset: data.DataSet) -> dict[str, Any]:
-    """The record of one of the other methods."""
+    """Fit one of the other methods; return its record."""
     task = task_of(config)
     parts = cmmd_data.parts(dataset, config, held_out=config.system not in CLASSIFIERS)
     train = parts["train"]
@@ -129,12 +130,12 @@ def _of_classifier(
 
 
 def _used(parts: Parts) -> Parts:
-    """All parts but the training rows."""
+    """Return all parts except the training rows."""
     return {part: rows for part, rows in parts.items() if part != "train"}
 
 
 def _told(rows: Observations, told: dict[str, Any], config: Config) -> dict[str, Any]:
-    """What a record says of the label."""
+    """Return what a record says of the label."""
     if task_of(config).several:
         precision = {part: {"macro": t.macro, "micro": t.micro} for part, t in told.items()}
         return {"test rows": len(rows), "mAP": precision}
@@ -143,7 +144,7 @@ def _told(rows: Observations, told: dict[str, Any], config: Config) -> dict[str,
 
 
 def _collapse(system: System, seen: Observations, config: Config) -> dict[str, Any]:
-    """Curves of figure 3."""
+    """Return the curves of figure 3."""
     task, every = task_of(config), tuple(seen.names)
     curves = {
         "observed": evaluation.posterior_collapse(system, seen, task.observed),
@@ -158,9 +159,9 @@ def _collapse(system: System, seen: Observations, config: Config) -> dict[str, A
 
 
 def _tags(system: System, seen: Observations, config: Config) -> list[dict[str, list[int]]]:
-    """The tags of some photographs that have several and some that have none, and those made.
+    """Return the tags of some photographs with several tags and some without, and the tags made.
 
-    Made are those whose probability, where the latent is at its mean, is above a half.
+    The tags made are those with a probability above a half where the latent is at its mean.
     """
     task = task_of(config)
     real = seen[task.missing[-1]]
@@ -179,7 +180,7 @@ def _tags(system: System, seen: Observations, config: Config) -> list[dict[str, 
 
 
 def _read(features: Features, parts: Parts, config: Config) -> dict[str, Any]:
-    """What a linear classifier of features tells; of several labels logistic regressions."""
+    """Tell the label by a linear classifier of features; several labels by logistic regressions."""
     parts = parts | {"train": labelled(parts["train"])[:_READ]}
     numbers = {part: features(rows).cpu() for part, rows in parts.items()}
     scale = numbers["train"].std(0).clamp(min=1e-6)

@@ -1,4 +1,4 @@
-"""Which omega validation rows choose, in each experiment of the CMMD paper: figure C.1."""
+"""The omega that validation rows choose, in each experiment of the CMMD paper: figure C.1."""
 
 from pathlib import Path
 from statistics import mean
@@ -32,7 +32,7 @@ _TITLES = {
 
 
 def chosen(cells: Cells) -> float:
-    """The omega of the least mean, the smallest of several.
+    """Return the omega of the least mean error; of several, the smallest.
 
     Example:
         >>> chosen({0.5: [[0.2, 0.01], [0.4, 0.01]], 0.0: [[0.3, 0.01]], 1.0: [[0.7, 0.01]]})
@@ -42,7 +42,7 @@ def chosen(cells: Cells) -> float:
 
 
 def figure_c1(records: list[Record]) -> list[str]:
-    """The chosen omegas, and the curves that ``draw`` draws."""
+    """Show the chosen omegas, and the curves that ``draw`` draws."""
     rows = [["experiment", "omega", "validation error", "omega, paper"]]
     for name, cells in _experiments(records).items():
         best = chosen(cells)
@@ -57,7 +57,7 @@ def figure_c1(records: list[Record]) -> list[str]:
 
 
 def draw(records: list[Record], folder: Path) -> None:
-    """Write the validation error by omega, a curve an experiment."""
+    """Write the validation error by omega, with a curve for each experiment."""
     curves = {
         name: [point(omega, found) for omega, found in cells.items()]
         for name, cells in _experiments(records).items()
@@ -75,7 +75,7 @@ def _experiments(records: list[Record]) -> dict[str, Cells]:
 
 
 def _name(record: Record) -> str:
-    """The folds are together, as a cross-validation has them."""
+    """Name an experiment; its folds have one name, as in a cross-validation."""
     config = record["config"]
     if config["dataset"] not in _TITLES:
         return f"from {config['observed']}"
@@ -96,7 +96,7 @@ def _paper(name: str) -> float | None:
 
 
 def _error(measures: Record) -> list[float]:
-    """Of a class; of several labels one less mean average precision."""
+    """Return the error of a class, or 1 less mean average precision of several labels."""
     if "mAP" in measures:
         return [1 - measures["mAP"]["validation"]["macro"], 0.0]
     errors = measures["error"]  # of three modalities, of test rows alone

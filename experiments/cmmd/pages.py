@@ -71,7 +71,7 @@ def _short(runs: list[Config], **sizes: Any) -> list[Config]:
 
 
 def _table(title: str, runs: list[Config], show: Any, draw: Any = None, **sizes: Any) -> Table:
-    """In short with these sizes, and with CMMD's first omega alone."""
+    """Make a table that in short has these sizes and CMMD's first omega alone."""
     short = _short(
         [run for run in runs if run.system != "cmmd" or run.omega == runs[0].omega], **sizes
     )
@@ -79,7 +79,7 @@ def _table(title: str, runs: list[Config], show: Any, draw: Any = None, **sizes:
 
 
 def _few(runs: list[Config], **sizes: Any) -> list[Config]:
-    """Three omegas, of the first fold and two speakers."""
+    """Return the short runs of three omegas, with the first fold and two speakers."""
     few = [run for run in runs if run.omega in (0, 0.7, 1) and run.split in (0, 1)]
     return _short([run for run in few if run.speaker in (0, 7, 16)], **sizes)
 
@@ -97,7 +97,7 @@ THREE_BY_OMEGA = [
 
 
 def _fashion(runs: list[Three]) -> list[Three]:
-    """FashionMNIST in SVHN's place."""
+    """Put FashionMNIST in the place of SVHN."""
     named = [replace(run, observed=run.observed.replace("svhn", "fashion")) for run in runs]
     return each(named, dataset="mnist_fashion_text")
 
@@ -108,7 +108,7 @@ def _short_three(runs: list[Three]) -> list[Three]:
 
 
 def _three(suffix: str, *, fashion: bool) -> dict[str, Table]:
-    """The tables on MNIST-SVHN-Text, or on data in its place."""
+    """Return the tables on MNIST-SVHN-Text, or on data in its place."""
     runs, by_omega = (_fashion(r) if fashion else r for r in (THREE, THREE_BY_OMEGA))
     pictures = [run for run in runs if run.observed in ("text", "mnist+text")]
     few = [run for run in by_omega if run.omega in (0, 0.5, 1)]

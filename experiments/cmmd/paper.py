@@ -1,4 +1,4 @@
-"""What the tables on the CMMD paper's data sets share: its numbers, and records by setting."""
+"""The numbers of the CMMD paper's tables, and records by setting."""
 
 from dataclasses import asdict
 
@@ -82,14 +82,14 @@ TITLES = {
 
 
 def settings(records: list[Record]) -> list[Runs]:
-    """Records that differ in the seed alone, together; options a record lacks are the defaults."""
+    """Group the records that differ in the seed alone; options that a record lacks are defaults."""
     default = asdict(Config())
     filled = [{**r, "config": default | r["config"]} for r in records]
     return tables.settings(filled, list(TITLES))
 
 
 def by_data(records: list[Record]) -> dict[str, list[Record]]:
-    """Data set, with the fold or the speaker of XRMB -> its records."""
+    """Group records by data set, with the fold or the speaker of XRMB."""
     found: dict[str, list[Record]] = {}
     for r in records:
         dataset, split = r["config"].get("dataset", "two_view_mnist"), r["config"].get("split", 0)

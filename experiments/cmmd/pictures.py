@@ -1,4 +1,4 @@
-"""What the CMMD paper's systems generate, and their latents: figures 4, F.1, G.1 and tags."""
+"""Pictures of what the CMMD paper's systems generate, and of latents: figures 4, F.1, G.1, tags."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,12 +32,12 @@ _POINTS = 1000  # rows of a picture of latents
 
 
 def figure_4(records: list[Record]) -> list[str]:
-    """What CMMD generates from the word, and from the word and MNIST."""
+    """Show what CMMD generates from the word, and from the word and MNIST."""
     return _page(records, three.Config, "generated")
 
 
 def draw_figure_4(records: list[Record], folder: Path) -> None:
-    """Write what is generated from what each system observes, of a test row of every class."""
+    """Write what each system generates from what it observes, for a test row of each class."""
     for config in _configs(records, three.Config, folder):
         system, dataset = runner.trained(config, three.load, three.build)
         rows = dataset.test[generated.one_of_each(dataset.test[LABEL])].drop(LABEL)
@@ -50,12 +50,12 @@ def draw_figure_4(records: list[Record], folder: Path) -> None:
 
 
 def figure_g1(records: list[Record]) -> list[str]:
-    """What CMMD, MMVAE and MVAE generate from MNIST."""
+    """Show what CMMD, MMVAE and MVAE generate from MNIST."""
     return _page(records, experiment.Config, "generated")
 
 
 def draw_missing(records: list[Record], folder: Path) -> None:
-    """Write what is generated of what is missing, of a test row of every class."""
+    """Write what is generated for the missing modalities, for a test row of each class."""
     for config in _configs(records, experiment.Config, folder):
         system, dataset = runner.trained(config, data.load, experiment.build)
         task = task_of(config)
@@ -67,7 +67,7 @@ def draw_missing(records: list[Record], folder: Path) -> None:
 
 
 def figure_f1(records: list[Record]) -> list[str]:
-    """The latents of test rows given what is observed, by t-SNE."""
+    """Show the latents of test rows given what is observed, by t-SNE."""
     return _page(records, experiment.Config, "latents")
 
 
@@ -82,12 +82,12 @@ def draw_latents(records: list[Record], folder: Path) -> None:
 
 
 def table_7(records: list[Record]) -> list[str]:
-    """Tags made of photographs that have several, by each system."""
+    """Show the tags that each system makes of photographs with several tags."""
     return [finding("cmmd", "Tags"), *_tags(records, some=True)]
 
 
 def table_c1(records: list[Record]) -> list[str]:
-    """Tags made of photographs that have none."""
+    """Show the tags that each system makes of photographs without tags."""
     return [finding("cmmd", "Tags"), *_tags(records, some=False)]
 
 
@@ -118,7 +118,7 @@ def _title(record: Record) -> str:
 
 
 def _configs(records: list[Record], kind: Any, folder: Path) -> Iterator[Any]:
-    """The runs of the first seed, to be read from this folder."""
+    """Return the runs of the first seed, which are read from this folder."""
     for record in first_seed(records):
         yield replace(kind(**record["config"]), out=str(folder), device="cpu")
 

@@ -20,7 +20,10 @@ _PANELS = {"error": "error", "variance": "mean variance", "rmse": "RMSE"}
 
 
 def figure_5(records: list[Record]) -> list[str]:
-    """Each speaker's error, variance of the movements made, and their RMSE; ``draw_5`` draws."""
+    """Show each speaker's error, the variance of the movements made, and their RMSE.
+
+    :func:`draw_5` draws the same.
+    """
     rows = [["speaker", "setting", "omega", *_PANELS.values()]]
     for setting, speakers in _settings(records).items():
         for speaker, runs in speakers.items():
@@ -33,7 +36,7 @@ def figure_5(records: list[Record]) -> list[str]:
 
 
 def draw_5(records: list[Record], folder: Path) -> None:
-    """Write error, variance and RMSE of each speaker, a curve a setting."""
+    """Write error, variance and RMSE of each speaker, with a curve for each setting."""
     panels = {
         title: {
             setting: [
@@ -47,7 +50,7 @@ def draw_5(records: list[Record], folder: Path) -> None:
 
 
 def figure_6(records: list[Record]) -> list[str]:
-    """Collapse at both ends of omega, and means over speakers and over folds by omega."""
+    """Show collapse at both ends of omega, and means over speakers and over folds by omega."""
     rows = [["rows", "omega", "error", "RMSE"]]
     kinds = {kind: _by_omega(records, kind) for kind in ("error", "rmse")}
     for name, cells in kinds["error"].items():
@@ -74,7 +77,7 @@ def draw_6(records: list[Record], folder: Path) -> None:
 
 
 def _settings(records: list[Record]) -> dict[str, dict[int, Runs]]:
-    """Setting -> speaker -> its runs, a seed each; omega is that of the least validation error."""
+    """Return setting -> speaker -> its runs, with the omega of the least validation error."""
     found: dict[str, dict[int, Runs]] = {}
     speakers = list(dict.fromkeys(r["config"]["speaker"] for r in records))
     for speaker in speakers:
@@ -98,7 +101,7 @@ def _settings(records: list[Record]) -> dict[str, dict[int, Runs]]:
 
 
 def _by_omega(records: list[Record], kind: str) -> dict[str, Cells]:
-    """Rows -> omega -> the cells of all speakers, or of all folds."""
+    """Return rows -> omega -> the cells of all speakers, or of all folds."""
     found: dict[str, Cells] = {}
     for r in records:
         name = "each speaker" if r["config"]["speaker"] else "folds"

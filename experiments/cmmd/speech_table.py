@@ -9,7 +9,7 @@ __all__ = ["table_1", "table_8"]
 
 
 def table_1(records: list[Record]) -> list[str]:
-    """Errors of the phone and RMSE of the movements, on the four folds."""
+    """Show errors of the phone and RMSE of the movements, on the four folds."""
     lines = []
     for kind, title, digits in (("error", "error", 3), ("rmse", "RMSE", 2)):
         rows = [["method", *(f"fold {fold}" for fold in (1, 2, 3, 4)), "mean"]]
@@ -30,7 +30,7 @@ def table_1(records: list[Record]) -> list[str]:
 
 
 def table_8(records: list[Record]) -> list[str]:
-    """RMSE of the movements and error of the phone, of each speaker that test rows are of."""
+    """Show RMSE of the movements and error of the phone, for each speaker among the test rows."""
     lines = []
     for runs in settings([r for r in records if r["config"]["system"] == "cmmd"]):
         rows, found = [["speaker", "RMSE", "paper", "error", "paper"]], []
@@ -52,14 +52,14 @@ def table_8(records: list[Record]) -> list[str]:
 
 
 def _test(record: Record, kind: str) -> list[float]:
-    """Value and standard error over all test rows."""
+    """Return value and standard error over all test rows."""
     found = record["measures"][kind]
     cell: list[float] = found["test"] if kind == "error" else found
     return cell
 
 
 def _but_split(groups: list[Runs]) -> list[dict[int, Runs]]:
-    """Settings that differ in the fold alone, together: fold -> its runs."""
+    """Group the settings that differ in the fold alone: fold -> its runs."""
     found: dict[str, dict[int, Runs]] = {}
     for runs in groups:
         config = {k: v for k, v in runs[0]["config"].items() if k not in ("seed", "out", "device")}

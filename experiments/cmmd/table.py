@@ -1,4 +1,4 @@
-"""The records on the CMMD paper's data sets as its tables, beside its numbers, and its curves."""
+"""The records on the CMMD paper's data sets as its tables and curves, beside its numbers."""
 
 from collections.abc import Callable
 from math import sqrt
@@ -34,7 +34,7 @@ OBSERVED = {"two_view_mnist": "rotated", "xrmb_1": "speech"}  # where the curves
 
 
 def render(records: list[Record]) -> str:
-    """The part of the page, from records that have measures."""
+    """Return this part of the page of results, from records that have measures."""
     lines = [page_head("cmmd", "CMMD: what is missing in use")]
     named = by_data(records)
     folds = [r for name, own in named.items() if name in _FOLDS for r in own]
@@ -46,7 +46,7 @@ def render(records: list[Record]) -> str:
 
 
 def table_2(records: list[Record]) -> list[str]:
-    """How well the label is told from the view that is there, of one data set."""
+    """Show how well the label is told from the view that is there, on one data set."""
     (name,) = by_data(records)
     before, after = _COLUMNS[name]
     rows = [["method", "epochs", *before, "paper", *after]]
@@ -62,20 +62,20 @@ def table_2(records: list[Record]) -> list[str]:
 
 
 def table_3(records: list[Record]) -> list[str]:
-    """Accuracy of the digit from MNIST, where SVHN is missing."""
+    """Show the accuracy of the digit from MNIST, where SVHN is missing."""
     paper = {"MVAE": "0.957", "MMVAE": "0.913", "CMMD": "0.976 ± 0.001"}
     return ["### Table 3, MNIST-SVHN: the digit from MNIST\n", *_accuracies(records, paper)]
 
 
 def table_4(records: list[Record]) -> list[str]:
-    """Accuracy of the digit from MNIST, with a rotated digit or without."""
+    """Show the accuracy of the digit from MNIST, with a rotated digit or without."""
     paper = {"CMMD from mnist": "0.975 ± 0.003", "CMMD from mnist+rotated": "0.989 ± 0.001"}
     title = "### Table 4, three modalities of MNIST: the digit from what is there\n"
     return [title, *_accuracies(records, paper)]
 
 
 def figure_3(records: list[Record]) -> list[str]:
-    """Curves of posterior collapse, which ``draw`` draws."""
+    """Show the curves of posterior collapse, which ``draw`` draws."""
     data = by_data(records)
     pictures = [_picture(name) for name in OBSERVED if _curves(data.get(name, []))]
     if not pictures:
@@ -90,7 +90,7 @@ def figure_3(records: list[Record]) -> list[str]:
 
 
 def draw(records: list[Record], folder: Path) -> None:
-    """Write the curves of collapse of each data set, of the first seed of each setting."""
+    """Write the curves of collapse on each data set, for the first seed of each setting."""
     data = by_data(records)
     for name, observed in OBSERVED.items():
         if _curves(data.get(name, [])):
@@ -98,7 +98,7 @@ def draw(records: list[Record], folder: Path) -> None:
 
 
 def collapse(records: list[Record], observed: str) -> Figure:
-    """Curves of collapse of one data set, of which ``observed`` is there in use."""
+    """Draw the curves of collapse on one data set, of which ``observed`` is there in use."""
     curves = _curves(records)
     panels = {
         title.format(observed): {k: found[kind] for k, found in curves.items() if kind in found}
@@ -112,7 +112,7 @@ def _picture(name: str) -> str:
 
 
 def _curves(records: list[Record]) -> dict[str, dict[str, Collapse]]:
-    """Setting -> kind -> curve."""
+    """Return setting -> kind -> curve."""
     found = {}
     for runs in settings(records):
         if "collapse" in runs[0]["measures"]:
@@ -130,7 +130,7 @@ def _curves(records: list[Record]) -> dict[str, dict[str, Collapse]]:
 
 
 def _accuracies(records: list[Record], paper: dict[str, str]) -> list[str]:
-    """Our accuracies, then the paper's."""
+    """Return our accuracies, then the paper's."""
     rows = [["method", "epochs", "accuracy", "RMSE, SVHN"]]
     for runs in settings(records):
         measures = [r["measures"] for r in runs]
@@ -150,7 +150,7 @@ def _precision(part: str, kind: str) -> Callable[[Measures], Any]:
 
 
 def _of_speakers(measures: Measures) -> Any:
-    """The mean of the speakers' errors, and its standard error over frames."""
+    """Return the mean of the speakers' errors, and its standard error over frames."""
     cells = [cell for part, cell in measures["error"].items() if part.startswith("speaker")]
     values, errors = zip(*cells, strict=True)
     return [mean(values), sqrt(sum(e * e for e in errors)) / len(errors)]

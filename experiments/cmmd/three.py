@@ -44,21 +44,21 @@ _OTHERS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Config(Options):
-    """One run.
+    """The options of one run.
 
     Attributes:
         system: cmmd, mvae, mmvae or mopoe.
         dataset: mnist_svhn_text, or mnist_fashion_text.
-        observed: CMMD's, joined by +; of others empty.
-        omega: Of CMMD; below 0 the paper's for the subset.
-        label_reduction: Of CMMD: sum, as its release runs, or mean.
+        observed: The modalities that CMMD observes, joined by +; it is empty for other systems.
+        omega: CMMD's omega; below 0 it is the paper's for the subset.
+        label_reduction: How CMMD reduces the label's term: sum, as in its release, or mean.
         held_out: Whether the last tenth of the training rows is for validation, to choose omega by.
-        latent_dim: Size of z.
-        num_train: Training rows, the first of the data set's; None for all.
-        num_test: Test rows; None for all.
-        classifier_epochs: Of the classifiers of each modality.
-        probe_rows: Training rows of a latent classifier, drawn at random.
-        probes: How many times they are drawn.
+        latent_dim: The size of z.
+        num_train: The number of training rows, the first of the data set; None takes all.
+        num_test: The number of test rows; None takes all.
+        classifier_epochs: The number of epochs of each modality's classifier.
+        probe_rows: The number of training rows of a latent classifier, drawn at random.
+        probes: How many times these rows are drawn.
     """
 
     experiment: ClassVar[str] = "cmmd.three"
@@ -87,7 +87,7 @@ class Config(Options):
 
     @property
     def name(self) -> str:
-        """The record's name."""
+        """The name of the files of the run."""
         own = [self.observed, self.label_reduction] if self.system == "cmmd" else []
         own += [f"{self.omega:g}"] if self.omega >= 0 else []
         own += ["held_out"] if self.held_out else []
@@ -110,14 +110,14 @@ SMOKE = Config(
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     """Train, measure, write record and system; return the measures.
 
-    What an earlier, interrupted run has done is not done again.
+    It skips what an earlier, interrupted run has done.
     """
     steps = load, build, train, measure
     return runner.run(config, *steps, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
-    """The data set."""
+    """Load the data set."""
     dataset = data.load(config.dataset, seed=config.seed)
     if not config.held_out:
         return dataset
@@ -126,7 +126,7 @@ def load(config: Config) -> data.DataSet:
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
-    """The system, untrained."""
+    """Build the system, untrained."""
     if config.system != "cmmd":
         modalities = [m for m in dataset.modalities if m.name != "label"]
         options = _OTHERS[config.system]
@@ -152,7 +152,7 @@ def build(config: Config, dataset: data.DataSet) -> System:
 
 
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Train the system, from its checkpoint where there is one; the record so far."""
+    """Train the system, from its checkpoint where there is one; return its record."""
     rows = dataset.train[: config.num_train]
     seen = rows if config.system == "cmmd" else rows.drop("label")
     described = runner.train(system, seen, config, transform=dataset.transform)
@@ -160,7 +160,7 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Latent accuracy of every subset, coherence of the rest, and the error of CMMD's label."""
+    """Measure latent accuracy of every subset, coherence of the rest, and error of CMMD's label."""
     classifiers = _classifiers(dataset, config)
     subsets = _subsets(config, dataset)
     test = dataset.test[: config.num_test]
@@ -194,7 +194,7 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
 
 
 def _latents(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Subset -> accuracy of latent classifiers, the mean over draws of their training rows."""
+    """Return subset -> accuracy of latent classifiers, the mean over draws of training rows."""
     train, test = dataset.train[: config.num_train], dataset.test[: config.num_test]
     found: dict[str, list[Estimate]] = {}
     for probe in range(config.probes):
@@ -219,7 +219,7 @@ def _latents(system: System, dataset: data.DataSet, config: Config) -> dict[str,
 
 
 def _subsets(config: Config, dataset: data.DataSet) -> list[tuple[str, ...]]:
-    """The observed modalities of CMMD, every subset of the others."""
+    """Return the observed modalities of CMMD, or every subset of the others."""
     names = [m.name for m in dataset.modalities if m.name != "label"]
     if config.system == "cmmd":
         observed = tuple(config.observed.split("+"))
@@ -233,7 +233,7 @@ def _subsets(config: Config, dataset: data.DataSet) -> list[tuple[str, ...]]:
 
 
 def _classifiers(dataset: data.DataSet, config: Config) -> dict[str, nn.Module]:
-    """A classifier of each modality, on the trunk of its network."""
+    """Return a classifier of each modality, on the trunk of its network."""
 
     def on_trunk(features: Any, shape: tuple[int, ...], num_classes: int) -> nn.Module:
         del shape

@@ -1,4 +1,4 @@
-"""The records on three modalities of a digit as tables 5, H.1 and 6, beside the paper's numbers."""
+"""The records on three modalities of a digit as tables 5, H.1, 6 and H.2, beside the paper's."""
 
 from collections.abc import Mapping, Sequence
 
@@ -31,7 +31,7 @@ DEVIATIONS = (0.02, 0.0, 0.0, 0.07, 0.07, 0.10, 0.002, 0.02, 0.004)
 
 
 def render(records: list[Record]) -> str:
-    """The part of the page, from records that have measures."""
+    """Return this part of the page of results, from records that have measures."""
     lines = [page_head("cmmd", "CMMD: three modalities of a digit")]
     for dataset in sorted({r["config"]["dataset"] for r in records}):
         own = [r for r in records if r["config"]["dataset"] == dataset]
@@ -40,19 +40,19 @@ def render(records: list[Record]) -> str:
 
 
 def table_5(records: list[Record]) -> list[str]:
-    """Latent accuracy from every subset, and its mean; of one data set."""
+    """Show latent accuracy from every subset, and its mean, on one data set."""
     title = f"### {records[0]['config']['dataset']}: latent accuracy (tables 5 and H.1)\n"
     return [title, *table(_rows(records, SUBSETS, LATENT, "latents"))]
 
 
 def table_6(records: list[Record]) -> list[str]:
-    """Coherence of each modality generated from every subset of the others; of one data set."""
+    """Show coherence of each modality generated from each subset of the others, on one data set."""
     title = f"### {records[0]['config']['dataset']}: coherence, generated | given (table 6)\n"
     return [title, *table(_rows(records, COLUMNS, COHERENCE, "coherence"))]
 
 
 def table_h2(records: list[Record]) -> list[str]:
-    """CMMD's coherence with its spread, and omega; of one data set."""
+    """Show CMMD's coherence with its spread, and omega, on one data set."""
     own = [r for r in records if r["config"]["system"] == "cmmd"]
     rows = [["", *(column.replace("|", "\\|") for column in COLUMNS)]]
     cells = [[c for r in own if (c := _cell(r, "coherence", column))] for column in COLUMNS]
@@ -93,13 +93,13 @@ def _rows(
 
 
 def _setting(record: Record) -> tuple[int, bool]:
-    """Epochs, and whether CMMD's label counts by its mean."""
+    """Return the epochs, and whether CMMD's label counts by its mean."""
     config = record["config"]
     return config["epochs"], config["system"] == "cmmd" and config["label_reduction"] == "mean"
 
 
 def _cell(record: Record, kind: str, column: str) -> list[float] | None:
-    """Value and standard error of one column; None where the record does not have it."""
+    """Return value and standard error of one column; None where the record does not have it."""
     names = dict(zip("mst", record["measures"]["classifiers"], strict=True))
     if kind == "latents":
         subset = "+".join(names[letter] for letter in column)

@@ -1,20 +1,22 @@
-"""Few pairs: which systems learn what two kinds of pictures share? MEME, MVAE and MMVAE.
+"""Few pairs: which of MEME, MVAE and MMVAE learn what two kinds of pictures share?
 
-The experiment of Joy et al. 2022 (MEME, arXiv:2106.12570) with MNIST and SVHN, or FashionMNIST in
-the place of SVHN: pictures paired by class, of which a fraction stays paired, and of the others
-one modality is seen, always the same or either. Does the class survive from one modality to the
-other (coherence), do the latents know it, and are posteriors of related pictures nearer to each
-other than those of others (relatedness)? How likely are pairs, where MEME was trained on all of
-them, in one direction or both? And with features of birds' pictures and captions: does what is
-generated from the one fit the other, as canonical correlation sees it?
+This is the experiment of Joy et al. 2022 (MEME, arXiv:2106.12570) with MNIST and SVHN, or with
+FashionMNIST in the place of SVHN. Pictures are paired by class, and a fraction of the pairs stay
+paired. Of each other pair one modality is seen, always the same one or either. Does the class
+survive from one modality to the other (coherence), do the latents know it, and are posteriors of
+related pictures nearer to each other than those of others (relatedness)? How likely are pairs,
+where MEME was trained on all of them, in one direction or both? The experiment also has features of
+birds' pictures, and captions: does what is generated from one fit the other, by canonical
+correlation?
 
     python -m ppl_mm.experiments.meme --system meme --fraction 0.25 --scheme split --epochs 100
     python -m ppl_mm.experiments.meme --system mvae --dataset mnist_svhn --fraction 0.25
     python -m ppl_mm.experiments.meme --direction mnist --process-steps 0
     python -m ppl_mm.experiments.meme --dataset cub --scheme image --lr 1e-4 --epochs 300
 
-All systems have Normal posteriors, MMVAE also Laplace ones, and for pictures Laplace likelihoods of
-scale 1 and no weights of modalities. Birds have the likelihoods and the weight of their data set.
+All systems have Normal posteriors, and MMVAE also Laplace ones. Pictures have Laplace likelihoods
+of scale 1 and no weights of modalities. Birds have the likelihoods and the weight of their data
+set.
 """
 
 from dataclasses import dataclass, replace
@@ -37,30 +39,32 @@ __all__ = ["SMOKE", "Config", "build", "main", "train", "training_rows"]
 
 @dataclass(frozen=True)
 class Config(Options):
-    """One run.
+    """The options of one run.
 
     Attributes:
         system: meme, mvae or mmvae.
         dataset: mnist_fashion, mnist_svhn or cub.
         fraction: The share of training pairs that stay paired.
-        scheme: What the others hold: split (either modality, in equal shares), or the name of
+        scheme: What the other rows hold: split (either modality, in equal shares), or the name of
             the one that is always there.
-        preset: MEME's: bound, paper or code, see ``objectives.MutualSupervisionELBO``.
-        direction: Of MEME: both, or the modality that alone is explained, from the other's encoder.
-        family: Of prior and experts of MMVAE: normal or laplace.
-        num_particles: M of MEME.
-        num_pseudo_inputs: N of MEME, of each modality.
-        latent_dim: Size of z.
-        num_train: Training pairs, the first of the data set's; None for all.
-        num_test: Test pairs; None for all.
-        classifier_epochs: Of the classifiers of each modality.
-        process_steps: Of the Gaussian processes in the classifiers' last layers, for the mutual
-            information; 0 leaves it out.
-        num_inducing: Inducing points of each.
-        probe_rows: Training rows for latent classification.
-        related_rows: Test rows for relatedness, all pairs of them.
-        likelihood_rows: Test rows for likelihoods, of MEME trained on pairs alone; 0 for none.
-        likelihood_samples: Draws of each.
+        preset: MEME's preset: bound, paper or code, see ``objectives.MutualSupervisionELBO``.
+        direction: The direction in which MEME trains: both, or the one modality that is explained,
+            from the other's encoder.
+        family: The family of the prior and the experts of MMVAE: normal or laplace.
+        num_particles: The M of MEME.
+        num_pseudo_inputs: The N of MEME, for each modality.
+        latent_dim: The size of z.
+        num_train: The number of training pairs, the first of the data set; None takes all.
+        num_test: The number of test pairs; None takes all.
+        classifier_epochs: The number of epochs of each modality's classifier.
+        process_steps: The number of steps of the Gaussian processes in the classifiers' last
+            layers, for the mutual information; 0 leaves it out.
+        num_inducing: The number of inducing points of each Gaussian process.
+        probe_rows: The number of training rows for latent classification.
+        related_rows: The number of test rows for relatedness; all pairs of them are compared.
+        likelihood_rows: The number of test rows for likelihoods, if MEME trains on pairs alone; 0
+            leaves them out.
+        likelihood_samples: The number of draws of each of these rows.
     """
 
     experiment: ClassVar[str] = "meme"
@@ -94,7 +98,7 @@ class Config(Options):
 
     @property
     def name(self) -> str:
-        """The record's name."""
+        """The name of the files of the run."""
         system = f"meme-{self.preset}" if self.system == "meme" else self.system
         if self.direction != meme_likelihood.BOTH:
             system = f"{system}-{self.direction}"
@@ -126,26 +130,26 @@ SMOKE = Config(
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     """Train, measure, write record, pictures and system; return the measures.
 
-    What an earlier, interrupted run has done is not done again.
+    It skips what an earlier, interrupted run has done.
     """
     steps = load, build, train, measure
     return runner.run(config, *steps, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
-    """The data set."""
+    """Load the data set."""
     return data.load(config.dataset)
 
 
 def training_rows(config: Config, dataset: data.DataSet) -> Observations:
-    """What training may see: some pairs, and one modality of each of the other rows."""
+    """Return what training may see: some pairs, and one modality of each of the other rows."""
     rows = dataset.train[: config.num_train]
     always = None if config.scheme == "split" else config.scheme
     return data.keep_pairs(rows, config.fraction, always=always, seed=config.seed)
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
-    """The system, untrained; MEME's pseudo-inputs begin as what the training rows hold."""
+    """Build the system, untrained; MEME's pseudo-inputs begin as what the training rows hold."""
     modalities = [_normal(m, dataset) for m in dataset.modalities]
     options: dict[str, Any] = {}
     if config.system == "meme":
@@ -166,7 +170,7 @@ def build(config: Config, dataset: data.DataSet) -> System:
 
 
 def _normal(modality: Modality, dataset: data.DataSet) -> Modality:
-    """Normal experts with softplus scales; of pictures, Laplace of scale 1 and no weight."""
+    """Give a modality Normal experts with softplus scales; a picture has Laplace of scale 1."""
     encoder: Any = modality.encoder
     modality = replace(modality, encoder=partial(encoder, scale="softplus", min_scale=1e-3))
     if dataset.vocabulary is not None:
@@ -175,7 +179,7 @@ def _normal(modality: Modality, dataset: data.DataSet) -> Modality:
 
 
 def _one_way(system: System, config: Config) -> System:
-    """MEME with the objective of one direction."""
+    """Return MEME with the objective of one direction."""
     if config.system != "meme":
         raise ValueError(f"direction: an option of meme, got {config.system!r}.")
     names = tuple(m.name for m in system.modalities)
@@ -192,13 +196,13 @@ def _one_way(system: System, config: Config) -> System:
 
 
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Train the system, from its checkpoint where there is one; the record so far."""
+    """Train the system, from its checkpoint where there is one; return its record."""
     rows = training_rows(config, dataset)
     return runner.train(system, rows, config) | {"train_rows": len(rows)}
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """What the data allow, see the module."""
+    """Measure what the data allow, see the module."""
     test = dataset.test[: config.num_test]
     if dataset.vocabulary is not None:
         return _measure_captions(system, dataset, config, test)
@@ -217,7 +221,7 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
 def _measure_captions(
     system: System, dataset: data.DataSet, config: Config, test: Observations
 ) -> dict[str, Any]:
-    """Correlation, relatedness of a bird's picture and caption, and captions to read."""
+    """Measure correlation and relatedness of birds' pictures and captions; make captions."""
     related = evaluation.relatedness(
         system,
         test,
@@ -238,7 +242,7 @@ def _measure_captions(
 def _measure_classes(
     system: System, dataset: data.DataSet, config: Config, test: Observations
 ) -> dict[str, Any]:
-    """Coherence, latent classification and relatedness, and pictures of the last."""
+    """Measure coherence, latent classification and relatedness; draw pictures of relatedness."""
     classifiers = evaluation.train_classifiers(
         dataset,
         epochs=config.classifier_epochs,

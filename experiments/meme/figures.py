@@ -23,7 +23,7 @@ _Points = dict[str, list[tuple[float, float, float]]]
 
 
 def curves(kind: str, records: list[Record]) -> list[str]:
-    """The page of a table's curves, which :func:`draw_curves` draws; of one data set."""
+    """Return the page of a table's curves on one data set, which :func:`draw_curves` draws."""
     return [
         finding("meme", "Curves"),
         f"![{kind} by the fraction of pairs]({_curves_file(kind, records)})\n",
@@ -31,7 +31,7 @@ def curves(kind: str, records: list[Record]) -> list[str]:
 
 
 def draw_curves(kind: str, records: list[Record], folder: Path) -> None:
-    """Write coherence, latents or correlation by the fraction of pairs, the paper's dashed."""
+    """Write coherence, latents or correlation by the fraction of pairs; the paper's are dashed."""
     panels: dict[str, _Points] = {}
     paper: dict[str, _Points] = {}
     published = records[0]["config"]["dataset"] in EPOCHS
@@ -56,7 +56,7 @@ def draw_curves(kind: str, records: list[Record], folder: Path) -> None:
 
 
 def figure_3(records: list[Record]) -> list[str]:
-    """Each modality generated from the other, of the first seed, which ``draw_crossed`` draws."""
+    """Show each modality generated from the other, for the first seed; ``draw_crossed`` draws."""
     configs = [Config(**r["config"]) for r in tables.first_seed(records)]
     return [
         line
@@ -66,7 +66,7 @@ def figure_3(records: list[Record]) -> list[str]:
 
 
 def draw_crossed(records: list[Record], folder: Path) -> None:
-    """Write draws of each modality given the other, of a test row of every class."""
+    """Write draws of each modality given the other, for a test row of every class."""
     for record in tables.first_seed(records):
         config = replace(Config(**record["config"]), out=str(folder), device="cpu")
         system, dataset = runner.trained(config, experiment.load, experiment.build)
@@ -78,7 +78,7 @@ def draw_crossed(records: list[Record], folder: Path) -> None:
 
 
 def figure_4(records: list[Record]) -> list[str]:
-    """What is made of birds' pictures, and of their captions, of the first seed."""
+    """Show what is made of birds' pictures, and of their captions, for the first seed."""
     lines = []
     for record in tables.first_seed(records):
         lines += [f"{name_of(record)}:\n", *captions.read(record["measures"]["examples"])]

@@ -1,16 +1,16 @@
-"""What MEME's stop-gradient does: signal to noise of the gradients, with it and without.
+"""The effect of MEME's stop-gradient: signal to noise of the gradients, with it and without.
 
 MEME weighs its draws by w, the softmax of the other modality's log-likelihoods, and holds w fixed
 in gradients. Then all gradient through those log-likelihoods cancels (draw by draw for the
-symmetric estimator, in expectation for the single one): a direction teaches the other modality's
-decoder nothing. Without it the gradient is that of the bound, at more noise or
-less. Figure 10 of Joy et al. 2022 (arXiv:2106.12570), on handwritten digits in halves:
+symmetric estimator, in expectation for the single one), so a direction teaches the other modality's
+decoder nothing. Without the stop-gradient the gradient is that of the bound, with more noise or
+less. This is figure 10 of Joy et al. 2022 (arXiv:2106.12570), on handwritten digits in halves:
 
     python -m ppl_mm.experiments.meme.gradients --out runs/meme
 
-Signal to noise of one parameter's gradient is |mean| / standard deviation over repeated draws at
-fixed parameters; the figure shows its average over the encoders' parameters and the decoders', in
-the course of training, for both estimators.
+The signal to noise of one parameter's gradient is |mean| / standard deviation over repeated draws
+at fixed parameters. The figure shows its average over the encoders' parameters and over the
+decoders', in the course of training, for both estimators.
 """
 
 from dataclasses import dataclass
@@ -39,17 +39,18 @@ PARTS = ("encoders", "decoders")
 
 @dataclass(frozen=True)
 class Config:
-    """One run.
+    """The options of one run.
 
     Attributes:
-        epochs: Of training, in total.
-        every: Epochs between measures.
-        rows: Training rows whose gradient is measured.
-        draws: Repeated gradients.
-        num_particles: M.
-        seed: Of network, order and draws.
-        threads: Of torch.
-        out: Folder of the record and the picture.
+        experiment: The experiment's module, within ``ppl_mm.experiments``.
+        epochs: The number of epochs of training, in total.
+        every: The number of epochs between measures.
+        rows: The number of training rows whose gradient is measured.
+        draws: The number of repeated gradients.
+        num_particles: The M of MEME.
+        seed: The seed of networks, order and draws.
+        threads: The number of threads that torch uses.
+        out: The folder of the record and the picture.
     """
 
     experiment: ClassVar[str] = "meme.gradients"
@@ -65,7 +66,7 @@ class Config:
 
     @property
     def name(self) -> str:
-        """The record's name."""
+        """The name of the files of the run."""
         return f"gradients-{self.num_particles}-{self.epochs}-{self.seed}"
 
 
@@ -75,7 +76,7 @@ SMOKE = Config(epochs=1, every=1, rows=4, draws=3, num_particles=2)
 def signal_to_noise(
     system: System, obs: Observations, objective: MutualSupervisionELBO, *, draws: int, seed: int
 ) -> dict[str, float]:
-    """The mean over a part's parameters of |mean| / sd of their gradients, over ``draws``."""
+    """Return the mean over parameters of |mean| / sd of their gradients, over ``draws``."""
     torch.manual_seed(seed)
     networks: dict[str, Any] = {
         "encoders": system.guide.encoders,
@@ -127,7 +128,7 @@ def main(config: Config) -> dict[str, Any]:
 
 
 def figure(measured: dict[str, Any]) -> Figure:
-    """Signal to noise by epoch: the encoders' gradients left, the decoders' right."""
+    """Draw signal to noise by epoch: the encoders' gradients left, the decoders' right."""
     picture = Figure(figsize=(8, 3.6), layout="constrained")
     for axes, part in zip(picture.subplots(1, 2, sharey=True), PARTS, strict=True):
         for (estimator, stop), name in SETTINGS.items():

@@ -1,13 +1,13 @@
-"""MEME of either direction: how likely are pairs, in the direction of training and against it?
+"""How likely are pairs under MEME, in the direction of training and against it?
 
 MEME of two modalities s and t has two joint densities, which share all networks:
 
     s from t:   p(s | z) e_t(z | t) p(t)  =  p(s | t) p(t)  over z
     t from s:   p(t | z) e_s(z | s) p(s)  =  p(t | s) p(s)  over z
 
-with the encoders e, and p(t), p(s) the mixtures of pseudo-inputs' encodings, decoded. Appendix C of
-Joy et al. 2022 (arXiv:2106.12570) trains the one direction alone, the other, and both, and scores
-pairs in each.
+with the encoders e; p(t) and p(s) are the mixtures of the pseudo-inputs' encodings, decoded.
+Appendix C of Joy et al. 2022 (arXiv:2106.12570) trains one direction alone, the other, and both,
+and scores pairs in each.
 """
 
 import warnings
@@ -40,8 +40,8 @@ class OneDirection(MutualSupervisionELBO):
     """MEME's bound L_s of one direction, s from the others; rows without s contribute 0.
 
     Args:
-        target: s.
-        **options: Of :class:`ppl_mm.objectives.MutualSupervisionELBO`.
+        target: The modality s.
+        **options: The options of :class:`ppl_mm.objectives.MutualSupervisionELBO`.
 
     Source: Joy et al. 2022, eq. 1.
     """
@@ -60,20 +60,20 @@ class OneDirection(MutualSupervisionELBO):
 def measure(
     system: System, train: Observations, test: Observations, *, num_samples: int, seed: int = 0
 ) -> dict[str, Any]:
-    """Mean log-likelihoods of pairs in nats, [value, standard error over rows].
+    """Return mean log-likelihoods of pairs in nats, [value, standard error over rows].
 
         s given t     log p(s | t)
         joint         log p(s | t) + log p(t), in the one direction and in the other
         both          log of the equal mixture of the two joint densities
 
-    Complete rows do not train pseudo-inputs: in their place are 1000 training rows.
+    Complete rows do not train pseudo-inputs, so 1000 training rows take their place.
 
     Args:
-        system: MEME of two modalities.
+        system: A MEME of two modalities.
         train: Its training rows.
         test: Complete rows.
-        num_samples: Draws of each row for each of the four densities.
-        seed: Of the draws.
+        num_samples: The number of draws of each row for each of the four densities.
+        seed: The seed of the draws.
     """
     system = deepcopy(system)
     prior: Any = system.model.prior
@@ -103,7 +103,7 @@ def _estimate(
 
 
 def table_2(records: list[Record]) -> list[str]:
-    """Log-likelihoods of pairs by the direction of training; of one data set."""
+    """Show log-likelihoods of pairs by the direction of training, on one data set."""
     own = [r for r in records if "likelihoods" in r["measures"]]
     if not own:
         return []

@@ -36,7 +36,7 @@ BIRDS += [
 
 
 def _short(runs: list[Config]) -> list[Config]:
-    """All pairs, and a quarter of them with either modality of the rest."""
+    """Return short runs: all pairs, or a quarter of them with either modality of the rest."""
     kept = [run for run in runs if (run.fraction, run.scheme) in ((1, "split"), (0.25, "split"))]
     sizes = {"num_train": 10_000, "num_test": 2000, "batch_size": 64}
     measures = {"classifier_epochs": 2, "process_steps": 500, "likelihood_rows": 100}
@@ -53,7 +53,7 @@ def _curves(table: Table, kind: str, what: str) -> Table:
 
 
 def _tables(dataset: str, suffix: str) -> dict[str, Table]:
-    """The tables on a data set: MNIST-SVHN, or one in its place."""
+    """Return the tables on a data set: MNIST-SVHN, or one in its place."""
 
     def runs(paper: list[Config]) -> list[Config]:
         names = {"svhn": dataset.removeprefix("mnist_")}

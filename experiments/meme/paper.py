@@ -1,4 +1,4 @@
-"""What the tables and figures of MEME's experiment share: the paper's numbers, runs by setting."""
+"""The numbers of MEME's paper, and runs by setting."""
 
 from ppl_mm.experiments.meme.experiment import Config
 from ppl_mm.experiments.meme.likelihood import BOTH
@@ -85,7 +85,10 @@ TRUTH = 0.106  # what real pairs score there
 
 
 def rows_of(records: list[Record]) -> dict[tuple[str, int], dict[float, Runs]]:
-    """(system and scheme, epochs) -> fraction -> seeds. Complete rows belong to every scheme."""
+    """Return (system and scheme, epochs) -> fraction -> seeds.
+
+    Complete rows belong to every scheme.
+    """
     schemes = sorted({r["config"]["scheme"] for r in records if r["config"]["fraction"] < 1})
     found: dict[tuple[str, int], dict[float, Runs]] = {}
     for record in sorted(records, key=lambda r: (name_of(r), -r["config"]["fraction"])):
@@ -97,7 +100,7 @@ def rows_of(records: list[Record]) -> dict[tuple[str, int], dict[float, Runs]]:
 
 
 def name_of(record: Record) -> str:
-    """The system's name, with what of it was set."""
+    """Return the system's name, with the options of it that were set."""
     config = Config(**record["config"])
     title = TITLES[config.system]
     if config.system != "meme":

@@ -37,7 +37,7 @@ _PAPER_7 = {
 
 
 def render(records: list[Record]) -> str:
-    """The part of the page, from records that have measures."""
+    """Return this part of the page of results, from records that have measures."""
     lines = [page_head("meme", "MEME: few pairs")]
     for dataset in sorted({r["config"]["dataset"] for r in records}):
         own = [r for r in records if r["config"]["dataset"] == dataset]
@@ -55,7 +55,7 @@ def render(records: list[Record]) -> str:
 
 
 def coherences(records: list[Record]) -> Reads:
-    """Coherence of each modality generated from the other; of one data set."""
+    """Read coherence of each modality generated from the other, on one data set."""
     first, second = _modalities(records)
     return {
         f"Coherence, {given} to {target}": partial(_coherence, given=given, target=target)
@@ -64,12 +64,12 @@ def coherences(records: list[Record]) -> Reads:
 
 
 def latent_accuracies(records: list[Record]) -> Reads:
-    """Accuracy of logistic regression on draws of each unimodal posterior; of one data set."""
+    """Read the accuracy of logistic regression on draws of each unimodal posterior."""
     return {f"Latent accuracy, {n}": partial(_latent, given=n) for n in _modalities(records)}
 
 
 def correlations(records: list[Record]) -> Reads:
-    """Correlation of birds' pictures with captions, one generated from the other."""
+    """Read the correlation of birds' pictures with captions, one generated from the other."""
     del records
     pairs = ((captions.IMAGE, captions.TEXT), (captions.TEXT, captions.IMAGE))
     return {
@@ -79,17 +79,17 @@ def correlations(records: list[Record]) -> Reads:
 
 
 def table_3(records: list[Record]) -> list[str]:
-    """Coherence by the fraction of pairs."""
+    """Show coherence by the fraction of pairs."""
     return _tables(records, coherences(records))
 
 
 def table_4(records: list[Record]) -> list[str]:
-    """Latent accuracy by the fraction of pairs."""
+    """Show latent accuracy by the fraction of pairs."""
     return _tables(records, latent_accuracies(records))
 
 
 def table_5(records: list[Record]) -> list[str]:
-    """Correlation by the fraction of pairs."""
+    """Show correlation by the fraction of pairs."""
     both = (captions.IMAGE, captions.TEXT)
     truth = spread([_correlation(records[0]["measures"], both)])
     note = f"Real pairs: {truth}, in the paper {TRUTH}.\n"
@@ -97,7 +97,7 @@ def table_5(records: list[Record]) -> list[str]:
 
 
 def table_6(records: list[Record]) -> list[str]:
-    """Mutual information of what is generated from the other modality; of one data set."""
+    """Show mutual information of what is generated from the other modality, on one data set."""
     own = [r for r in records if "mutual information" in r["measures"]]
     names = _modalities(own) if own else ()
     reads: Reads = {f"Mutual information, {n}": partial(_information, target=n) for n in names}
@@ -105,23 +105,23 @@ def table_6(records: list[Record]) -> list[str]:
 
 
 def table_7(records: list[Record]) -> list[str]:
-    """Latent accuracy and coherence of MMVAE with Laplace posteriors and prior."""
+    """Show latent accuracy and coherence of MMVAE with Laplace posteriors and prior."""
     accuracies = _tables(records, latent_accuracies(records), _PAPER_7)
     return [finding("meme", "Table 7"), *accuracies, *_tables(records, coherences(records), {})]
 
 
 def figure_8(records: list[Record]) -> list[str]:
-    """How well distances of posteriors tell related pairs from others; of one data set."""
+    """Show how well distances of posteriors tell related pairs from others, on one data set."""
     return [*_relatedness(records), *_pictures(records, ("histogram",))]
 
 
 def figure_9(records: list[Record]) -> list[str]:
-    """Distances between classes; of one data set."""
+    """Show distances between classes, on one data set."""
     return _pictures(records, ("matrix", "dendrogram"))
 
 
 def _pictures(records: list[Record], kinds: Sequence[str]) -> list[str]:
-    """Those of each run of the first seed with all pairs, side by side."""
+    """Show the pictures of each run of the first seed with all pairs, side by side."""
     lines = []
     for record in first_seed(records):
         config, name = Config(**record["config"]), name_of(record)

@@ -1,4 +1,4 @@
-"""Every measure of coherence, quality, diversity and latents, for data whose rows have a class."""
+"""Measures of coherence, quality, diversity and latents, for data whose rows have a class."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -25,10 +25,11 @@ class Sizes:
     """How many rows and draws the costly measures use.
 
     Attributes:
-        probe_rows: Training rows for latent classification.
-        subset_rows: Test rows for several inputs, and for the private latents' priors.
-        diversity_rows: Test rows for diversity.
-        num_samples: Draws of each row for diversity.
+        probe_rows: The number of training rows for latent classification.
+        subset_rows: The number of test rows for several inputs, and for the private latents'
+            priors.
+        diversity_rows: The number of test rows for diversity.
+        num_samples: The number of draws of each row for diversity.
     """
 
     probe_rows: int = 10_000
@@ -45,7 +46,7 @@ def measure(
     *,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """All measures, as plain numbers; estimates are [value, standard error over test rows]."""
+    """Make all measures, as plain numbers; estimates are [value, standard error over test rows]."""
     test, labels = dataset.test, dataset.classes("test")
     read = partial(
         evaluation.read_generations, system, classifiers=classifiers, like=test, seed=seed
@@ -86,7 +87,7 @@ def measure(
 
 
 def _latents(system: System, dataset: DataSet, sizes: Sizes, seed: int) -> dict[str, Any]:
-    """Latent classification by MMVAE+'s protocol, and with MoPoE's means of 500 rows."""
+    """Classify latents by MMVAE+'s protocol, and by MoPoE's, with the means of 500 rows."""
     train, test = dataset.train[: sizes.probe_rows], dataset.test
     labels = dataset.classes("train")[: len(train)], dataset.classes("test")
     probe = partial(evaluation.latent_accuracy, system, train, test, *labels, seed=seed)
@@ -103,7 +104,7 @@ def _diversity(
     sizes: Sizes,
     seed: int,
 ) -> dict[str, Any]:
-    """Diversity of generations, and that of real images of one class."""
+    """Measure the diversity of generations, and that of real images of one class."""
     rows = dataset.test[: sizes.diversity_rows]
     found = evaluation.diversity(
         system, rows, classifiers, num_samples=sizes.num_samples, seed=seed
@@ -121,7 +122,7 @@ def _diversity(
 
 
 def _real_fid(dataset: DataSet, classifiers: Mapping[str, nn.Module]) -> float:
-    """Mean FID-clf of as many training as test rows: what a perfect generator scores."""
+    """Return the mean FID-clf of as many training as test rows: a perfect generator's score."""
     num = min(len(dataset.train), len(dataset.test))
     pairs = [
         [evaluation.features_of(module, part[name][:num]) for part in (dataset.train, dataset.test)]
@@ -131,7 +132,7 @@ def _real_fid(dataset: DataSet, classifiers: Mapping[str, nn.Module]) -> float:
 
 
 def pictures(system: System, dataset: DataSet, *, seed: int = 0) -> dict[str, Figure]:
-    """Name -> figure: the paper's 1 and 6, 7 (draws from the prior), 8, 9, and 10 (traversals)."""
+    """Return name -> figure: the paper's 1, 6, 7 (draws from the prior), 8, 9, 10 (traversals)."""
     test, first = dataset.test, dataset.test.names[0]
     shared = "u" if _has_private(system, test) else "z"
     out = {

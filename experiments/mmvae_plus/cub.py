@@ -1,22 +1,23 @@
-"""Birds and their captions: pictures that fit a caption and look like pictures, by MMVAE+?
+"""MMVAE+ on birds and their captions: do pictures fit a caption and look like pictures?
 
-The CUB image-captions experiment of Palumbo, Daunhawer & Vogt 2023 (MMVAE+), with true pictures of
-64 x 64 pixels in place of features. The paper shows pictures and captions and no number. Its
-claims: given a caption, MVAE, MMVAE and MoPoE paint blurred mean pictures, and many of what MMVAE
-and MoPoE draw from the prior are such; MMVAE+ paints varied birds that fit the caption. Captions
-should improve in all of them.
+This is the CUB image-captions experiment of Palumbo, Daunhawer & Vogt 2023 (MMVAE+), with true
+pictures of 64 x 64 pixels in place of features. The paper shows pictures and captions, and no
+number. It claims that, given a caption, MVAE, MMVAE and MoPoE paint blurred mean pictures, that
+many draws of MMVAE and MoPoE from the prior are blurred too, and that MMVAE+ paints varied birds
+that fit the caption. Captions should improve in all of them.
 
     python -m ppl_mm.experiments.mmvae_plus.cub
     python -m ppl_mm.experiments.mmvae_plus.cub --system mopoe --beta 9 --lr 5e-4 --epochs 150
 
-What is measured here: the Fréchet distance of the pictures, in features of Inception (its weights
-come with the extra ``ppl-mm[fid]``, and are asked for by ``--features inception``) or of a
-classifier of the training pictures' 150 species (FID-clf, no number to compare with a paper's);
+Three things are measured here: the Fréchet distance of the pictures, in features of Inception (its
+weights come with the extra ``ppl-mm[fid]``, and ``--features inception`` asks for them) or of a
+classifier of the training pictures' 150 species (FID-clf, which does not compare with a paper's);
 canonical correlation of pictures, in the same features, with captions; and the ELBO.
 
 Priors and experts are Normal; MMVAE's prior learns its scale, as in its release. All systems have
-the weights of MMVAE+'s release, 32 / 12288 for a picture and 5 for a caption. Differs from that:
-the scale of the priors of MMVAE+ is 1, as the text has it, where the release has log 2.
+the weights of MMVAE+'s release, 32 / 12288 for a picture and 5 for a caption. One thing differs
+from the release: the scale of the priors of MMVAE+ is 1, as in the text, where the release has log
+2.
 """
 
 from collections.abc import Callable
@@ -46,26 +47,26 @@ _CAPTIONS, _SIZE_OF_WORDS, _BATCH = 10, 300, 100  # of a picture, of a word's ve
 
 @dataclass(frozen=True)
 class Config(Options):
-    """One run.
+    """The options of one run.
 
     Attributes:
         system: mmvae_plus, mmvae, mopoe or mvae.
-        num_train: Training pictures, evenly spread over the data set's, which are sorted by
-            species, each with its ten captions; None for all.
-        num_test: Test pictures likewise, each with one caption.
-        shared_dim: Size of u (mmvae_plus).
-        private_dim: Size of each w_m, other than that of u (mmvae_plus). Decoders of captions
-            read as many last entries of z, too, in a stack of their own.
-        latent_dim: Size of z (the other systems).
-        beta: Weight of the latents.
-        objective: elbo, iwae or dreg, each the average over strata (mmvae_plus, mmvae).
-        num_particles: K, draws from each expert (mmvae_plus, mmvae).
-        strata: Components that each row draws from in a step, at random; None for all. MVAE has
-            none.
-        channels: Of the image networks at full size; 64 in the release.
-        features: Of pictures: classifier or inception.
-        classifier_epochs: Of the classifier of species.
-        directions: Canonical directions of the correlation.
+        num_train: The number of training pictures, each with its ten captions. They are evenly
+            spread over the data set's, which are sorted by species. None takes all.
+        num_test: The number of test pictures, evenly spread too, each with one caption.
+        shared_dim: The size of u (mmvae_plus).
+        private_dim: The size of each w_m, apart from that of u (mmvae_plus). Decoders of captions
+            also read as many last entries of z in a stack of their own.
+        latent_dim: The size of z (the other systems).
+        beta: The weight of the latents.
+        objective: elbo, iwae or dreg, each as the average over strata (mmvae_plus, mmvae).
+        num_particles: K, the number of draws from each expert (mmvae_plus, mmvae).
+        strata: How many components each row draws from in a step, at random; None takes all. MVAE
+            has none.
+        channels: The channels of the image networks at full size; the release has 64.
+        features: The features of pictures: classifier or inception.
+        classifier_epochs: The number of epochs of the classifier of species.
+        directions: The number of canonical directions of the correlation.
     """
 
     experiment: ClassVar[str] = "mmvae_plus.cub"
@@ -96,7 +97,7 @@ class Config(Options):
 
     @property
     def name(self) -> str:
-        """The record's name."""
+        """The name of the files of the run."""
         parts = ["cub_images", self.system]
         if self.system in ("mmvae_plus", "mmvae"):
             parts += [self.objective, str(self.num_particles)]
@@ -123,14 +124,14 @@ SMOKE = Config(
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     """Train, measure, write record, pictures and system; return the measures.
 
-    What an earlier, interrupted run has done is not done again.
+    It skips what an earlier, interrupted run has done.
     """
     steps = load, build, train, measure
     return runner.run(config, *steps, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
-    """The data set, of ``num_train`` and ``num_test`` pictures."""
+    """Load the data set, with ``num_train`` and ``num_test`` pictures."""
     whole = data.load("cub_images")
     train, test = _rows(whole.train, config.num_train), _rows(whole.test, config.num_test)
     return replace(
@@ -142,14 +143,14 @@ def load(config: Config) -> data.DataSet:
 
 
 def _rows(obs: Observations, number: int | None) -> Tensor:
-    """All rows of so many pictures."""
+    """Return all rows of this number of pictures."""
     total = len(obs) // _CAPTIONS
     chosen = evenly(total, total if number is None else number)
     return (_CAPTIONS * chosen[:, None] + torch.arange(_CAPTIONS)).flatten()
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
-    """The system, untrained."""
+    """Build the system, untrained."""
     image, caption = dataset.modalities
     sizes: dict[str, Any] = {"channels": config.channels}
     image = replace(
@@ -171,7 +172,7 @@ def build(config: Config, dataset: data.DataSet) -> System:
 
 
 def _towers(caption: Modality, config: Config) -> Callable[[int], nn.Module]:
-    """The encoders of u and of w, which are other networks; the size says which is asked for."""
+    """Return the encoder of u or of w, which are two networks; the size says which is asked for."""
     if config.shared_dim == config.private_dim:
         raise ValueError(
             f"private_dim: expected another size than shared_dim, got {config.private_dim} for "
@@ -187,14 +188,14 @@ def _towers(caption: Modality, config: Config) -> Callable[[int], nn.Module]:
 
 
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Train the system, from its checkpoint where there is one; the record so far."""
+    """Train the system, from its checkpoint where there is one; return its record."""
     optimizer = partial(torch.optim.Adam, lr=config.lr, amsgrad=True, fused=True)
     record = runner.train(system, dataset.train, config, optimizer=optimizer)
     return record | {"train_rows": len(dataset.train)}
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Distances, correlation and ELBO, of one caption a test picture; pictures."""
+    """Measure distances, correlation and ELBO, with one caption a test picture; draw pictures."""
     every = slice(None, None, _CAPTIONS)
     pictures = replace(
         dataset, train=dataset.train[every], labels={"train": dataset.classes("train")[every]}
@@ -235,7 +236,7 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
 
 
 def _oracle(pictures: data.DataSet, system: System, config: Config) -> nn.Module:
-    """What has the features of pictures."""
+    """Return the network that has the features of pictures."""
     if config.features == "inception":
         return evaluation.Inception(device=system.device)
     if config.features != "classifier":

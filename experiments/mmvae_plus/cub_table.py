@@ -11,7 +11,7 @@ _IMAGE, _TEXT = (captions.IMAGE,), (captions.TEXT,)
 
 
 def render(records: list[Record]) -> str:
-    """The part of the page, from records that have measures."""
+    """Return this part of the page of results, from records that have measures."""
     return "\n".join(
         [
             page_head("mmvae_plus", "MMVAE+ on birds and their captions"),
@@ -22,7 +22,7 @@ def render(records: list[Record]) -> str:
 
 
 def measures(records: list[Record]) -> list[str]:
-    """Distances of pictures, correlation with captions, and ELBO, a row a setting."""
+    """Show distances of pictures, correlation with captions, and ELBO, with a row a setting."""
     head = ["system", "K, objective", "β", "epochs", "training rows"]
     quality = [[*head, "features", "image given caption", "from the prior", "rebuilt", "real"]]
     fit = [[*head, "image given caption", "caption given image", "drawn together", "real pairs"]]

@@ -1,19 +1,19 @@
-"""PolyMNIST: coherent and diverse at once? MMVAE+ beside MMVAE, MoPoE, MVAE, MMJSD and DMVAE.
+"""PolyMNIST: which of MMVAE+, MMVAE, MoPoE, MVAE, MMJSD and DMVAE is both coherent and diverse?
 
-The PolyMNIST experiment of Palumbo, Daunhawer & Vogt 2023 (MMVAE+): five images of one digit on
-five kinds of background. Does the class survive from one modality to another (coherence), do the
-generations look like the data (FID) and unlike each other (diversity), and which latents know the
-class (latent classification)? The paper's claims, in its figures: MVAE is hardly coherent; MMVAE
-and MoPoE are coherent but all their draws look alike; MMVAE+ is coherent and diverse. MMJSD (on
-PolyMNIST) and DMVAE (on MNIST-SVHN) take a shortcut: the larger their private latents, the more of
-the class these hold, and the less coherent are the modalities. On MNIST-SVHN the networks are
-DMVAE's; MNIST with FashionMNIST may stand in its place.
+This is the PolyMNIST experiment of Palumbo, Daunhawer & Vogt 2023 (MMVAE+): five images of one
+digit on five kinds of background. Does the class survive from one modality to another (coherence),
+do the generations look like the data (FID) and unlike each other (diversity), and which latents
+know the class (latent classification)? The paper claims in its figures that MVAE is hardly
+coherent, that MMVAE and MoPoE are coherent but all their draws look alike, and that MMVAE+ is
+coherent and diverse. MMJSD (on PolyMNIST) and DMVAE (on MNIST-SVHN) take a shortcut: the larger
+their private latents, the more of the class these hold, and the less coherent are the modalities.
+On MNIST-SVHN the networks are DMVAE's; MNIST with FashionMNIST may stand in its place.
 
     python -m ppl_mm.experiments.mmvae_plus --system mmvae_plus --objective dreg --num-particles 10
     python -m ppl_mm.experiments.mmvae_plus --system dmvae --dataset mnist_fashion --shared-dim 10
 
-Inception's weights are not asked for: the Fréchet distance is that of features of the digit
-classifier, called FID-clf, and no number to compare with a paper's FID.
+Inception's weights are not needed: the Fréchet distance is that of features of the digit
+classifier. It is called FID-clf and does not compare with a paper's FID.
 """
 
 from dataclasses import dataclass, replace
@@ -39,28 +39,29 @@ PRIVATE = ("mmvae_plus", "mmjsd", "dmvae")
 
 @dataclass(frozen=True)
 class Config(Options):
-    """One run.
+    """The options of one run.
 
     Attributes:
         system: mmvae_plus, mmvae, mopoe, mvae, mmjsd or dmvae.
         dataset: polymnist, mnist_svhn or mnist_fashion.
         arch: The networks of polymnist: conv (small, MoPoE's) or residual (MMVAE+'s).
-        num_train: Training rows, the first of the data set's; None for all.
-        num_test: Test rows, the first; None for all.
-        shared_dim: Size of u (of the systems with private latents, ``PRIVATE``).
-        private_dim: Size of each w_m (of the same).
-        other_private_dim: Size of w_m of the last modality; None for ``private_dim``.
-        latent_dim: Size of z (the other systems).
-        beta: Weight of the latents.
-        objective: elbo, iwae or dreg, each the average over strata (mmvae_plus, mmvae).
-        num_particles: K, draws from each expert (mmvae_plus, mmvae).
-        strata: Components that each row draws from in a step, at random; None for all, as the
+        num_train: The number of training rows, the first of the data set; None takes all.
+        num_test: The number of test rows, the first of the data set; None takes all.
+        shared_dim: The size of u, in the systems with private latents (``PRIVATE``).
+        private_dim: The size of each w_m, in the same systems.
+        other_private_dim: The size of w_m of the last modality; None takes ``private_dim``.
+        latent_dim: The size of z, in the other systems.
+        beta: The weight of the latents.
+        objective: elbo, iwae or dreg, each as the average over strata (mmvae_plus, mmvae).
+        num_particles: K, the number of draws from each expert (mmvae_plus, mmvae).
+        strata: How many components each row draws from in a step, at random. None takes all, as the
             papers do for mixtures of experts (MoPoE's release draws one). MVAE and DMVAE have none.
-        classifier_epochs: Of the digit classifiers.
-        probe_rows: Training rows for latent classification.
-        subset_rows: Test rows for several inputs, and for the private latents' priors.
-        diversity_rows: Test rows for diversity.
-        num_samples: Draws of each row for diversity.
+        classifier_epochs: The number of epochs of the digit classifiers.
+        probe_rows: The number of training rows for latent classification.
+        subset_rows: The number of test rows for several inputs, and for the private latents'
+            priors.
+        diversity_rows: The number of test rows for diversity.
+        num_samples: The number of draws of each row for diversity.
     """
 
     experiment: ClassVar[str] = "mmvae_plus"
@@ -93,7 +94,7 @@ class Config(Options):
 
     @property
     def name(self) -> str:
-        """The record's name."""
+        """The name of the files of the run."""
         parts = [self.dataset, *([self.arch] if self.dataset == "polymnist" else []), self.system]
         if self.system in ("mmvae_plus", "mmvae"):
             parts += [self.objective, str(self.num_particles)]
@@ -124,15 +125,15 @@ SMOKE = Config(
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     """Train, measure, write record, pictures and system; return the measures.
 
-    What an earlier, interrupted run has done is not done again: training goes on from its last
-    checkpoint, and a trained system is only measured.
+    It skips what an earlier, interrupted run has done: training goes on from its last checkpoint,
+    and a trained system is only measured.
     """
     steps = load, build, train, measure
     return runner.run(config, *steps, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
-    """The data set, with the networks of ``arch``, or with DMVAE's."""
+    """Load the data set, with the networks of ``arch``, or with DMVAE's."""
     if config.dataset == "polymnist":
         sizes: dict[str, Any] = {"num_train": config.num_train, "num_test": config.num_test}
         return data.load(config.dataset, arch=config.arch, **sizes)
@@ -153,7 +154,7 @@ def load(config: Config) -> data.DataSet:
 
 
 def _of_pair(modality: Modality, system: str) -> Modality:
-    """With DMVAE's networks of MNIST and SVHN; for DMVAE itself, its likelihood and weights too."""
+    """Give MNIST and SVHN DMVAE's networks; for DMVAE itself, its likelihood and weights too."""
     name = modality.name
     if name in ("mnist", "svhn"):
         encoder, decoder = (
@@ -169,7 +170,7 @@ def _of_pair(modality: Modality, system: str) -> Modality:
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
-    """The system, untrained."""
+    """Build the system, untrained."""
     options: dict[str, Any] = {"beta": config.beta}
     size, modalities = config.latent_dim, dataset.modalities
     if config.system not in ("mvae", "dmvae"):
@@ -189,7 +190,7 @@ def build(config: Config, dataset: data.DataSet) -> System:
 
 
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Train the system, from its checkpoint where there is one; the record so far."""
+    """Train the system, from its checkpoint where there is one; return its record."""
     described = runner.train(
         system,
         dataset.train,
@@ -201,7 +202,7 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Coherence, quality, diversity and latents; pictures of PolyMNIST."""
+    """Measure coherence, quality, diversity and latents; draw pictures of PolyMNIST."""
     classifiers = evaluation.train_classifiers(
         dataset,
         epochs=config.classifier_epochs,

@@ -60,7 +60,7 @@ BIRDS = [
 
 
 def _short(runs: list[Config], beta: float = 1.0) -> list[Config]:
-    """K = 1 from one stratum at random, small networks, a part of the rows, one beta."""
+    """Return short runs: K = 1 from one random stratum, small networks, fewer rows, one beta."""
     sizes = {"num_train": 10_000, "num_test": 2000, "latent_dim": 64, "epochs": 3}
     cheap = {"arch": "conv", "objective": "elbo", "num_particles": 1, "strata": 1, "lr": 1e-3}
     measures = {"classifier_epochs": 2, "subset_rows": 500, "diversity_rows": 100}
@@ -81,14 +81,14 @@ def _pictures(records: list[Record], *kinds: str) -> list[str]:
 
 
 def _short_birds(runs: list[Birds]) -> list[Birds]:
-    """K = 1 from one stratum at random, a quarter of the channels, every eighth picture."""
+    """Return short runs: K = 1 from one random stratum, few channels, every eighth picture."""
     sizes = {"num_train": 1100, "num_test": 500, "channels": 16, "epochs": 2, "lr": 1e-3}
     cheap = {"objective": "elbo", "num_particles": 1, "strata": 1, "precision": "bf16-mixed"}
     return each(runs, **sizes, **cheap)
 
 
 def _of_birds(title: str, *kinds: str, runs: list[Birds] = BIRDS) -> Table:
-    """Pictures of these kinds, after the measures."""
+    """Make a table of pictures of these kinds, after the measures."""
 
     def show(records: list[Record]) -> list[str]:
         names = [Birds(**record["config"]).name for record in first_seed(records)]
@@ -105,7 +105,7 @@ def _of_birds(title: str, *kinds: str, runs: list[Birds] = BIRDS) -> Table:
 
 
 def _figure_17(dataset: str) -> Table:
-    """On MNIST-SVHN, or on data in its place."""
+    """Make the table on MNIST-SVHN, or on data in its place."""
     runs = each(PAIRS, dataset=dataset)
     return Table(
         title="MNIST with another: MMVAE+ and DMVAE by the sizes of their private latents",

@@ -1,4 +1,4 @@
-"""Pictures of MMVAE+ that its paper has: captions and images, resampled private latents, alpha."""
+"""Pictures of MMVAE+ as in its paper: captions and images, resampled private latents, alpha."""
 
 import textwrap
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _INCHES = 0.45  # of an image
 def grid(
     rows: Sequence[Sequence[Tensor | None]], *, columns: Sequence[str] = (), title: str = ""
 ) -> Figure:
-    """Rows of images (C, H, W), all of one size and with values in [0, 1]; None leaves a gap.
+    """Draw rows of images (C, H, W), all of one size and with values in [0, 1]; None leaves a gap.
 
     Example:
         >>> figure = grid([[None, torch.zeros(3, 8, 8)]], columns=["gap", "black"])
@@ -59,10 +59,10 @@ def grid(
 
 
 def resampled(system: System, obs: Observations, *, num_samples: int = 4, seed: int = 0) -> Figure:
-    """Figure 18: w_n of every target from its auxiliary prior r_n.
+    """Draw figure 18: w_n of every target comes from its auxiliary prior r_n.
 
-    A block for each modality that is given: its inputs above, below them ``num_samples`` rows of
-    draws of every other modality, in their order.
+    Each modality that is given has a block: its inputs stand above, and below them ``num_samples``
+    rows of draws of every other modality, in their order.
     """
     blocks = []
     for source in obs.names:
@@ -96,17 +96,17 @@ def alphas(
     title: str = "",
     seed: int = 0,
 ) -> Figure:
-    """Figures 20 and 21: w_n ~ p_alpha(w), the scale of p(w) times alpha, a column each.
+    """Draw figures 20 and 21: w_n ~ p_alpha(w), with the scale of p(w) times alpha, by columns.
 
-    The noise of a row of images is the same in all columns: alpha alone makes the difference.
+    The noise of a row of images is the same in all columns, so alpha alone makes the difference.
 
     Args:
-        system: With private latents.
+        system: A system with private latents.
         row: One row of data.
-        source: What it is given, which is shown above if it is an image.
-        num_samples: Rows of images of every other modality.
-        title: Of the picture.
-        seed: Of the noise.
+        source: The modality that is given; it is shown above if it is an image.
+        num_samples: The number of rows of images of every other modality.
+        title: The title of the picture.
+        seed: The seed of the noise.
     """
     others = [n for n in row.names if n != source]
     columns = []
@@ -132,20 +132,20 @@ def traversal(
     title: str = "",
     seed: int = 0,
 ) -> Figure:
-    """Figure 16: a coordinate of u or w_n moved from -5 to 5 around its value, a column.
+    """Draw figure 16: a coordinate of u or w_n moves from -5 to 5 around its value, in a column.
 
-    From the mean of u given the source, and one draw of w_n from p(w). The unit is the standard
-    deviation of the prior.
+    The values are the mean of u given the source, and one draw of w_n from p(w). The unit is the
+    standard deviation of the prior.
 
     Args:
-        system: With private latents.
+        system: A system with private latents.
         row: One row of data.
-        source: What it is given.
-        target: Whose images are shown.
+        source: The modality that is given.
+        target: The modality whose images are shown.
         site: ``u`` or ``w_<target>``.
-        steps: Rows of images.
-        title: Of the picture.
-        seed: Of the draw.
+        steps: The number of rows of images.
+        title: The title of the picture.
+        seed: The seed of the draw.
     """
     guide: Any = system.guide
     model: Any = system.model
@@ -165,7 +165,7 @@ def traversal(
 
 
 def of_digits(system: System, test: Observations, *, seed: int = 0) -> dict[str, Figure]:
-    """Name -> figure of five images of one digit: 18 and 20."""
+    """Return name -> figure of five images of one digit: figures 18 and 20."""
     return {
         "auxiliary": resampled(system, test[:4], seed=seed),
         "alpha": alphas(
@@ -182,13 +182,13 @@ def of_digits(system: System, test: Observations, *, seed: int = 0) -> dict[str,
 def of_birds(
     system: System, test: Observations, vocabulary: Vocabulary, *, seed: int = 0
 ) -> dict[str, Figure]:
-    """Name -> figure of images and captions: 13, 12, 14, 15, and of private latents 21 and 16.
+    """Return name -> figure of images and captions: 13, 12, 14, 15, and 21, 16 of private latents.
 
     Args:
-        system: Of ``image`` and ``caption``.
-        test: Rows, of which five are shown, evenly spread.
+        system: A system of ``image`` and ``caption``.
+        test: The rows; five of them, evenly spread, are shown.
         vocabulary: The captions' words.
-        seed: Of the draws.
+        seed: The seed of the draws.
     """
     words = {"caption": lambda symbols: captions.words(vocabulary, symbols[None])[0]}
     out = {}

@@ -1,4 +1,4 @@
-"""MMJSD and DMVAE beside MMVAE+, by the sizes of their private latents, as tables."""
+"""Tables of MMJSD and DMVAE beside MMVAE+, by the sizes of their private latents."""
 
 from dataclasses import asdict
 
@@ -21,13 +21,13 @@ TITLES = {
 
 
 def settings(records: list[Record]) -> list[Runs]:
-    """Runs of one setting together; records do not say what was no option yet."""
+    """Group the runs of one setting; a record lacks the options that are newer than it."""
     records = [r | {"config": {**DEFAULT, **r["config"]}} for r in records]
     return tables.settings(records, list(TITLES))
 
 
 def sizes(records: list[Record]) -> list[str]:
-    """Figure 2: coherence and quality by the sizes of u and w, and by beta."""
+    """Show figure 2: coherence and quality by the sizes of u and w, and by beta."""
     rows = [["system", "u + w", "β", "epochs", "coherence", "FID-clf, targets not given"]]
     for runs in settings(records):
         c, of = runs[0]["config"], [r["measures"] for r in runs]
@@ -47,7 +47,7 @@ def sizes(records: list[Record]) -> list[str]:
 
 
 def pairs(records: list[Record]) -> list[str]:
-    """Figure 17: MNIST with SVHN, or FashionMNIST, by the sizes of u and w; a table each."""
+    """Show figure 17: MNIST with SVHN, or FashionMNIST, by the sizes of u and w."""
     lines: list[str] = []
     for dataset, title in (("mnist_svhn", "SVHN"), ("mnist_fashion", "FashionMNIST")):
         groups = settings([r for r in records if r["config"]["dataset"] == dataset])
@@ -68,13 +68,13 @@ def pairs(records: list[Record]) -> list[str]:
 
 
 def sizes_of(config: Record) -> str:
-    """Of u and w: ``32 + 32``, or ``10 + 1, 4`` where modalities differ."""
+    """Return the sizes of u and w: ``32 + 32``, or ``10 + 1, 4`` where modalities differ."""
     private = [config["private_dim"], config["other_private_dim"]]
     return f"{config['shared_dim']} + {', '.join(str(w) for w in private if w is not None)}"
 
 
 def _sized(runs: Runs) -> list[str]:
-    """System, sizes, beta and epochs."""
+    """Return system, sizes, beta and epochs."""
     c = runs[0]["config"]
     seeds = f" ({len(runs)} seeds)" if len(runs) > 1 else ""
     return [TITLES[c["system"]] + seeds, sizes_of(c), f"{c['beta']:g}", str(c["epochs"])]

@@ -28,7 +28,7 @@ PAPER = {
 
 
 def render(records: list[Record]) -> str:
-    """The part of the page, from records that have measures."""
+    """Return this part of the page of results, from records that have measures."""
     five = [r for r in records if r["config"]["dataset"] == "polymnist"]
     parts = (claims, coherence, quality, latents, private, cells)
     lines = [line for part in parts for line in part(five)] if five else []
@@ -40,7 +40,7 @@ def render(records: list[Record]) -> str:
 
 
 def claims(records: list[Record]) -> list[str]:
-    """What the paper says, and the numbers here that speak to it."""
+    """Show the paper's claims, and the numbers here that speak to them."""
     groups = settings(records)
 
     def found(read: Callable[[Record], Any], *systems: str) -> str:
@@ -71,7 +71,7 @@ def claims(records: list[Record]) -> list[str]:
 
 
 def coherence(records: list[Record]) -> list[str]:
-    """Coherence by the number of modalities given, and of draws from the prior."""
+    """Show coherence by the number of modalities given, and coherence of draws from the prior."""
     groups = settings(records)
     rows = [["system", "K, objective", "β", "epochs", "rows", *(f"{k} given" for k in range(1, 5))]]
     rows[0] += ["joint"]
@@ -92,7 +92,7 @@ def coherence(records: list[Record]) -> list[str]:
 
 
 def quality(records: list[Record]) -> list[str]:
-    """Fréchet distances and diversity."""
+    """Show Fréchet distances and diversity."""
     groups = settings(records)
     head = ["system", "β", "FID-clf, 20 cells", "25 cells", "joint", "of training rows"]
     rows = [[*head, "feature distance", "pixel deviation", "of data"]]
@@ -122,7 +122,7 @@ def quality(records: list[Record]) -> list[str]:
 
 
 def latents(records: list[Record]) -> list[str]:
-    """What logistic regression reads in each group of latents."""
+    """Show what logistic regression reads in each group of latents."""
     groups = settings(records)
     rows = [["system", "β", "u (or z)", "w", "u and w", "means of 500 rows: u (or z)"]]
     for runs in groups:
@@ -141,7 +141,7 @@ def latents(records: list[Record]) -> list[str]:
 
 
 def private(records: list[Record]) -> list[str]:
-    """Where w_n comes from: the coherence and quality of each choice."""
+    """Show coherence and quality by where w_n comes from."""
     groups = [runs for runs in settings(records) if "private" in runs[0]["measures"]]
     if not groups:
         return []
@@ -160,7 +160,7 @@ def private(records: list[Record]) -> list[str]:
 
 
 def cells(records: list[Record]) -> list[str]:
-    """The coherence matrix of each setting, its first seed."""
+    """Show the coherence matrix of each setting, for its first seed."""
     groups = settings(records)
     lines = [
         "## Source by target\n",

@@ -1,9 +1,9 @@
 """MVAE19: how much of 19 modalities may be missing, and how many subsets are worth a term?
 
-A face and 18 attributes, each a modality (CelebA). Figure 9 of Wu & Goodman 2018
-(arXiv:1802.05335): of every training row each modality is kept with a probability p, once; how well
-are attributes then read from test images, and what are the likelihoods? Figure 10: the objective
-has the terms of everything, of each modality alone, and of k random subsets; what do larger k give?
+A face and 18 attributes are a modality each (CelebA). In figure 9 of Wu & Goodman 2018
+(arXiv:1802.05335) each modality of every training row is kept with a probability p, once: how well
+are attributes then read from test images, and what are the likelihoods? In figure 10 the objective
+has the terms of everything, of each modality alone, and of k random subsets: what do larger k give?
 Its part (c) draws all terms of a row with the same noise.
 
     python -m ppl_mm.experiments.mvae.attributes --keep 0.1
@@ -28,13 +28,15 @@ __all__ = ["SMOKE", "Config", "build", "main", "measure", "train"]
 
 @dataclass(frozen=True)
 class Config(experiment.Config):
-    """One run of MVAE, with the paper's sizes; the other options are those of ``mvae.Config``.
+    """The options of one run of MVAE, with the paper's sizes.
 
-    ``system``, ``dataset`` and ``terms`` are as they stand.
+    The other options are those of ``mvae.Config``; ``system``, ``dataset`` and ``terms`` do not
+    vary.
 
     Attributes:
         keep: The probability p of keeping a modality of a training row.
-        k: How many random subsets have a term; 1 in all of the paper but figure 10.
+        k: The number of random subsets that have a term; it is 1 in all of the paper except figure
+            10.
         shared_noise: Whether all terms of a row are drawn with the same noise.
     """
 
@@ -52,7 +54,7 @@ class Config(experiment.Config):
 
     @property
     def name(self) -> str:
-        """The record's name."""
+        """The name of the files of the run."""
         parts = ["attributes", f"{self.label_weight:g}", f"{self.keep:g}", str(self.k)]
         parts += ["shared"] if self.shared_noise else []
         return "-".join([*parts, str(self.epochs), str(self.seed)])
@@ -72,14 +74,14 @@ SMOKE = Config(
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     """Train, measure, write record and system; return the measures.
 
-    What an earlier, interrupted run has done is not done again.
+    It skips what an earlier, interrupted run has done.
     """
     steps = experiment.load, build, train, measure
     return runner.run(config, *steps, train_only=train_only)
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
-    """The system with the paper's networks, untrained."""
+    """Build the system with the paper's networks, untrained."""
     fixed = {"system": "mvae", "dataset": "celeba19", "terms": "own"}
     for name, only in fixed.items():
         if getattr(config, name) != only:
@@ -89,14 +91,14 @@ def build(config: Config, dataset: data.DataSet) -> System:
 
 
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Train the system, from its checkpoint where there is one; the record so far."""
+    """Train the system, from its checkpoint where there is one; return its record."""
     rows = data.keep_modalities(dataset.train[: config.train_rows], config.keep, seed=config.seed)
     described = runner.train(system, rows, config, annealing_epochs=config.annealing_epochs)
     return described | {"train_rows": len(rows)}
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """The measures of the main experiment, and the share of each attribute's commoner value."""
+    """Make the main experiment's measures; add the share of each attribute's commoner value."""
     test = dataset.test[: config.test_rows]
     shares = {n: test[n].mean().item() for n in test.names[1:]}
     commoner = {n: max(share, 1 - share) for n, share in shares.items()}

@@ -1,4 +1,4 @@
-"""MVAE19's records as the figures 9 and 10 of the MVAE paper, which prints no numbers of them."""
+"""MVAE19's records as figures 9 and 10 of the MVAE paper, which prints no numbers of them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ _KEPT, _TERMS = "attributes-kept.png", "attributes-terms.png"
 
 
 def render(records: list[Record]) -> str:
-    """The part of the page, from records that have measures."""
+    """Return this part of the page of results, from records that have measures."""
     parts = (figure_9, figure_10, _runs)
     return "\n".join(
         [
@@ -28,7 +28,7 @@ def render(records: list[Record]) -> str:
 
 
 def figure_9(records: list[Record]) -> list[str]:
-    """By the share of modalities that training rows keep: accuracy and likelihoods."""
+    """Show accuracy and likelihoods by the share of modalities that training rows keep."""
     own = _kept(records)
     if not own:
         return []
@@ -45,7 +45,7 @@ def figure_9(records: list[Record]) -> list[str]:
 
 
 def figure_10(records: list[Record]) -> list[str]:
-    """By the number of random subsets: joint likelihoods and variances of log weights."""
+    """Show joint likelihoods and variances of log weights by the number of random subsets."""
     lines = []
     for shared, noise in ((False, "noise of its own"), (True, "the row's noise")):
         own = _complete(records, shared)
@@ -64,7 +64,7 @@ def figure_10(records: list[Record]) -> list[str]:
 
 
 def draw(records: list[Record], folder: Path) -> None:
-    """Write the curves of both figures, as far as there are records."""
+    """Write the curves of both figures, if there are records of them."""
     draw_9(records, folder)
     draw_10(records, folder)
 
@@ -96,18 +96,18 @@ def draw_10(records: list[Record], folder: Path) -> None:
 
 
 def _kept(records: list[Record]) -> list[Record]:
-    """Runs of figure 9."""
+    """Return the runs of figure 9."""
     return [r for r in records if r["config"]["k"] == 1 and not r["config"]["shared_noise"]]
 
 
 def _complete(records: list[Record], shared: bool) -> list[Record]:
-    """Runs of figure 10, on complete rows."""
+    """Return the runs of figure 10, on complete rows."""
     own = [r for r in records if r["config"]["keep"] == 1]
     return [r for r in own if r["config"]["shared_noise"] == shared]
 
 
 def _kinds(records: list[Record]) -> dict[tuple[float, int], list[Record]]:
-    """By label weight and epochs."""
+    """Group the runs by label weight and epochs."""
     kinds: dict[tuple[float, int], list[Record]] = {}
     for r in records:
         kinds.setdefault((r["config"]["label_weight"], r["config"]["epochs"]), []).append(r)
@@ -120,7 +120,7 @@ def _curves(
     measure: str,
     titles: Mapping[str, str] = BY,
 ) -> dict[str, Points]:
-    """One of each title, whose key stands in the measure's name, and each kind of runs."""
+    """Return a curve for each title, whose key stands in the measure's name, and kind of runs."""
     kinds, curves = _kinds(records), {}
     for (weight, epochs), own in kinds.items():
         kind = f", λ {weight:g}, {epochs} epochs" if len(kinds) > 1 else ""
@@ -130,7 +130,7 @@ def _curves(
 
 
 def _points(records: list[Record], option: str, measure: str) -> Points:
-    """An option's values -> the measure, mean and deviation of several seeds."""
+    """Return an option's values -> the measure, as mean and deviation over seeds."""
     cells: dict[float, list[list[float]]] = {}
     for r in records:
         found = r["measures"]
@@ -140,7 +140,7 @@ def _points(records: list[Record], option: str, measure: str) -> Points:
 
 
 def _table(head: str, option: str, records: list[Record], measures: Sequence[str]) -> list[str]:
-    """A row for each value of the option, of each label weight and number of epochs."""
+    """Make a table with a row for each value of the option, label weight and number of epochs."""
     rows = [[head, "λ label", "epochs", *(m.replace("|", "\\|") for m in measures)]]
     for (weight, epochs), own in _kinds(records).items():
         columns = [_points(own, option, measure) for measure in measures]
@@ -157,7 +157,7 @@ def _shown(measure: str, cell: tuple[float, float, float]) -> str:
 
 
 def _each(records: list[Record]) -> list[str]:
-    """The accuracy of every attribute, by the share kept, beside that of its commoner value."""
+    """Show each attribute's accuracy by the share kept, beside that of its commoner value."""
     kinds = _kinds(records)
     lines: list[str] = []
     for (weight, epochs), own in kinds.items():

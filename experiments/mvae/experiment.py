@@ -1,20 +1,21 @@
-"""MVAE and what it is compared with, on image and label: likelihoods, variances, accuracy.
+"""MVAE and five other systems on image and label: likelihoods, variances, accuracy.
 
-The tables 2, 3, 6 and 7 of Wu & Goodman 2018 (arXiv:1802.05335), for the six systems that they
-compare: log p(x1), log p(x1, x2), log p(x1 | x2) and the variances of log weights by 1000 samples,
-plus the accuracy of labels read from the image alone; and figure 2, MVAE's draws from the prior
-and of images given labels. On MultiMNIST the label is a string of up to four digits; on CelebA it
-is 18 attributes, as one modality (celeba) or as 18 (celeba19: x2 is all of them, and MVAE is
-MVAE19, with one random subset more among its terms). The paper states a label weight of 50; with
+These are tables 2, 3, 6 and 7 of Wu & Goodman 2018 (arXiv:1802.05335), for the six systems that
+they compare: log p(x1), log p(x1, x2), log p(x1 | x2) and the variances of log weights by 1000
+samples. Added is the accuracy of labels read from the image alone. Figure 2 shows MVAE's draws from
+the prior and of images given labels. On MultiMNIST the label is a string of up to four digits. On
+CelebA it is 18 attributes, as one modality (celeba) or as 18 (celeba19: x2 is all of them, and MVAE
+is MVAE19, with one more term, of a random subset). The paper states a label weight of 50; with
 MVAE's objective that gives its log p(x1) but not its accuracy (the joint term reads the label from
 the label's own expert, and no term asks q(z | x1) for it). So the weight, and which modalities the
-image-only term reconstructs, are settings here.
+image-only term reconstructs, are options here.
 
     python -m ppl_mm.experiments.mvae --dataset binary_mnist --label-weight 50 --epochs 50
     python -m ppl_mm.experiments.mvae --dataset multimnist --system jmvae --epochs 500
 
-About 15 minutes on one CPU core for 50 epochs of BinaryMNIST in bfloat16, as long again for the
-likelihoods of 10,000 images; FashionMNIST takes five to ten times as long, and CelebA needs a GPU.
+On one CPU core, 50 epochs of BinaryMNIST in bfloat16 take about 15 minutes, and the likelihoods of
+10,000 images take as long again. FashionMNIST takes five to ten times as long, and CelebA needs a
+GPU.
 """
 
 from dataclasses import dataclass, replace
@@ -39,20 +40,21 @@ TERMS = ("own", "image_all")
 
 @dataclass(frozen=True)
 class Config(Options):
-    """One run.
+    """The options of one run.
 
     Attributes:
         system: A name of ``SYSTEMS``.
         dataset: binary_mnist (fresh binarisation of every batch, fixed test set), mnist,
             fashion_mnist, multimnist, celeba, or celeba19 (mvae alone).
-        label_weight: lambda of the label, or of each attribute; the image's is 1. VAE and CVAE do
-            not score labels.
-        terms: Of mvae and mvae_q: what singleton terms reconstruct, one of ``TERMS``.
-        epochs: Of the training rows; beta grows over 40 % of them (CelebA: 20 %).
-        num_samples: K of the likelihoods.
-        joint_rows: Test rows for the second proposal, q(z | x1, x2).
-        test_rows: Test rows for everything else.
-        train_rows: Training rows; None for all.
+        label_weight: The lambda of the label, or of each attribute; the image's is 1. VAE and CVAE
+            do not score labels.
+        terms: What the singleton terms of mvae and mvae_q reconstruct, one of ``TERMS``.
+        epochs: The number of passes through the training rows; beta grows over 40 % of them
+            (CelebA: 20 %).
+        num_samples: The K of the likelihoods.
+        joint_rows: The number of test rows for the second proposal, q(z | x1, x2).
+        test_rows: The number of test rows for everything else.
+        train_rows: The number of training rows; None takes all.
     """
 
     experiment: ClassVar[str] = "mvae"
@@ -72,17 +74,17 @@ class Config(Options):
 
     @property
     def of_faces(self) -> bool:
-        """Whether it is CelebA, whose sizes differ."""
+        """Whether the data set is CelebA, whose sizes differ."""
         return self.dataset.startswith("celeba")
 
     @property
     def annealing_epochs(self) -> int:
-        """Over how many beta grows."""
+        """The number of epochs over which beta grows."""
         return round((0.2 if self.of_faces else 0.4) * self.epochs)
 
     @property
     def name(self) -> str:
-        """The record's name."""
+        """The name of the files of the run."""
         parts = [self.dataset, *([] if self.system == "mvae" else [self.system])]
         parts += [self.terms] if self.system in ("mvae", "mvae_q") else []
         parts += [] if self.system in ("vae", "cvae") else [f"{self.label_weight:g}"]
@@ -103,20 +105,20 @@ SMOKE = Config(
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     """Train, measure, write record, pictures and system; return the measures.
 
-    What an earlier, interrupted run has done is not done again.
+    It skips what an earlier, interrupted run has done.
     """
     steps = load, build, train, measure
     return runner.run(config, *steps, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
-    """The data set."""
+    """Load the data set."""
     options = {"binarisation": "dynamic"} if config.dataset == "binary_mnist" else {}
     return data.load(config.dataset, **options)
 
 
 def build(config: Config, dataset: data.DataSet, **options: Any) -> System:
-    """The system with the paper's networks, untrained; ``options`` of it before the config's."""
+    """Build the system with the paper's networks; ``options`` come before the config's."""
     if config.system not in SYSTEMS:
         raise ValueError(f"system: expected one of {', '.join(SYSTEMS)}, got {config.system!r}.")
     image, label, *more = dataset.modalities
@@ -154,7 +156,7 @@ def _terms(kind: str, names: tuple[str, ...]) -> Any:
 
 
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Train the system, from its checkpoint where there is one; the record so far."""
+    """Train the system, from its checkpoint where there is one; return its record."""
     rows = dataset.train[: config.train_rows]
     described = runner.train(
         system,

@@ -1,4 +1,4 @@
-"""What the MVAE experiment measures: likelihoods, variances of weights, accuracy, pictures."""
+"""The measures of the MVAE experiment: likelihoods, variances of weights, accuracy, pictures."""
 
 import warnings
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ Config = Any  # of experiments/mvae/experiment.py
 
 
 def measure(system: System, dataset: DataSet, config: Config) -> dict[str, float]:
-    """The measures of the tables that the system defines, with standard errors over test rows."""
+    """Make the tables' measures that the system defines, with standard errors over test rows."""
     test, both = dataset.test[: config.test_rows], dataset.test[: config.joint_rows]
     image, *labels = every = tuple(m.name for m in dataset.modalities)
     options: Any = {"num_samples": config.num_samples, "seed": config.seed}
@@ -73,7 +73,7 @@ def measure(system: System, dataset: DataSet, config: Config) -> dict[str, float
 def label_marginal(
     system: System, rows: Observations, labels: Sequence[str], config: Config
 ) -> Tensor:
-    """log p(x2) of every row, by prior samples of each distinct label."""
+    """Return log p(x2) of every row, by prior samples of each distinct label."""
     values = [rows[label] for label in labels]
     flat = torch.cat([x.reshape(len(rows), -1) for x in values], 1)
     distinct, which = flat.unique(dim=0, return_inverse=True)
@@ -90,16 +90,17 @@ def label_marginal(
 
 
 def _together(columns: list[Tensor]) -> Tensor:
-    """One modality's values; attributes that are modalities side by side."""
+    """Return one modality's values, or those of several attributes side by side."""
     return columns[0] if len(columns) == 1 else torch.stack(columns, 1)
 
 
 def accuracy(predicted: Tensor, truth: Tensor, names: Sequence[str] = ()) -> dict[str, Estimate]:
-    """The share of right labels (N,), or of right positions of strings (N, 4), with its error.
+    """Return the share of right labels (N,), or of right positions of strings (N, 4).
 
-    Half of all positions are fillings; of strings also the share of those that are digits. Of
-    attributes (N, 18), 0 or 1 and predicted by their probabilities: the share of right ones, and of
-    each of these names.
+    Half of all positions of strings are fillings, so strings also have the share of right digits
+    among the digits. Attributes (N, 18) are 0 or 1 and are predicted by their probabilities; they
+    have the share that is right, of all and of each of these names. All shares come with their
+    errors.
 
     Example:
         >>> truth = torch.tensor([[7, 3, FILL, FILL], [1, FILL, FILL, FILL]])
@@ -122,7 +123,7 @@ def accuracy(predicted: Tensor, truth: Tensor, names: Sequence[str] = ()) -> dic
 
 
 def _draw(system: System, dataset: DataSet, config: Config) -> None:
-    """The paper's Figure 2: 64 draws from the prior, and images given labels, a row each."""
+    """Draw the paper's Figure 2: 64 draws from the prior, and images given labels, a row each."""
     image, label = (m.name for m in dataset.modalities)
     labels = torch.arange(10)
     if config.dataset == "multimnist":

@@ -83,11 +83,12 @@ _KINDS: dict[str, tuple[dict[str, Likelihood], int]] = {  # preset -> likelihood
 
 @dataclass(frozen=True)
 class Config:
-    """The one run.
+    """The options of the one run.
 
     Attributes:
-        seed: Of nothing that is counted.
-        out: Folder of the record.
+        experiment: The experiment's module, within ``ppl_mm.experiments``.
+        seed: A number in the record's name; nothing that is counted depends on it.
+        out: The folder of the record.
     """
 
     experiment: ClassVar[str] = "mvae.parameters"
@@ -97,7 +98,7 @@ class Config:
 
     @property
     def name(self) -> str:
-        """The record's name."""
+        """The name of the files of the run."""
         return f"parameters-{self.seed}"
 
 
@@ -115,7 +116,7 @@ def main(config: Config) -> dict[str, Any]:
 
 
 def inference_parameters(system: System) -> int:
-    """How many numbers the guide's networks have."""
+    """Return how many numbers the guide's networks have."""
     return sum(p.numel() for p in system.guide.parameters())
 
 
@@ -140,7 +141,7 @@ def _modality(name: str, preset: str, likelihood: Likelihood) -> Modality:
 
 
 def _mvae19() -> System:
-    """A face, and 18 attributes by the release's encoders, of one input each."""
+    """Build a face and 18 attributes with the release's encoders, of one input each."""
     encoder, decoder = presets.celeba19_attribute_encoder, presets.celeba19_attribute_decoder
     face = _modality("image", "celeba_image", likelihoods.Bernoulli())
     own = [
@@ -151,7 +152,7 @@ def _mvae19() -> System:
 
 
 def table_1(records: list[Record]) -> list[str]:
-    """Ours beside the paper's, which stand in italics."""
+    """Show our numbers beside the paper's, which stand in italics."""
     counts = records[0]["measures"]
     rows = [["", *COLUMNS.values()]]
     for system, title in TITLES.items():

@@ -32,7 +32,7 @@ SYSTEMS = {
 
 
 def render(records: list[Record]) -> str:
-    """The part of the page, from records that have measures."""
+    """Return this part of the page of results, from records that have measures."""
     parts = (tables_2_and_3, tables_6_and_7, _runs)
     return "\n".join(
         [page_head("mvae", "MVAE"), *(line for part in parts for line in part(records))]
@@ -40,25 +40,25 @@ def render(records: list[Record]) -> str:
 
 
 def tables_2_and_3(records: list[Record]) -> list[str]:
-    """Likelihoods and variances of log weights by draws from q(z | x1)."""
+    """Show likelihoods and variances of log weights by draws from q(z | x1)."""
     title = "## Tables 2 and 3: proposal q(z | x1)\n"
     return [title, *(line for dataset in TITLES for line in _table(records, dataset, "x1"))]
 
 
 def tables_6_and_7(records: list[Record]) -> list[str]:
-    """The same by draws from q(z | x1, x2)."""
+    """Show likelihoods and variances of log weights by draws from q(z | x1, x2)."""
     title = "## Tables 6 and 7: proposal q(z | x1, x2)\n"
     return [title, *(line for dataset in TITLES for line in _table(records, dataset, "x1x2"))]
 
 
 def figure_2(records: list[Record]) -> list[str]:
-    """The pictures of draws from the prior, and given labels."""
+    """Show the pictures of draws from the prior, and given labels."""
     names = [Config(**record["config"]).name for record in records]
     return tables.pictures(names, ("prior", "conditional"))
 
 
 def _settings(records: list[Record], dataset: str) -> list[Runs]:
-    """Runs of one data set; records do not say what was no option yet."""
+    """Group the runs of one data set; a record lacks the options that are newer than it."""
     default = asdict(Config())
     records = [r | {"config": {**default, **r["config"]}} for r in records]
     own = [r for r in records if r["config"]["dataset"].removesuffix("19") == dataset]
@@ -67,7 +67,7 @@ def _settings(records: list[Record], dataset: str) -> list[Runs]:
 
 
 def _table(records: list[Record], dataset: str, by: str) -> list[str]:
-    """Ours of each system, then the paper's."""
+    """Show our numbers of each system, then the paper's."""
     settings = [s for s in _settings(records, dataset) if _measured(s, by)]
     if not settings:
         return []
@@ -91,17 +91,17 @@ def _table(records: list[Record], dataset: str, by: str) -> list[str]:
 
 
 def _system(config: dict[str, Any]) -> str:
-    """A name of ``SYSTEMS``: with attributes as modalities the paper has another."""
+    """Return a name of ``SYSTEMS``; with attributes as modalities the paper has another."""
     return config["system"] + ("19" if config["dataset"] == "celeba19" else "")
 
 
 def _accuracies(dataset: str) -> list[str]:
-    """Of labels, or of all positions of strings, fillings too, and of their digits alone."""
+    """Return the names of accuracies: of labels, of all positions of strings, of digits alone."""
     return ["accuracy", *(["accuracy of digits"] if dataset == "multimnist" else [])]
 
 
 def _measured(runs: Runs, by: str) -> list[str]:
-    """The quantities that the runs have with this proposal."""
+    """Return the quantities that the runs have with this proposal."""
     return [q for q in QUANTITIES if f"{q} by {by}" in runs[0]["measures"]]
 
 
@@ -123,7 +123,7 @@ def _row(runs: Runs, by: str) -> list[str]:
 
 
 def _spread(measures: list[Record], name: str, digits: int) -> str:
-    """± over test rows of one run, over seeds of several; nothing where it is not measured."""
+    """Format ± over test rows of one run, or over seeds of several; "" where it is not measured."""
     if name not in measures[0]:
         return ""
     values = [m[name] for m in measures]

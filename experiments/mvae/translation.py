@@ -1,17 +1,17 @@
 """Translation from few pairs: MVAE on sentences in English and Vietnamese.
 
-The tables 4, 5 and 11 to 13 of Wu & Goodman 2018 (arXiv:1802.05335, section 7): the log-likelihood
-of test sentences where a fraction of the training rows, chosen once, has both languages and the
-others come apart, and examples of sentences that are drawn given others. Encoders and decoders are
-those of Bowman et al. 2016 (arXiv:1511.06349): words are forgotten in training and beta grows from
-0, without which the decoders would do without z.
+These are tables 4, 5 and 11 to 13 of Wu & Goodman 2018 (arXiv:1802.05335, section 7). A fraction of
+the training rows, chosen once, has both languages, and the sentences of the others come apart. The
+tables have the log-likelihood of test sentences, and examples of sentences that are drawn given
+others. Encoders and decoders are those of Bowman et al. 2016 (arXiv:1511.06349): words are dropped
+in training and beta grows from 0, as otherwise the decoders would do without z.
 
     python -m ppl_mm.experiments.mvae.translation --fraction 0.05
 
-The paper gives neither the networks' sizes, the rate of word dropout, the epochs of annealing, the
-batch size and learning rate, nor what its log p(x) is of and how it is estimated: log p(en, vi) by
-draws from q(z | en, vi) is our reading. The files are read from ``PPL_MM_DATA``, see
-:mod:`ppl_mm.data.iwslt`. Probabilities of 25,000 words at 70 places of every pair ask for a GPU.
+The paper does not give the networks' sizes, the rate of word dropout, the epochs of annealing, the
+batch size or the learning rate. Nor does it say what its log p(x) is of and how it is estimated:
+log p(en, vi) by draws from q(z | en, vi) is our reading. The files are read from ``PPL_MM_DATA``,
+see :mod:`ppl_mm.data.iwslt`. Probabilities of 25,000 words at 70 places of every pair need a GPU.
 """
 
 import warnings
@@ -44,21 +44,23 @@ _ROWS = 128  # scored at a time: of each 70 x 17,191 logits
 
 @dataclass(frozen=True)
 class Config(Options):
-    """One run.
+    """The options of one run.
 
     Attributes:
         fraction: The share of training rows that are paired.
-        latent_dim: D.
-        hidden: Size of the LSTMs' states.
-        word_dropout: Share of the words that a decoder reads as unknown, in training.
-        epochs: Of as many rows as training has; beta grows over 40 % of them.
-        batch_size: Rows per step. Of the unpaired rows, so many in each language.
-        num_words: Words of each language that have a symbol, the commonest; None for all.
-        num_samples: K of the likelihoods.
-        num_train: Training rows, the first; None for all.
-        num_test: Test rows; None for all.
-        num_examples: Test rows that are translated, the first that are short.
-        longest: Words of a short row's sentences, at most.
+        latent_dim: The size of z.
+        hidden: The size of the LSTMs' states.
+        word_dropout: The share of the words that a decoder reads as unknown, in training.
+        epochs: The number of passes through as many rows as training has; beta grows over 40 % of
+            them.
+        batch_size: The number of rows per step; a step has this number of unpaired rows in each
+            language.
+        num_words: How many words of each language, the commonest, have a symbol; None takes all.
+        num_samples: The K of the likelihoods.
+        num_train: The number of training rows, the first of the data set; None takes all.
+        num_test: The number of test rows; None takes all.
+        num_examples: The number of test rows that are translated, the first that are short.
+        longest: The largest number of words in a sentence of a short row.
     """
 
     experiment: ClassVar[str] = "mvae.translation"
@@ -78,7 +80,7 @@ class Config(Options):
 
     @property
     def name(self) -> str:
-        """The record's name."""
+        """The name of the files of the run."""
         words = [] if self.num_words is None else [str(self.num_words)]
         return "-".join(["iwslt", *words, f"{self.fraction:g}", str(self.epochs), str(self.seed)])
 
@@ -101,19 +103,19 @@ SMOKE = Config(
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     """Train, measure, write record and system; return the measures.
 
-    What an earlier, interrupted run has done is not done again.
+    It skips what an earlier, interrupted run has done.
     """
     steps = load, build, train, measure
     return runner.run(config, *steps, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
-    """The data set."""
+    """Load the data set."""
     return data.load("iwslt", num_words=config.num_words)
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
-    """MVAE, untrained; both languages weigh 1."""
+    """Build MVAE, untrained; both languages weigh 1."""
     sizes: dict[str, Any] = {"hidden": config.hidden}
     dropped: dict[str, Any] = {"word_dropout": config.word_dropout}
     modalities = [
@@ -128,7 +130,7 @@ def build(config: Config, dataset: data.DataSet) -> System:
 
 
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Train the system, from its checkpoint where there is one; the record so far."""
+    """Train the system, from its checkpoint where there is one; return its record."""
     rows = dataset.train[: config.num_train]
     seen = data.weakly_supervised(rows, config.fraction, seed=config.seed)
     described = runner.train(
@@ -143,7 +145,7 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Nats of test sentences, with standard errors over them, and examples."""
+    """Measure nats of test sentences, with standard errors over them, and make examples."""
     test = dataset.test[: config.num_test]
     found: dict[str, Any] = {"test rows": len(test)}
     with warnings.catch_warnings():  # the number of unreliable rows is recorded
@@ -170,9 +172,9 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
 
 
 def by_frequency(train: Tensor, test: Tensor, num_symbols: int) -> Tensor:
-    """log p of sentences (N, T) of independent symbols, by their counts in training plus one; nats.
+    """Return log p of sentences (N, T) of independent symbols, by their counts in training plus 1.
 
-    The least that a decoder should learn, with z or without.
+    The values are in nats. A decoder should learn at least this, with z or without.
 
     Example:
         >>> train, test = torch.tensor([[3, 3, 2, PAD]]), torch.tensor([[3, 2, PAD, PAD]])
@@ -186,13 +188,13 @@ def by_frequency(train: Tensor, test: Tensor, num_symbols: int) -> Tensor:
 def examples(
     system: System, dataset: data.DataSet, test: Observations, config: Config
 ) -> dict[str, list[list[str]]]:
-    """Short test sentences and what is made of them.
+    """Return short test sentences and what is made of them.
 
     Returns:
         ``"en"``, ``"vi"`` -> rows of a sentence in this language, one in the other that is drawn
         from p(x | z) with z ~ q(z | sentence), the likeliest word by word for the same z, and a
-        person's translation. ``"both"`` -> rows of a pair en, vi, and a pair drawn with one
-        z ~ q(z | en, vi).
+        person's translation. ``"both"`` -> rows of a pair en, vi, and a pair drawn with one z ~ q(z
+        | en, vi).
     """
     words = torch.stack([(test[name] != PAD).sum(1) - 1 for name in LANGUAGES])
     rows = test[(words <= config.longest).all(0).nonzero()[: config.num_examples, 0]]

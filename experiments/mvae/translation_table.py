@@ -29,7 +29,7 @@ _HEADS = {
 
 
 def render(records: list[Record]) -> str:
-    """The part of the page, from records that have measures."""
+    """Return this part of the page of results, from records that have measures."""
     parts = (table_4, table_5, table_11, _runs)
     return "\n".join(
         [
@@ -40,7 +40,7 @@ def render(records: list[Record]) -> str:
 
 
 def table_4(records: list[Record]) -> list[str]:
-    """Nats of a test sentence, by the share of paired rows."""
+    """Show nats of a test sentence, by the share of paired rows."""
     head = [
         "paired",
         "share",
@@ -76,23 +76,23 @@ def table_4(records: list[Record]) -> list[str]:
 
 
 def table_5(records: list[Record]) -> list[str]:
-    """Translations both ways."""
+    """Show translations both ways."""
     return _examples("### Table 5: translations\n", records, ("en", "vi"))
 
 
 def table_11(records: list[Record]) -> list[str]:
-    """Pairs drawn with one z."""
+    """Show pairs drawn with one z."""
     title = "### Table 11: pairs from one draw of z given both\n"
     return _examples(title, records, ("both",))
 
 
 def table_12(records: list[Record]) -> list[str]:
-    """Vietnamese translations of English sentences."""
+    """Show Vietnamese translations of English sentences."""
     return _examples("### Table 12: from English\n", records, ("en",))
 
 
 def table_13(records: list[Record]) -> list[str]:
-    """English translations of Vietnamese sentences."""
+    """Show English translations of Vietnamese sentences."""
     return _examples("### Table 13: from Vietnamese\n", records, ("vi",))
 
 
@@ -111,7 +111,7 @@ def _examples(title: str, records: list[Record], kinds: tuple[str, ...]) -> list
 
 
 def _shown(text: str) -> str:
-    """A sentence as a cell of Markdown; files have &apos; for an apostrophe."""
+    """Return a sentence as a cell of Markdown; the files have &apos; for an apostrophe."""
     plain = unescape(text.replace(SPECIALS[EXC], "<unk>"))
     return escape(plain, quote=False).replace("|", "&#124;").replace("*", "&#42;")
 
@@ -122,7 +122,7 @@ def _order(record: Record) -> tuple[float, int, int]:
 
 
 def _settings(records: list[Record]) -> list[Runs]:
-    """Records that differ in the seed alone, together."""
+    """Group the records that differ in the seed alone."""
     groups: dict[str, Runs] = {}
     for record in sorted(records, key=_order):
         config = sorted(record["config"].items())

@@ -1,15 +1,15 @@
-"""MVAE on six views of a face: what each view tells of the others.
+"""MVAE on six views of a face: how much does each view tell of the others?
 
-The figures 4 and 11 to 14 of Wu & Goodman 2018 (arXiv:1802.05335): a picture of CelebA, its grey
-values, its edges, a mask of the face's parts, the picture with its right half black and under a
-watermark are six modalities of one latent. The model reconstructs, finds edges and landmarks,
-colours, fills in and removes watermarks, each by q(z | x_given). The paper has no numbers for this;
-here are root mean square errors of every view given each other one.
+These are figures 4 and 11 to 14 of Wu & Goodman 2018 (arXiv:1802.05335). A picture of CelebA, its
+grey values, its edges, a mask of the face's parts, the picture with its right half black, and the
+picture under a watermark are six modalities of one latent. The model reconstructs, finds edges and
+landmarks, colours, fills in and removes watermarks, each by q(z | x_given). The paper has no
+numbers for this; here are root mean square errors of every view given each other one.
 
     python -m ppl_mm.experiments.mvae.vision --device cuda
 
-The release encodes no random subset and divides reconstructions by 6; this is the paper's text:
-one random subset a step, and weights of 1.
+The release encodes no random subset and divides reconstructions by 6. This experiment follows the
+paper's text: one random subset a step, and weights of 1.
 """
 
 from dataclasses import dataclass
@@ -45,13 +45,13 @@ FIGURES = {
 
 @dataclass(frozen=True)
 class Config(Options):
-    """One run.
+    """The options of one run.
 
     Attributes:
-        epochs: Of the training rows; beta grows over a fifth of them.
-        test_rows: Test rows, the first, for the measures.
-        train_rows: Training rows, the first; None for all.
-        shown: Test rows in each picture.
+        epochs: The number of passes through the training rows; beta grows over a fifth of them.
+        test_rows: The number of test rows for the measures, the first of the data set.
+        train_rows: The number of training rows, the first of the data set; None takes all.
+        shown: The number of test rows in each picture.
     """
 
     experiment: ClassVar[str] = "mvae.vision"
@@ -67,7 +67,7 @@ class Config(Options):
 
     @property
     def name(self) -> str:
-        """The record's name."""
+        """The name of the files of the run."""
         return f"vision-{self.epochs}-{self.seed}"
 
 
@@ -84,24 +84,24 @@ SMOKE = Config(
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     """Train, measure, write record, pictures and system; return the measures.
 
-    What an earlier, interrupted run has done is not done again.
+    It skips what an earlier, interrupted run has done.
     """
     steps = load, build, train, measure
     return runner.run(config, *steps, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
-    """The six views."""
+    """Load the six views."""
     return data.load("celeba_vision")
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
-    """MVAE with the paper's networks and one random subset a step, untrained."""
+    """Build MVAE with the paper's networks and one random subset a step, untrained."""
     return systems.build("mvae", dataset.modalities, dataset.latent_dim, terms=subset_terms(1))
 
 
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Train the system, from its checkpoint where there is one; the record so far."""
+    """Train the system, from its checkpoint where there is one; return its record."""
     rows = dataset.train[: config.train_rows]
     annealing = round(0.2 * config.epochs)
     described = runner.train(system, rows, config, annealing_epochs=annealing)
@@ -109,7 +109,7 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """The ELBO, and the error of every view given nothing, each view and all; the pictures."""
+    """Measure the ELBO, and every view's error given nothing, each view and all; draw pictures."""
     test = dataset.test[: config.test_rows]
     _draw(system, dataset.test[: config.shown], config)
     bound = elbo(system, test, seed=config.seed)
@@ -133,7 +133,7 @@ def _error(system: System, rows: Observations, target: str, given: tuple[str, ..
 
 
 def filled_in(half: Tensor, whole: Tensor) -> Tensor:
-    """The left half of one picture beside the right half of another, (..., C, H, W).
+    """Put the left half of one picture beside the right half of another, (..., C, H, W).
 
     Example:
         >>> filled_in(torch.zeros(1, 1, 4), torch.ones(1, 1, 4))
@@ -144,7 +144,7 @@ def filled_in(half: Tensor, whole: Tensor) -> Tensor:
 
 
 def _draw(system: System, rows: Observations, config: Config) -> None:
-    """In each picture a row for each test row: the truth, then the means at one draw of z."""
+    """Draw a row for each test row in each picture: the truth, then the means at one draw of z."""
     for name, (known, targets) in FIGURES.items():
         given = known or rows.names
         drawn = generate(system, rows, targets, given=given, mean=True, seed=config.seed)

@@ -9,7 +9,7 @@ __all__ = ["errors", "figure"]
 
 
 def figure(*names: str) -> Callable[[list[Record]], list[str]]:
-    """The page's lines with these pictures of every run, names of ``mvae_vision.FIGURES``."""
+    """Return a page's lines with these pictures of every run, names of ``vision.FIGURES``."""
 
     def show(records: list[Record]) -> list[str]:
         runs = [Config(**record["config"]).name for record in records]
@@ -19,7 +19,7 @@ def figure(*names: str) -> Callable[[list[Record]], list[str]]:
 
 
 def errors(records: list[Record]) -> list[str]:
-    """Root mean square errors: a row what is given, a column what is generated."""
+    """Show root mean square errors, with a row for what is given and a column for what is made."""
     measured = [record["measures"] for record in records]
     views = list(measured[0]["rmse"]["everything"])
     rows = [["given", *views]]

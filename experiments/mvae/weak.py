@@ -1,18 +1,19 @@
-"""Labels for a few images: how many pairs does it take to tell the digit? MVAE, JMVAE and others.
+"""Labels for a few images: how many pairs does it take to tell the digit?
 
-The tables 8 to 10 of Wu & Goodman 2018 (arXiv:1802.05335): the accuracy of labels read from test
-images, where a fraction of the training rows, chosen once, has image and label together. MVAE
-learns from these pairs, from all other images and, shuffled apart, from all other labels; JMVAE, a
-network (NN) and logistic regression of the pixels (LOGREG) from the pairs alone. AE, VAE and RBM
-learn features from all images, without labels, which a logistic regression of the pairs reads. On
-MultiMNIST, MVAE and JMVAE read strings: the accuracy is that of positions.
+These are tables 8 to 10 of Wu & Goodman 2018 (arXiv:1802.05335): the accuracy of labels read from
+test images, where a fraction of the training rows, chosen once, has image and label together. MVAE
+learns from these pairs, from all other images and, shuffled apart, from all other labels. JMVAE, a
+network (NN) and logistic regression of the pixels (LOGREG) learn from the pairs alone. AE, VAE and
+RBM learn features from all images, without labels, and a logistic regression of the pairs reads
+them. On MultiMNIST, MVAE and JMVAE read strings, and the accuracy is that of positions.
 
     python -m ppl_mm.experiments.mvae.weak --method mvae --fraction 0.01 --label-weight 1
     python -m ppl_mm.experiments.mvae.weak --method mvae --fraction 0.01 --terms image_all
     python -m ppl_mm.experiments.mvae.weak --method rbm --dataset fashion_mnist --epochs 100
 
-An epoch shows as many examples, in as many steps, at every fraction: methods of pairs alone see
-each pair several times. The features of AE, VAE and RBM are learned once for all fractions.
+An epoch shows the same number of examples, in the same number of steps, at every fraction: methods
+of pairs alone see each pair several times. The features of AE, VAE and RBM are learned once for all
+fractions.
 """
 
 import json
@@ -46,20 +47,22 @@ METHODS = (*SYSTEMS, "nn", "logreg", "rbm", "ae", "vae")
 
 @dataclass(frozen=True)
 class Config(Options):
-    """One run.
+    """The options of one run.
 
     Attributes:
         method: A name of ``METHODS``.
         dataset: mnist (table 8), fashion_mnist (table 9) or multimnist (table 10: mvae and jmvae).
         fraction: The share of training rows that are paired.
-        label_weight: lambda of the label in mvae and jmvae; the image's is 1.
-        terms: Of mvae, one of ``mvae.TERMS``: what the image-only term reconstructs, the image, as
-            in the paper, or a pair's label too.
-        epochs: Of as many rows as training has, none in logreg; beta grows over 40 % of them.
-        batch_size: Rows per step. Of the unpaired rows of MVAE, so many images and so many labels.
-        lr: Of Adam, in training systems.
-        num_train: Training rows, the first of the data set's; None for all.
-        num_test: Test rows; None for all.
+        label_weight: The lambda of the label in mvae and jmvae; the image's is 1.
+        terms: What mvae's image-only term reconstructs, one of ``mvae.TERMS``: the image, as in the
+            paper, or a pair's label too.
+        epochs: The number of passes through as many rows as training has (logreg makes none); beta
+            grows over 40 % of them.
+        batch_size: The number of rows per step; a step of MVAE has this number of unpaired images,
+            and of unpaired labels.
+        lr: The learning rate of Adam, where a system is trained.
+        num_train: The number of training rows, the first of the data set; None takes all.
+        num_test: The number of test rows; None takes all.
     """
 
     experiment: ClassVar[str] = "mvae.weak"
@@ -78,7 +81,7 @@ class Config(Options):
 
     @property
     def name(self) -> str:
-        """The record's name."""
+        """The name of the files of the run."""
         parts = [self.dataset, "weak", self.method]
         parts += [f"{self.label_weight:g}"] if self.method in SYSTEMS else []
         parts += [self.terms] if self.terms != "own" else []
@@ -93,8 +96,8 @@ SMOKE = Config(epochs=1, batch_size=20, num_train=40, num_test=20, fraction=0.5,
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     """Train, measure, write record and system; return the measures.
 
-    What an earlier, interrupted run of a system has done is not done again; other methods are
-    fitted and measured at once.
+    It skips what an earlier, interrupted run of a system has done. Other methods are fitted and
+    measured at once.
     """
     if config.method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {config.method!r}.")
@@ -122,12 +125,12 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
 
 
 def load(config: Config) -> data.DataSet:
-    """The data set."""
+    """Load the data set."""
     return data.load(config.dataset)
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
-    """The system, untrained."""
+    """Build the system, untrained."""
     own = experiment.Config(
         system=config.method, label_weight=config.label_weight, terms=config.terms
     )
@@ -135,7 +138,7 @@ def build(config: Config, dataset: data.DataSet) -> System:
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """The accuracy of labels read from test images at the mean of q(z | x1)."""
+    """Measure the accuracy of labels read from test images at the mean of q(z | x1)."""
     test = dataset.test[: config.num_test]
     image, label = (m.name for m in dataset.modalities)
     return _accuracies(evaluation.predict(system, test, label, (image,)), test[label])
@@ -147,7 +150,7 @@ def _accuracies(predicted: Tensor, truth: Tensor) -> dict[str, Any]:
 
 
 def paired_rows(num_rows: int, fraction: float, seed: int) -> Tensor:
-    """The rows that :func:`ppl_mm.data.weakly_supervised` keeps paired, as indices."""
+    """Return the indices of the rows that :func:`ppl_mm.data.weakly_supervised` keeps paired."""
     rows = torch.arange(num_rows)
     found = data.weakly_supervised(
         Observations({"image": rows, "label": rows}), fraction, seed=seed
@@ -156,13 +159,13 @@ def paired_rows(num_rows: int, fraction: float, seed: int) -> Tensor:
 
 
 def pairs(rows: Observations, config: Config) -> Observations:
-    """The paired rows, again and again until there are as many as in all."""
+    """Return the paired rows, again and again until there are as many as in all."""
     paired = paired_rows(len(rows), config.fraction, config.seed)
     return rows[paired[torch.arange(len(rows)) % len(paired)]]
 
 
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Train MVAE, JMVAE or VAE, from its checkpoint where there is one; the record so far."""
+    """Train MVAE, JMVAE or VAE, from its checkpoint where there is one; return its record."""
     rows = dataset.train[: config.num_train]
     if config.method == "mvae":
         seen = data.weakly_supervised(rows, config.fraction, seed=config.seed)
@@ -179,7 +182,7 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
 
 
 def fit_baseline(config: Config, dataset: data.DataSet) -> Tensor:
-    """The classes that one of the other methods tells the test images to have, (N,)."""
+    """Fit one of the other methods; return the classes that it tells of the test images, (N,)."""
     rows, test = dataset.train[: config.num_train], dataset.test[: config.num_test]
     image, label = dataset.modalities
     if config.method == "nn":  # MVAE's image encoder, the mean alone, and its label decoder
@@ -216,9 +219,10 @@ def fit_baseline(config: Config, dataset: data.DataSet) -> Tensor:
 def learned_features(
     config: Config, dataset: data.DataSet, rows: Observations, test: Observations
 ) -> dict[str, Tensor]:
-    """Of training and test images, (N, k) each; read where a run of another fraction learned them.
+    """Return features of training and test images, (N, k) each.
 
-    Pixels; RBM: the probabilities of hidden units; AE: the code; VAE: the posterior's mean.
+    They are read from a file if a run of another fraction has learned them. LOGREG has pixels, RBM
+    the probabilities of hidden units, AE the code, and VAE the posterior's mean.
     """
     if config.method == "logreg":
         return {"train": rows["image"].flatten(1), "test": test["image"].flatten(1)}
@@ -250,7 +254,7 @@ def learned_features(
 
 
 def _device(config: Config) -> str:
-    """Where methods train that are no system; scikit-learn's know the CPU alone."""
+    """Return where methods train that are no system; those of scikit-learn know the CPU alone."""
     if config.method in ("logreg", "rbm"):
         return "cpu"
     if config.device == "auto":

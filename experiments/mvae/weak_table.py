@@ -49,7 +49,7 @@ _PICTURE = "accuracy-by-share.png"
 
 
 def render(records: list[Record]) -> str:
-    """The part of the page, from records that have measures."""
+    """Return this part of the page of results, from records that have measures."""
     parts = (table_8, table_9, table_10, _runs)
     return "\n".join(
         [
@@ -60,17 +60,17 @@ def render(records: list[Record]) -> str:
 
 
 def table_8(records: list[Record]) -> list[str]:
-    """Accuracy by the share of paired rows of MNIST."""
+    """Show accuracy by the share of paired rows of MNIST."""
     return _table("### Table 8: MNIST\n", "mnist", records)
 
 
 def table_9(records: list[Record]) -> list[str]:
-    """Accuracy by the share of paired rows of FashionMNIST."""
+    """Show accuracy by the share of paired rows of FashionMNIST."""
     return _table("### Table 9: FashionMNIST\n", "fashion_mnist", records)
 
 
 def table_10(records: list[Record]) -> list[str]:
-    """Accuracy of strings by the share of paired rows of MultiMNIST."""
+    """Show accuracy of strings by the share of paired rows of MultiMNIST."""
     digits = _table("Digits alone:\n", "multimnist", records, "accuracy of digits")
     every = _table("All positions:\n", "multimnist", records)
     return (
@@ -81,13 +81,13 @@ def table_10(records: list[Record]) -> list[str]:
 
 
 def figure_3(records: list[Record]) -> list[str]:
-    """The curves of tables 8 to 10, which ``draw`` draws."""
+    """Show the curves of tables 8 to 10, which ``draw`` draws."""
     del records
     return [finding("mvae", "Figure 3"), f"![Accuracy by the share of pairs]({_PICTURE})\n"]
 
 
 def draw(records: list[Record], folder: Path) -> None:
-    """Write the curves, the paper's dashed; of strings the accuracy of all positions."""
+    """Write the curves, with the paper's dashed; strings have the accuracy of all positions."""
     ours: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
     paper: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
     for dataset, panel in _PANELS.items():
@@ -113,7 +113,7 @@ def draw(records: list[Record], folder: Path) -> None:
 
 
 def _table(title: str, dataset: str, records: list[Record], measure: str = "accuracy") -> list[str]:
-    """A row of each method's runs, then the paper's; a column for each share that there is."""
+    """Make a table: each method's runs, then the paper's, with a column for each share."""
     own = [r for r in records if r["config"]["dataset"] == dataset]
     if not own:
         return []
@@ -138,7 +138,7 @@ def _table(title: str, dataset: str, records: list[Record], measure: str = "accu
 
 
 def _kinds(records: list[Record], method: str) -> dict[tuple[str, str, str], Runs]:
-    """Label weight, what the image-only term reconstructs, and epochs -> the method's runs."""
+    """Return label weight, what the image-only term makes, and epochs -> the method's runs."""
     found: dict[tuple[str, str, str], Runs] = {}
     for record in records:
         if record["config"]["method"] == method:
@@ -147,7 +147,7 @@ def _kinds(records: list[Record], method: str) -> dict[tuple[str, str, str], Run
 
 
 def _kind(record: Record) -> tuple[str, str, str]:
-    """Label weight, image-only term and epochs, where they play a part."""
+    """Return label weight, image-only term and epochs, where they play a part."""
     config = record["config"]
     method, terms = config["method"], config.get("terms", "own")
     weight = f"{config['label_weight']:g}" if method in ("mvae", "jmvae") else ""
@@ -156,7 +156,7 @@ def _kind(record: Record) -> tuple[str, str, str]:
 
 
 def _cell(records: list[Record], share: float, measure: str) -> str:
-    """± over test rows of one run, over seeds of several."""
+    """Format ± over test rows of one run, or over seeds of several."""
     found = [r["measures"][measure] for r in records if r["config"]["fraction"] == share]
     if not found:
         return ""

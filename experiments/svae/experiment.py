@@ -59,24 +59,26 @@ PAIRS = ("mnist_svhn", "mnist_fashion")
 
 @dataclass(frozen=True)
 class Config(Options):
-    """One run.
+    """The options of one run.
 
     Attributes:
-        system: svae, svae_star, vaevae, vaevae_star, vaevae_a, mmvae, or another of shared latent.
+        system: svae, svae_star, vaevae, vaevae_star, vaevae_a, mmvae, or another with a shared
+            latent.
         dataset: mnist_split (halves), mnist_split_3 (thirds), mnist_svhn, mnist_fashion or cub.
-        supervision: The share of training rows that are paired. Below 1, every step has a batch
-            of them and one of each modality of all rows, shuffled apart; at 1 one batch serves
-            for all three, which is the same in expectation. Other systems than these five train
-            on the paired rows and, one modality each, the others.
-        batch_size: Rows per step, of each stream.
-        latent_dim: Size of z.
-        released: SVAE with a prior expert and variances in place of scales.
-        repeats: How many times each picture is paired, of mnist_svhn and mnist_fashion.
-        num_train: Training rows, the first of the data set's; None for all.
-        num_test: Rows of the test and of the validation part; None for all.
-        oracle_epochs: Of the classifiers.
-        prior_samples: Draws from the prior, for the confidence of the classifier of whole pictures
-            and for joint coherence.
+        supervision: The share of training rows that are paired. Below 1, every step has a batch of
+            paired rows and one of each modality of all rows, shuffled apart. At 1, one batch serves
+            for all three, which is the same in expectation. Systems other than the first five train
+            on the paired rows and on single modalities of the others.
+        batch_size: The number of rows per step, of each stream.
+        latent_dim: The size of z.
+        released: Whether SVAE has a prior expert, and variances in place of scales, as in its
+            release.
+        repeats: How many times each picture of mnist_svhn and mnist_fashion is paired.
+        num_train: The number of training rows, the first of the data set; None takes all.
+        num_test: The number of rows of the test part and of the validation part; None takes all.
+        oracle_epochs: The number of epochs of the classifiers.
+        prior_samples: The number of draws from the prior, for the confidence of the classifier of
+            whole pictures and for joint coherence.
     """
 
     experiment: ClassVar[str] = "svae"
@@ -98,7 +100,7 @@ class Config(Options):
 
     @property
     def name(self) -> str:
-        """The record's name."""
+        """The name of the files of the run."""
         system = f"{self.system}-released" if self.released else self.system
         return f"{self.dataset}-{system}-{self.supervision:g}-{self.epochs}-{self.seed}"
 
@@ -118,20 +120,20 @@ SMOKE = Config(
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     """Train, measure, write record, pictures and system; return the measures.
 
-    What an earlier, interrupted run has done is not done again.
+    It skips what an earlier, interrupted run has done.
     """
     steps = load, build, train, measure
     return runner.run(config, *steps, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
-    """The data set."""
+    """Load the data set."""
     pairs: dict[str, Any] = {"repeats": config.repeats} if config.dataset in PAIRS else {}
     return data.load(config.dataset, **pairs)
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
-    """The system, untrained."""
+    """Build the system, untrained."""
     options: dict[str, Any] = {"unpaired": "disjoint"} if _apart(config) else {}
     if config.system in JOINT:
         options["scale"] = "softplus"
@@ -151,12 +153,12 @@ def build(config: Config, dataset: data.DataSet) -> System:
 
 
 def _apart(config: Config) -> bool:
-    """Whether training takes paired rows and those of single modalities as separate streams."""
+    """Whether training takes paired rows and rows of single modalities as separate streams."""
     return config.system in STREAMED and config.supervision < 1
 
 
 def _normal(modality: Modality, dataset: data.DataSet, scale: str) -> Modality:
-    """Normal experts, pixels Bernoulli; of pairs of pictures neither weighs more."""
+    """Return a modality with Normal experts and Bernoulli pixels; two pictures weigh the same."""
     encoder: Any = modality.encoder
     decoder: Any = modality.decoder
     modality = replace(modality, encoder=partial(encoder, scale=scale))
@@ -167,7 +169,10 @@ def _normal(modality: Modality, dataset: data.DataSet, scale: str) -> Modality:
 
 
 def _laplace(modality: Modality, dataset: data.DataSet) -> Modality:
-    """Laplace experts; halves as MMVAE's release has images: scale 0.75, a hidden layer of 400."""
+    """Return modalities with Laplace experts; halves are as images in MMVAE's release.
+
+    There the scale is 0.75, and the networks have a hidden layer of 400.
+    """
     encoder: Any = modality.encoder
     decoder: Any = modality.decoder
     if dataset.join is None:
@@ -181,7 +186,7 @@ def _laplace(modality: Modality, dataset: data.DataSet) -> Modality:
 
 
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Train the system, from its checkpoint where there is one; the record so far."""
+    """Train the system, from its checkpoint where there is one; return its record."""
     rows = dataset.train[: config.num_train]
     share: dict[str, Any] = {"fraction": config.supervision, "seed": config.seed}
     seen = data.streams(rows, **share) if _apart(config) else data.weakly_supervised(rows, **share)
@@ -189,7 +194,7 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """What the data allow, see the module."""
+    """Measure what the data allow, see the module."""
     if dataset.vocabulary is not None:
         test = dataset.test[: config.num_test]
         scores = captions.measure(system, dataset, test, seed=config.seed)
@@ -201,7 +206,7 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
 
 
 def _pairs(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Joint and cross coherence as classifiers of each modality read them, and their accuracy."""
+    """Measure joint and cross coherence by a classifier of each modality, and its accuracy."""
     readers = classifiers(dataset, config, system.device)
     test = dataset.test[: config.num_test]
     labels = dataset.classes("test")[: len(test)]
@@ -215,7 +220,7 @@ def _pairs(system: System, dataset: data.DataSet, config: Config) -> dict[str, A
 def classifiers(
     dataset: data.DataSet, config: Config, device: str | torch.device = "cpu"
 ) -> dict[str, nn.Module]:
-    """A classifier of each picture of a pair, from its file where there is one."""
+    """Return a classifier of each picture of a pair, from its file where there is one."""
     return evaluation.train_classifiers(
         dataset,
         epochs=config.oracle_epochs,
@@ -225,7 +230,7 @@ def classifiers(
 
 
 def _parts(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Accuracy of the classifier on rebuilt pictures, test and validation, its own; pictures."""
+    """Measure the classifier's accuracy on rebuilt and on real pictures, and draw pictures."""
     oracle = evaluation.train_oracle(
         dataset,
         epochs=config.oracle_epochs,
@@ -265,7 +270,7 @@ def _draw(system: System, dataset: data.DataSet, config: Config) -> None:
 
 
 def reconstructions(system: System, dataset: data.DataSet, *, seed: int = 0) -> Figure:
-    """The paper's Figure 3: test digits, and both halves rebuilt from each part and from all."""
+    """Draw the paper's Figure 3: test digits, and both halves rebuilt from each part and all."""
     rows = one_of_each(dataset.classes("test"))
     obs, names = dataset.test[rows], [m.name for m in dataset.modalities]
     assert dataset.join is not None

@@ -23,12 +23,12 @@ _DRAWS = 10  # of z, of a picture
 
 
 def with_curves(page: Callable[[list[Record]], list[str]], records: list[Record]) -> list[str]:
-    """A page of one data set, and the curves that :func:`draw_curves` draws."""
+    """Return a page of one data set, with the curves that :func:`draw_curves` draws."""
     return [*page(records), f"![By the share of rows that are paired]({_curves_file(records)})\n"]
 
 
 def draw_curves(records: list[Record], folder: Path) -> None:
-    """Write the measures of one data set by the share of rows that are paired, a panel each."""
+    """Write the measures on one data set by the share of paired rows, with a panel for each."""
     panels: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
     for title, read in table.reads(records[0]).items():
         for runs in table.settings_of(records):
@@ -46,7 +46,7 @@ def _curves_file(records: list[Record]) -> str:
 
 
 def draw_together(records: list[Record], folder: Path) -> None:
-    """Write draws from the prior of pairs of pictures, with what classifiers read in them."""
+    """Write pairs of pictures drawn from the prior, with the class that classifiers read."""
     for record in tables.first_seed(records):
         config = replace(Config(**record["config"]), out=str(folder), device="cpu")
         if config.dataset not in experiment.PAIRS:
@@ -78,13 +78,13 @@ def _drawn_together(
 
 
 def _pixels(picture: Tensor) -> Any:
-    """(H, W), or (H, W, 3) of a picture in colour."""
+    """Return (H, W), or (H, W, 3) for a picture in colour."""
     values = picture.clamp(0, 1)
     return (values[0] if len(values) == 1 else values.permute(1, 2, 0)).numpy()
 
 
 def figure_9(records: list[Record]) -> list[str]:
-    """What is made of birds' pictures, and of their captions, of the first seed."""
+    """Show what is made of birds' pictures, and of their captions, for the first seed."""
     lines = []
     for record in tables.first_seed(records):
         found = record["measures"]["test"]["examples"]

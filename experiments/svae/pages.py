@@ -59,12 +59,12 @@ def _short_pairs(runs: list[Config]) -> list[Config]:
 
 
 def _curves(show: Any) -> dict[str, Any]:
-    """A page with curves by the share of rows that are paired."""
+    """Return a page with curves by the share of rows that are paired."""
     return {"show": partial(figures.with_curves, show), "draw": figures.draw_curves}
 
 
 def _pairs(dataset: str, suffix: str) -> dict[str, Table]:
-    """On MNIST-SVHN, or on data in its place."""
+    """Return the tables on MNIST-SVHN, or on data in its place."""
     runs, drawn = each(PAIRS, dataset=dataset), each(TOGETHER, dataset=dataset)
     common: dict[str, Any] = {"experiment": svae, "data": (dataset,)}
     return {
@@ -87,7 +87,7 @@ def _pairs(dataset: str, suffix: str) -> dict[str, Table]:
 
 
 def _both(system: str) -> Table:
-    """Halves and pairs of pictures, with all rows paired and with the fewest."""
+    """Make a table of halves and pairs of pictures, with all rows paired and with the fewest."""
     halves, pairs = (
         [run for run in runs if run.system == system and run.supervision in (1.0, 0.001)]
         for runs in (SHARES, PAIRS)

@@ -49,7 +49,7 @@ _HALVES = (("top", "bottom"), ("top",), ("bottom",))
 
 
 def render(records: list[Record]) -> str:
-    """The part of the page, from records that have measures."""
+    """Return this part of the page of results, from records that have measures."""
     parts = (table_1, figure_4, figure_6, figure_7, figure_8, figure_3)
     lines = [line for part in parts for line in part(records)]
     return "\n".join(
@@ -58,14 +58,14 @@ def render(records: list[Record]) -> str:
 
 
 def settings_of(records: list[Record], **options: Any) -> list[Runs]:
-    """The settings of records that have these options."""
+    """Return the settings of the records that have these options."""
     own = [r for r in records if all(r["config"][k] == v for k, v in options.items())]
     others = sorted({r["config"]["system"] for r in own} - set(TITLES))
     return tables.settings(own, [*TITLES, *others])
 
 
 def reads(record: Record) -> Reads:
-    """What the figures by the share of pairs show; of the record's data set."""
+    """Return the measures that the figures by the share of pairs show, for a data set."""
     test = record["measures"]["test"]
     if "correlation" in test:
         words = {
@@ -96,7 +96,7 @@ def _correlation(test: Record, given: Sequence[str]) -> list[float]:
 
 
 def table_1(records: list[Record]) -> list[str]:
-    """Accuracy of what is rebuilt from both halves and from one, all rows paired."""
+    """Show the accuracy of what is rebuilt from both halves and from one, with all rows paired."""
     found = settings_of(records, dataset="mnist_split", supervision=1.0)
     if not found:
         return []
@@ -118,7 +118,7 @@ def table_1(records: list[Record]) -> list[str]:
 
 
 def figure_4(records: list[Record]) -> list[str]:
-    """The same by the share of rows that are paired."""
+    """Show the accuracy of what is rebuilt from halves, by the share of rows that are paired."""
     found = settings_of(records, dataset="mnist_split")
     if not found:
         return []
@@ -129,7 +129,7 @@ def figure_4(records: list[Record]) -> list[str]:
 
 
 def figure_6(records: list[Record]) -> list[str]:
-    """Accuracy of what is rebuilt from each third, each pair and all."""
+    """Show the accuracy of what is rebuilt from each third, each pair and all."""
     found = settings_of(records, dataset="mnist_split_3")
     if not found:
         return []
@@ -142,7 +142,7 @@ def figure_6(records: list[Record]) -> list[str]:
 
 
 def figure_7(records: list[Record]) -> list[str]:
-    """Joint and cross coherence of pairs of pictures, by the share of rows that are paired."""
+    """Show joint and cross coherence of pairs of pictures, by the share of rows that are paired."""
     lines = []
     for dataset in ("mnist_svhn", "mnist_fashion"):
         found = settings_of(records, dataset=dataset)
@@ -157,7 +157,7 @@ def figure_7(records: list[Record]) -> list[str]:
 
 
 def figure_8(records: list[Record]) -> list[str]:
-    """Canonical correlation of birds' pictures and captions, by the share that is paired."""
+    """Show canonical correlation of birds' pictures and captions, by the share that is paired."""
     found = settings_of(records, dataset="cub")
     if not found:
         return []
@@ -168,7 +168,7 @@ def figure_8(records: list[Record]) -> list[str]:
 
 
 def _by_share(found: list[Runs], columns: Reads) -> list[list[str]]:
-    """The rows of a table, of the largest share first."""
+    """Return the rows of a table, with the largest share first."""
     rows = [["system", "paired", "epochs", *columns]]
     for runs in sorted(found, key=lambda runs: -runs[0]["config"]["supervision"]):
         tests = [r["measures"]["test"] for r in runs]
@@ -187,7 +187,7 @@ def _cell(runs: Runs, given: tuple[str, ...]) -> str:
 
 
 def name_of(runs: Runs) -> str:
-    """A setting's name in tables and pictures."""
+    """Return a setting's name in tables and pictures."""
     config = runs[0]["config"]
     title = TITLES.get(config["system"], config["system"].upper()) + (
         ", as released" if config["released"] else ""
@@ -196,13 +196,13 @@ def name_of(runs: Runs) -> str:
 
 
 def figure_3(records: list[Record]) -> list[str]:
-    """What is rebuilt, of the first seed of each setting of halves."""
+    """Show what is rebuilt, for the first seed of each setting of halves."""
     halves = [r for r in records if r["config"]["dataset"] == "mnist_split"]
     return ["### Figure 3: rebuilt from a part\n", *together(halves)]
 
 
 def together(records: list[Record]) -> list[str]:
-    """Pictures of digits rebuilt, or of pairs drawn together, of the first seed."""
+    """Show pictures of digits rebuilt, or of pairs drawn together, for the first seed."""
     lines = []
     for record in first_seed(records):
         config = Config(**record["config"])

@@ -1,4 +1,4 @@
-"""The options of a run: each data set's defaults, and the file that they are kept in."""
+"""The options of a run: each data set's defaults, and the file that keeps them."""
 
 import dataclasses
 import inspect
@@ -56,34 +56,34 @@ class Config:
     Attributes:
         system: A name of ``systems.available()``.
         dataset: A name of ``data.available()``.
-        modalities: Which of the data set's to use.
-        latent_dim: Z.
-        epochs: Passes through the training rows.
-        batch_size: Rows per step.
-        learning_rate: Of Adam.
-        weights: The factors lambda_m in training, the data set's own where not named.
-        terms: Random subsets besides everything and each modality alone, or "all" subsets; None
-            for a system that has no such choice.
+        modalities: The modalities of the data set that are used.
+        latent_dim: Z, the size of the latent.
+        epochs: The number of passes through the training rows.
+        batch_size: The number of rows per step.
+        learning_rate: The learning rate of Adam.
+        weights: The factors lambda_m in training; a modality that is not named has the data set's.
+        terms: The number of random subsets besides everything and each modality alone, or "all"
+            subsets; None for a system that has no such choice.
         beta: The factor of the KL in training; None for the system's own.
         options: Further options of the system, such as private_dim or num_particles.
         data_options: Options of the data set, such as num_train or arch of polymnist.
-        annealing_epochs: Epochs over which beta grows from 0.
-        paired: The share of training rows whose modalities are paired. The others come apart;
-            for the systems of SVAE's paper each modality has a stream of all rows besides.
-        missing: The share of the modalities of training rows that are left out at random, once,
-            see :func:`ppl_mm.data.keep_modalities`; before any rows come apart.
-        patience: Stop after so many epochs without a better validation ELBO.
-        clip_norm: Largest norm of the whole gradient.
+        annealing_epochs: The number of epochs over which beta grows from 0.
+        paired: The share of training rows whose modalities are paired. The others come apart; for
+            the systems of SVAE's paper each modality also has a stream of all rows.
+        missing: The share of the modalities of training rows that are left out at random, once, see
+            :func:`ppl_mm.data.keep_modalities`. This comes before any rows come apart.
+        patience: The number of epochs without a better validation ELBO after which training stops.
+        clip_norm: The largest norm of the whole gradient.
         impartial: How the modalities' gradients are combined, see :func:`ppl_mm.fit`.
-        seed: Of networks, order, noise, pairs, and what is missing.
+        seed: The seed of networks, order, noise, pairs, and of what is missing.
         precision: Fabric's flag.
-        cuda_graph: Whether to replay steps as a CUDA graph, see :func:`ppl_mm.fit`; None: where
-            that can be.
+        cuda_graph: Whether to replay steps as a CUDA graph, see :func:`ppl_mm.fit`; with None they
+            are replayed where that can be.
         compile: Whether ``torch.compile`` compiles the networks while they train.
         device: "auto", "cpu", "cuda" or "cuda:1".
-        data_dir: Where the data lie; None for the default folder.
-        num_samples: Draws per row for likelihoods.
-        rows: Test rows for likelihoods; None for all.
+        data_dir: The folder of the data; None for the default folder.
+        num_samples: The number of draws per row for likelihoods.
+        rows: The number of test rows for likelihoods; None takes all.
     """
 
     system: str
@@ -128,7 +128,7 @@ class Config:
             raise ValueError(f"terms: expected 'all' or a number of subsets, got {self.terms!r}.")
 
     def command(self, folder: Path) -> str:
-        """The command line that repeats the run."""
+        """Return the command line that repeats the run."""
         several = {"option": self.options, "data_option": self.data_options}
         given = {
             "out": folder,
@@ -145,10 +145,10 @@ class Config:
 
 
 def configure(system: str, dataset: DataSet, **options: Any) -> Config:
-    """The options of a run, with the data set's defaults for those that are not given.
+    """Return the options of a run; an option that is not given has the data set's default.
 
     Raises:
-        ValueError: For unknown names, or options out of range.
+        ValueError: If a name is unknown, or an option is out of range.
     """
     _check_known("option", options, [f.name for f in dataclasses.fields(Config)])
     _check_known("system", [system], systems.available())
@@ -172,7 +172,7 @@ def has_terms(system: str) -> bool:
 
 
 def resumed(folder: Path, options: Mapping[str, Any]) -> Config:
-    """The saved options of a run, once those given again are the same.
+    """Return the saved options of a run, once those given again are the same.
 
     Raises:
         FileNotFoundError: If there is no run.
@@ -187,7 +187,7 @@ def resumed(folder: Path, options: Mapping[str, Any]) -> Config:
 
 
 def files(folder: Path) -> Files:
-    """The files of a run folder."""
+    """Return the places of a run folder's record, checkpoint and trained system."""
     return Files(folder / CONFIG_FILE, folder / "checkpoint.pt", folder / "system.safetensors")
 
 
@@ -198,7 +198,7 @@ def write_config(folder: Path, config: Config) -> None:
 
 
 def read_config(folder: Path) -> Config:
-    """The options of the run in a folder.
+    """Return the options of the run in a folder.
 
     Raises:
         FileNotFoundError: If there is no run.
@@ -215,7 +215,7 @@ def read_config(folder: Path) -> Config:
 
 
 def read_facts(folder: Path) -> tuple[str, str]:
-    """The hardware and the versions that a run was trained with, in words."""
+    """Return the hardware and the versions that a run was trained with, in words."""
     content = json.loads((folder / CONFIG_FILE).read_text())
     versions = ", ".join(f"{name} {number}" for name, number in content["versions"].items())
     return content.get("hardware", "not recorded"), versions

@@ -46,7 +46,7 @@ class Files:
     system: Path
 
     def read(self) -> Record:
-        """The record; it is empty where there is none."""
+        """Return the record; it is empty where there is none."""
         found: Record = json.loads(self.record.read_text()) if self.record.exists() else {}
         return found
 
@@ -119,7 +119,7 @@ def _plain(value: Any) -> Any:
 
 
 def command(words: Sequence[str], given: Mapping[str, Any]) -> str:
-    """The command line of a program and its flags.
+    """Return the command line of a program and its flags.
 
     Example:
         >>> command(["ppl-mm", "train"], {"seed": 3, "clip_norm": None})
@@ -129,7 +129,7 @@ def command(words: Sequence[str], given: Mapping[str, Any]) -> str:
 
 
 def facts(device: torch.device | str) -> Record:
-    """The hardware that a run uses, by its device, and the versions of the software."""
+    """Return the hardware of a run on a device, and the versions of the software."""
     device = torch.device(device)
     if device.type == "cuda" and torch.cuda.is_available():
         hardware = torch.cuda.get_device_name(device)
@@ -145,6 +145,6 @@ def facts(device: torch.device | str) -> Record:
 
 
 def torch_device(name: str) -> torch.device:
-    """The device of a name; "auto" is CUDA where there is one."""
+    """Return the device of a name; "auto" is CUDA where there is one."""
     cuda = torch.cuda.is_available()
     return torch.device(("cuda" if cuda else "cpu") if name == "auto" else name)

@@ -91,25 +91,29 @@ def train(
     progress: bool = True,
     **options: Any,
 ) -> Run:
-    """Train, and write the run folder with everything but ``metrics.json``.
+    """Train, and write the run folder with everything except ``metrics.json``.
 
-    Of several processes under ``torchrun`` the first one writes.
+    Of several processes under ``torchrun``, the first one writes.
 
     Args:
-        folder: Where to write.
+        folder: The run folder.
         system: A name of ``systems.available()``.
         dataset: A name of ``data.available()``.
-        resume: Go on with the run in ``folder``, which equals one that was never stopped.
-        overwrite: Replace the run in ``folder``; its files go once the new run can start.
-        progress: Show a progress bar.
+        resume: Whether to go on with the run in ``folder``; the result equals a run that was never
+            stopped.
+        overwrite: Whether to replace the run in ``folder``; its files go once the new run can
+            start.
+        progress: Whether to show a progress bar.
         options: Fields of :class:`Config`; the others get the data set's defaults, or with
-            ``resume`` the saved run's.
+            ``resume`` those of the saved run.
 
     Raises:
         FileExistsError: If the folder holds a run, without ``resume`` or ``overwrite``.
         FileNotFoundError: If there is nothing to resume, or the data are missing.
-        ValueError: For unknown names, options out of range, or, with ``resume``, other options.
-        DivergedError: See :func:`ppl_mm.fit`; the history so far is in the folder.
+        ValueError: If a name is unknown, an option is out of range, or, with ``resume``, an option
+            differs.
+        DivergedError: If training diverges, see :func:`ppl_mm.fit`; the history so far is in the
+            folder.
     """
     folder = Path(folder)
     _check_folder(folder, resume, overwrite)
@@ -164,11 +168,11 @@ def train(
 
 
 def load(folder: str | Path, *, data_dir: str | None = None) -> Run:
-    """The trained run in a folder.
+    """Load the trained run in a folder.
 
     Args:
-        folder: What :func:`train` wrote.
-        data_dir: Where the data lie now, if not where they lay.
+        folder: The folder that :func:`train` wrote.
+        data_dir: The folder of the data, if they have moved.
 
     Raises:
         FileNotFoundError: If there is no trained run, or the data are missing.
@@ -197,9 +201,9 @@ def evaluate(
 
     Args:
         run: A trained run.
-        num_samples: Draws per row for likelihoods; the configuration's by default.
-        rows: Test rows for likelihoods; the configuration's by default.
-        classifiers: Of modalities whose coherence is wanted too.
+        num_samples: The number of draws per row for likelihoods; the configuration's by default.
+        rows: The number of test rows for likelihoods; the configuration's by default.
+        classifiers: Classifiers of the modalities whose coherence is measured too.
     """
     num_samples, rows = numbers(run, num_samples, rows)
     found = measure(
@@ -217,7 +221,7 @@ def evaluate(
 
 
 def examples(run: Run, rows: int | None = None) -> Observations:
-    """Test rows to show: the first of each class where there are classes, or the first few."""
+    """Return test rows to show: the first of each class, or the first few without classes."""
     test = run.dataset.test
     if rows is not None or run.label is None:
         return test[: SHOWN if rows is None else rows]
@@ -228,7 +232,7 @@ def examples(run: Run, rows: int | None = None) -> Observations:
 
 
 def numbers(run: Run, num_samples: int | None, rows: int | None) -> tuple[int, int | None]:
-    """Draws and test rows of likelihoods, by default the configuration's."""
+    """Return the draws and test rows of likelihoods, by default the configuration's."""
     num_samples = run.config.num_samples if num_samples is None else num_samples
     rows = run.config.rows if rows is None else rows
     check_at_least_one("rows", 1 if rows is None else rows)
