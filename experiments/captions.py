@@ -73,7 +73,7 @@ def examples(
     """
     assert dataset.vocabulary is not None
     shown = rows[::CAPTIONS_PER_PICTURE]
-    shown = shown[evenly(len(shown), num)]  # which are sorted by species
+    shown = shown[evenly(len(shown), num)]  # rows are sorted by species
     pictures = dataset.train[IMAGE][::CAPTIONS_PER_PICTURE]
     told = dataset.vocabulary.decode(dataset.train[TEXT][::CAPTIONS_PER_PICTURE])
     found: list[dict[str, str]] = []

@@ -91,7 +91,7 @@ def runs_of(
     chosen = [
         replace(run, **{**options, "seed": seed}) for run in runs for seed in seeds or (run.seed,)
     ]
-    return list(dict.fromkeys(chosen))  # an option may be what the runs differed in
+    return list(dict.fromkeys(chosen))  # the runs may have differed in an option alone
 
 
 def missing_data(table: Table, folder: str | Path | None = None) -> list[str]:
@@ -128,7 +128,7 @@ def reproduce(
     """
     runs = runs_of(table, scale, seeds=seeds, out=str(out), **options)
     for missing in missing_data(table):
-        data.load(missing)  # says which files, and where to get them
+        data.load(missing)  # the error says which files, and where to get them
     records = []
     for number, config in enumerate(runs, 1):
         record = runner.files(config).read()

@@ -22,7 +22,7 @@ from ppl_mm.experiments.svae import table as svae_table
 
 __all__ = ["render"]
 
-# One part of the page an experiment: what its records say under "experiment" -> the renderer.
+# Each experiment has a part of the page: its name -> the renderer.
 PARTS = {
     "mvae": mvae_table.render,
     "mvae.weak": mvae_weak_table.render,
@@ -35,7 +35,7 @@ PARTS = {
     "cmmd": cmmd_table.render,
     "cmmd.three": cmmd_three_table.render,
 }
-# Pictures of several records together.
+# These draw pictures of several records together.
 PICTURES = {"cmmd": cmmd_table.draw, "mvae.attributes": mvae_attributes_table.draw}
 
 

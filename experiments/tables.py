@@ -1,6 +1,7 @@
 """Parts that the pages of results share: records of several seeds as one row, Markdown tables."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from statistics import mean, stdev
 from typing import Any
 
@@ -11,7 +12,9 @@ __all__ = [
     "Runs",
     "cell",
     "commands",
+    "filled",
     "first_seed",
+    "grouped",
     "pictures",
     "point",
     "settings",
@@ -20,13 +23,24 @@ __all__ = [
 ]
 
 Runs = list[Record]
-"""Records of one setting, a seed each."""
+"""The records of one setting, one for each seed."""
 
 
 def settings(records: list[Record], order: Sequence[str]) -> list[Runs]:
     """Group the records that differ in the seed alone, with the systems in the given order."""
+    return grouped(sorted(records, key=lambda r: order.index(r["config"]["system"])))
+
+
+def filled(records: list[Record], config: type) -> list[Record]:
+    """Give records the defaults of the options that they lack, as these are newer than they."""
+    default = {field.name: field.default for field in fields(config)}
+    return [r | {"config": {**default, **r["config"]}} for r in records]
+
+
+def grouped(records: list[Record]) -> list[Runs]:
+    """Group the records that differ in the seed alone, in their order."""
     groups: dict[str, Runs] = {}
-    for record in sorted(records, key=lambda r: order.index(r["config"]["system"])):
+    for record in records:
         config = sorted(record["config"].items())
         key = str([(k, v) for k, v in config if k not in ("seed", *PLACES)])
         groups.setdefault(key, []).append(record)

@@ -138,7 +138,7 @@ def _dense(hidden: tuple[int, ...], prior_hidden: tuple[int, ...]) -> dict[str, 
 
 
 # Appendix C gives three modalities the encoder of two views and the decoders of table H.3, which
-# see z alone, and does not tell the prior: here that of the table's other columns.
+# see z alone. It does not give the prior; here it is that of the table's other columns.
 _CONVOLUTIONAL = _dense(3 * (2500,), ()) | {
     "init_scale": None,
     "vectorised": True,
@@ -165,7 +165,7 @@ TASKS = {
         several=True,
     ),
 }
-"""Data set -> what is asked of it."""
+"""Data set -> its task."""
 
 
 def task_of(config: Config) -> Task:

@@ -27,8 +27,8 @@ CLASSIFIERS = ("classifier", "matched")
 BASELINES = (*CLASSIFIERS, "cca", "dcca", "dccae", "mvcl")
 
 _MANY_TAGS = 4
-_SHOWN = 20  # photographs of each kind
-_READ = 50_000  # training rows of a linear classifier, as many as two views of MNIST have
+_SHOWN = 20  # photographs with tags, and as many without
+_READ = 50_000  # the most training rows of a linear classifier; two views of MNIST have as many
 
 Parts = dict[str, Observations]
 Features = Callable[[Observations], Tensor]

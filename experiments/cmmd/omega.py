@@ -12,7 +12,7 @@ from ppl_mm import plotting
 __all__ = ["PAPER", "chosen", "draw", "figure_c1"]
 
 Cells = dict[float, list[list[float]]]
-"""Omega -> value and standard error, of each fold and seed."""
+"""Omega -> value and standard error, for each fold and seed."""
 
 PAPER = {
     "XRMB, four folds": 0.8,
@@ -89,17 +89,15 @@ def _paper(name: str) -> float | None:
     if not name.startswith("from "):
         return PAPER.get(name)
     letters = [n[0].replace("f", "s") for n in name.removeprefix("from ").split("+")]
-    known = {
-        k: v for k, v in OMEGA.items() if k != "mst"
-    }  # which the paper has in its figure alone
-    return known.get("".join(sorted(letters)))  # FashionMNIST is in SVHN's place
+    known = {k: v for k, v in OMEGA.items() if k != "mst"}  # the paper has it in its figure alone
+    return known.get("".join(sorted(letters)))  # FashionMNIST takes SVHN's place
 
 
 def _error(measures: Record) -> list[float]:
     """Return the error of a class, or 1 less mean average precision of several labels."""
     if "mAP" in measures:
         return [1 - measures["mAP"]["validation"]["macro"], 0.0]
-    errors = measures["error"]  # of three modalities, of test rows alone
+    errors = measures["error"]  # with three modalities, test rows alone have it
     cell: list[float] = errors["validation"] if isinstance(errors, dict) else measures[_THREE]
     return cell
 

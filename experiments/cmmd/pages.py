@@ -22,10 +22,9 @@ VIEWS += [Config(system=name) for name in ("mvae", "mmvae")]
 CLASSIFIERS = [Config(system=name, epochs=100) for name in ("classifier", "matched", "mvcl")]
 CLASSIFIERS += [Config(system=name, epochs=50) for name in ("cca", "dcca", "dccae")]
 
-# Epochs of the folds are those of the release. The paper and the release tell neither those of all
-# speakers, which here are the same, nor any of Flickr, nor how many of its photographs without
-# labels they took: here as many as 2.3 GB hold. Correlations want fewer directions than a batch
-# has rows.
+# The folds have the epochs of the release. The paper and the release do not give the epochs of all
+# speakers, which are the same here, or those of Flickr, or the number of its photographs without
+# labels, which here fill 2.3 GB. Correlations need fewer directions than a batch has rows.
 _SPEECH: dict[str, Any] = {"dataset": "xrmb", "latent_dim": 70}
 _FLICKR: dict[str, Any] = {"dataset": "mir_flickr", "split": 1, "latent_dim": 1024}
 _FLICKR |= {"epochs": 100, "unlabelled": 100_000, "unlabelled_epochs": 20}

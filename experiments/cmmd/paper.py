@@ -1,7 +1,5 @@
 """The numbers of the CMMD paper's tables, and records by setting."""
 
-from dataclasses import asdict
-
 from ppl_mm.experiments import tables
 from ppl_mm.experiments.cmmd.config import Config
 from ppl_mm.experiments.tables import Record, Runs
@@ -9,7 +7,7 @@ from ppl_mm.experiments.tables import Record, Runs
 __all__ = ["FOLDS", "PAPER", "SPEAKERS", "TITLES", "by_data", "name_of", "settings"]
 
 # Tables of Mancisidor et al. 2023, with errors as shares.
-PAPER = {  # table 2; of mir_flickr mean average precision in %
+PAPER = {  # table 2; mir_flickr has mean average precision in %
     "two_view_mnist": {
         "cmmd": 0.024,
         "vcca": 0.030,
@@ -83,9 +81,7 @@ TITLES = {
 
 def settings(records: list[Record]) -> list[Runs]:
     """Group the records that differ in the seed alone; options that a record lacks are defaults."""
-    default = asdict(Config())
-    filled = [{**r, "config": default | r["config"]} for r in records]
-    return tables.settings(filled, list(TITLES))
+    return tables.settings(tables.filled(records, Config), list(TITLES))
 
 
 def by_data(records: list[Record]) -> dict[str, list[Record]]:

@@ -28,7 +28,7 @@ __all__ = [
     "table_c1",
 ]
 
-_POINTS = 1000  # rows of a picture of latents
+_POINTS = 1000  # the rows that a picture of latents shows
 
 
 def figure_4(records: list[Record]) -> list[str]:

@@ -30,7 +30,7 @@ PANELS = {
     "observed against all": "KL( q(z | {}) || q(z | both) )",
     "variance": "variance of what is missing",
 }
-OBSERVED = {"two_view_mnist": "rotated", "xrmb_1": "speech"}  # where the curves are drawn
+OBSERVED = {"two_view_mnist": "rotated", "xrmb_1": "speech"}  # the file of the curves
 
 
 def render(records: list[Record]) -> str:

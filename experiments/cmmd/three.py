@@ -30,11 +30,11 @@ from ppl_mm.systems import System
 __all__ = ["HIDDEN", "OMEGA", "SMOKE", "Config", "build", "main", "train"]
 
 # Table H.2: omega of each observed subset, found by cross-validation; m, s and t for MNIST, SVHN
-# (or what is in its place) and text. That of all three is in figure C.1 alone.
+# (or its replacement) and text. Figure C.1 alone has the omega of all three.
 OMEGA = {"s": 0.9, "t": 0.0, "m": 0.6, "st": 0.2, "mt": 0.4, "ms": 0.6, "mst": 0.5}
 
 HIDDEN = (2500, 2500, 2500)
-"""Layers of CMMD's encoder."""
+"""The layers of CMMD's encoder."""
 _OTHERS: dict[str, dict[str, Any]] = {
     "mvae": {},
     "mmvae": {"objective": "elbo", "prior": "normal"},

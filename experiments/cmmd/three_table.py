@@ -27,7 +27,7 @@ COHERENCE = {
 }
 
 DEVIATIONS = (0.02, 0.0, 0.0, 0.07, 0.07, 0.10, 0.002, 0.02, 0.004)
-"""Of CMMD, over five runs: table H.2."""
+"""CMMD's coherence over five runs: table H.2."""
 
 
 def render(records: list[Record]) -> str:

@@ -40,7 +40,7 @@ def draw_curves(kind: str, records: list[Record], folder: Path) -> None:
         for (row, epochs), runs in rows_of(records).items():
             first = next(iter(runs.values()))[0]
             scheme = row.rpartition(", ")[2]
-            alone = set(runs) == {1}  # has no pairs missing, whatever the scheme
+            alone = set(runs) == {1}  # all are pairs, whatever the scheme
             name = name_of(first) if alone else row
             name += "" if _same_epochs(records) else f", {epochs} epochs"
             panels.setdefault(title, {})[name] = [

@@ -29,7 +29,7 @@ __all__ = ["BOTH", "OneDirection", "measure", "table_2"]
 
 BOTH = "both"
 _NUM_INPUTS = 1000
-# Table 2 of Joy et al. 2022: (s, t) of the test -> by s of the training.
+# Table 2 of Joy et al. 2022: (s, t) in the test -> values by s in training.
 _PAPER = {
     ("mnist", "svhn"): {"mnist": -14733.6, "svhn": -40249.9, BOTH: -14761.3},
     ("svhn", "mnist"): {"mnist": -428728.7, "svhn": -11668.1, BOTH: -11355.4},
@@ -97,7 +97,7 @@ def measure(
 def _estimate(
     system: System, test: Observations, target: str, given: str | None, num_samples: int, seed: int
 ) -> LogLikelihood:
-    with warnings.catch_warnings():  # of the direction that was not trained
+    with warnings.catch_warnings():  # the direction that was not trained has them
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
         return log_likelihood(system, test, target, given, num_samples, seed=seed)
 

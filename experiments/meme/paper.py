@@ -9,8 +9,8 @@ __all__ = ["EPOCHS", "FRACTIONS", "PAPER", "TITLES", "TRUTH", "name_of", "rows_o
 TITLES = {"meme": "MEME", "mmvae": "MMVAE", "mvae": "MVAE"}
 FRACTIONS = (1, 0.5, 0.25, 0.125, 0.0625)
 EPOCHS = {"mnist_svhn": "100", "cub": "300"}
-# Tables 3 to 6 of Joy et al. 2022, of MNIST-SVHN and CUB: by what the unpaired rows hold, at the
-# fractions above. MMVAE learns from pairs alone there, and has the first.
+# Tables 3 to 6 of Joy et al. 2022, on MNIST-SVHN and CUB, by what the unpaired rows hold, at the
+# fractions above. MMVAE learns from pairs alone there, so it has the first value only.
 PAPER: dict[str, dict[str, tuple[float, ...]]] = {
     "coherence, mnist to svhn": {
         "MEME, svhn": (0.625, 0.551, 0.323, 0.172, 0.143),
@@ -81,7 +81,7 @@ PAPER: dict[str, dict[str, tuple[float, ...]]] = {
         "MVAE, split": (-0.002, -0.002, -0.002, -0.002),
     },
 }
-TRUTH = 0.106  # what real pairs score there
+TRUTH = 0.106  # the paper's score of real pairs
 
 
 def rows_of(records: list[Record]) -> dict[tuple[str, int], dict[float, Runs]]:

@@ -145,7 +145,7 @@ def pictures(system: System, dataset: DataSet, *, seed: int = 0) -> dict[str, Fi
         out["grid"] = plotting.shared_private_grid(
             system, test[:8], test[8:16], source=first, target=first, seed=seed
         )
-        of_w = test[:4]  # w of these, u from the prior
+        of_w = test[:4]  # these rows give w, and the prior gives u
         drawn = generate(system, of_w, test.names, 4, given=(), private=of_w, mean=True, seed=seed)
         out["private"] = plotting.samples(system, of_w, drawn)
     return out

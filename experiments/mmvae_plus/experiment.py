@@ -34,7 +34,7 @@ from ppl_mm.systems import System
 __all__ = ["PRIVATE", "SMOKE", "Config", "build", "load", "main", "train"]
 
 PRIVATE = ("mmvae_plus", "mmjsd", "dmvae")
-"""Systems with private latents."""
+"""The systems with private latents."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Config(Options):
 
 SMOKE = Config(
     num_train=40,
-    num_test=100,  # so that there are some of every class
+    num_test=100,  # every class has some of them
     epochs=1,
     batch_size=20,
     shared_dim=2,
@@ -182,7 +182,7 @@ def build(config: Config, dataset: data.DataSet) -> System:
         if config.other_private_dim is not None:
             private[modalities[-1].name] = config.other_private_dim
         options["private_dim"] = private
-    # Laplace experts with a budget of scales, Normal ones with log-variances.
+    # Laplace experts have a budget of scales, Normal experts have log-variances.
     laplace = config.system in ("mmvae_plus", "mmvae")
     scale: dict[str, Any] = {"scale": "softmax" if laplace else "exp"}
     declared = [replace(m, encoder=partial(m.encoder, **scale)) for m in modalities]

@@ -33,7 +33,7 @@ JSD = [
     for b in (1.0, 0.5, 2.5, 5.0)
 ]
 JSD += [run for run in SYSTEMS if run.system == "mmvae_plus"]
-# Ten epochs of MNIST-SVHN's usual 20 pairings of every picture, as 200 of one.
+# Ten epochs of the usual 20 pairings of each picture of MNIST-SVHN are 200 epochs of one pairing.
 _TEN_EPOCHS = 200
 PAIRS = [
     replace(

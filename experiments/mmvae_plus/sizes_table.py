@@ -22,8 +22,7 @@ TITLES = {
 
 def settings(records: list[Record]) -> list[Runs]:
     """Group the runs of one setting; a record lacks the options that are newer than it."""
-    records = [r | {"config": {**DEFAULT, **r["config"]}} for r in records]
-    return tables.settings(records, list(TITLES))
+    return tables.settings(tables.filled(records, Config), list(TITLES))
 
 
 def sizes(records: list[Record]) -> list[str]:

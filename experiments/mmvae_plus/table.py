@@ -18,9 +18,9 @@ from ppl_mm.experiments.tables import Record, Runs, spread, table
 
 __all__ = ["PAPER", "cells", "claims", "coherence", "latents", "private", "quality", "render"]
 
-# Second-hand: the figures of the papers' final versions as a public re-implementation quotes them;
-# the text of MMVAE+ that we have shows figures and no number. Conditional coherence by the number
-# of modalities given. (The same source has FID 92.81 for MMVAE+, by Inception's features.)
+# Conditional coherence by the number of modalities given. The values are second-hand: a public
+# re-implementation quotes them from the papers' final versions, and the text of MMVAE+ that we have
+# shows figures and no number. (The same source has FID 92.81 for MMVAE+, by Inception's features.)
 PAPER = {
     "mmvae_plus": {"1": 0.869},
     "mopoe": {"1": 0.66, "2": 0.77, "3": 0.81, "4": 0.83},

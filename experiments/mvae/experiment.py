@@ -35,7 +35,7 @@ __all__ = ["SMOKE", "SYSTEMS", "TERMS", "Config", "accuracy", "build", "main", "
 SYSTEMS = ("vae", "cvae", "bivcca", "jmvae", "mvae_q", "mvae")
 """VAE has no label, and CVAE no density of it."""
 TERMS = ("own", "image_all")
-"""What the image-only term reconstructs: the image, as in the paper, or the label too."""
+"""The image-only term reconstructs the image alone, as in the paper, or the label too."""
 
 
 @dataclass(frozen=True)

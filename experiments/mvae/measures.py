@@ -27,7 +27,7 @@ from ppl_mm.systems import System
 
 __all__ = ["accuracy", "label_marginal", "measure"]
 
-Config = Any  # of experiments/mvae/experiment.py
+Config = Any  # the main experiment's
 
 
 def measure(system: System, dataset: DataSet, config: Config) -> dict[str, float]:
@@ -46,7 +46,7 @@ def measure(system: System, dataset: DataSet, config: Config) -> dict[str, float
             _add(out, "log p(x1|x2) by x1x2", given)
         else:
             proposals = {"x1": ((image,), test), "x1x2": (every, both)}
-            if config.system == "bivcca":  # of which no term trains q(z | x1, x2)
+            if config.system == "bivcca":  # none of its terms trains q(z | x1, x2)
                 del proposals["x1x2"]
             rows = max((rows for _, rows in proposals.values()), key=len)
             of_label = label_marginal(system, rows, labels, config)
@@ -117,7 +117,9 @@ def accuracy(predicted: Tensor, truth: Tensor, names: Sequence[str] = ()) -> dic
     if truth.dim() > 1 and not attributes:
         digits = (truth != FILL).double()
         hits, count = (right * digits).sum(1), digits.sum(1)
-        share = hits.sum() / count.sum()  # a ratio of means: its error by the rows' deviations
+        share = (
+            hits.sum() / count.sum()
+        )  # this is a ratio of means, with an error by the rows' deviations
         out["accuracy of digits"] = Estimate.of(share + (hits - share * count) / count.mean())
     return out
 

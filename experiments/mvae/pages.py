@@ -23,7 +23,7 @@ SYSTEMS = [
     Config(system=system, dataset=dataset, epochs=500)
     for dataset in IMAGES
     for system in mvae.SYSTEMS
-    if (system, dataset) != ("cvae", "multimnist")  # which the paper has not
+    if (system, dataset) != ("cvae", "multimnist")  # the paper does not have it
 ]
 SAMPLED = [run for run in SYSTEMS if run.system == "mvae" and run.dataset != "binary_mnist"]
 

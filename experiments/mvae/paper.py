@@ -3,7 +3,7 @@
 __all__ = ["ACCURACY", "LIKELIHOODS", "VARIANCES", "Numbers"]
 
 Numbers = tuple[float | None, float | None, float | None]
-"""Of log p(x1), log p(x1, x2) and log p(x1 | x2); None where the paper has no number."""
+"""log p(x1), log p(x1, x2) and log p(x1 | x2); None where the paper has no number."""
 
 # Wu & Goodman 2018, tables 2 and 6: data set -> proposal -> system. The conditional rows of tables
 # 2 and 6, and 3 and 7, are read as swapped: for one proposal the joint and the conditional weights

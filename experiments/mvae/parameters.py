@@ -24,7 +24,7 @@ from ppl_mm.systems import System
 
 __all__ = ["PAPER", "SMOKE", "Config", "inference_parameters", "main", "table_1"]
 
-# Table 1; BinaryMNIST is like MNIST. None where it has no number.
+# Table 1. BinaryMNIST is like MNIST. None stands where the table has no number.
 PAPER: dict[str, Mapping[str, int | None]] = {
     "vae": {
         "mnist": 730_240,

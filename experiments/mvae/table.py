@@ -1,6 +1,5 @@
 """The MVAE experiment's records as tables, beside the paper's."""
 
-from dataclasses import asdict
 from statistics import mean, stdev
 from typing import Any
 
@@ -59,9 +58,11 @@ def figure_2(records: list[Record]) -> list[str]:
 
 def _settings(records: list[Record], dataset: str) -> list[Runs]:
     """Group the runs of one data set; a record lacks the options that are newer than it."""
-    default = asdict(Config())
-    records = [r | {"config": {**default, **r["config"]}} for r in records]
-    own = [r for r in records if r["config"]["dataset"].removesuffix("19") == dataset]
+    own = [
+        r
+        for r in tables.filled(records, Config)
+        if r["config"]["dataset"].removesuffix("19") == dataset
+    ]
     own.sort(key=lambda r: (r["config"]["terms"] != "own", r["config"]["epochs"]))
     return tables.settings(own, list(SYSTEMS))
 

@@ -39,7 +39,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "log p(en)": ("en",),
     "log p(vi)": ("vi",),
 }
-_ROWS = 128  # scored at a time: of each 70 x 17,191 logits
+_ROWS = 128  # rows scored at a time; each has 70 x 17,191 logits
 
 
 @dataclass(frozen=True)

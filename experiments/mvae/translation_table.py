@@ -4,10 +4,9 @@ from html import escape, unescape
 
 from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.mvae.translation import TARGETS
-from ppl_mm.experiments.tables import Record, Runs, spread, table
+from ppl_mm.experiments.tables import Record, Runs, grouped, spread, table
 
 from ppl_mm.data.vocabulary import EXC, SPECIALS
-from ppl_mm.runs.records import PLACES
 
 __all__ = ["FRACTIONS", "PAPER", "render", "table_4", "table_5", "table_11", "table_12", "table_13"]
 
@@ -123,12 +122,7 @@ def _order(record: Record) -> tuple[float, int, int]:
 
 def _settings(records: list[Record]) -> list[Runs]:
     """Group the records that differ in the seed alone."""
-    groups: dict[str, Runs] = {}
-    for record in sorted(records, key=_order):
-        config = sorted(record["config"].items())
-        key = str([(k, v) for k, v in config if k not in ("seed", *PLACES)])
-        groups.setdefault(key, []).append(record)
-    return list(groups.values())
+    return grouped(sorted(records, key=_order))
 
 
 def _runs(records: list[Record]) -> list[str]:

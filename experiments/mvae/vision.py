@@ -37,7 +37,7 @@ FIGURES = {
     "halves": (("obscured",), ("image",)),
     "watermarks": (("watermark",), ("image",)),
 }
-"""Picture -> what is given, None for all six views, and what is generated.
+"""Picture -> the views that are given (None for all six), and the views that are generated.
 
 ``views`` is the paper's figure 4a, ``edges`` its figure 11, the others figures 4b to 4d and 12 to
 14."""
@@ -128,7 +128,7 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
 
 def _error(system: System, rows: Observations, target: str, given: tuple[str, ...]) -> list[float]:
     others = [name for name in rows.names if name not in (target, *given)]
-    found = rmse(system, rows.drop(*others), target, given)  # reads no others
+    found = rmse(system, rows.drop(*others), target, given)  # the others are not read
     return [found.value, found.standard_error]
 
 

@@ -19,7 +19,7 @@ from ppl_mm.systems import System
 
 __all__ = ["draw_curves", "draw_together", "figure_9", "with_curves"]
 
-_DRAWS = 10  # of z, of a picture
+_DRAWS = 10  # draws of z in a picture
 
 
 def with_curves(page: Callable[[list[Record]], list[str]], records: list[Record]) -> list[str]:

@@ -29,7 +29,7 @@ Reads = Mapping[str, Callable[[Record], Any]]
 """Title -> what to read of the test's measures, a value with its standard error."""
 
 # Table 1 of Kutuzova et al. 2021: accuracy from both halves, from the top, from the bottom, after
-# 200 epochs, all rows paired. The two columns of MMVAE may be exchanged: its release labels so.
+# 200 epochs, all rows paired. MMVAE's two columns may be exchanged, as its release labels them so.
 PAPER = {
     "svae": (0.948, 0.872, 0.816),
     "vaevae": (0.956, 0.887, 0.830),
@@ -44,7 +44,7 @@ TITLES = {
     "svae_star": "SVAE*",
     "vaevae_a": "VAEVAE (a)",
     "mmvae": "MMVAE",
-}  # of others, the names in capitals
+}  # others have their names in capitals
 _HALVES = (("top", "bottom"), ("top",), ("bottom",))
 
 

@@ -92,7 +92,7 @@ def loglik(
     """Estimate log p(target | given) of test rows, with its error."""
     run = runs.load(folder, data_dir=data_dir)
     names = proposal.split(",")
-    with warnings.catch_warnings():  # the summary says it
+    with warnings.catch_warnings():  # the summary says the same
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
         result = runs.likelihood(
             run,

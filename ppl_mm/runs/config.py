@@ -43,9 +43,9 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "cub": {"epochs": 50, "batch_size": 100, "learning_rate": 1e-4, "rows": 200},
     "cub_images": {"epochs": 50, "batch_size": 32, "rows": 100},
 }
-"""What a data set is trained with where nothing is said."""
+"""The options of a data set that are not given."""
 
-_ANNEALED = 0.4  # of the epochs on the MNIST family, after Wu & Goodman 2018
+_ANNEALED = 0.4  # a share of the epochs on the MNIST family, after Wu & Goodman 2018
 _SEVERAL = ("weights", "options", "data_options")  # flags that repeat
 
 

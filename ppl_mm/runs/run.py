@@ -50,14 +50,14 @@ FILES = (
     *("config.json", "checkpoint.pt", "system.safetensors", "history.csv", "metrics.json"),
     *("loss.png", "prior_samples.png", "cross_generation.png", "latent.png"),
 )
-"""What a run writes, and ``overwrite`` removes."""
+"""The files that a run writes, and that ``overwrite`` removes."""
 
 _TILES: dict[str, plotting.Tiles] = {  # images that make one picture
     "digits": [("top", "bottom")],
     "mnist_split": [("top", "bottom")],
     "mnist_split_3": [("top", "middle", "bottom")],
 }
-SHOWN, _MOST = 8, 10  # rows of a picture, where there are no classes and where there are
+SHOWN, _MOST = 8, 10  # the most rows of a picture, without classes and with
 _IN_LATENT = 1000  # rows of the picture of the latent
 
 
@@ -261,7 +261,7 @@ def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
 
 
 def _write_history(folder: Path, result: FitResult) -> None:
-    if result.history:  # none where the first epoch diverged
+    if result.history:  # it is empty where the first epoch diverged
         write_csv(folder / "history.csv", result.history)
         plotting.save(plotting.losses(result.history, result.best_epoch), folder / "loss.png")
 
