@@ -18,7 +18,6 @@ from ppl_mm.data import DataSet
 from ppl_mm.runs import records
 from ppl_mm.runs.records import PLACES, Files, Record, check_same, facts, torch_device
 from ppl_mm.systems import System
-from ppl_mm.training import FitResult
 
 __all__ = [
     "begin",
@@ -81,7 +80,7 @@ def run(
         if torch.cuda.is_available():
             system.to(torch_device(config.device))
     else:
-        kept.write({"experiment": config.experiment, "config": asdict(config)})
+        kept.write(_options(config))
         record = train(system, dataset, config)
         system.save(kept.system)
         kept.write(record)
@@ -95,10 +94,8 @@ def run(
 
 def finish(config: Config, record: Record) -> Record:
     """Write a record that has measures, with the options of its run; return the measures."""
-    said = {"experiment": config.experiment, "config": asdict(config), "command": command(config)}
-    files(config).write(said | record | said)
-    measures: Record = record["measures"]
-    return measures
+    files(config).write(record | _options(config))
+    return dict(record["measures"])
 
 
 def trained(
@@ -119,29 +116,34 @@ def train(system: System, rows: Any, config: Config, **options: Any) -> Record:
 
     The ``options`` of :func:`ppl_mm.fit` take precedence over the configuration.
     """
-    said = {"checkpoint_every": config.checkpoint_every, **options}
-    result: FitResult = files(config).train(system, rows, config, config.lr, **said)
+    options = {"checkpoint_every": config.checkpoint_every, **options}
+    result = files(config).train(system, rows, config, config.lr, **options)
     seconds = sum(row["seconds"] for row in result.history)
     losses = [{k: row[k] for k in ("epoch", "loss")} for row in result.history]
     return describe(config, seconds, system.device) | {"history": losses}
 
 
 def check(config: Config, record: Record, *, may_differ: Sequence[str] = PLACES) -> None:
-    """Raise ValueError if a record belongs to another experiment or has other options."""
-    if not record:
-        return
-    path, remedy = files(config).record, "Give another folder with --out."
-    names = {"experiment": name_now(record.get("experiment", config.experiment))}
-    check_same(path, names, {"experiment": config.experiment}, remedy)
-    default = asdict(type(config)())
-    asked = asdict(config)
-    check_same(path, record["config"], asked, remedy, default=default, may_differ=may_differ)
+    """Raise ValueError if a record belongs to another experiment or has other options.
+
+    A record that lacks an option is older than the option; its run did what the default does.
+    """
+    if record:
+        made = name_now(record.get("experiment", config.experiment))
+        saved = {"experiment": made, **asdict(type(config)()), **record["config"]}
+        asked = {"experiment": config.experiment, **asdict(config)}
+        path, remedy = files(config).record, "Give another folder with --out."
+        check_same(path, saved, asked, remedy, may_differ=may_differ)
 
 
 def describe(config: Config, seconds: float, device: torch.device | str = "cpu") -> Record:
     """Return the record of a training: options, command, time, hardware and versions."""
-    said = {"experiment": config.experiment, "config": asdict(config), "command": command(config)}
-    return {**said, "train_seconds": seconds, **facts(device)}
+    return {**_options(config), "train_seconds": seconds, **facts(device)}
+
+
+def _options(config: Config) -> Record:
+    options = asdict(config)
+    return {"experiment": config.experiment, "config": options, "command": command(config)}
 
 
 def command(config: Config) -> str:

@@ -208,7 +208,7 @@ def read_config(folder: Path) -> Config:
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no run here, it has no {CONFIG_FILE}.")
     try:
-        options = json.loads(path.read_text())["options"]
+        options = files(folder).read()["options"]
         return Config(**{**options, "modalities": tuple(options["modalities"])})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: damaged, or of another version ({error}).") from error
@@ -216,7 +216,7 @@ def read_config(folder: Path) -> Config:
 
 def read_facts(folder: Path) -> tuple[str, str]:
     """Return the hardware and the versions that a run was trained with, in words."""
-    content = json.loads((folder / CONFIG_FILE).read_text())
+    content = files(folder).read()
     versions = ", ".join(f"{name} {number}" for name, number in content["versions"].items())
     return content.get("hardware", "not recorded"), versions
 

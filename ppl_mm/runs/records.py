@@ -86,7 +86,6 @@ def check_same(
     asked: Mapping[str, Any],
     remedy: str,
     *,
-    default: Mapping[str, Any] | None = None,
     may_differ: Sequence[str] = PLACES,
 ) -> None:
     """Check that a run which goes on has the options of the run that was saved.
@@ -96,14 +95,11 @@ def check_same(
         saved: The options of that run.
         asked: The options that are asked for.
         remedy: What the user can do where they differ.
-        default: The defaults of the options. A record that lacks an option is older than the
-            option, and its run did what the default does.
         may_differ: The options that may differ.
 
     Raises:
         ValueError: If an option differs.
     """
-    saved = {**(default or {}), **saved}
     for name, value in asked.items():
         before = saved.get(name)
         if name not in may_differ and _plain(value) != _plain(before):
