@@ -78,7 +78,7 @@ def parts(dataset: data.DataSet, config: Config, *, held_out: bool) -> dict[str,
 
 
 def _speakers(config: Config) -> dict[str, Any]:
-    """Return the speakers whose frames train and those whose frames test."""
+    """Return options of the data set: the speakers whose frames train, and those that test."""
     split = config.split
     if config.speaker:
         return {"speaker": config.speaker, "seed": config.seed}

@@ -1,7 +1,7 @@
 """Palumbo, Daunhawer & Vogt 2023 (MMVAE+): five modalities of one digit, two, and birds.
 
-The names here are those of the main experiment,
-``python -m ppl_mm.experiments.mmvae_plus``.
+The names here are those of the main experiment, which the command
+``python -m ppl_mm.experiments.mmvae_plus`` runs.
 """
 
 from ppl_mm.experiments.mmvae_plus.experiment import (

@@ -143,7 +143,7 @@ def load(config: Config) -> data.DataSet:
 
 
 def _rows(obs: Observations, number: int | None) -> Tensor:
-    """Return all rows of this number of pictures."""
+    """Return the indices of all rows of this number of pictures."""
     total = len(obs) // _CAPTIONS
     chosen = evenly(total, total if number is None else number)
     return (_CAPTIONS * chosen[:, None] + torch.arange(_CAPTIONS)).flatten()
@@ -172,7 +172,7 @@ def build(config: Config, dataset: data.DataSet) -> System:
 
 
 def _towers(caption: Modality, config: Config) -> Callable[[int], nn.Module]:
-    """Return the encoder of u or of w, which are two networks; the size says which is asked for."""
+    """Return a function from a size to the encoder of u or of w, which are two networks."""
     if config.shared_dim == config.private_dim:
         raise ValueError(
             f"private_dim: expected another size than shared_dim, got {config.private_dim} for "

@@ -92,7 +92,7 @@ def _table(records: list[Record], dataset: str, by: str) -> list[str]:
 
 
 def _system(config: dict[str, Any]) -> str:
-    """Return a name of ``SYSTEMS``; with attributes as modalities the paper has another."""
+    """Return a key of ``SYSTEMS``; the paper names MVAE with attributes as modalities apart."""
     return config["system"] + ("19" if config["dataset"] == "celeba19" else "")
 
 
