@@ -1,1 +1,5 @@
-"""The papers' experiments, one file a paper."""
+"""The papers' experiments, one folder a paper."""
+
+from ppl_mm.experiments.earlier_names import install
+
+install()

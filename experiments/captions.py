@@ -1,8 +1,9 @@
-"""Pictures of birds and their captions: do generated ones fit, as canonical correlation sees it?
+"""Do generated pictures of birds and captions fit each other, by canonical correlation?
 
-The measure of Shi et al. 2019 (MMVAE, arXiv:1911.03393) that the papers of SVAE and MEME share, see
-:func:`ppl_mm.evaluation.correlation`. A picture is its features, a caption the damped mean of its
-words' vectors; 40 canonical directions, from all training rows.
+This is the measure of Shi et al. 2019 (MMVAE, arXiv:1911.03393), which the papers of SVAE and MEME
+share, see :func:`ppl_mm.evaluation.correlation`. A picture is represented by its features, and a
+caption by the damped mean of its words' vectors. All training rows give the 40 canonical
+directions.
 """
 
 from collections.abc import Callable
@@ -35,13 +36,13 @@ def picture(features: Tensor) -> Tensor:
 def measure(
     system: System, dataset: DataSet, rows: Observations, *, seed: int = 0
 ) -> dict[str, Any]:
-    """Scores of image and caption: drawn together, each from the other, and both real.
+    """Score image and caption: drawn together, each from the other, and both real.
 
     Args:
-        system: Of the data set's modalities.
+        system: A system of the data set's modalities.
         dataset: ``cub``; its training rows teach words, sentences and what belongs together.
-        rows: Test rows. As many are drawn from the prior.
-        seed: Of the draws.
+        rows: The test rows. The same number of rows is drawn from the prior.
+        seed: The seed of the draws.
     """
     assert dataset.vocabulary is not None
     num_symbols = len(dataset.vocabulary)
@@ -58,21 +59,21 @@ def measure(
 def examples(
     system: System, dataset: DataSet, rows: Observations, *, num: int = 6, seed: int = 0
 ) -> list[dict[str, str]]:
-    """What is made of a picture alone, and of its caption alone, in words, for a few birds.
+    """Show in words what is made of a few birds' pictures alone, and of their captions alone.
 
-    There are features of pictures, not pictures: features that were made are told by a caption of
-    the training picture that is nearest to them.
+    The data hold features of pictures, not pictures. So features that were made are shown by a
+    caption of the training picture that is nearest to them.
 
     Returns:
-        Of each bird and each of the two: ``given``, its ``caption``, the caption ``made``, and a
-        caption of the picture ``nearest`` to the features made.
+        A dict for each bird and each of the two inputs: what is ``given``, the bird's ``caption``,
+            the caption ``made``, and a caption of the picture ``nearest`` to the features made.
 
-    Source: Shi et al. 2019 (MMVAE), as Joy et al. 2022 (MEME), figure 4, and Kutuzova et al. 2021
-    (SVAE), figure 9, do; these show the picture.
+    Source: Shi et al. 2019 (MMVAE), as in figure 4 of Joy et al. 2022 (MEME) and figure 9 of
+    Kutuzova et al. 2021 (SVAE), which show the picture itself.
     """
     assert dataset.vocabulary is not None
     shown = rows[::CAPTIONS_PER_PICTURE]
-    shown = shown[evenly(len(shown), num)]  # which are sorted by species
+    shown = shown[evenly(len(shown), num)]  # rows are sorted by species
     pictures = dataset.train[IMAGE][::CAPTIONS_PER_PICTURE]
     told = dataset.vocabulary.decode(dataset.train[TEXT][::CAPTIONS_PER_PICTURE])
     found: list[dict[str, str]] = []
@@ -90,7 +91,9 @@ def examples(
 
 
 def words(vocabulary: Vocabulary, tokens: Tensor) -> list[str]:
-    """Captions (N, T) in words, each up to its end or to the first padding; "-" for none.
+    """Decode captions (N, T) to words, each up to its end or to the first padding.
+
+    An empty caption is "-".
 
     Example:
         >>> vocabulary = Vocabulary.of(4 * ["a blue bird"])
@@ -104,7 +107,7 @@ def words(vocabulary: Vocabulary, tokens: Tensor) -> list[str]:
 
 
 def read(found: list[dict[str, str]]) -> list[str]:
-    """The lines of a Markdown table of :func:`examples`."""
+    """Return the lines of a Markdown table of :func:`examples`."""
     rows = [["given", "its caption", "caption made", "caption of the picture nearest to that made"]]
     for example in found:
         cells = [example[key] for key in ("given", "caption", "made", "nearest")]

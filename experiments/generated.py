@@ -1,4 +1,4 @@
-"""What trained systems generate, drawn from the files that runs leave."""
+"""Pictures of what trained systems generate, drawn from the files that runs leave."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ def one_of_each(labels: Tensor) -> Tensor:
 
 
 def evenly(total: int, number: int) -> Tensor:
-    """So many of 0..total - 1, evenly spread; all where there are not so many.
+    """Return ``number`` of the indices 0 to total - 1, evenly spread, or all if there are fewer.
 
     Example:
         >>> evenly(7, 3), evenly(2, 3)
@@ -45,6 +45,9 @@ def from_some(
     words: Words | None = None,
     seed: int = 0,
 ) -> Figure:
-    """Each row, and beside it draws of the targets given some of its modalities, their means."""
+    """Show each row beside draws of the targets given some of the row's modalities.
+
+    A draw is shown by the mean of its likelihood.
+    """
     drawn = generate(system, rows, targets, num_samples, given=given, mean=True, seed=seed)
     return plotting.samples(system, rows, drawn, given, words=words)

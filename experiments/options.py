@@ -1,29 +1,36 @@
 """The options that the experiments share."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-__all__ = ["ELSEWHERE", "Options"]
-
-ELSEWHERE = ("device", "threads", "checkpoint_every", "out")
-"""Options that change no result."""
+__all__ = ["Options"]
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a run trains, and where. An experiment's own ``Config`` adds what it varies.
+    """The options of every run: how it trains, and where.
+
+    The ``Config`` of an experiment adds the options that the experiment varies.
 
     Attributes:
-        epochs: Of the training rows, in total; a run that was stopped goes on.
-        batch_size: Rows per step.
-        lr: Of Adam.
-        clip_norm: Largest norm of the gradient; None for any.
+        experiment: The experiment's module, within ``ppl_mm.experiments``.
+        of_measures: The options that only the measures depend on. They may differ from those of an
+            earlier run of the same name, whose trained system is then measured again.
+        epochs: The number of passes through the training rows, in total. A run that was stopped
+            goes on.
+        batch_size: The number of rows per step.
+        lr: The learning rate of Adam.
+        clip_norm: The largest norm of the gradient; None sets no bound.
         precision: Fabric's flag for training; measures are always in float32.
-        seed: Of data, networks, order, noise and draws.
+        seed: The seed of data, networks, order, noise and draws.
         device: auto, cpu or cuda.
-        threads: Of torch.
-        checkpoint_every: Epochs between checkpoints.
-        out: Folder of the record ``<out>/<name>.json``, pictures, and the trained system.
+        threads: The number of threads that torch uses.
+        checkpoint_every: The number of epochs between checkpoints.
+        out: The folder of the record ``<out>/<name>.json``, of pictures, and of the trained system.
     """
+
+    experiment: ClassVar[str]
+    of_measures: ClassVar[tuple[str, ...]] = ()
 
     epochs: int = 100
     batch_size: int = 100
@@ -35,3 +42,8 @@ class Options:
     threads: int = 1
     checkpoint_every: int = 1
     out: str = "runs"
+
+    @property
+    def name(self) -> str:
+        """The name of the run's files."""
+        raise NotImplementedError

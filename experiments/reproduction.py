@@ -1,15 +1,13 @@
-"""What a table or a figure of a paper is made of, and how it is made again."""
+"""The parts of a paper's table or figure, and how to make it again."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from json import loads
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import rich
 from ppl_mm.experiments import runner
-from ppl_mm.experiments.options import ELSEWHERE
 from ppl_mm.experiments.tables import Record
 
 from ppl_mm import data
@@ -34,11 +32,12 @@ class Table:
         experiment: The module whose ``main(config)`` makes and measures one run.
         data: The data sets that the runs read.
         paper: The runs with the paper's own sizes.
-        short: The same in minutes, fewer where the paper's are a grid. ``smoke`` is the first of
-            each system, in the sizes of ``experiment.SMOKE``.
-        show: From the runs' records, the lines of a Markdown page: numbers beside the paper's,
-            and the pictures' names.
-        draw: Writes pictures of several records into a folder.
+        short: The runs with sizes that take minutes; they are fewer where the paper's are a grid.
+            At the scale ``smoke``, the first run of each system has the sizes of
+            ``experiment.SMOKE``.
+        show: A function from the runs' records to the lines of a Markdown page: numbers beside the
+            paper's, and the names of pictures.
+        draw: A function that writes pictures of several records into a folder.
     """
 
     title: str
@@ -51,7 +50,7 @@ class Table:
 
 
 def each(runs: Sequence[Run], **options: Any) -> list[Run]:
-    """The runs with these options.
+    """Return the runs with these options.
 
     Example:
         >>> from ppl_mm.experiments.svae import Config
@@ -64,7 +63,7 @@ def each(runs: Sequence[Run], **options: Any) -> list[Run]:
 def runs_of(
     table: Table, scale: str = "short", *, seeds: Sequence[int] = (), **options: Any
 ) -> list[Config]:
-    """The table's runs at a scale, with further options (of the run) and once a seed.
+    """Return the table's runs at a scale, with further options and once for each seed.
 
     Example:
         >>> from ppl_mm.experiments.papers import TABLES
@@ -75,8 +74,8 @@ def runs_of(
         12
 
     Raises:
-        ValueError: For an unknown scale, an option that the runs do not have, or one of another
-            type.
+        ValueError: If the scale is unknown, the runs do not have an option, or its value has
+            another type.
     """
     if scale not in SCALES:
         raise ValueError(f"scale: expected {', '.join(SCALES)}, got {scale!r}.")
@@ -92,11 +91,11 @@ def runs_of(
     chosen = [
         replace(run, **{**options, "seed": seed}) for run in runs for seed in seeds or (run.seed,)
     ]
-    return list(dict.fromkeys(chosen))  # an option may be what the runs differed in
+    return list(dict.fromkeys(chosen))  # the runs may have differed in an option alone
 
 
 def missing_data(table: Table, folder: str | Path | None = None) -> list[str]:
-    """The names of the table's data sets whose files are not there."""
+    """Return the names of the table's data sets whose files are not there."""
     ready = {summary.name: summary.ready for summary in data.describe(folder)}
     return [name for name in table.data if not ready[name]]
 
@@ -113,34 +112,32 @@ def reproduce(
     """Make the runs that are not there yet, and write the table as ``<out>/<name>.md``.
 
     Args:
-        table: Of ``papers.TABLES``.
-        out: Folder of the records, pictures and trained systems, which tables may share.
-        name: Of the page.
+        table: A table of ``papers.TABLES``.
+        out: The folder of records, pictures and trained systems. Several tables may share it.
+        name: The name of the page.
         scale: smoke (seconds, to see that it runs), short, or paper (the paper's own sizes).
-        seeds: A run each; default the runs' own.
-        options: Of every run, such as ``device="cuda"``.
+        seeds: The seeds; each run is made once for each. By default the runs have their own.
+        options: The options that every run gets, such as ``device="cuda"``.
 
     Returns:
         The page's path.
 
     Raises:
         FileNotFoundError: If data are missing; the message says how to get them.
-        ValueError: As :func:`runs_of`, or if a run of that name was made with other options.
+        ValueError: As in :func:`runs_of`, or if a run of that name was made with other options.
     """
     runs = runs_of(table, scale, seeds=seeds, out=str(out), **options)
     for missing in missing_data(table):
-        data.load(missing)  # says which files, and where to get them
+        data.load(missing)  # the error says which files, and where to get them
     records = []
     for number, config in enumerate(runs, 1):
-        path = runner.paths(config)[1]
-        record = loads(path.read_text()) if path.exists() else {}
-        experiment = table.experiment.__name__.rpartition(".")[2]
+        record = runner.files(config).read()
         if "measures" in record:
-            runner.check_same(path, record, experiment, config, ELSEWHERE)
+            runner.check(config, record)
         else:
-            rich.print(f"run {number} of {len(runs)}: {runner.command(experiment, config)}")
+            rich.print(f"run {number} of {len(runs)}: {runner.command(config)}")
             table.experiment.main(config)
-            record = loads(path.read_text())
+            record = runner.files(config).read()
         records.append(record)
     if table.draw is not None:
         table.draw(records, out)
@@ -150,7 +147,7 @@ def reproduce(
 
 
 def _smoke(table: Table) -> list[Config]:
-    """One run of each system, with what ``SMOKE`` has otherwise than the defaults."""
+    """Return one run of each system, with every option that ``SMOKE`` has changed."""
     smoke = table.experiment.SMOKE
     default = asdict(type(smoke)())
     sizes = {name: value for name, value in asdict(smoke).items() if value != default[name]}

@@ -1,17 +1,20 @@
-"""What the pages of results share: records of several seeds as one row, and Markdown tables."""
+"""Parts that the pages of results share: records of several seeds as one row, Markdown tables."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from statistics import mean, stdev
 from typing import Any
 
-from ppl_mm.experiments.options import ELSEWHERE
+from ppl_mm.runs.records import PLACES, Record
 
 __all__ = [
     "Record",
     "Runs",
     "cell",
     "commands",
+    "filled",
     "first_seed",
+    "grouped",
     "pictures",
     "point",
     "settings",
@@ -19,23 +22,33 @@ __all__ = [
     "table",
 ]
 
-Record = dict[str, Any]
 Runs = list[Record]
-"""Records of one setting, a seed each."""
+"""The records of one setting, one for each seed."""
 
 
 def settings(records: list[Record], order: Sequence[str]) -> list[Runs]:
-    """Records that differ in the seed alone, together; systems in the given order."""
+    """Group the records that differ in the seed alone, with the systems in the given order."""
+    return grouped(sorted(records, key=lambda r: order.index(r["config"]["system"])))
+
+
+def filled(records: list[Record], config: type) -> list[Record]:
+    """Give records the defaults of the options that they lack, as these are newer than they."""
+    default = {field.name: field.default for field in fields(config)}
+    return [r | {"config": {**default, **r["config"]}} for r in records]
+
+
+def grouped(records: list[Record]) -> list[Runs]:
+    """Group the records that differ in the seed alone, in their order."""
     groups: dict[str, Runs] = {}
-    for record in sorted(records, key=lambda r: order.index(r["config"]["system"])):
+    for record in records:
         config = sorted(record["config"].items())
-        key = str([(k, v) for k, v in config if k not in ("seed", *ELSEWHERE)])
+        key = str([(k, v) for k, v in config if k not in ("seed", *PLACES)])
         groups.setdefault(key, []).append(record)
     return list(groups.values())
 
 
 def first_seed(records: list[Record]) -> list[Record]:
-    """Those of the smallest seed, whose pictures are shown.
+    """Return the records of the smallest seed, whose pictures are shown.
 
     Example:
         >>> first_seed([{"config": {"seed": 2}}, {"config": {"seed": 1}}])
@@ -46,7 +59,7 @@ def first_seed(records: list[Record]) -> list[Record]:
 
 
 def spread(values: list[Any]) -> str:
-    """Value ± standard error of one run; mean ± standard deviation over seeds of several."""
+    """Format value ± standard error of one run, or mean ± standard deviation over several seeds."""
     if None in values:
         return ""
     if len(values) > 1:
@@ -57,7 +70,7 @@ def spread(values: list[Any]) -> str:
 
 
 def cell(found: Record, given: Sequence[str], target: str | None = None) -> list[float]:
-    """Value and error of what is made given these; of the first target where none is named.
+    """Return value and error of a target given some modalities; by default of the first target.
 
     Example:
         >>> found = {"given": [["a"], ["b"]], "targets": ["a", "b"]}
@@ -71,7 +84,9 @@ def cell(found: Record, given: Sequence[str], target: str | None = None) -> list
 
 
 def point(x: float, cells: Sequence[Sequence[float]]) -> tuple[float, float, float]:
-    """A curve's point at x: value and standard error of one run, mean and deviation of several.
+    """Return a curve's point at x, with a value and its error.
+
+    One run gives its value and standard error, several give their mean and deviation.
 
     Example:
         >>> point(0.1, [[0.5, 0.01]]), point(0.1, [[0.5, 0.01], [0.7, 0.01]])[1]
@@ -82,13 +97,13 @@ def point(x: float, cells: Sequence[Sequence[float]]) -> tuple[float, float, flo
 
 
 def table(rows: list[list[str]]) -> list[str]:
-    """The lines of a Markdown table, the first row its head."""
+    """Return the lines of a Markdown table; the first row is its head."""
     head, *body = rows
     return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body)] + [""]
 
 
 def commands(records: list[Record]) -> list[str]:
-    """The lines that tell how each run was made."""
+    """Return the lines that say how each run was made."""
     lines = ["### Runs\n"]
     for r in records:
         measures = r["measures"]

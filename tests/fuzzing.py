@@ -1,34 +1,9 @@
 """Wrong calls of public names: one argument of a call that is right, replaced by a wrong value.
 
-Public names join by being in a module's ``__all__``; their arguments are made by name or annotation.
+Public names join by being in a module's ``__all__``; arguments are made by name or annotation.
 """
 
-import ast
-import dataclasses
-import importlib
-import inspect
-import linecache
-import math
-import random
-import signal
-import traceback
-import types
-import typing
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from functools import cache, partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pyro.distributions as dist
-import torch
-from every_system import build, complete, modalities, modality
-from torch import nn
-
-import ppl_mm
-from ppl_mm import Observations, data, likelihoods, networks, objectives
-from ppl_mm.objectives import Term
 
 MODULES = (
     *("", ".likelihoods", ".models", ".guides", ".objectives", ".evaluation", ".systems", ".data"),

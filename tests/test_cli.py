@@ -136,7 +136,7 @@ def test_how_fast_it_trains_reaches_fit_and_may_change_where_a_run_goes_on(
         seen.append((options["cuda_graph"], options["compile"]))
         return fit(*args, **{**options, "compile": False})
 
-    monkeypatch.setattr("ppl_mm.runs.run.fit", eager)
+    monkeypatch.setattr("ppl_mm.runs.records.fit", eager)
     words = ["train", "mvae", "digits", "--out", tmp_path, "--no-evaluate"]
     assert call(*words, *FAST).exit_code == 0
     command = json.loads((tmp_path / "config.json").read_text())["command"]

@@ -13,15 +13,19 @@ import torch
 import ppl_mm
 
 ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("models", "guides", "experiments")  # which the checkout does not have in ppl_mm
 MODULES = sorted(
-    m.name
-    for m in pkgutil.walk_packages(ppl_mm.__path__, "ppl_mm.")
-    if not m.name.endswith("__main__")
-) + [
-    f"ppl_mm.{folder}.{path.stem}"
-    for folder in ("models", "guides", "experiments")
-    for path in sorted((ROOT / folder).glob("[a-z]*.py"))
-]
+    {
+        m.name
+        for m in pkgutil.walk_packages(ppl_mm.__path__, "ppl_mm.")
+        if not m.name.endswith("__main__")
+    }
+    | {
+        ".".join(("ppl_mm", *path.relative_to(ROOT).with_suffix("").parts))
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("[a-z]*.py")
+    }
+)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -130,9 +130,9 @@ def test_what_cannot_be_captured_is_eager_and_says_why(data, options, reason, as
 
 
 def test_a_capture_that_cannot_be_is_refused_before_anything_begins(as_if_cuda):
-    asked = []  # `ppl-mm train --overwrite` removes the old run when fit asks for the optimiser
+    asked = []
     with pytest.raises(ValueError, match="rows hold different modalities"):
-        trained("mvae", mixed(), epochs=1, cuda_graph=True, optimizer=asked.append)
+        trained("mvae", mixed(), epochs=1, cuda_graph=True, on_start=lambda: asked.append(True))
     assert not asked
 
 

@@ -47,6 +47,7 @@ def run(command: list[str], cwd: Path | None = None) -> str:
     return done.stdout
 
 
+RECORDED = "ppl_mm.experiments.mvae_weak"  # a command of an old record, now of mvae/weak.py
 IMPORTS = (
     "import ppl_mm, ppl_mm.models, ppl_mm.guides, ppl_mm.experiments.mvae;"
     "print(ppl_mm.models.__file__)"
@@ -60,6 +61,8 @@ def test_wheel_in_a_fresh_environment(source, tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     assert {"ppl_mm/py.typed", "ppl_mm/models/shared_latent.py"} <= set(names)
     assert {"ppl_mm/comparison/page.html.j2", "ppl_mm/comparison/page.css"} <= set(names)
+    papers = {path.parent.name for path in (ROOT / "experiments").glob("*/findings.md")}
+    assert {f"ppl_mm/experiments/{paper}/findings.md" for paper in papers} <= set(names)
     assert not [n for n in names if n.startswith(("models/", "guides/", "tests/"))]
     binaries = fresh_environment(tmp_path / "env")
     install(binaries, str(wheel))
@@ -68,6 +71,7 @@ def test_wheel_in_a_fresh_environment(source, tmp_path):
     where = run([str(binaries / "python"), "-c", IMPORTS], cwd=source)  # its package comes first
     assert str(source / "models") in where
     assert "mvae" in run([str(binaries / "ppl-mm"), "systems"], cwd=tmp_path)
+    assert "--fraction" in run([str(binaries / "python"), "-m", RECORDED, "--help"], cwd=tmp_path)
 
 
 def test_editable_install_inside_and_outside_the_checkout(source, tmp_path):
@@ -77,3 +81,4 @@ def test_editable_install_inside_and_outside_the_checkout(source, tmp_path):
         where = run([str(binaries / "python"), "-c", IMPORTS], cwd=folder)
         assert str(source / "models") in where
     assert "mvae" in run([str(binaries / "ppl-mm"), "systems"], cwd=tmp_path)
+    assert "--fraction" in run([str(binaries / "python"), "-m", RECORDED, "--help"], cwd=tmp_path)

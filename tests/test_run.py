@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import math
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from ppl_mm.evaluation import (
     joint_coherence,
     train_classifiers,
 )
-from ppl_mm.runs import run
+from ppl_mm.runs import records, run
 from ppl_mm.runs.building import build
 from ppl_mm.runs.coherence import classifiable
 from ppl_mm.runs.config import configure
@@ -183,8 +185,8 @@ def test_a_conditional_system_is_measured_and_drawn_given_what_it_needs(
 
 def test_systems_whose_papers_train_on_streams_do_so(tmp_path, monkeypatch, undrawn):
     seen = []
-    fit = run.fit
-    monkeypatch.setattr(run, "fit", lambda s, rows, **o: seen.append(rows) or fit(s, rows, **o))
+    fit = records.fit
+    monkeypatch.setattr(records, "fit", lambda s, rows, **o: seen.append(rows) or fit(s, rows, **o))
     options = {**OPTIONS, "epochs": 1}
     made = run.train(tmp_path / "svae", "svae", "digits", paired=0.01, **options)
     assert [len(part) for part in seen[0]] == [12, 1200, 1200, 1200]
@@ -246,3 +248,29 @@ def test_errors_of_accuracies_are_of_the_rows_that_have_a_label():
         spread = math.sqrt(found.value * (1 - found.value) / 40)
         assert found.standard_error == pytest.approx(spread)
         assert 0 < found.value < 1
+
+
+def test_whenever_a_run_is_killed_it_can_go_on(tmp_path, monkeypatch, undrawn):
+    options = {**OPTIONS, "epochs": 2, "latent_dim": 2}
+    run.train(tmp_path / "whole", "vae", "digits", modalities=["top"], **options)
+    run.train(tmp_path / "old", "vae", "digits", modalities=["bottom"], **options)
+    renamed = os.replace
+    for write in range(6):  # the options, two checkpoints, the system, the history and its curves
+        folder, count = tmp_path / str(write), iter(range(100))
+        shutil.copytree(tmp_path / "old", folder)
+
+        def replaced(*names, write=write, count=count):
+            if next(count) == write:
+                raise KeyboardInterrupt
+            renamed(*names)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", replaced)
+            with pytest.raises(KeyboardInterrupt):
+                run.train(folder, "vae", "digits", modalities=["top"], overwrite=True, **options)
+        found = run.train(folder, "vae", "digits", resume=True, progress=False)
+        if write == 0:  # the old run, from its start, for the new one has not begun
+            assert found.config.modalities == ("bottom",)
+        else:
+            assert history(folder) == history(tmp_path / "whole")
+            assert (folder / "loss.png").exists()

@@ -47,6 +47,29 @@ def test_history_has_a_row_an_epoch_and_prints_as_a_table():
     assert result.table().row_count == 3
 
 
+def test_on_start_comes_once_after_all_checks_and_before_the_first_step(tmp_path):
+    toy, system = toy_system()
+    begun, start, file = [], parameters(system), tmp_path / "checkpoint"
+    old = Observations({name: values[:, :1] for name, values in toy.sample(4).values.items()})
+    options = {"epochs": 2, "checkpoint": file, "on_start": lambda: begun.append(file.exists())}
+    for data, wrong in (
+        (old, {}),
+        (toy.sample(4), {"clip_norm": 0}),
+        (toy.sample(4), {"patience": 0}),
+    ):
+        with pytest.raises(ValueError, match=r"expected|event shape"):
+            fit(system, data, **options, **wrong, **QUIET)
+    assert begun == []
+
+    def begin():
+        begun.append(file.exists())
+        for name, value in system.named_parameters():
+            assert torch.equal(value, start[name])
+
+    fit(system, toy.sample(4), **{**options, "on_start": begin}, **QUIET)
+    assert begun == [False]
+
+
 def test_the_loss_in_the_history_is_per_row():
     toy, system = toy_system()
     data = toy.sample(40)

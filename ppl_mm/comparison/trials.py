@@ -24,13 +24,12 @@ from ppl_mm.runs.coherence import classifiable
 from ppl_mm.runs.config import (
     CONFIG_FILE,
     Config,
-    check_same,
     configure,
     has_terms,
     read_config,
-    torch_device,
 )
 from ppl_mm.runs.measures import Measures
+from ppl_mm.runs.records import check_same, torch_device
 from ppl_mm.runs.run import FILES, evaluate, load, train
 from ppl_mm.typed import typed
 
@@ -290,7 +289,7 @@ def _configure(
 
 def _check_same(trial: Trial, folder: Path) -> None:
     remedy = "Compare with the same settings, or give another folder by --out."
-    check_same(folder, read_config(folder), asdict(trial.config), remedy)
+    check_same(folder, asdict(read_config(folder)), asdict(trial.config), remedy)
 
 
 def _check_once(what: str, given: Sequence[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Questions to a trained run: samples into a picture, likelihoods into a table of rows."""
+"""Samples and likelihoods of a trained run: a picture, and a table of rows."""
 
 import io
 from collections.abc import Sequence
@@ -31,20 +31,20 @@ def generate(
     seed: int = 0,
     npz: Path | None = None,
 ) -> dict[str, Tensor]:
-    """Draw modalities given others of test rows, and write a picture.
+    """Draw modalities of test rows given others, and write a picture.
 
     Args:
         run: A trained run.
-        targets: What to draw.
-        given: What to condition on; none for draws from the prior.
+        targets: The modalities to draw.
+        given: The modalities to condition on; with none, the draws are from the prior.
         path: The picture.
-        num_samples: Draws per row.
-        rows: The first so many test rows; one row of each class by default.
-        seed: Of the draws.
-        npz: Where to write the values, if anywhere.
+        num_samples: The number of draws per row.
+        rows: The number of test rows, from the first on; by default one row of each class.
+        seed: The seed of the draws.
+        npz: A file for the values; with None they are not written.
 
     Returns:
-        Target -> likelihood's mean or mode at each draw of z, (num_samples, rows, *event).
+        Target -> the likelihood's mean or mode at each draw of z, (num_samples, rows, *event).
     """
     check_at_least_one("rows", 1 if rows is None else rows)
     obs = examples(run, rows) if given else Observations.blank(rows or SHOWN)
@@ -78,13 +78,13 @@ def likelihood(
 
     Args:
         run: A trained run.
-        target: What is scored.
-        given: What is conditioned on.
+        target: The modalities that are scored.
+        given: The modalities to condition on.
         proposal: See :func:`ppl_mm.log_likelihood`.
-        num_samples: Draws per row; the configuration's by default.
-        rows: The first so many test rows; the configuration's by default.
-        seed: Of the draws.
-        path: Where to write a line a row as CSV, if anywhere.
+        num_samples: The number of draws per row; the configuration's by default.
+        rows: The number of test rows, from the first on; the configuration's by default.
+        seed: The seed of the draws.
+        path: A CSV file for one line per row; with None it is not written.
     """
     num_samples, rows = numbers(run, num_samples, rows)
     test = run.dataset.test[:rows]

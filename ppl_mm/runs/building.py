@@ -1,4 +1,4 @@
-"""From the options of a run to its data set, its training rows and its untrained system."""
+"""The data set, the training rows and the untrained system of a run, from its options."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,10 +22,10 @@ _FEW = 100  # rows to try a system on
 
 
 def load_data(dataset: str, folder: str | None, options: Mapping[str, Any]) -> DataSet:
-    """A data set by name.
+    """Load a data set by name.
 
     Raises:
-        ValueError: For an option that it does not have.
+        ValueError: If the data set does not have an option.
     """
     try:
         return data.load(dataset, folder, **options)
@@ -34,7 +34,7 @@ def load_data(dataset: str, folder: str | None, options: Mapping[str, Any]) -> D
 
 
 def choose(dataset: DataSet, names: Sequence[str]) -> DataSet:
-    """The data set with these modalities alone; a class that is none of them stays known."""
+    """Return the data set with these modalities alone; the classes of its rows stay known."""
     if dataset.num_classes is not None and dataset.label not in names:
         dataset = dataset.without_label()
     rest = [m.name for m in dataset.modalities if m.name not in names]
@@ -49,10 +49,10 @@ def choose(dataset: DataSet, names: Sequence[str]) -> DataSet:
 
 
 def build(config: Config, dataset: DataSet, rows: Observations | list[Observations]) -> System:
-    """The untrained system, the start of its networks by the seed; ``rows`` as it trains on them.
+    """Build the untrained system; its networks start by the seed. ``rows`` are what it trains on.
 
     Raises:
-        ValueError: For an option that the system does not have.
+        ValueError: If the system does not have an option.
     """
     modalities = [
         replace(m, weight=config.weights.get(m.name, m.weight)) for m in dataset.modalities
@@ -75,9 +75,10 @@ def build(config: Config, dataset: DataSet, rows: Observations | list[Observatio
 
 
 def training_rows(config: Config, dataset: DataSet) -> Observations | list[Observations]:
-    """All rows, or a share of them paired and the rest apart; as streams where papers do so.
+    """Return all rows, or a share of them paired and the rest apart, as streams where papers do so.
 
-    What is missing is so first. Larger shares of the same seed are missing where smaller ones are.
+    Values are left out before that. With the same seed, a larger share leaves out what a smaller
+    share does, and more.
     """
     rows = dataset.train
     if config.missing > 0:
@@ -89,10 +90,10 @@ def training_rows(config: Config, dataset: DataSet) -> Observations | list[Obser
 
 
 def check(config: Config, whole: DataSet) -> DataSet:
-    """The data set, of the run's modalities, once a system is built that can take its rows.
+    """Return the data set with the run's modalities, once a system is built that can take its rows.
 
     Raises:
-        ValueError: What :func:`train` would say of the system, its options and the data.
+        ValueError: As :func:`train` raises for the system, its options and the data.
     """
     chosen = choose(whole, config.modalities)
     rows = training_rows(config, chosen)

@@ -49,7 +49,7 @@ def generate(
     rows: Annotated[
         int | None, typer.Option(help="Test rows; one of each class by default.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Default: RUN/generated.png.")] = None,
     npz: Annotated[
         Path | None, typer.Option(help="Also write the values, (draws, rows, ...) a modality.")
@@ -85,14 +85,14 @@ def loglik(
     ] = "joint",
     num_samples: Samples = None,
     rows: Rows = None,
-    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
     csv: Annotated[Path | None, typer.Option(help="Write a line a row to this file.")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Estimate log p(target | given) of test rows, with its error."""
     run = runs.load(folder, data_dir=data_dir)
     names = proposal.split(",")
-    with warnings.catch_warnings():  # the summary says it
+    with warnings.catch_warnings():  # the summary says the same
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
         result = runs.likelihood(
             run,

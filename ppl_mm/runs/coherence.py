@@ -21,11 +21,11 @@ class Accuracy:
     """The share of rows whose class is read right.
 
     Attributes:
-        label: What it is read off: the predicted label, or a generated modality; empty for all
-            that is drawn together from the prior.
-        given: What that is made from; empty for the prior.
+        label: What the class is read off: the predicted label, or a generated modality. It is empty
+            if everything is drawn together from the prior.
+        given: The modalities that it is made from; empty for the prior.
         value: The share, in [0, 1].
-        standard_error: Over rows; None for one.
+        standard_error: The standard error over rows; None for one row.
     """
 
     label: str
@@ -35,7 +35,7 @@ class Accuracy:
 
 
 def classifiable(dataset: DataSet) -> tuple[str, ...]:
-    """The modalities that a classifier can be trained of: numbers, in rows that have classes."""
+    """Return the modalities that a classifier can learn from: numbers, in rows with classes."""
     if dataset.num_classes is None:
         return ()
     rows = dataset.train
@@ -43,9 +43,9 @@ def classifiable(dataset: DataSet) -> tuple[str, ...]:
 
 
 def sources(others: Sequence[str], fixed: Sequence[str]) -> list[tuple[str, ...]]:
-    """What to look at: all others, each alone, and what the model conditions on alone.
+    """Return the sets of modalities to condition on: all others, and each of them alone.
 
-    Each with what the model conditions on, ``fixed``.
+    Each set also has ``fixed``, which the model conditions on; these alone are a set too.
     """
     free = [n for n in others if n not in fixed]
     alone = [(n, *fixed) for n in free] if len(free) > 1 else []
@@ -56,10 +56,11 @@ def sources(others: Sequence[str], fixed: Sequence[str]) -> list[tuple[str, ...]
 def coherences(
     system: System, test: Observations, labels: Tensor, classifiers: Mapping[str, nn.Module]
 ) -> Iterator[Accuracy]:
-    """Coherence of each modality that has a classifier, from others and drawn from the prior.
+    """Measure coherence of each modality that has a classifier, given others and from the prior.
 
-    Of rows that hold everything. Joint coherence, the share of draws from the prior in which all
-    classifiers agree, is of as many draws; a model that conditions on something has none.
+    Rows that lack something are left out. Joint coherence is the share of draws from the prior in
+    which all classifiers agree, with as many draws as rows; a model that conditions on something
+    has none.
     """
     rows, fixed = holds(test, test.names), conditioned_on(system.model)
     if not bool(rows.any()):

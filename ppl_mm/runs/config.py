@@ -1,44 +1,36 @@
-"""The options of a run: each data set's defaults, and the file that they are kept in."""
+"""The options of a run: each data set's defaults, and the file that keeps them."""
 
 import dataclasses
 import inspect
 import json
 import math
-import platform
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyro
-import torch
-
-import ppl_mm
-from ppl_mm import flags, systems
+from ppl_mm import systems
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.data import DataSet, entry
-from ppl_mm.files import write_atomically
 from ppl_mm.modality import unknown_name
+from ppl_mm.runs.records import PLACES, Files, check_same, command, facts, torch_device
 from ppl_mm.typed import typed
 
 __all__ = [
     "CONFIG_FILE",
     "Config",
-    "check_same",
     "configure",
+    "files",
     "has_terms",
     "read_config",
     "read_facts",
     "resumed",
-    "torch_device",
     "write_config",
 ]
 
 CONFIG_FILE = "config.json"
 
 _SEVERAL = ("weights", "options", "data_options")  # flags that repeat
-_PLACES = ("device", "cuda_graph", "compile", "data_dir")  # may differ where a run goes on
 
 
 @typed
@@ -49,34 +41,34 @@ class Config:
     Attributes:
         system: A name of ``systems.available()``.
         dataset: A name of ``data.available()``.
-        modalities: Which of the data set's to use.
-        latent_dim: Z.
-        epochs: Passes through the training rows.
-        batch_size: Rows per step.
-        learning_rate: Of Adam.
-        weights: The factors lambda_m in training, the data set's own where not named.
-        terms: Random subsets besides everything and each modality alone, or "all" subsets; None
-            for a system that has no such choice.
+        modalities: The modalities of the data set that are used.
+        latent_dim: Z, the size of the latent.
+        epochs: The number of passes through the training rows.
+        batch_size: The number of rows per step.
+        learning_rate: The learning rate of Adam.
+        weights: The factors lambda_m in training; a modality that is not named has the data set's.
+        terms: The number of random subsets besides everything and each modality alone, or "all"
+            subsets; None for a system that has no such choice.
         beta: The factor of the KL in training; None for the system's own.
         options: Further options of the system, such as private_dim or num_particles.
         data_options: Options of the data set, such as num_train or arch of polymnist.
-        annealing_epochs: Epochs over which beta grows from 0.
-        paired: The share of training rows whose modalities are paired. The others come apart;
-            for the systems of SVAE's paper each modality has a stream of all rows besides.
-        missing: The share of the modalities of training rows that are left out at random, once,
-            see :func:`ppl_mm.data.keep_modalities`; before any rows come apart.
-        patience: Stop after so many epochs without a better validation ELBO.
-        clip_norm: Largest norm of the whole gradient.
+        annealing_epochs: The number of epochs over which beta grows from 0.
+        paired: The share of training rows whose modalities are paired. The others come apart; for
+            the systems of SVAE's paper each modality also has a stream of all rows.
+        missing: The share of the modalities of training rows that are left out at random, once, see
+            :func:`ppl_mm.data.keep_modalities`. This comes before any rows come apart.
+        patience: The number of epochs without a better validation ELBO after which training stops.
+        clip_norm: The largest norm of the whole gradient.
         impartial: How the modalities' gradients are combined, see :func:`ppl_mm.fit`.
-        seed: Of networks, order, noise, pairs, and what is missing.
+        seed: The seed of networks, order, noise, pairs, and of what is missing.
         precision: Fabric's flag.
-        cuda_graph: Whether to replay steps as a CUDA graph, see :func:`ppl_mm.fit`; None: where
-            that can be.
+        cuda_graph: Whether to replay steps as a CUDA graph, see :func:`ppl_mm.fit`; with None they
+            are replayed where that can be.
         compile: Whether ``torch.compile`` compiles the networks while they train.
         device: "auto", "cpu", "cuda" or "cuda:1".
-        data_dir: Where the data lie; None for the default folder.
-        num_samples: Draws per row for likelihoods.
-        rows: Test rows for likelihoods; None for all.
+        data_dir: The folder of the data; None for the default folder.
+        num_samples: The number of draws per row for likelihoods.
+        rows: The number of test rows for likelihoods; None takes all.
     """
 
     system: str
@@ -121,7 +113,7 @@ class Config:
             raise ValueError(f"terms: expected 'all' or a number of subsets, got {self.terms!r}.")
 
     def command(self, folder: Path) -> str:
-        """The command line that repeats the run."""
+        """Return the command line that repeats the run."""
         several = {"option": self.options, "data_option": self.data_options}
         given = {
             "out": folder,
@@ -134,15 +126,15 @@ class Config:
         }
         rest = [f.name for f in dataclasses.fields(self)[3:] if f.name not in _SEVERAL]
         given |= {name: getattr(self, name) for name in rest}
-        return shlex.join(["ppl-mm", "train", self.system, self.dataset, *flags.words(given)])
+        return command(["ppl-mm", "train", self.system, self.dataset], given)
 
 
 @typed
 def configure(system: str, dataset: DataSet, **options: Any) -> Config:
-    """The options of a run, with the data set's defaults for those that are not given.
+    """Return the options of a run; an option that is not given has the data set's default.
 
     Raises:
-        ValueError: For unknown names, or options out of range.
+        ValueError: If a name is unknown, or an option is out of range.
     """
     _check_known("option", options, [f.name for f in dataclasses.fields(Config)])
     _check_known("system", [system], systems.available())
@@ -166,60 +158,33 @@ def has_terms(system: str) -> bool:
 
 
 def resumed(folder: Path, options: Mapping[str, Any]) -> Config:
-    """The saved options of a run, once those given again are the same.
+    """Return the saved options of a run, once those given again are the same.
 
     Raises:
         FileNotFoundError: If there is no run.
-        ValueError: For an option that differs, but for where and how fast it runs.
+        ValueError: If an option differs; those that say where and how fast it runs may differ.
     """
     config = read_config(folder)
     _check_known("option", options, [f.name for f in dataclasses.fields(Config)])
-    check_same(folder, config, options, "Leave the option out, or start a run in another folder.")
-    return dataclasses.replace(config, **{n: options[n] for n in _PLACES if n in options})
+    check_same(
+        folder, asdict(config), options, "Leave the option out, or start a run in another folder."
+    )
+    return dataclasses.replace(config, **{n: options[n] for n in PLACES if n in options})
 
 
-def check_same(folder: Path, config: Config, options: Mapping[str, Any], remedy: str) -> None:
-    """Raise for an option that differs from the run's, but for where and how fast it runs."""
-    for name, value in options.items():
-        saved = getattr(config, name)
-        value = tuple(value) if isinstance(value, list) else value
-        if name not in _PLACES and value != saved:
-            raise ValueError(
-                f"{name}: the run in {folder} has {saved!r}, asked to go on with {value!r}. "
-                f"{remedy}"
-            )
-
-
-def torch_device(name: str) -> torch.device:
-    """The device of a name; "auto" is CUDA where there is one."""
-    cuda = torch.cuda.is_available()
-    return torch.device(("cuda" if cuda else "cpu") if name == "auto" else name)
-
-
-def _hardware(device: torch.device) -> str:
-    if device.type == "cuda" and torch.cuda.is_available():
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
+def files(folder: Path) -> Files:
+    """Return the places of a run folder's record, checkpoint and trained system."""
+    return Files(folder / CONFIG_FILE, folder / "checkpoint.pt", folder / "system.safetensors")
 
 
 def write_config(folder: Path, config: Config) -> None:
     """Write the options, the command that repeats the run, the hardware and the versions."""
-    content = {
-        "command": config.command(folder),
-        "options": asdict(config),
-        "hardware": _hardware(torch_device(config.device)),
-        "versions": {
-            "ppl_mm": ppl_mm.__version__,
-            "torch": torch.__version__,
-            "pyro": pyro.__version__,
-            "python": platform.python_version(),
-        },
-    }
-    write_atomically(folder / CONFIG_FILE, json.dumps(content, indent=1).encode())
+    content = {"command": config.command(folder), "options": asdict(config)}
+    files(folder).write(content | facts(torch_device(config.device)))
 
 
 def read_config(folder: Path) -> Config:
-    """The options of the run in a folder.
+    """Return the options of the run in a folder.
 
     Raises:
         FileNotFoundError: If there is no run.
@@ -229,15 +194,15 @@ def read_config(folder: Path) -> Config:
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no run here, it has no {CONFIG_FILE}.")
     try:
-        options = json.loads(path.read_text())["options"]
+        options = files(folder).read()["options"]
         return Config(**{**options, "modalities": tuple(options["modalities"])})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: damaged, or of another version ({error}).") from error
 
 
 def read_facts(folder: Path) -> tuple[str, str]:
-    """The hardware and the versions that a run was trained with, in words."""
-    content = json.loads((folder / CONFIG_FILE).read_text())
+    """Return the hardware and the versions that a run was trained with, in words."""
+    content = files(folder).read()
     versions = ", ".join(f"{name} {number}" for name, number in content["versions"].items())
     return content.get("hardware", "not recorded"), versions
 

@@ -30,13 +30,13 @@ class Likelihood:
     """The average over rows of log p(target | given), or of the ELBO, in nats.
 
     Attributes:
-        quantity: What it is, such as ``log p(image | label)``.
+        quantity: The name of the quantity, such as ``log p(image | label)``.
         mean: The average.
-        standard_error: Of the average, over rows (another test set).
-        monte_carlo_error: Of the average, over draws (another seed); None for the ELBO.
+        standard_error: The standard error of the average over rows (another test set).
+        monte_carlo_error: The error of the average over draws (another seed); None for the ELBO.
         median_ess: The median over rows of the effective sample size of the draws.
-        unreliable: The share of rows with a Pareto k above 0.7, whose estimates are off by
-            an unknown amount; None where there are too few draws to tell.
+        unreliable: The share of rows with a Pareto k above 0.7, whose estimates are off by an
+            unknown amount; None where there are too few draws to tell.
     """
 
     quantity: str
@@ -49,17 +49,17 @@ class Likelihood:
 
 @dataclass(frozen=True)
 class Measures:
-    """See :func:`measure`.
+    """The measures of a trained system, see :func:`measure`.
 
     Attributes:
         likelihoods: The ELBO and the log-likelihoods.
-        accuracies: Of the label, from all others and from each alone.
-        rows: Test rows of the ELBO and the accuracies.
-        likelihood_rows: Test rows of the log-likelihoods.
-        num_samples: Draws per row of the log-likelihoods.
+        accuracies: The accuracies of the label, from all others and from each alone.
+        rows: The number of test rows of the ELBO and the accuracies.
+        likelihood_rows: The number of test rows of the log-likelihoods.
+        num_samples: The number of draws per row of the log-likelihoods.
         normalised: False where a likelihood is a score and no density.
-        coherences: Of each modality that has a classifier, as its accuracies; of draws from the
-            prior.
+        coherences: The coherence of each modality that has a classifier, given what its accuracy
+            would be given, and of draws from the prior.
         oracles: Modality -> the share of real rows that its classifier reads right.
     """
 
@@ -74,7 +74,7 @@ class Measures:
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
-        """Measures from the content of ``metrics.json``."""
+        """Read measures from the content of ``metrics.json``."""
         likelihoods = tuple(Likelihood(**found) for found in content["likelihoods"])
         shares = {
             name: tuple(
@@ -86,7 +86,7 @@ class Measures:
         return cls(**{**content, "likelihoods": likelihoods, **shares})
 
     def table(self, title: str) -> Table:
-        """All of them, for ``rich.print``."""
+        """Return a table of all measures, for ``rich.print``."""
         table = Table("held-out rows", title=title, caption=self._caption(), caption_justify="left")
         for heading in ("nats", "± rows", "± draws", "ESS", "k > 0.7"):
             table.add_column(heading, justify="right")
@@ -135,22 +135,23 @@ def measure(
     classifiers: Mapping[str, nn.Module] | None = None,
     labels: Tensor | None = None,
 ) -> Measures:
-    """The ELBO, log p of everything, of each modality, of the label given the others; accuracies.
+    """Measure the ELBO, log p of everything, of each modality and of the label given the others.
 
-    Of a model that conditions on some modalities (CVAE, CMMD) all is given those, and the label's
-    accuracy is also that from those alone. Half of its draws come from its prior (the defensive
-    proposal): few of its rows may have taught its guide what to make of less than everything.
-    What no row holds is left out.
+    The label's accuracy is measured too. If a model conditions on some modalities (CVAE, CMMD),
+    these are always given, and the label's accuracy is also measured from those alone. Half of the
+    draws of such a model come from its prior (the defensive proposal), because few of its rows may
+    have taught its guide what to make of less than everything. A modality that no row holds is left
+    out.
 
     Args:
         system: A model and a guide.
-        test: Held-out rows. Those that lack what the model conditions on are left out.
+        test: Held-out rows. Rows that lack what the model conditions on are left out.
         label: The modality to predict; None for none.
-        num_samples: Draws per row for log-likelihoods.
-        rows: The first so many rows for log-likelihoods; None for all.
-        classifiers: Of modalities whose coherence is wanted too, see
+        num_samples: The number of draws per row for log-likelihoods.
+        rows: The number of rows for log-likelihoods, from the first on; None takes all.
+        classifiers: Classifiers of the modalities whose coherence is measured too, see
             :func:`ppl_mm.evaluation.train_classifiers`.
-        labels: The rows' classes, (N,), for these.
+        labels: The rows' classes, (N,), which coherence needs.
     """
     whole, classifiers = test, classifiers or {}
     fixed, test = conditioned_on(system.model), answerable(system.model, test)

@@ -22,7 +22,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from ppl_mm import plotting
@@ -33,15 +32,16 @@ from ppl_mm.observations import Observations
 from ppl_mm.processes import is_first
 from ppl_mm.runs.building import build, choose, load_data, training_rows
 from ppl_mm.runs.config import (
+    CONFIG_FILE,
     Config,
     configure,
+    files,
     read_config,
     resumed,
     write_config,
 )
 from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.systems import System
-from ppl_mm.training import fit
 from ppl_mm.training.history import DivergedError, FitResult
 from ppl_mm.typed import typed
 
@@ -51,9 +51,9 @@ FILES = (
     *("config.json", "checkpoint.pt", "system.safetensors", "history.csv", "metrics.json"),
     *("loss.png", "prior_samples.png", "cross_generation.png", "latent.png"),
 )
-"""What a run writes, and ``overwrite`` removes."""
+"""The files that a run writes, and that ``overwrite`` removes."""
 
-SHOWN, _MOST = 8, 10  # rows of a picture, where there are no classes and where there are
+SHOWN, _MOST = 8, 10  # the most rows of a picture, without classes and with
 _IN_LATENT = 1000  # rows of the picture of the latent
 
 
@@ -88,25 +88,29 @@ def train(
     progress: bool = True,
     **options: Any,
 ) -> Run:
-    """Train, and write the run folder with everything but ``metrics.json``.
+    """Train, and write the run folder with everything except ``metrics.json``.
 
-    Of several processes under ``torchrun`` the first one writes.
+    Of several processes under ``torchrun``, the first one writes.
 
     Args:
-        folder: Where to write.
+        folder: The run folder.
         system: A name of ``systems.available()``.
         dataset: A name of ``data.available()``.
-        resume: Go on with the run in ``folder``, which equals one that was never stopped.
-        overwrite: Replace the run in ``folder``; its files go once the new run can start.
-        progress: Show a progress bar.
+        resume: Whether to go on with the run in ``folder``; the result equals a run that was never
+            stopped.
+        overwrite: Whether to replace the run in ``folder``; its files go once the new run can
+            start.
+        progress: Whether to show a progress bar.
         options: Fields of :class:`Config`; the others get the data set's defaults, or with
-            ``resume`` the saved run's.
+            ``resume`` those of the saved run.
 
     Raises:
         FileExistsError: If the folder holds a run, without ``resume`` or ``overwrite``.
         FileNotFoundError: If there is nothing to resume, or the data are missing.
-        ValueError: For unknown names, options out of range, or, with ``resume``, other options.
-        DivergedError: See :func:`ppl_mm.fit`; the history so far is in the folder.
+        ValueError: If a name is unknown, an option is out of range, or, with ``resume``, an option
+            differs.
+        DivergedError: If training diverges, see :func:`ppl_mm.fit`; the history so far is in the
+            folder.
     """
     folder = Path(folder)
     _check_folder(folder, resume, overwrite)
@@ -120,36 +124,32 @@ def train(
     rows = training_rows(config, chosen)
     built = build(config, chosen, rows)
 
-    def optimizer(parameters: Any) -> torch.optim.Optimizer:
-        """Adam; ``fit`` asks for it once all else has been checked, and the run begins."""
+    kept = files(folder)
+
+    def begin() -> None:
+        """Replace the old run's files; its options go last, so that none are those of another."""
         if is_first():
             for name in () if resume else FILES:
-                (folder / name).unlink(missing_ok=True)
+                if name != CONFIG_FILE:
+                    (folder / name).unlink(missing_ok=True)
             write_config(folder, config)
-        return torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
 
-    checkpoint = folder / "checkpoint.pt"
     try:
-        result = fit(
+        result = kept.train(
             built,
             rows,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            optimizer=optimizer,
+            config,
+            config.learning_rate,
             validation=chosen.validation,
             patience=config.patience,
             annealing_epochs=config.annealing_epochs,
-            clip_norm=config.clip_norm,
             impartial=config.impartial,
             transform=chosen.transform,
-            seed=config.seed,
-            device=config.device,
-            precision=config.precision,
             cuda_graph="auto" if config.cuda_graph is None else config.cuda_graph,
             compile=config.compile,
-            checkpoint=checkpoint,
             checkpoint_every=max(1, config.epochs // 20),
-            resume=resume and checkpoint.exists(),
+            resume=resume,
+            on_start=begin,
             progress=progress,
         )
     except DivergedError as error:
@@ -158,7 +158,7 @@ def train(
         raise
     run = Run(folder, config, chosen, built)
     if is_first():
-        built.save(folder / "system.safetensors")
+        built.save(kept.system)
         _write_history(folder, result)
         _draw(run)
     return run
@@ -166,11 +166,11 @@ def train(
 
 @typed
 def load(folder: str | Path, *, data_dir: str | None = None) -> Run:
-    """The trained run in a folder.
+    """Load the trained run in a folder.
 
     Args:
-        folder: What :func:`train` wrote.
-        data_dir: Where the data lie now, if not where they lay.
+        folder: The folder that :func:`train` wrote.
+        data_dir: The folder of the data, if they have moved.
 
     Raises:
         FileNotFoundError: If there is no trained run, or the data are missing.
@@ -178,7 +178,7 @@ def load(folder: str | Path, *, data_dir: str | None = None) -> Run:
     """
     folder = Path(folder)
     config = read_config(folder)
-    path = folder / "system.safetensors"
+    path = files(folder).system
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: no such file; has the training ended? Go on with it by the same train "
@@ -200,9 +200,9 @@ def evaluate(
 
     Args:
         run: A trained run.
-        num_samples: Draws per row for likelihoods; the configuration's by default.
-        rows: Test rows for likelihoods; the configuration's by default.
-        classifiers: Of modalities whose coherence is wanted too.
+        num_samples: The number of draws per row for likelihoods; the configuration's by default.
+        rows: The number of test rows for likelihoods; the configuration's by default.
+        classifiers: Classifiers of the modalities whose coherence is measured too.
     """
     num_samples, rows = numbers(run, num_samples, rows)
     found = measure(
@@ -220,7 +220,7 @@ def evaluate(
 
 
 def examples(run: Run, rows: int | None = None) -> Observations:
-    """Test rows to show: the first of each class where there are classes, or the first few."""
+    """Return test rows to show: the first of each class, or the first few without classes."""
     test = run.dataset.test
     if rows is not None or run.label is None:
         return test[: SHOWN if rows is None else rows]
@@ -231,7 +231,7 @@ def examples(run: Run, rows: int | None = None) -> Observations:
 
 
 def numbers(run: Run, num_samples: int | None, rows: int | None) -> tuple[int, int | None]:
-    """Draws and test rows of likelihoods, by default the configuration's."""
+    """Return the draws and test rows of likelihoods, by default the configuration's."""
     num_samples = run.config.num_samples if num_samples is None else num_samples
     rows = run.config.rows if rows is None else rows
     check_at_least_one("rows", 1 if rows is None else rows)
@@ -260,7 +260,7 @@ def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
 
 
 def _write_history(folder: Path, result: FitResult) -> None:
-    if result.history:  # none where the first epoch diverged
+    if result.history:  # it is empty where the first epoch diverged
         write_csv(folder / "history.csv", result.history)
         plotting.save(plotting.losses(result.history, result.best_epoch), folder / "loss.png")
 

@@ -6,7 +6,7 @@ so several processes equal one.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -70,6 +70,7 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 10,
     resume: bool = False,
+    on_start: Callable[[], None] | None = None,
     progress: bool = True,
 ) -> FitResult:
     """Train a system by stochastic gradients of its objective, averaged over each batch's rows.
@@ -108,6 +109,8 @@ def fit(
         checkpoint: A file, written whole every ``checkpoint_every`` epochs and at the end.
         checkpoint_every: See there.
         resume: Go on from ``checkpoint``; the run equals one that was never stopped.
+        on_start: A function that is called once, in every process, when all has been checked and
+            before the first step; it may prepare the folder of ``checkpoint``.
         progress: Show a progress bar with the current loss and validation ELBO.
 
     Under ``torchrun`` the rows of each batch are divided among the processes; parameters come
@@ -206,6 +209,8 @@ def fit(
                 must=cuda_graph is True,
             ),
         )
+        if on_start is not None:
+            on_start()
         bar = Progress(epochs, state.epoch, show=progress and fabric.is_global_zero)
         with bar, compiled(system, compile):
             while state.epoch < epochs and not state.out_of_patience(patience):

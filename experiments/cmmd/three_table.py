@@ -1,0 +1,115 @@
+"""The records on three modalities of a digit as tables 5, H.1, 6 and H.2, beside the paper's."""
+
+from collections.abc import Mapping, Sequence
+
+from ppl_mm.experiments.cmmd.three import OMEGA
+from ppl_mm.experiments.findings import page_head
+from ppl_mm.experiments.tables import Record, cell, commands, spread, table
+
+__all__ = ["TITLES", "render", "table_5", "table_6", "table_h2"]
+
+TITLES = {"cmmd": "CMMD", "mvae": "MVAE", "mmvae": "MMVAE", "mopoe": "MoPoE"}
+SUBSETS = ("m", "s", "t", "ms", "mt", "st", "mst")
+# Table H.1, on MNIST-SVHN-Text; Table 5 has the means.
+LATENT = {
+    "mvae": (0.90, 0.44, 0.85, 0.89, 0.97, 0.81, 0.96),
+    "mmvae": (0.95, 0.79, 0.99, 0.87, 0.93, 0.84, 0.86),
+    "mopoe": (0.95, 0.80, 0.99, 0.97, 0.98, 0.99, 0.98),
+    "cmmd": (0.98, 0.80, 1.00, 0.99, 1.00, 1.00, 0.99),
+}
+# Table 6: target and what is given.
+COLUMNS = ("m|s", "m|t", "m|st", "s|m", "s|t", "s|mt", "t|m", "t|s", "t|ms")
+COHERENCE = {
+    "mvae": (0.24, 0.20, 0.32, 0.43, 0.30, 0.75, 0.28, 0.17, 0.29),
+    "mmvae": (0.75, 0.99, 0.87, 0.31, 0.30, 0.30, 0.96, 0.76, 0.84),
+    "mopoe": (0.74, 0.99, 0.94, 0.36, 0.34, 0.37, 0.96, 0.76, 0.93),
+    "cmmd": (0.75, 1.00, 1.00, 0.66, 0.87, 0.87, 0.98, 0.69, 0.98),
+}
+
+DEVIATIONS = (0.02, 0.0, 0.0, 0.07, 0.07, 0.10, 0.002, 0.02, 0.004)
+"""CMMD's coherence over five runs: table H.2."""
+
+
+def render(records: list[Record]) -> str:
+    """Return this part of the page of results, from records that have measures."""
+    lines = [page_head("cmmd", "CMMD: three modalities of a digit")]
+    for dataset in sorted({r["config"]["dataset"] for r in records}):
+        own = [r for r in records if r["config"]["dataset"] == dataset]
+        lines += [*table_5(own), *table_6(own)]
+    return "\n".join([*lines, *commands(records)])
+
+
+def table_5(records: list[Record]) -> list[str]:
+    """Show latent accuracy from every subset, and its mean, on one data set."""
+    title = f"### {records[0]['config']['dataset']}: latent accuracy (tables 5 and H.1)\n"
+    return [title, *table(_rows(records, SUBSETS, LATENT, "latents"))]
+
+
+def table_6(records: list[Record]) -> list[str]:
+    """Show coherence of each modality generated from each subset of the others, on one data set."""
+    title = f"### {records[0]['config']['dataset']}: coherence, generated | given (table 6)\n"
+    return [title, *table(_rows(records, COLUMNS, COHERENCE, "coherence"))]
+
+
+def table_h2(records: list[Record]) -> list[str]:
+    """Show CMMD's coherence with its spread, and omega, on one data set."""
+    own = [r for r in records if r["config"]["system"] == "cmmd"]
+    rows = [["", *(column.replace("|", "\\|") for column in COLUMNS)]]
+    cells = [[c for r in own if (c := _cell(r, "coherence", column))] for column in COLUMNS]
+    rows.append(["CMMD", *(spread(c) if c else "" for c in cells)])
+    paper = [
+        f"{value:.2f} ± {sd:g}" for value, sd in zip(COHERENCE["cmmd"], DEVIATIONS, strict=True)
+    ]
+    rows.append(["*CMMD, paper*", *paper])
+    omegas = [OMEGA["".join(sorted(column[2:]))] for column in COLUMNS]
+    rows.append(["omega, of both", *(f"{omega:g}" for omega in omegas)])
+    return ["### CMMD: coherence, generated \\| given (table H.2)\n", *table(rows)]
+
+
+def _rows(
+    records: list[Record],
+    columns: tuple[str, ...],
+    paper: Mapping[str, Sequence[float]],
+    kind: str,
+) -> list[list[str]]:
+    heads = [column.replace("|", "\\|") for column in columns]  # a bar ends a cell
+    rows = [["system", "epochs", *heads, "mean"]]
+    for system, title in TITLES.items():
+        own = [r for r in records if r["config"]["system"] == system]
+        for setting in sorted({_setting(r) for r in own}):
+            runs = [r for r in own if _setting(r) == setting]
+            cells = [[c for r in runs if (c := _cell(r, kind, column))] for column in columns]
+            shown = [spread(c) if c else "" for c in cells]
+            means = [sum(v[0] for v in c) / len(c) for c in cells if c]
+            mean = f"{sum(means) / len(means):.3f}" if len(means) == len(columns) else ""
+            epochs, mean_label = setting
+            name = f"{title}, mean label" if mean_label else title
+            rows.append([name, str(epochs), *shown, mean])
+        if own:
+            numbers = paper[system]
+            mean = f"{sum(numbers) / len(numbers):.3f}"
+            rows.append([f"*{title}, paper*", "", *(f"{n:.2f}" for n in numbers), mean])
+    return rows
+
+
+def _setting(record: Record) -> tuple[int, bool]:
+    """Return the epochs, and whether CMMD's label counts by its mean."""
+    config = record["config"]
+    return config["epochs"], config["system"] == "cmmd" and config["label_reduction"] == "mean"
+
+
+def _cell(record: Record, kind: str, column: str) -> list[float] | None:
+    """Return value and standard error of one column; None where the record does not have it."""
+    names = dict(zip("mst", record["measures"]["classifiers"], strict=True))
+    if kind == "latents":
+        subset = "+".join(names[letter] for letter in column)
+        found: list[float] | None = record["measures"]["latents"].get(subset)
+        return found
+    target, given = column.split("|")
+    coherence = record["measures"].get("coherence")
+    if coherence is None:
+        return None
+    known = [names[letter] for letter in given]
+    if known not in coherence["given"] or names[target] not in coherence["targets"]:
+        return None
+    return cell(coherence, known, names[target])

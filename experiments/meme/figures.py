@@ -1,0 +1,98 @@
+"""Pictures of the MEME experiment's runs: curves of its tables, and what is generated."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ppl_mm.experiments import captions, generated, runner, tables
+from ppl_mm.experiments.findings import finding
+from ppl_mm.experiments.meme import experiment, table
+from ppl_mm.experiments.meme.experiment import Config
+from ppl_mm.experiments.meme.paper import EPOCHS, FRACTIONS, PAPER, TITLES, name_of, rows_of
+from ppl_mm.experiments.tables import Record
+
+from ppl_mm import plotting
+
+__all__ = ["curves", "draw_crossed", "draw_curves", "figure_3", "figure_4"]
+
+_READS = {
+    "coherence": table.coherences,
+    "correlation": table.correlations,
+    "latents": table.latent_accuracies,
+}
+_Points = dict[str, list[tuple[float, float, float]]]
+
+
+def curves(kind: str, records: list[Record]) -> list[str]:
+    """Return the page of a table's curves on one data set, which :func:`draw_curves` draws."""
+    return [
+        finding("meme", "Curves"),
+        f"![{kind} by the fraction of pairs]({_curves_file(kind, records)})\n",
+    ]
+
+
+def draw_curves(kind: str, records: list[Record], folder: Path) -> None:
+    """Write coherence, latents or correlation by the fraction of pairs; the paper's are dashed."""
+    panels: dict[str, _Points] = {}
+    paper: dict[str, _Points] = {}
+    published = records[0]["config"]["dataset"] in EPOCHS
+    for title, read in _READS[kind](records).items():
+        numbers = PAPER[title[0].lower() + title[1:]] if published else {}
+        for (row, epochs), runs in rows_of(records).items():
+            first = next(iter(runs.values()))[0]
+            scheme = row.rpartition(", ")[2]
+            alone = set(runs) == {1}  # all are pairs, whatever the scheme
+            name = name_of(first) if alone else row
+            name += "" if _same_epochs(records) else f", {epochs} epochs"
+            panels.setdefault(title, {})[name] = [
+                tables.point(f, [read(r["measures"]) for r in found]) for f, found in runs.items()
+            ]
+            known = TITLES[first["config"]["system"]]
+            values = numbers.get(known, numbers.get(f"{known}, {scheme}", ()))
+            if values:
+                points = zip(FRACTIONS, values, strict=False)
+                paper.setdefault(title, {})[name] = [(f, v, 0.0) for f, v in points]
+    figure = plotting.error_curves(panels, xlabel="fraction of pairs", beside=paper)
+    plotting.save(figure, folder / _curves_file(kind, records))
+
+
+def figure_3(records: list[Record]) -> list[str]:
+    """Show each modality generated from the other, for the first seed; ``draw_crossed`` draws."""
+    configs = [Config(**r["config"]) for r in tables.first_seed(records)]
+    return [
+        line
+        for config in configs
+        for line in tables.pictures([config.name], [f"from-{n}" for n in _names(config)])
+    ]
+
+
+def draw_crossed(records: list[Record], folder: Path) -> None:
+    """Write draws of each modality given the other, for a test row of every class."""
+    for record in tables.first_seed(records):
+        config = replace(Config(**record["config"]), out=str(folder), device="cpu")
+        system, dataset = runner.trained(config, experiment.load, experiment.build)
+        rows = dataset.test[generated.one_of_each(dataset.classes("test"))]
+        first, second = _names(config)
+        for given, target in ((first, second), (second, first)):
+            figure = generated.from_some(system, rows, (given,), (target,), seed=config.seed)
+            plotting.save(figure, folder / f"{config.name}-from-{given}.png")
+
+
+def figure_4(records: list[Record]) -> list[str]:
+    """Show what is made of birds' pictures, and of their captions, for the first seed."""
+    lines = []
+    for record in tables.first_seed(records):
+        lines += [f"{name_of(record)}:\n", *captions.read(record["measures"]["examples"])]
+    return lines
+
+
+def _names(config: Config) -> tuple[str, str]:
+    first, second = config.dataset.split("_")
+    return first, second
+
+
+def _same_epochs(records: list[Record]) -> bool:
+    return len({r["config"]["epochs"] for r in records}) == 1
+
+
+def _curves_file(kind: str, records: list[Record]) -> str:
+    return f"{records[0]['config']['dataset']}-{kind}-by-fraction.png"

@@ -1,0 +1,134 @@
+"""How likely are pairs under MEME, in the direction of training and against it?
+
+MEME of two modalities s and t has two joint densities, which share all networks:
+
+    s from t:   p(s | z) e_t(z | t) p(t)  =  p(s | t) p(t)  over z
+    t from s:   p(t | z) e_s(z | s) p(s)  =  p(t | s) p(s)  over z
+
+with the encoders e; p(t) and p(s) are the mixtures of the pseudo-inputs' encodings, decoded.
+Appendix C of Joy et al. 2022 (arXiv:2106.12570) trains one direction alone, the other, and both,
+and scores pairs in each.
+"""
+
+import warnings
+from copy import copy, deepcopy
+from typing import Any
+
+import torch
+from ppl_mm.experiments import tables
+from ppl_mm.experiments.findings import finding
+from ppl_mm.experiments.tables import Record, spread, table
+from torch import Tensor
+
+from ppl_mm.evaluation import Estimate, LogLikelihood, UnreliableLikelihoodWarning, log_likelihood
+from ppl_mm.objectives import MutualSupervisionELBO
+from ppl_mm.observations import Observations
+from ppl_mm.systems import System
+
+__all__ = ["BOTH", "OneDirection", "measure", "table_2"]
+
+BOTH = "both"
+_NUM_INPUTS = 1000
+# Table 2 of Joy et al. 2022: (s, t) in the test -> values by s in training.
+_PAPER = {
+    ("mnist", "svhn"): {"mnist": -14733.6, "svhn": -40249.9, BOTH: -14761.3},
+    ("svhn", "mnist"): {"mnist": -428728.7, "svhn": -11668.1, BOTH: -11355.4},
+}
+
+
+class OneDirection(MutualSupervisionELBO):
+    """MEME's bound L_s of one direction, s from the others; rows without s contribute 0.
+
+    Args:
+        target: The modality s.
+        **options: The options of :class:`ppl_mm.objectives.MutualSupervisionELBO`.
+
+    Source: Joy et al. 2022, eq. 1.
+    """
+
+    def __init__(self, target: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.target = target
+
+    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+        """The value of every row, (B,)."""
+        own = copy(guide)
+        own.strata = lambda rows: rows.strata([(self.target,)])
+        return super().bound(model, own, obs)
+
+
+def measure(
+    system: System, train: Observations, test: Observations, *, num_samples: int, seed: int = 0
+) -> dict[str, Any]:
+    """Return mean log-likelihoods of pairs in nats, [value, standard error over rows].
+
+        s given t     log p(s | t)
+        joint         log p(s | t) + log p(t), in the one direction and in the other
+        both          log of the equal mixture of the two joint densities
+
+    Complete rows do not train pseudo-inputs, so 1000 training rows take their place.
+
+    Args:
+        system: A MEME of two modalities.
+        train: Its training rows.
+        test: Complete rows.
+        num_samples: The number of draws of each row for each of the four densities.
+        seed: The seed of the draws.
+    """
+    system = deepcopy(system)
+    prior: Any = system.model.prior
+    prior.initialise(train[:_NUM_INPUTS], min(_NUM_INPUTS, len(train)))
+    first, second = (m.name for m in system.modalities)
+    out: dict[str, Any] = {}
+    joints = []
+    for s, t in ((first, second), (second, first)):
+        conditional = _estimate(system, test, s, t, num_samples, seed)
+        marginal = _estimate(system, test, t, None, num_samples, seed)
+        joints.append(conditional.value + marginal.value)
+        out[f"{s} from {t}"] = {
+            "conditional": Estimate.of(conditional.value).to_list(),
+            "joint": Estimate.of(joints[-1]).to_list(),
+            "unreliable rows": len(conditional.unreliable),
+        }
+    mixture = torch.stack(joints).logsumexp(0) - torch.tensor(2.0).log()
+    return out | {BOTH: Estimate.of(mixture).to_list()}
+
+
+def _estimate(
+    system: System, test: Observations, target: str, given: str | None, num_samples: int, seed: int
+) -> LogLikelihood:
+    with warnings.catch_warnings():  # the direction that was not trained has them
+        warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
+        return log_likelihood(system, test, target, given, num_samples, seed=seed)
+
+
+def table_2(records: list[Record]) -> list[str]:
+    """Show log-likelihoods of pairs by the direction of training, on one data set."""
+    own = [r for r in records if "likelihoods" in r["measures"]]
+    if not own:
+        return []
+    measures = [
+        [r["measures"]["likelihoods"] for r in runs] for runs in tables.settings(own, ["meme"])
+    ]
+    configs = [runs[0]["config"] for runs in tables.settings(own, ["meme"])]
+    heads = [f"{c['preset']}, {_trained(c)}, {c['epochs']} epochs" for c in configs]
+    rows = [["log-likelihood, nats", *heads]]
+    for way in (key for key in measures[0][0] if key != BOTH):
+        s, t = way.split(" from ")
+        for kind, label in (("conditional", f"{s} given {t}"), ("joint", f"pair, {way}")):
+            rows.append([label, *(spread([m[way][kind] for m in runs]) for runs in measures)])
+        known = _PAPER.get((s, t), {}) if configs[0]["dataset"] == "mnist_svhn" else {}
+        if known:
+            rows.append([f"*{way}, paper*", *(f"{known[c['direction']]:.1f}" for c in configs)])
+    rows.append(["pair, both", *(spread([m[BOTH] for m in runs]) for runs in measures)])
+    notes = (
+        [finding("meme", "Table 2"), finding("meme", "Table 2: the paper's values")]
+        if configs[0]["dataset"] == "mnist_svhn"
+        else [finding("meme", "Table 2")]
+    )
+    return ["Likelihood of pairs, by the direction trained:\n", *table(rows), *notes]
+
+
+def _trained(config: Record) -> str:
+    direction: str = config["direction"]
+    return "both ways" if direction == BOTH else f"{direction} alone"

@@ -1,0 +1,58 @@
+"""The tables and figures of five papers that can be made again.
+
+``ppl-mm reproduce PAPER TABLE`` makes one of them; ``ppl-mm reproduce`` lists them. The file
+``pages.py`` of a paper's folder has the paper's tables, with their settings.
+"""
+
+from ppl_mm.experiments.cmmd import pages as cmmd
+from ppl_mm.experiments.meme import pages as meme
+from ppl_mm.experiments.mmvae_plus import pages as mmvae_plus
+from ppl_mm.experiments.mvae import pages as mvae
+from ppl_mm.experiments.reproduction import Table
+from ppl_mm.experiments.svae import pages as svae
+
+from ppl_mm.modality import unknown_name
+
+__all__ = ["TABLES", "of", "table"]
+
+TABLES = {
+    "mvae": mvae.TABLES,
+    "svae": svae.TABLES,
+    "mmvae_plus": mmvae_plus.TABLES,
+    "meme": meme.TABLES,
+    "cmmd": cmmd.TABLES,
+}
+"""Paper -> name of the table or figure -> :class:`~ppl_mm.experiments.reproduction.Table`."""
+
+
+def of(paper: str | None = None) -> dict[str, dict[str, Table]]:
+    """Return the tables of one paper, or of all papers.
+
+    Raises:
+        ValueError: If the paper is unknown; the message names the nearest known one.
+
+    Example:
+        >>> list(of("svae")["svae"])[:4]
+        ['table-1', 'figure-3', 'figure-4', 'figure-6']
+    """
+    if paper is None:
+        return TABLES
+    if paper not in TABLES:
+        raise ValueError(unknown_name("paper", paper, TABLES))
+    return {paper: TABLES[paper]}
+
+
+def table(paper: str, name: str) -> Table:
+    """Return one table or figure.
+
+    Raises:
+        ValueError: If the paper or the table is unknown.
+
+    Example:
+        >>> table("cmmd", "table-2").data
+        ('two_view_mnist',)
+    """
+    tables = of(paper)[paper]
+    if name not in tables:
+        raise ValueError(unknown_name(f"table of {paper}", name, tables))
+    return tables[name]

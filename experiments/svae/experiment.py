@@ -1,0 +1,292 @@
+"""What do modalities say together, and each of the other? SVAE, VAEVAE and MMVAE.
+
+The experiments of Kutuzova et al. 2021 (SVAE), for training data of which a share is paired and the
+rest is not:
+
+    mnist_split, mnist_split_3    The halves or thirds of MNIST pictures, of which none alone tells
+                                  the digit for sure, so that a joint encoder must combine them. A
+                                  classifier of whole pictures reads what a system rebuilds from
+                                  each part and from all (its synergy).
+    mnist_svhn, mnist_fashion     Pictures of one class, of which each tells it alone. Classifiers
+                                  of each read what is drawn together (joint coherence), and from
+                                  the other (cross coherence).
+    cub                           Features of a bird's picture and a caption. Canonical correlation
+                                  tells whether what is drawn together, or from the other, fits.
+
+    python -m ppl_mm.experiments.svae --system svae --supervision 0.01 --epochs 200
+    python -m ppl_mm.experiments.svae --system vaevae --dataset mnist_split_3 --epochs 50
+    python -m ppl_mm.experiments.svae --system mmvae --latent-dim 20 --batch-size 256 --lr 1e-3
+    python -m ppl_mm.experiments.svae --dataset mnist_svhn --latent-dim 20 --batch-size 256
+
+SVAE's encoders give scales (the equations, no prior expert), or with ``--released`` variances,
+with a prior expert, as its authors ran it. Pixels are Bernoulli. MMVAE has Laplace prior, experts
+and likelihoods, and a hidden layer of 400 for halves; of the other data, what its own paper has.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from matplotlib.figure import Figure
+from ppl_mm.experiments import captions, runner
+from ppl_mm.experiments.generated import one_of_each
+from ppl_mm.experiments.options import Options
+from torch import nn
+
+from ppl_mm import Modality, data, evaluation, generate, likelihoods, plotting, systems
+from ppl_mm.observations import Observations
+from ppl_mm.systems import System
+from ppl_mm.systems.paired import STREAMED
+
+__all__ = [
+    "PAIRS",
+    "SMOKE",
+    "Config",
+    "build",
+    "classifiers",
+    "main",
+    "reconstructions",
+    "train",
+]
+
+JOINT = ("vaevae", "vaevae_star", "jmvae", "jmvae_zero", "telbo")
+"""Systems whose joint networks have a head of their own, softplus like the encoders'."""
+PAIRS = ("mnist_svhn", "mnist_fashion")
+"""Data sets of pictures that are paired by class."""
+
+
+@dataclass(frozen=True)
+class Config(Options):
+    """The options of one run.
+
+    Attributes:
+        system: svae, svae_star, vaevae, vaevae_star, vaevae_a, mmvae, or another with a shared
+            latent.
+        dataset: mnist_split (halves), mnist_split_3 (thirds), mnist_svhn, mnist_fashion or cub.
+        supervision: The share of training rows that are paired. Below 1, every step has a batch of
+            paired rows and one of each modality of all rows, shuffled apart. At 1, one batch serves
+            for all three, which is the same in expectation. Systems other than the first five train
+            on the paired rows and on single modalities of the others.
+        batch_size: The number of rows per step, of each stream.
+        latent_dim: The size of z.
+        released: Whether SVAE has a prior expert, and variances in place of scales, as in its
+            release.
+        repeats: How many times each picture of mnist_svhn and mnist_fashion is paired.
+        num_train: The number of training rows, the first of the data set; None takes all.
+        num_test: The number of rows of the test part and of the validation part; None takes all.
+        oracle_epochs: The number of epochs of the classifiers.
+        prior_samples: The number of draws from the prior, for the confidence of the classifier of
+            whole pictures and for joint coherence.
+    """
+
+    experiment: ClassVar[str] = "svae"
+    of_measures: ClassVar[tuple[str, ...]] = ("oracle_epochs", "prior_samples")
+
+    system: str = "svae"
+    dataset: str = "mnist_split"
+    supervision: float = 1.0
+    epochs: int = 200
+    latent_dim: int = 64
+    lr: float = 2e-4
+    released: bool = False
+    repeats: int = 1
+    num_train: int | None = None
+    num_test: int | None = None
+    oracle_epochs: int = 5
+    prior_samples: int = 1000
+    out: str = "runs/svae"
+
+    @property
+    def name(self) -> str:
+        """The name of the files of the run."""
+        system = f"{self.system}-released" if self.released else self.system
+        return f"{self.dataset}-{system}-{self.supervision:g}-{self.epochs}-{self.seed}"
+
+
+SMOKE = Config(
+    epochs=1,
+    batch_size=20,
+    latent_dim=20,
+    num_train=40,
+    num_test=20,
+    oracle_epochs=1,
+    prior_samples=20,
+    device="cpu",
+)
+
+
+def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
+    """Train, measure, write record, pictures and system; return the measures.
+
+    It skips what an earlier, interrupted run has done.
+    """
+    steps = load, build, train, measure
+    return runner.run(config, *steps, train_only=train_only)
+
+
+def load(config: Config) -> data.DataSet:
+    """Load the data set."""
+    pairs: dict[str, Any] = {"repeats": config.repeats} if config.dataset in PAIRS else {}
+    return data.load(config.dataset, **pairs)
+
+
+def build(config: Config, dataset: data.DataSet) -> System:
+    """Build the system, untrained."""
+    options: dict[str, Any] = {"unpaired": "disjoint"} if _apart(config) else {}
+    if config.system in JOINT:
+        options["scale"] = "softplus"
+        if config.dataset in PAIRS:
+            options["hidden"] = None
+    if config.system == "mmvae":
+        options |= {"objective": "elbo", "prior": "laplace"}
+        modalities = [_laplace(m, dataset) for m in dataset.modalities]
+    else:
+        scale = "softplus_variance" if config.released else "softplus"
+        modalities = [_normal(m, dataset, scale) for m in dataset.modalities]
+    if config.released:
+        if config.system not in ("svae", "svae_star"):
+            raise ValueError(f"released: an option of svae and svae_star, got {config.system!r}.")
+        options["prior_expert"] = True
+    return systems.build(config.system, modalities, config.latent_dim, **options)
+
+
+def _apart(config: Config) -> bool:
+    """Whether training takes paired rows and rows of single modalities as separate streams."""
+    return config.system in STREAMED and config.supervision < 1
+
+
+def _normal(modality: Modality, dataset: data.DataSet, scale: str) -> Modality:
+    """Return a modality with Normal experts and Bernoulli pixels; two pictures weigh the same."""
+    encoder: Any = modality.encoder
+    decoder: Any = modality.decoder
+    modality = replace(modality, encoder=partial(encoder, scale=scale))
+    if dataset.name not in PAIRS:
+        return modality
+    logits = partial(decoder, sigmoid=False)
+    return replace(modality, likelihood=likelihoods.SoftBernoulli(), decoder=logits, weight=1.0)
+
+
+def _laplace(modality: Modality, dataset: data.DataSet) -> Modality:
+    """Return modalities with Laplace experts; halves are as images in MMVAE's release.
+
+    There the scale is 0.75, and the networks have a hidden layer of 400.
+    """
+    encoder: Any = modality.encoder
+    decoder: Any = modality.decoder
+    if dataset.join is None:
+        return replace(modality, encoder=partial(encoder, scale="softmax"))
+    return replace(
+        modality,
+        likelihood=likelihoods.Laplace(scale=0.75),
+        encoder=partial(encoder, hidden=(400,), scale="softmax"),
+        decoder=partial(decoder, sigmoid=True),
+    )
+
+
+def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
+    """Train the system, from its checkpoint where there is one; return its record."""
+    rows = dataset.train[: config.num_train]
+    share: dict[str, Any] = {"fraction": config.supervision, "seed": config.seed}
+    seen = data.streams(rows, **share) if _apart(config) else data.weakly_supervised(rows, **share)
+    return runner.train(system, seen, config) | {"train_rows": len(rows)}
+
+
+def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
+    """Measure what the data allow, see the module."""
+    if dataset.vocabulary is not None:
+        test = dataset.test[: config.num_test]
+        scores = captions.measure(system, dataset, test, seed=config.seed)
+        examples = captions.examples(system, dataset, test, seed=config.seed)
+        return {"test": {"rows": len(test), "correlation": scores, "examples": examples}}
+    return (
+        _pairs(system, dataset, config) if dataset.join is None else _parts(system, dataset, config)
+    )
+
+
+def _pairs(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
+    """Measure joint and cross coherence by a classifier of each modality, and its accuracy."""
+    readers = classifiers(dataset, config, system.device)
+    test = dataset.test[: config.num_test]
+    labels = dataset.classes("test")[: len(test)]
+    cross = evaluation.cross_coherence(system, test, labels, readers, seed=config.seed)
+    joint = evaluation.joint_coherence(system, readers, config.prior_samples, seed=config.seed)
+    real = evaluation.classifier_accuracy(readers, test, labels)
+    found = {"rows": len(test), "coherence": cross.to_dict(), "joint coherence": joint.to_list()}
+    return {"test": found | {"coherence_of_real": {name: e.to_list() for name, e in real.items()}}}
+
+
+def classifiers(
+    dataset: data.DataSet, config: Config, device: str | torch.device = "cpu"
+) -> dict[str, nn.Module]:
+    """Return a classifier of each picture of a pair, from its file where there is one."""
+    return evaluation.train_classifiers(
+        dataset,
+        epochs=config.oracle_epochs,
+        folder=Path(config.out) / "classifiers",
+        device=device,
+    )
+
+
+def _parts(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
+    """Measure the classifier's accuracy on rebuilt and on real pictures, and draw pictures."""
+    oracle = evaluation.train_oracle(
+        dataset,
+        epochs=config.oracle_epochs,
+        folder=Path(config.out) / "classifiers",
+        device=system.device,
+    )
+    assert dataset.join is not None
+    out: dict[str, Any] = {}
+    for split in ("test", "validation"):
+        obs = getattr(dataset, split)[: config.num_test]
+        labels = dataset.classes(split)[: len(obs)]
+        found = evaluation.whole_coherence(
+            system, obs, labels, oracle, dataset.join, seed=config.seed
+        )
+        pictures = Observations({"whole": dataset.join(obs.values)})
+        real = evaluation.classifier_accuracy({"whole": oracle}, pictures, labels)["whole"]
+        out[split] = {
+            "rows": len(obs),
+            "coherence": found.to_dict(),
+            "coherence_of_real": real.to_list(),
+        }
+    drawn = evaluation.joint_confidence(
+        system, oracle, dataset.join, config.prior_samples, seed=config.seed
+    )
+    real = evaluation.confidence(oracle, dataset.join(dataset.test[: config.prior_samples].values))
+    out["confidence"] = {"prior": drawn.to_list(), "test": real.to_list()}
+    _draw(system, dataset, config)
+    return out
+
+
+def _draw(system: System, dataset: data.DataSet, config: Config) -> None:
+    folder = Path(config.out)
+    plotting.save(reconstructions(system, dataset), folder / f"{config.name}-reconstructions.png")
+    parts = [tuple(m.name for m in dataset.modalities)]
+    prior = plotting.prior_samples(system, tiles=parts, like=dataset.test[:500], num_samples=20)
+    plotting.save(prior, folder / f"{config.name}-prior.png")
+
+
+def reconstructions(system: System, dataset: data.DataSet, *, seed: int = 0) -> Figure:
+    """Draw the paper's Figure 3: test digits, and both halves rebuilt from each part and all."""
+    rows = one_of_each(dataset.classes("test"))
+    obs, names = dataset.test[rows], [m.name for m in dataset.modalities]
+    assert dataset.join is not None
+    strips = {"truth": dataset.join(obs.values)}
+    for given in [*((n,) for n in names), tuple(names)]:
+        drawn = generate(system, obs, names, given=given, mean=True, seed=seed)
+        whole = dataset.join({n: x[0].cpu() for n, x in drawn.items()})
+        strips["from " + (given[0] if len(given) == 1 else "all")] = whole
+    figure = Figure(figsize=(len(rows) * 0.6, len(strips) * 0.62), layout="constrained")
+    for axes, (title, pictures) in zip(
+        figure.subplots(len(strips), squeeze=False)[:, 0], strips.items(), strict=True
+    ):
+        axes.imshow(torch.cat(list(pictures[:, 0]), 1).numpy(), cmap="gray", vmin=0, vmax=1)
+        axes.set_ylabel(title, rotation=0, ha="right", va="center")
+        axes.set(xticks=[], yticks=[])
+    return figure
+
+
+run = runner.command_line(main, Config)

@@ -1,0 +1,146 @@
+"""What every run keeps, a run of the command and a run of an experiment alike.
+
+A run has a frozen dataclass of options. Its record is a JSON file with these options, the command
+that repeats the run, the hardware and the versions. Its checkpoint is what a stopped run goes on
+from, and its last file is the trained system.
+"""
+
+import json
+import platform
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyro
+import torch
+
+import ppl_mm
+from ppl_mm import flags
+from ppl_mm.files import write_atomically
+from ppl_mm.systems import System
+from ppl_mm.training import fit
+from ppl_mm.training.history import FitResult
+
+__all__ = ["PLACES", "Files", "Record", "check_same", "command", "facts", "torch_device"]
+
+Record = dict[str, Any]
+
+PLACES = (
+    *("device", "cuda_graph", "compile", "threads"),
+    *("data_dir", "checkpoint_every", "out"),
+)
+"""Options that say where and how fast a run trains; they may change where a run goes on."""
+
+_TRAINED_WITH = ("epochs", "batch_size", "clip_norm", "precision", "seed", "device")
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where a run keeps its record, its checkpoint and its trained system."""
+
+    record: Path
+    checkpoint: Path
+    system: Path
+
+    def read(self) -> Record:
+        """Return the record; it is empty where there is none."""
+        found: Record = json.loads(self.record.read_text()) if self.record.exists() else {}
+        return found
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Write the record, whole or not at all."""
+        write_atomically(self.record, (json.dumps(record, indent=1) + "\n").encode())
+
+    def train(
+        self,
+        system: System,
+        rows: Any,
+        config: Any,
+        learning_rate: float,
+        *,
+        resume: bool = True,
+        **options: Any,
+    ) -> FitResult:
+        """Train a system by Adam, from the checkpoint where there is one.
+
+        Args:
+            system: The system, which is trained in place.
+            rows: The training rows.
+            config: The options of the run.
+            learning_rate: The learning rate of Adam.
+            resume: Whether the run goes on from its checkpoint.
+            options: Options of :func:`ppl_mm.fit`, which come before those of ``config``.
+        """
+        given = {name: getattr(config, name) for name in _TRAINED_WITH}
+        given["optimizer"] = partial(torch.optim.Adam, lr=learning_rate, fused=True)
+        given |= {"checkpoint": self.checkpoint, "resume": resume and self.checkpoint.exists()}
+        return fit(system, rows, **{**given, **options})
+
+
+def check_same(
+    where: Path,
+    saved: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    remedy: str,
+    *,
+    may_differ: Sequence[str] = PLACES,
+) -> None:
+    """Check that a run which goes on has the options of the run that was saved.
+
+    Args:
+        where: The folder or the record of the run that was saved.
+        saved: The options of that run.
+        asked: The options that are asked for.
+        remedy: What the user can do where they differ.
+        may_differ: The options that may differ.
+
+    Raises:
+        ValueError: If an option differs.
+    """
+    for name, value in asked.items():
+        before = saved.get(name)
+        if name not in may_differ and _plain(value) != _plain(before):
+            raise ValueError(
+                f"{name}: the run in {where} has {before!r}, asked to go on with {value!r}. "
+                f"{remedy}"
+            )
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON keeps it."""
+    return json.loads(json.dumps(value))
+
+
+def command(words: Sequence[str], given: Mapping[str, Any]) -> str:
+    """Return the command line of a program and its flags.
+
+    Example:
+        >>> command(["ppl-mm", "train"], {"seed": 3, "clip_norm": None})
+        'ppl-mm train --seed 3'
+    """
+    return shlex.join([*words, *flags.words(given)])
+
+
+def facts(device: torch.device | str) -> Record:
+    """Return the hardware of a run on a device, and the versions of the software."""
+    device = torch.device(device)
+    if device.type == "cuda" and torch.cuda.is_available():
+        hardware = torch.cuda.get_device_name(device)
+    else:
+        hardware = f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
+    versions = {
+        "ppl_mm": ppl_mm.__version__,
+        "torch": torch.__version__,
+        "pyro": pyro.__version__,
+        "python": platform.python_version(),
+    }
+    return {"hardware": hardware, "versions": versions}
+
+
+def torch_device(name: str) -> torch.device:
+    """Return the device of a name; "auto" is CUDA where there is one."""
+    cuda = torch.cuda.is_available()
+    return torch.device(("cuda" if cuda else "cpu") if name == "auto" else name)

@@ -1,0 +1,165 @@
+"""Every table and figure of the papers is made end to end, at smoke scale."""
+
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ppl_mm.experiments import captions
+from ppl_mm.experiments.cmmd import config as cmmd_config
+from ppl_mm.experiments.cmmd import three as cmmd_three
+from ppl_mm.experiments.papers import TABLES
+from ppl_mm.experiments.reproduction import SCALES, reproduce, runs_of
+from ppl_mm.experiments.svae import experiment as svae
+from typer.testing import CliRunner
+
+from ppl_mm import cli, data
+
+EVERY = [(paper, name) for paper, tables in TABLES.items() for name in tables]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where tables of one paper find each other's runs."""
+    return tmp_path_factory.mktemp("reproduce")
+
+
+@pytest.fixture
+def tiny(tiny_files: Path, narrowed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny files as data, with validation rows, and narrow networks."""
+    load = data.load
+
+    def tiny_load(name: str, **options: object) -> data.DataSet:
+        if name == "multimnist":
+            options = {"num_train": 40, "num_test": 20, **options}
+        if name == "polymnist":
+            options["num_test"] = 20  # as many as there are
+        whole = ("mnist", "binary_mnist", "fashion_mnist", "mnist_split", "mnist_split_3")
+        held_out = dict.fromkeys((*whole, "two_view_mnist"), 10) | {"cub": 2}
+        sizes = {"validation": held_out[name]} if name in held_out else {}
+        if name == "mnist_rotated_svhn":
+            sizes = {"num_train": 40, "num_test": 20}
+        dataset = load(name, **sizes, **options)
+        wide = ("two_view_mnist", "xrmb", "mir_flickr", "celeba", "celeba19", "celeba_vision")
+        return narrowed(dataset) if name in wide else dataset
+
+    torch.set_default_dtype(torch.float32)
+    monkeypatch.setenv("PPL_MM_DATA", str(tiny_files))
+    monkeypatch.setattr(data, "load", tiny_load)
+    monkeypatch.setattr(captions, "picture", lambda features: features[:, :49])
+    monkeypatch.setattr(cmmd_three, "HIDDEN", (20,))
+    for task in cmmd_config.TASKS.values():
+        for name in ("hidden", "prior_hidden"):
+            monkeypatch.setitem(task.networks, name, (20,))
+
+
+@pytest.mark.parametrize(("paper", "name"), EVERY)
+def test_smoke(tiny, folder, paper, name):
+    table = TABLES[paper][name]
+    page = reproduce(table, folder / paper, name, "smoke")
+    text = page.read_text()
+    assert text.startswith(f"# {table.title}\n")
+    shown = re.findall(r"!\[[^\]]*\]\((.*?)\)", text)
+    assert shown or "| --- |" in text
+    assert all((page.parent / picture).stat().st_size > 1000 for picture in shown)
+
+
+@pytest.mark.parametrize(("paper", "name"), EVERY)
+def test_runs_have_names_of_their_own(paper, name):
+    table = TABLES[paper][name]
+    for scale in SCALES:
+        names = Counter(run.name for run in runs_of(table, scale, seeds=[0, 1]))
+        assert set(names.values()) == {1}
+    known = {summary.name for summary in data.describe()}
+    assert set(table.data) <= known
+    for run in table.paper:
+        assert not hasattr(run, "dataset") or run.dataset in table.data
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("paper", TABLES)
+def test_tables_of_a_paper_share_a_folder(paper, scale):
+    known: dict[str, Any] = {}
+    for table in TABLES[paper].values():
+        for run in runs_of(table, scale):
+            made = (table.experiment.__name__, run)
+            assert known.setdefault(run.name, made) == made
+
+
+def test_only_missing_runs_are_made(tiny, tmp_path, monkeypatch):
+    table = TABLES["svae"]["table-1"]
+    first = reproduce(table, tmp_path, "first", "smoke").read_text()
+    made = []
+    main = svae.main
+    monkeypatch.setattr(svae, "main", lambda config: made.append(config.system) or main(config))
+    for path in tmp_path.glob("*-vaevae-*.json"):
+        path.unlink()
+    assert reproduce(table, tmp_path, "again", "smoke").read_text() == first
+    assert made == ["vaevae"]
+    with pytest.raises(ValueError, match=r"lr: the run in .* has 0\.001, asked to go on with 0\.5"):
+        reproduce(table, tmp_path, "other", "smoke", lr=0.5)
+    for path in tmp_path.glob("*-svae-*.json"):
+        path.write_text(path.read_text().replace('"experiment": "svae"', '"experiment": "meme"'))
+    with pytest.raises(
+        ValueError, match=r"experiment: the run in .* has 'meme', asked to go on with 'svae'"
+    ):
+        reproduce(table, tmp_path, "again", "smoke")
+    with pytest.raises(
+        ValueError, match=r"experiment: the run in .* has 'meme', asked to go on with 'svae'"
+    ):
+        main(runs_of(table, "smoke", out=str(tmp_path))[0])
+
+
+def test_options_and_seeds_reach_every_run():
+    runs = runs_of(TABLES["svae"]["table-1"], "short", seeds=[3, 4], device="cpu")
+    assert {run.device for run in runs} == {"cpu"}
+    assert [run.seed for run in runs] == 4 * [3, 4]
+    with pytest.raises(ValueError, match=r"device_: no option of these runs; they have epochs"):
+        runs_of(TABLES["svae"]["table-1"], "short", device_="cpu")
+    same = runs_of(TABLES["svae"]["figure-4"], "paper", seeds=[3, 4], supervision=0.1)
+    assert len(same) == 2 * 5  # a run each, not once a share that there would have been
+    options = {"lr": 1, "num_train": None, "clip_norm": 2}
+    first, *_ = runs_of(TABLES["svae"]["table-1"], "short", **options)
+    assert (first.lr, first.num_train, first.clip_norm) == (1, None, 2)
+    for wrong, kind in (
+        ({"epochs": "many"}, "int"),
+        ({"epochs": 1.5}, "int"),
+        ({"epochs": True}, "int"),
+        ({"lr": "1e-3x"}, "float"),
+        ({"num_train": "few"}, "int or NoneType"),
+        ({"device": 0}, "str"),
+    ):
+        with pytest.raises(ValueError, match=f"expected a value of type {kind}, got "):
+            runs_of(TABLES["svae"]["table-1"], "short", **wrong)
+    with pytest.raises(ValueError, match=r"scale: expected smoke, short, paper, got 'tiny'"):
+        runs_of(TABLES["svae"]["table-1"], "tiny")
+
+
+def test_paper_scale_is_the_papers():
+    first, *_, mmvae = runs_of(TABLES["svae"]["table-1"], "paper")
+    assert first == svae.Config(system="svae")
+    assert mmvae == replace(first, system="mmvae", latent_dim=20, batch_size=256, lr=1e-3)
+
+
+def test_the_command(tiny, tmp_path):
+    runner = CliRunner()
+    listed = runner.invoke(cli.app, ["reproduce", "svae"], env={"COLUMNS": "200"})
+    assert listed.exit_code == 0
+    assert all(name in listed.output for name in TABLES["svae"])
+    words = ["reproduce", "svae", "figure-6", "--scale", "smoke", "--out", str(tmp_path)]
+    made = runner.invoke(cli.app, [*words, "--option", "batch_size=10"])
+    assert made.exit_code == 0, made.output
+    assert "top + middle" in (tmp_path / "figure-6.md").read_text()
+    wrong = runner.invoke(cli.app, ["reproduce", "svae", "figure-99"])
+    assert wrong.exit_code == 2
+    assert "unknown table of svae 'figure-99'" in wrong.output
+
+
+def test_missing_data_are_named_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("PPL_MM_DATA", str(tmp_path / "nothing"))
+    with pytest.raises(FileNotFoundError, match=r"mnist"):
+        reproduce(TABLES["meme"]["table-3"], tmp_path / "out", "table-3", "smoke")
+    assert not (tmp_path / "out").exists()
