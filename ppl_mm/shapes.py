@@ -14,7 +14,7 @@ shape (B, *D): it says what B and D are. Only shapes are looked at, so a CUDA de
 for.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -25,7 +25,9 @@ __all__ = ["aligned", "allowed", "check_numbers", "loc_scale", "mapped", "shape_
 
 def mapped(output: Any, change: Callable[[Any], Any]) -> Any:
     """A network's output, a tensor or tuples and dicts of them, with every tensor changed."""
-    if isinstance(output, Mapping):
+    if isinstance(output, Tensor):  # most often
+        return change(output)
+    if isinstance(output, dict):
         return {k: mapped(v, change) for k, v in output.items()}
     if isinstance(output, tuple | list):
         parts = [mapped(v, change) for v in output]
@@ -106,15 +108,20 @@ def aligned(
         >>> scale.shape
         torch.Size([3, 2, 4])
     """
+    lead = batch if isinstance(batch, int) else len(batch)
+    shapes = [tuple(x.shape) if isinstance(x, Tensor) else None for x in parameters]
+    whole = shapes[0] if len(set(shapes)) == 1 else None
+    if whole is not None and len(whole) >= lead and (lead == batch or whole[:lead] == batch):
+        return list(parameters)  # the usual case, at no cost
     check_numbers(parameters)
     tensors = [x for x in parameters if isinstance(x, Tensor)]
     if not tensors:
-        raise ValueError(f"the decoder returned numbers alone. {allowed(data)}")
+        raise ValueError(f"the decoder returned no tensor. {allowed(data)}")
     most = max(x.dim() for x in tensors)
     full = [x for x in tensors if x.dim() == most]
     rows = tuple(full[0].shape[:batch] if isinstance(batch, int) else batch)
-    event = _event([tuple(x.shape) for x in full], rows)
-    if event is not None and most >= (batch if isinstance(batch, int) else len(batch)):
+    event = _event([s for s in shapes if s is not None and len(s) == most], rows)
+    if event is not None and most >= lead:
         views = [
             spread(x if isinstance(x, Tensor) else full[0].new_full((), float(x)), rows, event)
             for x in parameters
@@ -122,15 +129,17 @@ def aligned(
         found = [view for view in views if view is not None]
         if len(found) == len(views):
             return found
-    shapes = ", ".join(str(shape_of(x)) for x in parameters)
+    found_shapes = ", ".join(str(shape_of(x)) for x in parameters)
     number = f" for B = {rows[0]}" if len(rows) == 1 else ""
-    raise ValueError(f"the decoder's parameters have the shapes {shapes}{number}. {allowed(data)}")
+    raise ValueError(
+        f"the decoder's parameters have the shapes {found_shapes}{number}. {allowed(data)}"
+    )
 
 
 def check_numbers(parameters: Sequence[Any]) -> None:
     """Raise TypeError unless a decoder's parameters are tensors and numbers."""
     for x in parameters:
-        if not isinstance(x, Tensor | Real):
+        if not isinstance(x, (Tensor, Real)):
             raise TypeError(
                 f"expected the decoder to return tensors or numbers, got {type(x).__name__}."
             )

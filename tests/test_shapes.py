@@ -248,7 +248,7 @@ REFUSED = {
     ),
     "all shared": ((4, 5), ((4, 5), ()), r"\(4, 5\), \(\)"),
     "loc shared, scale a row": ((4,), ((4,), ("rows", 1)), r"\(4,\), \({b}, 1\)"),
-    "numbers": ((4,), (0.0, 1.0), "numbers alone"),
+    "numbers": ((4,), (0.0, 1.0), "returned no tensor"),
     "a column for scalars": (
         (),
         (("rows", 1), ("rows", 1)),
@@ -322,7 +322,8 @@ def run(decoder, likelihood=likelihoods.Normal(None), rows=4, event=(4,)):  # no
         (lambda z: (z.new_zeros(len(z), 4), None), TypeError, "tensors or numbers, got NoneType"),
         (lambda z: (z.new_zeros(len(z), 3), 1.0), ValueError, r"event shape is \(3,\), the data's"),
         (lambda z: z.new_zeros(len(z), 4), ValueError, r"must return a pair \(loc, scale\)"),
-        (lambda z: (1.0, 1.0, 1.0), ValueError, "numbers alone"),
+        (lambda z: (), ValueError, "returned no tensor"),
+        (lambda z: (1.0, 1.0, 1.0), ValueError, "returned no tensor"),
     ],
 )
 def test_errors_inside_a_run_name_the_modality(of, error, message):

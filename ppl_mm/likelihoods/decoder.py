@@ -59,7 +59,7 @@ def _of_rows(
     """The decoder's tensors and numbers, rows in their batch shape."""
     rows = batch.numel()
     if likelihood.elementwise:
-        found = aligned(found, (rows,), event_shape)
+        return [x.reshape(*batch, *x.shape[1:]) for x in aligned(found, (rows,), event_shape)]
     check_numbers(found)
     for x in found:
         if isinstance(x, Tensor) and x.dim() > 0 and len(x) != rows:
