@@ -18,7 +18,17 @@ __all__ = ["NegativeBinomial", "Poisson"]
 @typed
 @dataclass(frozen=True)
 class Poisson(Likelihood):
-    """Independent counts; parameters are log rates of the event's shape."""
+    """Independent counts; parameters are log rates of the event's shape.
+
+    log p(k | l) = sum of k l - exp(l) - log k!, exact to 1e-5 in float32 for counts to 1e10. Draws
+    are floats, never negative: above a rate of 1e8 rounded Normal ones, which stop at the largest
+    number of their dtype.
+
+    Example:
+        >>> p = Poisson()(torch.tensor([[1e7]]).log())
+        >>> round(p.log_prob(torch.tensor([[1e7]])).item(), 4)
+        -8.978
+    """
 
     def __call__(
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
@@ -38,7 +48,18 @@ class NegativeBinomial(Likelihood):
     """Independent over-dispersed counts; parameters are a pair (total_count, logits).
 
     total_count > 0 and logits have the event's shape, or one of them is smaller or shared by all
-    rows, see :class:`Likelihood`; the mean is total_count * exp(logits).
+    rows, see :class:`Likelihood`. The mean is total_count * exp(logits), the variance
+    mean * (1 + exp(logits)). With r the total count and l the logits,
+
+        log p(k) = sum of log Gamma(k + r) - log Gamma(r) - log k! + k l - (k + r) log(1 + exp(l))
+
+    which tends to Poisson's as r grows, to all digits. Draws are as those of :class:`Poisson`.
+
+    Example:
+        >>> total_count = torch.tensor([[1e8]])
+        >>> p = NegativeBinomial()((total_count, torch.log(3.0 / total_count)))
+        >>> round(p.log_prob(torch.tensor([[4.0]])).item(), 4)  # Poisson: 4 log 3 - 3 - log 4!
+        -1.7836
     """
 
     elementwise: ClassVar[bool] = True
