@@ -39,11 +39,12 @@ class ConditionalDecoder(Program):
             of the modality; by default its flattened values, classes and symbols one-hot.
         prior: p(z), see :class:`ppl_mm.models.SharedLatent`. It does not depend on x_given.
 
-    A target that the observations lack altogether is drawn, in rows that hold what is given; in
-    others its parameters are NaN.
+    A target that the observations lack altogether is drawn, for which every row must hold what is
+    given. Where Pyro's validation is off and the likelihood can draw NaN, rows that do not get it.
 
     Raises:
-        ValueError: For nothing given, unknown names, or no target left.
+        ValueError: For nothing given, unknown names, or no target left; when run, for a draw of a
+            row that lacks what is given.
         TypeError: For a given modality whose features must be declared.
 
     Example:

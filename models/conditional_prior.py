@@ -44,12 +44,14 @@ class ConditionalPrior(Program):
             modality, a trunk of the model's own; by default its flattened values, classes and
             symbols one-hot). If not, they take z.
 
-    A modality that the observations lack altogether is drawn, in rows that hold what is observed;
-    in others its parameters are NaN.
+    A modality that the observations lack altogether is drawn, for which every row must hold what is
+    observed. Where Pyro's validation is off and the likelihood can draw NaN, rows that do not get
+    it.
 
     Raises:
         ValueError: For nothing observed, all modalities observed, unknown names, a label that is
-            observed, or a prior of others.
+            observed, or a prior of others; when run, for a draw of a row that lacks what is
+            observed.
         TypeError: For an observed modality whose features must be declared.
 
     Example:

@@ -6,7 +6,7 @@ import pyro.distributions as dist
 import torch
 from torch import nn
 
-from ppl_mm import likelihoods
+from ppl_mm import Modality, likelihoods, networks
 
 
 class StudentT(likelihoods.Likelihood):
@@ -96,3 +96,13 @@ class From(nn.Module):
 
     def forward(self, z):
         return self.of(z)
+
+
+def modality(name, event, decoder, likelihood=likelihoods.Normal(None)):  # noqa: B008
+    """A modality with that decoder."""
+    return Modality(
+        name,
+        likelihood,
+        encoder=lambda d: networks.MLPEncoder(d, event_shape=event, hidden=(4,)),
+        decoder=decoder,
+    )

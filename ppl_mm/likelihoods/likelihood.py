@@ -38,8 +38,8 @@ class Likelihood:
       number, as in ``(loc, 1.0)``. With scalar events, D = (), it is (B,), () or a number.
 
     A tensor of shape D is shared, whatever B is. What could be mistaken for one, (B, *D[1:]), is
-    refused for every B; write it with a dimension of 1, (B, 1, *D[1:]). So the same decoder means
-    the same for every number of rows. All else is a ValueError that names the modality.
+    refused for every B unless D[0] is 1; write it as (B, 1, *D[1:]). So the same decoder means the
+    same for every number of rows. All else is a ValueError that names the modality.
 
     Attributes:
         normalised: Whether ``log_prob`` is that of a density or mass. A score that is not
