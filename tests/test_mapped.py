@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
-from every_system import KINDS, build
+from every_system import KINDS, build, modalities
 
 from ppl_mm import Observations, fit, generate, log_likelihood
 from ppl_mm.data import MemoryMapped, keep_modalities, streams
@@ -173,17 +173,20 @@ def test_rows_that_do_not_fit_are_found_when_they_are_first_read(stored):
     bad = memory["categorical"].numpy().copy()
     bad[torch.arange(40)[memory.present["categorical"]][-1]] = 7
     rows = MemoryMapped({"categorical": bad}, {"categorical": memory.present["categorical"]})
+    system = build("mvae", modalities("categorical"))
     with pytest.raises(ValueError, match="modality 'categorical': expected values in"):
-        fit(build("mvae"), rows, epochs=1, **QUIET)
+        fit(system, rows, epochs=1, **QUIET)
     with pytest.raises(ValueError, match="modality 'categorical': expected values in"):
-        elbo(build("mvae"), rows)
+        elbo(system, rows)
 
 
 def test_an_observed_row_of_nan_is_named():
     values = np.random.default_rng(0).normal(size=(40, 3))
     values[33, 1] = np.nan
     with pytest.raises(ValueError, match="'normal': row 33 of the array is observed but holds NaN"):
-        fit(build("mvae"), MemoryMapped({"normal": values}), epochs=1, **QUIET)
+        fit(
+            build("mvae", modalities("normal")), MemoryMapped({"normal": values}), epochs=1, **QUIET
+        )
 
 
 def test_files_and_arrays_that_are_no_data_are_refused(tmp_path):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -182,8 +183,8 @@ def fit(
         own = make_optimizer(optimizer, system)
         check_clipping(own, precision, clip_norm)
         module, torch_optimizer = fabric.setup(module, own)
-        setting = {"seed": seed, "batch_size": batch_size, "num_rows": len(streams)}
-        setting["precision"] = precision
+        setting: dict[str, Any] = {"seed": seed, "batch_size": batch_size}
+        setting |= {"num_rows": len(streams), "precision": precision}
         state = TrainingState(system, torch_optimizer, fabric, setting)
         if resume:
             assert checkpoint is not None
