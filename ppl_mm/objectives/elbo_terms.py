@@ -159,18 +159,20 @@ class ELBOTerms(Objective):
     def _whole_weights(self, obs: Observations, terms: Sequence[Term]) -> Tensor:
         """How often each term counts what all rows share, (T, 1): once, with the term's weight.
 
-        A term of no row, or one that scores nothing and so bounds no log p(x), does not.
+        A term of no row does not, where others have rows; nor does one that scores nothing and so
+        bounds no log p(x).
         """
         assert obs.active is not None
         assert obs.weight is not None
         active = obs.active
+        shares = active / active.sum(0).clamp(min=1)  # the part of a row's average
+        counts = total(torch.cat([shares.sum(1), active.any(0).sum()[None]]))
+        often, rows = counts[:-1], counts[-1]
         if self.mean == "terms":
-            share = active / active.sum(0).clamp(min=1)
-            counts = total(torch.cat([share.sum(1), active.any(0).sum()[None]]))
-            often = (counts[:-1] / counts[-1].clamp(min=1))[:, None]
+            often = torch.where(rows > 0, often / rows.clamp(min=1), 1.0 / len(terms))
         else:
-            often = (total(active.sum(1)) > 0)[:, None]
-        return obs.weight * obs.listed([[float(bool(t.scored))] for t in terms]) * often
+            often = (often > 0) | (rows == 0)
+        return obs.weight * obs.listed([[float(bool(t.scored))] for t in terms]) * often[:, None]
 
     def _own_lambdas(self, terms: Sequence[Term], obs: Observations) -> dict[str, Tensor]:
         """Modality -> lambda_m by term, (T, 1), where a term has its own."""

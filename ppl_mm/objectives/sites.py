@@ -57,7 +57,8 @@ def check_gradients(q: Trace) -> None:
             raise ValueError(
                 f"the guide's site {name!r}, a {type(fn).__name__}, has no reparameterised draws, "
                 "and ppl_mm's objectives differentiate draws: the gradient would be wrong. Sum it "
-                "out, or train with pyro.infer's TraceGraph_ELBO or TraceEnum_ELBO."
+                "out, or train with pyro.infer's TraceGraph_ELBO or TraceEnum_ELBO; values alone "
+                "are right, under torch.no_grad()."
             )
 
 
@@ -105,6 +106,8 @@ def check_sites(p: Trace, q: Trace, obs: Observations) -> None:
             )
     if not is_validation_enabled():
         return
+    if torch.is_grad_enabled():
+        check_gradients(q)
     p.compute_log_prob()
     for name in p.observation_nodes:
         if name in obs.names:

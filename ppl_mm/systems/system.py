@@ -18,6 +18,7 @@ from ppl_mm.conditionals import Alternatives
 from ppl_mm.files import write_atomically
 from ppl_mm.mapped import blocks
 from ppl_mm.modality import Modality
+from ppl_mm.objectives import Objective
 from ppl_mm.objectives.stock import check_matched, check_trainable, looked_at
 from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.observations import Observations
@@ -137,12 +138,12 @@ class System(nn.Module):
         """
         with default_dtype(self.dtype):
             obs = _placed(obs, self)
-            if not self._checked:
+            if not self._checked and not isinstance(self.objective, Objective):
                 self._check_objective(obs)
             return self.objective.differentiable_loss(self.model, self.guide, obs)
 
     def _check_objective(self, obs: Observations) -> None:
-        """Raise, before the first loss, where the objective is not right for the programs."""
+        """Raise, before the first loss, where an objective of Pyro's is not right here."""
         check_trainable(self.objective)
         check_matched(self.objective, *looked_at(self.model, self.guide, obs))
         self._checked = True

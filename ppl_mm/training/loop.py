@@ -125,9 +125,10 @@ class Loop:
         rank, world = self.fabric.global_rank, self.fabric.world_size
         noise = JointNoise(share, size, rank) if world > 1 else nullcontext()
         self.optimizer.zero_grad()
-        some = world > 1 or bool(batch.any_data.any())  # of several: AlwaysDifferentiable
+        shares = self.found.shares  # their KL has a gradient whatever the rows hold
+        some = world > 1 or shares or bool(batch.any_data.any())  # see AlwaysDifferentiable
         own = len(share) if rank < size else 0
-        part = OfTheDataSet(own / self.num_rows) if self.found.shares else nullcontext()
+        part = OfTheDataSet(own / self.num_rows) if shares else nullcontext()
         with noise, part, torch.set_grad_enabled(some):
             loss = self.module(batch)
         if loss.requires_grad:  # a batch with nothing present has no gradient

@@ -360,6 +360,19 @@ def test_an_autoguide_of_what_rows_share_beside_ours_of_the_rows(kind):
     assert ("surrogate" if kind == "AutoDelta" else "bound") in result.history[0]
 
 
+@pytest.mark.parametrize("kind", ["AutoNormal", "AutoDiagonalNormal", "AutoNormalMessenger"])
+def test_the_density_of_a_transformed_latent_counts(kind):
+    toy = LinearGaussian(latent_dim=1)
+    obs, model = toy.sample(3), Scaled(toy)
+    guide = getattr(pyro.infer.autoguide, kind)(model)
+    guide(obs)
+    losses = []
+    for objective in (Trace_ELBO(), ELBOTerms(FULL), MixtureELBO("components")):
+        torch.manual_seed(2)
+        losses.append(objective.loss(model, guide, obs))
+    assert losses[1:] == pytest.approx([losses[0]] * 2, rel=1e-10)
+
+
 def test_mean_field_elbo_that_drops_a_density_is_refused():
     toy = LinearGaussian(latent_dim=1)
     model = Scaled(toy)

@@ -11,7 +11,7 @@ from linear_gaussian import NAMES
 from linear_gaussian_shared import TAU, MeanField, SharedShift, Shifted
 from pyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
 
-from ppl_mm import Observations, System, fit, guides, log_likelihood
+from ppl_mm import System, fit, guides, log_likelihood
 from ppl_mm.evaluation import annealed_log_likelihood, elbo
 from ppl_mm.handlers import OfTheDataSet
 from ppl_mm.objectives import (
@@ -349,8 +349,20 @@ def test_stock_svi_takes_a_loop_of_ones_own_with_the_part_of_the_data():
     assert not torch.equal(before, guide.loc)
 
 
-def test_rows_of_nothing_still_have_the_prior():
+@pytest.mark.parametrize("mean", ["batch", "terms"])
+def test_of_rows_that_hold_nothing_the_kl_is_left(mean):
     toy = SharedShift()
-    obs = Observations(toy.sample(2).values).only()
-    loss = ELBOTerms(FULL).loss(toy.model(), toy.guide(), obs)
-    assert loss == 0.0
+    obs, guide = toy.sample(2).only(), toy.guide()
+    for loss in (
+        TraceMeanField_ELBO().loss(toy.model(), guide, obs),
+        ELBOTerms(FULL, mean=mean).loss(toy.model(), guide, obs),
+    ):
+        assert loss == pytest.approx(guide.kl().item(), abs=1e-12)
+
+
+def test_fit_in_batches_of_one_row_counts_it_once_though_some_hold_nothing():
+    toy = SharedShift(reach=0.0)
+    obs, guide = toy.mixed(), toy.guide()
+    row = losses_of(System(toy.model(), guide, ELBOTerms(FULL)), obs, batch_size=1)
+    expected = -(rows_alone(toy, obs) - guide.kl().item()) / 8
+    assert row["loss"] == pytest.approx(expected, abs=1e-10)
