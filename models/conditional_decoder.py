@@ -101,7 +101,7 @@ class ConditionalDecoder(Program):
                     where,
                     event_shape,
                     name=name,
-                    undrawable=None if x is not None else undrawable(name, obs, self.context.names),
+                    undrawable=undrawable(name, obs, self.conditions_on),
                 )
                 pyro.sample(name, p, obs=x)
 

@@ -115,7 +115,7 @@ class ConditionalPrior(Program):
                     where,
                     event_shape,
                     name=name,
-                    undrawable=None if x is not None else undrawable(name, obs, self.conditions_on),
+                    undrawable=undrawable(name, obs, self.conditions_on),
                 )
                 pyro.sample(name, p, obs=x)
 

@@ -82,20 +82,20 @@ def where_known(known: Tensor, x: Tensor) -> Tensor:
 
 
 def undrawable(name: str, obs: Observations, given: Sequence[str]) -> str | None:
-    """Why a modality cannot be drawn in some row; None if every row holds what is given."""
+    """Why a modality that the data do not hold cannot be drawn in every row; None if it can."""
+    if name in obs.names:
+        return None
     for g in given:
         held = obs.present.get(g)
-        if held is None or not bool(held.all()):
-            row = 0 if held is None else int((~held).nonzero()[0])
-            fix = (
-                f"Give rows that hold it: obs[obs.present[{g!r}]]."
-                if held is not None
-                else ("Give rows that hold it.")
-            )
-            return (
-                f"modality {g!r}: row {row} lacks it, and the model conditions on it, so modality "
-                f"{name!r}, which the rows do not hold at all, cannot be drawn there. {fix}"
-            )
+        if held is not None and bool(held.all()):
+            continue
+        row = 0 if held is None else int((~held).nonzero()[0])
+        rows = "" if held is None else f": obs[obs.present[{g!r}]]"
+        return (
+            f"modality {g!r}: row {row} lacks it, and the model conditions on it, so modality "
+            f"{name!r}, which the data do not hold at all, cannot be drawn there. Give rows that "
+            f"hold it{rows}."
+        )
     return None
 
 

@@ -10,8 +10,8 @@ is the shape of a value; an encoder's loc and scale, D = (Z,). Each of them is o
 A tensor of shape D is shared, also where B = D[0]. Its twin, d = D[1:], has the very shape
 (B, *D[1:]) of a shared tensor when B = D[0], and is therefore refused for every B, unless D[0] = 1,
 where the two mean the same. Written as (B, 1, *D[1:]) it is allowed. One tensor at least has the
-shape (B, *D), or several have it together, as (B, 4, 1) and (B, 1, 5) do: they say what D is. Only shapes are looked at, so a CUDA device is never waited
-for.
+shape (B, *D), or several have it together, as (B, 4, 1) and (B, 1, 5) do: they say what D is. Only
+shapes are looked at, so a CUDA device is never waited for.
 """
 
 from collections.abc import Callable, Sequence
