@@ -409,7 +409,8 @@ def test_a_missing_label_takes_its_own_row_out_of_c():
     whole, found = parts_of(system, obs), parts_of(system, some)
     assert found.label[2] == 0.0
     kept = torch.arange(6) != 2
-    assert torch.equal(found.label[kept], whole.label[kept])
+    # to rounding: the decoder's matrix products round by their number of rows
+    close(found.label[kept], whole.label[kept], rtol=1e-14, atol=1e-14)
     changed = obs.replace("categorical", (obs["categorical"] + (torch.arange(6) == 2)) % 3)
     junk = Observations(changed.values, some.present)
     junk.values["categorical"] = changed["categorical"]

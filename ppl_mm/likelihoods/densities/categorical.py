@@ -27,9 +27,7 @@ class Categorical(dist.Categorical):
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = _LOGITS
 
     def __init__(self, logits: Tensor, validate_args: bool | None = None) -> None:
-        # not log_softmax, whose last digit hangs on how many rows there are
-        shifted = logits - logits.detach().amax(-1, keepdim=True)
-        self.logits = self._param = shifted - shifted.logsumexp(-1, keepdim=True)
+        self.logits = self._param = torch.log_softmax(logits, -1)
         self._num_events = logits.shape[-1]
         shape = logits.shape[:-1]
         torch.distributions.Distribution.__init__(self, shape, validate_args=validate_args)
