@@ -384,7 +384,7 @@ def test_what_a_guide_within_an_autoguide_says_is_left_as_it_is():
     guide = AutoGuideList(model)
     guide.append(AutoNormal(pyro.poutine.block(model, expose=["factor"])))
     guide.append(Broken(toy.modalities, 1))
-    with pytest.raises(ValueError, match="^of its own$"):
+    with pytest.raises(ValueError, match=r"^of its own$"):
         ELBOTerms(FULL).loss(model, guide, toy.sample(3))
 
 
