@@ -46,7 +46,7 @@ def known_rows(guide: Any, obs: Observations) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        if not isinstance(guide, AutoGuide | AutoMessenger):
+        if not latents_of_rows(guide, obs):
             raise
         raise ValueError(
             f"{type(guide).__name__} fails on these {len(obs)} rows. It holds its latents one by "

@@ -373,6 +373,21 @@ def test_the_density_of_a_transformed_latent_counts(kind):
     assert losses[1:] == pytest.approx([losses[0]] * 2, rel=1e-10)
 
 
+class Broken(guides.ProductOfExperts):
+    def forward(self, obs):
+        raise ValueError("of its own")
+
+
+def test_what_a_guide_within_an_autoguide_says_is_left_as_it_is():
+    toy = LinearGaussian(latent_dim=1)
+    model = Scaled(toy)
+    guide = AutoGuideList(model)
+    guide.append(AutoNormal(pyro.poutine.block(model, expose=["factor"])))
+    guide.append(Broken(toy.modalities, 1))
+    with pytest.raises(ValueError, match=r"^of its own$"):
+        ELBOTerms(FULL).loss(model, guide, toy.sample(3))
+
+
 def test_mean_field_elbo_that_drops_a_density_is_refused():
     toy = LinearGaussian(latent_dim=1)
     model = Scaled(toy)
