@@ -5,6 +5,7 @@ reductions of what stands here. Shapes: (K, S, B) with particles at dim -3, term
 -2 and data at -1, dims not in use absent from the left or of size 1. Nats.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any
 
@@ -36,7 +37,7 @@ __all__ = [
     "trace_pair",
 ]
 
-Program = Any  # any Pyro program of observations
+Program = Callable[..., Any]  # any Pyro program of observations
 
 
 @typed
