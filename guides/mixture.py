@@ -21,7 +21,7 @@ from torch import nn
 from ppl_mm.distributions import RandomMixture, StratifiedMixture
 from ppl_mm.modality import Modality, unknown_name
 from ppl_mm.observations import Observations
-from ppl_mm.program import Program
+from ppl_mm.program import Program, check_is_guide
 from ppl_mm.subsets import check_all_subsets, non_empty_subsets
 from ppl_mm.typed import typed
 
@@ -60,9 +60,11 @@ class Mixture(Program):
         tensor([0.3333, 0.3333, 0.3333])
     """
 
-    def __init__(self, guide: Any, family: Iterable[Sequence[str]]) -> None:
-        super().__init__(guide.modalities, guide.latent_dim)
-        self.guide = guide
+    def __init__(self, guide: nn.Module, family: Iterable[Sequence[str]]) -> None:
+        check_is_guide("guide", guide)
+        mixed: Any = guide
+        super().__init__(mixed.modalities, mixed.latent_dim)
+        self.guide = mixed
         self.family = tuple(tuple(subset) for subset in family)
         if not self.family or len({frozenset(s) for s in self.family}) < len(self.family):
             raise ValueError(f"expected a family of different subsets, got {self.family}.")

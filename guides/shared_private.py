@@ -22,7 +22,7 @@ from torch import nn
 from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale, as_prior, diagonal
 from ppl_mm.modality import private_sizes
 from ppl_mm.observations import Observations
-from ppl_mm.program import Program, check_encoder
+from ppl_mm.program import Program, check_encoder, check_is_guide
 from ppl_mm.typed import typed
 
 __all__ = ["SharedPrivate"]
@@ -49,15 +49,17 @@ class SharedPrivate(Program):
 
     def __init__(
         self,
-        shared: Any,
+        shared: nn.Module,
         private_dim: int | Mapping[str, int],
         private_prior: str | dist.Distribution | None = None,
         auxiliary: str | None = None,
     ) -> None:
-        super().__init__(shared.modalities, shared.latent_dim)
-        self.shared = shared
+        check_is_guide("shared", shared)
+        guide: Any = shared
+        super().__init__(guide.modalities, guide.latent_dim)
+        self.shared = guide
         self.private_dim = private_sizes(private_dim, self.names)
-        family = shared.prior.family if private_prior is None else private_prior
+        family = guide.prior.family if private_prior is None else private_prior
         priors: dict[str, Any] = {n: as_prior(family, size) for n, size in self.private_dim.items()}
         self.private_priors = nn.ModuleDict(priors)
         self.private_encoders = nn.ModuleDict(

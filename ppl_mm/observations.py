@@ -11,7 +11,7 @@ Shapes: values (B, *D_m); masks (B,), or (S, B) under a plate of terms or strata
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self, overload
+from typing import Annotated, Any, Self, overload
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ from ppl_mm.checks import (
     common_length,
     in_dtype,
 )
+from ppl_mm.kinds import DEVICE
 from ppl_mm.known import Known
 from ppl_mm.modality import unknown_name
 from ppl_mm.plated import Plated
@@ -253,7 +254,7 @@ class Observations(Plated):
         return out
 
     @typed
-    def to(self, target: torch.device | str | torch.dtype | nn.Module) -> Self:
+    def to(self, target: Annotated[torch.device | str, DEVICE] | torch.dtype | nn.Module) -> Self:
         """On another device; or with floating-point values in another dtype.
 
         Args:

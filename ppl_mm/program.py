@@ -112,6 +112,16 @@ def _show_parameters(program: nn.Module) -> None:
         )
 
 
+def check_is_guide(argument: str, guide: nn.Module) -> None:
+    """Raise unless a module is a guide that another can be made of."""
+    lacks = [n for n in ("modalities", "latent_dim", "posterior") if not hasattr(guide, n)]
+    if lacks:
+        raise TypeError(
+            f"{argument}: expected a guide such as guides.ProductOfExperts(...), got a "
+            f"{type(guide).__name__}, which has no {lacks[0]!r}."
+        )
+
+
 def check_decoder(
     name: str, likelihood: Likelihood, decoder: nn.Module, in_features: int, obs: Observations
 ) -> None:

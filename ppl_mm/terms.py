@@ -9,6 +9,7 @@ with the model's own prior as the empty reference. A stratum is one component of
 posterior. Both are rows of masks (T, B), so that encoders run once and everything is one call.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ppl_mm.rows import alike
+from ppl_mm.wording import shown
 
 if TYPE_CHECKING:
     from ppl_mm.plated import Plated
@@ -64,9 +66,13 @@ class Term:
     def __post_init__(self) -> None:
         for kind in ("source", "scored", "reference", "requires"):
             names = getattr(self, kind)
-            if isinstance(names, str):
-                raise TypeError(f"Term: {kind} must be a tuple of names, got the string {names!r}.")
+            listed = isinstance(names, Iterable) and not isinstance(names, str | Tensor)
+            if not listed or not all(isinstance(n, str) for n in names):
+                raise TypeError(f"Term: {kind} must be a tuple of names, got {shown(names)}.")
             object.__setattr__(self, kind, tuple(names))
+        for number in (self.weight, *self.lambdas.values()):
+            if not isinstance(number, float | int) or not math.isfinite(number):
+                raise ValueError(f"Term: expected finite weights and lambdas, got {shown(number)}.")
 
     @property
     def names(self) -> set[str]:

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ppl_mm.kinds import ANYTHING, DEVICE, LARGEST, NO, Kind, Range, kind_of
+from ppl_mm.annotations import kind_of
+from ppl_mm.kinds import ANYTHING, DEVICE, LARGEST, NO, Kind, Range
 from ppl_mm.wording import shown, unknown_name
 
 __all__ = ["RANGES", "typed"]
@@ -184,6 +185,10 @@ def _kind(name: str, annotation: Any) -> Kind:
         return ANYTHING
     if name == "device" and annotation in (str, str | torch.device):
         return DEVICE
+    if name == "path" and annotation is not Path:
+        return (
+            PATH if NoneType not in get_args(annotation) else kind_of(Annotated[str, PATH] | None)
+        )
     return kind_of(annotation, RANGES.get(name, _FROM_1 if name.startswith("num_") else Range()))
 
 

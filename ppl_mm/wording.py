@@ -48,8 +48,8 @@ def shown(value: Any) -> str:
     """A value as a message shows it: plain ones as they are, others by what they are.
 
     Example:
-        >>> shown(3), shown("a"), shown(torch.zeros(2, 3)), shown({"x": 1.0}), shown(dict)
-        ('3', "'a'", 'a tensor of shape (2, 3)', "a dict with keys 'x'", 'the class dict')
+        >>> shown("a"), shown(torch.zeros(2, 3)), shown({"x": 1.0}), shown(dict)
+        ("'a'", 'a tensor of float32 of shape (2, 3)', "a dict with keys 'x'", 'the class dict')
     """
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         return _short.repr(value)
@@ -59,7 +59,10 @@ def shown(value: Any) -> str:
         return f"the class {value.__name__}"
     kind = article(_CALLED.get(type(value).__name__, type(value).__name__))
     if isinstance(value, torch.Tensor | np.ndarray):
-        return f"{kind} of shape {tuple(value.shape)}"
+        dtype = str(value.dtype).removeprefix("torch.")
+        real = isinstance(value, torch.Tensor) and value.is_floating_point()
+        holes = " with NaN or infinity" if real and not bool(value.isfinite().all()) else ""
+        return f"{kind} of {dtype} of shape {tuple(value.shape)}{holes}"
     if isinstance(value, dict):
         return (
             f"{kind} with keys {', '.join(map(repr, list(value)[:4]))}"

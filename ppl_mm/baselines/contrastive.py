@@ -30,12 +30,20 @@ __all__ = ["contrastive_loss", "mvcl"]
 def contrastive_loss(first: Tensor, second: Tensor, margin: float) -> Tensor:
     """The loss above of two views' features, (B, k) each, B at least 2; a scalar.
 
+    Raises:
+        ValueError: For other shapes.
+
     Example:
         >>> a = torch.eye(2)
         >>> contrastive_loss(a, a, margin=0.5), contrastive_loss(a, a.flip(0), margin=0.5)
         (tensor(0.), tensor(1.5000))
     """
     size = len(first)
+    if first.shape != second.shape or first.dim() != 2 or size < 2:
+        raise ValueError(
+            "contrastive_loss: expected first and second (B, k) of one shape, B at least 2, got "
+            f"{tuple(first.shape)} and {tuple(second.shape)}."
+        )
     others = (torch.arange(size) + torch.randint(1, size, (size,))) % size
     negative = second[others.to(second.device)]
     matched = 1.0 - F.cosine_similarity(first, second)

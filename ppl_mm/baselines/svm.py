@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ppl_mm.tensors import Classes, Matrix
 from ppl_mm.typed import typed
 
 __all__ = ["LinearSVM", "linear_svm"]
@@ -33,10 +34,10 @@ class LinearSVM:
 
 @typed
 def linear_svm(
-    features: Tensor,
-    classes: Tensor,
-    tune_features: Tensor,
-    tune_classes: Tensor,
+    features: Matrix,
+    classes: Classes,
+    tune_features: Matrix,
+    tune_classes: Classes,
     penalties: Sequence[float] = (0.1, 1.0, 10.0),
     seed: int = 0,
 ) -> LinearSVM:

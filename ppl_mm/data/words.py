@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ppl_mm.networks.characters import LENGTH
 from ppl_mm.observations import Observations
+from ppl_mm.tensors import Classes, Symbols
 from ppl_mm.typed import typed
 
 __all__ = ["ALPHABET", "BLANK", "WORDS", "move_words", "spell", "write_words"]
@@ -29,7 +30,7 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 
 @typed
-def write_words(digits: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def write_words(digits: Classes, generator: torch.Generator | None = None) -> Tensor:
     """Write the word of each digit at a random place of a string.
 
     Args:
@@ -39,18 +40,34 @@ def write_words(digits: Tensor, generator: torch.Generator | None = None) -> Ten
     Returns:
         Symbols (N, 8) int64.
 
+    Raises:
+        ValueError: For anything but digits.
+
     Example:
         >>> strings = write_words(torch.tensor([3, 1]))
         >>> [s.strip() for s in spell(strings)], strings.shape
         (['three', 'one'], torch.Size([2, 8]))
     """
+    if not 0 <= int(digits.min()) <= int(digits.max()) <= 9:
+        raise ValueError(
+            f"digits: expected 0 to 9, got {int(digits.min())} to {int(digits.max())}."
+        )
     at_start = torch.tensor([_symbols(word.ljust(LENGTH)) for word in WORDS])
     return _moved(at_start.to(digits.device)[digits], generator)
 
 
 @typed
-def spell(strings: Tensor) -> list[str]:
-    """Return the text of each row of symbols (N, 8), 8 characters each."""
+def spell(strings: Symbols) -> list[str]:
+    """Return the text of each row of symbols (N, 8), 8 characters each.
+
+    Raises:
+        ValueError: For anything but such symbols.
+    """
+    if not 0 <= int(strings.min()) <= int(strings.max()) < len(ALPHABET):
+        raise ValueError(
+            f"strings: expected symbols from 0 to {len(ALPHABET) - 1}, got {int(strings.min())} to "
+            f"{int(strings.max())}."
+        )
     return ["".join(ALPHABET[i] for i in row) for row in strings.tolist()]
 
 

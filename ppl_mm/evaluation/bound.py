@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.conditionals import Conditional
 from ppl_mm.evaluation.quietly import evaluating
+from ppl_mm.evaluation.unreliable import NOTHING, warn_of_rows
 from ppl_mm.handlers import OfTheDataSet
 from ppl_mm.objectives import row_elbo, trace_pair
 from ppl_mm.observations import Observations
@@ -34,9 +34,14 @@ def elbo(system: System, obs: Observations, *, batch_size: int = 1000, seed: int
         obs: The rows; modalities may be missing.
         batch_size: Rows at a time; it changes memory, not the estimate's distribution.
         seed: Of the draws.
+
+    Raises:
+        ValueError: For rows that do not fit the system.
+
+    Warns:
+        UnreliableLikelihoodWarning: Naming the rows whose ELBO is -inf.
     """
     system.check(obs)
-    check_at_least_one("batch_size", batch_size)
     obs = obs.to(system)
     together = bool(obs.names) and system.alternatives(obs.names, ()) is not None
     value = torch.zeros(len(obs), dtype=system.dtype, device=system.device)
@@ -45,6 +50,8 @@ def elbo(system: System, obs: Observations, *, batch_size: int = 1000, seed: int
             with OfTheDataSet(len(rows) / len(obs)):
                 own = (_of_directions if together else _of_model)(system, obs[rows])
             value[rows] = own.to(value.dtype)
+    value = value.nan_to_num(-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    warn_of_rows("the ELBO", value == -torch.inf, NOTHING)
     return value
 
 

@@ -35,6 +35,7 @@ from ppl_mm.evaluation.prediction import Given, holding, label_distributions
 from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.tensors import Numbers
 from ppl_mm.typed import typed
 
 __all__ = ["Calibration", "Reliability", "calibration", "calibration_of"]
@@ -215,7 +216,7 @@ def _log_p(base: Any, truth: Tensor) -> Tensor:
 
 
 @typed
-def calibration_of(probabilities: Tensor, truth: Tensor, *, num_bins: int = 15) -> Calibration:
+def calibration_of(probabilities: Numbers, truth: Numbers, *, num_bins: int = 15) -> Calibration:
     """Calibration of predicted probabilities.
 
     Args:
@@ -240,6 +241,11 @@ def calibration_of(probabilities: Tensor, truth: Tensor, *, num_bins: int = 15) 
             "calibration: expected probabilities (N, C) of classes (N,) as integers, or those of a "
             f"yes in the shape of labels 0.0 or 1.0, got {tuple(p.shape)} and {truth.dtype} of "
             f"shape {tuple(truth.shape)}."
+        )
+    if classes and not 0 <= int(truth.min()) <= int(truth.max()) < p.shape[-1]:
+        raise ValueError(
+            f"calibration: expected truth as classes from 0 to {p.shape[-1] - 1}, got "
+            f"{int(truth.min())} to {int(truth.max())}."
         )
     if not bool(((p >= 0) & (p <= 1 + 1e-6)).all()):
         raise ValueError("calibration: expected probabilities between 0 and 1.")

@@ -15,17 +15,17 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.evaluation.conditioned import check_held
 from ppl_mm.evaluation.estimate import Estimate
-from ppl_mm.evaluation.readings import checked_labels, classify
+from ppl_mm.evaluation.readings import check_classifiers, checked_labels, classify
 from ppl_mm.files import write_atomically
 from ppl_mm.networks.classifier import ImageClassifier, TrunkClassifier
 from ppl_mm.networks.mlp import MLPFeatures
 from ppl_mm.networks.resnet import ResNet
 from ppl_mm.observations import Observations
 from ppl_mm.rows import run_network
+from ppl_mm.tensors import Classes, Numbers
 from ppl_mm.typed import typed
 
 __all__ = ["classifier_accuracy", "train_classifier", "train_classifiers", "train_oracle"]
@@ -166,8 +166,8 @@ def train_oracle(
 
 @typed
 def train_classifier(
-    images: Tensor,
-    labels: Tensor,
+    images: Numbers,
+    labels: Classes,
     num_classes: int,
     *,
     network: Network = ImageClassifier,
@@ -196,9 +196,20 @@ def train_classifier(
 
     Returns:
         The classifier in eval mode.
+
+    Raises:
+        ValueError: For images or labels of other shapes, or labels that are no such class.
     """
-    check_at_least_one("epochs", epochs)
-    check_at_least_one("batch_size", batch_size)
+    if images.dim() < 2 or labels.shape != (len(images),):
+        raise ValueError(
+            "train_classifier: expected images (N, *event) and labels (N,), got "
+            f"{tuple(images.shape)} and {tuple(labels.shape)}."
+        )
+    if not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
+        raise ValueError(
+            f"train_classifier: expected labels from 0 to {num_classes - 1}, got "
+            f"{int(labels.min())} to {int(labels.max())}."
+        )
     device = torch.device(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -229,7 +240,12 @@ def classifier_accuracy(
         classifiers: Modality -> module, see :func:`train_classifiers`.
         obs: Test rows.
         labels: Their classes, (N,); rows of class -1, which have none, do not count.
+
+    Raises:
+        ValueError: For unknown modalities, or other than one class a row.
+        TypeError: For classes that are no integers.
     """
+    check_classifiers(classifiers, obs)
     out, labels = {}, checked_labels(labels, len(obs))
     check_held(obs, classifiers)
     for name, module in classifiers.items():

@@ -27,6 +27,7 @@ from ppl_mm.evaluation.readings import as_subsets
 from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.tensors import Numbers
 from ppl_mm.typed import typed
 
 __all__ = [
@@ -98,10 +99,10 @@ class Collapse(Result):
 
 @typed
 def collapse_of(
-    values: Tensor,
+    values: Numbers,
     *,
     delta: float = 0.01,
-    epsilons: Tensor | None = None,
+    epsilons: Numbers | None = None,
     quantity: str = "value",
 ) -> Collapse:
     """Collapse of v (N, D): N rows of D coordinates.
@@ -138,7 +139,7 @@ def posterior_collapse(
     *,
     site: str | None = None,
     delta: float = 0.01,
-    epsilons: Tensor | None = None,
+    epsilons: Numbers | None = None,
     batch_size: int = 500,
     seed: int = 0,
 ) -> Collapse:
@@ -212,7 +213,7 @@ def variance_collapse(
     given: str | Sequence[str] | None = None,
     *,
     delta: float = 0.01,
-    epsilons: Tensor | None = None,
+    epsilons: Numbers | None = None,
     batch_size: int = 1000,
 ) -> Collapse:
     """Collapse of v_ni = Var(x_target,i | z) at z = the mean of q(z | x_given^n).

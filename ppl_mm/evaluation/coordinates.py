@@ -74,6 +74,12 @@ def posterior_coordinates(
             parts.append((loc, scale, weight.expand(shape)))
     family = Normal if isinstance(each[0], Normal) else Laplace
     loc, scale, weight = (torch.cat(p).double().cpu() for p in zip(*parts, strict=True))
+    if not bool((loc.isfinite() & scale.isfinite()).all()):
+        rows = (~(loc.isfinite() & scale.isfinite())).flatten(1).any(1).nonzero()[:10, 0].tolist()
+        raise ValueError(
+            f"q({name} | {' + '.join(given)}) of rows {rows} is not finite: what the encoders make "
+            "of these modalities' values overflows; look at the values, and rescale large ones."
+        )
     if len(each) == 1:
         return family(loc[..., 0], scale[..., 0])
     mixing = Categorical(logits=weight, validate_args=False)

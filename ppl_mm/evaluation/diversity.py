@@ -17,13 +17,14 @@ from ppl_mm.evaluation.readings import Subset, as_subsets, checked_labels, class
 from ppl_mm.evaluation.tabular import Number, Result, in_words, number
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.tensors import Numbers
 from ppl_mm.typed import typed
 
 __all__ = ["Diversity", "diversity", "real_diversity", "spread"]
 
 
 @typed
-def spread(samples: Tensor, classifier: nn.Module) -> tuple[Tensor, Tensor]:
+def spread(samples: Numbers, classifier: nn.Module) -> tuple[Tensor, Tensor]:
     """How far apart K draws of each row are.
 
     Args:
@@ -37,9 +38,13 @@ def spread(samples: Tensor, classifier: nn.Module) -> tuple[Tensor, Tensor]:
         deviation, NaN.
 
     Raises:
-        ValueError: For fewer than two draws.
+        ValueError: For fewer than two draws, or numbers that are not finite.
+        TypeError: For a classifier without ``features``.
     """
-    num, rows = samples.shape[:2]
+    num = len(samples)
+    if samples.dim() < 2:
+        raise ValueError(f"samples: expected (K, N, *event), got {tuple(samples.shape)}.")
+    rows = samples.shape[1]
     if num < 2:
         raise ValueError(f"samples: expected at least two draws a row to compare, got {num}.")
     features = features_of(classifier, samples.flatten(0, 1)).unflatten(0, (num, rows))
@@ -208,7 +213,10 @@ def real_diversity(
     same = {int(c): (labels == c).nonzero().squeeze(-1) for c in labels.unique()}
     for c, found in same.items():
         if len(found) < num_samples:
-            raise ValueError(f"class {c}: expected {num_samples} images, got {len(found)}.")
+            raise ValueError(
+                f"num_samples: expected at most {len(found)}, the number of images of class {c}, "
+                f"got {num_samples}."
+            )
     chosen = [same[int(c)] for c in labels[:num_rows]]
     picks = [x[torch.randperm(len(x), generator=generator)[:num_samples]] for x in chosen]
     rows = torch.stack(picks, 1)  # (K, N)

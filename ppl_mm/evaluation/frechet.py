@@ -11,17 +11,24 @@ from torch import Tensor, nn
 
 from ppl_mm.evaluation.conditioned import check_held
 from ppl_mm.evaluation.inception import Inception
-from ppl_mm.evaluation.readings import Readings, Subset, features_of, read_generations
+from ppl_mm.evaluation.readings import (
+    Readings,
+    Subset,
+    check_classifiers,
+    features_of,
+    read_generations,
+)
 from ppl_mm.evaluation.tabular import Number, Result, in_words, number
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.tensors import Matrix
 from ppl_mm.typed import typed
 
 __all__ = ["Frechet", "frechet", "frechet_distance", "frechet_of"]
 
 
 @typed
-def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
+def frechet_distance(features_a: Matrix, features_b: Matrix) -> float:
     """The squared Wasserstein-2 distance of the Gaussians with these sets' moments.
 
         |m_a - m_b|^2 + tr( S_a + S_b - 2 (S_a S_b)^(1/2) )
@@ -66,6 +73,8 @@ def _moments(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean m, a root R of the covariance R^T R, (n or D, D), and the trace of the covariance."""
     x = features.double()
     mean, root = x.mean(0), (x - x.mean(0)) / math.sqrt(len(x) - 1)
+    if not bool((root.T @ root).isfinite().all()):
+        raise ValueError("frechet_distance: the features' covariance overflows; rescale them.")
     if len(x) > x.shape[1]:
         values, vectors = torch.linalg.eigh(root.T @ root)
         root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
@@ -131,9 +140,10 @@ def frechet_of(
     """The distances of what :func:`read_generations` read with ``features=True``.
 
     Raises:
-        ValueError: For classifiers of some targets and Inception for others, or a target that no
-            real row holds.
+        ValueError: For classifiers of some targets and Inception for others, or of no target, or a
+            target that no real row holds.
     """
+    check_classifiers(classifiers, real, readings.targets)
     names = {
         "FID" if isinstance(classifiers[t], Inception) else "FID-clf" for t in readings.targets
     }

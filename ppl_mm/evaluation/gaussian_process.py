@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.evaluation.conditioned import check_held
-from ppl_mm.evaluation.readings import features_of
+from ppl_mm.evaluation.readings import check_classifiers, features_of
 from ppl_mm.typed import typed
 
 __all__ = ["GaussianProcessClassifier", "train_gaussian_process", "train_gaussian_processes"]
@@ -92,10 +92,14 @@ def train_gaussian_processes(
         seed: Of the inducing points, batches and draws.
         progress: Show a bar for each.
 
+    Raises:
+        ValueError: For unknown modalities, or a data set without classes.
+
     Example:
         ``train_gaussian_processes(dataset, train_classifiers(dataset))``
     """
     labels, train = dataset.classes("train").cpu(), dataset.train
+    check_classifiers(classifiers, train)
     out = {}
     check_held(train, classifiers)
     for name, classifier in classifiers.items():

@@ -25,7 +25,9 @@ from ppl_mm.evaluation.readings import Subset, as_subsets, classified, generatio
 from ppl_mm.observations import Observations
 from ppl_mm.rows import eval_mode
 from ppl_mm.systems import System
+from ppl_mm.tensors import Numbers
 from ppl_mm.typed import typed
+from ppl_mm.wording import shown
 
 __all__ = [
     "MutualInformation",
@@ -36,7 +38,7 @@ __all__ = [
 
 
 @typed
-def mutual_information_of(probabilities: Tensor) -> Tensor:
+def mutual_information_of(probabilities: Numbers) -> Tensor:
     """I of every image from draws of its class probabilities, see the module.
 
     Args:
@@ -45,11 +47,19 @@ def mutual_information_of(probabilities: Tensor) -> Tensor:
     Returns:
         (N,), nats, from 0 to min(log C, log S).
 
+    Raises:
+        ValueError: For another shape, or numbers that are not finite.
+
     Example:
         >>> sure = torch.eye(2)[:, None]  # two draws, each sure of another class
         >>> mutual_information_of(sure), mutual_information_of(sure[:1].repeat(2, 1, 1))
         (tensor([0.6931]), tensor([0.]))
     """
+    if probabilities.dim() != 3 or not probabilities.is_floating_point():
+        raise ValueError(
+            "mutual_information: expected probabilities (S, N, C) as floating-point numbers, got "
+            f"{shown(probabilities)}."
+        )
     total = torch.special.entr(probabilities.mean(0)).sum(-1)
     within = torch.special.entr(probabilities).sum(-1).mean(0)
     return (total - within).clamp(min=0.0)  # 0 is the least, but for rounding

@@ -5,6 +5,7 @@ All look at p(x_target | z) with z the mean of q(z | x_given), or at its average
 Source: Mancisidor et al. 2023 (CMMD), doi:10.1016/j.neunet.2023.10.048, section 4 and release.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.tensors import Matrix
 from ppl_mm.typed import typed
 
 __all__ = [
@@ -194,7 +196,7 @@ def average_precision(
 
 
 @typed
-def average_precision_of(scores: Tensor, truth: Tensor) -> AveragePrecision:
+def average_precision_of(scores: Matrix, truth: Matrix) -> AveragePrecision:
     """Average precision of scores (N, C) of labels (N, C), which are 0 or 1.
 
     Raises:
@@ -269,6 +271,8 @@ def rmse(
         )
     squares = (found - truth.to(found)).square().double().reshape(len(obs), -1).mean(1)
     mean = Estimate.of(squares)
+    if not math.isfinite(mean.value):
+        raise ValueError(f"modality {target!r}: the squared error overflows; rescale its values.")
     root = mean.value**0.5
     return Estimate(root, mean.standard_error / (2 * root) if root else 0.0)
 

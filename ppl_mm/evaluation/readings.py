@@ -1,6 +1,6 @@
 """What classifiers see in generated images: a pass over the data that many measures share."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -214,17 +214,52 @@ def logits_of(classifier: nn.Module, images: Tensor, *, batch_size: int = 1000) 
 
 @typed
 def features_of(classifier: nn.Module, images: Tensor, *, batch_size: int = 1000) -> Tensor:
-    """The classifier's features of every image, (N, D) on the CPU."""
+    """The classifier's features of every image, (N, D) on the CPU.
+
+    Raises:
+        TypeError: For a classifier without a method ``features``.
+        ValueError: For one whose features are not (N, D).
+    """
     return torch.cat(list(_batches(classifier, "features", images, batch_size)))
+
+
+def check_classifiers(
+    classifiers: Mapping[str, nn.Module], obs: Observations, targets: Iterable[str] = ()
+) -> None:
+    """Raise unless every classifier has its modality among the rows', and every target one."""
+    for name in classifiers:
+        if name not in obs.names:
+            raise ValueError(unknown_name("modality in classifiers", name, obs.names))
+    for name in targets:
+        if name not in classifiers:
+            raise ValueError(f"classifiers: expected one of modality {name!r} too, got none.")
 
 
 def _batches(module: nn.Module, method: str, images: Tensor, size: int) -> Iterator[Tensor]:
     """Outputs of a method, on the module's device and in its precision."""
+    if not hasattr(module, method):
+        raise TypeError(
+            f"classifier: expected a module with a method {method!r} from (B, *event) to (B, D), "
+            f"got a {type(module).__name__}."
+        )
     example = next(module.parameters(), images)
     with torch.no_grad(), eval_mode(module):
         for batch in images.split(size):
             same = example if batch.is_floating_point() else example.device  # symbols stay integers
-            yield getattr(module, method)(batch.to(same)).cpu()
+            try:
+                found = getattr(module, method)(batch.to(same)).cpu()
+            except Exception as error:
+                error.add_note(
+                    f"In {method} of the classifier, a {type(module).__name__}, given values of "
+                    f"shape {tuple(batch.shape)}, {batch.dtype}."
+                )
+                raise
+            if found.dim() != 2 or len(found) != len(batch):
+                raise ValueError(
+                    f"classifier: expected its {method} to give (B, D) for values (B, *event) = "
+                    f"{tuple(batch.shape)}, got {tuple(found.shape)}."
+                )
+            yield found
 
 
 def _range(obs: Observations, name: str) -> tuple[float, float]:

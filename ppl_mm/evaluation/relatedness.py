@@ -26,6 +26,7 @@ from ppl_mm.evaluation.tabular import Number, Result, number
 from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.systems import System
+from ppl_mm.tensors import Matrix
 from ppl_mm.typed import typed
 
 __all__ = ["Relatedness", "relatedness", "wasserstein_distances"]
@@ -35,7 +36,7 @@ By = Literal["item", "class"]
 
 
 @typed
-def wasserstein_distances(mean_a: Tensor, std_a: Tensor, mean_b: Tensor, std_b: Tensor) -> Tensor:
+def wasserstein_distances(mean_a: Matrix, std_a: Matrix, mean_b: Matrix, std_b: Matrix) -> Tensor:
     """The 2-Wasserstein distance of every pair of distributions with independent coordinates.
 
         d_ij^2  =  | mean_a^i - mean_b^j |^2  +  | std_a^i - std_b^j |^2
@@ -53,6 +54,9 @@ def wasserstein_distances(mean_a: Tensor, std_a: Tensor, mean_b: Tensor, std_b: 
     Returns:
         Distances, (N_a, N_b), in the unit of the latents.
 
+    Raises:
+        ValueError: For shapes that do not fit, or numbers that are not finite.
+
     Source: Dowson & Landau 1982. Joy et al. 2022 (MEME), appendix E, prints |mean_a + mean_b|^2.
 
     Example:
@@ -61,6 +65,14 @@ def wasserstein_distances(mean_a: Tensor, std_a: Tensor, mean_b: Tensor, std_b: 
         >>> wasserstein_distances(zero, one, there, other).square()
         tensor([[26.,  0.]])
     """
+    given = {"mean_a": mean_a, "std_a": std_a, "mean_b": mean_b, "std_b": std_b}
+    alike = mean_a.shape == std_a.shape and mean_b.shape == std_b.shape
+    if not alike or mean_a.shape[1] != mean_b.shape[1]:
+        shapes = ", ".join(f"{name} {tuple(x.shape)}" for name, x in given.items())
+        raise ValueError(
+            "wasserstein_distances: expected means (N, D) with standard deviations of the same "
+            f"shape, and one D, got {shapes}."
+        )
     points = torch.cat([mean_a, std_a], -1), torch.cat([mean_b, std_b], -1)
     return torch.cdist(*points, compute_mode="donot_use_mm_for_euclid_dist")
 

@@ -1,7 +1,6 @@
 """Log-likelihood estimates with what is known of their error."""
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -13,6 +12,7 @@ from torch import Tensor
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.summarise import settled
 from ppl_mm.evaluation.tabular import Number, Result, number
+from ppl_mm.evaluation.unreliable import NOTHING, UnreliableLikelihoodWarning, warn_of_rows
 from ppl_mm.modality import Modality
 
 __all__ = ["COLUMNS", "LogLikelihood", "UnreliableLikelihoodWarning"]
@@ -34,17 +34,6 @@ COLUMNS = (
 
 
 _ADVICE = "Draw more samples, use proposal='defensive', or train the guide further."
-
-
-_NOTHING = (
-    "have the value -inf, of which nothing is known: no draw gives them any probability {}. They "
-    "lie beyond what the decoders can give, or their log-density beyond the numbers of its type: "
-    "look at their values, and rescale large ones."
-)
-
-
-class UnreliableLikelihoodWarning(UserWarning):
-    """Some rows' importance weights have a tail too heavy for their mean to be trusted."""
 
 
 @dataclass(frozen=True)
@@ -237,20 +226,10 @@ class LogLikelihood(Result):
     def warn_if_unreliable(self, advice: str = _ADVICE) -> None:
         """Warn of the rows whose estimate is not to be trusted, naming them, with some advice."""
         nothing = self.value == -math.inf
-        self._warn(nothing, _NOTHING)
-        self._warn(
+        warn_of_rows(self.quantity, nothing, NOTHING)
+        warn_of_rows(
+            self.quantity,
             (self.pareto_k > RELIABLE_K) & ~nothing,
             f"have a Pareto k above {RELIABLE_K}; their estimates are {self._side} by an unknown "
             f"amount {{}}. {advice}",
         )
-
-    def _warn(self, which: Tensor, what: str) -> None:
-        rows = which.nonzero().squeeze(-1).tolist()
-        if rows:
-            shown = ", ".join(map(str, rows[:10])) + (", ..." if len(rows) > 10 else "")
-            warnings.warn(
-                f"{self.quantity}: {len(rows)} of {len(self.value)} rows "
-                + what.format(f"(rows {shown})"),
-                UnreliableLikelihoodWarning,
-                stacklevel=4,
-            )

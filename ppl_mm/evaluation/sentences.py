@@ -26,6 +26,7 @@ from torch import Tensor
 
 from ppl_mm.checks import check_at_least_one
 from ppl_mm.data.vocabulary import EOS, PAD
+from ppl_mm.tensors import Matrix, Numbers
 from ppl_mm.typed import typed
 
 __all__ = ["SentenceEmbedding"]
@@ -53,9 +54,9 @@ class SentenceEmbedding:
         True
     """
 
-    vectors: Tensor
-    weights: Tensor
-    direction: Tensor
+    vectors: Matrix
+    weights: Numbers
+    direction: Numbers
     ends: tuple[int, ...]
 
     @classmethod

@@ -14,6 +14,7 @@ from ppl_mm.evaluation.readings import generations, logits_of, parts_of, read_ge
 from ppl_mm.observations import Observations
 from ppl_mm.subsets import check_all_subsets, non_empty_subsets
 from ppl_mm.systems import System
+from ppl_mm.tensors import Numbers
 from ppl_mm.typed import typed
 
 __all__ = ["confidence", "joint_confidence", "whole_coherence"]
@@ -127,7 +128,7 @@ def joint_confidence(
 
 
 @typed
-def confidence(oracle: nn.Module, pictures: Tensor) -> Estimate:
+def confidence(oracle: nn.Module, pictures: Numbers) -> Estimate:
     """The mean over pictures of the oracle's largest class probability, max_c p(c | x).
 
     Args:

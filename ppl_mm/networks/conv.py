@@ -26,6 +26,16 @@ from ppl_mm.typed import typed
 __all__ = ["ConvDecoder", "ConvEncoder", "ConvFeatures"]
 
 
+def image_shape(network: str, event_shape: Sequence[int]) -> tuple[int, int, int]:
+    """Channels, height and width, once there are three numbers."""
+    if len(event_shape) != 3:
+        raise ValueError(
+            f"{network}: expected event_shape (channels, height, width), got {tuple(event_shape)}."
+        )
+    channels, height, width = event_shape
+    return channels, height, width
+
+
 @typed
 class ConvFeatures(Features):
     """Features of an image: convolutions, flattened, then dense layers.
@@ -72,7 +82,7 @@ class ConvFeatures(Features):
     ) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
-        channels, height, width = self.event_shape
+        channels, height, width = image_shape("ConvFeatures", event_shape)
         convolutions: list[nn.Module] = []
         for index, (channels_out, *geometry) in enumerate(layers):
             kernel, stride, padding = map(_pair, geometry)

@@ -36,6 +36,10 @@ class LabelFeatures(Features):
 
     def __init__(self, *, num_classes: int, hidden: Sequence[int] = (512, 512)) -> None:
         super().__init__()
+        if not hidden:
+            raise ValueError(
+                f"{type(self).__name__}: expected hidden sizes, one at least, got {hidden}."
+            )
         self.embedding = nn.Embedding(num_classes, hidden[0])
         self.hidden = nn.Sequential(nn.SiLU(), dense(hidden))
         self.out_features = hidden[-1]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ppl_mm.networks.conv import image_shape
 from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
 from ppl_mm.typed import typed
 
@@ -57,7 +58,7 @@ class ResidualFeatures(Features):
     ) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
-        channels_in, height, width = self.event_shape
+        channels_in, height, width = image_shape("ResidualFeatures", event_shape)
         widths = _widths(channels, max_channels, num_pools)
         self.first = nn.Conv2d(channels_in, channels, 3, padding=1)
         self.blocks = nn.Sequential(_Block(channels, channels))
@@ -164,7 +165,7 @@ class ResidualDecoder(nn.Module):
     ) -> None:
         super().__init__()
         self.in_features = in_features
-        channels_out, height, width = event_shape
+        channels_out, height, width = image_shape("ResidualDecoder", event_shape)
         factor = 2**num_pools
         if height % factor or width % factor:
             raise ValueError(

@@ -54,6 +54,8 @@ def kernel_width(kernel: str | float, x: Tensor, y: Tensor) -> Tensor:
         return torch.where(median > 0, median, 1.0)
     size = x.shape[-1]
     widths: dict[str | float, float] = {"dim2": float(size**2), "dim": float(size)}
+    if isinstance(kernel, str) and kernel not in widths:
+        raise ValueError(unknown_name("kernel", kernel, ("dim2", "dim", "median")))
     return x.new_full((), widths.get(kernel, kernel))  # type: ignore[arg-type]
 
 

@@ -8,7 +8,7 @@ A site outside ``obs.plates()`` is of the data set: all rows share it, and it co
 together. A bound of every row has an equal part of it, so that the sum over rows is right.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any, NamedTuple
 
@@ -44,7 +44,7 @@ __all__ = [
     "trace_pair",
 ]
 
-Program = Any  # any Pyro program of observations
+Program = Callable[..., Any]  # any Pyro program of observations
 
 
 @typed

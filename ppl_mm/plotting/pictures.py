@@ -62,6 +62,8 @@ def losses(history: Sequence[Mapping[str, float]], best_epoch: int | None = None
         history: Rows with ``epoch``, ``loss`` and perhaps ``validation_elbo``, as ``fit`` returns.
         best_epoch: The epoch to mark.
     """
+    if not history:
+        raise ValueError("losses: expected a history of one epoch at least, got none.")
     curves = [("loss", "training loss (nats per row)", ORANGE)]
     if any("validation_elbo" in row for row in history):
         curves.append(("validation_elbo", "validation ELBO (nats per row)", BLUE))
@@ -202,6 +204,8 @@ def samples(
             default.
         words: Modality -> how a value reads, such as a caption's symbols as its words.
     """
+    if not drawn:
+        raise ValueError("samples: expected drawn values of one modality at least, got none.")
     shown = [m.name for m in system.modalities if m.name in drawn or m.name in given]
     tiles = _tiles(tiles, shown)
     targets = [tile for tile in tiles if any(n in drawn for n in tile)]
