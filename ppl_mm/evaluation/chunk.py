@@ -21,7 +21,7 @@ def check_and_size(system: System, obs: Observations, chunk: int | None) -> int:
 
     ``chunk`` itself, or for None so many that no module of a decoder gives more than 2**26 numbers
     for them, and 2**14 at most. What a module gives for one pair is seen in the check, which runs
-    the decoders once.
+    the decoders on a few.
     """
     decoders = getattr(system.model, "decoders", None)
     with _largest(decoders if isinstance(decoders, nn.ModuleDict) else nn.ModuleDict()) as largest:
@@ -31,15 +31,16 @@ def check_and_size(system: System, obs: Observations, chunk: int | None) -> int:
 
 @contextmanager
 def _largest(decoders: nn.ModuleDict) -> Iterator[Counter[str]]:
-    """The numbers that a module gives in a run of its decoder, the most of any, ``"output"``."""
-    largest, given = Counter(output=1), Counter[nn.Module]()
+    """The numbers that a module gives for a row of its decoder, the most of any, ``"output"``."""
+    largest, given = Counter(output=1, rows=1), Counter[nn.Module]()
 
     def begin(decoder: nn.Module, inputs: Any) -> None:
         given.clear()
+        largest["rows"] = len(inputs[0])
 
     def add(module: nn.Module, inputs: Any, output: Any) -> None:
         given[module] += _numbers(output)  # one that reads strings runs once for each symbol
-        largest["output"] = max(largest["output"], given[module])
+        largest["output"] = max(largest["output"], given[module] // largest["rows"])
 
     hooks = [d.register_forward_pre_hook(begin) for d in decoders.values()]
     hooks += [m.register_forward_hook(add) for d in decoders.values() for m in d.modules()]
