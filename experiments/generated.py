@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ppl_mm import generate, plotting
 from ppl_mm.observations import Observations
-from ppl_mm.plotting.tiles import Words
+from ppl_mm.plotting.values import Words
 from ppl_mm.systems import System
 
 __all__ = ["evenly", "from_some", "one_of_each"]

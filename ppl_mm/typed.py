@@ -45,7 +45,17 @@ RANGES: Mapping[str, Range] = {
     ),
     **dict.fromkeys(
         (
-            *("alpha", "annealing_epochs", "beta", "delta", "gammas", "k", "lambdas", "margin"),
+            *(
+                "alpha",
+                "annealing_epochs",
+                "beta",
+                "delta",
+                "gammas",
+                "k",
+                "lambdas",
+                "learning_rate",
+            ),
+            *("lr", "margin"),
             *("mmd_weight", "num_pools", "num_warmup", "padding", "private_beta", "ridge"),
             *("shares", "start", "step", "unlabelled", "validation", "weight", "weights"),
         ),
@@ -53,7 +63,7 @@ RANGES: Mapping[str, Range] = {
     ),
     **dict.fromkeys(
         (
-            *("clip_norm", "init_scale", "initial_scale", "kernel", "learning_rate", "lr"),
+            *("clip_norm", "init_scale", "initial_scale", "kernel"),
             *("min_scale", "penalties", "penalty", "scale", "span", "target_standard_error"),
             *("width",),
         ),
@@ -185,10 +195,6 @@ def _kind(name: str, annotation: Any) -> Kind:
         return ANYTHING
     if name == "device" and annotation in (str, str | torch.device):
         return DEVICE
-    if name == "path" and annotation is not Path:
-        return (
-            PATH if NoneType not in get_args(annotation) else kind_of(Annotated[str, PATH] | None)
-        )
     return kind_of(annotation, RANGES.get(name, _FROM_1 if name.startswith("num_") else Range()))
 
 

@@ -190,10 +190,10 @@ def test_a_system_gets_its_own_options_and_keeps_them(tmp_path, undrawn):
     ("wrong", "said"),
     [
         (("--option", "private_dim"), "expected NAME=VALUE such as private_dim=8"),
-        (("--option", "particles=3"), "unexpected keyword argument 'particles'"),
+        (("--option", "particles=3"), "unknown argument 'particles'"),
         (("--option", "objective=drag"), "Did you mean 'dreg'?"),
-        (("--option", "private_dim=0"), "at least 1 for modality 'top'"),
-        (("--data-option", "crops=3"), "unexpected keyword argument 'crops'"),
+        (("--option", "private_dim=0"), "argument private_dim: expected an integer of at least 1"),
+        (("--data-option", "crops=3"), "unknown argument 'crops'"),
     ],
 )
 def test_options_that_do_not_exist_are_refused(tmp_path, wrong, said):

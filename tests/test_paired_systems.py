@@ -101,7 +101,9 @@ def test_a_conditional_term_is_tight_at_the_product_of_likelihood_and_reference(
         guide.encoders["b"].slope.fill_(0.6)
         guide.encoders["b"].log_scale.fill_(0.5 * math.log(0.4))
         guide.stand_ins["b"]["a"].log_scale.fill_(20.0)  # flat: q_b is N(0.6, 0.4) at b = 1
-    objective = ELBOTerms(paired_terms("ab", unimodal_on_complete_rows=False)[:1], rows="require")
+    objective = ELBOTerms(
+        paired_terms(("a", "b"), unimodal_on_complete_rows=False)[:1], rows="require"
+    )
     obs = rows(1.0, 1.0)[[0] * 20_000]
     torch.manual_seed(0)
     found = objective.bound(models.SharedLatent(declared, 1), guide, obs).detach()
@@ -285,7 +287,7 @@ def test_more_modalities_and_rows_that_hold_some_of_them(name: str, number: int)
 
 
 def test_joint_terms_of_four_modalities_weigh_every_order_alike() -> None:
-    terms = paired_terms("abcd", unimodal_on_complete_rows=False, suppliers=True)
+    terms = paired_terms(tuple("abcd"), unimodal_on_complete_rows=False, suppliers=True)
     weights: dict[tuple[object, ...], float] = {}
     for t in terms:
         key = (t.source, t.scored, t.reference)
@@ -294,7 +296,7 @@ def test_joint_terms_of_four_modalities_weigh_every_order_alike() -> None:
             assert t.via in (t.reference if len(t.reference) > 1 else t.source)
     for (source, _, _), weight in weights.items():
         assert weight == pytest.approx(1 / math.comb(3, len(source) - 1))
-    plain = paired_terms("abcd", unimodal_on_complete_rows=False)
+    plain = paired_terms(tuple("abcd"), unimodal_on_complete_rows=False)
     assert {(t.source, t.scored, t.reference) for t in plain} == weights.keys()
 
 

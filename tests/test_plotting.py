@@ -5,11 +5,13 @@ from functools import partial
 import pytest
 import torch
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from torch import nn
 
 from ppl_mm import Modality, Observations, likelihoods, networks, plotting, systems
-from ppl_mm.plotting.tiles import BLUE, ORANGE, rows_of, text_of
+from ppl_mm.plotting.tiles import BLUE, ORANGE
+from ppl_mm.plotting.values import rows_of, text_of
 
 MLP = {"hidden": (4,)}
 
@@ -268,3 +270,101 @@ def test_rows_of_tells_what_is_missing():
     first, second = rows_of(obs, ["x", "y"])
     assert first["x"] == 1.0
     assert first["y"] is second["x"] is None
+
+
+# ---------------------------------------------------------------- numbers, and sizes
+
+
+class Off(nn.Module):
+    """A decoder that is some way off, whatever z is."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(value))
+
+    def forward(self, z):
+        return self.value.expand(z.shape[:-1])
+
+
+def of_number(likelihood, decoded):
+    number = Modality(
+        "number",
+        likelihood,
+        encoder=partial(networks.MLPEncoder, event_shape=(), **MLP),
+        decoder=lambda _: Off(decoded),
+    )
+    return systems.mvae([number, KINDS["plane"][0]], 2)
+
+
+def test_a_number_is_compared_by_its_error(build):
+    system = of_number(likelihoods.Normal(0.1), 1.5)
+    _, obs = build("plane", num_rows=3)
+    obs = Observations({**obs.values, "number": torch.tensor([1.0, 0.0, 2.0])})  # deviation 1
+    figure = plotting.cross_generation(system, obs)
+    read = [*zip(texts(figure), colours(figure), strict=True)]
+    assert read.count(("1.5 (+0.5)", "#000000")) == 2  # given the picture, and everything
+    assert read.count(("1.5 (+1.5)", ORANGE)) == 2  # off by more than the numbers vary
+    assert read.count(("1.5 (-0.5)", "#000000")) == 2
+    assert read.count(("1", "#000000")) == 2  # the truth, and where it is given
+    assert "a number off by more than the standard deviation" in texts(figure)[-1]
+
+
+def test_one_number_has_nothing_to_vary_by(build):
+    system = of_number(likelihoods.Normal(0.1), 1.5)
+    _, obs = build("plane", num_rows=1)
+    figure = plotting.cross_generation(
+        system, Observations({**obs.values, "number": torch.ones(1)})
+    )
+    assert ORANGE not in colours(figure)
+
+
+def test_a_yes_or_no_is_wrong_on_the_other_side_of_a_half(build):
+    system = of_number(likelihoods.Bernoulli(), 1.0)  # a probability of 0.731
+    _, obs = build("plane", num_rows=2)
+    obs = Observations({**obs.values, "number": torch.tensor([1.0, 0.0])})
+    read = plotting.cross_generation(system, obs)
+    found = [*zip(texts(read), colours(read), strict=True)]
+    assert found.count(("0.731", "#000000")) == 2
+    assert found.count(("0.731", ORANGE)) == 2
+
+
+def numbers(count):
+    names = [f"number{i}" for i in range(count)]
+    declared = [modality(n, likelihoods.Normal(0.1), ()) for n in names]
+    return systems.mvae([*declared, LABEL], 2), names
+
+
+@pytest.mark.parametrize("count", [1, 2, 8, 40])
+@pytest.mark.parametrize("num_rows", [1, 8, 200])
+def test_pictures_have_bounded_sides(count, num_rows, tmp_path):
+    system, names = numbers(count)
+    values = {n: torch.randn(num_rows) for n in names}
+    obs = Observations({**values, "label": torch.randint(3, (num_rows,))})
+    figure = plotting.cross_generation(system, obs, label="label")
+    assert max(figure.get_size_inches()) <= 24.01
+    smallest = min(text.get_fontsize() for text in figure.axes[0].texts)
+    assert smallest >= 4  # points: it can be read
+    said = texts(figure)[-1]
+    assert ("the first 16 of 41 modalities" in said) == (count == 40)
+    assert (f"of {num_rows} rows" in said) == (num_rows == 200)
+    prior = plotting.prior_samples(system, num_samples=num_rows, like=obs)
+    assert max(prior.get_size_inches()) <= 24.01
+
+
+def test_small_modalities_share_a_tile():
+    system, names = numbers(8)
+    obs = Observations({**{n: torch.zeros(2) for n in names}, "label": torch.tensor([1, 2])})
+    figure = plotting.cross_generation(system, obs)
+    assert {"number0 0", "number7 0", "label 1", "label 2"} <= set(texts(figure))
+    truth = [t for t in figure.axes[0].texts if t.get_text() in ("number0 0", "number7 0")][:2]
+    (x, above), (same, below) = (t.get_position() for t in truth)
+    assert x == same
+    assert above < below
+
+
+def test_a_written_picture_has_6000_pixels_a_side_at_most(tmp_path):
+    figure = Figure(figsize=(80, 2))
+    plotting.save(figure, tmp_path / "wide.png")
+    assert imread(tmp_path / "wide.png").shape[1] == 6000
+    with pytest.raises(ValueError, match="losses: expected a history of one epoch"):
+        plotting.losses([])

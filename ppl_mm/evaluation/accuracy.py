@@ -155,13 +155,13 @@ def accuracy(
         raise ValueError(f"modality {label!r}: no row has a label to compare with.")
     obs = obs[known]
     truth = obs[label]
-    check_labels(label, truth)
     found = torch.cat(
         [
             central_value(as_label(label, fn))[0, 0]
             for fn in target_distributions(system, obs, label, given, batch_size=batch_size)
         ]
     )
+    check_labels(label, truth)
     truth = truth.to(found.device)
     if truth.dim() == found.dim() + 1:  # one-hot rows; classes are predicted as indices
         truth = truth.argmax(-1)

@@ -23,14 +23,13 @@ from ppl_mm.evaluation import generate
 from ppl_mm.evaluation.conditioned import answerable, conditioned_on
 from ppl_mm.files import write_atomically
 from ppl_mm.observations import Observations
-from ppl_mm.plotting.tiles import BLUE, ORANGE, PALE, Sheet, Words, rows_of
+from ppl_mm.plotting.tiles import BLUE, ORANGE, PALE, Sheet
+from ppl_mm.plotting.values import Tiles, Words, rows_of, tiles_of
 from ppl_mm.systems import System
 from ppl_mm.typed import typed
 
 __all__ = [
-    "Tiles",
     "classes",
-    "cross_generation",
     "losses",
     "posterior_means",
     "prior_samples",
@@ -38,19 +37,31 @@ __all__ = [
     "save",
 ]
 
-Tiles = Sequence[tuple[str, ...]]
-
 _CLASSES = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"),
     *("#56B4E9", "#222222", "#8C564B", "#7F7F7F", "#6A3D9A"),
 )
 
 
+MOST_PIXELS = 6000
+"""No side of a picture that is written has more."""
+
+
 @typed
 def save(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 150) -> None:
-    """Write a figure as a PNG, whole or not at all."""
+    """Write a figure as a PNG, whole or not at all.
+
+    Args:
+        figure: Any of matplotlib's.
+        path: The file.
+        dpi: Pixels an inch; fewer where a side would have more than 6,000.
+
+    Raises:
+        ValueError: For no path.
+    """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
+    longest = max(figure.get_size_inches().tolist())
+    figure.savefig(buffer, format="png", dpi=min(dpi, MOST_PIXELS / longest))
     write_atomically(Path(path), buffer.getvalue())
 
 
@@ -124,11 +135,11 @@ def prior_samples(
     """
     fixed, obs = conditioned_on(system.model), Observations.blank(num_samples)
     names = [m.name for m in system.modalities if m.name not in fixed]
-    tiles = _tiles(tiles, names)
     if fixed and like is not None:
         obs = answerable(system.model, like)[:num_samples]
     drawn = generate(system, obs, names, given=fixed, mean=True)
     values = {n: x[0] for n, x in drawn.items()}
+    tiles = tiles_of(tiles, names, system.modalities, values)
     sheet = Sheet(system.modalities, tiles, values, truth=like)
     left = 0.0
     for tile in tiles:
@@ -140,45 +151,6 @@ def prior_samples(
             )
         left += columns * sheet.widths[tile] + 0.5
     return sheet.figure("drawn from the prior: the same place is the same z")
-
-
-@typed
-def cross_generation(
-    system: System, obs: Observations, *, tiles: Tiles = (), label: str | None = None
-) -> Figure:
-    """What is generated from each modality alone, from all but the label, and from everything.
-
-    Of a model that conditions on some modalities (CVAE): from those, and from everything.
-
-    Args:
-        system: A model and a guide.
-        obs: The rows to show; where a row lacks what a column is given, it shows a prior draw.
-            Rows that lack what the model conditions on are left out.
-        tiles: Modalities to stack to one image; each by itself otherwise.
-        label: The modality to leave out in one column.
-    """
-    fixed, obs = conditioned_on(system.model), answerable(system.model, obs)
-    names = [m.name for m in system.modalities if m.name in obs.names]
-    tiles = _tiles(tiles, names)
-    subsets: list[tuple[str, ...]] = [(n,) for n in names] if len(names) > 1 else []
-    unlabelled = tuple(n for n in names if n != label)
-    subsets += [unlabelled] if 1 < len(unlabelled) < len(names) else []
-    subsets = [fixed] if fixed else subsets
-    targets = [n for n in names if n not in fixed]
-    drawn = [generate(system, obs, targets, given=s, mean=True) for s in [*subsets, tuple(names)]]
-    example = {n: drawn[-1][n][0] if n in targets else obs[n] for n in names}
-    sheet = Sheet(system.modalities, tiles, example, truth=obs)
-    titles = ["truth", *(f"given\n{' + '.join(s)}" for s in subsets), "given\neverything"]
-    for column, title in enumerate(titles):
-        sheet.heading(column * sheet.width(), sheet.width(), title)
-    for row, truth in enumerate(rows_of(obs, names)):
-        sheet.cell(0, row, truth)
-        for column, (given, values) in enumerate(
-            zip([*subsets, fixed], drawn, strict=True), start=1
-        ):
-            shown = {n: truth[n] if n in given else values[n][0, row] for n in names}
-            sheet.cell(column * sheet.width(), row, shown, given=given, truth=truth)
-    return sheet.figure("blue frame: given      orange text: not the truth")
 
 
 @typed
@@ -207,9 +179,9 @@ def samples(
     if not drawn:
         raise ValueError("samples: expected drawn values of one modality at least, got none.")
     shown = [m.name for m in system.modalities if m.name in drawn or m.name in given]
-    tiles = _tiles(tiles, shown)
-    targets = [tile for tile in tiles if any(n in drawn for n in tile)]
     example = {n: drawn[n][0] if n in drawn else obs[n] for n in shown}
+    tiles = tiles_of(tiles, shown, system.modalities, example)
+    targets = [tile for tile in tiles if any(n in drawn for n in tile)]
     known = obs if like is None else like
     sheet = Sheet(system.modalities, tiles, example, truth=known, words=words)
     start = sheet.width() if obs.names else 0.0
@@ -229,7 +201,7 @@ def samples(
     if not given:
         return sheet.figure(f"{' + '.join(drawn)} from the prior")
     what = f"{' + '.join(drawn)} given {' + '.join(given)}"
-    return sheet.figure(f"{what}      blue frame: given      orange text: not the truth")
+    return sheet.figure(f"{what}      blue frame: given      {sheet.orange()}")
 
 
 @typed
@@ -297,10 +269,3 @@ def _in_two_dimensions(
     perplexity = min(30.0, (len(loc) - 1) / 3)
     tsne = TSNE(init="pca", perplexity=perplexity, random_state=seed)
     return tsne.fit_transform(loc.numpy()), ("t-SNE, dimension 1", "t-SNE, dimension 2")
-
-
-def _tiles(tiles: Tiles, names: Sequence[str]) -> list[tuple[str, ...]]:
-    """``tiles`` without the modalities that are not shown, the others by themselves."""
-    stacked = [tuple(n for n in tile if n in names) for tile in tiles]
-    together = {n for tile in stacked for n in tile}
-    return [tile for tile in stacked if tile] + [(n,) for n in names if n not in together]

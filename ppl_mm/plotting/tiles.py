@@ -3,19 +3,22 @@
 The unit of length is the height of a tile; y grows downwards.
 """
 
+import math
 import textwrap
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from ppl_mm.likelihoods import Categorical, MultiLabel, Tokens
+from ppl_mm.likelihoods import Bernoulli
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
+from ppl_mm.plotting.values import Row, Tiles, Words, is_image, is_number, text_of
 
-__all__ = ["Row", "Sheet", "Words", "is_image", "rows_of", "text_of"]
+__all__ = ["Sheet"]
 
 BLUE, ORANGE, PALE = "#0072B2", "#D55E00", "#eeeeee"
 _INCHES = 0.62  # the unit
@@ -24,48 +27,22 @@ _BARS = 1.5  # the width of a tile of bars
 _TOP, _BOTTOM, _SIDE = 0.75, 0.5, 0.25  # margins
 _POINTS = 8.5  # of titles
 _WRAP = 18  # characters to a line of a tile's text
+_LINE = 0.25  # the height of a label or number in a tile that they share
+_MOST_INCHES = 24.0  # of a picture's sides
 
-Row = dict[str, Tensor | None]
-"""A value of every modality, None where it is missing."""
-Words = Mapping[str, Callable[[Tensor], str]]
-"""How a value of a modality reads, such as a caption's symbols as its words."""
 Box = tuple[float, float, float, float]
 """Left, top, width and height."""
-
-
-def rows_of(obs: Observations, names: Sequence[str]) -> list[Row]:
-    """The rows of ``obs``, on the CPU."""
-    obs = obs.to("cpu")
-    return [
-        {n: obs[n][i] if n in obs.names and bool(obs.present[n][i]) else None for n in names}
-        for i in range(len(obs))
-    ]
-
-
-def text_of(modality: Modality, value: Tensor) -> str | None:
-    """How a value reads; None for one that is drawn instead, an image or a vector.
-
-    Attributes read as the indices of those that hold.
-    """
-    if isinstance(modality.likelihood, Categorical):
-        return str(int(value.argmax() if value.dim() else value))
-    if isinstance(modality.likelihood, Tokens):
-        return " ".join(str(int(symbol)) for symbol in value.flatten())
-    if isinstance(modality.likelihood, MultiLabel):
-        return " ".join(str(int(i)) for i in (value.flatten() > 0.5).nonzero()) or "none"
-    return f"{value.item():.3g}" if value.numel() == 1 else None
-
-
-def is_image(modality: Modality, value: Tensor) -> bool:
-    """Whether a value is drawn as an image: (H, W), (1, H, W) or (3, H, W)."""
-    grid = value.dim() == 2 or (value.dim() == 3 and value.shape[0] in (1, 3))
-    return grid and text_of(modality, value) is None
 
 
 def _limits(values: Sequence[Tensor]) -> tuple[float, float]:
     """What is drawn black and white: 0 and 1 for values between them, else the least and most."""
     low, high = min(x.min().item() for x in values), max(x.max().item() for x in values)
     return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
+
+
+def _spread(values: Tensor) -> float:
+    """The standard deviation of real values; infinite where there is one row."""
+    return values.double().std().item() if len(values) > 1 else math.inf
 
 
 class Sheet:
@@ -83,7 +60,7 @@ class Sheet:
     def __init__(
         self,
         modalities: Sequence[Modality],
-        tiles: Sequence[tuple[str, ...]],
+        tiles: Tiles,
         examples: Mapping[str, Tensor],
         truth: Observations | None = None,
         words: Words | None = None,
@@ -98,7 +75,9 @@ class Sheet:
                 known[name] = truth[name][truth.present[name]].cpu()
                 self.examples[name] += list(known[name])
         self.limits = {name: _limits([known[n] for n in tile]) for tile in tiles for name in tile}
+        self.spreads = {n: _spread(known[n]) for n in known}
         self.widths = {tile: self._width(tile) for tile in tiles}
+        self.row_height = max(self._tile_height(tile) for tile in tiles)
         self.right = self.bottom = 0.0
         self.canvas = Figure()
         self.axes = self.canvas.add_axes((0, 0, 1, 1))
@@ -113,7 +92,7 @@ class Sheet:
         truth: Row | None = None,
         only: Sequence[tuple[str, ...]] | None = None,
     ) -> None:
-        """Draw a value of every modality: what is given framed, text unlike the truth orange.
+        """Draw a value of every modality: what is given framed, what is not the truth orange.
 
         Args:
             left: The cell's left edge.
@@ -142,18 +121,19 @@ class Sheet:
         truth: Row | None = None,
     ) -> None:
         """Draw one tile with its left edge at x."""
-        y, width = row * (1 + _GAP), self.widths[tile] - _GAP
-        rows = [self.examples[n][0].shape[-2] if len(tile) > 1 else 1 for n in tile]
+        y, width = row * (self.row_height + _GAP), self.widths[tile] - _GAP
+        height = self._tile_height(tile)
+        rows = [self._height(n) if len(tile) > 1 else 1 for n in tile]
         for name, share in zip(tile, rows, strict=True):
-            value, box = values[name], (x, y, width, share / sum(rows))
+            value, box = values[name], (x, y, width, height * share / sum(rows))
             if value is None:
                 self._patch(box, facecolor="white", edgecolor="#bbbbbb", hatch="////", linewidth=0)
             else:
                 known = truth[name] if truth is not None else None
-                self._value(name, value.cpu(), box, known)
+                self._value(name, value.cpu(), box, known, named=len(tile) > 1)
             if name in given and value is not None:
                 self._patch(box, fill=False, edgecolor=BLUE, linewidth=2, zorder=3)
-            y += share / sum(rows)
+            y += height * share / sum(rows)
         self.right, self.bottom = max(self.right, x + width), max(self.bottom, y)
 
     def heading(self, left: float, width: float, title: str) -> None:
@@ -166,36 +146,89 @@ class Sheet:
         self.axes.text(x, y, text, ha="center", va="bottom", fontsize=_POINTS, weight=weight)
 
     def figure(self, note: str) -> Figure:
-        """The picture, with a note below."""
+        """The picture, with a note below; smaller where a side would have more than 24 inches."""
         middle, half = self.right / 2, max(self.right, len(note) / 8) / 2 + _SIDE
         bottom = self.bottom + _BOTTOM
         self.write(middle, bottom - _GAP, note)
-        self.canvas.set_size_inches(2 * half * _INCHES, (bottom + _TOP) * _INCHES)
+        width, height = 2 * half * _INCHES, (bottom + _TOP) * _INCHES
+        smaller = min(1.0, _MOST_INCHES / max(width, height))
+        for text in self.axes.texts:
+            text.set_fontsize(smaller * text.get_fontsize())
+        for patch in self.axes.patches:
+            patch.set_linewidth(smaller * patch.get_linewidth())
+        self.canvas.set_size_inches(smaller * width, smaller * height)
         self.axes.set(xlim=(middle - half, middle + half), ylim=(bottom, -_TOP))
         self.axes.set_axis_off()
         return self.canvas
 
     def _width(self, tile: tuple[str, ...]) -> float:
         """The width of a tile of height 1, with its gap."""
-        first, *rest = self.examples[tile[0]]
+        first = self.examples[tile[0]][0]
         if is_image(self.modalities[tile[0]], first):
-            height = sum(self.examples[n][0].shape[-2] for n in tile)
-            return first.shape[-1] / height + _GAP
-        texts = [self._text(tile[0], value) for value in (first, *rest)]
+            return first.shape[-1] / sum(self._height(n) for n in tile) + _GAP
+        texts = [
+            self._text(name, value, self.examples[name][-1], named=len(tile) > 1)
+            for name in tile
+            for value in self.examples[name]
+        ]
         if texts[0] is None:
             return _BARS + _GAP
         longest = max(len(line) for t in texts if t is not None for line in t.split("\n"))
-        return 0.42 + 0.14 * longest + _GAP
+        return 0.42 + (0.14 if len(tile) == 1 else 0.11) * longest + _GAP
 
-    def _text(self, name: str, value: Tensor) -> str | None:
+    def orange(self) -> str:
+        """What the colour says, for a note."""
+        numbers = any(self._numeric(n, values[0]) for n, values in self.examples.items())
+        return "orange: not the truth" + (
+            ", a number off by more than the standard deviation of these" if numbers else ""
+        )
+
+    def rows_that_fit(self) -> int:
+        """So many rows are as high as a picture may be."""
+        height = _MOST_INCHES / _INCHES - _TOP - _BOTTOM
+        return max(1, int(height / (self.row_height + _GAP)))
+
+    def _tile_height(self, tile: tuple[str, ...]) -> float:
+        """1, or more of a tile of many lines."""
+        images = is_image(self.modalities[tile[0]], self.examples[tile[0]][0])
+        return 1.0 if images else max(1.0, _LINE * len(tile))
+
+    def _height(self, name: str) -> int:
+        """The rows of an image; 1 of anything else."""
+        value = self.examples[name][0]
+        return value.shape[-2] if is_image(self.modalities[name], value) else 1
+
+    def _text(
+        self, name: str, value: Tensor, truth: Tensor | None = None, *, named: bool = False
+    ) -> str | None:
+        """How a value reads: a number with its error, in a shared tile with its name."""
         own = self.words.get(name)
         text = text_of(self.modalities[name], value) if own is None else own(value)
-        return None if text is None else textwrap.fill(text, _WRAP)
+        if text is None:
+            return None
+        if truth is not None and self._numeric(name, value) and not torch.equal(value, truth):
+            text += f" ({(value - truth).item():+.2g})"
+        return f"{name} {text}" if named else textwrap.fill(text, _WRAP)
 
-    def _value(self, name: str, value: Tensor, box: Box, truth: Tensor | None) -> None:
-        text = self._text(name, value)
+    def _numeric(self, name: str, value: Tensor) -> bool:
+        return name not in self.words and is_number(self.modalities[name], value)
+
+    def _is_wrong(self, name: str, value: Tensor, truth: Tensor) -> bool:
+        """Whether a number is off by more than the truth varies, or what reads as text differs."""
+        if self._numeric(name, value):
+            return bool((value - truth).abs() > self.spreads[name])
+        if value.numel() == 1 and isinstance(self.modalities[name].likelihood, Bernoulli):
+            return bool((value > 0.5) != (truth > 0.5))
+        return self._text(name, value) != self._text(name, truth)
+
+    def _value(
+        self, name: str, value: Tensor, box: Box, truth: Tensor | None, *, named: bool
+    ) -> None:
+        text = self._text(name, value, truth, named=named)
         if text is not None:
-            self._write_in(box, text, wrong=truth is not None and text != self._text(name, truth))
+            self._write_in(
+                box, text, wrong=truth is not None and self._is_wrong(name, value, truth)
+            )
         elif is_image(self.modalities[name], value):
             self._image(box, value, *self.limits[name])
         else:
@@ -208,7 +241,7 @@ class Sheet:
             x + width / 2,
             y + height / 2,
             text,
-            fontsize=17 if len(text) < 3 else min(11, 30 / (1 + text.count("\n"))),
+            fontsize=17 if len(text) < 3 else min(11, 30 * height / (1 + text.count("\n"))),
             color=ORANGE if wrong else "black",
             weight="bold" if wrong else "normal",
             ha="center",

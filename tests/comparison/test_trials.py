@@ -274,6 +274,130 @@ def test_a_diverged_trial_is_told_and_leaves_the_others(tmp_path, monkeypatch):
     assert page.tables[0][1][2] != "none"
 
 
+<<<<<<< HEAD:tests/comparison/test_trials.py
+=======
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--system mvae --system mave", "unknown system 'mave'.* Did you mean 'mvae'"),
+        ("--system mvae --missing 1.5", r"missing\[0\]: .*from 0 to 1, got 1.5"),
+        ("--system mvae --missing 0.5 --missing .5", "missing: 0.5 is given twice"),
+        ("--system mvae --system mvae", "system: mvae is given twice"),
+        ("--system mvae --system vae", "vae"),
+        (
+            "--system mvae --option mmvae.strata=1",
+            "option of 'mmvae': the comparison has only mvae",
+        ),
+        ("--system mvae --option mvae.strat=1", "unknown argument 'strat'"),
+        ("--system mvae --clip-norm 0", "clip_norm: .*above 0"),
+        ("--system mvae --load nowhere", "no run here"),
+        ("--missing 0", "--system"),
+    ],
+)
+def test_mistakes_are_told_in_one_line_before_anything_is_written(
+    words, message, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    result = call("compare", "digits", *words.split(), "--epochs", "1")
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert re.search(message, line), line
+    assert not list(tmp_path.iterdir())
+
+
+def test_options_of_one_system_and_of_all(monkeypatch):
+    planned = []
+
+    def stop(cells, folders):
+        planned.extend(cells)
+        raise ValueError("planned")
+
+    monkeypatch.setattr("ppl_mm.comparison.cli.adopt", stop)
+    options = ["--option", "mmvae.strata=1", "--option", "prior=null", "--terms", "1"]
+    call("compare", "digits", "--system", "mvae", "--system", "mmvae", *options)
+    mvae, mmvae = (cell.config for cell in planned)
+    assert (mvae.options, mvae.terms) == ({"prior": None}, 1)
+    assert (mmvae.options, mmvae.terms) == ({"prior": None, "strata": 1}, None)
+
+
+def entry(mean: float, error: float | None = 0.5, **more: float) -> Entry:
+    return Entry(mean, error, **{"seeds": 3, "planned": 3, **more})
+
+
+@pytest.mark.parametrize(
+    ("entries", "best"),
+    [
+        ((entry(1.0), entry(2.1)), "b"),
+        ((entry(1.0), entry(1.9)), None),  # within both errors together
+        ((entry(1.0), entry(2.1, unreliable=0.04)), "b"),
+        ((entry(1.0), entry(2.1, unreliable=0.06)), None),
+        ((entry(1.0, unreliable=0.06), entry(2.1)), None),  # may be larger than it looks
+        ((entry(1.0), entry(2.1, monte_carlo_error=0.2)), None),
+        ((entry(1.0), entry(2.1, seeds=2)), None),
+        ((entry(1.0, seeds=1, error=None), entry(2.1, error=None)), None),
+        ((entry(-math.inf), entry(2.1)), None),
+        ((entry(1.0),), None),
+    ],
+)
+def test_only_a_lead_beyond_the_errors_is_best(entries, best):
+    names = ("a", "b")[: len(entries)]
+    cells = {("m", name): found for name, found in zip(names, entries, strict=True)}
+    assert Block(0.0, names, ("m",), cells).best("m") == best
+
+
+def test_curves_show_every_system_with_its_errors():
+    blocks = [
+        Block(x, ("a", "b"), ("m",), {("m", n): entry(x + i) for i, n in enumerate("ab")})
+        for x in (0.0, 0.5)
+    ]
+    (axes,) = curve(blocks, "m").axes
+    assert axes.get_legend_handles_labels()[1] == ["a", "b"]
+    for i, bars in enumerate(axes.containers):
+        assert bars.lines[0].get_xydata().tolist() == [[0.0, i], [0.5, 0.5 + i]]
+        (segments,) = bars.lines[2]
+        assert [part[:, 1].tolist() for part in segments.get_segments()] == [
+            [x + i - 0.5, x + i + 0.5] for x in (0.0, 0.5)
+        ]
+
+
+def test_summary_of_seeds_has_their_standard_error():
+    cells = plan("nowhere", "digits", ["mvae"], seeds=[0, 1, 2])
+    outcomes = []
+    for cell, mean in zip(cells, (1.0, 2.0, 6.0), strict=True):
+        likelihoods = (Likelihood("log p(top)", mean, 9.0, 0.3, 10.0, 0.1),)
+        accuracies = (Accuracy("label", ("top",), mean / 10, 0.01),)
+        outcomes.append(Outcome(cell, Measures(likelihoods, accuracies, 5, 5, 30, True)))
+    (block,) = summarise(outcomes)
+    found = block.entries["log p(top)", "mvae"]
+    assert found.mean == 3.0
+    assert found.standard_error == pytest.approx(math.sqrt(7 / 3))
+    assert found.monte_carlo_error == pytest.approx(math.sqrt(3 * 0.3**2) / 3)
+    assert found.unreliable == pytest.approx(0.1)
+    assert block.measures == ("log p(top)", "accuracy of label from top")
+
+
+def test_bounds_of_different_likelihoods_are_different_measures():
+    cells = plan("nowhere", "digits", ["mvae", "mmvae"])
+    outcomes = []
+    for cell, quantity in zip(cells, ("log p(top, label)", "log p(top | label)"), strict=True):
+        likelihoods = (Likelihood("ELBO", -9.0, 0.1), Likelihood(quantity, -3.0, 0.1))
+        outcomes.append(Outcome(cell, Measures(likelihoods, (), 5, 5, 30, True)))
+    (block,) = summarise(outcomes)
+    assert set(block.row("ELBO")) == {"mvae"}
+    assert set(block.row("ELBO of log p(top | label)")) == {"mmvae"}
+    assert [m for m in block.measures if block.best(m)] == []
+
+
+def test_what_comes_from_outside_is_escaped(tmp_path):
+    (cell,) = plan(tmp_path, "digits", ["mvae"])
+    nasty = '<script>alert("x")</script>'
+    write(tmp_path, [Outcome(cell, failure=nasty)], command=f"ppl-mm {nasty}")
+    text = (tmp_path / "report.html").read_text()
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;") == 2
+
+
+>>>>>>> w-g:tests/test_compare.py
 def test_the_epoch_that_was_kept_is_the_best_or_the_last(compared, tmp_path):
     folder = shutil.copytree(compared[0] / "mvae-0-0", tmp_path / "trial")
     lines = ["epoch,validation_elbo,seconds", "1,-5.0,1.5", "2,-3.0,2.0", "3,-4.0,2.5"]

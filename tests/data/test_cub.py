@@ -120,10 +120,10 @@ def test_likelihoods_are_the_papers(folder: Path) -> None:
 
 @pytest.mark.parametrize("options", [{"num_test": 0}, {"num_test": 12}, {"validation": -1}])
 def test_sizes_must_leave_pictures(folder: Path, options) -> None:
-    with pytest.raises(ValueError, match=r"cub_captions: expected num_test .* the 12 pictures"):
+    with pytest.raises(ValueError, match=r"cub_captions.*(the 12 pictures|at least)"):
         cub_captions(folder, **{"num_test": 3, "validation": 0, **options})
     for validation in (-1, 12):
-        with pytest.raises(ValueError, match=r"cub: .* from 0 to 11 of the 12 test pictures"):
+        with pytest.raises(ValueError, match=r"cub.*(from 0 to 11 of the 12|at least 0)"):
             cub(folder, validation=validation)
 
 

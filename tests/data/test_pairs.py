@@ -65,7 +65,7 @@ def test_nothing_to_pair() -> None:
     with pytest.raises(ValueError, match=r"a class that both have, got \[0\] and \[1, 2\]"):
         pair_by_class(torch.zeros(3, dtype=torch.int64), torch.tensor([1, 2]))
     for name in ("repeats", "max_per_class"):
-        with pytest.raises(ValueError, match=f"expected {name} of at least 1, got 0"):
+        with pytest.raises(ValueError, match=f"{name}: .*at least 1, got 0"):
             pair_by_class(torch.zeros(3), torch.zeros(3), **{name: 0})
 
 

@@ -50,7 +50,7 @@ def test_frame_in_the_middle_is_columns_117_to_155(folder: Path, xrmb_arrays) ->
     frames = xrmb(folder, test=(7,)).train["acoustic"].unflatten(1, (7, 39))
     assert torch.equal(frames[:, 3], data.train["acoustic"])
     assert data.train["articulatory"].shape == (30, 112)
-    with pytest.raises(ValueError, match="expected frames 'all' or 'centre', got 'one'"):
+    with pytest.raises(ValueError, match="frames: expected 'all' or 'centre', got 'one'"):
         xrmb(folder, frames="one")
 
 

@@ -205,8 +205,8 @@ def test_default_maps_and_the_releases_initial_scale():
         ({"family": "cauchy"}, "family: expected one of normal, laplace, got 'cauchy'"),
         ({"scale_map": "relu"}, "scale_map: expected one of softmax, softplus, exp"),
         ({"scale_map": "softmax", "initial_scale": 2.0}, "1 under softmax, got 2.0"),
-        ({"scale_map": "softplus", "initial_scale": -1.0}, "expected numbers above 0"),
-        ({"scale_map": "exp", "initial_scale": 0.0}, "expected numbers above 0"),
+        ({"scale_map": "softplus", "initial_scale": -1.0}, "initial_scale: .*above 0"),
+        ({"scale_map": "exp", "initial_scale": 0.0}, "initial_scale: .*above 0"),
     ],
 )
 def test_wrong_learned_scales_are_errors(options, message):

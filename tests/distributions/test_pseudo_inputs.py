@@ -174,7 +174,7 @@ def test_rows_that_do_not_do_are_refused():
         PseudoInputPrior(declared, 2, obs.drop("categorical"), 3)
     for number in (0, True, -2):
         with pytest.raises(
-            ValueError, match="num_pseudo_inputs: expected an integer of at least 1"
+            (ValueError, TypeError), match="num_pseudo_inputs: expected an integer of at least 1"
         ):
             PseudoInputPrior(declared, 2, obs, number)
     with pytest.raises((ValueError, RuntimeError)) as caught:

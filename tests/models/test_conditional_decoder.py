@@ -308,7 +308,7 @@ class Rolls(torch.distributions.Binomial):
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ("categorical", TypeError, "tuple of names, got the string 'categorical'"),
+        ("categorical", TypeError, "given: .*got 'categorical'; put it in a list"),
         (("categoricl",), ValueError, "Did you mean 'categorical'"),
         ((), ValueError, r"not all of them, got \[\]"),
         (("bernoulli", "categorical", "normal"), ValueError, "and not all of them"),

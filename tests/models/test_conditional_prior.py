@@ -333,7 +333,7 @@ def test_what_the_model_does_not_define_is_an_error(toy, ask, message):
 @pytest.mark.parametrize(
     ("observed", "label", "error", "message"),
     [
-        ("normal", None, TypeError, "observed: expected a tuple of names, got the string 'normal'"),
+        ("normal", None, TypeError, "observed: .*got 'normal'; put it in a list"),
         (("normall",), None, ValueError, "modality in observed 'normall'.*Did you mean 'normal'"),
         ((), None, ValueError, r"observed: expected some .* and not all of them, got \[\]"),
         (("bernoulli", "categorical", "normal"), None, ValueError, "and not all of them"),

@@ -141,7 +141,7 @@ def test_logits_are_what_the_likelihood_takes():
 
 
 def test_wrong_arguments_are_named():
-    with pytest.raises(ValueError, match=r"tower 'shared' or 'private', got 'both'"):
+    with pytest.raises(ValueError, match=r"tower: expected 'shared' or 'private', got 'both'"):
         CaptionEncoder(2, tower="both")
     for private in (0, 5):
         with pytest.raises(ValueError, match=rf"below in_features = 5.*got {private}"):

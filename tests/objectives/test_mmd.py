@@ -62,7 +62,7 @@ def test_the_median_is_a_constant_and_of_several_draws_its_mean():
     ("options", "message"),
     [
         ({"kernel": "dims"}, "Did you mean 'dim'.*Or its width h"),
-        ({"kernel": 0.0}, "expected a width h above 0, got 0.0"),
+        ({"kernel": 0.0}, "kernel: .*above 0, got 0.0"),
         ({"estimator": "unbiassed"}, "Did you mean 'unbiased'"),
     ],
 )

@@ -459,8 +459,8 @@ def test_what_is_a_bound(options, is_bound):
         ({"estimator": "singel"}, "Did you mean 'single'"),
         ({"combine": "max"}, "unknown combine 'max'"),
         ({"conditional_prior": "experts"}, "unknown conditional_prior"),
-        ({"alpha": -1.0}, "alpha of at least 0"),
-        ({"num_particles": 0}, "num_particles of at least 1"),
+        ({"alpha": -1.0}, "alpha: .*at least 0"),
+        ({"num_particles": 0}, "num_particles: .*at least 1"),
     ],
 )
 def test_wrong_options_are_errors(options, message):

@@ -252,13 +252,13 @@ def test_there_are_n_squared_encoders(count):
 
 def test_wrong_lists_are_errors():
     with pytest.raises(ValueError, match="two modalities or more, got 1"):
-        paired_terms("a", unimodal_on_complete_rows=True)
+        paired_terms(("a",), unimodal_on_complete_rows=True)
     with pytest.raises(ValueError, match="unknown unpaired"):
-        paired_terms("ab", unimodal_on_complete_rows=True, unpaired="both")
+        paired_terms(("a", "b"), unimodal_on_complete_rows=True, unpaired="both")
     with pytest.raises(ValueError, match="unknown pair_scores"):
         paired_terms(NAMES, unimodal_on_complete_rows=True, pair_scores="both")
     with pytest.raises(ValueError, match="at least one modality"):
         chain_terms(())
     for number in (2, 4):
         with pytest.raises(ValueError, match=f"options of three modalities' pairs; got {number}"):
-            paired_terms("abcd"[:number], unimodal_on_complete_rows=True, pair_scores="all")
+            paired_terms(tuple("abcd"[:number]), unimodal_on_complete_rows=True, pair_scores="all")

@@ -189,7 +189,7 @@ def test_decoders_run_on_so_many_strata_only():
 @pytest.mark.parametrize("strata", [0, -1, True])
 @pytest.mark.parametrize("make", [IWAE, DReG, lambda **o: MixtureELBO("mixture", **o)])
 def test_a_wrong_number_is_an_error(make, strata):
-    with pytest.raises(ValueError, match="strata: expected None or a number of at least 1"):
+    with pytest.raises((ValueError, TypeError), match=r"strata: .*of at least 1"):
         make(strata=strata)
 
 

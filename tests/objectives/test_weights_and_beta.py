@@ -210,9 +210,9 @@ def test_annealing_never_falls():
     ("options", "message"),
     [
         ({"weights": {"d": 1.0}}, "modality in weights 'd'"),
-        ({"weights": {"a": -1.0}}, "'a': expected a weight of at least 0"),
-        ({"weights": {"a": math.nan}}, "'a': expected a weight of at least 0"),
-        ({"beta": -0.1}, "expected beta of at least 0"),
+        ({"weights": {"a": -1.0}}, r"weights\['a'\]: expected .*at least 0"),
+        ({"weights": {"a": math.nan}}, r"weights\['a'\]: expected .*at least 0"),
+        ({"beta": -0.1}, "beta: .*at least 0"),
     ],
 )
 @pytest.mark.parametrize(
@@ -224,6 +224,5 @@ def test_annealing_never_falls():
     ],
 )
 def test_wrong_weights_are_errors(parts, make, options, message):
-    objective = make(**options)
     with pytest.raises(ValueError, match=message):
-        objective.loss(parts["model"], parts["guide"], parts["obs"])
+        make(**options).loss(parts["model"], parts["guide"], parts["obs"])

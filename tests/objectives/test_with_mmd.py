@@ -197,10 +197,11 @@ def test_likelihoods_put_together_stay_so():
 
 def test_wrong_options_are_refused():
     stages = Stages([IWAE(), IWAE()], epochs=[1])
-    for objective in (stages, object()):
-        with pytest.raises(TypeError, match="of Stages, each stage by itself"):
-            WithMMD(objective, mmd_weight=1.0)
-    with pytest.raises(ValueError, match="mmd_weight of at least 0, got -1"):
+    with pytest.raises(TypeError, match="of Stages, each stage by itself"):
+        WithMMD(stages, mmd_weight=1.0)
+    with pytest.raises(TypeError, match="objective: expected an Objective, got an object"):
+        WithMMD(object(), mmd_weight=1.0)
+    with pytest.raises(ValueError, match=r"mmd_weight: .*at least 0, got -1"):
         WithMMD(IWAE(), mmd_weight=-1.0)
     mmvae = build("mmvae")
     with pytest.raises(ValueError, match="'analytic' needs diagonal Normals"):

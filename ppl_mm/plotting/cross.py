@@ -1,0 +1,71 @@
+"""What a system generates of each modality from the others, beside the truth."""
+
+from matplotlib.figure import Figure
+
+from ppl_mm.evaluation import generate
+from ppl_mm.evaluation.conditioned import answerable, conditioned_on
+from ppl_mm.observations import Observations
+from ppl_mm.plotting.tiles import Sheet
+from ppl_mm.plotting.values import Tiles, rows_of, tiles_of
+from ppl_mm.systems import System
+from ppl_mm.typed import typed
+
+__all__ = ["cross_generation"]
+
+_MOST_SHOWN = 16  # modalities of a cell
+_MOST_ALONE = 8  # columns that are given one modality
+
+
+@typed
+def cross_generation(
+    system: System, obs: Observations, *, tiles: Tiles = (), label: str | None = None
+) -> Figure:
+    """What is generated from each modality alone, from all but the label, and from everything.
+
+    Of a model that conditions on some modalities (CVAE): from those, and from everything.
+
+    A label or string that is not the truth is orange. A number, a modality of one real value, has
+    its error beside it, and is orange where that exceeds the standard deviation of the rows shown.
+    Three or more labels and numbers share tiles.
+
+    The picture is at most 24 inches wide and high, 3,600 pixels as :func:`save` writes it: the
+    first 16 modalities are shown, 8 columns of one given modality, and as many rows as fit (33,
+    fewer where many labels and numbers share a tile). The note says what is left out.
+
+    Args:
+        system: A model and a guide.
+        obs: The rows to show; where a row lacks what a column is given, it shows a prior draw.
+            Rows that lack what the model conditions on are left out.
+        tiles: Modalities to stack to one tile; each by itself, and small ones together, otherwise.
+        label: The modality to leave out in one column.
+
+    Raises:
+        ValueError: For rows that do not fit the system, or none that it can answer.
+    """
+    fixed, obs = conditioned_on(system.model), answerable(system.model, obs)
+    every = [m.name for m in system.modalities if m.name in obs.names]
+    subsets: list[tuple[str, ...]] = [(n,) for n in every[:_MOST_ALONE]] if len(every) > 1 else []
+    unlabelled = tuple(n for n in every if n != label)
+    subsets += [unlabelled] if 1 < len(unlabelled) < len(every) else []
+    subsets = [fixed] if fixed else subsets
+    names = every[:_MOST_SHOWN]
+    targets = [n for n in names if n not in fixed]
+    drawn = [generate(system, obs, targets, given=s, mean=True) for s in [*subsets, tuple(every)]]
+    example = {n: drawn[-1][n][0] if n in targets else obs[n] for n in names}
+    tiles = tiles_of(tiles, names, system.modalities, example)
+    sheet = Sheet(system.modalities, tiles, example, truth=obs)
+    rows = obs[: sheet.rows_that_fit()]
+    told = [" + ".join(s) if len(s) < 5 or s == fixed else f"all but {label}" for s in subsets]
+    titles = ["truth", *(f"given\n{what}" for what in told), "given\neverything"]
+    for column, title in enumerate(titles):
+        sheet.heading(column * sheet.width(), sheet.width(), title)
+    for row, truth in enumerate(rows_of(rows, names)):
+        sheet.cell(0, row, truth)
+        for column, (given, values) in enumerate(
+            zip([*subsets, fixed], drawn, strict=True), start=1
+        ):
+            shown = {n: truth[n] if n in given else values[n][0, row] for n in names}
+            sheet.cell(column * sheet.width(), row, shown, given=given, truth=truth)
+    limits = [("rows", len(obs), len(rows)), ("modalities", len(every), len(names))]
+    few = [f"the first {most} of {number} {what}" for what, number, most in limits if number > most]
+    return sheet.figure("      ".join(["blue frame: given", sheet.orange(), *few]))
