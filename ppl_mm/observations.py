@@ -235,9 +235,9 @@ class Observations(Plated):
             dtype = dtype_of(target)
             return moved if dtype is None else moved.to(torch.promote_types(dtype, torch.float32))
         if isinstance(target, torch.dtype):
-            out = self._map_tensors(lambda x: x.to(target) if x.is_floating_point() else x)
+            out = self._copy()
             out.values = {n: in_dtype(n, x, target) for n, x in self.values.items()}
-            return out
+            return out._map_tensors(lambda x: x.to(target) if x.is_floating_point() else x)
         return self._map_tensors(lambda x: x.to(target))
 
     # ---------------------------------------------------------------- inside
