@@ -272,9 +272,9 @@ class Observations(Plated):
             return moved if dtype is None else moved.to(torch.promote_types(dtype, torch.float32))
         check_target(target)
         if isinstance(target, torch.dtype):
-            out = self._map_tensors(lambda x: x.to(target) if x.is_floating_point() else x)
+            out = self._copy()
             out.values = {n: in_dtype(n, x, target) for n, x in self.values.items()}
-            return out
+            return out._map_tensors(lambda x: x.to(target) if x.is_floating_point() else x)
         return self._map_tensors(lambda x: x.to(target))
 
     # ---------------------------------------------------------------- inside

@@ -7,6 +7,7 @@ What is saved begins with OUT; STARTED is the checkpoint of a run in one process
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -146,7 +147,9 @@ def train(case: Case, out: str, **options: Any) -> None:
         "precision": "64-true",
         "progress": False,
     }
-    result = fit(system, rows, **{**settings, **case.options, **options})
+    with warnings.catch_warnings():  # the case "absent" is one in which no row holds a modality
+        warnings.filterwarnings("ignore", "fit: no training row")
+        result = fit(system, rows, **{**settings, **case.options, **options})
     losses = torch.tensor([row["loss"] for row in result.history])
     torch.save({"state": result.best_state, "losses": losses}, f"{out}.{rank}")
 
