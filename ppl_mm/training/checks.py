@@ -1,5 +1,6 @@
 """What is checked before training: options, data, and that the optimiser sees every parameter."""
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -29,16 +30,17 @@ def parameters(system: System) -> list[Tensor]:
 
 def make_optimizer(factory: Optimizer, system: System) -> torch.optim.Optimizer:
     """The optimiser of all parameters, once the factory makes one."""
-    if isinstance(factory, torch.optim.Optimizer):
-        raise TypeError(
-            "optimizer: expected a function from parameters to a torch optimiser, got a "
-            f"{type(factory).__name__} itself; write functools.partial(torch.optim.Adam, lr=1e-3)."
-        )
     optimizer = factory(parameters(system))
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(
             "optimizer: expected a function from parameters to a torch optimiser, got one to "
             f"{type(optimizer).__name__}; Pyro's optimisers go with pyro.infer.SVI."
+        )
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is closure.empty:
+        raise TypeError(
+            f"optimizer: {type(optimizer).__name__} needs a closure that computes the loss several "
+            "times a step, and fit computes it once; take another, such as torch.optim.Adam."
         )
     return optimizer
 
