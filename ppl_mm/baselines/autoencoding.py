@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from ppl_mm.baselines.training import minimise, seeded
 from ppl_mm.baselines.views import Projection, held_by
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
 from ppl_mm.typed import typed
@@ -70,7 +69,6 @@ def autoencoder(
         >>> codes(digits.test).shape
         torch.Size([397, 5])
     """
-    check_at_least_one("latent_dim", latent_dim)
     with seeded(seed, device):
         encoder: Any = Location(modality.encoder(latent_dim)).to(device)
         decoder: Any = modality.decoder(latent_dim).to(device)

@@ -60,10 +60,6 @@ def iwslt(
     Source: as the module; length and D = 100 from Wu & Goodman 2018. Not given there: which
     release, and what becomes of longer sentences.
     """
-    if length < 1 or (num_words is not None and num_words < 1):
-        raise ValueError(
-            f"iwslt: expected length and num_words of at least 1, got {length} and {num_words}."
-        )
     files = find_iwslt(folder)
     sentences = {
         split: _sentences(files[part, "en"], files[part, "vi"]) for split, part in _PARTS.items()

@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.cells import Cells
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.gaussian_process import GaussianProcessClassifier
@@ -123,7 +122,6 @@ def mutual_information(
     Example:
         ``print(mutual_information(system, test, classifiers))``
     """
-    check_at_least_one("num_samples", num_samples)
     system.check(obs)
     targets = classified(classifiers)
     chosen = as_subsets(obs, targets if subsets is None else subsets)
@@ -156,8 +154,6 @@ def real_mutual_information(
         batch_size: Images at a time.
         seed: Of the draws.
     """
-    check_at_least_one("num_samples", num_samples)
-    check_at_least_one("batch_size", batch_size)
     out = {}
     for name, classifier in classifiers.items():
         generator = _generator(seed)
