@@ -11,10 +11,12 @@ from ppl_mm.guides.experts import Experts
 from torch import Tensor
 
 from ppl_mm.distributions import quotient_of_experts
+from ppl_mm.typed import typed
 
 __all__ = ["QuotientOfExperts"]
 
 
+@typed
 class QuotientOfExperts(Experts):
     """q(z | x_S) as a quotient; each encoder's variance is squeezed below M / (M - 1).
 

@@ -164,7 +164,8 @@ def kind_of(annotation: Any, limits: Range = ANY_NUMBER) -> Kind:
         return _PLAIN.get(annotation, ANYTHING)
     origin, inside = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
-        if any(issubclass(get_origin(a) or a, os.PathLike) for a in inside if isinstance(a, type)):
+        types = [get_origin(a) or a for a in inside]
+        if str in types and any(isinstance(t, type) and issubclass(t, os.PathLike) for t in types):
             return _union([PATH, *(kind_of(a, limits) for a in inside if a is NoneType)])
         return _union([kind_of(a, limits) for a in inside])
     if origin is Literal:

@@ -47,6 +47,10 @@ class Term:
         fixed_model: Whether the model is a constant in this term: its parameters get no gradient
             from it, and batch normalisation uses its running statistics and leaves them alone.
 
+    Raises:
+        TypeError: For modalities that are no tuple of names.
+        ValueError: For weights that are not finite.
+
     Example:
         >>> term = Term(("image", "label"), ("image",), ("label",))
         >>> term.source, term.scored, term.reference, term.weight

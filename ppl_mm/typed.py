@@ -80,11 +80,21 @@ RANGES: Mapping[str, Range] = {
 """What a number must be, by the name of the argument; ``num_...`` is at least 1 besides."""
 
 
+_RAISES = """Raises:
+    TypeError: For an argument of another type than its annotation, or of an unknown name.
+    ValueError: For a number out of its range, or none of the choices.
+"""
+
+
 def typed(public: T) -> T:
-    """Check the arguments of a function, a method, or a class's constructor."""
+    """Check the arguments of a function, a method, or a class's constructor.
+
+    A docstring that does not say what is raised says so of these checks.
+    """
     if isinstance(public, type):
         if "__init__" in vars(public):
             public.__init__ = typed(public.__init__)  # type: ignore[misc]
+        _say_what_is_raised(public)
         return public  # type: ignore[return-value]
     function: Any = public
     door: _Door | None = None
@@ -98,7 +108,15 @@ def typed(public: T) -> T:
         return function(*args, **kwargs)
 
     checked.typed = True  # type: ignore[attr-defined]
+    _say_what_is_raised(checked)
     return checked  # type: ignore[return-value]
+
+
+def _say_what_is_raised(public: Any) -> None:
+    """Add what the door raises to a docstring that does not say what is raised."""
+    text = inspect.cleandoc(public.__doc__ or "")
+    if text and "Raises:" not in text and getattr(public, "__name__", "") != "__init__":
+        public.__doc__ = f"{text}\n\n{_RAISES}"
 
 
 class _Door:

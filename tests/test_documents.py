@@ -7,10 +7,13 @@ import pkgutil
 import re
 from pathlib import Path
 
+import fuzzing
 import pytest
 import torch
 
 import ppl_mm
+from ppl_mm import Observations
+from ppl_mm.objectives import Term
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("models", "guides", "experiments")  # which the checkout does not have in ppl_mm
@@ -32,8 +35,36 @@ MODULES = sorted(
 def test_docstring_examples_run(name):
     torch.set_default_dtype(torch.float32)
     module = importlib.import_module(name)
-    result = doctest.testmod(module, extraglobs={"torch": torch})
-    assert result.failed == 0
+    runner = doctest.DocTestRunner()
+    for examples in Examples().find(module, name, extraglobs={"torch": torch}):
+        runner.run(examples)
+    assert runner.failures == 0
+
+
+class Examples(doctest.DocTestFinder):
+    """Finds those of functions whose arguments are checked too."""
+
+    def _from_module(self, module, object):
+        return super()._from_module(module, inspect.unwrap(object))
+
+
+def test_the_examples_of_checked_functions_are_found():
+    names = {e.name for e in Examples().find(importlib.import_module("ppl_mm.evaluation.estimate"))}
+    assert "ppl_mm.evaluation.estimate.Estimate" in names
+    module = importlib.import_module("ppl_mm.systems.registry")
+    found = {e.name: e.examples for e in Examples().find(module)}
+    assert found["ppl_mm.systems.registry.options"]
+
+
+@pytest.mark.parametrize("thing", fuzzing.public(), ids=lambda thing: thing.name)
+def test_every_public_function_is_checked_and_says_what_is_raised(thing):
+    call = thing.call
+    owner = call.__init__ if inspect.isclass(call) else call
+    assert getattr(owner, "typed", False) or call in (Observations, Term)
+    text = inspect.getdoc(call)
+    assert "Raises:" in text
+    raised = text[text.index("Raises:") :]
+    assert re.search(r"\w+(Error|Exception): ", raised)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from ppl_mm.baselines.training import minimise, seeded
 from ppl_mm.baselines.views import Projection, held_by
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.likelihoods.decoder import of_decoder
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
@@ -73,7 +72,6 @@ def autoencoder(
         >>> codes(digits.test).shape
         torch.Size([397, 5])
     """
-    check_at_least_one("latent_dim", latent_dim)
     with seeded(seed, device):
         encoder: Any = Location(modality, latent_dim).to(device)
         decoder: Any = modality.decoder(latent_dim).to(device)

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from ppl_mm.baselines.views import Projection, held_by
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.features import value_features
 from ppl_mm.modality import Modality
 from ppl_mm.observations import Observations
@@ -59,8 +58,6 @@ def rbm(
     """
     from sklearn.neural_network import BernoulliRBM
 
-    for name, number in (("hidden", hidden), ("epochs", epochs), ("batch_size", batch_size)):
-        check_at_least_one(name, number)
     rows = held_by(train, (modality.name,))
     flat = value_features(replace(modality, features=None), 1)
     visible = flat(train[modality.name][rows])

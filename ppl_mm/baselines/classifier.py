@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from ppl_mm.baselines.training import minimise, seeded
 from ppl_mm.baselines.views import held_by, require
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.features import example, value_features
 from ppl_mm.likelihoods import Bernoulli, Categorical, MultiLabel
 from ppl_mm.modality import Modality, check_modalities, unknown_name
@@ -216,7 +215,6 @@ def matched_classifier(
         TypeError: As there.
         ValueError: As there, and for no features.
     """
-    check_at_least_one("latent_dim", latent_dim)
     return _trained(
         train,
         modalities,

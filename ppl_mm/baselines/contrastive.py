@@ -17,7 +17,6 @@ from torch.nn import functional as F
 
 from ppl_mm.baselines.training import minimise, seeded
 from ppl_mm.baselines.views import Projection, Views, perceptron
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.modality import Modality
 from ppl_mm.networks.layers import Activation
 from ppl_mm.observations import Observations
@@ -86,7 +85,6 @@ def mvcl(
     Raises:
         ValueError: For unknown views, no rows that hold both, or numbers out of range.
     """
-    check_at_least_one("latent_dim", latent_dim)
     if not 0 < margin < float("inf"):
         raise ValueError(f"margin: expected a number above 0, got {margin!r}.")
     if batch_size < 2:

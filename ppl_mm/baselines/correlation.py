@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from ppl_mm.baselines.training import minimise, seeded
 from ppl_mm.baselines.views import Projection, Views, perceptron
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.modality import Modality
 from ppl_mm.networks.layers import Activation
 from ppl_mm.observations import Observations
@@ -57,7 +56,6 @@ def cca(
         >>> projection.names, projection(digits.test).shape
         (('top', 'bottom'), torch.Size([397, 5]))
     """
-    check_at_least_one("latent_dim", latent_dim)
     with seeded(0, "cpu"):
         both = Views(train, modalities, views)
         return both.projection(_canonical(both.numbers, latent_dim, shrinkage))
@@ -161,8 +159,6 @@ def _deep(
     seed: int = 0,
     device: str = "cpu",
 ) -> Projection:
-    check_at_least_one("latent_dim", latent_dim)
-    check_at_least_one("batch_size", batch_size)
     zoo = _zoo("deep")
     with seeded(seed, device):
         both = Views(train, modalities, views, device)

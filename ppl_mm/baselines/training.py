@@ -6,8 +6,6 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from ppl_mm.checks import check_at_least_one
-
 __all__ = ["minimise", "seeded"]
 
 
@@ -41,8 +39,6 @@ def minimise(
         learning_rate: Of Adam.
         whole_batches: Leave out an incomplete last batch, where there is another.
     """
-    check_at_least_one("epochs", epochs)
-    check_at_least_one("batch_size", batch_size)
     optimizer = torch.optim.Adam(module.parameters(), lr=learning_rate)
     module.train()
     for _ in range(epochs):

@@ -129,8 +129,6 @@ def mir_flickr(
 
     Source: see the module; networks and D = 1024 from CMMD, appendix C.
     """
-    if unlabelled < 0:
-        raise ValueError(f"mir_flickr: expected unlabelled of at least 0, got {unlabelled}.")
     files = find_flickr(folder, split, unlabelled=unlabelled > 0)
     images = _join(files.images["labelled"])
     tags = _read_tags(files.tags["labelled"])

@@ -95,10 +95,6 @@ def iwslt(
     Source: see the module; length and D = 100 from Wu & Goodman 2018. The paper names neither
     the release nor the treatment of longer sentences.
     """
-    if length < 1 or (num_words is not None and num_words < 1):
-        raise ValueError(
-            f"iwslt: expected length and num_words of at least 1, got {length} and {num_words}."
-        )
     files = find_iwslt(folder)
     sentences = {
         split: _sentences(files[part, "en"], files[part, "vi"]) for split, part in _PARTS.items()

@@ -71,9 +71,6 @@ def pair_by_class(
         >>> torch.equal(a[rows_a], b[rows_b]), rows_a.bincount(minlength=4).tolist()
         (True, [2, 2, 2, 0])
     """
-    for name, number in (("repeats", repeats), ("max_per_class", max_per_class)):
-        if number < 1:
-            raise ValueError(f"pair_by_class: expected {name} of at least 1, got {number}.")
     generator = torch.Generator().manual_seed(seed)
     rows_a, rows_b = [], []
     for kind in labels_a.unique().tolist():

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, OneHotCategorical
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.conditioned import check_question
 from ppl_mm.evaluation.generation import central_value, elementwise, target_sites
 from ppl_mm.evaluation.quietly import evaluating
@@ -70,9 +69,6 @@ def target_distributions(
         Distributions of batch shape (num_samples, 1, B), with 1 in its place for None.
     """
     system.check(obs)
-    check_at_least_one("batch_size", batch_size)
-    if num_samples is not None:
-        check_at_least_one("num_samples", num_samples)
     if isinstance(given, str):
         given = (given,)
     given = tuple(n for n in obs.names if n != target) if given is None else tuple(given)

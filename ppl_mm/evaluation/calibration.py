@@ -28,7 +28,6 @@ from torch import Tensor
 from torch.distributions import Bernoulli
 from torch.nn.functional import one_hot
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.accuracy import check_labels
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.prediction import Given, holding, label_distributions
@@ -185,7 +184,6 @@ def calibration(
         >>> list(found.to_pandas()["measure"][:3])
         ['ECE', 'Brier', 'NLL']
     """
-    check_at_least_one("batch_size", batch_size)
     obs = holding(system, obs, label)
     check_labels(label, obs[label])
     options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
@@ -233,7 +231,6 @@ def calibration_of(probabilities: Numbers, truth: Numbers, *, num_bins: int = 15
         >>> print(found.ece(), "|", found.brier())  # (0.1 + 0.2 + 0.7 + 0.6) / 4
         0.400 ± 0.147 | 0.450 ± 0.237
     """
-    check_at_least_one("num_bins", num_bins)
     p, truth = probabilities.detach().cpu().double(), truth.cpu()
     classes = not truth.is_floating_point()
     if not len(p) or (p.shape[:-1] if classes else p.shape) != truth.shape:

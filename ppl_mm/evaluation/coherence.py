@@ -8,7 +8,6 @@ import torch
 from rich.table import Table
 from torch import Tensor, nn
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.cells import Cells
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.readings import Readings, Subset, checked_labels, read_generations
@@ -171,7 +170,6 @@ def joint_coherence(
 
     Source: Palumbo, Daunhawer & Vogt 2023 (MMVAE+).
     """
-    check_at_least_one("num_samples", num_samples)
     blank = Observations.blank(num_samples)
     readings = read_generations(
         system, blank, classifiers, [()], batch_size=batch_size, seed=seed, **options

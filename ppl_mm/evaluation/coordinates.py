@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Laplace, MixtureSameFamily, Normal, kl_divergence
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.distributions import RandomMixture, RowwiseReference
 from ppl_mm.evaluation.conditioned import check_question
 from ppl_mm.evaluation.quietly import evaluating
@@ -51,7 +50,6 @@ def posterior_coordinates(
         TypeError: For posteriors that are not all Normal, or all Laplace, in independent
             coordinates; without ``mixtures`` a mixture is neither.
     """
-    check_at_least_one("batch_size", batch_size)
     check_question(system.model, obs, (), given)
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     with evaluating(system, seed):

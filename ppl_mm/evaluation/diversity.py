@@ -9,7 +9,6 @@ import torch
 from rich.table import Table
 from torch import Tensor, nn
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.conditioned import check_held
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.generation import generate
@@ -152,7 +151,6 @@ def diversity(
     (figure 1) and by the FID; this number is ours.
     """
     system.check(obs)
-    check_at_least_one("batch_size", batch_size)
     targets = classified(classifiers)
     chosen = as_subsets(obs, targets if subsets is None else subsets)
     parts = []

@@ -20,7 +20,6 @@ from pyro.infer import TraceMeanField_ELBO
 from rich.progress import track
 from torch import Tensor, nn
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.evaluation.conditioned import check_held
 from ppl_mm.evaluation.readings import check_classifiers, features_of
@@ -165,9 +164,6 @@ def train_gaussian_process(
         >>> found(torch.tensor([[-1.0], [1.0]])).argmax(-1)
         tensor([0, 1])
     """
-    check_at_least_one("num_inducing", num_inducing)
-    check_at_least_one("num_steps", num_steps)
-    check_at_least_one("batch_size", batch_size)
     if (
         labels.shape != (len(images),)
         or not 0 <= int(labels.min()) <= int(labels.max()) < num_classes

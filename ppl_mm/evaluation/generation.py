@@ -7,7 +7,6 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.distributions import Decoded
 from ppl_mm.evaluation.conditioned import check_question
 from ppl_mm.evaluation.private import private_draws
@@ -67,7 +66,6 @@ def generate(
     Sources: Wu & Goodman 2018, arXiv:1802.05335, figures 5 to 8; Palumbo et al. 2023 (MMVAE+),
     figures 1, 8 and 9 and appendix G (alpha).
     """
-    check_at_least_one("num_samples", num_samples)
     names = (targets,) if isinstance(targets, str) else tuple(targets)
     system.check(obs)
     obs = obs.to(system)

@@ -8,7 +8,6 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.quietly import evaluating
 from ppl_mm.evaluation.readings import Subset, as_subsets, checked_labels
@@ -49,7 +48,6 @@ def draw_latents(
     Returns:
         Site -> (N, D): ``z``, or ``u`` and ``w_<modality>``.
     """
-    check_at_least_one("batch_size", batch_size)
     obs = obs if given is None else obs.given(*given)
     parts: dict[str, list[Tensor]] = {}
     with evaluating(system, seed):

@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.cells import Cells
 from ppl_mm.evaluation.conditioned import check_held
 from ppl_mm.evaluation.estimate import Estimate
@@ -124,7 +123,6 @@ def mutual_information(
     Example:
         ``print(mutual_information(system, test, classifiers))``
     """
-    check_at_least_one("num_samples", num_samples)
     system.check(obs)
     targets = classified(classifiers)
     chosen = as_subsets(obs, targets if subsets is None else subsets)
@@ -157,8 +155,6 @@ def real_mutual_information(
         batch_size: Images at a time.
         seed: Of the draws.
     """
-    check_at_least_one("num_samples", num_samples)
-    check_at_least_one("batch_size", batch_size)
     check_held(obs, classifiers)
     out = {}
     for name, classifier in classifiers.items():

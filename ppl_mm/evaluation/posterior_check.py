@@ -12,7 +12,6 @@ from pyro.infer.autoguide.initialization import init_to_sample
 from rich.table import Table
 from torch import Tensor
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.conditioned import check_question, conditioned_on
 from ppl_mm.evaluation.path import gradients_of
 from ppl_mm.evaluation.question import named
@@ -172,12 +171,6 @@ def posterior_check(
     Source: Hoffman & Gelman 2014, arXiv:1111.4246, by ``pyro.infer.NUTS``.
     """
     system.check(obs)
-    for what, value in (
-        ("num_samples", num_samples),
-        ("num_warmup", num_warmup),
-        ("num_chains", num_chains),
-    ):
-        check_at_least_one(what, value)
     if len(obs) > _MOST_ROWS:
         raise ValueError(
             f"posterior_check: expected at most {_MOST_ROWS} rows, got {len(obs)}; they share one "

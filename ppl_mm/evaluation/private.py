@@ -1,6 +1,5 @@
 """Private latents from somewhere else: the priors, or another input."""
 
-import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -25,8 +24,6 @@ def private_draws(
     Args: see :func:`ppl_mm.generate`.
     """
     guide: Any = system.guide
-    if not 0 <= alpha < math.inf:
-        raise ValueError(f"alpha: expected a number of at least 0, got {alpha!r}.")
     if isinstance(private, str) and private == "posterior" and alpha == 1.0:
         return nullcontext()
     if not hasattr(guide, "private_posterior"):

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.data.dataset import Join
 from ppl_mm.evaluation.conditioned import check_held
 from ppl_mm.evaluation.generation import generate
@@ -133,7 +132,6 @@ def generations(
 
     The latents of a row are drawn once from each subset, for all the modalities of ``names``.
     """
-    check_at_least_one("batch_size", batch_size)
     for i, rows in enumerate(torch.arange(len(obs)).split(batch_size)):
         batch, own = obs[rows], seed * 1_000_003 + i
         for subset in subsets:

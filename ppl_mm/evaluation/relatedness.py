@@ -18,7 +18,6 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.coordinates import posterior_coordinates
 from ppl_mm.evaluation.estimate import Estimate
 from ppl_mm.evaluation.readings import Subset, as_subsets, checked_labels
@@ -246,9 +245,6 @@ def relatedness(
         >>> 0.0 <= found.auroc("class").value <= 1.0
         True
     """
-    check_at_least_one("batch_size", batch_size)
-    if num_rows is not None:
-        check_at_least_one("num_rows", num_rows)
     labels = None if labels is None else checked_labels(labels, len(obs))
     known = torch.ones(len(obs), dtype=torch.bool) if labels is None else labels >= 0
     rows = known.nonzero().squeeze(-1)

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.annealed import Annealing
 from ppl_mm.evaluation.annealing import anneal
 from ppl_mm.evaluation.chunk import check_and_size
@@ -159,13 +158,11 @@ def simulated(system: System, rows: int | Observations) -> tuple[Observations, d
             conditions on.
     """
     given = conditioned_on(system.model)
-    if isinstance(rows, int):
-        check_at_least_one("rows", rows)
-        if given:
-            raise ValueError(
-                f"rows: the model conditions on {' and '.join(given)}; give rows that hold it "
-                "instead of their number."
-            )
+    if isinstance(rows, int) and given:
+        raise ValueError(
+            f"rows: the model conditions on {' and '.join(given)}; give rows that hold it instead "
+            "of their number."
+        )
     like = Observations.blank(rows) if isinstance(rows, int) else rows
     if not isinstance(like, Observations):
         raise TypeError(f"rows: expected a number or Observations, got {type(rows).__name__}.")

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.data.dataset import Join
 from ppl_mm.evaluation.coherence import Coherence, coherence_of
 from ppl_mm.evaluation.estimate import Estimate
@@ -112,7 +111,6 @@ def joint_confidence(
     Source: ours, with the 1,000 draws of Kutuzova et al. 2020 (SVAE), who show pictures and
     report no number.
     """
-    check_at_least_one("num_samples", num_samples)
     join = _checked(join)
     blank = Observations.blank(num_samples)
     drawn = generations(

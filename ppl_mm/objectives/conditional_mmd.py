@@ -11,7 +11,6 @@ Notation, for B rows: q_i = q(z | x_O, x_M, y) and p_i = p(z | x_O) of row i, ep
 and what learns from each on the right.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -113,11 +112,6 @@ class ConditionalMMD(Objective):
         beta: float = 1.0,
     ) -> None:
         super().__init__(num_particles=num_particles, weights=weights, beta=beta)
-        if not 0 <= omega <= 1:
-            raise ValueError(f"expected omega in [0, 1], got {omega}.")
-        for what, factor in (("alpha", alpha), ("mmd_weight", mmd_weight)):
-            if not 0 <= factor < math.inf:
-                raise ValueError(f"expected {what} of at least 0, got {factor}.")
         for what, given, known in (
             ("classify", classify, ("mean", "draw", "posterior")),
             ("label_reduction", label_reduction, ("mean", "sum")),

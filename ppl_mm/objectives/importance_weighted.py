@@ -20,7 +20,7 @@ from ppl_mm.distributions import StratifiedMixture
 from ppl_mm.distributions.prior import diagonal
 from ppl_mm.handlers import OffSource
 from ppl_mm.modality import unknown_name
-from ppl_mm.objectives.objective import Objective, check_strata
+from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.sites import check_own_latents, check_sites, of_each_row
 from ppl_mm.objectives.weights import (
     absent_names,
@@ -126,12 +126,12 @@ class ImportanceWeighted(Objective):
                 "private_density='joint' scores the source's private latents alone; it needs "
                 "private='auxiliary' or 'prior'."
             )
-        if inner_draws < 1 or (inner_draws > 1 and private == "posterior"):
+        if inner_draws > 1 and private == "posterior":
             raise ValueError(
-                f"inner_draws: expected at least 1, and more than 1 only with private='auxiliary' "
-                f"or 'prior', got {inner_draws} with private={private!r}."
+                "inner_draws: expected more than 1 only with private='auxiliary' or 'prior', got "
+                f"{inner_draws} with private={private!r}."
             )
-        self.strata = check_strata(strata)
+        self.strata = strata
         if strata is not None and form == "tighter":
             raise ValueError("strata: the tighter form is no average over strata; it needs all.")
         self.form, self.private = form, private

@@ -14,7 +14,7 @@ from torch import Tensor
 from ppl_mm.distributions import kl, product_of_experts
 from ppl_mm.handlers import ByComponent
 from ppl_mm.modality import unknown_name
-from ppl_mm.objectives.objective import Objective, check_strata
+from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.weights import elbo_parts, stratified, trace_pair
 from ppl_mm.observations import Observations
 from ppl_mm.typed import typed
@@ -72,7 +72,7 @@ class MixtureELBO(Objective):
         known = ("mixture", "components", "jensen_shannon")
         if divergence not in known:
             raise ValueError(unknown_name("divergence", divergence, known))
-        self.divergence, self.strata = divergence, check_strata(strata)
+        self.divergence, self.strata = divergence, strata
 
     @property
     def is_bound(self) -> bool:

@@ -104,8 +104,6 @@ class MutualSupervisionELBO(Objective):
         ):
             if given not in known:
                 raise ValueError(unknown_name(what, given, known))
-        if not 0 <= alpha < math.inf:
-            raise ValueError(f"expected alpha of at least 0, got {alpha}.")
         self.alpha, self.kl, self.estimator = alpha, kl, estimator
         self.stop_gradient, self.combine = stop_gradient, combine
         self.conditional_prior = conditional_prior

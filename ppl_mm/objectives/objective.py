@@ -13,7 +13,7 @@ from ppl_mm.objectives.weights import trace_pair
 from ppl_mm.observations import Observations
 from ppl_mm.typed import typed
 
-__all__ = ["Objective", "check_strata", "check_weights", "value_with_gradient"]
+__all__ = ["Objective", "check_weights", "value_with_gradient"]
 
 
 @typed
@@ -45,8 +45,6 @@ class Objective(TrainingWeights):
         weights: Mapping[str, float] | None = None,
         beta: float = 1.0,
     ) -> None:
-        if num_particles < 1:
-            raise ValueError(f"expected num_particles of at least 1, got {num_particles}.")
         super().__init__(
             weights=weights,
             beta=beta,
@@ -97,13 +95,6 @@ class Objective(TrainingWeights):
 def value_with_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
     """``value`` with the gradient of ``surrogate``."""
     return value.detach() + (surrogate - surrogate.detach())
-
-
-def check_strata(strata: int | None) -> int | None:
-    """The number of strata, once it is at least 1; None is all."""
-    if strata is not None and (isinstance(strata, bool) or strata < 1):
-        raise ValueError(f"strata: expected None or a number of at least 1, got {strata!r}.")
-    return strata
 
 
 def check_weights(

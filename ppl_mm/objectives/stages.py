@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.observations import Observations
 from ppl_mm.typed import typed
@@ -46,19 +45,11 @@ class Stages(Objective):
     """
 
     def __init__(self, objectives: Sequence[Objective], epochs: Sequence[int]) -> None:
-        for objective in objectives:
-            if not isinstance(objective, Objective):
-                raise TypeError(
-                    "Stages: expected objectives of ppl_mm.objectives, got "
-                    f"{type(objective).__name__}."
-                )
         if len(objectives) != len(epochs) + 1:
             raise ValueError(
                 f"Stages: expected epochs for each of {len(objectives)} stages but the last, got "
                 f"{list(epochs)}."
             )
-        for number in epochs:
-            check_at_least_one("epochs of a stage", number)
         first = objectives[0]
         super().__init__(num_particles=first.num_particles, weights=first.weights, beta=first.beta)
         self.objectives, self.epochs, self.epoch = tuple(objectives), tuple(epochs), 0

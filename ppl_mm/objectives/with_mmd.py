@@ -59,13 +59,11 @@ class WithMMD(Objective):
         kernel: str | float = "dim",
         estimator: str = "unbiased",
     ) -> None:
-        if not isinstance(objective, Objective) or isinstance(objective, Stages):
+        if isinstance(objective, Stages):
             raise TypeError(
                 "WithMMD: expected an objective of ppl_mm.objectives (of Stages, each stage by "
                 f"itself), got {type(objective).__name__}."
             )
-        if not 0 <= mmd_weight < float("inf"):
-            raise ValueError(f"expected mmd_weight of at least 0, got {mmd_weight}.")
         super().__init__(
             num_particles=objective.num_particles, weights=objective.weights, beta=objective.beta
         )

@@ -98,7 +98,7 @@ def check(config: Config, whole: DataSet) -> DataSet:
     chosen = choose(whole, config.modalities)
     rows = training_rows(config, chosen)
     built = build(config, chosen, rows)
-    check_options(built, config.clip_norm, config.annealing_epochs)
+    check_options(built, config.annealing_epochs)
     few = [part[:_FEW] for part in (rows if isinstance(rows, list) else [rows])]
     with torch.random.fork_rng():
         check_data(built, Streams(few), chosen.transform, None)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ppl_mm import systems
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.data import DataSet, entry
 from ppl_mm.modality import unknown_name
 from ppl_mm.runs.records import PLACES, Files, check_same, command, facts, torch_device
@@ -99,13 +98,8 @@ class Config:
     rows: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("latent_dim", "epochs", "batch_size", "num_samples", "rows"):
-            number = getattr(self, name)
-            check_at_least_one(name, 1 if number is None else number)
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate: expected a number above 0, got {self.learning_rate}.")
-        if not 0 <= self.paired <= 1:
-            raise ValueError(f"paired: expected a share from 0 to 1, got {self.paired}.")
         if not 0 <= self.missing < 1:
             raise ValueError(f"missing: expected a share from 0 to below 1, got {self.missing}.")
         count = isinstance(self.terms, int) and self.terms >= 0

@@ -55,8 +55,6 @@ def jmvae(
     does not have, is a factor of every KL.
     """
     modalities = check_modalities(modalities)
-    if not 0 <= alpha < float("inf"):
-        raise ValueError(f"jmvae: expected alpha of at least 0, got {alpha!r}.")
     names = tuple(m.name for m in modalities)
     terms = [Term(names, names), *(Term(names, (), (n,), weight=alpha) for n in names)]
     return System(

@@ -54,6 +54,9 @@ def mmvae(
         prior: p(z) itself, in place of these two, see :class:`ppl_mm.guides.Experts`.
         **options: ``form``, ``beta``.
 
+    Raises:
+        ValueError: For an unknown objective or family, or several particles of ``"elbo"``.
+
     Source: Shi et al. 2019, arXiv:1911.03393.
     """
     if prior is None:
@@ -96,6 +99,9 @@ def mopoe(
     Every step has the posteriors of all subsets, and decodes the draws of all, or of ``strata``.
     With five modalities take ``strata=1``, as the release does: on PolyMNIST a step takes a
     fourteenth of the time, and a given bound is reached in a twelfth.
+
+    Raises:
+        ValueError: For more than eight modalities without ``subsets``.
 
     Source: Sutter et al. 2021, arXiv:2105.02470.
     """
@@ -144,6 +150,10 @@ def mmvae_plus(
         prior: p(u), in place of a standard one of the family.
         **options: ``form``, ``beta``, ``private_density``, ``inner_draws``, see
             :class:`ppl_mm.objectives.IWAE`.
+
+    Raises:
+        ValueError: For an unknown objective, family or ``private``, several particles of
+            ``"elbo"``, or private sizes of unknown modalities.
 
     Source: Palumbo, Daunhawer & Vogt 2023, "MMVAE+: Enhancing the generative quality of
     multimodal VAEs without compromises".
@@ -220,6 +230,9 @@ def dmvae(
 
     A missing modality leaves out its expert, its source and its reconstruction, and as a target of
     ``"per_target"`` its KL.
+
+    Raises:
+        ValueError: For an unknown ``shared_kl``, or private sizes of unknown modalities.
 
     Source: Lee & Pavlovic 2021, "Private-shared disentangled multimodal VAE for learning of
     latent representations".

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from pyro import poutine
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.distributions import PseudoInputPrior
 from ppl_mm.guides import MixtureOfExperts
 from ppl_mm.modality import Modality, check_modalities
@@ -71,7 +70,6 @@ def meme(
     modalities = check_modalities(modalities)
     if len(modalities) < 2:
         raise ValueError(f"meme needs at least two modalities, got {len(modalities)}.")
-    check_at_least_one("num_pseudo_inputs", num_pseudo_inputs)
     if pseudo_inputs is None:
         pseudo_inputs = _drawn(modalities, latent_dim, num_pseudo_inputs)
     prior = PseudoInputPrior(modalities, latent_dim, pseudo_inputs, num_pseudo_inputs)

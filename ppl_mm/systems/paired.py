@@ -50,6 +50,9 @@ def svae(
         **options: ``unpaired``, ``pair_scores`` and ``pair_references`` of ``paired_terms``;
             ``beta``, ``num_particles``.
 
+    Raises:
+        ValueError: For one modality, or more than eight; for unknown options of the terms.
+
     Source: Kutuzova et al. 2021, eq. 3 to 10 and appendix D.
     """
     guide = ReplacementExperts(modalities, latent_dim, prior_expert=prior_expert, prior=prior)
@@ -73,6 +76,9 @@ def svae_star(
         prior_expert: Whether p(z) is a factor of every product, see :func:`svae`.
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: As for :func:`svae`.
+
+    Raises:
+        ValueError: For one modality, or more than eight; for unknown options of the terms.
 
     Source: Kutuzova et al. 2021, section 4.
     """
@@ -105,6 +111,9 @@ def vaevae(
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: ``unpaired``, ``pair_scores`` and ``pair_references`` of ``paired_terms``;
             ``beta``, ``num_particles``.
+
+    Raises:
+        ValueError: For one modality, or more than eight; for unknown options of the terms.
 
     Source: Wu & Goodman 2019, arXiv:1912.05075; VAEVAE (b) of Kutuzova et al. 2021.
     """
@@ -143,6 +152,9 @@ def vaevae_star(
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: As for :func:`vaevae`.
 
+    Raises:
+        ValueError: For one modality, or more than eight; for unknown options of the terms.
+
     Source: Kutuzova et al. 2021, section 4.
     """
     guide = JointNetwork(
@@ -170,6 +182,9 @@ def vaevae_a(
         **options: As for :func:`vaevae`.
 
     Good single posteriors make too narrow a product: the prior counts in it once for each.
+
+    Raises:
+        ValueError: For one modality, or more than eight; for unknown options of the terms.
 
     Source: Wu & Goodman 2019, arXiv:1912.05075; Kutuzova et al. 2021, section 3.
     """

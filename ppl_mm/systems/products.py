@@ -27,6 +27,9 @@ def vae(
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: ``beta``, ``num_particles`` as for :func:`mvae`.
 
+    Raises:
+        ValueError: For several modalities.
+
     Source: Kingma & Welling 2014, arXiv:1312.6114; without a prior expert, as in the tables of
     Wu & Goodman 2018.
     """

@@ -1,6 +1,6 @@
 """What is checked before training: options, data, and that the optimiser sees every parameter."""
 
-import math
+import inspect
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -53,29 +53,24 @@ def parameters(system: System) -> list[Tensor]:
 
 def make_optimizer(factory: Optimizer, system: System) -> torch.optim.Optimizer:
     """The optimiser of all parameters, once the factory makes one."""
-    if isinstance(factory, torch.optim.Optimizer):
-        raise TypeError(
-            "optimizer: expected a function from parameters to a torch optimiser, got a "
-            f"{type(factory).__name__} itself; write functools.partial(torch.optim.Adam, lr=1e-3)."
-        )
     optimizer = factory(parameters(system))
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(
             "optimizer: expected a function from parameters to a torch optimiser, got one to "
             f"{type(optimizer).__name__}; Pyro's optimisers go with pyro.infer.SVI."
         )
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is closure.empty:
+        raise TypeError(
+            f"optimizer: {type(optimizer).__name__} needs a closure that computes the loss several "
+            "times a step, and fit computes it once; take another, such as torch.optim.Adam."
+        )
     return optimizer
 
 
-def check_options(system: System, clip_norm: float | None, annealing_epochs: int) -> None:
-    """Raise for options out of range."""
-    if not isinstance(system, System):
-        raise TypeError(f"fit: expected a System, got {type(system).__name__}.")
+def check_options(system: System, annealing_epochs: int) -> None:
+    """Raise for options that do not go with the system."""
     check_trainable(system.objective)
-    if clip_norm is not None and not 0 < clip_norm < math.inf:
-        raise ValueError(f"clip_norm: expected a number above 0, got {clip_norm!r}.")
-    if annealing_epochs < 0:
-        raise ValueError(f"annealing_epochs: expected at least 0, got {annealing_epochs!r}.")
     if annealing_epochs and not hasattr(system.objective, "annealing"):
         raise ValueError(
             f"annealing_epochs: {type(system.objective).__name__} has no beta to anneal; wrap it "

@@ -16,7 +16,6 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
-from ppl_mm.checks import check_at_least_one
 from ppl_mm.evaluation.bound import elbo
 from ppl_mm.observations import Observations
 from ppl_mm.rows import eval_mode
@@ -147,14 +146,7 @@ def fit(
         1
     """
     streams = Streams(data)
-    check_options(system, clip_norm, annealing_epochs)
-    for name, number in (
-        ("epochs", epochs),
-        ("batch_size", batch_size),
-        ("checkpoint_every", checkpoint_every),
-        ("patience", 1 if patience is None else patience),
-    ):
-        check_at_least_one(name, number)
+    check_options(system, annealing_epochs)
     if patience is not None and validation is None:
         raise ValueError("patience needs validation=, the rows whose ELBO it watches.")
     if resume and checkpoint is None:
