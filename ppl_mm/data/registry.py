@@ -169,6 +169,7 @@ class Summary:
 _ENTRIES: dict[str, Entry] = {}
 
 
+@typed
 def register(
     *,
     modalities: tuple[str, ...],
@@ -231,6 +232,7 @@ def discover(package: str, path: Iterable[str]) -> None:
         importlib.import_module(f"{package}.{module.name}")
 
 
+@typed
 def entry(name: str) -> Entry:
     """Return the facts of a data set.
 
