@@ -95,7 +95,7 @@ def typed(public: T) -> T:
         if "__init__" in vars(public):
             public.__init__ = typed(public.__init__)  # type: ignore[misc]
         _say_what_is_raised(public)
-        return public  # type: ignore[return-value]
+        return public
     function: Any = public
     door: _Door | None = None
 
@@ -104,8 +104,8 @@ def typed(public: T) -> T:
         nonlocal door
         if door is None:  # annotations may name what is defined after the function
             door = _Door(function)
-        args, kwargs = door.read(args, kwargs)
-        return function(*args, **kwargs)
+        given, named = door.read(args, kwargs)
+        return function(*given, **named)
 
     checked.typed = True  # type: ignore[attr-defined]
     _say_what_is_raised(checked)
@@ -202,7 +202,7 @@ class _Door:
         owner = args[0] if isinstance(args[0], type) else type(args[0])
         if name != "__init__":
             return f"{owner.__name__}.{name}"
-        given = dict(zip([n for n, _ in self.by_position], args, strict=False)) | kwargs
+        given = dict(zip([n for n, _ in self.by_position], args, strict=False)) | dict(kwargs)
         called = given.get("name")
         return f"{owner.__name__} {called!r}" if isinstance(called, str) else owner.__name__
 
