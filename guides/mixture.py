@@ -158,7 +158,7 @@ class MixtureOfProducts(Mixture):
         prior: str | dist.Distribution | nn.Module | None = None,
     ) -> None:
         check_all_subsets(
-            modalities,
+            [m.name for m in modalities],
             "a mixture of products of all subsets",
             "Name those that it has: mopoe(..., subsets=[...]), or guides.Mixture(guide, [...]).",
         )

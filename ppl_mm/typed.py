@@ -28,55 +28,33 @@ __all__ = ["RANGES", "typed"]
 
 T = TypeVar("T")
 
+_PLACED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
 _FROM_0, _FROM_1, _ABOVE_0, _SHARE = Range(0), Range(1), Range(0, above=True), Range(0, 1)
 
-RANGES: Mapping[str, Range] = {
-    "seed": Range(0, LARGEST),  # what NumPy and scikit-learn take too
-    **dict.fromkeys(
-        (
-            *("batch_size", "bins", "channels", "checkpoint_every", "chunk", "columns", "dpi"),
-            *("embedding", "epochs", "event_shape", "first_stage", "hidden", "in_features"),
-            *("inner_draws", "latent_dim", "length", "max_channels", "max_iterations"),
-            *("max_per_class", "max_samples", "out_features", "patience", "prior_hidden"),
-            *("private_dim", "private_features", "repeats", "rows", "steps", "steps_per_epoch"),
-            *("strata", "vocab_size"),
-        ),
-        _FROM_1,
-    ),
-    **dict.fromkeys(
-        (
-            *(
-                "alpha",
-                "annealing_epochs",
-                "beta",
-                "delta",
-                "gammas",
-                "k",
-                "lambdas",
-                "learning_rate",
-            ),
-            *("lr", "margin"),
-            *("mmd_weight", "num_pools", "num_warmup", "padding", "private_beta", "ridge"),
-            *("shares", "start", "step", "unlabelled", "validation", "weight", "weights"),
-        ),
-        _FROM_0,
-    ),
-    **dict.fromkeys(
-        (
-            *("clip_norm", "init_scale", "initial_scale", "kernel"),
-            *("min_scale", "penalties", "penalty", "scale", "span", "target_standard_error"),
-            *("width",),
-        ),
-        _ABOVE_0,
-    ),
-    **dict.fromkeys(
-        (
-            *("dropout", "fraction", "lam", "missing", "omega", "paired", "probability"),
-            *("shrinkage", "word_dropout"),
-        ),
-        _SHARE,
-    ),
+_NAMES = {
+    _FROM_1: """
+        batch_size bins channels checkpoint_every chunk columns dpi embedding epochs event_shape
+        first_stage hidden in_features inner_draws latent_dim length max_channels max_iterations
+        max_per_class max_samples out_features patience prior_hidden private_dim private_features
+        repeats rows steps steps_per_epoch strata vocab_size
+        """,
+    _FROM_0: """
+        alpha annealing_epochs beta delta gammas k lambdas learning_rate lr margin mmd_weight
+        num_pools num_warmup padding private_beta ridge shares start step unlabelled validation
+        weight weights
+        """,
+    _ABOVE_0: """
+        clip_norm init_scale initial_scale kernel min_scale penalties penalty scale span
+        target_standard_error width
+        """,
+    _SHARE: """
+        dropout fraction lam missing omega paired probability shrinkage word_dropout
+        """,
+    Range(0, LARGEST): "seed",  # what NumPy and scikit-learn take too
 }
+RANGES = {name: limits for limits, names in _NAMES.items() for name in names.split()}
 """What a number must be, by the name of the argument; ``num_...`` is at least 1 besides."""
 
 
@@ -95,7 +73,7 @@ def typed(public: T) -> T:
         if "__init__" in vars(public):
             public.__init__ = typed(public.__init__)  # type: ignore[misc]
         _say_what_is_raised(public)
-        return public  # type: ignore[return-value]
+        return public
     function: Any = public
     door: _Door | None = None
 
@@ -104,8 +82,8 @@ def typed(public: T) -> T:
         nonlocal door
         if door is None:  # annotations may name what is defined after the function
             door = _Door(function)
-        args, kwargs = door.read(args, kwargs)
-        return function(*args, **kwargs)
+        given, named = door.read(args, kwargs)
+        return function(*given, **named)
 
     checked.typed = True  # type: ignore[attr-defined]
     _say_what_is_raised(checked)
@@ -127,13 +105,13 @@ class _Door:
         hints = get_type_hints(inspect.unwrap(function), include_extras=True)
         each = [(p, _kind(p.name, hints.get(p.name, p.annotation))) for p in parameters]
         self.name: str = function.__qualname__
-        self.by_position = [(p.name, k) for p, k in each if p.kind in (0, 1)]
-        self.by_name = {p.name: k for p, k in each if p.kind in (1, 3)}
-        self.others = next(((f"*{p.name}", k) for p, k in each if p.kind == 2), None)
-        self.open = any(p.kind == 4 for p in parameters)
+        self.by_position = [(p.name, k) for p, k in each if p.kind in _PLACED]
+        self.by_name = {p.name: k for p, k in each if p.kind in _NAMED}
+        self.others = next(((f"*{p.name}", k) for p, k in each if p.kind == p.VAR_POSITIONAL), None)
+        self.open = any(p.kind == p.VAR_KEYWORD for p in parameters)
         needed = [p for p in parameters if p.default is p.empty]
-        self.needed_places = [p.name for p in needed if p.kind in (0, 1)]
-        self.needed_names = {p.name for p in needed if p.kind == 3}
+        self.needed_places = [p.name for p in needed if p.kind in _PLACED]
+        self.needed_names = {p.name for p in needed if p.kind == p.KEYWORD_ONLY}
 
     def read(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -147,6 +125,11 @@ class _Door:
                     f"a name ({', '.join(name for name, _ in places)}), got {len(args)}."
                 )
             places = [*places, *[self.others] * (len(args) - len(places))]
+        if not (self.open or kwargs.keys() <= self.by_name.keys()):
+            unknown = next(name for name in kwargs if name not in self.by_name)
+            raise TypeError(
+                f"{self._who(args, kwargs)}: {unknown_name('argument', unknown, self.by_name)}"
+            )
         if len(args) < len(self.needed_places) or not kwargs.keys() >= self.needed_names:
             self._find_missing(args, kwargs)
         found = [kind.read(value) for (_, kind), value in zip(places, args, strict=False)]
@@ -156,10 +139,6 @@ class _Door:
         read = {}
         for name, value in kwargs.items():
             kind = self.by_name.get(name, ANYTHING)
-            if kind is ANYTHING and name not in self.by_name and not self.open:
-                raise TypeError(
-                    f"{self._who(args, kwargs)}: {unknown_name('argument', name, self.by_name)}"
-                )
             read[name] = kind.read(value)
             if read[name] is NO:
                 self._refuse(args, kwargs, name, kind, value)
@@ -202,7 +181,7 @@ class _Door:
         owner = args[0] if isinstance(args[0], type) else type(args[0])
         if name != "__init__":
             return f"{owner.__name__}.{name}"
-        given = dict(zip([n for n, _ in self.by_position], args, strict=False)) | kwargs
+        given = dict(zip([n for n, _ in self.by_position], args, strict=False)) | dict(kwargs)
         called = given.get("name")
         return f"{owner.__name__} {called!r}" if isinstance(called, str) else owner.__name__
 

@@ -44,6 +44,12 @@ def article(noun: str) -> str:
 _CALLED = {"Tensor": "tensor", "ndarray": "NumPy array"}
 
 
+def _has_holes(tensor: torch.Tensor) -> bool:
+    """Whether a tensor that holds its values holds NaN or infinity."""
+    held = tensor.layout is torch.strided and tensor.device.type != "meta"
+    return held and not bool(tensor.isfinite().all())
+
+
 def shown(value: Any) -> str:
     """A value as a message shows it: plain ones as they are, others by what they are.
 
@@ -60,8 +66,9 @@ def shown(value: Any) -> str:
     kind = article(_CALLED.get(type(value).__name__, type(value).__name__))
     if isinstance(value, torch.Tensor | np.ndarray):
         dtype = str(value.dtype).removeprefix("torch.")
-        real = isinstance(value, torch.Tensor) and value.is_floating_point()
-        holes = " with NaN or infinity" if real and not bool(value.isfinite().all()) else ""
+        holes = ""
+        if isinstance(value, torch.Tensor) and _has_holes(value):
+            holes = " with NaN or infinity"
         return f"{kind} of {dtype} of shape {tuple(value.shape)}{holes}"
     if isinstance(value, dict):
         return (

@@ -450,7 +450,7 @@ DECLARATIONS: Table = [
         "a negative number of subsets",
         lambda: objectives.subset_terms(k=-1),
         ValueError,
-        "k: .*at least 0.*-1",
+        "k: .*from 0 to 255.*-1",
     ),
     (
         "unknown random subsets",

@@ -139,7 +139,7 @@ def test_names_that_are_wrong_missing_or_too_many() -> None:
     def draw(obs: Observations, num_samples: int = 1, *, seed: int): ...
 
     with pytest.raises(TypeError, match=r"draw: unknown argument 'sed'; .* Did you mean 'seed'"):
-        draw(OBS, sed=3, seed=3)
+        draw(OBS, sed=3)
     with pytest.raises(TypeError, match="draw: argument obs is missing"):
         draw(seed=3)
     with pytest.raises(TypeError, match="draw: argument seed is missing"):

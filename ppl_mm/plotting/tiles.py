@@ -153,7 +153,7 @@ class Sheet:
         width, height = 2 * half * _INCHES, (bottom + _TOP) * _INCHES
         smaller = min(1.0, _MOST_INCHES / max(width, height))
         for text in self.axes.texts:
-            text.set_fontsize(smaller * text.get_fontsize())
+            text.set_fontsize(smaller * float(text.get_fontsize()))
         for patch in self.axes.patches:
             patch.set_linewidth(smaller * patch.get_linewidth())
         self.canvas.set_size_inches(smaller * width, smaller * height)

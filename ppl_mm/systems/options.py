@@ -24,9 +24,9 @@ class Option(NamedTuple):
 
 def options_of(function: Callable[..., Any]) -> list[Option]:
     """The options of a function of :mod:`ppl_mm.systems`, those that it hands on too."""
-    own, *handed_on = function, *getattr(function, "takers", ())
-    documented = _documented(own)
-    for taker in handed_on:
+    takers: tuple[Callable[..., Any], ...] = getattr(function, "takers", ())
+    documented = _documented(function)
+    for taker in takers:
         for name, what in _documented(taker).items():
             documented.setdefault(name, what)
     return [
