@@ -13,12 +13,13 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import PseudoInputPrior
 from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale, as_prior
-from ppl_mm.modality import Modality, unknown_name
-from ppl_mm.observations import Observations
-from ppl_mm.program import Program, check_encoder
-from ppl_mm.typed import typed
+from ppl_mm.modality import Modality
+from ppl_mm.programs.program import Program, check_encoder
 
 __all__ = ["Experts"]
 

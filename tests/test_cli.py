@@ -14,7 +14,7 @@ from matplotlib.image import imread
 from typer.testing import CliRunner, Result
 
 from ppl_mm import System
-from ppl_mm.cli import app
+from ppl_mm.cli.app import app
 from ppl_mm.runs.run import FILES
 from ppl_mm.training import fit
 

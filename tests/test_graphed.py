@@ -11,7 +11,8 @@ import torch
 from every_system import SYSTEMS, build, complete, kinds_of, mixed
 from recorded import Recorder
 
-from ppl_mm import Observations, fit, known, objectives
+from ppl_mm import Observations, fit, objectives
+from ppl_mm.batch import host_masks as known
 from ppl_mm.objectives import subset_terms
 from ppl_mm.training import graphed
 

@@ -19,7 +19,7 @@ from every_system import (
 from linear_gaussian import NAMES, LinearGaussian
 
 from ppl_mm import System, fit, guides, objectives
-from ppl_mm.program import Program
+from ppl_mm.programs.program import Program
 from ppl_mm.training.impartial import impartially
 
 NAMED = ("pcgrad", "imtl_g", "mgda")

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ppl_mm.known import Known, constants
+from ppl_mm.batch.host_masks import Known, constants
 from ppl_mm.training.batches import Streams, resident
 
 META = torch.device("meta")

@@ -9,7 +9,7 @@ from every_system import SYSTEMS, build, complete, kinds_of, modalities, options
 from typer.testing import CliRunner
 
 from ppl_mm import systems
-from ppl_mm.cli import app
+from ppl_mm.cli.app import app
 
 
 def defaults(name):

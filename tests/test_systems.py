@@ -26,7 +26,7 @@ from torch import nn
 from ppl_mm import Observations, System, fit, generate, guides, log_likelihood, models, systems
 from ppl_mm.evaluation import elbo, predict
 from ppl_mm.objectives import IWAE, ELBOTerms, Objective, Reweighted, Term, subset_terms
-from ppl_mm.program import Program
+from ppl_mm.programs.program import Program
 
 every_system = pytest.mark.parametrize("name", SYSTEMS)
 

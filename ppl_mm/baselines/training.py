@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from ppl_mm.checks import check_at_least_one
+from ppl_mm.batch.checks import check_at_least_one
 
 __all__ = ["minimise", "seeded"]
 

@@ -5,9 +5,9 @@ Source: Guo et al. 2017, arXiv:1706.04599, figure 1; Niculescu-Mizil & Caruana 2
 
 from matplotlib.figure import Figure
 
-from ppl_mm.evaluation.calibration import Calibration
+from ppl_mm.arguments.typed import typed
+from ppl_mm.measures.calibration import Calibration
 from ppl_mm.plotting.tiles import BLUE, ORANGE, PALE
-from ppl_mm.typed import typed
 
 __all__ = ["reliability_diagram"]
 
@@ -19,7 +19,7 @@ def reliability_diagram(found: Calibration) -> Figure:
     Points below the dashed line are overconfident. Bars are one standard error.
 
     Args:
-        found: Of :func:`ppl_mm.evaluation.calibration`.
+        found: Of :func:`ppl_mm.measures.calibration`.
     """
     bins = found.reliability()
     filled = bins.count > 0

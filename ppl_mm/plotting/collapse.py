@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from ppl_mm.evaluation.collapse import Collapse
+from ppl_mm.arguments.typed import typed
+from ppl_mm.measures.collapse import Collapse
 from ppl_mm.plotting.curves import COLOURS
 from ppl_mm.plotting.tiles import PALE
-from ppl_mm.typed import typed
 
 __all__ = ["collapse_curves"]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from ppl_mm.arguments.typed import typed
 from ppl_mm.plotting.tiles import PALE
-from ppl_mm.typed import typed
 
 __all__ = ["COLOURS", "MARKS", "Panels", "error_curves"]
 

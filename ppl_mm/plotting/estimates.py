@@ -2,9 +2,9 @@
 
 from matplotlib.figure import Figure
 
-from ppl_mm.evaluation.tabular import Number, Result
+from ppl_mm.arguments.typed import typed
 from ppl_mm.plotting.tiles import BLUE, PALE
-from ppl_mm.typed import typed
+from ppl_mm.results.result import Number, Result
 
 __all__ = ["estimates"]
 

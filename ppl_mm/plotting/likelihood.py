@@ -2,9 +2,9 @@
 
 from matplotlib.figure import Figure
 
-from ppl_mm.evaluation.result import RELIABLE_K, LogLikelihood
+from ppl_mm.arguments.typed import typed
+from ppl_mm.likelihood.result import RELIABLE_K, LogLikelihood
 from ppl_mm.plotting.tiles import PALE
-from ppl_mm.typed import typed
 
 __all__ = ["likelihood_intervals"]
 

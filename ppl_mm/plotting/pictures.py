@@ -19,13 +19,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.evaluation import generate
-from ppl_mm.evaluation.conditioned import answerable, conditioned_on
 from ppl_mm.files import write_atomically
-from ppl_mm.observations import Observations
 from ppl_mm.plotting.tiles import BLUE, ORANGE, PALE, Sheet, Words, rows_of
+from ppl_mm.programs.conditioned import answerable, conditioned_on
 from ppl_mm.systems import System
-from ppl_mm.typed import typed
 
 __all__ = [
     "Tiles",

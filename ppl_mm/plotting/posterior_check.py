@@ -3,9 +3,9 @@
 import torch
 from matplotlib.figure import Figure
 
-from ppl_mm.evaluation.posterior_check import PosteriorCheck
+from ppl_mm.arguments.typed import typed
+from ppl_mm.likelihood.posterior_check import PosteriorCheck
 from ppl_mm.plotting.tiles import PALE
-from ppl_mm.typed import typed
 
 __all__ = ["posterior_intervals"]
 
@@ -20,7 +20,7 @@ def posterior_intervals(check: PosteriorCheck) -> Figure:
     At most six rows and twelve coordinates are shown, the first.
 
     Args:
-        check: See :func:`ppl_mm.evaluation.posterior_check`.
+        check: See :func:`ppl_mm.likelihood.posterior_check`.
     """
     sites = list(check.guide)
     rows = min(_MOST_ROWS, next(iter(check.guide.values())).shape[1])

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
-from ppl_mm.evaluation.relatedness import By, Relatedness
+from ppl_mm.arguments.typed import typed
+from ppl_mm.measures.relatedness import By, Relatedness
 from ppl_mm.plotting.tiles import BLUE, ORANGE, PALE
-from ppl_mm.typed import typed
 
 __all__ = ["class_dendrogram", "class_distances", "pair_distances"]
 

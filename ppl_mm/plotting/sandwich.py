@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from ppl_mm.evaluation.estimate import Estimate
-from ppl_mm.evaluation.sandwich import Sandwich
+from ppl_mm.arguments.typed import typed
+from ppl_mm.likelihood.sandwich import Sandwich
 from ppl_mm.plotting.tiles import PALE
-from ppl_mm.typed import typed
+from ppl_mm.results.estimate import Estimate
 
 __all__ = ["sandwich_curves"]
 
@@ -22,7 +22,7 @@ def sandwich_curves(panels: Mapping[str, Sandwich]) -> Figure:
     rows themselves differ by far more.
 
     Args:
-        panels: Title -> result, see :func:`ppl_mm.evaluation.sandwich`.
+        panels: Title -> result, see :func:`ppl_mm.likelihood.sandwich`.
 
     Raises:
         ValueError: For no result.

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihoods import Categorical, MultiLabel, Tokens
 from ppl_mm.modality import Modality
-from ppl_mm.observations import Observations
 
 __all__ = ["Row", "Sheet", "Words", "is_image", "rows_of", "text_of"]
 

@@ -9,12 +9,12 @@ import numpy as np
 from torch import Tensor
 
 from ppl_mm import evaluation, plotting
-from ppl_mm.checks import check_at_least_one
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.checks import check_at_least_one
+from ppl_mm.batch.observations import Observations
 from ppl_mm.evaluation import LogLikelihood
 from ppl_mm.files import write_atomically
-from ppl_mm.observations import Observations
 from ppl_mm.runs.run import SHOWN, Run, examples, numbers, write_csv
-from ppl_mm.typed import typed
 
 __all__ = ["generate", "likelihood"]
 

@@ -9,6 +9,8 @@ from typing import Any, Self
 from rich.table import Table
 from torch import Tensor, nn
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.evaluation import (
     UnreliableLikelihoodWarning,
     accuracy,
@@ -16,11 +18,9 @@ from ppl_mm.evaluation import (
     elbo,
     log_likelihood,
 )
-from ppl_mm.evaluation.conditioned import answerable, conditioned_on
-from ppl_mm.observations import Observations
+from ppl_mm.programs.conditioned import answerable, conditioned_on
 from ppl_mm.runs.coherence import Accuracy, coherences, sources
 from ppl_mm.systems import System
-from ppl_mm.typed import typed
 
 __all__ = ["Accuracy", "Likelihood", "Measures", "measure"]
 

@@ -18,7 +18,7 @@ import pyro
 import torch
 
 import ppl_mm
-from ppl_mm import flags
+from ppl_mm.cli import flags
 from ppl_mm.files import write_atomically
 from ppl_mm.systems import System
 from ppl_mm.training import fit

@@ -8,11 +8,11 @@ from typing import Any, ParamSpec
 
 import torch
 
-from ppl_mm import recipes
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives import SubsetTerms
-from ppl_mm.observations import Observations
+from ppl_mm.systems import recipes
 from ppl_mm.systems.system import System
-from ppl_mm.typed import typed
 
 __all__ = ["recorded", "zeros"]
 
@@ -27,7 +27,7 @@ def recorded(
     The arguments must be plain JSON values (or ``subset_terms(...)`` as ``terms``, or rows as
     ``pseudo_inputs``); with any other, such as a prior of the user's own, the system has no
     recipe. The function's signature shows the options that it hands on, and its arguments are
-    checked against it, see :mod:`ppl_mm.typed`.
+    checked against it, see :mod:`ppl_mm.arguments.typed`.
 
     Args:
         takers: What the function hands its ``**options`` to.

@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ppl_mm import recipes
-from ppl_mm.modality import Modality, unknown_name
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.modality import Modality
 from ppl_mm.objectives import subset_terms
+from ppl_mm.systems import recipes
 from ppl_mm.systems.canonical import vcca, vcca_private
 from ppl_mm.systems.conditional import cmmd, cvae
 from ppl_mm.systems.joint import bivcca, jmvae, jmvae_zero, telbo
@@ -18,7 +20,6 @@ from ppl_mm.systems.paired import svae, svae_star, vaevae, vaevae_a, vaevae_star
 from ppl_mm.systems.products import mvae, mvae_q, mvtcae, vae
 from ppl_mm.systems.recorded import zeros
 from ppl_mm.systems.system import System
-from ppl_mm.typed import typed
 
 __all__ = ["available", "build", "options", "rebuild"]
 

@@ -16,10 +16,11 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
-from ppl_mm.checks import check_at_least_one
-from ppl_mm.evaluation.bound import elbo
-from ppl_mm.observations import Observations
-from ppl_mm.rows import eval_mode
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.checks import check_at_least_one
+from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.rows import eval_mode
+from ppl_mm.likelihood.elbo import elbo
 from ppl_mm.systems import System
 from ppl_mm.training.batches import Streams
 from ppl_mm.training.checks import (
@@ -44,7 +45,6 @@ from ppl_mm.training.loop import Loop
 from ppl_mm.training.parallel import AlwaysDifferentiable
 from ppl_mm.training.precision import check_clipping, check_precision, in_precision
 from ppl_mm.training.state import TrainingState
-from ppl_mm.typed import typed
 
 __all__ = ["fit"]
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_mm import Modality, Observations, System, likelihoods, objectives
-from ppl_mm.program import Program
+from ppl_mm.programs.program import Program
 
 EPS = 1e-9
 

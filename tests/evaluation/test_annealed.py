@@ -15,13 +15,14 @@ from torch import nn
 from toy_meme import PAIR
 
 from ppl_mm import Modality, Observations, System, guides, likelihoods, log_likelihood
-from ppl_mm.evaluation import annealed_log_likelihood, annealing
-from ppl_mm.evaluation.annealing import Schedule, anneal, temperatures, transition, tuned
-from ppl_mm.evaluation.conditioned import answerable, conditioned_on
-from ppl_mm.evaluation.path import Path
-from ppl_mm.evaluation.quietly import evaluating
+from ppl_mm.evaluation import annealed_log_likelihood
+from ppl_mm.likelihood import annealing
+from ppl_mm.likelihood.annealing import Schedule, anneal, temperatures, transition, tuned
+from ppl_mm.likelihood.path import Path
 from ppl_mm.objectives import IWAE
-from ppl_mm.program import Program
+from ppl_mm.programs.conditioned import answerable, conditioned_on
+from ppl_mm.programs.program import Program
+from ppl_mm.systems.evaluating import evaluating
 
 pytestmark = pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")
 

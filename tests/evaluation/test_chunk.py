@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from ppl_mm import Modality, Observations, likelihoods, networks, systems
-from ppl_mm.evaluation import chunk as module
 from ppl_mm.evaluation import log_likelihood
-from ppl_mm.evaluation.chunk import check_and_size
+from ppl_mm.likelihood.chunk import check_and_size
 
 LENGTH, SYMBOLS = 4, 12
 

@@ -99,7 +99,7 @@ def test_alpha_and_private_reach_the_generation(classes, monkeypatch):
         seen.append(options)
         return {t: obs[t][None] for t in targets}
 
-    monkeypatch.setattr("ppl_mm.evaluation.readings.generate", generate)
+    monkeypatch.setattr("ppl_mm.measures.readings.generate", generate)
     cross_coherence(
         toy.system, toy.obs, toy.labels, toy.classifiers, ["a"], alpha=0.5, private="prior"
     )

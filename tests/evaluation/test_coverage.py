@@ -9,7 +9,7 @@ from linear_gaussian import LinearGaussian
 from scipy.stats import binom
 
 from ppl_mm import guides, log_likelihood
-from ppl_mm.evaluation.tails import interval_of_log_mean, weight_moments
+from ppl_mm.likelihood.tails import interval_of_log_mean, weight_moments
 
 pytestmark = pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")
 

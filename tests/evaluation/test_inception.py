@@ -14,7 +14,7 @@ from every_system import build, complete, modalities
 
 from ppl_mm import generate
 from ppl_mm.evaluation import Inception, features_of, frechet, frechet_distance
-from ppl_mm.evaluation.inception import as_bytes
+from ppl_mm.oracles.inception import as_bytes
 
 
 @pytest.fixture(scope="module")

@@ -122,7 +122,7 @@ def test_training_and_test_rows_have_draws_of_their_own(classes, monkeypatch):
         seeds.append(seed)
         return draw_latents(*args, seed=seed, **options)
 
-    monkeypatch.setattr("ppl_mm.evaluation.latents.draw_latents", drawn)
+    monkeypatch.setattr("ppl_mm.measures.latents.draw_latents", drawn)
     for seed in (0, 1, 2):
         arguments = (toy.system, toy.obs, toy.obs, toy.labels, toy.labels, ["u"], ["a"])
         latent_accuracy(*arguments, seed=seed)

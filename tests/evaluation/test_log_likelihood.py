@@ -12,7 +12,7 @@ from torch import nn
 
 from ppl_mm import Modality, Observations, System, guides, likelihoods, log_likelihood, models
 from ppl_mm.evaluation import UnreliableLikelihoodWarning
-from ppl_mm.evaluation.likelihood import log_likelihoods
+from ppl_mm.likelihood.log_likelihood import log_likelihoods
 from ppl_mm.objectives import IWAE, ELBOTerms, iwae_bound, log_weights, subset_terms
 
 SUBSETS = [s for k in (1, 2, 3) for s in itertools.combinations(NAMES, k)]
@@ -352,7 +352,7 @@ def test_rows_drawn_in_blocks_agree_with_the_closed_form(monkeypatch):
     # Blocks of rows bound the memory of the draws; other draws, the same estimate.
     toy = LinearGaussian(spread=1.3)
     obs, system = toy.mixed(), toy.system(product(toy))
-    monkeypatch.setattr("ppl_mm.evaluation.weighing._DRAWS_AT_ONCE", 3 * 1000)
+    monkeypatch.setattr("ppl_mm.likelihood.weighing._DRAWS_AT_ONCE", 3 * 1000)
     found = log_likelihood(system, obs, num_samples=1000)
     assert_within_error(found, toy.log_p(obs, NAMES))
 

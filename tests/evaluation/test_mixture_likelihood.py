@@ -11,8 +11,8 @@ from linear_gaussian_private import PrivateLinearGaussian
 from ppl_mm.guides.single_expert import SingleExpert
 
 from ppl_mm import guides, log_likelihood
-from ppl_mm.evaluation import weighing
-from ppl_mm.evaluation.importance import from_guide, log_weights_of
+from ppl_mm.likelihood import weighing
+from ppl_mm.likelihood.importance import from_guide, log_weights_of
 from ppl_mm.objectives import log_weights
 
 SUBSETS = [s for k in (1, 2, 3) for s in itertools.combinations(NAMES, k)]
@@ -51,7 +51,7 @@ CASES = {f"one latent, {n}": partial(plain, s) for n, s in SHARED.items()}
 CASES |= {f"private, {n}": partial(private, s) for n, s in SHARED.items()}
 CASES["private, product"] = partial(private, PRODUCT)
 few_draws = pytest.mark.filterwarnings(
-    "ignore::ppl_mm.evaluation.result.UnreliableLikelihoodWarning"
+    "ignore::ppl_mm.likelihood.result.UnreliableLikelihoodWarning"
 )
 every_case = pytest.mark.parametrize("make", CASES.values(), ids=CASES)
 

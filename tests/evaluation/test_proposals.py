@@ -8,7 +8,7 @@ from linear_gaussian import LinearGaussian
 from torch import nn
 
 from ppl_mm import guides
-from ppl_mm.evaluation.importance import from_guide, from_mixture, from_prior, shared_by
+from ppl_mm.likelihood.importance import from_guide, from_mixture, from_prior, shared_by
 
 
 def parts():

@@ -11,13 +11,14 @@ from torch.distributions import MultivariateNormal
 from toy_meme import PAIR, TRIPLE, Toy, random_toy
 
 from ppl_mm import Observations, System, log_likelihood
-from ppl_mm.conditionals import Conditional
-from ppl_mm.evaluation import elbo, likelihood
-from ppl_mm.evaluation.importance import from_guide, log_weights_of
-from ppl_mm.evaluation.likelihood import log_likelihoods
-from ppl_mm.evaluation.result import LogLikelihood
-from ppl_mm.evaluation.together import put_together
+from ppl_mm.evaluation import elbo
+from ppl_mm.likelihood import log_likelihood as likelihood
+from ppl_mm.likelihood.importance import from_guide, log_weights_of
+from ppl_mm.likelihood.log_likelihood import log_likelihoods
+from ppl_mm.likelihood.result import LogLikelihood
+from ppl_mm.likelihood.together import put_together
 from ppl_mm.objectives import IWAE, MutualSupervisionELBO
+from ppl_mm.programs.conditionals import Conditional
 
 SUBSETS = [s for k in (1, 2, 3) for s in itertools.combinations("str", k)]
 SPLITS = [(a, b) for a in SUBSETS for b in ((), *SUBSETS) if not set(a) & set(b)]
@@ -227,7 +228,7 @@ def test_several_targets_equal_separate_calls():
         assert_within_error(found, exact(TRIPLE, system, target, ()))
 
 
-@pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.result.UnreliableLikelihoodWarning")
+@pytest.mark.filterwarnings("ignore::ppl_mm.likelihood.result.UnreliableLikelihoodWarning")
 def test_chunks_and_the_order_of_rows_do_not_matter():
     system = TRIPLE.system()
     present = {"s": torch.arange(9) % 3 > 0, "t": torch.arange(9) % 2 == 0}

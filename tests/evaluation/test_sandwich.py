@@ -10,10 +10,10 @@ from rich.console import Console
 
 from ppl_mm import Observations, System, guides
 from ppl_mm.evaluation import log_likelihood, sandwich
-from ppl_mm.evaluation.estimate import Estimate
-from ppl_mm.evaluation.sandwich import simulated
+from ppl_mm.likelihood.sandwich import simulated
 from ppl_mm.objectives import IWAE
 from ppl_mm.plotting import sandwich_curves
+from ppl_mm.results.estimate import Estimate
 
 FEW = {"num_chains": 16, "num_leaps": 3}
 

@@ -9,7 +9,7 @@ from every_system import build, modalities
 
 from ppl_mm import Observations, log_likelihood
 from ppl_mm.evaluation import LogLikelihood, UnreliableLikelihoodWarning
-from ppl_mm.evaluation.summarise import summarise_weights
+from ppl_mm.likelihood.summarise import summarise_weights
 
 
 def test_strata_are_averaged_with_their_probabilities():

@@ -25,7 +25,7 @@ from ppl_mm.evaluation import (
     calibration_of,
     collapse_of,
 )
-from ppl_mm.evaluation.tabular import number
+from ppl_mm.results.result import number
 
 COLUMNS = ["measure", "observed", "target", "value", "standard_error"]
 SUBSETS = (("a",), (), ("a", "b"))

@@ -24,7 +24,7 @@ from ppl_mm.evaluation import (
     read_generations,
     whole_coherence,
 )
-from ppl_mm.program import Program
+from ppl_mm.programs.program import Program
 
 EPS = 1e-9
 
