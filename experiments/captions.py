@@ -1,7 +1,7 @@
 """Do generated pictures of birds and captions fit each other, by canonical correlation?
 
 This is the measure of Shi et al. 2019 (MMVAE, arXiv:1911.03393), which the papers of SVAE and MEME
-share, see :func:`ppl_mm.measures.correlation`. A picture is represented by its features, and a
+share, see :func:`ppl_mm.evaluation.correlation`. A picture is represented by its features, and a
 caption by the damped mean of its words' vectors. All training rows give the 40 canonical
 directions.
 """

@@ -147,6 +147,10 @@ def _union(kinds: list[Kind]) -> Kind:
 _PLAIN = {str: STRING, bool: BOOL, NoneType: NONE, Any: ANYTHING, object: ANYTHING, Path: READ_PATH}
 
 
+def _is_path_type(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, os.PathLike)
+
+
 def kind_of(annotation: Any, limits: Range = ANY_NUMBER) -> Kind:
     """The kind of an annotation, its numbers within limits.
 
@@ -164,7 +168,7 @@ def kind_of(annotation: Any, limits: Range = ANY_NUMBER) -> Kind:
         return _PLAIN.get(annotation, ANYTHING)
     origin, inside = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
-        if any(issubclass(get_origin(a) or a, os.PathLike) for a in inside if isinstance(a, type)):
+        if any(_is_path_type(get_origin(a) or a) for a in inside):
             return _union([PATH, *(kind_of(a, limits) for a in inside if a is NoneType)])
         return _union([kind_of(a, limits) for a in inside])
     if origin is Literal:

@@ -14,6 +14,7 @@ import difflib
 import functools
 import inspect
 from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
 from typing import Any, NoReturn, TypeVar, get_type_hints
 
 import numpy as np
@@ -96,7 +97,7 @@ class _Door:
 
     def __init__(self, function: Any) -> None:
         parameters = inspect.signature(function).parameters.values()
-        hints = get_type_hints(inspect.unwrap(function), include_extras=True)
+        hints = _hints(inspect.unwrap(function))
         each = [(p, _kind(p.name, hints.get(p.name, p.annotation))) for p in parameters]
         self.name: str = function.__qualname__
         self.by_position = [(p.name, k) for p, k in each if p.kind in (0, 1)]
@@ -179,16 +180,19 @@ class _Door:
         return f"{owner.__name__} {called!r}" if isinstance(called, str) else owner.__name__
 
 
+def _hints(function: Any) -> dict[str, Any]:
+    """The annotations of the arguments; what is returned may have a type that is not loaded."""
+    own = {name: kind for name, kind in function.__annotations__.items() if name != "return"}
+    asked = SimpleNamespace(__annotations__=own)
+    return get_type_hints(asked, function.__globals__, include_extras=True)
+
+
 def _kind(name: str, annotation: Any) -> Kind:
     """The kind of an argument, by its annotation and its name."""
     if annotation is inspect.Parameter.empty:
         return ANYTHING
     if name == "device" and annotation in (str, str | torch.device):
         return DEVICE
-    if name == "path" and annotation is not Path:
-        return (
-            PATH if NoneType not in get_args(annotation) else kind_of(Annotated[str, PATH] | None)
-        )
     return kind_of(annotation, RANGES.get(name, _FROM_1 if name.startswith("num_") else Range()))
 
 

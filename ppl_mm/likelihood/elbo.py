@@ -23,8 +23,8 @@ def elbo(system: System, obs: Observations, *, batch_size: int = 1000, seed: int
 
     Training weights and beta play no part: this is a lower bound in expectation, comparable
     between systems, objectives and epochs. Of a likelihood that is put together from conditionals
-    (see :mod:`ppl_mm.programs.conditionals`; MEME) it is the mean over the alternatives of the sum of their
-    ELBOs, each with q(z | x_target).
+    (see :mod:`ppl_mm.programs.conditionals`; MEME) it is the mean over the alternatives of the sum
+    of their ELBOs, each with q(z | x_target).
 
     The KL of a latent that all rows share, outside ``obs.plates()``, belongs to the N rows
     together: each has 1 / N of it, so that the sum over rows is a bound on log p of them all.

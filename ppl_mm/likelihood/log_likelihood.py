@@ -50,8 +50,9 @@ def log_likelihood(
     be given it by every row; what is estimated is log p(x_A, x_B | x_C) - log p(x_B | x_C).
 
     A system may say that its likelihoods are put together otherwise (``meme``, see
-    :mod:`ppl_mm.programs.conditionals`). Each of its conditionals is then estimated as p(x_A) above, with
-    K draws of its own and the proposal for its own target and given; there is no denominator.
+    :mod:`ppl_mm.programs.conditionals`). Each of its conditionals is then estimated as p(x_A)
+    above, with K draws of its own and the proposal for its own target and given; there is no
+    denominator.
 
     Args:
         system: A model and a guide.

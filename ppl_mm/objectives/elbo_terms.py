@@ -1,7 +1,7 @@
 """A list of ELBO terms: a dozen papers' losses.
 
-Each term, see :class:`ppl_mm.batch.terms.Term`, lies at an index of one plate at dim -2, so encoders run
-once and decoders once, on the rows and terms that count.
+Each term, see :class:`ppl_mm.batch.terms.Term`, lies at an index of one plate at dim -2, so
+encoders run once and decoders once, on the rows and terms that count.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -8,14 +8,16 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+import torch
 from torch import nn
 
 from ppl_mm import likelihoods, networks
 from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.modality import Modality
 
-__all__ = ["describe", "rebuild"]
+__all__ = ["describe", "rebuild", "zeros"]
 
 
 def describe(modality: Modality) -> dict[str, Any] | None:
@@ -53,4 +55,16 @@ def rebuild(recipe: dict[str, Any]) -> Modality:
         kind(**recipe["likelihood"]["options"]),
         weight=recipe["weight"],
         **{part: networks.recipe.build(recipe[part]) for part in parts},
+    )
+
+
+def zeros(shapes: dict[str, list[Any]]) -> Observations:
+    """Rows of a recipe's shapes, whose values come with the parameters.
+
+    Args:
+        shapes: Modality -> whether its values are floating-point numbers, and their (N, *D_m).
+    """
+    types = {True: torch.get_default_dtype(), False: torch.int64}
+    return Observations(
+        {n: torch.zeros(shape, dtype=types[bool(real)]) for n, (real, *shape) in shapes.items()}
     )

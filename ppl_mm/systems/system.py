@@ -24,6 +24,7 @@ from ppl_mm.objectives import Objective
 from ppl_mm.objectives.stock import check_matched, check_trainable, looked_at
 from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.programs.conditionals import Alternatives
+from ppl_mm.systems import registry
 
 __all__ = ["System"]
 
@@ -205,9 +206,7 @@ class System(nn.Module):
         """
         recipe, tensors = _read(Path(path))
         if system is None:
-            from ppl_mm.systems.registry import rebuild  # it knows the papers' systems
-
-            system = rebuild(Path(path), recipe, modalities)
+            system = registry.rebuild(Path(path), recipe, modalities)
             dtypes = {t.dtype for t in tensors.values() if t.is_floating_point()}
             if len(dtypes) == 1:
                 system.to(dtypes.pop())

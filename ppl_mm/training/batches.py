@@ -129,7 +129,8 @@ def resident(
 ) -> Observations:
     """The rows on a device; their masks the host knows too, so that asking them waits for nothing.
 
-    See :class:`ppl_mm.batch.host_masks.Known`. Floating-point values come in ``dtype``; None leaves theirs.
+    See :class:`ppl_mm.batch.host_masks.Known`. Floating-point values come in ``dtype``; None
+    leaves theirs.
     """
     obs = obs if dtype is None else obs.to(dtype)
     if not known.waits(device):

@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from ppl_mm import Observations, data
 from ppl_mm.evaluation import (
-    classifier,
     classifier_accuracy,
     train_classifier,
     train_classifiers,
@@ -18,6 +17,7 @@ from ppl_mm.evaluation import (
 from ppl_mm.networks.characters import CharacterFeatures
 from ppl_mm.networks.classifier import ImageClassifier, TrunkClassifier
 from ppl_mm.networks.resnet import ResNet
+from ppl_mm.oracles import classifier
 
 
 @pytest.fixture
