@@ -9,7 +9,8 @@ from matplotlib.image import imread
 from torch import nn
 
 from ppl_mm import Modality, Observations, likelihoods, networks, plotting, systems
-from ppl_mm.plotting.tiles import BLUE, ORANGE, rows_of, text_of
+from ppl_mm.plotting.tiles import rows_of, text_of
+from ppl_mm.results.style import BLUE, ORANGE
 
 MLP = {"hidden": (4,)}
 

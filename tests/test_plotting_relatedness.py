@@ -8,7 +8,7 @@ from matplotlib.image import imread
 
 from ppl_mm import plotting
 from ppl_mm.evaluation import Relatedness
-from ppl_mm.plotting.tiles import BLUE, ORANGE
+from ppl_mm.results.style import BLUE, ORANGE
 
 NAMES = ["cat", "dog", "car"]
 

@@ -21,7 +21,7 @@ from ppl_mm import (
     systems,
 )
 from ppl_mm.plotting import shared_private
-from ppl_mm.plotting.tiles import BLUE
+from ppl_mm.results.style import BLUE
 
 
 class Pixels(nn.Module):

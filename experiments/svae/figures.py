@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ppl_mm import data, generate, plotting
 from ppl_mm.batch.observations import Observations
-from ppl_mm.measures.readings import classify
+from ppl_mm.oracles.outputs import classify
 from ppl_mm.systems import System
 
 __all__ = ["draw_curves", "draw_together", "figure_9", "with_curves"]

@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
-from ppl_mm import comparison, data, runs, systems
+from ppl_mm import data, runs, systems
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.cli import flags
+from ppl_mm.cli import compare, flags
 from ppl_mm.cli.runs import DataDir, evaluate, generate, loglik
 from ppl_mm.experiments import papers, reproduction
 from ppl_mm.processes import is_first
@@ -236,7 +236,7 @@ def train(
         typer.echo(f"run folder: {run.folder}   pictures: {pictures}")
 
 
-app.command("compare")(comparison.command(train))
+app.command("compare")(compare.command(train))
 
 
 for asked in (evaluate, generate, loglik):

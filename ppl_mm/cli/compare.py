@@ -1,7 +1,6 @@
 """The command ``ppl-mm compare``."""
 
 import inspect
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from ppl_mm.cli import flags
 from ppl_mm.comparison.report import write
 from ppl_mm.comparison.summary import Block
 from ppl_mm.comparison.trials import adopt, plan, run
+from ppl_mm.runs import records
 
 __all__ = ["command"]
 
@@ -91,8 +91,8 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
             "option": option,
         }
         several["coherence"] = None if coherence else False
-        words = flags.words({**several, **training, "out": out})
-        blocks = write(out, outcomes, shlex.join(["ppl-mm", "compare", dataset, *words]))
+        given = {**several, **training, "out": out}
+        blocks = write(out, outcomes, records.command(["ppl-mm", "compare", dataset], given))
         if not quiet:
             for block in blocks:
                 for i in range(0, len(block.systems), _BESIDE):

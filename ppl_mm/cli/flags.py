@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["names", "options", "settings", "weights", "words"]
+__all__ = ["names", "options", "settings", "weights"]
 
 
 def names(given: Iterable[str] | None) -> list[str]:
@@ -58,24 +58,6 @@ def options(given: Sequence[str]) -> dict[str, Any]:
             found[name] = json.loads(value)
         except json.JSONDecodeError:
             found[name] = value
-    return found
-
-
-def words(given: Mapping[str, Any]) -> list[str]:
-    """The words of a command line that set these flags; None is not given.
-
-    Example:
-        >>> words({"seed": [0, 1], "clip_norm": None, "data_dir": "x", "compile": False})
-        ['--seed', '0', '--seed', '1', '--data-dir', 'x', '--no-compile']
-    """
-    found = []
-    for name, value in given.items():
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            found.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
-            several = value if isinstance(value, list) else [] if value is None else [value]
-            found += [word for each in several for word in (f"--{flag}", str(each))]
     return found
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from ppl_mm import runs
 from ppl_mm.cli import flags
-from ppl_mm.evaluation import UnreliableLikelihoodWarning
+from ppl_mm.results.unreliable import UnreliableLikelihoodWarning
 
 __all__ = ["DataDir", "evaluate", "generate", "loglik"]
 

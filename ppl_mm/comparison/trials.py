@@ -19,7 +19,7 @@ from ppl_mm import systems
 from ppl_mm.arguments.typed import typed
 from ppl_mm.comparison.training import Training, training
 from ppl_mm.data import DataSet
-from ppl_mm.evaluation import train_classifiers
+from ppl_mm.oracles.classifier import train_classifiers
 from ppl_mm.runs.building import check, load_data
 from ppl_mm.runs.coherence import classifiable
 from ppl_mm.runs.config import (

@@ -8,10 +8,10 @@ from ppl_mm.distributions.experts import (
 )
 from ppl_mm.distributions.kl import kl
 from ppl_mm.distributions.mixture import RandomMixture, StratifiedMixture
+from ppl_mm.distributions.observed_prior import ObservedPrior
 from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale
+from ppl_mm.distributions.pseudo_inputs import EncodedMixture, PseudoInputPrior
 from ppl_mm.distributions.reference import RowwiseReference
-from ppl_mm.programs.observed_prior import ObservedPrior
-from ppl_mm.programs.pseudo_inputs import EncodedMixture, PseudoInputPrior
 
 __all__ = [
     "Decoded",

@@ -3,11 +3,10 @@
 from ppl_mm.likelihood.annealed import annealed_log_likelihood
 from ppl_mm.likelihood.elbo import elbo
 from ppl_mm.likelihood.log_likelihood import log_likelihood, log_likelihoods
-from ppl_mm.likelihood.posterior_check import PosteriorCheck, posterior_check
-from ppl_mm.likelihood.result import LogLikelihood, UnreliableLikelihoodWarning
-from ppl_mm.likelihood.sandwich import Sandwich, sandwich
+from ppl_mm.likelihood.posterior_check import posterior_check
+from ppl_mm.likelihood.sandwich import sandwich
 from ppl_mm.measures.accuracy import accuracy, predict
-from ppl_mm.measures.calibration import Calibration, Reliability, calibration, calibration_of
+from ppl_mm.measures.calibration import calibration, calibration_of
 from ppl_mm.measures.coherence import (
     Coherence,
     coherence_of,
@@ -16,7 +15,6 @@ from ppl_mm.measures.coherence import (
     joint_coherence_of,
 )
 from ppl_mm.measures.collapse import (
-    Collapse,
     collapse_of,
     posterior_collapse,
     variance_collapse,
@@ -40,8 +38,8 @@ from ppl_mm.measures.prediction import (
     probabilities,
     rmse,
 )
-from ppl_mm.measures.readings import Readings, features_of, read_generations
-from ppl_mm.measures.relatedness import Relatedness, relatedness, wasserstein_distances
+from ppl_mm.measures.readings import Readings, read_generations
+from ppl_mm.measures.relatedness import relatedness, wasserstein_distances
 from ppl_mm.measures.whole import confidence, joint_confidence, whole_coherence
 from ppl_mm.oracles.classifier import (
     classifier_accuracy,
@@ -55,9 +53,17 @@ from ppl_mm.oracles.gaussian_process import (
     train_gaussian_processes,
 )
 from ppl_mm.oracles.inception import Inception
+from ppl_mm.oracles.outputs import features_of
 from ppl_mm.oracles.sentences import SentenceEmbedding
+from ppl_mm.results.calibration import Calibration, Reliability
+from ppl_mm.results.collapse import Collapse
 from ppl_mm.results.estimate import Estimate
+from ppl_mm.results.log_likelihood import LogLikelihood
+from ppl_mm.results.posterior_check import PosteriorCheck
+from ppl_mm.results.relatedness import Relatedness
 from ppl_mm.results.result import Result
+from ppl_mm.results.sandwich import Sandwich
+from ppl_mm.results.unreliable import UnreliableLikelihoodWarning
 
 __all__ = [
     "AveragePrecision",

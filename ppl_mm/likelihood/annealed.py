@@ -14,11 +14,11 @@ from ppl_mm.likelihood.annealing import Schedule, anneal, tuned
 from ppl_mm.likelihood.chunk import check_and_size
 from ppl_mm.likelihood.path import Path
 from ppl_mm.likelihood.question import asked_names, certain
-from ppl_mm.likelihood.result import LogLikelihood
 from ppl_mm.likelihood.summarise import summarise_weights
 from ppl_mm.likelihood.together import put_together
 from ppl_mm.programs.conditionals import Conditional
 from ppl_mm.programs.conditioned import check_question, conditioned_on
+from ppl_mm.results.log_likelihood import LogLikelihood
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
 

@@ -5,10 +5,10 @@ from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
-from ppl_mm.likelihood.unreliable import NOTHING, warn_of_rows
 from ppl_mm.objectives import row_elbo, trace_pair
+from ppl_mm.objectives.handlers import OfTheDataSet
 from ppl_mm.programs.conditionals import Conditional
-from ppl_mm.programs.handlers import OfTheDataSet
+from ppl_mm.results.unreliable import NOTHING, warn_of_rows
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
 

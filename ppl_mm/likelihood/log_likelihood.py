@@ -12,11 +12,11 @@ from ppl_mm.likelihood.chunk import check_and_size
 from ppl_mm.likelihood.importance import Draws, Sampler, from_guide, from_prior, shared_by
 from ppl_mm.likelihood.proposals import proposal_label, proposal_of
 from ppl_mm.likelihood.question import asked_names, certain
-from ppl_mm.likelihood.result import COLUMNS, LogLikelihood
 from ppl_mm.likelihood.together import Estimate, put_together
 from ppl_mm.likelihood.weighing import Plan, weigh
 from ppl_mm.programs.conditionals import Conditional
 from ppl_mm.programs.conditioned import check_question, conditioned_on
+from ppl_mm.results.log_likelihood import COLUMNS, LogLikelihood
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
 

@@ -1,11 +1,8 @@
 """The log-likelihood of simulated data between two bounds: bidirectional Monte Carlo."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
-from matplotlib.figure import Figure
-from rich.table import Table
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -17,72 +14,11 @@ from ppl_mm.likelihood.chunk import check_and_size
 from ppl_mm.likelihood.question import asked_names
 from ppl_mm.objectives.weights import model_trace
 from ppl_mm.programs.conditioned import conditioned_on
-from ppl_mm.results.estimate import Estimate
-from ppl_mm.results.result import Number, Result, number
+from ppl_mm.results.sandwich import Sandwich
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
 
-__all__ = ["Sandwich", "sandwich", "simulated"]
-
-
-@dataclass(frozen=True)
-class Sandwich(Result):
-    """Bounds on the log-likelihood of simulated rows, for each number of temperatures.
-
-    Attributes:
-        num_temperatures: T, S of them.
-        lower: log of the mean of K unbiased estimates of p(x), nats, (S, N): on average too low,
-            and more than b nats too high with a probability below exp(-b).
-        upper: minus the log of the mean of K unbiased estimates of 1 / p(x), (S, N): on average
-            too high, and more than b nats too low with a probability below exp(-b).
-        num_chains: K.
-        target: The modalities scored.
-        start: Where chains start, "prior" or "posterior".
-        obs: The simulated rows.
-        latents: What they were simulated from, site -> (N, *event).
-    """
-
-    num_temperatures: tuple[int, ...]
-    lower: Tensor
-    upper: Tensor
-    num_chains: int
-    target: tuple[str, ...]
-    start: str
-    obs: Observations
-    latents: dict[str, Tensor]
-
-    @property
-    def gap(self) -> Tensor:
-        """Upper less lower, nats, (S, N): on average no less than 0."""
-        return self.upper - self.lower
-
-    @property
-    def quantity(self) -> str:
-        """What is bounded, such as ``log p(image, label)``."""
-        return f"log p({', '.join(self.target)})"
-
-    def table(self) -> Table:
-        """Means over rows with their standard errors, a line a number of temperatures."""
-        title = f"{self.quantity} of {self.lower.shape[1]} simulated rows, nats a row"
-        table = Table("temperatures", title=title)
-        for heading in ("lower bound", "upper bound", "gap"):
-            table.add_column(heading, justify="right")
-        for t, *rows in zip(self.num_temperatures, self.lower, self.upper, self.gap, strict=True):
-            table.add_row(str(t), *(str(Estimate.of(row)) for row in rows))
-        return table
-
-    def numbers(self) -> Iterator[Number]:
-        """Means over rows: both bounds and the gap, for each number of temperatures."""
-        for s, t in enumerate(self.num_temperatures):
-            for side in ("lower", "upper", "gap"):
-                value = Estimate.of(getattr(self, side)[s])
-                yield number(f"{side} bound" if side != "gap" else side, value, temperatures=t)
-
-    def figure(self) -> Figure:
-        """Both bounds against the number of temperatures."""
-        from ppl_mm import plotting
-
-        return plotting.sandwich_curves({self.quantity: self})
+__all__ = ["sandwich", "simulated"]
 
 
 @typed

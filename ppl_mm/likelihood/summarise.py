@@ -1,14 +1,14 @@
 """From log importance weights to an estimate, its error and diagnostics."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ppl_mm.likelihood.tails import Moments, interval_of_log_mean, weight_moments
 
-__all__ = ["settled", "summarise_weights"]
+__all__ = ["summarise_weights"]
 
 
 def summarise_weights(log_w: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
@@ -45,16 +45,6 @@ def summarise_weights(log_w: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
         "pareto_k": _pareto_k(log_w, log_pi > -torch.inf),
         "log_weight_variance": variance,
         "draws": torch.full_like(ess, num_strata * num_draws, dtype=torch.long),
-    }
-
-
-def settled(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The columns with -inf +- inf, and no NaN, in rows of which nothing is known."""
-    nothing = {"value": -math.inf, "standard_error": math.inf, "low": -math.inf}
-    nothing |= {"high": math.inf, "ess": 0.0, "pareto_k": math.inf, "log_weight_variance": math.inf}
-    unknown = ~columns["value"].isfinite()
-    return {
-        n: x.masked_fill(unknown, nothing[n]) if n in nothing else x for n, x in columns.items()
     }
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations
-from ppl_mm.likelihood.result import COLUMNS, LogLikelihood
 from ppl_mm.programs.conditionals import Alternatives, Conditional
+from ppl_mm.results.log_likelihood import COLUMNS, LogLikelihood
 from ppl_mm.systems import System
 
 __all__ = ["put_together"]

@@ -9,8 +9,8 @@ from torch import Tensor
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.importance import Draws, log_weights_of
-from ppl_mm.likelihood.result import RELIABLE_K, LogLikelihood
 from ppl_mm.likelihood.summarise import summarise_weights
+from ppl_mm.results.log_likelihood import RELIABLE_K, LogLikelihood
 from ppl_mm.systems import System
 
 __all__ = ["Plan", "blocks", "weigh"]

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
-from ppl_mm.measures.readings import Readings, Subset, checked_labels, read_generations
-from ppl_mm.results.by_subset import Cells
+from ppl_mm.measures.readings import Readings, read_generations
+from ppl_mm.oracles.outputs import checked_labels
+from ppl_mm.results.by_subset import Cells, Subset
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.systems import System
 

@@ -11,12 +11,10 @@ Source: Lucas et al. 2019, "Don't blame the ELBO!", arXiv:1911.02469; Mancisidor
 doi:10.1016/j.neunet.2023.10.048, figure 3 and release.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, Normal, OneHotCategorical
 
@@ -27,11 +25,10 @@ from ppl_mm.measures.accuracy import target_distributions
 from ppl_mm.measures.coordinates import divergence, posterior_coordinates
 from ppl_mm.measures.generation import elementwise
 from ppl_mm.measures.readings import as_subsets
-from ppl_mm.results.result import Number, Result, number
+from ppl_mm.results.collapse import Collapse
 from ppl_mm.systems import System
 
 __all__ = [
-    "Collapse",
     "collapse_of",
     "generated_variances",
     "posterior_collapse",
@@ -40,61 +37,6 @@ __all__ = [
 
 _POINTS = 40
 _MAX_DIVERGENCE, _MAX_VARIANCE = 6.0, 0.13  # the ends of the release's curves
-
-
-@dataclass(frozen=True)
-class Collapse(Result):
-    """From which epsilon on each coordinate is collapsed, and the curve.
-
-    Attributes:
-        quantity: What v is, in words.
-        thresholds: The smallest epsilon at which each coordinate is collapsed, (D,).
-        delta: The share of rows that may exceed epsilon.
-        epsilons: Where the curve is drawn, (E,).
-
-    Example:
-        >>> values = torch.tensor([[0.1, 2.0], [0.3, 1.0]])  # two rows, two coordinates
-        >>> found = collapse_of(values, epsilons=torch.tensor([0.2, 0.3, 5.0]))
-        >>> found.thresholds, found.fractions
-        (tensor([0.3000, 2.0000]), tensor([0.0000, 0.5000, 1.0000]))
-    """
-
-    quantity: str
-    thresholds: Tensor
-    delta: float
-    epsilons: Tensor
-
-    def at(self, epsilon: float) -> float:
-        """The share of coordinates that are collapsed at epsilon, in [0, 1]."""
-        return (self.thresholds <= epsilon).double().mean().item()
-
-    @property
-    def fractions(self) -> Tensor:
-        """The share at each of ``epsilons``, (E,)."""
-        collapsed = self.thresholds <= self.epsilons[:, None]
-        return collapsed.to(self.epsilons).mean(1)
-
-    def numbers(self) -> Iterator[Number]:
-        """The curve: the share of collapsed coordinates at each epsilon."""
-        measure = f"collapsed share of {self.quantity}"
-        for epsilon, share in zip(self.epsilons.tolist(), self.fractions.tolist(), strict=True):
-            yield number(measure, share, epsilon=epsilon)
-
-    def figure(self) -> Figure:
-        """The curve, see :func:`ppl_mm.plotting.collapse_curves`."""
-        from ppl_mm import plotting
-
-        return plotting.collapse_curves({self.quantity: {f"delta {self.delta:g}": self}})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as plain numbers for JSON."""
-        return {
-            "quantity": self.quantity,
-            "delta": self.delta,
-            "epsilons": self.epsilons.tolist(),
-            "fractions": self.fractions.tolist(),
-            "thresholds": self.thresholds.tolist(),
-        }
 
 
 @typed

@@ -10,9 +10,9 @@ from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import RandomMixture, RowwiseReference
-from ppl_mm.measures.readings import Subset
 from ppl_mm.objectives.weights import guide_trace
 from ppl_mm.programs.conditioned import check_question
+from ppl_mm.results.by_subset import Subset
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
 

@@ -12,8 +12,10 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
-from ppl_mm.measures.readings import Subset, as_subsets, checked_labels
+from ppl_mm.measures.readings import as_subsets
 from ppl_mm.objectives.weights import guide_trace
+from ppl_mm.oracles.outputs import checked_labels
+from ppl_mm.results.by_subset import Subset
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.results.result import Number, Result, in_words, number
 from ppl_mm.systems import System

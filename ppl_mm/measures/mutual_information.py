@@ -22,10 +22,10 @@ from ppl_mm.arguments.wording import shown
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import eval_mode
-from ppl_mm.measures.readings import Subset, as_subsets, classified, generations
+from ppl_mm.measures.readings import as_subsets, classified, generations
 from ppl_mm.oracles.gaussian_process import GaussianProcessClassifier
 from ppl_mm.programs.conditioned import check_held
-from ppl_mm.results.by_subset import Cells
+from ppl_mm.results.by_subset import Cells, Subset
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.systems import System
 

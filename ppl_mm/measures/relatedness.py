@@ -8,31 +8,22 @@ compare systems by the AUROC of d, not by d.
 Source: Joy et al. 2022 (MEME), arXiv:2106.12570, section 5.3 and figures 8 and 9.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from collections.abc import Sequence
 
 import torch
-from matplotlib.figure import Figure
-from rich.table import Table
 from torch import Tensor
 
 from ppl_mm.arguments.tensors import Matrix
 from ppl_mm.arguments.typed import typed
-from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
 from ppl_mm.measures.coordinates import posterior_coordinates
-from ppl_mm.measures.readings import Subset, as_subsets, checked_labels
-from ppl_mm.results.estimate import Estimate
-from ppl_mm.results.result import Number, Result, number
+from ppl_mm.measures.readings import as_subsets
+from ppl_mm.oracles.outputs import checked_labels
+from ppl_mm.results.relatedness import Relatedness
 from ppl_mm.systems import System
 
-__all__ = ["Relatedness", "relatedness", "wasserstein_distances"]
-
-By = Literal["item", "class"]
-"""What makes two rows related: that they are the same one, or that their class is the same."""
+__all__ = ["relatedness", "wasserstein_distances"]
 
 
 @typed
@@ -75,126 +66,6 @@ def wasserstein_distances(mean_a: Matrix, std_a: Matrix, mean_b: Matrix, std_b: 
         )
     points = torch.cat([mean_a, std_a], -1), torch.cat([mean_b, std_b], -1)
     return torch.cdist(*points, compute_mode="donot_use_mm_for_euclid_dist")
-
-
-@dataclass(frozen=True)
-class Relatedness(Result):
-    """Distances of all pairs of rows, and how well they tell related pairs from others.
-
-    Standard errors are over rows (another test set, the same trained system): a row is in many
-    pairs, as x_a and as x_b, and the errors count what it does to all of them together.
-
-    Attributes:
-        subsets: What the two posteriors were given.
-        distances: d_ij of x_a of row i and x_b of row j, (N, N).
-        labels: The rows' classes, (N,); None without classes.
-    """
-
-    subsets: tuple[Subset, Subset]
-    distances: Tensor
-    labels: Tensor | None = None
-
-    def related(self, by: By) -> Tensor:
-        """Whether a pair is related, bool (N, N)."""
-        if by == "item":
-            return torch.eye(len(self.distances), dtype=torch.bool)
-        if by != "class" or self.labels is None:
-            known = ("item",) if self.labels is None else ("item", "class")
-            raise ValueError(unknown_name("relation", by, known))
-        return self.labels[:, None] == self.labels
-
-    def mean(self, by: By, related: bool = True) -> Estimate:
-        """The mean distance of related pairs, or of the others."""
-        pairs = self.related(by) == related
-        value = self.distances[pairs].mean()
-        return Estimate(value.item(), _per_row(self.distances - value, pairs).norm().item())
-
-    def auroc(self, by: By) -> Estimate:
-        """P( a related pair is nearer than another pair ), ties for a half; chance is 0.5."""
-        pairs = self.related(by)
-        beyond = 1 - self._below(~pairs)  # the share of the others that is farther
-        within = self._below(pairs)  # the share of related pairs that is nearer
-        value = beyond[pairs].mean()
-        rows = _per_row(beyond - value, pairs) + _per_row(within - value, ~pairs)
-        return Estimate(value.item(), rows.norm().item())
-
-    @property
-    def classes(self) -> tuple[int, ...]:
-        """The classes of the rows, in order; none without labels."""
-        return () if self.labels is None else tuple(self.labels.unique().tolist())
-
-    def matrix(self) -> Tensor:
-        """K, (C, C): the mean distance of x_a of one class and x_b of another, as in ``classes``.
-
-        It is not symmetric, nor 0 on its diagonal.
-        """
-        if self.labels is None:
-            raise ValueError(
-                "a matrix of classes needs labels; give relatedness the rows' classes."
-            )
-        in_class = (self.labels == self.labels.unique()[:, None]).to(self.distances)
-        share = in_class / in_class.sum(1, keepdim=True)
-        return share @ self.distances @ share.T
-
-    def numbers(self) -> Iterator[Number]:
-        """Mean distances and the AUROC, by item and by class; ``observed`` is both inputs."""
-        both = (" and ".join(self.names),)
-        for by in self._relations():
-            yield number("distance of related pairs", self.mean(by), both, by)
-            yield number("distance of other pairs", self.mean(by, related=False), both, by)
-            yield number("AUROC", self.auroc(by), both, by)
-
-    def figure(self) -> Figure:
-        """Histograms of the distances, see :func:`ppl_mm.plotting.pair_distances`."""
-        from ppl_mm import plotting
-
-        return plotting.pair_distances(self, self._relations()[-1])
-
-    def table(self) -> Table:
-        """Mean distances and AUROC, for ``rich.print``."""
-        a, b = self.names
-        title = f"distances of posteriors given {a} and given {b}"
-        table = Table("the same", "related pairs", "other pairs", "AUROC", title=title)
-        for by in self._relations():
-            cells = self.mean(by), self.mean(by, related=False), self.auroc(by)
-            table.add_row(by, *map(str, cells))
-        table.caption = f"2-Wasserstein, all pairs of {len(self.distances)} rows"
-        return table
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the distances as plain numbers for JSON, an estimate as [value, error]."""
-        found: dict[str, Any] = {
-            "given": [list(s) for s in self.subsets],
-            "rows": len(self.distances),
-        }
-        for by in self._relations():
-            found[by] = {
-                "related": self.mean(by).to_list(),
-                "others": self.mean(by, related=False).to_list(),
-                "auroc": self.auroc(by).to_list(),
-            }
-        if self.labels is not None:
-            found |= {"classes": list(self.classes), "matrix": self.matrix().tolist()}
-        return found
-
-    @property
-    def names(self) -> tuple[str, str]:
-        """What the posteriors were given, in words."""
-        a, b = (" + ".join(s) for s in self.subsets)
-        return a, b
-
-    def _relations(self) -> tuple[By, ...]:
-        return ("item",) if self.labels is None else ("item", "class")
-
-    @cached_property
-    def _levels(self) -> Tensor:
-        """The place of each distance among the different ones, (N, N)."""
-        return self.distances.unique(return_inverse=True)[1]
-
-    def _below(self, pairs: Tensor) -> Tensor:
-        """The share of these pairs that is nearer than each pair, ties for a half, (N, N)."""
-        counts = self._levels[pairs].bincount(minlength=int(self._levels.max()) + 1).double()
-        return ((counts.cumsum(0) - counts / 2) / counts.sum())[self._levels]
 
 
 @typed
@@ -274,12 +145,3 @@ def relatedness(
         )
     distances = wasserstein_distances(of_a.mean, of_a.stddev, of_b.mean, of_b.stddev)
     return Relatedness((a, b), distances, kept)
-
-
-def _per_row(parts: Tensor, pairs: Tensor) -> Tensor:
-    """What each row, as x_a and as x_b, adds to the mean of these pairs' parts, (N,).
-
-    Of parts less their mean it is the infinitesimal jackknife: its norm is the standard error.
-    """
-    own = torch.where(pairs, parts, 0.0)
-    return (own.sum(0) + own.sum(1) - own.diagonal()) / pairs.sum()

@@ -13,7 +13,8 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.subsets import check_all_subsets, non_empty_subsets
 from ppl_mm.data.dataset import Join
 from ppl_mm.measures.coherence import Coherence, coherence_of
-from ppl_mm.measures.readings import generations, logits_of, parts_of, read_generations
+from ppl_mm.measures.readings import generations, parts_of, read_generations
+from ppl_mm.oracles.outputs import logits_of
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.systems import System
 

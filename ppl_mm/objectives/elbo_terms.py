@@ -17,6 +17,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import eval_mode
 from ppl_mm.batch.terms import Term
 from ppl_mm.objectives.automatic import set_up
+from ppl_mm.objectives.handlers import Reference, SharedNoise
 from ppl_mm.objectives.objective import Objective, check_weights
 from ppl_mm.objectives.sites import check_sites, rows_in_one_site
 from ppl_mm.objectives.weights import (
@@ -29,7 +30,6 @@ from ppl_mm.objectives.weights import (
     replayed,
 )
 from ppl_mm.processes import total
-from ppl_mm.programs.handlers import Reference, SharedNoise
 
 __all__ = ["ELBOTerms"]
 

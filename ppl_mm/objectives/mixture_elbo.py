@@ -15,9 +15,9 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import kl, product_of_experts
+from ppl_mm.objectives.handlers import ByComponent
 from ppl_mm.objectives.objective import Objective, check_strata
 from ppl_mm.objectives.weights import elbo_parts, stratified, trace_pair
-from ppl_mm.programs.handlers import ByComponent
 
 __all__ = ["MixtureELBO"]
 

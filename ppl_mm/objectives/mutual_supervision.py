@@ -24,11 +24,11 @@ from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import PseudoInputPrior, RandomMixture, RowwiseReference, kl
 from ppl_mm.objectives.directions import KINDS, Direction, DirectionPrior
+from ppl_mm.objectives.handlers import ByComponent
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.sites import check_own_latents
 from ppl_mm.objectives.weights import trace_pair
 from ppl_mm.programs.conditionals import Alternatives, Conditional
-from ppl_mm.programs.handlers import ByComponent
 
 __all__ = ["MutualSupervisionELBO"]
 

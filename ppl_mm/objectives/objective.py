@@ -9,9 +9,9 @@ from torch import Tensor
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
+from ppl_mm.objectives.handlers import ScaleSites
 from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.objectives.weights import trace_pair
-from ppl_mm.programs.handlers import ScaleSites
 
 __all__ = ["Objective", "check_strata", "check_weights", "value_with_gradient"]
 

@@ -8,9 +8,9 @@ from pyro.infer import ELBO
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
+from ppl_mm.objectives.handlers import ScaleSites
 from ppl_mm.objectives.objective import check_weights
 from ppl_mm.objectives.training_weights import TrainingWeights
-from ppl_mm.programs.handlers import ScaleSites
 
 __all__ = ["Reweighted"]
 

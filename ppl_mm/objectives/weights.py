@@ -26,8 +26,8 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.plate import ROWS, Plate, of_rows
 from ppl_mm.distributions import RandomMixture, kl
 from ppl_mm.objectives.automatic import check_rows, known_rows, set_up
+from ppl_mm.objectives.handlers import Matched, SkipAbsent
 from ppl_mm.objectives.sites import added_up, check_own_latents, check_sites
-from ppl_mm.programs.handlers import Matched, SkipAbsent
 
 __all__ = [
     "Parts",

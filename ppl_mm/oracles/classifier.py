@@ -21,10 +21,10 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import run_network
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.files import write_atomically
-from ppl_mm.measures.readings import check_classifiers, checked_labels, classify
 from ppl_mm.networks.classifier import ImageClassifier, TrunkClassifier
 from ppl_mm.networks.mlp import MLPFeatures
 from ppl_mm.networks.resnet import ResNet
+from ppl_mm.oracles.outputs import check_classifiers, checked_labels, classify
 from ppl_mm.programs.conditioned import check_held
 from ppl_mm.results.estimate import Estimate
 

@@ -1,31 +1,30 @@
 """Pictures of a trained system, for any number and kind of modalities.
 
-Every function returns a matplotlib ``Figure``; :func:`save` writes it as a PNG. A value of every
-modality is a row of tiles: images as images, labels, strings and attributes as text, other vectors
-as bars. A tile may stack several images, such as the halves of a digit, to one.
+Every function returns a matplotlib ``Figure``; :func:`ppl_mm.plotting.save` writes it as a PNG. A
+value of every modality is a row of tiles: images as images, labels, strings and attributes as
+text, other vectors as bars. A tile may stack several images, such as the halves of a digit, to one.
 
 Colours are those of Okabe & Ito, told apart with any colour vision.
 """
 
-import io
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
-from ppl_mm.evaluation import generate
-from ppl_mm.files import write_atomically
-from ppl_mm.plotting.tiles import BLUE, ORANGE, PALE, Sheet, Words, rows_of
+from ppl_mm.measures.generation import generate
+from ppl_mm.plotting.tiles import Sheet, Words, rows_of
 from ppl_mm.programs.conditioned import answerable, conditioned_on
+from ppl_mm.results.style import BLUE, ORANGE, PALE
 from ppl_mm.systems import System
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = [
     "Tiles",
@@ -35,7 +34,6 @@ __all__ = [
     "posterior_means",
     "prior_samples",
     "samples",
-    "save",
 ]
 
 Tiles = Sequence[tuple[str, ...]]
@@ -47,21 +45,15 @@ _CLASSES = (
 
 
 @typed
-def save(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 150) -> None:
-    """Write a figure as a PNG, whole or not at all."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    write_atomically(Path(path), buffer.getvalue())
-
-
-@typed
-def losses(history: Sequence[Mapping[str, float]], best_epoch: int | None = None) -> Figure:
+def losses(history: Sequence[Mapping[str, float]], best_epoch: int | None = None) -> "Figure":
     """The training loss and, where there is one, the validation ELBO of every epoch.
 
     Args:
         history: Rows with ``epoch``, ``loss`` and perhaps ``validation_elbo``, as ``fit`` returns.
         best_epoch: The epoch to mark.
     """
+    from matplotlib.figure import Figure
+
     if not history:
         raise ValueError("losses: expected a history of one epoch at least, got none.")
     curves = [("loss", "training loss (nats per row)", ORANGE)]
@@ -93,7 +85,7 @@ def losses(history: Sequence[Mapping[str, float]], best_epoch: int | None = None
     return figure
 
 
-def _spare_the_start(axes: Axes, values: Sequence[float]) -> None:
+def _spare_the_start(axes: "Axes", values: Sequence[float]) -> None:
     """Cut the axis where the first epochs would press the rest of a curve flat."""
     later = values[len(values) // 20 :]
     low, high = min(later), max(later)
@@ -110,7 +102,7 @@ def prior_samples(
     like: Observations | None = None,
     num_samples: int = 40,
     columns: int = 5,
-) -> Figure:
+) -> "Figure":
     """Draws from the prior, one block a tile; the same place in each block is the same draw.
 
     Args:
@@ -145,7 +137,7 @@ def prior_samples(
 @typed
 def cross_generation(
     system: System, obs: Observations, *, tiles: Tiles = (), label: str | None = None
-) -> Figure:
+) -> "Figure":
     """What is generated from each modality alone, from all but the label, and from everything.
 
     Of a model that conditions on some modalities (CVAE): from those, and from everything.
@@ -191,7 +183,7 @@ def samples(
     tiles: Tiles = (),
     like: Observations | None = None,
     words: Words | None = None,
-) -> Figure:
+) -> "Figure":
     """Draws of some modalities given others: a row of ``obs`` a row, after its truth.
 
     Args:
@@ -240,7 +232,7 @@ def posterior_means(
     label: str | None = None,
     given: Sequence[str] | None = None,
     seed: int = 0,
-) -> Figure:
+) -> "Figure":
     """Posterior means of z of every row, in two dimensions (t-SNE), marked by their label.
 
     The label need not be a modality of the system.
@@ -249,6 +241,8 @@ def posterior_means(
     there is or the model conditions on something (CVAE), whose posterior is then p(z) for rows
     with less than everything.
     """
+    from matplotlib.figure import Figure
+
     alone = [] if conditioned_on(system.model) else [n for n in obs.names if n != label]
     names = list(given or alone or obs.names)
     others = set(obs.names) - {m.name for m in system.modalities}

@@ -9,8 +9,8 @@ from torch import Tensor
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
-from ppl_mm.evaluation import draw_latents, generate
-from ppl_mm.measures.generation import central_value, target_sites
+from ppl_mm.measures.generation import central_value, generate, target_sites
+from ppl_mm.measures.latents import draw_latents
 from ppl_mm.objectives.weights import model_trace
 from ppl_mm.plotting.tiles import Sheet
 from ppl_mm.systems import System

@@ -14,10 +14,10 @@ from torch import Tensor
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihoods import Categorical, MultiLabel, Tokens
 from ppl_mm.modality import Modality
+from ppl_mm.results.style import BLUE, ORANGE, PALE
 
 __all__ = ["Row", "Sheet", "Words", "is_image", "rows_of", "text_of"]
 
-BLUE, ORANGE, PALE = "#0072B2", "#D55E00", "#eeeeee"
 _INCHES = 0.62  # the unit
 _GAP = 0.14  # between tiles
 _BARS = 1.5  # the width of a tile of bars

@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 from rich.table import Table
 from torch import Tensor
 
-from ppl_mm.measures.readings import Subset
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.results.result import Number, Result, in_words, number
 
-__all__ = ["Cells"]
+__all__ = ["Cells", "Subset"]
+
+Subset = tuple[str, ...]
+"""The modalities that a generation is given; empty for the prior."""
 
 
 class Cells(Result):

@@ -5,13 +5,20 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["Number", "Result", "in_words", "number"]
+from ppl_mm.arguments.typed import typed
+from ppl_mm.results.style import BLUE, PALE, save
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Number", "Result", "estimates", "in_words", "number"]
+
+_LINE = 0.24  # inches
 
 Number = dict[str, Any]
 """A number and what it is of: ``measure``, ``observed``, ``target``, ``value``,
@@ -90,19 +97,15 @@ class Result(ABC):
             table.add_row(*(_text(row.get(key, "")) for key in shown))
         return table
 
-    def figure(self) -> Figure:
+    def figure(self) -> "Figure":
         """The numbers as points with bars of one standard error, a panel for each measure."""
-        from ppl_mm import plotting
+        return estimates(self)
 
-        return plotting.estimates(self)
-
-    def plot(self, path: str | Path | None = None) -> Figure:
+    def plot(self, path: str | Path | None = None) -> "Figure":
         """The picture of the result, written to ``path`` as a PNG where one is given."""
-        from ppl_mm import plotting
-
         figure = self.figure()
         if path is not None:
-            plotting.save(figure, path)
+            save(figure, path)
         return figure
 
     def __rich__(self) -> Table:
@@ -115,8 +118,49 @@ class Result(ABC):
         return captured.get().rstrip()
 
 
+@typed
+def estimates(found: Result) -> "Figure":
+    """Every number as a point with a bar of one standard error: a panel for each measure.
+
+    Args:
+        found: What any measure of :mod:`ppl_mm.evaluation` returned.
+    """
+    from matplotlib.figure import Figure
+
+    panels: dict[str, list[Number]] = {}
+    for row in found.numbers():
+        panels.setdefault(row["measure"], []).append(row)
+    lines = [len(rows) for rows in panels.values()]
+    height = _LINE * sum(lines) + 0.9 * len(panels)
+    figure = Figure(figsize=(5.6, height), layout="constrained")
+    all_axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=lines)[:, 0]
+    for axes, (measure, rows) in zip(all_axes, panels.items(), strict=True):
+        axes.errorbar(
+            [row["value"] for row in rows],
+            range(len(rows)),
+            xerr=[row["standard_error"] for row in rows],
+            fmt="o",
+            color=BLUE,
+            markersize=4,
+        )
+        axes.set_yticks(range(len(rows)), [_told(row) for row in rows])
+        axes.set(title=measure, ylim=(len(rows) - 0.5, -0.5))
+        axes.grid(color=PALE)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def _text(value: Any) -> str:
     """A number in four digits, nothing for NaN."""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.4g}"
     return str(value)
+
+
+def _told(row: Number) -> str:
+    """What a number is of: ``top + bottom → label``."""
+    known = ("measure", "observed", "target", "value", "standard_error")
+    more = [f"{key} {value}" for key, value in row.items() if key not in known]
+    sides = [side for side in (row["observed"], row["target"]) if side]
+    return ", ".join([" → ".join(sides), *more] if sides else more)

@@ -51,7 +51,7 @@ CASES = {f"one latent, {n}": partial(plain, s) for n, s in SHARED.items()}
 CASES |= {f"private, {n}": partial(private, s) for n, s in SHARED.items()}
 CASES["private, product"] = partial(private, PRODUCT)
 few_draws = pytest.mark.filterwarnings(
-    "ignore::ppl_mm.likelihood.result.UnreliableLikelihoodWarning"
+    "ignore::ppl_mm.results.unreliable.UnreliableLikelihoodWarning"
 )
 every_case = pytest.mark.parametrize("make", CASES.values(), ids=CASES)
 

@@ -15,10 +15,10 @@ from ppl_mm.evaluation import elbo
 from ppl_mm.likelihood import log_likelihood as likelihood
 from ppl_mm.likelihood.importance import from_guide, log_weights_of
 from ppl_mm.likelihood.log_likelihood import log_likelihoods
-from ppl_mm.likelihood.result import LogLikelihood
 from ppl_mm.likelihood.together import put_together
 from ppl_mm.objectives import IWAE, MutualSupervisionELBO
 from ppl_mm.programs.conditionals import Conditional
+from ppl_mm.results.log_likelihood import LogLikelihood
 
 SUBSETS = [s for k in (1, 2, 3) for s in itertools.combinations("str", k)]
 SPLITS = [(a, b) for a in SUBSETS for b in ((), *SUBSETS) if not set(a) & set(b)]
@@ -228,7 +228,7 @@ def test_several_targets_equal_separate_calls():
         assert_within_error(found, exact(TRIPLE, system, target, ()))
 
 
-@pytest.mark.filterwarnings("ignore::ppl_mm.likelihood.result.UnreliableLikelihoodWarning")
+@pytest.mark.filterwarnings("ignore::ppl_mm.results.unreliable.UnreliableLikelihoodWarning")
 def test_chunks_and_the_order_of_rows_do_not_matter():
     system = TRIPLE.system()
     present = {"s": torch.arange(9) % 3 > 0, "t": torch.arange(9) % 2 == 0}

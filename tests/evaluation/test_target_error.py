@@ -6,7 +6,7 @@ from linear_gaussian import NAMES, LinearGaussian
 from toy_meme import PAIR
 
 from ppl_mm import guides, log_likelihood
-from ppl_mm.likelihood.result import COLUMNS
+from ppl_mm.results.log_likelihood import COLUMNS
 
 pytestmark = pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")
 

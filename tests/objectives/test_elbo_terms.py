@@ -13,8 +13,8 @@ from torch.distributions import kl_divergence
 
 from ppl_mm import Observations, guides, models
 from ppl_mm.objectives import ELBOTerms, Term, subset_terms
+from ppl_mm.objectives.handlers import SharedNoise
 from ppl_mm.objectives.weights import guide_trace, particles
-from ppl_mm.programs.handlers import SharedNoise
 
 EXACT = {"atol": 1e-10, "rtol": 0}
 ALL_SUBSETS = subset_terms(None)

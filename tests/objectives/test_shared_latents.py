@@ -25,7 +25,7 @@ from ppl_mm.objectives import (
     log_weights,
     subset_terms,
 )
-from ppl_mm.programs.handlers import OfTheDataSet
+from ppl_mm.objectives.handlers import OfTheDataSet
 
 FULL = [Term(NAMES, NAMES)]
 ADDED_UP = {

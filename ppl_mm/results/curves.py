@@ -1,19 +1,17 @@
 """Estimates with their errors against a number, a panel a measure and a curve a system."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.plotting.tiles import PALE
+from ppl_mm.results.style import COLOURS, MARKS, PALE
 
-__all__ = ["COLOURS", "MARKS", "Panels", "error_curves"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart with any colour vision; the marks tell them apart in grey.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+__all__ = ["Panels", "error_curves"]
+
 _ABREAST = 4  # panels
-MARKS = ("o", "s", "^", "D", "v", "P", "X")
 
 Panels = Mapping[str, Mapping[str, Sequence[tuple[float, float, float]]]]
 """Title of a panel -> name of a curve -> points (x, value, error)."""
@@ -27,7 +25,7 @@ def error_curves(
     ylabel: str = "",
     beside: Panels | None = None,
     logarithmic: bool = False,
-) -> Figure:
+) -> "Figure":
     """A curve for each name, with error bars; a name has the same colour in every panel.
 
     Args:
@@ -47,6 +45,8 @@ def error_curves(
         >>> [axes.get_title() for axes in figure.axes]
         ['accuracy']
     """
+    from matplotlib.figure import Figure
+
     if not panels or not all(any(curves.values()) for curves in panels.values()):
         raise ValueError("error_curves: expected panels with points, got none.")
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))

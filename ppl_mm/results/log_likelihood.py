@@ -3,23 +3,26 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from ppl_mm.likelihood.summarise import settled
-from ppl_mm.likelihood.unreliable import NOTHING, UnreliableLikelihoodWarning, warn_of_rows
+from ppl_mm.arguments.typed import typed
 from ppl_mm.modality import Modality
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.results.result import Number, Result, number
+from ppl_mm.results.style import BLUE, ORANGE, PALE
+from ppl_mm.results.unreliable import NOTHING, warn_of_rows
 
-__all__ = ["COLUMNS", "LogLikelihood", "UnreliableLikelihoodWarning"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-RELIABLE_K = (
-    0.7  # Vehtari et al. 2024, arXiv:1507.02646: above it the estimate is not to be trusted
-)
+__all__ = ["COLUMNS", "RELIABLE_K", "LogLikelihood", "likelihood_intervals"]
+
+RELIABLE_K = 0.7
+"""Vehtari et al. 2024, arXiv:1507.02646: above it an estimate is not to be trusted."""
+
 COLUMNS = (
     "value",
     "standard_error",
@@ -91,7 +94,7 @@ class LogLikelihood(Result):
     ) -> Self:
         """A result whose rows have no error in common, from its ``COLUMNS``."""
         return cls(
-            **settled(columns),
+            **_settled(columns),
             num_samples=num_samples,
             target=target,
             given=given,
@@ -143,11 +146,9 @@ class LogLikelihood(Result):
             if key not in ("mean", "standard_error"):
                 yield number(key.replace("_", " "), value, self.given, target)
 
-    def figure(self) -> Figure:
-        """The 95 % interval of every row, see ``plotting.likelihood_intervals``."""
-        from ppl_mm import plotting
-
-        return plotting.likelihood_intervals(self)
+    def figure(self) -> "Figure":
+        """The 95 % interval of every row, see :func:`ppl_mm.plotting.likelihood_intervals`."""
+        return likelihood_intervals(self)
 
     def __str__(self) -> str:
         s = self.summary()
@@ -214,7 +215,7 @@ class LogLikelihood(Result):
             "draws": torch.maximum(self.draws, other.draws),
         }
         return LogLikelihood(
-            **settled(columns),
+            **_settled(columns),
             num_samples=self.num_samples,
             target=tuple(n for n in self.target if n not in other.target),
             given=other.target,
@@ -233,3 +234,54 @@ class LogLikelihood(Result):
             f"have a Pareto k above {RELIABLE_K}; their estimates are {self._side} by an unknown "
             f"amount {{}}. {advice}",
         )
+
+
+@typed
+def likelihood_intervals(result: LogLikelihood) -> "Figure":
+    """The estimate and 95 % interval of every row, in order; unreliable rows stand out.
+
+    Args:
+        result: See :func:`ppl_mm.log_likelihood`.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.4, 3.0), layout="constrained")
+    axes = figure.subplots()
+    order = result.value.argsort()
+    flagged = result.pareto_k[order] > RELIABLE_K
+    kinds = (
+        (~flagged, BLUE, f"Pareto k up to {RELIABLE_K}"),
+        (flagged, ORANGE, f"Pareto k above {RELIABLE_K}: off by an unknown amount"),
+    )
+    for chosen, colour, label in kinds:
+        at = chosen.nonzero().squeeze(-1)
+        if len(at):
+            rows = order[at]
+            value = result.value[rows]
+            sides = [value - result.low[rows], result.high[rows] - value]
+            axes.errorbar(
+                at.cpu(),
+                value.cpu(),
+                [side.cpu() for side in sides],
+                color=colour,
+                fmt=".",
+                markersize=3,
+                linewidth=0.8,
+                label=label,
+            )
+    axes.set(xlabel="rows, in order", ylabel=f"{result.quantity}, nats")
+    axes.grid(color=PALE)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def _settled(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The columns with -inf +- inf, and no NaN, in rows of which nothing is known."""
+    nothing = {"value": -math.inf, "standard_error": math.inf, "low": -math.inf}
+    nothing |= {"high": math.inf, "ess": 0.0, "pareto_k": math.inf, "log_weight_variance": math.inf}
+    unknown = ~columns["value"].isfinite()
+    return {
+        n: x.masked_fill(unknown, nothing[n]) if n in nothing else x for n, x in columns.items()
+    }
