@@ -54,8 +54,8 @@ def train_classifiers(
         dataset: A data set with classes.
         names: The modalities; None is those of ``networks``, or all that hold images (C, H, W).
         networks: Modality -> what to build of its values' shape and the number of classes. Else
-            :class:`ppl_mm.networks.ImageClassifier` for images, and a hidden layer of 128 for
-            other numbers; symbols need one.
+            :class:`ppl_mm.networks.classifier.ImageClassifier` for images, and a hidden layer of
+            128 for other numbers; symbols need one.
         epochs: Passes through the training rows.
         seed: Of the networks, the order and the dropout.
         folder: Where to keep them, ``<data set>-<modality>-<rows>-<epochs>-<seed>.safetensors``.

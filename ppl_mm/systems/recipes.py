@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from ppl_mm import likelihoods, networks
+from ppl_mm import likelihoods
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.modality import Modality
+from ppl_mm.networks import recipe as network_recipe
 
 __all__ = ["describe", "rebuild", "zeros"]
 
@@ -26,7 +27,7 @@ def describe(modality: Modality) -> dict[str, Any] | None:
     factories = {"encoder": modality.encoder, "decoder": modality.decoder}
     if modality.features is not None:
         factories["features"] = modality.features
-    found = {part: networks.recipe.describe(factory) for part, factory in factories.items()}
+    found = {part: network_recipe.describe(factory) for part, factory in factories.items()}
     kind = type(modality.likelihood)
     own = getattr(likelihoods, kind.__name__, None) is kind
     if None in found.values() or not own:
@@ -54,7 +55,7 @@ def rebuild(recipe: dict[str, Any]) -> Modality:
         recipe["name"],
         kind(**recipe["likelihood"]["options"]),
         weight=recipe["weight"],
-        **{part: networks.recipe.build(recipe[part]) for part in parts},
+        **{part: network_recipe.build(recipe[part]) for part in parts},
     )
 
 

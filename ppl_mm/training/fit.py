@@ -94,7 +94,7 @@ def fit(
         clip_norm: Largest norm of the whole gradient.
         impartial: How the modalities' gradients are combined at the latent before they go on to
             the encoders: "pcgrad", "imtl_g", "mgda" (extra ``impartial``), or a function from
-            their products to weights, see :func:`ppl_mm.training.impartially`.
+            their products to weights, see :func:`ppl_mm.training.impartial.impartially`.
         transform: Applied to every training batch on its device, such as a fresh binarisation.
         seed: Of the order of rows and of all noise. Torch's own generators are left alone.
         device: "auto" (CUDA where there is one), "cpu", "cuda", or "cuda:1".
