@@ -80,7 +80,7 @@ def test_the_document_runs(tmp_path, monkeypatch):
         partial(networks.MLPEncoder, event_shape=(1, 28, 28), hidden=(4,)),
         partial(networks.MLPDecoder, event_shape=(1, 28, 28), hidden=(4,)),
     )
-    text = (Path(__file__).parents[1] / "docs" / "several_machines.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "several_machines.md").read_text()
     script, files = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     for code in (script, files):
         code = re.sub(r"epochs=\d+", "epochs=1, progress=False", code).replace("=100)", "=4)")
