@@ -16,9 +16,9 @@ from ppl_mm.experiments.tables import table
 from torch import Tensor
 
 from ppl_mm import evaluation, generate
+from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet, Vocabulary
 from ppl_mm.data.cub_files import CAPTIONS_PER_PICTURE
-from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
 __all__ = ["IMAGE", "TEXT", "examples", "measure", "picture", "read", "words"]

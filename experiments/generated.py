@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ppl_mm import generate, plotting
-from ppl_mm.observations import Observations
+from ppl_mm.batch.observations import Observations
 from ppl_mm.plotting.values import Words
 from ppl_mm.systems import System
 

@@ -11,7 +11,7 @@ from ppl_mm.experiments.mvae import pages as mvae
 from ppl_mm.experiments.reproduction import Table
 from ppl_mm.experiments.svae import pages as svae
 
-from ppl_mm.modality import unknown_name
+from ppl_mm.arguments.wording import unknown_name
 
 __all__ = ["TABLES", "of", "table"]
 

@@ -15,15 +15,15 @@ import pyro
 import pyro.distributions as dist
 import torch
 
-from ppl_mm.context import check_given
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions.prior import normal_prior
-from ppl_mm.features import value_features
 from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder
 from ppl_mm.networks.layers import Activation, ScaleMap
-from ppl_mm.observations import Observations
-from ppl_mm.program import Program, check_trunk
-from ppl_mm.typed import typed
+from ppl_mm.programs.conditioning import check_given
+from ppl_mm.programs.features import value_features
+from ppl_mm.programs.program import Program, check_trunk
 
 __all__ = ["ConditionalNetwork"]
 

@@ -13,12 +13,13 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import PseudoInputPrior
 from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale, as_prior
-from ppl_mm.modality import Modality, unknown_name
-from ppl_mm.observations import Observations
-from ppl_mm.program import Program, check_encoder
-from ppl_mm.typed import typed
+from ppl_mm.modality import Modality
+from ppl_mm.programs.program import Program, check_encoder
 
 __all__ = ["Experts"]
 
@@ -31,10 +32,10 @@ class Experts(Program):
         modalities: Whose encoders to build.
         latent_dim: Z.
         prior: The model's p(z), independent Normal or Laplace coordinates, see
-            :func:`ppl_mm.distributions.as_prior`; None for Normal(0, I). It is the posterior of a
-            row with nothing to condition on, and its family is that of the experts. Guides of
-            one expert at a time also take a :class:`ppl_mm.distributions.PseudoInputPrior`, and
-            then have its encoders.
+            :func:`ppl_mm.distributions.prior.as_prior`; None for Normal(0, I). It is the posterior
+            of a row with nothing to condition on, and its family is that of the experts. Guides
+            of one expert at a time also take a :class:`ppl_mm.distributions.PseudoInputPrior`,
+            and then have its encoders.
         of: The modalities that have an expert, None for all; the guide looks at no other. Not
             with a pseudo-input prior.
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ppl_mm.checks import check_at_least_one
-from ppl_mm.features import declared_features
+from ppl_mm.batch.checks import check_at_least_one
+from ppl_mm.batch.shapes import loc_scale
 from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder
 from ppl_mm.networks.layers import Activation, ScaleMap
-from ppl_mm.shapes import loc_scale
+from ppl_mm.programs.features import declared_features
 
 __all__ = ["joint_encoder"]
 

@@ -19,15 +19,16 @@ import torch
 from ppl_mm.guides.joint_encoder import joint_encoder
 from torch import Tensor, nn
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.rows import alike
+from ppl_mm.batch.subsets import check_all_subsets, non_empty_subsets
 from ppl_mm.distributions import product_of_experts
 from ppl_mm.distributions.prior import normal_prior
-from ppl_mm.modality import Modality, unknown_name
+from ppl_mm.modality import Modality
 from ppl_mm.networks.layers import Activation, ScaleMap
-from ppl_mm.observations import Observations
-from ppl_mm.program import Program, check_encoder, check_trunk
-from ppl_mm.rows import alike
-from ppl_mm.subsets import check_all_subsets, non_empty_subsets
-from ppl_mm.typed import typed
+from ppl_mm.programs.program import Program, check_encoder, check_trunk
 
 __all__ = ["JointNetwork"]
 

@@ -18,12 +18,13 @@ from ppl_mm.guides.product_of_experts import ProductOfExperts
 from ppl_mm.guides.single_expert import SingleExpert
 from torch import nn
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.subsets import check_all_subsets, non_empty_subsets
 from ppl_mm.distributions import RandomMixture, StratifiedMixture
-from ppl_mm.modality import Modality, unknown_name
-from ppl_mm.observations import Observations
-from ppl_mm.program import Program, check_is_guide
-from ppl_mm.subsets import check_all_subsets, non_empty_subsets
-from ppl_mm.typed import typed
+from ppl_mm.modality import Modality
+from ppl_mm.programs.program import Program, check_is_guide
 
 __all__ = ["Mixture", "MixtureOfExperts", "MixtureOfProducts"]
 

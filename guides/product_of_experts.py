@@ -14,9 +14,9 @@ import pyro.distributions as dist
 from ppl_mm.guides.experts import Experts
 from torch import Tensor, nn
 
+from ppl_mm.arguments.typed import typed
 from ppl_mm.distributions import product_of_experts
 from ppl_mm.modality import Modality
-from ppl_mm.typed import typed
 
 __all__ = ["ProductOfExperts"]
 

@@ -10,8 +10,8 @@ import pyro.distributions as dist
 from ppl_mm.guides.experts import Experts
 from torch import Tensor
 
+from ppl_mm.arguments.typed import typed
 from ppl_mm.distributions import quotient_of_experts
-from ppl_mm.typed import typed
 
 __all__ = ["QuotientOfExperts"]
 

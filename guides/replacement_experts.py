@@ -19,11 +19,11 @@ import torch
 from ppl_mm.guides.experts import Experts
 from torch import Tensor, nn
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.rows import alike
 from ppl_mm.distributions import RandomMixture, product_of_experts
 from ppl_mm.modality import Modality
-from ppl_mm.observations import Observations
-from ppl_mm.rows import alike
-from ppl_mm.typed import typed
 
 __all__ = ["ReplacementExperts"]
 

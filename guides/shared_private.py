@@ -19,11 +19,11 @@ import pyro.distributions as dist
 import torch
 from torch import nn
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale, as_prior, diagonal
 from ppl_mm.modality import private_sizes
-from ppl_mm.observations import Observations
-from ppl_mm.program import Program, check_encoder, check_is_guide
-from ppl_mm.typed import typed
+from ppl_mm.programs.program import Program, check_encoder, check_is_guide
 
 __all__ = ["SharedPrivate"]
 

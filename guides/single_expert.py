@@ -9,9 +9,9 @@ from ppl_mm.guides.experts import Experts
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 
+from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import DiagonalPrior, LearnedScale, PseudoInputPrior, RowwiseReference
 from ppl_mm.distributions.prior import diagonal
-from ppl_mm.observations import Observations
 
 __all__ = ["SingleExpert"]
 

@@ -16,14 +16,14 @@ import torch
 from ppl_mm.guides.joint_encoder import joint_encoder
 from torch import Tensor
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.rows import indices, put_rows, run_network
 from ppl_mm.distributions.prior import normal_prior
-from ppl_mm.features import example
 from ppl_mm.modality import Modality
 from ppl_mm.networks.layers import Activation, ScaleMap
-from ppl_mm.observations import Observations
-from ppl_mm.program import Program, check_trunk
-from ppl_mm.rows import indices, put_rows, run_network
-from ppl_mm.typed import typed
+from ppl_mm.programs.features import example
+from ppl_mm.programs.program import Program, check_trunk
 
 __all__ = ["ZeroFilledNetwork"]
 

@@ -16,13 +16,13 @@ import pyro
 import pyro.distributions as dist
 from torch import nn
 
-from ppl_mm.context import Context, joined, undrawable
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import Decoded
 from ppl_mm.distributions.prior import as_prior
 from ppl_mm.modality import Modality
-from ppl_mm.observations import Observations
-from ppl_mm.program import Program, check_decoder
-from ppl_mm.typed import typed
+from ppl_mm.programs.conditioning import Context, joined, undrawable
+from ppl_mm.programs.program import Program, check_decoder
 
 __all__ = ["ConditionalDecoder"]
 

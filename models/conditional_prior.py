@@ -17,12 +17,19 @@ from collections.abc import Sequence
 import pyro
 from torch import nn
 
-from ppl_mm.context import Context, check_label, holds, joined, undrawable, where_known
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import Decoded, ObservedPrior
 from ppl_mm.modality import Modality
-from ppl_mm.observations import Observations
-from ppl_mm.program import Program, check_decoder
-from ppl_mm.typed import typed
+from ppl_mm.programs.conditioning import (
+    Context,
+    check_label,
+    holds,
+    joined,
+    undrawable,
+    where_known,
+)
+from ppl_mm.programs.program import Program, check_decoder
 
 __all__ = ["ConditionalPrior"]
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.likelihoods import Likelihood
-from ppl_mm.typed import typed
-from ppl_mm.wording import unknown_name
 
 __all__ = ["Modality", "check_modalities", "private_sizes", "unknown_name"]
 

@@ -5,7 +5,7 @@ import os
 import torch
 from torch import Tensor
 
-from ppl_mm.known import plain
+from ppl_mm.batch.host_masks import plain
 
 __all__ = ["all_rows", "is_first", "total"]
 

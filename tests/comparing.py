@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from typer.testing import CliRunner, Result
 
 from ppl_mm import plotting
-from ppl_mm.cli import app
+from ppl_mm.cli.app import app
 from ppl_mm.runs import run as runs
 
 SYSTEMS, MISSING, SEEDS = ("mvae", "mmvae"), ("0", "0.5"), ("0", "1")

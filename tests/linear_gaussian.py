@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_mm import Modality, Observations, System, likelihoods, models, objectives
-from ppl_mm.program import Program
+from ppl_mm.programs.program import Program
 
 NAMES = ("a", "b", "c")
 

@@ -12,7 +12,7 @@ from linear_gaussian import LinearDecoder, LinearEncoder
 from torch import Tensor, nn
 
 from ppl_mm import Modality, Observations, likelihoods, models
-from ppl_mm.program import Program
+from ppl_mm.programs.program import Program
 
 Z, SIZES, NOISE, GIVEN = 2, {"a": 3, "b": 2}, {"a": 1.2, "b": 0.9}, 2
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ppl_mm import Observations, models
 from ppl_mm.distributions import ObservedPrior
-from ppl_mm.program import Program
+from ppl_mm.programs.program import Program
 
 
 class GaussianGivenObserved(ConditionalGaussian):

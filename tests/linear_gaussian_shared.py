@@ -16,7 +16,7 @@ from linear_gaussian import LinearGaussian
 from torch import Tensor, nn
 
 from ppl_mm import Observations, guides
-from ppl_mm.program import Program
+from ppl_mm.programs.program import Program
 
 TAU = 0.8
 

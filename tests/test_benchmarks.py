@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from ppl_mm.batch.subsets import non_empty_subsets
 from ppl_mm.objectives import paired_terms
-from ppl_mm.subsets import non_empty_subsets
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SMALL = {"batch": 8, "pixels": 5, "hidden": 4, "latent_dim": 4}

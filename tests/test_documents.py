@@ -49,8 +49,8 @@ class Examples(doctest.DocTestFinder):
 
 
 def test_the_examples_of_checked_functions_are_found():
-    names = {e.name for e in Examples().find(importlib.import_module("ppl_mm.evaluation.estimate"))}
-    assert "ppl_mm.evaluation.estimate.Estimate" in names
+    names = {e.name for e in Examples().find(importlib.import_module("ppl_mm.results.estimate"))}
+    assert "ppl_mm.results.estimate.Estimate" in names
     module = importlib.import_module("ppl_mm.systems.registry")
     found = {e.name: e.examples for e in Examples().find(module)}
     assert found["ppl_mm.systems.registry.options"]

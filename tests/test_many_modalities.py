@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ppl_mm import Modality, Observations, fit, guides, likelihoods, networks, objectives, systems
-from ppl_mm.subsets import MOST_MODALITIES
+from ppl_mm.batch.subsets import MOST_MODALITIES
 
 ARGUMENTS = {"cvae": {"given": ("m0",)}, "cmmd": {"observed": ("m0",)}, "vae": None}
 ALL_SUBSETS = ("mopoe", "svae", "svae_star", "vaevae", "vaevae_a", "vaevae_star")

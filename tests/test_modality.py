@@ -10,8 +10,10 @@ import torch
 from every_system import KINDS, modality
 from torch import nn
 
-from ppl_mm import likelihoods, models, networks, recipes
-from ppl_mm.modality import check_modalities, unknown_name
+from ppl_mm import likelihoods, models, networks
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.modality import check_modalities
+from ppl_mm.systems import recipes
 
 OWN = ("negative_binomial",)  # the kinds whose networks are not this library's
 

@@ -11,9 +11,9 @@ from own_networks import QUIET, Encoder, assert_untouched, dtypes, own, rows, st
 from torch import Tensor, nn
 
 from ppl_mm import Modality, Observations, System, fit, likelihoods, log_likelihood, systems
+from ppl_mm.batch.memory_mapped import MemoryMapped
 from ppl_mm.distributions import Decoded
 from ppl_mm.evaluation import elbo
-from ppl_mm.mapped import MemoryMapped
 from ppl_mm.objectives import IWAE
 
 

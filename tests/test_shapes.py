@@ -15,9 +15,9 @@ from ppl_mm import (
     log_likelihood,
     systems,
 )
+from ppl_mm.batch.shapes import aligned, spread
 from ppl_mm.distributions import Decoded
 from ppl_mm.evaluation import elbo
-from ppl_mm.shapes import aligned, spread
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 Z = 2

@@ -15,9 +15,9 @@ from every_system import build, complete
 from torch import Tensor, nn
 
 from ppl_mm import Observations, data, fit, likelihoods, log_likelihood, systems
-from ppl_mm.annotations import kind_of
-from ppl_mm.kinds import NO, Range
-from ppl_mm.typed import RANGES, typed
+from ppl_mm.arguments.annotations import kind_of
+from ppl_mm.arguments.kinds import NO, Range
+from ppl_mm.arguments.typed import RANGES, typed
 
 OBS = Observations({"x": torch.ones(2, 2)})
 LINEAR = nn.Linear(2, 2)
@@ -151,7 +151,7 @@ def test_names_that_are_wrong_missing_or_too_many() -> None:
 def test_a_checked_function_looks_as_before() -> None:
     found = log_likelihood
     assert found.__name__ == "log_likelihood"
-    assert found.__module__ == "ppl_mm.evaluation.likelihood"
+    assert found.__module__ == "ppl_mm.likelihood.log_likelihood"
     assert list(inspect.signature(found).parameters)[:3] == ["system", "obs", "target"]
     assert "Pareto" in found.__doc__
     assert "TypeError" in inspect.getdoc(likelihoods.Normal)

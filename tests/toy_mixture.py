@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 from ppl_mm import Modality, Observations, guides, likelihoods, models
-from ppl_mm.program import Program
+from ppl_mm.programs.program import Program
 
 VALUES = {"a": 0.8, "b": -0.4, "c": 0.3}
 SLOPES = {"a": 1.0, "b": 1.5, "c": -0.8}

@@ -10,11 +10,11 @@ from ppl_mm.experiments.cmmd.config import LABEL, Config
 from torch import Tensor
 
 from ppl_mm import data, likelihoods
+from ppl_mm.batch.observations import Observations
 from ppl_mm.data.views import digit_label
 from ppl_mm.data.xrmb import read_xrmb
 from ppl_mm.modality import Modality
 from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder
-from ppl_mm.observations import Observations
 
 __all__ = ["load", "parts"]
 

@@ -16,9 +16,9 @@ from ppl_mm.experiments.cmmd.config import LABEL, Config, task_of
 from torch import Tensor
 
 from ppl_mm import baselines, data, evaluation
+from ppl_mm.batch.observations import Observations
 from ppl_mm.evaluation import AveragePrecision, Estimate
-from ppl_mm.evaluation.collapse import generated_variances
-from ppl_mm.observations import Observations
+from ppl_mm.measures.collapse import generated_variances
 from ppl_mm.systems import System
 
 __all__ = ["BASELINES", "CLASSIFIERS", "fit_baseline", "labelled", "measure"]

@@ -30,8 +30,8 @@ from ppl_mm.experiments.meme import likelihood as meme_likelihood
 from ppl_mm.experiments.options import Options
 
 from ppl_mm import Modality, data, evaluation, likelihoods, plotting, systems
-from ppl_mm.modality import unknown_name
-from ppl_mm.observations import Observations
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
 from ppl_mm.systems import System
 
 __all__ = ["SMOKE", "Config", "build", "main", "train", "training_rows"]

@@ -23,8 +23,8 @@ from matplotlib.figure import Figure
 from ppl_mm.experiments import runner
 
 from ppl_mm import data, fit, plotting, systems
+from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives import MutualSupervisionELBO
-from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
 __all__ = ["SMOKE", "Config", "figure", "main", "signal_to_noise"]

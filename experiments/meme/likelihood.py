@@ -20,9 +20,9 @@ from ppl_mm.experiments.findings import finding
 from ppl_mm.experiments.tables import Record, spread, table
 from torch import Tensor
 
+from ppl_mm.batch.observations import Observations
 from ppl_mm.evaluation import Estimate, LogLikelihood, UnreliableLikelihoodWarning, log_likelihood
 from ppl_mm.objectives import MutualSupervisionELBO
-from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
 __all__ = ["BOTH", "OneDirection", "measure", "table_2"]

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from ppl_mm import evaluation, generate, plotting
+from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet
-from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
 __all__ = ["ALPHAS", "Sizes", "measure", "pictures"]

@@ -35,9 +35,9 @@ from ppl_mm.experiments.options import Options
 from torch import Tensor, nn
 
 from ppl_mm import Modality, data, evaluation, plotting, systems
-from ppl_mm.modality import unknown_name
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
 from ppl_mm.networks import ResNet
-from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
 __all__ = ["SMOKE", "Config", "build", "load", "main", "measure", "train"]

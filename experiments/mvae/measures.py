@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ppl_mm import generate, plotting
+from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet
 from ppl_mm.data.celeba import ATTRIBUTES
 from ppl_mm.data.multimnist import FILL
@@ -22,7 +23,6 @@ from ppl_mm.evaluation import (
     log_likelihoods,
     predict,
 )
-from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
 __all__ = ["accuracy", "label_marginal", "measure"]

@@ -17,9 +17,9 @@ from ppl_mm.experiments.mvae import experiment
 from ppl_mm.experiments.tables import Record, table
 
 from ppl_mm import Modality, data, likelihoods, systems
+from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.networks import presets
-from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
 __all__ = ["PAPER", "SMOKE", "Config", "inference_parameters", "main", "table_1"]

@@ -23,9 +23,9 @@ from ppl_mm.experiments.options import Options
 from torch import Tensor
 
 from ppl_mm import data, generate, plotting, systems
+from ppl_mm.batch.observations import Observations
 from ppl_mm.evaluation import elbo, rmse
 from ppl_mm.objectives import subset_terms
-from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
 __all__ = ["FIGURES", "SMOKE", "Config", "build", "filled_in", "load", "main", "train"]

@@ -35,8 +35,8 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from ppl_mm import baselines, data, evaluation
+from ppl_mm.batch.observations import Observations
 from ppl_mm.files import write_atomically
-from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 
 __all__ = ["METHODS", "SMOKE", "Config", "main", "paired_rows", "train"]

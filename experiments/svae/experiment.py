@@ -36,7 +36,7 @@ from ppl_mm.experiments.options import Options
 from torch import nn
 
 from ppl_mm import Modality, data, evaluation, generate, likelihoods, plotting, systems
-from ppl_mm.observations import Observations
+from ppl_mm.batch.observations import Observations
 from ppl_mm.systems import System
 from ppl_mm.systems.paired import STREAMED
 

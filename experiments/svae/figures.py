@@ -13,8 +13,8 @@ from ppl_mm.experiments.tables import Record
 from torch import Tensor, nn
 
 from ppl_mm import data, generate, plotting
-from ppl_mm.evaluation.readings import classify
-from ppl_mm.observations import Observations
+from ppl_mm.batch.observations import Observations
+from ppl_mm.oracles.outputs import classify
 from ppl_mm.systems import System
 
 __all__ = ["draw_curves", "draw_together", "figure_9", "with_curves"]

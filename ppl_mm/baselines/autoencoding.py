@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ppl_mm.arguments.typed import typed
 from ppl_mm.baselines.training import minimise, seeded
 from ppl_mm.baselines.views import Projection, held_by
+from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.shapes import loc_scale
 from ppl_mm.likelihoods.decoder import of_decoder
 from ppl_mm.modality import Modality
-from ppl_mm.observations import Observations
-from ppl_mm.shapes import loc_scale
-from ppl_mm.typed import typed
 
 __all__ = ["autoencoder"]
 

@@ -11,11 +11,11 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from ppl_mm.arguments.typed import typed
 from ppl_mm.baselines.views import Projection, held_by
-from ppl_mm.features import value_features
+from ppl_mm.batch.observations import Observations
 from ppl_mm.modality import Modality
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
+from ppl_mm.programs.features import value_features
 
 __all__ = ["rbm"]
 

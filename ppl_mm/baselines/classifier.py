@@ -10,14 +10,15 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.baselines.training import minimise, seeded
 from ppl_mm.baselines.views import held_by, require
-from ppl_mm.features import example, value_features
+from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihoods import Bernoulli, Categorical, MultiLabel
-from ppl_mm.modality import Modality, check_modalities, unknown_name
+from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.networks.layers import Activation, dense
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
+from ppl_mm.programs.features import example, value_features
 
 __all__ = ["LabelClassifier", "label_classifier", "matched_classifier"]
 

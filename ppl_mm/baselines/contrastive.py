@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ppl_mm.arguments.typed import typed
 from ppl_mm.baselines.training import minimise, seeded
 from ppl_mm.baselines.views import Projection, Views, perceptron
+from ppl_mm.batch.observations import Observations
 from ppl_mm.modality import Modality
 from ppl_mm.networks.layers import Activation
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
 
 __all__ = ["contrastive_loss", "mvcl"]
 

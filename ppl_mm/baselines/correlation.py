@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ppl_mm.arguments.typed import typed
 from ppl_mm.baselines.training import minimise, seeded
 from ppl_mm.baselines.views import Projection, Views, perceptron
+from ppl_mm.batch.observations import Observations
 from ppl_mm.modality import Modality
 from ppl_mm.networks.layers import Activation
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
 
 __all__ = ["cca", "dcca", "dccae"]
 

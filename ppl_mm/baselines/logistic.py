@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl_mm.tensors import Classes, Matrix
-from ppl_mm.typed import typed
+from ppl_mm.arguments.tensors import Classes, Matrix
+from ppl_mm.arguments.typed import typed
 
 __all__ = ["LogisticRegression", "logistic_regression"]
 

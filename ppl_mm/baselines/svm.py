@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl_mm.tensors import Classes, Matrix
-from ppl_mm.typed import typed
+from ppl_mm.arguments.tensors import Classes, Matrix
+from ppl_mm.arguments.typed import typed
 
 __all__ = ["LinearSVM", "linear_svm"]
 

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ppl_mm.features import value_features
-from ppl_mm.modality import Modality, check_modalities, unknown_name
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
+from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.networks.layers import Activation, dense
-from ppl_mm.observations import Observations
+from ppl_mm.programs.features import value_features
 
 __all__ = ["Projection", "Views", "held_by", "perceptron", "require"]
 

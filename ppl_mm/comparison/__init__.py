@@ -5,7 +5,6 @@ outcomes = run(trials)
 write("runs/compare", outcomes)
 """
 
-from ppl_mm.comparison.cli import command
 from ppl_mm.comparison.report import write
 from ppl_mm.comparison.summary import Block, Entry, summarise
 from ppl_mm.comparison.trials import Outcome, Trial, adopt, plan, run
@@ -16,7 +15,6 @@ __all__ = [
     "Outcome",
     "Trial",
     "adopt",
-    "command",
     "plan",
     "run",
     "summarise",

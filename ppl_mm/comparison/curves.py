@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ppl_mm.comparison.summary import Block, is_share
-from ppl_mm.plotting.curves import COLOURS, MARKS
-from ppl_mm.plotting.tiles import PALE
+from ppl_mm.results.style import COLOURS, MARKS, PALE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ppl_mm.arguments.typed import typed
 from ppl_mm.comparison.page import page
 from ppl_mm.comparison.summary import Block, summarise, to_csv, to_markdown
 from ppl_mm.comparison.trials import Outcome
 from ppl_mm.files import write_atomically
-from ppl_mm.typed import typed
 
 __all__ = ["write"]
 

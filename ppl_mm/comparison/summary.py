@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from ppl_mm.arguments.typed import typed
 from ppl_mm.comparison.trials import Outcome
 from ppl_mm.runs.measures import Measures
-from ppl_mm.typed import typed
 
 __all__ = ["Block", "Entry", "is_share", "summarise", "to_csv", "to_markdown"]
 

@@ -16,9 +16,10 @@ from rich.console import Console
 from torch import nn
 
 from ppl_mm import systems
+from ppl_mm.arguments.typed import typed
 from ppl_mm.comparison.training import Training, training
 from ppl_mm.data import DataSet
-from ppl_mm.evaluation import train_classifiers
+from ppl_mm.oracles.classifier import train_classifiers
 from ppl_mm.runs.building import check, load_data
 from ppl_mm.runs.coherence import classifiable
 from ppl_mm.runs.config import (
@@ -31,7 +32,6 @@ from ppl_mm.runs.config import (
 from ppl_mm.runs.measures import Measures
 from ppl_mm.runs.records import check_same, torch_device
 from ppl_mm.runs.run import FILES, evaluate, load, train
-from ppl_mm.typed import typed
 
 __all__ = ["Outcome", "Trial", "adopt", "plan", "run"]
 

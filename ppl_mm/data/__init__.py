@@ -5,6 +5,7 @@ folder, and :func:`get` downloads the files that have a public address. :func:`l
 set by its name; :mod:`ppl_mm.data.registry` shows how to add one.
 """
 
+from ppl_mm.batch.memory_mapped import MemoryMapped
 from ppl_mm.data.celeba import celeba, celeba19
 from ppl_mm.data.celeba_views import celeba_vision
 from ppl_mm.data.cub import cub, cub_captions
@@ -38,7 +39,6 @@ from ppl_mm.data.vocabulary import Vocabulary
 from ppl_mm.data.weak import keep_modalities, keep_pairs, streams, weakly_supervised
 from ppl_mm.data.words import spell, write_words
 from ppl_mm.data.xrmb import XRMB_FOLDS, XRMB_TEST, xrmb
-from ppl_mm.mapped import MemoryMapped
 
 __all__ = [
     "XRMB_FOLDS",

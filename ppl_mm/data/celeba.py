@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.memory_mapped import MemoryMapped
 from ppl_mm.data.celeba_files import (
     BY_HAND,
     SIZES,
@@ -32,10 +34,8 @@ from ppl_mm.data.celeba_files import (
 from ppl_mm.data.dataset import DataSet, as_floats
 from ppl_mm.data.registry import register
 from ppl_mm.likelihoods import Bernoulli, MultiLabel, SoftBernoulli
-from ppl_mm.mapped import MemoryMapped
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
-from ppl_mm.typed import typed
 
 __all__ = ["ATTRIBUTES", "celeba", "celeba19"]
 

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.memory_mapped import MemoryMapped
 from ppl_mm.data.celeba_files import (
     BY_HAND,
     SIZES,
@@ -40,10 +42,8 @@ from ppl_mm.data.landmarks import Landmarks, draw_face, find_predictor
 from ppl_mm.data.registry import register
 from ppl_mm.data.sources import data_folder
 from ppl_mm.likelihoods import SoftBernoulli
-from ppl_mm.mapped import MemoryMapped
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
-from ppl_mm.typed import typed
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -18,6 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.data.cub_files import (
     CAPTIONS_BY_HAND,
     CAPTIONS_PER_PICTURE,
@@ -33,8 +35,6 @@ from ppl_mm.data.vocabulary import LENGTH, PAD, Vocabulary
 from ppl_mm.likelihoods import Laplace, Tokens
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
 
 __all__ = ["caption_modality", "cub", "cub_captions"]
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.memory_mapped import MemoryMapped
 from ppl_mm.data.cub import caption_modality
 from ppl_mm.data.cub_files import CAPTIONS_PER_PICTURE, find_captions, read_captions
 from ppl_mm.data.cub_pictures import (
@@ -28,10 +30,8 @@ from ppl_mm.data.dataset import DataSet, as_floats
 from ppl_mm.data.registry import Defaults, register
 from ppl_mm.data.vocabulary import Vocabulary
 from ppl_mm.likelihoods import Laplace
-from ppl_mm.mapped import MemoryMapped
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
-from ppl_mm.typed import typed
 
 __all__ = ["cub_images"]
 

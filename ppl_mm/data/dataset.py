@@ -7,10 +7,10 @@ from typing import Literal, Self, get_args
 import torch
 from torch import Tensor
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.data.vocabulary import Vocabulary
 from ppl_mm.modality import Modality
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
 
 __all__ = ["DataSet", "Join", "Split", "as_floats", "split_labels", "split_last"]
 

@@ -13,13 +13,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.registry import Defaults, register
 from ppl_mm.likelihoods import Categorical, Normal
 from ppl_mm.modality import Modality
 from ppl_mm.networks import LabelEncoder, MLPDecoder, MLPEncoder
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
 
 __all__ = ["digits"]
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.data.registry import entries
 from ppl_mm.data.sources import Source, data_folder, find
-from ppl_mm.modality import unknown_name
-from ppl_mm.typed import typed
 
 __all__ = ["get"]
 

@@ -21,14 +21,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.registry import register
 from ppl_mm.data.sources import data_folder
 from ppl_mm.likelihoods import Bernoulli, MultiLabel, Normal
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
 
 __all__ = ["FlickrFiles", "find_flickr", "mir_flickr"]
 

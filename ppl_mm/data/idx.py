@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ppl_mm.typed import typed
+from ppl_mm.arguments.typed import typed
 
 __all__ = ["read_idx"]
 

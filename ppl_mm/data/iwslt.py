@@ -18,6 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.registry import register
 from ppl_mm.data.sources import data_folder
@@ -25,8 +27,6 @@ from ppl_mm.data.vocabulary import SPECIALS, Vocabulary
 from ppl_mm.likelihoods import Tokens
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
 
 __all__ = ["LANGUAGES", "find_iwslt", "iwslt"]
 

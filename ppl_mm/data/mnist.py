@@ -16,6 +16,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
 from ppl_mm.data.idx import read_idx
 from ppl_mm.data.registry import Defaults, register
@@ -23,8 +25,6 @@ from ppl_mm.data.sources import Source, locate
 from ppl_mm.likelihoods import Bernoulli, Categorical, Likelihood, SoftBernoulli
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
 
 __all__ = [
     "FASHION_MNIST",

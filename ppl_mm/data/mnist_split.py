@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
 from ppl_mm.data.mnist import MNIST, read_images
 from ppl_mm.data.registry import Defaults, register
@@ -27,8 +29,6 @@ from ppl_mm.likelihoods import SoftBernoulli
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.networks.layers import ScaleMap
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
 
 __all__ = ["mnist_split", "mnist_split_3"]
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet, as_floats, split_labels, split_last
 from ppl_mm.data.mnist import FASHION_MNIST, MNIST, read_images
 from ppl_mm.data.registry import register
@@ -22,8 +24,6 @@ from ppl_mm.data.svhn import SVHN, SVHN_DEFAULTS, read_svhn
 from ppl_mm.likelihoods import Laplace
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
 
 __all__ = ["Labelled", "mnist_fashion", "mnist_svhn", "pair_by_class", "read_labelled"]
 

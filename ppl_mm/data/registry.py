@@ -16,7 +16,7 @@ This is the whole file of a data set of two modalities, which are noisy copies o
     from ppl_mm.likelihoods import Normal
     from ppl_mm.modality import Modality
     from ppl_mm.networks import MLPDecoder, MLPEncoder
-    from ppl_mm.observations import Observations
+    from ppl_mm.batch.observations import Observations
 
     SIDES = ("left", "right")
 
@@ -53,10 +53,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.sources import Source, locate
-from ppl_mm.modality import unknown_name
-from ppl_mm.typed import typed
 
 __all__ = [
     "Defaults",

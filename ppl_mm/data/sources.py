@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ppl_mm.typed import typed
+from ppl_mm.arguments.typed import typed
 
 __all__ = ["Source", "data_folder", "find", "locate"]
 

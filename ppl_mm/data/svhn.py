@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
 from ppl_mm.data.registry import Defaults, register
 from ppl_mm.data.sources import Source, locate
 from ppl_mm.likelihoods import Categorical, Laplace
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
 
 __all__ = ["SVHN", "SVHN_DEFAULTS", "read_svhn", "svhn"]
 

@@ -19,6 +19,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
 from ppl_mm.data.mnist import FASHION_MNIST, MNIST
 from ppl_mm.data.pairs import Labelled, pair_by_class, read_labelled
@@ -30,8 +32,6 @@ from ppl_mm.data.words import move_words, write_words
 from ppl_mm.likelihoods import Laplace, SoftBernoulli, Tokens
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
 
 __all__ = ["mnist_fashion_text", "mnist_rotated_svhn", "mnist_svhn_text"]
 

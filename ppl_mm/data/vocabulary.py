@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ppl_mm.typed import typed
+from ppl_mm.arguments.typed import typed
 
 __all__ = ["EOS", "EXC", "LENGTH", "PAD", "SPECIALS", "Vocabulary", "split_words"]
 

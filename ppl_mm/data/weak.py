@@ -5,10 +5,10 @@ from typing import Literal
 
 import torch
 
-from ppl_mm.mapped import MemoryMapped
-from ppl_mm.modality import unknown_name
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.memory_mapped import MemoryMapped
+from ppl_mm.batch.observations import Observations
 
 __all__ = ["keep_modalities", "keep_pairs", "streams", "weakly_supervised"]
 

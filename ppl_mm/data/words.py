@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ppl_mm.arguments.tensors import Classes, Symbols
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.networks.characters import LENGTH
-from ppl_mm.observations import Observations
-from ppl_mm.tensors import Classes, Symbols
-from ppl_mm.typed import typed
 
 __all__ = ["ALPHABET", "BLANK", "WORDS", "move_words", "spell", "write_words"]
 

@@ -12,9 +12,9 @@ from pyro.infer.util import is_validation_enabled
 from pyro.ops.provenance import detach_provenance
 from torch import Tensor, nn
 
+from ppl_mm.batch.rows import alike, indices, put_rows, run_network
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.likelihoods.decoder import of_decoder
-from ppl_mm.rows import alike, indices, put_rows, run_network
 
 __all__ = ["Decoded"]
 

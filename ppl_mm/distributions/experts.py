@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ppl_mm.known import at_hand
-from ppl_mm.rows import alike
+from ppl_mm.batch.host_masks import at_hand
+from ppl_mm.batch.rows import alike
 
 __all__ = ["normal_quotient", "product_of_experts", "quotient_of_experts"]
 

@@ -12,13 +12,13 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from ppl_mm.context import check_given, check_seen, holds
-from ppl_mm.features import value_features
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder
 from ppl_mm.networks.layers import Activation, ScaleMap
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
+from ppl_mm.programs.conditioning import check_given, check_seen, holds
+from ppl_mm.programs.features import value_features
 
 __all__ = ["ObservedPrior"]
 

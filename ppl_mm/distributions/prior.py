@@ -6,7 +6,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from ppl_mm.typed import typed
+from ppl_mm.arguments.typed import typed
 
 __all__ = ["FAMILIES", "DiagonalPrior", "LearnedScale", "as_prior", "diagonal", "normal_prior"]
 

@@ -17,13 +17,13 @@ from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
-from ppl_mm.checks import check_at_least_one, check_encoded
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.checks import check_at_least_one, check_encoded
+from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.rows import dtype_of, run_network, running_statistics
 from ppl_mm.distributions.mixture import RandomMixture
 from ppl_mm.modality import Modality, check_modalities
-from ppl_mm.observations import Observations
-from ppl_mm.program import check_encoder
-from ppl_mm.rows import dtype_of, run_network, running_statistics
-from ppl_mm.typed import typed
+from ppl_mm.programs.program import check_encoder
 
 __all__ = ["EncodedMixture", "PseudoInputPrior"]
 

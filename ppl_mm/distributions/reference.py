@@ -9,8 +9,8 @@ from pyro.distributions.util import broadcast_shape
 from torch import Tensor
 from torch.distributions import Independent, Normal, register_kl
 
+from ppl_mm.batch.rows import alike
 from ppl_mm.distributions.kl import diagonal_normal, kl
-from ppl_mm.rows import alike
 
 __all__ = ["RowwiseReference"]
 

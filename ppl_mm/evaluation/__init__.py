@@ -1,49 +1,36 @@
 """Measures of trained systems, each for any system and any observed subset."""
 
-from ppl_mm.evaluation.accuracy import accuracy, predict
-from ppl_mm.evaluation.annealed import annealed_log_likelihood
-from ppl_mm.evaluation.bound import elbo
-from ppl_mm.evaluation.calibration import Calibration, Reliability, calibration, calibration_of
-from ppl_mm.evaluation.classifier import (
-    classifier_accuracy,
-    train_classifier,
-    train_classifiers,
-    train_oracle,
-)
-from ppl_mm.evaluation.coherence import (
+from ppl_mm.likelihood.annealed import annealed_log_likelihood
+from ppl_mm.likelihood.elbo import elbo
+from ppl_mm.likelihood.log_likelihood import log_likelihood, log_likelihoods
+from ppl_mm.likelihood.posterior_check import posterior_check
+from ppl_mm.likelihood.sandwich import sandwich
+from ppl_mm.measures.accuracy import accuracy, predict
+from ppl_mm.measures.calibration import calibration, calibration_of
+from ppl_mm.measures.coherence import (
     Coherence,
     coherence_of,
     cross_coherence,
     joint_coherence,
     joint_coherence_of,
 )
-from ppl_mm.evaluation.collapse import (
-    Collapse,
+from ppl_mm.measures.collapse import (
     collapse_of,
     posterior_collapse,
     variance_collapse,
 )
-from ppl_mm.evaluation.correlation import CanonicalCorrelation, Correlation, correlation
-from ppl_mm.evaluation.diversity import Diversity, diversity, real_diversity, spread
-from ppl_mm.evaluation.estimate import Estimate
-from ppl_mm.evaluation.frechet import Frechet, frechet, frechet_distance, frechet_of
-from ppl_mm.evaluation.gaussian_process import (
-    GaussianProcessClassifier,
-    train_gaussian_process,
-    train_gaussian_processes,
-)
-from ppl_mm.evaluation.generation import generate
-from ppl_mm.evaluation.inception import Inception
-from ppl_mm.evaluation.latents import LatentAccuracy, draw_latents, latent_accuracy
-from ppl_mm.evaluation.likelihood import log_likelihood, log_likelihoods
-from ppl_mm.evaluation.mutual_information import (
+from ppl_mm.measures.correlation import CanonicalCorrelation, Correlation, correlation
+from ppl_mm.measures.diversity import Diversity, diversity, real_diversity, spread
+from ppl_mm.measures.frechet import Frechet, frechet, frechet_distance, frechet_of
+from ppl_mm.measures.generation import generate
+from ppl_mm.measures.latents import LatentAccuracy, draw_latents, latent_accuracy
+from ppl_mm.measures.mutual_information import (
     MutualInformation,
     mutual_information,
     mutual_information_of,
     real_mutual_information,
 )
-from ppl_mm.evaluation.posterior_check import PosteriorCheck, posterior_check
-from ppl_mm.evaluation.prediction import (
+from ppl_mm.measures.prediction import (
     AveragePrecision,
     average_precision,
     average_precision_of,
@@ -51,13 +38,32 @@ from ppl_mm.evaluation.prediction import (
     probabilities,
     rmse,
 )
-from ppl_mm.evaluation.readings import Readings, features_of, read_generations
-from ppl_mm.evaluation.relatedness import Relatedness, relatedness, wasserstein_distances
-from ppl_mm.evaluation.result import LogLikelihood, UnreliableLikelihoodWarning
-from ppl_mm.evaluation.sandwich import Sandwich, sandwich
-from ppl_mm.evaluation.sentences import SentenceEmbedding
-from ppl_mm.evaluation.tabular import Result
-from ppl_mm.evaluation.whole import confidence, joint_confidence, whole_coherence
+from ppl_mm.measures.readings import Readings, read_generations
+from ppl_mm.measures.relatedness import relatedness, wasserstein_distances
+from ppl_mm.measures.whole import confidence, joint_confidence, whole_coherence
+from ppl_mm.oracles.classifier import (
+    classifier_accuracy,
+    train_classifier,
+    train_classifiers,
+    train_oracle,
+)
+from ppl_mm.oracles.gaussian_process import (
+    GaussianProcessClassifier,
+    train_gaussian_process,
+    train_gaussian_processes,
+)
+from ppl_mm.oracles.inception import Inception
+from ppl_mm.oracles.outputs import features_of
+from ppl_mm.oracles.sentences import SentenceEmbedding
+from ppl_mm.results.calibration import Calibration, Reliability
+from ppl_mm.results.collapse import Collapse
+from ppl_mm.results.estimate import Estimate
+from ppl_mm.results.log_likelihood import LogLikelihood
+from ppl_mm.results.posterior_check import PosteriorCheck
+from ppl_mm.results.relatedness import Relatedness
+from ppl_mm.results.result import Result
+from ppl_mm.results.sandwich import Sandwich
+from ppl_mm.results.unreliable import UnreliableLikelihoodWarning
 
 __all__ = [
     "AveragePrecision",

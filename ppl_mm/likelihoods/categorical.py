@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.rows import at_least_float32
 from ppl_mm.likelihoods import densities
 from ppl_mm.likelihoods.likelihood import (
     Likelihood,
@@ -14,8 +16,6 @@ from ppl_mm.likelihoods.likelihood import (
     one_tensor,
     require,
 )
-from ppl_mm.rows import at_least_float32
-from ppl_mm.typed import typed
 
 __all__ = ["Categorical", "Tokens"]
 

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.rows import at_least_float32
 from ppl_mm.likelihoods import densities
 from ppl_mm.likelihoods.likelihood import Likelihood, one_tensor, pair, require
-from ppl_mm.rows import at_least_float32
-from ppl_mm.typed import typed
 
 __all__ = ["NegativeBinomial", "Poisson"]
 

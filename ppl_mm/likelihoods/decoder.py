@@ -7,8 +7,8 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
+from ppl_mm.batch.shapes import aligned, check_numbers, mapped, shape_of
 from ppl_mm.likelihoods.likelihood import Likelihood
-from ppl_mm.shapes import aligned, check_numbers, mapped, shape_of
 
 __all__ = ["of_decoder"]
 

@@ -8,8 +8,8 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from ppl_mm.shapes import aligned
-from ppl_mm.typed import typed
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.shapes import aligned
 
 __all__ = [
     "Likelihood",

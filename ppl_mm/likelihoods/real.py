@@ -8,10 +8,10 @@ import pyro.distributions as dist
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.rows import at_least_float32
 from ppl_mm.likelihoods import densities
 from ppl_mm.likelihoods.likelihood import Likelihood, pair
-from ppl_mm.rows import at_least_float32
-from ppl_mm.typed import typed
 
 __all__ = ["Laplace", "Normal"]
 

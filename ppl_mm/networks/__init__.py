@@ -25,7 +25,6 @@ Example:
 """
 
 from ppl_mm.networks import presets as presets
-from ppl_mm.networks import recipe as recipe
 from ppl_mm.networks.caption import CaptionDecoder, CaptionEncoder, CaptionFeatures
 from ppl_mm.networks.characters import CharacterDecoder, CharacterEncoder, CharacterFeatures
 from ppl_mm.networks.conv import ConvDecoder, ConvEncoder, ConvFeatures

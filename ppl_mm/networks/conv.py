@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ppl_mm.arguments.typed import typed
 from ppl_mm.networks.layers import (
     Activation,
     Encoder,
@@ -21,7 +22,6 @@ from ppl_mm.networks.layers import (
     dense,
     draw_kaiming,
 )
-from ppl_mm.typed import typed
 
 __all__ = ["ConvDecoder", "ConvEncoder", "ConvFeatures"]
 

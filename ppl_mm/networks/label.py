@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ppl_mm.arguments.typed import typed
 from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows, dense
-from ppl_mm.typed import typed
 
 __all__ = ["BinaryEncoder", "BinaryFeatures", "LabelEncoder", "LabelFeatures"]
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ppl_mm.arguments.typed import typed
 from ppl_mm.networks.layers import (
     Activation,
     Encoder,
@@ -16,7 +17,6 @@ from ppl_mm.networks.layers import (
     dense,
     draw_kaiming,
 )
-from ppl_mm.typed import typed
 
 __all__ = ["MLPDecoder", "MLPEncoder", "MLPFeatures"]
 

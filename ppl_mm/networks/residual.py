@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ppl_mm.arguments.typed import typed
 from ppl_mm.networks.conv import image_shape
 from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
-from ppl_mm.typed import typed
 
 __all__ = ["ResidualDecoder", "ResidualEncoder", "ResidualFeatures"]
 

@@ -7,9 +7,9 @@ the end.
 import torch
 from torch import Tensor, nn
 
+from ppl_mm.arguments.typed import typed
 from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
 from ppl_mm.networks.text import drawn, likeliest, unroll
-from ppl_mm.typed import typed
 
 __all__ = ["SentenceDecoder", "SentenceEncoder", "SentenceFeatures"]
 

@@ -1,5 +1,6 @@
 """What training maximises: ELBO terms, importance-weighted bounds, and their pieces."""
 
+from ppl_mm.batch.terms import Term
 from ppl_mm.objectives.annealing import linear_annealing
 from ppl_mm.objectives.conditional_mmd import ConditionalMMD, LossParts
 from ppl_mm.objectives.dreg import DReG
@@ -15,7 +16,6 @@ from ppl_mm.objectives.stages import Stages
 from ppl_mm.objectives.subset_terms import SubsetTerms, subset_terms
 from ppl_mm.objectives.weights import log_weights, row_elbo, trace_pair
 from ppl_mm.objectives.with_mmd import WithMMD
-from ppl_mm.terms import Term
 
 __all__ = [
     "IWAE",

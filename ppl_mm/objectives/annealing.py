@@ -2,8 +2,8 @@
 
 from typing import Annotated
 
-from ppl_mm.kinds import Range
-from ppl_mm.typed import typed
+from ppl_mm.arguments.kinds import Range
+from ppl_mm.arguments.typed import typed
 
 __all__ = ["linear_annealing"]
 

@@ -16,8 +16,8 @@ from pyro.infer.autoguide.effect import AutoMessenger
 from pyro.poutine import Trace
 from torch import nn
 
-from ppl_mm.observations import Observations
-from ppl_mm.plates import ROWS, of_rows
+from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.plate import ROWS, of_rows
 
 __all__ = ["check_rows", "known_rows", "latents_of_rows", "set_up"]
 

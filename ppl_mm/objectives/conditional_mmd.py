@@ -20,18 +20,18 @@ import torch
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from ppl_mm.context import holds
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.plate import Plate
+from ppl_mm.batch.terms import Term
 from ppl_mm.distributions.kl import diagonal_normal
-from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.automatic import set_up
 from ppl_mm.objectives.mmd import MMD
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.weights import divergence, particles, trace_pair
-from ppl_mm.observations import Observations
-from ppl_mm.plates import Plate
 from ppl_mm.processes import total
-from ppl_mm.terms import Term
-from ppl_mm.typed import typed
+from ppl_mm.programs.conditioning import holds
 
 __all__ = ["ConditionalMMD", "LossParts"]
 

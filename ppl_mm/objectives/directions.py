@@ -22,6 +22,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
+from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import (
     PseudoInputPrior,
     RandomMixture,
@@ -29,7 +30,6 @@ from ppl_mm.distributions import (
     product_of_experts,
 )
 from ppl_mm.distributions.prior import diagonal
-from ppl_mm.observations import Observations
 
 __all__ = ["KINDS", "Direction", "DirectionPrior"]
 

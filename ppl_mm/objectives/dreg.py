@@ -27,10 +27,10 @@ from pyro.distributions import Delta
 from torch import Tensor
 from torch.distributions import Distribution, TransformedDistribution
 
+from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import RandomMixture, StratifiedMixture
 from ppl_mm.objectives.importance_weighted import Factor, ImportanceWeighted
 from ppl_mm.objectives.objective import value_with_gradient
-from ppl_mm.observations import Observations
 
 __all__ = ["DReG"]
 

@@ -1,7 +1,7 @@
 """A list of ELBO terms: a dozen papers' losses.
 
-Each term, see :class:`ppl_mm.terms.Term`, lies at an index of one plate at dim -2, so encoders run
-once and decoders once, on the rows and terms that count.
+Each term, see :class:`ppl_mm.batch.terms.Term`, lies at an index of one plate at dim -2, so
+encoders run once and decoders once, on the rows and terms that count.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,9 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ppl_mm.handlers import Reference, SharedNoise
-from ppl_mm.modality import unknown_name
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.rows import eval_mode
+from ppl_mm.batch.terms import Term
 from ppl_mm.objectives.automatic import set_up
+from ppl_mm.objectives.handlers import Reference, SharedNoise
 from ppl_mm.objectives.objective import Objective, check_weights
 from ppl_mm.objectives.sites import check_sites, rows_in_one_site
 from ppl_mm.objectives.weights import (
@@ -25,11 +29,7 @@ from ppl_mm.objectives.weights import (
     particles,
     replayed,
 )
-from ppl_mm.observations import Observations
 from ppl_mm.processes import total
-from ppl_mm.rows import eval_mode
-from ppl_mm.terms import Term
-from ppl_mm.typed import typed
 
 __all__ = ["ELBOTerms"]
 

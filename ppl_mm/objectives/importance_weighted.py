@@ -16,10 +16,11 @@ from pyro.distributions.util import scale_and_mask
 from pyro.poutine import Trace
 from torch import Tensor
 
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import StratifiedMixture
 from ppl_mm.distributions.prior import diagonal
-from ppl_mm.handlers import OffSource
-from ppl_mm.modality import unknown_name
+from ppl_mm.objectives.handlers import OffSource
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.sites import check_own_latents, check_sites, of_each_row
 from ppl_mm.objectives.weights import (
@@ -30,7 +31,6 @@ from ppl_mm.objectives.weights import (
     replayed,
     stratified,
 )
-from ppl_mm.observations import Observations
 
 __all__ = ["Factor", "ImportanceWeighted", "Weighted"]
 

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives.importance_weighted import ImportanceWeighted
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
 
 __all__ = ["IWAE", "iwae_bound"]
 

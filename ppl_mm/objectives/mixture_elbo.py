@@ -11,13 +11,13 @@ import torch
 from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import kl, product_of_experts
-from ppl_mm.handlers import ByComponent
-from ppl_mm.modality import unknown_name
+from ppl_mm.objectives.handlers import ByComponent
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.weights import elbo_parts, stratified, trace_pair
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
 
 __all__ = ["MixtureELBO"]
 

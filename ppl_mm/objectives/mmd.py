@@ -16,11 +16,11 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from ppl_mm.modality import unknown_name
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.rows import indices
 from ppl_mm.objectives.objective import value_with_gradient
 from ppl_mm.processes import all_rows
-from ppl_mm.rows import indices
-from ppl_mm.typed import typed
 
 __all__ = ["MMD", "kernel_width", "squared_mmd", "squared_mmd_of_normals"]
 

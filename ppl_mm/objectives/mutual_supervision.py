@@ -19,16 +19,16 @@ import torch
 from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
-from ppl_mm.conditionals import Alternatives, Conditional
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import PseudoInputPrior, RandomMixture, RowwiseReference, kl
-from ppl_mm.handlers import ByComponent
-from ppl_mm.modality import unknown_name
 from ppl_mm.objectives.directions import KINDS, Direction, DirectionPrior
+from ppl_mm.objectives.handlers import ByComponent
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.sites import check_own_latents
 from ppl_mm.objectives.weights import trace_pair
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
+from ppl_mm.programs.conditionals import Alternatives, Conditional
 
 __all__ = ["MutualSupervisionELBO"]
 
@@ -183,7 +183,7 @@ class MutualSupervisionELBO(Objective):
     def alternatives(
         self, system: Any, target: tuple[str, ...], given: tuple[str, ...]
     ) -> Alternatives:
-        """What log p(x_target | x_given) is, see :mod:`ppl_mm.conditionals`.
+        """What log p(x_target | x_given) is, see :mod:`ppl_mm.programs.conditionals`.
 
             log 1/|A| sum over i in A of  p_i(x_i | x_rest, x_B) p(x_rest | x_B),  rest = A but i
 

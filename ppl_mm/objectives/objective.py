@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl_mm.handlers import ScaleSites
-from ppl_mm.modality import unknown_name
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
+from ppl_mm.objectives.handlers import ScaleSites
 from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.objectives.weights import trace_pair
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
 
 __all__ = ["Objective", "check_weights", "value_with_gradient"]
 

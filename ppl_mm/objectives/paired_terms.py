@@ -5,10 +5,10 @@ from dataclasses import replace
 from itertools import combinations
 from math import factorial
 
-from ppl_mm.modality import unknown_name
-from ppl_mm.subsets import check_all_subsets
-from ppl_mm.terms import Term
-from ppl_mm.typed import typed
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.subsets import check_all_subsets
+from ppl_mm.batch.terms import Term
 
 __all__ = ["chain_terms", "paired_terms"]
 

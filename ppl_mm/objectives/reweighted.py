@@ -7,10 +7,10 @@ import torch
 from pyro.infer import ELBO
 from torch import Tensor
 
-from ppl_mm.handlers import ScaleSites
+from ppl_mm.arguments.typed import typed
+from ppl_mm.objectives.handlers import ScaleSites
 from ppl_mm.objectives.objective import check_weights
 from ppl_mm.objectives.training_weights import TrainingWeights
-from ppl_mm.typed import typed
 
 __all__ = ["Reweighted"]
 

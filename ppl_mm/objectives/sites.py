@@ -8,8 +8,8 @@ from pyro.infer.util import is_validation_enabled
 from pyro.poutine import Trace
 from torch import Tensor
 
-from ppl_mm.observations import Observations
-from ppl_mm.plates import of_rows
+from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.plate import of_rows
 
 __all__ = [
     "added_up",

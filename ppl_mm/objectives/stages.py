@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives.objective import Objective
-from ppl_mm.observations import Observations
-from ppl_mm.typed import typed
 
 __all__ = ["Stages"]
 

@@ -23,12 +23,12 @@ from pyro.infer import (
 )
 from pyro.poutine import Trace
 
-from ppl_mm.context import holds
+from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.reweighted import Reweighted
 from ppl_mm.objectives.sites import check_gradients
 from ppl_mm.objectives.weights import trace_pair
-from ppl_mm.observations import Observations
+from ppl_mm.programs.conditioning import holds
 
 __all__ = ["check_matched", "check_trainable", "has_points", "is_bound", "looked_at"]
 

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import torch
 
-from ppl_mm.kinds import Range
-from ppl_mm.subsets import MOST_MODALITIES, check_all_subsets
-from ppl_mm.terms import Term
-from ppl_mm.typed import typed
+from ppl_mm.arguments.kinds import Range
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.subsets import MOST_MODALITIES, check_all_subsets
+from ppl_mm.batch.terms import Term
 
 __all__ = ["SubsetTerms", "subset_terms"]
 

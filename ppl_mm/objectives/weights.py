@@ -21,13 +21,13 @@ from pyro.poutine import Trace
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.plate import ROWS, Plate, of_rows
 from ppl_mm.distributions import RandomMixture, kl
-from ppl_mm.handlers import Matched, SkipAbsent
 from ppl_mm.objectives.automatic import check_rows, known_rows, set_up
+from ppl_mm.objectives.handlers import Matched, SkipAbsent
 from ppl_mm.objectives.sites import added_up, check_own_latents, check_sites
-from ppl_mm.observations import Observations
-from ppl_mm.plates import ROWS, Plate, of_rows
-from ppl_mm.typed import typed
 
 __all__ = [
     "Parts",

@@ -5,14 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl_mm.context import holds
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.plate import of_rows
 from ppl_mm.objectives.mmd import MMD
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.stages import Stages
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
-from ppl_mm.observations import Observations
-from ppl_mm.plates import of_rows
-from ppl_mm.typed import typed
+from ppl_mm.programs.conditioning import holds
 
 __all__ = ["WithMMD"]
 

@@ -2,13 +2,13 @@
 
 from matplotlib.figure import Figure
 
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.evaluation import generate
-from ppl_mm.evaluation.conditioned import answerable, conditioned_on
-from ppl_mm.observations import Observations
 from ppl_mm.plotting.tiles import Sheet
 from ppl_mm.plotting.values import Tiles, rows_of, tiles_of
+from ppl_mm.programs.conditioned import answerable, conditioned_on
 from ppl_mm.systems import System
-from ppl_mm.typed import typed
 
 __all__ = ["cross_generation"]
 

@@ -1,32 +1,31 @@
 """Pictures of a trained system, for any number and kind of modalities.
 
-Every function returns a matplotlib ``Figure``; :func:`save` writes it as a PNG. A value of every
-modality is a row of tiles: images as images, labels, strings and attributes as text, other vectors
-as bars. A tile may stack several images, such as the halves of a digit, to one.
+Every function returns a matplotlib ``Figure``; :func:`ppl_mm.plotting.save` writes it as a PNG. A
+value of every modality is a row of tiles: images as images, labels, strings and attributes as
+text, other vectors as bars. A tile may stack several images, such as the halves of a digit, to one.
 
 Colours are those of Okabe & Ito, told apart with any colour vision.
 """
 
-import io
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from ppl_mm.evaluation import generate
-from ppl_mm.evaluation.conditioned import answerable, conditioned_on
-from ppl_mm.files import write_atomically
-from ppl_mm.observations import Observations
-from ppl_mm.plotting.tiles import BLUE, ORANGE, PALE, Sheet
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
+from ppl_mm.measures.generation import generate
+from ppl_mm.plotting.tiles import Sheet
 from ppl_mm.plotting.values import Tiles, Words, rows_of, tiles_of
+from ppl_mm.programs.conditioned import answerable, conditioned_on
+from ppl_mm.results.style import BLUE, ORANGE, PALE
 from ppl_mm.systems import System
-from ppl_mm.typed import typed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = [
     "classes",
@@ -34,7 +33,6 @@ __all__ = [
     "posterior_means",
     "prior_samples",
     "samples",
-    "save",
 ]
 
 _CLASSES = (
@@ -43,36 +41,16 @@ _CLASSES = (
 )
 
 
-MOST_PIXELS = 6000
-"""No side of a picture that is written has more."""
-
-
 @typed
-def save(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 150) -> None:
-    """Write a figure as a PNG, whole or not at all.
-
-    Args:
-        figure: Any of matplotlib's.
-        path: The file.
-        dpi: Pixels an inch; fewer where a side would have more than 6,000.
-
-    Raises:
-        ValueError: For no path.
-    """
-    buffer = io.BytesIO()
-    longest = max(figure.get_size_inches().tolist())
-    figure.savefig(buffer, format="png", dpi=min(dpi, MOST_PIXELS / longest))
-    write_atomically(Path(path), buffer.getvalue())
-
-
-@typed
-def losses(history: Sequence[Mapping[str, float]], best_epoch: int | None = None) -> Figure:
+def losses(history: Sequence[Mapping[str, float]], best_epoch: int | None = None) -> "Figure":
     """The training loss and, where there is one, the validation ELBO of every epoch.
 
     Args:
         history: Rows with ``epoch``, ``loss`` and perhaps ``validation_elbo``, as ``fit`` returns.
         best_epoch: The epoch to mark.
     """
+    from matplotlib.figure import Figure
+
     if not history:
         raise ValueError("losses: expected a history of one epoch at least, got none.")
     curves = [("loss", "training loss (nats per row)", ORANGE)]
@@ -104,7 +82,7 @@ def losses(history: Sequence[Mapping[str, float]], best_epoch: int | None = None
     return figure
 
 
-def _spare_the_start(axes: Axes, values: Sequence[float]) -> None:
+def _spare_the_start(axes: "Axes", values: Sequence[float]) -> None:
     """Cut the axis where the first epochs would press the rest of a curve flat."""
     later = values[len(values) // 20 :]
     low, high = min(later), max(later)
@@ -121,7 +99,7 @@ def prior_samples(
     like: Observations | None = None,
     num_samples: int = 40,
     columns: int = 5,
-) -> Figure:
+) -> "Figure":
     """Draws from the prior, one block a tile; the same place in each block is the same draw.
 
     Args:
@@ -163,7 +141,7 @@ def samples(
     tiles: Tiles = (),
     like: Observations | None = None,
     words: Words | None = None,
-) -> Figure:
+) -> "Figure":
     """Draws of some modalities given others: a row of ``obs`` a row, after its truth.
 
     Args:
@@ -212,7 +190,7 @@ def posterior_means(
     label: str | None = None,
     given: Sequence[str] | None = None,
     seed: int = 0,
-) -> Figure:
+) -> "Figure":
     """Posterior means of z of every row, in two dimensions (t-SNE), marked by their label.
 
     The label need not be a modality of the system.
@@ -221,6 +199,8 @@ def posterior_means(
     there is or the model conditions on something (CVAE), whose posterior is then p(z) for rows
     with less than everything.
     """
+    from matplotlib.figure import Figure
+
     alone = [] if conditioned_on(system.model) else [n for n in obs.names if n != label]
     names = list(given or alone or obs.names)
     others = set(obs.names) - {m.name for m in system.modalities}

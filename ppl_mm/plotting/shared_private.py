@@ -6,15 +6,15 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ppl_mm.evaluation import draw_latents, generate
-from ppl_mm.evaluation.generation import central_value, target_sites
-from ppl_mm.evaluation.quietly import evaluating
-from ppl_mm.modality import unknown_name
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
+from ppl_mm.measures.generation import central_value, generate, target_sites
+from ppl_mm.measures.latents import draw_latents
 from ppl_mm.objectives.weights import model_trace
-from ppl_mm.observations import Observations
 from ppl_mm.plotting.tiles import Sheet
 from ppl_mm.systems import System
-from ppl_mm.typed import typed
+from ppl_mm.systems.evaluating import evaluating
 
 __all__ = ["conditional_columns", "shared_private_grid", "traversal"]
 

@@ -13,14 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihoods import Bernoulli
 from ppl_mm.modality import Modality
-from ppl_mm.observations import Observations
 from ppl_mm.plotting.values import Row, Tiles, Words, is_image, is_number, text_of
+from ppl_mm.results.style import BLUE, ORANGE, PALE
 
 __all__ = ["Sheet"]
 
-BLUE, ORANGE, PALE = "#0072B2", "#D55E00", "#eeeeee"
 _INCHES = 0.62  # the unit
 _GAP = 0.14  # between tiles
 _BARS = 1.5  # the width of a tile of bars

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor
 
+from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihoods import Bernoulli, Categorical, MultiLabel, Tokens
 from ppl_mm.modality import Modality
-from ppl_mm.observations import Observations
 
 __all__ = ["Row", "Tiles", "Words", "is_image", "is_number", "rows_of", "text_of", "tiles_of"]
 

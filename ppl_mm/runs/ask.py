@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ppl_mm import evaluation, plotting
-from ppl_mm.checks import check_at_least_one
-from ppl_mm.evaluation import LogLikelihood
+from ppl_mm import plotting
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.checks import check_at_least_one
+from ppl_mm.batch.observations import Observations
 from ppl_mm.files import write_atomically
-from ppl_mm.observations import Observations
+from ppl_mm.likelihood.log_likelihood import log_likelihood
+from ppl_mm.measures import generation
+from ppl_mm.results.log_likelihood import LogLikelihood
 from ppl_mm.runs.run import SHOWN, Run, examples, numbers, write_csv
-from ppl_mm.typed import typed
 
 __all__ = ["generate", "likelihood"]
 
@@ -48,7 +50,7 @@ def generate(
     """
     check_at_least_one("rows", 1 if rows is None else rows)
     obs = examples(run, rows) if given else Observations.blank(rows or SHOWN)
-    drawn = evaluation.generate(
+    drawn = generation.generate(
         run.system, obs, targets, num_samples, given=given, mean=True, seed=seed
     )
     like = run.dataset.test
@@ -88,9 +90,7 @@ def likelihood(
     """
     num_samples, rows = numbers(run, num_samples, rows)
     test = run.dataset.test[:rows]
-    result = evaluation.log_likelihood(
-        run.system, test, target, given, num_samples, proposal, seed=seed
-    )
+    result = log_likelihood(run.system, test, target, given, num_samples, proposal, seed=seed)
     if path is not None:
         fields = ("value", "standard_error", "ess", "pareto_k", "log_weight_variance")
         columns = [getattr(result, name).tolist() for name in fields]

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from ppl_mm import data, systems
+from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet
 from ppl_mm.objectives import subset_terms
-from ppl_mm.observations import Observations
 from ppl_mm.runs.config import Config
 from ppl_mm.systems import System
 from ppl_mm.systems.paired import STREAMED

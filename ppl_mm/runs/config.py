@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ppl_mm import systems
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.data import DataSet, entry
-from ppl_mm.modality import unknown_name
 from ppl_mm.runs.records import PLACES, Files, check_same, command, facts, torch_device
-from ppl_mm.typed import typed
 
 __all__ = [
     "CONFIG_FILE",

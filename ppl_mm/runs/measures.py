@@ -9,18 +9,16 @@ from typing import Any, Self
 from rich.table import Table
 from torch import Tensor, nn
 
-from ppl_mm.evaluation import (
-    UnreliableLikelihoodWarning,
-    accuracy,
-    classifier_accuracy,
-    elbo,
-    log_likelihood,
-)
-from ppl_mm.evaluation.conditioned import answerable, conditioned_on
-from ppl_mm.observations import Observations
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
+from ppl_mm.likelihood.elbo import elbo
+from ppl_mm.likelihood.log_likelihood import log_likelihood
+from ppl_mm.measures.accuracy import accuracy
+from ppl_mm.oracles.classifier import classifier_accuracy
+from ppl_mm.programs.conditioned import answerable, conditioned_on
+from ppl_mm.results.unreliable import UnreliableLikelihoodWarning
 from ppl_mm.runs.coherence import Accuracy, coherences, sources
 from ppl_mm.systems import System
-from ppl_mm.typed import typed
 
 __all__ = ["Accuracy", "Likelihood", "Measures", "measure"]
 

@@ -18,7 +18,6 @@ import pyro
 import torch
 
 import ppl_mm
-from ppl_mm import flags
 from ppl_mm.files import write_atomically
 from ppl_mm.systems import System
 from ppl_mm.training import fit
@@ -121,7 +120,25 @@ def command(words: Sequence[str], given: Mapping[str, Any]) -> str:
         >>> command(["ppl-mm", "train"], {"seed": 3, "clip_norm": None})
         'ppl-mm train --seed 3'
     """
-    return shlex.join([*words, *flags.words(given)])
+    return shlex.join([*words, *_words(given)])
+
+
+def _words(given: Mapping[str, Any]) -> list[str]:
+    """The words of a command line that set these flags; None is not given.
+
+    Example:
+        >>> _words({"seed": [0, 1], "clip_norm": None, "data_dir": "x", "compile": False})
+        ['--seed', '0', '--seed', '1', '--data-dir', 'x', '--no-compile']
+    """
+    found = []
+    for name, value in given.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            found.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            several = value if isinstance(value, list) else [] if value is None else [value]
+            found += [word for each in several for word in (f"--{flag}", str(each))]
+    return found
 
 
 def facts(device: torch.device | str) -> Record:

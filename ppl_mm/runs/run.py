@@ -25,10 +25,11 @@ from typing import Any
 from torch import nn
 
 from ppl_mm import plotting
-from ppl_mm.checks import check_at_least_one
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.checks import check_at_least_one
+from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet, entry
 from ppl_mm.files import write_atomically
-from ppl_mm.observations import Observations
 from ppl_mm.processes import is_first
 from ppl_mm.runs.building import build, choose, load_data, training_rows
 from ppl_mm.runs.config import (
@@ -43,7 +44,6 @@ from ppl_mm.runs.config import (
 from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.systems import System
 from ppl_mm.training.history import DivergedError, FitResult
-from ppl_mm.typed import typed
 
 __all__ = ["FILES", "SHOWN", "Run", "evaluate", "examples", "load", "numbers", "train", "write_csv"]
 

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.guides import SharedPrivate as SharedPrivateGuide
 from ppl_mm.guides import SingleExpert
-from ppl_mm.modality import Modality, check_modalities, unknown_name
+from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
 from ppl_mm.models import SharedPrivate as SharedPrivateModel
 from ppl_mm.objectives import ELBOTerms, Term

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.guides import JointNetwork, ProductOfExperts, ZeroFilledNetwork
-from ppl_mm.modality import Modality, check_modalities, unknown_name
+from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
 from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.objectives import ELBOTerms, Objective, Stages, Term

@@ -12,11 +12,12 @@ these systems from five seeds at 30 times the usual learning rate.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.distributions import DiagonalPrior, LearnedScale
 from ppl_mm.distributions.prior import as_prior
 from ppl_mm.guides import Mixture, MixtureOfExperts, MixtureOfProducts, ProductOfExperts
 from ppl_mm.guides import SharedPrivate as SharedPrivateGuide
-from ppl_mm.modality import Modality, check_modalities, unknown_name
+from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
 from ppl_mm.models import SharedPrivate as SharedPrivateModel
 from ppl_mm.objectives import IWAE, DReG, ELBOTerms, MixtureELBO, Term

@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from pyro import poutine
 
+from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.rows import eval_mode
 from ppl_mm.distributions import PseudoInputPrior
 from ppl_mm.guides import MixtureOfExperts
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
 from ppl_mm.objectives import MutualSupervisionELBO
-from ppl_mm.observations import Observations
-from ppl_mm.rows import eval_mode
 from ppl_mm.systems.recorded import recorded
 from ppl_mm.systems.system import System
 

@@ -6,15 +6,13 @@ import json
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, ParamSpec
 
-import torch
-
-from ppl_mm import recipes
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives import SubsetTerms
-from ppl_mm.observations import Observations
+from ppl_mm.systems import recipes, registry
 from ppl_mm.systems.system import System
-from ppl_mm.typed import typed
 
-__all__ = ["recorded", "zeros"]
+__all__ = ["recorded"]
 
 P = ParamSpec("P")
 
@@ -22,12 +20,12 @@ P = ParamSpec("P")
 def recorded(
     *takers: Callable[..., Any], fixed: Collection[str] = ()
 ) -> Callable[[Callable[P, System]], Callable[P, System]]:
-    """Give what a paper's function builds its recipe: the function's name, and its arguments.
+    """Register a paper's function, and give what it builds its recipe: its name and arguments.
 
     The arguments must be plain JSON values (or ``subset_terms(...)`` as ``terms``, or rows as
     ``pseudo_inputs``); with any other, such as a prior of the user's own, the system has no
     recipe. The function's signature shows the options that it hands on, and its arguments are
-    checked against it, see :mod:`ppl_mm.typed`.
+    checked against it, see :mod:`ppl_mm.arguments.typed`.
 
     Args:
         takers: What the function hands its ``**options`` to.
@@ -43,7 +41,9 @@ def recorded(
 
         build.__signature__ = _signature(function, takers, fixed)  # type: ignore[attr-defined]
         build.takers = takers  # type: ignore[attr-defined]
-        return typed(build)
+        checked = typed(build)
+        registry.register(checked)
+        return checked
 
     return record
 
@@ -89,15 +89,3 @@ def _recipe(name: str, system: System, options: dict[str, Any]) -> dict[str, Any
         "pseudo_inputs": shapes,
         "options": options,
     }
-
-
-def zeros(shapes: dict[str, list[Any]]) -> Observations:
-    """Rows of a recipe's shapes, whose values come with the parameters.
-
-    Args:
-        shapes: Modality -> whether its values are floating-point numbers, and their (N, *D_m).
-    """
-    types = {True: torch.get_default_dtype(), False: torch.int64}
-    return Observations(
-        {n: torch.zeros(shape, dtype=types[bool(real)]) for n, (real, *shape) in shapes.items()}
-    )

@@ -3,33 +3,26 @@
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ppl_mm import recipes
-from ppl_mm.modality import Modality, unknown_name
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.modality import Modality
 from ppl_mm.objectives import subset_terms
-from ppl_mm.systems.canonical import vcca, vcca_private
-from ppl_mm.systems.conditional import cmmd, cvae
-from ppl_mm.systems.joint import bivcca, jmvae, jmvae_zero, telbo
-from ppl_mm.systems.mixtures import dmvae, mmjsd, mmvae, mmvae_plus, mopoe
-from ppl_mm.systems.mutual_supervision import meme
+from ppl_mm.systems import recipes
 from ppl_mm.systems.options import Option, options_of
-from ppl_mm.systems.paired import svae, svae_star, vaevae, vaevae_a, vaevae_star
-from ppl_mm.systems.products import mvae, mvae_q, mvtcae, vae
-from ppl_mm.systems.recorded import zeros
-from ppl_mm.systems.system import System
-from ppl_mm.typed import typed
 
-__all__ = ["available", "build", "options", "rebuild"]
+if TYPE_CHECKING:
+    from ppl_mm.systems.system import System
 
-_SYSTEMS: dict[str, Callable[..., System]] = {
-    f.__name__: f
-    for f in (
-        *(bivcca, cmmd, cvae, dmvae, jmvae, jmvae_zero, meme, mmjsd, mmvae, mmvae_plus, mopoe),
-        *(mvae, mvae_q, mvtcae, svae, svae_star, telbo, vae, vaevae, vaevae_a, vaevae_star),
-        *(vcca, vcca_private),
-    )
-}
+__all__ = ["available", "build", "options", "rebuild", "register"]
+
+_SYSTEMS: dict[str, "Callable[..., System]"] = {}
+
+
+def register(function: "Callable[..., System]") -> None:
+    """Add a paper's function; ``@recorded`` does it."""
+    _SYSTEMS[function.__name__] = function
 
 
 @typed
@@ -40,7 +33,7 @@ def available() -> dict[str, str]:
         >>> "mvae" in available(), "mmvae_plus" in available()
         (True, True)
     """
-    return {n: (inspect.getdoc(f) or "").splitlines()[0] for n, f in _SYSTEMS.items()}
+    return {n: (inspect.getdoc(f) or "").splitlines()[0] for n, f in sorted(_SYSTEMS.items())}
 
 
 @typed
@@ -58,7 +51,7 @@ def options(name: str) -> list[Option]:
 
 
 @typed
-def build(name: str, modalities: Sequence[Modality], latent_dim: int, **options: Any) -> System:
+def build(name: str, modalities: Sequence[Modality], latent_dim: int, **options: Any) -> "System":
     """The system of that name; ``systems.build("mvae", ...)`` is ``systems.mvae(...)``.
 
     Args:
@@ -74,15 +67,15 @@ def build(name: str, modalities: Sequence[Modality], latent_dim: int, **options:
     return _named(name)(modalities, latent_dim, **options)
 
 
-def _named(name: str) -> Callable[..., System]:
+def _named(name: str) -> "Callable[..., System]":
     if name not in _SYSTEMS:
-        raise ValueError(unknown_name("system", name, _SYSTEMS))
+        raise ValueError(unknown_name("system", name, sorted(_SYSTEMS)))
     return _SYSTEMS[name]
 
 
 def rebuild(
     path: Path, recipe: dict[str, Any] | None, modalities: Sequence[Modality] | None
-) -> System:
+) -> "System":
     """The system of a saved file's recipe, with fresh parameters."""
     if recipe is None:
         raise ValueError(
@@ -103,7 +96,7 @@ def rebuild(
         )
     options = dict(recipe["options"])
     if recipe.get("pseudo_inputs") is not None:
-        options["pseudo_inputs"] = zeros(recipe["pseudo_inputs"])
+        options["pseudo_inputs"] = recipes.zeros(recipe["pseudo_inputs"])
     if recipe["subset_terms"] is not None:
         options["terms"] = subset_terms(**recipe["subset_terms"])
     return build(recipe["system"], modalities, recipe["latent_dim"], **options)

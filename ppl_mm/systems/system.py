@@ -13,17 +13,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import nn
 
-from ppl_mm.checks import in_dtype
-from ppl_mm.conditionals import Alternatives
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.checks import in_dtype
+from ppl_mm.batch.memory_mapped import blocks
+from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.rows import default_dtype, dtype_of
 from ppl_mm.files import write_atomically
-from ppl_mm.mapped import blocks
 from ppl_mm.modality import Modality
 from ppl_mm.objectives import Objective
 from ppl_mm.objectives.stock import check_matched, check_trainable, looked_at
 from ppl_mm.objectives.training_weights import TrainingWeights
-from ppl_mm.observations import Observations
-from ppl_mm.rows import default_dtype, dtype_of
-from ppl_mm.typed import typed
+from ppl_mm.programs.conditionals import Alternatives
+from ppl_mm.systems import registry
 
 __all__ = ["System"]
 
@@ -94,7 +95,7 @@ class System(nn.Module):
             return self.guide.posterior(_placed(obs, self))  # type: ignore[operator]
 
     def alternatives(self, target: tuple[str, ...], given: tuple[str, ...]) -> Alternatives | None:
-        """How log p(x_target | x_given) is put together, see :mod:`ppl_mm.conditionals`.
+        """How log p(x_target | x_given) is put together, see :mod:`ppl_mm.programs.conditionals`.
 
         The objective says it or else the model; None, where neither does, is
         log p(x_target, x_given) - log p(x_given) under the model.
@@ -205,9 +206,7 @@ class System(nn.Module):
         """
         recipe, tensors = _read(Path(path))
         if system is None:
-            from ppl_mm.systems.registry import rebuild  # it knows the papers' systems
-
-            system = rebuild(Path(path), recipe, modalities)
+            system = registry.rebuild(Path(path), recipe, modalities)
             dtypes = {t.dtype for t in tensors.values() if t.is_floating_point()}
             if len(dtypes) == 1:
                 system.to(dtypes.pop())

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl_mm import known
-from ppl_mm.known import Known
-from ppl_mm.mapped import MemoryMapped
-from ppl_mm.observations import Observations
+from ppl_mm.batch import host_masks as known
+from ppl_mm.batch.host_masks import Known
+from ppl_mm.batch.memory_mapped import MemoryMapped
+from ppl_mm.batch.observations import Observations
 
 __all__ = ["Batch", "Streams", "resident"]
 
@@ -129,7 +129,8 @@ def resident(
 ) -> Observations:
     """The rows on a device; their masks the host knows too, so that asking them waits for nothing.
 
-    See :class:`ppl_mm.known.Known`. Floating-point values come in ``dtype``; None leaves theirs.
+    See :class:`ppl_mm.batch.host_masks.Known`. Floating-point values come in ``dtype``; None
+    leaves theirs.
     """
     obs = obs if dtype is None else obs.to(dtype)
     if not known.waits(device):

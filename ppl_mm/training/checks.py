@@ -9,14 +9,14 @@ import pyro
 import torch
 from torch import Tensor
 
-from ppl_mm.context import holds
-from ppl_mm.mapped import MemoryMapped
+from ppl_mm.batch.memory_mapped import MemoryMapped
+from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives import Objective
 from ppl_mm.objectives.automatic import latents_of_rows
 from ppl_mm.objectives.sites import shared_sites
 from ppl_mm.objectives.stock import check_matched, check_trainable, has_points, looked_at
 from ppl_mm.objectives.weights import absent_names
-from ppl_mm.observations import Observations
+from ppl_mm.programs.conditioning import holds
 from ppl_mm.systems import System
 from ppl_mm.training.batches import Streams
 

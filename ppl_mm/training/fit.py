@@ -16,9 +16,10 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
-from ppl_mm.evaluation.bound import elbo
-from ppl_mm.observations import Observations
-from ppl_mm.rows import eval_mode
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.rows import eval_mode
+from ppl_mm.likelihood.elbo import elbo
 from ppl_mm.systems import System
 from ppl_mm.training.batches import Streams
 from ppl_mm.training.checks import (
@@ -43,7 +44,6 @@ from ppl_mm.training.loop import Loop
 from ppl_mm.training.parallel import AlwaysDifferentiable
 from ppl_mm.training.precision import check_clipping, check_precision, in_precision
 from ppl_mm.training.state import TrainingState
-from ppl_mm.typed import typed
 
 __all__ = ["fit"]
 
@@ -93,7 +93,7 @@ def fit(
         clip_norm: Largest norm of the whole gradient.
         impartial: How the modalities' gradients are combined at the latent before they go on to
             the encoders: "pcgrad", "imtl_g", "mgda" (extra ``impartial``), or a function from
-            their products to weights, see :func:`ppl_mm.training.impartially`.
+            their products to weights, see :func:`ppl_mm.training.impartial.impartially`.
         transform: Applied to every training batch on its device, such as a fresh binarisation.
         seed: Of the order of rows and of all noise. Torch's own generators are left alone.
         device: "auto" (CUDA where there is one), "cpu", "cuda", or "cuda:1".

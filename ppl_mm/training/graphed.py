@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl_mm import known
-from ppl_mm.known import Known, constants
+from ppl_mm.batch import host_masks as known
+from ppl_mm.batch.host_masks import Known, constants
+from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives import Stages
-from ppl_mm.observations import Observations
 from ppl_mm.training.batches import Streams
 
 __all__ = [

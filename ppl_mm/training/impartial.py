@@ -20,8 +20,8 @@ import torch
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
+from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.distributions import Decoded
-from ppl_mm.modality import unknown_name
 from ppl_mm.systems import System
 
 __all__ = ["Rule", "impartially"]

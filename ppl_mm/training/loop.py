@@ -11,11 +11,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from ppl_mm.handlers import OfTheDataSet
-from ppl_mm.known import constants
+from ppl_mm.batch.host_masks import constants
+from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives import Stages, linear_annealing
+from ppl_mm.objectives.handlers import OfTheDataSet
 from ppl_mm.objectives.stock import is_bound
-from ppl_mm.observations import Observations
 from ppl_mm.systems import System
 from ppl_mm.training.batches import Streams
 from ppl_mm.training.checks import Found, Transform, parameters

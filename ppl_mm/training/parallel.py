@@ -9,14 +9,14 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import Categorical, Independent, Laplace, Normal, Uniform
 
+from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.plate import of_rows
 from ppl_mm.distributions import (
     EncodedMixture,
     RandomMixture,
     RowwiseReference,
     StratifiedMixture,
 )
-from ppl_mm.observations import Observations
-from ppl_mm.plates import of_rows
 
 __all__ = ["AlwaysDifferentiable", "JointNoise", "own_noise"]
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl_mm.modality import unknown_name
-from ppl_mm.rows import default_dtype
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.rows import default_dtype
 from ppl_mm.systems import System
 
 __all__ = ["PRECISIONS", "check_clipping", "check_precision", "in_precision"]

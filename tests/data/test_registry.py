@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import ppl_mm
 from ppl_mm import fit, runs, systems
-from ppl_mm.cli import app
+from ppl_mm.cli.app import app
 from ppl_mm.data import DataSet, Defaults, available, describe, load, register, registry
 
 

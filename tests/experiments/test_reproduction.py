@@ -16,7 +16,8 @@ from ppl_mm.experiments.reproduction import SCALES, reproduce, runs_of
 from ppl_mm.experiments.svae import experiment as svae
 from typer.testing import CliRunner
 
-from ppl_mm import cli, data
+from ppl_mm import data
+from ppl_mm.cli.app import app as cli
 
 EVERY = [(paper, name) for paper, tables in TABLES.items() for name in tables]
 

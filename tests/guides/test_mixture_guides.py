@@ -9,9 +9,9 @@ from ppl_mm.guides.single_expert import SingleExpert
 from torch import nn
 
 from ppl_mm import Observations, guides
+from ppl_mm.batch.subsets import non_empty_subsets
 from ppl_mm.distributions import RandomMixture, StratifiedMixture
 from ppl_mm.objectives import Term
-from ppl_mm.subsets import non_empty_subsets
 
 EXACT = {"atol": 1e-12, "rtol": 1e-12}
 MAKE = {

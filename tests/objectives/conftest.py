@@ -12,7 +12,7 @@ from linear_gaussian import LinearGaussian
 from torch import Tensor, nn
 
 from ppl_mm import Modality, Observations, likelihoods, networks
-from ppl_mm.program import Program
+from ppl_mm.programs.program import Program
 
 
 class HeldNormal(dist.Normal):

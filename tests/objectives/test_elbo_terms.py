@@ -12,8 +12,8 @@ from linear_gaussian import NAMES, LinearGaussian
 from torch.distributions import kl_divergence
 
 from ppl_mm import Observations, guides, models
-from ppl_mm.handlers import SharedNoise
 from ppl_mm.objectives import ELBOTerms, Term, subset_terms
+from ppl_mm.objectives.handlers import SharedNoise
 from ppl_mm.objectives.weights import guide_trace, particles
 
 EXACT = {"atol": 1e-10, "rtol": 0}

@@ -13,7 +13,6 @@ from pyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
 
 from ppl_mm import System, fit, guides, log_likelihood
 from ppl_mm.evaluation import annealed_log_likelihood, elbo
-from ppl_mm.handlers import OfTheDataSet
 from ppl_mm.objectives import (
     IWAE,
     DReG,
@@ -26,6 +25,7 @@ from ppl_mm.objectives import (
     log_weights,
     subset_terms,
 )
+from ppl_mm.objectives.handlers import OfTheDataSet
 
 FULL = [Term(NAMES, NAMES)]
 ADDED_UP = {

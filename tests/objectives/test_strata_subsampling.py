@@ -8,8 +8,8 @@ from every_system import SameNoise
 from toy_mixture import Scene, declare, private_scene, rows
 
 from ppl_mm import Observations, guides, models
+from ppl_mm.batch.subsets import non_empty_subsets
 from ppl_mm.objectives import IWAE, DReG, MixtureELBO
-from ppl_mm.subsets import non_empty_subsets
 
 FAMILY = non_empty_subsets("abc")
 NUM_ROWS = 8000

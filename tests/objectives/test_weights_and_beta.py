@@ -12,8 +12,8 @@ from torch.distributions import kl_divergence
 
 from ppl_mm import guides, models
 from ppl_mm.distributions import kl
-from ppl_mm.handlers import ScaleSites
 from ppl_mm.objectives import IWAE, ELBOTerms, Reweighted, Term, linear_annealing, subset_terms
+from ppl_mm.objectives.handlers import ScaleSites
 
 EXACT = {"atol": 1e-10, "rtol": 0}  # rounding of a few tens of nats in float64
 

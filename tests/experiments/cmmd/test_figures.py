@@ -17,8 +17,8 @@ from ppl_mm.experiments.papers import TABLES
 from ppl_mm.experiments.reproduction import runs_of
 
 from ppl_mm import data, likelihoods, plotting
-from ppl_mm.evaluation.collapse import generated_variances
-from ppl_mm.observations import Observations
+from ppl_mm.batch.observations import Observations
+from ppl_mm.measures.collapse import generated_variances
 
 
 def record(measures, **options):

@@ -17,7 +17,7 @@ from ppl_mm.experiments.tables import cell
 from toy_meme import PAIR, Noise, Recording
 
 from ppl_mm import data, likelihoods, plotting
-from ppl_mm.evaluation.coordinates import posterior_coordinates
+from ppl_mm.measures.coordinates import posterior_coordinates
 from ppl_mm.runs import records
 
 

@@ -1,0 +1,1 @@
+"""Checks of the arguments of public functions: their kinds, and the words for them."""

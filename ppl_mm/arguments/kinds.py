@@ -1,0 +1,222 @@
+"""Kinds of values that an argument may have: a test of values, and the words for it.
+
+A kind reads a value and gives it back, as Python's own number where it was NumPy's, or says no.
+"""
+
+import math
+import numbers
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ppl_mm.arguments.wording import article, either
+
+__all__ = [
+    "ANYTHING",
+    "ANY_NUMBER",
+    "BOOL",
+    "DEVICE",
+    "FACTORY",
+    "FUNCTION",
+    "LARGEST",
+    "NO",
+    "NONE",
+    "PATH",
+    "READ_PATH",
+    "STRING",
+    "Kind",
+    "Range",
+    "instance",
+    "integer",
+    "literal",
+    "real",
+]
+
+LARGEST = 2**32 - 1
+"""No integer is larger: it would be of no use, and torch and NumPy fail on it obscurely."""
+
+NO = object()
+"""What a kind gives for a value that it does not admit."""
+
+Parts = Callable[[Any], Iterable[tuple[str, "Kind", Any]]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The values that an annotation admits.
+
+    Attributes:
+        words: What one is called, such as "an integer of at least 1".
+        many: What several are called.
+        read: From a value to itself, or to what it stands for; ``NO`` where it is not admitted.
+        typed: Whether a value is of the right type, be it out of range or not.
+        parts: Where each element of a value is, of which kind it must be, and itself.
+        choices: The strings to choose from.
+        exact: A type all of whose direct instances are admitted, as they are.
+    """
+
+    words: str
+    many: str
+    read: Callable[[Any], Any]
+    typed: Callable[[Any], bool]
+    parts: Parts | None = None
+    choices: tuple[str, ...] = ()
+    exact: type | None = None
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers from ``low`` to ``high``; ``above`` leaves out ``low`` itself."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+
+    def holds(self, number: float) -> bool:
+        """Whether a number lies in it."""
+        return (self.low < number if self.above else self.low <= number) and number <= self.high
+
+    def __str__(self) -> str:
+        if self.low == -math.inf:
+            return ""
+        if self.high < math.inf:
+            return f" from {self.low} to {self.high}"
+        return f" above {self.low}" if self.above else f" of at least {self.low}"
+
+
+ANY_NUMBER = Range()
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+ANYTHING = Kind("anything", "anything", _same, lambda value: True)
+NONE = Kind("None", "None", lambda x: x if x is None else NO, lambda x: x is None)
+
+
+_WORDS: dict[str, tuple[str, str]] = {
+    "ELBO": ("a pyro.infer.ELBO", "ELBOs"),
+    "Likelihood": ("a likelihood such as likelihoods.Bernoulli()", "likelihoods"),
+    "Module": ("a torch.nn.Module", "torch modules"),
+    "Observations": ("Observations", "Observations"),
+    "Tensor": ("a tensor", "tensors"),
+    "PathLike": ("a path", "paths"),
+    "device": ("a torch.device", "devices"),
+    "str": ("a string", "strings"),
+}
+
+
+def instance(cls: type) -> Kind:
+    """Instances of a class; of a protocol that cannot be tested, anything."""
+    words, many = _WORDS.get(cls.__name__, (article(cls.__name__), f"{cls.__name__} objects"))
+
+    def typed(value: Any) -> bool:
+        try:
+            return isinstance(value, cls)
+        except TypeError:
+            return True
+
+    return Kind(words, many, lambda value: value if typed(value) else NO, typed, exact=cls)
+
+
+STRING = instance(str)
+FUNCTION = Kind("a function", "functions", lambda x: x if callable(x) else NO, callable)
+
+
+def _makes_modules(value: Any) -> bool:
+    return callable(value) and not isinstance(value, nn.Module)
+
+
+FACTORY = Kind(
+    "a function that returns a torch.nn.Module",
+    "functions that return a torch.nn.Module",
+    lambda x: x if _makes_modules(x) else NO,
+    _makes_modules,
+)
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool | np.bool_)
+
+
+BOOL = Kind("True or False", "True or False", lambda x: bool(x) if _is_bool(x) else NO, _is_bool)
+
+
+def integer(limits: Range) -> Kind:
+    """Integers within limits, NumPy's too; no booleans."""
+
+    def typed(value: Any) -> bool:
+        return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+    def read(value: Any) -> Any:
+        if type(value) is not int and not typed(value):  # the usual case first, for speed
+            return NO
+        return int(value) if limits.holds(value) and -LARGEST <= value <= LARGEST else NO
+
+    return Kind(f"an integer{limits}", f"integers{limits}", read, typed)
+
+
+def real(limits: Range) -> Kind:
+    """Finite numbers within limits, integers and NumPy's too."""
+
+    def typed(value: Any) -> bool:
+        return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+    def read(value: Any) -> Any:
+        if type(value) is not float and not typed(value):
+            return NO
+        try:
+            number = float(value)
+        except OverflowError:  # 10**400
+            return NO
+        return number if math.isfinite(number) and limits.holds(number) else NO
+
+    return Kind(f"a finite number{limits}", f"finite numbers{limits}", read, typed)
+
+
+def literal(options: tuple[Any, ...]) -> Kind:
+    """One of some values."""
+    types = {type(option) for option in options}
+    words = either([repr(option) for option in options])
+    return Kind(
+        words,
+        words,
+        lambda x: x if type(x) in types and x in options else NO,
+        lambda x: type(x) in types,
+        choices=tuple(o for o in options if isinstance(o, str)),
+    )
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike)
+
+
+PATH = Kind("a path", "paths", lambda x: x if _is_path(x) and str(x) else NO, _is_path)
+READ_PATH = replace(PATH, read=lambda x: Path(x) if _is_path(x) else NO)
+
+
+def _device(value: Any) -> Any:
+    """A torch device by its name, once torch knows it."""
+    if isinstance(value, torch.device):
+        value = str(value)
+    if not isinstance(value, str):
+        return NO
+    try:
+        return value if value == "auto" or torch.device(value) else NO
+    except RuntimeError:
+        return NO
+
+
+DEVICE = Kind(
+    "a device such as 'cpu', 'cuda' or 'cuda:1'",
+    "devices",
+    _device,
+    lambda x: isinstance(x, str | torch.device),
+)

@@ -1,0 +1,36 @@
+"""What tensors a public function takes, for its annotations: checked at the door, named in errors.
+
+For functions of measures; what a training step calls reads no value of a tensor.
+"""
+
+from typing import Annotated, Any
+
+from torch import Tensor
+
+from ppl_mm.arguments.kinds import NO, Kind
+
+__all__ = ["Classes", "Matrix", "Numbers", "Symbols"]
+
+
+def _tensor(what: str, dims: int | None, *, integers: bool) -> Kind:
+    """The kind of tensors of so many dimensions and some rows, of finite numbers or integers."""
+
+    def typed(value: Any) -> bool:
+        return isinstance(value, Tensor)
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, Tensor) or not value.numel() or value.is_complex():
+            return NO
+        if dims is not None and value.dim() != dims:
+            return NO
+        if integers:
+            return NO if value.is_floating_point() else value
+        return value if bool(value.isfinite().all()) else NO
+
+    return Kind(f"a tensor {what}", f"tensors {what}", read, typed)
+
+
+Numbers = Annotated[Tensor, _tensor("of finite numbers", None, integers=False)]
+Matrix = Annotated[Tensor, _tensor("(N, D) of finite numbers", 2, integers=False)]
+Classes = Annotated[Tensor, _tensor("(N,) of classes, integers", 1, integers=True)]
+Symbols = Annotated[Tensor, _tensor("(N, L) of symbols, integers", 2, integers=True)]

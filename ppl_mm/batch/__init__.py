@@ -1,0 +1,1 @@
+"""A batch of rows: its values, its masks, and the plates of terms and strata."""

@@ -1,0 +1,134 @@
+"""Rows of numbers as tensors and masks: what comes in from arrays, lists, frames and files."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.checks import check_mask
+from ppl_mm.batch.elements import Where, elements
+
+__all__ = ["as_tensor", "native", "read_arrays", "read_mask"]
+
+
+def read_arrays(
+    arrays: Mapping[str, Any], present: Mapping[str, Any] | None
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Values and masks of all modalities, see :meth:`ppl_mm.Observations.from_arrays`."""
+    if not isinstance(arrays, Mapping):
+        raise TypeError(
+            "from_arrays: expected arrays as a dict from modalities' names to arrays, got "
+            f"{type(arrays).__name__}; write {{'x': x}} for one modality, or dict(x) for one "
+            "modality a column of a data frame."
+        )
+    if not isinstance(present, Mapping | None):
+        raise TypeError(
+            "from_arrays: expected present as a dict from modalities' names to booleans, got "
+            f"{type(present).__name__}; write {{'x': present}}."
+        )
+    given = {name: array for name, array in arrays.items() if array is not None}
+    present = dict(present or {})
+    for name in present:
+        if name not in given:
+            raise ValueError(unknown_name("modality in the mask", name, given))
+    _check_order(given)
+    read = {name: _read_array(name, x, present.get(name)) for name, x in given.items()}
+    return {n: x for n, (x, _) in read.items()}, {n: mask for n, (_, mask) in read.items()}
+
+
+def _read_array(name: str, array: Any, present: Any = None) -> tuple[Tensor, Tensor]:
+    """Values (B, *D), with zeros where missing, and mask (B,) of whatever holds numbers.
+
+    Args:
+        name: The modality's.
+        array: What holds the numbers; a row all of whose elements are missing is missing.
+        present: Booleans (B,), False for other rows that are missing; None for no such rows.
+    """
+    where = Where(f"modality {name!r}")
+    data, missing = elements(where, array)
+    if data.ndim == 0:
+        raise ValueError(f"{where}: expected an array (B, *D), got a scalar.")
+    if len(data) == 0:
+        raise ValueError(f"{where}: expected at least one row, got none.")
+    if data.dtype.kind == "f":
+        nan = np.isnan(data)
+        missing = nan if missing is None else missing | nan
+    held = read_mask(name, present, len(data)).numpy().copy()
+    if missing is not None and data.size:
+        flat = missing.reshape(len(data), -1)
+        partly = held & flat.any(1) & ~flat.all(1)
+        if partly.any():
+            raise ValueError(
+                f"{where}: row {int(partly.argmax())} is NaN in parts (or None, or masked). A row "
+                "is missing as a whole: fill the gaps, or make each part a modality of its own."
+            )
+        held &= ~flat.all(1)
+    if not held.all():  # what missing rows hold does not matter
+        data = data.copy()
+        data[~held] = 0
+    return as_tensor(where, data), torch.from_numpy(held)
+
+
+def read_mask(name: str, present: Any, size: int) -> Tensor:
+    """The mask (B,) of a modality from booleans of any kind; all True for None."""
+    if present is not None and not isinstance(present, Tensor):
+        where = Where(f"the mask of modality {name!r}")
+        data, missing = elements(where, present)
+        if data.dtype != bool or (missing is not None and missing.any()):
+            kind = data.dtype if data.dtype != bool else "booleans of which some are missing"
+            raise TypeError(
+                f"{where}: expected booleans, got {kind}; write [bool(held) for held in x] where "
+                "each entry says whether its row is present."
+            )
+        present = torch.from_numpy(np.array(data))
+    return check_mask(name, present, torch.empty(size, 0))
+
+
+def _check_order(arrays: Mapping[str, Any]) -> None:
+    """Raise where pandas' labels say that the rows of two modalities are in different orders."""
+    labels = [(n, x.index) for n, x in arrays.items() if isinstance(x, pd.DataFrame | pd.Series)]
+    for name, index in labels[1:]:
+        first, expected = labels[0]
+        if len(index) != len(expected) or not index.is_unique or index.equals(expected):
+            continue
+        if set(index) == set(expected):
+            raise ValueError(
+                f"modalities {first!r} and {name!r}: their rows have the same labels in different "
+                f"orders, and row is put to row. Where labels name rows, give {name!r} as "
+                "x.loc[other.index]; where the order is right already, as x.set_axis(other.index)."
+            )
+
+
+def as_tensor(where: Where, data: np.ndarray) -> Tensor:
+    """The numbers of an array in a tensor of its own: int64, or torch's default dtype."""
+    target = torch.int64 if data.dtype.kind in "iu" else torch.get_default_dtype()
+    wide = {torch.int64: np.int64, torch.float64: np.float64}.get(target, np.float32)
+    with np.errstate(over="ignore"):
+        values = torch.from_numpy(np.array(data, dtype=wide, order="C")).to(target)
+    if data.dtype.kind == "u" and data.dtype.itemsize == 8:
+        lost = values < 0
+    elif data.dtype.kind == "f" and not bool(values.sum().isfinite()):
+        lost = ~values.isfinite() & torch.from_numpy(np.array(np.isfinite(data)))
+    else:
+        return values
+    if bool(lost.any()):
+        remedy = {
+            torch.int64: "np.asarray(x, dtype=float)",
+            torch.float64: "np.log(x), or another scale",
+        }.get(target, "torch.set_default_dtype(torch.float64) first, or x in another unit")
+        found = data[lost.numpy()][0]
+        if data.dtype.kind == "f":
+            found = np.format_float_scientific(found, precision=4, trim="-")
+        raise ValueError(f"{where}: {found} is beyond what {target} holds; write {remedy}.")
+    return values
+
+
+def native(data: np.ndarray) -> np.ndarray:
+    """The numbers of an array in a dtype that torch knows."""
+    if data.dtype.kind == "f" and data.dtype.itemsize > 8:
+        return data.astype(np.float64)
+    return np.asarray(data, data.dtype.newbyteorder("="))

@@ -1,0 +1,231 @@
+"""What a batch is checked for at the public edge, once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from pyro.infer.util import is_validation_enabled
+from torch import Tensor
+from torch.masked import MaskedTensor
+
+from ppl_mm.batch.host_masks import at_hand
+from ppl_mm.batch.shapes import loc_scale, shape_of
+
+__all__ = [
+    "check_alike",
+    "check_at_least_one",
+    "check_encoded",
+    "check_features",
+    "check_mask",
+    "check_replacement",
+    "check_target",
+    "check_values",
+    "common_length",
+    "in_dtype",
+    "zeroed",
+]
+
+_DTYPES = {
+    *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+    *(torch.bfloat16, torch.float16, torch.float32, torch.float64),
+}
+
+
+def common_length(values: Mapping[str, Tensor]) -> int:
+    """The number of rows that all modalities share."""
+    lengths, devices = {}, {}
+    for name, x in values.items():
+        if not isinstance(name, str):
+            raise TypeError(f"expected modality names to be strings, got {name!r}.")
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"modality {name!r}: expected a tensor (B, *D), got {type(x).__name__}; use "
+                "Observations.from_arrays for arrays and lists."
+            )
+        _check_numbers(name, x)
+        if x.dim() == 0:
+            raise ValueError(f"modality {name!r}: expected shape (B, *D), got a scalar.")
+        lengths[name], devices[name] = len(x), str(x.device)
+    if len(set(devices.values())) > 1:
+        raise ValueError(f"modalities lie on different devices: {devices}; move them to one.")
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"modalities disagree on the number of rows: {lengths}.")
+    size = next(iter(lengths.values()))
+    if size == 0:
+        raise ValueError("expected at least one row, got none.")
+    return size
+
+
+def _check_numbers(name: str, x: Tensor) -> None:
+    """Raise unless a tensor stores one real number for every element."""
+    if isinstance(x, MaskedTensor):
+        kind, remedy = "a masked tensor", "from_arrays, which reads its mask"
+    elif x.is_nested:
+        kind, remedy = "a nested tensor", "torch.nested.to_padded_tensor(x, 0.0)"
+    elif x.is_quantized:
+        kind, remedy = "a quantised tensor", "x.dequantize()"
+    elif x.layout != torch.strided:
+        kind, remedy = f"the layout {x.layout}", "x.to_dense()"
+    elif x.is_complex():
+        kind, remedy = f"{x.dtype}", "torch.view_as_real(x)"
+    elif x.dtype not in _DTYPES:
+        kind = f"{x.dtype}"
+        remedy = "x.float()" if x.is_floating_point() else "x.to(torch.int64)"
+    else:
+        return
+    raise TypeError(
+        f"modality {name!r}: expected a dense tensor of real numbers, got {kind}; use {remedy}."
+    )
+
+
+def check_at_least_one(what: str, number: Any) -> None:
+    """Raise unless ``number`` is an integer of at least 1."""
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ValueError(f"{what}: expected an integer of at least 1, got {number!r}.")
+
+
+def check_mask(name: str, mask: Any, values: Tensor) -> Tensor:
+    """The mask (B,) of a modality; all True for None."""
+    if mask is None:
+        return torch.ones(len(values), dtype=torch.bool, device=values.device)
+    if not isinstance(mask, Tensor):
+        raise TypeError(
+            f"modality {name!r}: expected a boolean mask tensor, got {type(mask).__name__}; write "
+            "torch.as_tensor(x, dtype=torch.bool), or use from_arrays(values, present)."
+        )
+    if mask.dtype != torch.bool or mask.is_nested or mask.layout != torch.strided:
+        remedy = "x.to_dense()" if mask.layout != torch.strided else "x.bool()"
+        raise TypeError(
+            f"modality {name!r}: expected a boolean mask tensor, got {mask.dtype} of the layout "
+            f"{mask.layout}; write {remedy}."
+        )
+    if mask.shape != (len(values),):
+        raise ValueError(
+            f"modality {name!r}: expected mask of shape (B,) = ({len(values)},), got "
+            f"{tuple(mask.shape)}. One entry a row: reduce element-wise masks with "
+            ".flatten(1).all(1)."
+        )
+    if mask.device != values.device:
+        raise ValueError(
+            f"modality {name!r}: values are on {values.device}, the mask on {mask.device}."
+        )
+    return mask
+
+
+def check_values(name: str, values: Tensor, present: Tensor) -> Tensor:
+    """Values with zeros in missing rows; observed ones must be finite."""
+    if values.is_meta:
+        raise ValueError(f"modality {name!r}: a tensor on the device 'meta' holds no values.")
+    values = values.detach()
+    missing = ~present
+    if bool(missing.any()):
+        values = zeroed(values, missing)
+    _check_finite(name, values)
+    return values
+
+
+def _check_finite(name: str, values: Tensor) -> None:
+    """Raise unless all values are finite; those of missing rows are zeros."""
+    # A sum is finite only if every value is; the search for the row comes where it is not.
+    if values.is_floating_point() and not bool(values.sum().isfinite()):
+        finite = torch.isfinite(values.reshape(len(values), values[0].numel())).all(1)
+        if not bool(finite.all()):
+            row = int((~finite).nonzero()[0])
+            raise ValueError(
+                f"modality {name!r}: row {row} is observed but holds NaN or infinity, as "
+                f"{values.dtype}. Mark the row as missing (present=..., or NaN rows in "
+                "from_arrays) or clean the value."
+            )
+
+
+def check_replacement(name: str, values: Tensor, present: Tensor, device: torch.device) -> Tensor:
+    """Other values for a modality's rows, with zeros where they are missing."""
+    if common_length({name: values}) != len(present):
+        raise ValueError(f"modality {name!r}: expected {len(present)} rows, got {len(values)}.")
+    if values.device != device:
+        raise ValueError(
+            f"modality {name!r}: the rows are on {device}, the new values on {values.device}; "
+            "write x.to(obs.device)."
+        )
+    values = zeroed(values, ~present)
+    # A training step, in which validation is off, must not wait for its device's values.
+    if not values.is_meta and (at_hand(values) or is_validation_enabled()):
+        _check_finite(name, values)
+    return values
+
+
+def check_alike(name: str, parts: Sequence[Tensor]) -> None:
+    """Raise unless tensors (B_i, *D) can be joined along their rows."""
+
+    def refuse(what: str, found: set[Any], remedy: str) -> None:
+        if len(found) > 1:
+            raise ValueError(
+                f"modality {name!r}: batches disagree on its {what}: {found}; {remedy}."
+            )
+
+    refuse("shape", {tuple(x.shape[1:]) for x in parts}, "reshape or pad the values of some")
+    refuse("device", {str(x.device) for x in parts}, "write batch.to(device)")
+    kinds = {"floats" if x.is_floating_point() else "integers or booleans" for x in parts}
+    refuse("numbers", kinds, f"write batch.replace({name!r}, batch[{name!r}].long()) or .float()")
+
+
+def check_target(target: Any) -> None:
+    """Raise unless values can be sent there: to a device, or to a floating-point dtype."""
+    if isinstance(target, torch.dtype):
+        if not target.is_floating_point:
+            raise TypeError(
+                f"to: expected a floating-point dtype, got {target}; for one modality write "
+                f"obs.replace('x', obs['x'].to({target}))."
+            )
+        return
+    try:
+        torch.device(target)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            "to: expected a device such as 'cpu' or 'cuda', or a floating-point dtype such as "
+            f"torch.float32, got {target!r}."
+        ) from error
+
+
+def zeroed(values: Tensor, missing: Tensor) -> Tensor:
+    """A copy with zeros in the missing rows."""
+    mask = missing.reshape(-1, *[1] * (values.dim() - 1))
+    return values.masked_fill(mask, 0)
+
+
+def in_dtype(name: str, values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Floating-point values in another dtype; integers as they are.
+
+    Raises:
+        ValueError: For values beyond the range of a narrower dtype.
+    """
+    if not values.is_floating_point() or values.dtype == dtype:
+        return values
+    found = values.to(dtype)
+    if torch.finfo(dtype).max < torch.finfo(values.dtype).max and bool(found.isinf().any()):
+        raise ValueError(
+            f"modality {name!r}: values of up to {values.abs().max().item():.3g} are beyond the "
+            f"range of {dtype}. Rescale them, or convert the system instead: system.double()."
+        )
+    return found
+
+
+def check_encoded(name: str, output: Any, latent_dim: int, rows: int) -> tuple[Tensor, Tensor]:
+    """The pair (loc, scale) that an encoder must return, as views (rows, latent_dim)."""
+    loc, scale = loc_scale(name, output, latent_dim, rows)
+    if is_validation_enabled() and not bool((scale > 0).all()):
+        raise ValueError(
+            f"modality {name!r}: expected the encoder's scale, a standard deviation, above 0, got "
+            f"values from {scale.min().item()}. Pass it through exp or softplus."
+        )
+    return loc, scale
+
+
+def check_features(name: str, output: Any, size: int, rows: int) -> Tensor:
+    """The tensor (rows, size) that a modality's trunk must return."""
+    if not isinstance(output, Tensor) or output.shape != (rows, size):
+        raise ValueError(
+            f"modality {name!r}: expected features of shape (B, out_features) = ({rows}, {size}), "
+            f"got {shape_of(output)}."
+        )
+    return output

@@ -1,0 +1,200 @@
+"""Terms and strata as boolean masks along a plate at dim -2.
+
+A term (source, scored, reference, weight) of an objective is, for one row,
+
+    weight * { E_{q(z | x_source)} [ sum over scored m of log p(x_m | z) ]
+               - KL( q(z | x_source) || q(z | x_reference) ) }
+
+with the model's own prior as the empty reference. A stratum is one component of a mixture
+posterior. Both are rows of masks (T, B), so that encoders run once and everything is one call.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ppl_mm.arguments.wording import shown
+from ppl_mm.batch.rows import alike
+
+if TYPE_CHECKING:
+    from ppl_mm.batch.plated import Plated
+
+__all__ = ["Masks", "Term", "resolve_components", "resolve_terms", "via_masks"]
+
+Masks = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One ELBO term, in nats.
+
+    Args:
+        source: The modalities that the posterior conditions on.
+        scored: The modalities whose log-likelihood counts.
+        reference: The modalities that the KL's second argument conditions on; empty is the
+            model's own prior.
+        weight: A factor of the whole term.
+        via: Which member of the source or reference supplies the stand-ins for the missing
+            experts (:class:`ppl_mm.guides.ReplacementExperts`), where several could.
+        requires: Modalities that a row must hold besides, for the term to count.
+        alone: Whether the term counts only in rows that hold nothing but what it names.
+        lambdas: Modality -> lambda_m, the factor of its log-likelihood in this term, in place of
+            the objective's.
+        fixed_model: Whether the model is a constant in this term: its parameters get no gradient
+            from it, and batch normalisation uses its running statistics and leaves them alone.
+
+    Raises:
+        TypeError: For modalities that are no tuple of names.
+        ValueError: For weights that are not finite.
+
+    Example:
+        >>> term = Term(("image", "label"), ("image",), ("label",))
+        >>> term.source, term.scored, term.reference, term.weight
+        (('image', 'label'), ('image',), ('label',), 1.0)
+    """
+
+    source: tuple[str, ...]
+    scored: tuple[str, ...]
+    reference: tuple[str, ...] = ()
+    weight: float = 1.0
+    via: str | None = None
+    requires: tuple[str, ...] = ()
+    alone: bool = False
+    lambdas: Mapping[str, float] = field(default_factory=dict, hash=False)
+    fixed_model: bool = False
+
+    def __post_init__(self) -> None:
+        for kind in ("source", "scored", "reference", "requires"):
+            names = getattr(self, kind)
+            listed = isinstance(names, Iterable) and not isinstance(names, str | Tensor)
+            if not listed or not all(isinstance(n, str) for n in names):
+                raise TypeError(f"Term: {kind} must be a tuple of names, got {shown(names)}.")
+            object.__setattr__(self, kind, tuple(names))
+        for number in (self.weight, *self.lambdas.values()):
+            if not isinstance(number, float | int) or not math.isfinite(number):
+                raise ValueError(f"Term: expected finite weights and lambdas, got {shown(number)}.")
+
+    @property
+    def names(self) -> set[str]:
+        """Every modality that the term mentions."""
+        via = () if self.via is None else (self.via,)
+        groups = (self.source, self.scored, self.reference, self.requires, self.lambdas, via)
+        return {name for group in groups for name in group}
+
+
+_MODALITIES = ("source", "scored", "reference")
+_BESIDES_MODALITIES = [f.name for f in fields(Term) if f.name not in _MODALITIES]
+
+
+def resolve_terms(
+    terms: Sequence[Term], obs: "Plated", *, rows: str, dedupe: bool
+) -> tuple[Masks, Masks, Masks, Tensor, Tensor]:
+    """Masks of each term and row.
+
+    Returns:
+        source, scored, reference: name -> (T, B) bool; active: (T, B) bool, False where the row
+        contributes nothing; weight: (T, 1).
+
+    Raises:
+        ValueError: For no terms, or ``rows`` other than "restrict" and "require".
+    """
+    if not terms:
+        raise ValueError("expected at least one term, got none.")
+    if rows not in ("restrict", "require"):
+        raise ValueError(f"rows: expected 'restrict' or 'require', got {rows!r}.")
+    held, asked = _held(obs), _asked(terms, obs)
+    masks = asked & held  # (3, M, T, B)
+    if rows == "require":
+        known = obs.listed([t.names <= set(obs.names) for t in terms])
+        active = (masks == asked).flatten(0, 1).all(0) & known[:, None]
+    else:  # a term that has lost its whole source is no term of this row
+        from_nothing = obs.listed([not t.source for t in terms])
+        active = masks[0].any(0) | from_nothing[:, None]
+    evidence = dict(zip(obs.names, held[2], strict=True))  # (1, B) each
+    for name in {name for term in terms for name in term.requires}:
+        asks = obs.listed([name in t.requires for t in terms])[:, None]
+        active = active & (~asks | evidence[name] if name in evidence else ~asks)
+    for name in obs.names if any(t.alone for t in terms) else ():
+        shuns = obs.listed([t.alone and name not in t.names for t in terms])[:, None]
+        active = active & ~(shuns & evidence[name])
+    if dedupe:
+        active = active & ~_repeats(_alike(terms, obs), masks.flatten(0, 1), active)
+    masks = (masks & active).expand(-1, -1, -1, len(obs))
+    source, scored, reference = (dict(zip(obs.names, m.unbind(), strict=True)) for m in masks)
+    active = active.expand(-1, len(obs))
+    weight = obs.listed([[float(t.weight)] for t in terms])
+    return source, scored, reference, active, weight
+
+
+def resolve_components(
+    family: Sequence[Iterable[str]], obs: "Plated"
+) -> tuple[list[Masks], Tensor]:
+    """Source masks of each mixture component, and which components each row allows.
+
+    A row allows a component if all of its modalities are within the row's source; one that
+    allows none keeps component 0, drawn from nothing.
+
+    Returns:
+        For each of C components: name -> bool of the shape of ``obs``; and bool (C, *shape).
+
+    Raises:
+        TypeError: For a string in place of a tuple of names.
+        ValueError: For an empty family.
+    """
+    for subset in family:
+        if isinstance(subset, str):
+            raise TypeError(f"strata: expected tuples of names, got the string {subset!r}.")
+    subsets = [tuple(subset) for subset in family]
+    if not subsets:
+        raise ValueError("expected at least one mixture component, got an empty family.")
+    never = obs.nowhere()
+    held = {n: obs.source[n].expand(obs.shape) for n in obs.names}
+    allowed = []
+    for subset in subsets:
+        each = [held.get(n, never) for n in subset]
+        allowed.append(torch.stack([*each, ~never]).all(0))
+    masks = [
+        {n: allowed[c] if n in subset else never for n in obs.names}
+        for c, subset in enumerate(subsets)
+    ]
+    allowed[0] = allowed[0] | ~torch.stack(allowed).any(0)
+    return masks, torch.stack(allowed)
+
+
+def via_masks(terms: Sequence[Term], obs: "Plated") -> Masks | None:
+    """Name -> (T, 1) bool: the terms whose stand-ins it supplies; None where no term says it."""
+    if all(t.via is None for t in terms):
+        return None
+    return {n: obs.listed([[t.via == n] for t in terms]) for n in obs.names}
+
+
+def _held(obs: "Plated") -> Tensor:
+    """What rows may draw from, score and refer to, (3, M, 1, B) bool; B = 1 for rows alike."""
+    masks = [kind[n] for kind in (obs.source, obs.scored, obs.evidence) for n in obs.names]
+    held = alike(torch.stack([obs.nowhere(), *masks])[1:])  # of no modality too
+    return held.view(3, len(obs.names), 1, held.shape[1])
+
+
+def _asked(terms: Sequence[Term], obs: "Plated") -> Tensor:
+    """What terms draw from, score and refer to, (3, M, T, 1) bool."""
+    asked = [n in getattr(t, kind) for kind in _MODALITIES for n in obs.names for t in terms]
+    return obs.listed(asked).view(3, len(obs.names), len(terms), 1).bool()
+
+
+def _alike(terms: Sequence[Term], obs: "Plated") -> Tensor:
+    """(T, T): which terms differ, if at all, in the modalities that they name."""
+    plain = [[getattr(t, f) for f in _BESIDES_MODALITIES] for t in terms]
+    kind = obs.listed([plain.index(p) for p in plain])
+    return kind[:, None] == kind
+
+
+def _repeats(alike: Tensor, masks: Tensor, active: Tensor) -> Tensor:
+    """(T, B): True where an earlier active term of the row, alike, has the same masks (_, T, B)."""
+    has = masks.permute(2, 1, 0).float()  # (B, T, _)
+    within = (has @ (1.0 - has).mT) == 0  # (B, T, T): what one has the other has too
+    same = within & within.mT & alike
+    return (same.tril(-1) & active.T[:, None]).any(-1).T

@@ -1,0 +1,294 @@
+"""The command ``ppl-mm``: it parses and prints; the work is in ppl_mm.runs."""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.markup import escape
+from rich.table import Table
+from typer.core import TyperGroup
+
+from ppl_mm import data, runs, systems
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.cli import compare, flags
+from ppl_mm.cli.runs import DataDir, evaluate, generate, loglik
+from ppl_mm.experiments import papers, reproduction
+from ppl_mm.processes import is_first
+from ppl_mm.training import DivergedError
+
+__all__ = ["app"]
+
+
+class _OneLineErrors(TyperGroup):
+    """Say what the user can mend in one line; anything else keeps its traceback."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            code = super().main(*args, **{**extra, "standalone_mode": False})
+        except typer.Abort:
+            code = 130
+        except (ValueError, OSError, ModuleNotFoundError, DivergedError) as error:
+            code = _say(str(error))
+        except Exception as error:
+            if not hasattr(error, "format_message"):  # typer's own, for arguments it cannot read
+                raise
+            code = _say(error.format_message())
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(message: str) -> int:
+    if message:  # none where the help has been shown instead
+        typer.echo(f"error: {message}", err=True)
+    return 2
+
+
+app = typer.Typer(
+    cls=_OneLineErrors,
+    help="Train multimodal variational autoencoders, and ask them for likelihoods and samples.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+data_app = typer.Typer(help="List the data sets, and download their files.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+DataFolder = Annotated[
+    str | None,
+    typer.Option(
+        "--folder", help="Folder of the data; PPL_MM_DATA or the user's cache by default."
+    ),
+]
+_model = partial(typer.Option, rich_help_panel="What to train")
+_training = partial(typer.Option, rich_help_panel="How to train it")
+_folder = partial(typer.Option, rich_help_panel="Run folder")
+_measures = partial(typer.Option, rich_help_panel="Measures")
+
+
+@app.command("systems")
+def list_systems(
+    name: Annotated[str | None, typer.Argument(help="List the options of this one.")] = None,
+) -> None:
+    """List the systems that train knows, or the options of one."""
+    if name is None:
+        table = Table("system", "what it is", caption="its options: ppl-mm systems NAME")
+        for system, what in systems.available().items():
+            table.add_row(system, what)
+    else:
+        table = Table("option", "default", "what it is", caption="train with --option NAME=VALUE")
+        for option in systems.options(name):
+            table.add_row(*map(escape, option))
+    _print(table)
+
+
+@data_app.command("list")
+def list_data(folder: DataFolder = None) -> None:
+    """List the data sets, and whether their files are there."""
+    table = Table(
+        *("data set", "modalities", "train / validation / test rows", "files"),
+        caption="missing files: ppl-mm data get NAME",
+    )
+    for summary in data.describe(folder):
+        sizes = " / ".join(f"{size:,}" for size in summary.sizes or ()) or "see its files"
+        modalities = ", ".join(summary.modalities)
+        table.add_row(summary.name, modalities, sizes, "ready" if summary.ready else "missing")
+    _print(table)
+
+
+@data_app.command("get")
+def get_data(
+    name: Annotated[str, typer.Argument(help="A data set, such as mnist.")],
+    folder: DataFolder = None,
+) -> None:
+    """Download a data set's published files, with checksums."""
+    downloads = {summary.name: summary.download for summary in data.describe(folder)}
+    if name not in downloads:
+        raise ValueError(unknown_name("data set", name, downloads))
+    if downloads[name] is None:
+        typer.echo(f"{name}: ships with a package that is installed, nothing to download.")
+    else:
+        typer.echo(f"{name}: {data.get(name, folder)}")
+
+
+@app.command()
+def train(
+    system: Annotated[str, typer.Argument(help="A name from: ppl-mm systems.")],
+    dataset: Annotated[str, typer.Argument(help="A name from: ppl-mm data list.")],
+    modality: Annotated[
+        list[str] | None, _model(help="Use this modality of the data set; repeatable.")
+    ] = None,
+    latent_dim: Annotated[int | None, _model(help="Size of the latent z.")] = None,
+    weight: Annotated[
+        list[str] | None,
+        _model(metavar="NAME=VALUE", help="Weight of a modality in training; repeatable."),
+    ] = None,
+    terms: Annotated[
+        str | None, _model(help="Random subsets of modalities per step, or: all subsets.")
+    ] = None,
+    beta: Annotated[float | None, _model(help="Factor of the KL in training.")] = None,
+    option: Annotated[
+        list[str] | None,
+        _model(
+            metavar="NAME=VALUE",
+            help="Further option of the system, such as private_dim=8; repeatable.",
+        ),
+    ] = None,
+    data_option: Annotated[
+        list[str] | None,
+        _model(
+            metavar="NAME=VALUE",
+            help="Option of the data set, such as num_train=5000; repeatable.",
+        ),
+    ] = None,
+    paired: Annotated[
+        float | None, _model(help="Share of rows with paired modalities, 0 to 1; the rest apart.")
+    ] = None,
+    missing: Annotated[
+        float | None, _model(help="Share of training values, row by row, left out at random.")
+    ] = None,
+    epochs: Annotated[int | None, _training(help="Passes through the training rows.")] = None,
+    batch_size: Annotated[int | None, _training(help="Rows per step.")] = None,
+    learning_rate: Annotated[float | None, _training(help="Of Adam.")] = None,
+    annealing_epochs: Annotated[
+        int | None, _training(help="Epochs over which the KL's factor grows from 0.")
+    ] = None,
+    patience: Annotated[
+        int | None, _training(help="Stop after so many epochs without a better validation ELBO.")
+    ] = None,
+    clip_norm: Annotated[float | None, _training(help="Largest norm of the gradient.")] = None,
+    impartial: Annotated[
+        str | None, _training(help="Combine the modalities' gradients: pcgrad, imtl_g or mgda.")
+    ] = None,
+    seed: Annotated[int | None, _training(help="Of networks, order and noise.")] = None,
+    device: Annotated[str | None, _training(help="auto, cpu, cuda or cuda:1.")] = None,
+    precision: Annotated[str | None, _training(help="Such as 32-true or bf16-mixed.")] = None,
+    cuda_graph: Annotated[
+        bool | None,
+        _training(
+            "--cuda-graph/--no-cuda-graph",
+            help="Replay a step as a CUDA graph, or never; by default where that can be.",
+        ),
+    ] = None,
+    compile: Annotated[
+        bool | None,
+        _training("--compile/--no-compile", help="Compile the networks by torch.compile."),
+    ] = None,
+    out: Annotated[Path | None, _folder(help="Default: runs/SYSTEM-DATASET.")] = None,
+    resume: Annotated[bool, _folder("--resume", help="Go on with the folder's run.")] = False,
+    overwrite: Annotated[bool, _folder("--overwrite", help="Replace the folder's run.")] = False,
+    data_dir: DataDir = None,
+    num_samples: Annotated[int | None, _measures(help="Draws per row for likelihoods.")] = None,
+    rows: Annotated[int | None, _measures(help="Test rows for likelihoods.")] = None,
+    evaluate: Annotated[bool, _measures(help="Measure likelihoods and accuracies.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print errors alone.")] = False,
+) -> None:
+    """Train a system on a data set, measure it on held-out rows, and draw pictures.
+
+    What is not given is the data set's default, or with --resume the run's.
+    """
+    given = flags.settings(
+        {
+            "modality": modality,
+            "latent_dim": latent_dim,
+            "weight": weight,
+            "option": option,
+            "data_option": data_option,
+            "terms": terms,
+            "beta": beta,
+            "paired": paired,
+            "missing": missing,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "annealing_epochs": annealing_epochs,
+            "patience": patience,
+            "clip_norm": clip_norm,
+            "impartial": impartial,
+            "seed": seed,
+            "device": device,
+            "precision": precision,
+            "cuda_graph": cuda_graph,
+            "compile": compile,
+            "data_dir": data_dir,
+            "num_samples": num_samples,
+            "rows": rows,
+        }
+    )
+    run = runs.train(
+        Path("runs", f"{system}-{dataset}") if out is None else out,
+        system,
+        dataset,
+        resume=resume,
+        overwrite=overwrite,
+        progress=not quiet,
+        **given,
+    )
+    if not is_first():  # of several processes one measures and prints
+        return
+    found = runs.evaluate(run) if evaluate else None
+    if not quiet:
+        if found is not None:
+            _print(found.table(f"{system} on {dataset}"))
+        pictures = ", ".join(sorted(path.name for path in run.folder.glob("*.png")))
+        typer.echo(f"run folder: {run.folder}   pictures: {pictures}")
+
+
+app.command("compare")(compare.command(train))
+
+
+for asked in (evaluate, generate, loglik):
+    app.command()(asked)
+
+
+@app.command()
+def reproduce(
+    paper: Annotated[
+        str | None, typer.Argument(help="svae, mmvae_plus, ...; all are listed without it.")
+    ] = None,
+    table: Annotated[str | None, typer.Argument(help="A table or figure, as listed.")] = None,
+    scale: Annotated[
+        str, typer.Option(help="smoke (seconds), short (minutes a run), or paper (its own sizes).")
+    ] = "short",
+    seed: Annotated[list[int] | None, typer.Option(help="A run each; repeatable.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Option of every run, such as epochs=10 or device=cuda; repeatable.",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Default: runs/reproduce/PAPER-SCALE.")] = None,
+) -> None:
+    """Make a table or a figure of a paper again, beside the paper's numbers.
+
+    Runs that are in the folder already are not made again: a stopped command goes on.
+    """
+    if paper is None or table is None:
+        _print(_reproducible(paper))
+        return
+    found = papers.table(paper, table)
+    folder = Path("runs", "reproduce", f"{paper}-{scale}") if out is None else out
+    options = flags.options(option or [])
+    page = reproduction.reproduce(found, folder, table, scale, seeds=seed or (), **options)
+    Console().print(Markdown(page.read_text()))
+    typer.echo(f"page: {page}")
+
+
+def _reproducible(paper: str | None) -> Table:
+    """What can be made again, of one paper or of all."""
+    listed = Table("paper", "table", "what it shows", "runs, short / paper", "data")
+    for name, tables in papers.of(paper).items():
+        for key, table in tables.items():
+            missing = reproduction.missing_data(table)
+            sets = ", ".join(f"{d} (missing)" if d in missing else d for d in table.data)
+            number = f"{len(table.short)} / {len(table.paper)}"
+            listed.add_row(name, key, table.title, number, sets)
+        listed.add_section()
+    return listed
+
+
+def _print(table: Table) -> None:
+    Console(highlight=False).print(table)

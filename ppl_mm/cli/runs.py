@@ -1,0 +1,108 @@
+"""The commands that ask a trained run: ``evaluate``, ``generate`` and ``loglik``."""
+
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ppl_mm import runs
+from ppl_mm.cli import flags
+from ppl_mm.results.unreliable import UnreliableLikelihoodWarning
+
+__all__ = ["DataDir", "evaluate", "generate", "loglik"]
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that train wrote.")]
+DataDir = Annotated[
+    str | None,
+    typer.Option(
+        "--data-dir", help="Folder of the data; PPL_MM_DATA or the user's cache by default."
+    ),
+]
+Target = Annotated[
+    list[str],
+    typer.Option("--target", help="A modality; several times, or names with commas between."),
+]
+Given = Annotated[
+    list[str] | None,
+    typer.Option("--given", help="What to condition on, as --target; nothing by default."),
+]
+Samples = Annotated[int | None, typer.Option(help="Draws per row; the run's by default.")]
+Rows = Annotated[int | None, typer.Option(help="Test rows for likelihoods; the run's by default.")]
+
+
+def evaluate(
+    folder: RunFolder, num_samples: Samples = None, rows: Rows = None, data_dir: DataDir = None
+) -> None:
+    """Measure a trained run again, with other numbers of draws or rows; writes metrics.json."""
+    run = runs.load(folder, data_dir=data_dir)
+    found = runs.evaluate(run, num_samples=num_samples, rows=rows)
+    table = found.table(f"{run.config.system} on {run.config.dataset}")
+    Console(highlight=False).print(table)
+
+
+def generate(
+    folder: RunFolder,
+    target: Target,
+    given: Given = None,
+    num: Annotated[int, typer.Option(help="Draws per row.")] = 6,
+    rows: Annotated[
+        int | None, typer.Option(help="Test rows; one of each class by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Default: RUN/generated.png.")] = None,
+    npz: Annotated[
+        Path | None, typer.Option(help="Also write the values, (draws, rows, ...) a modality.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Draw modalities given others of test rows, or from the prior, into a picture.
+
+    Each value is the likelihood's mean (labels and symbols: its mode) at a draw of z.
+    """
+    run = runs.load(folder, data_dir=data_dir)
+    out = run.folder / "generated.png" if out is None else out
+    runs.generate(
+        run,
+        flags.names(target),
+        flags.names(given),
+        out,
+        num_samples=num,
+        rows=rows,
+        seed=seed,
+        npz=npz,
+    )
+    typer.echo(" ".join(str(path) for path in (out, npz) if path is not None))
+
+
+def loglik(
+    folder: RunFolder,
+    target: Target,
+    given: Given = None,
+    proposal: Annotated[
+        str,
+        typer.Option(help="joint, given, prior, defensive, or modalities with commas between."),
+    ] = "joint",
+    num_samples: Samples = None,
+    rows: Rows = None,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    csv: Annotated[Path | None, typer.Option(help="Write a line a row to this file.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Estimate log p(target | given) of test rows, with its error."""
+    run = runs.load(folder, data_dir=data_dir)
+    names = proposal.split(",")
+    with warnings.catch_warnings():  # the summary says the same
+        warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
+        result = runs.likelihood(
+            run,
+            flags.names(target),
+            flags.names(given),
+            proposal=names if set(names) <= set(run.config.modalities) else proposal,
+            num_samples=num_samples,
+            rows=rows,
+            seed=seed,
+            path=csv,
+        )
+    typer.echo(str(result))

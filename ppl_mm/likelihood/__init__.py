@@ -1,0 +1,1 @@
+"""Log-likelihoods and their error: importance sampling, annealing, and bounds."""

@@ -1,0 +1,165 @@
+"""Log-likelihoods by annealed importance sampling, a second estimator that needs no guide."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.checks import check_at_least_one
+from ppl_mm.batch.observations import Observations
+from ppl_mm.likelihood.annealing import Schedule, anneal, tuned
+from ppl_mm.likelihood.chunk import check_and_size
+from ppl_mm.likelihood.path import Path
+from ppl_mm.likelihood.question import asked_names, certain
+from ppl_mm.likelihood.summarise import summarise_weights
+from ppl_mm.likelihood.together import put_together
+from ppl_mm.programs.conditionals import Conditional
+from ppl_mm.programs.conditioned import check_question, conditioned_on
+from ppl_mm.results.log_likelihood import LogLikelihood
+from ppl_mm.systems import System
+from ppl_mm.systems.evaluating import evaluating
+
+__all__ = ["Annealing", "annealed_log_likelihood"]
+
+_STARTS = ("prior", "posterior")
+_CHAINS_AT_ONCE = 2**16  # (chain, row) pairs held at a time
+_TUNING_CHAINS = 8  # that step sizes are found with
+_ADVICE = "Take more temperatures or more chains."
+
+
+class Annealing:
+    """How chains go from f_0 to p(x, z), see :mod:`ppl_mm.likelihood.annealing`.
+
+    Args:
+        num_chains: K, for each row.
+        num_temperatures: T.
+        num_leaps: Leapfrog steps of a transition.
+        start: f_0, ``"prior"`` or ``"posterior"``.
+        chunk: At most so many (chain, row) pairs are decoded at a time.
+
+    Raises:
+        ValueError: For numbers below 1, or an unknown start.
+    """
+
+    def __init__(
+        self, num_chains: int, num_temperatures: int, num_leaps: int, start: str, chunk: int
+    ) -> None:
+        for what, number in (
+            ("num_chains", num_chains),
+            ("num_temperatures", num_temperatures),
+            ("num_leaps", num_leaps),
+            ("chunk", chunk),
+        ):
+            check_at_least_one(what, number)
+        if start not in _STARTS:
+            raise ValueError(unknown_name("start", start, _STARTS))
+        self.num_chains, self.num_temperatures = num_chains, num_temperatures
+        self.num_leaps, self.start, self.chunk = num_leaps, start, chunk
+
+    def blocks(self, num_rows: int) -> Sequence[torch.Tensor]:
+        """Row indices, so many at a time that their chains are held together."""
+        return torch.arange(num_rows).split(max(1, _CHAINS_AT_ONCE // self.num_chains))
+
+    def path(
+        self, model: Any, guide: Any, obs: Observations, names: Sequence[str], given: Sequence[str]
+    ) -> Path:
+        """To p(x_names, z); the posterior to start at is that of ``given`` too."""
+        seen = obs.scoring(*names).given(*names, *given)
+        return Path(model, guide if self.start == "posterior" else None, seen, self.chunk)
+
+    def schedule(self, path: Path) -> Schedule:
+        """Temperatures, and step sizes found by chains of their own."""
+        return tuned(path, self.num_temperatures, _TUNING_CHAINS, self.num_leaps)
+
+    def estimate(
+        self, system: System, obs: Observations, names: tuple[str, ...], given: tuple[str, ...]
+    ) -> LogLikelihood:
+        """log p(x_names) of every row; ``given`` is what model or guide may look at besides."""
+        parts = []
+        for rows in self.blocks(len(obs)):
+            path = self.path(system.model, system.guide, obs[rows], names, given)
+            log_w = anneal(path, path.draw(self.num_chains), self.schedule(path))
+            parts.append(summarise_weights(log_w[None], torch.zeros_like(log_w[:1])))
+        columns = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+        return LogLikelihood.of(columns, self.num_chains, names, (), "", system.modalities)
+
+    def __str__(self) -> str:
+        return f"{self.start}, annealed over {self.num_temperatures} temperatures"
+
+
+@typed
+def annealed_log_likelihood(
+    system: System,
+    obs: Observations,
+    target: str | Sequence[str] | None = None,
+    given: str | Sequence[str] | None = None,
+    *,
+    num_chains: int = 32,
+    num_temperatures: int = 100,
+    num_leaps: int = 10,
+    start: str = "prior",
+    chunk: int | None = None,
+    seed: int = 0,
+) -> LogLikelihood:
+    """Estimate log p(x_target | x_given) of every row by annealed importance sampling.
+
+        log p(x_A)  ~  log (1/K) sum_k w_k,    w_k the weight of a chain from f_0 to p(x_A, z)
+
+    see :mod:`ppl_mm.likelihood.annealing`; a conditional is the difference of two such estimates.
+    The mean of the weights is unbiased, its log low on average, as that of
+    :func:`ppl_mm.evaluation.log_likelihood`; but chains from the prior owe the guide nothing, so
+    that one can be held against the other. It costs T times (leaps + 1) evaluations of the model
+    with their gradients for each chain, and a quarter more to find step sizes.
+
+    All latent sites of the model are moved, whatever their names; those with a bounded support in
+    unconstrained coordinates. Rows may hold anything, as for ``log_likelihood``, and a likelihood
+    put together from conditionals (MEME) is put together from their annealed estimates.
+
+    Args:
+        system: A model, and a guide for ``start="posterior"``.
+        obs: The rows.
+        target: The modalities A; None is all that ``obs`` has and is not given.
+        given: The modalities B; None is none.
+        num_chains: K, for each row. Pareto k needs 25.
+        num_temperatures: T; 1 is importance sampling from f_0.
+        num_leaps: Leapfrog steps of each transition.
+        start: f_0. ``"prior"``, or ``"posterior"``: the guide's of target and given, from which a
+            good one needs few temperatures.
+        chunk: At most so many (chain, row) pairs are decoded at a time, see ``log_likelihood``.
+        seed: Of the draws; torch's own generators are left as they were.
+
+    Returns:
+        As ``log_likelihood``; its ``draws`` are chains.
+
+    Raises:
+        ValueError: As ``log_likelihood``; for an unknown start, or a discrete latent site.
+
+    Warns:
+        UnreliableLikelihoodWarning: Naming the rows whose weights have too heavy a tail.
+
+    Sources: Neal 2001; Wu et al. 2017, arXiv:1611.04273.
+    """
+    chunk = check_and_size(system, obs, chunk)
+    names, given_names = asked_names(obs, target, given)
+    check_question(system.model, obs, names, given_names)
+    plan = Annealing(num_chains, num_temperatures, num_leaps, start, chunk)
+    obs = obs.to(system)
+    rest = tuple(n for n in given_names if n not in conditioned_on(system.model))
+
+    def conditional(asked: Conditional, rows: Observations) -> LogLikelihood:
+        one = System(asked.model, system.guide, system.objective)
+        return plan.estimate(one, rows, asked.target, asked.given)
+
+    with evaluating(system, seed):
+        if system.alternatives(names, given_names) is not None:
+            result = put_together(system, obs, names, given_names, conditional, num_chains)
+        else:
+            result = plan.estimate(system, obs, (*names, *rest), given_names)
+            if rest:
+                result = result.minus(plan.estimate(system, obs, rest, given_names))
+    result = certain(replace(result, given=given_names, proposal=str(plan)), obs)
+    result.warn_if_unreliable(_ADVICE)
+    return result

@@ -1,0 +1,86 @@
+"""From log importance weights to an estimate, its error and diagnostics."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ppl_mm.likelihood.tails import Moments, interval_of_log_mean, weight_moments
+
+__all__ = ["summarise_weights"]
+
+
+def summarise_weights(log_w: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
+    """Estimate, error and diagnostics from log importance weights.
+
+    Args:
+        log_w: log p(x, z) - log q(z), (S, K, N): S strata of K draws each, q the whole mixture.
+        log_pi: Log-probabilities of the strata, (S, N); zeros for one stratum.
+
+    The estimate is sum_s pi_s (1/K) sum_k w_sk; its variance sum_s pi_s^2 Var_k[w_sk] / K. The
+    interval's variance and skewness are these sums with the tails of the strata as fitted.
+    """
+    log_w, log_pi = log_w.double(), log_pi.double()
+    num_strata, num_draws = log_w.shape[:2]
+    weighted = log_w + log_pi[:, None]
+    log_total = torch.logsumexp(weighted.flatten(0, 1), 0)
+    hopeless = log_total == -torch.inf  # no draw gives the row any probability
+    share = torch.exp(weighted - log_total.masked_fill(hopeless, 0.0))  # sums to 1, or is 0
+    ess = torch.where(hopeless, 0.0, 1.0 / (share**2).sum((0, 1)))
+    value = log_total - math.log(num_draws)
+    if num_draws > 1:
+        # Var of K * mean, in units of the total, is K * Var_k[share] in each stratum.
+        error = (num_draws * share.var(1)).sum(0).sqrt()
+        variance = _variance(log_w, log_pi)
+        low, high = interval_of_log_mean(*_cumulants([weight_moments(w) for w in log_w], share))
+    else:
+        error = variance = low = high = torch.full_like(ess, math.nan)
+    return {
+        "value": value,
+        "standard_error": error,
+        "low": value + low,
+        "high": value + high,
+        "ess": ess,
+        "pareto_k": _pareto_k(log_w, log_pi > -torch.inf),
+        "log_weight_variance": variance,
+        "draws": torch.full_like(ess, num_strata * num_draws, dtype=torch.long),
+    }
+
+
+def _pareto_k(log_w: Tensor, allowed: Tensor) -> Tensor:
+    """Of all draws of the strata that a row allows, (N,).
+
+    The tail is that of w as a function of z. Times pi_s, stray draws of a likely stratum would
+    pass for a tail among those of an unlikely one, although w itself is bounded.
+    """
+    patterns, which = torch.unique(allowed, dim=1, return_inverse=True)
+    k = log_w.new_empty(log_w.shape[-1])
+    for i, strata in enumerate(patterns.unbind(1)):
+        rows = which == i
+        k[rows] = weight_moments(log_w[strata][:, :, rows].flatten(0, 1)).pareto_k
+    return k
+
+
+def _cumulants(tails: Sequence[Moments], share: Tensor) -> tuple[Tensor, Tensor]:
+    """Standard error and skewness of the estimate over its value, the tails as fitted, (N,)."""
+    num_draws = share.shape[1]
+    part = share.sum(1)  # of each stratum in the total, (S, N)
+    variance = (part**2 * torch.stack([t.variance for t in tails])).sum(0) / num_draws
+    third = (part**3 * torch.stack([t.third for t in tails])).sum(0) / num_draws**2
+    skewness = torch.where(variance > 1e-200, third / variance.clamp(min=1e-200) ** 1.5, 0.0)
+    return variance.sqrt(), skewness
+
+
+def _variance(log_w: Tensor, log_pi: Tensor) -> Tensor:
+    """Variance of log w under the whole proposal, (N,): within the strata and between them.
+
+    Infinite where a draw has weight 0.
+    """
+    share = log_pi.exp()
+    zero = ((log_w == -torch.inf) & (share > 0)[:, None]).any(1).any(0)
+    center = log_w.mean(1)
+    within = torch.where(share > 0, share * log_w.var(1), 0.0).sum(0)
+    middle = torch.where(share > 0, share * center, 0.0).sum(0)
+    between = torch.where(share > 0, share * (center - middle) ** 2, 0.0).sum(0)
+    return (within + between).masked_fill(zero, math.inf)

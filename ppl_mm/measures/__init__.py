@@ -1,0 +1,1 @@
+"""Measures of trained systems, each for any system and any observed subset."""

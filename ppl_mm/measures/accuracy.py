@@ -1,0 +1,166 @@
+"""Predicted labels and their accuracy, from any given modalities."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Bernoulli, Categorical, OneHotCategorical
+
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
+from ppl_mm.measures.generation import central_value, elementwise, target_sites
+from ppl_mm.objectives.weights import guide_trace, particles
+from ppl_mm.programs.conditioned import check_question
+from ppl_mm.systems import System
+from ppl_mm.systems.evaluating import evaluating
+
+__all__ = [
+    "accuracy",
+    "as_label",
+    "check_labels",
+    "check_not_given",
+    "predict",
+    "target_distributions",
+]
+
+
+@typed
+def predict(
+    system: System,
+    obs: Observations,
+    target: str,
+    given: str | Sequence[str] | None = None,
+    *,
+    batch_size: int = 1000,
+) -> Tensor:
+    """The likelihood's mean or mode of ``target`` at z = the mean of q(z | x_given).
+
+    Args:
+        system: A model and a guide.
+        obs: The rows.
+        target: The modality to predict; classes and symbols come as indices.
+        given: What to look at; None is all but the target, which is rebuilt where it is given.
+        batch_size: Rows at a time.
+
+    Returns:
+        (N, *event_shape).
+
+    Source: Wu & Goodman 2018, arXiv:1802.05335, section 5.1.
+    """
+    found = target_distributions(system, obs, target, given, batch_size=batch_size)
+    return torch.cat([central_value(fn)[0, 0] for fn in found])
+
+
+def target_distributions(
+    system: System,
+    obs: Observations,
+    target: str,
+    given: str | Sequence[str] | None = None,
+    *,
+    num_samples: int | None = None,
+    batch_size: int = 1000,
+    seed: int = 0,
+) -> Iterator[Any]:
+    """Batch by batch, p(x_target | z) at draws of q(z | x_given), or at its mean for None.
+
+    Yields:
+        Distributions of batch shape (num_samples, 1, B), with 1 in its place for None.
+    """
+    system.check(obs)
+    if isinstance(given, str):
+        given = (given,)
+    given = tuple(n for n in obs.names if n != target) if given is None else tuple(given)
+    check_question(system.model, obs, [target], given)
+    with evaluating(system, seed):
+        for rows in torch.arange(len(obs)).split(batch_size):
+            batch = obs[rows].to(system)
+            with particles(num_samples):
+                q = guide_trace(system.guide, batch.given(*given))
+            sites = {n: q.nodes[n] for n in q.stochastic_nodes}
+            # A particle dim of 1 for means, as target_sites expects it.
+            latents = {
+                n: site["fn"].mean[None, None] if num_samples is None else site["value"]
+                for n, site in sites.items()
+            }
+            found = target_sites(system.model, batch, [target], latents, num_samples or 1)
+            yield found[target]["fn"]
+
+
+def check_not_given(label: str, given: str | Sequence[str] | None) -> None:
+    """Raise ValueError for a label that is to be predicted from itself."""
+    if label == given or label in (given or ()):
+        raise ValueError(f"given: {label!r} is what is predicted; leave it out.")
+
+
+def check_labels(label: str, values: Tensor) -> None:
+    """Raise TypeError for numbers that are neither classes nor 0 and 1."""
+    if values.is_floating_point() and not bool(((values == 0) | (values == 1)).all()):
+        raise TypeError(
+            f"modality {label!r}: expected a label, classes or values that are 0 or 1, got numbers "
+            f"from {values.min().item():.3g} to {values.max().item():.3g}; how far off predicted "
+            "numbers are, evaluation.rmse tells."
+        )
+
+
+def as_label(label: str, fn: Any) -> Any:
+    """The Categorical, one-hot or Bernoulli distribution of a label's elements, or TypeError."""
+    base = elementwise(fn)
+    if not isinstance(base, Categorical | OneHotCategorical | Bernoulli):
+        raise TypeError(
+            f"modality {label!r}: expected a label, Categorical, Bernoulli, MultiLabel or Tokens, "
+            f"got {type(base).__name__}; how far off predicted numbers are, evaluation.rmse tells."
+        )
+    return base
+
+
+@typed
+def accuracy(
+    system: System,
+    obs: Observations,
+    label: str,
+    given: str | Sequence[str] | None = None,
+    *,
+    batch_size: int = 1000,
+) -> float:
+    """The share of rows with a label whose prediction is right, in [0, 1].
+
+    Args:
+        system: A model and a guide.
+        obs: The rows, with the true labels (class indices, one-hot rows, or symbols and
+            yes-or-no values: then the share of right positions).
+        label: The label's name.
+        given: What to predict from; None is all but the label.
+        batch_size: Rows at a time.
+
+    Raises:
+        ValueError: If no row has a label, or the label is given. How well a label is rebuilt from
+            itself, :func:`predict` tells.
+        TypeError: For a modality that is no label but numbers; how far off those are,
+            :func:`ppl_mm.evaluation.rmse` tells.
+        TypeError: For a modality that is no label, whose likelihood is of numbers; how far off
+            those are, :func:`rmse` tells.
+    """
+    system.check(obs)
+    check_not_given(label, given)
+    if label not in obs.names:
+        raise ValueError(unknown_name("label", label, obs.names))
+    known = obs.present[label]
+    if not bool(known.any()):
+        raise ValueError(f"modality {label!r}: no row has a label to compare with.")
+    obs = obs[known]
+    truth = obs[label]
+    found = torch.cat(
+        [
+            central_value(as_label(label, fn))[0, 0]
+            for fn in target_distributions(system, obs, label, given, batch_size=batch_size)
+        ]
+    )
+    check_labels(label, truth)
+    truth = truth.to(found.device)
+    if truth.dim() == found.dim() + 1:  # one-hot rows; classes are predicted as indices
+        truth = truth.argmax(-1)
+    elif truth.is_floating_point():  # yes-or-no labels, predicted by their probabilities
+        found = (found > 0.5).to(truth.dtype)
+    return (found == truth).double().mean().item()

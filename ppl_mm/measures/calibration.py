@@ -1,0 +1,151 @@
+"""Calibration: of labels predicted with probability p, does a share p come true?
+
+    p(y | x_S)  =  E_{q(z | x_S)} [ p(y | z) ],    the mean over draws of z
+
+of every row, whatever subset S it is predicted from. Classes are judged by the likeliest of them:
+p is its probability c, and it comes true (h = 1) where it is the row's class. Yes-or-no labels are
+judged by the probability of a yes, label by label, all of them together. With the (row, label)
+pairs in bins B_b of equal width by c,
+
+    ECE    =  sum_b |B_b| / n  | mean_{B_b} h  -  mean_{B_b} c |
+    Brier  =  sum over classes of (p_c - [y = c])^2;  of yes-or-no labels the mean of (p - y)^2
+    NLL    =  - log p(y | x_S), of all labels of a row together
+
+The ECE of a calibrated model is not 0 either, for a bin's share is noisy: up to about
+0.4 sqrt(bins / pairs). Compare ECEs of equal numbers of rows and bins.
+
+Source: Guo et al. 2017, arXiv:1706.04599 (ECE, reliability diagram, 15 bins); Brier 1950.
+"""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Bernoulli
+from torch.nn.functional import one_hot
+
+from ppl_mm.arguments.tensors import Numbers
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
+from ppl_mm.measures.accuracy import check_labels
+from ppl_mm.measures.prediction import Given, holding, label_distributions
+from ppl_mm.results.calibration import Calibration
+from ppl_mm.systems import System
+
+__all__ = ["calibration", "calibration_of"]
+
+
+@typed
+def calibration(
+    system: System,
+    obs: Observations,
+    label: str,
+    given: Given = None,
+    *,
+    num_samples: int | None = 100,
+    num_bins: int = 15,
+    batch_size: int = 1000,
+    seed: int = 0,
+) -> Calibration:
+    """Calibration of p(y | x_given), see the module.
+
+    Args:
+        system: A model and a guide.
+        obs: The rows, with the true labels; those without are left out. Each is predicted from
+            what it has of ``given``.
+        label: The label's name: a class, one yes-or-no label, or several.
+        given: What to predict from; None is all but the label, ``()`` nothing.
+        num_samples: Draws of z a row over which to average probabilities; the NLL is too high by
+            O(1 / num_samples). None is the mean of z alone, as in ``accuracy``.
+        num_bins: For the ECE and the diagram.
+        batch_size: Rows at a time.
+        seed: Of the draws.
+
+    Raises:
+        ValueError: If no row has a label, it is given, or a conditional model conditions on more.
+        TypeError: For a label whose likelihood has no probabilities of classes.
+
+    Source: as the module. The marginal over z is ours, as is the label's of many.
+
+    Example:
+        >>> from ppl_mm import data, systems
+        >>> digits = data.load("digits")
+        >>> system = systems.mvae(digits.modalities, 4)
+        >>> found = calibration(system, digits.test[:100], "label", ["top"], num_samples=10)
+        >>> list(found.to_pandas()["measure"][:3])
+        ['ECE', 'Brier', 'NLL']
+    """
+    obs = holding(system, obs, label)
+    check_labels(label, obs[label])
+    options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
+    probabilities, truth, nats = [], [], []
+    batches = label_distributions(system, obs, label, given, **options)
+    for base, y in zip(batches, obs[label].split(batch_size), strict=True):
+        if isinstance(base, Bernoulli):
+            y = y.to(base.logits)
+        else:  # classes as indices, one-hot rows too
+            y = (y.argmax(-1) if y.is_floating_point() else y).to(base.logits.device)
+        log_p = _log_p(base, y).double()
+        probabilities.append(base.probs.double().mean(0)[0])
+        truth.append(y)
+        nats.append(math.log(len(log_p)) - log_p.logsumexp(0))
+    found = calibration_of(torch.cat(probabilities), torch.cat(truth), num_bins=num_bins)
+    names = [n for n in obs.names if n != label] if given is None else given
+    asked = (names,) if isinstance(names, str) else tuple(names)
+    return replace(found, nats=torch.cat(nats).cpu(), label=label, given=asked)
+
+
+def _log_p(base: Any, truth: Tensor) -> Tensor:
+    """log p(y | z) of a row's labels at every draw of z, (K, B)."""
+    if not isinstance(base, Bernoulli):  # logits are log-probabilities there
+        logits = base.logits[:, 0]
+        return logits.gather(-1, truth.expand(len(logits), -1)[..., None])[..., 0]
+    log_p = base.log_prob(truth)[:, 0]  # (K, B, *event)
+    return log_p.reshape(*log_p.shape[:2], -1).sum(-1)
+
+
+@typed
+def calibration_of(probabilities: Numbers, truth: Numbers, *, num_bins: int = 15) -> Calibration:
+    """Calibration of predicted probabilities.
+
+    Args:
+        probabilities: Of classes that exclude each other, (N, C); or of a yes, the shape of truth.
+        truth: Classes as integers (N,); or yes-or-no labels as floats, (N, *event).
+        num_bins: For the ECE and the diagram.
+
+    Raises:
+        ValueError: If the shapes do not fit, or for probabilities outside [0, 1].
+
+    Example:
+        >>> p = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.6, 0.4]])
+        >>> found = calibration_of(p, torch.tensor([0, 1, 1, 1]))
+        >>> print(found.ece(), "|", found.brier())  # (0.1 + 0.2 + 0.7 + 0.6) / 4
+        0.400 ± 0.147 | 0.450 ± 0.237
+    """
+    p, truth = probabilities.detach().cpu().double(), truth.cpu()
+    classes = not truth.is_floating_point()
+    if not len(p) or (p.shape[:-1] if classes else p.shape) != truth.shape:
+        raise ValueError(
+            "calibration: expected probabilities (N, C) of classes (N,) as integers, or those of a "
+            f"yes in the shape of labels 0.0 or 1.0, got {tuple(p.shape)} and {truth.dtype} of "
+            f"shape {tuple(truth.shape)}."
+        )
+    if classes and not 0 <= int(truth.min()) <= int(truth.max()) < p.shape[-1]:
+        raise ValueError(
+            f"calibration: expected truth as classes from 0 to {p.shape[-1] - 1}, got "
+            f"{int(truth.min())} to {int(truth.max())}."
+        )
+    if not bool(((p >= 0) & (p <= 1 + 1e-6)).all()):
+        raise ValueError("calibration: expected probabilities between 0 and 1.")
+    if classes:
+        predicted, likeliest = p.max(-1, keepdim=True)
+        happened = likeliest == truth[:, None]
+        brier = (p - one_hot(truth, p.shape[-1])).square().sum(-1)
+        nats = -p.gather(-1, truth[:, None]).log()[:, 0]
+    else:
+        predicted, happened = p.reshape(len(p), -1), truth.reshape(len(p), -1) > 0.5
+        brier = (predicted - happened.double()).square().mean(1)
+        nats = -torch.where(happened, predicted, 1 - predicted).log().sum(1)
+    return Calibration(predicted, happened, brier, nats, num_bins)

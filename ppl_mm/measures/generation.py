@@ -1,0 +1,119 @@
+"""Samples of any modalities given any others."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pyro import poutine
+from torch import Tensor
+
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
+from ppl_mm.distributions import Decoded
+from ppl_mm.measures.private import private_draws
+from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
+from ppl_mm.programs.conditioned import check_question
+from ppl_mm.systems import System
+from ppl_mm.systems.evaluating import evaluating
+
+__all__ = ["central_value", "elementwise", "generate", "target_sites"]
+
+
+@typed
+def generate(
+    system: System,
+    obs: Observations,
+    targets: str | Sequence[str],
+    num_samples: int = 1,
+    given: str | Sequence[str] | None = None,
+    *,
+    mean: bool = False,
+    private: str | Observations = "posterior",
+    alpha: float = 1.0,
+    seed: int = 0,
+) -> dict[str, Tensor]:
+    """Draw modalities given others: z ~ q(z | x_given), x_target ~ p(x_target | z).
+
+    With shared and private latents, u ~ q(u | x_given), and w_target as ``private`` says.
+
+    Args:
+        system: A model and a guide.
+        obs: The rows. They need hold only what is given; ``Observations.blank(n)`` holds
+            nothing, for draws from the prior.
+        targets: What to generate, held by ``obs`` or not.
+        num_samples: Draws per row.
+        given: What to condition on; None is all that each row has (the target too, where it is
+            there: a reconstruction), ``()`` is nothing: the prior.
+        mean: Return the likelihood's mean (its mode for classes and symbols) at each z instead
+            of a sample.
+        private: Where the targets' private latents w_m come from. ``"posterior"``: q(w_m | x_m)
+            in rows that hold x_m where it is given, else p(w_m). ``"prior"``: p(w_m) everywhere.
+            ``"auxiliary"``: the guide's auxiliary priors (MMVAE+). Other observations of as many
+            rows: q(w_m | x_m) of those, so that u is one input's and w another's.
+        alpha: Factor of the scale of the prior (or auxiliary prior) of w_m: below 1 the draws are
+            nearer to its centre, at 0 they are there.
+        seed: Of the draws.
+
+    Returns:
+        Target -> (num_samples, N, *event_shape); classes as indices, one-hot data too.
+
+    Raises:
+        ValueError: For modalities that the model, or for ``given`` the data, do not have, or what
+            a conditional model conditions on where it is a target, not given or missing; for
+            fewer than one sample, alpha below 0, or ``private`` without private latents.
+
+    Sources: Wu & Goodman 2018, arXiv:1802.05335, figures 5 to 8; Palumbo et al. 2023 (MMVAE+),
+    figures 1, 8 and 9 and appendix G (alpha).
+    """
+    names = (targets,) if isinstance(targets, str) else tuple(targets)
+    system.check(obs)
+    obs = obs.to(system)
+    known = (given,) if isinstance(given, str) else obs.names if given is None else tuple(given)
+    check_question(system.model, obs, names, known)
+    evidence = obs.given(*known)
+    with evaluating(system, seed):
+        with particles(num_samples), private_draws(system, evidence, private, alpha):
+            q = guide_trace(system.guide, evidence)
+        latents = {n: q.nodes[n]["value"] for n in q.stochastic_nodes}
+        sites = target_sites(system.model, obs, names, latents, num_samples)
+        return {
+            n: (central_value(site["fn"]) if mean else site["value"]).squeeze(1)
+            for n, site in sites.items()
+        }
+
+
+def target_sites(
+    model: Any,
+    obs: Observations,
+    targets: Sequence[str],
+    latents: dict[str, Tensor],
+    num_samples: int,
+) -> dict[str, Any]:
+    """The model's sites of the targets, drawn with the latents held fixed.
+
+    Batch shapes (num_samples, 1, N).
+    """
+    obs = obs.drop(*(n for n in targets if n in obs.names))
+    absent = absent_names(model, obs) - frozenset(targets)
+    with particles(num_samples):
+        p = model_trace(poutine.condition(model, data=latents), obs, absent)
+    for name in targets:
+        if name not in p.nodes:
+            observed = getattr(model, "names", tuple(p.stochastic_nodes))
+            raise ValueError(unknown_name("modality to generate", name, observed))
+    return {name: p.nodes[name] for name in targets}
+
+
+def central_value(fn: Any) -> Tensor:
+    """A distribution's mean; its mode where the mean of an index means nothing."""
+    fn = elementwise(fn)
+    categorical = torch.distributions.Categorical | torch.distributions.OneHotCategorical
+    return fn.mode if isinstance(fn, categorical) else fn.mean
+
+
+def elementwise(fn: Any) -> Any:
+    """The distribution of single elements inside a site's, such as Normal or Categorical."""
+    while isinstance(fn, Decoded) or hasattr(fn, "base_dist"):
+        fn = fn.whole if isinstance(fn, Decoded) else fn.base_dist
+    return fn

@@ -1,0 +1,180 @@
+"""What classifiers see in generated images: a pass over the data that many measures share."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
+from ppl_mm.data.dataset import Join
+from ppl_mm.measures.generation import generate
+from ppl_mm.oracles.outputs import classify, features_of
+from ppl_mm.programs.conditioned import check_held
+from ppl_mm.results.by_subset import Subset
+from ppl_mm.systems import System
+
+__all__ = [
+    "Readings",
+    "as_subsets",
+    "classified",
+    "generations",
+    "parts_of",
+    "read_generations",
+]
+
+
+@dataclass(frozen=True)
+class Readings:
+    """Predictions and features of generated images, on the CPU.
+
+    Attributes:
+        subsets: What was given.
+        targets: What was generated.
+        predictions: (subset, target) -> the likeliest class of every row, (N,); empty where not
+            asked for.
+        features: (subset, target) -> features of every row, (N, D); empty where not asked for.
+    """
+
+    subsets: tuple[Subset, ...]
+    targets: tuple[str, ...]
+    predictions: dict[tuple[Subset, str], Tensor]
+    features: dict[tuple[Subset, str], Tensor]
+
+
+@typed
+def read_generations(
+    system: System,
+    obs: Observations,
+    classifiers: Mapping[str, nn.Module],
+    subsets: Sequence[str | Sequence[str]] | None = None,
+    *,
+    join: Join | None = None,
+    predictions: bool = True,
+    features: bool = False,
+    like: Observations | None = None,
+    batch_size: int = 500,
+    seed: int = 0,
+    **options: Any,
+) -> Readings:
+    """Generate every modality that has a classifier from every subset, once a row, and read it.
+
+    The latents are drawn, one draw for all targets of a row; the image is the likelihood's mean.
+
+    Args:
+        system: A model and a guide.
+        obs: The rows, which hold all that is given; ``Observations.blank(n)`` for the prior.
+        classifiers: Modality -> module from images (B, *event) to logits (B, C), and with a
+            method ``features`` to (B, D) where those are asked for: of each what is read.
+        subsets: What to give; None is each of these modalities alone.
+        join: From the generated values of every modality of the system, one draw for all, to the
+            image that every classifier reads; its names are then free. None where a classifier
+            reads its modality.
+        predictions: Whether to classify.
+        features: Whether to read features.
+        like: Cut a modality to its range here before features are read, as writing it to an
+            8-bit file does; None for no cut.
+        batch_size: Rows at a time.
+        seed: Of the draws.
+        **options: Of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
+
+    Raises:
+        ValueError: If some row lacks what it should be given, or there is no classifier.
+        TypeError: For classifiers that are not named.
+    """
+    system.check(obs)
+    targets = classified(classifiers)
+    names = targets if join is None else parts_of(system, obs)
+    chosen = as_subsets(obs, names if subsets is None else subsets)
+    limits = {} if like is None else {n: _range(like, n) for n in names}
+    classes: dict[tuple[Subset, str], list[Tensor]] = {(s, t): [] for s in chosen for t in targets}
+    read: dict[tuple[Subset, str], list[Tensor]] = {key: [] for key in classes}
+    drawn = generations(system, obs, names, chosen, batch_size=batch_size, seed=seed, **options)
+    for subset, values in drawn:
+        if predictions:
+            images = values if join is None else dict.fromkeys(targets, join(values))
+            for target in targets:
+                classes[subset, target].append(classify(classifiers[target], images[target]))
+        if features:
+            cut = {n: x.clamp(*limits[n]) if limits else x for n, x in values.items()}
+            images = cut if join is None else dict.fromkeys(targets, join(cut))
+            for target in targets:
+                read[subset, target].append(features_of(classifiers[target], images[target]))
+    return Readings(
+        chosen,
+        targets,
+        {key: torch.cat(parts) for key, parts in classes.items() if parts},
+        {key: torch.cat(parts) for key, parts in read.items() if parts},
+    )
+
+
+def generations(
+    system: System,
+    obs: Observations,
+    names: Sequence[str],
+    subsets: Sequence[Subset],
+    *,
+    batch_size: int,
+    seed: int,
+    **options: Any,
+) -> Iterator[tuple[Subset, dict[str, Tensor]]]:
+    """Batch by batch, from every subset: the likelihoods' means (B, *event) at one draw a row.
+
+    The latents of a row are drawn once from each subset, for all the modalities of ``names``.
+    """
+    for i, rows in enumerate(torch.arange(len(obs)).split(batch_size)):
+        batch, own = obs[rows], seed * 1_000_003 + i
+        for subset in subsets:
+            drawn = generate(system, batch, names, given=subset, mean=True, seed=own, **options)
+            yield subset, {name: x[0] for name, x in drawn.items()}
+
+
+def parts_of(system: System, obs: Observations) -> tuple[str, ...]:
+    """The modalities that the system declares; those of ``obs`` where it declares none."""
+    return tuple(m.name for m in system.modalities) or obs.names
+
+
+def classified(classifiers: Mapping[str, nn.Module]) -> tuple[str, ...]:
+    """The names of what has a classifier.
+
+    Raises:
+        TypeError: For anything but a mapping.
+        ValueError: If there is none.
+    """
+    if not isinstance(classifiers, Mapping):
+        raise TypeError(
+            "classifiers: expected modality -> classifier, as train_classifiers returns, got "
+            f"{type(classifiers).__name__}."
+        )
+    if not classifiers:
+        raise ValueError("classifiers: expected that of at least one modality, got none.")
+    return tuple(classifiers)
+
+
+def as_subsets(obs: Observations, subsets: Any) -> tuple[Subset, ...]:
+    """Subsets as tuples, checked: every row holds what it is to be given."""
+    if isinstance(subsets, str) or not subsets:
+        raise ValueError(
+            f"subsets: expected a list of what to give, such as {[*obs.names[:1], ()]} with () for "
+            f"nothing, got {subsets!r}."
+        )
+    chosen = tuple((s,) if isinstance(s, str) else tuple(s) for s in subsets)
+    for name in {n for subset in chosen for n in subset}:
+        if name not in obs.names:
+            raise ValueError(unknown_name("modality to give", name, obs.names))
+        if not bool(obs.present[name].all()):
+            missing = int((~obs.present[name]).sum())
+            raise ValueError(
+                f"modality {name!r}: {missing} of {len(obs)} rows lack it and cannot be given it; "
+                f"use the others, obs[obs.present[{name!r}]]."
+            )
+    return chosen
+
+
+def _range(obs: Observations, name: str) -> tuple[float, float]:
+    check_held(obs, [name])
+    values = obs[name][obs.present[name]]
+    return values.min().item(), values.max().item()

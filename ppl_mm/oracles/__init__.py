@@ -1,0 +1,1 @@
+"""Networks that measures use: classifiers, feature extractors, and sentence embeddings."""

@@ -1,0 +1,329 @@
+"""Oracle classifiers, trained on real rows and kept in files: of image modalities, of pictures.
+
+They judge what systems generate; no system ever sees them.
+"""
+
+import math
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from rich.progress import track
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ppl_mm.arguments.tensors import Classes, Numbers
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.rows import run_network
+from ppl_mm.data.dataset import DataSet
+from ppl_mm.files import write_atomically
+from ppl_mm.networks.classifier import ImageClassifier, TrunkClassifier
+from ppl_mm.networks.mlp import MLPFeatures
+from ppl_mm.networks.resnet import ResNet
+from ppl_mm.oracles.outputs import check_classifiers, checked_labels, classify
+from ppl_mm.programs.conditioned import check_held
+from ppl_mm.results.estimate import Estimate
+
+__all__ = ["classifier_accuracy", "train_classifier", "train_classifiers", "train_oracle"]
+
+Network = Callable[[tuple[int, ...], int], nn.Module]
+"""From event_shape and the number of classes to a classifier."""
+
+_FORMAT = "ppl_mm classifier 1"
+
+
+@typed
+def train_classifiers(
+    dataset: DataSet,
+    names: Sequence[str] | None = None,
+    *,
+    networks: Mapping[str, Network] | None = None,
+    epochs: int = 10,
+    seed: int = 0,
+    folder: Path | None = None,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> dict[str, nn.Module]:
+    """A classifier of every image modality, each trained on the training rows that hold it.
+
+    Args:
+        dataset: A data set with classes.
+        names: The modalities; None is those of ``networks``, or all that hold images (C, H, W).
+        networks: Modality -> what to build of its values' shape and the number of classes. Else
+            :class:`ppl_mm.networks.classifier.ImageClassifier` for images, and a hidden layer of
+            128 for other numbers; symbols need one.
+        epochs: Passes through the training rows.
+        seed: Of the networks, the order and the dropout.
+        folder: Where to keep them, ``<data set>-<modality>-<rows>-<epochs>-<seed>.safetensors``.
+            One that is there, and was trained on the same values, is read and not trained again.
+            None keeps none.
+        device: Where to train, and where they end.
+        progress: Show a bar for each.
+
+    Returns:
+        Modality -> module in eval mode: images (B, C, H, W) to logits (B, classes); its method
+        ``features`` gives the last hidden layer.
+
+    Raises:
+        ValueError: For no classes, for unknown names, or for none where there are no images.
+        TypeError: For symbols without a network.
+
+    Source: Palumbo, Daunhawer & Vogt 2023 (MMVAE+); Sutter, Daunhawer & Vogt 2021 (MoPoE).
+    """
+    labels, train = dataset.classes("train").cpu(), dataset.train
+    networks = dict(networks or {})
+    if names is None:
+        names = list(networks) or [n for n in train.names if train[n].dim() == 4]
+    if not names:
+        example = f"names={list(train.names[:1])}"
+        raise ValueError(
+            f"{dataset.name}: no modality holds images (C, H, W); give {example}, say."
+        )
+    out: dict[str, nn.Module] = {}
+    for name in names:
+        check_held(train, [name], "modality to classify")
+        if name not in networks and not train[name].is_floating_point():
+            raise TypeError(f"modality {name!r}: holds symbols; give its classifier in networks.")
+        known = _with_class(train, name, labels)
+        images, classes = train[name].cpu()[known], labels[known]
+        out[name] = _kept(
+            dataset,
+            name,
+            images,
+            classes,
+            network=networks.get(name, _default),
+            epochs=epochs,
+            seed=seed,
+            folder=folder,
+            device=device,
+            progress=progress,
+        )
+    return out
+
+
+@typed
+def train_oracle(
+    dataset: DataSet,
+    *,
+    network: Network = ResNet,
+    epochs: int = 5,
+    seed: int = 0,
+    folder: Path | None = None,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> nn.Module:
+    """A classifier of the whole pictures of which the modalities are parts.
+
+    It is trained on the training rows that hold every modality, joined by ``dataset.join``. Its
+    accuracy on test pictures is the most that the coherence of whole pictures can be read as:
+
+        classifier_accuracy({"whole": oracle}, Observations({"whole": pictures}), labels)
+
+    Args:
+        dataset: A data set with classes and ``join``.
+        network: From the pictures' shape (C, H, W) and the number of classes to a classifier.
+        epochs: Passes through the training rows.
+        seed: Of the network and the order.
+        folder: Where to keep it, ``<data set>-whole-<rows>-<epochs>-<seed>.safetensors``, as
+            :func:`train_classifiers` does.
+        device: Where to train, and where it ends.
+        progress: Show a bar.
+
+    Returns:
+        Module in eval mode: pictures (B, C, H, W) to logits (B, classes).
+
+    Raises:
+        ValueError: If the data set has no classes, or its modalities are no parts of a picture.
+
+    Source: Kutuzova et al. 2020 (SVAE), release. Differs: a smaller network than its ResNet-18,
+    and a learning rate that falls from 1e-3 to 0 where it takes 10 epochs of 2e-4; cross-entropy
+    where the release takes minus the target's logit for its logarithmic probability; evaluation
+    mode where it evaluates by the statistics of each batch.
+    """
+    if dataset.join is None:
+        raise ValueError(f"{dataset.name}: has no join, its modalities are no parts of a picture.")
+    train, labels = dataset.train.to("cpu"), dataset.classes("train").cpu()
+    known = torch.stack([*train.present.values(), labels >= 0]).all(0)
+    pictures = dataset.join(train.values)[known]
+    return _kept(
+        dataset,
+        "whole",
+        pictures,
+        labels[known],
+        network=network,
+        epochs=epochs,
+        decay=True,
+        seed=seed,
+        folder=folder,
+        device=device,
+        progress=progress,
+    )
+
+
+@typed
+def train_classifier(
+    images: Numbers,
+    labels: Classes,
+    num_classes: int,
+    *,
+    network: Network = ImageClassifier,
+    epochs: int = 10,
+    batch_size: int = 128,
+    lr: float = 1e-3,
+    decay: bool = False,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    progress: str | None = None,
+) -> nn.Module:
+    """Train a classifier by Adam on cross-entropy.
+
+    Args:
+        images: (N, C, H, W).
+        labels: Classes from 0, (N,).
+        num_classes: C.
+        network: From the images' shape and C to the classifier.
+        epochs: Passes through the images.
+        batch_size: Images per step.
+        lr: Of Adam.
+        decay: Whether the learning rate falls to 0, by the same amount each step.
+        seed: Of network, order and dropout; torch's own generators are left alone.
+        device: Where to train.
+        progress: What to write before a bar; None for no bar.
+
+    Returns:
+        The classifier in eval mode.
+
+    Raises:
+        ValueError: For images or labels of other shapes, or labels that are no such class.
+    """
+    if images.dim() < 2 or labels.shape != (len(images),):
+        raise ValueError(
+            "train_classifier: expected images (N, *event) and labels (N,), got "
+            f"{tuple(images.shape)} and {tuple(labels.shape)}."
+        )
+    if not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
+        raise ValueError(
+            f"train_classifier: expected labels from 0 to {num_classes - 1}, got "
+            f"{int(labels.min())} to {int(labels.max())}."
+        )
+    device = torch.device(device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        module = network(tuple(images.shape[1:]), num_classes).to(device).train()
+        optimizer = torch.optim.Adam(module.parameters(), lr=lr)
+        steps = epochs * math.ceil(len(images) / batch_size)
+        end = 0.0 if decay else 1.0
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, end, total_iters=steps)
+        bar = track(range(epochs), description=progress or "", disable=progress is None)
+        for _ in bar:
+            for rows in torch.randperm(len(images)).split(batch_size):
+                logits = run_network(module, images[rows].to(device))
+                loss = F.cross_entropy(logits, labels[rows].to(device))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+    return module.eval()
+
+
+@typed
+def classifier_accuracy(
+    classifiers: Mapping[str, nn.Module], obs: Observations, labels: Tensor
+) -> dict[str, Estimate]:
+    """Accuracy on real rows, modality by modality: the most that coherence can be read as.
+
+    Args:
+        classifiers: Modality -> module, see :func:`train_classifiers`.
+        obs: Test rows.
+        labels: Their classes, (N,); rows of class -1, which have none, do not count.
+
+    Raises:
+        ValueError: For unknown modalities, or other than one class a row.
+        TypeError: For classes that are no integers.
+    """
+    check_classifiers(classifiers, obs)
+    out, labels = {}, checked_labels(labels, len(obs))
+    check_held(obs, classifiers)
+    for name, module in classifiers.items():
+        known = _with_class(obs, name, labels)
+        hits = classify(module, obs[name].cpu()[known]) == labels[known]
+        out[name] = Estimate.of(hits)
+    return out
+
+
+def _with_class(obs: Observations, name: str, labels: Tensor) -> Tensor:
+    """The rows that hold a modality and have a class, (N,)."""
+    known = obs.present[name].cpu() & (labels >= 0)
+    if not bool(known.any()):
+        raise ValueError(f"modality {name!r}: no row that holds it has a class.")
+    return known
+
+
+def _default(event_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    if len(event_shape) == 3:
+        return ImageClassifier(event_shape, num_classes)
+    return TrunkClassifier(MLPFeatures(event_shape=event_shape, hidden=(128,)), num_classes)
+
+
+def _kept(
+    dataset: DataSet,
+    name: str,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    network: Network,
+    epochs: int,
+    decay: bool = False,
+    seed: int,
+    folder: Path | None,
+    device: str | torch.device,
+    progress: bool,
+) -> nn.Module:
+    """The classifier of the folder's file if it fits, else a new one, which is then kept there."""
+    size = dataset.num_classes or int(labels.max()) + 1
+    file = f"{dataset.name}-{name}-{len(images)}-{epochs}-{seed}.safetensors"
+    path = None if folder is None else Path(folder) / file
+    data = f"{zlib.crc32(labels.numpy().tobytes(), zlib.crc32(images.numpy().tobytes())):08x}"
+    module = None if path is None else _read(path, network, images.shape[1:], size, data)
+    if module is None:
+        module = train_classifier(
+            images,
+            labels,
+            size,
+            network=network,
+            epochs=epochs,
+            decay=decay,
+            seed=seed,
+            device=device,
+            progress=f"classifier of {name}" if progress else None,
+        )
+        if path is not None:
+            _write(path, module, data)
+    return module.to(device).eval()
+
+
+def _write(path: Path, module: nn.Module, data: str) -> None:
+    tensors = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+    write_atomically(path, safetensors_bytes(tensors, {"format": _FORMAT, "data": data}))
+
+
+def _read(
+    path: Path, network: Network, event_shape: tuple[int, ...], num_classes: int, data: str
+) -> nn.Module | None:
+    """The classifier of a file; None where there is none, or of other data or networks."""
+    with torch.random.fork_rng(devices=[]):
+        module = network(tuple(event_shape), num_classes)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            if header.get("format") != _FORMAT or header.get("data") != data:
+                return None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        module.load_state_dict(tensors)
+    except (FileNotFoundError, SafetensorError, RuntimeError):
+        return None
+    return module

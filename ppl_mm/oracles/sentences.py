@@ -1,0 +1,165 @@
+"""Vectors of sentences, made from the training sentences alone.
+
+Word vectors are the largest singular directions of positive pointwise mutual information,
+
+    PPMI_wc  =  max( 0, log  #(w, c) sum_c' #(c')^0.75 / ( #(w) #(c)^0.75 ) ),     v_w = U_w S^(1/2)
+
+with #(w, c) how often c is within 3 words of w in a sentence, and #(w) = sum_c #(w, c). A
+sentence is the mean of its words, the frequent ones damped, less its part along the first singular
+direction d of the training sentences:
+
+    v_s  =  (I - d d^T)  1/|s| sum_{w in s} a / (a + p(w)) v_w,      a = 0.001
+
+Source: words Levy & Goldberg 2014, "Neural word embedding as implicit matrix factorization", and
+Levy, Goldberg & Dagan 2015 (the powers 0.75 and 1/2); sentences Arora, Liang & Ma 2017 (SIF), as
+in Shi et al. 2019, arXiv:1911.03393. Differs: the latter's word vectors are FastText's, with the
+same window and size; correlations in other vectors have other values.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ppl_mm.arguments.tensors import Matrix, Numbers
+from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.checks import check_at_least_one
+from ppl_mm.data.vocabulary import EOS, PAD
+
+__all__ = ["SentenceEmbedding"]
+
+_SMOOTHING, _POWER, _A = 0.75, 0.5, 1e-3
+
+
+@typed
+@dataclass(frozen=True)
+class SentenceEmbedding:
+    """From sentences of symbols (N, T) to vectors (N, D), see the module.
+
+    Attributes:
+        vectors: v_w, (V, D); 0 for a symbol that no training sentence has.
+        weights: a / (a + p(w)), (V,).
+        direction: d, (D,), of length 1.
+        ends: The symbols of which the first ends a sentence; it is no word itself.
+
+    Example:
+        >>> tokens = torch.tensor([[3, 4, 5, 2], [5, 4, 3, 2], [6, 7, 2, 1], [7, 6, 2, 1]])
+        >>> embed = SentenceEmbedding.fit(tokens, 8, num_components=3)
+        >>> embed(tokens).shape
+        torch.Size([4, 3])
+        >>> bool((embed(tokens[:2]).diff(dim=0).abs() < 1e-12).all())  # order does not matter
+        True
+    """
+
+    vectors: Matrix
+    weights: Numbers
+    direction: Numbers
+    ends: tuple[int, ...]
+
+    @classmethod
+    def fit(
+        cls,
+        tokens: Tensor,
+        num_symbols: int,
+        *,
+        num_components: int = 300,
+        window: int = 3,
+        ends: Sequence[int] = (EOS, PAD),
+    ) -> Self:
+        """The vectors of training sentences.
+
+        Args:
+            tokens: Symbols from 0, (N, T) integers.
+            num_symbols: V, such as ``len(dataset.vocabulary)``.
+            num_components: D, below V.
+            window: How many words to each side are a word's context.
+            ends: The symbols of which the first ends a sentence; none where all T are words.
+
+        Raises:
+            ValueError: For other tokens, or D that is not below V.
+        """
+        check_at_least_one("window", window)
+        check_at_least_one("num_components", num_components)
+        if num_components >= num_symbols:
+            raise ValueError(
+                f"num_components: expected fewer than the {num_symbols} symbols, got "
+                f"{num_components}."
+            )
+        ends, tokens = tuple(ends), tokens.cpu()
+        words = _words(tokens, num_symbols, ends)
+        share = torch.bincount(tokens[words], minlength=num_symbols).double()
+        share = share / share.sum().clamp(min=1)
+        counts = _contexts(tokens, words, num_symbols, window)
+        if not counts.nnz:
+            raise ValueError("tokens: expected sentences of more than one word, got none.")
+        vectors = _singular_vectors(_ppmi(counts), num_components)
+        whole = cls(vectors, _A / (_A + share), torch.zeros(num_components).double(), ends)
+        direction = torch.linalg.svd(whole(tokens), full_matrices=False)[2][0]
+        return cls(vectors, whole.weights, direction, ends)
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """The vectors of sentences (N, T), (N, D) in float64 on the CPU; 0 for one of no word."""
+        from scipy.sparse import coo_array
+
+        tokens = tokens.cpu()
+        words = _words(tokens, len(self.vectors), self.ends)
+        row, symbol = words.nonzero()[:, 0], tokens[words]
+        share = self.weights[symbol] / words.sum(1)[row]
+        bags = coo_array(
+            (share.numpy(), (row.numpy(), symbol.numpy())), (len(tokens), len(self.vectors))
+        )
+        means = torch.from_numpy(bags @ self.vectors.numpy())
+        return means - torch.outer(means @ self.direction, self.direction)
+
+
+def _words(tokens: Tensor, num_symbols: int, ends: tuple[int, ...]) -> Tensor:
+    """Which symbols are words: those before the first end, bool (N, T)."""
+    if tokens.dim() != 2 or tokens.is_floating_point() or not tokens.numel():
+        raise ValueError(
+            f"tokens: expected symbols (N, T) as integers, got {tokens.dtype} of shape "
+            f"{tuple(tokens.shape)}."
+        )
+    if int(tokens.min()) < 0 or int(tokens.max()) >= num_symbols:
+        raise ValueError(
+            f"tokens: expected symbols from 0 to {num_symbols - 1}, got {int(tokens.min())} to "
+            f"{int(tokens.max())}."
+        )
+    return torch.isin(tokens, torch.tensor(ends, dtype=tokens.dtype)).cumsum(1) == 0
+
+
+def _contexts(tokens: Tensor, words: Tensor, num_symbols: int, window: int) -> Any:
+    """#(w, c), a symmetric sparse matrix (V, V)."""
+    from scipy.sparse import coo_array
+
+    shape = (num_symbols, num_symbols)
+    counts = coo_array(shape).tocsr()
+    for step in range(1, min(window, tokens.shape[1] - 1) + 1):
+        both = words[:, step:]  # before the first end there are only words
+        pair = tokens[:, :-step][both].numpy(), tokens[:, step:][both].numpy()
+        counts = counts + coo_array((np.ones(len(pair[0])), pair), shape).tocsr()
+    return counts + counts.T
+
+
+def _ppmi(counts: Any) -> Any:
+    """The sparse matrix PPMI_wc."""
+    found = counts.tocoo()
+    of_word = np.asarray(counts.sum(1)).ravel()
+    of_context = of_word**_SMOOTHING
+    w, c = found.coords
+    pmi = np.log(found.data) + np.log(of_context.sum()) - np.log(of_word[w] * of_context[c])
+    found.data = np.maximum(pmi, 0.0)
+    return found.tocsr()
+
+
+def _singular_vectors(matrix: Any, num_components: int) -> Tensor:
+    """U S^(1/2), (V, D)."""
+    from sklearn.decomposition import TruncatedSVD
+
+    svd = TruncatedSVD(num_components, algorithm="arpack", random_state=0)
+    scaled = torch.from_numpy(svd.fit_transform(matrix))  # U S
+    values = torch.from_numpy(svd.singular_values_)
+    kept = values > 1e-10 * values.amax()
+    return torch.where(kept, scaled / values.clamp(min=1e-300) ** (1 - _POWER), 0.0)

@@ -1,0 +1,1 @@
+"""Pyro programs of a batch: their base class, their handlers, and what they condition on."""

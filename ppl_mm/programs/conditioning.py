@@ -1,0 +1,157 @@
+"""What a conditional model sees of the modalities that it conditions on."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pyro.distributions.util import broadcast_shape
+from torch import Tensor, nn
+
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
+from ppl_mm.likelihoods import Likelihood
+from ppl_mm.modality import Modality
+from ppl_mm.programs.features import ValueFeatures, value_features
+from ppl_mm.programs.program import check_trunk
+
+__all__ = [
+    "Context",
+    "check_given",
+    "check_label",
+    "check_seen",
+    "holds",
+    "joined",
+    "undrawable",
+    "where_known",
+]
+
+
+class Context(nn.Module):
+    """Features of the given modalities side by side, in the order of their names.
+
+    Args:
+        modalities: All that are declared.
+        in_features: What the given modalities' own decoders take, which tell their values' shapes.
+        given: The names of those to condition on.
+
+    Attributes:
+        names: The given names, sorted.
+        out_features: F, the number of features.
+    """
+
+    def __init__(
+        self, modalities: Sequence[Modality], in_features: int, given: Sequence[str]
+    ) -> None:
+        super().__init__()
+        self.names = check_given([m.name for m in modalities], given)
+        declared = {m.name: m for m in modalities}
+        self.likelihoods = {n: declared[n].likelihood for n in self.names}
+        trunks: dict[str, Any] = {n: value_features(declared[n], in_features) for n in self.names}
+        self.trunks = nn.ModuleDict(trunks)
+        self.out_features = sum(trunk.out_features for trunk in trunks.values())
+
+    def forward(self, obs: Observations) -> tuple[Tensor, Tensor]:
+        """Features (B, F), NaN in rows that lack a given modality; and which rows lack none, (B,).
+
+        The model conditions on what the data hold, whatever the guide may look at.
+        """
+        known = holds(obs, self.names)
+        if not set(self.names) <= set(obs.names):
+            unknown = torch.full((len(obs), self.out_features), torch.nan, device=obs.device)
+            return unknown, known
+        trunks = self.trunks.items()
+        features = torch.cat([obs.features(n, trunk, known) for n, trunk in trunks], -1)
+        return where_known(known, features), known
+
+    def check(self, obs: Observations) -> None:
+        """Raise unless the observed values lie in their support and have features."""
+        for name, trunk in self.trunks.items():
+            check_seen(name, self.likelihoods[name], trunk, obs)
+
+
+def holds(obs: Observations, names: Sequence[str]) -> Tensor:
+    """Which rows hold all of these modalities, (B,)."""
+    if not set(names) <= set(obs.present):
+        return obs.nowhere(torch.Size([len(obs)]))
+    masks = [obs.present[n] for n in names] or [~obs.nowhere(torch.Size([len(obs)]))]
+    return masks[0] if len(masks) == 1 else torch.stack(masks).all(0)
+
+
+def where_known(known: Tensor, x: Tensor) -> Tensor:
+    """Values (..., B, F), NaN in the rows that are not ``known``, (B,)."""
+    return x if bool(known.all()) else torch.where(known[:, None], x, torch.nan)
+
+
+def undrawable(name: str, obs: Observations, given: Sequence[str]) -> str | None:
+    """Why a modality that the data do not hold cannot be drawn in every row; None if it can."""
+    if name in obs.names:
+        return None
+    for g in given:
+        held = obs.present.get(g)
+        if held is not None and bool(held.all()):
+            continue
+        row = 0 if held is None else int((~held).nonzero()[0])
+        rows = "" if held is None else f": obs[obs.present[{g!r}]]"
+        return (
+            f"modality {g!r}: row {row} lacks it, and the model conditions on it, so modality "
+            f"{name!r}, which the data do not hold at all, cannot be drawn there. Give rows that "
+            f"hold it{rows}."
+        )
+    return None
+
+
+def joined(z: Tensor, context: Tensor) -> Tensor:
+    """(z, context), whichever plates z was drawn under."""
+    batch = broadcast_shape(z.shape[:-1], context.shape[:-1])
+    context = context.to(z.dtype)
+    return torch.cat([z.expand(*batch, -1), context.expand(*batch, -1)], -1)
+
+
+def check_seen(name: str, likelihood: Likelihood, trunk: Any, obs: Observations) -> None:
+    """Raise unless the observed values of one modality lie in their support and have features."""
+    if name in obs.names:
+        values = obs.values[name][obs.present[name]]
+        likelihood.check(name, values)
+        if isinstance(trunk, ValueFeatures):
+            trunk.check(values)
+    check_trunk(name, trunk, obs)
+
+
+def check_given(names: Sequence[str], given: Sequence[str], what: str = "given") -> tuple[str, ...]:
+    """The given names, sorted, once they are declared and leave a target.
+
+    Args:
+        names: All that are declared.
+        given: Some of them.
+        what: The argument's name, for messages.
+
+    Raises:
+        TypeError: For a string.
+        ValueError: For no names, unknown ones, or all of them.
+    """
+    if isinstance(given, str):
+        raise TypeError(f"{what}: expected a tuple of names, got the string {given!r}.")
+    for name in given:
+        if name not in names:
+            raise ValueError(unknown_name(f"modality in {what}", name, names))
+    if not 0 < len(set(given)) < len(names):
+        raise ValueError(
+            f"{what}: expected some of the modalities {', '.join(names)}, and not all of them, got "
+            f"{list(given)}."
+        )
+    return tuple(sorted(set(given)))
+
+
+def check_label(label: str | None, names: Sequence[str], observed: Sequence[str]) -> str | None:
+    """The label's name, once it is declared and not observed.
+
+    Raises:
+        ValueError: For an unknown name, or one that is observed.
+    """
+    if label is not None and label not in names:
+        raise ValueError(unknown_name("label", label, names))
+    if label in observed:
+        raise ValueError(
+            f"modality {label!r} is both observed and the label; a label is what is predicted."
+        )
+    return label

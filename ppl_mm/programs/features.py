@@ -1,0 +1,105 @@
+"""Features of a modality's values, for networks that look at several modalities."""
+
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor, nn
+
+from ppl_mm.batch.rows import eval_mode, run_network
+from ppl_mm.likelihoods.decoder import of_decoder
+from ppl_mm.modality import Modality
+
+__all__ = ["ValueFeatures", "declared_features", "example", "value_features"]
+
+
+class ValueFeatures(nn.Module):
+    """Flattened values, classes and symbols one-hot; no parameters.
+
+    Args:
+        name: The modality.
+        event_shape: Of its values; of classes and symbols, as integers.
+        num_classes: C, or None for numbers.
+
+    Shapes:
+        values (B, *event_shape), or one-hot (B, C), to (B, out_features).
+
+    Example:
+        >>> features = ValueFeatures("label", (), 3)
+        >>> features(torch.tensor([2, 0]))
+        tensor([[0., 0., 1.],
+                [1., 0., 0.]])
+        >>> ValueFeatures("image", (1, 28, 28)).out_features
+        784
+    """
+
+    def __init__(self, name: str, event_shape: torch.Size, num_classes: int | None = None) -> None:
+        super().__init__()
+        self.name, self.num_classes = name, num_classes
+        self.out_features = torch.Size(event_shape).numel() * (num_classes or 1)
+
+    def check(self, values: Tensor) -> None:
+        """Raise ValueError for classes or symbols from C on."""
+        limit = self.num_classes
+        if limit is not None and not values.is_floating_point() and bool((values >= limit).any()):
+            raise ValueError(
+                f"modality {self.name!r}: expected classes or symbols below {limit}, the number "
+                f"that its decoder knows, got {values.max().item()}."
+            )
+
+    def forward(self, values: Tensor) -> Tensor:
+        """The features."""
+        if self.num_classes is not None and not values.is_floating_point():
+            values = nn.functional.one_hot(values, self.num_classes)
+        dtype = values.dtype if values.is_floating_point() else torch.get_default_dtype()
+        return values.reshape(len(values), -1).to(dtype)
+
+
+def declared_features(modality: Modality) -> Any:
+    """The module ``features()`` of a modality that declares it.
+
+    Raises:
+        TypeError: If it has no attribute ``out_features``.
+    """
+    assert modality.features is not None
+    trunk = modality.features()
+    if not isinstance(getattr(trunk, "out_features", None), int):
+        raise TypeError(
+            f"modality {modality.name!r}: features() must return a module with an attribute "
+            f"out_features, the number of its features; {type(trunk).__name__} has none."
+        )
+    return trunk
+
+
+def value_features(modality: Modality, in_features: int) -> Any:
+    """``features()`` of a modality, or its flattened or one-hot values.
+
+    Args:
+        modality: The modality.
+        in_features: What its decoder takes: a fresh one tells the shape of a value.
+
+    Raises:
+        TypeError: For integers of another kind than classes and symbols, without ``features``.
+    """
+    if modality.features is not None:
+        return declared_features(modality)
+    p, draw = example(modality, in_features)
+    if draw.is_floating_point():
+        return ValueFeatures(modality.name, draw.shape[1:])
+    base = getattr(p, "base_dist", p)
+    if not isinstance(base, dist.Categorical):
+        raise TypeError(
+            f"modality {modality.name!r}: its values are integers, but how many there are is not "
+            "known; declare features=."
+        )
+    return ValueFeatures(modality.name, draw.shape[1:], base.logits.shape[-1])
+
+
+def example(modality: Modality, in_features: int) -> tuple[TorchDistribution, Tensor]:
+    """p(x_m | z) of a fresh decoder, and a draw (1, *D_m): what values look like without data."""
+    decoder = modality.decoder(in_features)
+    with torch.no_grad(), eval_mode(decoder):
+        output = run_network(decoder, torch.zeros(1, in_features))
+        p = of_decoder(modality.likelihood, output, torch.Size([1]), name=modality.name)
+    return p, p.sample()

@@ -1,0 +1,1 @@
+"""What measures return: numbers, tables, data frames, and plots."""
