@@ -5,16 +5,17 @@ The unit of length is the height of a tile; y grows downwards.
 
 import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihoods import Categorical, MultiLabel, Tokens
 from ppl_mm.modality import Modality
 from ppl_mm.results.style import BLUE, ORANGE, PALE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Row", "Sheet", "Words", "is_image", "rows_of", "text_of"]
 
@@ -100,6 +101,8 @@ class Sheet:
         self.limits = {name: _limits([known[n] for n in tile]) for tile in tiles for name in tile}
         self.widths = {tile: self._width(tile) for tile in tiles}
         self.right = self.bottom = 0.0
+        from matplotlib.figure import Figure
+
         self.canvas = Figure()
         self.axes = self.canvas.add_axes((0, 0, 1, 1))
 
@@ -165,7 +168,7 @@ class Sheet:
         """Write text whose lower middle is at (x, y)."""
         self.axes.text(x, y, text, ha="center", va="bottom", fontsize=_POINTS, weight=weight)
 
-    def figure(self, note: str) -> Figure:
+    def figure(self, note: str) -> "Figure":
         """The picture, with a note below."""
         middle, half = self.right / 2, max(self.right, len(note) / 8) / 2 + _SIDE
         bottom = self.bottom + _BOTTOM
@@ -244,5 +247,7 @@ class Sheet:
         )
 
     def _patch(self, box: Box, **style: Any) -> None:
+        from matplotlib.patches import Rectangle
+
         x, y, width, height = box
         self.axes.add_patch(Rectangle((x, y), width, height, **style))
