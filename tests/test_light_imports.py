@@ -1,14 +1,20 @@
 """Libraries that only one call needs are imported by that call, not by ``import ppl_mm``."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import ppl_mm
 
-HEAVY = {"PIL", "matplotlib", "pandas", "pooch", "scipy", "skimage", "sklearn"}
-FOLDERS = ("comparison", "data", "networks")
+HEAVY = {
+    *("PIL", "arviz", "lightning_fabric", "matplotlib", "pandas", "pooch", "scipy", "skimage"),
+    *("sklearn", "torchjd", "torchmetrics", "xarray"),
+}
+PACKAGE = Path(ppl_mm.__file__).parent
+FOLDERS = sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file())
 
 
 def imported_at_once(source: str) -> set[str]:
@@ -24,8 +30,24 @@ def imported_at_once(source: str) -> set[str]:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_no_file_imports_a_heavy_library_at_its_top(folder):
-    files = sorted((Path(ppl_mm.__file__).parent / folder).glob("*.py"))
+    files = sorted((PACKAGE / folder).rglob("*.py"))
     assert files
     heavy = {file.name: imported_at_once(file.read_text()) & HEAVY for file in files}
     assert {name: found for name, found in heavy.items() if found} == {}
     assert imported_at_once("import numpy as np\nfrom PIL.Image import open") == {"numpy", "PIL"}
+
+
+def loaded_by(code: str) -> set[str]:
+    """The modules that a fresh process has loaded after this code."""
+    shown = f"import sys\n{code}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_the_package_with_all_its_names_loads_no_heavy_library():
+    names = "import ppl_mm\nfor name in ppl_mm.__all__: getattr(ppl_mm, name)\n"
+    more = "import ppl_mm.plotting, ppl_mm.runs, ppl_mm.baselines"
+    own = loaded_by(names + more) - loaded_by("import torch, pyro")
+    assert {"ppl_mm.systems.system", "ppl_mm.plotting.pictures"} <= own
+    assert {name.partition(".")[0] for name in own} & HEAVY == set()
+    assert "torch._dynamo" not in own

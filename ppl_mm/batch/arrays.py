@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.checks import check_mask
 from ppl_mm.batch.elements import Where, elements
+from ppl_mm.batch.libraries import is_pandas
 
 __all__ = ["as_tensor", "native", "read_arrays", "read_mask"]
 
@@ -90,7 +90,7 @@ def read_mask(name: str, present: Any, size: int) -> Tensor:
 
 def _check_order(arrays: Mapping[str, Any]) -> None:
     """Raise where pandas' labels say that the rows of two modalities are in different orders."""
-    labels = [(n, x.index) for n, x in arrays.items() if isinstance(x, pd.DataFrame | pd.Series)]
+    labels = [(n, x.index) for n, x in arrays.items() if is_pandas(x, "DataFrame", "Series")]
     for name, index in labels[1:]:
         first, expected = labels[0]
         if len(index) != len(expected) or not index.is_unique or index.equals(expected):

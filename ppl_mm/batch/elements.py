@@ -14,11 +14,11 @@ from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
-import scipy.sparse
 import torch
 from torch import Tensor
 from torch.masked import MaskedTensor
+
+from ppl_mm.batch.libraries import is_missing_value, is_pandas, is_sparse
 
 __all__ = ["Elements", "Where", "check_dtype", "elements"]
 
@@ -84,11 +84,11 @@ def elements(where: Where, array: Any) -> Elements:
         return _of_tensor(where, array)
     if isinstance(array, np.ma.MaskedArray):
         return _of_masked(where, array)
-    if isinstance(array, pd.DataFrame):
+    if is_pandas(array, "DataFrame"):
         return _of_frame(where, array)
-    if isinstance(array, pd.Series | pd.Index | pd.api.extensions.ExtensionArray):
+    if is_pandas(array, "Series", "Index", "api.extensions.ExtensionArray"):
         return _of_column(where, array)
-    if scipy.sparse.issparse(array):
+    if is_sparse(array):
         return elements(where, _dense(where, array, array.toarray))
     _check_kind(where, array)
     if _is_array(array):
@@ -174,7 +174,7 @@ def _dense(where: Where, sparse: Any, densify: Callable[[], Any]) -> Any:
         ) from error
 
 
-def _of_frame(where: Where, frame: pd.DataFrame) -> Elements:
+def _of_frame(where: Where, frame: Any) -> Elements:
     """One row a row, one element a column."""
     if frame.shape[1] == 0:
         raise ValueError(f"{where}: expected a data frame of at least one column, got none.")
@@ -194,7 +194,7 @@ def _of_frame(where: Where, frame: pd.DataFrame) -> Elements:
 
 def _of_column(where: Where, column: Any) -> Elements:
     dtype = column.dtype
-    if isinstance(dtype, pd.CategoricalDtype):
+    if is_pandas(dtype, "CategoricalDtype"):
         codes = f"pd.Series({where.x}).cat.codes"
         raise TypeError(
             f"{where}: expected numbers, got a column of dtype category, whose codes depend on "
@@ -257,7 +257,7 @@ def _checked(where: Where, array: np.ndarray) -> np.ndarray:
 
 
 def _stands_for_missing(row: Any) -> bool:
-    if row is None or row is pd.NA or row is np.ma.masked:
+    if row is None or row is np.ma.masked or is_missing_value(row):
         return True
     return isinstance(row, float | np.floating) and bool(row != row)
 

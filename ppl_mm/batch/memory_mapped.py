@@ -7,8 +7,6 @@ from math import prod
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
-import scipy.sparse
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +15,7 @@ from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.arrays import as_tensor, native, read_mask
 from ppl_mm.batch.checks import common_length, in_dtype
 from ppl_mm.batch.elements import Where, check_dtype
+from ppl_mm.batch.libraries import is_pandas, is_sparse
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.positions import positions
 
@@ -282,14 +281,9 @@ def _open(name: str, array: Any) -> Any:
                 f"modality {name!r}: {array}: truncated, or no .npy file of numbers ({error})."
             ) from error
     where = Where(f"modality {name!r}")
-    labelled = isinstance(array, pd.DataFrame | pd.Series | pd.Index)  # sliced by other than place
+    labelled = is_pandas(array, "DataFrame", "Series", "Index")  # sliced by other than place
     lazy = hasattr(array, "shape") and hasattr(array, "dtype") and hasattr(array, "__getitem__")
-    if (
-        not lazy
-        or labelled
-        or scipy.sparse.issparse(array)
-        or isinstance(array, Tensor | np.ma.MaskedArray)
-    ):
+    if not lazy or labelled or is_sparse(array) or isinstance(array, Tensor | np.ma.MaskedArray):
         raise TypeError(
             f"{where}: expected a .npy file's name or an array (N, *D), got "
             f"{type(array).__name__}; Observations.from_arrays reads it into memory. Of a masked "

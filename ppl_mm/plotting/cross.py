@@ -1,6 +1,6 @@
 """What a system generates of each modality from the others, beside the truth."""
 
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
@@ -9,6 +9,9 @@ from ppl_mm.plotting.tiles import Sheet
 from ppl_mm.plotting.values import Tiles, rows_of, tiles_of
 from ppl_mm.programs.conditioned import answerable, conditioned_on
 from ppl_mm.systems import System
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["cross_generation"]
 
@@ -19,7 +22,7 @@ _MOST_ALONE = 8  # columns that are given one modality
 @typed
 def cross_generation(
     system: System, obs: Observations, *, tiles: Tiles = (), label: str | None = None
-) -> Figure:
+) -> "Figure":
     """What is generated from each modality alone, from all but the label, and from everything.
 
     Of a model that conditions on some modalities (CVAE): from those, and from everything.

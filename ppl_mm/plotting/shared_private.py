@@ -1,9 +1,9 @@
 """Pictures of what shared and private latents do: conditional draws, mixed latents, traversals."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -15,6 +15,9 @@ from ppl_mm.objectives.weights import model_trace
 from ppl_mm.plotting.tiles import Sheet
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["conditional_columns", "shared_private_grid", "traversal"]
 
@@ -28,7 +31,7 @@ def conditional_columns(
     sources: Sequence[str] | None = None,
     targets: Sequence[str] | None = None,
     seed: int = 0,
-) -> Figure:
+) -> "Figure":
     """A block a source: its example on top, below it a column of draws of every target.
 
     Source number i shows row i of ``obs``, modulo their number. Draws are likelihood means.
@@ -79,7 +82,7 @@ def shared_private_grid(
     target: str,
     mean: bool = False,
     seed: int = 0,
-) -> Figure:
+) -> "Figure":
     """The target decoded from u of one input and w of another: rows share u, columns share w.
 
     Args:
@@ -132,7 +135,7 @@ def traversal(
     targets: Sequence[str] | None = None,
     steps: int = 7,
     span: float = 5.0,
-) -> Figure:
+) -> "Figure":
     """Decode a row's latents with one coordinate moved from -span to span: a row a coordinate.
 
     The unit is the standard deviation of the site's prior, sqrt(2) for Laplace(0, 1), and the

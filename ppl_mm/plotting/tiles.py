@@ -6,11 +6,9 @@ The unit of length is the height of a tile; y grows downwards.
 import math
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations
@@ -18,6 +16,9 @@ from ppl_mm.likelihoods import Bernoulli
 from ppl_mm.modality import Modality
 from ppl_mm.plotting.values import Row, Tiles, Words, is_image, is_number, text_of
 from ppl_mm.results.style import BLUE, ORANGE, PALE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Sheet"]
 
@@ -79,6 +80,8 @@ class Sheet:
         self.widths = {tile: self._width(tile) for tile in tiles}
         self.row_height = max(self._tile_height(tile) for tile in tiles)
         self.right = self.bottom = 0.0
+        from matplotlib.figure import Figure
+
         self.canvas = Figure()
         self.axes = self.canvas.add_axes((0, 0, 1, 1))
 
@@ -145,7 +148,7 @@ class Sheet:
         """Write text whose lower middle is at (x, y)."""
         self.axes.text(x, y, text, ha="center", va="bottom", fontsize=_POINTS, weight=weight)
 
-    def figure(self, note: str) -> Figure:
+    def figure(self, note: str) -> "Figure":
         """The picture, with a note below; smaller where a side would have more than 24 inches."""
         middle, half = self.right / 2, max(self.right, len(note) / 8) / 2 + _SIDE
         bottom = self.bottom + _BOTTOM
@@ -277,5 +280,7 @@ class Sheet:
         )
 
     def _patch(self, box: Box, **style: Any) -> None:
+        from matplotlib.patches import Rectangle
+
         x, y, width, height = box
         self.axes.add_patch(Rectangle((x, y), width, height, **style))

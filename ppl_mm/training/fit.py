@@ -10,11 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
@@ -44,6 +42,9 @@ from ppl_mm.training.loop import Loop
 from ppl_mm.training.parallel import AlwaysDifferentiable
 from ppl_mm.training.precision import check_clipping, check_precision, in_precision
 from ppl_mm.training.state import TrainingState
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["fit"]
 
@@ -221,7 +222,10 @@ def fit(
     return replace(state.result(), cuda_graph=loop.graphed.outcome)
 
 
-def _fabric(system: System, device: str, precision: str) -> Fabric:
+def _fabric(system: System, device: str, precision: str) -> "Fabric":
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
+
     world = int(os.environ.get("WORLD_SIZE", "1"))
     kind, _, index = device.partition(":")
     if kind not in ("auto", "cpu", "cuda"):

@@ -4,11 +4,10 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyro
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from ppl_mm.batch.host_masks import constants
@@ -23,6 +22,9 @@ from ppl_mm.training.graphed import Graphed, Step
 from ppl_mm.training.history import DivergedError, Progress
 from ppl_mm.training.parallel import JointNoise, own_noise
 from ppl_mm.training.state import TrainingState
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["Loop"]
 
@@ -44,7 +46,7 @@ class Loop:
 
     def __init__(
         self,
-        fabric: Fabric,
+        fabric: "Fabric",
         module: Any,
         optimizer: Any,
         system: System,

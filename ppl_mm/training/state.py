@@ -4,14 +4,16 @@ import os
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from ppl_mm.systems import System
 from ppl_mm.training.history import FitResult
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["TrainingState"]
 
@@ -22,7 +24,7 @@ class TrainingState:
     """Epoch, history, best and last good parameters of a run, and its checkpoint file."""
 
     def __init__(
-        self, system: System, optimizer: Any, fabric: Fabric, setting: dict[str, Any]
+        self, system: System, optimizer: Any, fabric: "Fabric", setting: dict[str, Any]
     ) -> None:
         self.system, self.optimizer, self.fabric, self.setting = system, optimizer, fabric, setting
         self.epoch = 0
