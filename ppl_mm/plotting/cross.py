@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
-from ppl_mm.evaluation import generate
+from ppl_mm.measures.generation import generate
 from ppl_mm.plotting.tiles import Sheet
 from ppl_mm.plotting.values import Tiles, rows_of, tiles_of
 from ppl_mm.programs.conditioned import answerable, conditioned_on
