@@ -30,8 +30,7 @@ from ppl_mm import (
     objectives,
 )
 from ppl_mm.data.idx import read_idx
-from ppl_mm.evaluation import elbo, predict
-from ppl_mm.measures import accuracy
+from ppl_mm.evaluation import accuracy, elbo, predict
 from ppl_mm.objectives import ELBOTerms, Term
 from ppl_mm.training import DivergedError
 

@@ -13,8 +13,7 @@ from every_system import KINDS, build, modalities
 
 from ppl_mm import Observations, fit, generate, log_likelihood
 from ppl_mm.data import MemoryMapped, keep_modalities, streams
-from ppl_mm.evaluation import elbo
-from ppl_mm.measures import accuracy
+from ppl_mm.evaluation import accuracy, elbo
 
 QUIET = {"device": "cpu", "precision": "64-true", "progress": False, "batch_size": 7}
 NAMES = ("bernoulli", "categorical", "normal")
@@ -297,6 +296,7 @@ LITTLE_MEMORY = """
 import resource, sys
 from functools import partial
 from pathlib import Path
+import lightning_fabric  # which fit imports, before the memory is limited
 import numpy as np
 from ppl_mm import Modality, fit, likelihoods, networks, systems
 from ppl_mm.data import MemoryMapped

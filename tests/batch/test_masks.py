@@ -29,8 +29,7 @@ from pyro.infer import Trace_ELBO
 from torch import Tensor
 
 from ppl_mm import Observations, System, generate, log_likelihood
-from ppl_mm.evaluation import elbo, predict
-from ppl_mm.measures import accuracy
+from ppl_mm.evaluation import accuracy, elbo, predict
 from ppl_mm.objectives import IWAE
 from ppl_mm.programs.conditioned import answerable, conditioned_on
 

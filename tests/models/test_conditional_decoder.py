@@ -20,8 +20,7 @@ from ppl_mm import (
     models,
     networks,
 )
-from ppl_mm.evaluation import elbo, log_likelihoods, predict
-from ppl_mm.measures import accuracy
+from ppl_mm.evaluation import accuracy, elbo, log_likelihoods, predict
 from ppl_mm.objectives import IWAE, ELBOTerms, Term, log_weights
 
 EXACT = {"atol": 1e-10, "rtol": 0}

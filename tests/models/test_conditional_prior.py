@@ -20,8 +20,7 @@ from pyro.infer import Predictive, Trace_ELBO
 
 from ppl_mm import Observations, System, generate, guides, log_likelihood, models, networks
 from ppl_mm.distributions import ObservedPrior
-from ppl_mm.evaluation import elbo, predict
-from ppl_mm.measures import accuracy
+from ppl_mm.evaluation import accuracy, elbo, predict
 from ppl_mm.objectives import IWAE, ELBOTerms, Term, iwae_bound, log_weights
 
 EXACT = {"atol": 1e-10, "rtol": 0}

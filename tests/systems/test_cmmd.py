@@ -20,8 +20,7 @@ from ppl_mm import (
     networks,
     systems,
 )
-from ppl_mm.evaluation import elbo, predict
-from ppl_mm.measures import accuracy
+from ppl_mm.evaluation import accuracy, elbo, predict
 from ppl_mm.networks import presets
 
 QUIET = {"progress": False, "device": "cpu", "precision": "64-true"}

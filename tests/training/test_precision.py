@@ -22,8 +22,7 @@ from ppl_mm import (
 from ppl_mm.batch.memory_mapped import MemoryMapped
 from ppl_mm.batch.rows import default_dtype
 from ppl_mm.distributions import Decoded
-from ppl_mm.evaluation import calibration, elbo, predict, rmse
-from ppl_mm.measures import accuracy
+from ppl_mm.evaluation import accuracy, calibration, elbo, predict, rmse
 from ppl_mm.programs.conditioned import answerable
 from ppl_mm.training import DivergedError
 
