@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ppl_mm.measures.generation import generate
     from ppl_mm.modality import Modality
     from ppl_mm.systems import System
-    from ppl_mm.training import fit
+    from ppl_mm.training.fit import fit
 
 __all__ = [
     "Modality",
@@ -40,7 +40,7 @@ _DEFINED_IN = {
     "Modality": "ppl_mm.modality",
     "Observations": "ppl_mm.batch.observations",
     "System": "ppl_mm.systems",
-    "fit": "ppl_mm.training",
+    "fit": "ppl_mm.training.fit",
     "generate": "ppl_mm.measures.generation",
     "log_likelihood": "ppl_mm.likelihood.log_likelihood",
 }
