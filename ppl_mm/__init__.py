@@ -1,14 +1,21 @@
-"""ppl_mm: multimodal variational autoencoders as Pyro probabilistic programs."""
+"""ppl_mm: multimodal variational autoencoders as Pyro probabilistic programs.
+
+Its names are imported when they are first used, so that ``ppl-mm --help`` need not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ppl_mm import checkout  # noqa: F401 - first, for it says where the others are
 
-# isort: split
-from ppl_mm import data, evaluation, guides, likelihoods, models, networks, objectives, systems
-from ppl_mm.batch.observations import Observations
-from ppl_mm.evaluation import generate, log_likelihood
-from ppl_mm.modality import Modality
-from ppl_mm.systems import System
-from ppl_mm.training import fit
+if TYPE_CHECKING:
+    from ppl_mm import data, evaluation, guides, likelihoods, models, networks, objectives, systems
+    from ppl_mm.batch.observations import Observations
+    from ppl_mm.likelihood.log_likelihood import log_likelihood
+    from ppl_mm.measures.generation import generate
+    from ppl_mm.modality import Modality
+    from ppl_mm.systems import System
+    from ppl_mm.training.fit import fit
 
 __all__ = [
     "Modality",
@@ -28,3 +35,30 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+_DEFINED_IN = {
+    "Modality": "ppl_mm.modality",
+    "Observations": "ppl_mm.batch.observations",
+    "System": "ppl_mm.systems",
+    "fit": "ppl_mm.training.fit",
+    "generate": "ppl_mm.measures.generation",
+    "log_likelihood": "ppl_mm.likelihood.log_likelihood",
+}
+"""The names that are no folders."""
+
+
+if not TYPE_CHECKING:  # a type checker knows the names by the imports above, and no others
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module 'ppl_mm' has no attribute {name!r}")
+        if name in _DEFINED_IN:
+            found = getattr(import_module(_DEFINED_IN[name]), name)
+        else:
+            found = import_module(f"ppl_mm.{name}")
+        globals()[name] = found  # asked once
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -51,3 +51,18 @@ def test_the_package_with_all_its_names_loads_no_heavy_library():
     assert {"ppl_mm.systems.system", "ppl_mm.plotting.pictures"} <= own
     assert {name.partition(".")[0] for name in own} & HEAVY == set()
     assert "torch._dynamo" not in own
+
+
+def test_the_command_shows_its_help_without_torch():
+    loaded = loaded_by("import ppl_mm.cli")
+    assert "ppl_mm.cli.app" in loaded
+    assert {"torch", "pyro", "numpy"} & loaded == set()
+
+
+def test_names_of_the_package_are_those_of_its_modules():
+    assert set(ppl_mm.__all__) <= set(dir(ppl_mm))
+    assert ppl_mm.fit is sys.modules["ppl_mm.training.fit"].fit
+    with pytest.raises(AttributeError, match="no attribute 'fitt'"):
+        ppl_mm.fitt  # noqa: B018
+    unknown = "import ppl_mm\ntry: from ppl_mm import fitt\nexcept ImportError: pass"
+    assert "torch" not in loaded_by(unknown)

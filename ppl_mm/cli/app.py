@@ -1,4 +1,7 @@
-"""The command ``ppl-mm``: it parses and prints; the work is in ppl_mm.runs."""
+"""The command ``ppl-mm``: it parses and prints; the work is in ppl_mm.runs.
+
+What a command works with is imported when it runs: help and wrong names need no torch.
+"""
 
 import sys
 from functools import partial
@@ -7,18 +10,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
-from ppl_mm import data, runs, systems
-from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.cli import compare, flags
 from ppl_mm.cli.runs import DataDir, evaluate, generate, loglik
-from ppl_mm.experiments import papers, reproduction
-from ppl_mm.processes import is_first
-from ppl_mm.training import DivergedError
 
 __all__ = ["app"]
 
@@ -31,7 +28,8 @@ class _OneLineErrors(TyperGroup):
             code = super().main(*args, **{**extra, "standalone_mode": False})
         except typer.Abort:
             code = 130
-        except (ValueError, OSError, ModuleNotFoundError, DivergedError) as error:
+        # FloatingPointError: training that diverged
+        except (ValueError, OSError, ModuleNotFoundError, FloatingPointError) as error:
             code = _say(str(error))
         except Exception as error:
             if not hasattr(error, "format_message"):  # typer's own, for arguments it cannot read
@@ -73,6 +71,8 @@ def list_systems(
     name: Annotated[str | None, typer.Argument(help="List the options of this one.")] = None,
 ) -> None:
     """List the systems that train knows, or the options of one."""
+    from ppl_mm import systems
+
     if name is None:
         table = Table("system", "what it is", caption="its options: ppl-mm systems NAME")
         for system, what in systems.available().items():
@@ -87,6 +87,8 @@ def list_systems(
 @data_app.command("list")
 def list_data(folder: DataFolder = None) -> None:
     """List the data sets, and whether their files are there."""
+    from ppl_mm import data
+
     table = Table(
         *("data set", "modalities", "train / validation / test rows", "files"),
         caption="missing files: ppl-mm data get NAME",
@@ -104,6 +106,9 @@ def get_data(
     folder: DataFolder = None,
 ) -> None:
     """Download a data set's published files, with checksums."""
+    from ppl_mm import data
+    from ppl_mm.arguments.wording import unknown_name
+
     downloads = {summary.name: summary.download for summary in data.describe(folder)}
     if name not in downloads:
         raise ValueError(unknown_name("data set", name, downloads))
@@ -189,6 +194,9 @@ def train(
 
     What is not given is the data set's default, or with --resume the run's.
     """
+    from ppl_mm import runs
+    from ppl_mm.processes import is_first
+
     given = flags.settings(
         {
             "modality": modality,
@@ -266,6 +274,10 @@ def reproduce(
 
     Runs that are in the folder already are not made again: a stopped command goes on.
     """
+    from rich.markdown import Markdown
+
+    from ppl_mm.experiments import papers, reproduction
+
     if paper is None or table is None:
         _print(_reproducible(paper))
         return
@@ -279,6 +291,8 @@ def reproduce(
 
 def _reproducible(paper: str | None) -> Table:
     """What can be made again, of one paper or of all."""
+    from ppl_mm.experiments import papers, reproduction
+
     listed = Table("paper", "table", "what it shows", "runs, short / paper", "data")
     for name, tables in papers.of(paper).items():
         for key, table in tables.items():

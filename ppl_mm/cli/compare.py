@@ -3,18 +3,16 @@
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from ppl_mm.arguments.typed import typed
 from ppl_mm.cli import flags
-from ppl_mm.comparison.report import write
-from ppl_mm.comparison.summary import Block
-from ppl_mm.comparison.trials import adopt, plan, run
-from ppl_mm.runs import records
+
+if TYPE_CHECKING:
+    from ppl_mm.comparison import Block
 
 __all__ = ["command"]
 
@@ -38,7 +36,6 @@ _HELP = (
 )
 
 
-@typed
 def command(train: Callable[..., None]) -> Callable[..., None]:
     """Return the command, with the options of ``train`` for the settings that all trials share."""
 
@@ -71,6 +68,9 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
         quiet: Annotated[bool, typer.Option("--quiet", help="Print errors alone.")] = False,
         **training: Any,
     ) -> None:
+        from ppl_mm.comparison import adopt, plan, run, write
+        from ppl_mm.runs import records
+
         out = Path("runs", f"compare-{dataset}") if out is None else out
         common, own = _options(option or (), system)
         trials = plan(
@@ -127,7 +127,7 @@ def _options(
     return common, {system: flags.options(texts) for system, texts in own.items()}
 
 
-def _table(block: Block, systems: Sequence[str]) -> Table:
+def _table(block: "Block", systems: Sequence[str]) -> Table:
     """Return the part of a block with some systems as a table for the terminal."""
     table = Table(
         "held-out rows",

@@ -7,9 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ppl_mm import runs
 from ppl_mm.cli import flags
-from ppl_mm.results.unreliable import UnreliableLikelihoodWarning
 
 __all__ = ["DataDir", "evaluate", "generate", "loglik"]
 
@@ -36,6 +34,8 @@ def evaluate(
     folder: RunFolder, num_samples: Samples = None, rows: Rows = None, data_dir: DataDir = None
 ) -> None:
     """Measure a trained run again, with other numbers of draws or rows; writes metrics.json."""
+    from ppl_mm import runs
+
     run = runs.load(folder, data_dir=data_dir)
     found = runs.evaluate(run, num_samples=num_samples, rows=rows)
     table = found.table(f"{run.config.system} on {run.config.dataset}")
@@ -61,6 +61,8 @@ def generate(
 
     Each value is the likelihood's mean (labels and symbols: its mode) at a draw of z.
     """
+    from ppl_mm import runs
+
     run = runs.load(folder, data_dir=data_dir)
     out = run.folder / "generated.png" if out is None else out
     runs.generate(
@@ -91,6 +93,9 @@ def loglik(
     data_dir: DataDir = None,
 ) -> None:
     """Estimate log p(target | given) of test rows, with its error."""
+    from ppl_mm import runs
+    from ppl_mm.results.unreliable import UnreliableLikelihoodWarning
+
     run = runs.load(folder, data_dir=data_dir)
     names = proposal.split(",")
     with warnings.catch_warnings():  # the summary says the same

@@ -296,6 +296,7 @@ LITTLE_MEMORY = """
 import resource, sys
 from functools import partial
 from pathlib import Path
+import lightning_fabric  # which fit imports, before the memory is limited
 import numpy as np
 from ppl_mm import Modality, fit, likelihoods, networks, systems
 from ppl_mm.data import MemoryMapped

@@ -44,7 +44,7 @@ def test_options_of_one_system_and_of_all(monkeypatch):
         planned.extend(trials)
         raise ValueError("planned")
 
-    monkeypatch.setattr("ppl_mm.cli.compare.adopt", stop)
+    monkeypatch.setattr("ppl_mm.comparison.adopt", stop)
     options = ["--option", "mmvae.strata=1", "--option", "prior=null", "--terms", "1"]
     call("compare", "digits", "--system", "mvae", "--system", "mmvae", *options)
     mvae, mmvae = (trial.config for trial in planned)
