@@ -13,6 +13,7 @@ from ppl_mm.modality import unknown_name
 from ppl_mm.observations import Observations
 from ppl_mm.rows import eval_mode
 from ppl_mm.systems import System
+from ppl_mm.tensors import Numbers
 from ppl_mm.typed import typed
 
 __all__ = [
@@ -210,7 +211,7 @@ def logits_of(classifier: nn.Module, images: Tensor, *, batch_size: int = 1000) 
 
 
 @typed
-def features_of(classifier: nn.Module, images: Tensor, *, batch_size: int = 1000) -> Tensor:
+def features_of(classifier: nn.Module, images: Numbers, *, batch_size: int = 1000) -> Tensor:
     """The classifier's features of every image, (N, D) on the CPU.
 
     Raises:

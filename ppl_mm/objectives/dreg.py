@@ -30,10 +30,12 @@ from ppl_mm.distributions import RandomMixture, StratifiedMixture
 from ppl_mm.objectives.importance_weighted import Factor, ImportanceWeighted
 from ppl_mm.objectives.objective import value_with_gradient
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["DReG"]
 
 
+@typed
 class DReG(ImportanceWeighted):
     """The value of :class:`IWAE`, and a gradient of less variance near good posteriors.
 

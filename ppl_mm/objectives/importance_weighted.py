@@ -31,6 +31,7 @@ from ppl_mm.objectives.weights import (
     stratified,
 )
 from ppl_mm.observations import Observations
+from ppl_mm.typed import typed
 
 __all__ = ["Factor", "ImportanceWeighted", "Weighted"]
 
@@ -79,6 +80,7 @@ class Weighted(NamedTuple):
 Link = Callable[[str, Tensor], Tensor]
 
 
+@typed
 class ImportanceWeighted(Objective):
     """Base of :class:`IWAE` and :class:`DReG`.
 
