@@ -18,7 +18,7 @@ from every_system import build, complete, modalities
 from torch import nn
 
 import ppl_mm
-from ppl_mm import Observations, data, evaluation, guides, likelihoods, objectives
+from ppl_mm import Observations, baselines, data, evaluation, guides, likelihoods, objectives
 from ppl_mm.distributions import ObservedPrior
 from ppl_mm.objectives import Term
 
@@ -74,12 +74,17 @@ def public() -> list[Public]:
     return [Public(n, t, inspect.signature(t).parameters) for n, t in things.items()]
 
 
+RESULTS = (
+    *(evaluation.Result, evaluation.Readings, evaluation.Reliability, objectives.LossParts),
+    *(evaluation.GaussianProcessClassifier, data.Summary, baselines.LabelClassifier),
+    *(baselines.LinearSVM, baselines.LogisticRegression, baselines.Projection, Warning),
+)
+"""What functions return, which no user makes."""
+
+
 def is_called(thing: Any) -> bool:
     """Whether a public thing is a function, or a class that a user makes."""
-    return inspect.isfunction(thing) or (
-        inspect.isclass(thing)
-        and (hasattr(thing.__init__, "typed") or thing in (Observations, Term))
-    )
+    return inspect.isfunction(thing) or (inspect.isclass(thing) and not issubclass(thing, RESULTS))
 
 
 class Classifier(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ppl_mm.arguments.kinds import NO, Kind
 
-__all__ = ["Classes", "Matrix", "Numbers", "Symbols"]
+__all__ = ["Classes", "Matrix", "Numbers", "Symbols", "Vector"]
 
 
 def _tensor(what: str, dims: int | None, *, integers: bool) -> Kind:
@@ -32,5 +32,6 @@ def _tensor(what: str, dims: int | None, *, integers: bool) -> Kind:
 
 Numbers = Annotated[Tensor, _tensor("of finite numbers", None, integers=False)]
 Matrix = Annotated[Tensor, _tensor("(N, D) of finite numbers", 2, integers=False)]
+Vector = Annotated[Tensor, _tensor("(N,) of finite numbers", 1, integers=False)]
 Classes = Annotated[Tensor, _tensor("(N,) of classes, integers", 1, integers=True)]
 Symbols = Annotated[Tensor, _tensor("(N, L) of symbols, integers", 2, integers=True)]

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl_mm.arguments.tensors import Classes, Matrix
+from ppl_mm.arguments.tensors import Matrix, Vector
 from ppl_mm.arguments.typed import typed
 
 __all__ = ["LogisticRegression", "logistic_regression"]
@@ -29,7 +29,7 @@ class LogisticRegression:
 
 @typed
 def logistic_regression(
-    features: Matrix, classes: Classes, *, penalty: float = 1.0, max_iterations: int = 1000
+    features: Matrix, classes: Vector, *, penalty: float = 1.0, max_iterations: int = 1000
 ) -> LogisticRegression:
     """Maximise penalty * sum over rows log p(y | features) - |W|^2 / 2.
 

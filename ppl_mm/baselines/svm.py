@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl_mm.arguments.tensors import Classes, Matrix
+from ppl_mm.arguments.tensors import Matrix, Vector
 from ppl_mm.arguments.typed import typed
 
 __all__ = ["LinearSVM", "linear_svm"]
@@ -35,9 +35,9 @@ class LinearSVM:
 @typed
 def linear_svm(
     features: Matrix,
-    classes: Classes,
+    classes: Vector,
     tune_features: Matrix,
-    tune_classes: Classes,
+    tune_classes: Vector,
     penalties: Sequence[float] = (0.1, 1.0, 10.0),
     seed: int = 0,
 ) -> LinearSVM:

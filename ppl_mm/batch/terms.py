@@ -74,6 +74,8 @@ class Term:
             if not listed or not all(isinstance(n, str) for n in names):
                 raise TypeError(f"Term: {kind} must be a tuple of names, got {shown(names)}.")
             object.__setattr__(self, kind, tuple(names))
+        if not isinstance(self.lambdas, Mapping):
+            raise TypeError(f"Term: lambdas must be a dict of numbers, got {shown(self.lambdas)}.")
         for number in (self.weight, *self.lambdas.values()):
             if not isinstance(number, float | int) or not math.isfinite(number):
                 raise ValueError(f"Term: expected finite weights and lambdas, got {shown(number)}.")

@@ -27,6 +27,7 @@ from pyro.distributions import Delta
 from torch import Tensor
 from torch.distributions import Distribution, TransformedDistribution
 
+from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import RandomMixture, StratifiedMixture
 from ppl_mm.objectives.importance_weighted import Factor, ImportanceWeighted
@@ -35,6 +36,7 @@ from ppl_mm.objectives.objective import value_with_gradient
 __all__ = ["DReG"]
 
 
+@typed
 class DReG(ImportanceWeighted):
     """The value of :class:`IWAE`, and a gradient of less variance near good posteriors.
 

@@ -16,6 +16,7 @@ from pyro.distributions.util import scale_and_mask
 from pyro.poutine import Trace
 from torch import Tensor
 
+from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import StratifiedMixture
@@ -79,6 +80,7 @@ class Weighted(NamedTuple):
 Link = Callable[[str, Tensor], Tensor]
 
 
+@typed
 class ImportanceWeighted(Objective):
     """Base of :class:`IWAE` and :class:`DReG`.
 

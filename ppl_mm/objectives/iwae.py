@@ -29,6 +29,7 @@ def iwae_bound(log_w: Float[Tensor, "K *batch"]) -> Float[Tensor, "*batch"]:
     return log_w.logsumexp(0) - math.log(len(log_w))
 
 
+@typed
 class IWAE(ImportanceWeighted):
     """E [ log (1/K) sum_k p(x, z_k) / q(z_k | x) ],  z_k ~ q(z | x), independent.
 

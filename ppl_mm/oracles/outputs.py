@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from ppl_mm.arguments.tensors import Numbers
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
@@ -43,7 +44,7 @@ def logits_of(classifier: nn.Module, images: Tensor, *, batch_size: int = 1000) 
 
 
 @typed
-def features_of(classifier: nn.Module, images: Tensor, *, batch_size: int = 1000) -> Tensor:
+def features_of(classifier: nn.Module, images: Numbers, *, batch_size: int = 1000) -> Tensor:
     """The classifier's features of every image, (N, D) on the CPU.
 
     Raises:

@@ -51,7 +51,10 @@ def conditional_columns(
     """
     obs = obs.to("cpu")
     sources = tuple(obs.names if sources is None else sources)
+    system.check(obs)
     targets = tuple(obs.names if targets is None else targets)
+    if not targets:
+        raise ValueError("conditional_columns: expected one target at least, got none.")
     shown = tuple(dict.fromkeys((*sources, *targets)))
     examples = {n: obs[n] for n in shown}
     sheet = Sheet(system.modalities, [(n,) for n in shown], examples, truth=obs)

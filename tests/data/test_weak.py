@@ -148,7 +148,7 @@ def test_shares_outside_the_unit_interval(value: float) -> None:
         weakly_supervised(numbered(4), value)
     with pytest.raises(ValueError, match=f"fraction: expected .* from 0 to 1, got {value}"):
         separate_streams(numbered(4), value)
-    with pytest.raises(ValueError, match=f"expected probability from 0 to 1, got {value}"):
+    with pytest.raises(ValueError, match=f"probability: expected .* from 0 to 1, got {value}"):
         keep_modalities(numbered(4), value)
 
 

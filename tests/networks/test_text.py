@@ -135,7 +135,7 @@ def test_dropout_acts_in_training_only(z):
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match=r"readout: expected 'last' or 'final', got 'first'"):
         StringEncoder(2, readout="first")
-    with pytest.raises(ValueError, match=r"feedback 'argmax' or 'teacher', got 'none'"):
+    with pytest.raises(ValueError, match=r"feedback: expected 'argmax' or 'teacher', got 'none'"):
         StringDecoder(2, feedback="none")
     with pytest.raises(
         ValueError, match=r"StringFeatures: expected shape \(..., 4\), got \(2, 3\)"
