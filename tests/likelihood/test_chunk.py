@@ -5,6 +5,7 @@ import torch
 
 from ppl_mm import Modality, Observations, likelihoods, networks, systems
 from ppl_mm.evaluation import log_likelihood
+from ppl_mm.likelihood import chunk as module
 from ppl_mm.likelihood.chunk import check_and_size
 
 LENGTH, SYMBOLS = 4, 12
