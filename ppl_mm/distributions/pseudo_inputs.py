@@ -80,6 +80,11 @@ class EncodedMixture(TorchDistribution):
         distance = torch.cat([z * z, z], -1) @ weights.T + (precision * loc * loc).sum(1)
         log_scale = scale.log().sum(1) + 0.5 * loc.shape[1] * math.log(2.0 * math.pi)
         each = -0.5 * distance - log_scale
+        # The squares' difference loses digits where scales are tiny: the nearest is done again.
+        best = each.argmax(-1, keepdim=True)
+        near, width = loc[best[..., 0]], scale[best[..., 0]]
+        exact = -0.5 * (((z - near) / width) ** 2).sum(-1, keepdim=True) - log_scale[best]
+        each = each.scatter(-1, best, exact)
         return (each.logsumexp(-1) - math.log(len(loc))).to(value.dtype)
 
     @property

@@ -155,14 +155,14 @@ def test_what_was_all_given_has_no_mean(classes):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"labels": [0] * 40}, TypeError, "a tensor of integers, got list"),
+        ({"labels": [0] * 40}, TypeError, "labels: expected a tensor, got"),
         ({"labels": torch.zeros(40)}, TypeError, "integers, got torch.float"),
         ({"labels": torch.full((40,), -1)}, ValueError, "no row has a class"),
         ({"classifiers": {}}, ValueError, "at least one modality, got none"),
-        ({"classifiers": torch.nn.Flatten()}, TypeError, "modality -> classifier.* got Flatten"),
-        ({"subsets": "a"}, ValueError, "subsets: expected a list .* got 'a'"),
+        ({"classifiers": torch.nn.Flatten()}, TypeError, "classifiers: expected a dict .* got a Flatten"),
+        ({"subsets": "a"}, TypeError, r"subsets: expected .* put it in a list, \['a'\]"),
         ({"subsets": []}, ValueError, r"subsets: expected a list .* got \[\]"),
-        ({"obs": {}}, TypeError, "expected Observations, got dict"),
+        ({"obs": {}}, TypeError, "expected Observations, got a dict"),
     ],
 )
 def test_wrong_input_is_named(classes, change, error, message):

@@ -259,7 +259,7 @@ def test_what_does_not_fit_is_refused():
         relatedness(system, obs, "a", "b", 0 * labels)
     with pytest.raises(ValueError, match=r"got 1 rows\."):
         relatedness(system, obs, "a", "b", num_rows=1)
-    with pytest.raises(ValueError, match="num_rows: expected an integer of at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_rows: expected an integer of at least 1"):
         relatedness(system, obs, "a", "b", num_rows=0)
     with pytest.raises(ValueError, match="unknown latent site 'w_a'"):
         relatedness(system, obs, "a", "b", site="w_a")
