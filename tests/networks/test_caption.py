@@ -143,7 +143,7 @@ def test_logits_are_what_the_likelihood_takes():
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match=r"tower: expected 'shared' or 'private', got 'both'"):
         CaptionEncoder(2, tower="both")
-    with pytest.raises(ValueError, match="below in_features = 5.*got 5"):
+    with pytest.raises(ValueError, match=r"below in_features = 5.*got 5"):
         CaptionDecoder(5, private_features=5)
     with pytest.raises(ValueError, match="private_features: expected an integer of at least 1"):
         CaptionDecoder(5, private_features=0)
