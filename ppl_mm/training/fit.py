@@ -60,7 +60,7 @@ def fit(
     impartial: str | Rule | None = None,
     transform: Transform | None = None,
     seed: int = 0,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     precision: str = "32-true",
     cuda_graph: bool | str = "auto",
     compile: bool | str = False,
@@ -92,7 +92,7 @@ def fit(
             their products to weights, see :func:`ppl_mm.training.impartially`.
         transform: Applied to every training batch on its device, such as a fresh binarisation.
         seed: Of the order of rows and of all noise. Torch's own generators are left alone.
-        device: "auto" (CUDA where there is one), "cpu", "cuda", or "cuda:1".
+        device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", or torch's own.
         precision: Fabric's flag, such as "32-true", "bf16-mixed", "64-true".
         cuda_graph: "auto": on a CUDA device capture a step once and replay it, where that gives
             the same results, see docs/cuda.md; what became of it is in the result. True: raise
@@ -134,7 +134,7 @@ def fit(
         raise ValueError("patience needs validation=, the rows whose ELBO it watches.")
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint=, the file to go on from.")
-    fabric = _fabric(device, precision)
+    fabric = _fabric(str(device), precision)
     why_not = obstacle(fabric, streams, impartial, precision)
     check_cuda_graph(cuda_graph, why_not)
     check_compile(compile, fabric.device)
