@@ -14,7 +14,15 @@ import torch
 from every_system import build, complete
 from torch import Tensor, nn
 
-from ppl_mm import Observations, data, fit, likelihoods, log_likelihood, systems
+from ppl_mm import (
+    Observations,
+    data,
+    fit,
+    generate,
+    likelihoods,
+    log_likelihood,
+    systems,
+)
 from ppl_mm.arguments.annotations import kind_of
 from ppl_mm.arguments.kinds import NO, Range
 from ppl_mm.arguments.typed import RANGES, typed
@@ -170,6 +178,7 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: log_likelihood(system(), rows(), target=3), TypeError, "argument target: .*got 3"),
     (lambda: log_likelihood(system(), rows(), seed="a"), TypeError, "argument seed: .*got 'a'"),
     (lambda: log_likelihood(system(), rows(), seed=-(10**20)), ValueError, "argument seed"),
+    (lambda: generate(system(), rows(), "normal", mean="zzz"), TypeError, "argument mean: .*'zzz'"),
     (lambda: train(transform=0.5), TypeError, "fit, argument transform: expected a function"),
     (lambda: systems.mmjsd(system().modalities[0], 2), TypeError, "mmjsd, .*put it in a list"),
     (lambda: train(optimizer=torch.optim.LBFGS), TypeError, "optimizer: .*LBFGS.*closure"),

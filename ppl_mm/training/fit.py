@@ -64,7 +64,7 @@ def fit(
     impartial: str | Rule | None = None,
     transform: Transform | None = None,
     seed: int = 0,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     precision: str = "32-true",
     cuda_graph: bool | str = "auto",
     compile: bool | str = False,
@@ -97,7 +97,7 @@ def fit(
             their products to weights, see :func:`ppl_mm.training.impartial.impartially`.
         transform: Applied to every training batch on its device, such as a fresh binarisation.
         seed: Of the order of rows and of all noise. Torch's own generators are left alone.
-        device: "auto" (CUDA where there is one), "cpu", "cuda", or "cuda:1".
+        device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", or torch's own.
         precision: ``"32-true"``: the parameters' own dtype, float32 or float64. ``"64-true"``:
             the system becomes one of float64, and stays it; ``system.float()`` takes it back.
             ``"bf16-mixed"``, and on CUDA ``"16-mixed"``: networks of float32 compute in 16 bits,
@@ -152,7 +152,7 @@ def fit(
         raise ValueError("patience needs validation=, the rows whose ELBO it watches.")
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint=, the file to go on from.")
-    fabric = _fabric(system, device, precision)
+    fabric = _fabric(system, str(device), precision)
     why_not = obstacle(fabric, streams, impartial, precision)
     check_cuda_graph(cuda_graph, why_not)
     check_compile(compile, fabric.device)

@@ -159,7 +159,11 @@ def test_what_was_all_given_has_no_mean(classes):
         ({"labels": torch.zeros(40)}, TypeError, "integers, got torch.float"),
         ({"labels": torch.full((40,), -1)}, ValueError, "no row has a class"),
         ({"classifiers": {}}, ValueError, "at least one modality, got none"),
-        ({"classifiers": torch.nn.Flatten()}, TypeError, "classifiers: expected a dict .* got a Flatten"),
+        (
+            {"classifiers": torch.nn.Flatten()},
+            TypeError,
+            "classifiers: expected a dict .* got a Flatten",
+        ),
         ({"subsets": "a"}, TypeError, r"subsets: expected .* put it in a list, \['a'\]"),
         ({"subsets": []}, ValueError, r"subsets: expected a list .* got \[\]"),
         ({"obs": {}}, TypeError, "expected Observations, got a dict"),

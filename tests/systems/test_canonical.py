@@ -178,7 +178,7 @@ def test_unknown_views_are_errors(name):
     [
         (("x",), ValueError, "unknown modality in of 'x'"),
         ((), ValueError, "at least one modality with an expert"),
-        ("normal", TypeError, "got the string 'normal'"),
+        ("normal", TypeError, "of: .*got 'normal'; put it in a list"),
     ],
 )
 def test_wrong_experts_are_errors(of, error, message):
