@@ -169,7 +169,8 @@ def kind_of(annotation: Any, limits: Range = ANY_NUMBER) -> Kind:
     origin, inside = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
         if any(_is_path_type(get_origin(a) or a) for a in inside):
-            return _union([PATH, *(kind_of(a, limits) for a in inside if a is NoneType)])
+            path = PATH if str in inside else READ_PATH
+            return _union([path, *(kind_of(a, limits) for a in inside if a is NoneType)])
         return _union([kind_of(a, limits) for a in inside])
     if origin is Literal:
         return literal(inside)

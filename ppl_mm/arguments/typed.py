@@ -42,7 +42,7 @@ _NAMES = {
         repeats rows steps steps_per_epoch strata vocab_size
         """,
     _FROM_0: """
-        alpha annealing_epochs beta delta gammas k lambdas learning_rate lr margin mmd_weight
+        alpha annealing_epochs beta gammas k lambdas learning_rate lr margin mmd_weight
         num_pools num_warmup padding private_beta ridge shares start step unlabelled validation
         weight weights
         """,

@@ -58,7 +58,7 @@ def test_real_images_of_one_class(classes):
     distance, deviation = found["a"]
     assert distance.value == 0.0  # the classifier sees the class alone
     assert abs(deviation.value - 0.5 * 0.94) < 4 * deviation.standard_error  # E s_5 = 0.94, half 0
-    with pytest.raises(ValueError, match="num_samples: expected at most 25, .* got 90"):
+    with pytest.raises(ValueError, match=r"num_samples: expected at most 25, .* got 90"):
         real_diversity(toy.obs, toy.labels, toy.classifiers, num_samples=90)
 
 
