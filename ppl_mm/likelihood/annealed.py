@@ -18,7 +18,7 @@ from ppl_mm.likelihood.summarise import summarise_weights
 from ppl_mm.likelihood.together import put_together
 from ppl_mm.programs.conditionals import Conditional
 from ppl_mm.programs.conditioned import check_question, conditioned_on
-from ppl_mm.results.log_likelihood import LogLikelihood
+from ppl_mm.results.log_likelihood import STAGES, LogLikelihood
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
 
@@ -72,7 +72,7 @@ class Annealing:
 
     def schedule(self, path: Path) -> Schedule:
         """Temperatures, and step sizes found by chains of their own."""
-        return tuned(path, self.num_temperatures, _TUNING_CHAINS, self.num_leaps)
+        return tuned(path, path.draw(_TUNING_CHAINS), self.num_temperatures, self.num_leaps)
 
     def estimate(
         self, system: System, obs: Observations, names: tuple[str, ...], given: tuple[str, ...]
@@ -84,6 +84,7 @@ class Annealing:
             log_w = anneal(path, path.draw(self.num_chains), self.schedule(path))
             parts.append(summarise_weights(log_w[None], torch.zeros_like(log_w[:1])))
         columns = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+        columns["refinement"] = torch.full_like(columns["draws"], STAGES.index("annealed"))
         return LogLikelihood.of(columns, self.num_chains, names, (), "", system.modalities)
 
     def __str__(self) -> str:

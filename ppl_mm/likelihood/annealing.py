@@ -15,12 +15,12 @@ step size at an acceptance of 0.65).
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from ppl_mm.likelihood.path import Path, Point
+from ppl_mm.likelihood.path import Point
 
 __all__ = ["Schedule", "anneal", "temperatures", "transition", "tuned"]
 
@@ -29,6 +29,29 @@ _RATE = 0.4  # of the log step size, for each unit of acceptance above or below 
 _FIRST = 8  # transitions at the first temperature while step sizes are looked for
 _FEWEST = 24  # and at least so many in all
 _JITTER = 0.2  # step sizes vary by so much, lest trajectories close on themselves
+
+
+class Noise(Protocol):
+    """Where the random numbers of transitions come from."""
+
+    def normal(self, num: int, size: int, like: Tensor) -> Tensor:
+        """Independent standard Normals (K, B, D); ``like`` has the rows, the dtype and device."""
+
+    def uniform(self, shape: torch.Size, like: Tensor) -> Tensor:
+        """Numbers between 0 and 1."""
+
+
+class _Stream:
+    """Torch's own stream of random numbers, for all rows together."""
+
+    def normal(self, num: int, size: int, like: Tensor) -> Tensor:
+        return torch.randn(num, like.shape[-2], size, dtype=like.dtype, device=like.device)
+
+    def uniform(self, shape: torch.Size, like: Tensor) -> Tensor:
+        return torch.rand(shape, dtype=like.dtype, device=like.device)
+
+
+_STREAM = _Stream()
 
 
 class Schedule(NamedTuple):
@@ -59,7 +82,9 @@ def temperatures(number: int) -> list[float]:
     return [(value - low) / (high - low) for value in values]
 
 
-def tuned(path: Path, num_temperatures: int, num_chains: int, num_leaps: int) -> Schedule:
+def tuned(
+    path: Any, point: Point, num_temperatures: int, num_leaps: int, noise: Noise = _STREAM
+) -> Schedule:
     """Step sizes that some chains of their own find, for every row and temperature.
 
     After each transition the log step size of a row moves by the mean acceptance of its chains
@@ -67,24 +92,31 @@ def tuned(path: Path, num_temperatures: int, num_chains: int, num_leaps: int) ->
     followed the very chains they move would leave f_t no longer alone.
     """
     betas = temperatures(num_temperatures)
-    point = path.draw(num_chains)
     log_step = torch.full_like(point.rise[0], math.log(0.5))
     each, steps = -(-_FEWEST // num_temperatures), []
     for t, beta in enumerate(betas[1:-1]):
         for _ in range(each if t else max(each, _FIRST)):
-            point, acceptance = transition(path, point, beta, log_step.exp(), num_leaps)
+            point, acceptance = transition(path, point, beta, log_step.exp(), num_leaps, noise)
             log_step = (log_step + _RATE * (acceptance.mean(0) - _ACCEPTANCE)).clamp(-12.0, 3.0)
         steps.append(log_step.exp())
     return Schedule(betas, torch.stack(steps) if steps else log_step[:0], num_leaps)
 
 
-def anneal(path: Path, point: Point, schedule: Schedule, *, reverse: bool = False) -> Tensor:
+def anneal(
+    path: Any,
+    point: Point,
+    schedule: Schedule,
+    noise: Noise = _STREAM,
+    *,
+    reverse: bool = False,
+) -> Tensor:
     """log w of every chain, (K, B): the log of an unbiased estimate of p(x).
 
     Args:
         path: The densities.
         point: Draws of f_0; in reverse of p(z | x).
         schedule: Temperatures and step sizes.
+        noise: The source of random numbers.
         reverse: From p(z | x) to f_0. It is then minus the log of an unbiased estimate of 1 / p(x).
     """
     betas, steps = schedule.betas, list(schedule.steps)
@@ -94,20 +126,20 @@ def anneal(path: Path, point: Point, schedule: Schedule, *, reverse: bool = Fals
     for t in range(1, len(betas)):
         total = total + (betas[t] - betas[t - 1]) * point.rise
         if t < len(betas) - 1:
-            point, _ = transition(path, point, betas[t], steps[t - 1], schedule.num_leaps)
+            point, _ = transition(path, point, betas[t], steps[t - 1], schedule.num_leaps, noise)
     return -total if reverse else total
 
 
 def transition(
-    path: Path, point: Point, beta: float, step: Tensor, num_leaps: int
+    path: Any, point: Point, beta: float, step: Tensor, num_leaps: int, noise: Noise = _STREAM
 ) -> tuple[Point, Tensor]:
     """One Hamiltonian transition of every chain, and its probability of acceptance, (K, B).
 
     Leapfrog steps of a size that varies a little from chain to chain, then accept or stay; a
     trajectory that leaves the numbers stays.
     """
-    momentum = torch.randn_like(point.position)
-    size = step * (1.0 + _JITTER * (2.0 * torch.rand_like(point.rise) - 1.0))
+    momentum = noise.normal(len(point.rise), point.position.shape[-1], point.position)
+    size = step * (1.0 + _JITTER * (2.0 * noise.uniform(point.rise.shape, point.rise) - 1.0))
     size = size[..., None]
     before = point.log_density(beta) - 0.5 * (momentum**2).sum(-1)
     new = point
@@ -117,7 +149,7 @@ def transition(
         momentum = momentum + (1.0 if leap < num_leaps - 1 else 0.5) * size * new.force(beta)
     gain = new.log_density(beta) - 0.5 * (momentum**2).sum(-1) - before
     gain = gain.nan_to_num(nan=-torch.inf, posinf=torch.inf)
-    moved = torch.rand_like(gain).log() < gain
+    moved = noise.uniform(gain.shape, gain).log() < gain
     merged = Point(
         *(
             torch.where(moved if own.dim() == 2 else moved[..., None], own, old)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -12,6 +12,7 @@ from ppl_mm.likelihood.chunk import check_and_size
 from ppl_mm.likelihood.importance import Draws, Sampler, from_guide, from_prior, shared_by
 from ppl_mm.likelihood.proposals import proposal_label, proposal_of
 from ppl_mm.likelihood.question import asked_names, certain
+from ppl_mm.likelihood.refined import refinable, weigh_refined
 from ppl_mm.likelihood.together import Estimate, put_together
 from ppl_mm.likelihood.weighing import Plan, weigh
 from ppl_mm.programs.conditionals import Conditional
@@ -32,6 +33,7 @@ def log_likelihood(
     num_samples: int = 1000,
     proposal: str | Sequence[str] = "joint",
     *,
+    refine: Literal["auto", "none", "laplace", "variational", "adaptive", "annealed"] = "none",
     denominator: str = "posterior",
     target_standard_error: float | None = None,
     max_samples: int = 100_000,
@@ -66,6 +68,11 @@ def log_likelihood(
             the model's prior. ``"defensive"``: nine tenths "joint" and one tenth prior, drawn in
             equal numbers: bounded weights, for guides that may be too narrow. A sequence of
             names: the posterior of those, such as q(z | x1) for log p(x1, x2).
+        refine: Whether every row gets a proposal of its own, see
+            :mod:`ppl_mm.likelihood.refined`. ``"none"``: the draws of ``proposal``, the papers' own
+            estimator. ``"auto"``: stages as each row needs them, by a pilot that the estimate does
+            not use; the rows are those of ``proposal`` where a latent is discrete. Or one stage for
+            all rows, by name. The result of a row is then the same whatever rows stand beside it.
         denominator: How log p(x_B) is estimated. ``"posterior"``: with q(z | x_B), the better
             where x_B is informative (an image); its defensive mixture where ``proposal`` is
             "defensive". ``"prior"``: with 5 K draws from the prior that
@@ -88,7 +95,7 @@ def log_likelihood(
     Raises:
         ValueError: For unknown modalities, target and given that overlap, no samples, or a target
             error that is not above 0; for a density of what the model conditions on, or rows that
-            lack it.
+            lack it; for a refined proposal that is "defensive", or has the prior's denominator.
 
     Warns:
         UnreliableLikelihoodWarning: Naming the rows whose weights have too heavy a tail.
@@ -101,18 +108,30 @@ def log_likelihood(
     plan = Plan(num_samples, chunk, target_standard_error, max_samples)
     if denominator not in ("posterior", "prior"):
         raise ValueError(f"denominator: expected 'posterior' or 'prior', got {denominator!r}.")
+    if refine != "none" and (proposal == "defensive" or denominator == "prior"):
+        raise ValueError(
+            "refine: a refined proposal keeps a share of the guide, and a denominator of its own; "
+            "leave out proposal='defensive' and denominator='prior', or refine='none'."
+        )
     obs = obs.to(system)
     rest = tuple(n for n in given_names if n not in conditioned_on(system.model))
     sampler, evidence = proposal_of(proposal, obs, names, given_names)
     with evaluating(system, seed):
         if system.alternatives(names, given_names) is not None:
             # A chain has as many conditionals as targets at most, each scored once.
-            estimate = _conditional(system, proposal, plan.among(len(names)))
+            estimate = _conditional(system, proposal, plan.among(len(names)), refine, seed)
             result = put_together(system, obs, names, given_names, estimate, num_samples)
         else:
             each = plan.among(2 if rest else 1)
-            (result,) = _estimate(system, obs, [(*names, *rest)], sampler, evidence, each)
-            if rest:
+            both = (*names, *rest)
+            if refine == "none":
+                (result,) = _estimate(system, obs, [both], sampler, evidence, each)
+            else:
+                result = _refined(system, obs, both, sampler, evidence, each, refine, seed)
+            if rest and refine != "none":
+                below = _refined(system, obs, rest, from_guide, given_names, each, refine, seed)
+                result = result.minus(below)
+            elif rest:
                 own = sampler if proposal == "defensive" else from_guide
                 below = _denominator(system, obs, rest, given_names, own, denominator, each)
                 result = result.minus(below)
@@ -176,13 +195,38 @@ def _estimate(
     return weigh(system, obs, groups, draw, plan)
 
 
-def _conditional(system: System, proposal: str | Sequence[str], plan: Plan) -> Estimate:
+def _refined(
+    system: System,
+    obs: Observations,
+    names: tuple[str, ...],
+    sampler: Sampler,
+    evidence: tuple[str, ...],
+    plan: Plan,
+    refine: str,
+    seed: int,
+) -> LogLikelihood:
+    """log p(x_names), from a proposal of every row's own where the latents have gradients."""
+    prior = sampler is from_prior
+    if refine == "auto" and not refinable(system, None if prior else system.guide, obs[:1]):
+        (result,) = _estimate(system, obs, [names], sampler, evidence, plan)
+        return result
+    columns = weigh_refined(
+        system, obs, names, evidence, plan, refine=refine, seed=seed, from_prior=prior
+    )
+    return LogLikelihood.of(columns, plan.num_samples, names, (), "", system.modalities)
+
+
+def _conditional(
+    system: System, proposal: str | Sequence[str], plan: Plan, refine: str = "none", seed: int = 0
+) -> Estimate:
     """What estimates one conditional of a system, for rows that hold all of it."""
 
     def estimate(conditional: Conditional, rows: Observations) -> LogLikelihood:
         target, given, model = conditional
         sampler, evidence = proposal_of(proposal, rows, target, given)
         one = System(model, system.guide, system.objective)
+        if refine != "none":
+            return _refined(one, rows, target, sampler, evidence, plan, refine, seed)
         (result,) = _estimate(one, rows, [target], sampler, evidence, plan)
         return result
 

@@ -3,7 +3,8 @@
 Shapes: K chains of B rows, D unconstrained coordinates of all latent sites side by side.
 """
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -11,9 +12,10 @@ import torch
 from pyro import poutine
 from pyro.distributions.util import sum_rightmost
 from torch import Tensor, nn
-from torch.distributions import biject_to, constraints
+from torch.distributions import Laplace, biject_to, constraints
 
 from ppl_mm.batch.observations import Observations
+from ppl_mm.distributions.gaussianised import NormalToLaplace
 from ppl_mm.objectives.sites import check_own_latents
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 
@@ -61,13 +63,13 @@ class Path:
     """
 
     def __init__(self, model: nn.Module, guide: Any, obs: Observations, chunk: int) -> None:
-        self.model, self.guide, self.obs, self.chunk = model, guide, obs, chunk
+        self.model, self.guide, self.chunk = model, guide, chunk
         self.absent = absent_names(model, obs)
-        rows = torch.arange(len(obs), device=obs.device)
-        self.blocks = [(part, obs[part]) for part in rows.split(max(1, chunk))]
+        self._hold(obs)
         trace, names = self._traced(1)
         self.transforms: dict[str, Any] = {}
         self.shapes: dict[str, torch.Size] = {}
+        self.event_shapes: dict[str, torch.Size] = {}
         self.bent: list[str] = []  # sites with a bounded support
         for name in names:
             site = trace.nodes[name]
@@ -76,13 +78,29 @@ class Path:
                     f"latent site {name!r} is discrete ({site['fn'].support}); Hamiltonian "
                     "transitions need a density with a gradient."
                 )
+            change, value = _coordinates(site["fn"]), site["value"]
             support = site["fn"].support
-            self.transforms[name] = biject_to(support)
-            if getattr(support, "base_constraint", support) is not constraints.real:
+            plain = getattr(support, "base_constraint", support) is constraints.real
+            if isinstance(change, NormalToLaplace) or not plain:
                 self.bent.append(name)
-            free = self.transforms[name].inv(site["value"])
+            free = change.inv(value)
+            self.transforms[name] = change
+            self.event_shapes[name] = value.shape[value.dim() - site["fn"].event_dim :]
             dims = self.transforms[name].domain.event_dim
             self.shapes[name] = free.shape[free.dim() - max(dims, site["fn"].event_dim) :]
+
+    def _hold(self, obs: Observations) -> None:
+        rows = torch.arange(len(obs), device=obs.device)
+        self.obs = obs
+        self.blocks = [(part, obs[part]) for part in rows.split(max(1, self.chunk))]
+
+    def rows(self, rows: Tensor) -> "Path":
+        """The densities of some rows; itself where they are all in order."""
+        if len(rows) == len(self.obs) and bool((rows == torch.arange(len(rows)).to(rows)).all()):
+            return self
+        out = copy.copy(self)
+        out._hold(self.obs[rows])
+        return out
 
     def draw(self, num_chains: int) -> Point:
         """Chains at draws of f_0."""
@@ -110,14 +128,42 @@ class Path:
             )
         }
 
+    def position_by_stratum(
+        self, latents: dict[str, Tensor], batch: tuple[int, int, int]
+    ) -> Tensor:
+        """Latents that broadcast to ``batch`` = (K, S, B) as positions (S, K, B, D)."""
+        flat = {}
+        for name, value in latents.items():
+            event = self.event_shapes[name]
+            wide = value.expand(*batch, *event).transpose(0, 1)
+            flat[name] = wide.reshape(-1, 1, batch[2], *event)
+        return self.position(flat).unflatten(0, (batch[1], batch[0]))
+
     def at(self, position: Tensor) -> Point:
         """The point at positions (K, B, D)."""
+        return Point(position, *self._in_parts(position, self._at))
+
+    def values(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """log f_0 and log p(x, z) at positions (K, B, D), (K, B) each, without gradients."""
+        with torch.no_grad():
+            start, rise = self._in_parts(position, self._densities)
+        return start, start + rise
+
+    def base(self, position: Tensor) -> Tensor:
+        """log f_0 at positions (K, B, D), (K, B), without gradients; no decoder runs."""
+        with torch.no_grad():
+            return self._in_parts(position, lambda p, o: self._densities(p, o.scoring()))[0]
+
+    def _in_parts(
+        self, position: Tensor, evaluate: Callable[[Tensor, Observations], tuple[Tensor, ...]]
+    ) -> list[Tensor]:
+        """What ``evaluate`` says of positions (K, B, D), so many pairs at a time."""
         columns = []
         for rows, obs in self.blocks:
             own = position[:, rows[0] : rows[-1] + 1]
-            cells = [self._at(part, obs) for part in own.split(max(1, self.chunk // len(rows)))]
+            cells = [evaluate(part, obs) for part in own.split(max(1, self.chunk // len(rows)))]
             columns.append([torch.cat(field) for field in zip(*cells, strict=True)])
-        return Point(position, *(torch.cat(f, 1) for f in zip(*columns, strict=True)))
+        return [torch.cat(field, 1) for field in zip(*columns, strict=True)]
 
     def _at(self, position: Tensor, obs: Observations) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         with torch.enable_grad(), gradients_of(self.model):
@@ -144,9 +190,9 @@ class Path:
         for name, value in log_p.items():
             rise = rise + (value - log_q[name] if name in log_q else value)
         rise = rise - sum(log_p[n] for n in self.shapes if n not in log_q)
-        return start + self._log_volume(position), rise
+        return start + self.log_volume(position), rise
 
-    def _log_volume(self, position: Tensor) -> Tensor:
+    def log_volume(self, position: Tensor) -> Tensor:
         """log |d latents / d position|, (K, B)."""
         total = torch.zeros_like(position[..., 0])
         sizes = [shape.numel() for shape in self.shapes.values()]
@@ -180,6 +226,16 @@ def _check_own_densities(guide: Any, q: Any) -> None:
                 f"start='posterior' needs the density of the guide's own latents, and "
                 f"{type(guide).__name__} draws them by way of {name!r}; use start='prior'."
             )
+
+
+def _coordinates(fn: Any) -> Any:
+    """The change from unconstrained coordinates to a site's values."""
+    base = getattr(fn, "base_dist", fn)
+    if isinstance(base, Laplace):
+        loc, scale = (x.detach().flatten(0, -1 - fn.event_dim) for x in (base.loc, base.scale))
+        if bool((loc == loc[:1]).all() & (scale == scale[:1]).all()):  # of all rows
+            return NormalToLaplace(loc[0], scale[0])
+    return biject_to(fn.support)
 
 
 def _log_probs(trace: Any, batch: Sequence[int]) -> dict[str, Tensor]:

@@ -45,6 +45,7 @@ def summarise_weights(log_w: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
         "pareto_k": _pareto_k(log_w, log_pi > -torch.inf),
         "log_weight_variance": variance,
         "draws": torch.full_like(ess, num_strata * num_draws, dtype=torch.long),
+        "refinement": torch.zeros_like(ess, dtype=torch.long),
     }
 
 

@@ -74,4 +74,5 @@ def _combined(alternatives: Alternatives, obs: Observations, estimate: Estimate)
         "pareto_k": reduce(torch.fmax, [p.pareto_k for p in parts]),
         "log_weight_variance": torch.stack([p.log_weight_variance for p in parts]).amax(0),
         "draws": torch.stack([p.draws for p in parts]).amax(0).double(),
+        "refinement": torch.stack([p.refinement for p in parts]).amax(0).double(),
     }

@@ -13,7 +13,7 @@ from ppl_mm.likelihood.summarise import summarise_weights
 from ppl_mm.results.log_likelihood import RELIABLE_K, LogLikelihood
 from ppl_mm.systems import System
 
-__all__ = ["Plan", "blocks", "weigh"]
+__all__ = ["Plan", "blocks", "needs_more", "weigh"]
 
 _DRAWS_AT_ONCE = 2**17  # (draw, row) pairs whose latents are held at a time
 _WEIGHTS_AT_ONCE = 2**24  # (draw, row) pairs whose weights are held at a time
@@ -128,7 +128,7 @@ def _refine(
     the first round.
     """
     held = torch.stack([obs.present[n] for n in names]).any(0)
-    rows = (_needs_more(found, plan) & held).nonzero().squeeze(-1)
+    rows = (needs_more(found, plan) & held).nonzero().squeeze(-1)
     log_w, rounds = log_w[:, :, rows], 1
     while len(rows) and 2 * rounds * plan.num_samples <= plan.max_samples:
         copies = rows.repeat(rounds).split(max(1, _DRAWS_AT_ONCE // plan.num_samples))
@@ -141,14 +141,15 @@ def _refine(
         now = summarise_weights(log_w, log_pi[:, rows])
         for key, column in now.items():
             found[key][rows] = column
-        keep = _needs_more(now, plan)
+        keep = needs_more(now, plan)
         rows, log_w = rows[keep], log_w[:, :, keep]
 
 
-def _needs_more(found: dict[str, Tensor], plan: Plan) -> Tensor:
-    assert plan.target_error is not None
-    done = (found["standard_error"] <= plan.target_error) & ~(found["pareto_k"] > RELIABLE_K)
-    return ~done
+def needs_more(found: dict[str, Tensor], plan: Plan) -> Tensor:
+    """The rows whose error is above the plan's target, or unknown; none without a target."""
+    if plan.target_error is None:
+        return torch.zeros_like(found["value"], dtype=torch.bool)
+    return (found["standard_error"] > plan.target_error) | ~(found["pareto_k"] <= RELIABLE_K)
 
 
 def blocks(system: System, obs: Observations, size: int) -> list[Tensor]:

@@ -18,7 +18,7 @@ from ppl_mm.results.unreliable import NOTHING, warn_of_rows
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["COLUMNS", "RELIABLE_K", "LogLikelihood", "likelihood_intervals"]
+__all__ = ["COLUMNS", "RELIABLE_K", "STAGES", "LogLikelihood", "likelihood_intervals"]
 
 RELIABLE_K = 0.7
 """Vehtari et al. 2024, arXiv:1507.02646: above it an estimate is not to be trusted."""
@@ -32,11 +32,15 @@ COLUMNS = (
     "pareto_k",
     "log_weight_variance",
     "draws",
+    "refinement",
 )
 """The fields of a :class:`LogLikelihood` with one entry a row, but for ``shared_error``."""
 
 
-_ADVICE = "Draw more samples, use proposal='defensive', or train the guide further."
+STAGES = ("guide", "laplace", "variational", "adaptive", "annealed")
+"""How far a row's proposal is refined; ``guide`` is the one that was asked for, alone."""
+
+_ADVICE = "Refine the proposals: refine='auto'. Or train the guide further."
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class LogLikelihood(Result):
             weight. NaN for fewer than 25 draws.
         log_weight_variance: Variance over draws of log w, (N,); Tables 3 and 7 of the MVAE paper.
         draws: How many were made for each row, (N,); of a difference, the larger number.
+        refinement: How far each row's proposal was refined, indices in ``STAGES``, (N,).
         num_samples: Draws per row that were asked for, at least.
         target: The modalities scored.
         given: The modalities conditioned on.
@@ -75,6 +80,7 @@ class LogLikelihood(Result):
     pareto_k: Tensor
     log_weight_variance: Tensor
     draws: Tensor
+    refinement: Tensor
     num_samples: int
     target: tuple[str, ...]
     given: tuple[str, ...]
@@ -102,6 +108,11 @@ class LogLikelihood(Result):
             normalised=all(m.likelihood.normalised for m in modalities if m.name in target),
             shared_error=torch.zeros_like(columns["value"]),
         )
+
+    @property
+    def stage(self) -> tuple[str, ...]:
+        """Where each row's number comes from, one of ``STAGES``."""
+        return tuple(STAGES[i] for i in self.refinement.long().tolist())
 
     @property
     def quantity(self) -> str:
@@ -213,6 +224,7 @@ class LogLikelihood(Result):
             "pareto_k": torch.fmax(self.pareto_k, other.pareto_k),
             "log_weight_variance": self.log_weight_variance,  # p(given) shifts it by a constant
             "draws": torch.maximum(self.draws, other.draws),
+            "refinement": torch.maximum(self.refinement, other.refinement),
         }
         return LogLikelihood(
             **_settled(columns),

@@ -5,18 +5,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
-from torch.distributions import Categorical, Independent, Laplace, Normal, Uniform
+from torch.distributions import Categorical
 
 from ppl_mm.batch.observations import Observations
-from ppl_mm.batch.plate import of_rows
 from ppl_mm.distributions import (
     EncodedMixture,
-    RandomMixture,
-    RowwiseReference,
-    StratifiedMixture,
 )
+from ppl_mm.distributions.site_noise import SiteNoise
 
 __all__ = ["AlwaysDifferentiable", "JointNoise", "own_noise"]
 
@@ -55,7 +51,7 @@ def own_noise(rank: int) -> Iterator[None]:
         yield
 
 
-class JointNoise(Messenger):
+class JointNoise(SiteNoise):
     """Draw the noise of the joint batch in every process and keep this one's rows.
 
     All processes have the same random state, so together they use the very numbers that one
@@ -73,39 +69,28 @@ class JointNoise(Messenger):
         super().__init__()
         self.share, self.total, self.rank = share, total, rank
 
-    def _pyro_sample(self, msg: Any) -> None:
-        if msg["is_observed"] or msg["value"] is not None or msg["done"]:
-            return
-        if of_rows(msg):
-            msg["value"] = self._draw(msg["fn"])
-            msg["done"] = True
+    def standard(self, family: Any, shape: torch.Size, event: torch.Size, like: Tensor) -> Tensor:
+        """This process's rows of the joint batch's noise."""
+        wide = (*self._joint(shape), *event)
+        # The standard distribution's own draws, for the same numbers as one process.
+        noise = family(like.new_zeros(wide), like.new_ones(wide)).sample()
+        return self._own(noise, len(shape) - 1)
 
-    def _draw(self, fn: Any) -> Tensor:
-        """As ``fn.rsample()``, in the same order of random numbers."""
-        shape, base = fn.batch_shape, getattr(fn, "base_dist", None)
-        if isinstance(fn, StratifiedMixture):
-            return self._draw(fn.from_drawn.expand(shape))
-        if isinstance(fn, RowwiseReference):
-            first, second = self._draw(fn.first.expand(shape)), self._draw(fn.second.expand(shape))
-            return torch.where(fn.rows.expand(shape)[..., None], first, second)
-        if isinstance(fn, RandomMixture):
-            index = self._choose(fn.log_weight.movedim(0, -1))[None, ..., None]
-            draws = torch.stack([self._draw(component) for component in fn.components])
-            return draws.take_along_dim(index, 0).squeeze(0)
-        if isinstance(fn, EncodedMixture):  # all rows are alike
+    def uniform(self, shape: torch.Size, like: Tensor) -> Tensor:
+        """This process's rows of the joint batch's numbers."""
+        joint = torch.rand(self._joint(shape), device=like.device)
+        return self._own(joint, len(shape) - 1)
+
+    def other(self, fn: Any) -> Tensor:
+        """Draws from a stream of the process's own, unless all rows are alike."""
+        if isinstance(fn, EncodedMixture):
+            shape = fn.batch_shape
             return self._own(fn.expand(self._joint(shape)).rsample(), len(shape) - 1)
-        if isinstance(fn, Uniform):
-            joint = torch.rand(self._joint(shape), device=fn.low.device)
-            return fn.icdf(self._own(joint, len(shape) - 1))
-        if isinstance(fn, Independent) and isinstance(base, Normal | Laplace):
-            wide = (*self._joint(shape), *fn.event_shape)
-            # The standard distribution's own draws, for the same numbers as one process.
-            noise = type(base)(base.loc.new_zeros(wide), base.loc.new_ones(wide)).sample()
-            return base.loc + base.scale * self._own(noise, len(shape) - 1)
         with own_noise(self.rank):
-            return fn.rsample() if fn.has_rsample else fn.sample()
+            drawn: Tensor = fn.rsample() if fn.has_rsample else fn.sample()
+        return drawn
 
-    def _choose(self, log_weight: Tensor) -> Tensor:
+    def component(self, log_weight: Tensor) -> Tensor:
         """A component of every row, from log-probabilities (..., B, C)."""
         lead = log_weight.shape[:-2]
         wide = log_weight.new_zeros(*lead, self.total, log_weight.shape[-1])

@@ -1,0 +1,68 @@
+"""Latents drawn from noise that is chosen row by row, rather than from one stream for the batch."""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from pyro.poutine.messenger import Messenger
+from torch import Tensor
+from torch.distributions import Independent, Laplace, MultivariateNormal, Normal, Uniform
+
+from ppl_mm.batch.plate import of_rows
+from ppl_mm.distributions.mixture import RandomMixture, StratifiedMixture
+from ppl_mm.distributions.reference import RowwiseReference
+
+__all__ = ["SiteNoise"]
+
+
+class SiteNoise(Messenger):
+    """Draws the latent sites in the plate of rows, with standard noise that a subclass makes.
+
+    Diagonal Normals and Laplaces, Normals with a full covariance, Uniforms, and mixtures of these
+    are location and scale of standard noise. A site of another kind is drawn by :meth:`other`.
+    """
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["is_observed"] or msg["value"] is not None or msg["done"]:
+            return
+        if of_rows(msg):
+            msg["value"] = self._draw(msg["fn"])
+            msg["done"] = True
+
+    def _draw(self, fn: Any) -> Tensor:
+        """As ``fn.rsample()``, in the same order of random numbers."""
+        shape, base = fn.batch_shape, getattr(fn, "base_dist", None)
+        if isinstance(fn, StratifiedMixture):
+            return self._draw(fn.from_drawn.expand(shape))
+        if isinstance(fn, RowwiseReference):
+            first, second = self._draw(fn.first.expand(shape)), self._draw(fn.second.expand(shape))
+            return torch.where(fn.rows.expand(shape)[..., None], first, second)
+        if isinstance(fn, RandomMixture):
+            index = self.component(fn.log_weight.movedim(0, -1))[None, ..., None]
+            draws = torch.stack([self._draw(component) for component in fn.components])
+            return draws.take_along_dim(index, 0).squeeze(0)
+        if isinstance(fn, Uniform):
+            return fn.icdf(self.uniform(shape, fn.low))
+        if isinstance(fn, MultivariateNormal):
+            noise = self.standard(Normal, shape, fn.event_shape, fn.loc)
+            return fn.loc + (fn._unbroadcasted_scale_tril @ noise[..., None]).squeeze(-1)
+        if isinstance(fn, Independent) and isinstance(base, Normal | Laplace):
+            noise = self.standard(type(base), shape, fn.event_shape, base.loc)
+            return base.loc + base.scale * noise
+        return self.other(fn)
+
+    @abstractmethod
+    def standard(self, family: Any, shape: torch.Size, event: torch.Size, like: Tensor) -> Tensor:
+        """Draws of the standard Normal or Laplace, (*shape, *event); the rows are shape[-1]."""
+
+    @abstractmethod
+    def uniform(self, shape: torch.Size, like: Tensor) -> Tensor:
+        """Draws between 0 and 1, (*shape)."""
+
+    @abstractmethod
+    def component(self, log_weight: Tensor) -> Tensor:
+        """A component of every row, (..., B), from log-probabilities (..., B, C)."""
+
+    @abstractmethod
+    def other(self, fn: Any) -> Tensor:
+        """Draws of any other distribution."""

@@ -1,0 +1,18 @@
+"""A proposal of every row's own, for log-likelihoods that can be trusted.
+
+A guide is amortised, its covariance diagonal, and its mode a little off, so the weights of its
+draws have heavy tails. Here each row's proposal is fitted to its own posterior, in stages:
+
+    laplace       a Student distribution at the posterior's mode, mixed with the guide
+    variational   the same around the Normal with full covariance that maximises the row's ELBO
+    adaptive      the same with the weighted moments of the draws so far
+    annealed      chains from the proposal so far to p(x, z)
+
+Pilot draws, which the estimate does not use, say in which rows a stage is good enough; the others
+go on to the next. So no estimate is chosen by its own draws, and the weights stay unbiased.
+"""
+
+from ppl_mm.likelihood.refined.stages import REFINEMENTS, Refined
+from ppl_mm.likelihood.refined.weighing import refinable, weigh_refined
+
+__all__ = ["REFINEMENTS", "Refined", "refinable", "weigh_refined"]

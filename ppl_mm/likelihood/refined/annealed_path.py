@@ -1,0 +1,40 @@
+"""The densities between a row's proposal and p(x, z), in coordinates that the proposal whitens."""
+
+import torch
+from torch import Tensor
+
+from ppl_mm.likelihood.path import Path, Point
+from ppl_mm.likelihood.refined.proposal import Base, Proposal
+from ppl_mm.likelihood.row_noise import RowNoise
+
+__all__ = ["AnnealedPath"]
+
+
+class AnnealedPath:
+    """f_0 = q(z), the proposal, and f_1 = p(x, z), at z = loc + tril y for positions y, (K, B, D).
+
+    loc and tril are those of the proposal's first part, so a Hamiltonian transition in y has one
+    step size for all directions.
+
+    Args:
+        path: The densities of B rows.
+        proposal: Of the same rows.
+    """
+
+    def __init__(self, path: Path, proposal: Proposal) -> None:
+        self.path, self.proposal, self.first = path, proposal, proposal.first
+
+    def draws(self, num_chains: int, noise: RowNoise) -> tuple[Point, Tensor]:
+        """Chains at draws of the proposal by stratum, (S K, B), and log-probabilities, (S, B)."""
+        position, log_pi = self.proposal.draw(Base(self.path), num_chains, noise)
+        return self.at(self.first.whitened(position.flatten(0, 1))), log_pi
+
+    def at(self, y: Tensor) -> Point:
+        """The point at positions (K, B, D)."""
+        tril = self.first.tril
+        z = self.first.loc + torch.einsum("bij,kbj->kbi", tril, y)
+        point = self.path.at(z)
+        joint, force = point.start + point.rise, point.start_force + point.rise_force
+        log_q, pull = self.proposal.with_gradient(z, point.start, point.start_force)
+        forces = [torch.einsum("bji,kbj->kbi", tril, f) for f in (pull, force - pull)]
+        return Point(y, log_q + self.first.log_volume(), joint - log_q, *forces)

@@ -1,0 +1,141 @@
+"""The proposal of every row: Student distributions and a base, each with its share of the draws.
+
+    q(z)  =  3/5 first(z)  +  1/5 second(z)  +  1/5 base(z)
+
+The base is the guide's posterior, or the model's prior. Its share bounds the weights by five times
+those of the base alone, and its draws reach modes that the Student distributions miss.
+
+Shapes: B rows, D unconstrained coordinates, C components of the base.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from pyro import poutine
+from torch import Tensor
+
+from ppl_mm.likelihood.path import Path
+from ppl_mm.likelihood.refined.student import Student
+from ppl_mm.likelihood.row_noise import RowNoise
+from ppl_mm.objectives.weights import guide_trace, model_trace, particles
+
+__all__ = ["Base", "Proposal"]
+
+_SHARES = (3, 1, 1)  # fifths
+
+
+class Base:
+    """Draws of f_0 by component: of the guide's posterior, or of the prior for a path without one.
+
+    Args:
+        path: The densities of B rows.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.obs = path, path.obs.scoring()
+        if path.guide is not None and getattr(path.guide, "family", ()):
+            allowed = (path.guide.strata(self.obs).log_weight > -torch.inf).any(1).tolist()
+            family = [s for s, a in zip(path.guide.family, allowed, strict=True) if a]
+            self.obs = self.obs.strata(family)
+
+    @property
+    def log_pi(self) -> Tensor:
+        """Log-probabilities of the components, (C, B); C is 1 where f_0 is no mixture."""
+        if self.obs.log_weight is None:
+            return torch.zeros(1, len(self.obs), device=self.obs.device)
+        return self.obs.log_weight
+
+    def draw(self, num: int, noise: RowNoise) -> Tensor:
+        """Positions (C, K, B, D), K from each component."""
+        path, latents = self.path, {}
+        with noise, particles(num):
+            if path.guide is not None:
+                q = guide_trace(path.guide, self.obs)
+                latents = {n: q.nodes[n]["value"] for n in q.stochastic_nodes}
+            lacking = [n for n in path.shapes if n not in latents]
+            if lacking:  # they are drawn from the model
+                known = poutine.condition(path.model, data=latents)
+                p = model_trace(known, self.obs, path.absent)
+                latents |= {n: p.nodes[n]["value"] for n in lacking}
+        batch = (num, len(self.log_pi), len(self.obs))
+        return path.position_by_stratum(latents, batch)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The proposals of B rows.
+
+    Attributes:
+        first: Student distributions.
+        second: Student distributions; in rows where ``alone`` is True, the base takes their share.
+        alone: A mask, (B,).
+    """
+
+    first: Student
+    second: Student
+    alone: Tensor
+
+    @classmethod
+    def of(cls, first: Student, second: Student | None = None) -> Self:
+        """The proposal around one Student distribution, or two."""
+        alone = torch.full(first.loc.shape[:1], second is None, device=first.loc.device)
+        rows = torch.arange(len(alone), device=alone.device)
+        return cls(first, (first if second is None else second).rows(rows), alone)
+
+    def rows(self, rows: Tensor) -> Self:
+        """The proposals of some rows, a copy."""
+        return type(self)(self.first.rows(rows), self.second.rows(rows), self.alone[rows])
+
+    def put(self, rows: Tensor, other: "Proposal") -> None:
+        """Replace the proposals of some rows."""
+        self.first.put(rows, other.first)
+        self.second.put(rows, other.second)
+        self.alone[rows] = other.alone
+
+    def draw(self, base: Base, num_samples: int, noise: RowNoise) -> tuple[Tensor, Tensor]:
+        """Draws by stratum, (S, K, B, D), and the strata's log-probabilities, (S, B).
+
+        Every component of the base has a stratum in each fifth, so that S = 5 C; K is
+        ``num_samples`` / S, rounded up, and 2 at least, for the error.
+        """
+        log_pi = base.log_pi
+        strata = len(log_pi)
+        each = max(2, -(-num_samples // (sum(_SHARES) * strata)))
+        student = sum(_SHARES[:2]) * strata * each
+        size = self.first.loc.shape[1] + self.first.nu
+        first, second = noise.normal(student, size, self.first.loc).split(
+            [_SHARES[0] * strata * each, _SHARES[1] * strata * each]
+        )
+        stand_in, own = base.draw(2 * each, noise).split(each, 1)
+        placed = self.second.place(second).unflatten(0, (strata, each))
+        drawn = [
+            self.first.place(first).unflatten(0, (_SHARES[0] * strata, each)),
+            torch.where(self.alone[:, None], stand_in, placed),
+            own,
+        ]
+        fifth = log_pi.new_full(log_pi.shape, 1.0 / (sum(_SHARES) * strata)).log()
+        by_component = log_pi + torch.tensor(1.0 / sum(_SHARES)).log()
+        middle = torch.where(self.alone, by_component, fifth)
+        return torch.cat(drawn), torch.cat([fifth.repeat(_SHARES[0], 1), middle, by_component])
+
+    def log_prob(self, position: Tensor, base: Tensor) -> Tensor:
+        """log q at positions (K, B, D), (K, B), given the base's log-density there."""
+        second = torch.where(self.alone, base, self.second.log_prob(position))
+        return self._mixed(self.first.log_prob(position), second, base).logsumexp(0)
+
+    def with_gradient(self, position: Tensor, base: Tensor, force: Tensor) -> tuple[Tensor, Tensor]:
+        """log q and its gradient, given the base's log-density (K, B) and gradient (K, B, D)."""
+        first, slope = self.first.with_gradient(position)
+        second, other = self.second.with_gradient(position)
+        second = torch.where(self.alone, base, second)
+        other = torch.where(self.alone[:, None], force, other)
+        parts = self._mixed(first, second, base)
+        log_prob = parts.logsumexp(0)
+        a, b, c = (parts - log_prob).exp()[..., None]
+        return log_prob, a * slope + b * other + c * force
+
+    def _mixed(self, *parts: Tensor) -> Tensor:
+        """The parts' log-densities with their shares, (3, K, B)."""
+        shares = parts[0].new_tensor(_SHARES) / sum(_SHARES)
+        return torch.stack(parts) + shares.log()[:, None, None]

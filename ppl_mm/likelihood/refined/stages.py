@@ -1,0 +1,198 @@
+"""The stages that a block of rows goes through, and the draws of its proposals in the end."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from ppl_mm.likelihood.annealing import anneal, tuned
+from ppl_mm.likelihood.importance import Draws
+from ppl_mm.likelihood.path import Path
+from ppl_mm.likelihood.refined.adaptive import adapted
+from ppl_mm.likelihood.refined.annealed_path import AnnealedPath
+from ppl_mm.likelihood.refined.laplace import Start, laplace
+from ppl_mm.likelihood.refined.proposal import Base, Proposal
+from ppl_mm.likelihood.refined.variational import fitted
+from ppl_mm.likelihood.row_noise import RowNoise
+from ppl_mm.likelihood.summarise import summarise_weights
+from ppl_mm.results.log_likelihood import RELIABLE_K, STAGES
+
+__all__ = ["REFINEMENTS", "Refined"]
+
+REFINEMENTS = ("auto", "none", *STAGES[1:])
+"""What ``refine`` can be: stages as they are needed, none, or one of them for every row."""
+
+_START = 32  # draws of each of the base's components, which say where it is
+_PILOT = {"laplace": 250, "variational": 500, "adaptive": 500}
+_ENOUGH = {"laplace": 0.15, "variational": 0.1, "adaptive": 0.1}  # of a good pilot's ESS in it
+_PILOT_K = RELIABLE_K - 0.1  # of a good pilot: k is known to about a tenth
+_ROUNDS = 3  # of adaptive importance sampling, at most
+_CHAINS, _TEMPERATURES, _LEAPS = 64, 16, 3
+_TUNING_CHAINS = 8
+
+
+class _Pilot(NamedTuple):
+    """Draws with what is known of their densities; L of B rows.
+
+    Attributes:
+        position: (L, B, D).
+        base: log f_0, (L, B).
+        joint: log p(x, z), (L, B).
+        log_share: Log of the share of each draw's stratum, over that in equal shares, (L, B).
+        quality: The ESS as a share of the draws, 0 where k says that it cannot be believed, (B,).
+    """
+
+    position: Tensor
+    base: Tensor
+    joint: Tensor
+    log_share: Tensor
+    quality: Tensor
+
+    def rows(self, rows: Tensor) -> Self:
+        """Those of some rows."""
+        return type(self)(*(x[..., rows] if x.dim() < 3 else x[:, rows] for x in self))
+
+    def joined(self, other: "_Pilot") -> "_Pilot":
+        """The draws of two pilots of the same rows, with the quality of the second."""
+        pairs = zip(self[:4], other[:4], strict=True)
+        return _Pilot(*(torch.cat(pair) for pair in pairs), other.quality)
+
+
+class Refined:
+    """Proposals of a block of rows, each refined as far as its row needs.
+
+    Args:
+        path: From the base to p(x, z).
+        keys: The rows' fingerprints, see :func:`ppl_mm.likelihood.row_noise.row_keys`.
+        seed: The seed of all draws.
+        refine: One of ``REFINEMENTS`` but "none".
+
+    Attributes:
+        stage: Where each row's number comes from, indices in ``STAGES``, (B,).
+    """
+
+    def __init__(self, path: Path, keys: Sequence[bytes], seed: int, refine: str = "auto") -> None:
+        self.path, self.keys, self.seed, self.asked = path, list(keys), seed, refine
+        rows = torch.arange(len(keys), device=path.obs.device)
+        self.stage = torch.full_like(rows, STAGES.index("laplace"))
+        self.quality = torch.zeros(len(keys), dtype=torch.float64, device=rows.device)
+        self.proposal = Proposal.of(laplace(path, self._start(rows)))
+        left = rows if refine == "annealed" else rows[:0]
+        if refine in ("auto", "variational", "adaptive"):
+            pilot = self._piloted(rows, self.proposal, "laplace")
+            self.quality = pilot.quality
+        if refine == "auto":
+            left, pilot = self._poor(rows, pilot, "laplace")
+            left, pilot = self._vary(left, pilot)
+            left = self._adapt(left, pilot)
+        elif refine == "variational":
+            self._vary(rows, pilot)
+        elif refine == "adaptive":
+            self._adapt(rows, pilot)
+        self.stage[left] = STAGES.index("annealed")
+
+    def draw(self, rows: Tensor, num_samples: int, purpose: str) -> Draws:
+        """Draws of some rows' proposals, for importance sampling; independent for each purpose.
+
+        Those of a row that stands here several times are independent too.
+        """
+        path, proposal = self.path.rows(rows), self.proposal.rows(rows)
+        noise = RowNoise(self._keys(rows), self.seed, purpose)
+        position, log_pi = proposal.draw(Base(path), num_samples, noise)
+        flat = position.flatten(0, 1)
+        log_q = proposal.log_prob(flat, path.base(flat)) - path.log_volume(flat)
+        return Draws(path.latents(flat), log_q, log_pi)
+
+    def annealed(self, rows: Tensor) -> dict[str, Tensor]:
+        """The estimates of some rows, by chains from their proposals to p(x, z)."""
+        path = AnnealedPath(self.path.rows(rows), self.proposal.rows(rows))
+        point, _ = path.draws(_TUNING_CHAINS, self._noise(rows, "chains that tune"))
+        noise = self._noise(rows, "tuning")
+        schedule = tuned(path, point, _TEMPERATURES, _LEAPS, noise)
+        point, log_pi = path.draws(_CHAINS, self._noise(rows, "chains"))
+        log_w = anneal(path, point, schedule, self._noise(rows, "annealing"))
+        return summarise_weights(log_w.unflatten(0, (len(log_pi), -1)), log_pi)
+
+    def _start(self, rows: Tensor) -> Start:
+        """The mean and scale of the base's component whose mean has the highest density."""
+        base = Base(self.path)
+        drawn = base.draw(_START, self._noise(rows, "start"))
+        means, scales = drawn.mean(1), drawn.std(1)
+        _, joint = self.path.values(means)
+        joint = joint.masked_fill(base.log_pi == -torch.inf, -torch.inf).nan_to_num(-torch.inf)
+        best = joint.argmax(0)[None, :, None].expand(1, *means.shape[1:])
+        prior = Path(self.path.model, None, self.path.obs, self.path.chunk)
+        wide = Base(prior).draw(2 * _START, self._noise(rows, "prior"))[0]
+        low, high = wide.quantile(wide.new_tensor([0.1587, 0.8413]), 0)  # one deviation each way
+        widest = (0.5 * (high - low)).clamp(min=1e-6)
+        scale = torch.minimum(scales.gather(0, best)[0], widest).clamp(min=1e-6)
+        return Start(means.gather(0, best)[0], scale, widest)
+
+    def _vary(self, rows: Tensor, pilot: _Pilot) -> tuple[Tensor, _Pilot]:
+        """Fit Normals with full covariance; the rows that are still poor, with their pilot."""
+        if len(rows) == 0:
+            return rows, pilot
+        first = self.proposal.first.rows(rows)
+        found = fitted(self.path.rows(rows), first, self._noise(rows, "variational"))
+        proposal = Proposal.of(found, first)
+        pilot = self._piloted(rows, proposal, "variational")
+        self._offer(rows, proposal, pilot, "variational")
+        return self._poor(rows, pilot, "variational")
+
+    def _adapt(self, rows: Tensor, pilot: _Pilot) -> Tensor:
+        """Adapt to the moments of all draws so far, round by round; the rows still poor."""
+        proposals = [self.proposal.rows(rows)]
+        for i in range(_ROUNDS):
+            if len(rows) == 0:
+                break
+            log_q = torch.stack([p.log_prob(pilot.position, pilot.base) for p in proposals])
+            log_q = log_q.logsumexp(0) - math.log(len(proposals))
+            anchor = proposals[0].first
+            found = adapted(pilot.position, pilot.joint - log_q + pilot.log_share, anchor)
+            proposals.append(Proposal.of(found, anchor))
+            fresh = self._piloted(rows, proposals[-1], f"adaptive {i}")
+            self._offer(rows, proposals[-1], fresh, "adaptive")
+            keep = self.quality[rows] < _ENOUGH["adaptive"]
+            pilot = pilot.joined(fresh).rows(keep)
+            rows, proposals = rows[keep], [p.rows(keep) for p in proposals]
+        return rows
+
+    def _piloted(self, rows: Tensor, proposal: Proposal, purpose: str) -> _Pilot:
+        """Draws of a proposal that is on trial."""
+        path, num = self.path.rows(rows), _PILOT[purpose.split()[0]]
+        drawn, log_pi = proposal.draw(Base(path), num, self._noise(rows, f"pilot {purpose}"))
+        flat = drawn.flatten(0, 1)
+        base, joint = path.values(flat)
+        log_w = (joint - proposal.log_prob(flat, base)).unflatten(0, drawn.shape[:2])
+        found = summarise_weights(log_w, log_pi)
+        share = (log_pi + math.log(len(log_pi))).repeat_interleave(drawn.shape[1], 0)
+        quality = torch.where(found["pareto_k"] <= _PILOT_K, found["ess"] / len(flat), 0.0)
+        return _Pilot(flat, base, joint, share, quality)
+
+    def _offer(self, rows: Tensor, proposal: Proposal, pilot: _Pilot, stage: str) -> None:
+        """Take a proposal in the rows in which its pilot is the better one, or if it is asked."""
+        better = pilot.quality > self.quality[rows]
+        better = better | (self.asked != "auto")
+        taken = rows[better]
+        self.proposal.put(taken, proposal.rows(better))
+        self.stage[taken], self.quality[taken] = STAGES.index(stage), pilot.quality[better]
+
+    def _poor(self, rows: Tensor, pilot: _Pilot, stage: str) -> tuple[Tensor, _Pilot]:
+        """The rows whose proposal is not good enough, with their pilot."""
+        poor = self.quality[rows] < _ENOUGH[stage]
+        return rows[poor], pilot.rows(poor)
+
+    def _noise(self, rows: Tensor, purpose: str) -> RowNoise:
+        return RowNoise([self.keys[i] for i in rows.tolist()], self.seed, purpose)
+
+    def _keys(self, rows: Tensor) -> list[bytes]:
+        """Fingerprints that tell the first, second, ... place of a row apart."""
+        seen: Counter[int] = Counter()
+        keys = []
+        for i in rows.tolist():
+            keys.append(self.keys[i] + str(seen[i]).encode() if seen[i] else self.keys[i])
+            seen[i] += 1
+        return keys

@@ -1,0 +1,91 @@
+"""Random numbers that depend on a row and a seed alone.
+
+An estimate is then the same whatever rows stand beside it, in whatever order, however they are cut
+into batches and chunks, and on whatever device. Rows that hold the same have the same numbers.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Laplace
+
+from ppl_mm.batch.observations import Observations
+from ppl_mm.distributions.site_noise import SiteNoise
+
+__all__ = ["RowNoise", "row_keys"]
+
+
+def row_keys(obs: Observations) -> list[bytes]:
+    """A fingerprint of each row: the values and masks that a program may look at or score."""
+    digests = [hashlib.blake2b(digest_size=16) for _ in range(len(obs))]
+    for name in sorted(obs.names):
+        seen, scored = obs.evidence[name], obs.scored[name]
+        masks = torch.stack([seen, scored], -1).cpu().numpy()
+        used = (seen | scored).reshape(-1, *[1] * (obs.values[name].dim() - 1))
+        values = obs.values[name].masked_fill(~used, 0).cpu().contiguous()
+        for digest, mask, value in zip(digests, masks, values.numpy(), strict=True):
+            digest.update(name.encode() + mask.tobytes() + value.tobytes())
+    return [digest.digest() for digest in digests]
+
+
+class RowNoise(SiteNoise):
+    """Draws every row's latents from generators of the row's own.
+
+    Sites that are no location and scale of standard noise, nor mixtures of these, are drawn from
+    torch's own stream, and so depend on the rows beside them.
+
+    Args:
+        keys: A fingerprint of each row, see :func:`row_keys`.
+        seed: The seed of all rows.
+        purpose: What the numbers are for; those for different purposes are independent.
+
+    Example:
+        >>> both, one = RowNoise([b"a", b"b"], 0, "pilot"), RowNoise([b"b"], 0, "pilot")
+        >>> like = torch.zeros(())
+        >>> torch.equal(both.normal(3, 2, like)[:, 1:], one.normal(3, 2, like))
+        True
+    """
+
+    def __init__(self, keys: Sequence[bytes], seed: int, purpose: str) -> None:
+        super().__init__()
+        self.keys, self.seed, self.purpose, self.calls = keys, seed, purpose, 0
+
+    def normal(self, num: int, size: int, like: Tensor) -> Tensor:
+        """Independent standard Normals (K, B, D), with the dtype and device of ``like``."""
+        return self._stack(torch.randn, (num,), (size,), like)
+
+    def standard(self, family: Any, shape: torch.Size, event: torch.Size, like: Tensor) -> Tensor:
+        """Draws of the standard Normal or Laplace."""
+        if issubclass(family, Laplace):
+            u = self._stack(torch.rand, shape[:-1], event, like)
+            return Laplace(torch.zeros_like(u), torch.ones_like(u)).icdf(u.clamp(1e-7, 1 - 1e-7))
+        return self._stack(torch.randn, shape[:-1], event, like)
+
+    def uniform(self, shape: torch.Size, like: Tensor) -> Tensor:
+        """Draws between 0 and 1."""
+        return self._stack(torch.rand, shape[:-1], (), like)
+
+    def component(self, log_weight: Tensor) -> Tensor:
+        """A component of every row."""
+        u = self._stack(torch.rand, log_weight.shape[:-2], (), log_weight)
+        below = log_weight.softmax(-1).cumsum(-1)[..., :-1]
+        return (u[..., None] >= below).sum(-1)
+
+    def other(self, fn: Any) -> Tensor:
+        """Draws from torch's own stream."""
+        drawn: Tensor = fn.rsample() if fn.has_rsample else fn.sample()
+        return drawn
+
+    def _stack(self, draw: Any, lead: Sequence[int], event: Sequence[int], like: Tensor) -> Tensor:
+        rows = [draw(*lead, *event, generator=g, dtype=like.dtype) for g in self._generators()]
+        return torch.stack(rows, len(lead)).to(like.device)
+
+    def _generators(self) -> list[torch.Generator]:
+        """One of each row, for this call alone."""
+        self.calls += 1
+        what = f"{self.seed} {self.purpose} {self.calls}".encode()
+        seeds = (hashlib.blake2b(key + what, digest_size=8).digest() for key in self.keys)
+        return [torch.Generator().manual_seed(int.from_bytes(s, "big", signed=True)) for s in seeds]

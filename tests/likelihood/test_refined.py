@@ -1,0 +1,203 @@
+"""Refined proposals: unbiased in every stage, the same for any company of rows, and much better."""
+
+import math
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from linear_gaussian import LinearGaussian
+from torch import nn
+
+from ppl_mm import Observations, System, guides, log_likelihood, models, objectives
+from ppl_mm.distributions.gaussianised import NormalToLaplace
+from ppl_mm.likelihood.refined.student import Student
+from ppl_mm.programs.program import Program
+from ppl_mm.results.log_likelihood import STAGES
+
+pytestmark = pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")
+
+NAMES = ("a", "b", "c")
+FIELDS = ("value", "standard_error", "low", "high", "ess", "pareto_k")
+
+
+def product(spread=0.6):
+    """Experts that are too narrow, so the guide's own weights have heavy tails."""
+    toy = LinearGaussian(spread=spread)
+    return toy, toy.system(guides.ProductOfExperts(toy.modalities, toy.latent_dim))
+
+
+def mixture():
+    toy = LinearGaussian(spread=0.6)
+    return toy, toy.system(guides.MixtureOfExperts(toy.modalities, toy.latent_dim))
+
+
+def assert_unbiased(build, stage, num_seeds):
+    """The mean over seeds of estimate over truth is 1 within 5 of its standard errors.
+
+    The weights are at most five times those of the guide alone, whose variance is finite here.
+    """
+    toy, system = build()
+    obs = toy.mixed()
+    exact = toy.log_p(obs, NAMES)
+    ratios = torch.stack(
+        [
+            (log_likelihood(system, obs, num_samples=100, refine=stage, seed=i).value - exact).exp()
+            for i in range(num_seeds)
+        ]
+    )
+    error = ratios.std(0) / math.sqrt(num_seeds)
+    assert ((ratios.mean(0) - 1).abs() <= 5 * error + 1e-12).all()
+    assert ratios.std() < 0.2
+
+
+@pytest.mark.parametrize("build", [product, mixture])
+def test_the_weights_of_the_laplace_stage_are_unbiased(build):
+    assert_unbiased(build, "laplace", 20)
+
+
+@pytest.mark.slow  # forty estimates of each
+@pytest.mark.parametrize("build", [product, mixture])
+@pytest.mark.parametrize("stage", STAGES[2:])
+def test_the_weights_of_every_later_stage_are_unbiased(build, stage):
+    assert_unbiased(build, stage, 40)
+
+
+@pytest.mark.parametrize("stage", STAGES[2:])
+def test_every_later_stage_agrees_with_the_closed_form(stage):
+    toy, system = product()
+    obs = toy.mixed()
+    found = log_likelihood(system, obs, num_samples=100, refine=stage)
+    assert ((found.value - toy.log_p(obs, NAMES)).abs() <= 5 * found.standard_error + 1e-9).all()
+    assert set(found.stage[:-1]) == {stage}  # the last row holds nothing: its log p is 0
+
+
+@pytest.mark.parametrize("build", [product, mixture])
+@pytest.mark.parametrize(("target", "given"), [(NAMES, ()), (("a",), ("b", "c")), (("b",), ())])
+def test_it_agrees_with_the_closed_form_and_says_what_it_did(build, target, given):
+    toy, system = build()
+    obs = toy.mixed(rows_per_pattern=2)
+    found = log_likelihood(system, obs, target, given, num_samples=500, refine="auto")
+    exact = toy.log_p(obs, (*target, *given)) - toy.log_p(obs, given)
+    assert ((found.value - exact).abs() <= 5 * found.standard_error + 1e-9).all()
+    assert (found.pareto_k < 0.7).all()
+    assert set(found.stage) <= set(STAGES)
+    assert "laplace" in found.stage
+    plain = log_likelihood(system, obs, target, given, num_samples=500)
+    assert set(plain.stage) == {"guide"}
+    assert found.standard_error.mean() < 0.5 * plain.standard_error.mean()
+
+
+@pytest.mark.parametrize("build", [product, mixture])
+def test_a_row_has_the_same_number_in_any_company(build):
+    toy, system = build()
+    obs = toy.mixed()
+    whole = log_likelihood(system, obs, num_samples=60, refine="auto")
+    order = torch.tensor([5, 2, 7, 0])
+    few = log_likelihood(system, obs[order], num_samples=60, refine="auto")
+    cut = log_likelihood(system, obs, num_samples=60, refine="auto", chunk=7)
+    other = log_likelihood(system, obs, num_samples=60, refine="auto", seed=1)
+    for field in FIELDS:
+        torch.testing.assert_close(
+            getattr(few, field), getattr(whole, field)[order], atol=1e-9, rtol=1e-9
+        )
+        torch.testing.assert_close(getattr(cut, field), getattr(whole, field), atol=1e-9, rtol=1e-9)
+    assert not torch.allclose(other.value, whole.value, atol=1e-6)
+
+
+def test_more_draws_come_until_the_error_is_small():
+    toy, system = product()
+    found = log_likelihood(
+        system, toy.mixed(), num_samples=60, refine="auto", target_standard_error=0.02
+    )
+    assert (found.standard_error <= 0.02).all()
+    assert found.draws.max() >= 120
+
+
+class Hierarchical(Program):
+    """mu ~ Normal(0, 1), z ~ Normal(mu, 1), x = z + noise: the guide knows nothing of mu."""
+
+    def __init__(self, toy):
+        super().__init__(toy.modalities, toy.latent_dim)
+        self.decoders = nn.ModuleDict({m.name: m.decoder(toy.latent_dim) for m in toy.modalities})
+
+    def forward(self, obs):
+        zero = torch.zeros(self.latent_dim)
+        with obs.plates():
+            mu = pyro.sample("mu", dist.Normal(zero, 1.0).to_event(1))
+            z = pyro.sample("z", dist.Normal(mu, 1.0).to_event(1))
+            for m in self.modalities:
+                x, scored = obs.filled(m.name)
+                p = m.likelihood(self.decoders[m.name](z), batch_dims=z.dim() - 1)
+                pyro.sample(m.name, p.mask(scored), obs=x)
+
+
+def test_a_latent_that_the_guide_lacks_is_refined_with_the_others():
+    toy = LinearGaussian()
+    guide = guides.ProductOfExperts(toy.modalities, toy.latent_dim)
+    system = System(Hierarchical(toy), guide, objectives.IWAE())
+    obs = toy.sample(4)
+    weight = torch.cat([toy.weight[n] for n in NAMES])
+    noise = torch.cat([torch.full((len(toy.weight[n]),), toy.noise[n] ** 2) for n in NAMES])
+    covariance = 2.0 * weight @ weight.T + torch.diag(noise)  # z has variance 2
+    x = torch.cat([obs[n] - toy.bias[n] for n in NAMES], -1)
+    exact = dist.MultivariateNormal(torch.zeros(len(noise)), covariance).log_prob(x)
+    found = log_likelihood(system, obs, num_samples=500, refine="auto")
+    assert ((found.value - exact).abs() <= 5 * found.standard_error).all()
+    assert (found.pareto_k < 0.7).all()
+
+
+def test_a_laplace_prior_by_quadrature():
+    toy = LinearGaussian({"a": 2}, latent_dim=1, spread=0.6)
+    model = models.SharedLatent(toy.modalities, 1, prior="laplace")
+    guide = guides.MixtureOfExperts(toy.modalities, 1, prior="laplace")
+    obs = toy.sample(5)
+    grid = torch.linspace(-12, 12, 40_001)
+    loc = grid[:, None, None] * toy.weight["a"].T + toy.bias["a"]
+    log_p = dist.Normal(loc, toy.noise["a"]).log_prob(obs["a"]).sum(-1)
+    log_p = log_p + dist.Laplace(0.0, 1.0).log_prob(grid)[:, None]
+    exact = torch.trapezoid(log_p.exp(), grid, dim=0).log()
+    found = log_likelihood(System(model, guide, objectives.IWAE()), obs, refine="auto")
+    assert ((found.value - exact).abs() <= 5 * found.standard_error).all()
+    assert (found.pareto_k < 0.7).all()
+
+
+def test_coordinates_in_which_a_laplace_is_normal():
+    change = NormalToLaplace(torch.tensor(0.3), torch.tensor(2.0))
+    u = torch.linspace(-30, 30, 601)
+    z = change(u)
+    torch.testing.assert_close(change.inv(z), u, atol=1e-10, rtol=0)
+    log_p = dist.Laplace(0.3, 2.0).log_prob(z) + change.log_abs_det_jacobian(u, z)
+    torch.testing.assert_close(log_p, dist.Normal(0.0, 1.0).log_prob(u), atol=1e-7, rtol=1e-7)
+
+
+def test_a_student_distribution():
+    loc, factor = torch.randn(3, 2), torch.randn(3, 2, 2)
+    tril = torch.linalg.cholesky(factor @ factor.mT + torch.eye(2))
+    student = Student(loc, tril)
+    z = torch.randn(4, 3, 2, requires_grad=True)
+    expected = dist.MultivariateStudentT(torch.tensor(10.0), loc, tril).log_prob(z)
+    found, slope = student.with_gradient(z)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(student.log_prob(z), expected)
+    torch.testing.assert_close(slope, torch.autograd.grad(expected.sum(), z)[0])
+    draws = student.place(torch.randn(40_000, 3, 12))
+    error = draws.std(0) / math.sqrt(len(draws))
+    assert ((draws.mean(0) - loc).abs() < 5 * error).all()
+
+
+@pytest.mark.parametrize("options", [{"proposal": "defensive"}, {"denominator": "prior"}])
+def test_what_does_not_go_together_is_refused(options):
+    toy, system = product()
+    with pytest.raises(ValueError, match="refine: a refined proposal keeps a share of the guide"):
+        log_likelihood(system, toy.sample(2), "a", "b", refine="auto", **options)
+    with pytest.raises(ValueError, match=r"refine.*expected"):
+        log_likelihood(system, toy.sample(2), refine="laplase")
+
+
+def test_observed_rows_are_told_apart_by_what_they_hold():
+    toy, system = product()
+    obs = toy.sample(1)
+    twice = Observations({n: x.expand(2, -1) for n, x in obs.values.items()})
+    found = log_likelihood(system, twice, num_samples=60, refine="auto")
+    assert found.value[0] == found.value[1]
