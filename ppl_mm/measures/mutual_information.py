@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ppl_mm.arguments.tensors import Numbers
 from ppl_mm.arguments.typed import typed
@@ -22,7 +22,6 @@ from ppl_mm.arguments.wording import shown
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import eval_mode
 from ppl_mm.measures.readings import as_subsets, classified, generations
-from ppl_mm.oracles.gaussian_process import GaussianProcessClassifier
 from ppl_mm.programs.conditioned import check_held
 from ppl_mm.results.by_subset import Cells, Subset
 from ppl_mm.results.estimate import Estimate
@@ -90,7 +89,7 @@ class MutualInformation(Cells):
 def mutual_information(
     system: System,
     obs: Observations,
-    classifiers: Mapping[str, GaussianProcessClassifier],
+    classifiers: Mapping[str, nn.Module],
     subsets: Sequence[str | Sequence[str]] | None = None,
     *,
     num_samples: int = 256,
@@ -139,7 +138,7 @@ def mutual_information(
 
 @typed
 def real_mutual_information(
-    classifiers: Mapping[str, GaussianProcessClassifier],
+    classifiers: Mapping[str, nn.Module],
     obs: Observations,
     *,
     num_samples: int = 256,
@@ -171,12 +170,19 @@ def _generator(seed: int) -> torch.Generator:
 
 
 def _information(
-    classifier: GaussianProcessClassifier,
+    classifier: nn.Module,
     images: Tensor,
     num_samples: int,
     generator: torch.Generator,
 ) -> Tensor:
     """I of images, (N,) on the CPU."""
+    probabilities: Any = getattr(classifier, "probabilities", None)
+    if probabilities is None:
+        raise TypeError(
+            "mutual_information: expected classifiers with a method probabilities(images, "
+            "num_samples, generator), such as those of train_gaussian_processes, got "
+            f"{type(classifier).__name__}."
+        )
     images = images.to(next(classifier.parameters()))
     with torch.no_grad(), eval_mode(classifier):
-        return mutual_information_of(classifier.probabilities(images, num_samples, generator)).cpu()
+        return mutual_information_of(probabilities(images, num_samples, generator)).cpu()

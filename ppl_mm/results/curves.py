@@ -13,8 +13,8 @@ __all__ = ["Panels", "error_curves"]
 
 _ABREAST = 4  # panels
 
-Panels = Mapping[str, Mapping[str, Sequence[tuple[float, float, float]]]]
-"""Title of a panel -> name of a curve -> points (x, value, error)."""
+Panels = Mapping[str, Mapping[str, Sequence[tuple[float, float, Any]]]]
+"""Title of a panel -> name of a curve -> points (x, value, error); NaN for an unknown error."""
 
 
 @typed

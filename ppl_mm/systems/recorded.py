@@ -56,7 +56,7 @@ def _signature(
     parameters = {n: p for n, p in own.parameters.items() if p.kind != p.VAR_KEYWORD}
     for taker in takers:
         for name, option in inspect.signature(taker).parameters.items():
-            if name not in fixed and name != "weights":  # those are the modalities' own
+            if name not in fixed:
                 keyword = option.replace(kind=option.KEYWORD_ONLY)
                 parameters.setdefault(name, keyword)
     return own.replace(parameters=list(parameters.values()))

@@ -117,7 +117,7 @@ def warn_of_untrained(system: System, streams: Streams) -> None:
         ):
             warnings.warn(
                 f"fit: no training row holds modality {name!r}; its networks learn nothing of it.",
-                stacklevel=3,
+                stacklevel=4,  # the caller of fit, past the check of its arguments
             )
 
 

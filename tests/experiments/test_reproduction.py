@@ -147,14 +147,14 @@ def test_paper_scale_is_the_papers():
 
 def test_the_command(tiny, tmp_path):
     runner = CliRunner()
-    listed = runner.invoke(cli.app, ["reproduce", "svae"], env={"COLUMNS": "200"})
+    listed = runner.invoke(cli, ["reproduce", "svae"], env={"COLUMNS": "200"})
     assert listed.exit_code == 0
     assert all(name in listed.output for name in TABLES["svae"])
     words = ["reproduce", "svae", "figure-6", "--scale", "smoke", "--out", str(tmp_path)]
-    made = runner.invoke(cli.app, [*words, "--option", "batch_size=10"])
+    made = runner.invoke(cli, [*words, "--option", "batch_size=10"])
     assert made.exit_code == 0, made.output
     assert "top + middle" in (tmp_path / "figure-6.md").read_text()
-    wrong = runner.invoke(cli.app, ["reproduce", "svae", "figure-99"])
+    wrong = runner.invoke(cli, ["reproduce", "svae", "figure-99"])
     assert wrong.exit_code == 2
     assert "unknown table of svae 'figure-99'" in wrong.output
 

@@ -64,7 +64,7 @@ def test_float32_features_do_not_lose_it():
 
 @pytest.mark.parametrize("b", [torch.zeros(5, 3), torch.zeros(1, 2), torch.zeros(5)])
 def test_other_shapes_are_refused(b):
-    with pytest.raises(ValueError, match=r"features_b: expected \(N, D\)"):
+    with pytest.raises(ValueError, match=r"features_b: expected .*\(N, D\)"):
         frechet_distance(torch.zeros(5, 2), b)
 
 

@@ -96,7 +96,7 @@ def test_batches_do_not_repeat_their_noise(classes):
 
 
 def test_table_and_numbers(probe, capsys):
-    found = probe("u")
+    found = probe(["u"])
     rich.print(found.table())
     assert "1.000 ± 0.000" in capsys.readouterr().out
     assert found.to_dict() == {
@@ -106,7 +106,7 @@ def test_table_and_numbers(probe, capsys):
 
 def test_what_does_not_fit_is_refused(classes, probe):
     with pytest.raises(ValueError, match="latent site 'z'"):
-        probe("z")
+        probe(["z"])
     toy = classes()
     options = {"subsets": [()]}
     with pytest.raises(ValueError, match="w is the private latents of what is given"):

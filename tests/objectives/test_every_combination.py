@@ -458,7 +458,7 @@ def test_fit_refuses_by_name_what_it_cannot_train_with(objective):
 
 def test_energy_distance_is_no_elbo():
     toy = LinearGaussian(latent_dim=1)
-    with pytest.raises(TypeError, match=r"must be a pyro\.infer\.ELBO, got EnergyDistance"):
+    with pytest.raises(TypeError, match=r"expected a pyro\.infer\.ELBO, got an EnergyDistance"):
         toy.system(guides.ProductOfExperts(toy.modalities, 1), EnergyDistance())
 
 

@@ -89,6 +89,7 @@ def test_vcca_private_is_log_p_less_the_divergence_from_the_exact_posterior(view
     close(mean_bound(system, obs, ["u", *private])[seen], expected[seen])
 
 
+@pytest.mark.filterwarnings("ignore:fit. no training row holds")
 @both
 def test_a_row_without_the_view_trains_nothing_and_has_the_prior(name):
     system = NAMED[name](modalities(), 2, view="categorical")

@@ -127,14 +127,15 @@ def test_every_door_after_64_true():
         ("16-mixed", "needs a CUDA device"),
         ("64_true", "unknown precision '64_true'; known: 32-true, .*Did you mean '64-true'"),
         ("double", "unknown precision 'double'; known: 32-true, 64-true, bf16-mixed, 16-mixed"),
-        (64, "unknown precision 64"),
-        (None, "unknown precision None"),
+        (64, "precision: expected a string, got 64"),
+        (None, "precision: expected a string, got None"),
     ],
 )
 def test_other_precisions_are_refused_before_anything_changes(precision, match):
     system, obs = own(), rows()
     before, generator = state_of(system), torch.get_rng_state()
-    with pytest.raises(ValueError, match=match):
+    error = ValueError if isinstance(precision, str) else TypeError
+    with pytest.raises(error, match=match):
         fit(system, obs, epochs=1, precision=precision, **QUIET)
     assert_untouched(system, before, generator)
 
