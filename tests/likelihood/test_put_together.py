@@ -283,8 +283,8 @@ def part(value, error, ess=10.0, k=0.1):
 
     return LogLikelihood(
         column(value), column(error), column(value - 2 * error), column(value + 3 * error),
-        column(ess), column(k), column(1.0), torch.full((2,), 5), torch.zeros(2), 5, ("a",), (), "", True,
-        column(0.0),
+        column(ess), column(k), column(1.0), torch.full((2,), 5), torch.zeros(2), 5,
+        ("a",), (), "", True, column(0.0),
     )  # fmt: skip
 
 
