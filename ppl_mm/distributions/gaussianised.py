@@ -26,8 +26,8 @@ class NormalToLaplace(Transform):
 
     Example:
         >>> change = NormalToLaplace(torch.zeros(()), torch.ones(()))
-        >>> change(torch.tensor([0.0, 1.0])), change.inv(torch.tensor(1.147832))
-        (tensor([0.0000, 1.1478]), tensor(1.0000))
+        >>> round(change(torch.tensor(1.0)).item(), 4)
+        1.1479
     """
 
     domain = constraints.real

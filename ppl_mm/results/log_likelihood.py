@@ -40,7 +40,9 @@ COLUMNS = (
 STAGES = ("guide", "laplace", "variational", "adaptive", "annealed")
 """How far a row's proposal is refined; ``guide`` is the one that was asked for, alone."""
 
-_ADVICE = "Refine the proposals: refine='auto'. Or train the guide further."
+_ADVICE = (
+    "Refine the proposals: refine='auto'; or use proposal='defensive', or train the guide further."
+)
 
 
 @dataclass(frozen=True)

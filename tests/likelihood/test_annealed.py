@@ -277,7 +277,7 @@ def test_step_sizes_are_those_of_the_rows():
     obs = Observations(obs.values, {n: torch.tensor([True, False]) for n in NAMES})
     with evaluating(system, 0):
         path = path_of(toy, system, obs)
-        schedule = tuned(path, 16, 32, 4)
+        schedule = tuned(path, path.draw(32), 16, 4)
         assert schedule.steps.shape == (15, 2)
         assert (schedule.steps[-1, 0] < 0.8 * schedule.steps[-1, 1]).all()
         point = path.draw(200)
@@ -296,7 +296,7 @@ def test_each_temperature_has_its_own_step_sizes_in_both_directions(monkeypatch,
     betas, used = temperatures(4), {}
     steps = torch.arange(6.0).reshape(3, 2)
 
-    def stay(path, point, beta, step, num_leaps):
+    def stay(path, point, beta, step, num_leaps, noise):
         used[beta] = step
         return point, step
 

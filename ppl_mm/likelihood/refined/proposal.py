@@ -9,7 +9,7 @@ Shapes: B rows, D unconstrained coordinates, C components of the base.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from pyro import poutine
@@ -34,9 +34,10 @@ class Base:
 
     def __init__(self, path: Path) -> None:
         self.path, self.obs = path, path.obs.scoring()
-        if path.guide is not None and getattr(path.guide, "family", ()):
-            allowed = (path.guide.strata(self.obs).log_weight > -torch.inf).any(1).tolist()
-            family = [s for s, a in zip(path.guide.family, allowed, strict=True) if a]
+        guide: Any = path.guide
+        if getattr(guide, "family", None):
+            allowed = (guide.strata(self.obs).log_weight > -torch.inf).any(1).tolist()
+            family = [s for s, a in zip(guide.family, allowed, strict=True) if a]
             self.obs = self.obs.strata(family)
 
     @property

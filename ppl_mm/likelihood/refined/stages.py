@@ -53,12 +53,14 @@ class _Pilot(NamedTuple):
 
     def rows(self, rows: Tensor) -> Self:
         """Those of some rows."""
-        return type(self)(*(x[..., rows] if x.dim() < 3 else x[:, rows] for x in self))
+        position, *columns = self
+        return type(self)(position[:, rows], *(x[..., rows] for x in columns))
 
     def joined(self, other: "_Pilot") -> "_Pilot":
         """The draws of two pilots of the same rows, with the quality of the second."""
         pairs = zip(self[:4], other[:4], strict=True)
-        return _Pilot(*(torch.cat(pair) for pair in pairs), other.quality)
+        position, base, joint, share = (torch.cat(pair) for pair in pairs)
+        return _Pilot(position, base, joint, share, other.quality)
 
 
 class Refined:
