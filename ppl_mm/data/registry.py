@@ -75,6 +75,7 @@ Tiles = tuple[tuple[str, ...], ...]
 Build = TypeVar("Build", bound=Callable[..., DataSet])
 
 
+@typed
 @dataclass(frozen=True)
 class Defaults:
     """The training options of a run on a data set, if the user gives none.
@@ -87,6 +88,10 @@ class Defaults:
         terms: The subsets in training, for systems that leave the choice: a number of random ones,
             "all", or None for no subsets besides all modalities and each single one.
         annealing: The share of the epochs over which the factor of the KL grows from 0 to 1.
+
+    Raises:
+        TypeError: If a field is of another type.
+        ValueError: If a number is out of range.
     """
 
     epochs: int = 100

@@ -45,8 +45,6 @@ def test_an_unknown_option_is_refused_with_the_nearest(name):
     nearest = "vectorised" if name == "cmmd" else "num_particles"
     with pytest.raises(TypeError, match=f"{name}: unknown argument .*Did you mean '{nearest}'"):
         build(name, **{option: 2})
-    with pytest.raises(TypeError, match=f"{name}: unknown argument 'weights'"):
-        build(name, weights={})  # the modalities have them
 
 
 def test_options_of_the_objective_are_checked_by_the_system():
