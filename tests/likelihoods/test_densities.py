@@ -165,7 +165,7 @@ def test_many_classes_are_accepted_and_wrong_rows_refused() -> None:
 
 
 def test_classes_of_equal_probability_are_drawn_equally_often() -> None:
-    """Sums of a million float32 probabilities are wrong by per cents."""
+    """Draws reach the last of a million classes, and neither half comes more often."""
     p = densities.Categorical(torch.zeros(1_000_000, dtype=torch.float32))
     draws = p.sample((400_000,))
     upper = (draws >= 500_000).double()
