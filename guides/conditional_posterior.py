@@ -109,7 +109,7 @@ class ConditionalPosterior(Program):
     def posterior(self, obs: Observations) -> dist.TorchDistribution:
         """q(z | x_source) of every row: batch shape (B,) or (S, B), event shape (Z,)."""
         self.check_names(obs)
-        never = obs.nowhere()
+        never = obs.false_mask()
         source = {n: obs.source.get(n, never).expand(obs.shape) for n in self.names}
         sees = torch.stack([source[n] for n in self.prior.names]).all(0)
         rest = [source[n] for n in self.names if n not in self.prior.names]

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
-from ppl_mm.batch.rows import alike
+from ppl_mm.batch.rows import one_if_same
 from ppl_mm.batch.subsets import check_all_subsets, non_empty_subsets
 from ppl_mm.distributions import product_of_experts
 from ppl_mm.distributions.prior import normal_prior
@@ -115,9 +115,9 @@ class JointNetwork(Program):
     def posterior(self, obs: Observations) -> dist.TorchDistribution:
         """q(z | x_source) of every row: batch shape (B,) or (S, B), event shape (Z,)."""
         self.check_names(obs)
-        none = obs.nowhere()
+        none = obs.false_mask()
         held = [obs.source[n].expand(obs.shape) if n in obs.names else none for n in self.names]
-        source = alike(torch.stack(held))  # (M, *shape), the last dim 1 for rows alike
+        source = one_if_same(torch.stack(held))  # (M, *shape), the last dim 1 for rows alike
         asked = {subset: self._exactly(obs, source, subset) for subset in self.subsets}
         for subset, rows in asked.items():
             if bool(rows.all()):  # the usual case: nothing to put together
@@ -137,7 +137,7 @@ class JointNetwork(Program):
 
     def _exactly(self, obs: Observations, source: Tensor, subset: tuple[str, ...]) -> Tensor:
         """Rows (or terms and rows) whose source is this subset and no more."""
-        members = obs.listed([n in subset for n in self.names])
+        members = obs.as_tensor([n in subset for n in self.names])
         return (source == members.view(-1, *[1] * (source.dim() - 1))).all(0)
 
     def _without_networks(

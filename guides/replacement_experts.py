@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
-from ppl_mm.batch.rows import alike
+from ppl_mm.batch.rows import one_if_same
 from ppl_mm.distributions import RandomMixture, product_of_experts
 from ppl_mm.modality import Modality
 
@@ -76,9 +76,9 @@ class ReplacementExperts(Experts):
     def posterior(self, obs: Observations) -> dist.TorchDistribution:
         """q(z | x_source): a Normal, or a mixture of suppliers where there are several."""
         self.check_names(obs)
-        none = obs.nowhere()
+        none = obs.false_mask()
         each = [obs.source[n].expand(obs.shape) if n in obs.names else none for n in self.names]
-        held = alike(torch.stack(each))  # (M, *shape), the last dim 1 for rows alike
+        held = one_if_same(torch.stack(each))  # (M, *shape), the last dim 1 for rows alike
         source = dict(zip(self.names, held, strict=True))
         count = held.sum(0)
         chosen = self._suppliers(obs, held, count)

@@ -95,7 +95,7 @@ class ZeroFilledNetwork(Program):
     def posterior(self, obs: Observations) -> dist.TorchDistribution:
         """q(z | x_source) of every row: batch shape (B,) or (S, B), event shape (Z,)."""
         self.check_names(obs)
-        looks = obs.nowhere()
+        looks = obs.false_mask()
         for source in obs.source.values():
             looks = looks | source
         rows, size = indices(looks), looks.numel()

@@ -28,7 +28,7 @@ from ppl_mm.distributions import (
     StratifiedMixture,
 )
 from ppl_mm.evaluation import LogLikelihood
-from ppl_mm.programs.conditioned import answerable, conditioned_on
+from ppl_mm.programs.answerable import answerable, conditioned_on
 
 LATENT_DIM = 2
 SMALL = (6,)

@@ -37,7 +37,7 @@ from ppl_mm import (
     networks,
 )
 from ppl_mm.evaluation import elbo, predict
-from ppl_mm.programs.conditioned import answerable, conditioned_on
+from ppl_mm.programs.answerable import answerable, conditioned_on
 
 every_system = pytest.mark.parametrize("name", SYSTEMS)
 several = pytest.mark.parametrize("name", [name for name in SYSTEMS if name != "vae"])

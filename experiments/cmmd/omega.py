@@ -11,7 +11,7 @@ from ppl_mm import plotting
 
 __all__ = ["PAPER", "chosen", "draw", "figure_c1"]
 
-Cells = dict[float, list[list[float]]]
+ByOmega = dict[float, list[list[float]]]
 """Omega -> value and standard error, for each fold and seed."""
 
 PAPER = {
@@ -31,7 +31,7 @@ _TITLES = {
 }
 
 
-def chosen(cells: Cells) -> float:
+def chosen(cells: ByOmega) -> float:
     """Return the omega of the least mean error; of several, the smallest.
 
     Example:
@@ -66,8 +66,8 @@ def draw(records: list[Record], folder: Path) -> None:
     plotting.save(figure, folder / _file(records))
 
 
-def _experiments(records: list[Record]) -> dict[str, Cells]:
-    found: dict[str, Cells] = {}
+def _experiments(records: list[Record]) -> dict[str, ByOmega]:
+    found: dict[str, ByOmega] = {}
     for record in records:
         cells = found.setdefault(_name(record), {})
         cells.setdefault(record["config"]["omega"], []).append(_error(record["measures"]))

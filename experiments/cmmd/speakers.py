@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ppl_mm.experiments.cmmd import table as cmmd_table
-from ppl_mm.experiments.cmmd.omega import Cells, chosen
+from ppl_mm.experiments.cmmd.omega import ByOmega, chosen
 from ppl_mm.experiments.findings import finding
 from ppl_mm.experiments.tables import Record, Runs, point, spread, table
 
@@ -83,7 +83,7 @@ def _settings(records: list[Record]) -> dict[str, dict[int, Runs]]:
     for speaker in speakers:
         own = [r for r in records if r["config"]["speaker"] == speaker]
         learned = [r for r in own if r["config"]["scale"] is None]
-        cells: Cells = {}
+        cells: ByOmega = {}
         for r in learned:
             error = r["measures"]["error"]["validation"]
             cells.setdefault(r["config"]["omega"], []).append(error)
@@ -100,9 +100,9 @@ def _settings(records: list[Record]) -> dict[str, dict[int, Runs]]:
     return found
 
 
-def _by_omega(records: list[Record], kind: str) -> dict[str, Cells]:
+def _by_omega(records: list[Record], kind: str) -> dict[str, ByOmega]:
     """Return rows -> omega -> the cells of all speakers, or of all folds."""
-    found: dict[str, Cells] = {}
+    found: dict[str, ByOmega] = {}
     for r in records:
         name = "each speaker" if r["config"]["speaker"] else "folds"
         cells = found.setdefault(name, {})

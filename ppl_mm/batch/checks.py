@@ -8,14 +8,14 @@ from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 from torch.masked import MaskedTensor
 
-from ppl_mm.batch.host_masks import at_hand
+from ppl_mm.batch.host_masks import on_host
 from ppl_mm.batch.shapes import loc_scale, shape_of
 
 __all__ = [
-    "check_alike",
     "check_at_least_one",
     "check_encoded",
     "check_features",
+    "check_joinable",
     "check_mask",
     "check_replacement",
     "check_target",
@@ -149,12 +149,12 @@ def check_replacement(name: str, values: Tensor, present: Tensor, device: torch.
         )
     values = zeroed(values, ~present)
     # A training step, in which validation is off, must not wait for its device's values.
-    if not values.is_meta and (at_hand(values) or is_validation_enabled()):
+    if not values.is_meta and (on_host(values) or is_validation_enabled()):
         _check_finite(name, values)
     return values
 
 
-def check_alike(name: str, parts: Sequence[Tensor]) -> None:
+def check_joinable(name: str, parts: Sequence[Tensor]) -> None:
     """Raise unless tensors (B_i, *D) can be joined along their rows."""
 
     def refuse(what: str, found: set[Any], remedy: str) -> None:

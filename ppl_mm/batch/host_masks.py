@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-__all__ = ["Known", "at_hand", "constants", "plain", "waits"]
+__all__ = ["HostTensor", "constants", "on_host", "plain", "waits"]
 
 _Constants = dict[tuple[Any, ...], Tensor]
 _kept: list[_Constants] = []  # the innermost is in use
@@ -24,7 +24,7 @@ _RANDOM = (  # these draw on the device
 )
 
 
-class Known(Tensor):
+class HostTensor(Tensor):
     """A small tensor for ``target``, kept on the host.
 
     What is computed from such tensors and numbers alone is another of them. What is computed
@@ -32,7 +32,7 @@ class Known(Tensor):
     It has no gradient.
 
     Example:
-        >>> mask = Known.of(torch.tensor([True, False]), torch.device("meta"))
+        >>> mask = HostTensor.of(torch.tensor([True, False]), torch.device("meta"))
         >>> bool((~mask).any()), mask.device  # no value of a tensor on "meta" can be read
         (True, device(type='meta'))
         >>> (mask * torch.ones(2, device="meta")).device
@@ -43,9 +43,9 @@ class Known(Tensor):
     _copied: tuple[int, Tensor] | None
 
     @staticmethod
-    def of(host: Tensor, target: torch.device) -> "Known":
+    def of(host: Tensor, target: torch.device) -> "HostTensor":
         """The values of a tensor on the host, for ``target``."""
-        known = host.as_subclass(Known)
+        known = host.as_subclass(HostTensor)
         known.target, known._copied = target, None
         return known
 
@@ -70,18 +70,24 @@ class Known(Tensor):
         if func == _DEVICE:
             return args[0].target
         leaves = tree_flatten((args, kwargs))[0]
-        mine = [x for x in leaves if isinstance(x, Known)]
-        met = any(isinstance(x, Tensor) and not isinstance(x, Known) for x in leaves)
+        mine = [x for x in leaves if isinstance(x, HostTensor)]
+        met = any(isinstance(x, Tensor) and not isinstance(x, HostTensor) for x in leaves)
         moved = func in _MOVES and any(isinstance(x, torch.device | str) for x in leaves)
         with torch._C.DisableTorchFunctionSubclass():
             if met or moved or func.__name__ in _RANDOM:
-                args, kwargs = tree_map_only(Known, Known.copied, (args, kwargs))
+                args, kwargs = tree_map_only(HostTensor, HostTensor.copied, (args, kwargs))
                 return func(*args, **kwargs)
-            args, kwargs = tree_map_only(Known, lambda x: x.as_subclass(Tensor), (args, kwargs))
+            args, kwargs = tree_map_only(
+                HostTensor, lambda x: x.as_subclass(Tensor), (args, kwargs)
+            )
             if kwargs.get("device") is not None:
                 kwargs = {**kwargs, "device": "cpu"}
             result, target = func(*args, **kwargs), mine[0].target
-            return tree_map_only(Tensor, lambda x: Known.of(x, target), result)
+            return tree_map_only(Tensor, lambda x: HostTensor.of(x, target), result)
+
+
+def _as_tensor(x: HostTensor) -> Tensor:
+    return x.as_subclass(Tensor)
 
 
 _DEVICE = Tensor.device.__get__
@@ -93,14 +99,14 @@ def waits(device: torch.device) -> bool:
     return device.type != "cpu"
 
 
-def at_hand(x: Tensor) -> bool:
+def on_host(x: Tensor) -> bool:
     """Whether the host can read a tensor's values without waiting for its device."""
-    return isinstance(x, Known) or not waits(x.device)
+    return isinstance(x, HostTensor) or not waits(x.device)
 
 
 def plain(x: Tensor) -> Tensor:
-    """The tensor itself; a :class:`Known` one as a tensor of its device."""
-    return x.copied() if isinstance(x, Known) else x
+    """The tensor itself; a :class:`HostTensor` one as a tensor of its device."""
+    return x.copied() if isinstance(x, HostTensor) else x
 
 
 @contextmanager

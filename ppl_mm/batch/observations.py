@@ -21,7 +21,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.arrays import read_arrays
 from ppl_mm.batch.checks import (
-    check_alike,
+    check_joinable,
     check_mask,
     check_replacement,
     check_target,
@@ -29,7 +29,7 @@ from ppl_mm.batch.checks import (
     common_length,
     in_dtype,
 )
-from ppl_mm.batch.host_masks import Known
+from ppl_mm.batch.host_masks import HostTensor
 from ppl_mm.batch.plated import Plated
 from ppl_mm.batch.positions import positions
 from ppl_mm.batch.rows import dtype_of
@@ -158,7 +158,7 @@ class Observations(Plated):
             for name, x in batch.values.items():
                 example.setdefault(name, x)
         for name in example:
-            check_alike(name, [b.values[name] for b in batches if name in b.values])
+            check_joinable(name, [b.values[name] for b in batches if name in b.values])
         obs = cls.blank(sum(len(b) for b in batches))
         for kind in ("present", "scored", "evidence", "source"):
             masks = {
@@ -185,7 +185,7 @@ class Observations(Plated):
             self._check_names([index])
             return self.values[index]
         self._require_no_plate("row indexing")
-        if isinstance(index, Known):
+        if isinstance(index, HostTensor):
             rows: Tensor = index
         else:
             rows = positions(index, self._size).to(self.device)
@@ -289,7 +289,7 @@ class Observations(Plated):
     def _row_mask(self, kind: str, name: str, device: torch.device) -> Tensor:
         mask: Tensor | None = getattr(self, kind).get(name)
         if mask is None and self.names:
-            return self.nowhere()
+            return self.false_mask()
         return torch.zeros(self._size, dtype=torch.bool, device=device) if mask is None else mask
 
     def _restrict(self, kinds: Sequence[str], names: Sequence[str]) -> Self:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.checks import check_encoded, check_features
-from ppl_mm.batch.host_masks import Known
+from ppl_mm.batch.host_masks import HostTensor
 from ppl_mm.batch.plate import ROWS, Plate
 from ppl_mm.batch.rows import dtype_of, indices, put_rows, run_network
 from ppl_mm.batch.terms import Masks, Term, resolve_components, resolve_terms, via_masks
@@ -72,26 +72,26 @@ class Plated:
         lead = () if self._plate_size is None else (self._plate_size,)
         return torch.Size((*lead, self._size))
 
-    def nowhere(self, shape: torch.Size | None = None) -> Tensor:
+    def false_mask(self, shape: torch.Size | None = None) -> Tensor:
         """A mask that is False everywhere, of the shape of these rows or of another."""
         shape = self.shape if shape is None else shape
-        target = self._known_for()
+        target = self._host_target()
         device = self.device if target is None else None
         mask = torch.zeros(shape, dtype=torch.bool, device=device)
-        return mask if target is None else Known.of(mask, target)
+        return mask if target is None else HostTensor.of(mask, target)
 
-    def listed(self, values: Sequence[Any]) -> Tensor:
+    def as_tensor(self, values: Sequence[Any]) -> Tensor:
         """Python's numbers, or lists of them, as a tensor that goes with the masks and values."""
-        target = self._known_for()
+        target = self._host_target()
         listed = torch.tensor(values, device=self.device if target is None else None)
         if listed.is_floating_point() and listed.dtype != self.dtype:
             listed = torch.tensor(values, dtype=self.dtype, device=listed.device)
-        return listed if target is None else Known.of(listed, target)
+        return listed if target is None else HostTensor.of(listed, target)
 
-    def _known_for(self) -> torch.device | None:
+    def _host_target(self) -> torch.device | None:
         """The device of masks whose values the host knows; None for ordinary masks."""
         mask = next(iter(self.present.values()), None)
-        return mask.target if isinstance(mask, Known) else None
+        return mask.target if isinstance(mask, HostTensor) else None
 
     def filled(self, name: str) -> tuple[Tensor | None, Tensor | bool]:
         """``(x, scored)`` for an observed site; (None, True) where the data lack the modality.
@@ -197,7 +197,7 @@ class Plated:
     @property
     def any_data(self) -> Tensor:
         """(B,): whether a row has anything to look at or to score."""
-        some = self.nowhere(torch.Size([self._size]))
+        some = self.false_mask(torch.Size([self._size]))
         for kind in (self.evidence, self.scored):
             for mask in kind.values():
                 some = some | mask.reshape(-1, self._size).any(0)

@@ -7,7 +7,7 @@ import torch
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 
-from ppl_mm.batch.host_masks import at_hand
+from ppl_mm.batch.host_masks import on_host
 
 __all__ = ["positions"]
 
@@ -39,7 +39,7 @@ def positions(index: Any, size: int) -> Tensor:
             f"rows: expected one dimension, got an index of shape {tuple(rows.shape)}; write "
             "x.reshape(-1)."
         )
-    if len(rows) == 0 or not (at_hand(rows) or is_validation_enabled()):
+    if len(rows) == 0 or not (on_host(rows) or is_validation_enabled()):
         return rows
     first, last = (int(row) for row in rows.aminmax())
     if first < -size or last >= size:

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ppl_mm.batch.host_masks import at_hand
+from ppl_mm.batch.host_masks import on_host
 from ppl_mm.batch.shapes import mapped
 
 __all__ = [
-    "alike",
     "at_least_float32",
     "default_dtype",
     "dtype_of",
     "eval_mode",
     "indices",
+    "one_if_same",
     "put_rows",
     "run_network",
     "running_statistics",
@@ -34,13 +34,13 @@ def indices(mask: Tensor) -> Tensor | None:
     return None if bool(flat.all()) else flat.nonzero().squeeze(-1)
 
 
-def alike(mask: Tensor) -> Tensor:
+def one_if_same(mask: Tensor) -> Tensor:
     """One entry for all rows, (..., 1), where a mask (..., B) is the same in every row.
 
     Complete rows, the usual ones, are alike, and what is worked out for one holds for all. A mask
     that only a device knows stays as it is.
     """
-    if not at_hand(mask):
+    if not on_host(mask):
         return mask
     first = mask[..., :1]
     return first if bool((mask == first).all()) else mask

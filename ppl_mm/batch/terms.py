@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ppl_mm.arguments.wording import shown
-from ppl_mm.batch.rows import alike
+from ppl_mm.batch.rows import one_if_same
 
 if TYPE_CHECKING:
     from ppl_mm.batch.plated import Plated
@@ -111,24 +111,24 @@ def resolve_terms(
     held, asked = _held(obs), _asked(terms, obs)
     masks = asked & held  # (3, M, T, B)
     if rows == "require":
-        known = obs.listed([t.names <= set(obs.names) for t in terms])
+        known = obs.as_tensor([t.names <= set(obs.names) for t in terms])
         active = (masks == asked).flatten(0, 1).all(0) & known[:, None]
     else:  # a term that has lost its whole source is no term of this row
-        from_nothing = obs.listed([not t.source for t in terms])
+        from_nothing = obs.as_tensor([not t.source for t in terms])
         active = masks[0].any(0) | from_nothing[:, None]
     evidence = dict(zip(obs.names, held[2], strict=True))  # (1, B) each
     for name in {name for term in terms for name in term.requires}:
-        asks = obs.listed([name in t.requires for t in terms])[:, None]
+        asks = obs.as_tensor([name in t.requires for t in terms])[:, None]
         active = active & (~asks | evidence[name] if name in evidence else ~asks)
     for name in obs.names if any(t.alone for t in terms) else ():
-        shuns = obs.listed([t.alone and name not in t.names for t in terms])[:, None]
+        shuns = obs.as_tensor([t.alone and name not in t.names for t in terms])[:, None]
         active = active & ~(shuns & evidence[name])
     if dedupe:
-        active = active & ~_repeats(_alike(terms, obs), masks.flatten(0, 1), active)
+        active = active & ~_repeats(_same_kind(terms, obs), masks.flatten(0, 1), active)
     masks = (masks & active).expand(-1, -1, -1, len(obs))
     source, scored, reference = (dict(zip(obs.names, m.unbind(), strict=True)) for m in masks)
     active = active.expand(-1, len(obs))
-    weight = obs.listed([[float(t.weight)] for t in terms])
+    weight = obs.as_tensor([[float(t.weight)] for t in terms])
     return source, scored, reference, active, weight
 
 
@@ -153,7 +153,7 @@ def resolve_components(
     subsets = [tuple(subset) for subset in family]
     if not subsets:
         raise ValueError("expected at least one mixture component, got an empty family.")
-    never = obs.nowhere()
+    never = obs.false_mask()
     held = {n: obs.source[n].expand(obs.shape) for n in obs.names}
     allowed = []
     for subset in subsets:
@@ -171,32 +171,32 @@ def via_masks(terms: Sequence[Term], obs: "Plated") -> Masks | None:
     """Name -> (T, 1) bool: the terms whose stand-ins it supplies; None where no term says it."""
     if all(t.via is None for t in terms):
         return None
-    return {n: obs.listed([[t.via == n] for t in terms]) for n in obs.names}
+    return {n: obs.as_tensor([[t.via == n] for t in terms]) for n in obs.names}
 
 
 def _held(obs: "Plated") -> Tensor:
     """What rows may draw from, score and refer to, (3, M, 1, B) bool; B = 1 for rows alike."""
     masks = [kind[n] for kind in (obs.source, obs.scored, obs.evidence) for n in obs.names]
-    held = alike(torch.stack([obs.nowhere(), *masks])[1:])  # of no modality too
+    held = one_if_same(torch.stack([obs.false_mask(), *masks])[1:])  # of no modality too
     return held.view(3, len(obs.names), 1, held.shape[1])
 
 
 def _asked(terms: Sequence[Term], obs: "Plated") -> Tensor:
     """What terms draw from, score and refer to, (3, M, T, 1) bool."""
     asked = [n in getattr(t, kind) for kind in _MODALITIES for n in obs.names for t in terms]
-    return obs.listed(asked).view(3, len(obs.names), len(terms), 1).bool()
+    return obs.as_tensor(asked).view(3, len(obs.names), len(terms), 1).bool()
 
 
-def _alike(terms: Sequence[Term], obs: "Plated") -> Tensor:
+def _same_kind(terms: Sequence[Term], obs: "Plated") -> Tensor:
     """(T, T): which terms differ, if at all, in the modalities that they name."""
     plain = [[getattr(t, f) for f in _BESIDES_MODALITIES] for t in terms]
-    kind = obs.listed([plain.index(p) for p in plain])
+    kind = obs.as_tensor([plain.index(p) for p in plain])
     return kind[:, None] == kind
 
 
-def _repeats(alike: Tensor, masks: Tensor, active: Tensor) -> Tensor:
+def _repeats(same_kind: Tensor, masks: Tensor, active: Tensor) -> Tensor:
     """(T, B): True where an earlier active term of the row, alike, has the same masks (_, T, B)."""
     has = masks.permute(2, 1, 0).float()  # (B, T, _)
     within = (has @ (1.0 - has).mT) == 0  # (B, T, T): what one has the other has too
-    same = within & within.mT & alike
+    same = within & within.mT & same_kind
     return (same.tril(-1) & active.T[:, None]).any(-1).T

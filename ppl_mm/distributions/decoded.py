@@ -12,7 +12,7 @@ from pyro.infer.util import is_validation_enabled
 from pyro.ops.provenance import detach_provenance
 from torch import Tensor, nn
 
-from ppl_mm.batch.rows import alike, indices, put_rows, run_network
+from ppl_mm.batch.rows import indices, one_if_same, put_rows, run_network
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.likelihoods.decoder import of_decoder
 
@@ -138,7 +138,7 @@ class Decoded(TorchDistribution):
         tail = torch.Size(self.batch_shape[-self.where.dim() :])
         where = self.where.expand(tail)
         if len(tail) == 2 and value.dim() == len(self.event_shape) + 1:  # one value a row
-            where = alike(where)
+            where = one_if_same(where)
         rows = indices(where)
         if rows is None:
             return self._decode(self.z, value).log_prob(value)

@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ppl_mm.batch.host_masks import at_hand
-from ppl_mm.batch.rows import alike
+from ppl_mm.batch.host_masks import on_host
+from ppl_mm.batch.rows import one_if_same
 
 __all__ = ["normal_quotient", "product_of_experts", "quotient_of_experts"]
 
@@ -62,8 +62,8 @@ def product_of_experts(
         >>> q.mean.item(), round(q.variance.item(), 6)
         (1.0, 0.5)
     """
-    source = alike(source)
-    one = source.dim() == 3 and source.shape[-1] == 1 and at_hand(source)
+    source = one_if_same(source)
+    one = source.dim() == 3 and source.shape[-1] == 1 and on_host(source)
     if one and isinstance(prior_expert, bool):
         subsets = source[..., 0].T.tolist()
         first = [subsets.index(subset) for subset in subsets]

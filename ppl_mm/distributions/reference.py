@@ -9,7 +9,7 @@ from pyro.distributions.util import broadcast_shape
 from torch import Tensor
 from torch.distributions import Independent, Normal, register_kl
 
-from ppl_mm.batch.rows import alike
+from ppl_mm.batch.rows import one_if_same
 from ppl_mm.distributions.kl import diagonal_normal, kl
 
 __all__ = ["RowwiseReference"]
@@ -70,7 +70,7 @@ def _kl_independent_rowwise(q: Any, p: RowwiseReference) -> Tensor:
     first, second = diagonal_normal(p.first), diagonal_normal(p.second)
     if first is None or second is None:
         return torch.where(p.rows, kl(q, p.first), kl(q, p.second))
-    rows = alike(p.rows)[..., None]
+    rows = one_if_same(p.rows)[..., None]
     loc = torch.where(rows, first.loc, second.loc)
     scale = torch.where(rows, first.scale, second.scale)
     return kl(q, Independent(Normal(loc, scale), 1))

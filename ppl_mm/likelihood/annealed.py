@@ -12,12 +12,12 @@ from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.annealing import Schedule, anneal, tuned
 from ppl_mm.likelihood.chunk import check_and_size
+from ppl_mm.likelihood.combine import combine_parts
 from ppl_mm.likelihood.path import Path
-from ppl_mm.likelihood.question import asked_names, certain
 from ppl_mm.likelihood.summarise import summarise_weights
-from ppl_mm.likelihood.together import put_together
+from ppl_mm.likelihood.targets import asked_names, certain
+from ppl_mm.programs.answerable import check_answerable, conditioned_on
 from ppl_mm.programs.conditionals import Conditional
-from ppl_mm.programs.conditioned import check_question, conditioned_on
 from ppl_mm.results.log_likelihood import STAGES, LogLikelihood
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
@@ -145,7 +145,7 @@ def annealed_log_likelihood(
     """
     chunk = check_and_size(system, obs, chunk)
     names, given_names = asked_names(obs, target, given)
-    check_question(system.model, obs, names, given_names)
+    check_answerable(system.model, obs, names, given_names)
     plan = Annealing(num_chains, num_temperatures, num_leaps, start, chunk)
     obs = obs.to(system)
     rest = tuple(n for n in given_names if n not in conditioned_on(system.model))
@@ -156,7 +156,7 @@ def annealed_log_likelihood(
 
     with evaluating(system, seed):
         if system.alternatives(names, given_names) is not None:
-            result = put_together(system, obs, names, given_names, conditional, num_chains)
+            result = combine_parts(system, obs, names, given_names, conditional, num_chains)
         else:
             result = plan.estimate(system, obs, (*names, *rest), given_names)
             if rest:

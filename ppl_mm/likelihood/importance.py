@@ -14,7 +14,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.plate import of_rows
 from ppl_mm.objectives.sites import check_own_latents, shared_latents
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
-from ppl_mm.programs.conditioned import conditioned_on
+from ppl_mm.programs.answerable import conditioned_on
 
 __all__ = [
     "Draws",

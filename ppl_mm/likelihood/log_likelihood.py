@@ -9,14 +9,14 @@ import torch
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.chunk import check_and_size
+from ppl_mm.likelihood.combine import Estimate, combine_parts
 from ppl_mm.likelihood.importance import Draws, Sampler, from_guide, from_prior, shared_by
 from ppl_mm.likelihood.proposals import proposal_label, proposal_of
-from ppl_mm.likelihood.question import asked_names, certain
 from ppl_mm.likelihood.refined import refinable, weigh_refined
-from ppl_mm.likelihood.together import Estimate, put_together
-from ppl_mm.likelihood.weighing import Plan, weigh
+from ppl_mm.likelihood.sampling import Plan, weigh
+from ppl_mm.likelihood.targets import asked_names, certain
+from ppl_mm.programs.answerable import check_answerable, conditioned_on
 from ppl_mm.programs.conditionals import Conditional
-from ppl_mm.programs.conditioned import check_question, conditioned_on
 from ppl_mm.results.log_likelihood import COLUMNS, LogLikelihood
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
@@ -104,7 +104,7 @@ def log_likelihood(
     """
     chunk = check_and_size(system, obs, chunk)
     names, given_names = asked_names(obs, target, given)
-    check_question(system.model, obs, names, given_names)
+    check_answerable(system.model, obs, names, given_names)
     plan = Plan(num_samples, chunk, target_standard_error, max_samples)
     if denominator not in ("posterior", "prior"):
         raise ValueError(f"denominator: expected 'posterior' or 'prior', got {denominator!r}.")
@@ -120,7 +120,7 @@ def log_likelihood(
         if system.alternatives(names, given_names) is not None:
             # A chain has as many conditionals as targets at most, each scored once.
             estimate = _conditional(system, proposal, plan.among(len(names)), refine, seed)
-            result = put_together(system, obs, names, given_names, estimate, num_samples)
+            result = combine_parts(system, obs, names, given_names, estimate, num_samples)
         else:
             each = plan.among(2 if rest else 1)
             both = (*names, *rest)
@@ -161,7 +161,7 @@ def log_likelihoods(
     chunk = check_and_size(system, obs, chunk)
     groups = [asked_names(obs, target, None)[0] for target in targets]
     for names in groups:
-        check_question(system.model, obs, names, ())
+        check_answerable(system.model, obs, names, ())
     plan = Plan(num_samples, chunk)
     obs = obs.to(system)
     union = tuple(dict.fromkeys(n for names in groups for n in names))
@@ -171,7 +171,7 @@ def log_likelihoods(
             results = _estimate(system, obs, groups, sampler, evidence, plan)
         else:
             estimate = _conditional(system, proposal, plan)
-            results = [put_together(system, obs, g, (), estimate, num_samples) for g in groups]
+            results = [combine_parts(system, obs, g, (), estimate, num_samples) for g in groups]
     label = proposal_label(proposal, evidence)
     results = [certain(replace(r, proposal=label), obs) for r in results]
     for result in results:

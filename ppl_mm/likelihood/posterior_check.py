@@ -11,10 +11,10 @@ from torch import Tensor
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.path import gradients_of
-from ppl_mm.likelihood.question import named
+from ppl_mm.likelihood.targets import named
 from ppl_mm.objectives.handlers import SkipAbsent
 from ppl_mm.objectives.weights import absent_names, guide_trace, particles
-from ppl_mm.programs.conditioned import check_question, conditioned_on
+from ppl_mm.programs.answerable import check_answerable, conditioned_on
 from ppl_mm.results.posterior_check import PosteriorCheck
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
@@ -66,7 +66,7 @@ def posterior_check(
         raise ValueError("given: expected at least one modality, got none.")
     fixed = conditioned_on(system.model)
     scored = [n for n in names if n not in fixed]
-    check_question(system.model, obs, scored, [n for n in names if n in fixed])
+    check_answerable(system.model, obs, scored, [n for n in names if n in fixed])
     obs = obs.to(system).scoring(*scored).given(*names)
     absent = SkipAbsent(absent_names(system.model, obs))
     with evaluating(system, seed):

@@ -10,9 +10,9 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.annealed import Annealing
 from ppl_mm.likelihood.annealing import anneal
 from ppl_mm.likelihood.chunk import check_and_size
-from ppl_mm.likelihood.question import asked_names
+from ppl_mm.likelihood.targets import asked_names
 from ppl_mm.objectives.weights import model_trace
-from ppl_mm.programs.conditioned import conditioned_on
+from ppl_mm.programs.answerable import conditioned_on
 from ppl_mm.results.sandwich import Sandwich
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating

@@ -12,7 +12,7 @@ from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.measures.generation import central_value, elementwise, target_sites
 from ppl_mm.objectives.weights import guide_trace, particles
-from ppl_mm.programs.conditioned import check_question
+from ppl_mm.programs.answerable import check_answerable
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
 
@@ -72,7 +72,7 @@ def target_distributions(
     if isinstance(given, str):
         given = (given,)
     given = tuple(n for n in obs.names if n != target) if given is None else tuple(given)
-    check_question(system.model, obs, [target], given)
+    check_answerable(system.model, obs, [target], given)
     with evaluating(system, seed):
         for rows in torch.arange(len(obs)).split(batch_size):
             batch = obs[rows].to(system)

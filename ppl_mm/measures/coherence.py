@@ -12,7 +12,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.measures.readings import Readings, read_generations
 from ppl_mm.oracles.outputs import checked_labels
-from ppl_mm.results.by_subset import Cells, Subset
+from ppl_mm.results.by_subset import BySubset, Subset
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.systems import System
 
@@ -20,10 +20,10 @@ __all__ = ["Coherence", "coherence_of", "cross_coherence", "joint_coherence", "j
 
 
 @dataclass(frozen=True)
-class Coherence(Cells):
+class Coherence(BySubset):
     """Accuracy of generated modalities, as a classifier reads them, in [0, 1].
 
-    Averages leave out targets that were given, see :class:`ppl_mm.results.by_subset.Cells`.
+    Averages leave out targets that were given, see :class:`ppl_mm.results.by_subset.BySubset`.
 
     Attributes:
         subsets: What was given, S of them.

@@ -10,7 +10,7 @@ from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import RandomMixture, RowwiseReference
 from ppl_mm.objectives.weights import guide_trace
-from ppl_mm.programs.conditioned import check_question
+from ppl_mm.programs.answerable import check_answerable
 from ppl_mm.results.by_subset import Subset
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
@@ -50,7 +50,7 @@ def posterior_coordinates(
         TypeError: For posteriors that are not all Normal, or all Laplace, in independent
             coordinates; without ``mixtures`` a mixture is neither.
     """
-    check_question(system.model, obs, (), given)
+    check_answerable(system.model, obs, (), given)
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     with evaluating(system, seed):
         for rows in torch.arange(len(obs)).split(batch_size):

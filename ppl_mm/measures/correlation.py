@@ -13,7 +13,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
 from ppl_mm.measures.readings import as_subsets, generations
-from ppl_mm.programs.conditioned import check_held, conditioned_on
+from ppl_mm.programs.answerable import check_held, conditioned_on
 from ppl_mm.results.by_subset import Subset
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.results.result import Number, Result, number

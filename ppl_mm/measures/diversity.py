@@ -15,7 +15,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.measures.generation import generate
 from ppl_mm.measures.readings import as_subsets, classified
 from ppl_mm.oracles.outputs import checked_labels, features_of
-from ppl_mm.programs.conditioned import check_held
+from ppl_mm.programs.answerable import check_held
 from ppl_mm.results.by_subset import Subset
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.results.result import Number, Result, in_words, number

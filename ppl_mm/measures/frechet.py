@@ -15,7 +15,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.measures.readings import Readings, read_generations
 from ppl_mm.oracles.inception import Inception
 from ppl_mm.oracles.outputs import check_classifiers, features_of
-from ppl_mm.programs.conditioned import check_held
+from ppl_mm.programs.answerable import check_held
 from ppl_mm.results.by_subset import Subset
 from ppl_mm.results.result import Number, Result, in_words, number
 from ppl_mm.systems import System

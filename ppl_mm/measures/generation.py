@@ -13,7 +13,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import Decoded
 from ppl_mm.measures.private import private_draws
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
-from ppl_mm.programs.conditioned import check_question
+from ppl_mm.programs.answerable import check_answerable
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
 
@@ -70,7 +70,7 @@ def generate(
     system.check(obs)
     obs = obs.to(system)
     known = (given,) if isinstance(given, str) else obs.names if given is None else tuple(given)
-    check_question(system.model, obs, names, known)
+    check_answerable(system.model, obs, names, known)
     evidence = obs.given(*known)
     with evaluating(system, seed):
         with particles(num_samples), private_draws(system, evidence, private, alpha):

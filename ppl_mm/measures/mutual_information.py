@@ -22,8 +22,8 @@ from ppl_mm.arguments.wording import shown
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import eval_mode
 from ppl_mm.measures.readings import as_subsets, classified, generations
-from ppl_mm.programs.conditioned import check_held
-from ppl_mm.results.by_subset import Cells, Subset
+from ppl_mm.programs.answerable import check_held
+from ppl_mm.results.by_subset import BySubset, Subset
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.systems import System
 
@@ -64,8 +64,8 @@ def mutual_information_of(probabilities: Numbers) -> Tensor:
 
 
 @dataclass(frozen=True)
-class MutualInformation(Cells):
-    """Mutual information of generated images in nats, see :class:`ppl_mm.results.by_subset.Cells`.
+class MutualInformation(BySubset):
+    """Mutual information of generated images, nats; see :class:`ppl_mm.results.by_subset.BySubset`.
 
     Attributes:
         subsets: What was given, S of them.

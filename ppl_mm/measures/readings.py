@@ -13,7 +13,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import Join
 from ppl_mm.measures.generation import generate
 from ppl_mm.oracles.outputs import classify, features_of
-from ppl_mm.programs.conditioned import check_held
+from ppl_mm.programs.answerable import check_held
 from ppl_mm.results.by_subset import Subset
 from ppl_mm.systems import System
 

@@ -61,7 +61,7 @@ class DirectionPrior(Messenger):
 
     def _conditional(self, pseudo: dict[str, TorchDistribution]) -> TorchDistribution:
         obs, latent_dim = self.obs, self.prior.latent_dim
-        never = obs.nowhere()
+        never = obs.false_mask()
         own = {n: self.own.get(n, never) for n in pseudo}
         weight = obs.evenly(~torch.stack(list(own.values())))
         experts = {}  # name -> loc, scale, and the rows that have it
@@ -101,7 +101,7 @@ class Direction(nn.Module):
     def forward(self, obs: Observations) -> None:
         """Run the model with the prior given x_O."""
         obs = obs.given(*self.given)
-        own = {self.target: ~obs.nowhere()}
+        own = {self.target: ~obs.false_mask()}
         with DirectionPrior(self.model.prior, obs, own, self.kind):
             self.model(obs)
 

@@ -138,7 +138,7 @@ class ELBOTerms(Objective):
         value = Parts(torch.zeros((), device=obs.device), None)
         kinds = sorted({t.fixed_model for t in terms})
         for fixed in kinds:
-            which = obs.listed([[t.fixed_model == fixed] for t in terms])
+            which = obs.as_tensor([[t.fixed_model == fixed] for t in terms])
             scored = obs.scoring_terms(which) if len(kinds) > 1 else obs
             with _constant(model) if fixed else nullcontext():
                 with particles(count):
@@ -172,12 +172,12 @@ class ELBOTerms(Objective):
             often = torch.where(rows > 0, often / rows.clamp(min=1), 1.0 / len(terms))
         else:
             often = (often > 0) | (rows == 0)
-        return obs.weight * obs.listed([[float(bool(t.scored))] for t in terms]) * often[:, None]
+        return obs.weight * obs.as_tensor([[float(bool(t.scored))] for t in terms]) * often[:, None]
 
     def _own_lambdas(self, terms: Sequence[Term], obs: Observations) -> dict[str, Tensor]:
         """Modality -> lambda_m by term, (T, 1), where a term has its own."""
         return {
-            name: obs.listed([[t.lambdas.get(name, self.lambdas.get(name, 1.0))] for t in terms])
+            name: obs.as_tensor([[t.lambdas.get(name, self.lambdas.get(name, 1.0))] for t in terms])
             for name in {name for t in terms for name in t.lambdas}
         }
 

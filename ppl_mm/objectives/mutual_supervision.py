@@ -146,7 +146,7 @@ class MutualSupervisionELBO(Objective):
         each = [self._divergence(p.nodes[n], q.nodes[n]) for n in q.stochastic_nodes]
         r = -torch.stack(each).sum(0)  # (M, S, B)
         others = torch.zeros_like(r)
-        active = obs.nowhere()
+        active = obs.false_mask()
         for name in p.observation_nodes:
             own, log_prob = obs.source[name], p.nodes[name]["log_prob"]
             r = r + torch.where(own, log_prob, 0.0)

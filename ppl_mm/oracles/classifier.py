@@ -25,7 +25,7 @@ from ppl_mm.networks.classifier import ImageClassifier, TrunkClassifier
 from ppl_mm.networks.mlp import MLPFeatures
 from ppl_mm.networks.resnet import ResNet
 from ppl_mm.oracles.outputs import check_classifiers, checked_labels, classify
-from ppl_mm.programs.conditioned import check_held
+from ppl_mm.programs.answerable import check_held
 from ppl_mm.results.estimate import Estimate
 
 __all__ = ["classifier_accuracy", "train_classifier", "train_classifiers", "train_oracle"]

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ppl_mm.arguments.typed import typed
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.oracles.outputs import check_classifiers, features_of
-from ppl_mm.programs.conditioned import check_held
+from ppl_mm.programs.answerable import check_held
 
 __all__ = ["GaussianProcessClassifier", "train_gaussian_process", "train_gaussian_processes"]
 

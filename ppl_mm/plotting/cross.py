@@ -7,7 +7,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.measures.generation import generate
 from ppl_mm.plotting.tiles import Sheet
 from ppl_mm.plotting.values import Tiles, rows_of, tiles_of
-from ppl_mm.programs.conditioned import answerable, conditioned_on
+from ppl_mm.programs.answerable import answerable, conditioned_on
 from ppl_mm.systems import System
 
 if TYPE_CHECKING:

@@ -72,8 +72,8 @@ class Context(nn.Module):
 def holds(obs: Observations, names: Sequence[str]) -> Tensor:
     """Which rows hold all of these modalities, (B,)."""
     if not set(names) <= set(obs.present):
-        return obs.nowhere(torch.Size([len(obs)]))
-    masks = [obs.present[n] for n in names] or [~obs.nowhere(torch.Size([len(obs)]))]
+        return obs.false_mask(torch.Size([len(obs)]))
+    masks = [obs.present[n] for n in names] or [~obs.false_mask(torch.Size([len(obs)]))]
     return masks[0] if len(masks) == 1 else torch.stack(masks).all(0)
 
 

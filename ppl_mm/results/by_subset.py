@@ -10,14 +10,14 @@ from torch import Tensor
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.results.result import Number, Result, in_words, number
 
-__all__ = ["Cells", "Subset"]
+__all__ = ["BySubset", "Subset"]
 
 Subset = tuple[str, ...]
 """The modalities that a generation is given; empty for the prior."""
 
 
-class Cells(Result):
-    """Cells (S, T) of numbers of rows (N,).
+class BySubset(Result):
+    """BySubset (S, T) of numbers of rows (N,).
 
     Averages leave out targets that were given. Standard errors are over rows: another test set,
     the same trained system. A row's cells are averaged first, for they share its input.

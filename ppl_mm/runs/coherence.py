@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet
 from ppl_mm.measures.coherence import cross_coherence, joint_coherence
-from ppl_mm.programs.conditioned import conditioned_on
+from ppl_mm.programs.answerable import conditioned_on
 from ppl_mm.programs.conditioning import holds
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.systems import System

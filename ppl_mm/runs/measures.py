@@ -15,7 +15,7 @@ from ppl_mm.likelihood.elbo import elbo
 from ppl_mm.likelihood.log_likelihood import log_likelihood
 from ppl_mm.measures.accuracy import accuracy
 from ppl_mm.oracles.classifier import classifier_accuracy
-from ppl_mm.programs.conditioned import answerable, conditioned_on
+from ppl_mm.programs.answerable import answerable, conditioned_on
 from ppl_mm.results.unreliable import UnreliableLikelihoodWarning
 from ppl_mm.runs.coherence import Accuracy, coherences, sources
 from ppl_mm.systems import System

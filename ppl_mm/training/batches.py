@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ppl_mm.batch import host_masks as known
-from ppl_mm.batch.host_masks import Known
+from ppl_mm.batch.host_masks import HostTensor
 from ppl_mm.batch.memory_mapped import MemoryMapped
 from ppl_mm.batch.observations import Observations
 
@@ -59,7 +59,7 @@ class Streams:
         return any(isinstance(part, MemoryMapped) for part in self.parts)
 
     @property
-    def alike(self) -> bool:
+    def one_pattern(self) -> bool:
         """Whether all rows of a stream hold the same modalities."""
         masks = [m for part in self.parts for kind in _MASKS for m in getattr(part, kind).values()]
         return all(bool((m == m[0]).all()) for m in masks)
@@ -103,7 +103,7 @@ class Streams:
         """As what masks and values take: the masks' rows are looked up on the host."""
         if self.device is None or self.mapped or not known.waits(self.device):
             return rows
-        return Known.of(rows, self.device)
+        return HostTensor.of(rows, self.device)
 
     def read(self, batches: Sequence[Batch], shares: Sequence[range]) -> Iterator[Observations]:
         """A share of every batch; of rows in files, the next is read meanwhile."""
@@ -129,14 +129,14 @@ def resident(
 ) -> Observations:
     """The rows on a device; their masks the host knows too, so that asking them waits for nothing.
 
-    See :class:`ppl_mm.batch.host_masks.Known`. Floating-point values come in ``dtype``; None
+    See :class:`ppl_mm.batch.host_masks.HostTensor`. Floating-point values come in ``dtype``; None
     leaves theirs.
     """
     obs = obs if dtype is None else obs.to(dtype)
     if not known.waits(device):
         return obs.to(device)
     masks = {id(m): m for kind in _MASKS for m in getattr(obs, kind).values()}
-    hosted = {key: Known.of(mask.cpu(), device) for key, mask in masks.items()}
+    hosted = {key: HostTensor.of(mask.cpu(), device) for key, mask in masks.items()}
     out = obs.to(device)
     for kind in _MASKS:
         setattr(out, kind, {n: hosted[id(m)] for n, m in getattr(obs, kind).items()})

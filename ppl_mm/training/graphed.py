@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ppl_mm.batch import host_masks as known
-from ppl_mm.batch.host_masks import Known, constants
+from ppl_mm.batch.host_masks import HostTensor, constants
 from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives import Stages
 from ppl_mm.training.batches import Streams
@@ -174,7 +174,7 @@ class Graphed:
     def _key(self, batch: Observations, size: int) -> Any:
         """All that Python looks at in a step; None where it cannot know."""
         masks = [m for kind in _KINDS for m in getattr(batch, kind).values()]
-        known_ones = [m.host.numpy().tobytes() for m in masks if isinstance(m, Known)]
+        known_ones = [m.host.numpy().tobytes() for m in masks if isinstance(m, HostTensor)]
         if len(known_ones) < len(masks):
             self._note("the transform makes masks whose values only the device has")
             return None
@@ -199,7 +199,7 @@ def obstacle(fabric: Any, streams: Streams, impartial: Any, precision: str) -> s
         return "several processes train together"
     if streams.mapped:
         return "rows are read from files while it trains"
-    if not streams.alike:
+    if not streams.one_pattern:
         return "rows hold different modalities, so shapes differ from batch to batch"
     if impartial is not None:
         return "impartial looks at gradients on the host"

@@ -62,7 +62,7 @@ class Loop:
         self.unchecked = streams.mapped  # rows in files are checked in their first epoch
         self.check_every = 1 if fabric.device.type == "cpu" else 50  # reading a loss waits for CUDA
         self.graphed = graphed(self.update)
-        steady = streams.alike and transform is None  # else masks are ever new ones
+        steady = streams.one_pattern and transform is None  # else masks are ever new ones
         self.kept: dict[Any, Tensor] | None = {} if steady else None
 
     def epoch(

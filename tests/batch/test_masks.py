@@ -31,7 +31,7 @@ from torch import Tensor
 from ppl_mm import Observations, System, generate, log_likelihood
 from ppl_mm.evaluation import accuracy, elbo, predict
 from ppl_mm.objectives import IWAE
-from ppl_mm.programs.conditioned import answerable, conditioned_on
+from ppl_mm.programs.answerable import answerable, conditioned_on
 
 Outputs = dict[str, Tensor]
 

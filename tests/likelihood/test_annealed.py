@@ -20,7 +20,7 @@ from ppl_mm.likelihood import annealing
 from ppl_mm.likelihood.annealing import Schedule, anneal, temperatures, transition, tuned
 from ppl_mm.likelihood.path import Path
 from ppl_mm.objectives import IWAE
-from ppl_mm.programs.conditioned import answerable, conditioned_on
+from ppl_mm.programs.answerable import answerable, conditioned_on
 from ppl_mm.programs.program import Program
 from ppl_mm.systems.evaluating import evaluating
 

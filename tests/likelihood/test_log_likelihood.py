@@ -352,7 +352,7 @@ def test_rows_drawn_in_blocks_agree_with_the_closed_form(monkeypatch):
     # Blocks of rows bound the memory of the draws; other draws, the same estimate.
     toy = LinearGaussian(spread=1.3)
     obs, system = toy.mixed(), toy.system(product(toy))
-    monkeypatch.setattr("ppl_mm.likelihood.weighing._DRAWS_AT_ONCE", 3 * 1000)
+    monkeypatch.setattr("ppl_mm.likelihood.sampling._DRAWS_AT_ONCE", 3 * 1000)
     found = log_likelihood(system, obs, num_samples=1000)
     assert_within_error(found, toy.log_p(obs, NAMES))
 

@@ -105,7 +105,7 @@ def test_chunks_do_not_matter_and_bound_what_is_decoded(chunk):
 
 def test_latents_and_weights_are_made_for_few_rows_at_a_time(monkeypatch):
     _, system, obs = parts(num_rows=9)
-    monkeypatch.setattr("ppl_mm.likelihood.weighing._WEIGHTS_AT_ONCE", 4 * 800)
+    monkeypatch.setattr("ppl_mm.likelihood.sampling._WEIGHTS_AT_ONCE", 4 * 800)
     seen = []
     system.guide.register_forward_hook(lambda _, args, __: seen.append(len(args[0])))
     found = log_likelihood(

@@ -22,7 +22,7 @@ from ppl_mm import (
 )
 from ppl_mm.evaluation import calibration, calibration_of, probabilities
 from ppl_mm.objectives import IWAE
-from ppl_mm.programs.conditioned import answerable, conditioned_on
+from ppl_mm.programs.answerable import answerable, conditioned_on
 
 P = torch.tensor([0.95, 0.85, 0.65, 0.70, 0.55, 1.0], dtype=torch.float64)
 HIT = torch.tensor([True, True, False, True, False, True])

@@ -20,7 +20,7 @@ from ppl_mm import Modality, Observations, System, data, guides, likelihoods, mo
 from ppl_mm.evaluation import collapse_of, posterior_collapse, variance_collapse
 from ppl_mm.measures.coordinates import divergence
 from ppl_mm.objectives import IWAE
-from ppl_mm.programs.conditioned import conditioned_on
+from ppl_mm.programs.answerable import conditioned_on
 
 
 class Reads(nn.Module):

@@ -9,7 +9,7 @@ from sklearn.cross_decomposition import CCA
 
 from ppl_mm import Observations, generate
 from ppl_mm.evaluation import CanonicalCorrelation, SentenceEmbedding, correlation
-from ppl_mm.programs.conditioned import conditioned_on
+from ppl_mm.programs.answerable import conditioned_on
 
 
 def pairs(rows=500, shared=2, noise=0.5):

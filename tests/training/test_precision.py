@@ -15,7 +15,7 @@ from ppl_mm import (
 )
 from ppl_mm.batch.rows import default_dtype
 from ppl_mm.evaluation import accuracy, calibration, elbo, predict, rmse
-from ppl_mm.programs.conditioned import answerable
+from ppl_mm.programs.answerable import answerable
 from ppl_mm.training import DivergedError
 
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)

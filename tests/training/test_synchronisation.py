@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ppl_mm.batch.host_masks import Known, constants
+from ppl_mm.batch.host_masks import HostTensor, constants
 from ppl_mm.training.batches import Streams, resident
 
 META = torch.device("meta")
@@ -49,7 +49,7 @@ class Numbers(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         makers = (torch.tensor, torch.as_tensor, torch.Tensor.new_tensor)
-        if func in makers and not isinstance(out, Known) and out.device == META:
+        if func in makers and not isinstance(out, HostTensor) and out.device == META:
             self.found[func.__name__] += 1
         return out
 
@@ -119,7 +119,7 @@ def test_known_masks_change_no_bit(name):
             rows = obs.only(*obs.names)
             for kind in ("present", "scored", "evidence", "source"):
                 masks = getattr(obs, kind)
-                setattr(rows, kind, {n: Known.of(m, m.device) for n, m in masks.items()})
+                setattr(rows, kind, {n: HostTensor.of(m, m.device) for n, m in masks.items()})
         torch.manual_seed(1)
         losses.append(system(rows))
     assert losses[0] == losses[1]
@@ -139,21 +139,21 @@ def test_reading_from_the_stand_in_is_noticed():
 
 
 def test_known_tensors_stay_on_the_host_until_they_meet_others():
-    mask = Known.of(torch.tensor([True, False, True]), META)
+    mask = HostTensor.of(torch.tensor([True, False, True]), META)
     rows = mask.nonzero().squeeze(-1)
     assert rows.tolist() == [0, 2]
-    assert isinstance(torch.stack([mask, ~mask]).any(0), Known)
+    assert isinstance(torch.stack([mask, ~mask]).any(0), HostTensor)
     assert mask.device == mask.to(META).device == META
     x = torch.zeros(3, 2, device=META).index_select(0, rows)
-    assert not isinstance(x, Known)
+    assert not isinstance(x, HostTensor)
     assert x.shape == (2, 2)
     drawn = torch.multinomial(torch.where(mask, 1.0, 0.0), 2)
-    assert not isinstance(drawn, Known)
+    assert not isinstance(drawn, HostTensor)
     assert drawn.device == META  # with the device's own random numbers
 
 
 def test_a_known_tensor_that_was_changed_is_copied_again():
-    mask = Known.of(torch.tensor([True, False]), torch.device("cpu"))
+    mask = HostTensor.of(torch.tensor([True, False]), torch.device("cpu"))
     with constants():
         before = (mask * torch.ones(2)).tolist()
         mask &= ~mask

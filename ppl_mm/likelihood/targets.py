@@ -8,7 +8,7 @@ import torch
 
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
-from ppl_mm.programs.conditioned import check_held
+from ppl_mm.programs.answerable import check_held
 from ppl_mm.results.log_likelihood import COLUMNS, LogLikelihood
 
 __all__ = ["asked_names", "certain", "named"]

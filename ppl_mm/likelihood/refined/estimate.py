@@ -8,8 +8,8 @@ from ppl_mm.likelihood.importance import log_weights_of
 from ppl_mm.likelihood.path import Path
 from ppl_mm.likelihood.refined.stages import Refined
 from ppl_mm.likelihood.row_noise import row_keys
+from ppl_mm.likelihood.sampling import Plan, blocks, needs_more
 from ppl_mm.likelihood.summarise import summarise_weights
-from ppl_mm.likelihood.weighing import Plan, blocks, needs_more
 from ppl_mm.results.log_likelihood import STAGES
 from ppl_mm.systems import System
 

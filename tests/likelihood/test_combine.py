@@ -13,9 +13,9 @@ from toy_meme import PAIR, TRIPLE, Toy, random_toy
 from ppl_mm import Observations, System, log_likelihood
 from ppl_mm.evaluation import elbo
 from ppl_mm.likelihood import log_likelihood as likelihood
+from ppl_mm.likelihood.combine import combine_parts
 from ppl_mm.likelihood.importance import from_guide, log_weights_of
 from ppl_mm.likelihood.log_likelihood import log_likelihoods
-from ppl_mm.likelihood.together import put_together
 from ppl_mm.objectives import IWAE, MutualSupervisionELBO
 from ppl_mm.programs.conditionals import Conditional
 from ppl_mm.results.log_likelihood import LogLikelihood
@@ -298,7 +298,7 @@ def test_errors_by_the_delta_method():
     }
     system = System(told, nn.Linear(1, 1), IWAE())
     obs = Observations({"a": torch.randn(2, 1)})
-    found = put_together(system, obs, ("a",), (), lambda c, rows: parts[c.target[0]], 5)
+    found = combine_parts(system, obs, ("a",), (), lambda c, rows: parts[c.target[0]], 5)
     expected = math.sqrt((0.25 * 0.1) ** 2 + (0.75 * 0.2) ** 2 + 0.3**2)
     torch.testing.assert_close(found.value, torch.full((2,), math.log(2.0) - 2.0))
     torch.testing.assert_close(found.standard_error, torch.full((2,), expected))

@@ -12,13 +12,13 @@ from ppl_mm.programs.conditionals import Alternatives, Conditional
 from ppl_mm.results.log_likelihood import COLUMNS, LogLikelihood
 from ppl_mm.systems import System
 
-__all__ = ["put_together"]
+__all__ = ["combine_parts"]
 
 Estimate = Callable[[Conditional, Observations], LogLikelihood]
 Columns = dict[str, Tensor]
 
 
-def put_together(
+def combine_parts(
     system: System,
     obs: Observations,
     target: tuple[str, ...],

@@ -7,7 +7,7 @@ from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.programs.conditioning import holds
 
-__all__ = ["answerable", "check_held", "check_question", "conditioned_on"]
+__all__ = ["answerable", "check_answerable", "check_held", "conditioned_on"]
 
 
 def conditioned_on(model: Any) -> tuple[str, ...]:
@@ -46,7 +46,7 @@ def check_held(obs: Observations, names: Iterable[str], what: str = "modality") 
             )
 
 
-def check_question(
+def check_answerable(
     model: Any, obs: Observations, targets: Sequence[str], given: Sequence[str]
 ) -> None:
     """Raise unless a model that conditions on some modalities can say p(targets | given).
