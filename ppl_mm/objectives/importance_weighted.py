@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.observations import DrawnStrata, Observations, UnderStrata
 from ppl_mm.distributions import StratifiedMixture
 from ppl_mm.distributions.prior import diagonal
 from ppl_mm.objectives.handlers import OffSource
@@ -177,7 +177,8 @@ class ImportanceWeighted(Objective):
             for name, value in drawn.items():
                 q.nodes[name]["value"] = value if link is None else link(name, value)
             log_joint = self._log_joint(model, guide, obs, q)
-        log_pi = log_joint.new_zeros(1, len(obs)) if obs.log_weight is None else obs.log_weight
+        own = obs.log_weight if isinstance(obs, UnderStrata) else None
+        log_pi = log_joint.new_zeros(1, len(obs)) if own is None else own
         return Weighted(log_joint, self._factors(guide, obs, q, drawn), log_pi, obs)
 
     def _off_source(self, guide: Any, obs: Observations) -> AbstractContextManager[Any]:
@@ -265,7 +266,7 @@ def _joint_factor(
             f"size, got the family {guide.family} and sizes {guide.private_dim}."
         )
     shared: StratifiedMixture = q.nodes["u"]["fn"]
-    whole = obs if obs.whole is None else obs.whole
+    whole = obs.whole if isinstance(obs, DrawnStrata) else obs
     experts, own = [], torch.zeros(())
     for c, name in enumerate(names):
         base = guide.private_posterior(name, whole).base_dist
