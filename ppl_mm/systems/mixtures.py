@@ -149,8 +149,7 @@ def mmvae_plus(
             ``"posterior"`` for w_n from its own encoder in every stratum: a bound too, and near
             the paper's "factorised" ablation, which leaves out those w_n's densities.
         prior: p(u), in place of a standard one of the family.
-        **options: ``form``, ``beta``, ``private_density``, ``inner_draws``, see
-            :class:`ppl_mm.objectives.IWAE`.
+        **options: ``form``, ``strata``, ``beta``, see :class:`ppl_mm.objectives.IWAE`.
 
     Raises:
         ValueError: For an unknown objective, family or ``private``, several particles of
