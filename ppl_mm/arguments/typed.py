@@ -43,7 +43,7 @@ _NAMES = {
         """,
     _FROM_0: """
         alpha annealing_epochs beta gammas k lambdas learning_rate lr margin mmd_weight
-        num_pools num_warmup padding private_beta ridge shares start step unlabelled validation
+        num_pools num_warmup padding ridge shares start step unlabelled validation
         weight weights
         """,
     _ABOVE_0: """
