@@ -146,11 +146,14 @@ class Observations(Batch):
             self._check_names([index])
             return self.values[index]
         self._require_no_plate("row indexing")
-        rows = index if isinstance(index, HostTensor) else positions(index, self._size)
+        if isinstance(index, HostTensor):  # stays one, so that the rows' masks do
+            rows: Tensor = index
+        else:
+            rows = positions(index, self._size).to(self.device)
         if rows.numel() == 0:
             raise ValueError(f"expected at least one row of {self._size}, got none.")
         view = isinstance(index, slice) and (index.step is None or index.step > 0)
-        take = index if view else rows.to(self.device)
+        take = index if view else rows
         out = self._map_tensors(lambda x: x[take])
         if isinstance(self.values, LazyValues):
             out.values = self.values.take(rows)

@@ -38,7 +38,8 @@ def test_each_has_its_type_and_is_observations():
     some = two().strata([A, B], 1)
     assert [type(x) for x in (terms, strata, some)] == [UnderTerms, UnderStrata, DrawnStrata]
     assert all(isinstance(x, Observations) for x in (terms, strata, some))
-    assert isinstance(some, UnderStrata) and isinstance(some.whole, UnderStrata)
+    assert isinstance(some, UnderStrata)
+    assert isinstance(some.whole, UnderStrata)
     assert [x.plate for x in (two(), terms, strata, some)] == [None, "terms", "strata", "strata"]
     assert [x.plate_size for x in (two(), terms, strata, some)] == [None, 1, 2, 1]
 
