@@ -13,6 +13,7 @@ from ppl_mm.plotting.shared_private import conditional_columns, shared_private_g
 from ppl_mm.plotting.values import Tiles
 from ppl_mm.results.calibration import reliability_diagram
 from ppl_mm.results.collapse import collapse_curves
+from ppl_mm.results.comparison import paired_differences
 from ppl_mm.results.curves import error_curves
 from ppl_mm.results.log_likelihood import likelihood_intervals
 from ppl_mm.results.posterior_check import posterior_intervals
@@ -35,6 +36,7 @@ __all__ = [
     "likelihood_intervals",
     "losses",
     "pair_distances",
+    "paired_differences",
     "posterior_intervals",
     "posterior_means",
     "prior_samples",

@@ -31,12 +31,7 @@ CASES = {
     "mixture": (products, MixtureELBO, {"divergence": "mixture"}),
     "components": (products, MixtureELBO, {"divergence": "components", "beta": 0.7}),
     "jensen_shannon": (products, MixtureELBO, {"divergence": "jensen_shannon"}),
-    "mmvae_plus, own": (private, DReG, {"num_particles": 2, "private": "auxiliary"}),
-    "mmvae_plus, joint": (
-        private,
-        DReG,
-        {"num_particles": 2, "private": "auxiliary", "private_density": "joint"},
-    ),
+    "mmvae_plus": (private, DReG, {"num_particles": 2, "private": "auxiliary"}),
     "private, components": (private, MixtureELBO, {"divergence": "components"}),
 }
 every_case = pytest.mark.parametrize(("make", "objective", "options"), CASES.values(), ids=CASES)
