@@ -1,7 +1,7 @@
 """Pictures of data, training and what a trained system makes of them."""
 
 from ppl_mm.plotting.cross import cross_generation
-from ppl_mm.plotting.graph import graph, save_graph
+from ppl_mm.plotting.diagram import graph, save_graph
 from ppl_mm.plotting.pictures import (
     classes,
     losses,

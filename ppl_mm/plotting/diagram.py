@@ -69,7 +69,7 @@ def graph(program: System | nn.Module, obs: Observations) -> "Digraph":
 
     Example:
         >>> from functools import partial
-        >>> from ppl_mm import Modality, likelihoods, networks, plotting, systems
+        >>> from ppl_mm import Modality, Observations, likelihoods, networks, plotting, systems
         >>> x = Modality(
         ...     "x",
         ...     likelihoods.Normal(),
