@@ -52,7 +52,7 @@ def run(command: list[str], cwd: Path | None = None) -> str:
 
 
 def test_versions_agree():
-    """The package's version, and the last dated version that the changelog and CITATION.cff name."""
+    """The package has one version, and CITATION.cff names the last dated one of the changelog."""
     metadata = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert metadata["version"] == ppl_mm.__version__
     changelog = (ROOT / "CHANGELOG.md").read_text()
