@@ -72,7 +72,7 @@ def graph(program: System | nn.Module, obs: Observations) -> "Digraph":
         >>> from ppl_mm import Modality, Observations, likelihoods, networks, plotting, systems
         >>> x = Modality(
         ...     "x",
-        ...     likelihoods.Normal(),
+        ...     likelihoods.Normal(scale=1.0),
         ...     encoder=partial(networks.MLPEncoder, event_shape=(2,)),
         ...     decoder=partial(networks.MLPDecoder, event_shape=(2,)),
         ... )
