@@ -14,8 +14,6 @@ from typing import Any
 
 import pyro
 import pyro.distributions as dist
-from ppl_mm.guides.product_of_experts import ProductOfExperts
-from ppl_mm.guides.single_expert import SingleExpert
 from torch import nn
 
 from ppl_mm.arguments.typed import typed
@@ -23,6 +21,8 @@ from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import DrawnStrata, Observations, UnderStrata
 from ppl_mm.batch.subsets import check_all_subsets, non_empty_subsets
 from ppl_mm.distributions import RandomMixture, StratifiedMixture
+from ppl_mm.guides.product_of_experts import ProductOfExperts
+from ppl_mm.guides.single_expert import SingleExpert
 from ppl_mm.modality import Modality
 from ppl_mm.programs.program import Program, check_is_guide
 

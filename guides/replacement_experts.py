@@ -16,13 +16,13 @@ from typing import Any
 
 import pyro.distributions as dist
 import torch
-from ppl_mm.guides.experts import Experts
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations, UnderTerms
 from ppl_mm.batch.rows import one_if_same
 from ppl_mm.distributions import RandomMixture, product_of_experts
+from ppl_mm.guides.experts import Experts
 from ppl_mm.modality import Modality
 
 __all__ = ["ReplacementExperts"]

@@ -5,13 +5,13 @@ The component of a mixture of experts (:class:`ppl_mm.guides.MixtureOfExperts`),
 
 import pyro.distributions as dist
 import torch
-from ppl_mm.guides.experts import Experts
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations, UnderStrata
 from ppl_mm.distributions import DiagonalPrior, LearnedScale, PseudoInputPrior, RowwiseReference
 from ppl_mm.distributions.prior import diagonal
+from ppl_mm.guides.experts import Experts
 
 __all__ = ["SingleExpert"]
 
