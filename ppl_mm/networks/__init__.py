@@ -34,6 +34,7 @@ from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder, MLPFeatures
 from ppl_mm.networks.residual import ResidualDecoder, ResidualEncoder, ResidualFeatures
 from ppl_mm.networks.resnet import ResNet as ResNet
 from ppl_mm.networks.sentence import SentenceDecoder, SentenceEncoder, SentenceFeatures
+from ppl_mm.networks.table import CountDecoder, TableDecoder, TableEncoder, TableFeatures
 from ppl_mm.networks.text import StringDecoder, StringEncoder, StringFeatures
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "ConvDecoder",
     "ConvEncoder",
     "ConvFeatures",
+    "CountDecoder",
     "LabelEncoder",
     "LabelFeatures",
     "MLPDecoder",
@@ -62,4 +64,7 @@ __all__ = [
     "StringDecoder",
     "StringEncoder",
     "StringFeatures",
+    "TableDecoder",
+    "TableEncoder",
+    "TableFeatures",
 ]
