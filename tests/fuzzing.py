@@ -76,7 +76,13 @@ def public() -> list[Public]:
 
 RESULTS = (
     *(evaluation.Result, evaluation.Readings, evaluation.Reliability, objectives.LossParts),
-    *(evaluation.GaussianProcessClassifier, data.Summary, baselines.LabelClassifier),
+    *(
+        evaluation.GaussianProcessClassifier,
+        data.Summary,
+        data.Columns,
+        data.Provenance,
+        baselines.LabelClassifier,
+    ),
     *(baselines.LinearSVM, baselines.LogisticRegression, baselines.Projection, Warning),
 )
 """What functions return, which no user makes."""
@@ -127,6 +133,10 @@ def readings(given: str | tuple[str, ...] = LABEL) -> evaluation.Readings:
     return evaluation.read_generations(
         system(), rows(), {NORMAL: Classifier()}, [given], features=True
     )
+
+
+def frame() -> dict[str, Any]:
+    return {"x": numbers()[:, 0].tolist()}
 
 
 def pictures() -> torch.Tensor:
@@ -183,6 +193,7 @@ def experts() -> guides.ProductOfExperts:
     return guides.ProductOfExperts(modalities(NORMAL, LABEL), 2)
 
 
+UNITS = {"centre": just((0.0, 1.0)), "spread": just((1.0, 2.0))}
 OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "Modality": {"likelihood": likelihoods.Normal, "encoder": lambda: nn.Linear, "name": just("x")}
     | {"decoder": lambda: nn.Linear},
@@ -231,6 +242,13 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "collapse_of": {"values": numbers},
     "calibration": {"num_samples": just(None)},
     "DataSet": {"modalities": lambda: tuple(modalities(NORMAL, LABEL)), "validation": just(None)},
+    "TableEncoder": UNITS,
+    "TableFeatures": UNITS,
+    "TableDecoder": UNITS,
+    "CountDecoder": {"log_mean": just((0.0, 1.0))},
+    "from_frame": {"frame": frame, "modalities": just({"x": {"columns": ["x"], "kind": "real"}})}
+    | {"label": just(None), "index": just(None), "split": just(None), "hidden": just((2,))},
+    "from_file": {"fingerprint": just(None)},
     "MemoryMapped": {"arrays": lambda: {NORMAL: numbers().numpy()}},
     "Vocabulary": {"words": just(("a", "b"))},
     "SentenceEmbedding": {"ends": just(())},

@@ -1,5 +1,6 @@
 """Single-cell data: H5AD and H5MU files, and AnnData and MuData objects."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,11 @@ def open_single_cell(path: Path) -> Any:
             f"{path.name}: {error.name} is not installed; pip install 'ppl-mm[single-cell]'."
         ) from error
     try:
-        if path.suffix == ".h5mu":
-            return mudata.read_h5mu(path)
-        return anndata.read_h5ad(path)
+        with warnings.catch_warnings():  # which these libraries give of one another's changes
+            warnings.simplefilter("ignore")
+            if path.suffix == ".h5mu":
+                return mudata.read_h5mu(path)
+            return anndata.read_h5ad(path)
     except Exception as error:  # h5py, anndata and mudata raise errors of many kinds
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
