@@ -156,7 +156,7 @@ def likelihood() -> evaluation.LogLikelihood:
 
 
 def comparison() -> evaluation.Comparison:
-    return evaluation.compare({"a": likelihood(), "b": likelihood()})
+    return evaluation.compare(dict.fromkeys("ab", likelihood()))
 
 
 def just(value: Any) -> Callable[[], Any]:
@@ -235,8 +235,10 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "draw_latents": {"given": just((NORMAL,))},
     "log_likelihoods": {"targets": just([(NORMAL,)])},
     "posterior_collapse": {"given": just(NORMAL)},
-    "compare": {"results": lambda: {"a": likelihood(), "b": likelihood()}},
+    "compare": {"results": lambda: dict.fromkeys("ab", likelihood())},
     "paired_differences": {"found": comparison},
+    "certified_intervals": {"found": lambda: evaluation.certify(system(), 2, **FEW)},
+    "upper_bound_curves": {"found": lambda: evaluation.upper_bounds(system(), rows(2), **FEW)},
     "sandwich": {"rows": just(2)},
     "spread": {"samples": lambda: torch.rand(2, ROWS, 3)},
     "collapse_of": {"values": numbers},
@@ -291,6 +293,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "to": {"target": just("cpu")},
     "start_from": {"stage": system},
 }
+FEW = {"num_temperatures": 2, "num_chains": 2, "num_leaps": 1}
 NUTS = {"num_samples": 4, "num_warmup": 2, "num_chains": 1}
 
 
