@@ -1,6 +1,7 @@
 """Pictures of data, training and what a trained system makes of them."""
 
 from ppl_mm.plotting.cross import cross_generation
+from ppl_mm.plotting.diagram import graph, save_graph
 from ppl_mm.plotting.pictures import (
     classes,
     losses,
@@ -34,6 +35,7 @@ __all__ = [
     "cross_generation",
     "error_curves",
     "estimates",
+    "graph",
     "likelihood_intervals",
     "losses",
     "pair_distances",
@@ -45,6 +47,7 @@ __all__ = [
     "samples",
     "sandwich_curves",
     "save",
+    "save_graph",
     "shared_private_grid",
     "traversal",
     "upper_bound_curves",
