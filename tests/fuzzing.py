@@ -78,9 +78,10 @@ RESULTS = (
     *(evaluation.Result, evaluation.Readings, evaluation.Reliability, objectives.LossParts),
     *(
         evaluation.GaussianProcessClassifier,
-        data.Summary,
         data.Columns,
         data.Provenance,
+        evaluation.Difference,
+        data.Summary,
         baselines.LabelClassifier,
     ),
     *(baselines.LinearSVM, baselines.LogisticRegression, baselines.Projection, Warning),
@@ -160,6 +161,10 @@ def likelihood() -> evaluation.LogLikelihood:
     return ppl_mm.log_likelihood(system(), rows(), num_samples=30)
 
 
+def comparison() -> evaluation.Comparison:
+    return evaluation.compare(dict.fromkeys("ab", likelihood()))
+
+
 def just(value: Any) -> Callable[[], Any]:
     return lambda: value
 
@@ -237,6 +242,10 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "draw_latents": {"given": just((NORMAL,))},
     "log_likelihoods": {"targets": just([(NORMAL,)])},
     "posterior_collapse": {"given": just(NORMAL)},
+    "compare": {"results": lambda: dict.fromkeys("ab", likelihood())},
+    "paired_differences": {"found": comparison},
+    "certified_intervals": {"found": lambda: evaluation.certify(system(), 2, **FEW)},
+    "upper_bound_curves": {"found": lambda: evaluation.upper_bounds(system(), rows(2), **FEW)},
     "sandwich": {"rows": just(2)},
     "spread": {"samples": lambda: torch.rand(2, ROWS, 3)},
     "collapse_of": {"values": numbers},
@@ -245,7 +254,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "TableEncoder": UNITS,
     "TableFeatures": UNITS,
     "TableDecoder": UNITS,
-    "CountDecoder": {"log_mean": just((0.0, 1.0))},
+    "RatesDecoder": {"log_mean": just((0.0, 1.0))},
     "from_frame": {"frame": frame, "modalities": just({"x": {"columns": ["x"], "kind": "real"}})}
     | {"label": just(None), "index": just(None), "split": just(None), "hidden": just((2,))},
     "from_file": {"fingerprint": just(None)},
@@ -298,6 +307,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "to": {"target": just("cpu")},
     "start_from": {"stage": system},
 }
+FEW = {"num_temperatures": 2, "num_chains": 2, "num_leaps": 1}
 NUTS = {"num_samples": 4, "num_warmup": 2, "num_chains": 1}
 
 

@@ -1,10 +1,13 @@
 """Measures of trained systems, each for any system and any observed subset."""
 
 from ppl_mm.likelihood.annealed import annealed_log_likelihood
+from ppl_mm.likelihood.certify import certify
+from ppl_mm.likelihood.compare import compare
 from ppl_mm.likelihood.elbo import elbo
 from ppl_mm.likelihood.log_likelihood import log_likelihood, log_likelihoods
 from ppl_mm.likelihood.posterior_check import posterior_check
 from ppl_mm.likelihood.sandwich import sandwich
+from ppl_mm.likelihood.upper_bounds import upper_bounds
 from ppl_mm.measures.accuracy import accuracy, predict
 from ppl_mm.measures.calibration import calibration, calibration_of
 from ppl_mm.measures.coherence import (
@@ -56,7 +59,9 @@ from ppl_mm.oracles.inception import Inception
 from ppl_mm.oracles.outputs import features_of
 from ppl_mm.oracles.sentences import SentenceEmbedding
 from ppl_mm.results.calibration import Calibration, Reliability
+from ppl_mm.results.certificate import Certificate
 from ppl_mm.results.collapse import Collapse
+from ppl_mm.results.comparison import Comparison, Difference
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.results.log_likelihood import LogLikelihood
 from ppl_mm.results.posterior_check import PosteriorCheck
@@ -64,14 +69,18 @@ from ppl_mm.results.relatedness import Relatedness
 from ppl_mm.results.result import Result
 from ppl_mm.results.sandwich import Sandwich
 from ppl_mm.results.unreliable import UnreliableLikelihoodWarning
+from ppl_mm.results.upper_bounds import UpperBounds
 
 __all__ = [
     "AveragePrecision",
     "Calibration",
     "CanonicalCorrelation",
+    "Certificate",
     "Coherence",
     "Collapse",
+    "Comparison",
     "Correlation",
+    "Difference",
     "Diversity",
     "Estimate",
     "Frechet",
@@ -88,16 +97,19 @@ __all__ = [
     "Sandwich",
     "SentenceEmbedding",
     "UnreliableLikelihoodWarning",
+    "UpperBounds",
     "accuracy",
     "annealed_log_likelihood",
     "average_precision",
     "average_precision_of",
     "calibration",
     "calibration_of",
+    "certify",
     "classification_error",
     "classifier_accuracy",
     "coherence_of",
     "collapse_of",
+    "compare",
     "confidence",
     "correlation",
     "cross_coherence",
@@ -133,6 +145,7 @@ __all__ = [
     "train_gaussian_process",
     "train_gaussian_processes",
     "train_oracle",
+    "upper_bounds",
     "variance_collapse",
     "wasserstein_distances",
     "whole_coherence",

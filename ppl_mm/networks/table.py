@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from ppl_mm.arguments.typed import typed
 from ppl_mm.networks.layers import Activation, Encoder, Features, ScaleMap, as_rows, dense
 
-__all__ = ["CountDecoder", "TableDecoder", "TableEncoder", "TableFeatures", "Transform"]
+__all__ = ["RatesDecoder", "TableDecoder", "TableEncoder", "TableFeatures", "Transform"]
 
 Transform = Literal["none", "log", "log1p"]
 
@@ -191,12 +191,13 @@ class TableDecoder(nn.Module):
 
 
 @typed
-class CountDecoder(nn.Module):
-    """Parameters of negative binomial or Poisson counts of D columns, by dense layers.
+class RatesDecoder(nn.Module):
+    """Parameters of counts of D columns, each at a rate of its own, by dense layers.
 
         log mean = log_mean + layers(z),    total_count = exp(r),    logits = log mean - r
 
-    Each column has one r for all rows, which is learned.
+    Each column has one r for all rows, which is learned. For columns that are parts of a total, such
+    as the genes of a cell, see :class:`~ppl_mm.networks.CountsDecoder`.
 
     Args:
         in_features: The size of the input, the latent.
@@ -214,7 +215,7 @@ class CountDecoder(nn.Module):
         ValueError: For no columns.
 
     Example:
-        >>> decoder = CountDecoder(4, log_mean=(0.0, 2.0, -1.0))
+        >>> decoder = RatesDecoder(4, log_mean=(0.0, 2.0, -1.0))
         >>> total_count, logits = decoder(torch.zeros(5, 4))
         >>> total_count.shape, logits.shape
         (torch.Size([3]), torch.Size([5, 3]))
@@ -234,7 +235,7 @@ class CountDecoder(nn.Module):
     ) -> None:
         super().__init__()
         if not log_mean:
-            raise ValueError("CountDecoder: expected at least one column, got log_mean=().")
+            raise ValueError("RatesDecoder: expected at least one column, got log_mean=().")
         self.in_features, self.dispersion = in_features, dispersion
         kept = torch.tensor(list(log_mean), dtype=torch.get_default_dtype())
         self.register_buffer("log_mean", kept, persistent=False)
@@ -245,7 +246,7 @@ class CountDecoder(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Return the likelihood's parameters."""
-        rows, leading = as_rows(features, (self.in_features,), "CountDecoder")
+        rows, leading = as_rows(features, (self.in_features,), "RatesDecoder")
         log_rates = (self.log_mean + self.output(self.hidden(rows))).reshape(*leading, -1)
         if not self.dispersion:
             return log_rates

@@ -23,15 +23,18 @@ from ppl_mm.likelihoods import (
     Poisson,
     SoftBernoulli,
     Tokens,
+    ZeroInflatedNegativeBinomial,
 )
 from ppl_mm.modality import Modality
 from ppl_mm.networks import (
     ConvDecoder,
     ConvEncoder,
-    CountDecoder,
+    CountsDecoder,
+    CountsEncoder,
     LabelEncoder,
     MLPDecoder,
     MLPEncoder,
+    RatesDecoder,
     SentenceDecoder,
     SentenceEncoder,
     TableDecoder,
@@ -42,6 +45,7 @@ __all__ = ["latent_size", "modality_of"]
 
 _HIDDEN, _WIDE = (128, 128), (256, 256)  # of up to _MANY elements, and of more
 _MANY = 500
+_PARTS = 50  # from as many columns on, counts are parts of a row's total
 _LATENT, _WIDE_LATENT = 16, 32
 _CHANNELS = (32, 64, 128, 128)
 _LEAST_MAP = 4  # the least height or width of a feature map
@@ -50,7 +54,7 @@ _EMBEDDING = 64
 _ALLOWED: dict[str, tuple[type[Likelihood], ...]] = {
     "real": (Normal, Laplace),
     "positive": (LogNormal, Normal, Laplace),
-    "counts": (NegativeBinomial, Poisson),
+    "counts": (NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial),
     "binary": (Bernoulli, MultiLabel),
     "category": (Categorical,),
     "label set": (MultiLabel, Bernoulli),
@@ -83,7 +87,9 @@ def modality_of(
         )
     shape = tuple(int(n) for n in values.array.shape[1:])
     hidden = declared.hidden or (_WIDE if math.prod(shape) > _MANY else _HIDDEN)
-    if kind in ("real", "positive", "counts"):
+    if kind == "counts" and shape[0] >= _PARTS:
+        made = _parts(likelihood or NegativeBinomial(), values, training, hidden)
+    elif kind in ("real", "positive", "counts"):
         made = _columns(kind, likelihood, values, training, hidden)
     elif kind in ("binary", "label set"):
         made = _bits(
@@ -125,13 +131,29 @@ def _columns(
     if kind == "counts":
         log_mean = _log_means(values, training)
         dispersion = isinstance(likelihood, NegativeBinomial)
-        counts = partial(CountDecoder, log_mean=log_mean, hidden=hidden, dispersion=dispersion)
+        counts = partial(RatesDecoder, log_mean=log_mean, hidden=hidden, dispersion=dispersion)
         return likelihood, encoder, counts
     if kind == "positive" and not isinstance(likelihood, LogNormal):
         centre, spread = _moments(values, training, "none")
         units = {"centre": centre, "spread": spread}
     learned = getattr(likelihood, "scale", None) is None
     return likelihood, encoder, partial(TableDecoder, **units, hidden=hidden, learned_scale=learned)
+
+
+def _parts(
+    likelihood: Likelihood, values: Values, training: np.ndarray, hidden: tuple[int, ...]
+) -> Made:
+    """Counts that are parts of a row's total, such as the genes of a cell."""
+    totals = np.concatenate([np.nansum(x, 1) for x in blocks(values.array, training)])
+    form = {Poisson: "poisson", ZeroInflatedNegativeBinomial: "zero_inflated"}
+    options = {"event_shape": tuple(values.array.shape[1:]), "hidden": hidden}
+    decoder = partial(
+        CountsDecoder,
+        **options,
+        likelihood=form.get(type(likelihood), "negative_binomial"),
+        total=float(max(np.median(totals), 1.0)),
+    )
+    return likelihood, partial(CountsEncoder, **options), decoder
 
 
 def _bits(likelihood: Likelihood, shape: tuple[int, ...], hidden: tuple[int, ...]) -> Made:

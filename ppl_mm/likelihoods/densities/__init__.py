@@ -10,6 +10,7 @@ from ppl_mm.likelihoods.densities.continuous_bernoulli import ContinuousBernoull
 from ppl_mm.likelihoods.densities.counts import NegativeBinomial, Poisson
 from ppl_mm.likelihoods.densities.log_normal import LogNormal
 from ppl_mm.likelihoods.densities.normal import Normal
+from ppl_mm.likelihoods.densities.zero_inflated import ZeroInflatedNegativeBinomial
 
 __all__ = [
     "Bernoulli",
@@ -22,4 +23,5 @@ __all__ = [
     "Poisson",
     "SoftBernoulli",
     "Tokens",
+    "ZeroInflatedNegativeBinomial",
 ]

@@ -50,13 +50,13 @@ def test_positive_values_have_scipys_log_normal_density():
 
 
 def test_counts_have_scipys_density():
-    decoder = networks.CountDecoder(2, log_mean=(1.0, -2.0, 3.0), hidden=(5,))
+    decoder = networks.RatesDecoder(2, log_mean=(1.0, -2.0, 3.0), hidden=(5,))
     z, x = torch.randn(4, 2), torch.randint(0, 30, (4, 3)).double()
     total, logits = (t.detach().numpy() for t in decoder(z))
     expected = scipy.stats.nbinom(total, 1 / (1 + np.exp(logits))).logpmf(x.numpy()).sum(1)
     found = likelihoods.NegativeBinomial()(decoder(z)).log_prob(x)
     np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-10)
-    poisson = networks.CountDecoder(2, log_mean=(1.0, -2.0, 3.0), hidden=(5,), dispersion=False)
+    poisson = networks.RatesDecoder(2, log_mean=(1.0, -2.0, 3.0), hidden=(5,), dispersion=False)
     assert poisson(z).shape == (4, 3)
 
 
@@ -132,7 +132,7 @@ def test_units_need_a_centre_and_a_spread_for_each_column(kind):
         with pytest.raises(ValueError, match="expected a centre and a spread above 0"):
             kind(centre=centre, spread=spread)
     with pytest.raises(ValueError, match="at least one column"):
-        networks.CountDecoder(2, log_mean=())
+        networks.RatesDecoder(2, log_mean=())
 
 
 def test_a_positive_value_of_zero_is_refused():
