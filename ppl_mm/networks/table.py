@@ -196,8 +196,8 @@ class RatesDecoder(nn.Module):
 
         log mean = log_mean + layers(z),    total_count = exp(r),    logits = log mean - r
 
-    Each column has one r for all rows, which is learned. For columns that are parts of a total, such
-    as the genes of a cell, see :class:`~ppl_mm.networks.CountsDecoder`.
+    Each column has one r for all rows, which is learned. For columns that are parts of a total,
+    such as the genes of a cell, see :class:`~ppl_mm.networks.CountsDecoder`.
 
     Args:
         in_features: The size of the input, the latent.

@@ -85,6 +85,12 @@ def modality_of(
             f"{where}, [modalities.{declared.name}], likelihood: kind {kind!r} takes {names}, got "
             f"{type(likelihood).__name__}."
         )
+    if isinstance(likelihood, ZeroInflatedNegativeBinomial) and values.array.shape[1] < _PARTS:
+        raise ValueError(
+            f"{where}, [modalities.{declared.name}], likelihood: ZeroInflatedNegativeBinomial is "
+            f"for counts of at least {_PARTS} columns that are parts of a total, got "
+            f"{values.array.shape[1]}; NegativeBinomial takes any number."
+        )
     shape = tuple(int(n) for n in values.array.shape[1:])
     hidden = declared.hidden or (_WIDE if math.prod(shape) > _MANY else _HIDDEN)
     if kind == "counts" and shape[0] >= _PARTS:
