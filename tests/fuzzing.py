@@ -187,7 +187,7 @@ RIGHT: dict[str, Callable[[], Any]] = {
 QUICK: dict[str, Callable[[], Any]] = {
     **dict.fromkeys(("epochs", "num_leaps", "num_warmup", "num_steps", "num_components"), just(1)),
     **dict.fromkeys(("num_temperatures", "num_chains", "num_samples", "columns"), just(2)),
-    **{"num_inducing": just(2), "base_url": just("file:///no/such/folder")},
+    **{"num_inducing": just(2), "num_draws": just(3), "base_url": just("file:///no/such/folder")},
     **{"folder": just(Path("no-such-folder")), "max_samples": just(4)},
     **{"steps": just(2), "max_iterations": just(2), "num_rows": just(2)},
 }
@@ -245,6 +245,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "compare": {"results": lambda: dict.fromkeys("ab", likelihood())},
     "paired_differences": {"found": comparison},
     "certified_intervals": {"found": lambda: evaluation.certify(system(), 2, **FEW)},
+    "rank_curves": {"found": lambda: evaluation.posterior_ranks(system(), 2, num_draws=3)},
     "upper_bound_curves": {"found": lambda: evaluation.upper_bounds(system(), rows(2), **FEW)},
     "sandwich": {"rows": just(2)},
     "spread": {"samples": lambda: torch.rand(2, ROWS, 3)},

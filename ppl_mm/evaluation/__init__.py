@@ -6,6 +6,7 @@ from ppl_mm.likelihood.compare import compare
 from ppl_mm.likelihood.elbo import elbo
 from ppl_mm.likelihood.log_likelihood import log_likelihood, log_likelihoods
 from ppl_mm.likelihood.posterior_check import posterior_check
+from ppl_mm.likelihood.posterior_ranks import posterior_ranks
 from ppl_mm.likelihood.sandwich import sandwich
 from ppl_mm.likelihood.upper_bounds import upper_bounds
 from ppl_mm.measures.accuracy import accuracy, predict
@@ -65,6 +66,7 @@ from ppl_mm.results.comparison import Comparison, Difference
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.results.log_likelihood import LogLikelihood
 from ppl_mm.results.posterior_check import PosteriorCheck
+from ppl_mm.results.posterior_ranks import PosteriorRanks
 from ppl_mm.results.relatedness import Relatedness
 from ppl_mm.results.result import Result
 from ppl_mm.results.sandwich import Sandwich
@@ -90,6 +92,7 @@ __all__ = [
     "LogLikelihood",
     "MutualInformation",
     "PosteriorCheck",
+    "PosteriorRanks",
     "Readings",
     "Relatedness",
     "Reliability",
@@ -131,6 +134,7 @@ __all__ = [
     "mutual_information_of",
     "posterior_check",
     "posterior_collapse",
+    "posterior_ranks",
     "predict",
     "probabilities",
     "read_generations",

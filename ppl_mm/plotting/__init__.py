@@ -18,6 +18,7 @@ from ppl_mm.results.comparison import paired_differences
 from ppl_mm.results.curves import error_curves
 from ppl_mm.results.log_likelihood import likelihood_intervals
 from ppl_mm.results.posterior_check import posterior_intervals
+from ppl_mm.results.posterior_ranks import rank_curves
 from ppl_mm.results.relatedness import class_dendrogram, class_distances, pair_distances
 from ppl_mm.results.result import estimates
 from ppl_mm.results.sandwich import sandwich_curves
@@ -43,6 +44,7 @@ __all__ = [
     "posterior_intervals",
     "posterior_means",
     "prior_samples",
+    "rank_curves",
     "reliability_diagram",
     "samples",
     "sandwich_curves",
