@@ -135,9 +135,7 @@ def test_autoguides_are_programs(auto):
 
 
 def test_a_guide_that_others_are_made_of_names_what_it_lacks():
-    with pytest.raises(
-        TypeError, match=r"guide: expected a guide such as .*Plain.*no 'modalities'"
-    ):
+    with pytest.raises(TypeError, match=r"guide: expected a guide such as .*no 'modalities'"):
         guides.Mixture(Plain(), [("x",)])
 
 
@@ -155,9 +153,7 @@ def test_a_network_that_is_no_module_is_told_by_its_modality():
         models.SharedLatent([of_one(decoder=not_a_module)], 2)
     with pytest.raises(TypeError, match=r"'x': expected encoder\(size\) to return a torch.nn.Mod"):
         guides.ProductOfExperts([of_one(encoder=not_a_module)], 2)
-    with pytest.raises(
-        TypeError, match=r"'x': features\(\) must return a module with an attribute"
-    ):
+    with pytest.raises(TypeError, match=r"'x': features\(\) must return a module with"):
         guides.ZeroFilledNetwork([of_one(features=nn.Identity)], 2)
 
 
