@@ -1,7 +1,7 @@
 """Mixtures of posteriors: sampled by component, or one component a row at random."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from pyro.distributions import constraints
@@ -46,13 +46,13 @@ class StratifiedMixture(TorchDistribution):
         batch_shape = self.from_drawn.batch_shape if batch_shape is None else batch_shape
         super().__init__(batch_shape, components.event_shape, validate_args=False)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "StratifiedMixture":
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "StratifiedMixture":
         """The same under more batch dimensions on the left, such as particles."""
         return StratifiedMixture(
             self.components, self.log_weight, self.drawn, self.from_drawn, torch.Size(batch_shape)
         )
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """One draw of the component of every index."""
         lead = self.batch_shape[: len(self.batch_shape) - len(self.from_drawn.batch_shape)]
         return self.from_drawn.rsample(torch.Size(sample_shape) + lead)
@@ -96,7 +96,7 @@ class RandomMixture(TorchDistribution):
         first = self.components[0]
         super().__init__(first.batch_shape, first.event_shape, validate_args=False)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "RandomMixture":
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "RandomMixture":
         """The same under more batch dimensions on the left."""
         shape = torch.Size(batch_shape)
         weight = self.log_weight
@@ -105,7 +105,7 @@ class RandomMixture(TorchDistribution):
         components = [c.expand(shape) for c in self.components]
         return RandomMixture(components, weight.expand(len(weight), *shape))
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """A draw of a random component for every row."""
         sample_shape = torch.Size(sample_shape)
         chosen = torch.distributions.Categorical(logits=self.log_weight.movedim(0, -1))

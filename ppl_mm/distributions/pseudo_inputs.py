@@ -10,7 +10,7 @@ eq. 4 (MEME), whose lambda_m is {u_1, ..., u_N}.
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar, cast
 
 import torch
 from pyro.distributions import constraints
@@ -61,11 +61,11 @@ class EncodedMixture(TorchDistribution):
         self.encoded: Callable[[], tuple[Tensor, Tensor]] = functools.cache(encode)
         super().__init__(batch_shape, torch.Size([latent_dim]), validate_args=False)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "EncodedMixture":
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "EncodedMixture":
         """The same components under other batch dimensions."""
         return EncodedMixture(self.encoded, self.event_shape[0], torch.Size(batch_shape))
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """Draws of components at random; their probabilities are constants."""
         loc, scale = self.encoded()
         shape = torch.Size(sample_shape) + self.batch_shape
@@ -151,8 +151,7 @@ class PseudoInputPrior(nn.Module):
 
     def pseudo_inputs(self, name: str) -> Tensor:
         """u of one modality, (N, *D_m)."""
-        rows: Any = self.inputs[name]
-        return rows.values
+        return cast(_Rows, self.inputs[name]).values
 
     def initialise(self, obs: Observations, num_pseudo_inputs: int | None = None) -> None:
         """Begin with N rows of these for every modality, drawn without replacement.

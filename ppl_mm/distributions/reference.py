@@ -1,6 +1,7 @@
 """A distribution that is one thing in some rows and another in the rest."""
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from pyro.distributions import constraints
@@ -36,13 +37,13 @@ class RowwiseReference(TorchDistribution):
         batch = torch.Size(broadcast_shape(rows.shape, first.batch_shape, second.batch_shape))
         super().__init__(batch, first.event_shape, validate_args=False)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "RowwiseReference":
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "RowwiseReference":
         """The same under more batch dimensions."""
         batch_shape = torch.Size(batch_shape)
         first, second = self.first.expand(batch_shape), self.second.expand(batch_shape)
         return RowwiseReference(self.rows.expand(batch_shape), first, second)
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """Draw each row from its part."""
         shape = torch.Size(sample_shape) + self.batch_shape
         first, second = self.first.expand(self.batch_shape), self.second.expand(self.batch_shape)
@@ -65,7 +66,7 @@ class RowwiseReference(TorchDistribution):
 
 
 @register_kl(Independent, RowwiseReference)  # type: ignore[untyped-decorator]
-def _kl_independent_rowwise(q: Any, p: RowwiseReference) -> Tensor:
+def _kl_independent_rowwise(q: Independent, p: RowwiseReference) -> Tensor:
     # Both branches are finite, so torch.where gives finite gradients.
     first, second = diagonal_normal(p.first), diagonal_normal(p.second)
     if first is None or second is None:

@@ -1,8 +1,8 @@
 """What all likelihoods share: the base class, and checks of data and of decoders' output."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
@@ -13,6 +13,7 @@ from ppl_mm.batch.shapes import aligned
 
 __all__ = [
     "Likelihood",
+    "Parameters",
     "check_floating_point",
     "check_integers",
     "converted",
@@ -21,6 +22,9 @@ __all__ = [
     "pair",
     "require",
 ]
+
+Parameters = Tensor | float | Sequence[Tensor | float] | Mapping[str, Tensor | float]
+"""What a decoder returns: one tensor or several, of the shapes at :class:`Likelihood`."""
 
 
 @typed
@@ -68,7 +72,7 @@ class Likelihood:
     elementwise: ClassVar[bool] = False
 
     def __call__(
-        self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+        self, parameters: Parameters, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """The distribution of the event, batch shape = the first ``batch_dims`` dimensions."""
         raise TypeError(f"{type(self).__name__} must define __call__(parameters, batch_dims).")
@@ -87,7 +91,7 @@ def require(ok: Tensor | bool, name: str, expected: str, values: Tensor, fix: st
         )
 
 
-def one_tensor(likelihood: Likelihood, parameters: Any, what: str = "logits") -> Tensor:
+def one_tensor(likelihood: Likelihood, parameters: Parameters, what: str = "logits") -> Tensor:
     """The one tensor that the decoder must return."""
     if not isinstance(parameters, Tensor):
         raise TypeError(
@@ -98,7 +102,7 @@ def one_tensor(likelihood: Likelihood, parameters: Any, what: str = "logits") ->
 
 
 def pair(
-    likelihood: str, parameters: Any, what: str, batch_dims: int, fix: str = ""
+    likelihood: str, parameters: Parameters, what: str, batch_dims: int, fix: str = ""
 ) -> tuple[Tensor, Tensor]:
     """The two parameters that the decoder must return, as views of one shape (*batch, *event)."""
     if not (isinstance(parameters, tuple | list) and len(parameters) == 2):

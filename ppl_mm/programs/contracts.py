@@ -33,6 +33,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from ppl_mm.batch.observations import Observations, UnderStrata
+from ppl_mm.likelihoods.likelihood import Parameters
 from ppl_mm.modality import Modality
 from ppl_mm.programs.conditionals import Alternatives as Listed
 
@@ -58,15 +59,10 @@ __all__ = [
     "Model",
     "NamesFamily",
     "NamesSite",
-    "Parameters",
     "Prior",
     "ReadsValue",
     "Trunk",
 ]
-
-Parameters = Tensor | float | Sequence[Tensor | float] | Mapping[str, Tensor | float]
-"""What a decoder returns, of the shapes at :class:`ppl_mm.likelihoods.Likelihood`."""
-
 
 # -------------------------------------------------------------------------- programs
 
