@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Annotated, ClassVar, Self
 
 import torch
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from ppl_mm.arguments.kinds import DEVICE
@@ -85,7 +86,7 @@ class Batch:
         return torch.Size((*lead, self._size))
 
     @property
-    def any_data(self) -> Tensor:
+    def any_data(self) -> Bool[Tensor, " B"]:
         """(B,): whether a row has anything to look at or to score."""
         some = self.false_mask(torch.Size([self._size]))
         for kind in (self.evidence, self.scored):
@@ -104,7 +105,9 @@ class Batch:
             stack.enter_context(Plate(ROWS, self._size, dim=-1))
             yield
 
-    def filled(self, name: str) -> tuple[Tensor | None, Tensor | bool]:
+    def filled(
+        self, name: str
+    ) -> tuple[Shaped[Tensor, "B *D"] | None, Bool[Tensor, "*S B"] | bool]:
         """``(x, scored)`` for an observed site; (None, True) where the data lack the modality.
 
         x is (B, *D_m) with zeros in missing rows; ``scored`` (B,) or (S, B). Use it as
@@ -116,7 +119,7 @@ class Batch:
 
     def encoded(
         self, name: str, encoder: nn.Module, latent_dim: int
-    ) -> tuple[Tensor, Tensor, Tensor] | None:
+    ) -> tuple[Float[Tensor, "B Z"], Float[Tensor, "B Z"], Bool[Tensor, "*S B"]] | None:
         """``(loc, scale, source)`` of a modality's expert; None where the data lack it.
 
         The encoder sees the evidence rows and no others, which get loc 0 and scale 1. Under terms
@@ -132,8 +135,8 @@ class Batch:
         names: Sequence[str],
         network: nn.Module,
         latent_dim: int,
-        rows: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+        rows: Bool[Tensor, " B"] | None = None,
+    ) -> tuple[Float[Tensor, "B Z"], Float[Tensor, "B Z"]]:
         """``(loc, scale)`` of a network of several modalities, (B, Z) each.
 
         The network takes their values as its arguments. It sees the rows that have all of these
@@ -143,7 +146,9 @@ class Batch:
         held = torch.stack([self.evidence[n] for n in names]).all(0) if rows is None else rows
         return encode(self, names, held, network, latent_dim)
 
-    def features(self, name: str, trunk: nn.Module, rows: Tensor) -> Tensor:
+    def features(
+        self, name: str, trunk: nn.Module, rows: Bool[Tensor, " B"]
+    ) -> Float[Tensor, "B F"]:
         """The features (B, F) of a modality's trunk, zeros where ``rows``, (B,), is False.
 
         The trunk sees no other rows; F is its ``out_features``. It runs once, as in
@@ -151,7 +156,9 @@ class Batch:
         """
         return featurise(self, name, rows, trunk)
 
-    def components(self, family: Sequence[Iterable[str]]) -> tuple[list[Self], Tensor]:
+    def components(
+        self, family: Sequence[Iterable[str]]
+    ) -> tuple[list[Self], Bool[Tensor, "C *S B"]]:
         """One batch for each component of a mixture, under any plate.
 
         Returns:
@@ -169,7 +176,7 @@ class Batch:
 
     # ---------------------------------------------------------------- tensors beside these
 
-    def false_mask(self, shape: torch.Size | None = None) -> Tensor:
+    def false_mask(self, shape: torch.Size | None = None) -> Bool[Tensor, "..."]:
         """A mask that is False everywhere, of the shape of these rows or of another."""
         shape = self.shape if shape is None else shape
         target = self._host_target()
@@ -185,7 +192,7 @@ class Batch:
             numbers = torch.tensor(values, dtype=self.dtype, device=numbers.device)
         return numbers if target is None else HostTensor.of(numbers, target)
 
-    def evenly(self, allowed: Tensor) -> Tensor:
+    def evenly(self, allowed: Bool[Tensor, "C *B"]) -> Float[Tensor, "C *B"]:
         """Log-probabilities, equal over the components (C, ...) that are allowed, else -inf."""
         return torch.where(allowed, 0.0, -torch.inf).to(self.dtype).log_softmax(0)
 

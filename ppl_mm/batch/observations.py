@@ -16,6 +16,7 @@ from typing import ClassVar, Self, overload
 import pyro
 import pyro.distributions as dist
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -255,8 +256,8 @@ class UnderTerms(Observations):
 
     reference: Masks
     via: Masks
-    active: Tensor
-    weight: Tensor
+    active: Bool[Tensor, "T B"]
+    weight: Float[Tensor, "T 1"]
     plate: ClassVar[str | None] = "terms"
 
     def __init__(
@@ -278,7 +279,7 @@ class UnderTerms(Observations):
         out.source = self.reference
         return out
 
-    def scoring_terms(self, which: Tensor) -> Self:
+    def scoring_terms(self, which: Bool[Tensor, "T 1"]) -> Self:
         """The rows, scored in those terms alone where ``which``, (T, 1), is True."""
         out = self._copy()
         out.scored = {n: mask & which for n, mask in self.scored.items()}
@@ -294,7 +295,7 @@ class UnderStrata(Observations):
         log_weight: (C, B), each component's log-probability; -inf where a row does not allow it.
     """
 
-    log_weight: Tensor
+    log_weight: Float[Tensor, "S B"]
     plate: ClassVar[str | None] = "strata"
 
     def __init__(self, rows_of: Observations, family: Sequence[Iterable[str]]) -> None:
@@ -320,10 +321,10 @@ class DrawnStrata(UnderStrata):
         drawn: (S, B), which of the C components each one is.
     """
 
-    drawn: Tensor
+    drawn: Int[Tensor, "S B"]
     whole_source: Masks
     whole_scored: Masks
-    whole_log_weight: Tensor
+    whole_log_weight: Float[Tensor, "C B"]
 
     def __init__(self, whole: UnderStrata, number: int) -> None:
         allowed = whole.log_weight > -torch.inf

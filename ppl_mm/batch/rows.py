@@ -6,9 +6,10 @@ normalisation, and costs nothing if it is never computed.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -28,13 +29,13 @@ __all__ = [
 ]
 
 
-def indices(mask: Tensor) -> Tensor | None:
+def indices(mask: Bool[Tensor, "..."]) -> Int[Tensor, " N"] | None:
     """Flat positions of True in ``mask``, or None where all of it is True."""
     flat = mask.reshape(-1)
     return None if bool(flat.all()) else flat.nonzero().squeeze(-1)
 
 
-def one_if_same(mask: Tensor) -> Tensor:
+def one_if_same(mask: Bool[Tensor, "*S B"]) -> Bool[Tensor, "*S #B"]:
     """One entry for all rows, (..., 1), where a mask (..., B) is the same in every row.
 
     Complete rows, the usual ones, are alike, and what is worked out for one holds for all. A mask
@@ -46,7 +47,9 @@ def one_if_same(mask: Tensor) -> Tensor:
     return first if bool((mask == first).all()) else mask
 
 
-def put_rows(rows: Tensor | None, values: Tensor, size: int, fill: float, dim: int) -> Tensor:
+def put_rows(
+    rows: Int[Tensor, " N"] | None, values: Float[Tensor, "..."], size: int, fill: float, dim: int
+) -> Float[Tensor, "..."]:
     """Spread ``values`` over ``size`` positions along ``dim``, with ``fill`` elsewhere.
 
     Args:
@@ -77,7 +80,7 @@ def run_network(
     rows, *others = (_in_dtype(x, dtype) for x in (rows, *more))
     alone = len(rows) == 1 and isinstance(network, nn.Module) and network.training
     try:
-        with running_statistics(network) if alone else nullcontext():
+        with running_statistics(cast(nn.Module, network)) if alone else nullcontext():
             return at_least_float32(network(rows, *others))
     except Exception as error:
         if note is not None:

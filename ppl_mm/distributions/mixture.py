@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
+from jaxtyping import Bool, Float, Int
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
@@ -36,8 +37,8 @@ class StratifiedMixture(TorchDistribution):
     def __init__(
         self,
         components: TorchDistribution,
-        log_weight: Tensor,
-        drawn: Tensor | None = None,
+        log_weight: Float[Tensor, "C B"],
+        drawn: Int[Tensor, "S B"] | None = None,
         from_drawn: TorchDistribution | None = None,
         batch_shape: torch.Size | None = None,
     ) -> None:
@@ -58,13 +59,13 @@ class StratifiedMixture(TorchDistribution):
         return self.from_drawn.rsample(torch.Size(sample_shape) + lead)
 
     @property
-    def own(self) -> Tensor:
+    def own(self) -> Bool[Tensor, "S C #B"]:
         """True where component c is the one that index s draws from, (S, C, B) or (S, C, 1)."""
         every = torch.arange(len(self.log_weight), device=self.log_weight.device)
         drawn = every[:, None] if self.drawn is None else self.drawn
         return drawn[:, None] == every[:, None]
 
-    def log_prob_each(self, value: Tensor) -> Tensor:
+    def log_prob_each(self, value: Float[Tensor, "*K B Z"]) -> Float[Tensor, "*K_C B"]:
         """log q_c(z) of every component c for values (..., S, B, Z), (..., S, C, B)."""
         # A new dim before B: the drawn stratum S stays, the components to compare stand at -2.
         return self.components.log_prob(value.unsqueeze(-2 - len(self.event_shape)))
@@ -91,7 +92,9 @@ class RandomMixture(TorchDistribution):
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(self, components: Sequence[TorchDistribution], log_weight: Tensor) -> None:
+    def __init__(
+        self, components: Sequence[TorchDistribution], log_weight: Float[Tensor, "C *B"]
+    ) -> None:
         self.components, self.log_weight = tuple(components), log_weight
         first = self.components[0]
         super().__init__(first.batch_shape, first.event_shape, validate_args=False)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, cast
 
 import torch
+from jaxtyping import Float, Shaped
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ class EncodedMixture(TorchDistribution):
 
     def __init__(
         self,
-        encode: Callable[[], tuple[Tensor, Tensor]],
+        encode: Callable[[], tuple[Float[Tensor, "N Z"], Float[Tensor, "N Z"]]],
         latent_dim: int,
         batch_shape: torch.Size = torch.Size(),  # noqa: B008
     ) -> None:
@@ -72,7 +73,7 @@ class EncodedMixture(TorchDistribution):
         index = torch.randint(len(loc), shape, device=loc.device)
         return loc[index] + scale[index] * torch.randn_like(loc[index])
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, value: Float[Tensor, "*B Z"]) -> Float[Tensor, "*B"]:
         """Log-density in nats."""
         loc, scale = (x.double() for x in self.encoded())
         z, precision = value.double(), scale**-2
@@ -149,7 +150,7 @@ class PseudoInputPrior(nn.Module):
         """The modalities, in the order of the mixture's components."""
         return tuple(self.encoders)
 
-    def pseudo_inputs(self, name: str) -> Tensor:
+    def pseudo_inputs(self, name: str) -> Shaped[Tensor, "N *D"]:
         """u of one modality, (N, *D_m)."""
         return cast(_Rows, self.inputs[name]).values
 

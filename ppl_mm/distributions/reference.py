@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
+from jaxtyping import Bool
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.distributions.util import broadcast_shape
 from torch import Tensor
-from torch.distributions import Independent, Normal, register_kl
+from torch.distributions import Distribution, Independent, Normal, register_kl
 
 from ppl_mm.batch.rows import one_if_same
 from ppl_mm.distributions.kl import diagonal_normal, kl
@@ -32,7 +33,9 @@ class RowwiseReference(TorchDistribution):
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(self, rows: Tensor, first: TorchDistribution, second: TorchDistribution) -> None:
+    def __init__(
+        self, rows: Bool[Tensor, "*S B"], first: TorchDistribution, second: TorchDistribution
+    ) -> None:
         self.rows, self.first, self.second = rows, first, second
         batch = torch.Size(broadcast_shape(rows.shape, first.batch_shape, second.batch_shape))
         super().__init__(batch, first.event_shape, validate_args=False)
@@ -66,7 +69,7 @@ class RowwiseReference(TorchDistribution):
 
 
 @register_kl(Independent, RowwiseReference)  # type: ignore[untyped-decorator]
-def _kl_independent_rowwise(q: Independent, p: RowwiseReference) -> Tensor:
+def _kl_independent_rowwise(q: Distribution, p: RowwiseReference) -> Tensor:
     # Both branches are finite, so torch.where gives finite gradients.
     first, second = diagonal_normal(p.first), diagonal_normal(p.second)
     if first is None or second is None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
@@ -72,7 +72,7 @@ class Likelihood:
     elementwise: ClassVar[bool] = False
 
     def __call__(
-        self, parameters: Parameters, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+        self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """The distribution of the event, batch shape = the first ``batch_dims`` dimensions."""
         raise TypeError(f"{type(self).__name__} must define __call__(parameters, batch_dims).")

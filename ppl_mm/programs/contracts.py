@@ -29,6 +29,7 @@ and the remedy, see :mod:`ppl_mm.programs.door`.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from jaxtyping import Float, Shaped
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
@@ -214,12 +215,12 @@ class DiagonalFamily(NamesFamily, Prior, Protocol):
     """p(z) with independent coordinates of one family."""
 
     @property
-    def loc(self) -> Tensor:
+    def loc(self) -> Float[Tensor, " Z"]:
         """The locations, (Z,)."""
         ...
 
     @property
-    def scale(self) -> Tensor:
+    def scale(self) -> Float[Tensor, " Z"]:
         """The scales, (Z,), above 0."""
         ...
 
@@ -245,7 +246,9 @@ class HasPrivate(Protocol):
 class Encoder(Protocol):
     """What ``Modality.encoder(latent_dim)`` returns, a torch module."""
 
-    def __call__(self, values: Tensor, /) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, values: Shaped[Tensor, "B *D"], /
+    ) -> tuple[Float[Tensor, "B Z"], Float[Tensor, "B Z"]]:
         """(loc, scale), (B, latent_dim) each, of values (B, *D_m); the scale is above 0."""
         ...
 
@@ -253,7 +256,7 @@ class Encoder(Protocol):
 class Decoder(Protocol):
     """What ``Modality.decoder(in_features)`` returns, a torch module."""
 
-    def __call__(self, z: Tensor, /) -> Parameters:
+    def __call__(self, z: Float[Tensor, "B F"], /) -> Parameters:
         """The likelihood's parameters of latents (B, in_features), one row each."""
         ...
 
@@ -273,7 +276,7 @@ class ReadsValue(Protocol):
 class DrawsValue(ReadsValue, Protocol):
     """A decoder that reads values and draws them, one element after another."""
 
-    def sample(self, z: Tensor, /) -> Tensor:
+    def sample(self, z: Float[Tensor, "B F"], /) -> Shaped[Tensor, "B *D"]:
         """Values (B, *D_m) given latents (B, in_features)."""
         ...
 
@@ -284,6 +287,6 @@ class Trunk(Protocol):
 
     out_features: int
 
-    def __call__(self, values: Tensor, /) -> Tensor:
+    def __call__(self, values: Shaped[Tensor, "B *D"], /) -> Float[Tensor, "B F"]:
         """Features (B, out_features) of values (B, *D_m)."""
         ...
