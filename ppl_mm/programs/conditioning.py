@@ -12,7 +12,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.modality import Modality
 from ppl_mm.programs.features import ValueFeatures, value_features
-from ppl_mm.programs.program import check_trunk
+from ppl_mm.programs.program import check_trunk, observed_values
 
 __all__ = [
     "Context",
@@ -110,7 +110,7 @@ def joined(z: Tensor, context: Tensor) -> Tensor:
 def check_seen(name: str, likelihood: Likelihood, trunk: Any, obs: Observations) -> None:
     """Raise unless the observed values of one modality lie in their support and have features."""
     if name in obs.names:
-        values = obs.values[name][obs.present[name]]
+        values = observed_values(name, obs)
         likelihood.check(name, values)
         if isinstance(trunk, ValueFeatures):
             trunk.check(values)

@@ -24,6 +24,7 @@ from ppl_mm.objectives import Objective
 from ppl_mm.objectives.stock import check_matched, check_trainable, looked_at
 from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.programs.conditionals import Alternatives
+from ppl_mm.programs.program import observed_values
 from ppl_mm.systems import registry
 
 __all__ = ["System"]
@@ -127,8 +128,7 @@ class System(nn.Module):
         if not hasattr(self.model, "check"):
             for modality in self.modalities:
                 if modality.name in obs.names:
-                    rows = obs.values[modality.name][obs.present[modality.name]]
-                    modality.likelihood.check(modality.name, rows)
+                    modality.likelihood.check(modality.name, observed_values(modality.name, obs))
 
     def forward(self, obs: Observations) -> torch.Tensor:
         """The objective's loss, summed over rows.
