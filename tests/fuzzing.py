@@ -156,7 +156,7 @@ def likelihood() -> evaluation.LogLikelihood:
 
 
 def comparison() -> evaluation.Comparison:
-    return evaluation.compare({"a": likelihood(), "b": likelihood()})
+    return evaluation.compare(dict.fromkeys("ab", likelihood()))
 
 
 def just(value: Any) -> Callable[[], Any]:
@@ -181,7 +181,7 @@ RIGHT: dict[str, Callable[[], Any]] = {
 QUICK: dict[str, Callable[[], Any]] = {
     **dict.fromkeys(("epochs", "num_leaps", "num_warmup", "num_steps", "num_components"), just(1)),
     **dict.fromkeys(("num_temperatures", "num_chains", "num_samples", "columns"), just(2)),
-    **{"num_inducing": just(2), "base_url": just("file:///no/such/folder")},
+    **{"num_inducing": just(2), "num_draws": just(3), "base_url": just("file:///no/such/folder")},
     **{"folder": just(Path("no-such-folder")), "max_samples": just(4)},
     **{"steps": just(2), "max_iterations": just(2), "num_rows": just(2)},
 }
@@ -235,8 +235,11 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "draw_latents": {"given": just((NORMAL,))},
     "log_likelihoods": {"targets": just([(NORMAL,)])},
     "posterior_collapse": {"given": just(NORMAL)},
-    "compare": {"results": lambda: {"a": likelihood(), "b": likelihood()}},
+    "compare": {"results": lambda: dict.fromkeys("ab", likelihood())},
     "paired_differences": {"found": comparison},
+    "certified_intervals": {"found": lambda: evaluation.certify(system(), 2, **FEW)},
+    "rank_curves": {"found": lambda: evaluation.posterior_ranks(system(), 2, num_draws=3)},
+    "upper_bound_curves": {"found": lambda: evaluation.upper_bounds(system(), rows(2), **FEW)},
     "sandwich": {"rows": just(2)},
     "spread": {"samples": lambda: torch.rand(2, ROWS, 3)},
     "collapse_of": {"values": numbers},
@@ -291,6 +294,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "to": {"target": just("cpu")},
     "start_from": {"stage": system},
 }
+FEW = {"num_temperatures": 2, "num_chains": 2, "num_leaps": 1}
 NUTS = {"num_samples": 4, "num_warmup": 2, "num_chains": 1}
 
 
