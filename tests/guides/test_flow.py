@@ -118,13 +118,13 @@ def test_likelihoods_agree_with_the_closed_form(kind, refine):
     with torch.no_grad():  # wider than the posterior, so that the weights are bounded
         for p in product.transforms.parameters():
             p.add_(0.05 * torch.randn_like(p))
-    obs = toy.mixed(rows_per_pattern=2)
+    obs = toy.mixed()
     options = {"refine": refine, "proposal": "defensive" if refine == "none" else "joint"}
     system = toy.system(guide)
-    result = log_likelihood(system, obs, ["a"], given=["b"], num_samples=4000, **options)
+    result = log_likelihood(system, obs, ["a"], given=["b"], num_samples=1500, **options)
     exact = toy.log_p(obs, ["a", "b"]) - toy.log_p(obs, ["b"])
     held = obs.present["a"] & (result.pareto_k < 0.7)
-    assert held.sum() >= obs.present["a"].sum() - 2
+    assert held.sum() >= obs.present["a"].sum() - 1
     error = (result.value - exact)[held] / result.standard_error[held].clamp(min=1e-12)
     assert error.abs().max() < 4.5
     assert not result.value[~obs.present["a"]].any()
@@ -152,7 +152,7 @@ def test_every_objective_trains_a_flow_on_rows_that_miss_something(objective):
 def test_dreg_says_that_it_does_not_go_with_a_flow():
     toy = LinearGaussian()
     flow = guides.Flow(guides.ProductOfExperts(toy.modalities, 2), 2)
-    with pytest.raises(TypeError, match="DReG: a guide's site is a Flowed.*Use IWAE instead"):
+    with pytest.raises(TypeError, match=r"DReG: a guide's site is a Flowed.*Use IWAE instead"):
         objectives.DReG(2).loss(toy.model(), flow, toy.sample(3))
 
 
