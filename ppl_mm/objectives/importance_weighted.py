@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.observations import Observations, UnderStrata
 from ppl_mm.objectives.handlers import OffSource
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.sites import check_own_latents, check_sites, of_each_row
@@ -153,7 +153,8 @@ class ImportanceWeighted(Objective):
             for name, value in drawn.items():
                 q.nodes[name]["value"] = value if link is None else link(name, value)
             log_joint = self._log_joint(model, obs, q)
-        log_pi = log_joint.new_zeros(1, len(obs)) if obs.log_weight is None else obs.log_weight
+        own = obs.log_weight if isinstance(obs, UnderStrata) else None
+        log_pi = log_joint.new_zeros(1, len(obs)) if own is None else own
         sites = {name: _guide_site(q.nodes[name], value) for name, value in drawn.items()}
         return Weighted(log_joint, sites, log_pi, obs)
 
