@@ -78,6 +78,8 @@ RESULTS = (
     *(evaluation.Result, evaluation.Readings, evaluation.Reliability, objectives.LossParts),
     *(
         evaluation.GaussianProcessClassifier,
+        data.Columns,
+        data.Provenance,
         evaluation.Difference,
         data.Summary,
         baselines.LabelClassifier,
@@ -132,6 +134,10 @@ def readings(given: str | tuple[str, ...] = LABEL) -> evaluation.Readings:
     return evaluation.read_generations(
         system(), rows(), {NORMAL: Classifier()}, [given], features=True
     )
+
+
+def frame() -> dict[str, Any]:
+    return {"x": numbers()[:, 0].tolist()}
 
 
 def pictures() -> torch.Tensor:
@@ -192,6 +198,7 @@ def experts() -> guides.ProductOfExperts:
     return guides.ProductOfExperts(modalities(NORMAL, LABEL), 2)
 
 
+UNITS = {"centre": just((0.0, 1.0)), "spread": just((1.0, 2.0))}
 OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "Modality": {"likelihood": likelihoods.Normal, "encoder": lambda: nn.Linear, "name": just("x")}
     | {"decoder": lambda: nn.Linear},
@@ -245,6 +252,13 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "collapse_of": {"values": numbers},
     "calibration": {"num_samples": just(None)},
     "DataSet": {"modalities": lambda: tuple(modalities(NORMAL, LABEL)), "validation": just(None)},
+    "TableEncoder": UNITS,
+    "TableFeatures": UNITS,
+    "TableDecoder": UNITS,
+    "RatesDecoder": {"log_mean": just((0.0, 1.0))},
+    "from_frame": {"frame": frame, "modalities": just({"x": {"columns": ["x"], "kind": "real"}})}
+    | {"label": just(None), "index": just(None), "split": just(None), "hidden": just((2,))},
+    "from_file": {"fingerprint": just(None)},
     "MemoryMapped": {"arrays": lambda: {NORMAL: numbers().numpy()}},
     "Vocabulary": {"words": just(("a", "b"))},
     "SentenceEmbedding": {"ends": just(())},
@@ -266,6 +280,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "estimates": {"found": likelihood},
     "likelihood_intervals": {"result": likelihood},
     "losses": {"history": just([{"epoch": 1.0, "loss": 2.0}])},
+    "posterior": {"row": just(1), "given": just(NORMAL)},
     "posterior_intervals": {"check": lambda: evaluation.posterior_check(system(), rows(2), **NUTS)},
     "reliability_diagram": {"found": lambda: evaluation.calibration_of(numbers(), labels())},
     "samples": {"drawn": lambda: ppl_mm.generate(system(), rows(), NORMAL)},
