@@ -1,13 +1,17 @@
 """Elements that are missing of rows that are present: masks (B, *D_m), True where observed."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ppl_mm.arguments.wording import unknown_name
 
-__all__ = ["check_elements", "fill_holes", "folded", "without_holes"]
+if TYPE_CHECKING:
+    from ppl_mm.batch.batch import Batch
+
+__all__ = ["check_elements", "folded", "observed_values", "without_holes"]
 
 
 def check_elements(
@@ -65,14 +69,17 @@ def without_holes(values: Tensor, elements: Tensor | None) -> Tensor:
     return values if elements is None else values.masked_fill(~elements, 0)
 
 
-def fill_holes(values: Tensor, elements: Tensor | None) -> Tensor:
-    """Values (B, *D) with a value observed in another row where an element is missing.
+def observed_values(batch: "Batch", name: str) -> Tensor:
+    """The observed values of one modality, (n, *D), for checks of their support.
 
-    For checks of the support, which zeros may lie outside of. An element that no row holds is a
-    value of another element.
+    Zeros may lie outside of it: an element that is missing holds its value in another row, or, if
+    no row holds it, the value of another element.
     """
-    if elements is None or len(values) == 0:
+    held = batch.present[name]
+    values = batch.values[name][held]
+    if name not in batch.elements or len(values) == 0:
         return values
+    elements = batch.elements[name][held]
     first = elements.byte().argmax(0, keepdim=True)  # the row in which each element is observed
     column = values.gather(0, first)
     column = torch.where(elements.any(0, keepdim=True), column, values[elements][0])

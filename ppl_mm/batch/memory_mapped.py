@@ -57,7 +57,8 @@ class MemoryMapped(Observations):
         FileNotFoundError: For a file that is not there.
         TypeError: For arrays of anything but numbers, or masks that are not boolean.
         ValueError: For a truncated file or one of another format, lengths or shapes that differ,
-            masks of unknown modalities; while reading, for an observed value that is NaN or infinite.
+            masks of unknown modalities; while reading, for an observed value that is NaN or
+            infinite.
 
     Example:
         >>> from ppl_mm.data import MemoryMapped

@@ -16,6 +16,7 @@ from ppl_mm.batch.observed_elements import OfElements
 from ppl_mm.batch.rows import indices, one_if_same, put_rows, run_network
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.likelihoods.decoder import check_factorises, of_decoder
+from ppl_mm.programs.contracts import DrawsValue, Parameters, ReadsValue
 
 __all__ = ["Decoded"]
 
@@ -63,7 +64,7 @@ class Decoded(TorchDistribution):
     def __init__(
         self,
         likelihood: Likelihood,
-        decoder: nn.Module | Callable[..., Any],
+        decoder: nn.Module | Callable[..., Parameters],
         z: Tensor,
         where: Tensor | bool = True,
         event_shape: torch.Size | None = None,
@@ -74,6 +75,7 @@ class Decoded(TorchDistribution):
     ) -> None:
         self.likelihood, self.decoder, self.z, self.where = likelihood, decoder, z, where
         self.name, self.undrawable, self.elements = name, undrawable, elements
+        self._reads_value = isinstance(decoder, ReadsValue) and decoder.reads_value
         # Pyro's tensors that track dependencies have plain tuples for shapes.
         self._data_shape = None if event_shape is None else torch.Size(event_shape)
         self._whole: TorchDistribution | None = None
@@ -139,16 +141,15 @@ class Decoded(TorchDistribution):
             raise ValueError(self.undrawable) from error
 
     def _sample(self, sample_shape: torch.Size) -> Tensor:
-        if not getattr(self.decoder, "reads_value", False):
+        if not self._reads_value:
             return self.whole.sample(sample_shape)
-        draw: Any = getattr(self.decoder, "sample", None)
-        if draw is None:
+        if not isinstance(self.decoder, DrawsValue):
             raise TypeError(
                 f"{type(self.decoder).__name__}: expected a method sample(z) that draws values, as "
                 "its logits depend on the value (reads_value is True); give it one."
             )
         z = detach_provenance(self.z).expand(*sample_shape, *self.z.shape)
-        value: Tensor = draw(z.reshape(-1, z.shape[-1]))
+        value = self.decoder.sample(z.reshape(-1, z.shape[-1]))
         return value.reshape(*z.shape[:-1], *value.shape[1:])
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -195,7 +196,7 @@ class Decoded(TorchDistribution):
     ) -> TorchDistribution:
         batch = torch.Size(z.shape[:-1])
         more: tuple[Tensor, ...] = ()
-        if value is not None and getattr(self.decoder, "reads_value", False):
+        if value is not None and self._reads_value:
             event = self.event_shape
             read = (value,) if held is None else (value, held)
             more = tuple(x.expand(*batch, *event).reshape(-1, *event) for x in read)

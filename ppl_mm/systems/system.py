@@ -15,6 +15,7 @@ from torch import nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.checks import in_dtype
+from ppl_mm.batch.holes import observed_values
 from ppl_mm.batch.memory_mapped import blocks
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import default_dtype, dtype_of
@@ -24,7 +25,7 @@ from ppl_mm.objectives import Objective
 from ppl_mm.objectives.stock import check_matched, check_trainable, looked_at
 from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.programs.conditionals import Alternatives
-from ppl_mm.programs.program import observed_values
+from ppl_mm.programs.door import check_program
 from ppl_mm.systems import registry
 
 __all__ = ["System"]
@@ -62,6 +63,8 @@ class System(nn.Module):
             raise TypeError(
                 f"System: the objective must be a pyro.infer.ELBO, got {type(objective).__name__}."
             )
+        check_program("model", model)
+        check_program("guide", guide)
         parts = () if isinstance(guide, AutoGuide) else (model, guide)  # its size is of all rows
         sizes = [getattr(part, "latent_dim", None) for part in parts]
         if None not in sizes and len(set(sizes)) > 1:
@@ -128,7 +131,7 @@ class System(nn.Module):
         if not hasattr(self.model, "check"):
             for modality in self.modalities:
                 if modality.name in obs.names:
-                    modality.likelihood.check(modality.name, observed_values(modality.name, obs))
+                    modality.likelihood.check(modality.name, observed_values(obs, modality.name))
 
     def forward(self, obs: Observations) -> torch.Tensor:
         """The objective's loss, summed over rows.

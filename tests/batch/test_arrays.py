@@ -235,7 +235,9 @@ def test_rows_in_other_holders(x: Any, values: list[Any], present: str) -> None:
 def test_elements_of_a_row_may_be_missing(x: Any) -> None:
     obs = Observations.from_arrays({"x": x})
     held = obs.elements["x"]
-    assert obs.present["x"].all() and held[0].all() and int((~held).sum()) == 1
+    assert obs.present["x"].all()
+    assert held[0].all()
+    assert int((~held).sum()) == 1
     assert obs["x"][~held].tolist() == [0]
     values, present, _ = read(x, [True, False])  # unless it is said to be missing
     assert (values[1], present) == ([0, 0], [True, False])

@@ -56,7 +56,8 @@ def test_an_observed_element_must_be_finite() -> None:
 def test_scalars_have_no_elements_of_their_own() -> None:
     held = torch.tensor([True, False])
     obs = Observations({"x": torch.tensor([1.0, NAN])}, elements={"x": held})
-    assert obs.present["x"].tolist() == [True, False] and not obs.elements
+    assert obs.present["x"].tolist() == [True, False]
+    assert not obs.elements
 
 
 @pytest.mark.parametrize("index", [slice(1, 4), [3, 0], torch.tensor([3]), torch.arange(4) > 1])
@@ -70,7 +71,8 @@ def test_other_masks_and_devices_leave_elements_alone() -> None:
     obs = rows()
     for changed in (obs.only("x"), obs.without("y"), obs.given("y"), obs.scoring("x")):
         assert torch.equal(changed.elements["x"], obs.elements["x"])
-    assert obs.drop("x").elements == {} and list(obs.drop("y").elements) == ["x"]
+    assert obs.drop("x").elements == {}
+    assert list(obs.drop("y").elements) == ["x"]
     assert obs.to("meta").elements["x"].device.type == "meta"
     assert obs.to(torch.float64).elements["x"].dtype == torch.bool
     assert obs.strata([("x",), ("y",)]).elements["x"].shape == (4, 3)
@@ -82,7 +84,8 @@ def test_joined_batches_keep_their_elements() -> None:
     other = Observations({"y": torch.ones(1, 1)})
     joined = Observations.collate([obs, whole, other])
     assert torch.equal(joined.elements["x"][:4], obs.elements["x"])
-    assert joined.elements["x"][4:].all() and joined.elements["x"].shape == (7, 3)
+    assert joined.elements["x"][4:].all()
+    assert joined.elements["x"].shape == (7, 3)
     assert Observations.collate([whole, other]).elements == {}
     assert same(Observations.collate([obs[:2], obs[2:]]), obs)
 
@@ -114,7 +117,8 @@ def test_rows_in_files(tmp_path: Path, stored: bool) -> None:
     assert same(mapped.in_memory(), rows())
     assert same(mapped[[3, 1]].in_memory(), rows()[[3, 1]])
     assert torch.equal(mapped[1:].elements["x"], rows().elements["x"][1:])
-    assert mapped.drop("x").elements == {} and same(mapped.to("cpu").in_memory(), rows())
+    assert mapped.drop("x").elements == {}
+    assert same(mapped.to("cpu").in_memory(), rows())
     assert same(pickle.loads(pickle.dumps(mapped)).in_memory(), rows())
 
 

@@ -50,9 +50,11 @@ def test_what_is_missing_changes_no_bit(name: str) -> None:
     for junk in (float("nan"), 1e30):
         torch.manual_seed(1)
         found.append(loss_and_gradients(system, with_junk(rows, masks, junk)))
-    assert torch.isfinite(found[0][0]) and torch.equal(found[0][0], found[1][0])
+    assert torch.isfinite(found[0][0])
+    assert torch.equal(found[0][0], found[1][0])
     for parameter, gradient in found[0][1].items():
-        assert gradient.isfinite().all() and torch.equal(gradient, found[1][1][parameter])
+        assert gradient.isfinite().all()
+        assert torch.equal(gradient, found[1][1][parameter])
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -61,7 +63,8 @@ def test_masks_that_are_true_throughout_are_no_masks(name: str) -> None:
     rows = complete(5, *kinds_of(name))
     part = with_junk(rows, held_at_random(rows), 0.0)
     masked = Observations.collate([rows, part])[: len(rows)]  # masks that a batch's others need
-    assert all(mask.all() for mask in masked.elements.values()) and masked.elements
+    assert all(mask.all() for mask in masked.elements.values())
+    assert masked.elements
     found = []
     for obs in (rows, masked):
         torch.manual_seed(1)
@@ -155,7 +158,8 @@ def test_zero_need_not_lie_in_the_support() -> None:
     obs = with_junk(rows, held_at_random(rows), -1.0)
     fit(system, obs, epochs=1)
     loss, gradients = loss_and_gradients(system, obs)
-    assert loss.isfinite() and all(g.isfinite().all() for g in gradients.values())
+    assert loss.isfinite()
+    assert all(g.isfinite().all() for g in gradients.values())
 
 
 def test_an_encoder_may_ask_which_elements_are_observed() -> None:
