@@ -52,7 +52,7 @@ class Exact:
         return torch.stack(found)
 
     def conditional(self, row: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Of the elements that a row lacks given the others: mean, covariance, and which they are."""
+        """The elements that a row lacks given the others: mean, covariance and which they are."""
         held = self.held(row, self.names)
         across = self.covariance[~held][:, held]
         gain = across @ torch.linalg.inv(self.covariance[held][:, held])
