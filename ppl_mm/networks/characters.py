@@ -51,7 +51,7 @@ class CharacterFeatures(Features):
     def forward(self, strings: Tensor) -> Tensor:
         """Return the features."""
         if not strings.is_floating_point():
-            strings = F.one_hot(strings.long(), self.vocab_size)
+            strings = one_hot(strings, self.vocab_size)
         dtype = next(self.parameters()).dtype
         rows, leading = as_rows(strings.to(dtype), (LENGTH, self.vocab_size), "CharacterFeatures")
         features = self.convolutions(rows.transpose(1, 2))

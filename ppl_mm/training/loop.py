@@ -10,7 +10,7 @@ import pyro
 import torch
 from torch import Tensor
 
-from ppl_mm.batch.host_masks import constants
+from ppl_mm.batch.host_masks import constants, waits
 from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives import Stages, linear_annealing
 from ppl_mm.objectives.handlers import OfTheDataSet
@@ -18,9 +18,10 @@ from ppl_mm.objectives.stock import is_bound
 from ppl_mm.systems import System
 from ppl_mm.training.batches import Streams
 from ppl_mm.training.checks import Found, Transform, parameters
-from ppl_mm.training.graphed import Graphed, Step
+from ppl_mm.training.graphed import Graphed
 from ppl_mm.training.history import DivergedError, Progress
 from ppl_mm.training.parallel import JointNoise, own_noise
+from ppl_mm.training.recorded import Recorded, Step
 from ppl_mm.training.state import TrainingState
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ class Loop:
         transform: Of every batch.
         clip_norm: Largest norm of the gradient.
         found: What is known of the programs.
-        graphed: From a step to one that is replayed where it can be.
+        recorded: From an eager step's gradients and its loss to gradients that are replayed where
+            they can be.
+        graphed: From a step to one that is a CUDA graph where it can be.
     """
 
     def __init__(
@@ -54,16 +57,24 @@ class Loop:
         transform: Transform | None,
         clip_norm: float | None,
         found: Found,
+        recorded: Callable[[Step, Step], Recorded],
         graphed: Callable[[Step], Graphed],
     ) -> None:
         self.fabric, self.module, self.optimizer, self.system = fabric, module, optimizer, system
         self.streams, self.transform, self.clip_norm = streams, transform, clip_norm
-        self.num_rows, self.found = len(streams), found
+        self.num_rows, self.found, self.trained = len(streams), found, parameters(system)
         self.unchecked = streams.mapped  # rows in files are checked in their first epoch
         self.check_every = 1 if fabric.device.type == "cpu" else 50  # reading a loss waits for CUDA
+        self.gradients = recorded(self.backward, self.loss)
         self.graphed = graphed(self.update)
         steady = streams.one_pattern and transform is None  # else masks are ever new ones
         self.kept: dict[Any, Tensor] | None = {} if steady else None
+
+    @property
+    def outcome(self) -> str:
+        """How steps were taken, in a line."""
+        whole = waits(self.fabric.device) and self.gradients.replayed == 0
+        return self.graphed.outcome if whole else self.gradients.outcome
 
     def epoch(
         self, state: TrainingState, batch_size: int, annealing_epochs: int, bar: Progress
@@ -96,7 +107,7 @@ class Loop:
                         raise self._diverged(state, f"the loss is {value} at step {i + 1}")
                     bar.step((i + 1) / len(batches), value / rows)
         self.unchecked = False
-        if not all(bool(torch.isfinite(p).all()) for p in parameters(self.system)):
+        if not all(bool(torch.isfinite(p).all()) for p in self.trained):
             raise self._diverged(state, "a parameter is not finite")
         loss = self.fabric.all_reduce(total, reduce_op="sum").item() / rows
         seconds = time.perf_counter() - start
@@ -124,23 +135,34 @@ class Loop:
 
     def update(self, batch: Observations, share: range, size: int) -> Tensor:
         """Loss, gradients and the optimiser's step; the same work for batches of one shape."""
-        rank, world = self.fabric.global_rank, self.fabric.world_size
-        noise = JointNoise(share, size, rank) if world > 1 else nullcontext()
         self.optimizer.zero_grad()
-        shares = self.found.shares  # their KL has a gradient whatever the rows hold
-        some = world > 1 or shares or bool(batch.any_data.any())  # see AlwaysDifferentiable
-        own = len(share) if rank < size else 0
-        part = OfTheDataSet(own / self.num_rows) if shares else nullcontext()
-        with noise, part, torch.set_grad_enabled(some):
-            loss = self.module(batch)
-        if loss.requires_grad:  # a batch with nothing present has no gradient
-            self.fabric.backward(loss * (world / size))
+        loss = self.gradients(batch, share, size)
+        if any(p.grad is not None for p in self.trained):  # none for a batch with nothing present
             if self.clip_norm is not None:
                 self.fabric.clip_gradients(
                     self.module, self.optimizer, max_norm=self.clip_norm, error_if_nonfinite=False
                 )
             self.optimizer.step()
+        return loss
+
+    def backward(self, batch: Observations, share: range, size: int) -> Tensor:
+        """The loss, and as the parameters' gradients those of its mean over the joint batch."""
+        loss = self.loss(batch, share, size)
+        if loss.requires_grad:
+            self.fabric.backward(loss * (self.fabric.world_size / size))
         return loss.detach().double()
+
+    def loss(self, batch: Observations, share: range, size: int) -> Tensor:
+        """The loss of a batch, a sum over its rows."""
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        noise = JointNoise(share, size, rank) if world > 1 else nullcontext()
+        shares = self.found.shares  # their KL has a gradient whatever the rows hold
+        some = world > 1 or shares or bool(batch.any_data.any())  # see AlwaysDifferentiable
+        own = len(share) if rank < size else 0
+        part = OfTheDataSet(own / self.num_rows) if shares else nullcontext()
+        with noise, part, torch.set_grad_enabled(some):
+            value: Tensor = self.module(batch)
+        return value
 
     def _diverged(self, state: TrainingState, what: str) -> DivergedError:
         self.system.load_state_dict(state.last_good)
