@@ -17,7 +17,7 @@ import torch
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import eval_mode
-from ppl_mm.likelihood.elbo import elbo
+from ppl_mm.likelihood.elbo import elbo_of_checked
 from ppl_mm.systems import System
 from ppl_mm.training.batches import Streams
 from ppl_mm.training.checks import (
@@ -208,7 +208,7 @@ def fit(
             while state.epoch < epochs and not state.out_of_patience(patience):
                 row = loop.epoch(state, batch_size, annealing_epochs, bar)
                 if validation is not None:
-                    value = elbo(system, validation, seed=seed).mean().item()
+                    value = elbo_of_checked(system, validation, seed=seed).mean().item()
                     row["validation_elbo"] = fabric.broadcast(value)  # all stop at one epoch
                 state.end_epoch(row)
                 bar.epoch(row)
