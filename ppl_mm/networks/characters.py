@@ -4,10 +4,10 @@ The string is read as a sequence of 8 positions with V channels, one-hot.
 """
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
+from ppl_mm.programs.features import one_hot
 
 __all__ = ["LENGTH", "CharacterDecoder", "CharacterEncoder", "CharacterFeatures"]
 

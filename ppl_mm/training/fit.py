@@ -176,8 +176,8 @@ def fit(
         if resume:
             assert checkpoint is not None
             state.load(Path(checkpoint))
-        not_captured = planned.not_captured or obstacle_of(torch_optimizer)
-        set_capturable(torch_optimizer, not_captured is None)
+        not_captured = planned.why_not or obstacle_of(torch_optimizer)
+        set_capturable(torch_optimizer, planned.captured and not_captured is None)
         loop = Loop(
             fabric,
             module,
@@ -191,14 +191,14 @@ def fit(
                 Recorded,
                 system=system,
                 objective=system.objective,
-                why_not=planned.not_recorded,
+                why_not="whole steps are captured" if planned.captured else planned.why_not,
                 compile=planned.compile,
             ),
             partial(
                 Graphed,
                 objective=system.objective,
                 optimizer=torch_optimizer,
-                why_not=not_captured,
+                why_not=not_captured if planned.captured else "steps are recorded",
             ),
         )
         if on_start is not None:
@@ -217,7 +217,9 @@ def fit(
                     state.save(Path(checkpoint))
     if state.best_state is not None:
         system.load_state_dict(state.best_state)
-    return replace(state.result(), step=loop.outcome)
+    return replace(
+        state.result(), step=(loop.graphed if planned.captured else loop.gradients).outcome
+    )
 
 
 def _fabric(system: System, device: str, precision: str) -> "Fabric":

@@ -10,7 +10,7 @@ import pyro
 import torch
 from torch import Tensor
 
-from ppl_mm.batch.host_masks import constants, waits
+from ppl_mm.batch.host_masks import constants
 from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives import Stages, linear_annealing
 from ppl_mm.objectives.handlers import OfTheDataSet
@@ -42,8 +42,7 @@ class Loop:
         transform: Of every batch.
         clip_norm: Largest norm of the gradient.
         found: What is known of the programs.
-        recorded: From an eager step's gradients and its loss to gradients that are replayed where
-            they can be.
+        recorded: From loss and gradients to the same, replayed where they can be.
         graphed: From a step to one that is a CUDA graph where it can be.
     """
 
@@ -57,7 +56,7 @@ class Loop:
         transform: Transform | None,
         clip_norm: float | None,
         found: Found,
-        recorded: Callable[[Step, Step], Recorded],
+        recorded: Callable[[Step], Recorded],
         graphed: Callable[[Step], Graphed],
     ) -> None:
         self.fabric, self.module, self.optimizer, self.system = fabric, module, optimizer, system
@@ -65,16 +64,10 @@ class Loop:
         self.num_rows, self.found, self.trained = len(streams), found, parameters(system)
         self.unchecked = streams.mapped  # rows in files are checked in their first epoch
         self.check_every = 1 if fabric.device.type == "cpu" else 50  # reading a loss waits for CUDA
-        self.gradients = recorded(self.backward, self.loss)
+        self.gradients = recorded(self.backward)
         self.graphed = graphed(self.update)
         steady = streams.one_pattern and transform is None  # else masks are ever new ones
         self.kept: dict[Any, Tensor] | None = {} if steady else None
-
-    @property
-    def outcome(self) -> str:
-        """How steps were taken, in a line."""
-        whole = waits(self.fabric.device) and self.gradients.replayed == 0
-        return self.graphed.outcome if whole else self.gradients.outcome
 
     def epoch(
         self, state: TrainingState, batch_size: int, annealing_epochs: int, bar: Progress
@@ -137,7 +130,7 @@ class Loop:
         """Loss, gradients and the optimiser's step; the same work for batches of one shape."""
         self.optimizer.zero_grad()
         loss = self.gradients(batch, share, size)
-        if any(p.grad is not None for p in self.trained):  # none for a batch with nothing present
+        if any(p.grad is not None for p in self.trained):
             if self.clip_norm is not None:
                 self.fabric.clip_gradients(
                     self.module, self.optimizer, max_norm=self.clip_norm, error_if_nonfinite=False
@@ -147,13 +140,6 @@ class Loop:
 
     def backward(self, batch: Observations, share: range, size: int) -> Tensor:
         """The loss, and as the parameters' gradients those of its mean over the joint batch."""
-        loss = self.loss(batch, share, size)
-        if loss.requires_grad:
-            self.fabric.backward(loss * (self.fabric.world_size / size))
-        return loss.detach().double()
-
-    def loss(self, batch: Observations, share: range, size: int) -> Tensor:
-        """The loss of a batch, a sum over its rows."""
         rank, world = self.fabric.global_rank, self.fabric.world_size
         noise = JointNoise(share, size, rank) if world > 1 else nullcontext()
         shares = self.found.shares  # their KL has a gradient whatever the rows hold
@@ -161,8 +147,10 @@ class Loop:
         own = len(share) if rank < size else 0
         part = OfTheDataSet(own / self.num_rows) if shares else nullcontext()
         with noise, part, torch.set_grad_enabled(some):
-            value: Tensor = self.module(batch)
-        return value
+            loss = self.module(batch)
+        if loss.requires_grad:  # a batch with nothing present has no gradient
+            self.fabric.backward(loss * (world / size))
+        return loss.detach().double()
 
     def _diverged(self, state: TrainingState, what: str) -> DivergedError:
         self.system.load_state_dict(state.last_good)

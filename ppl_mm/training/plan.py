@@ -20,14 +20,15 @@ class Plan(NamedTuple):
     """How to take steps.
 
     Attributes:
-        not_recorded: Why loss and gradients are not recorded; None to try.
-        compile: Whether they are compiled, too.
-        not_captured: Why the whole step is not captured as a CUDA graph; None to try.
+        captured: Whether it is the whole step that is repeated, as a CUDA graph; else loss and
+            gradients are.
+        why_not: Why steps are eager; None to try.
+        compile: Whether recorded loss and gradients are compiled, too.
     """
 
-    not_recorded: str | None
+    captured: bool
+    why_not: str | None
     compile: bool
-    not_captured: str | None
 
 
 def check_step(step: str, device: torch.device) -> None:
@@ -52,14 +53,12 @@ def plan(
         why_not = "step='eager'"
     elif step == "auto" and num_steps < _SHORT:
         why_not = f"the run has fewer than {_SHORT} steps"
-    if not known.waits(fabric.device):
+    if step == "compiled" or not known.waits(fabric.device):
         long = step == "auto" and num_steps >= _LONG
-        return Plan(why_not, step == "compiled" or long, "the device is the CPU")
-    if step == "compiled":
-        return Plan(why_not, True, "step='compiled'")
+        return Plan(False, why_not, step == "compiled" or long)
     if why_not is None and streams.mapped:
         why_not = "rows are read from files while it trains"
-    return Plan("the whole step is captured", False, why_not)
+    return Plan(True, why_not, False)
 
 
 def _obstacle(fabric: Any, streams: Streams, impartial: Any, precision: str) -> str | None:

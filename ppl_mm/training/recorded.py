@@ -41,7 +41,6 @@ class Recorded:
 
     Args:
         eager: From a batch, its share and size to its loss; it leaves gradients at the parameters.
-        loss: The same without gradients: the loss, a sum over rows, that they are taken of.
         system: Its parameters and buffers.
         objective: Its stage and annealing are read.
         why_not: Why nothing is to be recorded; None to try.
@@ -56,13 +55,12 @@ class Recorded:
     def __init__(
         self,
         eager: Step,
-        loss: Step,
         system: nn.Module,
         objective: Any,
         why_not: str | None,
         compile: bool = False,
     ) -> None:
-        self.eager, self.loss, self.objective = eager, loss, objective
+        self.eager, self.objective = eager, objective
         self.parameters = [p for p in system.parameters() if p.requires_grad]
         fixed = [p for p in system.parameters() if not p.requires_grad]
         self.state = [*self.parameters, *fixed, *system.buffers()]
@@ -111,10 +109,8 @@ class Recorded:
             rows = resident(batch, batch.device)
 
         def step() -> list[Tensor | None]:
-            loss = self.loss(rows, share, size)
-            mean = loss * (1 / size)
-            found = torch.autograd.grad(mean, self.parameters, allow_unused=True)
-            return [loss.detach().double(), *_own(found, self.parameters, rows.values.values())]
+            loss = self.eager(rows, share, size)
+            return [loss, *(p.grad for p in self.parameters)]
 
         inputs = [*self.state, *rows.values.values()]
         try:
@@ -126,6 +122,8 @@ class Recorded:
             return False
         finally:
             before.restore()
+            for p in self.parameters:
+                p.grad = None
         found = _Program(program(graph, constants), self.state, self.parameters)
         if self.compile and key[:2] not in self.compiled and size >= self.largest:
             self.compiled.add(key[:2])
@@ -150,7 +148,11 @@ class Recorded:
         after.restore()
         for p, gradient in zip(self.parameters, numbers[1:], strict=True):
             p.grad = gradient
-        self._note("a replayed step gives other numbers, so something else changes from step to step")
+        if found.compiled:
+            found.give_up("it gives other numbers")
+            self.not_compiled = found.not_compiled
+        else:
+            self._note("a replayed step gives other numbers than it would otherwise")
         return loss
 
     def _note(self, why: str) -> None:
@@ -167,7 +169,8 @@ class _Program:
         state: list[Tensor],
         parameters: list[Tensor],
     ) -> None:
-        self.run, self.state, self.parameters = run, state, parameters
+        self.run = self.recorded = run
+        self.state, self.parameters = state, parameters
         self.compiled, self.not_compiled, self.proofs = False, "", 0
 
     def compile(
@@ -178,11 +181,16 @@ class _Program:
         try:
             self.run = compiled(graph, constants, inputs)
         except Exception as error:
-            self.not_compiled = f"not compiled: {str(error).strip().splitlines()[0]}"
-            _log.info("fit: steps are recorded, %s", self.not_compiled)
+            self.give_up(str(error).strip().splitlines()[0])
             return
         self.compiled = True
         _log.info("fit: a step is compiled, in %.0f s", time.perf_counter() - start)
+
+    def give_up(self, why: str) -> None:
+        """Run it as recorded."""
+        self.run, self.compiled, self.proofs = self.recorded, False, 0
+        self.not_compiled = f"not compiled: {why}"
+        _log.info("fit: steps are recorded, %s", self.not_compiled)
 
     def __call__(self, batch: Observations) -> Tensor:
         """The loss; the parameters have its gradients."""
@@ -246,24 +254,8 @@ class _State:
 
 
 def _others() -> tuple[Any, ...]:
-    kind, numbers, *rest = np.random.get_state()
+    kind, numbers, *rest = np.random.get_state()  # noqa: NPY002
     return random.getstate(), kind, numbers.tobytes(), *rest
-
-
-def _own(
-    gradients: Sequence[Tensor | None], parameters: Sequence[Tensor], values: Any
-) -> list[Tensor | None]:
-    """Gradients in memory of their own that lies as the parameters', as ``backward`` leaves them."""
-    taken = {x.untyped_storage().data_ptr() for x in (*parameters, *values)}
-    out: list[Tensor | None] = []
-    for p, gradient in zip(parameters, gradients, strict=True):
-        if gradient is not None:
-            lies_alike = gradient.stride() == p.stride()
-            if not lies_alike or gradient.untyped_storage().data_ptr() in taken:
-                gradient = torch.empty_like(p).copy_(gradient)
-            taken.add(gradient.untyped_storage().data_ptr())
-        out.append(gradient)
-    return out
 
 
 def stage_of(objective: Any) -> int:

@@ -81,7 +81,9 @@ class _Tape(TorchDispatchMode):
         super().__init__()
         self.graph = fx.Graph()
         self.constants: dict[str, Tensor] = {}
-        self.made: Any = WeakTensorKeyDictionary()  # tensor -> its node, and the views of its memory
+        self.made: Any = (
+            WeakTensorKeyDictionary()
+        )  # tensor -> its node, and the views of its memory
         for i, x in enumerate(inputs):
             self._know(x, self.graph.placeholder(f"x{i}"), {})
 
