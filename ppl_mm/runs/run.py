@@ -28,7 +28,8 @@ from ppl_mm import plotting
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
-from ppl_mm.data import DataSet, entry
+from ppl_mm.data import DataSet
+from ppl_mm.data.registry import reference, tiles_of
 from ppl_mm.files import write_atomically
 from ppl_mm.processes import is_first
 from ppl_mm.runs.building import build, choose, load_data, training_rows
@@ -74,7 +75,7 @@ class Run:
     @property
     def tiles(self) -> plotting.Tiles:
         """Which modalities to draw as one image."""
-        return entry(self.config.dataset).tiles
+        return tiles_of(self.dataset)
 
 
 @typed
@@ -95,7 +96,7 @@ def train(
     Args:
         folder: The run folder.
         system: A name of ``systems.available()``.
-        dataset: A name of ``data.available()``.
+        dataset: A name of ``data.available()``, or the path of a declaration.
         resume: Whether to go on with the run in ``folder``; the result equals a run that was never
             stopped.
         overwrite: Whether to replace the run in ``folder``; its files go once the new run can
@@ -112,7 +113,7 @@ def train(
         DivergedError: If training diverges, see :func:`ppl_mm.fit`; the history so far is in the
             folder.
     """
-    folder = Path(folder)
+    folder, dataset = Path(folder), reference(dataset)
     _check_folder(folder, resume, overwrite)
     if resume:
         config = resumed(folder, {"system": system, "dataset": dataset, **options})
@@ -120,6 +121,8 @@ def train(
     else:
         whole = load_data(dataset, options.get("data_dir"), options.get("data_options", {}))
         config = configure(system, whole, **options)
+    if progress and is_first() and whole.provenance is not None:
+        print(*whole.provenance.guesses(), sep="\n", end="\n" * bool(whole.provenance.guesses()))
     chosen = choose(whole, config.modalities)
     rows = training_rows(config, chosen)
     built = build(config, chosen, rows)
