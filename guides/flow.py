@@ -23,7 +23,8 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import RowwiseReference
 from ppl_mm.distributions.flowed import Flowed
 from ppl_mm.distributions.kl import diagonal_normal
-from ppl_mm.programs.program import Program, check_is_guide
+from ppl_mm.programs.door import combinable
+from ppl_mm.programs.program import Program
 
 __all__ = ["Flow", "coupling_layers"]
 
@@ -66,8 +67,7 @@ class Flow(Program):
     """
 
     def __init__(self, guide: nn.Module, transforms: int | Sequence[nn.Module] = 4) -> None:
-        check_is_guide("guide", guide)
-        base: Any = guide
+        base: Any = combinable("guide", guide)
         super().__init__(base.modalities, base.latent_dim)
         self.guide = base
         if isinstance(transforms, int):
