@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
+from ppl_mm.data.description import Description, describe
 from ppl_mm.data.provenance import Provenance
 from ppl_mm.data.vocabulary import Vocabulary
 from ppl_mm.modality import Modality
@@ -100,6 +101,16 @@ class DataSet:
         """What runs remember it by: its name, or the path of the user's declaration."""
         declared = None if self.provenance is None else self.provenance.path
         return self.name if declared is None else declared
+
+    def describe(self) -> Description:
+        """Describe rows, modalities, what is missing, what looks wrong, and the networks.
+
+        Example:
+            >>> from ppl_mm import data
+            >>> print(str(data.load("digits").describe()).splitlines()[0])
+            digits: 1,797 rows (1,200 train, 200 validation, 397 test); label 'label' of
+        """
+        return describe(self)
 
     def classes(self, split: Split) -> Tensor:
         """Return the class (N,) int64 of each row of a split; -1 for a row that lacks it.

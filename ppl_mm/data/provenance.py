@@ -46,9 +46,8 @@ class Provenance:
     def guesses(self) -> list[str]:
         """A line for each modality whose kind the library chose."""
         return [
-            f"{name}: taken for {c.kind}"
-            + (f" of {len(c.levels)} levels" if c.levels else "")
-            + f'; kind = "..." in [modalities.{name}] says otherwise'
+            f'{name}: kind = "{c.kind}" is guessed'
+            + (f" ({len(c.levels):,} levels)" if c.levels else "")
             for name, c in self.columns.items()
             if c.guessed
         ]

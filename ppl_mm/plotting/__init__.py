@@ -9,6 +9,7 @@ from ppl_mm.plotting.pictures import (
     prior_samples,
     samples,
 )
+from ppl_mm.plotting.presence import presence
 from ppl_mm.plotting.shared_private import conditional_columns, shared_private_grid, traversal
 from ppl_mm.plotting.values import Tiles
 from ppl_mm.results.calibration import reliability_diagram
@@ -43,6 +44,7 @@ __all__ = [
     "paired_differences",
     "posterior_intervals",
     "posterior_means",
+    "presence",
     "prior_samples",
     "rank_curves",
     "reliability_diagram",
