@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Self, get_args
 
 import torch
@@ -112,6 +113,21 @@ class DataSet:
         """
         return describe(self)
 
+    def words(self) -> dict[str, Callable[[Tensor], str]]:
+        """Return how values read: the names of classes and labels, and the words of texts.
+
+        Returns:
+            Modality -> a function of one value; none for modalities whose values are numbers, or
+            which have no such names.
+        """
+        found: dict[str, Callable[[Tensor], str]] = {}
+        for name, columns in ({} if self.provenance is None else self.provenance.columns).items():
+            if columns.levels:
+                found[name] = columns.read
+        for name, vocabulary in (self.vocabularies or {}).items():
+            found[name] = partial(_spelled, vocabulary)
+        return found
+
     def classes(self, split: Split) -> Tensor:
         """Return the class (N,) int64 of each row of a split; -1 for a row that lacks it.
 
@@ -154,6 +170,10 @@ class DataSet:
 
     def _rows(self) -> dict[str, Observations | None]:
         return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+def _spelled(vocabulary: Vocabulary, value: Tensor) -> str:
+    return vocabulary.decode(value[None].cpu())[0]
 
 
 def split_last(

@@ -54,7 +54,9 @@ def generate(
         run.system, obs, targets, num_samples, given=given, mean=True, seed=seed
     )
     like = run.dataset.test
-    picture = plotting.samples(run.system, obs, drawn, given, tiles=run.tiles, like=like)
+    picture = plotting.samples(
+        run.system, obs, drawn, given, tiles=run.tiles, like=like, words=run.words
+    )
     plotting.save(picture, path)
     if npz is not None:
         file = io.BytesIO()

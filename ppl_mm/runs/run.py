@@ -77,6 +77,11 @@ class Run:
         """Which modalities to draw as one image."""
         return tiles_of(self.dataset)
 
+    @property
+    def words(self) -> plotting.Words:
+        """How values of modalities read, where the data set says it."""
+        return self.dataset.words()
+
 
 @typed
 def train(
@@ -271,9 +276,11 @@ def _write_history(folder: Path, result: FitResult) -> None:
 def _draw(run: Run) -> None:
     test = run.dataset.test
     pictures = {
-        "prior_samples": plotting.prior_samples(run.system, tiles=run.tiles, like=test),
+        "prior_samples": plotting.prior_samples(
+            run.system, tiles=run.tiles, like=test, words=run.words
+        ),
         "cross_generation": plotting.cross_generation(
-            run.system, examples(run), tiles=run.tiles, label=run.label
+            run.system, examples(run), tiles=run.tiles, label=run.label, words=run.words
         ),
         "latent": plotting.posterior_means(run.system, test[:_IN_LATENT], label=run.label),
     }
