@@ -26,6 +26,7 @@ def cross_generation(
     *,
     tiles: Tiles = (),
     label: str | None = None,
+    like: Observations | None = None,
     words: Words | None = None,
 ) -> "Figure":
     """What is generated from each modality alone, from all but the label, and from everything.
@@ -46,6 +47,8 @@ def cross_generation(
             Rows that lack what the model conditions on are left out.
         tiles: Modalities to stack to one tile; each by itself, and small ones together, otherwise.
         label: The modality to leave out in one column.
+        like: Data to take the range of values from that are not between 0 and 1; ``obs`` by
+            default.
         words: Modality -> how a value reads, such as the name of its class.
 
     Raises:
@@ -62,7 +65,9 @@ def cross_generation(
     drawn = [generate(system, obs, targets, given=s, mean=True) for s in [*subsets, tuple(every)]]
     example = {n: drawn[-1][n][0] if n in targets else obs[n] for n in names}
     tiles = tiles_of(tiles, names, system.modalities, example)
-    sheet = Sheet(system.modalities, tiles, example, truth=obs, words=words)
+    sheet = Sheet(
+        system.modalities, tiles, example, truth=obs if like is None else like, words=words
+    )
     rows = obs[: sheet.rows_that_fit()]
     told = [" + ".join(s) if len(s) < 5 or s == fixed else f"all but {label}" for s in subsets]
     titles = ["truth", *(f"given\n{what}" for what in told), "given\neverything"]
