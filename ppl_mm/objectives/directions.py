@@ -15,7 +15,7 @@ the paper has a sketch (appendix E), what is absent is integrated out of the mix
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
@@ -39,6 +39,7 @@ KINDS = ("mixture", "product")
 """The kinds of conditional prior."""
 
 
+@runtime_checkable
 class HasPseudoInputs(Model, Protocol):
     """A model whose prior is a :class:`ppl_mm.distributions.PseudoInputPrior`."""
 
