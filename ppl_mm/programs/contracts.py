@@ -73,6 +73,7 @@ Parameters = Tensor | float | Sequence[Tensor | float] | Mapping[str, Tensor | f
 # -------------------------------------------------------------------------- programs
 
 
+@runtime_checkable
 class Model(Protocol):
     """A generative story, p(z) prod over m of p_m(x_m | z), as a Pyro program and a torch module.
 
@@ -90,6 +91,7 @@ class Model(Protocol):
         ...
 
 
+@runtime_checkable
 class Guide(Protocol):
     """A joint encoder, q(z | x_source), as a Pyro program and a torch module.
 
@@ -181,12 +183,14 @@ class Mixed(HasPosterior, Protocol):
         ...
 
 
+@runtime_checkable
 class Combinable(HasPosterior, Declares, Protocol):
     """A guide that another can be made of: a mixture, or one with private latents."""
 
     latent_dim: int
 
 
+@runtime_checkable
 class HasExperts(Combinable, Protocol):
     """A guide of one encoder a modality, and of the prior for a row that looks at nothing."""
 
@@ -201,6 +205,7 @@ class HasExperts(Combinable, Protocol):
         ...
 
 
+@runtime_checkable
 class Prior(Protocol):
     """p(z) as a module whose call returns the distribution."""
 
@@ -216,6 +221,7 @@ class NamesFamily(Protocol):
     family: str
 
 
+@runtime_checkable
 class DiagonalFamily(NamesFamily, Prior, Protocol):
     """p(z) with independent coordinates of one family."""
 
@@ -248,6 +254,7 @@ class HasPrivate(Protocol):
 # -------------------------------------------------------------------------- networks
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """What ``Modality.encoder(latent_dim)`` returns, a torch module."""
 
@@ -256,6 +263,7 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
 class Decoder(Protocol):
     """What ``Modality.decoder(in_features)`` returns, a torch module."""
 
