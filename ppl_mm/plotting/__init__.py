@@ -9,8 +9,10 @@ from ppl_mm.plotting.pictures import (
     prior_samples,
     samples,
 )
+from ppl_mm.plotting.posterior import posterior
+from ppl_mm.plotting.presence import presence
 from ppl_mm.plotting.shared_private import conditional_columns, shared_private_grid, traversal
-from ppl_mm.plotting.values import Tiles
+from ppl_mm.plotting.values import Tiles, Words
 from ppl_mm.results.calibration import reliability_diagram
 from ppl_mm.results.certificate import certified_intervals
 from ppl_mm.results.collapse import collapse_curves
@@ -27,6 +29,7 @@ from ppl_mm.results.upper_bounds import upper_bound_curves
 
 __all__ = [
     "Tiles",
+    "Words",
     "certified_intervals",
     "class_dendrogram",
     "class_distances",
@@ -41,8 +44,10 @@ __all__ = [
     "losses",
     "pair_distances",
     "paired_differences",
+    "posterior",
     "posterior_intervals",
     "posterior_means",
+    "presence",
     "prior_samples",
     "rank_curves",
     "reliability_diagram",
