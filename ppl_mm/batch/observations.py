@@ -11,7 +11,7 @@ Shapes: values (B, *D_m); masks (B,), or (S, B) under a plate of terms or strata
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Self, overload
+from typing import ClassVar, Self
 
 import pyro
 import pyro.distributions as dist
@@ -21,12 +21,9 @@ from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.arrays import Readable, read_arrays
-from ppl_mm.batch.batch import MASKS, Batch
+from ppl_mm.batch.batch import Batch
 from ppl_mm.batch.checks import check_rows
 from ppl_mm.batch.collate import joined
-from ppl_mm.batch.host_masks import HostTensor
-from ppl_mm.batch.lazy import LazyValues
-from ppl_mm.batch.positions import Index, positions
 from ppl_mm.batch.terms import Masks, Term, resolve_components, resolve_terms, via_masks
 
 __all__ = ["DrawnStrata", "Observations", "UnderStrata", "UnderTerms"]
@@ -146,57 +143,6 @@ class Observations(Batch):
             setattr(obs, kind, mask)
         return obs
 
-    # ---------------------------------------------------------------- what it holds
-
-    @overload
-    def __getitem__(self, index: str) -> Tensor: ...
-    @overload
-    def __getitem__(self, index: Index) -> Self: ...
-    def __getitem__(self, index: str | Index) -> Tensor | Self:
-        """``obs["image"]``, its values with zeros where missing; or ``obs[rows]``, those rows."""
-        if isinstance(index, str):
-            self._check_names([index])
-            return self.values[index]
-        self._require_no_plate("row indexing")
-        if isinstance(index, HostTensor):  # stays one, so that the rows' masks do
-            rows: Tensor = index
-        else:
-            rows = positions(index, self._size).to(self.device)
-        if rows.numel() == 0:
-            raise ValueError(f"expected at least one row of {self._size}, got none.")
-        view = isinstance(index, slice) and (index.step is None or index.step > 0)
-        take = index if view else rows
-        out = self._map_tensors(lambda x: x[take])
-        for kind in ("values", "elements"):
-            held = getattr(self, kind)
-            if isinstance(held, LazyValues):
-                setattr(out, kind, held.take(rows))
-        out._size = len(rows)
-        return out
-
-    # ---------------------------------------------------------------- other masks
-
-    @typed
-    def only(self, *names: str) -> Self:
-        """As if the data held only these modalities; with no names, every modality is missing."""
-        return self._restrict(MASKS, names)
-
-    @typed
-    def without(self, *names: str) -> Self:
-        """As if the data lacked these modalities."""
-        self._check_names(names)
-        return self.only(*(n for n in self.names if n not in names))
-
-    @typed
-    def given(self, *names: str) -> Self:
-        """The guide may look at these modalities alone; the model still scores the others."""
-        return self._restrict(("evidence", "source"), names)
-
-    @typed
-    def scoring(self, *names: str) -> Self:
-        """The model scores these modalities alone; the guide may still look at the others."""
-        return self._restrict(("scored",), names)
-
     # ---------------------------------------------------------------- plates at dim -2
 
     @typed
@@ -241,17 +187,6 @@ class Observations(Batch):
         family = [subset if isinstance(subset, str) else tuple(subset) for subset in family]
         whole = UnderStrata(self, family)
         return whole if number is None or number >= len(family) else DrawnStrata(whole, number)
-
-    def _restrict(self, kinds: Sequence[str], names: Sequence[str]) -> Self:
-        self._check_names(names)
-        self._require_no_plate("a change of masks")
-        out = self._copy()
-        for kind in kinds:
-            masks: Masks = getattr(self, kind)
-            setattr(
-                out, kind, {n: m if n in names else torch.zeros_like(m) for n, m in masks.items()}
-            )
-        return out
 
 
 class UnderTerms(Observations):
