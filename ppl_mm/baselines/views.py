@@ -56,7 +56,7 @@ class Views:
     """Two views, the first two modalities by default, in the rows that hold both.
 
     Attributes:
-        names: Of the views.
+        names: The names of the views.
         flat: Modules from a view's values to numbers (N, D_v): flattened, classes and symbols
             one-hot.
         numbers: Those of the rows, (N, D_v) each.

@@ -38,13 +38,13 @@ def posterior_coordinates(
     """q(latent | x_given) of every row, coordinate by coordinate.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows.
-        given: What to look at.
+        given: The modalities to look at.
         site: The latent; None is ``u`` of guides that have it, else ``z``.
         mixtures: Whether a mixture is allowed where several of its components are left.
-        batch_size: Rows to encode at a time.
-        seed: Of guides that draw one latent to look at for another.
+        batch_size: The number of rows that are encoded at a time.
+        seed: The seed of guides that draw one latent to look at for another.
 
     Returns:
         A Normal or a Laplace, batch shape (N, D), in float64 on the CPU; or, of ``mixtures``, a

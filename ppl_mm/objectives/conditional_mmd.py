@@ -72,16 +72,16 @@ class ConditionalMMD(Objective):
             x_O, has omega KL + (1 - omega) KL of the averaged posterior, which D stands for.
         alpha: The factor of the label's cross-entropy.
         mmd_weight: lambda.
-        kernel, estimator: Of D, see :class:`ppl_mm.objectives.MMD`. The pools share their noise,
-            which makes D exactly 0 where every q_i is p_i, and for which the unbiased estimator
-            leaves out the pairs zq_i, zp_i.
-        classify: What the label is predicted from: ``"mean"``, mu_p; ``"draw"``, zp_i;
+        kernel, estimator: The kernel and the estimator of D, see :class:`ppl_mm.objectives.MMD`.
+            The pools share their noise, which makes D exactly 0 where every q_i is p_i, and for
+            which the unbiased estimator leaves out the pairs zq_i, zp_i.
+        classify: The source of the predicted label: ``"mean"``, mu_p; ``"draw"``, zp_i;
             ``"posterior"``, zq_i, as in the plain ELBO.
         label_reduction: ``"mean"``: as above, a missing label counts as 0 and the divisor is B.
             ``"sum"``: C is a sum over the batch where the other parts are means, that is alpha
             times B (of all processes).
-        num_particles: S, draws a row; D is the mean of the MMDs of S pools.
-        weights: lambda_m by name, the label's too.
+        num_particles: The number S of draws per row; D is the mean of the MMDs of S pools.
+        weights: Modality -> lambda_m, the label's too.
         beta: A further factor of the KL, of which annealing is one.
 
     It needs a model that conditions on some modalities, :class:`ppl_mm.models.ConditionalPrior`
@@ -217,7 +217,7 @@ class _SharedNoise(Messenger):
 
     Args:
         noise: (S, 1, B, Z).
-        noisy: Of every term, whether it has the noise; a term without it has its mean.
+        noisy: Whether each term has the noise; a term without it has its mean.
     """
 
     def __init__(self, noise: Tensor, noisy: list[bool]) -> None:

@@ -58,10 +58,10 @@ class ELBOTerms(Objective):
             rows that it is active for (the papers' separate streams): of B rows that hold
             anything its own weigh B / (active rows). Under data parallelism counts are global.
             ``"terms"``: each row averages the terms that it is active for.
-        num_particles: Draws per row and term.
+        num_particles: The number of draws per row and term.
         shared_noise: Whether all terms of a row share the noise of their draws; for guides of
             diagonal Normals.
-        weights: lambda_m by name.
+        weights: Modality -> lambda_m.
         beta: The factor of the KL.
 
     Sources: Wu & Goodman 2018, arXiv:1802.05335, eq. 5, for ``subset_terms``, appendix I for

@@ -82,16 +82,17 @@ class ImportanceWeighted(Objective):
     """Base of :class:`IWAE` and :class:`DReG`.
 
     Args:
-        num_particles: K, draws from every stratum.
+        num_particles: The number K of draws from every stratum.
         form: ``"looser"``: sum_s pi_s log (1/K) sum_k w[k, s]; ``"tighter"``:
             log sum_s pi_s (1/K) sum_k w[k, s].
-        private: Where a private latent w_m comes from in the strata that do not look at x_m:
+        private: The source of a private latent w_m in the strata that do not look at x_m:
             ``"posterior"``: its own encoder all the same, counted as anywhere; ``"auxiliary"``:
             the guide's learned auxiliary prior (MMVAE+), or ``"prior"``: p(w_m), neither of which
             is counted. The last two need a mixture guide.
-        strata: How many of a mixture guide's components each row draws from, at random in every
-            step; None for all. The looser form's estimate stays unbiased, at so much less work.
-        weights: lambda_m by name; latent sites may be named too.
+        strata: The number of components of a mixture guide that each row draws from, at random in
+            every step; None for all. The looser form's estimate stays unbiased, at so much less
+            work.
+        weights: Modality -> lambda_m; latent sites may be named too.
         beta: The factor of log p(z) - log q(z).
     """
 

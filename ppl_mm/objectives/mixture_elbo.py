@@ -43,10 +43,10 @@ class MixtureELBO(Objective):
 
     Args:
         divergence: One of the three.
-        num_particles: Draws per component; the value is their average.
-        strata: How many components each row draws from, at random in every step; None for all
-            (2^M - 1 for MoPoE). The estimate stays unbiased, at so much less work.
-        weights: lambda_m by name; latent sites may be named too.
+        num_particles: The number of draws per component; the value is their average.
+        strata: The number of components that each row draws from, at random in every step; None for
+            all (2^M - 1 for MoPoE). The estimate stays unbiased, at so much less work.
+        weights: Modality -> lambda_m; latent sites may be named too.
         beta: The factor of D and of private latents' KL.
 
     Raises:

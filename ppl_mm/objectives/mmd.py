@@ -175,11 +175,12 @@ class MMD:
         equally among those rows, its gradients in the processes add up to that of the whole.
 
         Args:
-            q: What the rows draw from, batch shape (..., N), the same along leading dimensions.
-            p: What they draw from in the other pool.
-            draws: Of q and of p, (..., N, D) each.
+            q: The distributions that the rows draw from, batch shape (..., N), the same along
+                leading dimensions.
+            p: The distributions of the other pool.
+            draws: The draws of q and of p, (..., N, D) each.
             matched: Whether row by row these share their noise.
-            rows: Which rows the pools are of, (N,); all for None. Of no rows at all it is 0.
+            rows: The rows of the pools, (N,); None takes all. Without rows the value is 0.
 
         Raises:
             ValueError: For the analytic estimator where q or p is no diagonal Normal.

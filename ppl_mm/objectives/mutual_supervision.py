@@ -59,7 +59,7 @@ class MutualSupervisionELBO(Objective):
     others' pseudo-inputs. A row with nothing contributes 0. A row may hold any modalities.
 
     Args:
-        num_particles: M.
+        num_particles: The number M of draws from each encoder.
         alpha: The factor of log Z. The release has 10: with ``stop_gradient`` and alpha = 1 a
             direction has no gradient, through l, for the others' reconstruction, since those of
             w_m l_m and log Z cancel (draw by draw if symmetric).
@@ -70,7 +70,7 @@ class MutualSupervisionELBO(Objective):
         stop_gradient: Whether w is held fixed, in gradients only.
         combine: ``"mean"`` over the directions, or ``"sum"`` as in the release, which is no bound.
         conditional_prior: ``"mixture"`` or ``"product"`` of the other encoders.
-        weights: lambda_m by name, factors of log p(x_m | z) in l and r.
+        weights: Modality -> lambda_m, factors of log p(x_m | z) in l and r.
         beta: The factor of log p_i - log e_i, or of the KL.
 
     It needs a model with a :class:`ppl_mm.distributions.PseudoInputPrior`, and as guide a

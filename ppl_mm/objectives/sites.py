@@ -83,7 +83,8 @@ def check_own_latents(what: str, p: Trace | None, q: Trace, num_particles: int) 
         what: Who asks, for the message.
         p: The model's trace; None for the guide's alone.
         q: The guide's.
-        num_particles: Draws a row. Of one draw of the model's own prior nothing is weighed.
+        num_particles: The number of draws per row. Of one draw of the model's own prior nothing is
+            weighed.
 
     Raises:
         ValueError: Naming the site.

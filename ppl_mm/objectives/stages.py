@@ -22,7 +22,7 @@ class Stages(Objective):
 
     Args:
         objectives: One a stage, in order.
-        epochs: How long each stage lasts; all but the last, which goes on to the end.
+        epochs: The number of epochs of each stage except the last, which goes on to the end.
 
     Attributes:
         epoch: The number of finished epochs, which says the stage. :func:`ppl_mm.fit` sets it

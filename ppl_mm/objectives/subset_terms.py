@@ -49,8 +49,8 @@ def subset_terms(
     Random subsets have 2 to M - 1 modalities and are drawn once a step, for all rows.
 
     Args:
-        k: How many random subsets, 255 at most; None for all 2^M - 1 non-empty subsets instead,
-            of eight modalities at most.
+        k: The number of random subsets, 255 at most; None for all 2^M - 1 non-empty subsets
+            instead, of eight modalities at most.
         uniform_over: ``"size"``: first a size, uniform, then a subset of that size, distinct
             ones (the release; not uniform over subsets); ``"subset"``: uniform over subsets,
             distinct. Fewer than k come where there are not as many.

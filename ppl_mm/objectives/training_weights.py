@@ -18,7 +18,7 @@ class TrainingWeights(ELBO):
     Args:
         weights: Site -> factor, in place of what the model declares.
         beta: The factor of the latent sites.
-        **options: Of ``pyro.infer.ELBO``.
+        **options: The options of ``pyro.infer.ELBO``.
 
     Attributes:
         annealing: A further factor of beta, which :func:`ppl_mm.fit` sets step by step.

@@ -91,7 +91,7 @@ def stratified(guide: Program, obs: Observations, number: int | None = None) -> 
     Args:
         guide: Any guide; a mixture has a method ``strata``.
         obs: The rows, without a plate.
-        number: How many components of each row, at random; None for all.
+        number: The number of components of each row, at random; None for all.
     """
     set_up(guide, obs)
     return guide.strata(obs, number) if hasattr(guide, "strata") else obs
@@ -138,8 +138,8 @@ class Parts(NamedTuple):
     """What a draw's ELBO consists of.
 
     Attributes:
-        rows: Of every row, batch shape.
-        whole: Of what all rows share, () or (K, 1, 1); None where they share nothing.
+        rows: The part of every row, batch shape.
+        whole: The part of what all rows share, () or (K, 1, 1); None where they share nothing.
     """
 
     rows: Tensor

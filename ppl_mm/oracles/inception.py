@@ -30,7 +30,7 @@ class Inception(nn.Module):
     Args:
         weights: The file of the weights. None is torch's cache, ``hub/checkpoints`` in
             ``TORCH_HOME``, to which it is downloaded once.
-        device: Where to run.
+        device: The device to run on.
 
     Raises:
         ImportError: Without the extra.

@@ -73,9 +73,9 @@ class SentenceEmbedding:
 
         Args:
             tokens: Symbols from 0, (N, T) integers.
-            num_symbols: V, such as ``len(dataset.vocabulary)``.
-            num_components: D, below V.
-            window: How many words to each side are a word's context.
+            num_symbols: The number V of symbols, such as ``len(dataset.vocabulary)``.
+            num_components: The number D of components, below V.
+            window: The number of words to each side that are a word's context.
             ends: The symbols of which the first ends a sentence; none where all T are words.
 
         Raises:

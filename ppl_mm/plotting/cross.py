@@ -42,7 +42,7 @@ def cross_generation(
     fewer where many labels and numbers share a tile). The note says what is left out.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows to show; where a row lacks what a column is given, it shows a prior draw.
             Rows that lack what the model conditions on are left out.
         tiles: Modalities to stack to one tile; each by itself, and small ones together, otherwise.

@@ -55,7 +55,7 @@ class Sheet:
         examples: Modality -> values (N, *event), for sizes, and for the range of values
             that are not between 0 and 1, where ``truth`` has none.
         truth: Data that hold some of the modalities.
-        words: Of modalities that do not read as :func:`text_of` has it.
+        words: The words for modalities that do not read as :func:`text_of` has it.
     """
 
     def __init__(
@@ -101,9 +101,9 @@ class Sheet:
         Args:
             left: The cell's left edge.
             row: Its row, 0 at the top.
-            values: What to draw.
+            values: The values to draw.
             given: The modalities to frame.
-            truth: What to compare text with.
+            truth: The values to compare text with.
             only: The tiles to draw; all by default.
         """
         for tile in self.tiles if only is None else only:

@@ -29,7 +29,7 @@ class Reliability:
         count: Predictions, (bins,).
         predicted: Their mean probability, (bins,).
         happened: The share that came true, (bins,).
-        standard_error: Of this share, sqrt( h (1 - h) / count ), (bins,).
+        standard_error: The standard error of this share, sqrt( h (1 - h) / count ), (bins,).
     """
 
     count: Tensor
@@ -47,11 +47,11 @@ class Calibration(Result):
     Attributes:
         predicted: c, (N, L): of the likeliest class (L = 1), or of a yes for each of L labels.
         happened: h, bool (N, L).
-        brier_scores: Of every row, (N,).
+        brier_scores: The Brier score of every row, (N,).
         nats: - log p(y | x_S) of every row, (N,).
-        num_bins: Of equal width, from 0 to 1.
-        label: What was predicted.
-        given: What from; None where that is not known.
+        num_bins: The number of bins, of equal width, from 0 to 1.
+        label: The label that was predicted.
+        given: The modalities that it was predicted from; None where they are not known.
     """
 
     predicted: Tensor
@@ -130,7 +130,7 @@ def reliability_diagram(found: Calibration) -> "Figure":
     Points below the dashed line are overconfident. Bars are one standard error.
 
     Args:
-        found: What :func:`ppl_mm.evaluation.calibration` returned.
+        found: The result of :func:`ppl_mm.evaluation.calibration`.
     """
     from matplotlib.figure import Figure
 

@@ -41,7 +41,7 @@ class Relatedness(Result):
     pairs, as x_a and as x_b, and the errors count what it does to all of them together.
 
     Attributes:
-        subsets: What the two posteriors were given.
+        subsets: The subsets that the two posteriors were given.
         distances: d_ij of x_a of row i and x_b of row j, (N, N).
         labels: The rows' classes, (N,); None without classes.
     """
@@ -159,7 +159,7 @@ def class_distances(found: Relatedness, class_names: Sequence[str] | None = None
 
     Args:
         found: With classes.
-        class_names: What to call the classes, in their order; None is their numbers.
+        class_names: The names of the classes, in their order; None is their numbers.
 
     Raises:
         ValueError: Without classes, or for another number of names.
@@ -191,8 +191,8 @@ def pair_distances(found: Relatedness, by: By = "item", *, bins: int = 60) -> "F
 
     Args:
         found: The distances.
-        by: What makes a pair related: the same ``"item"``, or the same ``"class"``.
-        bins: Of equal width, the same for both.
+        by: The relation of a pair: the same ``"item"``, or the same ``"class"``.
+        bins: The number of bins, of equal width, the same for both.
 
     Raises:
         ValueError: For ``"class"`` without classes.
@@ -228,7 +228,7 @@ def class_dendrogram(found: Relatedness, class_names: Sequence[str] | None = Non
 
     Args:
         found: With classes.
-        class_names: What to call the classes, in their order; None is their numbers.
+        class_names: The names of the classes, in their order; None is their numbers.
 
     Raises:
         ValueError: Without classes, or for another number of names.

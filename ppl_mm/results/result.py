@@ -37,8 +37,9 @@ def number(
     Args:
         measure: Its name.
         value: A number, or an :class:`~ppl_mm.evaluation.Estimate`, which brings its error.
-        observed: What the system was given; None where that is no part of the question.
-        target: What was generated, predicted or looked at.
+        observed: The modalities that the system was given; None where that is no part of the
+            question.
+        target: The modality that was generated, predicted or looked at.
         **more: Further columns.
 
     Example:
@@ -123,7 +124,7 @@ def estimates(found: Result) -> "Figure":
     """Every number as a point with a bar of one standard error: a panel for each measure.
 
     Args:
-        found: What any measure of :mod:`ppl_mm.evaluation` returned.
+        found: The result of any measure of :mod:`ppl_mm.evaluation`.
     """
     from matplotlib.figure import Figure
 

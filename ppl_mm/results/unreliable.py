@@ -22,9 +22,9 @@ def warn_of_rows(quantity: str, which: Tensor, what: str) -> None:
     """Warn of some rows, if there are any.
 
     Args:
-        quantity: What was estimated.
-        which: Which rows, bool (N,).
-        what: What they have, with {} for their indices.
+        quantity: The quantity that was estimated.
+        which: The rows, bool (N,).
+        what: The finding about them, with {} for their indices.
     """
     rows = which.nonzero().squeeze(-1).tolist()
     if rows:

@@ -39,7 +39,7 @@ def meme(
     Args:
         modalities: Two at least, with Normal experts; their ``weight`` is lambda_m in the
             objective.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         preset: ``"bound"``, ``"paper"`` or ``"code"``, see
             :meth:`ppl_mm.objectives.MutualSupervisionELBO.preset`.
         num_pseudo_inputs: N, of every modality.

@@ -14,7 +14,7 @@ class Option(NamedTuple):
     Attributes:
         name: As in ``systems.build(..., name=value)`` and ``--option name=value``.
         default: Its default, as Python writes it; "required" where there is none.
-        what: What it means, the first sentence of its documentation.
+        what: Its meaning, the first sentence of its documentation.
     """
 
     name: str

@@ -43,7 +43,7 @@ def svae(
 
     Args:
         modalities: Two or more; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         prior_expert: Whether p(z) is a factor of every product. The paper's equations have none;
             its released experiments had one, and variances in place of scales at the encoders'
             heads (``scale="softplus_variance"`` of the networks here).
@@ -72,7 +72,7 @@ def svae_star(
 
     Args:
         modalities: Two or more; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         prior_expert: Whether p(z) is a factor of every product, see :func:`svae`.
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: As for :func:`svae`.
@@ -103,10 +103,10 @@ def vaevae(
 
     Args:
         modalities: Two or more; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
-        hidden: Width of the layer that joins the trunks, see :class:`ppl_mm.guides.JointNetwork`;
-            None: no such layer.
-        activation: What follows that layer.
+        latent_dim: The size Z of the latent.
+        hidden: The width of the layer that joins the trunks, see
+            :class:`ppl_mm.guides.JointNetwork`; None: no such layer.
+        activation: The activation after that layer.
         scale: The map of a joint network's head to a positive scale.
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: ``unpaired`` of ``paired_terms``; ``beta``, ``num_particles``.
@@ -143,10 +143,10 @@ def vaevae_star(
 
     Args:
         modalities: Two or more; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
-        hidden: Width of the layer that joins the trunks, see :class:`ppl_mm.guides.JointNetwork`;
-            None: no such layer.
-        activation: What follows that layer.
+        latent_dim: The size Z of the latent.
+        hidden: The width of the layer that joins the trunks, see
+            :class:`ppl_mm.guides.JointNetwork`; None: no such layer.
+        activation: The activation after that layer.
         scale: The map of a joint network's head to a positive scale.
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: As for :func:`vaevae`.
@@ -176,7 +176,7 @@ def vaevae_a(
 
     Args:
         modalities: Two or more; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: As for :func:`vaevae`.
 

@@ -28,7 +28,7 @@ def recorded(
     checked against it, see :mod:`ppl_mm.arguments.typed`.
 
     Args:
-        takers: What the function hands its ``**options`` to.
+        takers: The functions or classes that it hands its ``**options`` to.
         fixed: Their arguments that the function sets itself.
     """
 

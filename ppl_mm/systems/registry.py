@@ -57,8 +57,8 @@ def build(name: str, modalities: Sequence[Modality], latent_dim: int, **options:
     Args:
         name: One of :func:`available`.
         modalities: The modalities.
-        latent_dim: Z.
-        **options: Of the system, see :func:`options`.
+        latent_dim: The size Z of the latent.
+        **options: The options of the system, see :func:`options`.
 
     Raises:
         ValueError: For an unknown system, and what the system itself refuses.

@@ -42,7 +42,8 @@ class System(nn.Module):
             observed sites after the modalities and its latent ``z`` (or the guide's sites).
         guide: A Pyro program with the same latent sites.
         objective: A ``pyro.infer.ELBO``.
-        recipe: How a paper's system was built, for :meth:`load`; leave it out for your own.
+        recipe: The options that a paper's system was built with, for :meth:`load`; leave it out for
+            your own.
     """
 
     def __init__(
@@ -199,7 +200,7 @@ class System(nn.Module):
         """Rebuild a saved system. No code is read from the file.
 
         Args:
-            path: What :meth:`save` wrote.
+            path: The file that :meth:`save` wrote.
             modalities: The modalities, needed where they use networks or likelihoods of your
                 own; those of this library are rebuilt from the file's recipe.
             system: A system built as the saved one was, needed where model, guide and objective
