@@ -15,6 +15,7 @@ from torch import nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.checks import in_dtype
+from ppl_mm.batch.holes import observed_values
 from ppl_mm.batch.memory_mapped import blocks
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import default_dtype, dtype_of
@@ -134,8 +135,7 @@ class System(nn.Module):
         if not hasattr(self.model, "check"):
             for modality in self.modalities:
                 if modality.name in obs.names:
-                    rows = obs.values[modality.name][obs.present[modality.name]]
-                    modality.likelihood.check(modality.name, rows)
+                    modality.likelihood.check(modality.name, observed_values(obs, modality.name))
 
     def forward(self, obs: Observations) -> torch.Tensor:
         """The objective's loss, summed over rows.
