@@ -81,7 +81,7 @@ class LabelClassifier(nn.Module):
         return torch.cat([p.log_prob(y[rows]) for rows, p in self._parts(obs)])
 
     def probabilities(self, obs: Observations) -> Tensor:
-        """Of every class, (N, C), or of each label being 1, (N, *event); rows must hold x_O."""
+        """Probabilities of classes (N, C), or of labels being 1 (N, *event); rows hold x_O."""
         return torch.cat([_probabilities(p) for _, p in self._parts(obs)])
 
     def predict(self, obs: Observations) -> Tensor:

@@ -40,7 +40,7 @@ def cca(
     Args:
         train: The training rows, of which those with both views count.
         modalities: Declared modalities; values are flattened, classes and symbols one-hot.
-        latent_dim: The number k of number of canonical directions; there are fewer where a view's
+        latent_dim: The number k of canonical directions; there are fewer where a view's
             rank is.
         views: The two views, the one at test time first; the first two modalities by default.
         shrinkage: The share of the identity in each view's covariance, in [0, 1]; 0 is CCA.

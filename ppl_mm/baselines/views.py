@@ -87,7 +87,7 @@ class Views:
         ]
 
     def projection(self, networks: Sequence[nn.Module]) -> Projection:
-        """What maps values to features, from networks of the numbers."""
+        """A projection from values to features, made of networks of the numbers."""
         pairs = zip(self.flat, networks, strict=True)
         return Projection(self.names, [nn.Sequential(*pair) for pair in pairs])
 

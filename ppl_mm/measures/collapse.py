@@ -1,4 +1,4 @@
-"""How many coordinates tell nothing: collapse of the posterior, and of a decoder's variance.
+"""The share of coordinates that tell nothing: collapse of posteriors and decoders' variances.
 
 Coordinate i is collapsed at epsilon (and delta) where
 

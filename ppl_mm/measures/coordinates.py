@@ -121,7 +121,7 @@ def _components(fn: TorchDistribution, mixtures: bool) -> tuple[list[TorchDistri
 
 
 def _base(fn: TorchDistribution) -> TorchDistribution:
-    """What is inside a distribution's wrappers, and in what has one part left that all rows use."""
+    """The distribution inside wrappers, and inside mixtures of which all rows use one part."""
     if isinstance(fn, RandomMixture):
         left = [
             c for c, w in zip(fn.components, fn.log_weight, strict=True) if bool((w == 0).all())

@@ -168,7 +168,7 @@ def correlation(
     seed: int = 0,
     **options: Any,
 ) -> Correlation:
-    """How well generated modalities fit the others, as canonical correlation sees it.
+    """The canonical correlation of generated modalities with the others.
 
     For each pair of the embedded modalities :class:`CanonicalCorrelation` learns from the real
     training pairs what belongs together; the score of a test pair is its cosine there. With S

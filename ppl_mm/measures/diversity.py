@@ -26,7 +26,7 @@ __all__ = ["Diversity", "diversity", "real_diversity", "spread"]
 
 @typed
 def spread(samples: Numbers, classifier: nn.Module) -> tuple[Tensor, Tensor]:
-    """How far apart K draws of each row are.
+    """The distance between K draws of each row.
 
     Args:
         samples: (K, N, *event), K > 1.
@@ -132,7 +132,7 @@ def diversity(
     seed: int = 0,
     **options: Any,
 ) -> Diversity:
-    """How unlike each other the generations of one target from one input are.
+    """The diversity of the generations of one target from one input.
 
     For every row, source and target: ``num_samples`` draws of all latents, the likelihood's mean
     at each, and their :func:`spread`. A system that turns an input into one average-looking image

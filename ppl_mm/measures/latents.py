@@ -1,4 +1,4 @@
-"""Which latents know the class: logistic regression on draws of every posterior."""
+"""The class as read from latents: logistic regression on draws of every posterior."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

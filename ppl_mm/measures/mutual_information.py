@@ -1,4 +1,4 @@
-"""How far generated images are from the real ones, as a classifier that knows its doubts sees it.
+"""The distance of generated images from real ones, in the doubts of a Bayesian classifier.
 
     I(x)  =  H[ 1/S sum_k p_k ]  -  1/S sum_k H[ p_k ]        p_k = softmax(f_k),  f_k ~ q(f | x)
 

@@ -1,4 +1,4 @@
-"""How well a system predicts: labels by error and average precision, other values by RMSE.
+"""The quality of predictions: labels by error and average precision, other values by RMSE.
 
 All look at p(x_target | z) with z the mean of q(z | x_given), or at its average over draws of z.
 
@@ -301,7 +301,7 @@ def _read(
 def label_distributions(
     system: System, obs: Observations, label: str, given: Given, **options: Any
 ) -> Iterator[Any]:
-    """Of each batch, the Categorical, one-hot or Bernoulli distributions of the label's elements.
+    """Yield each batch's Categorical, one-hot or Bernoulli distributions of the label's elements.
 
     Batch shapes (num_samples, 1, B), and the label's event shape for Bernoulli.
     """

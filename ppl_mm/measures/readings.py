@@ -1,4 +1,4 @@
-"""What classifiers see in generated images: a pass over the data that many measures share."""
+"""Classifiers' readings of generated images, in one pass that many measures share."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

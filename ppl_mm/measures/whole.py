@@ -90,7 +90,7 @@ def joint_confidence(
     seed: int = 0,
     **options: Any,
 ) -> Estimate:
-    """How sure the oracle is of pictures drawn from the prior: mean max_c p(c | join(x)).
+    """The oracle's confidence in pictures drawn from the prior: mean max_c p(c | join(x)).
 
     z ~ p(z), x the likelihoods' means. A draw has no label, and one oracle has nothing to agree
     with, so this is no accuracy: read it beside ``confidence(oracle, pictures)`` of real test

@@ -43,7 +43,7 @@ __all__ = ["ConditionalMMD", "LossParts"]
 
 
 class LossParts(NamedTuple):
-    """What the loss is put together from, in nats, with no factor but lambda_m.
+    """The parts of the loss, in nats, without factors except lambda_m.
 
     Attributes:
         reconstruction: R_i, (B,).

@@ -125,7 +125,7 @@ class _Density:
         return self.site.scale * self.log_total
 
     def surrogate(self, a: Tensor, p: Tensor) -> Tensor:
-        """What the density takes from the gradient's surrogate, (B,)."""
+        """The term of the density in the gradient's surrogate, which subtracts it, (B,)."""
         beta, rho, rho_s = self.site.scale, self.rho, self.rho_s.unsqueeze(-2)
         scaled = (beta * a).unsqueeze(-2)
         kept = 1.0 - (beta * (1.0 - p)).unsqueeze(-2) * rho_s

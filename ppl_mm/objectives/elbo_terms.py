@@ -148,13 +148,13 @@ class ELBOTerms(Objective):
         return value if count is None else value.mean()
 
     def _row_weights(self, obs: UnderTerms) -> Tensor:
-        """What each term of each row is multiplied by, (T, 1) or (T, B)."""
+        """The factor of each term of each row, (T, 1) or (T, B)."""
         if self.mean == "rows":
             return obs.weight * _row_mean(obs)
         return obs.weight / obs.active.sum(0).clamp(min=1) if self.mean == "terms" else obs.weight
 
     def _whole_weights(self, obs: UnderTerms, terms: Sequence[Term]) -> Tensor:
-        """How often each term counts what all rows share, (T, 1): once, with the term's weight.
+        """The factor of what all rows share in each term, (T, 1): the term's weight, once.
 
         A term of no row does not, where others have rows; nor does one that scores nothing and so
         bounds no log p(x).

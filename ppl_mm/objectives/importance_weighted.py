@@ -1,4 +1,4 @@
-"""What IWAE and DReG share: particles, their weights over strata, and private latents.
+"""The base of IWAE and DReG: particles, their weights over strata, and private latents.
 
     l[k, s] = sum over scored m of lambda_m log p(x_m | z)  +  beta ( log p(z) - log q(z | x) ),
     z = z[k, s] drawn from component s of the guide,  q the whole mixture
@@ -90,7 +90,7 @@ class ImportanceWeighted(Objective):
             the guide's learned auxiliary prior (MMVAE+), or ``"prior"``: p(w_m), neither of which
             is counted. The last two need a mixture guide.
         strata: The number of components of a mixture guide that each row draws from, at random in
-            every step; None for all. The looser form's estimate stays unbiased, at so much less
+            every step; None for all. The looser form's estimate stays unbiased, and a step has less
             work.
         weights: Modality -> lambda_m; latent sites may be named too.
         beta: The factor of log p(z) - log q(z).

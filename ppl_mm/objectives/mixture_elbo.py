@@ -45,7 +45,7 @@ class MixtureELBO(Objective):
         divergence: One of the three.
         num_particles: The number of draws per component; the value is their average.
         strata: The number of components that each row draws from, at random in every step; None for
-            all (2^M - 1 for MoPoE). The estimate stays unbiased, at so much less work.
+            all (2^M - 1 for MoPoE). The estimate stays unbiased, and a step has less work.
         weights: Modality -> lambda_m; latent sites may be named too.
         beta: The factor of D and of private latents' KL.
 

@@ -187,7 +187,7 @@ class MutualSupervisionELBO(Objective):
     def alternatives(
         self, system: "System", target: tuple[str, ...], given: tuple[str, ...]
     ) -> Alternatives:
-        """What log p(x_target | x_given) is, see :mod:`ppl_mm.programs.conditionals`.
+        """The conditionals of log p(x_target | x_given), see :mod:`ppl_mm.programs.conditionals`.
 
             log 1/|A| sum over i in A of  p_i(x_i | x_rest, x_B) p(x_rest | x_B),  rest = A but i
 

@@ -1,4 +1,4 @@
-"""What all objectives share: they are Pyro ELBOs with a bound for every row."""
+"""The base of all objectives, which are Pyro ELBOs with a bound for every row."""
 
 from collections.abc import Mapping
 from typing import Any

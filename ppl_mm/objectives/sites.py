@@ -1,4 +1,4 @@
-"""What the sites of a model and a guide must be, for a number of theirs to be right."""
+"""Checks of a model's and a guide's sites, without which a number of theirs would be wrong."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def shared_latents(*traces: Trace) -> list[str]:
 
 
 def shared_sites(*traces: Trace) -> bool:
-    """Whether there is any site, latent or observed, outside the plate of rows."""
+    """Return whether there is any site, latent or observed, outside the plate of rows."""
     sites = [site for trace in traces for site in trace.nodes.values() if site["type"] == "sample"]
     return not all(of_rows(site) for site in sites)
 
@@ -67,7 +67,7 @@ def check_gradients(q: Trace) -> None:
 
 
 def rows_in_one_site(q: Trace) -> bool:
-    """Whether a guide draws the latents of all rows at one site, as a normal of full covariance.
+    """Return whether a guide draws all rows' latents at one site, as a full-covariance normal.
 
     Such autoguides have a density at an auxiliary site, which they take to pieces, one a latent.
     """

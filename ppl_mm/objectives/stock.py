@@ -36,7 +36,7 @@ _JIT = (JitTrace_ELBO, JitTraceEnum_ELBO, JitTraceGraph_ELBO, JitTraceMeanField_
 
 
 def is_bound(objective: ELBO) -> bool:
-    """Whether an objective's value is a lower bound on log p of something; a surrogate if not."""
+    """Return whether an objective's value is a lower bound on a log p, and no surrogate."""
     found = getattr(objective, "is_bound", None)
     if found is not None:
         return bool(found)
@@ -45,7 +45,7 @@ def is_bound(objective: ELBO) -> bool:
 
 
 def has_points(q: Trace) -> bool:
-    """Whether a guide puts a latent at a point, as AutoDelta: log p(x, z) there is no bound."""
+    """Return whether a guide puts a latent at a point, as AutoDelta; log p(x, z) is no bound."""
     sites = {name: q.nodes[name] for name in q.stochastic_nodes}
     auxiliary = [name for name, site in sites.items() if site["infer"].get("is_auxiliary")]
 

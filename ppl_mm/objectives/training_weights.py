@@ -1,4 +1,4 @@
-"""What training multiplies log-probabilities by: lambda per modality, beta on the latents."""
+"""The factors of log-probabilities in training: lambda per modality, beta on the latents."""
 
 import inspect
 from collections.abc import Mapping

@@ -135,7 +135,7 @@ def particles(num_particles: int | None) -> AbstractContextManager[Any]:
 
 
 class Parts(NamedTuple):
-    """What a draw's ELBO consists of.
+    """The parts of a draw's ELBO.
 
     Attributes:
         rows: The part of every row, batch shape.
@@ -203,7 +203,7 @@ def _log_prob(trace: Trace, name: str) -> Tensor:
 
 
 def _in_order(name: str, p: Trace, q: Trace) -> bool:
-    """Whether no possible parent of a site in the model is a possible child in the guide.
+    """Return whether no possible parent of a site in the model is a possible child in the guide.
 
     Else KL( q(z) || p(z | parents) ) would take for given what the guide draws given z.
     """

@@ -116,7 +116,7 @@ class SentenceEmbedding:
 
 
 def _words(tokens: Tensor, num_symbols: int, ends: tuple[int, ...]) -> Tensor:
-    """Which symbols are words: those before the first end, bool (N, T)."""
+    """The symbols that are words, those before the first end, bool (N, T)."""
     if tokens.dim() != 2 or tokens.is_floating_point() or not tokens.numel():
         raise ValueError(
             f"tokens: expected symbols (N, T) as integers, got {tokens.dtype} of shape "

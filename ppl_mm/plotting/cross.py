@@ -1,4 +1,4 @@
-"""What a system generates of each modality from the others, beside the truth."""
+"""Pictures of each modality generated from the others, beside the truth."""
 
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ def cross_generation(
     like: Observations | None = None,
     words: Words | None = None,
 ) -> "Figure":
-    """What is generated from each modality alone, from all but the label, and from everything.
+    """Draw generations from each modality alone, from all except the label, and from everything.
 
     Of a model that conditions on some modalities (CVAE): from those, and from everything.
 

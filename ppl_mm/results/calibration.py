@@ -1,4 +1,4 @@
-"""How far predicted probabilities can be believed, and their reliability diagram.
+"""The calibration of predicted probabilities, and their reliability diagram.
 
 Source: Guo et al. 2017, arXiv:1706.04599, figure 1; Niculescu-Mizil & Caruana 2005.
 """
@@ -23,7 +23,7 @@ __all__ = ["Calibration", "Reliability", "reliability_diagram"]
 
 @dataclass(frozen=True)
 class Reliability:
-    """What happened in each bin of predicted probabilities, NaN for an empty one.
+    """The outcomes in each bin of predicted probabilities, NaN for an empty one.
 
     Attributes:
         count: Predictions, (bins,).
@@ -40,7 +40,7 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Calibration(Result):
-    """How far predicted probabilities can be believed, see :mod:`ppl_mm.measures.calibration`.
+    """The calibration of predicted probabilities, see :mod:`ppl_mm.measures.calibration`.
 
     Standard errors are over rows: another test set, the same trained system.
 
@@ -125,7 +125,7 @@ class Calibration(Result):
 
 @typed
 def reliability_diagram(found: Calibration) -> "Figure":
-    """What came true against what was predicted, bin by bin, above how much was predicted.
+    """The observed against the predicted frequency of each bin, above the number of predictions.
 
     Points below the dashed line are overconfident. Bars are one standard error.
 

@@ -1,4 +1,4 @@
-"""How many coordinates are collapsed, and curves of it, of several systems side by side.
+"""The share of collapsed coordinates, and its curves for several systems side by side.
 
 Source: Mancisidor et al. 2023 (CMMD), doi:10.1016/j.neunet.2023.10.048, figure 3.
 """

@@ -1,4 +1,4 @@
-"""What measures return, number by number: a table in the terminal, a data frame, a picture."""
+"""The results of measures, number by number: a table in the terminal, a data frame, a picture."""
 
 import io
 import math
@@ -63,7 +63,7 @@ def in_words(observed: Sequence[str]) -> str:
 
 
 class Result(ABC):
-    """What a measure found. ``print``, ``rich.print``, ``to_pandas`` and ``plot`` work on all.
+    """The result of a measure. ``print``, ``rich.print``, ``to_pandas`` and ``plot`` work on all.
 
     A class says what its numbers are. One with a better table, or a better picture, than the list
     of them has its own ``table`` or ``figure``.
@@ -160,7 +160,7 @@ def _text(value: object) -> str:
 
 
 def _told(row: Number) -> str:
-    """What a number is of: ``top + bottom → label``."""
+    """The name of a number: ``top + bottom → label``."""
     known = ("measure", "observed", "target", "value", "standard_error")
     more = [f"{key} {value}" for key, value in row.items() if key not in known]
     sides = [side for side in (row["observed"], row["target"]) if side]

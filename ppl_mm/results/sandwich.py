@@ -60,7 +60,7 @@ class Sandwich(Result):
 
     @property
     def quantity(self) -> str:
-        """What is bounded, such as ``log p(image, label)``."""
+        """The quantity that is bounded, such as ``log p(image, label)``."""
         return f"log p({', '.join(self.target)})"
 
     def table(self) -> Table:

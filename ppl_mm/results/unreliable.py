@@ -11,7 +11,7 @@ NOTHING = (
     "lie beyond what the decoders can give, or their log-density beyond the numbers of its type: "
     "look at their values, and rescale large ones."
 )
-"""What is said of rows whose estimate is -inf."""
+"""The warning of rows whose estimate is -inf."""
 
 
 class UnreliableLikelihoodWarning(UserWarning):

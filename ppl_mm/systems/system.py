@@ -89,12 +89,12 @@ class System(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device that holds the parameters."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
     @property
     def dtype(self) -> torch.dtype:
-        """What it computes in, which data follow: its parameters' dtype, of 32 bits at least."""
+        """The dtype of the parameters, at least float32; data are converted to it."""
         return torch.promote_types(dtype_of(self) or torch.get_default_dtype(), torch.float32)
 
     def posterior(self, obs: Observations) -> Any:
@@ -103,7 +103,7 @@ class System(nn.Module):
             return self.guide.posterior(_placed(obs, self))  # type: ignore[operator]
 
     def alternatives(self, target: tuple[str, ...], given: tuple[str, ...]) -> Alternatives | None:
-        """How log p(x_target | x_given) is put together, see :mod:`ppl_mm.programs.conditionals`.
+        """The conditionals of log p(x_target | x_given), see :mod:`ppl_mm.programs.conditionals`.
 
         The objective says it or else the model; None, where neither does, is
         log p(x_target, x_given) - log p(x_given) under the model.
