@@ -204,10 +204,10 @@ def matched_classifier(
         observed: The modalities O that are there, one name or several.
         latent_dim: The size Z of the latent.
         prior_hidden: The sizes of the prior network's hidden layers.
-        hidden: The sizes of the classifier's.
+        hidden: The sizes of the classifier's hidden layers.
         activation: The activation after either.
         dropout: The probability of dropout after either.
-        epochs: As in :func:`label_classifier`, and so are the rest.
+        epochs: As in :func:`label_classifier`.
         batch_size: As in :func:`label_classifier`.
         learning_rate: As in :func:`label_classifier`.
         seed: As in :func:`label_classifier`.

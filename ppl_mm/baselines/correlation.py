@@ -40,8 +40,8 @@ def cca(
     Args:
         train: The training rows, of which those with both views count.
         modalities: Declared modalities; values are flattened, classes and symbols one-hot.
-        latent_dim: The number k of canonical directions; there are fewer where a view's
-            rank is.
+        latent_dim: The number k of canonical directions; there are fewer if a view has a
+            lower rank.
         views: The two views, the one at test time first; the first two modalities by default.
         shrinkage: The share of the identity in each view's covariance, in [0, 1]; 0 is CCA.
 
@@ -87,7 +87,7 @@ def dcca(
         views: The two views, the one at test time first; the first two modalities by default.
         hidden: The sizes of each encoder's hidden layers.
         activation: The activation after them.
-        ridge: Added to the covariances' diagonals.
+        ridge: The number that is added to the covariances' diagonals.
         epochs: The number of passes through the rows.
         batch_size: The number of rows per step, well above k, of fewer rows all; an incomplete last
             batch is left out.

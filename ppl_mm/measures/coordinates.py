@@ -92,8 +92,8 @@ def posterior_coordinates(
 def divergence(q: Coordinates, reference: Coordinates) -> Tensor:
     """KL( q_i || reference_i ) of what :func:`posterior_coordinates` returns, (N, D), nats.
 
-    In closed form, but for mixtures: there the mean of log q - log reference over 200 points of
-    each component, of equal probability between them, which is right to about 0.01 nats.
+    It has a closed form except for mixtures. For these it is the mean of log q - log reference over
+    200 points of each component, with equal probability between them, right to about 0.01 nats.
     """
     each: Any
     if isinstance(q, MixtureSameFamily):

@@ -183,10 +183,11 @@ def frechet(
         **options: The options of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
 
     Returns:
-        Of as many generations as rows. Images are likelihood means, cut to the range of the real
-        ones.
+        The distances, from as many generations as rows. Images are likelihood means, cut to the
+        range of the real ones.
 
-    Source: Palumbo, Daunhawer & Vogt 2023 (MMVAE+). Differs: the features, but for Inception.
+    Source: Palumbo, Daunhawer & Vogt 2023 (MMVAE+). Differs: the features, unless they are
+    Inception's.
     """
     readings = read_generations(
         system,

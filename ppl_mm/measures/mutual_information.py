@@ -60,7 +60,7 @@ def mutual_information_of(probabilities: Numbers) -> Tensor:
         )
     total = torch.special.entr(probabilities.mean(0)).sum(-1)
     within = torch.special.entr(probabilities).sum(-1).mean(0)
-    return (total - within).clamp(min=0.0)  # 0 is the least, but for rounding
+    return (total - within).clamp(min=0.0)  # only rounding makes it negative
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def classification_error(
 ) -> Estimate:
     """The share of rows with a label whose likeliest class is another, in [0, 1].
 
-    Of yes-or-no labels: the share of wrong ones, each read as yes above a probability of 1/2.
+    For yes-or-no labels it is the share of wrong ones; a probability above 1/2 is a yes.
 
     Args:
         system: The system, a model and a guide.

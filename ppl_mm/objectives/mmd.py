@@ -75,12 +75,12 @@ def squared_mmd(
     length, which a much smaller h would show.
 
     Args:
-        x: Draws, (..., N, D).
-        y: As many of the other pool.
-        width: h.
+        x: The draws of one pool, (..., N, D).
+        y: The draws of the other pool, as many.
+        width: The width h of the kernel.
         unbiased: False: the V-statistic, means over all pairs, in [0, 2), and exactly 0 for the
             same pool twice. True: the U-statistic, means over pairs of different draws; its mean is
-            the MMD^2 of what the draws are from, and it may be negative. Of one row it is 0.
+            the MMD^2 of the distributions, and it may be negative. For one row it is 0.
         matched: For the U-statistic, whether x_i and y_i share their noise: then these pairs are
             left out between the pools too.
 
@@ -171,15 +171,15 @@ class MMD:
     ) -> Tensor:
         """MMD^2 of the pools, one number, averaged over leading dimensions of the draws.
 
-        Of several processes that train together, the pools are of the rows of all. Shared out
-        equally among those rows, its gradients in the processes add up to that of the whole.
+        If several processes train together, the pools hold the rows of all of them. Each row
+        carries an equal share, so the processes' gradients add up to that of the whole.
 
         Args:
             q: The distributions that the rows draw from, batch shape (..., N), the same along
                 leading dimensions.
             p: The distributions of the other pool.
             draws: The draws of q and of p, (..., N, D) each.
-            matched: Whether row by row these share their noise.
+            matched: Whether the draws of q and p share their noise, row by row.
             rows: The rows of the pools, (N,); None takes all. Without rows the value is 0.
 
         Raises:

@@ -39,7 +39,7 @@ def paired_terms(
 
     Args:
         names: The modalities, two or more.
-        unimodal_on_complete_rows: Whether the last line above is there.
+        unimodal_on_complete_rows: Whether the terms of the last line are there.
         unpaired: The stream of a modality: ``"all"`` rows that hold it, complete ones too, as in
             the paper's release; or ``"disjoint"``, those that hold nothing else. Wu and Goodman's
             loss on complete rows alone, with "disjoint", leaves the prior out: any affine change

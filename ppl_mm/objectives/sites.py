@@ -80,11 +80,11 @@ def check_own_latents(what: str, p: Trace | None, q: Trace, num_particles: int) 
     """Raise where rows that are weighed one by one share a latent.
 
     Args:
-        what: Who asks, for the message.
+        what: The name of the caller, for the message.
         p: The model's trace; None for the guide's alone.
-        q: The guide's.
-        num_particles: The number of draws per row. Of one draw of the model's own prior nothing is
-            weighed.
+        q: The guide's trace.
+        num_particles: The number of draws per row. One draw from the model's own prior has no
+            weight, so it may be shared.
 
     Raises:
         ValueError: Naming the site.

@@ -83,7 +83,7 @@ def check_trainable(objective: ELBO) -> None:
 def looked_at(model: Model, guide: Guide, obs: Observations) -> tuple[Trace, Trace]:
     """Traces of a model and a guide for their structure, under Pyro's validation.
 
-    Of a conditional model on the rows that hold what it conditions on, where there are any. Torch's
+    A conditional model runs on the rows that hold what it conditions on, if there are any. Torch's
     random numbers stay as they are.
     """
     rows = holds(obs, conditioned_on(model))

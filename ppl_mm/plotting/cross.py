@@ -31,7 +31,7 @@ def cross_generation(
 ) -> "Figure":
     """Draw generations from each modality alone, from all except the label, and from everything.
 
-    Of a model that conditions on some modalities (CVAE): from those, and from everything.
+    For a model that conditions on some modalities (CVAE): from those, and from everything.
 
     A label or string that is not the truth is orange. A number, a modality of one real value, has
     its error beside it, and is orange where that exceeds the standard deviation of the rows shown.

@@ -204,9 +204,9 @@ def posterior_means(
 
     The label need not be a modality of the system.
 
-    Given nothing else, the posterior looks at all but the label; at all, where the label is all
-    there is or the model conditions on something (CVAE), whose posterior is then p(z) for rows
-    with less than everything.
+    By default the posterior looks at every modality except the label. It looks at all if the label
+    is the only modality, or if the model conditions on something (CVAE); such a model's posterior
+    is p(z) for rows that lack a modality.
     """
     from matplotlib.figure import Figure
 

@@ -276,7 +276,7 @@ def _rotation(names: Sequence[str]) -> int:
 def _per_row(parts: Tensor, pairs: Tensor) -> Tensor:
     """The part of each row, as x_a and as x_b, in the mean of these pairs' parts, (N,).
 
-    Of parts less their mean it is the infinitesimal jackknife: its norm is the standard error.
+    For parts less their mean this is the infinitesimal jackknife: its norm is the standard error.
     """
     own = torch.where(pairs, parts, 0.0)
     return (own.sum(0) + own.sum(1) - own.diagonal()) / pairs.sum()

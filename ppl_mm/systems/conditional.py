@@ -40,8 +40,8 @@ def cvae(
 
     Args:
         modalities: Targets and given ones. A target's ``weight`` is lambda_t, and its decoder takes
-            Z + F features, F those of the given ones; a given modality's networks are not used,
-            but for its ``features``, one trunk for the model and one for the guide.
+            Z + F features, F those of the given ones; a given modality's networks are not used
+            except its ``features``: one trunk for the model and one for the guide.
         latent_dim: The size Z of the latent.
         given: The modalities conditioned on.
         hidden: The sizes of the layers that join the features of all modalities in the guide, see
@@ -97,13 +97,13 @@ def cmmd(
 
     Args:
         modalities: The observed ones, the others, and the label. Their ``weight`` is lambda_m. An
-            observed modality's decoder is not used, and encoders of none are, but for
-            ``features``: one trunk for the prior, one for the guide, one for the decoders.
+            observed modality's decoder is not used, and no encoder is; its ``features`` are: one
+            trunk for the prior, one for the guide, and one for the decoders.
         latent_dim: The size Z of the latent.
-        observed: The names of O.
+        observed: The names of the modalities O.
         label: The name of y; None, without labels, for a first stage, from which
             :meth:`System.start_from` goes on.
-        omega: In [0, 1]; choose it by validation.
+        omega: The share of the KL, in [0, 1]; choose it by validation.
         hidden: The sizes of the layers that join the features of all modalities in the guide.
         prior_hidden: The sizes of the hidden layers of the prior.
         activation: The activation after these layers.

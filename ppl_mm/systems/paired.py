@@ -75,7 +75,7 @@ def svae_star(
         latent_dim: The size Z of the latent.
         prior_expert: Whether p(z) is a factor of every product, see :func:`svae`.
         prior: p(z), a fixed Normal; None for Normal(0, I).
-        **options: As for :func:`svae`.
+        **options: The options of :func:`svae`.
 
     Raises:
         ValueError: For one modality, or more than eight; for unknown options of the terms.
@@ -99,7 +99,7 @@ def vaevae(
 ) -> System:
     """VAEVAE: a joint network for every subset of the modalities.
 
-    Objective: see :func:`ppl_mm.objectives.paired_terms`; on a complete row the joint terms alone.
+    Objective: see :func:`ppl_mm.objectives.paired_terms`; a complete row has the joint terms alone.
 
     Args:
         modalities: Two or more; their ``weight`` is lambda_m in the objective.
@@ -149,7 +149,7 @@ def vaevae_star(
         activation: The activation after that layer.
         scale: The map of a joint network's head to a positive scale.
         prior: p(z), a fixed Normal; None for Normal(0, I).
-        **options: As for :func:`vaevae`.
+        **options: The options of :func:`vaevae`.
 
     Raises:
         ValueError: For one modality, or more than eight; for unknown options of the terms.
@@ -178,9 +178,9 @@ def vaevae_a(
         modalities: Two or more; their ``weight`` is lambda_m in the objective.
         latent_dim: The size Z of the latent.
         prior: p(z), a fixed Normal; None for Normal(0, I).
-        **options: As for :func:`vaevae`.
+        **options: The options of :func:`vaevae`.
 
-    Good single posteriors make too narrow a product: the prior counts in it once for each.
+    The product of good single posteriors is too narrow, as it counts the prior once for each.
 
     Raises:
         ValueError: For one modality, or more than eight; for unknown options of the terms.

@@ -90,14 +90,14 @@ def mvae_q(
     prior: PriorLike = None,
     **options: Any,
 ) -> System:
-    """MVAE-Q: experts are full posteriors, surplus priors divided out; otherwise as MVAE.
+    """MVAE-Q: every expert is a full posterior, and surplus priors are divided out.
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
         latent_dim: The size Z of the latent.
         terms: The objective's terms, see :func:`mvae`.
         prior: p(z), a fixed Normal; None for Normal(0, I).
-        **options: As for :func:`mvae`.
+        **options: The options of :func:`mvae`.
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, appendix C.
     """
