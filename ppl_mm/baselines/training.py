@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from ppl_mm.processes import one_thread
+
 __all__ = ["minimise", "seeded"]
 
 
@@ -13,7 +15,7 @@ __all__ = ["minimise", "seeded"]
 def seeded(seed: int, device: str | torch.device) -> Iterator[None]:
     """Inside, torch's random numbers are of this seed; outside they are left alone."""
     devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with one_thread(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
 

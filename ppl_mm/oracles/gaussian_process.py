@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ppl_mm.arguments.typed import typed
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.oracles.outputs import check_classifiers, features_of
+from ppl_mm.processes import one_thread
 from ppl_mm.programs.answerable import check_held
 
 __all__ = ["GaussianProcessClassifier", "train_gaussian_process", "train_gaussian_processes"]
@@ -181,7 +182,7 @@ def train_gaussian_process(
     features = features_of(classifier, images).double().to(device)
     labels = labels.to(device)
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), pyro.get_param_store().scope():
+    with one_thread(), torch.random.fork_rng(devices=devices), pyro.get_param_store().scope():
         torch.manual_seed(seed)
         process = _process(features, num_classes, num_inducing)
         optimizer = torch.optim.Adam(process.parameters(), lr=lr)

@@ -13,8 +13,10 @@ from recorded import Recorder
 
 from ppl_mm import Observations, fit, objectives
 from ppl_mm.batch import host_masks as known
+from ppl_mm.files import read_sealed, write_sealed
+from ppl_mm.files.nested import pack, unpack
 from ppl_mm.objectives import subset_terms
-from ppl_mm.training import graphed
+from ppl_mm.training import Callback, graphed
 
 QUIET = {"device": "cpu", "precision": "64-true", "progress": False}
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
@@ -99,9 +101,11 @@ def test_a_checkpoint_goes_on_with_the_optimisers_own_way_of_counting(as_if_cuda
     data, path = complete(16), tmp_path / "checkpoint.pt"
     _, whole, _ = trained("mvae", data, epochs=2, optimizer=optimizer, cuda_graph=False)
     trained("mvae", data, epochs=1, optimizer=optimizer, cuda_graph=False, checkpoint=path)
-    content = torch.load(path, weights_only=True)
-    content["optimizer"]["param_groups"][0]["capturable"] = True  # as from a captured run
-    torch.save(content, path)
+    file = read_sealed(path, "checkpoint", "")
+    content = unpack(file.tensors(), file.header["content"])
+    content["optimizer"]["now"][0]["capturable"] = True  # as from a captured run
+    tensors, text = pack(content)
+    write_sealed(path, "checkpoint", tensors, {"content": text})
     _, resumed, _ = trained(
         "mvae", data, epochs=2, optimizer=optimizer, cuda_graph=False, checkpoint=path, resume=True
     )
@@ -132,8 +136,13 @@ def test_what_cannot_be_captured_is_eager_and_says_why(data, options, reason, as
 
 def test_a_capture_that_cannot_be_is_refused_before_anything_begins(as_if_cuda):
     asked = []
+
+    class Begin(Callback):
+        def before_fit(self, training):
+            asked.append(True)
+
     with pytest.raises(ValueError, match="rows hold different modalities"):
-        trained("mvae", mixed(), epochs=1, cuda_graph=True, on_start=lambda: asked.append(True))
+        trained("mvae", mixed(), epochs=1, cuda_graph=True, callbacks=[Begin()])
     assert not asked
 
 
