@@ -1,6 +1,8 @@
 # Two commands for a fresh machine with Python 3.11+, pip and make: `make demo` and `make test`.
 PYTHON ?= python3
 VENV ?= .venv
+EXTRAS ?= dev
+PYTEST ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
@@ -10,7 +12,7 @@ demo: $(STAMP)  # one thread: networks this small would only wait for a second o
 	OMP_NUM_THREADS=1 $(BIN)/ppl-mm train mvae digits --out runs/demo --overwrite
 
 test: $(STAMP)  # a process each core, each with one thread
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST)
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
@@ -26,7 +28,7 @@ types: $(STAMP)  # on an installed copy, where models/, guides/ and experiments/
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
 	touch $(STAMP)
 
 clean:

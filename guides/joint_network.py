@@ -16,7 +16,6 @@ from typing import Any
 import pyro
 import pyro.distributions as dist
 import torch
-from ppl_mm.guides.joint_encoder import joint_encoder
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -26,6 +25,7 @@ from ppl_mm.batch.rows import one_if_same
 from ppl_mm.batch.subsets import check_all_subsets, non_empty_subsets
 from ppl_mm.distributions import product_of_experts
 from ppl_mm.distributions.prior import normal_prior
+from ppl_mm.guides.joint_encoder import joint_encoder
 from ppl_mm.modality import Modality
 from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.programs.program import Program, check_encoder, check_trunk

@@ -14,15 +14,15 @@ from typing import Any
 
 import pyro
 import pyro.distributions as dist
-from ppl_mm.guides.product_of_experts import ProductOfExperts
-from ppl_mm.guides.single_expert import SingleExpert
 from torch import nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.observations import DrawnStrata, Observations, UnderStrata
 from ppl_mm.batch.subsets import check_all_subsets, non_empty_subsets
 from ppl_mm.distributions import RandomMixture, StratifiedMixture
+from ppl_mm.guides.product_of_experts import ProductOfExperts
+from ppl_mm.guides.single_expert import SingleExpert
 from ppl_mm.modality import Modality
 from ppl_mm.programs.program import Program, check_is_guide
 
@@ -87,7 +87,7 @@ class Mixture(Program):
         """As the guide's."""
         self.guide.check(obs)
 
-    def strata(self, obs: Observations, number: int | None = None) -> Observations:
+    def strata(self, obs: Observations, number: int | None = None) -> UnderStrata:
         """The rows with a plate of this family's components, all or some, at dim -2."""
         return obs.strata(self.family, number)
 
@@ -99,12 +99,13 @@ class Mixture(Program):
     def posterior(self, obs: Observations) -> dist.TorchDistribution:
         """The mixture over the components that each row allows; batch (B,), (T, B) or (S, B)."""
         self.check_names(obs)
-        if obs.plate == "strata":
-            whole = obs if obs.whole is None else obs.whole
-            assert whole.log_weight is not None
-            components = self.guide.posterior(whole)
-            from_drawn = components if obs.whole is None else self.guide.posterior(obs)
-            return StratifiedMixture(components, whole.log_weight, obs.drawn, from_drawn)
+        if isinstance(obs, DrawnStrata):
+            whole = obs.whole
+            components, drawn = self.guide.posterior(whole), self.guide.posterior(obs)
+            return StratifiedMixture(components, whole.log_weight, obs.drawn, drawn)
+        if isinstance(obs, UnderStrata):
+            components = self.guide.posterior(obs)
+            return StratifiedMixture(components, obs.log_weight, None, components)
         views, allowed = obs.components(self.family)
         return RandomMixture([self.guide.posterior(view) for view in views], obs.evenly(allowed))
 

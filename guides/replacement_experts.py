@@ -16,13 +16,13 @@ from typing import Any
 
 import pyro.distributions as dist
 import torch
-from ppl_mm.guides.experts import Experts
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.observations import Observations, UnderTerms
 from ppl_mm.batch.rows import one_if_same
 from ppl_mm.distributions import RandomMixture, product_of_experts
+from ppl_mm.guides.experts import Experts
 from ppl_mm.modality import Modality
 
 __all__ = ["ReplacementExperts"]
@@ -98,7 +98,7 @@ class ReplacementExperts(Experts):
     def _suppliers(self, obs: Observations, held: Tensor, count: Tensor) -> Tensor:
         """(M, *shape): who supplies the stand-ins, where a term says it or only one could."""
         single = held & (count == 1)
-        if obs.via is None:
+        if not (isinstance(obs, UnderTerms) and obs.via):
             return single
         via = [obs.via[n] if n in obs.names else torch.zeros_like(held[0]) for n in self.names]
         return single | (held & torch.stack([v.expand(held.shape[1:]) for v in via]))

@@ -13,13 +13,13 @@ from typing import Any
 import pyro
 import pyro.distributions as dist
 import torch
-from ppl_mm.guides.joint_encoder import joint_encoder
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import indices, put_rows, run_network
 from ppl_mm.distributions.prior import normal_prior
+from ppl_mm.guides.joint_encoder import joint_encoder
 from ppl_mm.modality import Modality
 from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.programs.features import example

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 import pyro
@@ -19,6 +20,12 @@ with install_import_hook(SHAPED, "beartype.beartype"):
 
 __all__ = ["classes"]
 
+LACKING = (  # a device, files that cannot be shipped, wheels that tie torch
+    "torch sees no CUDA device",
+    "set PPL_MM_DATA",
+    "pip install 'ppl-mm[fid]'",
+)
+
 torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
 
 
@@ -32,3 +39,30 @@ def _same_start() -> Iterator[None]:
     with pyro.validation_enabled(True):
         yield
     torch.set_default_dtype(torch.float32)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--strict-skips", action="store_true", help="a skip whose reason is not expected fails"
+    )
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Name the skips that nobody expects."""
+    for reason in _unexpected(terminalreporter, config):
+        terminalreporter.write_line(f"UNEXPECTED SKIP {reason}", red=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where there are skips that nobody expects."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and session.exitstatus == 0 and _unexpected(reporter, session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _unexpected(reporter: Any, config: pytest.Config) -> list[str]:
+    if not config.getoption("--strict-skips"):
+        return []
+    reasons = [f"{r.nodeid}: {r.longrepr[2]}" for r in reporter.stats.get("skipped", [])]
+    return [r for r in reasons if not any(lacking in r for lacking in LACKING)]

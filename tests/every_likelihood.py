@@ -175,6 +175,39 @@ def negative_binomial_window(row: Row) -> list[float]:
     return counts_window(mean, 9.0 * mean * (1.0 + math.exp(logit)))
 
 
+def triple(components: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return components[:, :1], components[:, 1:2], components[:, 2:]
+
+
+GATES = (-30.0, -1.0, 0.0, 5.0)
+
+
+def zero_inflated(row: Any, k: Any) -> Any:
+    counted = mp.exp(negative_binomial(row[:2], k)) / (1 + mp.exp(row[2]))
+    return mp.log(counted + (0 if k else 1 / (1 + mp.exp(-row[2]))))
+
+
+def zero_inflated_points() -> list[tuple[Row, float]]:
+    found = []
+    for (row, k), gate in zip(negative_binomial_points(), itertools.cycle(GATES), strict=False):
+        found += [((*row, gate), k), ((*row, gate), 0.0)]
+    return found
+
+
+def zero_inflated_window(row: Row) -> list[float]:
+    window = negative_binomial_window(row[:2])
+    return window if not window or 0.0 in window else [0.0, *window]
+
+
+def zero_inflated_mean(row: Any) -> Any:
+    return row[0] * mp.exp(row[1]) / (1 + mp.exp(row[2]))
+
+
+def zero_inflated_variance(row: Any) -> Any:
+    m, rest = row[0] * mp.exp(row[1]), 1 / (1 + mp.exp(row[2]))
+    return rest * (m * (1 + mp.exp(row[1])) + (1 - rest) * m**2)
+
+
 # ------------------------------------------------------------------ classes
 
 MANY = tuple(single(4.0 * math.sin(0.7 * i)) for i in range(60))
@@ -275,6 +308,17 @@ TABLE: dict[str, Line] = {
         output=pair,
         positive=(0,),
         draws=[row for row in DISPERSED if row[0] > 0.1 and row[1] < 2.0],
+    ),
+    "ZeroInflatedNegativeBinomial": Line(
+        likelihoods.ZeroInflatedNegativeBinomial(),
+        zero_inflated_points(),
+        zero_inflated,
+        zero_inflated_mean,
+        zero_inflated_variance,
+        zero_inflated_window,
+        output=triple,
+        positive=(0,),
+        draws=[(*row, g) for row in DISPERSED if row[0] > 0.1 and row[1] < 2.0 for g in GATES],
     ),
     "Categorical": Line(
         likelihoods.Categorical(),

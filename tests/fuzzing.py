@@ -76,7 +76,12 @@ def public() -> list[Public]:
 
 RESULTS = (
     *(evaluation.Result, evaluation.Readings, evaluation.Reliability, objectives.LossParts),
-    *(evaluation.GaussianProcessClassifier, data.Summary, baselines.LabelClassifier),
+    *(
+        evaluation.GaussianProcessClassifier,
+        evaluation.Difference,
+        data.Summary,
+        baselines.LabelClassifier,
+    ),
     *(baselines.LinearSVM, baselines.LogisticRegression, baselines.Projection, Warning),
 )
 """What functions return, which no user makes."""
@@ -148,6 +153,10 @@ def sandwich() -> evaluation.Sandwich:
 
 def likelihood() -> evaluation.LogLikelihood:
     return ppl_mm.log_likelihood(system(), rows(), num_samples=30)
+
+
+def comparison() -> evaluation.Comparison:
+    return evaluation.compare({"a": likelihood(), "b": likelihood()})
 
 
 def just(value: Any) -> Callable[[], Any]:
@@ -226,6 +235,8 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "draw_latents": {"given": just((NORMAL,))},
     "log_likelihoods": {"targets": just([(NORMAL,)])},
     "posterior_collapse": {"given": just(NORMAL)},
+    "compare": {"results": lambda: {"a": likelihood(), "b": likelihood()}},
+    "paired_differences": {"found": comparison},
     "sandwich": {"rows": just(2)},
     "spread": {"samples": lambda: torch.rand(2, ROWS, 3)},
     "collapse_of": {"values": numbers},

@@ -15,6 +15,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from ppl_mm.cli import compare, flags
+from ppl_mm.cli.graph import graph
 from ppl_mm.cli.runs import DataDir, evaluate, generate, loglik
 
 __all__ = ["app"]
@@ -247,7 +248,7 @@ def train(
 app.command("compare")(compare.command(train))
 
 
-for asked in (evaluate, generate, loglik):
+for asked in (evaluate, generate, loglik, graph):
     app.command()(asked)
 
 

@@ -1,6 +1,7 @@
 """Measures of trained systems, each for any system and any observed subset."""
 
 from ppl_mm.likelihood.annealed import annealed_log_likelihood
+from ppl_mm.likelihood.compare import compare
 from ppl_mm.likelihood.elbo import elbo
 from ppl_mm.likelihood.log_likelihood import log_likelihood, log_likelihoods
 from ppl_mm.likelihood.posterior_check import posterior_check
@@ -57,6 +58,7 @@ from ppl_mm.oracles.outputs import features_of
 from ppl_mm.oracles.sentences import SentenceEmbedding
 from ppl_mm.results.calibration import Calibration, Reliability
 from ppl_mm.results.collapse import Collapse
+from ppl_mm.results.comparison import Comparison, Difference
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.results.log_likelihood import LogLikelihood
 from ppl_mm.results.posterior_check import PosteriorCheck
@@ -71,7 +73,9 @@ __all__ = [
     "CanonicalCorrelation",
     "Coherence",
     "Collapse",
+    "Comparison",
     "Correlation",
+    "Difference",
     "Diversity",
     "Estimate",
     "Frechet",
@@ -98,6 +102,7 @@ __all__ = [
     "classifier_accuracy",
     "coherence_of",
     "collapse_of",
+    "compare",
     "confidence",
     "correlation",
     "cross_coherence",

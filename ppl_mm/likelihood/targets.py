@@ -1,5 +1,6 @@
 """What a likelihood is asked for: log p(x_target | x_given)."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -52,9 +53,22 @@ def named(what: str, names: str | Sequence[str], obs: Observations) -> tuple[str
 
 
 def certain(result: LogLikelihood, obs: Observations) -> LogLikelihood:
-    """Exactly 0, without error, in the rows that hold nothing of the target."""
+    """Exactly 0, without error, in the rows that hold nothing of the target; with all rows' ids."""
     held = torch.stack([obs.present[n] for n in result.target]).any(0)
     ess = torch.where(held, result.ess, float(result.num_samples))
     fields = [f for f in (*COLUMNS, "shared_error") if f not in ("ess", "draws")]
     zeroed: dict[str, Any] = {f: torch.where(held, getattr(result, f), 0.0) for f in fields}
-    return replace(result, ess=ess, **zeroed)
+    ids = _row_ids(obs, (*result.target, *result.given))
+    return replace(result, ess=ess, row_ids=ids, **zeroed)
+
+
+def _row_ids(obs: Observations, names: Sequence[str]) -> tuple[str, ...]:
+    """A fingerprint of what each row holds of some modalities, whatever its dtype and device."""
+    digests = [hashlib.blake2b(digest_size=8) for _ in range(len(obs))]
+    for name in sorted(names):
+        held, values = obs.present[name], obs.values[name]
+        values = values.masked_fill(~held.reshape(-1, *[1] * (values.dim() - 1)), 0)
+        numbers = (values.float() if values.is_floating_point() else values.long()).cpu()
+        for digest, mask, value in zip(digests, held.cpu().numpy(), numbers.numpy(), strict=True):
+            digest.update(name.encode() + mask.tobytes() + value.tobytes())
+    return tuple(digest.hexdigest() for digest in digests)

@@ -10,7 +10,7 @@ Source of the choices: Wu & Goodman 2018, arXiv:1802.05335, section 3 and its re
 
 from ppl_mm.likelihoods.binary import Bernoulli, ContinuousBernoulli, MultiLabel, SoftBernoulli
 from ppl_mm.likelihoods.categorical import Categorical, Tokens
-from ppl_mm.likelihoods.counts import NegativeBinomial, Poisson
+from ppl_mm.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from ppl_mm.likelihoods.likelihood import Likelihood
 from ppl_mm.likelihoods.real import Laplace, Normal
 
@@ -26,4 +26,5 @@ __all__ = [
     "Poisson",
     "SoftBernoulli",
     "Tokens",
+    "ZeroInflatedNegativeBinomial",
 ]

@@ -17,7 +17,7 @@ from ppl_mm.programs.answerable import check_answerable
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
 
-__all__ = ["central_value", "elementwise", "generate", "target_sites"]
+__all__ = ["central_value", "elementwise", "generate", "generate_checked", "target_sites"]
 
 
 @typed
@@ -66,17 +66,36 @@ def generate(
     Sources: Wu & Goodman 2018, arXiv:1802.05335, figures 5 to 8; Palumbo et al. 2023 (MMVAE+),
     figures 1, 8 and 9 and appendix G (alpha).
     """
-    names = (targets,) if isinstance(targets, str) else tuple(targets)
     system.check(obs)
-    obs = obs.to(system)
+    names = (targets,) if isinstance(targets, str) else tuple(targets)
     known = (given,) if isinstance(given, str) else obs.names if given is None else tuple(given)
-    check_answerable(system.model, obs, names, known)
-    evidence = obs.given(*known)
+    return generate_checked(
+        system, obs, names, num_samples, known, mean=mean, private=private, alpha=alpha, seed=seed
+    )
+
+
+@typed
+def generate_checked(
+    system: System,
+    obs: Observations,
+    targets: Sequence[str],
+    num_samples: int,
+    given: Sequence[str],
+    *,
+    mean: bool = False,
+    private: str | Observations = "posterior",
+    alpha: float = 1.0,
+    seed: int = 0,
+) -> dict[str, Tensor]:
+    """:func:`generate` for rows that ``system.check`` has seen, as batches of checked rows have."""
+    obs = obs.to(system)
+    check_answerable(system.model, obs, targets, given)
+    evidence = obs.given(*given)
     with evaluating(system, seed):
         with particles(num_samples), private_draws(system, evidence, private, alpha):
             q = guide_trace(system.guide, evidence)
         latents = {n: q.nodes[n]["value"] for n in q.stochastic_nodes}
-        sites = target_sites(system.model, obs, names, latents, num_samples)
+        sites = target_sites(system.model, obs, targets, latents, num_samples)
         return {
             n: (central_value(site["fn"]) if mean else site["value"]).squeeze(1)
             for n, site in sites.items()

@@ -28,6 +28,7 @@ from ppl_mm.networks import presets as presets
 from ppl_mm.networks.caption import CaptionDecoder, CaptionEncoder, CaptionFeatures
 from ppl_mm.networks.characters import CharacterDecoder, CharacterEncoder, CharacterFeatures
 from ppl_mm.networks.conv import ConvDecoder, ConvEncoder, ConvFeatures
+from ppl_mm.networks.counts import CountsDecoder, CountsEncoder, CountsFeatures
 from ppl_mm.networks.label import BinaryEncoder, BinaryFeatures, LabelEncoder, LabelFeatures
 from ppl_mm.networks.layers import location_scale as location_scale
 from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder, MLPFeatures
@@ -48,6 +49,9 @@ __all__ = [
     "ConvDecoder",
     "ConvEncoder",
     "ConvFeatures",
+    "CountsDecoder",
+    "CountsEncoder",
+    "CountsFeatures",
     "LabelEncoder",
     "LabelFeatures",
     "MLPDecoder",

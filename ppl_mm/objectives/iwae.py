@@ -42,12 +42,12 @@ class IWAE(ImportanceWeighted):
 
     The tighter form is the greater for every draw, and the one that tends to log p(x); the looser
     tends to sum_s pi_s log E_{q_s}[p(x, z) / q(z)], which lies below unless all strata agree.
-    Both are lower bounds in expectation, for lambda = beta = 1, any J, and private latents from
-    the posterior or the prior under their own density. With learned auxiliary priors, or the
-    joint private density, the value is a surrogate: it can exceed log p(x).
+    Both are lower bounds in expectation, for lambda = beta = 1 and private latents from the
+    posterior or the prior. With learned auxiliary priors the value is a surrogate: it can exceed
+    log p(x).
 
     Args: see :class:`~ppl_mm.objectives.importance_weighted.ImportanceWeighted`: ``num_particles``
-        K, ``form``, ``private``, ``private_density``, ``inner_draws``, ``weights``, ``beta``.
+        K, ``form``, ``private``, ``strata``, ``weights``, ``beta``.
 
     Example:
         >>> IWAE(10, form="tighter").is_bound, IWAE(10, private="auxiliary").is_bound

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.observations import Observations, UnderStrata
 from ppl_mm.distributions import kl, product_of_experts
 from ppl_mm.objectives.handlers import ByComponent
 from ppl_mm.objectives.objective import Objective
@@ -93,9 +93,8 @@ class MixtureELBO(Objective):
                 known[name] = scale_and_mask(jensen_shannon(guide, obs), scale=scale, mask=mask)
             parts = elbo_parts(p, q, analytic=not sampled, known=known)
             value = parts.shared_by(len(obs))
-        strata = 1 if obs.log_weight is None else len(obs.log_weight)
-        value = value.expand(self.num_particles, strata, len(obs)).mean(0)  # (S, B)
-        if obs.log_weight is None:
+        value = value.expand(self.num_particles, obs.plate_size or 1, len(obs)).mean(0)  # (S, B)
+        if not isinstance(obs, UnderStrata):
             return value[0]
         return torch.where(obs.log_weight > -torch.inf, obs.log_weight.exp() * value, 0.0).sum(0)
 

@@ -1,6 +1,7 @@
 """Pictures of data, training and what a trained system makes of them."""
 
 from ppl_mm.plotting.cross import cross_generation
+from ppl_mm.plotting.diagram import graph, save_graph
 from ppl_mm.plotting.pictures import (
     classes,
     losses,
@@ -12,6 +13,7 @@ from ppl_mm.plotting.shared_private import conditional_columns, shared_private_g
 from ppl_mm.plotting.values import Tiles
 from ppl_mm.results.calibration import reliability_diagram
 from ppl_mm.results.collapse import collapse_curves
+from ppl_mm.results.comparison import paired_differences
 from ppl_mm.results.curves import error_curves
 from ppl_mm.results.log_likelihood import likelihood_intervals
 from ppl_mm.results.posterior_check import posterior_intervals
@@ -30,9 +32,11 @@ __all__ = [
     "cross_generation",
     "error_curves",
     "estimates",
+    "graph",
     "likelihood_intervals",
     "losses",
     "pair_distances",
+    "paired_differences",
     "posterior_intervals",
     "posterior_means",
     "prior_samples",
@@ -40,6 +44,7 @@ __all__ = [
     "samples",
     "sandwich_curves",
     "save",
+    "save_graph",
     "shared_private_grid",
     "traversal",
 ]

@@ -72,6 +72,8 @@ class LogLikelihood(Result):
         normalised: False where a likelihood is a score and no density (SoftBernoulli): the
             values compare only with models scored the same way.
         shared_error: Part of the standard error that all rows have in common, (N,).
+        row_ids: A fingerprint of what each row holds of target and given, by which
+            :func:`ppl_mm.evaluation.compare` knows rows of other data.
     """
 
     value: Tensor
@@ -89,6 +91,7 @@ class LogLikelihood(Result):
     proposal: str
     normalised: bool
     shared_error: Tensor
+    row_ids: tuple[str, ...] = ()
 
     @classmethod
     def of(

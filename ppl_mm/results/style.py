@@ -11,9 +11,9 @@ from typing import Any
 from ppl_mm.arguments.typed import typed
 from ppl_mm.files import write_atomically
 
-__all__ = ["BLUE", "COLOURS", "MARKS", "MOST_PIXELS", "ORANGE", "PALE", "save"]
+__all__ = ["BLUE", "COLOURS", "GREY", "MARKS", "MOST_PIXELS", "ORANGE", "PALE", "save"]
 
-BLUE, ORANGE, PALE = "#0072B2", "#D55E00", "#eeeeee"
+BLUE, ORANGE, PALE, GREY = "#0072B2", "#D55E00", "#eeeeee", "#999999"
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MOST_PIXELS = 6000
 """No side of a picture that is written has more."""

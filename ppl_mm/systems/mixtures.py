@@ -37,7 +37,6 @@ def mmvae(
     objective: str = "dreg",
     num_particles: int | None = None,
     family: str = "laplace",
-    learn_prior: bool = True,
     prior: Any = None,
     **options: Any,
 ) -> System:
@@ -51,8 +50,8 @@ def mmvae(
         num_particles: K, draws from each expert; 10 by default.
         family: ``"laplace"`` or ``"normal"``, of prior and experts. Laplace experts want encoders
             with ``scale="softmax"``.
-        learn_prior: Whether the prior's scale is learned (softmax for Laplace).
-        prior: p(z) itself, in place of these two, see :class:`ppl_mm.guides.Experts`.
+        prior: p(z), such as ``"laplace"`` for a fixed one; None for one of the family whose scale
+            is learned. See :class:`ppl_mm.guides.Experts`.
         **options: ``form``, ``beta``.
 
     Raises:
@@ -60,9 +59,7 @@ def mmvae(
 
     Source: Shi et al. 2019, arXiv:1911.03393.
     """
-    if prior is None:
-        prior = LearnedScale(latent_dim, family) if learn_prior else family
-    prior = as_prior(prior, latent_dim)
+    prior = as_prior(LearnedScale(latent_dim, family) if prior is None else prior, latent_dim)
     return System(
         SharedLatent(modalities, latent_dim, prior=prior),
         MixtureOfExperts(modalities, latent_dim, prior=prior),
@@ -149,8 +146,7 @@ def mmvae_plus(
             ``"posterior"`` for w_n from its own encoder in every stratum: a bound too, and near
             the paper's "factorised" ablation, which leaves out those w_n's densities.
         prior: p(u), in place of a standard one of the family.
-        **options: ``form``, ``beta``, ``private_density``, ``inner_draws``, see
-            :class:`ppl_mm.objectives.IWAE`.
+        **options: ``form``, ``strata``, ``beta``, see :class:`ppl_mm.objectives.IWAE`.
 
     Raises:
         ValueError: For an unknown objective, family or ``private``, several particles of
@@ -173,33 +169,28 @@ def mmjsd(
     latent_dim: int,
     *,
     private_dim: PrivateDim | None = None,
-    private_beta: float = 1.0,
     prior: Any = None,
     **options: Any,
 ) -> System:
     """mmJSD: a mixture of experts held together by a Jensen-Shannon divergence.
 
     Objective: sum_m lambda_m E log p(x_m | u, w_m) - beta [ JS(p, q_1, ..., q_M)
-    + private_beta sum_m KL(q_m(w_m) || p) ], see :class:`ppl_mm.objectives.MixtureELBO`.
+    + sum_m KL(q_m(w_m) || p) ], see :class:`ppl_mm.objectives.MixtureELBO`.
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
         latent_dim: Z, or the size of u.
         private_dim: Size of private latents, of all or by name; None for none.
-        private_beta: The factor of the private latents' KL, besides beta.
         prior: p(z) or p(u), a fixed Normal; None for Normal(0, I).
-        **options: ``beta``, ``num_particles``.
+        **options: ``beta``, ``num_particles``, and ``weights``, of which ``{"w_m": 2.0}`` doubles
+            KL(q_m(w_m) || p).
 
     Source: Sutter et al. 2020, arXiv:2006.08242.
     """
-    weights = {}
-    if private_dim is not None and private_beta != 1.0:
-        weights = {f"w_{m.name}": private_beta for m in modalities}
-    weights |= options.pop("weights", {})
     guide = MixtureOfExperts(modalities, latent_dim, prior)
     return System(
         *_programs(guide, private_dim),
-        MixtureELBO("jensen_shannon", weights=weights, **options),
+        MixtureELBO("jensen_shannon", **options),
     )
 
 

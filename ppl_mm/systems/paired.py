@@ -47,8 +47,7 @@ def svae(
             its released experiments had one, and variances in place of scales at the encoders'
             heads (``scale="softplus_variance"`` of the networks here).
         prior: p(z), a fixed Normal; None for Normal(0, I).
-        **options: ``unpaired``, ``pair_scores`` and ``pair_references`` of ``paired_terms``;
-            ``beta``, ``num_particles``.
+        **options: ``unpaired`` of ``paired_terms``; ``beta``, ``num_particles``.
 
     Raises:
         ValueError: For one modality, or more than eight; for unknown options of the terms.
@@ -109,8 +108,7 @@ def vaevae(
         activation: What follows that layer.
         scale: The map of a joint network's head to a positive scale.
         prior: p(z), a fixed Normal; None for Normal(0, I).
-        **options: ``unpaired``, ``pair_scores`` and ``pair_references`` of ``paired_terms``;
-            ``beta``, ``num_particles``.
+        **options: ``unpaired`` of ``paired_terms``; ``beta``, ``num_particles``.
 
     Raises:
         ValueError: For one modality, or more than eight; for unknown options of the terms.
@@ -192,21 +190,17 @@ def vaevae_a(
     return _paired(guide, False, prior, options)
 
 
-_OF_TERMS = ("unpaired", "pair_scores", "pair_references")
-
-
 def _paired(
     guide: Program, unimodal_on_complete_rows: bool, prior: Any, options: dict[str, Any]
 ) -> System:
     modalities = check_modalities(guide.modalities)
     if len(modalities) < 2:
         raise ValueError("expected two modalities or more, got one; for one, use vae.")
-    of_terms = {name: options.pop(name) for name in _OF_TERMS if name in options}
     terms = paired_terms(
         guide.names,
         unimodal_on_complete_rows=unimodal_on_complete_rows,
         suppliers=isinstance(guide, ReplacementExperts),
-        **of_terms,
+        unpaired=options.pop("unpaired", "all"),
     )
     return System(
         SharedLatent(modalities, guide.latent_dim, prior=prior),

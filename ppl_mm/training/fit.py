@@ -20,7 +20,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import eval_mode
 from ppl_mm.files import owned
-from ppl_mm.likelihood.elbo import elbo
+from ppl_mm.likelihood.elbo import elbo_of_checked
 from ppl_mm.processes import is_first, one_thread
 from ppl_mm.systems import System
 from ppl_mm.training.batches import Streams
@@ -260,7 +260,7 @@ def fit(
 
 def _elbo(training: Training, seed: int) -> float:
     assert training.validation is not None
-    return elbo(training.system, training.validation, seed=seed).mean().item()
+    return elbo_of_checked(training.system, training.validation, seed=seed).mean().item()
 
 
 def _stopped(training: Training, number: int, file: Path | None) -> StoppedError:

@@ -9,6 +9,7 @@ from ppl_mm.likelihoods.densities.categorical import Categorical, OneHotCategori
 from ppl_mm.likelihoods.densities.continuous_bernoulli import ContinuousBernoulli
 from ppl_mm.likelihoods.densities.counts import NegativeBinomial, Poisson
 from ppl_mm.likelihoods.densities.normal import Normal
+from ppl_mm.likelihoods.densities.zero_inflated import ZeroInflatedNegativeBinomial
 
 __all__ = [
     "Bernoulli",
@@ -20,4 +21,5 @@ __all__ = [
     "Poisson",
     "SoftBernoulli",
     "Tokens",
+    "ZeroInflatedNegativeBinomial",
 ]
