@@ -246,6 +246,13 @@ def laplace(loc: Any, scale: Any, x: Any) -> Any:
     return -abs(x - loc) / scale - mp.log(2 * scale)
 
 
+def log_normal(row: Any, x: Any) -> Any:
+    return normal(row[0], row[1], mp.log(x)) - mp.log(x)
+
+
+LOG_NORMALS = [(loc, scale) for loc in (-3.0, 0.0, 2.5) for scale in (0.05, 0.7, 1.5)]
+
+
 def real(likelihood: Any, log_prob: Exact, factor: int, scale: float | None) -> Line:
     """Normal or Laplace, variance = factor scale^2; with a scale (a float32), it is fixed."""
     scales = [scale] if scale else [1e-30, 1e-3, 0.7, 1e10, 1e18]
@@ -357,6 +364,18 @@ TABLE: dict[str, Line] = {
     "Normal": real(likelihoods.Normal(), normal, 1, None),
     "Normal, fixed": real(likelihoods.Normal(scale=0.25), normal, 1, 0.25),
     "Normal, fixed and tiny": real(likelihoods.Normal(scale=2.0**-83), normal, 1, 2.0**-83),
+    "LogNormal": Line(
+        likelihoods.LogNormal(),
+        crossed(LOG_NORMALS, (1e-6, 0.2, 1.0, 7.0, 1e6)),
+        log_normal,
+        lambda row: mp.exp(row[0] + mpf(row[1]) ** 2 / 2),
+        lambda row: mp.expm1(mpf(row[1]) ** 2) * mp.exp(2 * mpf(row[0]) + mpf(row[1]) ** 2),
+        lambda row: [math.exp(row[0] + k * row[1]) for k in range(-12, 13)],
+        output=pair,
+        positive=(1,),
+        density=True,
+        draws=[row for row in LOG_NORMALS if row[1] < 1],
+    ),
     "Laplace": real(likelihoods.Laplace(scale=None), laplace, 2, None),
     "Laplace, fixed": real(likelihoods.Laplace(), laplace, 2, 0.75),
 }

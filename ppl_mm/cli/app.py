@@ -122,7 +122,7 @@ def get_data(
 @app.command()
 def train(
     system: Annotated[str, typer.Argument(help="A name from: ppl-mm systems.")],
-    dataset: Annotated[str, typer.Argument(help="A name from: ppl-mm data list.")],
+    dataset: Annotated[str, flags.DATASET],
     modality: Annotated[
         list[str] | None, _model(help="Use this modality of the data set; repeatable.")
     ] = None,
@@ -227,7 +227,7 @@ def train(
         }
     )
     run = runs.train(
-        Path("runs", f"{system}-{dataset}") if out is None else out,
+        Path("runs", f"{system}-{Path(dataset).stem}") if out is None else out,
         system,
         dataset,
         resume=resume,
@@ -240,7 +240,7 @@ def train(
     found = runs.evaluate(run) if evaluate else None
     if not quiet:
         if found is not None:
-            _print(found.table(f"{system} on {dataset}"))
+            _print(found.table(f"{system} on {run.dataset.name}"))
         pictures = ", ".join(sorted(path.name for path in run.folder.glob("*.png")))
         typer.echo(f"run folder: {run.folder}   pictures: {pictures}")
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
+from ppl_mm.data.provenance import Provenance
 from ppl_mm.data.vocabulary import Vocabulary
 from ppl_mm.modality import Modality
 
@@ -43,6 +44,8 @@ class DataSet:
             otherwise.
         join: The function that puts the modalities together, if they are parts of one picture:
             modality -> values (..., *event_shape) to the picture (..., C, H, W). None otherwise.
+        provenance: Where the rows come from and what rows and columns are called, if the data are
+            the user's own; None otherwise.
 
     Raises:
         ValueError: If ``labels`` names a split that the data set lacks, has another number of
@@ -75,6 +78,7 @@ class DataSet:
     vocabulary: Vocabulary | None = None
     vocabularies: Mapping[str, Vocabulary] | None = None
     join: Join | None = None
+    provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
         for split, labels in (self.labels or {}).items():
@@ -90,6 +94,12 @@ class DataSet:
                     f"{self.name}: expected labels of {split} as integers, -1 where a row has "
                     f"none, got {labels.dtype}; write x.nan_to_num(-1).long()."
                 )
+
+    @property
+    def reference(self) -> str:
+        """What runs remember it by: its name, or the path of the user's declaration."""
+        declared = None if self.provenance is None else self.provenance.path
+        return self.name if declared is None else declared
 
     def classes(self, split: Split) -> Tensor:
         """Return the class (N,) int64 of each row of a split; -1 for a row that lacks it.

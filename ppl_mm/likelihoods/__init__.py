@@ -12,7 +12,7 @@ from ppl_mm.likelihoods.binary import Bernoulli, ContinuousBernoulli, MultiLabel
 from ppl_mm.likelihoods.categorical import Categorical, Tokens
 from ppl_mm.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from ppl_mm.likelihoods.likelihood import Likelihood
-from ppl_mm.likelihoods.real import Laplace, Normal
+from ppl_mm.likelihoods.real import Laplace, LogNormal, Normal
 
 __all__ = [
     "Bernoulli",
@@ -20,6 +20,7 @@ __all__ = [
     "ContinuousBernoulli",
     "Laplace",
     "Likelihood",
+    "LogNormal",
     "MultiLabel",
     "NegativeBinomial",
     "Normal",

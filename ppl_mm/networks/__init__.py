@@ -35,6 +35,7 @@ from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder, MLPFeatures
 from ppl_mm.networks.residual import ResidualDecoder, ResidualEncoder, ResidualFeatures
 from ppl_mm.networks.resnet import ResNet as ResNet
 from ppl_mm.networks.sentence import SentenceDecoder, SentenceEncoder, SentenceFeatures
+from ppl_mm.networks.table import RatesDecoder, TableDecoder, TableEncoder, TableFeatures
 from ppl_mm.networks.text import StringDecoder, StringEncoder, StringFeatures
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "MLPDecoder",
     "MLPEncoder",
     "MLPFeatures",
+    "RatesDecoder",
     "ResidualDecoder",
     "ResidualEncoder",
     "ResidualFeatures",
@@ -66,4 +68,7 @@ __all__ = [
     "StringDecoder",
     "StringEncoder",
     "StringFeatures",
+    "TableDecoder",
+    "TableEncoder",
+    "TableFeatures",
 ]

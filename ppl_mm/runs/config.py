@@ -12,7 +12,8 @@ from typing import Any
 from ppl_mm import systems
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.data import DataSet, entry
+from ppl_mm.data import DataSet
+from ppl_mm.data.registry import defaults_of
 from ppl_mm.runs.records import PLACES, Files, check_same, command, facts, torch_device
 
 __all__ = [
@@ -42,7 +43,7 @@ class Config:
 
     Attributes:
         system: A name of ``systems.available()``.
-        dataset: A name of ``data.available()``.
+        dataset: A name of ``data.available()``, or the path of a declaration.
         modalities: The modalities of the data set that are used.
         latent_dim: Z, the size of the latent.
         epochs: The number of passes through the training rows.
@@ -139,14 +140,17 @@ def configure(system: str, dataset: DataSet, **options: Any) -> Config:
     chosen = options.pop("modalities", None) or names
     _check_known("modality", chosen, names)
     _check_known("modality in weights", options.get("weights", ()), chosen)
-    defaults = entry(dataset.name).defaults
+    defaults = defaults_of(dataset)
     settings = {"latent_dim": dataset.latent_dim, **defaults.options(), **options}
     if has_terms(system):
         settings.setdefault("terms", 0)
     elif settings.pop("terms", None) is not None and "terms" in options:
         raise ValueError(f"terms: system {system!r} leaves no choice of terms.")
     settings.setdefault("annealing_epochs", round(defaults.annealing * settings["epochs"]))
-    return Config(system, dataset.name, tuple(n for n in names if n in chosen), **settings)
+    if dataset.provenance is not None:
+        kept = {"fingerprint": dataset.provenance.fingerprint}
+        settings["data_options"] = {**settings.get("data_options", {}), **kept}
+    return Config(system, dataset.reference, tuple(n for n in names if n in chosen), **settings)
 
 
 def has_terms(system: str) -> bool:
@@ -163,6 +167,8 @@ def resumed(folder: Path, options: Mapping[str, Any]) -> Config:
             those that help where training diverged.
     """
     config = read_config(folder)
+    if Path(options["dataset"]).name == Path(config.dataset).name:  # it may have moved
+        config = dataclasses.replace(config, dataset=options["dataset"])
     _check_known("option", options, [f.name for f in dataclasses.fields(Config)])
     remedy = "Leave the option out, or start a run in another folder."
     may_differ = (*PLACES, *_STEADIER)
@@ -175,7 +181,7 @@ def files(folder: Path) -> Files:
     return Files(folder / CONFIG_FILE, folder / "checkpoint.pt", folder / "system.safetensors")
 
 
-def write_config(folder: Path, config: Config, epoch: int) -> None:
+def write_config(folder: Path, config: Config, epoch: int = 0) -> None:
     """Write the options, the command that repeats the run, the hardware and the versions.
 
     A run that goes on with another learning rate or norm also says the former ones, and the number
@@ -188,6 +194,11 @@ def write_config(folder: Path, config: Config, epoch: int) -> None:
         former = {name: before["options"][name] for name in _STEADIER}
         if former != {name: getattr(config, name) for name in _STEADIER}:
             content["changes"].append({"after_epochs": epoch, "former": former})
+    if Path(config.dataset).is_absolute():
+        content["note"] = (
+            "The data set is the declaration at an absolute path. Where it has moved with its "
+            "files, give their folder as --data-dir."
+        )
     files(folder).write(content | facts(torch_device(config.device)))
 
 

@@ -30,7 +30,8 @@ from ppl_mm import plotting
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
-from ppl_mm.data import DataSet, entry
+from ppl_mm.data import DataSet
+from ppl_mm.data.registry import reference, tiles_of
 from ppl_mm.files import owned, write_atomically
 from ppl_mm.processes import is_first
 from ppl_mm.runs.building import build, choose, load_data, training_rows
@@ -78,7 +79,7 @@ class Run:
     @property
     def tiles(self) -> plotting.Tiles:
         """Which modalities to draw as one image."""
-        return entry(self.config.dataset).tiles
+        return tiles_of(self.dataset)
 
 
 @typed
@@ -99,7 +100,7 @@ def train(
     Args:
         folder: The run folder.
         system: A name of ``systems.available()``.
-        dataset: A name of ``data.available()``.
+        dataset: A name of ``data.available()``, or the path of a declaration.
         resume: Whether to go on with the run in ``folder``; the result equals a run that was never
             stopped.
         overwrite: Whether to replace the run in ``folder``; its files go once the new run can
@@ -118,7 +119,7 @@ def train(
             folder.
         StoppedError: After Ctrl-C or SIGTERM; it says the command that goes on.
     """
-    folder = Path(folder)
+    folder, dataset = Path(folder), reference(dataset)
     with owned(folder) if is_first() else nullcontext():
         return _train(folder, system, dataset, resume, overwrite, progress, options)
 
@@ -140,6 +141,8 @@ def _train(
     else:
         whole = load_data(dataset, options.get("data_dir"), options.get("data_options", {}))
         config = configure(system, whole, **options)
+    if progress and is_first() and whole.provenance is not None:
+        print(*whole.provenance.guesses(), sep="\n", end="\n" * bool(whole.provenance.guesses()))
     chosen = choose(whole, config.modalities)
     rows = training_rows(config, chosen)
     built = build(config, chosen, rows)
