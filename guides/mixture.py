@@ -10,7 +10,7 @@ Sources: Shi et al. 2019, arXiv:1911.03393, eq. 2; Sutter et al. 2021, arXiv:210
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import cast
 
 import pyro
 import pyro.distributions as dist
@@ -24,7 +24,9 @@ from ppl_mm.distributions import RandomMixture, StratifiedMixture
 from ppl_mm.guides.product_of_experts import ProductOfExperts
 from ppl_mm.guides.single_expert import SingleExpert
 from ppl_mm.modality import Modality
-from ppl_mm.programs.program import Program, check_is_guide
+from ppl_mm.programs.contracts import Checks, Combinable, DiagonalFamily, HasExperts
+from ppl_mm.programs.door import combinable
+from ppl_mm.programs.program import Program
 
 __all__ = ["Mixture", "MixtureOfExperts", "MixtureOfProducts"]
 
@@ -61,9 +63,10 @@ class Mixture(Program):
         tensor([0.3333, 0.3333, 0.3333])
     """
 
+    guide: Combinable
+
     def __init__(self, guide: nn.Module, family: Iterable[Sequence[str]]) -> None:
-        check_is_guide("guide", guide)
-        mixed: Any = guide
+        mixed = combinable("guide", guide)
         super().__init__(mixed.modalities, mixed.latent_dim)
         self.guide = mixed
         self.family = tuple(tuple(subset) for subset in family)
@@ -74,18 +77,19 @@ class Mixture(Program):
                 raise ValueError(unknown_name("modality in the family", name, self.names))
 
     @property
-    def prior(self) -> Any:
+    def prior(self) -> DiagonalFamily:
         """What a row with nothing to condition on gets."""
-        return self.guide.prior
+        return cast(HasExperts, self.guide).prior
 
     @property
     def encoders(self) -> nn.ModuleDict:
         """The guide's encoders."""
-        return self.guide.encoders
+        return cast(HasExperts, self.guide).encoders
 
     def check(self, obs: Observations) -> None:
-        """As the guide's."""
-        self.guide.check(obs)
+        """Raise unless the guide takes these rows."""
+        if isinstance(self.guide, Checks):
+            self.guide.check(obs)
 
     def strata(self, obs: Observations, number: int | None = None) -> UnderStrata:
         """The rows with a plate of this family's components, all or some, at dim -2."""

@@ -280,6 +280,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "estimates": {"found": likelihood},
     "likelihood_intervals": {"result": likelihood},
     "losses": {"history": just([{"epoch": 1.0, "loss": 2.0}])},
+    "posterior": {"row": just(1), "given": just(NORMAL)},
     "posterior_intervals": {"check": lambda: evaluation.posterior_check(system(), rows(2), **NUTS)},
     "reliability_diagram": {"found": lambda: evaluation.calibration_of(numbers(), labels())},
     "samples": {"drawn": lambda: ppl_mm.generate(system(), rows(), NORMAL)},

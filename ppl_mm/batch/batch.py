@@ -6,7 +6,7 @@
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Annotated, ClassVar, Self, cast
+from typing import Annotated, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -149,7 +149,7 @@ class Batch:
         The trunk sees no other rows; F is its ``out_features``. It runs once, as in
         :meth:`encoded`.
         """
-        return featurise(self, name, rows, trunk, cast(int, trunk.out_features))
+        return featurise(self, name, rows, trunk)
 
     def components(self, family: Sequence[Iterable[str]]) -> tuple[list[Self], Tensor]:
         """One batch for each component of a mixture, under any plate.

@@ -5,7 +5,7 @@ memo, which the terms and the strata of one batch share.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from ppl_mm.batch.rows import dtype_of, indices, put_rows, run_network
 if TYPE_CHECKING:
     from ppl_mm.batch.batch import Batch
 
-__all__ = ["Memo", "encode", "featurise"]
+__all__ = ["Memo", "encode", "featurise", "width_of"]
 
 Outputs = tuple[Tensor, ...]
 
@@ -50,12 +50,18 @@ def encode(
     return loc, scale
 
 
-def featurise(batch: "Batch", name: str, held: Tensor, trunk: nn.Module, size: int) -> Tensor:
-    """The features (B, F) of a modality's trunk, zeros where ``held`` is False; ``size`` is F.
+def width_of(trunk: nn.Module) -> int:
+    """F, the number of features of a trunk, its attribute ``out_features``."""
+    return cast(int, trunk.out_features)
+
+
+def featurise(batch: "Batch", name: str, held: Tensor, trunk: nn.Module) -> Tensor:
+    """The features (B, F) of a modality's trunk, zeros where ``held`` is False.
 
     Raises:
         ValueError: For features of another shape.
     """
+    size = width_of(trunk)
 
     def check(output: object, count: int) -> Outputs:
         return (check_features(name, output, size, count),)

@@ -171,16 +171,8 @@ def train(
     seed: Annotated[int | None, _training(help="Of networks, order and noise.")] = None,
     device: Annotated[str | None, _training(help="auto, cpu, cuda or cuda:1.")] = None,
     precision: Annotated[str | None, _training(help="Such as 32-true or bf16-mixed.")] = None,
-    cuda_graph: Annotated[
-        bool | None,
-        _training(
-            "--cuda-graph/--no-cuda-graph",
-            help="Replay a step as a CUDA graph, or never; by default where that can be.",
-        ),
-    ] = None,
-    compile: Annotated[
-        bool | None,
-        _training("--compile/--no-compile", help="Compile the networks by torch.compile."),
+    step: Annotated[
+        str | None, _training(help="How steps are taken: auto, eager, recorded or compiled.")
     ] = None,
     out: Annotated[Path | None, _folder(help="Default: runs/SYSTEM-DATASET.")] = None,
     resume: Annotated[bool, _folder("--resume", help="Go on with the folder's run.")] = False,
@@ -219,8 +211,7 @@ def train(
             "seed": seed,
             "device": device,
             "precision": precision,
-            "cuda_graph": cuda_graph,
-            "compile": compile,
+            "step": step,
             "data_dir": data_dir,
             "num_samples": num_samples,
             "rows": rows,

@@ -27,6 +27,7 @@ from ppl_mm.measures.correlation import CanonicalCorrelation, Correlation, corre
 from ppl_mm.measures.diversity import Diversity, diversity, real_diversity, spread
 from ppl_mm.measures.frechet import Frechet, frechet, frechet_distance, frechet_of
 from ppl_mm.measures.generation import generate
+from ppl_mm.measures.latent_sampler import LatentSampler, fit_latent_sampler
 from ppl_mm.measures.latents import LatentAccuracy, draw_latents, latent_accuracy
 from ppl_mm.measures.mutual_information import (
     MutualInformation,
@@ -89,6 +90,7 @@ __all__ = [
     "GaussianProcessClassifier",
     "Inception",
     "LatentAccuracy",
+    "LatentSampler",
     "LogLikelihood",
     "MutualInformation",
     "PosteriorCheck",
@@ -120,6 +122,7 @@ __all__ = [
     "draw_latents",
     "elbo",
     "features_of",
+    "fit_latent_sampler",
     "frechet",
     "frechet_distance",
     "frechet_of",

@@ -5,7 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -40,6 +40,7 @@ def owned(path: str | os.PathLike[str]) -> Iterator[None]:
         True
     """
     place = Path(path).absolute()
+    made = [folder for folder in place.parents if not folder.exists()]
     place.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(_beside(place, "lock"), is_singleton=True)
     if lock.is_locked:
@@ -58,6 +59,9 @@ def owned(path: str | os.PathLike[str]) -> Iterator[None]:
         told.unlink(missing_ok=True)
         _beside(place, "lock").unlink(missing_ok=True)  # while it is held: a waiter sees that
         lock.release()
+        for folder in made:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
 def owner(path: str | os.PathLike[str]) -> dict[str, int | str]:

@@ -11,6 +11,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import Decoded
+from ppl_mm.measures.latent_sampler import LatentSampler
 from ppl_mm.measures.private import private_draws
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.programs.answerable import check_answerable
@@ -31,6 +32,7 @@ def generate(
     mean: bool = False,
     private: str | Observations = "posterior",
     alpha: float = 1.0,
+    prior: LatentSampler | None = None,
     seed: int = 0,
 ) -> dict[str, Tensor]:
     """Draw modalities given others: z ~ q(z | x_given), x_target ~ p(x_target | z).
@@ -53,6 +55,8 @@ def generate(
             rows: q(w_m | x_m) of those, so that u is one input's and w another's.
         alpha: Factor of the scale of the prior (or auxiliary prior) of w_m: below 1 the draws are
             nearer to its centre, at 0 they are there.
+        prior: What draws all latents in place of the model's prior, where nothing is given, see
+            :func:`ppl_mm.evaluation.fit_latent_sampler`.
         seed: Of the draws.
 
     Returns:
@@ -70,7 +74,16 @@ def generate(
     names = (targets,) if isinstance(targets, str) else tuple(targets)
     known = (given,) if isinstance(given, str) else obs.names if given is None else tuple(given)
     return generate_checked(
-        system, obs, names, num_samples, known, mean=mean, private=private, alpha=alpha, seed=seed
+        system,
+        obs,
+        names,
+        num_samples,
+        known,
+        mean=mean,
+        private=private,
+        alpha=alpha,
+        prior=prior,
+        seed=seed,
     )
 
 
@@ -85,6 +98,7 @@ def generate_checked(
     mean: bool = False,
     private: str | Observations = "posterior",
     alpha: float = 1.0,
+    prior: LatentSampler | None = None,
     seed: int = 0,
 ) -> dict[str, Tensor]:
     """:func:`generate` for rows that ``system.check`` has seen, as batches of checked rows have."""
@@ -95,11 +109,32 @@ def generate_checked(
         with particles(num_samples), private_draws(system, evidence, private, alpha):
             q = guide_trace(system.guide, evidence)
         latents = {n: q.nodes[n]["value"] for n in q.stochastic_nodes}
+        if prior is not None:
+            latents = _sampled(prior, evidence, latents)
         sites = target_sites(system.model, obs, targets, latents, num_samples)
         return {
             n: (central_value(site["fn"]) if mean else site["value"]).squeeze(1)
             for n, site in sites.items()
         }
+
+
+def _sampled(
+    prior: LatentSampler, evidence: Observations, latents: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """Draws of another prior, of the shapes of these latents."""
+    if any(bool(mask.any()) for mask in evidence.evidence.values()):
+        raise ValueError(
+            "prior: latents come from a fitted density only where nothing is given; pass given=()."
+        )
+    sizes = {name: value.shape[-1] for name, value in latents.items()}
+    if sizes != dict(prior.sizes):
+        raise ValueError(
+            f"prior: expected a density of the latents {sizes}, got one of {dict(prior.sizes)}; "
+            "fit it to this system."
+        )
+    first = next(iter(latents.values()))
+    drawn = prior.sample(first.shape[:-1].numel())
+    return {name: value.reshape(latents[name].shape) for name, value in drawn.items()}
 
 
 def target_sites(

@@ -66,7 +66,7 @@ def check_trainable(objective: ELBO) -> None:
     if isinstance(inner, _JIT):
         raise TypeError(
             f"{name} compiles functions of tensors, and these programs are functions of "
-            f"Observations; use {name.removeprefix('Jit')}, with fit(compile=True) for speed."
+            f"Observations; use {name.removeprefix('Jit')}, which fit(...) records for speed."
         )
     if not hasattr(inner, "differentiable_loss"):
         raise TypeError(

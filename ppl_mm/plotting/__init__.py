@@ -9,6 +9,7 @@ from ppl_mm.plotting.pictures import (
     prior_samples,
     samples,
 )
+from ppl_mm.plotting.posterior import posterior
 from ppl_mm.plotting.shared_private import conditional_columns, shared_private_grid, traversal
 from ppl_mm.plotting.values import Tiles
 from ppl_mm.results.calibration import reliability_diagram
@@ -41,6 +42,7 @@ __all__ = [
     "losses",
     "pair_distances",
     "paired_differences",
+    "posterior",
     "posterior_intervals",
     "posterior_means",
     "prior_samples",

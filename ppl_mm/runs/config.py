@@ -65,9 +65,7 @@ class Config:
         impartial: How the modalities' gradients are combined, see :func:`ppl_mm.fit`.
         seed: The seed of networks, order, noise, pairs, and of what is missing.
         precision: Fabric's flag.
-        cuda_graph: Whether to replay steps as a CUDA graph, see :func:`ppl_mm.fit`; with None they
-            are replayed where that can be.
-        compile: Whether ``torch.compile`` compiles the networks while they train.
+        step: How steps are taken, see :func:`ppl_mm.fit`.
         device: "auto", "cpu", "cuda" or "cuda:1".
         data_dir: The folder of the data; None for the default folder.
         num_samples: The number of draws per row for likelihoods.
@@ -94,8 +92,7 @@ class Config:
     impartial: str | None = None
     seed: int = 0
     precision: str = "32-true"
-    cuda_graph: bool | None = None
-    compile: bool = False
+    step: str = "auto"
     device: str = "auto"
     data_dir: str | None = None
     num_samples: int = 1000

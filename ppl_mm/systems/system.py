@@ -20,6 +20,7 @@ from ppl_mm.objectives import Objective
 from ppl_mm.objectives.stock import check_matched, check_trainable, looked_at
 from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.programs.conditionals import Alternatives
+from ppl_mm.programs.door import check_program
 from ppl_mm.systems import saved
 
 __all__ = ["System"]
@@ -55,6 +56,8 @@ class System(nn.Module):
             raise TypeError(
                 f"System: the objective must be a pyro.infer.ELBO, got {type(objective).__name__}."
             )
+        check_program("model", model)
+        check_program("guide", guide)
         parts = () if isinstance(guide, AutoGuide) else (model, guide)  # its size is of all rows
         sizes = [getattr(part, "latent_dim", None) for part in parts]
         if None not in sizes and len(set(sizes)) > 1:

@@ -20,7 +20,7 @@ __all__ = ["MAY_DIFFER", "check_same_run", "of_data", "of_functions", "of_system
 
 MAY_DIFFER = (
     *("epochs", "patience", "optimizer's options", "clip_norm", "device", "number of processes"),
-    *("cuda_graph", "compile", "callbacks", "checkpoint", "checkpoint_every", "progress"),
+    *("step", "callbacks", "checkpoint", "checkpoint_every", "progress"),
     "whether rows lie in memory or in files",
 )
 """What a run that goes on may have other than the run that was stopped."""

@@ -34,21 +34,16 @@ from ppl_mm.training.checks import (
     make_optimizer,
     warn_of_untrained,
 )
-from ppl_mm.training.compiled import check_compile, compiled
 from ppl_mm.training.fingerprint import of_data, of_functions, of_system
-from ppl_mm.training.graphed import (
-    Graphed,
-    check_cuda_graph,
-    obstacle,
-    obstacle_of,
-    set_capturable,
-)
+from ppl_mm.training.graphed import Graphed, obstacle_of, set_capturable
 from ppl_mm.training.history import FitResult
 from ppl_mm.training.impartial import Rule, impartially
 from ppl_mm.training.loop import Loop
 from ppl_mm.training.own_callbacks import Bar, Checkpoints, Validation
 from ppl_mm.training.parallel import AlwaysDifferentiable
+from ppl_mm.training.plan import check_step, plan
 from ppl_mm.training.precision import check_clipping, check_precision, in_precision
+from ppl_mm.training.recorded import Recorded
 from ppl_mm.training.signals import Signals, StoppedError
 from ppl_mm.training.state import Training
 
@@ -75,8 +70,7 @@ def fit(
     seed: int = 0,
     device: str | torch.device = "auto",
     precision: str = "32-true",
-    cuda_graph: bool | str = "auto",
-    compile: bool | str = False,
+    step: str = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 10,
     checkpoint_minutes: float = 5.0,
@@ -112,11 +106,11 @@ def fit(
             the system becomes one of float64, and stays it; ``system.float()`` takes it back.
             ``"bf16-mixed"``, and on CUDA ``"16-mixed"``: networks of float32 compute in 16 bits,
             see docs/cuda.md. Data follow the system's dtype, integers stay as they are.
-        cuda_graph: "auto": on a CUDA device capture a step once and replay it, where that gives
-            the same results, see docs/cuda.md; what became of it is in the result. True: raise
-            where it cannot be. False: never.
-        compile: Whether :func:`torch.compile` compiles encoders and decoders for the training;
-            or its backend.
+        step: How steps are taken, see docs/steps.md. ``"recorded"``: as a program that is recorded
+            once and replayed, with the eager step's numbers to the last bit; on a CUDA device as a
+            CUDA graph. ``"compiled"``: recorded and compiled, equal up to rounding. ``"eager"``:
+            neither. ``"auto"``: recorded, and in a run of 10,000 steps or more compiled. What
+            cannot be recorded is eager; the result says what became of it and why.
         checkpoint: The file that a stopped run goes on from. It is written whole, at the end and
             when the run is stopped. Its run alone may write it, see :func:`ppl_mm.files.owned`.
         checkpoint_every: The number of epochs from one checkpoint to the next.
@@ -141,7 +135,7 @@ def fit(
 
     Returns:
         The history (a row an epoch: epoch, loss, bound or surrogate, validation_elbo, seconds),
-        the best state, and whether steps were replayed.
+        the best state, and how steps were taken.
 
     After an error the system has its former dtype and device. Ctrl-C and SIGTERM finish the step
     and write the checkpoint; a second one stops at once. Fits and measures in several threads of
@@ -149,7 +143,7 @@ def fit(
 
     Raises:
         ValueError: For data that do not fit the system or options out of range, before any step.
-        RuntimeError: For ``compile`` where torch finds no working compiler.
+        RuntimeError: For ``step="compiled"`` where torch finds no working compiler.
         DivergedError: When a loss or parameter stops being finite, or a loss is so large that its
             gradient's square would not be; the system is back in the state at the end of the last
             good epoch, and the error holds the result so far.
@@ -175,9 +169,9 @@ def fit(
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint=, the file to go on from.")
     fabric = _fabric(system, str(device), precision)
-    why_not = obstacle(fabric, streams, impartial, precision)
-    check_cuda_graph(cuda_graph, why_not)
-    check_compile(compile, fabric.device)
+    check_step(step, fabric.device)
+    num_steps = epochs * streams.steps(batch_size)
+    planned = plan(step, fabric, streams, impartial, precision, num_steps)
     if optimizer is None:
         optimizer = partial(torch.optim.Adam, lr=1e-3, fused=precision != "16-mixed")
     devices = [fabric.device] if fabric.device.type == "cuda" else []
@@ -212,10 +206,8 @@ def fit(
         if resume:
             assert file is not None
             load(training, file, new_optimizer=resume == "new optimizer")
-        why_not = why_not or obstacle_of(torch_optimizer)
-        check_cuda_graph(cuda_graph, why_not)
-        why_not = "cuda_graph is False" if cuda_graph is False else why_not
-        set_capturable(torch_optimizer, why_not is None)
+        not_captured = planned.why_not or obstacle_of(torch_optimizer)
+        set_capturable(torch_optimizer, planned.captured and not_captured is None)
         chosen = list(callbacks)
         if validation is not None:
             chosen.insert(
@@ -236,15 +228,21 @@ def fit(
             clip_norm,
             found,
             partial(
+                Recorded,
+                system=system,
+                objective=system.objective,
+                why_not="whole steps are captured" if planned.captured else planned.why_not,
+                compile=planned.compile,
+            ),
+            partial(
                 Graphed,
                 objective=system.objective,
                 optimizer=torch_optimizer,
-                why_not=why_not,
-                must=cuda_graph is True,
+                why_not=not_captured if planned.captured else "steps are recorded",
             ),
             around,
         )
-        with Signals(training.stop) as signals, around.around(training), compiled(system, compile):
+        with Signals(training.stop) as signals, around.around(training):
             while training.epoch < epochs and not training.stopping:
                 around.before_epoch(training)
                 loop.epoch(training, batch_size, annealing_epochs)
@@ -255,7 +253,8 @@ def fit(
         raise _stopped(training, signals.caught, file)
     if training.best_state is not None:
         system.load_state_dict(training.best_state)
-    return replace(training.result(), cuda_graph=loop.graphed.outcome)
+    taken = loop.graphed if planned.captured else loop.gradients
+    return replace(training.result(), step=taken.outcome)
 
 
 def _elbo(training: Training, seed: int) -> float:
