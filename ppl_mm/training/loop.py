@@ -17,7 +17,7 @@ from ppl_mm.objectives.stock import is_bound
 from ppl_mm.systems import System
 from ppl_mm.training.batches import Streams
 from ppl_mm.training.callbacks import Callbacks
-from ppl_mm.training.checks import Found, Transform
+from ppl_mm.training.checks import Found, Transform, parameters
 from ppl_mm.training.graphed import Graphed
 from ppl_mm.training.history import DivergedError
 from ppl_mm.training.parallel import JointNoise, own_noise
@@ -67,6 +67,7 @@ class Loop:
         self.fabric, self.module, self.optimizer, self.system = fabric, module, optimizer, system
         self.streams, self.transform, self.clip_norm = streams, transform, clip_norm
         self.num_rows, self.found, self.callbacks = len(streams), found, callbacks
+        self.trained = parameters(system)
         self.unchecked = streams.mapped  # rows in files are checked in their first epoch
         self.check_every = 1 if fabric.device.type == "cpu" else 50  # reading a loss waits for CUDA
         self.gradients = recorded(self.backward)
@@ -115,9 +116,6 @@ class Loop:
         if not all(bool(torch.isfinite(p).all()) for p in self.trained):
             raise self._diverged(training, "a parameter is not finite")
         loss = self.fabric.all_reduce(total, reduce_op="sum").item() / so_far.rows
-        if not all(bool(torch.isfinite(p).all()) for p in self.trained):
-            raise self._diverged(state, "a parameter is not finite")
-        loss = self.fabric.all_reduce(total, reduce_op="sum").item() / rows
         seconds = time.perf_counter() - start
         kind = "bound" if so_far.bound else "surrogate"
         row = {"epoch": training.epoch + 1, "loss": loss, kind: -loss, "seconds": seconds}
