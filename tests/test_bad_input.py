@@ -221,10 +221,22 @@ OBSERVATIONS: Table = [
         "num_rows: .*at least 1, got 0",
     ),
     (
-        "a row that is NaN in parts",
-        lambda: Observations.from_arrays({"x": [[1.0, np.nan], [1.0, 2.0]]}),
+        "elements of an unknown modality",
+        lambda: Observations({"x": X()}, elements={"y": torch.ones(ROWS, dtype=torch.bool)}),
         ValueError,
-        "'x': row 0 is NaN in parts",
+        "unknown modality in elements 'y'",
+    ),
+    (
+        "a mask of rows for elements",
+        lambda: Observations({"x": X()}, elements={"x": torch.ones(ROWS, dtype=torch.bool)}),
+        ValueError,
+        "'x': expected elements of the shape of its values.*goes to present",
+    ),
+    (
+        "elements that are numbers",
+        lambda: Observations({"x": X()}, elements={"x": torch.ones_like(X())}),
+        TypeError,
+        "'x': expected elements as a dense boolean tensor.*torch.float.*~x.isnan",
     ),
     (
         "text",

@@ -49,7 +49,18 @@ from ppl_mm.runs.records import command
 from ppl_mm.systems import System
 from ppl_mm.training import Callback, DivergedError, FitResult, StoppedError, Training
 
-__all__ = ["FILES", "SHOWN", "Run", "evaluate", "examples", "load", "numbers", "train", "write_csv"]
+__all__ = [
+    "DRAWN",
+    "FILES",
+    "SHOWN",
+    "Run",
+    "evaluate",
+    "examples",
+    "load",
+    "numbers",
+    "train",
+    "write_csv",
+]
 
 FILES = (
     *("config.json", "checkpoint.pt", "system.safetensors", "history.csv", "metrics.json"),
@@ -58,8 +69,8 @@ FILES = (
 """The files that a run writes, and that ``overwrite`` removes."""
 
 SHOWN, _MOST = 8, 10  # the most rows of a picture, without classes and with
+DRAWN = 1000  # test rows whose latents, and whose range of values, pictures show
 _SECONDS = 1.0  # the least time between two writings of the history
-_IN_LATENT = 1000  # rows of the picture of the latent
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,11 @@ class Run:
     def tiles(self) -> plotting.Tiles:
         """Which modalities to draw as one image."""
         return tiles_of(self.dataset)
+
+    @property
+    def words(self) -> plotting.Words:
+        """How values of modalities read, where the data set says it."""
+        return self.dataset.words()
 
 
 @typed
@@ -310,13 +326,20 @@ def _write_history(folder: Path, result: FitResult) -> None:
 
 
 def _draw(run: Run) -> None:
-    test = run.dataset.test
+    like = run.dataset.test[:DRAWN]
     pictures = {
-        "prior_samples": plotting.prior_samples(run.system, tiles=run.tiles, like=test),
-        "cross_generation": plotting.cross_generation(
-            run.system, examples(run), tiles=run.tiles, label=run.label
+        "prior_samples": plotting.prior_samples(
+            run.system, tiles=run.tiles, like=like, words=run.words
         ),
-        "latent": plotting.posterior_means(run.system, test[:_IN_LATENT], label=run.label),
+        "cross_generation": plotting.cross_generation(
+            run.system,
+            examples(run),
+            tiles=run.tiles,
+            label=run.label,
+            like=like,
+            words=run.words,
+        ),
+        "latent": plotting.posterior_means(run.system, like, label=run.label),
     }
     for name, picture in pictures.items():
         plotting.save(picture, run.folder / f"{name}.png")

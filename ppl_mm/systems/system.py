@@ -12,6 +12,7 @@ from torch import nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.checks import in_dtype
+from ppl_mm.batch.holes import observed_values
 from ppl_mm.batch.memory_mapped import blocks
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import default_dtype, dtype_of
@@ -20,6 +21,7 @@ from ppl_mm.objectives import Objective
 from ppl_mm.objectives.stock import check_matched, check_trainable, looked_at
 from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.programs.conditionals import Alternatives
+from ppl_mm.programs.contracts import Declares
 from ppl_mm.programs.door import check_program
 from ppl_mm.systems import saved
 
@@ -73,8 +75,10 @@ class System(nn.Module):
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """The modalities that the model declares, or else the guide."""
-        found: Any = getattr(self.model, "modalities", ()) or getattr(self.guide, "modalities", ())
-        return tuple(found)
+        for part in (self.model, self.guide):
+            if isinstance(part, Declares) and part.modalities:
+                return tuple(part.modalities)
+        return ()
 
     @property
     def device(self) -> torch.device:
@@ -124,8 +128,7 @@ class System(nn.Module):
         if not hasattr(self.model, "check"):
             for modality in self.modalities:
                 if modality.name in obs.names:
-                    rows = obs.values[modality.name][obs.present[modality.name]]
-                    modality.likelihood.check(modality.name, rows)
+                    modality.likelihood.check(modality.name, observed_values(obs, modality.name))
 
     def forward(self, obs: Observations) -> torch.Tensor:
         """The objective's loss, summed over rows.
@@ -212,6 +215,6 @@ class System(nn.Module):
         return saved.load(Path(path), modalities, system)
 
 
-def _placed(obs: Any, system: System) -> Any:
+def _placed(obs: object, system: System) -> Any:
     """The rows on the system's device and in its dtype; programs refuse what is no rows."""
     return obs.to(system) if isinstance(obs, Observations) else obs
