@@ -85,10 +85,10 @@ class ImportanceWeighted(Objective):
         num_particles: The number K of draws from every stratum.
         form: ``"looser"``: sum_s pi_s log (1/K) sum_k w[k, s]; ``"tighter"``:
             log sum_s pi_s (1/K) sum_k w[k, s].
-        private: The source of a private latent w_m in the strata that do not look at x_m:
-            ``"posterior"``: its own encoder all the same, counted as anywhere; ``"auxiliary"``:
-            the guide's learned auxiliary prior (MMVAE+), or ``"prior"``: p(w_m), neither of which
-            is counted. The last two need a mixture guide.
+        private: The source of a private latent w_m in the strata that do not look at x_m.
+            ``"posterior"``: its own encoder, with its density, as in the other strata.
+            ``"auxiliary"``: the guide's learned auxiliary prior (MMVAE+), or ``"prior"``: p(w_m),
+            both without their densities; these need a mixture guide.
         strata: The number of components of a mixture guide that each row draws from, at random in
             every step; None for all. The looser form's estimate stays unbiased, and a step has less
             work.
@@ -120,7 +120,7 @@ class ImportanceWeighted(Objective):
 
     @property
     def is_bound(self) -> bool:
-        """A lower bound on log p(x_scored), unless weights, beta or auxiliary priors say not.
+        """Whether this is a lower bound on log p(x_scored): no weights, beta or auxiliary priors.
 
         With learned auxiliary priors the value is a surrogate: it can exceed log p(x).
         """
@@ -143,7 +143,8 @@ class ImportanceWeighted(Objective):
             model: The generative story.
             guide: A program with the same latent sites.
             obs: The rows, without a plate.
-            link: Stands between a site's draw and everything that the model makes of it.
+            link: A function of a site's name and its draw, which returns the draw that the model
+                sees.
         """
         scaling = self.scaling(model, obs)
         obs = stratified(guide, obs, self.strata)

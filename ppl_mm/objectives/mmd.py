@@ -3,7 +3,8 @@
     k(a, b)  =  exp( -|a - b|^2 / h )
     MMD^2    =  E k(p, p') + E k(q, q') - 2 E k(p, q)          p, p' of one pool, q, q' of the other
 
-A pool is what the rows of a batch draw, or the mixture, with equal weights, of what they draw from.
+A pool is the set of draws of a batch's rows, or the equally weighted mixture of the distributions
+that they draw from.
 
 Sources: Gretton et al. 2012, JMLR 13 (the estimators); Zhao, Song & Ermon 2019, arXiv:1706.02262
 (InfoVAE: h = D); Mancisidor et al. 2023 (CMMD), release (h = D^2).
@@ -29,7 +30,7 @@ ESTIMATORS = ("biased", "unbiased", "analytic")
 
 @typed
 def kernel_width(kernel: str | float, x: Tensor, y: Tensor) -> Tensor:
-    """h of the kernel between pools x and y, (..., N, D): a constant, no gradient.
+    """The width h of the kernel between pools x and y, (..., N, D), a constant without gradient.
 
     Args:
         kernel: ``"dim2"``: D^2; ``"dim"``: D; ``"median"``: the median of |a - b|^2 over all pairs
@@ -69,10 +70,10 @@ def squared_mmd(
 ) -> Tensor:
     """MMD^2 of two pools of draws, by all their pairs.
 
-    The kernel counts as k - 1, for the ones cancel: where h is large, as D^2, k is so close to 1
-    that it has few digits below. The distances are from inner products of the draws less their
-    mean; rounding leaves errors of them of some 1e-7 (single precision) of the largest squared
-    length, which a much smaller h would show.
+    The sums use k - 1, as the ones cancel: for a large h, such as D^2, k is so close to 1 that few
+    digits remain. The distances come from inner products of the draws less their mean. In single
+    precision they have rounding errors of about 1e-7 of the largest squared length, which matter
+    for a much smaller h.
 
     Args:
         x: The draws of one pool, (..., N, D).

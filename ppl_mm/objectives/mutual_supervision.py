@@ -66,16 +66,16 @@ class MutualSupervisionELBO(Objective):
         kl: ``"sample"``: log e_i - log p_i at the draws. ``"analytic"``: in their place, for every
             m, the closed KL(e_i || p_i) in the rows in which p_i is one Normal (two modalities, or
             the product); another objective, and no bound.
-        estimator: ``"symmetric"``, of less variance, or ``"single"``.
-        stop_gradient: Whether w is held fixed, in gradients only.
+        estimator: ``"symmetric"``, which has less variance, or ``"single"``.
+        stop_gradient: Whether gradients hold w fixed.
         combine: ``"mean"`` over the directions, or ``"sum"`` as in the release, which is no bound.
         conditional_prior: ``"mixture"`` or ``"product"`` of the other encoders.
         weights: Modality -> lambda_m, factors of log p(x_m | z) in l and r.
         beta: The factor of log p_i - log e_i, or of the KL.
 
     It needs a model with a :class:`ppl_mm.distributions.PseudoInputPrior`, and as guide a
-    ``guides.MixtureOfExperts`` with the same prior, see :func:`ppl_mm.systems.meme`. It also says
-    what the system's likelihoods are (:meth:`alternatives`).
+    ``guides.MixtureOfExperts`` with the same prior, see :func:`ppl_mm.systems.meme`. It also
+    defines the system's likelihoods (:meth:`alternatives`).
 
     Source: Joy et al. 2022, arXiv:2106.12570, eqs. 1 and 3 to 5. Differs: eq. 1's ratio has q(t|s)
     below, as in the appendix; eqs. 16 and 18 lack the 1/K of log Z, without which the value

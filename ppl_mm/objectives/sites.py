@@ -50,7 +50,7 @@ def shared_sites(*traces: Trace) -> bool:
 
 
 def check_gradients(q: Trace) -> None:
-    """Raise for a guide's site whose draws have no gradient, by which our objectives train.
+    """Raise for a guide's site whose draws have no gradient, which our objectives need.
 
     Raises:
         ValueError: Naming the site.
@@ -77,7 +77,7 @@ def rows_in_one_site(q: Trace) -> bool:
 
 
 def check_own_latents(what: str, p: Trace | None, q: Trace, num_particles: int) -> None:
-    """Raise where rows that are weighed one by one share a latent.
+    """Raise if rows that have weights of their own share a latent.
 
     Args:
         what: The name of the caller, for the message.

@@ -1,7 +1,7 @@
-"""Pyro's own objectives in training: which of them can, and of which programs they are right.
+"""Pyro's own objectives in training: the ones that can train, and the programs that suit them.
 
-Our objectives take a guide without some of the model's latents, which are then drawn from the model
-and cancel. Pyro's count log p of such a latent and no log q, and what they return is no bound.
+A guide may lack some of the model's latents. In our objectives these are drawn from the model and
+cancel. Pyro's objectives count log p of such a latent and no log q, so their value is no bound.
 """
 
 import pyro
@@ -94,12 +94,12 @@ def looked_at(model: Model, guide: Guide, obs: Observations) -> tuple[Trace, Tra
 
 
 def check_matched(objective: ELBO, p: Trace, q: Trace) -> None:
-    """Raise where an objective's value or gradient would be wrong for these programs.
+    """Raise if an objective's value or gradient would be wrong for these programs.
 
     Args:
-        objective: Any; ours need draws with a gradient, Pyro's a guide with all of the latents.
+        objective: Any objective; ours need draws with a gradient, Pyro's a guide with all latents.
         p: The model's trace, replayed on the guide's.
-        q: The guide's.
+        q: The guide's trace.
 
     Raises:
         ValueError: Naming the site.

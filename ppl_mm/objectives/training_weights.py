@@ -13,7 +13,7 @@ __all__ = ["TrainingWeights"]
 
 
 class TrainingWeights(ELBO):
-    """The weights of an objective: what our own share with :class:`~ppl_mm.objectives.Reweighted`.
+    """The weights of our own objectives and of :class:`~ppl_mm.objectives.Reweighted`.
 
     Args:
         weights: Site -> factor, in place of what the model declares.
@@ -30,7 +30,7 @@ class TrainingWeights(ELBO):
         self._declared: dict[str, float] = {}
 
     def declare(self, model: Model) -> None:
-        """Take the weights that a model's modalities declare. A run does so, and a ``System``."""
+        """Take the weights that a model's modalities declare; runs and a ``System`` call this."""
         found = getattr(inspect.unwrap(model), "modalities", ())  # handlers may be around it
         self._declared = {m.name: m.weight for m in found if isinstance(m, Modality)}
 
@@ -41,8 +41,8 @@ class TrainingWeights(ELBO):
 
     @property
     def is_bound(self) -> bool:
-        """Whether the value is a lower bound on log p of something; a surrogate if not.
+        """Whether the value is a lower bound on a log p, and no surrogate.
 
-        It goes by the model of the :class:`ppl_mm.systems.System`, or of the last run.
+        The answer depends on the model of the :class:`ppl_mm.systems.System`, or of the last run.
         """
         return self.beta * self.annealing == 1.0 and set(self.lambdas.values()) <= {1.0}
