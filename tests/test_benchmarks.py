@@ -74,10 +74,9 @@ def test_step_writes_its_record(tmp_path):
     assert "load at the end" in record["setting"]
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute")  # as torch._dynamo reads it
 def test_training_in_several_ways(monkeypatch, tmp_path):
     training, out = load("training"), tmp_path / "training.json"
-    ways = {"eager": {}, "compiled": {"compile": "eager"}, "bfloat16": {"precision": "bf16-mixed"}}
+    ways = {"eager": {}, "recorded": {"step": "recorded"}, "bfloat16": {"precision": "bf16-mixed"}}
     monkeypatch.setattr(training, "WAYS", ways)
     small = {"rounds": 2, "epochs": 2, "steps": 2, "batch": 4, "hidden": 4, "latent_dim": 3}
     training.main(**small, only="mvae", out=str(out))

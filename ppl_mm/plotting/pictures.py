@@ -101,6 +101,7 @@ def prior_samples(
     num_samples: int = 40,
     columns: int = 5,
     prior: LatentSampler | None = None,
+    words: Words | None = None,
 ) -> "Figure":
     """Draws from the prior, one block a tile; the same place in each block is the same draw.
 
@@ -114,6 +115,7 @@ def prior_samples(
         columns: Draws side by side in a block.
         prior: What draws the latents in place of the model's prior, see
             :func:`ppl_mm.evaluation.fit_latent_sampler`.
+        words: Modality -> how a value reads, such as the name of its class.
     """
     fixed, obs = conditioned_on(system.model), Observations.blank(num_samples)
     names = [m.name for m in system.modalities if m.name not in fixed]
@@ -122,7 +124,7 @@ def prior_samples(
     drawn = generate(system, obs, names, given=fixed, mean=True, prior=prior)
     values = {n: x[0] for n, x in drawn.items()}
     tiles = tiles_of(tiles, names, system.modalities, values)
-    sheet = Sheet(system.modalities, tiles, values, truth=like)
+    sheet = Sheet(system.modalities, tiles, values, truth=like, words=words)
     left = 0.0
     for tile in tiles:
         sheet.write(left + columns * sheet.widths[tile] / 2, -0.2, " + ".join(tile), weight="bold")

@@ -11,7 +11,19 @@ from ppl_mm.modality import Modality
 from ppl_mm.programs.contracts import Trunk
 from ppl_mm.programs.networks import decoder_of
 
-__all__ = ["ValueFeatures", "declared_features", "example", "value_features"]
+__all__ = ["ValueFeatures", "declared_features", "example", "one_hot", "value_features"]
+
+
+def one_hot(classes: Tensor, num_classes: int) -> Tensor:
+    """As torch's function, which looks at all values first: a recorded step must not.
+
+    Example:
+        >>> one_hot(torch.tensor([2, 0]), 3)
+        tensor([[0, 0, 1],
+                [1, 0, 0]])
+    """
+    zeros = classes.new_zeros((*classes.shape, num_classes), dtype=torch.int64)
+    return zeros.scatter(-1, classes.long().unsqueeze(-1), 1)
 
 
 class ValueFeatures(nn.Module):
@@ -51,7 +63,7 @@ class ValueFeatures(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """The features."""
         if self.num_classes is not None and not values.is_floating_point():
-            values = nn.functional.one_hot(values, self.num_classes)
+            values = one_hot(values, self.num_classes)
         dtype = values.dtype if values.is_floating_point() else torch.get_default_dtype()
         return values.reshape(len(values), -1).to(dtype)
 

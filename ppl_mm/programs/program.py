@@ -111,7 +111,7 @@ def _check_no_jit(asks: Sequence[bool]) -> None:
         raise TypeError(
             "Pyro's JIT (JitTrace_ELBO and the like) compiles functions of tensors and of "
             "pyro.params, and these programs are functions of Observations with parameters in "
-            "modules. Use Trace_ELBO and the like; for speed fit(compile=True)."
+            "modules. Use Trace_ELBO and the like; fit(...) records steps for speed."
         )
 
 
