@@ -14,7 +14,7 @@ def linear_annealing(step: int, *, epochs: Annotated[int, Range(0)], steps_per_e
 
         (step + 1) / (E M)  in epochs 1 .. E - 1,  1 from epoch E on
 
-    with E = ``epochs`` and M = ``steps_per_epoch``. E of 0 or 1 is no annealing.
+    with E = ``epochs`` and M = ``steps_per_epoch``. With E of 0 or 1 there is no annealing.
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, appendix A and its MNIST release.
 
