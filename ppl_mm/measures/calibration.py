@@ -22,6 +22,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Bernoulli
 from torch.nn.functional import one_hot
@@ -97,7 +98,7 @@ def calibration(
     return replace(found, nats=torch.cat(nats).cpu(), label=label, given=asked)
 
 
-def _log_p(base: Any, truth: Tensor) -> Tensor:
+def _log_p(base: TorchDistribution, truth: Tensor) -> Tensor:
     """log p(y | z) of a row's labels at every draw of z, (K, B)."""
     if not isinstance(base, Bernoulli):  # logits are log-probabilities there
         logits = base.logits[:, 0]

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from pyro import poutine
+from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -15,6 +16,7 @@ from ppl_mm.measures.latent_sampler import LatentSampler
 from ppl_mm.measures.private import private_draws
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.programs.answerable import check_answerable
+from ppl_mm.programs.contracts import Model
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
 
@@ -138,7 +140,7 @@ def _sampled(
 
 
 def target_sites(
-    model: Any,
+    model: Model,
     obs: Observations,
     targets: Sequence[str],
     latents: dict[str, Tensor],
@@ -159,14 +161,14 @@ def target_sites(
     return {name: p.nodes[name] for name in targets}
 
 
-def central_value(fn: Any) -> Tensor:
+def central_value(fn: TorchDistribution) -> Tensor:
     """A distribution's mean; its mode where the mean of an index means nothing."""
     fn = elementwise(fn)
     categorical = torch.distributions.Categorical | torch.distributions.OneHotCategorical
     return fn.mode if isinstance(fn, categorical) else fn.mean
 
 
-def elementwise(fn: Any) -> Any:
+def elementwise(fn: TorchDistribution) -> TorchDistribution:
     """The distribution of single elements inside a site's, such as Normal or Categorical."""
     while isinstance(fn, Decoded) or hasattr(fn, "base_dist"):
         fn = fn.whole if isinstance(fn, Decoded) else fn.base_dist

@@ -157,7 +157,7 @@ def classified(classifiers: Mapping[str, nn.Module]) -> tuple[str, ...]:
     return tuple(classifiers)
 
 
-def as_subsets(obs: Observations, subsets: Any) -> tuple[Subset, ...]:
+def as_subsets(obs: Observations, subsets: Sequence[str | Sequence[str]]) -> tuple[Subset, ...]:
     """Subsets as tuples, checked: every row holds what it is to be given."""
     if isinstance(subsets, str) or not subsets:
         raise ValueError(

@@ -20,10 +20,10 @@ the one-component formula for a mixture, which is biased where experts overlap a
 """
 
 import copy
-from typing import Any
 
 import torch
 from pyro.distributions import Delta
+from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, TransformedDistribution
 
@@ -32,6 +32,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import RandomMixture, StratifiedMixture
 from ppl_mm.objectives.importance_weighted import GuideSite, ImportanceWeighted
 from ppl_mm.objectives.objective import value_with_gradient
+from ppl_mm.programs.contracts import Guide, Model
 
 __all__ = ["DReG"]
 
@@ -59,7 +60,7 @@ class DReG(ImportanceWeighted):
         False
     """
 
-    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """The value of every row, (B,), with the gradient above."""
         weights: dict[str, Tensor] = {}  # by site, what scales the gradient of its draws
 
@@ -135,11 +136,11 @@ class _Density:
             total = total + (scaled * rho * (1.0 - self.own) * direct).sum((0, 1, 2))
         return total
 
-    def _log_prob_each(self, fn: Any, value: Tensor) -> Tensor:
+    def _log_prob_each(self, fn: TorchDistribution, value: Tensor) -> Tensor:
         return fn.log_prob_each(value) if self.mixture else fn.log_prob(value).unsqueeze(-2)
 
 
-def _detached(fn: Any) -> Any:
+def _detached(fn: TorchDistribution) -> TorchDistribution:
     """The same distribution with its parameters held fixed."""
     if not fn.has_rsample or isinstance(fn, Delta | TransformedDistribution | RandomMixture):
         raise TypeError(

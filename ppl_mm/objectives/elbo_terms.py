@@ -6,7 +6,6 @@ encoders run once and decoders once, on the rows and terms that count.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +29,9 @@ from ppl_mm.objectives.weights import (
     replayed,
 )
 from ppl_mm.processes import total
+from ppl_mm.programs.contracts import Guide, Model
 
-__all__ = ["ELBOTerms"]
+__all__ = ["ELBOTerms", "TermList"]
 
 TermList = Sequence[Term] | Callable[[Sequence[str]], Sequence[Term]]
 
@@ -100,11 +100,11 @@ class ELBOTerms(Objective):
         own = {value for term in terms for value in term.lambdas.values()}
         return super().is_bound and own <= {1.0} and not any(term.reference for term in terms)
 
-    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """The sum over terms of every row, (B,)."""
         return self.term_bounds(model, guide, obs).sum(0)
 
-    def term_bounds(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def term_bounds(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """Every term of every row with its weight, (T, B); zero where a term is not active.
 
         What all rows share, a latent outside ``obs.plates()``, counts once in every term that
@@ -123,7 +123,7 @@ class ELBOTerms(Objective):
             value = value + self._whole_weights(under, terms) * whole / len(obs)
         return value
 
-    def _values(self, model: Any, guide: Any, obs: UnderTerms, terms: Sequence[Term]) -> Parts:
+    def _values(self, model: Model, guide: Guide, obs: UnderTerms, terms: Sequence[Term]) -> Parts:
         """Every term without its weight: of every row, (T, B), and of all together, (1 or T, 1).
 
         One draw serves all terms; the model is run apart on it for those in which it is fixed.
@@ -185,7 +185,7 @@ class ELBOTerms(Objective):
             check_weights(term.lambdas, self.beta, tuple(names))
         return terms
 
-    def _references(self, guide: Any, obs: UnderTerms) -> tuple[Reference, ...]:
+    def _references(self, guide: Guide, obs: UnderTerms) -> tuple[Reference, ...]:
         if not obs.reference:  # a batch without any modality
             return ()
         if not hasattr(guide, "posterior"):
@@ -197,7 +197,7 @@ class ELBOTerms(Objective):
         return (Reference(getattr(guide, "site", "z"), guide.posterior(obs.at_reference()), rows),)
 
 
-def _check_all_take_part(guide: Any, obs: UnderTerms, terms: Sequence[Term]) -> None:
+def _check_all_take_part(guide: Guide, obs: UnderTerms, terms: Sequence[Term]) -> None:
     """Raise where a guide with one density for all rows meets terms that leave some out."""
     if not bool(obs.active.all()) or not all(t.scored for t in terms):
         raise ValueError(
@@ -207,7 +207,7 @@ def _check_all_take_part(guide: Any, obs: UnderTerms, terms: Sequence[Term]) -> 
 
 
 @contextmanager
-def _constant(model: Any) -> Iterator[None]:
+def _constant(model: Model) -> Iterator[None]:
     """Inside, a model's parameters are constants, and it is in evaluation mode."""
     if not isinstance(model, nn.Module):
         raise TypeError(

@@ -21,7 +21,7 @@ from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations, UnderStrata
 from ppl_mm.objectives.handlers import OffSource
 from ppl_mm.objectives.objective import Objective
-from ppl_mm.objectives.sites import check_own_latents, check_sites, of_each_row
+from ppl_mm.objectives.sites import Site, check_own_latents, check_sites, of_each_row
 from ppl_mm.objectives.weights import (
     absent_names,
     guide_trace,
@@ -30,6 +30,7 @@ from ppl_mm.objectives.weights import (
     replayed,
     stratified,
 )
+from ppl_mm.programs.contracts import Guide, HasPrivate, Model, Prior
 
 __all__ = ["GuideSite", "ImportanceWeighted", "Weighted"]
 
@@ -133,7 +134,7 @@ class ImportanceWeighted(Objective):
         return torch.where(log_pi > -torch.inf, log_pi.exp() * each, 0.0).sum(0)
 
     def weigh(
-        self, model: Any, guide: Any, obs: Observations, link: Link | None = None
+        self, model: Model, guide: Guide, obs: Observations, link: Link | None = None
     ) -> Weighted:
         """Draw K particles from every stratum, and score them.
 
@@ -158,7 +159,7 @@ class ImportanceWeighted(Objective):
         sites = {name: _guide_site(q.nodes[name], value) for name, value in drawn.items()}
         return Weighted(log_joint, sites, log_pi, obs)
 
-    def _off_source(self, guide: Any, obs: Observations) -> AbstractContextManager[Any]:
+    def _off_source(self, guide: Guide, obs: Observations) -> AbstractContextManager[Any]:
         if self.private == "posterior":
             return nullcontext()
         if obs.plate is None:
@@ -168,18 +169,19 @@ class ImportanceWeighted(Objective):
             )
         return OffSource(obs.source, self._priors(guide))
 
-    def _priors(self, guide: Any) -> Mapping[str, Any]:
+    def _priors(self, guide: Guide) -> Mapping[str, Prior]:
         """The priors of the private latents off the source."""
-        kind = "auxiliary_priors" if self.private == "auxiliary" else "private_priors"
-        priors = getattr(guide, kind, {})
-        if not len(priors):
+        auxiliary = self.private == "auxiliary"
+        priors = guide.priors_of_private(auxiliary) if isinstance(guide, HasPrivate) else {}
+        if not priors:
+            kind = "auxiliary priors" if auxiliary else "private latents"
             raise ValueError(
                 f"private={self.private!r} needs a guide with {kind}, such as "
                 "guides.SharedPrivate(..., auxiliary='softmax')."
             )
-        return dict(priors.items())
+        return priors
 
-    def _log_joint(self, model: Any, obs: Observations, q: Trace) -> Tensor:
+    def _log_joint(self, model: Model, obs: Observations, q: Trace) -> Tensor:
         """Scaled log p(x, z) of the particles, (K, S, B)."""
         with particles(self.num_particles):
             p = model_trace(replayed(model, q), obs, absent_names(model, obs))
@@ -190,7 +192,7 @@ class ImportanceWeighted(Objective):
         return latent + sum(of_each_row(p.nodes[n], len(obs)) for n in p.observation_nodes)
 
 
-def _guide_site(site: Any, value: Tensor) -> GuideSite:
+def _guide_site(site: Site, value: Tensor) -> GuideSite:
     one = torch.ones((), dtype=value.dtype, device=value.device)
     scale = scale_and_mask(one, scale=site["scale"], mask=site["mask"])
     return GuideSite(site["fn"], value, scale)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pyro import poutine
 from pyro.infer.inspect import get_model_relations
+from pyro.poutine import Trace
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -145,14 +146,14 @@ def _graph_of(program: nn.Module, obs: Observations) -> _Graph:
     return found
 
 
-def _dependent(program: nn.Module, obs: Observations, trace: Any, name: str) -> list[str]:
+def _dependent(program: nn.Module, obs: Observations, trace: Trace, name: str) -> list[str]:
     """The sites whose density at their own values changes with the values of a modality."""
     before = _log_probs(program, obs, trace)
     after = _log_probs(program, obs.replace(name, obs[name].roll(1, 0)), trace)
     return [site for site, log_prob in before.items() if not torch.equal(log_prob, after[site])]
 
 
-def _log_probs(program: nn.Module, obs: Observations, trace: Any) -> dict[str, Tensor]:
+def _log_probs(program: nn.Module, obs: Observations, trace: Trace) -> dict[str, Tensor]:
     """The log-density of every site at the trace's values, nats."""
     again = poutine.trace(poutine.replay(program, trace=trace)).get_trace(obs)
     again.compute_log_prob()
@@ -175,7 +176,7 @@ def _digraph() -> "Digraph":
 
 
 def _draw(drawn: "Digraph", found: _Graph, prefix: str = "") -> None:
-    def node(where: Any, name: str) -> None:
+    def node(where: "Digraph", name: str) -> None:
         if name in found.inputs:
             look = {"label": name, "shape": "box", "fillcolor": _OBSERVED}
         else:

@@ -71,6 +71,7 @@ Parameters = Tensor | float | Sequence[Tensor | float] | Mapping[str, Tensor | f
 # -------------------------------------------------------------------------- programs
 
 
+@runtime_checkable
 class Model(Protocol):
     """A generative story, p(z) prod over m of p_m(x_m | z), as a Pyro program and a torch module.
 
@@ -88,6 +89,7 @@ class Model(Protocol):
         ...
 
 
+@runtime_checkable
 class Guide(Protocol):
     """A joint encoder, q(z | x_source), as a Pyro program and a torch module.
 
@@ -179,12 +181,14 @@ class Mixed(HasPosterior, Protocol):
         ...
 
 
+@runtime_checkable
 class Combinable(HasPosterior, Declares, Protocol):
     """A guide that another can be made of: a mixture, or one with private latents."""
 
     latent_dim: int
 
 
+@runtime_checkable
 class HasExperts(Combinable, Protocol):
     """A guide of one encoder a modality, and of the prior for a row that looks at nothing."""
 
@@ -199,6 +203,7 @@ class HasExperts(Combinable, Protocol):
         ...
 
 
+@runtime_checkable
 class Prior(Protocol):
     """p(z) as a module whose call returns the distribution."""
 
@@ -214,6 +219,7 @@ class NamesFamily(Protocol):
     family: str
 
 
+@runtime_checkable
 class DiagonalFamily(NamesFamily, Prior, Protocol):
     """p(z) with independent coordinates of one family."""
 
@@ -246,6 +252,7 @@ class HasPrivate(Protocol):
 # -------------------------------------------------------------------------- networks
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """What ``Modality.encoder(latent_dim)`` returns, a torch module."""
 
@@ -254,6 +261,7 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
 class Decoder(Protocol):
     """What ``Modality.decoder(in_features)`` returns, a torch module."""
 

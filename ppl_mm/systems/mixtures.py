@@ -13,14 +13,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.distributions import DiagonalPrior, LearnedScale
-from ppl_mm.distributions.prior import as_prior
+from ppl_mm.distributions import LearnedScale
+from ppl_mm.distributions.prior import PriorLike, as_prior
 from ppl_mm.guides import Mixture, MixtureOfExperts, MixtureOfProducts, ProductOfExperts
 from ppl_mm.guides import SharedPrivate as SharedPrivateGuide
+from ppl_mm.guides.experts import Experts
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
 from ppl_mm.models import SharedPrivate as SharedPrivateModel
 from ppl_mm.objectives import IWAE, DReG, ELBOTerms, MixtureELBO, Term
+from ppl_mm.programs.program import Program
 from ppl_mm.systems.recorded import recorded
 from ppl_mm.systems.system import System
 
@@ -37,7 +39,7 @@ def mmvae(
     objective: str = "dreg",
     num_particles: int | None = None,
     family: str = "laplace",
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """MMVAE: a mixture of the modalities' experts, under importance-weighted bounds.
@@ -76,7 +78,7 @@ def mopoe(
     divergence: str = "components",
     prior_expert: bool | str = False,
     subsets: Sequence[Sequence[str]] | None = None,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """MoPoE: a mixture of products of experts over all subsets of the modalities.
@@ -125,7 +127,7 @@ def mmvae_plus(
     family: str = "laplace",
     scale_map: str | None = None,
     private: str = "auxiliary",
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """MMVAE+: a mixture of experts for a shared latent, private latents with auxiliary priors.
@@ -169,7 +171,7 @@ def mmjsd(
     latent_dim: int,
     *,
     private_dim: PrivateDim | None = None,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """mmJSD: a mixture of experts held together by a Jensen-Shannon divergence.
@@ -201,7 +203,7 @@ def dmvae(
     *,
     private_dim: PrivateDim | None = None,
     shared_kl: str = "once",
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """DMVAE: shared and private latents; every modality explained from every shared source.
@@ -246,11 +248,11 @@ def dmvae(
 
 
 def _programs(
-    guide: Any, private_dim: PrivateDim | None, auxiliary: str | None = None
-) -> tuple[Any, Any]:
+    guide: Experts | Mixture, private_dim: PrivateDim | None, auxiliary: str | None = None
+) -> tuple[Program, Program]:
     """The model and the guide, with private latents where a size is given."""
     modalities, latent_dim = guide.modalities, guide.latent_dim
-    prior: DiagonalPrior | LearnedScale = guide.prior
+    prior = guide.prior
     if private_dim is None:
         return SharedLatent(modalities, latent_dim, prior=prior), guide
     model = SharedPrivateModel(modalities, latent_dim, private_dim, prior=prior)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ppl_mm.distributions.prior import PriorLike
 from ppl_mm.guides import JointNetwork, ProductOfExperts, ReplacementExperts
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
@@ -32,7 +33,7 @@ def svae(
     latent_dim: int,
     *,
     prior_expert: bool = False,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """SVAE: a product of experts with stand-ins for what is missing.
@@ -64,7 +65,7 @@ def svae_star(
     latent_dim: int,
     *,
     prior_expert: bool = False,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """SVAE*: SVAE's encoders under VAEVAE's objective; otherwise as SVAE.
@@ -93,7 +94,7 @@ def vaevae(
     hidden: int | None = 512,
     activation: Activation = "relu",
     scale: ScaleMap = "exp",
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """VAEVAE: a joint network for every subset of the modalities.
@@ -135,7 +136,7 @@ def vaevae_star(
     hidden: int | None = 512,
     activation: Activation = "relu",
     scale: ScaleMap = "exp",
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """VAEVAE*: VAEVAE's encoders under SVAE's objective; otherwise as VAEVAE.
@@ -169,7 +170,7 @@ def vaevae_star(
 
 @_recorded
 def vaevae_a(
-    modalities: Sequence[Modality], latent_dim: int, *, prior: Any = None, **options: Any
+    modalities: Sequence[Modality], latent_dim: int, *, prior: PriorLike = None, **options: Any
 ) -> System:
     """VAEVAE (a): products of the single encoders, without the prior; otherwise as VAEVAE.
 
@@ -191,7 +192,7 @@ def vaevae_a(
 
 
 def _paired(
-    guide: Program, unimodal_on_complete_rows: bool, prior: Any, options: dict[str, Any]
+    guide: Program, unimodal_on_complete_rows: bool, prior: PriorLike, options: dict[str, Any]
 ) -> System:
     modalities = check_modalities(guide.modalities)
     if len(modalities) < 2:
