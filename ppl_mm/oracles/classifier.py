@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,11 +16,12 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import run_network
 from ppl_mm.data.dataset import DataSet
-from ppl_mm.files import write_atomically
+from ppl_mm.files import owned, read_sealed, write_sealed
 from ppl_mm.networks.classifier import ImageClassifier, TrunkClassifier
 from ppl_mm.networks.mlp import MLPFeatures
 from ppl_mm.networks.resnet import ResNet
 from ppl_mm.oracles.outputs import check_classifiers, checked_labels, classify
+from ppl_mm.processes import one_thread
 from ppl_mm.programs.answerable import check_held
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.training.minimise import Shuffled, minimise, seeded
@@ -32,7 +31,7 @@ __all__ = ["classifier_accuracy", "train_classifier", "train_classifiers", "trai
 Network = Callable[[tuple[int, ...], int], nn.Module]
 """From event_shape and the number of classes to a classifier."""
 
-_FORMAT = "ppl_mm classifier 1"
+_KIND = "classifier"
 
 
 @typed
@@ -298,23 +297,23 @@ def _kept(
 
 
 def _write(path: Path, module: nn.Module, data: str) -> None:
-    tensors = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
-    write_atomically(path, safetensors_bytes(tensors, {"format": _FORMAT, "data": data}))
+    with owned(path):
+        write_sealed(path, _KIND, module.state_dict(), {"data": data})
 
 
 def _read(
     path: Path, network: Network, event_shape: tuple[int, ...], num_classes: int, data: str
 ) -> nn.Module | None:
     """The classifier of a file; None where there is none, or of other data or networks."""
-    with torch.random.fork_rng(devices=[]):
+    with one_thread(), torch.random.fork_rng(devices=[]):
         module = network(tuple(event_shape), num_classes)
+    if not path.exists():
+        return None
+    file = read_sealed(path, _KIND, "Remove the file, and the classifier is trained again.")
+    if file.header.get("data") != data:
+        return None
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            if header.get("format") != _FORMAT or header.get("data") != data:
-                return None
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        module.load_state_dict(tensors)
-    except (FileNotFoundError, SafetensorError, RuntimeError):
+        module.load_state_dict(file.tensors())
+    except RuntimeError:
         return None
     return module

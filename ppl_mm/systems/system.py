@@ -1,6 +1,5 @@
 """A model, a guide and an objective, with the file that they are saved to."""
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +8,6 @@ from typing import Any
 import torch
 from pyro.infer import ELBO
 from pyro.infer.autoguide import AutoGuide
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as safetensors_bytes
 from torch import nn
 
 from ppl_mm.arguments.typed import typed
@@ -19,7 +16,6 @@ from ppl_mm.batch.holes import observed_values
 from ppl_mm.batch.memory_mapped import blocks
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import default_dtype, dtype_of
-from ppl_mm.files import write_atomically
 from ppl_mm.modality import Modality
 from ppl_mm.objectives import Objective
 from ppl_mm.objectives.stock import check_matched, check_trainable, looked_at
@@ -27,11 +23,9 @@ from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.programs.conditionals import Alternatives
 from ppl_mm.programs.contracts import Declares
 from ppl_mm.programs.door import check_program
-from ppl_mm.systems import registry
+from ppl_mm.systems import saved
 
 __all__ = ["System"]
-
-_FORMAT = "ppl_mm system 1"
 
 
 @typed
@@ -183,10 +177,14 @@ class System(nn.Module):
 
     @typed
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the parameters and the recipe to one safetensors file, atomically."""
-        tensors = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
-        header = {"format": _FORMAT, "recipe": json.dumps(self.recipe)}
-        write_atomically(Path(path), safetensors_bytes(_untied(tensors), metadata=header))
+        """Write the parameters and the recipe to one safetensors file with a checksum.
+
+        The file is written whole or not at all.
+
+        Raises:
+            OSError: If it cannot be written, with its path.
+        """
+        saved.save(self, Path(path))
 
     @classmethod
     @typed
@@ -207,55 +205,16 @@ class System(nn.Module):
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If the file is truncated or no saved system, if it cannot be rebuilt
-                without ``modalities`` or ``system``, or if the parameters do not fit.
+            ValueError: If the file is damaged, no saved system or of a newer version, if it holds
+                NaN, if it cannot be rebuilt without ``modalities`` or ``system``, or if the
+                parameters do not fit in name, shape or dtype.
+
+        Warns:
+            UserWarning: If the file is of an earlier version, which has no checksum.
         """
-        recipe, tensors = _read(Path(path))
-        if system is None:
-            system = registry.rebuild(Path(path), recipe, modalities)
-            dtypes = {t.dtype for t in tensors.values() if t.is_floating_point()}
-            if len(dtypes) == 1:
-                system.to(dtypes.pop())
-        own = system.state_dict()
-        for name in sorted(own.keys() ^ tensors.keys()):
-            where = "the file lacks" if name in own else "the system lacks"
-            raise ValueError(f"{path}: {where} {name!r}; was it saved by another system?")
-        for name, tensor in tensors.items():
-            if own[name].shape != tensor.shape:
-                raise ValueError(
-                    f"{path}: {name!r} has shape {tuple(tensor.shape)}, the system's "
-                    f"{tuple(own[name].shape)}; build it with the saved sizes."
-                )
-        system.load_state_dict(tensors)
-        return system
+        return saved.load(Path(path), modalities, system)
 
 
 def _placed(obs: object, system: System) -> Any:
     """The rows on the system's device and in its dtype; programs refuse what is no rows."""
     return obs.to(system) if isinstance(obs, Observations) else obs
-
-
-def _read(path: Path) -> tuple[dict[str, Any] | None, dict[str, torch.Tensor]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path}: truncated, or no file that System.save wrote ({error})."
-        ) from error
-    if header.get("format") != _FORMAT:
-        raise ValueError(f"{path}: no saved system; its format is {header.get('format')!r}.")
-    return json.loads(header["recipe"]), tensors
-
-
-def _untied(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Copies of tensors that share memory, which the format refuses."""
-    seen: set[int] = set()
-    out = {}
-    for name, tensor in tensors.items():
-        out[name] = tensor.clone() if tensor.data_ptr() in seen else tensor
-        seen.add(tensor.data_ptr())
-    return out
