@@ -81,7 +81,7 @@ class Annealing:
         parts = []
         for rows in self.blocks(len(obs)):
             path = self.path(system.model, system.guide, obs[rows], names, given)
-            log_w = anneal(path, path.draw(self.num_chains), self.schedule(path))
+            log_w, _ = anneal(path, path.draw(self.num_chains), self.schedule(path))
             parts.append(summarise_weights(log_w[None], torch.zeros_like(log_w[:1])))
         columns = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
         columns["refinement"] = torch.full_like(columns["draws"], STAGES.index("annealed"))
@@ -161,6 +161,7 @@ def annealed_log_likelihood(
             result = plan.estimate(system, obs, (*names, *rest), given_names)
             if rest:
                 result = result.minus(plan.estimate(system, obs, rest, given_names))
-    result = certain(replace(result, given=given_names, proposal=str(plan)), obs)
+    result = replace(result, given=given_names, proposal=str(plan))
+    result = certain(result, obs, system.modalities)
     result.warn_if_unreliable(_ADVICE)
     return result

@@ -131,10 +131,10 @@ def _bounds(
     for rows in plan.blocks(len(obs)):
         path = plan.path(system.model, system.guide, obs[rows], names, given)
         schedule = plan.schedule(path)
-        forward = anneal(path, path.draw(plan.num_chains), schedule)
+        forward, _ = anneal(path, path.draw(plan.num_chains), schedule)
         made = path.position({n: value[rows][None, None] for n, value in latents.items()})
         exact = path.at(made.expand(plan.num_chains, -1, -1))
-        back = anneal(path, exact, schedule, reverse=True)
+        back, _ = anneal(path, exact, schedule, reverse=True)
         sides[0].append(_log_mean(forward))
         sides[1].append(-_log_mean(-back))
     return torch.cat(sides[0]), torch.cat(sides[1])

@@ -8,10 +8,11 @@ import pytest
 import torch
 from linear_gaussian import NAMES, LinearGaussian
 from linear_gaussian_private import PrivateLinearGaussian
+from plain_likelihood import log_likelihood
 from ppl_mm.guides.single_expert import SingleExpert
 
-from ppl_mm import guides, log_likelihood
-from ppl_mm.likelihood import weighing
+from ppl_mm import guides
+from ppl_mm.likelihood import sampling
 from ppl_mm.likelihood.importance import from_guide, log_weights_of
 from ppl_mm.objectives import log_weights
 
@@ -195,7 +196,7 @@ def test_every_row_gets_about_as_many_draws_as_asked_for(monkeypatch, shared, nu
         assert number <= len(draws.log_q) < number + components
         return log_weights_of(model, batch, draws, chunk)
 
-    monkeypatch.setattr(weighing, "log_weights_of", count)
+    monkeypatch.setattr(sampling, "log_weights_of", count)
     log_likelihood(system, obs, num_samples=number)
     assert sum(seen) == len(obs)
 
