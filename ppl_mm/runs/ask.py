@@ -71,6 +71,7 @@ def likelihood(
     given: Sequence[str] = (),
     *,
     proposal: str | Sequence[str] = "joint",
+    refine: str = "auto",
     num_samples: int | None = None,
     rows: int | None = None,
     seed: int = 0,
@@ -83,6 +84,7 @@ def likelihood(
         target: The modalities that are scored.
         given: The modalities to condition on.
         proposal: See :func:`ppl_mm.log_likelihood`.
+        refine: See :func:`ppl_mm.log_likelihood`.
         num_samples: The number of draws per row; the configuration's by default.
         rows: The number of test rows, from the first on; the configuration's by default.
         seed: The seed of the draws.
@@ -90,10 +92,20 @@ def likelihood(
     """
     num_samples, rows = numbers(run, num_samples, rows)
     test = run.dataset.test[:rows]
-    result = log_likelihood(run.system, test, target, given, num_samples, proposal, seed=seed)
+    options: Any = {"refine": refine, "seed": seed}
+    result = log_likelihood(run.system, test, target, given, num_samples, proposal, **options)
     if path is not None:
-        fields = ("value", "standard_error", "ess", "pareto_k", "log_weight_variance")
-        columns = [getattr(result, name).tolist() for name in fields]
+        fields = (
+            "value",
+            "standard_error",
+            "low",
+            "high",
+            "ess",
+            "pareto_k",
+            "log_weight_variance",
+            "stage",
+        )
+        columns = [getattr(result, name).tolist() for name in fields[:-1]] + [list(result.stage)]
         lines = [dict(zip(fields, line, strict=True)) for line in zip(*columns, strict=True)]
         write_csv(path, [{"row": i, **line} for i, line in enumerate(lines)])
     return result

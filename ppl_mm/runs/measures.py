@@ -136,10 +136,8 @@ def measure(
     """Measure the ELBO, log p of everything, of each modality and of the label given the others.
 
     The label's accuracy is measured too. If a model conditions on some modalities (CVAE, CMMD),
-    these are always given, and the label's accuracy is also measured from those alone. Half of the
-    draws of such a model come from its prior (the defensive proposal), because few of its rows may
-    have taught its guide what to make of less than everything. A modality that no row holds is left
-    out.
+    these are always given, and the label's accuracy is also measured from those alone. A modality
+    that no row holds is left out.
 
     Args:
         system: A model and a guide.
@@ -169,8 +167,7 @@ def measure(
     with warnings.catch_warnings():  # the share of unreliable rows is part of the result
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
         for target, given in questions:
-            proposal = "defensive" if fixed else "joint"
-            result = log_likelihood(system, part, target, given, num_samples, proposal)
+            result = log_likelihood(system, part, target, given, num_samples)
             found.append(_likelihood(result.quantity, result.summary()))
             normalised &= result.normalised
     accuracies = []
