@@ -11,14 +11,14 @@ from itertools import takewhile
 from typing import Any
 
 import torch
-from ppl_mm.experiments.generated import evenly
-from ppl_mm.experiments.tables import table
 from torch import Tensor
 
 from ppl_mm import evaluation, generate
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet, Vocabulary
 from ppl_mm.data.cub_files import CAPTIONS_PER_PICTURE
+from ppl_mm.experiments.generated import evenly
+from ppl_mm.experiments.tables import table
 from ppl_mm.systems import System
 
 __all__ = ["IMAGE", "TEXT", "examples", "measure", "picture", "read", "words"]

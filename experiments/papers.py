@@ -4,14 +4,13 @@
 ``pages.py`` of a paper's folder has the paper's tables, with their settings.
 """
 
+from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.experiments.cmmd import pages as cmmd
 from ppl_mm.experiments.meme import pages as meme
 from ppl_mm.experiments.mmvae_plus import pages as mmvae_plus
 from ppl_mm.experiments.mvae import pages as mvae
 from ppl_mm.experiments.reproduction import Table
 from ppl_mm.experiments.svae import pages as svae
-
-from ppl_mm.arguments.wording import unknown_name
 
 __all__ = ["TABLES", "of", "table"]
 

@@ -7,10 +7,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import rich
-from ppl_mm.experiments import runner
-from ppl_mm.experiments.tables import Record
 
 from ppl_mm import data
+from ppl_mm.experiments import runner
+from ppl_mm.experiments.tables import Record
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

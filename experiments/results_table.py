@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+
 from ppl_mm.experiments.cmmd import table as cmmd_table
 from ppl_mm.experiments.cmmd import three_table as cmmd_three_table
 from ppl_mm.experiments.earlier_names import name_now

@@ -12,9 +12,9 @@ from typing import Any
 
 import rich
 import torch
-from ppl_mm.experiments.earlier_names import name_now
 
 from ppl_mm.data import DataSet
+from ppl_mm.experiments.earlier_names import name_now
 from ppl_mm.runs import records
 from ppl_mm.runs.records import PLACES, Files, Record, check_same, facts, torch_device
 from ppl_mm.systems import System

@@ -3,6 +3,7 @@
 from ppl_mm.guides.conditional_network import ConditionalNetwork
 from ppl_mm.guides.conditional_posterior import ConditionalPosterior
 from ppl_mm.guides.experts import Experts
+from ppl_mm.guides.flow import Flow
 from ppl_mm.guides.joint_network import JointNetwork
 from ppl_mm.guides.mixture import Mixture, MixtureOfExperts, MixtureOfProducts
 from ppl_mm.guides.product_of_experts import ProductOfExperts
@@ -16,6 +17,7 @@ __all__ = [
     "ConditionalNetwork",
     "ConditionalPosterior",
     "Experts",
+    "Flow",
     "JointNetwork",
     "Mixture",
     "MixtureOfExperts",

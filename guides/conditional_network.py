@@ -9,13 +9,14 @@ Sources: Sohn, Lee & Yan 2015 (CVAE); Wu & Goodman 2018, arXiv:1802.05335, table
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import pyro
 import pyro.distributions as dist
 import torch
+from torch import nn
 
 from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.encoding import width_of
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions.prior import normal_prior
 from ppl_mm.modality import Modality
@@ -23,7 +24,8 @@ from ppl_mm.networks.joint import JointEncoder
 from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.programs.conditioning import check_given
 from ppl_mm.programs.features import value_features
-from ppl_mm.programs.program import Program, check_trunk
+from ppl_mm.programs.networks import check_trunk
+from ppl_mm.programs.program import Program
 
 __all__ = ["ConditionalNetwork"]
 
@@ -70,7 +72,7 @@ class ConditionalNetwork(Program):
         latent_dim: int,
         given: Sequence[str],
         hidden: Sequence[int] = (512, 512),
-        prior: Any = None,
+        prior: str | dist.Distribution | nn.Module | None = None,
         *,
         activation: Activation = "silu",
         scale: ScaleMap = "exp",
@@ -80,7 +82,7 @@ class ConditionalNetwork(Program):
         given = check_given(self.names, given)
         declared = {m.name: m for m in self.modalities}
         trunks = {n: value_features(declared[n], latent_dim) for n in given}
-        seen = latent_dim + sum(trunk.out_features for trunk in trunks.values())
+        seen = latent_dim + sum(map(width_of, trunks.values()))
         trunks |= {n: value_features(m, seen) for n, m in declared.items() if n not in given}
         ordered = {n: trunks[n] for n in sorted(trunks)}
         self.network = JointEncoder(ordered, latent_dim, hidden, activation, scale)

@@ -13,14 +13,14 @@ rows are complete but for a first stage of training without labels.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pyro
 import pyro.distributions as dist
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.encoding import width_of
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import indices, put_rows
 from ppl_mm.distributions import ObservedPrior
@@ -29,7 +29,8 @@ from ppl_mm.networks.joint import JointEncoder
 from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.programs.conditioning import check_label
 from ppl_mm.programs.features import value_features
-from ppl_mm.programs.program import Program, check_trunk
+from ppl_mm.programs.networks import check_trunk
+from ppl_mm.programs.program import Program
 
 __all__ = ["ConditionalPosterior"]
 
@@ -87,11 +88,11 @@ class ConditionalPosterior(Program):
         self.label = check_label(label, self.names, prior.names)
         sizes = dict.fromkeys(self.names, latent_dim) | dict(in_features or {})
         seen = [replace(m, features=None) if vectorised else m for m in self.modalities]
-        trunks: dict[str, Any] = {
+        trunks = {
             m.name: value_features(m, sizes[m.name]) for m in sorted(seen, key=lambda m: m.name)
         }
         self.label_trunk = None if label is None else trunks.pop(label)
-        late = 0 if self.label_trunk is None else self.label_trunk.out_features
+        late = 0 if self.label_trunk is None else width_of(self.label_trunk)
         self.network = JointEncoder(trunks, latent_dim, hidden, activation, scale, dropout, late)
 
     def forward(self, obs: Observations) -> None:
@@ -132,10 +133,10 @@ class ConditionalPosterior(Program):
         """The network's (loc, scale), (*obs.shape, Z), right where ``more``."""
         rows, size = indices(more), more.numel()
 
-        def features(name: str, trunk: Any) -> Tensor:
+        def features(name: str, trunk: nn.Module) -> Tensor:
             """Of the rows ``more``, those of zeros off the source."""
             if name not in obs.names:
-                found = self.prior.zero.new_zeros(trunk.out_features).expand(size, -1)
+                found = self.prior.zero.new_zeros(width_of(trunk)).expand(size, -1)
             else:
                 own = obs.features(name, trunk, obs.evidence[name])
                 whole = bool(source[name].all())
@@ -145,7 +146,7 @@ class ConditionalPosterior(Program):
 
         joint = torch.cat([features(n, t) for n, t in self.network.trunks.items()], -1)
         late = None
-        if self.label is not None and self.label in obs.names:
+        if self.label is not None and self.label_trunk is not None and self.label in obs.names:
             late = features(self.label, self.label_trunk)
         loc, scale = self.network.join(joint, late)
         shape = (*obs.shape, self.latent_dim)
@@ -154,7 +155,9 @@ class ConditionalPosterior(Program):
             put_rows(rows, scale, size, 1.0, dim=0).reshape(shape),
         )
 
-    def _trunks(self) -> dict[str, Any]:
+    def _trunks(self) -> dict[str, nn.Module]:
         """Every modality's trunk."""
-        label = {} if self.label is None else {self.label: self.label_trunk}
-        return {**dict(self.network.trunks.items()), **label}
+        found = dict(self.network.trunks.items())
+        if self.label is not None and self.label_trunk is not None:
+            found[self.label] = self.label_trunk
+        return found

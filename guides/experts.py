@@ -6,7 +6,7 @@ posterior; ``forward`` samples ``z`` from it.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import pyro
 import pyro.distributions as dist
@@ -17,9 +17,11 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import PseudoInputPrior
-from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale, as_prior
+from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale, as_prior, family_named
 from ppl_mm.modality import Modality
-from ppl_mm.programs.program import Program, check_encoder
+from ppl_mm.programs.contracts import DiagonalFamily
+from ppl_mm.programs.networks import check_encoder, encoder_of
+from ppl_mm.programs.program import Program
 
 __all__ = ["Experts"]
 
@@ -45,7 +47,7 @@ class Experts(Program):
         ValueError: For experts of unknown modalities, or of none.
     """
 
-    prior: Any
+    prior: DiagonalFamily
     priors: tuple[type, ...] = (DiagonalPrior, LearnedScale)
     families: tuple[str, ...] = ("normal",)
 
@@ -57,15 +59,15 @@ class Experts(Program):
         of: Sequence[str] | None = None,
     ) -> None:
         super().__init__(modalities, latent_dim)
-        expert: Any = as_prior(prior, latent_dim)
-        family = getattr(expert, "family", type(expert).__name__)
+        expert = as_prior(prior, latent_dim)
+        family = family_named(expert) or type(expert).__name__
         if not isinstance(expert, self.priors) or family not in self.families:
             raise TypeError(
                 f"{type(self).__name__}: the prior expert must be a diagonal "
                 f"{' or '.join(self.families)} one, got {family}; leave it out to use "
                 "Normal(0, I)."
             )
-        self.prior = expert
+        self.prior = cast(DiagonalFamily, expert)
         if isinstance(expert, PseudoInputPrior):
             if of is not None:
                 raise TypeError(
@@ -76,7 +78,7 @@ class Experts(Program):
         else:
             with_expert = self.names if of is None else _check_experts(of, self.names)
             seen = [m for m in self.modalities if m.name in with_expert]
-            self.encoders = nn.ModuleDict({m.name: m.encoder(latent_dim) for m in seen})
+            self.encoders = nn.ModuleDict({m.name: encoder_of(m, latent_dim) for m in seen})
 
     def forward(self, obs: Observations) -> None:
         """Sample ``z`` from the posterior of every row."""

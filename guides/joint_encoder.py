@@ -14,6 +14,7 @@ from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder
 from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.programs.features import declared_features
+from ppl_mm.programs.networks import encoder_of
 
 __all__ = ["joint_encoder"]
 
@@ -48,7 +49,7 @@ class _EncoderTrunk(nn.Module):
     def __init__(self, modality: Modality, size: int) -> None:
         super().__init__()
         self.name, self.size, self.out_features = modality.name, size, 2 * size
-        self.encoder = modality.encoder(size)
+        self.encoder = encoder_of(modality, size)
 
     def forward(self, x: Tensor) -> Tensor:
         loc, scale = loc_scale(self.name, self.encoder(x), self.size, len(x))

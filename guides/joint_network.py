@@ -11,12 +11,11 @@ arXiv:1705.10762 (TELBO); Wu & Goodman 2019, arXiv:1912.05075 (VAEVAE).
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import cast
 
 import pyro
 import pyro.distributions as dist
 import torch
-from ppl_mm.guides.joint_encoder import joint_encoder
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -26,9 +25,12 @@ from ppl_mm.batch.rows import one_if_same
 from ppl_mm.batch.subsets import check_all_subsets, non_empty_subsets
 from ppl_mm.distributions import product_of_experts
 from ppl_mm.distributions.prior import normal_prior
+from ppl_mm.guides.joint_encoder import joint_encoder
 from ppl_mm.modality import Modality
+from ppl_mm.networks.joint import JointEncoder
 from ppl_mm.networks.layers import Activation, ScaleMap
-from ppl_mm.programs.program import Program, check_encoder, check_trunk
+from ppl_mm.programs.networks import check_encoder, check_trunk, encoder_of
+from ppl_mm.programs.program import Program
 
 __all__ = ["JointNetwork"]
 
@@ -78,7 +80,7 @@ class JointNetwork(Program):
         latent_dim: int,
         subsets: str | Iterable[Sequence[str]] = "full",
         hidden: int | None = 512,
-        prior: Any = None,
+        prior: str | dist.Distribution | nn.Module | None = None,
         *,
         activation: Activation = "relu",
         scale: ScaleMap = "exp",
@@ -95,7 +97,7 @@ class JointNetwork(Program):
                 for s in self.subsets
             }
         )
-        self.encoders = nn.ModuleDict({m.name: m.encoder(latent_dim) for m in self.modalities})
+        self.encoders = nn.ModuleDict({m.name: encoder_of(m, latent_dim) for m in self.modalities})
 
     def forward(self, obs: Observations) -> None:
         """Sample ``z`` from the posterior of every row."""
@@ -105,9 +107,8 @@ class JointNetwork(Program):
     def check(self, obs: Observations) -> None:
         """Raise unless encoders make proper experts, and trunks features, of the values."""
         self.check_names(obs)
-        networks: Any = self.joint_networks.values()
-        for network in networks:
-            for name, trunk in network.trunks.items():
+        for subset in self.subsets:
+            for name, trunk in self._network(subset).trunks.items():
                 check_trunk(name, trunk, obs)
         for name, encoder in self.encoders.items():
             check_encoder(name, encoder, self.latent_dim, obs)
@@ -132,8 +133,8 @@ class JointNetwork(Program):
                 scale = torch.where(rows[..., None], own[1], scale)
         return dist.Normal(loc, scale).to_event(1)
 
-    def _network(self, subset: tuple[str, ...]) -> nn.Module:
-        return self.joint_networks[_key(subset)]
+    def _network(self, subset: tuple[str, ...]) -> JointEncoder:
+        return cast(JointEncoder, self.joint_networks[_key(subset)])
 
     def _exactly(self, obs: Observations, source: Tensor, subset: tuple[str, ...]) -> Tensor:
         """Rows (or terms and rows) whose source is this subset and no more."""

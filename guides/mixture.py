@@ -10,21 +10,23 @@ Sources: Shi et al. 2019, arXiv:1911.03393, eq. 2; Sutter et al. 2021, arXiv:210
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import cast
 
 import pyro
 import pyro.distributions as dist
-from ppl_mm.guides.product_of_experts import ProductOfExperts
-from ppl_mm.guides.single_expert import SingleExpert
 from torch import nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.observations import DrawnStrata, Observations, UnderStrata
 from ppl_mm.batch.subsets import check_all_subsets, non_empty_subsets
 from ppl_mm.distributions import RandomMixture, StratifiedMixture
+from ppl_mm.guides.product_of_experts import ProductOfExperts
+from ppl_mm.guides.single_expert import SingleExpert
 from ppl_mm.modality import Modality
-from ppl_mm.programs.program import Program, check_is_guide
+from ppl_mm.programs.contracts import Checks, Combinable, DiagonalFamily, HasExperts
+from ppl_mm.programs.door import combinable
+from ppl_mm.programs.program import Program
 
 __all__ = ["Mixture", "MixtureOfExperts", "MixtureOfProducts"]
 
@@ -61,9 +63,10 @@ class Mixture(Program):
         tensor([0.3333, 0.3333, 0.3333])
     """
 
+    guide: Combinable
+
     def __init__(self, guide: nn.Module, family: Iterable[Sequence[str]]) -> None:
-        check_is_guide("guide", guide)
-        mixed: Any = guide
+        mixed = combinable("guide", guide)
         super().__init__(mixed.modalities, mixed.latent_dim)
         self.guide = mixed
         self.family = tuple(tuple(subset) for subset in family)
@@ -74,20 +77,21 @@ class Mixture(Program):
                 raise ValueError(unknown_name("modality in the family", name, self.names))
 
     @property
-    def prior(self) -> Any:
+    def prior(self) -> DiagonalFamily:
         """What a row with nothing to condition on gets."""
-        return self.guide.prior
+        return cast(HasExperts, self.guide).prior
 
     @property
     def encoders(self) -> nn.ModuleDict:
         """The guide's encoders."""
-        return self.guide.encoders
+        return cast(HasExperts, self.guide).encoders
 
     def check(self, obs: Observations) -> None:
-        """As the guide's."""
-        self.guide.check(obs)
+        """Raise unless the guide takes these rows."""
+        if isinstance(self.guide, Checks):
+            self.guide.check(obs)
 
-    def strata(self, obs: Observations, number: int | None = None) -> Observations:
+    def strata(self, obs: Observations, number: int | None = None) -> UnderStrata:
         """The rows with a plate of this family's components, all or some, at dim -2."""
         return obs.strata(self.family, number)
 
@@ -99,12 +103,13 @@ class Mixture(Program):
     def posterior(self, obs: Observations) -> dist.TorchDistribution:
         """The mixture over the components that each row allows; batch (B,), (T, B) or (S, B)."""
         self.check_names(obs)
-        if obs.plate == "strata":
-            whole = obs if obs.whole is None else obs.whole
-            assert whole.log_weight is not None
-            components = self.guide.posterior(whole)
-            from_drawn = components if obs.whole is None else self.guide.posterior(obs)
-            return StratifiedMixture(components, whole.log_weight, obs.drawn, from_drawn)
+        if isinstance(obs, DrawnStrata):
+            whole = obs.whole
+            components, drawn = self.guide.posterior(whole), self.guide.posterior(obs)
+            return StratifiedMixture(components, whole.log_weight, obs.drawn, drawn)
+        if isinstance(obs, UnderStrata):
+            components = self.guide.posterior(obs)
+            return StratifiedMixture(components, obs.log_weight, None, components)
         views, allowed = obs.components(self.family)
         return RandomMixture([self.guide.posterior(view) for view in views], obs.evenly(allowed))
 

@@ -11,11 +11,11 @@ Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.3.
 from collections.abc import Sequence
 
 import pyro.distributions as dist
-from ppl_mm.guides.experts import Experts
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.distributions import product_of_experts
+from ppl_mm.guides.experts import Experts
 from ppl_mm.modality import Modality
 
 __all__ = ["ProductOfExperts"]

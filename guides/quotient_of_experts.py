@@ -7,11 +7,11 @@ constraint V_m < M / (M - 1).
 """
 
 import pyro.distributions as dist
-from ppl_mm.guides.experts import Experts
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.distributions import quotient_of_experts
+from ppl_mm.guides.experts import Experts
 
 __all__ = ["QuotientOfExperts"]
 

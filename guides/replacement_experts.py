@@ -12,18 +12,19 @@ semi-supervised learning: in defense of product-of-experts", eq. 3 to 5 and D.32
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import pyro.distributions as dist
 import torch
-from ppl_mm.guides.experts import Experts
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.observations import Observations, UnderTerms
 from ppl_mm.batch.rows import one_if_same
 from ppl_mm.distributions import RandomMixture, product_of_experts
+from ppl_mm.guides.experts import Experts
 from ppl_mm.modality import Modality
+from ppl_mm.programs.networks import encoder_of
 
 __all__ = ["ReplacementExperts"]
 
@@ -68,7 +69,9 @@ class ReplacementExperts(Experts):
         self.prior_expert = prior_expert
         self.stand_ins = nn.ModuleDict(
             {
-                m.name: nn.ModuleDict({k: m.encoder(latent_dim) for k in self.names if k != m.name})
+                m.name: nn.ModuleDict(
+                    {k: encoder_of(m, latent_dim) for k in self.names if k != m.name}
+                )
                 for m in self.modalities
             }
         )
@@ -98,7 +101,7 @@ class ReplacementExperts(Experts):
     def _suppliers(self, obs: Observations, held: Tensor, count: Tensor) -> Tensor:
         """(M, *shape): who supplies the stand-ins, where a term says it or only one could."""
         single = held & (count == 1)
-        if obs.via is None:
+        if not (isinstance(obs, UnderTerms) and obs.via):
             return single
         via = [obs.via[n] if n in obs.names else torch.zeros_like(held[0]) for n in self.names]
         return single | (held & torch.stack([v.expand(held.shape[1:]) for v in via]))
@@ -113,7 +116,7 @@ class ReplacementExperts(Experts):
             if own is None:
                 continue
             experts.append((own[0], own[1], source[name]))
-            stand_ins: Any = self.stand_ins[name]
+            stand_ins = cast(nn.ModuleDict, self.stand_ins[name])
             for missing, encoder in stand_ins.items():
                 stands = supplier[i] & source[name] & ~source[missing]
                 if bool(stands.any()):

@@ -12,7 +12,7 @@ Sources: Palumbo et al. 2023 (MMVAE+), section 3; Lee & Pavlovic 2021 (DMVAE); S
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
 import pyro
 import pyro.distributions as dist
@@ -21,9 +21,13 @@ from torch import nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
-from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale, as_prior, diagonal
+from ppl_mm.distributions.prior import LearnedScale, as_prior, diagonal
 from ppl_mm.modality import private_sizes
-from ppl_mm.programs.program import Program, check_encoder, check_is_guide
+from ppl_mm.programs.asked import family_of
+from ppl_mm.programs.contracts import Checks, Combinable, DiagonalFamily, HasExperts, Mixed
+from ppl_mm.programs.door import combinable
+from ppl_mm.programs.networks import check_encoder, encoder_of
+from ppl_mm.programs.program import Program
 
 __all__ = ["SharedPrivate"]
 
@@ -46,6 +50,7 @@ class SharedPrivate(Program):
     """
 
     site = "u"
+    shared: Combinable
 
     def __init__(
         self,
@@ -54,40 +59,40 @@ class SharedPrivate(Program):
         private_prior: str | dist.Distribution | None = None,
         auxiliary: str | None = None,
     ) -> None:
-        check_is_guide("shared", shared)
-        guide: Any = shared
+        guide = combinable("shared", shared)
         super().__init__(guide.modalities, guide.latent_dim)
         self.shared = guide
         self.private_dim = private_sizes(private_dim, self.names)
-        family = guide.prior.family if private_prior is None else private_prior
-        priors: dict[str, Any] = {n: as_prior(family, size) for n, size in self.private_dim.items()}
-        self.private_priors = nn.ModuleDict(priors)
+        family = self.prior.family if private_prior is None else private_prior
+        self.private_priors = nn.ModuleDict(
+            {n: as_prior(family, size) for n, size in self.private_dim.items()}
+        )
         self.private_encoders = nn.ModuleDict(
-            {m.name: m.encoder(self.private_dim[m.name]) for m in self.modalities}
+            {m.name: encoder_of(m, self.private_dim[m.name]) for m in self.modalities}
         )
         self.auxiliary_priors = nn.ModuleDict()
         if auxiliary is not None:
-            for name, prior in priors.items():
+            for name, prior in self.priors_of_private().items():
                 self.auxiliary_priors[name] = _auxiliary(prior, auxiliary)
 
     @property
     def family(self) -> tuple[tuple[str, ...], ...]:
         """The subsets of the mixture at ``u``; none where it is no mixture."""
-        return getattr(self.shared, "family", ())
+        return family_of(self.shared)
 
     @property
     def encoders(self) -> nn.ModuleDict:
         """The shared guide's encoders."""
-        return self.shared.encoders
+        return cast(HasExperts, self.shared).encoders
 
     @property
-    def prior(self) -> Any:
+    def prior(self) -> DiagonalFamily:
         """The prior of ``u``."""
-        return self.shared.prior
+        return cast(HasExperts, self.shared).prior
 
     def strata(self, obs: Observations, number: int | None = None) -> Observations:
         """The rows with a plate of the components of ``u``; as they are where it is no mixture."""
-        return self.shared.strata(obs, number) if self.family else obs
+        return self.shared.strata(obs, number) if isinstance(self.shared, Mixed) else obs
 
     def forward(self, obs: Observations) -> None:
         """Sample ``u`` and every ``w_<modality>``."""
@@ -98,18 +103,24 @@ class SharedPrivate(Program):
 
     def check(self, obs: Observations) -> None:
         """Raise unless every encoder makes a proper expert of the observed values."""
-        self.shared.check(obs)
+        if isinstance(self.shared, Checks):
+            self.shared.check(obs)
         for name, encoder in self.private_encoders.items():
             check_encoder(name, encoder, self.private_dim[name], obs)
 
-    def posterior(self, obs: Observations) -> Any:
+    def posterior(self, obs: Observations) -> dist.TorchDistribution:
         """q(u | x) of every row, as the shared guide's."""
         return self.shared.posterior(obs)
+
+    def priors_of_private(self, auxiliary: bool = False) -> Mapping[str, DiagonalFamily]:
+        """Modality -> p(w_m), or r_m(w_m); empty where the guide has no auxiliary priors."""
+        found = self.auxiliary_priors if auxiliary else self.private_priors
+        return cast(dict[str, DiagonalFamily], dict(found.items()))
 
     def private_posterior(self, name: str, obs: Observations) -> dist.TorchDistribution:
         """q(w_m | x_m) where x_m is evidence and scored, p(w_m) elsewhere; batch (B,) or (S, B)."""
         self.check_names(obs)
-        prior: Any = self.private_priors[name]
+        prior = self.priors_of_private()[name]
         encoded = obs.encoded(name, self.private_encoders[name], self.private_dim[name])
         if encoded is None:
             return prior().expand(obs.shape)
@@ -120,6 +131,6 @@ class SharedPrivate(Program):
         )
 
 
-def _auxiliary(prior: DiagonalPrior, scale_map: str) -> LearnedScale:
+def _auxiliary(prior: DiagonalFamily, scale_map: str) -> LearnedScale:
     """r_m, which starts as p(w_m)."""
     return LearnedScale(len(prior.loc), prior.family, scale_map, prior.scale, prior.loc)

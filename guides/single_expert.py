@@ -5,13 +5,13 @@ The component of a mixture of experts (:class:`ppl_mm.guides.MixtureOfExperts`),
 
 import pyro.distributions as dist
 import torch
-from ppl_mm.guides.experts import Experts
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 
-from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.observations import Observations, UnderStrata
 from ppl_mm.distributions import DiagonalPrior, LearnedScale, PseudoInputPrior, RowwiseReference
 from ppl_mm.distributions.prior import diagonal
+from ppl_mm.guides.experts import Experts
 
 __all__ = ["SingleExpert"]
 
@@ -33,7 +33,7 @@ class SingleExpert(Experts):
         if not isinstance(self.prior, PseudoInputPrior) or not obs.names:
             return q
         some = torch.stack([obs.source[n].expand(obs.shape) for n in obs.names]).any(0)
-        if obs.log_weight is not None:  # strata that a row does not allow count nowhere
+        if isinstance(obs, UnderStrata):  # strata that a row does not allow count nowhere
             some = some | (obs.log_weight == -torch.inf)
         return q if bool(some.all()) else RowwiseReference(some, q, self.prior())
 

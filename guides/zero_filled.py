@@ -8,22 +8,23 @@ Source: Suzuki, Nakayama & Matsuo 2016, arXiv:1611.01891, section 3.2 (JMVAE-zer
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import pyro
 import pyro.distributions as dist
 import torch
-from ppl_mm.guides.joint_encoder import joint_encoder
-from torch import Tensor
+from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.encoding import width_of
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import indices, put_rows, run_network
 from ppl_mm.distributions.prior import normal_prior
+from ppl_mm.guides.joint_encoder import joint_encoder
 from ppl_mm.modality import Modality
 from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.programs.features import example
-from ppl_mm.programs.program import Program, check_trunk
+from ppl_mm.programs.networks import check_trunk
+from ppl_mm.programs.program import Program
 
 __all__ = ["ZeroFilledNetwork"]
 
@@ -69,7 +70,7 @@ class ZeroFilledNetwork(Program):
         modalities: Sequence[Modality],
         latent_dim: int,
         hidden: int | None = 512,
-        prior: Any = None,
+        prior: str | dist.Distribution | nn.Module | None = None,
         *,
         activation: Activation = "relu",
         scale: ScaleMap = "exp",
@@ -112,11 +113,11 @@ class ZeroFilledNetwork(Program):
         shape = (*obs.shape, self.latent_dim)
         return dist.Normal(loc.reshape(shape), scale.reshape(shape)).to_event(1)
 
-    def _features(self, name: str, trunk: Any, obs: Observations, looks: Tensor) -> Tensor:
+    def _features(self, name: str, trunk: nn.Module, obs: Observations, looks: Tensor) -> Tensor:
         """One trunk's features of every row, (*obs.shape, F), those of zeros off the source."""
-        zero: Tensor | None = getattr(self, f"zero_{name}")
+        zero = self._buffers[f"zero_{name}"]
         source = obs.source.get(name, torch.zeros_like(looks))
-        absent = looks.new_zeros(trunk.out_features, dtype=self.prior.loc.dtype)
+        absent = looks.new_zeros(width_of(trunk), dtype=self.prior.loc.dtype)
         if zero is not None and bool((looks & ~source).any()):
             absent = run_network(trunk, zero)[0]
         if name not in obs.names:

@@ -22,7 +22,8 @@ from ppl_mm.distributions import Decoded
 from ppl_mm.distributions.prior import as_prior
 from ppl_mm.modality import Modality
 from ppl_mm.programs.conditioning import Context, joined, undrawable
-from ppl_mm.programs.program import Program, check_decoder
+from ppl_mm.programs.networks import check_decoder, decoder_of
+from ppl_mm.programs.program import Program
 
 __all__ = ["ConditionalDecoder"]
 
@@ -83,7 +84,7 @@ class ConditionalDecoder(Program):
         targets = [m for m in self.modalities if m.name not in self.conditions_on]
         self.in_features = latent_dim + self.context.out_features
         self.likelihoods = {m.name: m.likelihood for m in targets}
-        self.decoders = nn.ModuleDict({m.name: m.decoder(self.in_features) for m in targets})
+        self.decoders = nn.ModuleDict({m.name: decoder_of(m, self.in_features) for m in targets})
 
     def forward(self, obs: Observations) -> None:
         """Run the generative story; the plates are those of ``obs``."""

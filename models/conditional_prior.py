@@ -29,7 +29,8 @@ from ppl_mm.programs.conditioning import (
     undrawable,
     where_known,
 )
-from ppl_mm.programs.program import Program, check_decoder
+from ppl_mm.programs.networks import check_decoder, decoder_of
+from ppl_mm.programs.program import Program
 
 __all__ = ["ConditionalPrior"]
 
@@ -100,7 +101,7 @@ class ConditionalPrior(Program):
         self.in_features = {m.name: latent_dim if m.name == label else seen for m in targets}
         self.likelihoods = {m.name: m.likelihood for m in targets}
         self.decoders = nn.ModuleDict(
-            {m.name: m.decoder(self.in_features[m.name]) for m in targets}
+            {m.name: decoder_of(m, self.in_features[m.name]) for m in targets}
         )
 
     def forward(self, obs: Observations) -> None:

@@ -19,7 +19,8 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import Decoded
 from ppl_mm.distributions.prior import as_prior
 from ppl_mm.modality import Modality
-from ppl_mm.programs.program import Program, check_decoder
+from ppl_mm.programs.networks import check_decoder, decoder_of
+from ppl_mm.programs.program import Program
 
 __all__ = ["SharedLatent"]
 
@@ -66,7 +67,7 @@ class SharedLatent(Program):
         super().__init__(modalities, latent_dim)
         self.prior = as_prior(prior, latent_dim)
         self.likelihoods = {m.name: m.likelihood for m in self.modalities}
-        self.decoders = nn.ModuleDict({m.name: m.decoder(latent_dim) for m in self.modalities})
+        self.decoders = nn.ModuleDict({m.name: decoder_of(m, latent_dim) for m in self.modalities})
 
     def forward(self, obs: Observations) -> None:
         """Run the generative story; the plates are those of ``obs``."""

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import Decoded
-from ppl_mm.distributions.prior import as_prior
+from ppl_mm.distributions.prior import as_prior, family_named
 from ppl_mm.modality import Modality, private_sizes
-from ppl_mm.programs.program import Program, check_decoder
+from ppl_mm.programs.networks import check_decoder, decoder_of
+from ppl_mm.programs.program import Program
 
 __all__ = ["SharedPrivate"]
 
@@ -71,13 +72,13 @@ class SharedPrivate(Program):
         self.private_dim = private_sizes(private_dim, self.names)
         self.prior = as_prior(prior, latent_dim)
         if private_prior is None:
-            private_prior = getattr(self.prior, "family", "normal")
+            private_prior = family_named(self.prior) or "normal"
         self.private_priors = nn.ModuleDict(
             {n: as_prior(private_prior, size) for n, size in self.private_dim.items()}
         )
         self.likelihoods = {m.name: m.likelihood for m in self.modalities}
         self.decoders = nn.ModuleDict(
-            {m.name: m.decoder(self._in_features(m.name)) for m in self.modalities}
+            {m.name: decoder_of(m, self._in_features(m.name)) for m in self.modalities}
         )
 
     def forward(self, obs: Observations) -> None:

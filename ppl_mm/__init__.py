@@ -9,17 +9,29 @@ from typing import TYPE_CHECKING, Any
 from ppl_mm import checkout  # noqa: F401 - first, for it says where the others are
 
 if TYPE_CHECKING:
-    from ppl_mm import data, evaluation, guides, likelihoods, models, networks, objectives, systems
+    from ppl_mm import (
+        data,
+        evaluation,
+        guides,
+        likelihoods,
+        models,
+        networks,
+        objectives,
+        programs,
+        systems,
+    )
     from ppl_mm.batch.observations import Observations
     from ppl_mm.likelihood.log_likelihood import log_likelihood
     from ppl_mm.measures.generation import generate
     from ppl_mm.modality import Modality
+    from ppl_mm.programs import Program
     from ppl_mm.systems import System
     from ppl_mm.training.fit import fit
 
 __all__ = [
     "Modality",
     "Observations",
+    "Program",
     "System",
     "data",
     "evaluation",
@@ -31,14 +43,16 @@ __all__ = [
     "models",
     "networks",
     "objectives",
+    "programs",
     "systems",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _DEFINED_IN = {
     "Modality": "ppl_mm.modality",
     "Observations": "ppl_mm.batch.observations",
+    "Program": "ppl_mm.programs",
     "System": "ppl_mm.systems",
     "fit": "ppl_mm.training.fit",
     "generate": "ppl_mm.measures.generation",

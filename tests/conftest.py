@@ -20,7 +20,7 @@ with install_import_hook(SHAPED, "beartype.beartype"):
 
 __all__ = ["classes"]
 
-LACKING = (  # what a machine may lack: a device, files that cannot be shipped, wheels that tie torch
+LACKING = (  # a device, files that cannot be shipped, wheels that tie torch
     "torch sees no CUDA device",
     "set PPL_MM_DATA",
     "pip install 'ppl-mm[fid]'",

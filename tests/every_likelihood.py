@@ -175,6 +175,39 @@ def negative_binomial_window(row: Row) -> list[float]:
     return counts_window(mean, 9.0 * mean * (1.0 + math.exp(logit)))
 
 
+def triple(components: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return components[:, :1], components[:, 1:2], components[:, 2:]
+
+
+GATES = (-30.0, -1.0, 0.0, 5.0)
+
+
+def zero_inflated(row: Any, k: Any) -> Any:
+    counted = mp.exp(negative_binomial(row[:2], k)) / (1 + mp.exp(row[2]))
+    return mp.log(counted + (0 if k else 1 / (1 + mp.exp(-row[2]))))
+
+
+def zero_inflated_points() -> list[tuple[Row, float]]:
+    found = []
+    for (row, k), gate in zip(negative_binomial_points(), itertools.cycle(GATES), strict=False):
+        found += [((*row, gate), k), ((*row, gate), 0.0)]
+    return found
+
+
+def zero_inflated_window(row: Row) -> list[float]:
+    window = negative_binomial_window(row[:2])
+    return window if not window or 0.0 in window else [0.0, *window]
+
+
+def zero_inflated_mean(row: Any) -> Any:
+    return row[0] * mp.exp(row[1]) / (1 + mp.exp(row[2]))
+
+
+def zero_inflated_variance(row: Any) -> Any:
+    m, rest = row[0] * mp.exp(row[1]), 1 / (1 + mp.exp(row[2]))
+    return rest * (m * (1 + mp.exp(row[1])) + (1 - rest) * m**2)
+
+
 # ------------------------------------------------------------------ classes
 
 MANY = tuple(single(4.0 * math.sin(0.7 * i)) for i in range(60))
@@ -211,6 +244,13 @@ def normal(loc: Any, scale: Any, x: Any) -> Any:
 
 def laplace(loc: Any, scale: Any, x: Any) -> Any:
     return -abs(x - loc) / scale - mp.log(2 * scale)
+
+
+def log_normal(row: Any, x: Any) -> Any:
+    return normal(row[0], row[1], mp.log(x)) - mp.log(x)
+
+
+LOG_NORMALS = [(loc, scale) for loc in (-3.0, 0.0, 2.5) for scale in (0.05, 0.7, 1.5)]
 
 
 def real(likelihood: Any, log_prob: Exact, factor: int, scale: float | None) -> Line:
@@ -276,6 +316,17 @@ TABLE: dict[str, Line] = {
         positive=(0,),
         draws=[row for row in DISPERSED if row[0] > 0.1 and row[1] < 2.0],
     ),
+    "ZeroInflatedNegativeBinomial": Line(
+        likelihoods.ZeroInflatedNegativeBinomial(),
+        zero_inflated_points(),
+        zero_inflated,
+        zero_inflated_mean,
+        zero_inflated_variance,
+        zero_inflated_window,
+        output=triple,
+        positive=(0,),
+        draws=[(*row, g) for row in DISPERSED if row[0] > 0.1 and row[1] < 2.0 for g in GATES],
+    ),
     "Categorical": Line(
         likelihoods.Categorical(),
         crossed(CLASSES, (0, 1, 2)),
@@ -313,6 +364,18 @@ TABLE: dict[str, Line] = {
     "Normal": real(likelihoods.Normal(), normal, 1, None),
     "Normal, fixed": real(likelihoods.Normal(scale=0.25), normal, 1, 0.25),
     "Normal, fixed and tiny": real(likelihoods.Normal(scale=2.0**-83), normal, 1, 2.0**-83),
+    "LogNormal": Line(
+        likelihoods.LogNormal(),
+        crossed(LOG_NORMALS, (1e-6, 0.2, 1.0, 7.0, 1e6)),
+        log_normal,
+        lambda row: mp.exp(row[0] + mpf(row[1]) ** 2 / 2),
+        lambda row: mp.expm1(mpf(row[1]) ** 2) * mp.exp(2 * mpf(row[0]) + mpf(row[1]) ** 2),
+        lambda row: [math.exp(row[0] + k * row[1]) for k in range(-12, 13)],
+        output=pair,
+        positive=(1,),
+        density=True,
+        draws=[row for row in LOG_NORMALS if row[1] < 1],
+    ),
     "Laplace": real(likelihoods.Laplace(scale=None), laplace, 2, None),
     "Laplace, fixed": real(likelihoods.Laplace(), laplace, 2, 0.75),
 }

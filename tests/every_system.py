@@ -130,6 +130,20 @@ KINDS: dict[str, Kind] = {
         lambda n: torch.poisson(torch.full((n, 2), 2.0)),
         0.5,
     ),
+    "zero_inflated": Kind(
+        likelihoods.ZeroInflatedNegativeBinomial(),
+        partial(networks.CountsEncoder, event_shape=(2,), hidden=SMALL),
+        partial(
+            networks.CountsDecoder,
+            event_shape=(2,),
+            hidden=SMALL,
+            likelihood="zero_inflated",
+            total=4.0,
+            own_total=False,
+        ),
+        lambda n: torch.poisson(torch.full((n, 2), 2.0)) * (torch.rand(n, 2) < 0.7),
+        -1.0,
+    ),
     "tokens": Kind(
         likelihoods.Tokens(padding=4),
         partial(networks.StringEncoder, length=4, vocab_size=5, hidden=4),

@@ -78,6 +78,8 @@ RESULTS = (
     *(evaluation.Result, evaluation.Readings, evaluation.Reliability, objectives.LossParts),
     *(
         evaluation.GaussianProcessClassifier,
+        data.Columns,
+        data.Provenance,
         evaluation.Difference,
         data.Summary,
         baselines.LabelClassifier,
@@ -134,6 +136,10 @@ def readings(given: str | tuple[str, ...] = LABEL) -> evaluation.Readings:
     )
 
 
+def frame() -> dict[str, Any]:
+    return {"x": numbers()[:, 0].tolist()}
+
+
 def pictures() -> torch.Tensor:
     return torch.rand(ROWS, 1, 8, 8)
 
@@ -156,7 +162,7 @@ def likelihood() -> evaluation.LogLikelihood:
 
 
 def comparison() -> evaluation.Comparison:
-    return evaluation.compare({"a": likelihood(), "b": likelihood()})
+    return evaluation.compare(dict.fromkeys("ab", likelihood()))
 
 
 def just(value: Any) -> Callable[[], Any]:
@@ -181,7 +187,7 @@ RIGHT: dict[str, Callable[[], Any]] = {
 QUICK: dict[str, Callable[[], Any]] = {
     **dict.fromkeys(("epochs", "num_leaps", "num_warmup", "num_steps", "num_components"), just(1)),
     **dict.fromkeys(("num_temperatures", "num_chains", "num_samples", "columns"), just(2)),
-    **{"num_inducing": just(2), "base_url": just("file:///no/such/folder")},
+    **{"num_inducing": just(2), "num_draws": just(3), "base_url": just("file:///no/such/folder")},
     **{"folder": just(Path("no-such-folder")), "max_samples": just(4)},
     **{"steps": just(2), "max_iterations": just(2), "num_rows": just(2)},
 }
@@ -192,6 +198,7 @@ def experts() -> guides.ProductOfExperts:
     return guides.ProductOfExperts(modalities(NORMAL, LABEL), 2)
 
 
+UNITS = {"centre": just((0.0, 1.0)), "spread": just((1.0, 2.0))}
 OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "Modality": {"likelihood": likelihoods.Normal, "encoder": lambda: nn.Linear, "name": just("x")}
     | {"decoder": lambda: nn.Linear},
@@ -235,13 +242,23 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "draw_latents": {"given": just((NORMAL,))},
     "log_likelihoods": {"targets": just([(NORMAL,)])},
     "posterior_collapse": {"given": just(NORMAL)},
-    "compare": {"results": lambda: {"a": likelihood(), "b": likelihood()}},
+    "compare": {"results": lambda: dict.fromkeys("ab", likelihood())},
     "paired_differences": {"found": comparison},
+    "certified_intervals": {"found": lambda: evaluation.certify(system(), 2, **FEW)},
+    "rank_curves": {"found": lambda: evaluation.posterior_ranks(system(), 2, num_draws=3)},
+    "upper_bound_curves": {"found": lambda: evaluation.upper_bounds(system(), rows(2), **FEW)},
     "sandwich": {"rows": just(2)},
     "spread": {"samples": lambda: torch.rand(2, ROWS, 3)},
     "collapse_of": {"values": numbers},
     "calibration": {"num_samples": just(None)},
     "DataSet": {"modalities": lambda: tuple(modalities(NORMAL, LABEL)), "validation": just(None)},
+    "TableEncoder": UNITS,
+    "TableFeatures": UNITS,
+    "TableDecoder": UNITS,
+    "RatesDecoder": {"log_mean": just((0.0, 1.0))},
+    "from_frame": {"frame": frame, "modalities": just({"x": {"columns": ["x"], "kind": "real"}})}
+    | {"label": just(None), "index": just(None), "split": just(None), "hidden": just((2,))},
+    "from_file": {"fingerprint": just(None)},
     "MemoryMapped": {"arrays": lambda: {NORMAL: numbers().numpy()}},
     "Vocabulary": {"words": just(("a", "b"))},
     "SentenceEmbedding": {"ends": just(())},
@@ -263,6 +280,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "estimates": {"found": likelihood},
     "likelihood_intervals": {"result": likelihood},
     "losses": {"history": just([{"epoch": 1.0, "loss": 2.0}])},
+    "posterior": {"row": just(1), "given": just(NORMAL)},
     "posterior_intervals": {"check": lambda: evaluation.posterior_check(system(), rows(2), **NUTS)},
     "reliability_diagram": {"found": lambda: evaluation.calibration_of(numbers(), labels())},
     "samples": {"drawn": lambda: ppl_mm.generate(system(), rows(), NORMAL)},
@@ -291,6 +309,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "to": {"target": just("cpu")},
     "start_from": {"stage": system},
 }
+FEW = {"num_temperatures": 2, "num_chains": 2, "num_leaps": 1}
 NUTS = {"num_samples": 4, "num_warmup": 2, "num_chains": 1}
 
 

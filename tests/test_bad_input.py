@@ -315,7 +315,7 @@ OBSERVATIONS: Table = [
         TypeError,
         r"strata, argument family\[0\]: .*strings, got 'bernoulli'; put it in a list",
     ),
-    ("a reference without terms", lambda: rows().at_reference(), ValueError, "needs terms"),
+    ("a reference without terms", lambda: rows().at_reference(), AttributeError, "at_reference"),
     ("nothing to join", lambda: Observations.collate([]), ValueError, "at least one batch"),
     (
         "joining two shapes",

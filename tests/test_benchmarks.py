@@ -4,10 +4,13 @@ import importlib
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from linear_gaussian import LinearGaussian
 
+from ppl_mm import guides
 from ppl_mm.batch.subsets import non_empty_subsets
 from ppl_mm.objectives import paired_terms
 
@@ -71,10 +74,9 @@ def test_step_writes_its_record(tmp_path):
     assert "load at the end" in record["setting"]
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute")  # as torch._dynamo reads it
 def test_training_in_several_ways(monkeypatch, tmp_path):
     training, out = load("training"), tmp_path / "training.json"
-    ways = {"eager": {}, "compiled": {"compile": "eager"}, "bfloat16": {"precision": "bf16-mixed"}}
+    ways = {"eager": {}, "recorded": {"step": "recorded"}, "bfloat16": {"precision": "bf16-mixed"}}
     monkeypatch.setattr(training, "WAYS", ways)
     small = {"rounds": 2, "epochs": 2, "steps": 2, "batch": 4, "hidden": 4, "latent_dim": 3}
     training.main(**small, only="mvae", out=str(out))
@@ -127,6 +129,26 @@ def test_strata_trains_and_draws(monkeypatch, tmp_path):
     record = json.loads(out.read_text())
     assert [row[0] for row in record["tables"][0]["rows"]] == ["mmvae, 1 of 5", "mmvae, all 5"]
     assert out.with_suffix(".png").stat().st_size > 0
+
+
+def test_likelihoods_of_trained_systems(monkeypatch, tmp_path):
+    likelihood, out = load("likelihood"), tmp_path / "likelihood.json"
+    ways = {name: likelihood.WAYS[name] for name in ("guide", "refined")}
+    monkeypatch.setattr(likelihood, "WAYS", ways)
+    toy = LinearGaussian({"top": 1, "bottom": 1, "label": 1}, spread=0.5)
+    system = toy.system(guides.ProductOfExperts(toy.modalities, toy.latent_dim))
+    run = SimpleNamespace(system=system, dataset=SimpleNamespace(test=toy.sample(4)))
+    monkeypatch.setattr(likelihood, "trained", lambda *_: run)
+    monkeypatch.setattr(likelihood, "AGREEING", ("quick start",))
+    likelihood.main(tmp_path, temperatures=3, chains=30, only="quick, agreement", out=str(out))
+    record = json.loads(out.read_text())
+    assert len(record["tables"]) == 6  # five questions, and the agreement
+    truth = toy.log_p(run.dataset.test, ("top", "bottom", "label")).mean().item()
+    guide, refined = record["tables"][0]["rows"]
+    assert (guide[0], refined[0], refined[1]) == ("guide", "refined", "4")
+    assert float(refined[2]) == 100.0 > float(guide[2])
+    assert abs(float(refined[5]) - truth) < 0.05
+    assert record["measured"]["quick start, log p(top)"][1]["stage"] == ["laplace"] * 4
 
 
 class _Pictures:

@@ -16,19 +16,30 @@ from ppl_mm import Observations
 from ppl_mm.objectives import Term
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("models", "guides", "experiments")  # which the checkout does not have in ppl_mm
-MODULES = sorted(
-    {
-        m.name
-        for m in pkgutil.walk_packages(ppl_mm.__path__, "ppl_mm.")
-        if not m.name.endswith("__main__")
-    }
-    | {
-        ".".join(("ppl_mm", *path.relative_to(ROOT).with_suffix("").parts))
-        for folder in FOLDERS
-        for path in (ROOT / folder).rglob("[a-z]*.py")
-    }
-)
+PARTS = {"ppl_mm": "ppl_mm", "models": "ppl_mm.models", "guides": "ppl_mm.guides"}
+PARTS |= {"experiments": "ppl_mm.experiments"}
+"""Folder -> package: every Python file below the folder is a module of it."""
+
+
+def modules() -> list[str]:
+    found = []
+    for folder, package in PARTS.items():
+        for path in (ROOT / folder).rglob("*.py"):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            if parts[-1] != "__main__":
+                found.append(".".join((package, *parts)).removesuffix(".__init__"))
+    return sorted(found)
+
+
+MODULES = modules()
+
+
+def test_every_module_is_looked_at():
+    walked = {m.name for m in pkgutil.walk_packages(ppl_mm.__path__, "ppl_mm.")}
+    assert {name for name in walked if not name.endswith("__main__")} <= set(MODULES)
+    for paper in (path.parent.name for path in (ROOT / "experiments").glob("*/__init__.py")):
+        assert f"ppl_mm.experiments.{paper}" in MODULES
+        assert f"ppl_mm.experiments.{paper}.experiment" in MODULES
 
 
 @pytest.mark.parametrize("name", MODULES)

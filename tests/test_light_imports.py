@@ -11,7 +11,7 @@ import ppl_mm
 
 HEAVY = {
     *("PIL", "arviz", "lightning_fabric", "matplotlib", "pandas", "pooch", "scipy", "skimage"),
-    *("sklearn", "torchjd", "torchmetrics", "xarray"),
+    *("anndata", "mudata", "pyarrow", "sklearn", "torchjd", "torchmetrics", "xarray"),
 }
 PACKAGE = Path(ppl_mm.__file__).parent
 FOLDERS = sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file())

@@ -1,15 +1,19 @@
 """The wheel and the editable install both work outside the checkout."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+
+import ppl_mm
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("ppl_mm", "models", "guides", "experiments")
@@ -45,6 +49,19 @@ def run(command: list[str], cwd: Path | None = None) -> str:
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def test_versions_agree():
+    """The package has one version, and CITATION.cff names the last dated one of the changelog."""
+    metadata = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert metadata["version"] == ppl_mm.__version__
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    version, date = re.findall(r"^## \[([\d.]+)\] - (\d{4}-\d\d-\d\d)$", changelog, re.MULTILINE)[0]
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {version}\n" in citation
+    assert f'\ndate-released: "{date}"\n' in citation
+    assert f"\nlicense: {metadata['license']}\n" in citation
+    assert f"- name: {metadata['authors'][0]['name']}\n" in citation
 
 
 RECORDED = "ppl_mm.experiments.mvae_weak"  # a command of an old record, now of mvae/weak.py

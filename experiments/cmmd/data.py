@@ -6,13 +6,13 @@ from functools import partial
 from typing import Any
 
 import torch
-from ppl_mm.experiments.cmmd.config import LABEL, Config
 from torch import Tensor
 
 from ppl_mm import data, likelihoods
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data.views import digit_label
 from ppl_mm.data.xrmb import read_xrmb
+from ppl_mm.experiments.cmmd.config import LABEL, Config
 from ppl_mm.modality import Modality
 from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder
 

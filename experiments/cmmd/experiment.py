@@ -28,12 +28,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from ppl_mm import data, likelihoods, systems
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.cmmd import data as cmmd_data
 from ppl_mm.experiments.cmmd.config import LABEL, SMOKE, Config, task_of
 from ppl_mm.experiments.cmmd.measures import BASELINES, fit_baseline, labelled, measure
-
-from ppl_mm import data, likelihoods, systems
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.systems import System

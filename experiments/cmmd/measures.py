@@ -10,14 +10,14 @@ from functools import partial
 from typing import Any
 
 import torch
-from ppl_mm.experiments import runner
-from ppl_mm.experiments.cmmd import data as cmmd_data
-from ppl_mm.experiments.cmmd.config import LABEL, Config, task_of
 from torch import Tensor
 
 from ppl_mm import baselines, data, evaluation
 from ppl_mm.batch.observations import Observations
 from ppl_mm.evaluation import AveragePrecision, Estimate
+from ppl_mm.experiments import runner
+from ppl_mm.experiments.cmmd import data as cmmd_data
+from ppl_mm.experiments.cmmd.config import LABEL, Config, task_of
 from ppl_mm.measures.collapse import generated_variances
 from ppl_mm.systems import System
 

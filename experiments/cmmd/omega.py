@@ -3,11 +3,10 @@
 from pathlib import Path
 from statistics import mean
 
+from ppl_mm import plotting
 from ppl_mm.experiments.cmmd.three import OMEGA
 from ppl_mm.experiments.findings import finding
 from ppl_mm.experiments.tables import Record, point, spread, table
-
-from ppl_mm import plotting
 
 __all__ = ["PAPER", "chosen", "draw", "figure_c1"]
 

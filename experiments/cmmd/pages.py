@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from ppl_mm.data import XRMB_TEST
 from ppl_mm.experiments.cmmd import experiment as cmmd
 from ppl_mm.experiments.cmmd import omega as cmmd_omega
 from ppl_mm.experiments.cmmd import pictures as cmmd_pictures
@@ -11,8 +12,6 @@ from ppl_mm.experiments.cmmd.config import Config
 from ppl_mm.experiments.cmmd.speech_table import table_1, table_8
 from ppl_mm.experiments.cmmd.three import Config as Three
 from ppl_mm.experiments.reproduction import Table, each
-
-from ppl_mm.data import XRMB_TEST
 
 __all__ = ["TABLES"]
 

@@ -5,6 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
+from ppl_mm import plotting
+from ppl_mm.data.words import spell
 from ppl_mm.experiments import generated, runner
 from ppl_mm.experiments.cmmd import data, experiment, three
 from ppl_mm.experiments.cmmd.config import LABEL, task_of
@@ -12,10 +16,6 @@ from ppl_mm.experiments.cmmd.paper import TITLES, name_of
 from ppl_mm.experiments.cmmd.three_table import TITLES as TITLES_OF_THREE
 from ppl_mm.experiments.findings import finding
 from ppl_mm.experiments.tables import Record, Runs, first_seed, table
-from torch import Tensor
-
-from ppl_mm import plotting
-from ppl_mm.data.words import spell
 
 __all__ = [
     "draw_figure_4",

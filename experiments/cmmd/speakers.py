@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from ppl_mm import plotting
 from ppl_mm.experiments.cmmd import table as cmmd_table
 from ppl_mm.experiments.cmmd.omega import ByOmega, chosen
 from ppl_mm.experiments.findings import finding
 from ppl_mm.experiments.tables import Record, Runs, point, spread, table
-
-from ppl_mm import plotting
 
 __all__ = ["draw_5", "draw_6", "figure_5", "figure_6"]
 

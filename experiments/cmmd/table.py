@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
+
+from ppl_mm import plotting
+from ppl_mm.evaluation import Collapse
 from ppl_mm.experiments.cmmd.paper import PAPER, by_data, name_of, settings
 from ppl_mm.experiments.cmmd.speech_table import table_1, table_8
 from ppl_mm.experiments.findings import page_head
 from ppl_mm.experiments.tables import Record, commands, spread, table
-
-from ppl_mm import plotting
-from ppl_mm.evaluation import Collapse
 
 __all__ = ["collapse", "draw", "figure_3", "render", "table_2", "table_3", "table_4"]
 

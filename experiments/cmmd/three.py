@@ -17,13 +17,13 @@ from typing import Any, ClassVar
 
 import torch
 import typer
-from ppl_mm.experiments import runner
-from ppl_mm.experiments.options import Options
 from torch import nn
 
 from ppl_mm import data, evaluation, systems
 from ppl_mm.data.dataset import split_last
 from ppl_mm.evaluation import Estimate
+from ppl_mm.experiments import runner
+from ppl_mm.experiments.options import Options
 from ppl_mm.networks.classifier import TrunkClassifier
 from ppl_mm.systems import System
 

@@ -25,13 +25,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from matplotlib.figure import Figure
-from ppl_mm.experiments import captions, runner
-from ppl_mm.experiments.meme import likelihood as meme_likelihood
-from ppl_mm.experiments.options import Options
 
 from ppl_mm import Modality, data, evaluation, likelihoods, plotting, systems
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
+from ppl_mm.experiments import captions, runner
+from ppl_mm.experiments.meme import likelihood as meme_likelihood
+from ppl_mm.experiments.options import Options
 from ppl_mm.systems import System
 
 __all__ = ["SMOKE", "Config", "build", "main", "train", "training_rows"]

@@ -3,14 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+from ppl_mm import plotting
 from ppl_mm.experiments import captions, generated, runner, tables
 from ppl_mm.experiments.findings import finding
 from ppl_mm.experiments.meme import experiment, table
 from ppl_mm.experiments.meme.experiment import Config
 from ppl_mm.experiments.meme.paper import EPOCHS, FRACTIONS, PAPER, TITLES, name_of, rows_of
 from ppl_mm.experiments.tables import Record
-
-from ppl_mm import plotting
 
 __all__ = ["curves", "draw_crossed", "draw_curves", "figure_3", "figure_4"]
 

@@ -20,10 +20,10 @@ from typing import Any, ClassVar
 import torch
 import typer
 from matplotlib.figure import Figure
-from ppl_mm.experiments import runner
 
 from ppl_mm import data, fit, plotting, systems
 from ppl_mm.batch.observations import Observations
+from ppl_mm.experiments import runner
 from ppl_mm.objectives import MutualSupervisionELBO
 from ppl_mm.systems import System
 

@@ -15,13 +15,13 @@ from copy import copy, deepcopy
 from typing import Any
 
 import torch
-from ppl_mm.experiments import tables
-from ppl_mm.experiments.findings import finding
-from ppl_mm.experiments.tables import Record, spread, table
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations
 from ppl_mm.evaluation import Estimate, LogLikelihood, UnreliableLikelihoodWarning, log_likelihood
+from ppl_mm.experiments import tables
+from ppl_mm.experiments.findings import finding
+from ppl_mm.experiments.tables import Record, spread, table
 from ppl_mm.objectives import MutualSupervisionELBO
 from ppl_mm.systems import System
 

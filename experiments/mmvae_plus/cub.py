@@ -28,15 +28,15 @@ from typing import Any, ClassVar
 
 import torch
 import typer
-from ppl_mm.experiments import runner
-from ppl_mm.experiments.generated import evenly
-from ppl_mm.experiments.mmvae_plus import pictures as mmvae_plus_pictures
-from ppl_mm.experiments.options import Options
 from torch import Tensor, nn
 
 from ppl_mm import Modality, data, evaluation, plotting, systems
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
+from ppl_mm.experiments import runner
+from ppl_mm.experiments.generated import evenly
+from ppl_mm.experiments.mmvae_plus import pictures as mmvae_plus_pictures
+from ppl_mm.experiments.options import Options
 from ppl_mm.networks import ResNet
 from ppl_mm.systems import System
 

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+
+from ppl_mm import Modality, data, evaluation, likelihoods, plotting, systems
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.mmvae_plus import class_measures, pictures
 from ppl_mm.experiments.mmvae_plus.class_measures import Sizes
 from ppl_mm.experiments.options import Options
-
-from ppl_mm import Modality, data, evaluation, likelihoods, plotting, systems
 from ppl_mm.networks import presets
 from ppl_mm.systems import System
 

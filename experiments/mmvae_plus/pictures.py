@@ -6,8 +6,6 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
-from ppl_mm.experiments import captions
-from ppl_mm.experiments.generated import evenly
 from torch import Tensor
 
 from ppl_mm import generate, plotting
@@ -15,6 +13,8 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import eval_mode
 from ppl_mm.data import Vocabulary
 from ppl_mm.evaluation import draw_latents
+from ppl_mm.experiments import captions
+from ppl_mm.experiments.generated import evenly
 from ppl_mm.systems import System
 
 __all__ = ["ALPHAS", "alphas", "grid", "of_birds", "of_digits", "resampled", "traversal"]

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import typer
-from ppl_mm.experiments import runner
-from ppl_mm.experiments.mvae import experiment
 
 from ppl_mm import data
+from ppl_mm.experiments import runner
+from ppl_mm.experiments.mvae import experiment
 from ppl_mm.objectives import subset_terms
 from ppl_mm.systems import System
 

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ppl_mm import plotting
 from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.tables import Record, point, table
-
-from ppl_mm import plotting
 
 __all__ = ["draw", "draw_9", "draw_10", "figure_9", "figure_10", "render"]
 

@@ -22,11 +22,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
+from ppl_mm import data, systems
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.mvae.measures import accuracy, measure
 from ppl_mm.experiments.options import Options
-
-from ppl_mm import data, systems
 from ppl_mm.objectives import Term, subset_terms
 from ppl_mm.systems import System
 

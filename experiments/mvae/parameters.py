@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import typer
+
+from ppl_mm import Modality, data, likelihoods, systems
+from ppl_mm.batch.observations import Observations
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.findings import finding
 from ppl_mm.experiments.mvae import experiment
 from ppl_mm.experiments.tables import Record, table
-
-from ppl_mm import Modality, data, likelihoods, systems
-from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.networks import presets
 from ppl_mm.systems import System

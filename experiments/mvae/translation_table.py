@@ -2,11 +2,10 @@
 
 from html import escape, unescape
 
+from ppl_mm.data.vocabulary import EXC, SPECIALS
 from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.mvae.translation import TARGETS
 from ppl_mm.experiments.tables import Record, Runs, grouped, spread, table
-
-from ppl_mm.data.vocabulary import EXC, SPECIALS
 
 __all__ = ["FRACTIONS", "PAPER", "render", "table_4", "table_5", "table_11", "table_12", "table_13"]
 

@@ -18,13 +18,13 @@ from typing import Any, ClassVar
 
 import torch
 import typer
-from ppl_mm.experiments import runner
-from ppl_mm.experiments.options import Options
 from torch import Tensor
 
 from ppl_mm import data, generate, plotting, systems
 from ppl_mm.batch.observations import Observations
 from ppl_mm.evaluation import elbo, rmse
+from ppl_mm.experiments import runner
+from ppl_mm.experiments.options import Options
 from ppl_mm.objectives import subset_terms
 from ppl_mm.systems import System
 

@@ -27,15 +27,15 @@ from typing import Any, ClassVar
 
 import torch
 import typer
-from ppl_mm.experiments import runner
-from ppl_mm.experiments.mvae import experiment
-from ppl_mm.experiments.options import Options
 from safetensors.torch import load_file, save
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from ppl_mm import baselines, data, evaluation
 from ppl_mm.batch.observations import Observations
+from ppl_mm.experiments import runner
+from ppl_mm.experiments.mvae import experiment
+from ppl_mm.experiments.options import Options
 from ppl_mm.files import write_atomically
 from ppl_mm.systems import System
 

@@ -3,10 +3,9 @@
 from pathlib import Path
 from statistics import mean, stdev
 
+from ppl_mm import plotting
 from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.tables import Record, Runs, point, table
-
-from ppl_mm import plotting
 
 __all__ = ["PAPER", "draw", "figure_3", "render", "table_8", "table_9", "table_10"]
 

@@ -30,13 +30,13 @@ from typing import Any, ClassVar
 
 import torch
 from matplotlib.figure import Figure
-from ppl_mm.experiments import captions, runner
-from ppl_mm.experiments.generated import one_of_each
-from ppl_mm.experiments.options import Options
 from torch import nn
 
 from ppl_mm import Modality, data, evaluation, generate, likelihoods, plotting, systems
 from ppl_mm.batch.observations import Observations
+from ppl_mm.experiments import captions, runner
+from ppl_mm.experiments.generated import one_of_each
+from ppl_mm.experiments.options import Options
 from ppl_mm.systems import System
 from ppl_mm.systems.paired import STREAMED
 

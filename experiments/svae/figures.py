@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from ppl_mm.experiments import captions, runner, tables
-from ppl_mm.experiments.svae import experiment, table
-from ppl_mm.experiments.svae.experiment import Config
-from ppl_mm.experiments.tables import Record
 from torch import Tensor, nn
 
 from ppl_mm import data, generate, plotting
 from ppl_mm.batch.observations import Observations
+from ppl_mm.experiments import captions, runner, tables
+from ppl_mm.experiments.svae import experiment, table
+from ppl_mm.experiments.svae.experiment import Config
+from ppl_mm.experiments.tables import Record
 from ppl_mm.oracles.outputs import classify
 from ppl_mm.systems import System
 

@@ -37,13 +37,13 @@ _FROM_0, _FROM_1, _ABOVE_0, _SHARE = Range(0), Range(1), Range(0, above=True), R
 _NAMES = {
     _FROM_1: """
         batch_size bins channels checkpoint_every chunk columns dpi embedding epochs event_shape
-        first_stage hidden in_features inner_draws latent_dim length max_channels max_iterations
+        first_stage hidden in_features latent_dim length max_channels max_iterations
         max_per_class max_samples out_features patience prior_hidden private_dim private_features
         repeats rows steps steps_per_epoch strata vocab_size
         """,
     _FROM_0: """
         alpha annealing_epochs beta gammas k lambdas learning_rate lr margin mmd_weight
-        num_pools num_warmup padding private_beta ridge shares start step unlabelled validation
+        num_pools num_warmup padding ridge shares start step unlabelled validation
         weight weights
         """,
     _ABOVE_0: """

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.baselines.training import minimise, seeded
 from ppl_mm.baselines.views import Projection, held_by
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.shapes import loc_scale
 from ppl_mm.likelihoods.decoder import of_decoder
 from ppl_mm.modality import Modality
+from ppl_mm.training.minimise import Shuffled, minimise, seeded
 
 __all__ = ["autoencoder"]
 
@@ -84,12 +84,6 @@ def autoencoder(
             p = of_decoder(modality.likelihood, decoder(encoder(x)), rows, event, modality.name)
             return -p.log_prob(x).sum()
 
-        minimise(
-            nn.ModuleList([encoder, decoder]),
-            loss,
-            len(rows),
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-        )
+        batches = Shuffled(len(rows), batch_size, epochs)
+        minimise(nn.ModuleList([encoder, decoder]), loss, batches, learning_rate=learning_rate)
     return Projection((modality.name,), [encoder])

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.baselines.training import minimise, seeded
 from ppl_mm.baselines.views import held_by, require
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihoods import Bernoulli, Categorical, MultiLabel
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.networks.layers import Activation, dense
 from ppl_mm.programs.features import example, value_features
+from ppl_mm.training.minimise import Shuffled, minimise, seeded
 
 __all__ = ["LabelClassifier", "label_classifier", "matched_classifier"]
 
@@ -252,9 +252,7 @@ def _trained(
         minimise(
             classifier,
             lambda batch: -classifier(*(x[batch] for x in values)).log_prob(y[batch]).sum(),
-            len(rows),
-            epochs=epochs,
-            batch_size=batch_size,
+            Shuffled(len(rows), batch_size, epochs),
             learning_rate=learning_rate,
         )
     return classifier

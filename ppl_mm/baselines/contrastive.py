@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.baselines.training import minimise, seeded
 from ppl_mm.baselines.views import Projection, Views, perceptron
 from ppl_mm.batch.observations import Observations
 from ppl_mm.modality import Modality
 from ppl_mm.networks.layers import Activation
+from ppl_mm.training.minimise import Shuffled, minimise, seeded
 
 __all__ = ["contrastive_loss", "mvcl"]
 
@@ -97,10 +97,7 @@ def mvcl(
         minimise(
             projection,
             lambda rows: contrastive_loss(f(first[rows]), g(second[rows]), margin),
-            len(first),
-            epochs=epochs,
-            batch_size=batch_size,
+            Shuffled(len(first), batch_size, epochs, whole=True),
             learning_rate=learning_rate,
-            whole_batches=True,
         )
     return projection

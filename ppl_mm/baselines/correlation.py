@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.baselines.training import minimise, seeded
 from ppl_mm.baselines.views import Projection, Views, perceptron
 from ppl_mm.batch.observations import Observations
 from ppl_mm.modality import Modality
 from ppl_mm.networks.layers import Activation
+from ppl_mm.training.minimise import Shuffled, minimise, seeded
 
 __all__ = ["cca", "dcca", "dccae"]
 
@@ -179,11 +179,8 @@ def _deep(
         minimise(
             module,
             lambda rows: module.loss({"views": [x[rows] for x in both.numbers]})["objective"],
-            len(both.numbers[0]),
-            epochs=epochs,
-            batch_size=rows,
+            Shuffled(len(both.numbers[0]), rows, epochs, whole=True),
             learning_rate=learning_rate,
-            whole_batches=True,
         )
         with torch.no_grad():
             outputs = [f(x) for f, x in zip(encoders, both.numbers, strict=True)]

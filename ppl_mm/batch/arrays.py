@@ -1,7 +1,6 @@
 """Rows of numbers as tensors and masks: what comes in from arrays, lists, frames and files."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +11,14 @@ from ppl_mm.batch.checks import check_mask
 from ppl_mm.batch.elements import Where, elements
 from ppl_mm.batch.libraries import is_pandas
 
-__all__ = ["as_tensor", "native", "read_arrays", "read_mask"]
+__all__ = ["Readable", "as_tensor", "native", "read_arrays", "read_mask"]
+
+Readable = object
+"""Whatever holds rows of numbers, of any library; what it is, is found out as it is read."""
 
 
 def read_arrays(
-    arrays: Mapping[str, Any], present: Mapping[str, Any] | None
+    arrays: Mapping[str, Readable], present: Mapping[str, Readable] | None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Values and masks of all modalities, see :meth:`ppl_mm.Observations.from_arrays`."""
     if not isinstance(arrays, Mapping):
@@ -40,7 +42,7 @@ def read_arrays(
     return {n: x for n, (x, _) in read.items()}, {n: mask for n, (_, mask) in read.items()}
 
 
-def _read_array(name: str, array: Any, present: Any = None) -> tuple[Tensor, Tensor]:
+def _read_array(name: str, array: Readable, present: Readable = None) -> tuple[Tensor, Tensor]:
     """Values (B, *D), with zeros where missing, and mask (B,) of whatever holds numbers.
 
     Args:
@@ -73,7 +75,7 @@ def _read_array(name: str, array: Any, present: Any = None) -> tuple[Tensor, Ten
     return as_tensor(where, data), torch.from_numpy(held)
 
 
-def read_mask(name: str, present: Any, size: int) -> Tensor:
+def read_mask(name: str, present: Readable, size: int) -> Tensor:
     """The mask (B,) of a modality from booleans of any kind; all True for None."""
     if present is not None and not isinstance(present, Tensor):
         where = Where(f"the mask of modality {name!r}")
@@ -88,7 +90,7 @@ def read_mask(name: str, present: Any, size: int) -> Tensor:
     return check_mask(name, present, torch.empty(size, 0))
 
 
-def _check_order(arrays: Mapping[str, Any]) -> None:
+def _check_order(arrays: Mapping[str, Readable]) -> None:
     """Raise where pandas' labels say that the rows of two modalities are in different orders."""
     labels = [(n, x.index) for n, x in arrays.items() if is_pandas(x, "DataFrame", "Series")]
     for name, index in labels[1:]:

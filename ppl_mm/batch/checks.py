@@ -1,13 +1,13 @@
 """What a batch is checked for at the public edge, once."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence, Set
 
 import torch
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 from torch.masked import MaskedTensor
 
+from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.host_masks import on_host
 from ppl_mm.batch.shapes import loc_scale, shape_of
 
@@ -18,6 +18,7 @@ __all__ = [
     "check_joinable",
     "check_mask",
     "check_replacement",
+    "check_rows",
     "check_target",
     "check_values",
     "common_length",
@@ -29,6 +30,30 @@ _DTYPES = {
     *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
     *(torch.bfloat16, torch.float16, torch.float32, torch.float64),
 }
+
+
+def check_rows(
+    values: Mapping[str, Tensor], present: Mapping[str, Tensor] | None
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The values and masks of a batch, see :class:`ppl_mm.Observations`."""
+    for what, given in (("values", values), ("present", present)):
+        if not isinstance(given, Mapping | None):
+            raise TypeError(
+                f"Observations: expected {what} as a dict from modalities' names to tensors, "
+                f"got {type(given).__name__}."
+            )
+    present = dict(present or {})
+    if not values:
+        raise ValueError(
+            "expected at least one modality, got no values; for rows without any data use "
+            "Observations.blank(num_rows)."
+        )
+    for name in present:
+        if name not in values:
+            raise ValueError(unknown_name("modality in the mask", name, values))
+    common_length(values)
+    masks = {n: check_mask(n, present.get(n), x) for n, x in values.items()}
+    return {n: check_values(n, x, masks[n]) for n, x in values.items()}, masks
 
 
 def common_length(values: Mapping[str, Tensor]) -> int:
@@ -78,13 +103,13 @@ def _check_numbers(name: str, x: Tensor) -> None:
     )
 
 
-def check_at_least_one(what: str, number: Any) -> None:
+def check_at_least_one(what: str, number: object) -> None:
     """Raise unless ``number`` is an integer of at least 1."""
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise ValueError(f"{what}: expected an integer of at least 1, got {number!r}.")
 
 
-def check_mask(name: str, mask: Any, values: Tensor) -> Tensor:
+def check_mask(name: str, mask: object, values: Tensor) -> Tensor:
     """The mask (B,) of a modality; all True for None."""
     if mask is None:
         return torch.ones(len(values), dtype=torch.bool, device=values.device)
@@ -157,7 +182,7 @@ def check_replacement(name: str, values: Tensor, present: Tensor, device: torch.
 def check_joinable(name: str, parts: Sequence[Tensor]) -> None:
     """Raise unless tensors (B_i, *D) can be joined along their rows."""
 
-    def refuse(what: str, found: set[Any], remedy: str) -> None:
+    def refuse(what: str, found: Set[object], remedy: str) -> None:
         if len(found) > 1:
             raise ValueError(
                 f"modality {name!r}: batches disagree on its {what}: {found}; {remedy}."
@@ -169,7 +194,7 @@ def check_joinable(name: str, parts: Sequence[Tensor]) -> None:
     refuse("numbers", kinds, f"write batch.replace({name!r}, batch[{name!r}].long()) or .float()")
 
 
-def check_target(target: Any) -> None:
+def check_target(target: object) -> None:
     """Raise unless values can be sent there: to a device, or to a floating-point dtype."""
     if isinstance(target, torch.dtype):
         if not target.is_floating_point:
@@ -210,7 +235,7 @@ def in_dtype(name: str, values: Tensor, dtype: torch.dtype) -> Tensor:
     return found
 
 
-def check_encoded(name: str, output: Any, latent_dim: int, rows: int) -> tuple[Tensor, Tensor]:
+def check_encoded(name: str, output: object, latent_dim: int, rows: int) -> tuple[Tensor, Tensor]:
     """The pair (loc, scale) that an encoder must return, as views (rows, latent_dim)."""
     loc, scale = loc_scale(name, output, latent_dim, rows)
     if is_validation_enabled() and not bool((scale > 0).all()):
@@ -221,7 +246,7 @@ def check_encoded(name: str, output: Any, latent_dim: int, rows: int) -> tuple[T
     return loc, scale
 
 
-def check_features(name: str, output: Any, size: int, rows: int) -> Tensor:
+def check_features(name: str, output: object, size: int, rows: int) -> Tensor:
     """The tensor (rows, size) that a modality's trunk must return."""
     if not isinstance(output, Tensor) or output.shape != (rows, size):
         raise ValueError(

@@ -6,17 +6,19 @@ they come from, and copied to the device where they meet something there.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-__all__ = ["HostTensor", "constants", "on_host", "plain", "waits"]
+__all__ = ["HostTensor", "constants", "on_host", "plain", "recording", "waits"]
 
 _Constants = dict[tuple[Any, ...], Tensor]
 _kept: list[_Constants] = []  # the innermost is in use
+_recording = False
 
 _RANDOM = (  # these draw on the device
     *("bernoulli", "bernoulli_", "dropout", "multinomial", "normal", "normal_", "poisson"),
@@ -56,7 +58,7 @@ class HostTensor(Tensor):
 
     def copied(self) -> Tensor:
         """The values on the device, without waiting; one copy, however often it is asked for."""
-        with torch._C.DisableTorchFunctionSubclass():
+        with torch._C.DisableTorchFunctionSubclass(), _aside():
             host, version = self.host, self._version
             if self._copied is None or self._copied[0] != version:
                 self._copied = (version, _copy(host, self.target))
@@ -77,13 +79,13 @@ class HostTensor(Tensor):
             if met or moved or func.__name__ in _RANDOM:
                 args, kwargs = tree_map_only(HostTensor, HostTensor.copied, (args, kwargs))
                 return func(*args, **kwargs)
-            args, kwargs = tree_map_only(
-                HostTensor, lambda x: x.as_subclass(Tensor), (args, kwargs)
-            )
+            with _aside():
+                args, kwargs = tree_map_only(HostTensor, _as_tensor, (args, kwargs))
             if kwargs.get("device") is not None:
                 kwargs = {**kwargs, "device": "cpu"}
-            result, target = func(*args, **kwargs), mine[0].target
-            return tree_map_only(Tensor, lambda x: HostTensor.of(x, target), result)
+            with _aside():
+                result, target = func(*args, **kwargs), mine[0].target
+                return tree_map_only(Tensor, lambda x: HostTensor.of(x, target), result)
 
 
 def _as_tensor(x: HostTensor) -> Tensor:
@@ -95,8 +97,11 @@ _MOVES = (Tensor.to,)
 
 
 def waits(device: torch.device) -> bool:
-    """Whether reading a value from the device waits for what is queued there."""
-    return device.type != "cpu"
+    """Whether reading a value from the device waits for what is queued there.
+
+    While a step is recorded every device is one whose values are not read.
+    """
+    return _recording or device.type != "cpu"
 
 
 def on_host(x: Tensor) -> bool:
@@ -107,6 +112,22 @@ def on_host(x: Tensor) -> bool:
 def plain(x: Tensor) -> Tensor:
     """The tensor itself; a :class:`HostTensor` one as a tensor of its device."""
     return x.copied() if isinstance(x, HostTensor) else x
+
+
+@contextmanager
+def recording() -> Iterator[None]:
+    """Inside, what is computed from host tensors alone is no part of a graph that is recorded."""
+    global _recording
+    before, _recording = _recording, True
+    try:
+        yield
+    finally:
+        _recording = before
+
+
+def _aside() -> AbstractContextManager[None]:
+    """Outside of what records operations, if a step is recorded."""
+    return _disable_current_modes() if _recording else nullcontext()
 
 
 @contextmanager

@@ -10,35 +10,28 @@ Four boolean masks per modality, each within the one before it where the table s
 Shapes: values (B, *D_m); masks (B,), or (S, B) under a plate of terms or strata at dim -2.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Self, overload
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar, Self, overload
 
+import pyro
+import pyro.distributions as dist
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ppl_mm.arguments.kinds import DEVICE
 from ppl_mm.arguments.typed import typed
-from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.batch.arrays import read_arrays
-from ppl_mm.batch.checks import (
-    check_joinable,
-    check_mask,
-    check_replacement,
-    check_target,
-    check_values,
-    common_length,
-    in_dtype,
-)
+from ppl_mm.batch.arrays import Readable, read_arrays
+from ppl_mm.batch.batch import MASKS, Batch
+from ppl_mm.batch.checks import check_rows
+from ppl_mm.batch.collate import joined
 from ppl_mm.batch.host_masks import HostTensor
-from ppl_mm.batch.plated import Plated
-from ppl_mm.batch.positions import positions
-from ppl_mm.batch.rows import dtype_of
-from ppl_mm.batch.terms import Masks
+from ppl_mm.batch.lazy import LazyValues
+from ppl_mm.batch.positions import Index, positions
+from ppl_mm.batch.terms import Masks, Term, resolve_components, resolve_terms, via_masks
 
-__all__ = ["Observations"]
+__all__ = ["DrawnStrata", "Observations", "UnderStrata", "UnderTerms"]
 
 
-class Observations(Plated):
+class Observations(Batch):
     """Values and masks of B rows.
 
     Args:
@@ -67,40 +60,24 @@ class Observations(Plated):
     def __init__(
         self, values: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None
     ) -> None:
-        for what, given in (("values", values), ("present", present)):
-            if not isinstance(given, Mapping | None):
-                raise TypeError(
-                    f"Observations: expected {what} as a dict from modalities' names to tensors, "
-                    f"got {type(given).__name__}."
-                )
-        present = dict(present or {})
-        if not values:
-            raise ValueError(
-                "expected at least one modality, got no values; for rows without any data use "
-                "Observations.blank(num_rows)."
-            )
-        for name in present:
-            if name not in values:
-                raise ValueError(unknown_name("modality in the mask", name, values))
-        self._size = common_length(values)
-        self.present = {n: check_mask(n, present.get(n), x) for n, x in values.items()}
-        self.values = {n: check_values(n, x, self.present[n]) for n, x in values.items()}
+        self.values, self.present = check_rows(values, present)
+        self._size = len(next(iter(self.values.values())))
         self.scored = self.evidence = self.source = self.present
 
-    @classmethod
+    @staticmethod
     @typed
-    def blank(cls, num_rows: int) -> Self:
+    def blank(num_rows: int) -> "Observations":
         """Rows that hold no modality at all: a model run on them draws every one."""
         if num_rows < 1:
             raise ValueError(f"expected at least one row, got {num_rows}.")
-        obs = cls.__new__(cls)
+        obs = Observations.__new__(Observations)
         obs._size, obs.values = num_rows, {}
         obs.present = obs.scored = obs.evidence = obs.source = {}
         return obs
 
     @classmethod
     def from_arrays(
-        cls, arrays: Mapping[str, Any], present: Mapping[str, Any] | None = None
+        cls, arrays: Mapping[str, Readable], present: Mapping[str, Readable] | None = None
     ) -> Self:
         """Read whatever holds rows of numbers; None, NaN and masked rows are missing.
 
@@ -134,9 +111,9 @@ class Observations(Plated):
         """
         return cls(*read_arrays(arrays, present))
 
-    @classmethod
+    @staticmethod
     @typed
-    def collate(cls, batches: Sequence["Observations"]) -> Self:
+    def collate(batches: Sequence["Observations"]) -> "Observations":
         """Join batches into one; use it as ``collate_fn`` of a torch DataLoader.
 
         A modality that some batches do not have is missing in their rows.
@@ -150,27 +127,11 @@ class Observations(Plated):
         if not batches:
             raise ValueError("expected at least one batch to join, got none.")
         for batch in batches:
-            if not isinstance(batch, Observations):
-                raise TypeError(f"collate: expected Observations, got {type(batch).__name__}.")
             batch._require_no_plate("collate")
-        example: dict[str, Tensor] = {}
-        for batch in batches:
-            for name, x in batch.values.items():
-                example.setdefault(name, x)
-        for name in example:
-            check_joinable(name, [b.values[name] for b in batches if name in b.values])
-        obs = cls.blank(sum(len(b) for b in batches))
-        for kind in ("present", "scored", "evidence", "source"):
-            masks = {
-                n: torch.cat([b._row_mask(kind, n, x.device) for b in batches])
-                for n, x in example.items()
-            }
-            setattr(obs, kind, masks)
-        for name, x in example.items():
-            zeros = [x.new_zeros(len(b), *x.shape[1:]) for b in batches]
-            obs.values[name] = torch.cat(
-                [b.values.get(name, zero) for b, zero in zip(batches, zeros, strict=True)]
-            )
+        obs = Observations.blank(sum(len(batch) for batch in batches))
+        obs.values, masks = joined(batches)
+        for kind, mask in masks.items():
+            setattr(obs, kind, mask)
         return obs
 
     # ---------------------------------------------------------------- what it holds
@@ -178,14 +139,14 @@ class Observations(Plated):
     @overload
     def __getitem__(self, index: str) -> Tensor: ...
     @overload
-    def __getitem__(self, index: int | slice | Tensor | Sequence[int]) -> Self: ...
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Index) -> Self: ...
+    def __getitem__(self, index: str | Index) -> Tensor | Self:
         """``obs["image"]``, its values with zeros where missing; or ``obs[rows]``, those rows."""
         if isinstance(index, str):
             self._check_names([index])
             return self.values[index]
         self._require_no_plate("row indexing")
-        if isinstance(index, HostTensor):
+        if isinstance(index, HostTensor):  # stays one, so that the rows' masks do
             rows: Tensor = index
         else:
             rows = positions(index, self._size).to(self.device)
@@ -194,6 +155,8 @@ class Observations(Plated):
         view = isinstance(index, slice) and (index.step is None or index.step > 0)
         take = index if view else rows
         out = self._map_tensors(lambda x: x[take])
+        if isinstance(self.values, LazyValues):
+            out.values = self.values.take(rows)
         out._size = len(rows)
         return out
 
@@ -201,8 +164,8 @@ class Observations(Plated):
 
     @typed
     def only(self, *names: str) -> Self:
-        """As if the data held only these modalities; none of them is none at all."""
-        return self._restrict(("present", "scored", "evidence", "source"), names)
+        """As if the data held only these modalities; with no names, every modality is missing."""
+        return self._restrict(MASKS, names)
 
     @typed
     def without(self, *names: str) -> Self:
@@ -220,77 +183,50 @@ class Observations(Plated):
         """The model scores these modalities alone; the guide may still look at the others."""
         return self._restrict(("scored",), names)
 
-    @typed
-    def drop(self, *names: str) -> Self:
-        """Without these modalities' values: a model run on the result draws them."""
-        self._check_names(names)
-        kept = [n for n in self.names if n not in names]
-        out = self._copy()
-        out.values = {n: self.values[n] for n in kept}
-        for kind in ("present", "scored", "evidence", "source"):
-            setattr(out, kind, {n: getattr(self, kind)[n] for n in kept})
-        return out
-
-    def replace(self, name: str, value: Tensor) -> Self:
-        """The same rows and masks with other values (B, *D_m) of one modality.
-
-        Raises:
-            TypeError: For anything but a dense tensor of real numbers.
-            ValueError: For another number of rows, another device, or NaN or infinity in a row that
-                is present (looked for on the CPU always, elsewhere with Pyro's validation on).
-
-        Example:
-            >>> obs = Observations.from_arrays({"label": [2.0, None]})  # floats for classes
-            >>> obs.replace("label", obs["label"].long())["label"].tolist()
-            [2, 0]
-        """
-        self._check_names([name])
-        value = check_replacement(name, value, self.present[name], self.device)
-        out = self._copy()
-        out.values = {**self.values, name: value}
-        if self.whole is not None:
-            out.whole = self.whole.replace(name, value)
-        out._memo = None if self._memo is None else {}
-        return out
+    # ---------------------------------------------------------------- plates at dim -2
 
     @typed
-    def to(self, target: Annotated[torch.device | str, DEVICE] | torch.dtype | nn.Module) -> Self:
-        """On another device; or with floating-point values in another dtype.
+    def terms(
+        self, terms: Sequence[Term], *, rows: str = "restrict", dedupe: bool = True
+    ) -> "UnderTerms":
+        """Add a plate of ELBO terms at dim -2, see :class:`ppl_mm.objectives.Term`.
+
+        A modality that the data lack altogether counts as missing in every row.
 
         Args:
-            target: A device; a dtype; or a module, such as a system: its parameters' device, and
-                their dtype, in float32 where that has 16 bits. What is there is not copied.
+            terms: What each term draws from, scores and refers to.
+            rows: ``"restrict"``: a row that lacks what a term names uses what it has;
+                ``"require"``: such a row contributes exactly zero to that term.
+            dedupe: Whether terms that a row's missing modalities make equal count once; those that
+                differ in anything but modalities all count.
 
         Raises:
-            TypeError: For a dtype that is not a floating-point one.
-            ValueError: For no name of a device, or values beyond the range of a narrower dtype.
+            ValueError: For no terms, another ``rows``, or rows that are under a plate already.
         """
-        if isinstance(target, nn.Module):
-            device = next((p.device for p in target.parameters()), self.device)
-            moved = self if device == self.device else self.to(device)
-            dtype = dtype_of(target)
-            return moved if dtype is None else moved.to(torch.promote_types(dtype, torch.float32))
-        check_target(target)
-        if isinstance(target, torch.dtype):
-            out = self._copy()
-            out.values = {n: in_dtype(n, x, target) for n, x in self.values.items()}
-            return out._map_tensors(lambda x: x.to(target) if x.is_floating_point() else x)
-        return self._map_tensors(lambda x: x.to(target))
+        self._require_no_plate("terms")
+        return UnderTerms(self, terms, rows=rows, dedupe=dedupe)
 
-    # ---------------------------------------------------------------- inside
+    @typed
+    def strata(self, family: Sequence[Iterable[str]], number: int | None = None) -> "UnderStrata":
+        """Add a plate of mixture components at dim -2: component c draws from ``family[c]``.
 
-    def _check_names(self, names: Iterable[str]) -> None:
-        if isinstance(names, str):
-            raise TypeError(f"expected a sequence of names, got the string {names!r}.")
-        for name in names:
-            if name not in self.values:
-                raise ValueError(unknown_name("modality", name, self.values))
+        A row allows the components all of whose modalities are evidence, with equal
+        probabilities; one that allows none keeps component 0, drawn from nothing, the prior.
+        Components that a row does not allow are not scored in it.
 
-    def _row_mask(self, kind: str, name: str, device: torch.device) -> Tensor:
-        mask: Tensor | None = getattr(self, kind).get(name)
-        if mask is None and self.names:
-            return self.false_mask()
-        return torch.zeros(self._size, dtype=torch.bool, device=device) if mask is None else mask
+        Args:
+            family: The subsets of modalities.
+            number: How many components of each row to take, at random and without replacement:
+                averages over them are unbiased. With None, or with as many as there are or more,
+                all of them are taken.
+
+        Raises:
+            ValueError: For no subsets, or rows that are under a plate already.
+        """
+        self._require_no_plate("strata")
+        family = [subset if isinstance(subset, str) else tuple(subset) for subset in family]
+        whole = UnderStrata(self, family)
+        return whole if number is None or number >= len(family) else DrawnStrata(whole, number)
 
     def _restrict(self, kinds: Sequence[str], names: Sequence[str]) -> Self:
         self._check_names(names)
@@ -303,34 +239,117 @@ class Observations(Plated):
             )
         return out
 
-    def _map_tensors(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """Apply ``change`` to every tensor, once to those that several masks share."""
-        done: dict[int, Tensor] = {}
 
-        def once(x: Tensor) -> Tensor:
-            if id(x) not in done:
-                done[id(x)] = change(x)
-            return done[id(x)]
+class UnderTerms(Observations):
+    """Rows once for each of T terms of an objective, along the plate ``terms`` at dim -2.
 
+    ``obs.terms([...])`` makes it; its masks ``source`` and ``scored`` are (T, B).
+
+    Attributes:
+        reference: Name -> bool (T, B), what each term's reference conditions on.
+        via: Name -> bool (T, 1), the terms in which a modality supplies the stand-ins of missing
+            experts; empty where no term says it.
+        active: bool (T, B), False where a row contributes nothing to a term.
+        weight: (T, 1), each term's factor.
+    """
+
+    reference: Masks
+    via: Masks
+    active: Tensor
+    weight: Tensor
+    plate: ClassVar[str | None] = "terms"
+
+    def __init__(
+        self, rows_of: Observations, terms: Sequence[Term], *, rows: str, dedupe: bool
+    ) -> None:
+        self.__dict__.update(rows_of.__dict__, memo={})
+        self.via = via_masks(terms, rows_of)
+        resolved = resolve_terms(terms, rows_of, rows=rows, dedupe=dedupe)
+        self.source, self.scored, self.reference, self.active, self.weight = resolved
+
+    @property
+    def plate_size(self) -> int:
+        """T, the number of terms."""
+        return len(self.active)
+
+    def at_reference(self) -> Self:
+        """The rows with what each term's reference conditions on as their source."""
         out = self._copy()
-        for key, value in self.__dict__.items():
-            if isinstance(value, dict) and key != "_memo":
-                setattr(out, key, {n: once(x) for n, x in value.items()})
-            elif isinstance(value, Tensor):
-                setattr(out, key, once(value))
-            elif isinstance(value, Observations):  # the whole of some strata
-                setattr(out, key, value._map_tensors(change))
-        if self._memo is not None:
-            out._memo = {}
+        out.source = self.reference
         return out
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "_memo"}
+    def scoring_terms(self, which: Tensor) -> Self:
+        """The rows, scored in those terms alone where ``which``, (T, 1), is True."""
+        out = self._copy()
+        out.scored = {n: mask & which for n, mask in self.scored.items()}
+        return out
 
-    def __repr__(self) -> str:
-        parts = [
-            f"{n}{tuple(x.shape[1:])}: {int(self.present[n].sum())} present"
-            for n, x in self.values.items()
-        ]
-        plate = f", {self._plate_size} {self.plate}" if self.plate else ""
-        return f"Observations({self._size} rows{plate}; {', '.join(parts) or 'no modality'})"
+
+class UnderStrata(Observations):
+    """Rows once for each of C mixture components, along the plate ``strata`` at dim -2.
+
+    ``obs.strata(family)`` makes it; its masks ``source`` and ``scored`` are (C, B).
+
+    Attributes:
+        log_weight: (C, B), each component's log-probability; -inf where a row does not allow it.
+    """
+
+    log_weight: Tensor
+    plate: ClassVar[str | None] = "strata"
+
+    def __init__(self, rows_of: Observations, family: Sequence[Iterable[str]]) -> None:
+        masks, allowed = resolve_components(family, rows_of)
+        self.__dict__.update(rows_of.__dict__, memo={})
+        self.source = {n: torch.stack([mask[n] for mask in masks]) for n in self.names}
+        self.scored = {n: mask & allowed for n, mask in self.scored.items()}
+        self.log_weight = self.evenly(allowed)
+
+    @property
+    def plate_size(self) -> int:
+        """S, the number of components along the plate."""
+        return len(self.log_weight)
+
+
+class DrawnStrata(UnderStrata):
+    """Rows once for each of S of the C components, which each row draws at random.
+
+    ``obs.strata(family, number)`` makes it, by a sample site ``place``. Masks and ``log_weight``
+    are (S, B), those of the drawn components; ``whole_...`` are (C, B), those of all.
+
+    Attributes:
+        drawn: (S, B), which of the C components each one is.
+    """
+
+    drawn: Tensor
+    whole_source: Masks
+    whole_scored: Masks
+    whole_log_weight: Tensor
+
+    def __init__(self, whole: UnderStrata, number: int) -> None:
+        allowed = whole.log_weight > -torch.inf
+        zero = torch.zeros(allowed.shape, device=allowed.device)
+        site = dist.Uniform(zero, torch.ones_like(zero))
+        with whole.plates():  # a site, so that handlers of noise apply
+            place = pyro.sample("place", site, infer={"is_auxiliary": True})
+        order = torch.where(allowed, place, 2.0)
+        drawn = order.argsort(0)[:number]  # those not allowed come last
+        self.__dict__.update(whole.__dict__, drawn=drawn)
+        self.whole_source, self.whole_scored = whole.source, whole.scored
+        self.whole_log_weight = whole.log_weight
+        self.source = {n: _taken(mask, drawn) for n, mask in whole.source.items()}
+        self.scored = {n: _taken(mask, drawn) for n, mask in whole.scored.items()}
+        self.log_weight = whole.evenly(_taken(allowed, drawn))
+
+    @property
+    def whole(self) -> UnderStrata:
+        """The rows under all C components."""
+        out = UnderStrata.__new__(UnderStrata)
+        out.__dict__.update(self.__dict__)
+        out.source, out.scored = self.whole_source, self.whole_scored
+        out.log_weight = self.whole_log_weight
+        return out
+
+
+def _taken(mask: Tensor, drawn: Tensor) -> Tensor:
+    """A mask at the strata drawn; where it is True throughout, without asking which they are."""
+    return mask[: len(drawn)] if bool(mask.all()) else mask.gather(0, drawn)

@@ -1,6 +1,6 @@
 """Which rows an index means."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -9,10 +9,13 @@ from torch import Tensor
 
 from ppl_mm.batch.host_masks import on_host
 
-__all__ = ["positions"]
+__all__ = ["Index", "positions"]
+
+Index = int | slice | Tensor | np.ndarray | Sequence[int] | Sequence[bool]
+"""What names rows of a batch."""
 
 
-def positions(index: Any, size: int) -> Tensor:
+def positions(index: Index, size: int) -> Tensor:
     """The rows, from 0 to size - 1, of a slice, of one integer or several, or of a mask (size,).
 
     Raises:
@@ -48,7 +51,7 @@ def positions(index: Any, size: int) -> Tensor:
     return rows if first >= 0 else torch.where(rows < 0, rows + size, rows)
 
 
-def _from_array(index: Any) -> Tensor:
+def _from_array(index: int | np.ndarray | Sequence[int]) -> Tensor:
     try:
         array = np.array(index)
     except ValueError:  # lists of different lengths

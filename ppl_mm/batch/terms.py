@@ -21,7 +21,7 @@ from ppl_mm.arguments.wording import shown
 from ppl_mm.batch.rows import one_if_same
 
 if TYPE_CHECKING:
-    from ppl_mm.batch.plated import Plated
+    from ppl_mm.batch.batch import Batch
 
 __all__ = ["Masks", "Term", "resolve_components", "resolve_terms", "via_masks"]
 
@@ -93,7 +93,7 @@ _BESIDES_MODALITIES = [f.name for f in fields(Term) if f.name not in _MODALITIES
 
 
 def resolve_terms(
-    terms: Sequence[Term], obs: "Plated", *, rows: str, dedupe: bool
+    terms: Sequence[Term], obs: "Batch", *, rows: str, dedupe: bool
 ) -> tuple[Masks, Masks, Masks, Tensor, Tensor]:
     """Masks of each term and row.
 
@@ -132,9 +132,7 @@ def resolve_terms(
     return source, scored, reference, active, weight
 
 
-def resolve_components(
-    family: Sequence[Iterable[str]], obs: "Plated"
-) -> tuple[list[Masks], Tensor]:
+def resolve_components(family: Sequence[Iterable[str]], obs: "Batch") -> tuple[list[Masks], Tensor]:
     """Source masks of each mixture component, and which components each row allows.
 
     A row allows a component if all of its modalities are within the row's source; one that
@@ -167,27 +165,27 @@ def resolve_components(
     return masks, torch.stack(allowed)
 
 
-def via_masks(terms: Sequence[Term], obs: "Plated") -> Masks | None:
-    """Name -> (T, 1) bool: the terms whose stand-ins it supplies; None where no term says it."""
+def via_masks(terms: Sequence[Term], obs: "Batch") -> Masks:
+    """Name -> (T, 1) bool, the terms whose stand-ins it supplies; empty where no term says it."""
     if all(t.via is None for t in terms):
-        return None
+        return {}
     return {n: obs.as_tensor([[t.via == n] for t in terms]) for n in obs.names}
 
 
-def _held(obs: "Plated") -> Tensor:
+def _held(obs: "Batch") -> Tensor:
     """What rows may draw from, score and refer to, (3, M, 1, B) bool; B = 1 for rows alike."""
     masks = [kind[n] for kind in (obs.source, obs.scored, obs.evidence) for n in obs.names]
     held = one_if_same(torch.stack([obs.false_mask(), *masks])[1:])  # of no modality too
     return held.view(3, len(obs.names), 1, held.shape[1])
 
 
-def _asked(terms: Sequence[Term], obs: "Plated") -> Tensor:
+def _asked(terms: Sequence[Term], obs: "Batch") -> Tensor:
     """What terms draw from, score and refer to, (3, M, T, 1) bool."""
     asked = [n in getattr(t, kind) for kind in _MODALITIES for n in obs.names for t in terms]
     return obs.as_tensor(asked).view(3, len(obs.names), len(terms), 1).bool()
 
 
-def _same_kind(terms: Sequence[Term], obs: "Plated") -> Tensor:
+def _same_kind(terms: Sequence[Term], obs: "Batch") -> Tensor:
     """(T, T): which terms differ, if at all, in the modalities that they name."""
     plain = [[getattr(t, f) for f in _BESIDES_MODALITIES] for t in terms]
     kind = obs.as_tensor([plain.index(p) for p in plain])

@@ -15,6 +15,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from ppl_mm.cli import compare, flags
+from ppl_mm.cli.graph import graph
 from ppl_mm.cli.runs import DataDir, evaluate, generate, loglik
 
 __all__ = ["app"]
@@ -100,6 +101,28 @@ def list_data(folder: DataFolder = None) -> None:
     _print(table)
 
 
+@data_app.command("describe")
+def describe_data(
+    dataset: Annotated[str, flags.DATASET],
+    out: Annotated[
+        Path | None, typer.Option(help="Also write description.txt and missing.png here.")
+    ] = None,
+    folder: DataFolder = None,
+) -> None:
+    """Show what a data set holds, what looks wrong, and the networks that will be used."""
+    from ppl_mm import data, plotting
+    from ppl_mm.files import write_atomically
+
+    whole = data.load(dataset, folder)
+    guesses = [] if whole.provenance is None else whole.provenance.guesses()
+    text = "\n".join([str(whole.describe()), *guesses])
+    typer.echo(text)
+    if out is not None:
+        write_atomically(out / "description.txt", f"{text}\n".encode())
+        plotting.save(plotting.presence(whole), out / "missing.png")
+        typer.echo(f"written: {out / 'description.txt'}, {out / 'missing.png'}")
+
+
 @data_app.command("get")
 def get_data(
     name: Annotated[str, typer.Argument(help="A data set, such as mnist.")],
@@ -121,7 +144,7 @@ def get_data(
 @app.command()
 def train(
     system: Annotated[str, typer.Argument(help="A name from: ppl-mm systems.")],
-    dataset: Annotated[str, typer.Argument(help="A name from: ppl-mm data list.")],
+    dataset: Annotated[str, flags.DATASET],
     modality: Annotated[
         list[str] | None, _model(help="Use this modality of the data set; repeatable.")
     ] = None,
@@ -170,16 +193,8 @@ def train(
     seed: Annotated[int | None, _training(help="Of networks, order and noise.")] = None,
     device: Annotated[str | None, _training(help="auto, cpu, cuda or cuda:1.")] = None,
     precision: Annotated[str | None, _training(help="Such as 32-true or bf16-mixed.")] = None,
-    cuda_graph: Annotated[
-        bool | None,
-        _training(
-            "--cuda-graph/--no-cuda-graph",
-            help="Replay a step as a CUDA graph, or never; by default where that can be.",
-        ),
-    ] = None,
-    compile: Annotated[
-        bool | None,
-        _training("--compile/--no-compile", help="Compile the networks by torch.compile."),
+    step: Annotated[
+        str | None, _training(help="How steps are taken: auto, eager, recorded or compiled.")
     ] = None,
     out: Annotated[Path | None, _folder(help="Default: runs/SYSTEM-DATASET.")] = None,
     resume: Annotated[bool, _folder("--resume", help="Go on with the folder's run.")] = False,
@@ -218,15 +233,14 @@ def train(
             "seed": seed,
             "device": device,
             "precision": precision,
-            "cuda_graph": cuda_graph,
-            "compile": compile,
+            "step": step,
             "data_dir": data_dir,
             "num_samples": num_samples,
             "rows": rows,
         }
     )
     run = runs.train(
-        Path("runs", f"{system}-{dataset}") if out is None else out,
+        Path("runs", f"{system}-{Path(dataset).stem}") if out is None else out,
         system,
         dataset,
         resume=resume,
@@ -239,7 +253,7 @@ def train(
     found = runs.evaluate(run) if evaluate else None
     if not quiet:
         if found is not None:
-            _print(found.table(f"{system} on {dataset}"))
+            _print(found.table(f"{system} on {run.dataset.name}"))
         pictures = ", ".join(sorted(path.name for path in run.folder.glob("*.png")))
         typer.echo(f"run folder: {run.folder}   pictures: {pictures}")
 
@@ -247,7 +261,7 @@ def train(
 app.command("compare")(compare.command(train))
 
 
-for asked in (evaluate, generate, loglik):
+for asked in (evaluate, generate, loglik, graph):
     app.command()(asked)
 
 

@@ -40,7 +40,7 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
     """Return the command, with the options of ``train`` for the settings that all trials share."""
 
     def compare(
-        dataset: Annotated[str, typer.Argument(help="A name from: ppl-mm data list.")],
+        dataset: Annotated[str, flags.DATASET],
         system: Annotated[list[str], typer.Option(help="A name from: ppl-mm systems; repeatable.")],
         missing: Annotated[
             list[float] | None,
@@ -71,7 +71,7 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
         from ppl_mm.comparison import adopt, plan, run, write
         from ppl_mm.runs import records
 
-        out = Path("runs", f"compare-{dataset}") if out is None else out
+        out = Path("runs", f"compare-{Path(dataset).stem}") if out is None else out
         common, own = _options(option or (), system)
         trials = plan(
             out,

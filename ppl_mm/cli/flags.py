@@ -4,7 +4,14 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["names", "options", "settings", "weights"]
+import typer
+
+__all__ = ["DATASET", "names", "options", "settings", "weights"]
+
+
+DATASET: Any = typer.Argument(
+    help="A name from: ppl-mm data list; or a TOML file that declares your own data."
+)
 
 
 def names(given: Iterable[str] | None) -> list[str]:

@@ -38,7 +38,7 @@ def evaluate(
 
     run = runs.load(folder, data_dir=data_dir)
     found = runs.evaluate(run, num_samples=num_samples, rows=rows)
-    table = found.table(f"{run.config.system} on {run.config.dataset}")
+    table = found.table(f"{run.config.system} on {run.dataset.name}")
     Console(highlight=False).print(table)
 
 

@@ -58,7 +58,7 @@ def page(outcomes: Sequence[Outcome], blocks: Sequence[Block], command: str) -> 
     """
     systems = dict.fromkeys(o.trial.config.system for o in outcomes)
     return _TEMPLATES.get_template("page.html.j2").render(
-        title=f"{', '.join(systems)} on {outcomes[0].trial.config.dataset}",
+        title=f"{', '.join(systems)} on {outcomes[0].trial.dataset.name}",
         command=command,
         outcomes=outcomes,
         facts=facts(outcomes),

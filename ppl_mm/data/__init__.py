@@ -19,8 +19,10 @@ from ppl_mm.data.iwslt import iwslt
 from ppl_mm.data.mnist import binary_mnist, fashion_mnist, mnist
 from ppl_mm.data.mnist_split import mnist_split, mnist_split_3
 from ppl_mm.data.multimnist import multimnist
+from ppl_mm.data.own import from_file, from_frame
 from ppl_mm.data.pairs import mnist_fashion, mnist_svhn, pair_by_class
 from ppl_mm.data.polymnist import polymnist
+from ppl_mm.data.provenance import Columns, Provenance
 from ppl_mm.data.registry import (
     Defaults,
     Summary,
@@ -43,9 +45,11 @@ from ppl_mm.data.xrmb import XRMB_FOLDS, XRMB_TEST, xrmb
 __all__ = [
     "XRMB_FOLDS",
     "XRMB_TEST",
+    "Columns",
     "DataSet",
     "Defaults",
     "MemoryMapped",
+    "Provenance",
     "Summary",
     "Vocabulary",
     "available",
@@ -61,6 +65,8 @@ __all__ = [
     "digits",
     "entry",
     "fashion_mnist",
+    "from_file",
+    "from_frame",
     "get",
     "iwslt",
     "keep_modalities",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Self, get_args
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
+from ppl_mm.data.description import Description, describe
+from ppl_mm.data.provenance import Provenance
 from ppl_mm.data.vocabulary import Vocabulary
 from ppl_mm.modality import Modality
 
@@ -43,6 +46,8 @@ class DataSet:
             otherwise.
         join: The function that puts the modalities together, if they are parts of one picture:
             modality -> values (..., *event_shape) to the picture (..., C, H, W). None otherwise.
+        provenance: Where the rows come from and what rows and columns are called, if the data are
+            the user's own; None otherwise.
 
     Raises:
         ValueError: If ``labels`` names a split that the data set lacks, has another number of
@@ -75,6 +80,7 @@ class DataSet:
     vocabulary: Vocabulary | None = None
     vocabularies: Mapping[str, Vocabulary] | None = None
     join: Join | None = None
+    provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
         for split, labels in (self.labels or {}).items():
@@ -90,6 +96,37 @@ class DataSet:
                     f"{self.name}: expected labels of {split} as integers, -1 where a row has "
                     f"none, got {labels.dtype}; write x.nan_to_num(-1).long()."
                 )
+
+    @property
+    def reference(self) -> str:
+        """What runs remember it by: its name, or the path of the user's declaration."""
+        declared = None if self.provenance is None else self.provenance.path
+        return self.name if declared is None else declared
+
+    def describe(self) -> Description:
+        """Describe rows, modalities, what is missing, what looks wrong, and the networks.
+
+        Example:
+            >>> from ppl_mm import data
+            >>> print(str(data.load("digits").describe()).splitlines()[0])
+            digits: 1,797 rows (1,200 train, 200 validation, 397 test); label 'label' of
+        """
+        return describe(self)
+
+    def words(self) -> dict[str, Callable[[Tensor], str]]:
+        """Return how values read: the names of classes and labels, and the words of texts.
+
+        Returns:
+            Modality -> a function of one value; none for modalities whose values are numbers, or
+            which have no such names.
+        """
+        found: dict[str, Callable[[Tensor], str]] = {}
+        for name, columns in ({} if self.provenance is None else self.provenance.columns).items():
+            if columns.levels:
+                found[name] = columns.read
+        for name, vocabulary in (self.vocabularies or {}).items():
+            found[name] = partial(_spelled, vocabulary)
+        return found
 
     def classes(self, split: Split) -> Tensor:
         """Return the class (N,) int64 of each row of a split; -1 for a row that lacks it.
@@ -133,6 +170,10 @@ class DataSet:
 
     def _rows(self) -> dict[str, Observations | None]:
         return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+def _spelled(vocabulary: Vocabulary, value: Tensor) -> str:
+    return vocabulary.decode(value[None].cpu())[0]
 
 
 def split_last(

@@ -56,6 +56,7 @@ from typing import Any, TypeVar
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.data.dataset import DataSet
+from ppl_mm.data.own import from_file
 from ppl_mm.data.sources import Source, locate
 
 __all__ = [
@@ -63,12 +64,15 @@ __all__ = [
     "Entry",
     "Summary",
     "available",
+    "defaults_of",
     "describe",
     "discover",
     "entries",
     "entry",
     "load",
+    "reference",
     "register",
+    "tiles_of",
 ]
 
 Tiles = tuple[tuple[str, ...], ...]
@@ -173,6 +177,8 @@ class Summary:
 
 _ENTRIES: dict[str, Entry] = {}
 
+_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 4000, 20, 300  # of training on data of the user's own
+
 
 @typed
 def register(
@@ -249,6 +255,11 @@ def entry(name: str) -> Entry:
         (200, (('top', 'bottom'),))
     """
     if name not in _ENTRIES:
+        if Path(name).exists():
+            raise ValueError(
+                f"{name}: no declaration of a data set; write a TOML file that names it, such as "
+                f'cohort.toml with [modalities.x] and file = "{name}", and give that.'
+            )
         raise ValueError(unknown_name("data set", name, available()))
     return _ENTRIES[name]
 
@@ -271,22 +282,53 @@ def available() -> list[str]:
 
 @typed
 def load(name: str, folder: str | Path | None = None, **options: Any) -> DataSet:
-    """Read a data set by its name.
+    """Read a data set by its name, or one of the user's own by its declaration.
 
     Args:
-        name: One of :func:`available`.
+        name: One of :func:`available`, or the path of a TOML file for
+            :func:`~ppl_mm.data.from_file`.
         folder: The data folder, for data sets that are read from files; default ``PPL_MM_DATA``,
-            or the user's cache.
+            or the user's cache. For a declaration that has moved with its files, their new folder.
         options: The options of the data set's own function, such as ``binarisation="dynamic"``.
 
     Raises:
         ValueError: For an unknown name; the nearest known one is in the message.
         FileNotFoundError: If files are missing; the message says how to get them.
     """
+    if _is_declaration(name):
+        path = Path(name) if folder is None else Path(folder, Path(name).name)
+        return from_file(path, quiet=True, **options)
     found = entry(name)
     if found.has_files:
         options["folder"] = folder
     return found.build(**options)
+
+
+def _is_declaration(name: str) -> bool:
+    return name.endswith(".toml")
+
+
+def reference(name: str) -> str:
+    """Return what a run remembers a data set by: its name, or its declaration's absolute path."""
+    return str(Path(name).resolve()) if _is_declaration(name) else name
+
+
+def defaults_of(dataset: DataSet) -> Defaults:
+    """Return the training options of runs on a data set: of the user's own by its size.
+
+    They take about 4,000 steps, in 20 to 300 epochs.
+    """
+    if dataset.provenance is None:
+        return entry(dataset.name).defaults
+    rows = len(dataset.train)
+    batch_size = next((size for size in (128, 64) if rows >= 8 * size), 32)
+    epochs = min(max(round(_STEPS * batch_size / rows), _FEWEST_EPOCHS), _MOST_EPOCHS)
+    return Defaults(epochs=epochs, batch_size=batch_size)
+
+
+def tiles_of(dataset: DataSet) -> Tiles:
+    """Return the groups of a data set's modalities that pictures show as one image."""
+    return () if dataset.provenance is not None else entry(dataset.name).tiles
 
 
 @typed

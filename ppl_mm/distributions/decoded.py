@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ppl_mm.batch.rows import indices, one_if_same, put_rows, run_network
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.likelihoods.decoder import of_decoder
+from ppl_mm.programs.contracts import DrawsValue, Parameters, ReadsValue
 
 __all__ = ["Decoded"]
 
@@ -60,7 +61,7 @@ class Decoded(TorchDistribution):
     def __init__(
         self,
         likelihood: Likelihood,
-        decoder: nn.Module | Callable[..., Any],
+        decoder: nn.Module | Callable[..., Parameters],
         z: Tensor,
         where: Tensor | bool = True,
         event_shape: torch.Size | None = None,
@@ -70,6 +71,7 @@ class Decoded(TorchDistribution):
     ) -> None:
         self.likelihood, self.decoder, self.z, self.where = likelihood, decoder, z, where
         self.name, self.undrawable = name, undrawable
+        self._reads_value = isinstance(decoder, ReadsValue) and decoder.reads_value
         # Pyro's tensors that track dependencies have plain tuples for shapes.
         self._data_shape = None if event_shape is None else torch.Size(event_shape)
         self._whole: TorchDistribution | None = None
@@ -119,16 +121,15 @@ class Decoded(TorchDistribution):
             raise ValueError(self.undrawable) from error
 
     def _sample(self, sample_shape: torch.Size) -> Tensor:
-        if not getattr(self.decoder, "reads_value", False):
+        if not self._reads_value:
             return self.whole.sample(sample_shape)
-        draw: Any = getattr(self.decoder, "sample", None)
-        if draw is None:
+        if not isinstance(self.decoder, DrawsValue):
             raise TypeError(
                 f"{type(self.decoder).__name__}: expected a method sample(z) that draws values, as "
                 "its logits depend on the value (reads_value is True); give it one."
             )
         z = detach_provenance(self.z).expand(*sample_shape, *self.z.shape)
-        value: Tensor = draw(z.reshape(-1, z.shape[-1]))
+        value = self.decoder.sample(z.reshape(-1, z.shape[-1]))
         return value.reshape(*z.shape[:-1], *value.shape[1:])
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -166,7 +167,7 @@ class Decoded(TorchDistribution):
     def _decode(self, z: Tensor, value: Tensor | None = None) -> TorchDistribution:
         batch = torch.Size(z.shape[:-1])
         more: tuple[Tensor, ...] = ()
-        if value is not None and getattr(self.decoder, "reads_value", False):
+        if value is not None and self._reads_value:
             event = self.event_shape
             more = (value.expand(*batch, *event).reshape(-1, *event),)
         note = None if self.name is None else f"the decoder of modality {self.name!r}, given z"

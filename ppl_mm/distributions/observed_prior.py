@@ -6,7 +6,6 @@ Source: Mancisidor, Kampffmeyer, Aas & Jenssen 2023 (CMMD), doi:10.1016/j.neunet
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import pyro.distributions as dist
 import torch
@@ -71,7 +70,7 @@ class ObservedPrior(nn.Module):
         self.names = check_given([m.name for m in modalities], observed, "observed")
         declared = {m.name: m for m in modalities}
         self.likelihoods = {n: declared[n].likelihood for n in self.names}
-        trunks: dict[str, Any] = {n: value_features(declared[n], latent_dim) for n in self.names}
+        trunks = {n: value_features(declared[n], latent_dim) for n in self.names}
         self.network = JointEncoder(trunks, latent_dim, hidden, activation, scale, dropout)
         self.register_buffer("zero", torch.zeros(latent_dim), persistent=False)
 

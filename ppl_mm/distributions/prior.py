@@ -1,14 +1,27 @@
 """Priors of the latents: independent Normal or Laplace, their scale fixed or learned."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
+from ppl_mm.programs.contracts import NamesFamily
 
-__all__ = ["FAMILIES", "DiagonalPrior", "LearnedScale", "as_prior", "diagonal", "normal_prior"]
+__all__ = [
+    "FAMILIES",
+    "DiagonalPrior",
+    "LearnedScale",
+    "PriorLike",
+    "as_prior",
+    "diagonal",
+    "family_named",
+    "normal_prior",
+]
+
+PriorLike: TypeAlias = str | dist.Distribution | nn.Module | None
+"""What :func:`as_prior` turns into a prior."""
 
 FAMILIES: dict[str, Any] = {"normal": dist.Normal, "laplace": dist.Laplace}
 """The families that priors and experts are made of, by name."""
@@ -125,7 +138,7 @@ class LearnedScale(nn.Module):
         return diagonal(self.family, self.loc, self.scale)
 
 
-def as_prior(prior: str | dist.Distribution | nn.Module | None, latent_dim: int) -> nn.Module:
+def as_prior(prior: PriorLike, latent_dim: int) -> nn.Module:
     """A module that returns the prior: standard Normal for None, a fixed one wrapped.
 
     Args:
@@ -142,7 +155,7 @@ def as_prior(prior: str | dist.Distribution | nn.Module | None, latent_dim: int)
         return DiagonalPrior(torch.zeros(latent_dim), one, "normal" if prior is None else prior)
     if isinstance(prior, nn.Module):
         return prior
-    base = getattr(prior, "base_dist", prior)
+    base = prior.base_dist if isinstance(prior, torch.distributions.Independent) else prior
     families = [
         name
         for name, kind in FAMILIES.items()
@@ -160,13 +173,18 @@ def as_prior(prior: str | dist.Distribution | nn.Module | None, latent_dim: int)
     return DiagonalPrior(base.loc.expand(latent_dim), base.scale.expand(latent_dim), families[0])
 
 
-def normal_prior(owner: str, prior: Any, latent_dim: int) -> DiagonalPrior:
+def family_named(prior: nn.Module) -> str | None:
+    """The family that a prior says its coordinates have; None for one that says nothing."""
+    return prior.family if isinstance(prior, NamesFamily) else None
+
+
+def normal_prior(owner: str, prior: PriorLike, latent_dim: int) -> DiagonalPrior:
     """:func:`as_prior` for the guides that need a fixed Normal; ``owner`` is named in the error.
 
     Raises:
         TypeError: For any other prior.
     """
-    found: Any = as_prior(prior, latent_dim)
+    found = as_prior(prior, latent_dim)
     if not isinstance(found, DiagonalPrior) or found.family != "normal":
         raise TypeError(f"{owner}: the prior must be a fixed Normal; None for Normal(0, I).")
     return found

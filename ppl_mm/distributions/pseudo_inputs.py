@@ -23,7 +23,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import dtype_of, run_network, running_statistics
 from ppl_mm.distributions.mixture import RandomMixture
 from ppl_mm.modality import Modality, check_modalities
-from ppl_mm.programs.program import check_encoder
+from ppl_mm.programs.networks import check_encoder, encoder_of
 
 __all__ = ["EncodedMixture", "PseudoInputPrior"]
 
@@ -140,7 +140,7 @@ class PseudoInputPrior(nn.Module):
         super().__init__()
         modalities = check_modalities(modalities)
         self.latent_dim = latent_dim
-        self.encoders = nn.ModuleDict({m.name: m.encoder(latent_dim) for m in modalities})
+        self.encoders = nn.ModuleDict({m.name: encoder_of(m, latent_dim) for m in modalities})
         self.inputs = nn.ModuleDict()
         self.initialise(pseudo_inputs, num_pseudo_inputs)
 

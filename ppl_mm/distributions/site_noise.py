@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Independent, Laplace, MultivariateNormal, Normal, Uniform
 
 from ppl_mm.batch.plate import of_rows
+from ppl_mm.distributions.flowed import Flowed
 from ppl_mm.distributions.mixture import RandomMixture, StratifiedMixture
 from ppl_mm.distributions.reference import RowwiseReference
 
@@ -18,8 +19,8 @@ __all__ = ["SiteNoise"]
 class SiteNoise(Messenger):
     """Draws the latent sites in the plate of rows, with standard noise that a subclass makes.
 
-    Diagonal Normals and Laplaces, Normals with a full covariance, Uniforms, and mixtures of these
-    are location and scale of standard noise. A site of another kind is drawn by :meth:`other`.
+    Diagonal Normals and Laplaces, Normals with a full covariance, Uniforms, flows of these and
+    mixtures are functions of standard noise. A site of another kind is drawn by :meth:`other`.
     """
 
     def _pyro_sample(self, msg: Any) -> None:
@@ -41,6 +42,8 @@ class SiteNoise(Messenger):
             index = self.component(fn.log_weight.movedim(0, -1))[None, ..., None]
             draws = torch.stack([self._draw(component) for component in fn.components])
             return draws.take_along_dim(index, 0).squeeze(0)
+        if isinstance(fn, Flowed):
+            return fn.push(self._draw(fn.base_dist))
         if isinstance(fn, Uniform):
             return fn.icdf(self.uniform(shape, fn.low))
         if isinstance(fn, MultivariateNormal):

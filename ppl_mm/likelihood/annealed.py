@@ -2,18 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
-from ppl_mm.likelihood.annealing import Schedule, anneal, tuned
+from ppl_mm.likelihood.chains import Annealing
 from ppl_mm.likelihood.chunk import check_and_size
 from ppl_mm.likelihood.combine import combine_parts
-from ppl_mm.likelihood.path import Path
 from ppl_mm.likelihood.summarise import summarise_weights
 from ppl_mm.likelihood.targets import asked_names, certain
 from ppl_mm.programs.answerable import check_answerable, conditioned_on
@@ -22,73 +18,9 @@ from ppl_mm.results.log_likelihood import STAGES, LogLikelihood
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
 
-__all__ = ["Annealing", "annealed_log_likelihood"]
+__all__ = ["annealed_log_likelihood"]
 
-_STARTS = ("prior", "posterior")
-_CHAINS_AT_ONCE = 2**16  # (chain, row) pairs held at a time
-_TUNING_CHAINS = 8  # that step sizes are found with
 _ADVICE = "Take more temperatures or more chains."
-
-
-class Annealing:
-    """How chains go from f_0 to p(x, z), see :mod:`ppl_mm.likelihood.annealing`.
-
-    Args:
-        num_chains: K, for each row.
-        num_temperatures: T.
-        num_leaps: Leapfrog steps of a transition.
-        start: f_0, ``"prior"`` or ``"posterior"``.
-        chunk: At most so many (chain, row) pairs are decoded at a time.
-
-    Raises:
-        ValueError: For numbers below 1, or an unknown start.
-    """
-
-    def __init__(
-        self, num_chains: int, num_temperatures: int, num_leaps: int, start: str, chunk: int
-    ) -> None:
-        for what, number in (
-            ("num_chains", num_chains),
-            ("num_temperatures", num_temperatures),
-            ("num_leaps", num_leaps),
-            ("chunk", chunk),
-        ):
-            check_at_least_one(what, number)
-        if start not in _STARTS:
-            raise ValueError(unknown_name("start", start, _STARTS))
-        self.num_chains, self.num_temperatures = num_chains, num_temperatures
-        self.num_leaps, self.start, self.chunk = num_leaps, start, chunk
-
-    def blocks(self, num_rows: int) -> Sequence[torch.Tensor]:
-        """Row indices, so many at a time that their chains are held together."""
-        return torch.arange(num_rows).split(max(1, _CHAINS_AT_ONCE // self.num_chains))
-
-    def path(
-        self, model: Any, guide: Any, obs: Observations, names: Sequence[str], given: Sequence[str]
-    ) -> Path:
-        """To p(x_names, z); the posterior to start at is that of ``given`` too."""
-        seen = obs.scoring(*names).given(*names, *given)
-        return Path(model, guide if self.start == "posterior" else None, seen, self.chunk)
-
-    def schedule(self, path: Path) -> Schedule:
-        """Temperatures, and step sizes found by chains of their own."""
-        return tuned(path, path.draw(_TUNING_CHAINS), self.num_temperatures, self.num_leaps)
-
-    def estimate(
-        self, system: System, obs: Observations, names: tuple[str, ...], given: tuple[str, ...]
-    ) -> LogLikelihood:
-        """log p(x_names) of every row; ``given`` is what model or guide may look at besides."""
-        parts = []
-        for rows in self.blocks(len(obs)):
-            path = self.path(system.model, system.guide, obs[rows], names, given)
-            log_w, _ = anneal(path, path.draw(self.num_chains), self.schedule(path))
-            parts.append(summarise_weights(log_w[None], torch.zeros_like(log_w[:1])))
-        columns = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
-        columns["refinement"] = torch.full_like(columns["draws"], STAGES.index("annealed"))
-        return LogLikelihood.of(columns, self.num_chains, names, (), "", system.modalities)
-
-    def __str__(self) -> str:
-        return f"{self.start}, annealed over {self.num_temperatures} temperatures"
 
 
 @typed
@@ -127,8 +59,10 @@ def annealed_log_likelihood(
         num_chains: K, for each row. Pareto k needs 25.
         num_temperatures: T; 1 is importance sampling from f_0.
         num_leaps: Leapfrog steps of each transition.
-        start: f_0. ``"prior"``, or ``"posterior"``: the guide's of target and given, from which a
-            good one needs few temperatures.
+        start: f_0. ``"prior"``; ``"posterior"``: the guide's of target and given, from which a
+            good one needs few temperatures; or ``"refined"``: a proposal of every row's own, see
+            :mod:`ppl_mm.likelihood.refined`, which needs fewer still. Its draws come in strata, so
+            that there are a few more chains.
         chunk: At most so many (chain, row) pairs are decoded at a time, see ``log_likelihood``.
         seed: Of the draws; torch's own generators are left as they were.
 
@@ -146,22 +80,39 @@ def annealed_log_likelihood(
     chunk = check_and_size(system, obs, chunk)
     names, given_names = asked_names(obs, target, given)
     check_answerable(system.model, obs, names, given_names)
-    plan = Annealing(num_chains, num_temperatures, num_leaps, start, chunk)
+    plan = Annealing(num_chains, num_temperatures, num_leaps, start, chunk, seed)
     obs = obs.to(system)
     rest = tuple(n for n in given_names if n not in conditioned_on(system.model))
 
     def conditional(asked: Conditional, rows: Observations) -> LogLikelihood:
         one = System(asked.model, system.guide, system.objective)
-        return plan.estimate(one, rows, asked.target, asked.given)
+        return _estimate(plan, one, rows, asked.target, asked.given)
 
     with evaluating(system, seed):
         if system.alternatives(names, given_names) is not None:
             result = combine_parts(system, obs, names, given_names, conditional, num_chains)
         else:
-            result = plan.estimate(system, obs, (*names, *rest), given_names)
+            result = _estimate(plan, system, obs, (*names, *rest), given_names)
             if rest:
-                result = result.minus(plan.estimate(system, obs, rest, given_names))
+                result = result.minus(_estimate(plan, system, obs, rest, given_names))
     result = replace(result, given=given_names, proposal=str(plan))
     result = certain(result, obs, system.modalities)
     result.warn_if_unreliable(_ADVICE)
     return result
+
+
+def _estimate(
+    plan: Annealing,
+    system: System,
+    obs: Observations,
+    names: tuple[str, ...],
+    given: tuple[str, ...],
+) -> LogLikelihood:
+    """log p(x_names) of every row; ``given`` is what model or guide may look at besides."""
+    parts = []
+    for rows in plan.blocks(len(obs)):
+        chains = plan.chains(system.model, system.guide, obs[rows], names, given)
+        parts.append(summarise_weights(*chains.forward()))
+    columns = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+    columns["refinement"] = torch.full_like(columns["draws"], STAGES.index("annealed"))
+    return LogLikelihood.of(columns, plan.num_chains, names, (), "", system.modalities)

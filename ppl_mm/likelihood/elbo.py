@@ -12,7 +12,7 @@ from ppl_mm.results.unreliable import NOTHING, warn_of_rows
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
 
-__all__ = ["elbo"]
+__all__ = ["elbo", "elbo_of_checked"]
 
 
 @typed
@@ -42,6 +42,13 @@ def elbo(system: System, obs: Observations, *, batch_size: int = 1000, seed: int
         UnreliableLikelihoodWarning: Naming the rows whose ELBO is -inf.
     """
     system.check(obs)
+    return elbo_of_checked(system, obs, batch_size=batch_size, seed=seed)
+
+
+def elbo_of_checked(
+    system: System, obs: Observations, *, batch_size: int = 1000, seed: int = 0
+) -> Tensor:
+    """:func:`elbo` of rows that ``system.check`` has seen, such as a validation set's."""
     obs = obs.to(system)
     together = bool(obs.names) and system.alternatives(obs.names, ()) is not None
     value = torch.zeros(len(obs), dtype=system.dtype, device=system.device)

@@ -10,7 +10,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
-from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.observations import Observations, UnderStrata
 from ppl_mm.batch.plate import of_rows
 from ppl_mm.objectives.sites import check_own_latents, shared_latents
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
@@ -62,7 +62,8 @@ def from_guide(model: Any, guide: Any, obs: Observations, num_samples: int) -> D
     with particles(num_samples):
         trace = guide_trace(guide, obs)
     check_own_latents("log_likelihood", None, trace, num_samples)
-    return _draws(trace, trace.stochastic_nodes, num_samples, obs, obs.log_weight)
+    log_pi = obs.log_weight if isinstance(obs, UnderStrata) else None
+    return _draws(trace, trace.stochastic_nodes, num_samples, obs, log_pi)
 
 
 def from_prior(model: Any, guide: Any, obs: Observations, num_samples: int) -> Draws:

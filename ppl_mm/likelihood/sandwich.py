@@ -7,9 +7,9 @@ from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
-from ppl_mm.likelihood.annealed import Annealing
-from ppl_mm.likelihood.annealing import anneal
+from ppl_mm.likelihood.chains import Annealing
 from ppl_mm.likelihood.chunk import check_and_size
+from ppl_mm.likelihood.summarise import summarise_weights
 from ppl_mm.likelihood.targets import asked_names
 from ppl_mm.objectives.weights import model_trace
 from ppl_mm.programs.answerable import conditioned_on
@@ -17,7 +17,7 @@ from ppl_mm.results.sandwich import Sandwich
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
 
-__all__ = ["sandwich", "simulated"]
+__all__ = ["bounded", "sandwich", "simulated"]
 
 
 @typed
@@ -77,12 +77,11 @@ def sandwich(
     with evaluating(system, seed):
         obs, latents = simulated(system, rows)
         chunk = check_and_size(system, obs, chunk)
-        plans = [Annealing(num_chains, t, num_leaps, start, chunk) for t in numbers]
-        given = conditioned_on(system.model)
-        names, _ = asked_names(obs, target, given)
-        bounds = [_bounds(system, obs, latents, names, given, plan) for plan in plans]
-    lower, upper = (torch.stack(side) for side in zip(*bounds, strict=True))
-    return Sandwich(numbers, lower, upper, num_chains, names, start, obs, latents)
+        plans = [Annealing(num_chains, t, num_leaps, start, chunk, seed) for t in numbers]
+        names, _ = asked_names(obs, target, conditioned_on(system.model))
+        columns = bounded(system, obs, latents, names, plans)
+    about = {"num_chains": num_chains, "target": names, "start": start}
+    return Sandwich(numbers, **columns, **about, obs=obs, latents=latents)
 
 
 def simulated(system: System, rows: int | Observations) -> tuple[Observations, dict[str, Tensor]]:
@@ -118,27 +117,55 @@ def simulated(system: System, rows: int | Observations) -> tuple[Observations, d
     return obs, latents
 
 
-def _bounds(
+def bounded(
     system: System,
     obs: Observations,
-    latents: dict[str, Tensor],
+    latents: dict[str, Tensor] | None,
     names: tuple[str, ...],
-    given: tuple[str, ...],
+    plans: Sequence[Annealing],
+) -> dict[str, Tensor]:
+    """Both bounds of every row with their Monte Carlo errors, (S, N) each, for S plans.
+
+    Args:
+        system: A model and a guide.
+        obs: The rows.
+        latents: What they were simulated from; None for approximate draws of p(z | x).
+        names: The modalities scored.
+        plans: How chains go.
+    """
+    found = [_bounded(system, obs, latents, names, plan) for plan in plans]
+    return {key: torch.stack([each[key] for each in found]) for key in found[0]}
+
+
+def _bounded(
+    system: System,
+    obs: Observations,
+    latents: dict[str, Tensor] | None,
+    names: tuple[str, ...],
     plan: Annealing,
-) -> tuple[Tensor, Tensor]:
-    """Lower and upper bound of every row, (N,) each."""
-    sides: tuple[list[Tensor], list[Tensor]] = ([], [])
+) -> dict[str, Tensor]:
+    parts: list[dict[str, Tensor]] = []
+    given = conditioned_on(system.model)
     for rows in plan.blocks(len(obs)):
-        path = plan.path(system.model, system.guide, obs[rows], names, given)
-        schedule = plan.schedule(path)
-        forward, _ = anneal(path, path.draw(plan.num_chains), schedule)
-        made = path.position({n: value[rows][None, None] for n, value in latents.items()})
-        exact = path.at(made.expand(plan.num_chains, -1, -1))
-        back, _ = anneal(path, exact, schedule, reverse=True)
-        sides[0].append(_log_mean(forward))
-        sides[1].append(-_log_mean(-back))
-    return torch.cat(sides[0]), torch.cat(sides[1])
+        chains = plan.chains(system.model, system.guide, obs[rows], names, given)
+        lower = summarise_weights(*chains.forward())
+        if latents is None:
+            end = chains.approximate()
+        else:
+            end = chains.exact({n: value[rows] for n, value in latents.items()})
+        back = chains.back(end)[None]
+        upper = summarise_weights(back, torch.zeros_like(back[:, 0]))
+        parts.append(
+            {
+                "lower": lower["value"],
+                "upper": -upper["value"],
+                "lower_error": _error(lower),
+                "upper_error": _error(upper),
+            }
+        )
+    return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
 
-def _log_mean(values: Tensor) -> Tensor:
-    return values.logsumexp(0) - torch.tensor(float(len(values))).log()
+def _error(found: dict[str, Tensor]) -> Tensor:
+    """A standard error that counts what the weights' tail hides, from the interval."""
+    return (found["high"] - found["low"]) / (2 * 1.959964)

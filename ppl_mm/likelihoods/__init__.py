@@ -10,9 +10,9 @@ Source of the choices: Wu & Goodman 2018, arXiv:1802.05335, section 3 and its re
 
 from ppl_mm.likelihoods.binary import Bernoulli, ContinuousBernoulli, MultiLabel, SoftBernoulli
 from ppl_mm.likelihoods.categorical import Categorical, Tokens
-from ppl_mm.likelihoods.counts import NegativeBinomial, Poisson
+from ppl_mm.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial
 from ppl_mm.likelihoods.likelihood import Likelihood
-from ppl_mm.likelihoods.real import Laplace, Normal
+from ppl_mm.likelihoods.real import Laplace, LogNormal, Normal
 
 __all__ = [
     "Bernoulli",
@@ -20,10 +20,12 @@ __all__ = [
     "ContinuousBernoulli",
     "Laplace",
     "Likelihood",
+    "LogNormal",
     "MultiLabel",
     "NegativeBinomial",
     "Normal",
     "Poisson",
     "SoftBernoulli",
     "Tokens",
+    "ZeroInflatedNegativeBinomial",
 ]

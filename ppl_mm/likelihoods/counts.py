@@ -9,10 +9,11 @@ from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.rows import at_least_float32
+from ppl_mm.batch.shapes import aligned
 from ppl_mm.likelihoods import densities
 from ppl_mm.likelihoods.likelihood import Likelihood, one_tensor, pair, require
 
-__all__ = ["NegativeBinomial", "Poisson"]
+__all__ = ["NegativeBinomial", "Poisson", "ZeroInflatedNegativeBinomial"]
 
 
 @typed
@@ -73,6 +74,46 @@ class NegativeBinomial(Likelihood):
         total_count, logits = pair(type(self).__name__, parameters, what, batch_dims)
         counts = densities.NegativeBinomial(total_count, logits)
         return counts.to_event(logits.dim() - batch_dims)
+
+    def check(self, name: str, values: Tensor) -> None:
+        """Values are whole numbers from 0."""
+        _counts(name, values)
+
+
+@typed
+@dataclass(frozen=True)
+class ZeroInflatedNegativeBinomial(Likelihood):
+    """Independent counts with extra zeros; parameters are (total_count, logits, gate_logits).
+
+    Each count is 0 with probability g = sigmoid(gate_logits), and otherwise that of
+    :class:`NegativeBinomial`. Of the three parameters, each has the event's shape, or is smaller or
+    shared by all rows, see :class:`Likelihood`.
+
+        log p(0) = log( g + (1 - g) NB(0) ),    log p(k) = log(1 - g) + log NB(k)    for k > 0
+
+    Example:
+        >>> parameters = (torch.tensor([[1.0]]), torch.tensor([[0.0]]), torch.tensor([[0.0]]))
+        >>> p = ZeroInflatedNegativeBinomial()(parameters)
+        >>> p.log_prob(torch.tensor([[0.0]])).exp()  # 1/2 + 1/2 of NB(0), which is 1/2
+        tensor([0.7500])
+
+    Source: Lopez et al. 2018, Nature Methods 15 (scVI), for its use with counts of single cells.
+    """
+
+    elementwise: ClassVar[bool] = True
+
+    def __call__(
+        self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+    ) -> TorchDistribution:
+        """ZeroInflatedNegativeBinomial(total_count, logits, gate_logits)."""
+        if not (isinstance(parameters, tuple | list) and len(parameters) == 3):
+            raise ValueError(
+                f"{type(self).__name__}: the decoder must return three tensors (total_count, "
+                f"logits, gate_logits), got {type(parameters).__name__}."
+            )
+        each = aligned(at_least_float32(tuple(parameters)), batch_dims)
+        counts = densities.ZeroInflatedNegativeBinomial(*each)
+        return counts.to_event(each[0].dim() - batch_dims)
 
     def check(self, name: str, values: Tensor) -> None:
         """Values are whole numbers from 0."""

@@ -1,4 +1,4 @@
-"""Real values."""
+"""Real values, and positive ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from torch import Tensor
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.rows import at_least_float32
 from ppl_mm.likelihoods import densities
-from ppl_mm.likelihoods.likelihood import Likelihood, pair
+from ppl_mm.likelihoods.likelihood import Likelihood, check_floating_point, pair, require
 
-__all__ = ["Laplace", "Normal"]
+__all__ = ["Laplace", "LogNormal", "Normal"]
 
 
 @typed
@@ -64,6 +64,44 @@ class Laplace(Likelihood):
         parameters = at_least_float32(parameters)
         loc, scale = _loc_scale(type(self).__name__, parameters, self.scale, batch_dims)
         return dist.Laplace(loc, scale).to_event(loc.dim() - batch_dims)
+
+
+@typed
+@dataclass(frozen=True)
+class LogNormal(Likelihood):
+    """Independent positive values whose logarithms are Normal.
+
+        log p(x) = sum of log Normal(log x | loc, scale) - log x
+
+    Args:
+        scale: The fixed standard deviation of log x. With None it is learned: the decoder returns
+            a pair (loc, scale) of log x, scale > 0.
+
+    Example:
+        >>> p = LogNormal(scale=1.0)(torch.zeros(2, 3))
+        >>> round(p.log_prob(torch.ones(2, 3))[0].item(), 4)  # 3 log Normal(0 | 0, 1)
+        -2.7568
+    """
+
+    elementwise: ClassVar[bool] = True
+    scale: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_scale(type(self).__name__, self.scale)
+
+    def __call__(
+        self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+    ) -> TorchDistribution:
+        """LogNormal(loc, scale)."""
+        parameters = at_least_float32(parameters)
+        loc, scale = _loc_scale(type(self).__name__, parameters, self.scale, batch_dims)
+        return densities.LogNormal(loc, scale).to_event(loc.dim() - batch_dims)
+
+    def check(self, name: str, values: Tensor) -> None:
+        """Values are above 0."""
+        check_floating_point(name, values)
+        fix = "Values from 0 on are counts, or real values of kind 'real'."
+        require((values > 0).all(), name, "values above 0", values, fix)
 
 
 def _check_scale(likelihood: str, scale: float | None) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, OneHotCategorical
 
@@ -110,7 +111,7 @@ def check_labels(label: str, values: Tensor) -> None:
         )
 
 
-def as_label(label: str, fn: Any) -> Any:
+def as_label(label: str, fn: TorchDistribution) -> TorchDistribution:
     """The Categorical, one-hot or Bernoulli distribution of a label's elements, or TypeError."""
     base = elementwise(fn)
     if not isinstance(base, Categorical | OneHotCategorical | Bernoulli):

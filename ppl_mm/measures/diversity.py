@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ppl_mm.arguments.tensors import Numbers
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
-from ppl_mm.measures.generation import generate
+from ppl_mm.measures.generation import generate_checked
 from ppl_mm.measures.readings import as_subsets, classified
 from ppl_mm.oracles.outputs import checked_labels, features_of
 from ppl_mm.programs.answerable import check_held
@@ -159,12 +159,12 @@ def diversity(
     for i, rows in enumerate(torch.arange(len(obs)).split(batch_size)):
         cells = []
         for subset in chosen:
-            drawn = generate(
+            drawn = generate_checked(
                 system,
                 obs[rows],
                 targets,
                 num_samples,
-                given=subset,
+                subset,
                 mean=True,
                 seed=seed * 1_000_003 + i,
                 **options,

@@ -5,19 +5,22 @@ from typing import Any
 
 import torch
 from pyro import poutine
+from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import Decoded
+from ppl_mm.measures.latent_sampler import LatentSampler
 from ppl_mm.measures.private import private_draws
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.programs.answerable import check_answerable
+from ppl_mm.programs.contracts import Model
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
 
-__all__ = ["central_value", "elementwise", "generate", "target_sites"]
+__all__ = ["central_value", "elementwise", "generate", "generate_checked", "target_sites"]
 
 
 @typed
@@ -31,6 +34,7 @@ def generate(
     mean: bool = False,
     private: str | Observations = "posterior",
     alpha: float = 1.0,
+    prior: LatentSampler | None = None,
     seed: int = 0,
 ) -> dict[str, Tensor]:
     """Draw modalities given others: z ~ q(z | x_given), x_target ~ p(x_target | z).
@@ -53,6 +57,8 @@ def generate(
             rows: q(w_m | x_m) of those, so that u is one input's and w another's.
         alpha: Factor of the scale of the prior (or auxiliary prior) of w_m: below 1 the draws are
             nearer to its centre, at 0 they are there.
+        prior: What draws all latents in place of the model's prior, where nothing is given, see
+            :func:`ppl_mm.evaluation.fit_latent_sampler`.
         seed: Of the draws.
 
     Returns:
@@ -66,25 +72,75 @@ def generate(
     Sources: Wu & Goodman 2018, arXiv:1802.05335, figures 5 to 8; Palumbo et al. 2023 (MMVAE+),
     figures 1, 8 and 9 and appendix G (alpha).
     """
-    names = (targets,) if isinstance(targets, str) else tuple(targets)
     system.check(obs)
-    obs = obs.to(system)
+    names = (targets,) if isinstance(targets, str) else tuple(targets)
     known = (given,) if isinstance(given, str) else obs.names if given is None else tuple(given)
-    check_answerable(system.model, obs, names, known)
-    evidence = obs.given(*known)
+    return generate_checked(
+        system,
+        obs,
+        names,
+        num_samples,
+        known,
+        mean=mean,
+        private=private,
+        alpha=alpha,
+        prior=prior,
+        seed=seed,
+    )
+
+
+@typed
+def generate_checked(
+    system: System,
+    obs: Observations,
+    targets: Sequence[str],
+    num_samples: int,
+    given: Sequence[str],
+    *,
+    mean: bool = False,
+    private: str | Observations = "posterior",
+    alpha: float = 1.0,
+    prior: LatentSampler | None = None,
+    seed: int = 0,
+) -> dict[str, Tensor]:
+    """:func:`generate` for rows that ``system.check`` has seen, as batches of checked rows have."""
+    obs = obs.to(system)
+    check_answerable(system.model, obs, targets, given)
+    evidence = obs.given(*given)
     with evaluating(system, seed):
         with particles(num_samples), private_draws(system, evidence, private, alpha):
             q = guide_trace(system.guide, evidence)
         latents = {n: q.nodes[n]["value"] for n in q.stochastic_nodes}
-        sites = target_sites(system.model, obs, names, latents, num_samples)
+        if prior is not None:
+            latents = _sampled(prior, evidence, latents)
+        sites = target_sites(system.model, obs, targets, latents, num_samples)
         return {
             n: (central_value(site["fn"]) if mean else site["value"]).squeeze(1)
             for n, site in sites.items()
         }
 
 
+def _sampled(
+    prior: LatentSampler, evidence: Observations, latents: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """Draws of another prior, of the shapes of these latents."""
+    if any(bool(mask.any()) for mask in evidence.evidence.values()):
+        raise ValueError(
+            "prior: latents come from a fitted density only where nothing is given; pass given=()."
+        )
+    sizes = {name: value.shape[-1] for name, value in latents.items()}
+    if sizes != dict(prior.sizes):
+        raise ValueError(
+            f"prior: expected a density of the latents {sizes}, got one of {dict(prior.sizes)}; "
+            "fit it to this system."
+        )
+    first = next(iter(latents.values()))
+    drawn = prior.sample(first.shape[:-1].numel())
+    return {name: value.reshape(latents[name].shape) for name, value in drawn.items()}
+
+
 def target_sites(
-    model: Any,
+    model: Model,
     obs: Observations,
     targets: Sequence[str],
     latents: dict[str, Tensor],
@@ -105,14 +161,14 @@ def target_sites(
     return {name: p.nodes[name] for name in targets}
 
 
-def central_value(fn: Any) -> Tensor:
+def central_value(fn: TorchDistribution) -> Tensor:
     """A distribution's mean; its mode where the mean of an index means nothing."""
     fn = elementwise(fn)
     categorical = torch.distributions.Categorical | torch.distributions.OneHotCategorical
     return fn.mode if isinstance(fn, categorical) else fn.mean
 
 
-def elementwise(fn: Any) -> Any:
+def elementwise(fn: TorchDistribution) -> TorchDistribution:
     """The distribution of single elements inside a site's, such as Normal or Categorical."""
     while isinstance(fn, Decoded) or hasattr(fn, "base_dist"):
         fn = fn.whole if isinstance(fn, Decoded) else fn.base_dist

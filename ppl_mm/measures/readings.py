@@ -11,7 +11,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import Join
-from ppl_mm.measures.generation import generate
+from ppl_mm.measures.generation import generate_checked
 from ppl_mm.oracles.outputs import classify, features_of
 from ppl_mm.programs.answerable import check_held
 from ppl_mm.results.by_subset import Subset
@@ -121,14 +121,17 @@ def generations(
     seed: int,
     **options: Any,
 ) -> Iterator[tuple[Subset, dict[str, Tensor]]]:
-    """Batch by batch, from every subset: the likelihoods' means (B, *event) at one draw a row.
+    """Yield the likelihoods' means (B, *event) at one draw a row, by batch and subset.
 
-    The latents of a row are drawn once from each subset, for all the modalities of ``names``.
+    The latents of a row are drawn once from each subset, for all the modalities of ``names``. The
+    rows have passed ``system.check``.
     """
     for i, rows in enumerate(torch.arange(len(obs)).split(batch_size)):
         batch, own = obs[rows], seed * 1_000_003 + i
         for subset in subsets:
-            drawn = generate(system, batch, names, given=subset, mean=True, seed=own, **options)
+            drawn = generate_checked(
+                system, batch, names, 1, subset, mean=True, seed=own, **options
+            )
             yield subset, {name: x[0] for name, x in drawn.items()}
 
 
@@ -154,7 +157,7 @@ def classified(classifiers: Mapping[str, nn.Module]) -> tuple[str, ...]:
     return tuple(classifiers)
 
 
-def as_subsets(obs: Observations, subsets: Any) -> tuple[Subset, ...]:
+def as_subsets(obs: Observations, subsets: Sequence[str | Sequence[str]]) -> tuple[Subset, ...]:
     """Subsets as tuples, checked: every row holds what it is to be given."""
     if isinstance(subsets, str) or not subsets:
         raise ValueError(

@@ -28,12 +28,14 @@ from ppl_mm.networks import presets as presets
 from ppl_mm.networks.caption import CaptionDecoder, CaptionEncoder, CaptionFeatures
 from ppl_mm.networks.characters import CharacterDecoder, CharacterEncoder, CharacterFeatures
 from ppl_mm.networks.conv import ConvDecoder, ConvEncoder, ConvFeatures
+from ppl_mm.networks.counts import CountsDecoder, CountsEncoder, CountsFeatures
 from ppl_mm.networks.label import BinaryEncoder, BinaryFeatures, LabelEncoder, LabelFeatures
 from ppl_mm.networks.layers import location_scale as location_scale
 from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder, MLPFeatures
 from ppl_mm.networks.residual import ResidualDecoder, ResidualEncoder, ResidualFeatures
 from ppl_mm.networks.resnet import ResNet as ResNet
 from ppl_mm.networks.sentence import SentenceDecoder, SentenceEncoder, SentenceFeatures
+from ppl_mm.networks.table import RatesDecoder, TableDecoder, TableEncoder, TableFeatures
 from ppl_mm.networks.text import StringDecoder, StringEncoder, StringFeatures
 
 __all__ = [
@@ -48,11 +50,15 @@ __all__ = [
     "ConvDecoder",
     "ConvEncoder",
     "ConvFeatures",
+    "CountsDecoder",
+    "CountsEncoder",
+    "CountsFeatures",
     "LabelEncoder",
     "LabelFeatures",
     "MLPDecoder",
     "MLPEncoder",
     "MLPFeatures",
+    "RatesDecoder",
     "ResidualDecoder",
     "ResidualEncoder",
     "ResidualFeatures",
@@ -62,4 +68,7 @@ __all__ = [
     "StringDecoder",
     "StringEncoder",
     "StringFeatures",
+    "TableDecoder",
+    "TableEncoder",
+    "TableFeatures",
 ]

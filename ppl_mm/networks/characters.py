@@ -4,10 +4,10 @@ The string is read as a sequence of 8 positions with V channels, one-hot.
 """
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
+from ppl_mm.programs.features import one_hot
 
 __all__ = ["LENGTH", "CharacterDecoder", "CharacterEncoder", "CharacterFeatures"]
 
@@ -51,7 +51,7 @@ class CharacterFeatures(Features):
     def forward(self, strings: Tensor) -> Tensor:
         """Return the features."""
         if not strings.is_floating_point():
-            strings = F.one_hot(strings.long(), self.vocab_size)
+            strings = one_hot(strings, self.vocab_size)
         dtype = next(self.parameters()).dtype
         rows, leading = as_rows(strings.to(dtype), (LENGTH, self.vocab_size), "CharacterFeatures")
         features = self.convolutions(rows.transpose(1, 2))

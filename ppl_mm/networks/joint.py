@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ppl_mm.batch.encoding import width_of
 from ppl_mm.networks.layers import Activation, LocationScale, ScaleMap, dense
 
 __all__ = ["JointEncoder"]
@@ -27,7 +28,7 @@ class JointEncoder(nn.Module):
 
     def __init__(
         self,
-        trunks: Mapping[str, Any],
+        trunks: Mapping[str, nn.Module],
         latent_dim: int,
         hidden: Sequence[int],
         activation: Activation,
@@ -36,7 +37,7 @@ class JointEncoder(nn.Module):
         late: int = 0,
     ) -> None:
         super().__init__()
-        sizes = (sum(trunk.out_features for trunk in trunks.values()), *hidden)
+        sizes = (sum(map(width_of, trunks.values())), *hidden)
         self.trunks = nn.ModuleDict(trunks)
         self.joined = dense(sizes, dropout=dropout, activation=activation)
         self.head = nn.Linear(sizes[-1], 2 * latent_dim)

@@ -7,7 +7,6 @@ data, and other rows have no posterior. A latent that all rows share has one, wh
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from pyro import poutine
@@ -18,11 +17,12 @@ from torch import nn
 
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.plate import ROWS, of_rows
+from ppl_mm.programs.contracts import Guide
 
 __all__ = ["check_rows", "known_rows", "latents_of_rows", "set_up"]
 
 
-def set_up(guide: Any, obs: Observations) -> None:
+def set_up(guide: Guide, obs: Observations) -> None:
     """Let an autoguide meet its latents on plain rows, before terms or strata multiply them.
 
     Other guides, and those that are set up, stay as they are; so do torch's random numbers.
@@ -32,12 +32,12 @@ def set_up(guide: Any, obs: Observations) -> None:
             guide(obs)
 
 
-def _unmet(guide: Any) -> bool:
+def _unmet(guide: Guide) -> bool:
     return isinstance(guide, AutoMessenger) and not any(True for _ in guide.parameters())
 
 
 @contextmanager
-def known_rows(guide: Any, obs: Observations) -> Iterator[None]:
+def known_rows(guide: Guide, obs: Observations) -> Iterator[None]:
     """Inside, an autoguide's trouble with rows that it does not know is said plainly.
 
     Raises:
@@ -56,7 +56,7 @@ def known_rows(guide: Any, obs: Observations) -> Iterator[None]:
         ) from error
 
 
-def check_rows(guide: Any, trace: Trace, obs: Observations) -> None:
+def check_rows(guide: Guide, trace: Trace, obs: Observations) -> None:
     """Raise unless a guide's draws are of as many rows as there are.
 
     Raises:
@@ -73,7 +73,7 @@ def check_rows(guide: Any, trace: Trace, obs: Observations) -> None:
                 )
 
 
-def latents_of_rows(guide: Any, obs: Observations) -> list[tuple[str, str]]:
+def latents_of_rows(guide: Guide, obs: Observations) -> list[tuple[str, str]]:
     """The autoguides within a guide that hold a latent a row: (their kind, a site's name)."""
     found = []
     for part in guide.modules() if isinstance(guide, nn.Module) else ():

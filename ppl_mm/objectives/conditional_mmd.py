@@ -17,8 +17,11 @@ from typing import Any, NamedTuple
 import pyro
 import pyro.distributions as dist
 import torch
+from pyro.distributions.torch_distribution import TorchDistribution
+from pyro.poutine import Trace
 from pyro.poutine.messenger import Messenger
-from torch import Tensor
+from pyro.poutine.runtime import Message
+from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
@@ -29,9 +32,12 @@ from ppl_mm.distributions.kl import diagonal_normal
 from ppl_mm.objectives.automatic import set_up
 from ppl_mm.objectives.mmd import MMD
 from ppl_mm.objectives.objective import Objective
+from ppl_mm.objectives.sites import Site
 from ppl_mm.objectives.weights import divergence, particles, trace_pair
 from ppl_mm.processes import total
+from ppl_mm.programs.answerable import conditioned_on
 from ppl_mm.programs.conditioning import holds
+from ppl_mm.programs.contracts import Guide, Model
 
 __all__ = ["ConditionalMMD", "LossParts"]
 
@@ -131,10 +137,10 @@ class ConditionalMMD(Objective):
         plain = self.omega == self.alpha == 1.0 and self.label_reduction == "mean"
         return super().is_bound and plain and self.classify != "mean"
 
-    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """Minus the loss of every row, (B,), D shared out equally."""
         parts = self.parts(model, guide, obs)
-        rows = holds(obs, model.conditions_on)
+        rows = holds(obs, conditioned_on(model))
         value = -parts.reconstruction
         for factor, part in (
             (self.omega * self.beta * self.annealing, parts.kl),
@@ -145,12 +151,12 @@ class ConditionalMMD(Objective):
                 value = value - factor * part
         return value
 
-    def parts(self, model: Any, guide: Any, obs: Observations) -> LossParts:
+    def parts(self, model: Model, guide: Guide, obs: Observations) -> LossParts:
         """R, KL, D and C of one draw (S with ``num_particles``)."""
         scaling = self.scaling(model, obs)
         scaling.beta = 1.0
         terms, noisy = self._terms(model, obs)
-        rows = holds(obs, model.conditions_on)
+        rows = holds(obs, conditioned_on(model))
         noise = _draw_noise(model, guide, obs, self.num_particles)
         set_up(guide, obs)
         with scaling, _SharedNoise(noise, noisy):
@@ -172,9 +178,9 @@ class ConditionalMMD(Objective):
             reconstruction, kl, self._mmd(p.nodes["z"], q.nodes["z"], noise, rows), label
         )
 
-    def _terms(self, model: Any, obs: Observations) -> tuple[list[Term], list[bool]]:
+    def _terms(self, model: Model, obs: Observations) -> tuple[list[Term], list[bool]]:
         """(all : M : prior) and (O : y : prior), and which of them draw with noise."""
-        observed, label = getattr(model, "conditions_on", ()), getattr(model, "label", None)
+        observed, label = conditioned_on(model), getattr(model, "label", None)
         names = getattr(model, "names", obs.names)
         if not observed:
             raise ValueError(
@@ -192,11 +198,11 @@ class ConditionalMMD(Objective):
             return 1
         return int(total(rows.sum()))
 
-    def _mmd(self, p_site: Any, q_site: Any, noise: Tensor, rows: Tensor) -> Tensor:
+    def _mmd(self, p_site: Site, q_site: Site, noise: Tensor, rows: Tensor) -> Tensor:
         """D of the rows that hold x_O, from the first term's posterior and the model's prior."""
         shape = (*noise.shape[:1], q_site["value"].shape[-3], *noise.shape[2:])
 
-        def of_first_term(fn: Any) -> Any:
+        def of_first_term(fn: Any) -> TorchDistribution:
             loc, scale = (x.expand(shape)[:, 0] for x in (fn.base_dist.loc, fn.base_dist.scale))
             return dist.Normal(loc, scale).to_event(1)
 
@@ -219,7 +225,7 @@ class _SharedNoise(Messenger):
         still = torch.zeros_like(noise)
         self.noise = torch.cat([noise if own else still for own in noisy], -3)  # (S, T, B, Z)
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         if msg["name"] == "z" and msg["value"] is None:
             base = getattr(msg["fn"], "base_dist", None)
             if not isinstance(base, torch.distributions.Normal):
@@ -231,7 +237,7 @@ class _SharedNoise(Messenger):
             msg["done"] = True
 
 
-def _check_latents(p: Any, q: Any) -> None:
+def _check_latents(p: Trace, q: Trace) -> None:
     """Raise unless z, a diagonal Normal on both sides, is all that the guide draws."""
     for name in q.stochastic_nodes:
         if name != "z":
@@ -245,7 +251,7 @@ def _check_latents(p: Any, q: Any) -> None:
         )
 
 
-def _draw_noise(model: Any, guide: Any, obs: Observations, num_particles: int) -> Tensor:
+def _draw_noise(model: Model, guide: Guide, obs: Observations, num_particles: int) -> Tensor:
     """eps, (S, 1, B, Z); a site of its own, so that handlers of noise apply."""
     latent_dim = getattr(model, "latent_dim", getattr(guide, "latent_dim", None))
     if latent_dim is None:
@@ -253,7 +259,8 @@ def _draw_noise(model: Any, guide: Any, obs: Observations, num_particles: int) -
             "ConditionalMMD draws the noise of z itself and needs its size: give the model or the "
             "guide an attribute latent_dim."
         )
-    example = next(model.parameters(), torch.zeros(()))
+    parameters = model.parameters() if isinstance(model, nn.Module) else iter(())
+    example = next(parameters, torch.zeros(()))
     zero = example.new_zeros(latent_dim)
     with particles(num_particles), Plate("data", len(obs), dim=-1):
         noise: Tensor = pyro.sample("noise", dist.Normal(zero, torch.ones_like(zero)).to_event(1))

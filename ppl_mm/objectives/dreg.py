@@ -20,18 +20,19 @@ the one-component formula for a mixture, which is biased where experts overlap a
 """
 
 import copy
-from typing import Any
 
 import torch
 from pyro.distributions import Delta
+from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, TransformedDistribution
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import RandomMixture, StratifiedMixture
-from ppl_mm.objectives.importance_weighted import Factor, ImportanceWeighted
+from ppl_mm.objectives.importance_weighted import GuideSite, ImportanceWeighted
 from ppl_mm.objectives.objective import value_with_gradient
+from ppl_mm.programs.contracts import Guide, Model
 
 __all__ = ["DReG"]
 
@@ -59,7 +60,7 @@ class DReG(ImportanceWeighted):
         False
     """
 
-    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """The value of every row, (B,), with the gradient above."""
         weights: dict[str, Tensor] = {}  # by site, what scales the gradient of its draws
 
@@ -72,8 +73,8 @@ class DReG(ImportanceWeighted):
             return linked
 
         weighted = self.weigh(model, guide, obs, link)
-        densities = [_Density(factor) for factor in weighted.factors]
-        log_q = torch.stack([d.log_prob() for d in densities]).sum(0)
+        densities = {name: _Density(site) for name, site in weighted.sites.items()}
+        log_q = torch.stack([d.log_prob() for d in densities.values()]).sum(0)
         log_w = weighted.log_joint.detach() - log_q
         held = weighted.obs.any_data
         value = torch.where(held, self.reduce(log_w, weighted.log_pi), 0.0)
@@ -81,9 +82,8 @@ class DReG(ImportanceWeighted):
             return value
         a, p = self._normalised(log_w, weighted.log_pi)
         surrogate = (a * weighted.log_joint).sum((0, 1))
-        for density in densities:
-            for site, scale in density.factor.sites.items():
-                weights[site] = 1.0 - scale * density.rho_s * (1.0 - p)
+        for name, density in densities.items():
+            weights[name] = 1.0 - density.site.scale * density.rho_s * (1.0 - p)
             surrogate = surrogate - density.surrogate(a, p)
         # A row with nothing draws from the prior, whose learned parameters must get nothing.
         return value_with_gradient(value, torch.where(held, surrogate, 0.0))
@@ -98,7 +98,7 @@ class DReG(ImportanceWeighted):
 
 
 class _Density:
-    """A factor of the guide's density with what the gradient needs of it.
+    """The density of a latent site of the guide, with what the gradient needs of it.
 
     Attributes:
         each: log q_c(z) with the parameters held fixed: a function of the draws, (K, S, C, B).
@@ -107,40 +107,40 @@ class _Density:
         rho_s: The responsibility of the stratum's own component, (K, S, B).
     """
 
-    def __init__(self, factor: Factor) -> None:
-        self.factor = factor
-        self.mixture = isinstance(factor.fn, StratifiedMixture)
-        self.each = self._log_prob_each(_detached(factor.fn), factor.value)
+    def __init__(self, site: GuideSite) -> None:
+        self.site = site
+        self.mixture = isinstance(site.fn, StratifiedMixture)
+        self.each = self._log_prob_each(_detached(site.fn), site.value)
         weighted = self.each.detach()
         self.own = weighted.new_ones(1, 1, 1)
         if self.mixture:
-            weighted = weighted + factor.fn.log_weight
-            self.own = factor.fn.own.to(weighted.dtype)
+            weighted = weighted + site.fn.log_weight
+            self.own = site.fn.own.to(weighted.dtype)
         self.log_total = torch.logsumexp(weighted, -2)
         self.rho = torch.exp(weighted - self.log_total.unsqueeze(-2))
         self.rho_s = (self.rho * self.own).sum(-2)
 
     def log_prob(self) -> Tensor:
         """The scaled log-density, (K, S, B), without gradient."""
-        return self.factor.scale * self.log_total
+        return self.site.scale * self.log_total
 
     def surrogate(self, a: Tensor, p: Tensor) -> Tensor:
         """What the density takes from the gradient's surrogate, (B,)."""
-        beta, rho, rho_s = self.factor.scale, self.rho, self.rho_s.unsqueeze(-2)
+        beta, rho, rho_s = self.site.scale, self.rho, self.rho_s.unsqueeze(-2)
         scaled = (beta * a).unsqueeze(-2)
         kept = 1.0 - (beta * (1.0 - p)).unsqueeze(-2) * rho_s
         path = scaled * (kept * rho + rho_s * (self.own - rho))
         total = (path * self.each).sum((0, 1, 2))
         if self.mixture:
-            direct = self._log_prob_each(self.factor.fn, self.factor.value.detach())
+            direct = self._log_prob_each(self.site.fn, self.site.value.detach())
             total = total + (scaled * rho * (1.0 - self.own) * direct).sum((0, 1, 2))
         return total
 
-    def _log_prob_each(self, fn: Any, value: Tensor) -> Tensor:
+    def _log_prob_each(self, fn: TorchDistribution, value: Tensor) -> Tensor:
         return fn.log_prob_each(value) if self.mixture else fn.log_prob(value).unsqueeze(-2)
 
 
-def _detached(fn: Any) -> Any:
+def _detached(fn: TorchDistribution) -> TorchDistribution:
     """The same distribution with its parameters held fixed."""
     if not fn.has_rsample or isinstance(fn, Delta | TransformedDistribution | RandomMixture):
         raise TypeError(

@@ -6,14 +6,13 @@ encoders run once and decoders once, on the rows and terms that count.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.observations import Observations, UnderTerms
 from ppl_mm.batch.rows import eval_mode
 from ppl_mm.batch.terms import Term
 from ppl_mm.objectives.automatic import set_up
@@ -30,8 +29,9 @@ from ppl_mm.objectives.weights import (
     replayed,
 )
 from ppl_mm.processes import total
+from ppl_mm.programs.contracts import Guide, Model
 
-__all__ = ["ELBOTerms"]
+__all__ = ["ELBOTerms", "TermList"]
 
 TermList = Sequence[Term] | Callable[[Sequence[str]], Sequence[Term]]
 
@@ -100,11 +100,11 @@ class ELBOTerms(Objective):
         own = {value for term in terms for value in term.lambdas.values()}
         return super().is_bound and own <= {1.0} and not any(term.reference for term in terms)
 
-    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """The sum over terms of every row, (B,)."""
         return self.term_bounds(model, guide, obs).sum(0)
 
-    def term_bounds(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def term_bounds(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """Every term of every row with its weight, (T, B); zero where a term is not active.
 
         What all rows share, a latent outside ``obs.plates()``, counts once in every term that
@@ -114,17 +114,16 @@ class ELBOTerms(Objective):
         terms = self._list(getattr(model, "names", obs.names))
         scaling.weights.update(self._own_lambdas(terms, obs))
         set_up(guide, obs)
-        obs = obs.terms(terms, rows=self.rows, dedupe=self.dedupe)
-        assert obs.active is not None
+        under = obs.terms(terms, rows=self.rows, dedupe=self.dedupe)
         with scaling:
-            rows, whole = self._values(model, guide, obs, terms)
-        weight = self._row_weights(obs)
-        value = torch.where(obs.active, weight * rows, 0.0)
+            rows, whole = self._values(model, guide, under, terms)
+        weight = self._row_weights(under)
+        value = torch.where(under.active, weight * rows, 0.0)
         if whole is not None:
-            value = value + self._whole_weights(obs, terms) * whole / len(obs)
+            value = value + self._whole_weights(under, terms) * whole / len(obs)
         return value
 
-    def _values(self, model: Any, guide: Any, obs: Observations, terms: Sequence[Term]) -> Parts:
+    def _values(self, model: Model, guide: Guide, obs: UnderTerms, terms: Sequence[Term]) -> Parts:
         """Every term without its weight: of every row, (T, B), and of all together, (1 or T, 1).
 
         One draw serves all terms; the model is run apart on it for those in which it is fixed.
@@ -148,22 +147,18 @@ class ELBOTerms(Objective):
                 value = own if len(kinds) == 1 else own.where(which, value)
         return value if count is None else value.mean()
 
-    def _row_weights(self, obs: Observations) -> Tensor:
+    def _row_weights(self, obs: UnderTerms) -> Tensor:
         """What each term of each row is multiplied by, (T, 1) or (T, B)."""
-        assert obs.weight is not None
-        assert obs.active is not None
         if self.mean == "rows":
             return obs.weight * _row_mean(obs)
         return obs.weight / obs.active.sum(0).clamp(min=1) if self.mean == "terms" else obs.weight
 
-    def _whole_weights(self, obs: Observations, terms: Sequence[Term]) -> Tensor:
+    def _whole_weights(self, obs: UnderTerms, terms: Sequence[Term]) -> Tensor:
         """How often each term counts what all rows share, (T, 1): once, with the term's weight.
 
         A term of no row does not, where others have rows; nor does one that scores nothing and so
         bounds no log p(x).
         """
-        assert obs.active is not None
-        assert obs.weight is not None
         active = obs.active
         shares = active / active.sum(0).clamp(min=1)  # the part of a row's average
         counts = total(torch.cat([shares.sum(1), active.any(0).sum()[None]]))
@@ -190,7 +185,7 @@ class ELBOTerms(Objective):
             check_weights(term.lambdas, self.beta, tuple(names))
         return terms
 
-    def _references(self, guide: Any, obs: Observations) -> tuple[Reference, ...]:
+    def _references(self, guide: Guide, obs: UnderTerms) -> tuple[Reference, ...]:
         if not obs.reference:  # a batch without any modality
             return ()
         if not hasattr(guide, "posterior"):
@@ -202,9 +197,8 @@ class ELBOTerms(Objective):
         return (Reference(getattr(guide, "site", "z"), guide.posterior(obs.at_reference()), rows),)
 
 
-def _check_all_take_part(guide: Any, obs: Observations, terms: Sequence[Term]) -> None:
+def _check_all_take_part(guide: Guide, obs: UnderTerms, terms: Sequence[Term]) -> None:
     """Raise where a guide with one density for all rows meets terms that leave some out."""
-    assert obs.active is not None
     if not bool(obs.active.all()) or not all(t.scored for t in terms):
         raise ValueError(
             f"{type(guide).__name__} has one density for the latents of all rows, and not every "
@@ -213,7 +207,7 @@ def _check_all_take_part(guide: Any, obs: Observations, terms: Sequence[Term]) -
 
 
 @contextmanager
-def _constant(model: Any) -> Iterator[None]:
+def _constant(model: Model) -> Iterator[None]:
     """Inside, a model's parameters are constants, and it is in evaluation mode."""
     if not isinstance(model, nn.Module):
         raise TypeError(
@@ -231,8 +225,7 @@ def _constant(model: Any) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def _row_mean(obs: Observations) -> Tensor:
+def _row_mean(obs: UnderTerms) -> Tensor:
     """(T, 1): rows that hold anything over active rows of each term, both of all processes."""
-    assert obs.active is not None
     counts = total(torch.cat([obs.active.sum(1), obs.any_data.sum()[None]]))
     return (counts[-1] / counts[:-1].clamp(min=1))[:, None]

@@ -1,17 +1,18 @@
 """Effect handlers that objectives apply to models and guides."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine import Trace
 from pyro.poutine.messenger import Messenger
+from pyro.poutine.runtime import Message
 from torch import Tensor
 
 from ppl_mm.batch.plate import of_rows
 from ppl_mm.distributions.mixture import StratifiedMixture
 from ppl_mm.distributions.reference import RowwiseReference
+from ppl_mm.programs.contracts import Prior
 
 __all__ = [
     "ByComponent",
@@ -56,7 +57,7 @@ class ScaleSites(Messenger):
         super().__init__()
         self.weights, self.beta = dict(weights or {}), beta
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         if type(msg["fn"]).__name__ == "_Subsample":
             return
         weight = self.weights.get(msg["name"], 1.0) * (1.0 if msg["is_observed"] else self.beta)
@@ -87,7 +88,7 @@ class OfTheDataSet(Messenger):
         super().__init__()
         self.share = share
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         if type(msg["fn"]).__name__ != "_Subsample" and not of_rows(msg):
             msg["scale"] = msg["scale"] * self.share
 
@@ -109,7 +110,7 @@ class Matched(Messenger):
         super().__init__()
         self.q = q
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         name = msg["name"]
         if name not in self.q.nodes or msg["is_observed"]:
             return
@@ -138,7 +139,7 @@ class Reference(Messenger):
         super().__init__()
         self.site, self.distribution, self.rows = site, distribution, rows
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         if msg["name"] == self.site and not msg["is_observed"]:
             msg["fn"] = RowwiseReference(self.rows, self.distribution, msg["fn"])
 
@@ -157,11 +158,11 @@ class OffSource(Messenger):
     Source: Palumbo et al. 2023 (MMVAE+), eq. 1.
     """
 
-    def __init__(self, source: Mapping[str, Tensor], priors: Mapping[str, Any]) -> None:
+    def __init__(self, source: Mapping[str, Tensor], priors: Mapping[str, Prior]) -> None:
         super().__init__()
         self.source, self.priors = source, priors
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         name = msg["name"].removeprefix("w_")
         if name == msg["name"] or name not in self.source or msg["is_observed"]:
             return
@@ -178,7 +179,7 @@ class OffSource(Messenger):
 class ByComponent(Messenger):
     """Give every stratum of a mixture its own component's distribution, density too."""
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         if isinstance(msg["fn"], StratifiedMixture):
             msg["fn"] = msg["fn"].from_drawn.expand(msg["fn"].batch_shape)
 
@@ -194,7 +195,7 @@ class SharedNoise(Messenger):
     Source: Wu & Goodman 2018, arXiv:1802.05335, appendix I.
     """
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         if msg["is_observed"] or type(msg["fn"]).__name__ == "_Subsample":
             return
         base = getattr(msg["fn"], "base_dist", None)
@@ -220,6 +221,6 @@ class SkipAbsent(Messenger):
         super().__init__()
         self.absent = absent
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         if msg["name"] in self.absent:
             msg["value"], msg["done"], msg["stop"] = torch.zeros(()), True, True

@@ -4,7 +4,6 @@ Sources: Burda, Grosse & Salakhutdinov 2016, arXiv:1509.00519; Shi et al. 2019, 
 """
 
 import math
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,6 +12,7 @@ from torch import Tensor
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives.importance_weighted import ImportanceWeighted
+from ppl_mm.programs.contracts import Guide, Model
 
 __all__ = ["IWAE", "iwae_bound"]
 
@@ -42,19 +42,19 @@ class IWAE(ImportanceWeighted):
 
     The tighter form is the greater for every draw, and the one that tends to log p(x); the looser
     tends to sum_s pi_s log E_{q_s}[p(x, z) / q(z)], which lies below unless all strata agree.
-    Both are lower bounds in expectation, for lambda = beta = 1, any J, and private latents from
-    the posterior or the prior under their own density. With learned auxiliary priors, or the
-    joint private density, the value is a surrogate: it can exceed log p(x).
+    Both are lower bounds in expectation, for lambda = beta = 1 and private latents from the
+    posterior or the prior. With learned auxiliary priors the value is a surrogate: it can exceed
+    log p(x).
 
     Args: see :class:`~ppl_mm.objectives.importance_weighted.ImportanceWeighted`: ``num_particles``
-        K, ``form``, ``private``, ``private_density``, ``inner_draws``, ``weights``, ``beta``.
+        K, ``form``, ``private``, ``strata``, ``weights``, ``beta``.
 
     Example:
         >>> IWAE(10, form="tighter").is_bound, IWAE(10, private="auxiliary").is_bound
         (True, False)
     """
 
-    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """The value of every row, (B,)."""
         weighted = self.weigh(model, guide, obs)
         value = self.reduce(weighted.log_weights(), weighted.log_pi)

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.observations import Observations, UnderStrata
 from ppl_mm.distributions import kl, product_of_experts
 from ppl_mm.objectives.handlers import ByComponent
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.weights import elbo_parts, stratified, trace_pair
+from ppl_mm.programs.contracts import Guide, HasPosterior, Model
 
 __all__ = ["MixtureELBO"]
 
@@ -79,7 +80,7 @@ class MixtureELBO(Objective):
         """See the class."""
         return super().is_bound and self.divergence != "jensen_shannon"
 
-    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """The value of every row, (B,)."""
         scaling = self.scaling(model, obs)
         obs = stratified(guide, obs, self.strata)
@@ -93,14 +94,13 @@ class MixtureELBO(Objective):
                 known[name] = scale_and_mask(jensen_shannon(guide, obs), scale=scale, mask=mask)
             parts = elbo_parts(p, q, analytic=not sampled, known=known)
             value = parts.shared_by(len(obs))
-        strata = 1 if obs.log_weight is None else len(obs.log_weight)
-        value = value.expand(self.num_particles, strata, len(obs)).mean(0)  # (S, B)
-        if obs.log_weight is None:
+        value = value.expand(self.num_particles, obs.plate_size or 1, len(obs)).mean(0)  # (S, B)
+        if not isinstance(obs, UnderStrata):
             return value[0]
         return torch.where(obs.log_weight > -torch.inf, obs.log_weight.exp() * value, 0.0).sum(0)
 
 
-def jensen_shannon(guide: Any, obs: Observations) -> Tensor:
+def jensen_shannon(guide: Guide, obs: Observations) -> Tensor:
     """mmJSD's divergence of every row, (B,): prior and experts to their geometric mean.
 
     Precision of the mean sum_j pi_j / sigma_j^2, its location the precision-weighted one.
@@ -108,17 +108,19 @@ def jensen_shannon(guide: Any, obs: Observations) -> Tensor:
     Raises:
         ValueError: For a guide that is no mixture of Normals.
     """
-    if obs.plate is None or guide.prior.family != "normal":
+    own: Any = getattr(guide, "prior", None)
+    normal = getattr(own, "family", None) == "normal"
+    if obs.plate is None or not normal or not isinstance(guide, HasPosterior):
         raise ValueError(
             "divergence='jensen_shannon' needs a mixture of Normal experts, such as "
             "guides.MixtureOfExperts."
         )
-    mixture = guide.posterior(obs)
+    mixture: Any = guide.posterior(obs)
     components, allowed = mixture.components, mixture.log_weight > -torch.inf
     loc, scale = components.base_dist.loc, components.base_dist.scale
     share = 1.0 / (1.0 + allowed.sum(0, dtype=loc.dtype))  # pi_0 and every pi_S, (B,)
     widen = share[:, None].rsqrt()  # q^pi is proportional to a Normal of scale / sqrt(pi)
-    prior = (guide.prior.loc, guide.prior.scale * widen)
+    prior = (own.loc, own.scale * widen)
     dynamic = product_of_experts(loc, scale * widen, allowed, prior)
     each = torch.where(allowed, kl(components, dynamic), 0.0).sum(0)
-    return share * (each + kl(guide.prior().expand(dynamic.batch_shape), dynamic))
+    return share * (each + kl(own().expand(dynamic.batch_shape), dynamic))

@@ -10,7 +10,6 @@ Sources: Gretton et al. 2012, JMLR 13 (the estimators); Zhao, Song & Ermon 2019,
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
@@ -210,7 +209,7 @@ class MMD:
         return value_with_gradient(value, value * (x.shape[-2] / own))
 
 
-def _normal(fn: Any, draws: Tensor) -> tuple[Tensor, Tensor]:
+def _normal(fn: TorchDistribution, draws: Tensor) -> tuple[Tensor, Tensor]:
     base = getattr(fn, "base_dist", fn)
     if not isinstance(base, torch.distributions.Normal):
         raise ValueError(

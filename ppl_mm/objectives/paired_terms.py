@@ -20,8 +20,6 @@ def paired_terms(
     unimodal_on_complete_rows: bool,
     unpaired: str = "all",
     suppliers: bool = False,
-    pair_scores: str = "members",
-    pair_references: str = "members",
 ) -> list[Term]:
     """The terms of SVAE and VAEVAE, to use with ``rows="require", mean="rows"``.
 
@@ -49,17 +47,13 @@ def paired_terms(
             :func:`ppl_mm.data.streams`, want "disjoint": each then counts in its own.
         suppliers: Whether each pair has a posterior for each of its members that supplies the
             stand-ins of the third (SVAE); every term of a pair then comes once for each.
-        pair_scores: Of three modalities, what a pair reconstructs: ``"members"`` (the paper's
-            D.29) or ``"all"`` (its release).
-        pair_references: Of three modalities, the m above: ``"members"`` of the pair (the release),
-            or ``"all"`` (D.29 as printed, which draws q_k towards a posterior that never saw x_k).
 
     Raises:
-        ValueError: For fewer than two modalities, or more than eight; for unknown options, or
-            pairs' options of other numbers than three.
+        ValueError: For fewer than two modalities, or more than eight, or an unknown ``unpaired``.
 
     Source: Kutuzova et al. 2021, eq. 7 to 10, D.28 to D.31; Wu & Goodman 2019, arXiv:1912.05075.
-    Differs: more than three modalities, which the paper does not write out. With "disjoint", rows
+    Differs: D.29 as printed has KL(q_ij || q_m) for the third modality too, its release has not;
+    more than three modalities, which the paper does not write out. With "disjoint", rows
     of some modalities, neither one nor all, have joint terms alone.
 
     Example:
@@ -68,20 +62,12 @@ def paired_terms(
         [(('a', 'b'), ('a',), ('b',)), (('a', 'b'), ('b',), ('a',))]
     """
     names = tuple(names)
-    for what, given in (("pair_scores", pair_scores), ("pair_references", pair_references)):
-        if given not in ("members", "all"):
-            raise ValueError(unknown_name(what, given, ("members", "all")))
     if unpaired not in ("all", "disjoint"):
         raise ValueError(unknown_name("unpaired", unpaired, ("all", "disjoint")))
     if len(names) < 2:
         raise ValueError(f"paired_terms: expected two modalities or more, got {len(names)}.")
-    if len(names) != 3 and (pair_scores, pair_references) != ("members", "members"):
-        raise ValueError(
-            "pair_scores and pair_references are options of three modalities' pairs; got "
-            f"{len(names)} modalities."
-        )
     if len(names) <= 3:
-        joint = _joint_terms(names, suppliers, pair_scores, pair_references)
+        joint = _joint_terms(names, suppliers)
     else:
         share = 1.0 / factorial(len(names) - 1)
         chain = [t for t in chain_terms(names, suppliers=suppliers) if len(t.source) > 1]
@@ -92,9 +78,7 @@ def paired_terms(
     return joint + single
 
 
-def _joint_terms(
-    names: tuple[str, ...], suppliers: bool, pair_scores: str, pair_references: str
-) -> list[Term]:
+def _joint_terms(names: tuple[str, ...], suppliers: bool) -> list[Term]:
     """The terms of complete rows and, of three modalities, of pairs."""
     terms = []
     for name in names:
@@ -104,11 +88,9 @@ def _joint_terms(
         terms += [Term(names, (), rest, via=via) for via in others]
     if len(names) == 3:
         for pair in combinations(names, 2):
-            scored = pair if pair_scores == "members" else names
-            references = pair if pair_references == "members" else names
             for via in pair if suppliers else (None,):
-                terms.append(Term(pair, scored, via=via))
-                terms += [Term(pair, (), (m,), via=via) for m in references]
+                terms.append(Term(pair, pair, via=via))
+                terms += [Term(pair, (), (m,), via=via) for m in pair]
     return terms
 
 

@@ -12,6 +12,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.plate import of_rows
 
 __all__ = [
+    "Site",
     "added_up",
     "check_gradients",
     "check_own_latents",
@@ -22,13 +23,16 @@ __all__ = [
     "shared_sites",
 ]
 
+Site = dict[str, Any]
+"""A node of a Pyro trace: its distribution ``fn``, ``value``, ``scale``, ``mask``, and others."""
+
 
 def added_up(value: Tensor) -> Tensor:
     """The sum over a site's own plates, () or (K, 1, 1) under particles."""
     return value.sum((-2, -1)[-value.dim() :], keepdim=True) if value.dim() else value
 
 
-def of_each_row(site: Any, num_rows: int) -> Tensor:
+def of_each_row(site: Site, num_rows: int) -> Tensor:
     """A site's log-probability of every row, which has an equal part of what all rows share."""
     value: Tensor = site["log_prob"]
     return value if of_rows(site) else added_up(value) / num_rows
@@ -115,7 +119,7 @@ def check_sites(p: Trace, q: Trace, obs: Observations) -> None:
             _check_masked(name, p.nodes[name]["log_prob"], obs.scored[name])
 
 
-def _check_rows(name: str, site: Any) -> None:
+def _check_rows(name: str, site: Site) -> None:
     if not of_rows(site):
         raise ValueError(
             f"modality {name!r}: expected one log-probability a row, of a site inside the plate "

@@ -4,8 +4,6 @@ Our objectives take a guide without some of the model's latents, which are then 
 and cancel. Pyro's count log p of such a latent and no log q, and what they return is no bound.
 """
 
-from typing import Any
-
 import pyro
 import torch
 from pyro.distributions import Delta
@@ -28,7 +26,9 @@ from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.reweighted import Reweighted
 from ppl_mm.objectives.sites import check_gradients
 from ppl_mm.objectives.weights import trace_pair
+from ppl_mm.programs.answerable import conditioned_on
 from ppl_mm.programs.conditioning import holds
+from ppl_mm.programs.contracts import Guide, Model
 
 __all__ = ["check_matched", "check_trainable", "has_points", "is_bound", "looked_at"]
 
@@ -66,7 +66,7 @@ def check_trainable(objective: ELBO) -> None:
     if isinstance(inner, _JIT):
         raise TypeError(
             f"{name} compiles functions of tensors, and these programs are functions of "
-            f"Observations; use {name.removeprefix('Jit')}, with fit(compile=True) for speed."
+            f"Observations; use {name.removeprefix('Jit')}, which fit(...) records for speed."
         )
     if not hasattr(inner, "differentiable_loss"):
         raise TypeError(
@@ -80,13 +80,13 @@ def check_trainable(objective: ELBO) -> None:
         )
 
 
-def looked_at(model: Any, guide: Any, obs: Observations) -> tuple[Trace, Trace]:
+def looked_at(model: Model, guide: Guide, obs: Observations) -> tuple[Trace, Trace]:
     """Traces of a model and a guide for their structure, under Pyro's validation.
 
     Of a conditional model on the rows that hold what it conditions on, where there are any. Torch's
     random numbers stay as they are.
     """
-    rows = holds(obs, getattr(model, "conditions_on", ()))
+    rows = holds(obs, conditioned_on(model))
     obs = obs if bool(rows.all()) or not bool(rows.any()) else obs[rows]
     devices = [obs.device] if obs.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.no_grad(), pyro.validation_enabled(True):

@@ -7,6 +7,7 @@ from typing import Any
 from pyro.infer import ELBO
 
 from ppl_mm.modality import Modality
+from ppl_mm.programs.contracts import Model
 
 __all__ = ["TrainingWeights"]
 
@@ -28,7 +29,7 @@ class TrainingWeights(ELBO):
         self.weights, self.beta, self.annealing = dict(weights or {}), beta, 1.0
         self._declared: dict[str, float] = {}
 
-    def declare(self, model: Any) -> None:
+    def declare(self, model: Model) -> None:
         """Take the weights that a model's modalities declare. A run does so, and a ``System``."""
         found = getattr(inspect.unwrap(model), "modalities", ())  # handlers may be around it
         self._declared = {m.name: m.weight for m in found if isinstance(m, Modality)}

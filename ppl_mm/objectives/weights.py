@@ -27,7 +27,7 @@ from ppl_mm.batch.plate import ROWS, Plate, of_rows
 from ppl_mm.distributions import RandomMixture, kl
 from ppl_mm.objectives.automatic import check_rows, known_rows, set_up
 from ppl_mm.objectives.handlers import Matched, SkipAbsent
-from ppl_mm.objectives.sites import added_up, check_own_latents, check_sites
+from ppl_mm.objectives.sites import Site, added_up, check_own_latents, check_sites
 
 __all__ = [
     "Parts",
@@ -228,7 +228,7 @@ def row_elbo(p: Trace, q: Trace) -> Tensor:
     return elbo_parts(p, q).shared_by(next(sizes, 1))
 
 
-def divergence(p_site: Any, q_site: Any) -> Tensor:
+def divergence(p_site: Site, q_site: Site) -> Tensor:
     """KL(q || p) of one latent site with the guide's scale and mask, batch shape."""
     scale, mask = q_site["scale"], q_site["mask"]
     q, p = q_site["fn"], p_site["fn"]

@@ -3,13 +3,11 @@
 They judge what systems generate; no system ever sees them.
 """
 
-import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from rich.progress import track
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
@@ -27,6 +25,7 @@ from ppl_mm.networks.resnet import ResNet
 from ppl_mm.oracles.outputs import check_classifiers, checked_labels, classify
 from ppl_mm.programs.answerable import check_held
 from ppl_mm.results.estimate import Estimate
+from ppl_mm.training.minimise import Shuffled, minimise, seeded
 
 __all__ = ["classifier_accuracy", "train_classifier", "train_classifiers", "train_oracle"]
 
@@ -210,24 +209,16 @@ def train_classifier(
             f"train_classifier: expected labels from 0 to {num_classes - 1}, got "
             f"{int(labels.min())} to {int(labels.max())}."
         )
-    device = torch.device(device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        module = network(tuple(images.shape[1:]), num_classes).to(device).train()
-        optimizer = torch.optim.Adam(module.parameters(), lr=lr)
-        steps = epochs * math.ceil(len(images) / batch_size)
-        end = 0.0 if decay else 1.0
-        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, end, total_iters=steps)
-        bar = track(range(epochs), description=progress or "", disable=progress is None)
-        for _ in bar:
-            for rows in torch.randperm(len(images)).split(batch_size):
-                logits = run_network(module, images[rows].to(device))
-                loss = F.cross_entropy(logits, labels[rows].to(device))
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-    return module.eval()
+    with seeded(seed, device):
+        module = network(tuple(images.shape[1:]), num_classes).to(device)
+
+        def loss(rows: Tensor) -> Tensor:
+            logits = run_network(module, images[rows].to(device))
+            return F.cross_entropy(logits, labels[rows].to(device))
+
+        batches = Shuffled(len(images), batch_size, epochs)
+        minimise(module, loss, batches, learning_rate=lr, decay=decay, progress=progress)
+    return module
 
 
 @typed

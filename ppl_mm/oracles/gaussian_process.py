@@ -17,13 +17,13 @@ import pyro
 import torch
 from pyro.contrib import gp
 from pyro.infer import TraceMeanField_ELBO
-from rich.progress import track
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.oracles.outputs import check_classifiers, features_of
 from ppl_mm.programs.answerable import check_held
+from ppl_mm.training.minimise import Drawn, minimise, seeded
 
 __all__ = ["GaussianProcessClassifier", "train_gaussian_process", "train_gaussian_processes"]
 
@@ -180,20 +180,16 @@ def train_gaussian_process(
     device = next((p.device for p in classifier.parameters()), images.device)
     features = features_of(classifier, images).double().to(device)
     labels = labels.to(device)
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), pyro.get_param_store().scope():
-        torch.manual_seed(seed)
+    with seeded(seed, device), pyro.get_param_store().scope():
         process = _process(features, num_classes, num_inducing)
-        optimizer = torch.optim.Adam(process.parameters(), lr=lr)
-        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=num_steps)
-        loss = TraceMeanField_ELBO().differentiable_loss
-        for _ in track(range(num_steps), description=progress or "", disable=progress is None):
-            rows = torch.randint(len(features), (batch_size,)).to(device)
-            process.set_data(features[rows], labels[rows])
-            optimizer.zero_grad()
-            loss(process.model, process.guide).backward()
-            optimizer.step()
-            schedule.step()
+        elbo = TraceMeanField_ELBO()
+
+        def loss(rows: Tensor) -> Tensor:
+            process.set_data(features[rows.to(device)], labels[rows.to(device)])
+            return elbo.differentiable_loss(process.model, process.guide)
+
+        batches = Drawn(len(features), batch_size, num_steps)
+        minimise(process, loss, batches, learning_rate=lr, decay=True, progress=progress)
     return GaussianProcessClassifier(classifier, process).eval()
 
 

@@ -6,7 +6,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.measures.generation import generate
 from ppl_mm.plotting.tiles import Sheet
-from ppl_mm.plotting.values import Tiles, rows_of, tiles_of
+from ppl_mm.plotting.values import Tiles, Words, rows_of, tiles_of
 from ppl_mm.programs.answerable import answerable, conditioned_on
 from ppl_mm.systems import System
 
@@ -21,7 +21,13 @@ _MOST_ALONE = 8  # columns that are given one modality
 
 @typed
 def cross_generation(
-    system: System, obs: Observations, *, tiles: Tiles = (), label: str | None = None
+    system: System,
+    obs: Observations,
+    *,
+    tiles: Tiles = (),
+    label: str | None = None,
+    like: Observations | None = None,
+    words: Words | None = None,
 ) -> "Figure":
     """What is generated from each modality alone, from all but the label, and from everything.
 
@@ -41,6 +47,9 @@ def cross_generation(
             Rows that lack what the model conditions on are left out.
         tiles: Modalities to stack to one tile; each by itself, and small ones together, otherwise.
         label: The modality to leave out in one column.
+        like: Data to take the range of values from that are not between 0 and 1; ``obs`` by
+            default.
+        words: Modality -> how a value reads, such as the name of its class.
 
     Raises:
         ValueError: For rows that do not fit the system, or none that it can answer.
@@ -56,7 +65,9 @@ def cross_generation(
     drawn = [generate(system, obs, targets, given=s, mean=True) for s in [*subsets, tuple(every)]]
     example = {n: drawn[-1][n][0] if n in targets else obs[n] for n in names}
     tiles = tiles_of(tiles, names, system.modalities, example)
-    sheet = Sheet(system.modalities, tiles, example, truth=obs)
+    sheet = Sheet(
+        system.modalities, tiles, example, truth=obs if like is None else like, words=words
+    )
     rows = obs[: sheet.rows_that_fit()]
     told = [" + ".join(s) if len(s) < 5 or s == fixed else f"all but {label}" for s in subsets]
     titles = ["truth", *(f"given\n{what}" for what in told), "given\neverything"]

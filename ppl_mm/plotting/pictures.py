@@ -17,6 +17,7 @@ from torch import Tensor
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.measures.generation import generate
+from ppl_mm.measures.latent_sampler import LatentSampler
 from ppl_mm.plotting.tiles import Sheet
 from ppl_mm.plotting.values import Tiles, Words, rows_of, tiles_of
 from ppl_mm.programs.answerable import answerable, conditioned_on
@@ -99,6 +100,8 @@ def prior_samples(
     like: Observations | None = None,
     num_samples: int = 40,
     columns: int = 5,
+    prior: LatentSampler | None = None,
+    words: Words | None = None,
 ) -> "Figure":
     """Draws from the prior, one block a tile; the same place in each block is the same draw.
 
@@ -110,15 +113,18 @@ def prior_samples(
             needs.
         num_samples: Draws.
         columns: Draws side by side in a block.
+        prior: What draws the latents in place of the model's prior, see
+            :func:`ppl_mm.evaluation.fit_latent_sampler`.
+        words: Modality -> how a value reads, such as the name of its class.
     """
     fixed, obs = conditioned_on(system.model), Observations.blank(num_samples)
     names = [m.name for m in system.modalities if m.name not in fixed]
     if fixed and like is not None:
         obs = answerable(system.model, like)[:num_samples]
-    drawn = generate(system, obs, names, given=fixed, mean=True)
+    drawn = generate(system, obs, names, given=fixed, mean=True, prior=prior)
     values = {n: x[0] for n, x in drawn.items()}
     tiles = tiles_of(tiles, names, system.modalities, values)
-    sheet = Sheet(system.modalities, tiles, values, truth=like)
+    sheet = Sheet(system.modalities, tiles, values, truth=like, words=words)
     left = 0.0
     for tile in tiles:
         sheet.write(left + columns * sheet.widths[tile] / 2, -0.2, " + ".join(tile), weight="bold")
@@ -128,7 +134,10 @@ def prior_samples(
                 tile, left + column * sheet.widths[tile], row, {n: x[i] for n, x in values.items()}
             )
         left += columns * sheet.widths[tile] + 0.5
-    return sheet.figure("drawn from the prior: the same place is the same z")
+    source = (
+        "the prior" if prior is None else f"a {prior.kind.replace('_', ' ')} of posterior means"
+    )
+    return sheet.figure(f"drawn from {source}: the same place is the same z")
 
 
 @typed

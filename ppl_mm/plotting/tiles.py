@@ -77,6 +77,7 @@ class Sheet:
                 self.examples[name] += list(known[name])
         self.limits = {name: _limits([known[n] for n in tile]) for tile in tiles for name in tile}
         self.spreads = {n: _spread(known[n]) for n in known}
+        self.ranges = {n: (known[n].amin(0), known[n].amax(0)) for n in known}
         self.widths = {tile: self._width(tile) for tile in tiles}
         self.row_height = max(self._tile_height(tile) for tile in tiles)
         self.right = self.bottom = 0.0
@@ -235,7 +236,7 @@ class Sheet:
         elif is_image(self.modalities[name], value):
             self._image(box, value, *self.limits[name])
         else:
-            self._bars(box, value.flatten(), *self.limits[name])
+            self._bars(name, box, value)
 
     def _write_in(self, box: Box, text: str, *, wrong: bool) -> None:
         x, y, width, height = box
@@ -265,17 +266,20 @@ class Sheet:
             interpolation="nearest",
         )
 
-    def _bars(self, box: Box, value: Tensor, low: float, high: float) -> None:
+    def _bars(self, name: str, box: Box, value: Tensor) -> None:
+        """A bar for each number: its value from 0 to 1, or its place in its own range."""
         x, y, width, height = box
-        low, high = min(low, 0.0), max(high, 0.0)
-        unit = height / max(high - low, 1e-12)
+        if self.limits[name] != (0.0, 1.0):
+            least, greatest = self.ranges[name]
+            value = (value - least) / (greatest - least).clamp(min=1e-12)
+        heights = height * value.flatten().clamp(0, 1)
         self._patch(box, facecolor=PALE, edgecolor="none")
-        step = width / len(value)
+        step = width / len(heights)
         self.axes.bar(
-            [x + (i + 0.5) * step for i in range(len(value))],
-            -unit * value.clamp(low, high).numpy(),
+            [x + (i + 0.5) * step for i in range(len(heights))],
+            -heights.numpy(),
             0.8 * step,
-            bottom=y + unit * high,
+            bottom=y + height,
             color="black",
         )
 

@@ -1,1 +1,55 @@
-"""Pyro programs of a batch: their base class, their handlers, and what they condition on."""
+"""Pyro programs of a batch: their base class, and what a program of your own must have.
+
+:class:`Program` is the base of all models and guides of this library. The others are contracts
+(:class:`typing.Protocol`), which a program of your own meets by its names alone.
+"""
+
+from ppl_mm.programs.contracts import (
+    Alternatives,
+    Checks,
+    Combinable,
+    Conditional,
+    Declares,
+    Decoder,
+    DiagonalFamily,
+    DrawsValue,
+    Encoder,
+    Guide,
+    HasExperts,
+    HasPosterior,
+    HasPrivate,
+    Labelled,
+    Mixed,
+    Model,
+    NamesFamily,
+    NamesSite,
+    Prior,
+    ReadsValue,
+    Trunk,
+)
+from ppl_mm.programs.program import Program
+
+__all__ = [
+    "Alternatives",
+    "Checks",
+    "Combinable",
+    "Conditional",
+    "Declares",
+    "Decoder",
+    "DiagonalFamily",
+    "DrawsValue",
+    "Encoder",
+    "Guide",
+    "HasExperts",
+    "HasPosterior",
+    "HasPrivate",
+    "Labelled",
+    "Mixed",
+    "Model",
+    "NamesFamily",
+    "NamesSite",
+    "Prior",
+    "Program",
+    "ReadsValue",
+    "Trunk",
+]

@@ -1,22 +1,22 @@
 """Models that condition on some modalities: what they can be asked, and by which rows."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.programs.conditioning import holds
+from ppl_mm.programs.contracts import Conditional, Model
 
 __all__ = ["answerable", "check_answerable", "check_held", "conditioned_on"]
 
 
-def conditioned_on(model: Any) -> tuple[str, ...]:
-    """The modalities that a model conditions on and has no density of; of most models none."""
-    return getattr(model, "conditions_on", ())
+def conditioned_on(model: object) -> tuple[str, ...]:
+    """The modalities that a model conditions on and has no density of; most models have none."""
+    return model.conditions_on if isinstance(model, Conditional) else ()
 
 
-def answerable(model: Any, obs: Observations) -> Observations:
-    """The rows that hold all that the model conditions on; of most models all rows.
+def answerable(model: Model, obs: Observations) -> Observations:
+    """The rows that hold all that the model conditions on; all rows, if it conditions on nothing.
 
     Raises:
         ValueError: If there is no such row.
@@ -34,7 +34,7 @@ def check_held(obs: Observations, names: Iterable[str], what: str = "modality") 
     """Raise for a modality that is to be measured, but is unknown or missing in every row.
 
     Raises:
-        ValueError: Then.
+        ValueError: For a name that the rows do not have, or one that no row holds.
     """
     for name in names:
         if name not in obs.names:
@@ -47,7 +47,7 @@ def check_held(obs: Observations, names: Iterable[str], what: str = "modality") 
 
 
 def check_answerable(
-    model: Any, obs: Observations, targets: Sequence[str], given: Sequence[str]
+    model: Model, obs: Observations, targets: Sequence[str], given: Sequence[str]
 ) -> None:
     """Raise unless a model that conditions on some modalities can say p(targets | given).
 

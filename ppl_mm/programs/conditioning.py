@@ -1,18 +1,18 @@
 """What a conditional model sees of the modalities that it conditions on."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from pyro.distributions.util import broadcast_shape
 from torch import Tensor, nn
 
 from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.encoding import width_of
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.modality import Modality
 from ppl_mm.programs.features import ValueFeatures, value_features
-from ppl_mm.programs.program import check_trunk
+from ppl_mm.programs.networks import check_trunk
 
 __all__ = [
     "Context",
@@ -46,9 +46,9 @@ class Context(nn.Module):
         self.names = check_given([m.name for m in modalities], given)
         declared = {m.name: m for m in modalities}
         self.likelihoods = {n: declared[n].likelihood for n in self.names}
-        trunks: dict[str, Any] = {n: value_features(declared[n], in_features) for n in self.names}
+        trunks = {n: value_features(declared[n], in_features) for n in self.names}
         self.trunks = nn.ModuleDict(trunks)
-        self.out_features = sum(trunk.out_features for trunk in trunks.values())
+        self.out_features = sum(map(width_of, trunks.values()))
 
     def forward(self, obs: Observations) -> tuple[Tensor, Tensor]:
         """Features (B, F), NaN in rows that lack a given modality; and which rows lack none, (B,).
@@ -107,7 +107,7 @@ def joined(z: Tensor, context: Tensor) -> Tensor:
     return torch.cat([z.expand(*batch, -1), context.expand(*batch, -1)], -1)
 
 
-def check_seen(name: str, likelihood: Likelihood, trunk: Any, obs: Observations) -> None:
+def check_seen(name: str, likelihood: Likelihood, trunk: nn.Module, obs: Observations) -> None:
     """Raise unless the observed values of one modality lie in their support and have features."""
     if name in obs.names:
         values = obs.values[name][obs.present[name]]

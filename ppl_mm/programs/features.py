@@ -1,7 +1,5 @@
 """Features of a modality's values, for networks that look at several modalities."""
 
-from typing import Any
-
 import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
@@ -10,8 +8,22 @@ from torch import Tensor, nn
 from ppl_mm.batch.rows import eval_mode, run_network
 from ppl_mm.likelihoods.decoder import of_decoder
 from ppl_mm.modality import Modality
+from ppl_mm.programs.contracts import Trunk
+from ppl_mm.programs.networks import decoder_of
 
-__all__ = ["ValueFeatures", "declared_features", "example", "value_features"]
+__all__ = ["ValueFeatures", "declared_features", "example", "one_hot", "value_features"]
+
+
+def one_hot(classes: Tensor, num_classes: int) -> Tensor:
+    """As torch's function, which looks at all values first: a recorded step must not.
+
+    Example:
+        >>> one_hot(torch.tensor([2, 0]), 3)
+        tensor([[0, 0, 1],
+                [1, 0, 0]])
+    """
+    zeros = classes.new_zeros((*classes.shape, num_classes), dtype=torch.int64)
+    return zeros.scatter(-1, classes.long().unsqueeze(-1), 1)
 
 
 class ValueFeatures(nn.Module):
@@ -51,12 +63,12 @@ class ValueFeatures(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """The features."""
         if self.num_classes is not None and not values.is_floating_point():
-            values = nn.functional.one_hot(values, self.num_classes)
+            values = one_hot(values, self.num_classes)
         dtype = values.dtype if values.is_floating_point() else torch.get_default_dtype()
         return values.reshape(len(values), -1).to(dtype)
 
 
-def declared_features(modality: Modality) -> Any:
+def declared_features(modality: Modality) -> nn.Module:
     """The module ``features()`` of a modality that declares it.
 
     Raises:
@@ -64,7 +76,7 @@ def declared_features(modality: Modality) -> Any:
     """
     assert modality.features is not None
     trunk = modality.features()
-    if not isinstance(getattr(trunk, "out_features", None), int):
+    if not isinstance(trunk, Trunk) or not isinstance(trunk.out_features, int):
         raise TypeError(
             f"modality {modality.name!r}: features() must return a module with an attribute "
             f"out_features, the number of its features; {type(trunk).__name__} has none."
@@ -72,7 +84,7 @@ def declared_features(modality: Modality) -> Any:
     return trunk
 
 
-def value_features(modality: Modality, in_features: int) -> Any:
+def value_features(modality: Modality, in_features: int) -> nn.Module:
     """``features()`` of a modality, or its flattened or one-hot values.
 
     Args:
@@ -98,7 +110,7 @@ def value_features(modality: Modality, in_features: int) -> Any:
 
 def example(modality: Modality, in_features: int) -> tuple[TorchDistribution, Tensor]:
     """p(x_m | z) of a fresh decoder, and a draw (1, *D_m): what values look like without data."""
-    decoder = modality.decoder(in_features)
+    decoder = decoder_of(modality, in_features)
     with torch.no_grad(), eval_mode(decoder):
         output = run_network(decoder, torch.zeros(1, in_features))
         p = of_decoder(modality.likelihood, output, torch.Size([1]), name=modality.name)

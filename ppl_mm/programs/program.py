@@ -1,25 +1,17 @@
 """Pyro programs whose parameters live in modules."""
 
 from collections.abc import Sequence
-from itertools import count
 from typing import Any
 
-import pyro
 import torch
-from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine.block_messenger import BlockMessenger
 from pyro.poutine.runtime import _PYRO_STACK, apply_stack
 from pyro.poutine.trace_messenger import TraceMessenger
-from torch import Tensor, nn
+from torch import nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.batch.checks import check_encoded, check_features
 from ppl_mm.batch.observations import Observations
-from ppl_mm.batch.rows import eval_mode, run_network
-from ppl_mm.batch.shapes import allowed
-from ppl_mm.likelihoods import Likelihood
-from ppl_mm.likelihoods.decoder import of_decoder
 from ppl_mm.modality import Modality, check_modalities
 
 __all__ = ["Program"]
@@ -27,19 +19,43 @@ __all__ = ["Program"]
 
 @typed
 class Program(nn.Module):
-    """A Pyro model or guide over declared modalities; base of all of ours.
+    """A Pyro model or guide over declared modalities; the base of all of ours.
 
     Its parameters are ordinary module parameters. Where an effect handler asks for parameters
     (stock ``pyro.infer.SVI`` does, by ``poutine.trace(param_only=True)``) each is shown to it
     under a name of this very object; nothing enters Pyro's global store, so two systems in one
-    process train side by side.
+    process train side by side. What else a program may offer is written in
+    :mod:`ppl_mm.programs.contracts`.
+
+    Args:
+        modalities: The modalities, whose names differ.
+        latent_dim: Z, the size of the latent.
 
     Attributes:
-        conditions_on: The modalities that a model conditions on and has no density of; none, but
-            for conditional models.
+        modalities: The declared modalities.
+        latent_dim: Z.
+        conditions_on: The modalities that a model conditions on and has no density of. A model
+            that conditions on nothing leaves it empty.
+        site: The latent site that a guide's ``posterior`` is the distribution of.
+
+    Raises:
+        ValueError: For no modalities, two of the same name, or a latent size below 1.
+
+    Example:
+        >>> import pyro, pyro.distributions as dist
+        >>> from ppl_mm import data
+        >>> class Standard(Program):
+        ...     def forward(self, obs):
+        ...         with obs.plates():
+        ...             zero = torch.zeros(self.latent_dim)
+        ...             pyro.sample("z", dist.Normal(zero, 1.0).to_event(1))
+        >>> digits = data.load("digits")
+        >>> Standard(digits.modalities, latent_dim=2).names
+        ('top', 'bottom', 'label')
     """
 
     conditions_on: tuple[str, ...] = ()
+    site: str = "z"
 
     def __init__(self, modalities: Sequence[Modality], latent_dim: int) -> None:
         super().__init__()
@@ -65,6 +81,17 @@ class Program(nn.Module):
             _show_parameters(self)
         return super().__call__(*args, **kwargs)
 
+    def check(self, obs: Observations) -> None:
+        """Raise unless the observed values lie in their likelihoods' supports.
+
+        It is called once, before training or evaluation; a run of the program does not repeat it.
+        """
+        self.check_names(obs)
+        for modality in self.modalities:
+            if modality.name in obs.names:
+                rows = obs.values[modality.name][obs.present[modality.name]]
+                modality.likelihood.check(modality.name, rows)
+
     def check_names(self, obs: Observations) -> None:
         """Raise unless ``obs`` is an Observations of declared modalities."""
         if not isinstance(obs, Observations):
@@ -84,7 +111,7 @@ def _check_no_jit(asks: Sequence[bool]) -> None:
         raise TypeError(
             "Pyro's JIT (JitTrace_ELBO and the like) compiles functions of tensors and of "
             "pyro.params, and these programs are functions of Observations with parameters in "
-            "modules. Use Trace_ELBO and the like; for speed fit(compile=True)."
+            "modules. Use Trace_ELBO and the like; fit(...) records steps for speed."
         )
 
 
@@ -111,114 +138,3 @@ def _show_parameters(program: nn.Module) -> None:
                 "infer": {},
             }
         )
-
-
-def check_is_guide(argument: str, guide: nn.Module) -> None:
-    """Raise unless a module is a guide that another can be made of."""
-    lacks = [n for n in ("modalities", "latent_dim", "posterior") if not hasattr(guide, n)]
-    if lacks:
-        raise TypeError(
-            f"{argument}: expected a guide such as guides.ProductOfExperts(...), got a "
-            f"{type(guide).__name__}, which has no {lacks[0]!r}."
-        )
-
-
-def check_decoder(
-    name: str, likelihood: Likelihood, decoder: nn.Module, in_features: int, obs: Observations
-) -> None:
-    """Raise unless the observed values of one modality fit its likelihood and decoder.
-
-    Raises:
-        ValueError: For values outside the support, or an event shape other than the decoder's.
-    """
-    if name not in obs.names:
-        return
-    values = obs.values[name][obs.present[name]]
-    if len(values) == 0:
-        return
-    likelihood.check(name, values)
-    p = _distribution(name, likelihood, decoder, in_features, values, rows=1)
-    several = next(
-        n for n in count(2) if n not in values.shape[1:]
-    )  # rows are no event's dimension
-    _distribution(name, likelihood, decoder, in_features, values, rows=several)
-    support = getattr(p, "support", None)
-    if support is not None and likelihood.normalised:
-        ok = support.check(_beside(decoder, values))
-        if not bool(ok.all()):
-            raise ValueError(
-                f"modality {name!r}: expected values in the likelihood's support, {support}, got "
-                f"values from {values.min().item()} to {values.max().item()}. Compare the "
-                "decoder's number of classes or outputs with the data."
-            )
-
-
-def _distribution(
-    name: str,
-    likelihood: Likelihood,
-    decoder: nn.Module,
-    in_features: int,
-    values: Tensor,
-    rows: int,
-) -> TorchDistribution:
-    """p(x_m | z) of some rows of zeros."""
-    example = next(decoder.parameters(), torch.zeros(()))
-    z = torch.zeros(rows, in_features, dtype=example.dtype, device=example.device)
-    note = f"the decoder or likelihood of modality {name!r}, given z"
-    with torch.no_grad(), eval_mode(decoder):
-        output = run_network(decoder, z, note=note)
-        try:
-            return of_decoder(likelihood, output, torch.Size([rows]), values.shape[1:], name)
-        except RuntimeError as error:  # of a likelihood of the user's own
-            raise ValueError(
-                f"modality {name!r}: {type(likelihood).__name__} does not take what the decoder "
-                f"returns for {rows} rows ({str(error).splitlines()[0]}). "
-                f"{allowed(values.shape[1:])}"
-            ) from error
-
-
-def check_trunk(name: str, trunk: Any, obs: Observations) -> None:
-    """Raise unless the trunk of one modality makes features of a few observed values.
-
-    Raises:
-        ValueError: For features of another shape than (B, ``out_features``).
-    """
-    values = _few(name, obs, trunk.out_features)
-    if values is not None:
-        note = f"the features of modality {name!r}, given values"
-        with torch.no_grad(), eval_mode(trunk):
-            output = run_network(trunk, _beside(trunk, values), note=note)
-        check_features(name, output, trunk.out_features, len(values))
-
-
-def check_encoder(name: str, encoder: nn.Module, latent_dim: int, obs: Observations) -> None:
-    """Raise unless the encoder of one modality makes a proper expert of a few observed values.
-
-    Raises:
-        TypeError: For anything but a pair (loc, scale).
-        ValueError: For other shapes, or a scale that is not above 0.
-    """
-    values = _few(name, obs, latent_dim)
-    if values is not None:
-        note = f"the encoder of modality {name!r}, given values"
-        with torch.no_grad(), pyro.validation_enabled(True), eval_mode(encoder):
-            output = run_network(encoder, _beside(encoder, values), note=note)
-            check_encoded(name, output, latent_dim, len(values))
-
-
-def _few(name: str, obs: Observations, size: int) -> Tensor | None:
-    """The first observed values of a modality, other than ``size``; None where there are none.
-
-    As many rows as a network's output has dimensions would hide that it takes them for those.
-    """
-    if name not in obs.names:
-        return None
-    values = obs.values[name][obs.present[name]][:8]
-    if len(values) == size > 1:
-        values = values[:-1]
-    return values if len(values) else None
-
-
-def _beside(network: nn.Module, values: Tensor) -> Tensor:
-    """The values on the network's device."""
-    return values.to(next(network.parameters(), values).device)

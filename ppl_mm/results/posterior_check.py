@@ -1,6 +1,6 @@
 """The guide's posterior beside a Markov chain's: numbers and picture."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +125,7 @@ class PosteriorCheck(Result):
         data.add_groups({"guide": groups["guide"]}, warn_on_custom_groups=False)
         return data
 
-    def _diagnosed(self, measure: Any, site: str) -> Tensor:
+    def _diagnosed(self, measure: Callable[..., Any], site: str) -> Tensor:
         draws = self.exact[site].cpu().numpy()
         found = [
             [float(measure(np.ascontiguousarray(draws[:, :, n, d]))) for d in range(draws.shape[3])]

@@ -151,7 +151,7 @@ def estimates(found: Result) -> "Figure":
     return figure
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """A number in four digits, nothing for NaN."""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.4g}"

@@ -16,9 +16,10 @@ from ppl_mm.results.style import BLUE, ORANGE, PALE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Sandwich", "sandwich_curves"]
+__all__ = ["SIDES", "Sandwich", "sandwich_curves"]
 
-_SIDES = (("lower", BLUE), ("upper", ORANGE))
+SIDES = (("lower", BLUE), ("upper", ORANGE))
+"""The bounds, and their colours."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,12 @@ class Sandwich(Result):
             and more than b nats too high with a probability below exp(-b).
         upper: minus the log of the mean of K unbiased estimates of 1 / p(x), (S, N): on average
             too high, and more than b nats too low with a probability below exp(-b).
+        lower_error: The Monte Carlo errors of the lower bounds, nats, (S, N): half the width of a
+            95 % interval, divided by 1.96; NaN for one chain.
+        upper_error: Those of the upper bounds, (S, N).
         num_chains: K.
         target: The modalities scored.
-        start: Where chains start, "prior" or "posterior".
+        start: Where chains start, "prior", "posterior" or "refined".
         obs: The simulated rows.
         latents: What they were simulated from, site -> (N, *event).
     """
@@ -41,6 +45,8 @@ class Sandwich(Result):
     num_temperatures: tuple[int, ...]
     lower: Tensor
     upper: Tensor
+    lower_error: Tensor
+    upper_error: Tensor
     num_chains: int
     target: tuple[str, ...]
     start: str
@@ -58,21 +64,34 @@ class Sandwich(Result):
         return f"log p({', '.join(self.target)})"
 
     def table(self) -> Table:
-        """Means over rows with their standard errors, a line a number of temperatures."""
+        """Means over rows with their standard errors, a line a number of temperatures.
+
+        The columns "chains" hold the Monte Carlo errors of the means of the bounds.
+        """
         title = f"{self.quantity} of {self.lower.shape[1]} simulated rows, nats a row"
         table = Table("temperatures", title=title)
-        for heading in ("lower bound", "upper bound", "gap"):
+        for heading in ("lower bound", "chains", "upper bound", "chains", "gap"):
             table.add_column(heading, justify="right")
-        for t, *rows in zip(self.num_temperatures, self.lower, self.upper, self.gap, strict=True):
-            table.add_row(str(t), *(str(Estimate.of(row)) for row in rows))
+        for s, t in enumerate(self.num_temperatures):
+            errors = [f"{self.monte_carlo_error(side)[s]:.3f}" for side, _ in SIDES]
+            lower, upper, gap = (str(Estimate.of(x[s])) for x in (self.lower, self.upper, self.gap))
+            table.add_row(str(t), lower, errors[0], upper, errors[1], gap)
         return table
 
+    def monte_carlo_error(self, side: str) -> Tensor:
+        """The Monte Carlo error of the mean over rows of the "lower" or "upper" bounds, (S,)."""
+        error: Tensor = getattr(self, f"{side}_error")
+        return error.square().sum(1).sqrt() / error.shape[1]
+
     def numbers(self) -> Iterator[Number]:
-        """Means over rows: both bounds and the gap, for each number of temperatures."""
+        """Means over rows: both bounds, the gap and Monte Carlo errors, for every T."""
         for s, t in enumerate(self.num_temperatures):
             for side in ("lower", "upper", "gap"):
                 value = Estimate.of(getattr(self, side)[s])
                 yield number(f"{side} bound" if side != "gap" else side, value, temperatures=t)
+            for side, _ in SIDES:
+                error = self.monte_carlo_error(side)[s]
+                yield number(f"Monte Carlo error of the {side} bound", error, temperatures=t)
 
     def figure(self) -> "Figure":
         """Both bounds against the number of temperatures."""
@@ -100,7 +119,7 @@ def sandwich_curves(panels: Mapping[str, Sandwich]) -> "Figure":
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (title, result) in zip(all_axes, panels.items(), strict=True):
         error = [Estimate.of(gap).standard_error for gap in result.gap]
-        for side, colour in _SIDES:
+        for side, colour in SIDES:
             mean = getattr(result, side).mean(1).cpu().numpy()
             axes.errorbar(
                 result.num_temperatures, mean, error, color=colour, marker="o", label=side

@@ -1,6 +1,7 @@
 """Run folders: train by name, come back to what was trained, and ask it."""
 
 from ppl_mm.runs.ask import generate, likelihood
+from ppl_mm.runs.building import untrained
 from ppl_mm.runs.config import Config, configure
 from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.runs.run import FILES, Run, evaluate, load, train
@@ -17,4 +18,5 @@ __all__ = [
     "load",
     "measure",
     "train",
+    "untrained",
 ]

@@ -16,7 +16,7 @@ from ppl_mm.files import write_atomically
 from ppl_mm.likelihood.log_likelihood import log_likelihood
 from ppl_mm.measures import generation
 from ppl_mm.results.log_likelihood import LogLikelihood
-from ppl_mm.runs.run import SHOWN, Run, examples, numbers, write_csv
+from ppl_mm.runs.run import DRAWN, SHOWN, Run, examples, numbers, write_csv
 
 __all__ = ["generate", "likelihood"]
 
@@ -53,8 +53,10 @@ def generate(
     drawn = generation.generate(
         run.system, obs, targets, num_samples, given=given, mean=True, seed=seed
     )
-    like = run.dataset.test
-    picture = plotting.samples(run.system, obs, drawn, given, tiles=run.tiles, like=like)
+    like = run.dataset.test[:DRAWN]
+    picture = plotting.samples(
+        run.system, obs, drawn, given, tiles=run.tiles, like=like, words=run.words
+    )
     plotting.save(picture, path)
     if npz is not None:
         file = io.BytesIO()

@@ -7,16 +7,17 @@ from typing import Any
 import torch
 
 from ppl_mm import data, systems
+from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet
 from ppl_mm.objectives import subset_terms
-from ppl_mm.runs.config import Config
+from ppl_mm.runs.config import Config, configure
 from ppl_mm.systems import System
 from ppl_mm.systems.paired import STREAMED
 from ppl_mm.training.batches import Streams
 from ppl_mm.training.checks import check_data, check_options
 
-__all__ = ["build", "check", "choose", "load_data", "training_rows"]
+__all__ = ["build", "check", "choose", "load_data", "training_rows", "untrained"]
 
 _FEW = 100  # rows to try a system on
 
@@ -103,3 +104,24 @@ def check(config: Config, whole: DataSet) -> DataSet:
     with torch.random.fork_rng():
         check_data(built, Streams(few), chosen.transform, None)
     return chosen
+
+
+@typed
+def untrained(system: str, dataset: str, **options: Any) -> tuple[System, Observations]:
+    """Build the system that :func:`ppl_mm.runs.train` starts from, and load its training rows.
+
+    Args:
+        system: A name of ``systems.available()``.
+        dataset: A name of ``data.available()``.
+        **options: Options of :class:`ppl_mm.runs.Config`.
+
+    Returns:
+        The system, and the rows of the data set's training part with the chosen modalities.
+
+    Raises:
+        ValueError: If a name or an option is unknown, or an option is out of range.
+    """
+    whole = load_data(dataset, options.get("data_dir"), options.get("data_options", {}))
+    config = configure(system, whole, **options)
+    chosen = choose(whole, config.modalities)
+    return build(config, chosen, training_rows(config, chosen)), chosen.train

@@ -12,7 +12,8 @@ from typing import Any
 from ppl_mm import systems
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.data import DataSet, entry
+from ppl_mm.data import DataSet
+from ppl_mm.data.registry import defaults_of
 from ppl_mm.runs.records import PLACES, Files, check_same, command, facts, torch_device
 
 __all__ = [
@@ -39,7 +40,7 @@ class Config:
 
     Attributes:
         system: A name of ``systems.available()``.
-        dataset: A name of ``data.available()``.
+        dataset: A name of ``data.available()``, or the path of a declaration.
         modalities: The modalities of the data set that are used.
         latent_dim: Z, the size of the latent.
         epochs: The number of passes through the training rows.
@@ -61,9 +62,7 @@ class Config:
         impartial: How the modalities' gradients are combined, see :func:`ppl_mm.fit`.
         seed: The seed of networks, order, noise, pairs, and of what is missing.
         precision: Fabric's flag.
-        cuda_graph: Whether to replay steps as a CUDA graph, see :func:`ppl_mm.fit`; with None they
-            are replayed where that can be.
-        compile: Whether ``torch.compile`` compiles the networks while they train.
+        step: How steps are taken, see :func:`ppl_mm.fit`.
         device: "auto", "cpu", "cuda" or "cuda:1".
         data_dir: The folder of the data; None for the default folder.
         num_samples: The number of draws per row for likelihoods.
@@ -90,8 +89,7 @@ class Config:
     impartial: str | None = None
     seed: int = 0
     precision: str = "32-true"
-    cuda_graph: bool | None = None
-    compile: bool = False
+    step: str = "auto"
     device: str = "auto"
     data_dir: str | None = None
     num_samples: int = 1000
@@ -136,14 +134,17 @@ def configure(system: str, dataset: DataSet, **options: Any) -> Config:
     chosen = options.pop("modalities", None) or names
     _check_known("modality", chosen, names)
     _check_known("modality in weights", options.get("weights", ()), chosen)
-    defaults = entry(dataset.name).defaults
+    defaults = defaults_of(dataset)
     settings = {"latent_dim": dataset.latent_dim, **defaults.options(), **options}
     if has_terms(system):
         settings.setdefault("terms", 0)
     elif settings.pop("terms", None) is not None and "terms" in options:
         raise ValueError(f"terms: system {system!r} leaves no choice of terms.")
     settings.setdefault("annealing_epochs", round(defaults.annealing * settings["epochs"]))
-    return Config(system, dataset.name, tuple(n for n in names if n in chosen), **settings)
+    if dataset.provenance is not None:
+        kept = {"fingerprint": dataset.provenance.fingerprint}
+        settings["data_options"] = {**settings.get("data_options", {}), **kept}
+    return Config(system, dataset.reference, tuple(n for n in names if n in chosen), **settings)
 
 
 def has_terms(system: str) -> bool:
@@ -159,6 +160,8 @@ def resumed(folder: Path, options: Mapping[str, Any]) -> Config:
         ValueError: If an option differs; those that say where and how fast it runs may differ.
     """
     config = read_config(folder)
+    if Path(options["dataset"]).name == Path(config.dataset).name:  # it may have moved
+        config = dataclasses.replace(config, dataset=options["dataset"])
     _check_known("option", options, [f.name for f in dataclasses.fields(Config)])
     check_same(
         folder, asdict(config), options, "Leave the option out, or start a run in another folder."
@@ -174,6 +177,11 @@ def files(folder: Path) -> Files:
 def write_config(folder: Path, config: Config) -> None:
     """Write the options, the command that repeats the run, the hardware and the versions."""
     content = {"command": config.command(folder), "options": asdict(config)}
+    if Path(config.dataset).is_absolute():
+        content["note"] = (
+            "The data set is the declaration at an absolute path. Where it has moved with its "
+            "files, give their folder as --data-dir."
+        )
     files(folder).write(content | facts(torch_device(config.device)))
 
 

@@ -28,7 +28,7 @@ __all__ = ["PLACES", "Files", "Record", "check_same", "command", "facts", "torch
 Record = dict[str, Any]
 
 PLACES = (
-    *("device", "cuda_graph", "compile", "threads"),
+    *("device", "step", "threads"),
     *("data_dir", "checkpoint_every", "out"),
 )
 """Options that say where and how fast a run trains; they may change where a run goes on."""
@@ -127,8 +127,8 @@ def _words(given: Mapping[str, Any]) -> list[str]:
     """The words of a command line that set these flags; None is not given.
 
     Example:
-        >>> _words({"seed": [0, 1], "clip_norm": None, "data_dir": "x", "compile": False})
-        ['--seed', '0', '--seed', '1', '--data-dir', 'x', '--no-compile']
+        >>> _words({"seed": [0, 1], "clip_norm": None, "data_dir": "x", "resume": False})
+        ['--seed', '0', '--seed', '1', '--data-dir', 'x', '--no-resume']
     """
     found = []
     for name, value in given.items():

@@ -28,7 +28,8 @@ from ppl_mm import plotting
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
-from ppl_mm.data import DataSet, entry
+from ppl_mm.data import DataSet
+from ppl_mm.data.registry import reference, tiles_of
 from ppl_mm.files import write_atomically
 from ppl_mm.processes import is_first
 from ppl_mm.runs.building import build, choose, load_data, training_rows
@@ -45,7 +46,18 @@ from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.systems import System
 from ppl_mm.training.history import DivergedError, FitResult
 
-__all__ = ["FILES", "SHOWN", "Run", "evaluate", "examples", "load", "numbers", "train", "write_csv"]
+__all__ = [
+    "DRAWN",
+    "FILES",
+    "SHOWN",
+    "Run",
+    "evaluate",
+    "examples",
+    "load",
+    "numbers",
+    "train",
+    "write_csv",
+]
 
 FILES = (
     *("config.json", "checkpoint.pt", "system.safetensors", "history.csv", "metrics.json"),
@@ -54,7 +66,7 @@ FILES = (
 """The files that a run writes, and that ``overwrite`` removes."""
 
 SHOWN, _MOST = 8, 10  # the most rows of a picture, without classes and with
-_IN_LATENT = 1000  # rows of the picture of the latent
+DRAWN = 1000  # test rows whose latents, and whose range of values, pictures show
 
 
 @dataclass(frozen=True)
@@ -74,7 +86,12 @@ class Run:
     @property
     def tiles(self) -> plotting.Tiles:
         """Which modalities to draw as one image."""
-        return entry(self.config.dataset).tiles
+        return tiles_of(self.dataset)
+
+    @property
+    def words(self) -> plotting.Words:
+        """How values of modalities read, where the data set says it."""
+        return self.dataset.words()
 
 
 @typed
@@ -95,7 +112,7 @@ def train(
     Args:
         folder: The run folder.
         system: A name of ``systems.available()``.
-        dataset: A name of ``data.available()``.
+        dataset: A name of ``data.available()``, or the path of a declaration.
         resume: Whether to go on with the run in ``folder``; the result equals a run that was never
             stopped.
         overwrite: Whether to replace the run in ``folder``; its files go once the new run can
@@ -112,7 +129,7 @@ def train(
         DivergedError: If training diverges, see :func:`ppl_mm.fit`; the history so far is in the
             folder.
     """
-    folder = Path(folder)
+    folder, dataset = Path(folder), reference(dataset)
     _check_folder(folder, resume, overwrite)
     if resume:
         config = resumed(folder, {"system": system, "dataset": dataset, **options})
@@ -120,6 +137,8 @@ def train(
     else:
         whole = load_data(dataset, options.get("data_dir"), options.get("data_options", {}))
         config = configure(system, whole, **options)
+    if progress and is_first() and whole.provenance is not None:
+        print(*whole.provenance.guesses(), sep="\n", end="\n" * bool(whole.provenance.guesses()))
     chosen = choose(whole, config.modalities)
     rows = training_rows(config, chosen)
     built = build(config, chosen, rows)
@@ -145,8 +164,7 @@ def train(
             annealing_epochs=config.annealing_epochs,
             impartial=config.impartial,
             transform=chosen.transform,
-            cuda_graph="auto" if config.cuda_graph is None else config.cuda_graph,
-            compile=config.compile,
+            step=config.step,
             checkpoint_every=max(1, config.epochs // 20),
             resume=resume,
             on_start=begin,
@@ -266,13 +284,20 @@ def _write_history(folder: Path, result: FitResult) -> None:
 
 
 def _draw(run: Run) -> None:
-    test = run.dataset.test
+    like = run.dataset.test[:DRAWN]
     pictures = {
-        "prior_samples": plotting.prior_samples(run.system, tiles=run.tiles, like=test),
-        "cross_generation": plotting.cross_generation(
-            run.system, examples(run), tiles=run.tiles, label=run.label
+        "prior_samples": plotting.prior_samples(
+            run.system, tiles=run.tiles, like=like, words=run.words
         ),
-        "latent": plotting.posterior_means(run.system, test[:_IN_LATENT], label=run.label),
+        "cross_generation": plotting.cross_generation(
+            run.system,
+            examples(run),
+            tiles=run.tiles,
+            label=run.label,
+            like=like,
+            words=run.words,
+        ),
+        "latent": plotting.posterior_means(run.system, like, label=run.label),
     }
     for name, picture in pictures.items():
         plotting.save(picture, run.folder / f"{name}.png")

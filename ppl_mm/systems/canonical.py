@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.distributions.prior import PriorLike
 from ppl_mm.guides import SharedPrivate as SharedPrivateGuide
 from ppl_mm.guides import SingleExpert
 from ppl_mm.modality import Modality, check_modalities
@@ -23,7 +24,7 @@ def vcca(
     latent_dim: int,
     *,
     view: str | None = None,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """VCCA: the encoder of the view at test time explains all views.
@@ -65,7 +66,7 @@ def vcca_private(
     *,
     private_dim: PrivateDim | None = None,
     view: str | None = None,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """VCCA-private: VCCA with a private latent a view besides, from the view's own encoder.

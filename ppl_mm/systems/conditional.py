@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ppl_mm.distributions import ObservedPrior
+from ppl_mm.distributions.prior import PriorLike
 from ppl_mm.guides import ConditionalNetwork, ConditionalPosterior
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import ConditionalDecoder, ConditionalPrior
@@ -24,7 +25,7 @@ def cvae(
     hidden: Sequence[int] = (512, 512),
     activation: Activation = "silu",
     scale: ScaleMap = "exp",
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """CVAE: decoders and a joint network that see what is given, of which there is no density.

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.distributions.prior import PriorLike
 from ppl_mm.guides import JointNetwork, ProductOfExperts, ZeroFilledNetwork
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
@@ -25,7 +26,7 @@ def jmvae(
     hidden: int | None = 512,
     activation: Activation = "relu",
     scale: ScaleMap = "exp",
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """JMVAE-kl: a joint network, and single encoders that learn from it.
@@ -80,7 +81,7 @@ def jmvae_zero(
     hidden: int | None = 512,
     activation: Activation = "relu",
     scale: ScaleMap = "exp",
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """JMVAE-zero: one joint network, which is fed zeros for what is missing.
@@ -130,7 +131,7 @@ def telbo(
     hidden: int | None = 512,
     activation: Activation = "relu",
     scale: ScaleMap = "exp",
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """TELBO: a joint network and single encoders, each with an ELBO of its own.
@@ -206,7 +207,7 @@ def bivcca(
     latent_dim: int,
     *,
     shares: Mapping[str, float] | None = None,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """BiVCCA: every encoder alone explains all modalities, in a weighted sum.

@@ -13,14 +13,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.distributions import DiagonalPrior, LearnedScale
-from ppl_mm.distributions.prior import as_prior
+from ppl_mm.distributions import LearnedScale
+from ppl_mm.distributions.prior import PriorLike, as_prior
 from ppl_mm.guides import Mixture, MixtureOfExperts, MixtureOfProducts, ProductOfExperts
 from ppl_mm.guides import SharedPrivate as SharedPrivateGuide
+from ppl_mm.guides.experts import Experts
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
 from ppl_mm.models import SharedPrivate as SharedPrivateModel
 from ppl_mm.objectives import IWAE, DReG, ELBOTerms, MixtureELBO, Term
+from ppl_mm.programs.program import Program
 from ppl_mm.systems.recorded import recorded
 from ppl_mm.systems.system import System
 
@@ -37,8 +39,7 @@ def mmvae(
     objective: str = "dreg",
     num_particles: int | None = None,
     family: str = "laplace",
-    learn_prior: bool = True,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """MMVAE: a mixture of the modalities' experts, under importance-weighted bounds.
@@ -51,8 +52,8 @@ def mmvae(
         num_particles: K, draws from each expert; 10 by default.
         family: ``"laplace"`` or ``"normal"``, of prior and experts. Laplace experts want encoders
             with ``scale="softmax"``.
-        learn_prior: Whether the prior's scale is learned (softmax for Laplace).
-        prior: p(z) itself, in place of these two, see :class:`ppl_mm.guides.Experts`.
+        prior: p(z), such as ``"laplace"`` for a fixed one; None for one of the family whose scale
+            is learned. See :class:`ppl_mm.guides.Experts`.
         **options: ``form``, ``beta``.
 
     Raises:
@@ -60,9 +61,7 @@ def mmvae(
 
     Source: Shi et al. 2019, arXiv:1911.03393.
     """
-    if prior is None:
-        prior = LearnedScale(latent_dim, family) if learn_prior else family
-    prior = as_prior(prior, latent_dim)
+    prior = as_prior(LearnedScale(latent_dim, family) if prior is None else prior, latent_dim)
     return System(
         SharedLatent(modalities, latent_dim, prior=prior),
         MixtureOfExperts(modalities, latent_dim, prior=prior),
@@ -79,7 +78,7 @@ def mopoe(
     divergence: str = "components",
     prior_expert: bool | str = False,
     subsets: Sequence[Sequence[str]] | None = None,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """MoPoE: a mixture of products of experts over all subsets of the modalities.
@@ -128,7 +127,7 @@ def mmvae_plus(
     family: str = "laplace",
     scale_map: str | None = None,
     private: str = "auxiliary",
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """MMVAE+: a mixture of experts for a shared latent, private latents with auxiliary priors.
@@ -149,8 +148,7 @@ def mmvae_plus(
             ``"posterior"`` for w_n from its own encoder in every stratum: a bound too, and near
             the paper's "factorised" ablation, which leaves out those w_n's densities.
         prior: p(u), in place of a standard one of the family.
-        **options: ``form``, ``beta``, ``private_density``, ``inner_draws``, see
-            :class:`ppl_mm.objectives.IWAE`.
+        **options: ``form``, ``strata``, ``beta``, see :class:`ppl_mm.objectives.IWAE`.
 
     Raises:
         ValueError: For an unknown objective, family or ``private``, several particles of
@@ -173,33 +171,28 @@ def mmjsd(
     latent_dim: int,
     *,
     private_dim: PrivateDim | None = None,
-    private_beta: float = 1.0,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """mmJSD: a mixture of experts held together by a Jensen-Shannon divergence.
 
     Objective: sum_m lambda_m E log p(x_m | u, w_m) - beta [ JS(p, q_1, ..., q_M)
-    + private_beta sum_m KL(q_m(w_m) || p) ], see :class:`ppl_mm.objectives.MixtureELBO`.
+    + sum_m KL(q_m(w_m) || p) ], see :class:`ppl_mm.objectives.MixtureELBO`.
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
         latent_dim: Z, or the size of u.
         private_dim: Size of private latents, of all or by name; None for none.
-        private_beta: The factor of the private latents' KL, besides beta.
         prior: p(z) or p(u), a fixed Normal; None for Normal(0, I).
-        **options: ``beta``, ``num_particles``.
+        **options: ``beta``, ``num_particles``, and ``weights``, of which ``{"w_m": 2.0}`` doubles
+            KL(q_m(w_m) || p).
 
     Source: Sutter et al. 2020, arXiv:2006.08242.
     """
-    weights = {}
-    if private_dim is not None and private_beta != 1.0:
-        weights = {f"w_{m.name}": private_beta for m in modalities}
-    weights |= options.pop("weights", {})
     guide = MixtureOfExperts(modalities, latent_dim, prior)
     return System(
         *_programs(guide, private_dim),
-        MixtureELBO("jensen_shannon", weights=weights, **options),
+        MixtureELBO("jensen_shannon", **options),
     )
 
 
@@ -210,7 +203,7 @@ def dmvae(
     *,
     private_dim: PrivateDim | None = None,
     shared_kl: str = "once",
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """DMVAE: shared and private latents; every modality explained from every shared source.
@@ -255,11 +248,11 @@ def dmvae(
 
 
 def _programs(
-    guide: Any, private_dim: PrivateDim | None, auxiliary: str | None = None
-) -> tuple[Any, Any]:
+    guide: Experts | Mixture, private_dim: PrivateDim | None, auxiliary: str | None = None
+) -> tuple[Program, Program]:
     """The model and the guide, with private latents where a size is given."""
     modalities, latent_dim = guide.modalities, guide.latent_dim
-    prior: DiagonalPrior | LearnedScale = guide.prior
+    prior = guide.prior
     if private_dim is None:
         return SharedLatent(modalities, latent_dim, prior=prior), guide
     model = SharedPrivateModel(modalities, latent_dim, private_dim, prior=prior)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ppl_mm.distributions.prior import PriorLike
 from ppl_mm.guides import JointNetwork, ProductOfExperts, ReplacementExperts
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
@@ -32,7 +33,7 @@ def svae(
     latent_dim: int,
     *,
     prior_expert: bool = False,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """SVAE: a product of experts with stand-ins for what is missing.
@@ -47,8 +48,7 @@ def svae(
             its released experiments had one, and variances in place of scales at the encoders'
             heads (``scale="softplus_variance"`` of the networks here).
         prior: p(z), a fixed Normal; None for Normal(0, I).
-        **options: ``unpaired``, ``pair_scores`` and ``pair_references`` of ``paired_terms``;
-            ``beta``, ``num_particles``.
+        **options: ``unpaired`` of ``paired_terms``; ``beta``, ``num_particles``.
 
     Raises:
         ValueError: For one modality, or more than eight; for unknown options of the terms.
@@ -65,7 +65,7 @@ def svae_star(
     latent_dim: int,
     *,
     prior_expert: bool = False,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """SVAE*: SVAE's encoders under VAEVAE's objective; otherwise as SVAE.
@@ -94,7 +94,7 @@ def vaevae(
     hidden: int | None = 512,
     activation: Activation = "relu",
     scale: ScaleMap = "exp",
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """VAEVAE: a joint network for every subset of the modalities.
@@ -109,8 +109,7 @@ def vaevae(
         activation: What follows that layer.
         scale: The map of a joint network's head to a positive scale.
         prior: p(z), a fixed Normal; None for Normal(0, I).
-        **options: ``unpaired``, ``pair_scores`` and ``pair_references`` of ``paired_terms``;
-            ``beta``, ``num_particles``.
+        **options: ``unpaired`` of ``paired_terms``; ``beta``, ``num_particles``.
 
     Raises:
         ValueError: For one modality, or more than eight; for unknown options of the terms.
@@ -137,7 +136,7 @@ def vaevae_star(
     hidden: int | None = 512,
     activation: Activation = "relu",
     scale: ScaleMap = "exp",
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """VAEVAE*: VAEVAE's encoders under SVAE's objective; otherwise as VAEVAE.
@@ -171,7 +170,7 @@ def vaevae_star(
 
 @_recorded
 def vaevae_a(
-    modalities: Sequence[Modality], latent_dim: int, *, prior: Any = None, **options: Any
+    modalities: Sequence[Modality], latent_dim: int, *, prior: PriorLike = None, **options: Any
 ) -> System:
     """VAEVAE (a): products of the single encoders, without the prior; otherwise as VAEVAE.
 
@@ -192,21 +191,17 @@ def vaevae_a(
     return _paired(guide, False, prior, options)
 
 
-_OF_TERMS = ("unpaired", "pair_scores", "pair_references")
-
-
 def _paired(
-    guide: Program, unimodal_on_complete_rows: bool, prior: Any, options: dict[str, Any]
+    guide: Program, unimodal_on_complete_rows: bool, prior: PriorLike, options: dict[str, Any]
 ) -> System:
     modalities = check_modalities(guide.modalities)
     if len(modalities) < 2:
         raise ValueError("expected two modalities or more, got one; for one, use vae.")
-    of_terms = {name: options.pop(name) for name in _OF_TERMS if name in options}
     terms = paired_terms(
         guide.names,
         unimodal_on_complete_rows=unimodal_on_complete_rows,
         suppliers=isinstance(guide, ReplacementExperts),
-        **of_terms,
+        unpaired=options.pop("unpaired", "all"),
     )
     return System(
         SharedLatent(modalities, guide.latent_dim, prior=prior),

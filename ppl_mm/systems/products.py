@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ppl_mm.distributions.prior import PriorLike
 from ppl_mm.guides import ProductOfExperts, QuotientOfExperts
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
 from ppl_mm.objectives import ELBOTerms, Term, subset_terms
+from ppl_mm.objectives.elbo_terms import TermList
 from ppl_mm.systems.recorded import recorded
 from ppl_mm.systems.system import System
 
@@ -15,7 +17,7 @@ __all__ = ["mvae", "mvae_q", "mvtcae", "vae"]
 
 @recorded(ELBOTerms, fixed=("terms",))
 def vae(
-    modalities: Sequence[Modality], latent_dim: int, *, prior: Any = None, **options: Any
+    modalities: Sequence[Modality], latent_dim: int, *, prior: PriorLike = None, **options: Any
 ) -> System:
     """The variational autoencoder of one modality.
 
@@ -52,9 +54,9 @@ def mvae(
     modalities: Sequence[Modality],
     latent_dim: int,
     *,
-    terms: Any = None,
+    terms: TermList | None = None,
     prior_expert: bool = True,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """MVAE: a product of experts with the prior, trained on subsets of the modalities.
@@ -84,8 +86,8 @@ def mvae_q(
     modalities: Sequence[Modality],
     latent_dim: int,
     *,
-    terms: Any = None,
-    prior: Any = None,
+    terms: TermList | None = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """MVAE-Q: experts are full posteriors, surplus priors divided out; otherwise as MVAE.
@@ -114,7 +116,7 @@ def mvtcae(
     *,
     alpha: float = 5 / 6,
     beta: float = 2.5,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """MVTCAE: a product of experts without the prior, held close to every expert.

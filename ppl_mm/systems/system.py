@@ -24,6 +24,8 @@ from ppl_mm.objectives import Objective
 from ppl_mm.objectives.stock import check_matched, check_trainable, looked_at
 from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.programs.conditionals import Alternatives
+from ppl_mm.programs.contracts import Declares
+from ppl_mm.programs.door import check_program
 from ppl_mm.systems import registry
 
 __all__ = ["System"]
@@ -61,6 +63,8 @@ class System(nn.Module):
             raise TypeError(
                 f"System: the objective must be a pyro.infer.ELBO, got {type(objective).__name__}."
             )
+        check_program("model", model)
+        check_program("guide", guide)
         parts = () if isinstance(guide, AutoGuide) else (model, guide)  # its size is of all rows
         sizes = [getattr(part, "latent_dim", None) for part in parts]
         if None not in sizes and len(set(sizes)) > 1:
@@ -76,8 +80,10 @@ class System(nn.Module):
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """The modalities that the model declares, or else the guide."""
-        found: Any = getattr(self.model, "modalities", ()) or getattr(self.guide, "modalities", ())
-        return tuple(found)
+        for part in (self.model, self.guide):
+            if isinstance(part, Declares) and part.modalities:
+                return tuple(part.modalities)
+        return ()
 
     @property
     def device(self) -> torch.device:
@@ -224,7 +230,7 @@ class System(nn.Module):
         return system
 
 
-def _placed(obs: Any, system: System) -> Any:
+def _placed(obs: object, system: System) -> Any:
     """The rows on the system's device and in its dtype; programs refuse what is no rows."""
     return obs.to(system) if isinstance(obs, Observations) else obs
 

@@ -76,9 +76,13 @@ class Streams:
         """The first rows of every stream together."""
         return Observations.collate([part[: min(number, len(part))] for part in self.parts])
 
+    def steps(self, batch_size: int) -> int:
+        """How many batches an epoch has."""
+        return max(-(-len(part) // batch_size) for part in self.parts)
+
     def epoch(self, batch_size: int) -> list[Batch]:
         """A random order of the rows, from torch's generator: ``batch_size`` of each stream."""
-        steps = max(-(-len(part) // batch_size) for part in self.parts)
+        steps = self.steps(batch_size)
         batches: list[list[Tensor]] = []
         for part in self.parts:
             own: list[Tensor] = []
@@ -133,7 +137,8 @@ def resident(
     leaves theirs.
     """
     obs = obs if dtype is None else obs.to(dtype)
-    if not known.waits(device):
+    hosted_already = any(isinstance(m, HostTensor) for m in obs.present.values())
+    if hosted_already or not known.waits(device):
         return obs.to(device)
     masks = {id(m): m for kind in _MASKS for m in getattr(obs, kind).values()}
     hosted = {key: HostTensor.of(mask.cpu(), device) for key, mask in masks.items()}

@@ -17,7 +17,7 @@ import torch
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import eval_mode
-from ppl_mm.likelihood.elbo import elbo
+from ppl_mm.likelihood.elbo import elbo_of_checked
 from ppl_mm.systems import System
 from ppl_mm.training.batches import Streams
 from ppl_mm.training.checks import (
@@ -28,19 +28,14 @@ from ppl_mm.training.checks import (
     make_optimizer,
     warn_of_untrained,
 )
-from ppl_mm.training.compiled import check_compile, compiled
-from ppl_mm.training.graphed import (
-    Graphed,
-    check_cuda_graph,
-    obstacle,
-    obstacle_of,
-    set_capturable,
-)
+from ppl_mm.training.graphed import Graphed, obstacle_of, set_capturable
 from ppl_mm.training.history import FitResult, Progress
 from ppl_mm.training.impartial import Rule, impartially
 from ppl_mm.training.loop import Loop
 from ppl_mm.training.parallel import AlwaysDifferentiable
+from ppl_mm.training.plan import check_step, plan
 from ppl_mm.training.precision import check_clipping, check_precision, in_precision
+from ppl_mm.training.recorded import Recorded
 from ppl_mm.training.state import TrainingState
 
 if TYPE_CHECKING:
@@ -66,8 +61,7 @@ def fit(
     seed: int = 0,
     device: str | torch.device = "auto",
     precision: str = "32-true",
-    cuda_graph: bool | str = "auto",
-    compile: bool | str = False,
+    step: str = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 10,
     resume: bool = False,
@@ -102,11 +96,11 @@ def fit(
             the system becomes one of float64, and stays it; ``system.float()`` takes it back.
             ``"bf16-mixed"``, and on CUDA ``"16-mixed"``: networks of float32 compute in 16 bits,
             see docs/cuda.md. Data follow the system's dtype, integers stay as they are.
-        cuda_graph: "auto": on a CUDA device capture a step once and replay it, where that gives
-            the same results, see docs/cuda.md; what became of it is in the result. True: raise
-            where it cannot be. False: never.
-        compile: Whether :func:`torch.compile` compiles encoders and decoders for the training;
-            or its backend.
+        step: How steps are taken, see docs/steps.md. ``"recorded"``: as a program that is recorded
+            once and replayed, with the eager step's numbers to the last bit; on a CUDA device as a
+            CUDA graph. ``"compiled"``: recorded and compiled, equal up to rounding. ``"eager"``:
+            neither. ``"auto"``: recorded, and in a run of 10,000 steps or more compiled. What
+            cannot be recorded is eager; the result says what became of it and why.
         checkpoint: A file, written whole every ``checkpoint_every`` epochs and at the end.
         checkpoint_every: See there.
         resume: Go on from ``checkpoint``; the run equals one that was never stopped.
@@ -125,13 +119,13 @@ def fit(
 
     Returns:
         The history (a row an epoch: epoch, loss, bound or surrogate, validation_elbo, seconds),
-        the best state, and whether steps were replayed.
+        the best state, and how steps were taken.
 
     After an error the system has its former dtype and device.
 
     Raises:
         ValueError: For data that do not fit the system or options out of range, before any step.
-        RuntimeError: For ``compile`` where torch finds no working compiler.
+        RuntimeError: For ``step="compiled"`` where torch finds no working compiler.
         DivergedError: When a loss or parameter stops being finite; the system is back in the
             state at the end of the last good epoch, and the error holds the result so far.
 
@@ -153,9 +147,9 @@ def fit(
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint=, the file to go on from.")
     fabric = _fabric(system, str(device), precision)
-    why_not = obstacle(fabric, streams, impartial, precision)
-    check_cuda_graph(cuda_graph, why_not)
-    check_compile(compile, fabric.device)
+    check_step(step, fabric.device)
+    num_steps = epochs * streams.steps(batch_size)
+    planned = plan(step, fabric, streams, impartial, precision, num_steps)
     if optimizer is None:
         optimizer = partial(torch.optim.Adam, lr=1e-3, fused=precision != "16-mixed")
     devices = [fabric.device] if fabric.device.type == "cuda" else []
@@ -182,10 +176,8 @@ def fit(
         if resume:
             assert checkpoint is not None
             state.load(Path(checkpoint))
-        why_not = why_not or obstacle_of(torch_optimizer)
-        check_cuda_graph(cuda_graph, why_not)
-        why_not = "cuda_graph is False" if cuda_graph is False else why_not
-        set_capturable(torch_optimizer, why_not is None)
+        not_captured = planned.why_not or obstacle_of(torch_optimizer)
+        set_capturable(torch_optimizer, planned.captured and not_captured is None)
         loop = Loop(
             fabric,
             module,
@@ -196,21 +188,27 @@ def fit(
             clip_norm,
             found,
             partial(
+                Recorded,
+                system=system,
+                objective=system.objective,
+                why_not="whole steps are captured" if planned.captured else planned.why_not,
+                compile=planned.compile,
+            ),
+            partial(
                 Graphed,
                 objective=system.objective,
                 optimizer=torch_optimizer,
-                why_not=why_not,
-                must=cuda_graph is True,
+                why_not=not_captured if planned.captured else "steps are recorded",
             ),
         )
         if on_start is not None:
             on_start()
         bar = Progress(epochs, state.epoch, show=progress and fabric.is_global_zero)
-        with bar, compiled(system, compile):
+        with bar:
             while state.epoch < epochs and not state.out_of_patience(patience):
                 row = loop.epoch(state, batch_size, annealing_epochs, bar)
                 if validation is not None:
-                    value = elbo(system, validation, seed=seed).mean().item()
+                    value = elbo_of_checked(system, validation, seed=seed).mean().item()
                     row["validation_elbo"] = fabric.broadcast(value)  # all stop at one epoch
                 state.end_epoch(row)
                 bar.epoch(row)
@@ -219,7 +217,9 @@ def fit(
                     state.save(Path(checkpoint))
     if state.best_state is not None:
         system.load_state_dict(state.best_state)
-    return replace(state.result(), cuda_graph=loop.graphed.outcome)
+    return replace(
+        state.result(), step=(loop.graphed if planned.captured else loop.gradients).outcome
+    )
 
 
 def _fabric(system: System, device: str, precision: str) -> "Fabric":

@@ -17,26 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl_mm.batch import host_masks as known
-from ppl_mm.batch.host_masks import HostTensor, constants
+from ppl_mm.batch.host_masks import constants
 from ppl_mm.batch.observations import Observations
-from ppl_mm.objectives import Stages
-from ppl_mm.training.batches import Streams
+from ppl_mm.training.recorded import Step, pattern, stage_of
 
-__all__ = [
-    "CUDA",
-    "Graphed",
-    "Step",
-    "check_cuda_graph",
-    "draws_on_host",
-    "obstacle",
-    "obstacle_of",
-    "set_capturable",
-]
+__all__ = ["CUDA", "Graphed", "draws_on_host", "obstacle_of", "set_capturable"]
 
-Step = Callable[[Observations, range, int], Tensor]
-
-_KINDS = ("present", "scored", "evidence", "source")
 _WARM_UP = 3  # steps before the capture, as PyTorch advises: they make what is made lazily
 _log = logging.getLogger("ppl_mm")
 
@@ -90,7 +76,6 @@ class Graphed:
         objective: Its stage and beta are read.
         optimizer: Its gradients are let go before the capture.
         why_not: Why nothing is to be captured; None to try.
-        must: Whether to raise where a capture turns out to be impossible.
 
     Attributes:
         why_not: As given, or as found on the way; None while there is no obstacle.
@@ -103,11 +88,9 @@ class Graphed:
     replay: tuple[Observations, Tensor, Callable[[], None]] | None
     kept: dict[Any, Tensor]  # a graph reads these: they live as long as it does
 
-    def __init__(
-        self, step: Step, objective: Any, optimizer: Any, why_not: str | None, must: bool = False
-    ) -> None:
+    def __init__(self, step: Step, objective: Any, optimizer: Any, why_not: str | None) -> None:
         self.step, self.objective, self.optimizer = step, objective, optimizer
-        self.why_not, self.must, self.replayed = why_not, must, 0
+        self.why_not, self.replayed = why_not, 0
         self.device = CUDA()
         self._forget(None)
 
@@ -165,23 +148,20 @@ class Graphed:
 
     def _note(self, why: str) -> None:
         self.why_not = why
-        check_cuda_graph(self.must, why)
-        _log.info("cuda_graph: steps are eager, as %s", why)
+        _log.info("fit: steps are eager, as %s", why)
 
     def _forget(self, key: Any) -> None:
         self.key, self.warm, self.largest, self.replay, self.kept = key, 0, 0, None, {}
 
     def _key(self, batch: Observations, size: int) -> Any:
         """All that Python looks at in a step; None where it cannot know."""
-        masks = [m for kind in _KINDS for m in getattr(batch, kind).values()]
-        known_ones = [m.host.numpy().tobytes() for m in masks if isinstance(m, HostTensor)]
-        if len(known_ones) < len(masks):
+        found = pattern(batch)
+        if found is None:
             self._note("the transform makes masks whose values only the device has")
             return None
-        stage = self.objective.current if isinstance(self.objective, Stages) else self.objective
-        shapes = tuple((n, x.shape, x.dtype) for n, x in batch.values.items())
+        rates = tuple(float(group["lr"]) for group in self.optimizer.param_groups)
         beta = getattr(self.objective, "annealing", 1.0)
-        return size, shapes, tuple(known_ones), id(stage), beta
+        return size, found, stage_of(self.objective), beta, rates
 
 
 def draws_on_host(run: Callable[[], Tensor]) -> tuple[Tensor, bool]:
@@ -191,23 +171,6 @@ def draws_on_host(run: Callable[[], Tensor]) -> tuple[Tensor, bool]:
     return loss, not torch.equal(before, torch.get_rng_state())
 
 
-def obstacle(fabric: Any, streams: Streams, impartial: Any, precision: str) -> str | None:
-    """Why steps cannot be captured, whatever the optimiser; None if they may be."""
-    if not known.waits(fabric.device):
-        return "the device is the CPU"
-    if fabric.world_size > 1:
-        return "several processes train together"
-    if streams.mapped:
-        return "rows are read from files while it trains"
-    if not streams.one_pattern:
-        return "rows hold different modalities, so shapes differ from batch to batch"
-    if impartial is not None:
-        return "impartial looks at gradients on the host"
-    if precision.startswith("16"):
-        return f"the loss scale of precision {precision!r} is set on the host"
-    return None
-
-
 def obstacle_of(optimizer: Any) -> str | None:
     """Why an optimiser's steps cannot be captured; None if they may be."""
     inner = getattr(optimizer, "optimizer", optimizer)
@@ -215,21 +178,6 @@ def obstacle_of(optimizer: Any) -> str | None:
     if not ours or not ("capturable" in inner.defaults or isinstance(inner, torch.optim.SGD)):
         return f"the optimiser {type(inner).__name__} has no option capturable"
     return None
-
-
-def check_cuda_graph(wanted: Any, why_not: str | None) -> None:
-    """Raise for another option than "auto", True and False, or True where it cannot be.
-
-    Raises:
-        ValueError: Then.
-    """
-    if wanted not in ("auto", True, False):
-        raise ValueError(f"cuda_graph: expected 'auto', True or False, got {wanted!r}.")
-    if wanted is True and why_not is not None:
-        raise ValueError(
-            f"cuda_graph=True: a step cannot be captured, as {why_not}. With 'auto' steps are "
-            "eager then, with the same results."
-        )
 
 
 def set_capturable(optimizer: Any, wanted: bool) -> None:

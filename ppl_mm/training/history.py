@@ -25,13 +25,14 @@ class FitResult:
             validated; ``seconds``.
         best_epoch: The epoch of the best validation ELBO, or the last.
         best_state: The system's state then, on the CPU.
-        cuda_graph: Whether steps were captured and replayed; if not, why.
+        step: How steps were taken, "recorded", "compiled", "captured" or "eager"; and how many, or
+            why.
     """
 
     history: list[dict[str, float]]
     best_epoch: int
     best_state: dict[str, Tensor]
-    cuda_graph: str = ""
+    step: str = ""
 
     def table(self) -> Table:
         """The history, for ``rich.print``."""

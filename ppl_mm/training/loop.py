@@ -18,9 +18,10 @@ from ppl_mm.objectives.stock import is_bound
 from ppl_mm.systems import System
 from ppl_mm.training.batches import Streams
 from ppl_mm.training.checks import Found, Transform, parameters
-from ppl_mm.training.graphed import Graphed, Step
+from ppl_mm.training.graphed import Graphed
 from ppl_mm.training.history import DivergedError, Progress
 from ppl_mm.training.parallel import JointNoise, own_noise
+from ppl_mm.training.recorded import Recorded, Step
 from ppl_mm.training.state import TrainingState
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Loop:
         transform: Of every batch.
         clip_norm: Largest norm of the gradient.
         found: What is known of the programs.
-        graphed: From a step to one that is replayed where it can be.
+        recorded: From loss and gradients to the same, replayed where they can be.
+        graphed: From a step to one that is a CUDA graph where it can be.
     """
 
     def __init__(
@@ -54,13 +56,15 @@ class Loop:
         transform: Transform | None,
         clip_norm: float | None,
         found: Found,
+        recorded: Callable[[Step], Recorded],
         graphed: Callable[[Step], Graphed],
     ) -> None:
         self.fabric, self.module, self.optimizer, self.system = fabric, module, optimizer, system
         self.streams, self.transform, self.clip_norm = streams, transform, clip_norm
-        self.num_rows, self.found = len(streams), found
+        self.num_rows, self.found, self.trained = len(streams), found, parameters(system)
         self.unchecked = streams.mapped  # rows in files are checked in their first epoch
         self.check_every = 1 if fabric.device.type == "cpu" else 50  # reading a loss waits for CUDA
+        self.gradients = recorded(self.backward)
         self.graphed = graphed(self.update)
         steady = streams.one_pattern and transform is None  # else masks are ever new ones
         self.kept: dict[Any, Tensor] | None = {} if steady else None
@@ -96,7 +100,7 @@ class Loop:
                         raise self._diverged(state, f"the loss is {value} at step {i + 1}")
                     bar.step((i + 1) / len(batches), value / rows)
         self.unchecked = False
-        if not all(bool(torch.isfinite(p).all()) for p in parameters(self.system)):
+        if not all(bool(torch.isfinite(p).all()) for p in self.trained):
             raise self._diverged(state, "a parameter is not finite")
         loss = self.fabric.all_reduce(total, reduce_op="sum").item() / rows
         seconds = time.perf_counter() - start
@@ -124,9 +128,20 @@ class Loop:
 
     def update(self, batch: Observations, share: range, size: int) -> Tensor:
         """Loss, gradients and the optimiser's step; the same work for batches of one shape."""
+        self.optimizer.zero_grad()
+        loss = self.gradients(batch, share, size)
+        if any(p.grad is not None for p in self.trained):
+            if self.clip_norm is not None:
+                self.fabric.clip_gradients(
+                    self.module, self.optimizer, max_norm=self.clip_norm, error_if_nonfinite=False
+                )
+            self.optimizer.step()
+        return loss
+
+    def backward(self, batch: Observations, share: range, size: int) -> Tensor:
+        """The loss, and as the parameters' gradients those of its mean over the joint batch."""
         rank, world = self.fabric.global_rank, self.fabric.world_size
         noise = JointNoise(share, size, rank) if world > 1 else nullcontext()
-        self.optimizer.zero_grad()
         shares = self.found.shares  # their KL has a gradient whatever the rows hold
         some = world > 1 or shares or bool(batch.any_data.any())  # see AlwaysDifferentiable
         own = len(share) if rank < size else 0
@@ -135,11 +150,6 @@ class Loop:
             loss = self.module(batch)
         if loss.requires_grad:  # a batch with nothing present has no gradient
             self.fabric.backward(loss * (world / size))
-            if self.clip_norm is not None:
-                self.fabric.clip_gradients(
-                    self.module, self.optimizer, max_norm=self.clip_norm, error_if_nonfinite=False
-                )
-            self.optimizer.step()
         return loss.detach().double()
 
     def _diverged(self, state: TrainingState, what: str) -> DivergedError:

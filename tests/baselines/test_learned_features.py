@@ -16,6 +16,7 @@ UNBOUNDED = (
     "laplace_learned",
     "poisson",
     "negative_binomial",
+    "zero_inflated",
 )
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.masked import masked_tensor
 
 from ppl_mm import Observations
+from ppl_mm.batch.observations import DrawnStrata
 from ppl_mm.data import DataSet, MemoryMapped
 from ppl_mm.networks import LabelEncoder
 from ppl_mm.networks.recipe import describe
@@ -186,7 +187,7 @@ def test_new_values_are_encoded_anew() -> None:
     ):
         obs.encoded("x", encoder, 1)
         other = obs.replace("x", torch.tensor([5.0, 6.0, 7.0]))
-        wholes = [] if other.whole is None else [other.whole]
+        wholes = [other.whole] if isinstance(other, DrawnStrata) else []
         for batch in (other, *wholes):
             assert batch.encoded("x", encoder, 1)[0].flatten().tolist() == [10.0, 0.0, 14.0]
         assert obs.encoded("x", encoder, 1)[0].flatten().tolist() == [0.0, 0.0, 4.0]

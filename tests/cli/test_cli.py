@@ -133,20 +133,18 @@ def test_how_fast_it_trains_reaches_fit_and_may_change_where_a_run_goes_on(
     seen = []
 
     def eager(*args, **options):
-        seen.append((options["cuda_graph"], options["compile"]))
-        return fit(*args, **{**options, "compile": False})
+        seen.append(options["step"])
+        return fit(*args, **{**options, "step": "eager"})
 
     monkeypatch.setattr("ppl_mm.runs.records.fit", eager)
     words = ["train", "mvae", "digits", "--out", tmp_path, "--no-evaluate"]
     assert call(*words, *FAST).exit_code == 0
     command = json.loads((tmp_path / "config.json").read_text())["command"]
-    assert "--no-compile" in command
-    assert "cuda-graph" not in command
-    flags = ["--no-cuda-graph", "--compile"]
-    assert call(*words, "--resume", *flags).exit_code == 0
-    assert seen == [("auto", False), (False, True)]
+    assert "--step auto" in command
+    assert call(*words, "--resume", "--step", "compiled").exit_code == 0
+    assert seen == ["auto", "compiled"]
     command = json.loads((tmp_path / "config.json").read_text())["command"]
-    assert "--no-cuda-graph --compile" in command
+    assert "--step compiled" in command
 
 
 def test_impartial_training_is_kept_and_changes_the_encoders_alone_at_first(tmp_path, undrawn):

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+
 from ppl_mm.experiments import findings, papers
 
 

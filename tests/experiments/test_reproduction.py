@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from typer.testing import CliRunner
+
+from ppl_mm import data
+from ppl_mm.cli.app import app as cli
 from ppl_mm.experiments import captions
 from ppl_mm.experiments.cmmd import config as cmmd_config
 from ppl_mm.experiments.cmmd import three as cmmd_three
 from ppl_mm.experiments.papers import TABLES
 from ppl_mm.experiments.reproduction import SCALES, reproduce, runs_of
 from ppl_mm.experiments.svae import experiment as svae
-from typer.testing import CliRunner
-
-from ppl_mm import data
-from ppl_mm.cli.app import app as cli
 
 EVERY = [(paper, name) for paper, tables in TABLES.items() for name in tables]
 

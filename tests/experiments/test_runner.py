@@ -8,12 +8,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+
+from ppl_mm import data
 from ppl_mm.experiments import papers, results_table, runner
 from ppl_mm.experiments.earlier_names import EARLIER, name_now
 from ppl_mm.experiments.mvae import experiment as mvae
 from ppl_mm.experiments.mvae import weak
-
-from ppl_mm import data
 
 RESULTS = Path(__file__).resolve().parents[2] / "experiments" / "results"
 

@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 from linear_gaussian import NAMES, LinearGaussian
-from ppl_mm.guides.single_expert import SingleExpert
 from torch import nn
 
 from ppl_mm import Observations, guides
 from ppl_mm.batch.subsets import non_empty_subsets
 from ppl_mm.distributions import RandomMixture, StratifiedMixture
+from ppl_mm.guides.single_expert import SingleExpert
 from ppl_mm.objectives import Term
 
 EXACT = {"atol": 1e-12, "rtol": 1e-12}

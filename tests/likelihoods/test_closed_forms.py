@@ -40,6 +40,7 @@ def parameters(kind: str, *batch: int, requires_grad: bool = False) -> Any:
         "laplace_learned": lambda: (raw(3), positive(3)),
         "poisson": lambda: raw(2),
         "negative_binomial": lambda: (positive(2), raw(2)),
+        "zero_inflated": lambda: (positive(2), raw(2), raw(2)),
         "tokens": lambda: raw(4, 5),
     }[kind]()
 
@@ -68,6 +69,11 @@ def tokens(x: np.ndarray, logits: np.ndarray) -> np.ndarray:
     return np.where(x == 4, 0.0, each)
 
 
+def zero_inflated(x: np.ndarray, n: np.ndarray, a: np.ndarray, gate: np.ndarray) -> np.ndarray:
+    counted = sigmoid(-gate) * scipy.stats.nbinom.pmf(x, n, sigmoid(-a))
+    return np.log(np.where(x == 0, sigmoid(gate), 0.0) + counted)
+
+
 ORACLES = {
     "bernoulli": lambda x, a: scipy.stats.bernoulli.logpmf(x, sigmoid(a)),
     "soft_bernoulli": lambda x, a: x * a - np.logaddexp(0.0, a),
@@ -81,6 +87,7 @@ ORACLES = {
     "laplace_learned": scipy.stats.laplace.logpdf,
     "poisson": lambda x, a: scipy.stats.poisson.logpmf(x, np.exp(a)),
     "negative_binomial": lambda x, n, a: scipy.stats.nbinom.logpmf(x, n, sigmoid(-a)),
+    "zero_inflated": zero_inflated,
     "tokens": tokens,
 }
 

@@ -25,6 +25,10 @@ EACH: dict[str, tuple[Any, torch.Tensor]] = {
         densities.NegativeBinomial(LOGITS.exp(), LOGITS),
         torch.full((2, 2), 3.0),
     ),
+    "ZeroInflatedNegativeBinomial": (
+        densities.ZeroInflatedNegativeBinomial(LOGITS.exp(), LOGITS, -LOGITS),
+        torch.tensor([[0.0, 3.0], [3.0, 0.0]]),
+    ),
     "Normal": (densities.Normal(LOGITS, LOGITS.exp()), torch.ones(2, 2)),
     "Categorical": (densities.Categorical(LOGITS), torch.tensor([0, 1])),
     "OneHotCategorical": (densities.OneHotCategorical(LOGITS), torch.eye(2)),
@@ -87,6 +91,8 @@ def test_log_prob_can_be_recorded_and_mapped(name: str) -> None:
         logits = LOGITS * (1.0 + shift)
         if name in ("NegativeBinomial", "Normal"):
             q: Any = type(p)(LOGITS.exp() + shift, LOGITS.exp())
+        elif name == "ZeroInflatedNegativeBinomial":
+            q = densities.ZeroInflatedNegativeBinomial(LOGITS.exp() + shift, LOGITS, logits)
         elif name == "Tokens":
             q = densities.Tokens(logits[:, None], 1, 1)
         else:

@@ -95,11 +95,11 @@ def test_alpha_and_private_reach_the_generation(classes, monkeypatch):
     toy = classes(shared=1.0, private=100.0)
     seen = []
 
-    def generate(system, obs, targets, **options):
-        seen.append(options)
+    def generate(system, obs, targets, num_samples, given, **options):
+        seen.append({"given": given, **options})
         return {t: obs[t][None] for t in targets}
 
-    monkeypatch.setattr("ppl_mm.measures.readings.generate", generate)
+    monkeypatch.setattr("ppl_mm.measures.readings.generate_checked", generate)
     cross_coherence(
         toy.system, toy.obs, toy.labels, toy.classifiers, ["a"], alpha=0.5, private="prior"
     )

@@ -167,7 +167,8 @@ def test_gradients_flow_through_the_dynamic_prior():
 @pytest.mark.parametrize("private_beta", [0.0, 1.0, 3.0])
 def test_mmjsds_loss_by_hand(beta, private_beta):
     declared = declare(5)
-    system = systems.mmjsd(declared, 1, private_dim=1, private_beta=private_beta, beta=beta)
+    weights = {f"w_{m.name}": private_beta for m in declared}
+    system = systems.mmjsd(declared, 1, private_dim=1, beta=beta, weights=weights)
     scene = Scene(system.model, system.guide, rows(5))
     value, draws = recorded(system.objective, scene)
     recon = sum(log_p(n, SLOPES[n] * draws["u"] + PRIVATE * draws[f"w_{n}"]) for n in "ab").reshape(

@@ -1,4 +1,4 @@
-"""MMVAE+: where its value is a lower bound, where it exceeds the evidence, and inner draws."""
+"""MMVAE+: where its value is a lower bound, and where it exceeds the evidence."""
 
 import math
 
@@ -12,7 +12,6 @@ from toy_mixture import (
     PRIVATE,
     SLOPES,
     VALUES,
-    Record,
     RowExpert,
     Scene,
     assert_mean,
@@ -51,21 +50,19 @@ def private_only(x, num_rows):
     return Scene(models.SharedPrivate(declared, 1, 1), guide, obs)
 
 
-def with_many_inner_draws(scene, density, private):
+def with_many_particles(scene, private):
     with torch.no_grad():
-        found = bound(IWAE(1, private=private, private_density=density, inner_draws=2000), scene)
-    return found
+        return bound(IWAE(2000, private=private), scene)
 
 
-@pytest.mark.parametrize(("density", "expected"), [("own", -3.98827), ("joint", -3.29513)])
-def test_the_own_density_gives_the_evidence_and_the_joint_exceeds_it(density, expected):
-    # -3.98827 is log p(x) of the example; with exact inner averages every draw gives it. An
-    # average of J = 2000 likelihoods here has a relative variance below 5 / 2000: its log is low
+def test_private_latents_from_the_prior_give_the_evidence():
+    # -3.98827 is log p(x) of the example; with exact averages over particles every row gives it.
+    # An average of K = 2000 likelihoods here has a relative variance below 5 / 2000: its log is low
     # by half of that, 0.00125, and so is the mean of two strata.
     evidence = Normal(0.0, math.sqrt(1.09)).log_prob(torch.tensor([1.5, -1.5])).sum().item()
     assert evidence == pytest.approx(-3.98827, abs=5e-6)
-    found = with_many_inner_draws(private_only({"a": 1.5, "b": -1.5}, 200), density, "prior")
-    assert_mean(found, expected, slack=0.0013)
+    found = with_many_particles(private_only({"a": 1.5, "b": -1.5}, 200), "prior")
+    assert_mean(found, evidence, slack=0.0013)
     assert found.std() < 0.06
 
 
@@ -73,8 +70,8 @@ def test_narrow_auxiliary_priors_exceed_the_evidence():
     scene = private_only({"a": 0.0, "b": 0.0}, 200)
     for prior in scene.guide.auxiliary_priors.values():
         nn.init.constant_(prior.raw, math.log(0.05))
-    found = with_many_inner_draws(scene, "own", "auxiliary")
-    # The inner averages' relative variance is about (0.05 / 0.3)^4 / 2, over 2000 draws: nothing.
+    found = with_many_particles(scene, "auxiliary")
+    # The averages' relative variance is about (0.05 / 0.3)^4 / 2, over 2000 draws: nothing.
     assert_mean(found, -0.6907, slack=1e-4)
     evidence = 2 * Normal(0.0, math.sqrt(1.09)).log_prob(torch.tensor(0.0)).item()
     assert evidence == pytest.approx(-1.9241, abs=5e-5)
@@ -82,11 +79,10 @@ def test_narrow_auxiliary_priors_exceed_the_evidence():
 
 
 def test_which_values_are_called_bounds():
-    assert IWAE(3, private="prior", inner_draws=2).is_bound
+    assert IWAE(3, private="prior").is_bound
     assert IWAE(3, private="posterior", form="tighter").is_bound
     for options in (
         {"private": "auxiliary"},
-        {"private": "prior", "private_density": "joint"},
         {"private": "prior", "beta": 2.0},
         {"private": "prior", "weights": {"a": 2.0}},
     ):
@@ -95,8 +91,7 @@ def test_which_values_are_called_bounds():
 
 
 @pytest.mark.parametrize("number", [1, 5])
-@pytest.mark.parametrize("inner", [1, 5])
-def test_private_latents_from_the_prior_give_a_lower_bound(number, inner):
+def test_private_latents_from_the_prior_give_a_lower_bound(number):
     # log p(a, b) of the linear model: u, w_a, w_b standard Normal.
     scene = private_scene(20_000)
     shared = torch.tensor([SLOPES["a"], SLOPES["b"]])
@@ -106,48 +101,7 @@ def test_private_latents_from_the_prior_give_a_lower_bound(number, inner):
     )
     evidence = p.log_prob(torch.tensor([VALUES["a"], VALUES["b"]]))
     for form in ("looser", "tighter"):
-        objective = IWAE(number, form=form, private="prior", inner_draws=inner)
+        objective = IWAE(number, form=form, private="prior")
         found = bound(objective, scene).detach()
         assert found.mean() < evidence
         assert standard_errors_off(found[:, None], evidence) > 10
-
-
-# ---------------------------------------------------------------- inner draws
-
-
-def inner_log_likelihood(inner, num_rows, seed=0):
-    """A_b = log of the mean over J draws of p(b | u, w_b), with its u."""
-    scene = private_scene(num_rows)
-    scene.guide.shared = guides.Mixture(scene.guide.shared.guide, [("a",)])
-    values = []
-    for weight in (1.0, 0.0):
-        objective = IWAE(1, private="prior", inner_draws=inner, weights={"b": weight})
-        with torch.no_grad(), Record() as record:
-            values.append(bound(objective, scene, seed))
-    return values[0] - values[1], record.values["u"].reshape(-1)
-
-
-def test_many_inner_draws_give_the_likelihood_without_the_private_latent():
-    found, u = inner_log_likelihood(5000, 100)
-    variance, x = NOISE["b"] ** 2, torch.tensor(VALUES["b"])
-    exact = Normal(SLOPES["b"] * u, math.sqrt(variance + PRIVATE**2)).log_prob(x)
-    # A squared Normal density is a Normal one of half the variance, over 2 s sqrt(pi): so the
-    # relative variance of one likelihood is known.
-    square = Normal(SLOPES["b"] * u, math.sqrt(variance / 2 + PRIVATE**2)).log_prob(x)
-    square = square - math.log(2 * math.sqrt(math.pi * variance))
-    relative = (square - 2 * exact).exp() - 1
-    assert ((found - exact).abs() < 4 * (relative / 5000).sqrt()).all()
-
-
-def test_few_inner_draws_are_lower_in_expectation():
-    means = []
-    for inner in (1, 2, 10):
-        found, u = inner_log_likelihood(inner, 40_000)
-        scale = math.sqrt(NOISE["b"] ** 2 + PRIVATE**2)
-        exact = Normal(SLOPES["b"] * u, scale).log_prob(torch.tensor(VALUES["b"]))
-        low = found - exact
-        assert low.mean() < 0
-        assert standard_errors_off(low[:, None]) > 5
-        means.append(low.mean().item())
-    assert means == sorted(means)
-    assert means[2] > 0.3 * means[0]

@@ -94,8 +94,8 @@ def test_one_modality_and_one_particle_is_the_elbo_of_a_vae(guide, objective, pr
     elbo = value(IWAE(1), vae)
     found = one_modality(guide, 5, private)
     torch.testing.assert_close(value(objective(1), found), elbo, **EXACT)
-    for density in ("own", "joint") if private and guide is MIXTURES[0] else ():
-        plus = objective(1, private="auxiliary", private_density=density)
+    if private and guide is MIXTURES[0]:
+        plus = objective(1, private="auxiliary")
         torch.testing.assert_close(value(plus, found), elbo, **EXACT)
     torch.testing.assert_close(value(MixtureELBO("mixture"), found), elbo, **EXACT)
     analytic = value(ELBOTerms([Term(("a",), ("a",))]), vae)
@@ -311,37 +311,3 @@ def test_the_order_of_modalities_does_not_matter(objective):
         with SameNoise():
             losses.append(value(objective, scene))
     torch.testing.assert_close(*losses, **EXACT)
-
-
-# ---------------------------------------------------------------- the two private densities
-
-
-def set_private(scene, loc_a, loc_b):
-    for name, loc in (("a", loc_a), ("b", loc_b)):
-        expert = scene.experts()[f"private_encoders.{name}"]
-        torch.nn.init.constant_(expert.loc, loc)
-        torch.nn.init.constant_(expert.log_scale, -0.7)
-
-
-@every_form
-@pytest.mark.parametrize("private", ["prior", "auxiliary"])
-def test_private_densities_agree_where_all_private_encoders_do(form, private):
-    scene = private_scene(20)
-    set_private(scene, 0.3, 0.3)
-    options = {"form": form, "private": private}
-    own, joint = (value(IWAE(4, private_density=d, **options), scene) for d in ("own", "joint"))
-    torch.testing.assert_close(own, joint, **EXACT)
-
-
-@pytest.mark.parametrize("beta", [1.0, 0.5])
-def test_disjoint_private_encoders_put_the_joint_density_log_m_above_the_own(beta):
-    scene = private_scene(20)
-    set_private(scene, -40.0, 40.0)
-    for name in "ab":
-        expert = scene.experts()[f"shared.guide.encoders.{name}"]
-        torch.nn.init.constant_(expert.loc, 0.2)
-        torch.nn.init.constant_(expert.log_scale, -0.7)
-    options = {"private": "prior", "beta": beta}
-    own, joint = (value(IWAE(4, private_density=d, **options), scene) for d in ("own", "joint"))
-    expected = torch.full_like(own, -beta * math.log(2))
-    torch.testing.assert_close(own - joint, expected, atol=1e-8, rtol=0)

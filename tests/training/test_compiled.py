@@ -1,79 +1,100 @@
-"""``fit(compile=...)``: the same parameters under the same names, or an honest error."""
+"""Compiled steps: eager ones up to rounding, exact when resumed; recorded without a compiler."""
 
 import pytest
 import torch
-from every_system import KINDS, SYSTEMS, build, complete
+from every_system import SYSTEMS, build, complete, kinds_of
 
 from ppl_mm import fit
-from ppl_mm import networks as nets
-from ppl_mm.training.compiled import networks
+from ppl_mm.training import plan, recorded
+from ppl_mm.training.tape import program
 
-OPTIONS = {
-    "epochs": 1,
-    "batch_size": 8,
-    "device": "cpu",
-    "precision": "64-true",
-    "progress": False,
-}
+QUIET = {"epochs": 3, "batch_size": 8, "device": "cpu", "progress": False, "precision": "64-true"}
 
 
-def trained(**options):
+def trained(name, data, **options):
     torch.manual_seed(0)
-    system = build("vae")
-    fit(system, complete(16, "bernoulli"), **{**OPTIONS, **options})
-    return system
-
-
-@pytest.mark.filterwarnings("ignore:The .grad attribute")  # as torch._dynamo reads it
-def test_compiled_networks_train_to_the_same_parameters():
-    torch.compiler.reset()
-    torch._dynamo.utils.counters.clear()
-    plain = trained()
-    assert torch._dynamo.utils.counters["stats"]["calls_captured"] == 0
-    compiled = trained(compile="eager")
-    assert torch._dynamo.utils.counters["stats"]["calls_captured"] > 0
-    one, other = plain.state_dict(), compiled.state_dict()
-    assert list(one) == list(other)
-    for name, value in one.items():
-        torch.testing.assert_close(value, other[name], rtol=1e-12, atol=1e-13)
-    assert all(module._compiled_call_impl is None for module in networks(compiled))
-
-
-@pytest.mark.parametrize("name", SYSTEMS)
-def test_what_is_compiled_are_networks_each_once(name):
     system = build(name)
-    found = networks(system)
-    inside = [id(p) for module in found for p in module.parameters()]
-    assert len(inside) == len(set(inside)) > 0
-    for part in (system.model, system.guide):
-        holders = [getattr(part, kind, {}) for kind in ("encoders", "decoders")]
-        for network in (network for holder in holders for network in holder.values()):
-            assert network in found
+    result = fit(system, data, **{**QUIET, **options})
+    return result.step, dict(system.state_dict())
 
 
-def test_a_backend_that_does_not_work_is_told(monkeypatch):
-    def broken(*args, **kwargs):
-        raise RuntimeError("no C++ compiler\nmore")
+def interpreted(change=lambda x: x):
+    """In the place of the compiler."""
 
-    with pytest.raises(ValueError, match=r"compile: expected a bool or one of .*'fast'"):
-        trained(compile="fast")
-    monkeypatch.setattr(torch, "compile", broken)
-    with pytest.raises(RuntimeError, match=r"'inductor' does not work here \(no C\+\+ compiler\)"):
-        trained(compile=True)
+    def compiled(graph, constants, inputs):
+        run = program(graph, constants)
+        return lambda *given: [None if x is None else change(x) for x in run(*given)]
 
-
-def _one_graph():  # recurrent networks are none: torch does not compile them
-    for name in ("bernoulli", "categorical", "poisson", "normal_learned"):
-        yield pytest.param(KINDS[name].encoder(2), KINDS[name].draw(3), id=f"{name} encoder")
-        yield pytest.param(KINDS[name].decoder(2), torch.rand(3, 2), id=f"{name} decoder")
-    conv = nets.ConvEncoder(2, event_shape=(1, 8, 8), layers=((4, 4, 2, 1),))
-    yield pytest.param(conv, torch.rand(3, 1, 8, 8), id="ConvEncoder")
-    back = nets.ConvDecoder(2, start=(4, 4, 4), layers=((1, 4, 2, 1),))
-    yield pytest.param(back, torch.rand(3, 2), id="ConvDecoder")
+    return compiled
 
 
-@pytest.mark.parametrize(("network", "value"), list(_one_graph()))
-def test_a_network_is_one_graph(network, value):
-    torch.compiler.reset()
-    whole = torch.compile(network, backend="eager", fullgraph=True)
-    torch.testing.assert_close(whole(value), network(value))
+def fails(*args, **kwargs):
+    raise RuntimeError("no C++ compiler\nmore")
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(plan, "check_compiler", lambda device: None)
+    monkeypatch.setattr(recorded, "compiled", interpreted(lambda x: x * (1 + 1e-9)))
+
+
+def assert_close(one, other):
+    for key, value in one.items():
+        torch.testing.assert_close(value, other[key], rtol=1e-6, atol=1e-7)
+
+
+def test_compiled_steps_are_eager_ones_up_to_rounding(quick):
+    data = complete(27)  # the last batch of an epoch, of 3, is recorded alone
+    step, compiled = trained("mvae", data, step="compiled")
+    assert step == "compiled: 8 steps replayed"
+    _, eager = trained("mvae", data, step="eager")
+    assert_close(eager, compiled)
+    assert not all(torch.equal(value, eager[key]) for key, value in compiled.items())
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(quick, tmp_path):
+    data, options = complete(20), {"checkpoint": tmp_path / "run.pt", "step": "compiled"}
+    _, whole = trained("mvae", data, epochs=4, step="compiled")
+    trained("mvae", data, epochs=1, **options)
+    _, resumed = trained("mvae", data, epochs=4, resume=True, **options)
+    assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
+
+
+def test_a_long_run_is_compiled(quick, monkeypatch):
+    monkeypatch.setattr(plan, "_LONG", 40)
+    assert trained("mvae", complete(16), step="auto", epochs=19)[0].startswith("recorded")
+    assert trained("mvae", complete(16), step="auto", epochs=20)[0].startswith("compiled")
+
+
+def test_without_a_compiler_auto_records_and_compiled_is_an_error(quick, monkeypatch):
+    monkeypatch.setattr(plan, "_LONG", 20)
+    monkeypatch.setattr(recorded, "compiled", fails)
+    data = complete(16)
+    step, state = trained("mvae", data, step="auto", epochs=10)
+    assert step == "recorded: 18 steps replayed (not compiled: no C++ compiler)"
+    _, eager = trained("mvae", data, step="eager", epochs=10)
+    assert all(torch.equal(value, eager[key]) for key, value in state.items())
+    monkeypatch.undo()
+    monkeypatch.setattr(torch, "compile", fails)
+    with pytest.raises(RuntimeError, match=r"compiler does not work here \(no C\+\+ compiler\)"):
+        trained("mvae", data, step="compiled")
+
+
+def test_a_compiler_that_computes_something_else_is_noticed(quick, monkeypatch):
+    monkeypatch.setattr(recorded, "compiled", interpreted(lambda x: x * 1.1))
+    data = complete(16)
+    step, state = trained("mvae", data, step="compiled")
+    assert step.startswith("recorded: ")
+    assert "(not compiled: it gives other numbers)" in step
+    _, eager = trained("mvae", data, step="eager")
+    assert all(torch.equal(value, eager[key]) for key, value in state.items())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns of itself
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_torchs_compiler_draws_the_same_numbers(name):
+    data = complete(27, *kinds_of(name))
+    step, compiled = trained(name, data, step="compiled")
+    assert step.startswith("compiled: ")
+    assert_close(trained(name, data, step="eager")[1], compiled)

@@ -16,7 +16,7 @@ from ppl_mm.batch import host_masks as known
 from ppl_mm.objectives import subset_terms
 from ppl_mm.training import graphed
 
-QUIET = {"device": "cpu", "precision": "64-true", "progress": False}
+QUIET = {"batch_size": 8, "device": "cpu", "precision": "64-true", "progress": False}
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 
 
@@ -30,7 +30,7 @@ def as_if_cuda(monkeypatch):
 def trained(name, data, **options):
     torch.manual_seed(0)
     system = build(name)
-    result = fit(system, data, **{"epochs": 3, "batch_size": 8, **QUIET, **options})
+    result = fit(system, data, **{"epochs": 3, "step": "recorded", **QUIET, **options})
     return result, dict(system.state_dict()), system
 
 
@@ -45,10 +45,10 @@ def assert_same(one, other):
 @pytest.mark.parametrize("name", ["mvae", "mmvae", "jmvae", "meme", "cmmd", "svae"])
 def test_replayed_steps_equal_eager_ones(name, as_if_cuda):
     data = complete(27, *kinds_of(name))  # 3 batches of 8 and one of 3
-    eager = trained(name, data, cuda_graph=False)
-    replayed = trained(name, data, cuda_graph=True)
-    assert eager[0].cuda_graph == "eager: cuda_graph is False"
-    assert replayed[0].cuda_graph == "captured: 5 steps replayed"  # of 9, after 1 + 3 eager ones
+    eager = trained(name, data, step="eager")
+    replayed = trained(name, data)
+    assert eager[0].step == "eager: step='eager'"
+    assert replayed[0].step == "captured: 5 steps replayed"  # of 9, after 1 + 3 eager ones
     assert_same(eager, replayed)
 
 
@@ -56,7 +56,7 @@ def test_a_replay_draws_new_numbers_and_reads_new_rows(as_if_cuda):
     still = partial(torch.optim.SGD, lr=0.0)
     result, _, _ = trained("mvae", complete(8), epochs=8, optimizer=still)
     losses = {row["loss"] for row in result.history}
-    assert result.cuda_graph == "captured: 4 steps replayed"
+    assert result.step == "captured: 4 steps replayed"
     assert len(losses) == 8
 
 
@@ -67,16 +67,16 @@ def test_clipping_and_a_transform_are_part_of_it(as_if_cuda):
     options = {"clip_norm": 0.5, "transform": shifted}
     data = complete(24)
     replayed = trained("mvae", data, **options)
-    assert replayed[0].cuda_graph.startswith("captured")
-    assert_same(trained("mvae", data, cuda_graph=False, **options), replayed)
+    assert replayed[0].step.startswith("captured")
+    assert_same(trained("mvae", data, step="eager", **options), replayed)
 
 
 def test_beta_that_grows_is_eager_and_a_constant_one_captured(as_if_cuda):
     data, options = complete(16), {"epochs": 6, "annealing_epochs": 2}
     replayed = trained("mvae", data, **options)
     # beta is 1 from the third of 12 steps on: one sets the shape, 3 warm up
-    assert replayed[0].cuda_graph == "captured: 6 steps replayed"
-    assert_same(trained("mvae", data, cuda_graph=False, **options), replayed)
+    assert replayed[0].step == "captured: 6 steps replayed"
+    assert_same(trained("mvae", data, step="eager", **options), replayed)
 
 
 def test_each_stage_is_captured_by_itself(as_if_cuda):
@@ -85,25 +85,25 @@ def test_each_stage_is_captured_by_itself(as_if_cuda):
         system = build("mvae")
         parts = [objectives.ELBOTerms(subset_terms(None)), objectives.ELBOTerms(subset_terms(0))]
         system.objective = objectives.Stages(parts, epochs=[3])
-        result = fit(system, complete_rows, epochs=6, batch_size=8, **QUIET, **options)
+        result = fit(system, complete_rows, epochs=6, **{"step": "recorded", **QUIET, **options})
         return result, dict(system.state_dict()), system
 
     complete_rows = complete(16)
     replayed = staged()
-    assert replayed[0].cuda_graph == "captured: 4 steps replayed"  # 2 of 6 in either stage
-    assert_same(staged(cuda_graph=False), replayed)
+    assert replayed[0].step == "captured: 4 steps replayed"  # 2 of 6 in either stage
+    assert_same(staged(step="eager"), replayed)
 
 
 def test_a_checkpoint_goes_on_with_the_optimisers_own_way_of_counting(as_if_cuda, tmp_path):
     optimizer = partial(torch.optim.Adam, lr=1e-3, fused=False)
     data, path = complete(16), tmp_path / "checkpoint.pt"
-    _, whole, _ = trained("mvae", data, epochs=2, optimizer=optimizer, cuda_graph=False)
-    trained("mvae", data, epochs=1, optimizer=optimizer, cuda_graph=False, checkpoint=path)
+    _, whole, _ = trained("mvae", data, epochs=2, optimizer=optimizer, step="eager")
+    trained("mvae", data, epochs=1, optimizer=optimizer, step="eager", checkpoint=path)
     content = torch.load(path, weights_only=True)
     content["optimizer"]["param_groups"][0]["capturable"] = True  # as from a captured run
     torch.save(content, path)
     _, resumed, _ = trained(
-        "mvae", data, epochs=2, optimizer=optimizer, cuda_graph=False, checkpoint=path, resume=True
+        "mvae", data, epochs=2, optimizer=optimizer, step="eager", checkpoint=path, resume=True
     )
     assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
 
@@ -124,17 +124,8 @@ class Own(torch.optim.Adam):
 def test_what_cannot_be_captured_is_eager_and_says_why(data, options, reason, as_if_cuda):
     rows = mixed() if data is mixed else complete(8)
     result, _, _ = trained("mvae", rows, epochs=1, **options)
-    assert result.cuda_graph.startswith("eager: ")
-    assert reason in result.cuda_graph
-    with pytest.raises(ValueError, match=f"cannot be captured, as .*{reason}"):
-        trained("mvae", rows, epochs=1, cuda_graph=True, **options)
-
-
-def test_a_capture_that_cannot_be_is_refused_before_anything_begins(as_if_cuda):
-    asked = []
-    with pytest.raises(ValueError, match="rows hold different modalities"):
-        trained("mvae", mixed(), epochs=1, cuda_graph=True, on_start=lambda: asked.append(True))
-    assert not asked
+    assert result.step.startswith("eager: ")
+    assert reason in result.step
 
 
 def test_masks_that_only_the_device_knows_are_eager(as_if_cuda):
@@ -142,7 +133,7 @@ def test_masks_that_only_the_device_knows_are_eager(as_if_cuda):
         return Observations(obs.values, {"normal": torch.rand(len(obs)) < 0.5})
 
     result, _, _ = trained("mvae", complete(16), epochs=4, transform=dropped)
-    assert "masks whose values only the device has" in result.cuda_graph
+    assert "masks whose values only the device has" in result.step
 
 
 def test_a_capture_that_fails_trains_on_eagerly(as_if_cuda, monkeypatch):
@@ -152,19 +143,8 @@ def test_a_capture_that_fails_trains_on_eagerly(as_if_cuda, monkeypatch):
     monkeypatch.setattr(Recorder, "capture", fails)
     data = complete(24)
     result = trained("mvae", data)
-    assert result[0].cuda_graph.endswith("operation not permitted when stream is capturing")
-    assert_same(trained("mvae", data, cuda_graph=False), result)
-    with pytest.raises(ValueError, match="the capture failed"):
-        trained("mvae", data, cuda_graph=True)
-
-
-def test_the_cpu_is_eager_and_true_is_an_error_there():
-    result, _, _ = trained("mvae", complete(8), epochs=1)
-    assert result.cuda_graph == "eager: the device is the CPU"
-    with pytest.raises(ValueError, match="the device is the CPU"):
-        trained("mvae", complete(8), epochs=1, cuda_graph=True)
-    with pytest.raises(ValueError, match="expected 'auto', True or False"):
-        trained("mvae", complete(8), epochs=1, cuda_graph="always")
+    assert result[0].step.endswith("operation not permitted when stream is capturing")
+    assert_same(trained("mvae", data, step="eager"), result)
 
 
 def test_numbers_drawn_on_the_host_are_noticed():
@@ -176,9 +156,9 @@ def test_numbers_drawn_on_the_host_are_noticed():
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_a_cuda_graph_equals_eager_steps(name):
     data = complete(40, *kinds_of(name))
-    eager = trained(name, data, device="cuda", cuda_graph=False)
-    replayed = trained(name, data, device="cuda", cuda_graph=True)
-    assert replayed[0].cuda_graph.startswith("captured")
+    eager = trained(name, data, device="cuda", step="eager")
+    replayed = trained(name, data, device="cuda", step="recorded")
+    assert replayed[0].step.startswith("captured")
     for key, value in eager[1].items():
         torch.testing.assert_close(value, replayed[1][key], rtol=1e-8, atol=1e-9)
 
@@ -188,5 +168,5 @@ def test_random_subsets_are_eager_on_cuda():
     torch.manual_seed(0)
     system = build("mvae", terms=subset_terms(1))
     options = {**QUIET, "device": "cuda"}
-    result = fit(system, complete(40), epochs=3, batch_size=8, **options)
-    assert result.cuda_graph == "eager: a step draws random numbers on the host"
+    result = fit(system, complete(40), epochs=3, **options)
+    assert result.step == "eager: a step draws random numbers on the host"

@@ -223,6 +223,15 @@ def test_batches_in_which_nothing_is_present_take_no_step():
     assert len(steps) == 2  # one an epoch
 
 
+def test_validation_rows_are_checked_once(monkeypatch):
+    toy, system = toy_system()
+    validation, checked = toy.sample(20), []
+    monkeypatch.setattr(type(system), "check", lambda self, obs: checked.append(obs))
+    fit(system, toy.sample(8), epochs=3, validation=validation, **QUIET)
+    assert sum(obs is validation for obs in checked) == 1
+    assert len(checked) == 2  # the training rows, and these
+
+
 def test_transform_sees_every_training_batch_and_validation_does_not():
     toy, system = toy_system()
     sizes = []

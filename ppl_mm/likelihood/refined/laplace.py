@@ -11,7 +11,10 @@ from torch import Tensor
 from ppl_mm.likelihood.path import Path
 from ppl_mm.likelihood.refined.student import Student
 
-__all__ = ["Start", "laplace"]
+__all__ = ["WIDER", "Start", "laplace"]
+
+WIDER = 1.05
+"""The proposal's scale over that of the Laplace approximation."""
 
 _ASCENTS = 30  # steps of Adam towards the mode
 _RATE = 0.1  # of these steps, in units of the start's scale
@@ -19,7 +22,6 @@ _NEWTON = 6  # steps of Newton's method at most
 _DECREMENT = 0.05  # nats that the next Newton step promises: a row that is closer stays
 _LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.02)  # of the Newton step, tried side by side
 _DIFFERENCE = 0.05  # half the distance of central differences, in units of the start's scale
-_WIDER = 1.05  # the proposal's scale over the approximation's
 _NUMBERS = 2**24  # that hold the positions of one call for second derivatives
 
 
@@ -74,7 +76,7 @@ def laplace(path: Path, start: Start) -> Student:
         rows = rows[far & gained]
         if len(rows) == 0:
             break
-    root = vectors * (_WIDER / values.sqrt())[:, None]
+    root = vectors * (WIDER / values.sqrt())[:, None]
     return Student(loc, _triangular(root * start.widest[:, :, None]))
 
 

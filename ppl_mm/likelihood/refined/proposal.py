@@ -15,6 +15,7 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from ppl_mm.batch.observations import UnderStrata
 from ppl_mm.likelihood.path import Path
 from ppl_mm.likelihood.refined.student import Student
 from ppl_mm.likelihood.row_noise import RowNoise
@@ -43,9 +44,9 @@ class Base:
     @property
     def log_pi(self) -> Tensor:
         """Log-probabilities of the components, (C, B); C is 1 where f_0 is no mixture."""
-        if self.obs.log_weight is None:
-            return torch.zeros(1, len(self.obs), device=self.obs.device)
-        return self.obs.log_weight
+        if isinstance(self.obs, UnderStrata):
+            return self.obs.log_weight
+        return torch.zeros(1, len(self.obs), device=self.obs.device)
 
     def draw(self, num: int, noise: RowNoise) -> Tensor:
         """Positions (C, K, B, D), K from each component."""

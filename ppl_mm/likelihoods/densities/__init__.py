@@ -8,16 +8,20 @@ from ppl_mm.likelihoods.densities.binary import Bernoulli, SoftBernoulli
 from ppl_mm.likelihoods.densities.categorical import Categorical, OneHotCategorical, Tokens
 from ppl_mm.likelihoods.densities.continuous_bernoulli import ContinuousBernoulli
 from ppl_mm.likelihoods.densities.counts import NegativeBinomial, Poisson
+from ppl_mm.likelihoods.densities.log_normal import LogNormal
 from ppl_mm.likelihoods.densities.normal import Normal
+from ppl_mm.likelihoods.densities.zero_inflated import ZeroInflatedNegativeBinomial
 
 __all__ = [
     "Bernoulli",
     "Categorical",
     "ContinuousBernoulli",
+    "LogNormal",
     "NegativeBinomial",
     "Normal",
     "OneHotCategorical",
     "Poisson",
     "SoftBernoulli",
     "Tokens",
+    "ZeroInflatedNegativeBinomial",
 ]

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
+from ppl_mm import data
 from ppl_mm.experiments import results_table
 from ppl_mm.experiments.cmmd import config as cmmd_config
 from ppl_mm.experiments.cmmd import data as cmmd_data
@@ -18,8 +20,6 @@ from ppl_mm.experiments.cmmd import speech_table as cmmd_speech_table
 from ppl_mm.experiments.cmmd import table as cmmd_table
 from ppl_mm.experiments.papers import TABLES
 from ppl_mm.experiments.reproduction import reproduce
-
-from ppl_mm import data
 from ppl_mm.runs import records
 
 SYSTEMS = ("cmmd", "vcca", "vcca_private", "mvae", "mmvae")

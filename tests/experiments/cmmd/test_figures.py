@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from ppl_mm import data, likelihoods, plotting
+from ppl_mm.batch.observations import Observations
 from ppl_mm.experiments.cmmd import data as cmmd_data
 from ppl_mm.experiments.cmmd import experiment as cmmd
 from ppl_mm.experiments.cmmd import measures as cmmd_measures
@@ -15,9 +18,6 @@ from ppl_mm.experiments.cmmd import three as cmmd_three
 from ppl_mm.experiments.cmmd import three_table as cmmd_three_table
 from ppl_mm.experiments.papers import TABLES
 from ppl_mm.experiments.reproduction import runs_of
-
-from ppl_mm import data, likelihoods, plotting
-from ppl_mm.batch.observations import Observations
 from ppl_mm.measures.collapse import generated_variances
 
 

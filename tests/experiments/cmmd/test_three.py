@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from ppl_mm import data, evaluation
 from ppl_mm.experiments import results_table
 from ppl_mm.experiments.cmmd import three as cmmd_three
 from ppl_mm.experiments.cmmd import three_table as cmmd_three_table
-
-from ppl_mm import data, evaluation
 
 NAMES = ("mnist", "fashion", "text")
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from toy_meme import PAIR, Noise, Recording
+
+from ppl_mm import data, likelihoods, plotting
 from ppl_mm.experiments import captions, results_table
 from ppl_mm.experiments.meme import experiment as meme
 from ppl_mm.experiments.meme import figures as meme_figures
 from ppl_mm.experiments.meme import likelihood as meme_likelihood
 from ppl_mm.experiments.meme import table as meme_table
 from ppl_mm.experiments.tables import cell
-from toy_meme import PAIR, Noise, Recording
-
-from ppl_mm import data, likelihoods, plotting
 from ppl_mm.measures.coordinates import posterior_coordinates
 from ppl_mm.runs import records
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from ppl_mm.experiments.meme import gradients as meme_gradients
 
 from ppl_mm import data, systems
+from ppl_mm.experiments.meme import gradients as meme_gradients
 from ppl_mm.objectives import MutualSupervisionELBO
 
 

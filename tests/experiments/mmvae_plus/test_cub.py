@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ppl_mm.experiments import results_table
-from ppl_mm.experiments.mmvae_plus import cub as mmvae_plus_cub
-from ppl_mm.experiments.mmvae_plus.cub import Config
 from torch import nn
 
 from ppl_mm import evaluation, networks
 from ppl_mm.distributions import DiagonalPrior, LearnedScale
+from ppl_mm.experiments import results_table
+from ppl_mm.experiments.mmvae_plus import cub as mmvae_plus_cub
+from ppl_mm.experiments.mmvae_plus.cub import Config
 
 
 @pytest.fixture

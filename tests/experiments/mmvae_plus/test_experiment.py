@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ppl_mm.experiments import results_table, runner
-from ppl_mm.experiments.mmvae_plus import experiment as mmvae_plus
 from typer import Typer
 from typer.testing import CliRunner
 
+from ppl_mm.experiments import results_table, runner
+from ppl_mm.experiments.mmvae_plus import experiment as mmvae_plus
 from ppl_mm.runs import records
 
 SYSTEMS = ("mmvae_plus", "mmvae", "mopoe", "mvae")  # figures 2 and 17 have the others

@@ -4,6 +4,10 @@ from functools import partial
 
 import pytest
 import torch
+from torch import Tensor, nn
+
+from ppl_mm import Modality, Observations, evaluation, generate, likelihoods, networks, systems
+from ppl_mm.data import Vocabulary
 from ppl_mm.experiments.captions import words
 from ppl_mm.experiments.mmvae_plus.pictures import (
     ALPHAS,
@@ -12,10 +16,6 @@ from ppl_mm.experiments.mmvae_plus.pictures import (
     resampled,
     traversal,
 )
-from torch import Tensor, nn
-
-from ppl_mm import Modality, Observations, evaluation, generate, likelihoods, networks, systems
-from ppl_mm.data import Vocabulary
 from ppl_mm.systems import System
 
 SHAPE = (1, 2, 3)

@@ -6,16 +6,16 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 import typer
+from typer.testing import CliRunner
+
+from ppl_mm.data import MemoryMapped
+from ppl_mm.data.celeba import ATTRIBUTES
 from ppl_mm.experiments import results_table, runner
 from ppl_mm.experiments.mvae import attributes as mvae_attributes
 from ppl_mm.experiments.mvae import attributes_table as mvae_attributes_table
 from ppl_mm.experiments.mvae import experiment as mvae
 from ppl_mm.experiments.mvae import faces_pages as mvae_faces
 from ppl_mm.experiments.mvae.attributes import SMOKE, Config
-from typer.testing import CliRunner
-
-from ppl_mm.data import MemoryMapped
-from ppl_mm.data.celeba import ATTRIBUTES
 
 
 def test_sizes_are_the_papers():

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
+from ppl_mm import data, systems
 from ppl_mm.experiments import results_table
 from ppl_mm.experiments.mvae import experiment as mvae
 from ppl_mm.experiments.mvae import measures as mvae_measures
 from ppl_mm.experiments.mvae import paper as mvae_paper
 from ppl_mm.experiments.mvae import table as mvae_table
-
-from ppl_mm import data, systems
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from ppl_mm.experiments import results_table
-from ppl_mm.experiments.mvae import translation as mvae_translation
-from ppl_mm.experiments.mvae import translation_table as mvae_translation_table
 
 from ppl_mm import data, evaluation
 from ppl_mm.data.vocabulary import PAD
+from ppl_mm.experiments import results_table
+from ppl_mm.experiments.mvae import translation as mvae_translation
+from ppl_mm.experiments.mvae import translation_table as mvae_translation_table
 from ppl_mm.runs import records
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ppl_mm.experiments.mvae import vision as mvae_vision
-from ppl_mm.experiments.mvae import vision_table as mvae_vision_table
 from tiny_celeba import write_celeba, write_masks
 
 from ppl_mm import data, evaluation
+from ppl_mm.experiments.mvae import vision as mvae_vision
+from ppl_mm.experiments.mvae import vision_table as mvae_vision_table
 from ppl_mm.objectives import subset_terms
 
 

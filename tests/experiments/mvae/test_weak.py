@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from ppl_mm import Observations, baselines, data
 from ppl_mm.experiments import results_table
 from ppl_mm.experiments.mvae import weak as mvae_weak
 from ppl_mm.experiments.mvae import weak_table as mvae_weak_table
-
-from ppl_mm import Observations, baselines, data
 from ppl_mm.runs import records
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
+from ppl_mm import Observations, data, generate, plotting
 from ppl_mm.experiments import results_table
 from ppl_mm.experiments.papers import TABLES
 from ppl_mm.experiments.reproduction import reproduce
 from ppl_mm.experiments.svae import experiment as svae
 from ppl_mm.experiments.svae import figures as svae_figures
 from ppl_mm.experiments.svae import table as svae_table
-
-from ppl_mm import Observations, data, generate, plotting
 from ppl_mm.likelihoods import SoftBernoulli
 from ppl_mm.networks.layers import LocationScale
 from ppl_mm.runs import records

@@ -1,0 +1,251 @@
+"""How many log-likelihoods can be trusted, and what they cost.
+
+    PPL_MM_DATA=... python benchmarks/likelihood.py --out benchmarks/results/likelihood.json
+
+Of trained systems: the quick start (MVAE on digits, its five questions), every system after 30
+epochs on digits, and MVAE on BinaryMNIST with the paper's networks, 64 latents and label weight.
+Each question is asked of the guide with 1,000 draws a row (the papers' estimator), of the guide
+with 10 and with 100 times as many, of the refined default, and of annealing from the guide's
+posterior. The slower ways are asked of fewer rows, the first ones; "refined there" is the refined
+mean of these very rows. The last table holds the refined estimates against annealing from the prior
+over many temperatures, which knows neither guide nor refined proposals.
+
+A run that is not in ``--folder`` is trained there first.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyro
+import torch
+import typer
+from timing import clock, setting, table, timer, write
+
+from ppl_mm import log_likelihood, runs, systems
+from ppl_mm.evaluation import LogLikelihood, UnreliableLikelihoodWarning, annealed_log_likelihood
+from ppl_mm.programs.answerable import conditioned_on
+from ppl_mm.runs import Run
+
+LABEL = ("top", "bottom", "label")
+QUICK = [(LABEL, ()), (LABEL[:1], ()), (LABEL[1:2], ()), (LABEL[2:], ()), (LABEL[2:], LABEL[:2])]
+OWN: dict[str, dict[str, Any]] = {
+    "cmmd": {"options": {"observed": ["top"], "label": "label"}},
+    "vae": {"modalities": ("top",)},
+}
+"""What a system alone needs on digits."""
+BINARY = {
+    "epochs": 30,
+    "annealing_epochs": 12,
+    "weights": {"label": 50.0},
+    "terms": 0,
+    "precision": "bf16-mixed",
+    "data_options": {"binarisation": "dynamic"},
+}
+AGREEING = ("mvae", "mopoe", "mmvae_plus")
+
+Question = tuple[Sequence[str], Sequence[str]]
+Way = Callable[..., LogLikelihood]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained system, and what it is asked.
+
+    Attributes:
+        name: As the tables have it.
+        run: The system and its data.
+        questions: Target and given of each.
+        rows: How many test rows are asked by the guide and by refined proposals.
+        ways: The ways of asking.
+    """
+
+    name: str
+    run: Run
+    questions: Sequence[Question]
+    rows: int
+    ways: Mapping[str, tuple[Way, float]] = field(default_factory=dict)
+
+
+WAYS: dict[str, tuple[Way, float]] = {
+    "guide": (partial(log_likelihood, refine="none"), 1.0),
+    "guide, 10 times the draws": (
+        partial(log_likelihood, refine="none", num_samples=10_000),
+        0.25,
+    ),
+    "guide, 100 times the draws": (
+        partial(log_likelihood, refine="none", num_samples=100_000),
+        0.05,
+    ),
+    "refined": (partial(log_likelihood, refine="auto"), 1.0),
+    "annealed": (
+        partial(annealed_log_likelihood, start="posterior", num_temperatures=50, num_leaps=5),
+        0.1,
+    ),
+}
+"""Way -> how a result is made, and the share of the rows that it is made for."""
+QUICKEST = ("guide", "refined")
+
+
+def subjects(folder: Path, small: bool, only: str) -> list[Subject]:
+    """The trained systems; what is not there is trained."""
+    brief = {"epochs": 1} if small else {}
+    found = []
+    if "quick" in only:
+        run = trained(folder / "quick", "mvae", "digits", brief)
+        found.append(Subject("quick start", run, QUICK, 397, WAYS))
+    if "binary" in only:
+        run = trained(folder / "binary_mnist", "mvae", "binary_mnist", BINARY | brief)
+        asked = [(("image",), ()), (("image", "label"), ())]
+        found.append(Subject("BinaryMNIST", run, asked, 200, WAYS))
+    if "systems" in only:
+        few = {name: WAYS[name] for name in QUICKEST}
+        for name in list(systems.available())[: 2 if small else None]:
+            options = {"epochs": 30} | OWN.get(name, {}) | brief
+            run = trained(folder / "digits" / f"{name}-0-0", name, "digits", options)
+            fixed = conditioned_on(run.system.model)
+            target = tuple(n for n in run.config.modalities if n not in fixed)
+            found.append(Subject(name, run, [(target, fixed)], 100, few))
+    return found
+
+
+def trained(folder: Path, system: str, dataset: str, options: Mapping[str, Any]) -> Run:
+    """The run in a folder, trained before if it is not there."""
+    if not (folder / "system.safetensors").is_file():
+        resume = (folder / "config.json").is_file()
+        runs.train(folder, system, dataset, resume=resume, progress=False, **options)
+    return runs.load(folder)
+
+
+def ask(subject: Subject, question: Question, way: str, rows: int, seconds: Any) -> dict[str, Any]:
+    """One result, with its time."""
+    make, share = subject.ways[way]
+    test = subject.run.dataset.test[: max(2, round(share * min(rows, subject.rows)))]
+    start = seconds()
+    found = make(subject.run.system, test, *question)
+    spent = seconds() - start
+    return {"way": way, "result": found, "milliseconds": 1e3 * spent / len(test)}
+
+
+def line(found: dict[str, Any], refined: LogLikelihood) -> list[str]:
+    """The cells of a result, beside the refined mean of the same rows."""
+    result: LogLikelihood = found["result"]
+    n = len(result.value)
+    good = (result.pareto_k <= 0.7).double().mean().item()
+    ess = 1000 * (result.ess / result.draws).median().item()
+    below = (result.value - result.low).square().sum().sqrt().item() / n
+    above = (result.high - result.value).square().sum().sqrt().item() / n
+    mean = result.mean()
+    return [
+        found["way"],
+        str(n),
+        f"{100 * good:.1f}",
+        f"{ess:.0f}",
+        f"{mean:.2f} [{mean - below:.2f}, {mean + above:.2f}]",
+        f"{refined.value[:n].mean().item():.2f}",
+        f"{found['milliseconds']:.1f}",
+    ]
+
+
+def agreement(
+    subject: Subject, rows: int, temperatures: int, chains: int
+) -> tuple[list[str], dict[str, Any]]:
+    """Refined estimates beside long annealing from the prior."""
+    test = subject.run.dataset.test[:rows]
+    refined = log_likelihood(subject.run.system, test, *subject.questions[0])
+    long = annealed_log_likelihood(
+        subject.run.system,
+        test,
+        *subject.questions[0],
+        num_chains=chains,
+        num_temperatures=temperatures,
+        seed=1,
+    )
+    gap = refined.value - long.value
+    below = torch.hypot(refined.value - refined.low, long.high - long.value)
+    above = torch.hypot(refined.high - refined.value, long.value - long.low)
+    within = ((gap <= below) & (-gap <= above)).double().mean().item()
+    error = gap.std().item() / len(gap) ** 0.5
+    cells = [subject.name, str(len(gap)), f"{refined.mean():.3f}", f"{long.mean():.3f}"]
+    cells += [f"{gap.mean().item():+.3f} ± {error:.3f}", f"{100 * within:.0f}"]
+    return cells, {"refined": refined.value.tolist(), "annealed": long.value.tolist()}
+
+
+def main(
+    folder: Path = Path("runs/likelihood"),
+    rows: int = 1000,
+    agreeing_rows: int = 50,
+    temperatures: int = 300,
+    chains: int = 32,
+    only: str = "quick, binary, systems, agreement",
+    small: bool = False,
+    threads: int = 1,
+    out: str = "",
+) -> None:
+    """Ask, print the tables, write the record.
+
+    Args:
+        folder: Of the trained runs.
+        rows: At most so many test rows of a question.
+        agreeing_rows: Rows that are annealed over many temperatures.
+        temperatures: How many.
+        chains: Of each of these rows.
+        only: Which parts.
+        small: Whether to train for one epoch, and two systems alone.
+        threads: Of torch.
+        out: The record's file.
+    """
+    torch.set_num_threads(threads)
+    pyro.enable_validation(False)
+    warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
+    record: dict[str, Any] = {
+        "title": "Log-likelihoods",
+        "setting": setting(threads, 0, rows=rows, temperatures=temperatures, chains=chains),
+        "tables": [],
+        "measured": {},
+    }
+    columns = ["way", "rows", "k < 0.7, %", "ESS per 1,000", "mean, nats a row", "refined there"]
+    columns.append("ms a row")
+    seconds = timer(threads)
+    together, agreeing = [], []
+    for subject in subjects(folder, small, only):
+        for question in subject.questions:
+            found = [ask(subject, question, way, rows, seconds) for way in subject.ways]
+            refined = next(f["result"] for f in found if f["way"] == "refined")
+            lines = [line(f, refined) for f in found]
+            quantity = refined.quantity
+            record["measured"][f"{subject.name}, {quantity}"] = [_numbers(f) for f in found]
+            if subject.ways is WAYS:
+                title = f"{subject.name}, {quantity}, {clock(threads)}"
+                record["tables"].append(table(title, columns, lines))
+            else:
+                together += [[subject.name, *cells] for cells in lines]
+            write(record, out)
+        if subject.name in AGREEING and "agreement" in only:
+            cells, numbers = agreement(subject, min(rows, agreeing_rows), temperatures, chains)
+            agreeing.append(cells)
+            record["measured"][f"agreement, {subject.name}"] = numbers
+    if together:
+        title = f"Every system on digits, log p of everything, {clock(threads)}"
+        record["tables"].append(table(title, ["system", *columns], together))
+    if agreeing:
+        title = f"Refined against {temperatures} temperatures from the prior"
+        columns = ["system", "rows", "refined", "annealed", "difference", "within both, %"]
+        record["tables"].append(table(title, columns, agreeing))
+    write(record, out)
+
+
+def _numbers(found: dict[str, Any]) -> dict[str, Any]:
+    result: LogLikelihood = found["result"]
+    columns = ("value", "low", "high", "pareto_k")
+    rounded = {n: [round(x, 3) for x in getattr(result, n).tolist()] for n in columns}
+    return {"way": found["way"], "milliseconds": found["milliseconds"], **rounded} | {
+        "stage": list(result.stage)
+    }
+
+
+if __name__ == "__main__":
+    typer.run(main)

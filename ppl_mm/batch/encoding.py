@@ -1,0 +1,101 @@
+"""Networks that run once for each set of rows, however many terms, strata and guides ask.
+
+A network of a modality sees the rows that it may look at and no others. Its outputs are kept in a
+memo, which the terms and the strata of one batch share.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+
+from ppl_mm.batch.checks import check_encoded, check_features
+from ppl_mm.batch.rows import dtype_of, indices, put_rows, run_network
+
+if TYPE_CHECKING:
+    from ppl_mm.batch.batch import Batch
+
+__all__ = ["Memo", "encode", "featurise", "width_of"]
+
+Outputs = tuple[Tensor, ...]
+
+Memo = dict[tuple[str, nn.Module], list[tuple[Tensor, Outputs]]]
+"""The outputs of a network of some modalities, for each mask (B,) of the rows that it saw."""
+
+
+def encode(
+    batch: "Batch", names: Sequence[str], held: Tensor, network: nn.Module, latent_dim: int
+) -> tuple[Tensor, Tensor]:
+    """``(loc, scale)`` of an encoder, (B, Z) each; loc 0 and scale 1 where ``held`` is False.
+
+    Args:
+        batch: The rows.
+        names: The modalities whose values are the network's arguments.
+        held: The rows that the network sees, (B,).
+        network: The encoder.
+        latent_dim: Z.
+
+    Raises:
+        TypeError: For an output that is not a pair of tensors and numbers.
+        ValueError: For an output of another shape, or a scale that is not above 0.
+    """
+    what = " and ".join(names)
+
+    def check(output: object, count: int) -> Outputs:
+        return check_encoded(what, output, latent_dim, count)
+
+    values = [batch.values[n] for n in names]
+    loc, scale = _once(batch, what, held, values, network, latent_dim, (0.0, 1.0), check)
+    return loc, scale
+
+
+def width_of(trunk: nn.Module) -> int:
+    """F, the number of features of a trunk, its attribute ``out_features``."""
+    return cast(int, trunk.out_features)
+
+
+def featurise(batch: "Batch", name: str, held: Tensor, trunk: nn.Module) -> Tensor:
+    """The features (B, F) of a modality's trunk, zeros where ``held`` is False.
+
+    Raises:
+        ValueError: For features of another shape.
+    """
+    size = width_of(trunk)
+
+    def check(output: object, count: int) -> Outputs:
+        return (check_features(name, output, size, count),)
+
+    return _once(batch, name, held, [batch.values[name]], trunk, size, (0.0,), check)[0]
+
+
+def _once(
+    batch: "Batch",
+    what: str,
+    held: Tensor,
+    values: Sequence[Tensor],
+    network: nn.Module,
+    size: int,
+    fills: Sequence[float],
+    check: Callable[[object, int], Outputs],
+) -> Outputs:
+    """A network's outputs, (B, size) each, with ``fills`` where ``held`` is False."""
+    seen_before = [] if batch.memo is None else batch.memo.setdefault((what, network), [])
+    for before, outputs in seen_before:
+        if before is held or torch.equal(before, held):
+            return outputs
+    rows, total = indices(held), len(batch)
+    if rows is not None and len(rows) == 0:
+        dtype = torch.promote_types(dtype_of(network) or batch.dtype, torch.float32)
+        shape, device = (total, size), batch.device
+        outputs = tuple(torch.full(shape, fill, dtype=dtype, device=device) for fill in fills)
+    else:
+        seen = values if rows is None else [x.index_select(0, rows) for x in values]
+        output = run_network(network, *seen, note=f"the network of modality {what!r}, given values")
+        parts = check(output, total if rows is None else len(rows))
+        outputs = tuple(
+            put_rows(rows, part, total, fill, dim=0)
+            for part, fill in zip(parts, fills, strict=True)
+        )
+    seen_before.append((held, outputs))
+    return outputs

@@ -1,0 +1,153 @@
+"""From a declaration and its files to a data set."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ppl_mm.batch.memory_mapped import MemoryMapped
+from ppl_mm.batch.observations import Observations
+from ppl_mm.data.dataset import DataSet
+from ppl_mm.data.own.arrays import Taken
+from ppl_mm.data.own.declaration import Declaration
+from ppl_mm.data.own.defaults import latent_size, modality_of
+from ppl_mm.data.own.kinds import guess
+from ppl_mm.data.own.matching import match, split_by_column, split_by_shares
+from ppl_mm.data.own.reading import Reader
+from ppl_mm.data.own.source import Rows
+from ppl_mm.data.own.tables import words
+from ppl_mm.data.own.values import Values, read_values
+from ppl_mm.data.provenance import Columns, Provenance
+
+__all__ = ["build"]
+
+_IN_MEMORY_BYTES = 2**30  # larger data are read batch by batch
+
+
+def build(
+    declaration: Declaration, fingerprint: str, path: Path | None, frame: Any = None
+) -> DataSet:
+    """Read all rows, split them, and declare the modalities.
+
+    Args:
+        declaration: The declaration.
+        fingerprint: That of the declaration and its files.
+        path: The declaration's file; None for a frame.
+        frame: What holds modalities that name no file.
+
+    Raises:
+        ValueError: For files that are not what is declared.
+        FileNotFoundError: For a file that is not there.
+    """
+    reader = Reader(declaration, frame)
+    sources = {declared.name: reader.rows(declared) for declared in declaration.modalities}
+    labels, places = match(sources)
+    splits = _split(declaration, reader, labels)
+    read, columns, modalities = {}, {}, []
+    for declared in declaration.modalities:
+        name, rows = declared.name, sources[declared.name]
+        own = places[name][splits["train"]]
+        training = np.zeros(len(rows), dtype=bool)
+        training[own[own >= 0]] = True
+        kind = declared.kind or guess(rows, name == declaration.label)
+        values = read_values(rows, kind, training, declared)
+        seen = (training & ~values.missing).nonzero()[0]
+        if len(seen) == 0:
+            raise ValueError(
+                f"{rows.origin}: no training row holds modality {name!r}; change the split."
+            )
+        modalities.append(modality_of(declared, kind, values, seen, declaration.where))
+        columns[name] = Columns(
+            kind, rows.columns, values.levels, rows.origin, declared.kind is None
+        )
+        read[name] = values
+    _check_label(declaration, columns)
+    everything = _observations(read, places, sources)
+    parts = {split: everything[torch.from_numpy(at)] for split, at in splits.items() if len(at)}
+    index = next((m.index for m in declaration.modalities if m.index is not None), None)
+    label = declaration.label
+    vocabularies = {n: v.vocabulary for n, v in read.items() if v.vocabulary is not None}
+    return DataSet(
+        declaration.name,
+        train=parts["train"],
+        validation=parts.get("validation"),
+        test=parts["test"],
+        modalities=tuple(modalities),
+        latent_dim=declaration.latent_dim
+        or latent_size([v.array.shape[1:] for v in read.values()]),
+        label=label,
+        num_classes=None if label is None else len(columns[label].levels),
+        vocabulary=next(iter(vocabularies.values())) if len(vocabularies) == 1 else None,
+        vocabularies=vocabularies or None,
+        provenance=Provenance(
+            None if path is None else str(path),
+            fingerprint,
+            index,
+            {split: tuple(labels[i] for i in at) for split, at in splits.items()},
+            columns,
+        ),
+    )
+
+
+def _check_label(declaration: Declaration, columns: Mapping[str, Columns]) -> None:
+    label = declaration.label
+    if label is not None and columns[label].kind != "category":
+        raise ValueError(
+            f"{declaration.where}, label: expected a modality of kind 'category', {label!r} is of "
+            f"kind {columns[label].kind!r}."
+        )
+
+
+def _split(
+    declaration: Declaration, reader: Reader, labels: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    splitting, where = declaration.split, declaration.where
+    if splitting.column is None:
+        return split_by_shares(labels, splitting, where)
+    tables = reader.tables()
+    table = next((t for t in tables if splitting.column in t.columns), None)
+    if table is None:
+        names = ", ".join(t.origin for t in tables) or "the files, none of which is a table"
+        raise ValueError(f"{where}, split: no column {splitting.column!r} in {names}.")
+    cells = words(table.column(splitting.column))
+    own = reader.labels_of(table) or tuple(map(str, range(len(cells))))
+    place = {label: i for i, label in enumerate(own)}
+    for label in labels:
+        if label not in place:
+            raise ValueError(
+                f"{table.origin}: has no row {label!r}, so column {splitting.column!r} does "
+                "not say which split it is of; add the row."
+            )
+    rows = [place[label] for label in labels]
+    at = [f"{table.origin}, {table.place(i)}" if cells[i] is None else table.origin for i in rows]
+    return split_by_column([cells[i] for i in rows], splitting.column, where, at)
+
+
+def _observations(
+    read: Mapping[str, Values], places: Mapping[str, np.ndarray], sources: Mapping[str, Rows]
+) -> Observations:
+    """All rows in the order of their labels, in memory if they are dense and fit."""
+    present = {n: (at >= 0) & ~read[n].missing[at] for n, at in places.items()}
+    holes = {n: v.holes for n, v in read.items() if v.holes is not None}
+    if holes:
+        _refuse_holes(holes, sources)
+    convert = {n: v.convert for n, v in read.items() if v.convert is not None}
+    arrays = {n: Taken(v.array, places[n]) for n, v in read.items()}
+    size = sum(8 * np.prod(array.shape) for array in arrays.values())
+    lazy = any(not isinstance(v.array, np.ndarray) for v in read.values())
+    mapped = MemoryMapped(arrays, {n: torch.from_numpy(x) for n, x in present.items()}, convert)
+    return mapped if lazy or size > _IN_MEMORY_BYTES else mapped.in_memory()
+
+
+def _refuse_holes(holes: Mapping[str, np.ndarray], sources: Mapping[str, Rows]) -> None:
+    """Raise for cells that are missing of rows that hold others of the same modality."""
+    name, mask = next(iter(holes.items()))
+    rows = sources[name]
+    i, *column = (int(x) for x in np.argwhere(mask)[0])
+    raise ValueError(
+        f"{rows.at(i, column[0])}: the cell is empty while others of modality {name!r} are there, "
+        f"as in {int(mask.any(tuple(range(1, mask.ndim))).sum())} rows; fill it, leave the row's "
+        "whole modality empty, or make the column a modality of its own."
+    )

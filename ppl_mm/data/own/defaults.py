@@ -1,0 +1,235 @@
+"""The likelihood and the networks of a modality, by its kind and its size."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ppl_mm.data.own.arrays import blocks
+from ppl_mm.data.own.declaration import Declared, Kind
+from ppl_mm.data.own.values import Values
+from ppl_mm.likelihoods import (
+    Bernoulli,
+    Categorical,
+    ContinuousBernoulli,
+    Laplace,
+    Likelihood,
+    LogNormal,
+    MultiLabel,
+    NegativeBinomial,
+    Normal,
+    Poisson,
+    SoftBernoulli,
+    Tokens,
+    ZeroInflatedNegativeBinomial,
+)
+from ppl_mm.modality import Modality
+from ppl_mm.networks import (
+    ConvDecoder,
+    ConvEncoder,
+    CountsDecoder,
+    CountsEncoder,
+    LabelEncoder,
+    MLPDecoder,
+    MLPEncoder,
+    RatesDecoder,
+    SentenceDecoder,
+    SentenceEncoder,
+    TableDecoder,
+    TableEncoder,
+)
+
+__all__ = ["latent_size", "modality_of"]
+
+_HIDDEN, _WIDE = (128, 128), (256, 256)  # of up to _MANY elements, and of more
+_MANY = 500
+_PARTS = 50  # from as many columns on, counts are parts of a row's total
+_LATENT, _WIDE_LATENT = 16, 32
+_CHANNELS = (32, 64, 128, 128)
+_LEAST_MAP = 4  # the least height or width of a feature map
+_EMBEDDING = 64
+
+_ALLOWED: dict[str, tuple[type[Likelihood], ...]] = {
+    "real": (Normal, Laplace),
+    "positive": (LogNormal, Normal, Laplace),
+    "counts": (NegativeBinomial, Poisson, ZeroInflatedNegativeBinomial),
+    "binary": (Bernoulli, MultiLabel),
+    "category": (Categorical,),
+    "label set": (MultiLabel, Bernoulli),
+    "image": (Normal, Laplace, Bernoulli, SoftBernoulli, ContinuousBernoulli),
+    "text": (Tokens,),
+}
+
+
+def modality_of(
+    declared: Declared, kind: Kind, values: Values, training: np.ndarray, where: str
+) -> Modality:
+    """Declare a modality with the likelihood and the networks of its kind and size.
+
+    Args:
+        declared: What the user declares of it, which comes first.
+        kind: Its kind.
+        values: Its values.
+        training: The positions of its training rows, which tell the units of columns.
+        where: How messages name the declaration.
+
+    Raises:
+        ValueError: For a likelihood that is not one of the kind.
+    """
+    likelihood = declared.likelihood
+    if likelihood is not None and not isinstance(likelihood, _ALLOWED[kind]):
+        names = ", ".join(k.__name__ for k in _ALLOWED[kind])
+        raise ValueError(
+            f"{where}, [modalities.{declared.name}], likelihood: kind {kind!r} takes {names}, got "
+            f"{type(likelihood).__name__}."
+        )
+    if isinstance(likelihood, ZeroInflatedNegativeBinomial) and values.array.shape[1] < _PARTS:
+        raise ValueError(
+            f"{where}, [modalities.{declared.name}], likelihood: ZeroInflatedNegativeBinomial is "
+            f"for counts of at least {_PARTS} columns that are parts of a total, got "
+            f"{values.array.shape[1]}; NegativeBinomial takes any number."
+        )
+    shape = tuple(int(n) for n in values.array.shape[1:])
+    hidden = declared.hidden or (_WIDE if math.prod(shape) > _MANY else _HIDDEN)
+    if kind == "counts" and shape[0] >= _PARTS:
+        made = _parts(likelihood or NegativeBinomial(), values, training, hidden)
+    elif kind in ("real", "positive", "counts"):
+        made = _columns(kind, likelihood, values, training, hidden)
+    elif kind in ("binary", "label set"):
+        made = _bits(
+            likelihood or (MultiLabel() if kind == "label set" else Bernoulli()), shape, hidden
+        )
+    elif kind == "category":
+        made = _category(likelihood or Categorical(), len(values.levels), hidden)
+    elif kind == "text":
+        assert values.vocabulary is not None
+        made = _text(likelihood or Tokens(), shape[0], len(values.vocabulary), hidden[-1])
+    else:
+        made = _image(likelihood or _of_pixels(values, training), shape, hidden)
+    likelihood, encoder, decoder = made
+    return Modality(declared.name, likelihood, encoder, decoder, declared.weight)
+
+
+def latent_size(shapes: list[tuple[int, ...]]) -> int:
+    """The size of the latent: 16, or 32 if a modality has more than 500 elements."""
+    return _WIDE_LATENT if any(math.prod(shape) > _MANY for shape in shapes) else _LATENT
+
+
+Made = tuple[Likelihood, Callable[[int], Any], Callable[[int], Any]]
+
+
+def _columns(
+    kind: Kind,
+    likelihood: Likelihood | None,
+    values: Values,
+    training: np.ndarray,
+    hidden: tuple[int, ...],
+) -> Made:
+    """Columns of numbers, which the networks see in units of the training rows."""
+    likelihood = likelihood or {"real": Normal(), "positive": LogNormal()}.get(kind)
+    likelihood = likelihood or NegativeBinomial()
+    transform = {"positive": "log", "counts": "log1p"}.get(kind, "none")
+    centre, spread = _moments(values, training, transform)
+    units = {"centre": centre, "spread": spread}
+    encoder = partial(TableEncoder, **units, transform=transform, hidden=hidden)
+    if kind == "counts":
+        log_mean = _log_means(values, training)
+        dispersion = isinstance(likelihood, NegativeBinomial)
+        counts = partial(RatesDecoder, log_mean=log_mean, hidden=hidden, dispersion=dispersion)
+        return likelihood, encoder, counts
+    if kind == "positive" and not isinstance(likelihood, LogNormal):
+        centre, spread = _moments(values, training, "none")
+        units = {"centre": centre, "spread": spread}
+    learned = getattr(likelihood, "scale", None) is None
+    return likelihood, encoder, partial(TableDecoder, **units, hidden=hidden, learned_scale=learned)
+
+
+def _parts(
+    likelihood: Likelihood, values: Values, training: np.ndarray, hidden: tuple[int, ...]
+) -> Made:
+    """Counts that are parts of a row's total, such as the genes of a cell."""
+    totals = np.concatenate([np.nansum(x, 1) for x in blocks(values.array, training)])
+    form = {Poisson: "poisson", ZeroInflatedNegativeBinomial: "zero_inflated"}
+    options = {"event_shape": tuple(values.array.shape[1:]), "hidden": hidden}
+    decoder = partial(
+        CountsDecoder,
+        **options,
+        likelihood=form.get(type(likelihood), "negative_binomial"),
+        total=float(max(np.median(totals), 1.0)),
+    )
+    return likelihood, partial(CountsEncoder, **options), decoder
+
+
+def _bits(likelihood: Likelihood, shape: tuple[int, ...], hidden: tuple[int, ...]) -> Made:
+    encoder = partial(MLPEncoder, event_shape=shape, hidden=hidden)
+    return likelihood, encoder, partial(MLPDecoder, event_shape=shape, hidden=hidden)
+
+
+def _category(likelihood: Likelihood, classes: int, hidden: tuple[int, ...]) -> Made:
+    encoder = partial(LabelEncoder, num_classes=classes, hidden=hidden)
+    return likelihood, encoder, partial(MLPDecoder, event_shape=(classes,), hidden=hidden)
+
+
+def _text(likelihood: Likelihood, length: int, symbols: int, hidden: int) -> Made:
+    options = {"length": length, "vocab_size": symbols, "embedding": _EMBEDDING, "hidden": hidden}
+    return likelihood, partial(SentenceEncoder, **options), partial(SentenceDecoder, **options)
+
+
+def _of_pixels(values: Values, training: np.ndarray) -> Likelihood:
+    """Bernoulli for pictures in black and white, a narrow Normal for others."""
+    stored = next(blocks(values.array, training))
+    grey = stored / 255 if values.convert is not None else stored
+    return Bernoulli() if np.isin(grey[~np.isnan(grey)], (0, 1)).all() else Normal(scale=0.1)
+
+
+def _image(likelihood: Likelihood, shape: tuple[int, ...], hidden: tuple[int, ...]) -> Made:
+    """Convolutions that halve the picture, if its sides divide; dense layers otherwise."""
+    channels, height, width = shape
+    halvings = 0
+    while halvings < len(_CHANNELS) and all(
+        side % 2 ** (halvings + 1) == 0 and side >> (halvings + 1) >= _LEAST_MAP
+        for side in (height, width)
+    ):
+        halvings += 1
+    learned = getattr(likelihood, "scale", 0.0) is None
+    if halvings == 0 or learned:
+        encoder = partial(MLPEncoder, event_shape=shape, hidden=hidden)
+        decoder = partial(MLPDecoder, event_shape=shape, hidden=hidden, learned_scale=learned)
+        return likelihood, encoder, decoder
+    sizes = _CHANNELS[:halvings]
+    down = tuple((size, 4, 2, 1) for size in sizes)
+    up = tuple((size, 4, 2, 1) for size in (*sizes[-2::-1], channels))
+    start = (sizes[-1], height >> halvings, width >> halvings)
+    return (
+        likelihood,
+        partial(ConvEncoder, event_shape=shape, layers=down, hidden=hidden[-1:]),
+        partial(ConvDecoder, start=start, layers=up, hidden=hidden[-1:]),
+    )
+
+
+def _moments(
+    values: Values, training: np.ndarray, transform: str
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The mean and the standard deviation of each column over training rows, transformed.
+
+    A column that is constant or empty has the deviation 1.
+    """
+    function = {"log": np.log, "log1p": np.log1p}.get(transform, np.asarray)
+
+    def parts() -> Any:
+        return (function(block.astype(np.float64)) for block in blocks(values.array, training))
+
+    size = sum((~np.isnan(x)).sum(0) for x in parts())
+    size = np.maximum(size, 1)
+    centre = sum(np.nansum(x, 0) for x in parts()) / size
+    spread = np.sqrt(sum(np.nansum((x - centre) ** 2, 0) for x in parts()) / size)
+    spread[~(spread > 1e-12 * np.maximum(1.0, abs(centre)))] = 1.0
+    return tuple(centre.tolist()), tuple(spread.tolist())
+
+
+def _log_means(values: Values, training: np.ndarray) -> tuple[float, ...]:
+    """The logarithm of each column's mean over training rows, of half a count at least."""
+    total: Any = sum(np.nansum(x.astype(np.float64), 0) for x in blocks(values.array, training))
+    return tuple(np.log((total + 0.5) / max(len(training), 1)).tolist())

@@ -1,0 +1,38 @@
+"""A number that changes with a declaration, and with the files that it names."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["fingerprint"]
+
+_PIECE = 2**20
+
+
+def fingerprint(content: Mapping[str, Any], folder: Path) -> str:
+    """Return 16 hexadecimal digits of a declaration and its files, wherever they lie.
+
+    Comments and the order of keys change nothing. Of a folder of images the names and the sizes
+    count, of a file all of it.
+
+    Args:
+        content: The content of the declaration.
+        folder: The folder that its files are relative to.
+    """
+    digest = hashlib.blake2b(
+        json.dumps(content, sort_keys=True, default=str).encode(), digest_size=8
+    )
+    tables = content.get("modalities", {}).values()
+    names = [content.get("file"), *(t.get(key) for t in tables for key in ("file", "index"))]
+    for name in sorted({name for name in names if isinstance(name, str)}):
+        path = folder / name
+        if path.is_dir():
+            sizes = sorted((p.name, p.stat().st_size) for p in path.iterdir() if p.is_file())
+            digest.update(json.dumps(sizes).encode())
+        elif path.is_file():
+            with path.open("rb") as file:
+                while piece := file.read(_PIECE):
+                    digest.update(piece)
+    return digest.hexdigest()

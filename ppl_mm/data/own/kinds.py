@@ -1,0 +1,107 @@
+"""The kind of a modality, guessed from its values where the declaration does not say it."""
+
+from typing import Any
+
+import numpy as np
+
+from ppl_mm.batch.libraries import is_sparse
+from ppl_mm.data.own.arrays import blocks
+from ppl_mm.data.own.declaration import Kind
+from ppl_mm.data.own.images import Images
+from ppl_mm.data.own.source import Rows
+from ppl_mm.data.own.tables import numbers, words
+
+__all__ = ["TRUTH", "guess"]
+
+TRUTH = {
+    **dict.fromkeys(("0", "false", "no", "f", "n"), 0.0),
+    **dict.fromkeys(("1", "true", "yes", "t", "y"), 1.0),
+}
+"""The words of a binary value, in lower case."""
+
+_MOST_LEVELS = 50  # of a category that is guessed
+_MOST_NUMBERS = 20  # of a category whose levels are whole numbers
+_MANY_ZEROS = 0.2  # the share from which whole numbers from 0 are counts
+_FOLD = 100  # the range over which positive values are thought of in factors
+_LOOKED_AT = 5000  # rows of an array
+
+
+def guess(rows: Rows, is_label: bool) -> Kind:
+    """Guess the kind of a modality from its values.
+
+    Text is a category if few words repeat, a label set if they are joined by ``;`` or ``|``, and
+    text otherwise. Numbers are binary if all are 0 or 1, counts if they are whole, from 0 and often
+    0, a category if one column has few whole values that repeat, positive if they span factors of
+    100 in every column, and real otherwise. Arrays of rows with two or three dimensions are images.
+
+    Raises:
+        ValueError: For columns of text beside columns of numbers.
+    """
+    if is_label:
+        return "category"
+    if isinstance(rows.values, Images) or len(rows.values.shape) > 2:
+        return "image"
+    if not rows.is_table:
+        return _of_numbers(_sample(rows.values), is_sparse(rows.values))
+    columns = [rows.values.iloc[:, i] for i in range(len(rows.columns))]
+    found = [numbers(column) for column in columns]
+    text = [i for i, (_, bad) in enumerate(found) if bad is not None]
+    if not text:
+        return _of_numbers(np.stack([x for x, _ in found], 1), False)
+    told = [words(columns[i]) for i in text]
+    if len(text) == len(columns) and all(_is_truth(cells) for cells in told):
+        return "binary"
+    if len(columns) > 1:
+        number = next((i for i in range(len(columns)) if i not in text), None)
+        if number is None:
+            names = ", ".join(map(repr, rows.columns[:4]))
+            raise ValueError(
+                f"{rows.origin}: columns {names} are text; make each a modality of its own."
+            )
+        raise ValueError(
+            f"{rows.at(found[text[0]][1] or 0, text[0])}: expected a number as in column "
+            f"{rows.columns[number]!r}, got {told[0][found[text[0]][1] or 0]!r}; correct it, or "
+            "make text a modality of its own."
+        )
+    return _of_words([cell for cell in told[0] if cell is not None])
+
+
+def _is_truth(cells: list[str | None]) -> bool:
+    return all(cell is None or cell.lower() in TRUTH for cell in cells)
+
+
+def _of_words(cells: list[str]) -> Kind:
+    levels = set(cells)
+    joined = [sign for sign in ";|" if sum(sign in cell for cell in cells) > len(cells) / 10]
+    if joined:
+        return "label set"
+    repeated = len(levels) <= min(_MOST_LEVELS, max(2, len(cells) / 2))
+    return "category" if repeated else "text"
+
+
+def _of_numbers(values: np.ndarray, sparse: bool) -> Kind:
+    """The kind of columns (n, D) of numbers, NaN where missing."""
+    one_column = values.ndim == 1 or values.shape[1] == 1
+    held = values[~np.isnan(values)]
+    if held.size == 0 or not np.isfinite(held).all():
+        return "real"
+    if ((held == 0) | (held == 1)).all():
+        return "binary"
+    whole = bool((held == np.floor(held)).all())
+    if whole and held.min() >= 0 and (sparse or (held == 0).mean() >= _MANY_ZEROS):
+        return "counts"
+    levels = np.unique(held) if one_column else held
+    if whole and one_column and len(levels) <= min(_MOST_NUMBERS, held.size / 2):
+        return "category"
+    if held.min() > 0 and not one_column:
+        low, high = np.nanmin(values, 0), np.nanmax(values, 0)
+        return "positive" if (high > _FOLD * low).all() else "real"
+    return "positive" if held.min() > 0 and held.max() > _FOLD * held.min() else "real"
+
+
+def _sample(array: Any) -> np.ndarray:
+    """Some rows of an array or a sparse matrix."""
+    n = array.shape[0]
+    step = max(1, n // _LOOKED_AT)
+    rows = np.arange(0, n, step)
+    return np.concatenate([block.astype(np.float64) for block in blocks(array, rows)])

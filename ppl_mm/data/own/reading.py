@@ -1,0 +1,244 @@
+"""From what a modality declares to the rows of its source."""
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase as fnmatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppl_mm.arguments.wording import shown, unknown_name
+from ppl_mm.batch.libraries import is_pandas, is_sparse
+from ppl_mm.data.own.arrays import read_labels, read_matrix_market, read_npy, read_npz
+from ppl_mm.data.own.declaration import Declaration, Declared
+from ppl_mm.data.own.images import read_images
+from ppl_mm.data.own.single_cell import holds_parts, is_single_cell, open_single_cell, part_of
+from ppl_mm.data.own.source import Rows, Table, selected
+from ppl_mm.data.own.tables import of_frame, read_delimited, read_parquet, words
+
+__all__ = ["Reader"]
+
+_OPENED: dict[str, Callable[[Path], Any]] = {
+    ".csv": read_delimited,
+    ".tsv": read_delimited,
+    ".txt": read_delimited,
+    ".parquet": read_parquet,
+    ".npy": read_npy,
+    ".npz": lambda path: path,
+    ".mtx": read_matrix_market,
+    ".h5ad": open_single_cell,
+    ".h5mu": open_single_cell,
+}
+
+
+class Reader:
+    """Reads the modalities of one declaration, each file once.
+
+    Args:
+        declaration: The declaration.
+        frame: What holds modalities that name no file: a data frame, AnnData or MuData; None if
+            there is no such thing.
+    """
+
+    def __init__(self, declaration: Declaration, frame: Any = None) -> None:
+        self.declaration, self.frame = declaration, frame
+        self._opened: dict[str, Any] = {}
+
+    def rows(self, declared: Declared) -> Rows:
+        """The rows of one modality.
+
+        Raises:
+            FileNotFoundError: For a file that is not there.
+            ValueError: For files, parts or columns that are not what is declared.
+        """
+        source, origin = self._source(declared)
+        if isinstance(source, Rows):  # images
+            return source
+        if is_single_cell(source):
+            source = self._single_cell(source, declared, origin)
+        if isinstance(source, Table):
+            return self._of_table(source, declared)
+        rows = source if isinstance(source, Rows) else self._of_array(source, declared, origin)
+        if declared.columns is None:
+            return rows
+        if not rows.columns:
+            raise ValueError(f"{rows.origin}: has no names of columns; leave columns out.")
+        chosen = selected(declared.columns, rows.columns, frozenset(), rows.origin)
+        columns = tuple(rows.columns[i] for i in chosen)
+        return Rows(rows.origin, rows.values[:, chosen], columns, rows.labels, rows.place)
+
+    def tables(self) -> list[Table]:
+        """All tables that modalities are read from, in the order of the declaration."""
+        found: dict[int, Table] = {}
+        for declared in self.declaration.modalities:
+            source, origin = self._source(declared)
+            if is_single_cell(source):
+                source = part_of(source, "obs", declared.name, origin)
+            if isinstance(source, Table):
+                found[id(source.frame)] = source
+        return list(found.values())
+
+    def labels_of(self, table: Table) -> tuple[str, ...] | None:
+        """The labels of a table's rows, by the index of the modalities that are read from it."""
+        for declared in self.declaration.modalities:
+            source, _ = self._source(declared)
+            if isinstance(source, Table) and source.frame is table.frame:
+                return _labels(table, declared.index)
+        return table.labels
+
+    def _source(self, declared: Declared) -> tuple[Any, str]:
+        """What is opened, and how messages name it."""
+        name, where = declared.file, self.declaration.where
+        if name is None:
+            if self.frame is None:
+                raise ValueError(
+                    f'{where}, [modalities.{declared.name}]: expected file = "...", got none.'
+                )
+            if "" not in self._opened:
+                self._opened[""] = _opened_object(self.frame, "the frame")
+            return self._opened[""], "the frame"
+        key = f"{name} {declared.size}" if declared.size else name
+        if key not in self._opened:
+            self._opened[key] = self._open(name, declared)
+        return self._opened[key], Path(name).name if ":" not in name else name
+
+    def _open(self, name: str, declared: Declared) -> Any:
+        path = self.declaration.folder / Path(name).expanduser()
+        if ":" in name and not path.exists():
+            return _opened_object(_called(name, self.declaration), name)
+        if path.is_dir():
+            return read_images(path, declared.size)
+        suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+        where = f"{self.declaration.where}, [modalities.{declared.name}]"
+        if not path.is_file():
+            near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+            message = unknown_name("file", name, sorted(near)[:12])
+            raise FileNotFoundError(f"{where}, file: {message}")
+        if suffix not in _OPENED:
+            raise ValueError(
+                f"{where}, file: expected a folder of images, or a file that ends in "
+                f"{', '.join(_OPENED)}, got {name!r}."
+            )
+        return _OPENED[suffix](path)
+
+    def _single_cell(self, source: Any, declared: Declared, origin: str) -> Rows | Table:
+        """The part; cells' own columns where columns are named that are no genes."""
+        obs = part_of(source, "obs", declared.name, origin)
+        unnamed = declared.part is None and declared.columns is not None
+        whole = not holds_parts(source) or declared.name not in source.mod
+        if unnamed and whole and set(declared.columns or ()) <= set(obs.columns):
+            return obs
+        return part_of(source, declared.part, declared.name, origin)
+
+    def _of_table(self, table: Table, declared: Declared) -> Rows:
+        index = declared.index
+        others = [
+            other.columns
+            for other in self.declaration.modalities
+            if other.name != declared.name and other.file == declared.file and other.columns
+        ]
+        taken = {name for names in others for name in names}
+        if declared.columns is None:
+            taken |= {n for n in table.columns for names in others for p in names if fnmatch(n, p)}
+        taken |= {n for n in (index, self.declaration.split.column) if n is not None}
+        chosen = selected(declared.columns, table.columns, frozenset(taken), table.origin)
+        labels = _labels(table, index)
+        columns = tuple(table.columns[i] for i in chosen)
+        return Rows(table.origin, table.frame.iloc[:, chosen], columns, labels, table.place)
+
+    def _of_array(self, source: Any, declared: Declared, origin: str) -> Rows:
+        """An array of an NPY, NPZ or MatrixMarket file, or one that a function returned."""
+        index, labels = declared.index, None
+        if isinstance(source, Path):
+            array: Any = read_npz(source, declared.part or declared.name, declared.part is not None)
+            if index is not None:
+                found = read_npz(source, index, True)
+                labels = tuple(words_of(found))
+        else:
+            array = source
+            if index is not None:
+                path = self.declaration.folder / index
+                if not path.is_file():
+                    raise FileNotFoundError(
+                        f"{self.declaration.where}, [modalities.{declared.name}], index: {origin} "
+                        f"has no columns; name a text file with a label a line, got {index!r}."
+                    )
+                labels = read_labels(path)
+        if labels is not None and len(labels) != array.shape[0]:
+            raise ValueError(
+                f"{origin}: has {array.shape[0]} rows and {len(labels)} labels in {index}; give "
+                "one label a row."
+            )
+        if not is_sparse(array) and array.dtype.kind in "OUST":  # text: a table of one column
+            return _text_array(array, declared.name, labels, origin)
+        if array.dtype.kind not in "fiub":
+            raise ValueError(f"{origin}: expected numbers or text, got {array.dtype}.")
+        return Rows(origin, array, labels=labels)
+
+
+def words_of(array: np.ndarray) -> list[str]:
+    """The entries of an array as text."""
+    return [str(x.decode() if isinstance(x, bytes) else x) for x in array.tolist()]
+
+
+def _text_array(array: np.ndarray, name: str, labels: tuple[str, ...] | None, origin: str) -> Rows:
+    import pandas
+
+    if array.ndim != 1:
+        raise ValueError(f"{origin}: expected text as an array (N,), got the shape {array.shape}.")
+    frame = pandas.DataFrame({name: words_of(array)}, dtype=object)
+    return Rows(origin, frame, (name,), labels)
+
+
+def _labels(table: Table, index: str | None) -> tuple[str, ...] | None:
+    if index is None:
+        return table.labels
+    cells = words(table.column(index))
+    if None in cells:
+        row = cells.index(None)
+        raise ValueError(
+            f"{table.origin}, {table.place(row)}: the index {index!r} is empty; name the row, or "
+            "remove it."
+        )
+    return tuple(str(cell) for cell in cells)
+
+
+def _opened_object(value: Any, origin: str) -> Any:
+    """A data frame, array, sparse matrix, AnnData or MuData as what a file would be opened to."""
+    if isinstance(value, Mapping):
+        import pandas
+
+        value = pandas.DataFrame(value)
+    if is_pandas(value, "DataFrame"):
+        return of_frame(origin, value)
+    if is_sparse(value):
+        import scipy.sparse
+
+        return scipy.sparse.csr_array(value)
+    if is_single_cell(value):
+        return value
+    if hasattr(value, "__array__"):
+        return np.asarray(value)
+    raise TypeError(
+        f"{origin}: expected a data frame, an array, a sparse matrix, AnnData or MuData, got "
+        f"{shown(value)}."
+    )
+
+
+def _called(name: str, declaration: Declaration) -> Any:
+    """What ``package.module:function`` returns; modules beside the declaration are found too."""
+    module, _, function = name.partition(":")
+    beside = str(declaration.folder.resolve())
+    sys.path.insert(0, beside)
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{declaration.where}, file: {name!r} is no file, and no function package.module:"
+            f"function ({error})."
+        ) from error
+    finally:
+        sys.path.remove(beside)
+    return found()

@@ -1,0 +1,105 @@
+"""Single-cell data: H5AD and H5MU files, and AnnData and MuData objects."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.libraries import is_sparse
+from ppl_mm.data.own.source import Rows, Table
+
+__all__ = ["holds_parts", "is_single_cell", "open_single_cell", "part_of"]
+
+
+def open_single_cell(path: Path) -> Any:
+    """Open an H5AD or H5MU file.
+
+    Raises:
+        ModuleNotFoundError: If anndata or mudata is not installed.
+        ValueError: For a damaged file.
+    """
+    try:
+        import anndata
+
+        if path.suffix == ".h5mu":
+            import mudata
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{path.name}: {error.name} is not installed; pip install 'ppl-mm[single-cell]'."
+        ) from error
+    try:
+        with warnings.catch_warnings():  # which these libraries give of one another's changes
+            warnings.simplefilter("ignore")
+            if path.suffix == ".h5mu":
+                return mudata.read_h5mu(path)
+            return anndata.read_h5ad(path)
+    except Exception as error:  # h5py, anndata and mudata raise errors of many kinds
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"{path.name}: damaged, or no {path.suffix[1:].upper()} file ({reason})."
+        ) from error
+
+
+def is_single_cell(value: Any) -> bool:
+    """Whether a value is an AnnData or a MuData object."""
+    return any(cls.__name__ in ("AnnData", "MuData") for cls in type(value).__mro__)
+
+
+def holds_parts(data: Any) -> bool:
+    """Whether an object is a MuData, which holds an AnnData a modality."""
+    return hasattr(data, "mod")
+
+
+def part_of(data: Any, part: str | None, name: str, origin: str) -> Rows | Table:
+    """The matrix or the table of a part.
+
+    Args:
+        data: AnnData or MuData.
+        part: The part, see :class:`~ppl_mm.data.own.declaration.Declared`; None for the matrix X,
+            of a MuData that of the modality's name.
+        name: The modality's name.
+        origin: How messages name the data.
+
+    Raises:
+        ValueError: For an unknown part, with the nearest known one.
+    """
+    words = [] if part is None else part.split("/")
+    if holds_parts(data) and words != ["obs"]:
+        inner = words.pop(0) if words else name
+        if inner not in data.mod:
+            known = [*data.mod, "obs"]
+            raise ValueError(f"{origin}: {unknown_name('part', inner, known)} Name one as part.")
+        data, origin = data.mod[inner], f"{origin}, {inner}"
+    cells = tuple(map(str, data.obs_names))
+    if words == ["obs"]:
+        return Table(f"{origin}, obs", data.obs, labels=cells)
+    if words in ([], ["X"]):
+        return _matrix(data.X, data.var_names, cells, origin)
+    kind, _, inner = "/".join(words).partition("/")
+    if kind not in ("layers", "obsm") or inner not in getattr(data, kind):
+        known = [
+            "X",
+            "obs",
+            *(f"{k}/{n}" for k in ("layers", "obsm") for n in getattr(data, k)),
+        ]
+        raise ValueError(f"{origin}: {unknown_name('part', '/'.join(words), known)}")
+    values = getattr(data, kind)[inner]
+    columns = data.var_names if kind == "layers" else getattr(values, "columns", ())
+    return _matrix(values, columns, cells, f"{origin}, {kind}/{inner}")
+
+
+def _matrix(values: Any, columns: Any, cells: tuple[str, ...], origin: str) -> Rows:
+    if values is None:
+        raise ValueError(f"{origin}: has no matrix X; name a layer as part.")
+    if is_sparse(values):
+        import scipy.sparse
+
+        values = scipy.sparse.csr_array(values)
+    elif hasattr(values, "to_numpy"):
+        values = values.to_numpy()
+    else:
+        values = np.asarray(values)
+    names = tuple(map(str, columns))
+    return Rows(origin, values, names, cells, lambda i: f"cell {cells[i]!r}")

@@ -1,0 +1,122 @@
+"""What a source holds of one modality, before its kind is known."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+
+from ppl_mm.arguments.wording import unknown_name
+
+__all__ = ["Rows", "Table", "selected"]
+
+
+def _row(i: int) -> str:
+    return f"row {i}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table in memory with the place of each of its rows.
+
+    Attributes:
+        origin: The file's name, for messages.
+        frame: The pandas.DataFrame, text as it is written, or numbers.
+        place: How a message names row i, such as ``line 7``.
+        labels: The rows' labels, if they are no column; None otherwise.
+    """
+
+    origin: str
+    frame: Any
+    place: Callable[[int], str] = _row
+    labels: tuple[str, ...] | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of all columns."""
+        return tuple(str(name) for name in self.frame.columns)
+
+    def column(self, name: str) -> Any:
+        """The column of that name, or the index of that name, a pandas.Series.
+
+        Raises:
+            ValueError: For an unknown name, with the nearest known one.
+        """
+        if name == self.frame.index.name:
+            return self.frame.index.to_series()
+        if name not in self.columns:
+            raise ValueError(f"{self.origin}: {unknown_name('column', name, self.columns)}")
+        return self.frame[name]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one modality in their source's order.
+
+    Attributes:
+        origin: The file's name, for messages.
+        values: A :class:`pandas.DataFrame` of cells, an array (n, *D), a sparse matrix (n, D), or
+            images, see :mod:`ppl_mm.data.own.images`.
+        columns: The names of the columns; none for what has no names.
+        labels: The label of each row; None where the rows have none.
+        place: How a message names row i.
+    """
+
+    origin: str
+    values: Any
+    columns: tuple[str, ...] = ()
+    labels: tuple[str, ...] | None = None
+    place: Callable[[int], str] = _row
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the values are cells of a table."""
+        return hasattr(self.values, "iloc")
+
+    def __len__(self) -> int:
+        return int(self.values.shape[0])
+
+    def at(self, i: int, column: int | None = None) -> str:
+        """How a message names row i, and a column."""
+        what = f"{self.origin}, {self.place(int(i))}"
+        if column is None or not self.columns:
+            return what
+        return f"{what}, column {self.columns[int(column)]!r}"
+
+
+def selected(
+    patterns: tuple[str, ...] | None,
+    columns: tuple[str, ...],
+    taken: frozenset[str],
+    where: str,
+) -> np.ndarray:
+    """The positions of the columns that patterns name, in the order of the patterns.
+
+    Args:
+        patterns: Names with wildcards; None for all columns.
+        columns: The names of the source's columns.
+        taken: Names that no wildcard stands for: the index, and what other modalities name.
+        where: How messages name the source.
+
+    Raises:
+        ValueError: For a pattern that no column matches.
+    """
+    found: dict[int, None] = {}
+    place = {name: i for i, name in enumerate(columns)}
+    for pattern in ("*",) if patterns is None else patterns:
+        if pattern in place:
+            found[place[pattern]] = None
+            continue
+        matched = [i for i, name in enumerate(columns) if fnmatchcase(name, pattern)]
+        matched = [i for i in matched if columns[i] not in taken]
+        if not matched:
+            if any(sign in pattern for sign in "*?["):
+                listed = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
+                raise ValueError(
+                    f"{where}: no column matches {pattern!r} that is not the index or another "
+                    f"modality's; the columns are {listed}."
+                )
+            raise ValueError(f"{where}: {unknown_name('column', pattern, columns)}")
+        found |= dict.fromkeys(matched)
+    return np.array([*found], dtype=np.int64)

@@ -1,0 +1,157 @@
+"""CSV, TSV and Parquet files, and the cells of a table as numbers or words."""
+
+import csv
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from ppl_mm.data.own.source import Table
+
+__all__ = ["label_text", "numbers", "of_frame", "read_delimited", "read_parquet", "words"]
+
+_MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>"})
+
+
+def read_delimited(path: Path) -> Table:
+    """Read a CSV or TSV file, plain or gzipped, all cells as they are written.
+
+    Raises:
+        ValueError: For a file without rows, a header that repeats a name, a line of another number
+            of cells, or text that is not UTF-8.
+    """
+    import pandas
+
+    with _text(path) as file:
+        header = file.readline()
+    delimiter = "\t" if ".tsv" in path.name or header.count("\t") > header.count(",") else ","
+    if delimiter == "," and "," not in header and ";" in header:
+        delimiter = ";"
+    names = _check(path, delimiter)
+    frame = pandas.read_csv(
+        path, sep=delimiter, dtype=str, na_filter=False, encoding="utf-8-sig", header=0, names=names
+    )
+    return Table(path.name, frame, lambda i: _line(path, delimiter, i))
+
+
+def _check(path: Path, delimiter: str) -> list[str]:
+    """The names of the columns, once every line has as many cells."""
+    with _text(path) as file:
+        reader = csv.reader(file, delimiter=delimiter)
+        names = [name.strip() for name in next(reader, [])]
+        rows = False
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"{path.name}, line 1: column {name!r} is there twice; rename one."
+                )
+        for row in reader:
+            rows = rows or bool(row)
+            if row and len(row) != len(names):
+                raise ValueError(
+                    f"{path.name}, line {reader.line_num}: expected {len(names)} cells as in the "
+                    f"header, got {len(row)}; put text that holds {delimiter!r} in quotes."
+                )
+    if not rows:
+        raise ValueError(f"{path.name}: expected a header and at least one row, got none.")
+    return names
+
+
+def _line(path: Path, delimiter: str, i: int) -> str:
+    """The line on which row i of a file begins."""
+    with _text(path) as file:
+        reader = csv.reader(file, delimiter=delimiter)
+        before, row = -1, -1  # the header is no row
+        for cells in reader:
+            row += bool(cells)
+            if row > i:
+                break
+            before = reader.line_num
+        return f"line {before + 1}"
+
+
+@contextmanager
+def _text(path: Path) -> Iterator[TextIO]:
+    opened: Any = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+            yield file
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name}: expected UTF-8 text ({error}); save it as such.") from error
+    except csv.Error as error:
+        raise ValueError(f"{path.name}: expected text with delimiters ({error}).") from error
+
+
+def read_parquet(path: Path) -> Table:
+    """Read a Parquet file; an index of labels counts as the rows' labels.
+
+    Raises:
+        ModuleNotFoundError: If pyarrow is not installed.
+        ValueError: For a damaged file.
+    """
+    import pandas
+
+    try:
+        import pyarrow
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{path.name}: Parquet files need pyarrow; pip install 'ppl-mm[tables]'."
+        ) from error
+    try:
+        frame = pandas.read_parquet(path, engine="pyarrow")
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{path.name}: damaged, or no Parquet file ({error}).") from error
+    return of_frame(path.name, frame)
+
+
+def of_frame(origin: str, frame: Any) -> Table:
+    """A data frame as a table, whose rows its index labels unless it only numbers them."""
+    numbered = type(frame.index).__name__ == "RangeIndex"
+    return Table(origin, frame, labels=None if numbered else tuple(map(label_text, frame.index)))
+
+
+def numbers(column: Any) -> tuple[np.ndarray, int | None]:
+    """The numbers of a column (n,), NaN where missing, and the first cell that is none.
+
+    Example:
+        >>> import pandas
+        >>> numbers(pandas.Series(["1.5", "NA", "x"]))
+        (array([1.5, nan, nan]), 2)
+    """
+    import pandas
+
+    parsed = pandas.to_numeric(column, errors="coerce")
+    found = parsed.to_numpy(dtype=np.float64, na_value=np.nan)
+    doubtful = np.isnan(found).nonzero()[0]
+    for i, cell in zip(doubtful, column.to_numpy(dtype=object)[doubtful], strict=True):
+        if not _is_missing(cell):
+            return found, int(i)
+    return found, None
+
+
+def words(column: Any) -> list[str | None]:
+    """The cells of a column as text without blanks around it, None where missing.
+
+    Example:
+        >>> import pandas
+        >>> words(pandas.Series([" a", "NA"])), words(pandas.Series([1.0, None, 2.5]))
+        (['a', None], ['1', None, '2.5'])
+    """
+    cells = column.to_numpy(dtype=object)
+    return [None if _is_missing(cell) else label_text(cell) for cell in cells]
+
+
+def label_text(cell: Any) -> str:
+    """A cell as text; whole numbers have no decimals."""
+    if isinstance(cell, float | np.floating) and float(cell).is_integer():
+        return str(int(cell))
+    return str(cell).strip()
+
+
+def _is_missing(cell: Any) -> bool:
+    if isinstance(cell, str):
+        return cell.strip().lower() in _MISSING
+    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or bool(cell != cell)

@@ -1,0 +1,53 @@
+"""Text as symbols of a vocabulary that the training rows have."""
+
+from collections import Counter
+
+import numpy as np
+
+from ppl_mm.data.own.declaration import Symbols
+from ppl_mm.data.vocabulary import SPECIALS, Vocabulary, split_words
+
+__all__ = ["read_text"]
+
+_LONGEST = {"words": 64, "characters": 128}  # what a length that is not given is at most
+_TWICE = 2  # rarer words of training rows are unknown ones
+
+
+def read_text(
+    cells: list[str | None],
+    training: np.ndarray,
+    symbols: Symbols | None,
+    length: int | None,
+    origin: str,
+) -> tuple[np.ndarray, Vocabulary]:
+    """Read texts as symbols (n, T), with the end and padding of :mod:`ppl_mm.data.vocabulary`.
+
+    Words that fewer than two training rows' texts use become the unknown one; of characters all
+    those of training rows have a symbol.
+
+    Args:
+        cells: The texts, None where missing.
+        training: Whether a row trains, (n,).
+        symbols: Words or characters; None takes words where texts have several.
+        length: T; None takes the longest training text with its end, 64 words or 128 characters at
+            most.
+        origin: How messages name the source.
+
+    Raises:
+        ValueError: If no training row has a text.
+    """
+    known = [c for c, trains in zip(cells, training, strict=True) if trains and c is not None]
+    if not known:
+        raise ValueError(f"{origin}: no training row has a text; change the split.")
+    if symbols is None:
+        symbols = (
+            "words" if sum(len(c.split()) > 1 for c in known) > len(known) / 2 else "characters"
+        )
+    split = split_words if symbols == "words" else list[str]
+    texts = [split(c) for c in known]
+    count = Counter(x for text in texts for x in text)
+    least = _TWICE if symbols == "words" else 1
+    vocabulary = Vocabulary((*SPECIALS, *(x for x, n in count.items() if n >= least)))
+    longest = min(max(map(len, texts)) + 1, _LONGEST[symbols])
+    sentences = [[] if c is None else split(c) for c in cells]
+    return vocabulary.encode_words(sentences, length or longest).numpy(), vocabulary

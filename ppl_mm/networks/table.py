@@ -1,0 +1,265 @@
+"""Encoders and decoders of table columns in the user's own units, which are standardised inside."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ppl_mm.arguments.typed import typed
+from ppl_mm.networks.layers import Activation, Encoder, Features, ScaleMap, as_rows, dense
+
+__all__ = ["RatesDecoder", "TableDecoder", "TableEncoder", "TableFeatures", "Transform"]
+
+Transform = Literal["none", "log", "log1p"]
+
+_START = 0.0  # softplus of it, 0.69, is where scales start, in units of the spread
+
+
+@typed
+class TableFeatures(Features):
+    """Features of columns x of a table, by dense layers on their standardised values.
+
+        features = layers((t(x) - centre) / spread)
+
+    Args:
+        centre: The number that is subtracted from each of the D columns.
+        spread: The number above 0 that each column is divided by then.
+        transform: What precedes them, t: ``"none"``, the logarithm of positive values (``"log"``),
+            or log(1 + x) of counts (``"log1p"``).
+        hidden: The sizes of the layers.
+        dropout: The probability of dropout after each layer.
+        activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``.
+
+    Shapes:
+        values (..., D) to (..., out_features).
+
+    Raises:
+        ValueError: For numbers of centres and spreads that differ, or a spread that is not above 0.
+
+    Example:
+        >>> features = TableFeatures(centre=(170.0, 70.0), spread=(10.0, 15.0), hidden=(8,))
+        >>> features(torch.tensor([[182.0, 80.5]])).shape
+        torch.Size([1, 8])
+    """
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(
+        self,
+        *,
+        centre: Sequence[float],
+        spread: Sequence[float],
+        transform: Transform = "none",
+        hidden: Sequence[int] = (128, 128),
+        dropout: float = 0.0,
+        activation: Activation = "silu",
+    ) -> None:
+        super().__init__()
+        self.transform = transform
+        _keep_units(self, centre, spread)
+        sizes = (len(centre), *hidden)
+        self.hidden = dense(sizes, dropout=dropout, activation=activation)
+        self.out_features = sizes[-1]
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return the features."""
+        rows, leading = as_rows(values.to(self.centre.dtype), self.centre.shape, "TableFeatures")
+        if self.transform == "log":
+            rows = rows.clamp(min=torch.finfo(rows.dtype).tiny).log()  # missing ones are 0
+        elif self.transform == "log1p":
+            rows = rows.log1p()
+        features = self.hidden((rows - self.centre) / self.spread)
+        return features.reshape(*leading, self.out_features)
+
+
+@typed
+class TableEncoder(Encoder):
+    """An expert q(z | x) from columns of a table, by dense layers on their standardised values.
+
+    Args:
+        latent_dim: The size of the latent.
+        centre, spread, transform, hidden, dropout, activation: The options of
+            :class:`TableFeatures`.
+        scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
+
+    Shapes:
+        values (..., D) to loc and scale, each (..., latent_dim).
+
+    Raises:
+        ValueError: As :class:`TableFeatures` raises.
+
+    Example:
+        >>> encoder = TableEncoder(4, centre=(170.0, 70.0), spread=(10.0, 15.0))
+        >>> encoder(torch.tensor([[182.0, 80.5]]))[0].shape
+        torch.Size([1, 4])
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        *,
+        centre: Sequence[float],
+        spread: Sequence[float],
+        transform: Transform = "none",
+        hidden: Sequence[int] = (128, 128),
+        dropout: float = 0.0,
+        activation: Activation = "silu",
+        scale: ScaleMap = "exp",
+        min_scale: float | None = None,
+    ) -> None:
+        features = TableFeatures(
+            centre=centre,
+            spread=spread,
+            transform=transform,
+            hidden=hidden,
+            dropout=dropout,
+            activation=activation,
+        )
+        super().__init__(latent_dim, features, scale, min_scale)
+
+
+@typed
+class TableDecoder(nn.Module):
+    """Location and scale of columns of a table in their own units, by dense layers.
+
+        loc = centre + spread * layers(z),    scale = spread * (softplus(r) + min_scale)
+
+    Each column has one scale r for all rows, which is learned. A Normal or Laplace likelihood of
+    these parameters is that of the standardised values with the Jacobian: log p(x | z) is
+    log p((x - centre) / spread | z) minus the sum of log spread over the columns. For positive
+    values and :class:`~ppl_mm.likelihoods.LogNormal`, centre and spread are those of log x.
+
+    Args:
+        in_features: The size of the input, the latent.
+        centre: The centre of each of the D columns.
+        spread: The spread of each column, above 0.
+        hidden: The sizes of the hidden layers.
+        learned_scale: Whether to return (loc, scale); loc alone is for a likelihood with a fixed
+            scale, which is in the columns' own units.
+        min_scale: The least scale in units of the spread, without which the density of a column
+            that the others determine grows without bound.
+        dropout: The probability of dropout after each hidden layer.
+        activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``.
+
+    Shapes:
+        features (..., in_features) to loc (..., D) and scale (D,), which all rows share.
+
+    Raises:
+        ValueError: As :class:`TableFeatures` raises.
+
+    Example:
+        >>> decoder = TableDecoder(4, centre=(170.0, 70.0), spread=(10.0, 15.0))
+        >>> loc, scale = decoder(torch.zeros(3, 4))
+        >>> loc.shape, scale.shape, bool((loc[0] - decoder.centre).abs().max() < 30)
+        (torch.Size([3, 2]), torch.Size([2]), True)
+    """
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(
+        self,
+        in_features: int,
+        *,
+        centre: Sequence[float],
+        spread: Sequence[float],
+        hidden: Sequence[int] = (128, 128),
+        learned_scale: bool = True,
+        min_scale: float = 0.01,
+        dropout: float = 0.0,
+        activation: Activation = "silu",
+    ) -> None:
+        super().__init__()
+        self.in_features, self.learned_scale, self.min_scale = in_features, learned_scale, min_scale
+        _keep_units(self, centre, spread)
+        self.hidden = dense((in_features, *hidden), dropout=dropout, activation=activation)
+        self.output = nn.Linear((in_features, *hidden)[-1], len(centre))
+        if learned_scale:
+            self.raw_scale = nn.Parameter(torch.full((len(centre),), _START))
+
+    def forward(self, features: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Return the likelihood's parameters."""
+        rows, leading = as_rows(features, (self.in_features,), "TableDecoder")
+        loc = self.centre + self.spread * self.output(self.hidden(rows))
+        loc = loc.reshape(*leading, -1)
+        if not self.learned_scale:
+            return loc
+        return loc, self.spread * (F.softplus(self.raw_scale) + self.min_scale)
+
+
+@typed
+class RatesDecoder(nn.Module):
+    """Parameters of counts of D columns, each at a rate of its own, by dense layers.
+
+        log mean = log_mean + layers(z),    total_count = exp(r),    logits = log mean - r
+
+    Each column has one r for all rows, which is learned. For columns that are parts of a total,
+    such as the genes of a cell, see :class:`~ppl_mm.networks.CountsDecoder`.
+
+    Args:
+        in_features: The size of the input, the latent.
+        log_mean: The logarithm of each column's mean, from which the layers depart.
+        hidden: The sizes of the hidden layers.
+        dispersion: Whether to return (total_count, logits) of a negative binomial; otherwise the
+            log rates of a Poisson.
+        dropout: The probability of dropout after each hidden layer.
+        activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``.
+
+    Shapes:
+        features (..., in_features) to total_count (D,) and logits (..., D).
+
+    Raises:
+        ValueError: For no columns.
+
+    Example:
+        >>> decoder = RatesDecoder(4, log_mean=(0.0, 2.0, -1.0))
+        >>> total_count, logits = decoder(torch.zeros(5, 4))
+        >>> total_count.shape, logits.shape
+        (torch.Size([3]), torch.Size([5, 3]))
+    """
+
+    log_mean: Tensor
+
+    def __init__(
+        self,
+        in_features: int,
+        *,
+        log_mean: Sequence[float],
+        hidden: Sequence[int] = (128, 128),
+        dispersion: bool = True,
+        dropout: float = 0.0,
+        activation: Activation = "silu",
+    ) -> None:
+        super().__init__()
+        if not log_mean:
+            raise ValueError("RatesDecoder: expected at least one column, got log_mean=().")
+        self.in_features, self.dispersion = in_features, dispersion
+        kept = torch.tensor(list(log_mean), dtype=torch.get_default_dtype())
+        self.register_buffer("log_mean", kept, persistent=False)
+        self.hidden = dense((in_features, *hidden), dropout=dropout, activation=activation)
+        self.output = nn.Linear((in_features, *hidden)[-1], len(log_mean))
+        if dispersion:
+            self.log_total = nn.Parameter(torch.zeros(len(log_mean)))
+
+    def forward(self, features: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Return the likelihood's parameters."""
+        rows, leading = as_rows(features, (self.in_features,), "RatesDecoder")
+        log_rates = (self.log_mean + self.output(self.hidden(rows))).reshape(*leading, -1)
+        if not self.dispersion:
+            return log_rates
+        return self.log_total.exp(), log_rates - self.log_total
+
+
+def _keep_units(network: nn.Module, centre: Sequence[float], spread: Sequence[float]) -> None:
+    """Register centre and spread as buffers; the network's options hold them, not its state."""
+    if len(centre) != len(spread) or not centre or min(spread) <= 0:
+        raise ValueError(
+            f"{type(network).__name__}: expected a centre and a spread above 0 for each column, "
+            f"got {len(centre)} centres and {len(spread)} spreads from {min(spread, default=0)} on."
+        )
+    for name, numbers in (("centre", centre), ("spread", spread)):
+        kept = torch.tensor(list(numbers), dtype=torch.get_default_dtype())
+        network.register_buffer(name, kept, persistent=False)

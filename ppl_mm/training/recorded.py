@@ -1,0 +1,274 @@
+"""Loss and gradients of a step as a recorded program, equal to the eager step's to the last bit.
+
+With rows of one pattern the mathematics of a step is the same in every batch of one size. So the
+first of them is recorded (:mod:`ppl_mm.training.tape`) and the others are replayed, or run as
+compiled by :mod:`ppl_mm.training.compiled`.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from ppl_mm.batch.host_masks import on_host, recording
+from ppl_mm.batch.observations import Observations
+from ppl_mm.objectives import Stages
+from ppl_mm.training.batches import resident
+from ppl_mm.training.compiled import compiled
+from ppl_mm.training.tape import Unrecordable, program, record
+
+__all__ = ["Recorded", "Step", "pattern", "stage_of"]
+
+Step = Callable[[Observations, range, int], Tensor]
+_KINDS = ("present", "scored", "evidence", "source")
+_MOST = 12  # programs: for a last and smaller batch, for stages, for streams of several lengths
+_PROOFS = 2  # steps that are taken both ways before a program is relied on
+_TOLERANCE = 1e-2  # of a compiled step's gradient, relative to its norm: other noise is far beyond
+_log = logging.getLogger("ppl_mm")
+
+
+class Recorded:
+    """Loss and gradients of a batch: by a program where there is one, else by the eager step.
+
+    Every batch size, stage and pattern of present modalities has a program of its own. The first
+    steps of each are taken both ways and compared, the eager one counts: a program that gives other
+    numbers is not used, and steps stay eager.
+
+    Args:
+        eager: From a batch, its share and size to its loss; it leaves gradients at the parameters.
+        system: Its parameters and buffers.
+        objective: Its stage and annealing are read.
+        why_not: Why nothing is to be recorded; None to try.
+        compile: Whether programs of the largest batches are compiled.
+
+    Attributes:
+        why_not: As given, or as found on the way; None while there is no obstacle.
+        not_compiled: Why programs are not compiled although they were to be.
+        replayed: How many steps were replayed.
+    """
+
+    def __init__(
+        self,
+        eager: Step,
+        system: nn.Module,
+        objective: Any,
+        why_not: str | None,
+        compile: bool = False,
+    ) -> None:
+        self.eager, self.objective = eager, objective
+        self.parameters = [p for p in system.parameters() if p.requires_grad]
+        fixed = [p for p in system.parameters() if not p.requires_grad]
+        self.state = [*self.parameters, *fixed, *system.buffers()]
+        self.why_not, self.compile, self.not_compiled = why_not, compile, ""
+        self.replayed = self.largest = 0
+        self.programs: dict[Any, _Program] = {}
+        self.compiled: set[Any] = set()  # sizes and stages
+
+    @property
+    def outcome(self) -> str:
+        """What became of it, in a line."""
+        if self.why_not is not None:
+            return f"eager: {self.why_not}"
+        if self.replayed == 0:
+            return f"eager: no more than {_PROOFS} batches of one size, stage and beta"
+        kind = "compiled" if any(p.compiled for p in self.programs.values()) else "recorded"
+        more = f" ({self.not_compiled})" if self.not_compiled else ""
+        return f"{kind}: {self.replayed} steps replayed{more}"
+
+    def __call__(self, batch: Observations, share: range, size: int) -> Tensor:
+        """The loss of a batch; the parameters have its gradients."""
+        if self.why_not is not None or getattr(self.objective, "annealing", 1.0) != 1.0:
+            return self.eager(batch, share, size)
+        key = size, stage_of(self.objective), pattern(batch)
+        if key not in self.programs and len(self.programs) == _MOST:
+            self._note("masks differ from batch to batch")
+        if key not in self.programs and not self._recorded(key, batch, share, size):
+            return self.eager(batch, share, size)
+        found = self.programs[key]
+        if found.proofs < _PROOFS:
+            return self._proven(found, batch, share, size)
+        self.replayed += 1
+        return found(batch)
+
+    def doubt(self) -> None:
+        """Compare programs with the eager step again: what they rest on may have changed."""
+        for found in self.programs.values():
+            found.proofs = min(found.proofs, _PROOFS - 1)
+
+    def _recorded(self, key: Any, batch: Observations, share: range, size: int) -> bool:
+        """Record a step, without a trace in the parameters, buffers and random numbers."""
+        if self.why_not is not None:
+            return False
+        before = _State(self.state)
+        with recording():
+            rows = resident(batch, batch.device)
+
+        def step() -> list[Tensor | None]:
+            loss = self.eager(rows, share, size)
+            return [loss, *(p.grad for p in self.parameters)]
+
+        inputs = [*self.state, *rows.values.values()]
+        try:
+            graph, constants = record(step, inputs)
+            if before.others_drew():
+                raise Unrecordable("a step draws numbers by Python or NumPy")
+        except Exception as error:  # an eager step raises what is not of the recording
+            self._note(str(error).strip().splitlines()[0])
+            return False
+        finally:
+            before.restore()
+            for p in self.parameters:
+                p.grad = None
+        found = _Program(program(graph, constants), self.state, self.parameters)
+        if self.compile and key[:2] not in self.compiled and size >= self.largest:
+            self.compiled.add(key[:2])
+            found.compile(graph, constants, inputs)
+            self.not_compiled = found.not_compiled or self.not_compiled
+        self.largest = max(self.largest, size)
+        self.programs[key] = found
+        return True
+
+    def _proven(self, found: "_Program", batch: Observations, share: range, size: int) -> Tensor:
+        """The step both ways; the program's numbers count where they are right."""
+        before = _State(self.state)
+        loss = self.eager(batch, share, size)
+        numbers = [loss, *(p.grad for p in self.parameters)]
+        after = _State(self.state)
+        before.restore()
+        own = found(batch)
+        same = found.agrees([own, *(p.grad for p in self.parameters)], numbers)
+        if same and after.equals(_State(self.state), exactly=not found.compiled):
+            found.proofs += 1
+            return own
+        after.restore()
+        for p, gradient in zip(self.parameters, numbers[1:], strict=True):
+            p.grad = gradient
+        if found.compiled:
+            found.give_up("it gives other numbers")
+            self.not_compiled = found.not_compiled
+        else:
+            self._note("a replayed step gives other numbers than it would otherwise")
+        return loss
+
+    def _note(self, why: str) -> None:
+        self.why_not = why
+        _log.info("fit: steps are eager, as %s", why)
+
+
+class _Program:
+    """A program with the tensors that it reads and the parameters that get its gradients."""
+
+    def __init__(
+        self,
+        run: Callable[..., Sequence[Tensor | None]],
+        state: list[Tensor],
+        parameters: list[Tensor],
+    ) -> None:
+        self.run = self.recorded = run
+        self.state, self.parameters = state, parameters
+        self.compiled, self.not_compiled, self.proofs = False, "", 0
+
+    def compile(
+        self, graph: fx.Graph, constants: dict[str, Tensor], inputs: Sequence[Tensor]
+    ) -> None:
+        """Run it compiled from now on, if the compiler works."""
+        start = time.perf_counter()
+        try:
+            self.run = compiled(graph, constants, inputs)
+        except Exception as error:
+            self.give_up(str(error).strip().splitlines()[0])
+            return
+        self.compiled = True
+        _log.info("fit: a step is compiled, in %.0f s", time.perf_counter() - start)
+
+    def give_up(self, why: str) -> None:
+        """Run it as recorded."""
+        self.run, self.compiled, self.proofs = self.recorded, False, 0
+        self.not_compiled = f"not compiled: {why}"
+        _log.info("fit: steps are recorded, %s", self.not_compiled)
+
+    def __call__(self, batch: Observations) -> Tensor:
+        """The loss; the parameters have its gradients."""
+        # It was recorded below autograd, and needs no more of it.
+        with torch.no_grad(), torch._C._AutoDispatchBelowAutograd():
+            loss, *gradients = self.run(*self.state, *batch.values.values())
+        for p, gradient in zip(self.parameters, gradients, strict=True):
+            p.grad = gradient
+        assert loss is not None
+        return loss
+
+    def agrees(self, own: list[Tensor | None], others: list[Tensor | None]) -> bool:
+        """Whether loss and gradients are the eager step's; what is not finite proves nothing."""
+        assert others[0] is not None
+        if not bool(torch.isfinite(others[0])):
+            return True
+        pairs = list(zip(own, others, strict=True))
+        if any((a is None) != (b is None) for a, b in pairs):
+            return False
+        both = [(a, b) for a, b in pairs if a is not None and b is not None]
+        if not self.compiled:
+            return all(torch.equal(a, b) for a, b in both)
+        gap, norm = (
+            sum(float(x.double().square().sum()) for x in xs) ** 0.5
+            for xs in ([a - b for a, b in both[1:]], [b for _, b in both[1:]])
+        )
+        loss, same = (float(x) for x in both[0])
+        return gap <= _TOLERANCE * norm and abs(loss - same) <= _TOLERANCE * abs(same)
+
+
+class _State:
+    """What a step changes besides gradients: buffers, and the random numbers to come."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self.tensors = [x for x in tensors if not isinstance(x, nn.Parameter)]
+        self.values = [x.detach().clone() for x in self.tensors]
+        self.devices = sorted({x.device.index for x in tensors if x.is_cuda})
+        self.host = torch.get_rng_state()
+        self.on_device = [torch.cuda.get_rng_state(i) for i in self.devices]
+        self.others = _others()
+
+    def others_drew(self) -> bool:
+        """Whether Python or NumPy has drawn since, which no program repeats."""
+        return self.others != _others()
+
+    def restore(self) -> None:
+        """Go back to it."""
+        torch.set_rng_state(self.host)
+        for i, state in zip(self.devices, self.on_device, strict=True):
+            torch.cuda.set_rng_state(state, i)
+        with torch.no_grad():
+            for x, value in zip(self.tensors, self.values, strict=True):
+                x.copy_(value)
+
+    def equals(self, other: "_State", exactly: bool) -> bool:
+        """Whether both go on with the same numbers, and have the same buffers if ``exactly``."""
+        pairs = [(self.host, other.host), *zip(self.on_device, other.on_device, strict=True)]
+        if exactly:
+            pairs += zip(self.values, other.values, strict=True)
+        return all(torch.equal(a, b) for a, b in pairs)
+
+
+def _others() -> tuple[Any, ...]:
+    kind, numbers, *rest = np.random.get_state()  # noqa: NPY002
+    return random.getstate(), kind, numbers.tobytes(), *rest
+
+
+def stage_of(objective: Any) -> int:
+    """What tells the stages of an objective apart."""
+    return id(objective.current if isinstance(objective, Stages) else objective)
+
+
+def pattern(batch: Observations) -> Any:
+    """Shapes and masks of a batch; None where only a device knows the masks."""
+    masks = [m for kind in _KINDS for m in getattr(batch, kind).values()]
+    if not all(map(on_host, masks)):
+        return None
+    once = {id(m): m for m in masks}
+    held = {key: m.as_subclass(Tensor).numpy().tobytes() for key, m in once.items()}
+    shapes = tuple((n, x.shape, x.dtype) for n, x in batch.values.items())
+    return shapes, tuple(held[id(m)] for m in masks)

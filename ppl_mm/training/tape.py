@@ -1,0 +1,197 @@
+"""What a step does with tensors, recorded once as a program that runs without the rest of Python.
+
+While a step is recorded every operation on tensors runs as ever and is written down. The program
+repeats the operations in their order, with the next numbers of torch's generator, and knows nothing
+of handlers, plates, masks and checks, which decide the same in every step of one shape.
+"""
+
+import operator
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from ppl_mm.batch.host_masks import recording
+
+__all__ = ["Unrecordable", "program", "record"]
+
+_aten: Any = torch.ops.aten
+_Views = dict[tuple[Any, ...], fx.Node]  # of one piece of memory, by how they lie in it
+
+
+class Unrecordable(RuntimeError):
+    """A step looks at values, so that Python may do something else in the next one."""
+
+
+def record(
+    step: Callable[[], Sequence[Tensor | None]], inputs: Sequence[Tensor]
+) -> tuple[fx.Graph, dict[str, Tensor]]:
+    """Run a step once; its operations as a graph from ``inputs`` to what it returns.
+
+    Args:
+        step: It uses these very inputs, and may change them in place.
+        inputs: All that differs from one step to the next: parameters, buffers, values.
+
+    Returns:
+        The graph, and the other tensors that it reads, by the names of their nodes.
+
+    Raises:
+        Unrecordable: Where the step reads a value that depends on the inputs or on noise.
+    """
+    tape = _Tape(inputs)
+    with recording(), _Reads(tape), tape:
+        outputs = step()
+    tape.graph.output([None if x is None else tape.node(x) for x in outputs])
+    _drop_unused(tape.graph)
+    return tape.graph, tape.constants
+
+
+def program(graph: fx.Graph, constants: dict[str, Tensor]) -> Callable[..., list[Tensor | None]]:
+    """The graph as a function of its inputs, a line an operation."""
+    known: dict[str, Any] = dict(constants)
+    last = {x: node for node in graph.nodes for x in node.all_input_nodes}
+    inputs = [node.name for node in graph.nodes if node.op == "placeholder"]
+    lines = [f"def run({', '.join(inputs)}):"]
+    for i, node in enumerate(graph.nodes):
+        if node.op == "output":
+            lines.append(f"    return {_written(node.args[0], known)}")
+        elif node.op == "call_function":
+            known[f"op{i}"] = getattr(node.target, "_op", node.target)
+            given = [_written(x, known) for x in node.args]
+            given += [f"{name}={_written(x, known)}" for name, x in node.kwargs.items()]
+            done = [x.name for x in node.all_input_nodes if last[x] is node and x.op != "get_attr"]
+            free = f"; {' = '.join(done)} = None" if done else ""
+            lines.append(f"    {node.name} = op{i}({', '.join(given)}){free}")
+    exec("\n".join(lines), known)
+    run: Callable[..., list[Tensor | None]] = known["run"]
+    return run
+
+
+class _Tape(TorchDispatchMode):
+    """Writes operations down as nodes; of views that lie alike in the same memory only one."""
+
+    def __init__(self, inputs: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.graph = fx.Graph()
+        self.constants: dict[str, Tensor] = {}
+        self.made: Any = (
+            WeakTensorKeyDictionary()
+        )  # tensor -> its node, and the views of its memory
+        for i, x in enumerate(inputs):
+            self._know(x, self.graph.placeholder(f"x{i}"), {})
+
+    def node(self, x: Tensor) -> fx.Node:
+        """The node of a tensor; what no operation here has made is a constant."""
+        if x not in self.made:
+            name = f"constant{len(self.constants)}"
+            self.constants[name] = x.detach()
+            node = self.graph.create_node("get_attr", name, name=name)
+            self._know(x, node, {})
+        found: fx.Node = self.made[x][0]
+        return found
+
+    def _know(self, x: Tensor, node: fx.Node, views: _Views) -> None:
+        self.made[x] = node, views
+        views[_lies(x)] = node
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is _aten.lift_fresh.default:  # of Python's numbers: a new tensor in every step
+            func = _aten.clone.default
+        if _looks(func, args) and any(x in self.made for x in tree_leaves(args) if _is_tensor(x)):
+            raise Unrecordable(f"a step reads values at {_place()}")
+        out = func(*args, **kwargs)
+        views: _Views = {}
+        if _is_view(func) and _is_tensor(out):
+            self.node(args[0])
+            views = self.made[args[0]][1]
+            if _lies(out) in views:
+                self.made[out] = views[_lies(out)], views
+                return out
+        if not any(_is_tensor(x) for x in tree_leaves(out)):
+            return out
+        called = self.graph.call_function(func, *tree_map_only(Tensor, self.node, (args, kwargs)))
+        if _is_tensor(out):
+            self._know(out, called, views)
+        else:
+            for i, x in enumerate(out):
+                if _is_tensor(x):
+                    self._know(x, self.graph.call_function(operator.getitem, (called, i)), {})
+        return out
+
+
+class _Reads(TorchFunctionMode):
+    """Raises for what reads values past the dispatcher."""
+
+    def __init__(self, tape: _Tape) -> None:
+        super().__init__()
+        self.tape = tape
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in ("tolist", "numpy", "__array__") and args[0] in self.tape.made:
+            raise Unrecordable(f"a step reads values at {_place()}")
+        return func(*args, **(kwargs or {}))
+
+
+def _is_tensor(x: Any) -> bool:
+    return isinstance(x, Tensor)
+
+
+def _looks(func: Any, args: Any) -> bool:
+    """Whether an operation's values decide what Python sees: a number, or a shape."""
+    if func is _aten.index.Tensor:
+        return any(x is not None and x.dtype in (torch.bool, torch.uint8) for x in args[1])
+    return bool({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & {*func.tags})
+
+
+def _is_view(func: Any) -> bool:
+    returned = func._schema.returns
+    info = returned[0].alias_info if len(returned) == 1 else None
+    return info is not None and not info.is_write
+
+
+def _lies(x: Tensor) -> tuple[Any, ...]:
+    return x.storage_offset(), tuple(x.shape), x.stride(), x.dtype
+
+
+def _place() -> str:
+    """Where Python's own code, outside of torch and of this file, has come to."""
+    inside = (str(Path(torch.__file__).parent), __file__)
+    frames = [f for f in traceback.extract_stack() if not f.filename.startswith(inside)]
+    return f"{frames[-1].filename}:{frames[-1].lineno}"
+
+
+def _drop_unused(graph: fx.Graph) -> None:
+    """Take out operations whose results nobody uses, other than draws and changes in place."""
+    for node in reversed(graph.nodes):
+        if node.op != "call_function" or node.users:
+            continue
+        schema, tags = getattr(node.target, "_schema", None), getattr(node.target, "tags", ())
+        mutable = schema is not None and schema.is_mutable
+        if not mutable and torch.Tag.nondeterministic_seeded not in tags:
+            graph.erase_node(node)
+
+
+def _written(x: Any, known: dict[str, Any]) -> str:
+    """An argument as source; what is no plain number goes by a name."""
+    if isinstance(x, fx.Node):
+        return x.name
+    if isinstance(x, list | tuple) and any(isinstance(i, fx.Node) for i in x):
+        return f"[{', '.join(_written(i, known) for i in x)}]"
+    if x is None or isinstance(x, bool | int | str):
+        return repr(x)
+    name = f"given{len(known)}"
+    known[name] = list(x) if isinstance(x, list | tuple) else x
+    return name
