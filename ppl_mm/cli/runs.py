@@ -88,7 +88,10 @@ def loglik(
     ] = "joint",
     refine: Annotated[
         str,
-        typer.Option(help="auto, none (the papers' estimator), or one stage for all rows."),
+        typer.Option(
+            help="auto; none (the draws of the proposal as they are); or laplace, variational, "
+            "adaptive or annealed for every row."
+        ),
     ] = "auto",
     num_samples: Samples = None,
     rows: Rows = None,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.plate import ROWS, of_rows
+from ppl_mm.processes import one_thread
 from ppl_mm.systems import System
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def save_graph(drawn: Any, path: str | Path) -> None:
     """Write a diagram; the file's ending (.svg, .png, .pdf, .gv) says in which format.
 
     Args:
-        drawn: What :func:`graph` returns.
+        drawn: The diagram that :func:`graph` returns.
         path: The file.
 
     Raises:
@@ -129,7 +130,7 @@ def save_graph(drawn: Any, path: str | Path) -> None:
 
 def _graph_of(program: nn.Module, obs: Observations) -> _Graph:
     """The sites of a program on these rows, and what they depend on."""
-    with torch.random.fork_rng(), torch.no_grad():
+    with one_thread(), torch.random.fork_rng(), torch.no_grad():
         relations = get_model_relations(program, (obs,))
         trace = poutine.trace(program).get_trace(obs)
         found = _Graph(

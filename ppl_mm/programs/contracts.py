@@ -20,6 +20,7 @@ class of ours. :class:`ppl_mm.Program` has those of :class:`Declares` and :class
 
     a modality's networks         Encoder, Decoder, Trunk
       of a decoder that reads x   ReadsValue, DrawsValue
+      told what x misses          ReadsElements
     p(z)                          Prior, NamesFamily, DiagonalFamily
 
 Whatever needs more than a forward method says so by an error that names the program, what it lacks
@@ -60,6 +61,7 @@ __all__ = [
     "NamesSite",
     "Parameters",
     "Prior",
+    "ReadsElements",
     "ReadsValue",
     "Trunk",
 ]
@@ -268,6 +270,18 @@ class Decoder(Protocol):
     def __call__(self, z: Tensor, /) -> Parameters:
         """The likelihood's parameters of latents (B, in_features), one row each."""
         ...
+
+
+@runtime_checkable
+class ReadsElements(Protocol):
+    """An encoder, a trunk, or a decoder that reads values, which asks what of them is observed.
+
+    With ``reads_elements`` True it is given, where elements of some row are missing, booleans of
+    the shape of the values after them, ``encoder(x, elements)``, True where observed. Other
+    networks cannot tell a missing element from a zero.
+    """
+
+    reads_elements: bool
 
 
 @runtime_checkable
