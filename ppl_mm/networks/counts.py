@@ -212,7 +212,7 @@ class CountsDecoder(nn.Module):
         dims = tuple(range(-len(self.event_shape), 0))
         floor = math.log(_SMALLEST / math.prod(self.event_shape))
         log_p = raw - raw.logsumexp(dims, keepdim=True)
-        return torch.logaddexp(log_p, log_p.new_tensor(floor)) - math.log1p(_SMALLEST)
+        return torch.logaddexp(log_p, log_p.new_full((), floor)) - math.log1p(_SMALLEST)
 
     def _log_total(self, features: Tensor, values: Tensor | None) -> Tensor | float:
         if values is None or not self.reads_value:

@@ -11,7 +11,8 @@ Source: torch.cuda.graph, "Whole-network capture" of PyTorch's notes on CUDA.
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,10 +22,31 @@ from ppl_mm.batch.host_masks import constants
 from ppl_mm.batch.observations import Observations
 from ppl_mm.training.recorded import Step, pattern, stage_of
 
-__all__ = ["CUDA", "Graphed", "draws_on_host", "obstacle_of", "set_capturable"]
+__all__ = ["CUDA", "Graphed", "draws_on_host", "obstacle_of", "set_capturable", "synchronisation"]
 
 _WARM_UP = 3  # steps before the capture, as PyTorch advises: they make what is made lazily
+_WAITS = "called a synchronizing CUDA operation"  # torch's warning of it
 _log = logging.getLogger("ppl_mm")
+
+
+@contextmanager
+def synchronisation(mode: str) -> Iterator[None]:
+    """Inside, what waits for a CUDA device warns ("warn") or raises ("error").
+
+    Torch warns once that the mode is a prototype, in words much like those of a wait.
+    """
+    before = torch.cuda.get_sync_debug_mode()
+    try:
+        _set_mode(mode)
+        yield
+    finally:
+        _set_mode(before)
+
+
+def _set_mode(mode: int | str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.cuda.set_sync_debug_mode(mode)
 
 
 class CUDA:
@@ -33,18 +55,17 @@ class CUDA:
     def watched(self, run: Callable[[], Tensor]) -> tuple[Tensor, str | None]:
         """Run a step on a side stream; what it returns, and what of it no graph could replay."""
         side, current = torch.cuda.Stream(), torch.cuda.current_stream()
-        mode = torch.cuda.get_sync_debug_mode()
         side.wait_stream(current)
-        with warnings.catch_warnings(record=True) as caught, torch.cuda.stream(side):
+        with (
+            synchronisation("warn"),
+            torch.cuda.stream(side),
+            warnings.catch_warnings(record=True) as caught,
+        ):
             warnings.simplefilter("always")
-            torch.cuda.set_sync_debug_mode("warn")
-            try:
-                loss, drew = draws_on_host(run)
-            finally:
-                torch.cuda.set_sync_debug_mode(mode)
+            loss, drew = draws_on_host(run)
         current.wait_stream(side)
         loss.record_stream(current)
-        waits = [w for w in caught if "synchronizing" in str(w.message)]
+        waits = [w for w in caught if _WAITS in str(w.message)]
         if waits:
             return loss, f"a step waits for the device, at {waits[0].filename}:{waits[0].lineno}"
         return loss, "a step draws random numbers on the host" if drew else None
@@ -128,13 +149,26 @@ class Graphed:
         return loss
 
     def _captured(self, batch: Observations, share: range, size: int) -> bool:
+        """Capture a step, whose constants must all be on the device before.
+
+        What a capture copies there has not arrived: nothing runs until the graph is replayed, and
+        then from the host's memory, which may hold something else by that time.
+        """
         static = batch._copy()
         static.values = {n: x.clone() for n, x in batch.values.items()}
         self.optimizer.zero_grad()  # gradients of the graph's own
+        before = set(self.kept)
         try:
-            self.replay = static, *self.device.capture(lambda: self.step(static, share, size))
+            captured = self.device.capture(lambda: self.step(static, share, size))
         except RuntimeError as error:
             self._note(f"the capture failed: {str(error).strip().splitlines()[0]}")
+        else:
+            if self.kept.keys() == before:
+                self.replay = static, *captured
+            else:
+                self._note("a step copies something new to the device")
+        for key in self.kept.keys() - before:
+            del self.kept[key]
         return self.replay is not None
 
     def _replayed(self, batch: Observations) -> Tensor:

@@ -13,6 +13,7 @@ from recorded import Recorder
 
 from ppl_mm import Observations, fit, objectives
 from ppl_mm.batch import host_masks as known
+from ppl_mm.batch.host_masks import HostTensor
 from ppl_mm.objectives import subset_terms
 from ppl_mm.training import graphed
 
@@ -145,6 +146,29 @@ def test_a_capture_that_fails_trains_on_eagerly(as_if_cuda, monkeypatch):
     result = trained("mvae", data)
     assert result[0].step.endswith("operation not permitted when stream is capturing")
     assert_same(trained("mvae", data, step="eager"), result)
+
+
+@pytest.mark.parametrize("ends", ["the capture failed: no", "copies something new"])
+def test_a_constant_that_a_capture_makes_is_not_read_by_eager_steps(as_if_cuda, monkeypatch, ends):
+    def capture(self, run):
+        with monkeypatch.context() as inside:  # a copy that is captured does not arrive
+            inside.setattr(known, "_send", lambda host, target: torch.zeros_like(host))
+            late.copied()
+        if "failed" in ends:
+            raise RuntimeError("no")
+        return run(), lambda: None
+
+    late = HostTensor.of(torch.ones(3), torch.device("cpu"))
+    monkeypatch.setattr(Recorder, "capture", capture)
+    kept = []
+    watched = Recorder.watched
+    monkeypatch.setattr(
+        Recorder, "watched", lambda *args: kept.append(known._kept[-1]) or watched(*args)
+    )
+    result, _, _ = trained("mvae", complete(24))
+    assert ends in result.step
+    with known.constants(kept[0]):
+        assert late.copied().tolist() == [1, 1, 1]
 
 
 def test_numbers_drawn_on_the_host_are_noticed():
