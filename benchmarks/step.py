@@ -211,6 +211,7 @@ def main(
             columns += ["recorded / multivae"]
             title = f"A step, {number} modalities, width {each}, {clock(threads)}"
             record["tables"].append(table(title, columns, rows))
+            write(record, out)  # what there is, should the rest not come
     for each in width:
         torch.manual_seed(seed)
         xs = scene(5, batch, NARROW if each == NARROW else pixels)
