@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ppl_mm.batch.host_masks import constants
 from ppl_mm.batch.observations import Observations
-from ppl_mm.training.recorded import Step, pattern, stage_of
+from ppl_mm.training.recorded import Annealing, Step, pattern, stage_of
 
 __all__ = ["CUDA", "Graphed", "draws_on_host", "obstacle_of", "set_capturable", "synchronisation"]
 
@@ -89,7 +89,7 @@ class Graphed:
 
     The first steps of one shape are eager ones and train as ever. Then the step is captured, which
     runs nothing, and replayed for this and every later batch of the same rows' number, shapes,
-    masks, stage and beta; what differs, such as a last and smaller batch, is eager. Results
+    masks and stage; what differs, such as a last and smaller batch, is eager. Results
     are those of eager steps up to rounding.
 
     Args:
@@ -113,6 +113,8 @@ class Graphed:
         self.step, self.objective, self.optimizer = step, objective, optimizer
         self.why_not, self.replayed = why_not, 0
         self.device = CUDA()
+        first = optimizer.param_groups[0]["params"][0]
+        self.beta = Annealing(objective, first.device)
         self._forget(None)
 
     @property
@@ -121,7 +123,7 @@ class Graphed:
         if self.why_not is not None:
             return f"eager: {self.why_not}"
         if self.replayed == 0:
-            return f"eager: fewer than {_WARM_UP + 2} batches of one shape, stage and beta"
+            return f"eager: fewer than {_WARM_UP + 2} batches of one shape and stage"
         return f"captured: {self.replayed} steps replayed"
 
     def __call__(self, batch: Observations, share: range, size: int) -> Tensor:
@@ -159,7 +161,8 @@ class Graphed:
         self.optimizer.zero_grad()  # gradients of the graph's own
         before = set(self.kept)
         try:
-            captured = self.device.capture(lambda: self.step(static, share, size))
+            with self.beta:
+                captured = self.device.capture(lambda: self.step(static, share, size))
         except RuntimeError as error:
             self._note(f"the capture failed: {str(error).strip().splitlines()[0]}")
         else:
@@ -194,8 +197,7 @@ class Graphed:
             self._note("the transform makes masks whose values only the device has")
             return None
         rates = tuple(float(group["lr"]) for group in self.optimizer.param_groups)
-        beta = getattr(self.objective, "annealing", 1.0)
-        return size, found, stage_of(self.objective), beta, rates
+        return size, found, stage_of(self.objective), self.beta.follow(), rates
 
 
 def draws_on_host(run: Callable[[], Tensor]) -> tuple[Tensor, bool]:
