@@ -6,7 +6,7 @@ PYTEST ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test slow lint types clean
+.PHONY: demo test slow lint types docs clean
 
 demo: $(STAMP)  # one thread: networks this small would only wait for a second one
 	OMP_NUM_THREADS=1 $(BIN)/ppl-mm train mvae digits --out runs/demo --overwrite
@@ -25,6 +25,10 @@ types: $(STAMP)  # on an installed copy, where models/, guides/ and experiments/
 	rm -rf build
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/types .
 	cd build/types && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml
+
+docs: $(STAMP)  # the site, in docs/_build/html; tutorials run, and what ran before is kept
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

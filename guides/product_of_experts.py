@@ -5,7 +5,7 @@
 M encoders serve all 2^M subsets; the empty one gives the prior. A product does not identify its
 factors, so train it on subsets too (``objectives.subset_terms``).
 
-Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.3.
+Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.1 and appendix B.
 """
 
 from collections.abc import Sequence

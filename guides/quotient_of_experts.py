@@ -2,7 +2,7 @@
 
     q(z | x_S)  proportional to  prod over m in S of q_m(z | x_m) / p(z)^(|S| - 1)
 
-Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.2 and appendix C, with the right variance
+Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.1 and appendix C, with the right variance
 constraint V_m < M / (M - 1).
 """
 

@@ -18,6 +18,7 @@ from ppl_mm.batch.checks import check_replacement, check_target, in_dtype
 from ppl_mm.batch.encoding import Memo, encode, featurise
 from ppl_mm.batch.host_masks import HostTensor
 from ppl_mm.batch.lazy import LazyValues, event_shapes, only
+from ppl_mm.batch.observed_elements import ObservedElements
 from ppl_mm.batch.plate import ROWS, Plate
 from ppl_mm.batch.rows import dtype_of
 from ppl_mm.batch.terms import Masks, resolve_components
@@ -37,6 +38,8 @@ class Batch:
         scored: Name -> bool (B,) or (S, B), True where the model scores it.
         evidence: Name -> bool (B,), True where the guide may look at it.
         source: Name -> bool (B,) or (S, B), True where the posterior conditions on it.
+        elements: Name -> bool (B, *D_m), False for elements that are missing of rows that are
+            present; no entry for a modality without any.
         memo: What networks gave for these rows; None for a user's own rows, which keep nothing.
         plate: The name of the plate at dim -2, "terms" or "strata"; None without one.
     """
@@ -46,6 +49,7 @@ class Batch:
     scored: Masks
     evidence: Masks
     source: Masks
+    elements: Mapping[str, Tensor]
     memo: Memo | None = None
     plate: ClassVar[str | None] = None
     _size: int
@@ -97,11 +101,16 @@ class Batch:
 
     @contextmanager
     def plates(self) -> Iterator[None]:
-        """Open the plate ``data`` at dim -1 and, where there is one, that at dim -2."""
+        """Open the plate ``data`` at dim -1 and, where there is one, that at dim -2.
+
+        Inside, observed sites score only the elements that are observed.
+        """
         with ExitStack() as stack:
             if self.plate is not None:
                 stack.enter_context(Plate(self.plate, self.shape[0], dim=-2))
             stack.enter_context(Plate(ROWS, self._size, dim=-1))
+            if self.elements:
+                stack.enter_context(ObservedElements(self.elements))
             yield
 
     def filled(self, name: str) -> tuple[Tensor | None, Tensor | bool]:
@@ -198,6 +207,7 @@ class Batch:
         kept = [n for n in self.names if n not in names]
         out = self._copy()
         out.values = only(self.values, kept)
+        out.elements = only(self.elements, [n for n in kept if n in self.elements])
         for kind in MASKS:
             setattr(out, kind, {n: getattr(self, kind)[n] for n in kept})
         return out
@@ -207,8 +217,9 @@ class Batch:
 
         Raises:
             TypeError: For anything but a dense tensor of real numbers.
-            ValueError: For another number of rows, another device, or NaN or infinity in a row that
-                is present (looked for on the CPU always, elsewhere with Pyro's validation on).
+            ValueError: For another number of rows, another device, another shape where elements are
+                missing, or NaN or infinity where it is observed (looked for on the CPU always,
+                elsewhere with Pyro's validation on).
 
         Example:
             >>> from ppl_mm import Observations
@@ -217,7 +228,8 @@ class Batch:
             [2, 0]
         """
         self._check_names([name])
-        value = check_replacement(name, value, self.present[name], self.device)
+        elements = self.elements.get(name)
+        value = check_replacement(name, value, self.present[name], elements, self.device)
         out = self._copy()
         out.values = {**self.values, name: value}
         out.memo = None if self.memo is None else {}
@@ -250,6 +262,8 @@ class Batch:
             out = out._map_tensors(lambda x: x.to(target) if x.is_floating_point() else x)
         if isinstance(self.values, LazyValues):
             out.values = self.values.to(target)
+        if isinstance(self.elements, LazyValues) and not isinstance(target, torch.dtype):
+            out.elements = self.elements.to(target)
         return out
 
     # ---------------------------------------------------------------- inside
@@ -300,6 +314,13 @@ class Batch:
     def __repr__(self) -> str:
         shapes = event_shapes(self.values)
         parts = [f"{n}{d}: {int(self.present[n].sum())} present" for n, d in shapes.items()]
+        if not isinstance(self.elements, LazyValues):
+            missing = {n: (~x).flatten(1).any(1) for n, x in self.elements.items()}
+            holes = {n: int((x & self.present[n]).sum()) for n, x in missing.items()}
+            parts = [
+                f"{part}, {holes[n]} in parts" if holes.get(n) else part
+                for n, part in zip(shapes, parts, strict=True)
+            ]
         plate = f", {self.plate_size} {self.plate}" if self.plate else ""
         kind = type(self).__name__
         return f"{kind}({self._size} rows{plate}; {', '.join(parts) or 'no modality'})"

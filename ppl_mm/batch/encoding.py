@@ -16,7 +16,7 @@ from ppl_mm.batch.rows import dtype_of, indices, put_rows, run_network
 if TYPE_CHECKING:
     from ppl_mm.batch.batch import Batch
 
-__all__ = ["Memo", "encode", "featurise", "width_of"]
+__all__ = ["Memo", "encode", "featurise", "inputs", "width_of"]
 
 Outputs = tuple[Tensor, ...]
 
@@ -45,7 +45,7 @@ def encode(
     def check(output: object, count: int) -> Outputs:
         return check_encoded(what, output, latent_dim, count)
 
-    values = [batch.values[n] for n in names]
+    values = inputs(batch, names, network)
     loc, scale = _once(batch, what, held, values, network, latent_dim, (0.0, 1.0), check)
     return loc, scale
 
@@ -66,7 +66,24 @@ def featurise(batch: "Batch", name: str, held: Tensor, trunk: nn.Module) -> Tens
     def check(output: object, count: int) -> Outputs:
         return (check_features(name, output, size, count),)
 
-    return _once(batch, name, held, [batch.values[name]], trunk, size, (0.0,), check)[0]
+    values = inputs(batch, [name], trunk)
+    return _once(batch, name, held, values, trunk, size, (0.0,), check)[0]
+
+
+def inputs(batch: "Batch", names: Sequence[str], network: nn.Module) -> list[Tensor]:
+    """What a network is given of all rows: values, with zeros where missing, and masks of elements.
+
+    The masks, (B, *D_m) each, True where observed, follow the values where some element is missing
+    and the network has an attribute ``reads_elements`` that is True.
+    """
+    values = [batch.values[n] for n in names]
+    if not getattr(network, "reads_elements", False):
+        return values
+    masks = [batch.elements.get(n) for n in names]
+    if all(mask is None for mask in masks):
+        return values
+    whole = [torch.ones_like(x, dtype=torch.bool) for x in values]
+    return values + [w if m is None else m for m, w in zip(masks, whole, strict=True)]
 
 
 def _once(

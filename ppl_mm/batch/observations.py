@@ -39,11 +39,15 @@ class Observations(Batch):
             constructor replaces them by zeros in a copy.
         present: Name -> bool tensor (B,), True where the row holds the modality. A modality
             that is not named here is complete.
+        elements: Name -> bool tensor (B, *D_m), False for an element that is missing of a row that
+            is present: it is not scored, and networks see a zero. A row all of whose elements are
+            missing is a row that misses the modality. A likelihood whose elements are not
+            independent given z (classes, symbols) refuses such rows.
 
     Raises:
         TypeError: For values that are no dense tensors of real numbers (sparse, nested, quantised,
             complex), or masks that are no boolean tensors.
-        ValueError: For no rows, lengths that differ, masks of unknown modalities, or an
+        ValueError: For no rows, lengths or shapes that differ, masks of unknown modalities, or an
             *observed* value that is NaN or infinite.
 
     Example:
@@ -55,12 +59,18 @@ class Observations(Batch):
         (2, [[0.5], [0.0]])
         >>> obs.without("y").present["y"].tolist()
         [False, False]
+        >>> x = torch.tensor([[0.5, 1.0], [float("nan"), 2.0]])
+        >>> Observations({"x": x}, elements={"x": ~x.isnan()})
+        Observations(2 rows; x(2,): 2 present, 1 in parts)
     """
 
     def __init__(
-        self, values: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None
+        self,
+        values: Mapping[str, Tensor],
+        present: Mapping[str, Tensor] | None = None,
+        elements: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self.values, self.present = check_rows(values, present)
+        self.values, self.present, self.elements = check_rows(values, present, elements)
         self._size = len(next(iter(self.values.values())))
         self.scored = self.evidence = self.source = self.present
 
@@ -71,7 +81,7 @@ class Observations(Batch):
         if num_rows < 1:
             raise ValueError(f"expected at least one row, got {num_rows}.")
         obs = Observations.__new__(Observations)
-        obs._size, obs.values = num_rows, {}
+        obs._size, obs.values, obs.elements = num_rows, {}, {}
         obs.present = obs.scored = obs.evidence = obs.source = {}
         return obs
 
@@ -79,23 +89,24 @@ class Observations(Batch):
     def from_arrays(
         cls, arrays: Mapping[str, Readable], present: Mapping[str, Readable] | None = None
     ) -> Self:
-        """Read whatever holds rows of numbers; None, NaN and masked rows are missing.
+        """Read whatever holds rows of numbers; what is None, NaN or masked is missing.
 
         Args:
             arrays: Name -> what holds rows (B, *D_m), read as ``np.asarray`` reads it: lists, where
-                None or NaN stands for a missing row; NumPy's arrays and what becomes one; tensors
-                of any device; SciPy's sparse matrices, as dense ones; pandas' frames (B, columns)
-                and columns. The masks of masked arrays and of nullable columns count. A modality
-                that is None is left out. Floats and booleans become torch's default dtype,
-                integers int64.
+                None stands for a missing row or element and NaN for a missing element; NumPy's
+                arrays and what becomes one; tensors of any device; SciPy's sparse matrices, as
+                dense ones; pandas' frames (B, columns) and columns. The masks of masked arrays and
+                of nullable columns count. A row none of whose elements is there misses the
+                modality. A modality that is None is left out. Floats and booleans become torch's
+                default dtype, integers int64.
             present: Name -> booleans (B,) of any kind, False for further rows that are missing.
 
         Raises:
             TypeError: For text, categories, times, complex numbers, dicts, sets: the message has
                 the line that makes numbers of it. For masks that are not boolean.
-            ValueError: Besides the constructor's reasons, for a row that is missing in parts, rows
-                of different shapes, numbers beyond int64 or the default dtype, or pandas' frames
-                with the same labels in different orders.
+            ValueError: Besides the constructor's reasons, for rows of different shapes, numbers
+                beyond int64 or the default dtype, or pandas' frames with the same labels in
+                different orders.
             MemoryError: For a sparse matrix that does not fit into memory as a dense one.
 
         Example:
@@ -129,7 +140,7 @@ class Observations(Batch):
         for batch in batches:
             batch._require_no_plate("collate")
         obs = Observations.blank(sum(len(batch) for batch in batches))
-        obs.values, masks = joined(batches)
+        obs.values, obs.elements, masks = joined(batches)
         for kind, mask in masks.items():
             setattr(obs, kind, mask)
         return obs
@@ -155,8 +166,10 @@ class Observations(Batch):
         view = isinstance(index, slice) and (index.step is None or index.step > 0)
         take = index if view else rows
         out = self._map_tensors(lambda x: x[take])
-        if isinstance(self.values, LazyValues):
-            out.values = self.values.take(rows)
+        for kind in ("values", "elements"):
+            held = getattr(self, kind)
+            if isinstance(held, LazyValues):
+                setattr(out, kind, held.take(rows))
         out._size = len(rows)
         return out
 

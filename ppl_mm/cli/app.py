@@ -101,6 +101,28 @@ def list_data(folder: DataFolder = None) -> None:
     _print(table)
 
 
+@data_app.command("describe")
+def describe_data(
+    dataset: Annotated[str, flags.DATASET],
+    out: Annotated[
+        Path | None, typer.Option(help="Also write description.txt and missing.png here.")
+    ] = None,
+    folder: DataFolder = None,
+) -> None:
+    """Show what a data set holds, what looks wrong, and the networks that will be used."""
+    from ppl_mm import data, plotting
+    from ppl_mm.files import write_atomically
+
+    whole = data.load(dataset, folder)
+    guesses = [] if whole.provenance is None else whole.provenance.guesses()
+    text = "\n".join([str(whole.describe()), *guesses])
+    typer.echo(text)
+    if out is not None:
+        write_atomically(out / "description.txt", f"{text}\n".encode())
+        plotting.save(plotting.presence(whole), out / "missing.png")
+        typer.echo(f"written: {out / 'description.txt'}, {out / 'missing.png'}")
+
+
 @data_app.command("get")
 def get_data(
     name: Annotated[str, typer.Argument(help="A data set, such as mnist.")],

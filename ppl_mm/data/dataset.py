@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Self, get_args
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
+from ppl_mm.data.description import Description, describe
 from ppl_mm.data.provenance import Provenance
 from ppl_mm.data.vocabulary import Vocabulary
 from ppl_mm.modality import Modality
@@ -101,6 +103,31 @@ class DataSet:
         declared = None if self.provenance is None else self.provenance.path
         return self.name if declared is None else declared
 
+    def describe(self) -> Description:
+        """Describe rows, modalities, what is missing, what looks wrong, and the networks.
+
+        Example:
+            >>> from ppl_mm import data
+            >>> print(str(data.load("digits").describe()).splitlines()[0])
+            digits: 1,797 rows (1,200 train, 200 validation, 397 test); label 'label' of
+        """
+        return describe(self)
+
+    def words(self) -> dict[str, Callable[[Tensor], str]]:
+        """Return how values read: the names of classes and labels, and the words of texts.
+
+        Returns:
+            Modality -> a function of one value; none for modalities whose values are numbers, or
+            which have no such names.
+        """
+        found: dict[str, Callable[[Tensor], str]] = {}
+        for name, columns in ({} if self.provenance is None else self.provenance.columns).items():
+            if columns.levels:
+                found[name] = columns.read
+        for name, vocabulary in (self.vocabularies or {}).items():
+            found[name] = partial(_spelled, vocabulary)
+        return found
+
     def classes(self, split: Split) -> Tensor:
         """Return the class (N,) int64 of each row of a split; -1 for a row that lacks it.
 
@@ -143,6 +170,10 @@ class DataSet:
 
     def _rows(self) -> dict[str, Observations | None]:
         return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+def _spelled(vocabulary: Vocabulary, value: Tensor) -> str:
+    return vocabulary.decode(value[None].cpu())[0]
 
 
 def split_last(

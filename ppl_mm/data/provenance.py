@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 __all__ = ["Columns", "Provenance"]
 
 
@@ -23,6 +25,13 @@ class Columns:
     levels: tuple[str, ...]
     origin: str
     guessed: bool
+
+    def read(self, value: Tensor) -> str:
+        """Return the class of a category, or the labels of a label set, in words."""
+        if value.dim() == 0:
+            return self.levels[int(value)]
+        held = (value.flatten() > 0.5).nonzero()[:, 0].tolist()
+        return ", ".join(self.levels[i] for i in held) or "none"
 
 
 @dataclass(frozen=True)
@@ -46,9 +55,8 @@ class Provenance:
     def guesses(self) -> list[str]:
         """A line for each modality whose kind the library chose."""
         return [
-            f"{name}: taken for {c.kind}"
-            + (f" of {len(c.levels)} levels" if c.levels else "")
-            + f'; kind = "..." in [modalities.{name}] says otherwise'
+            f'{name}: kind = "{c.kind}" is guessed'
+            + (f" ({len(c.levels):,} levels)" if c.levels else "")
             for name, c in self.columns.items()
             if c.guessed
         ]

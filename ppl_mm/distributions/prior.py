@@ -1,6 +1,6 @@
 """Priors of the latents: independent Normal or Laplace, their scale fixed or learned."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyro.distributions as dist
 import torch
@@ -13,11 +13,15 @@ __all__ = [
     "FAMILIES",
     "DiagonalPrior",
     "LearnedScale",
+    "PriorLike",
     "as_prior",
     "diagonal",
     "family_named",
     "normal_prior",
 ]
+
+PriorLike: TypeAlias = str | dist.Distribution | nn.Module | None
+"""What :func:`as_prior` turns into a prior."""
 
 FAMILIES: dict[str, Any] = {"normal": dist.Normal, "laplace": dist.Laplace}
 """The families that priors and experts are made of, by name."""
@@ -134,7 +138,7 @@ class LearnedScale(nn.Module):
         return diagonal(self.family, self.loc, self.scale)
 
 
-def as_prior(prior: str | dist.Distribution | nn.Module | None, latent_dim: int) -> nn.Module:
+def as_prior(prior: PriorLike, latent_dim: int) -> nn.Module:
     """A module that returns the prior: standard Normal for None, a fixed one wrapped.
 
     Args:
@@ -174,9 +178,7 @@ def family_named(prior: nn.Module) -> str | None:
     return prior.family if isinstance(prior, NamesFamily) else None
 
 
-def normal_prior(
-    owner: str, prior: str | dist.Distribution | nn.Module | None, latent_dim: int
-) -> DiagonalPrior:
+def normal_prior(owner: str, prior: PriorLike, latent_dim: int) -> DiagonalPrior:
     """:func:`as_prior` for the guides that need a fixed Normal; ``owner`` is named in the error.
 
     Raises:

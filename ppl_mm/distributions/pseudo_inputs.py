@@ -155,7 +155,7 @@ class PseudoInputPrior(nn.Module):
         return rows.values
 
     def initialise(self, obs: Observations, num_pseudo_inputs: int | None = None) -> None:
-        """Begin with N rows of these for every modality, drawn without replacement.
+        """Begin with N rows of these for every modality, whole ones, drawn without replacement.
 
         Do it before an optimiser is made: it replaces the parameters. With another N, such as
         1000, on a copy of a trained system, p(z) is the posterior averaged over training rows
@@ -170,12 +170,15 @@ class PseudoInputPrior(nn.Module):
         for name, encoder in self.encoders.items():
             if name not in obs.names:
                 raise ValueError(f"pseudo-inputs: the rows hold no modality {name!r}.")
-            held = obs.present[name].nonzero().squeeze(-1)
+            whole = obs.present[name]
+            if name in obs.elements:
+                whole = whole & obs.elements[name].flatten(1).all(1)
+            held = whole.nonzero().squeeze(-1)
             if len(held) < self.num_pseudo_inputs:
                 raise ValueError(
                     f"pseudo-inputs of modality {name!r}: expected at least "
-                    f"{self.num_pseudo_inputs} rows that hold it, got {len(held)}; give more rows "
-                    "or a smaller num_pseudo_inputs."
+                    f"{self.num_pseudo_inputs} rows that hold it whole, got {len(held)}; give "
+                    "more rows or a smaller num_pseudo_inputs."
                 )
             check_encoder(name, encoder, self.latent_dim, obs)
             chosen = held[torch.randperm(len(held))[: self.num_pseudo_inputs].to(held.device)]

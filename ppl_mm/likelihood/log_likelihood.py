@@ -258,7 +258,8 @@ def _shared(system: System, obs: Observations, names: tuple[str, ...], plan: Pla
     held = [obs.present[n][:, None] for n in names]
     values = [obs.values[n].reshape(len(obs), -1).double() for n in names]
     columns = [x.masked_fill(~mask, 0.0) for x, mask in zip(values, held, strict=True)]
-    masks = [mask.double() for mask in held]
+    holes = [obs.elements[n].flatten(1) for n in names if n in obs.elements]
+    masks = [mask.double() for mask in (*held, *holes)]
     _, which = torch.unique(torch.cat(columns + masks, 1), dim=0, return_inverse=True)
     first = torch.full((int(which.max()) + 1,), len(obs), device=which.device)
     positions = torch.arange(len(obs), device=which.device)

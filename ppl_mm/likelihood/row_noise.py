@@ -15,7 +15,7 @@ from torch.distributions import Laplace
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions.site_noise import SiteNoise
 
-__all__ = ["RowNoise", "row_keys"]
+__all__ = ["RowNoise", "add_holes", "row_keys"]
 
 
 def row_keys(obs: Observations) -> list[bytes]:
@@ -28,7 +28,17 @@ def row_keys(obs: Observations) -> list[bytes]:
         values = obs.values[name].masked_fill(~used, 0).cpu().contiguous()
         for digest, mask, value in zip(digests, masks, values.numpy(), strict=True):
             digest.update(name.encode() + mask.tobytes() + value.tobytes())
+    add_holes(digests, obs, obs.names)
     return [digest.digest() for digest in digests]
+
+
+def add_holes(digests: Sequence[Any], obs: Observations, names: Sequence[str]) -> None:
+    """Add to each row's fingerprint which elements it misses; to that of a whole row, nothing."""
+    for name in sorted(set(names) & set(obs.elements)):
+        masks = obs.elements[name].flatten(1).cpu().numpy()
+        for digest, mask in zip(digests, masks, strict=True):
+            if not mask.all():
+                digest.update(name.encode() + mask.tobytes())
 
 
 class RowNoise(SiteNoise):

@@ -9,6 +9,7 @@ import torch
 
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
+from ppl_mm.likelihood.row_noise import add_holes
 from ppl_mm.programs.answerable import check_held
 from ppl_mm.results.log_likelihood import COLUMNS, LogLikelihood
 
@@ -71,4 +72,5 @@ def _row_ids(obs: Observations, names: Sequence[str]) -> tuple[str, ...]:
         numbers = (values.float() if values.is_floating_point() else values.long()).cpu()
         for digest, mask, value in zip(digests, held.cpu().numpy(), numbers.numpy(), strict=True):
             digest.update(name.encode() + mask.tobytes() + value.tobytes())
+    add_holes(digests, obs, names)
     return tuple(digest.hexdigest() for digest in digests)

@@ -31,6 +31,8 @@ class Poisson(Likelihood):
         -8.978
     """
 
+    elementwise: ClassVar[bool] = True
+
     def __call__(
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:

@@ -44,10 +44,11 @@ class Likelihood:
     Attributes:
         normalised: Whether ``log_prob`` is that of a density or mass. A score that is not
             cannot be compared with other likelihoods, and results that contain it say so.
-        elementwise: Whether the parameters broadcast against each other as above; models then
-            call the likelihood with all of them of one shape, (*batch, *D). Where False, as it is
-            unless a subclass says so, parameters have shapes of their own: each tensor keeps its
-            shape (B, ...), and shared are only numbers and tensors without dimensions.
+        elementwise: Whether elements are independent given the parameters, which broadcast against
+            each other as above; models then call the likelihood with all of them of one shape,
+            (*batch, *D), and elements of a row may be missing. Where False, as it is unless a
+            subclass says so, parameters have shapes of their own: each tensor keeps its shape
+            (B, ...), and shared are only numbers and tensors without dimensions.
 
     Example:
         >>> import pyro.distributions as dist

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, OneHotCategorical
 
@@ -38,11 +39,12 @@ def predict(
     """The likelihood's mean or mode of ``target`` at z = the mean of q(z | x_given).
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows.
         target: The modality to predict; classes and symbols come as indices.
-        given: What to look at; None is all but the target, which is rebuilt where it is given.
-        batch_size: Rows at a time.
+        given: The modalities to look at; None is all except the target, which is rebuilt where it
+            is given.
+        batch_size: The number of rows at a time.
 
     Returns:
         (N, *event_shape).
@@ -104,7 +106,7 @@ def check_labels(label: str, values: Tensor) -> None:
         )
 
 
-def as_label(label: str, fn: Any) -> Any:
+def as_label(label: str, fn: TorchDistribution) -> TorchDistribution:
     """The Categorical, one-hot or Bernoulli distribution of a label's elements, or TypeError."""
     base = elementwise(fn)
     if not isinstance(base, Categorical | OneHotCategorical | Bernoulli):
@@ -127,12 +129,12 @@ def accuracy(
     """The share of rows with a label whose prediction is right, in [0, 1].
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows, with the true labels (class indices, one-hot rows, or symbols and
             yes-or-no values: then the share of right positions).
         label: The label's name.
-        given: What to predict from; None is all but the label.
-        batch_size: Rows at a time.
+        given: The modalities to predict from; None is all except the label.
+        batch_size: The number of rows at a time.
 
     Raises:
         ValueError: If no row has a label, or the label is given. How well a label is rebuilt from

@@ -22,6 +22,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Bernoulli
 from torch.nn.functional import one_hot
@@ -52,16 +53,16 @@ def calibration(
     """Calibration of p(y | x_given), see the module.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows, with the true labels; those without are left out. Each is predicted from
             what it has of ``given``.
         label: The label's name: a class, one yes-or-no label, or several.
-        given: What to predict from; None is all but the label, ``()`` nothing.
-        num_samples: Draws of z a row over which to average probabilities; the NLL is too high by
-            O(1 / num_samples). None is the mean of z alone, as in ``accuracy``.
-        num_bins: For the ECE and the diagram.
-        batch_size: Rows at a time.
-        seed: Of the draws.
+        given: The modalities to predict from; None is all except the label, ``()`` nothing.
+        num_samples: The number of draws of z per row over which to average probabilities; the NLL
+            is too high by O(1 / num_samples). None is the mean of z alone, as in ``accuracy``.
+        num_bins: The number of bins for the ECE and the diagram.
+        batch_size: The number of rows at a time.
+        seed: The seed of the draws.
 
     Raises:
         ValueError: If no row has a label, it is given, or a conditional model conditions on more.
@@ -97,7 +98,7 @@ def calibration(
     return replace(found, nats=torch.cat(nats).cpu(), label=label, given=asked)
 
 
-def _log_p(base: Any, truth: Tensor) -> Tensor:
+def _log_p(base: TorchDistribution, truth: Tensor) -> Tensor:
     """log p(y | z) of a row's labels at every draw of z, (K, B)."""
     if not isinstance(base, Bernoulli):  # logits are log-probabilities there
         logits = base.logits[:, 0]
@@ -111,9 +112,10 @@ def calibration_of(probabilities: Numbers, truth: Numbers, *, num_bins: int = 15
     """Calibration of predicted probabilities.
 
     Args:
-        probabilities: Of classes that exclude each other, (N, C); or of a yes, the shape of truth.
+        probabilities: The probabilities of classes that exclude each other, (N, C); or of a yes,
+            the shape of truth.
         truth: Classes as integers (N,); or yes-or-no labels as floats, (N, *event).
-        num_bins: For the ECE and the diagram.
+        num_bins: The number of bins for the ECE and the diagram.
 
     Raises:
         ValueError: If the shapes do not fit, or for probabilities outside [0, 1].

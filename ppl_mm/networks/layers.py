@@ -152,9 +152,12 @@ class Features(nn.Module):
 
     Attributes:
         out_features: The number of features.
+        reads_elements: Whether it takes a second argument, which elements are observed: booleans of
+            the shape of the values, whose missing elements are zeros.
     """
 
     out_features: int
+    reads_elements: bool = False
 
 
 class Encoder(nn.Module):
@@ -188,9 +191,14 @@ class Encoder(nn.Module):
         if kaiming:
             draw_kaiming(self.head)
 
-    def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the expert's (loc, scale)."""
-        features = self.features(values).to(self.head.weight.dtype)
+    @property
+    def reads_elements(self) -> bool:
+        """Whether the features ask which elements are observed."""
+        return self.features.reads_elements
+
+    def forward(self, values: Tensor, *elements: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the expert's (loc, scale); ``elements`` says which are observed, if not all."""
+        features = self.features(values, *elements).to(self.head.weight.dtype)
         rows, leading = as_rows(features, (self.features.out_features,), "Encoder")
         return self.location_scale(self.head(rows), leading)
 

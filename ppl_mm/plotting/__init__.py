@@ -10,8 +10,9 @@ from ppl_mm.plotting.pictures import (
     samples,
 )
 from ppl_mm.plotting.posterior import posterior
+from ppl_mm.plotting.presence import presence
 from ppl_mm.plotting.shared_private import conditional_columns, shared_private_grid, traversal
-from ppl_mm.plotting.values import Tiles
+from ppl_mm.plotting.values import Tiles, Words
 from ppl_mm.results.calibration import reliability_diagram
 from ppl_mm.results.certificate import certified_intervals
 from ppl_mm.results.collapse import collapse_curves
@@ -28,6 +29,7 @@ from ppl_mm.results.upper_bounds import upper_bound_curves
 
 __all__ = [
     "Tiles",
+    "Words",
     "certified_intervals",
     "class_dendrogram",
     "class_distances",
@@ -45,6 +47,7 @@ __all__ = [
     "posterior",
     "posterior_intervals",
     "posterior_means",
+    "presence",
     "prior_samples",
     "rank_curves",
     "reliability_diagram",

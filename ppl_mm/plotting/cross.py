@@ -1,4 +1,4 @@
-"""What a system generates of each modality from the others, beside the truth."""
+"""Pictures of each modality generated from the others, beside the truth."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.measures.generation import generate
 from ppl_mm.plotting.tiles import Sheet
-from ppl_mm.plotting.values import Tiles, rows_of, tiles_of
+from ppl_mm.plotting.values import Tiles, Words, rows_of, tiles_of
 from ppl_mm.programs.answerable import answerable, conditioned_on
 from ppl_mm.systems import System
 
@@ -21,11 +21,17 @@ _MOST_ALONE = 8  # columns that are given one modality
 
 @typed
 def cross_generation(
-    system: System, obs: Observations, *, tiles: Tiles = (), label: str | None = None
+    system: System,
+    obs: Observations,
+    *,
+    tiles: Tiles = (),
+    label: str | None = None,
+    like: Observations | None = None,
+    words: Words | None = None,
 ) -> "Figure":
-    """What is generated from each modality alone, from all but the label, and from everything.
+    """Draw generations from each modality alone, from all except the label, and from everything.
 
-    Of a model that conditions on some modalities (CVAE): from those, and from everything.
+    For a model that conditions on some modalities (CVAE): from those, and from everything.
 
     A label or string that is not the truth is orange. A number, a modality of one real value, has
     its error beside it, and is orange where that exceeds the standard deviation of the rows shown.
@@ -36,11 +42,14 @@ def cross_generation(
     fewer where many labels and numbers share a tile). The note says what is left out.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows to show; where a row lacks what a column is given, it shows a prior draw.
             Rows that lack what the model conditions on are left out.
         tiles: Modalities to stack to one tile; each by itself, and small ones together, otherwise.
         label: The modality to leave out in one column.
+        like: Data to take the range of values from that are not between 0 and 1; ``obs`` by
+            default.
+        words: Modality -> how a value reads, such as the name of its class.
 
     Raises:
         ValueError: For rows that do not fit the system, or none that it can answer.
@@ -56,7 +65,9 @@ def cross_generation(
     drawn = [generate(system, obs, targets, given=s, mean=True) for s in [*subsets, tuple(every)]]
     example = {n: drawn[-1][n][0] if n in targets else obs[n] for n in names}
     tiles = tiles_of(tiles, names, system.modalities, example)
-    sheet = Sheet(system.modalities, tiles, example, truth=obs)
+    sheet = Sheet(
+        system.modalities, tiles, example, truth=obs if like is None else like, words=words
+    )
     rows = obs[: sheet.rows_that_fit()]
     told = [" + ".join(s) if len(s) < 5 or s == fixed else f"all but {label}" for s in subsets]
     titles = ["truth", *(f"given\n{what}" for what in told), "given\neverything"]

@@ -101,19 +101,21 @@ def prior_samples(
     num_samples: int = 40,
     columns: int = 5,
     prior: LatentSampler | None = None,
+    words: Words | None = None,
 ) -> "Figure":
     """Draws from the prior, one block a tile; the same place in each block is the same draw.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         tiles: Modalities to stack to one image; each by itself otherwise.
         like: Data to take the range of values from that are not between 0 and 1; the draws' own
             by default. What a model conditions on (CVAE) comes from its first rows, which it then
             needs.
-        num_samples: Draws.
+        num_samples: The number of draws.
         columns: Draws side by side in a block.
-        prior: What draws the latents in place of the model's prior, see
+        prior: The distribution that draws the latents in place of the model's prior, see
             :func:`ppl_mm.evaluation.fit_latent_sampler`.
+        words: Modality -> how a value reads, such as the name of its class.
     """
     fixed, obs = conditioned_on(system.model), Observations.blank(num_samples)
     names = [m.name for m in system.modalities if m.name not in fixed]
@@ -122,7 +124,7 @@ def prior_samples(
     drawn = generate(system, obs, names, given=fixed, mean=True, prior=prior)
     values = {n: x[0] for n, x in drawn.items()}
     tiles = tiles_of(tiles, names, system.modalities, values)
-    sheet = Sheet(system.modalities, tiles, values, truth=like)
+    sheet = Sheet(system.modalities, tiles, values, truth=like, words=words)
     left = 0.0
     for tile in tiles:
         sheet.write(left + columns * sheet.widths[tile] / 2, -0.2, " + ".join(tile), weight="bold")
@@ -152,10 +154,10 @@ def samples(
     """Draws of some modalities given others: a row of ``obs`` a row, after its truth.
 
     Args:
-        system: What drew them.
+        system: The system that drew them.
         obs: The rows; ``Observations.blank(n)`` for draws from the prior.
         drawn: Modality -> (K, N, *event), as :func:`ppl_mm.generate` returns.
-        given: What the draws were given.
+        given: The modalities that the draws were given.
         tiles: Modalities to stack to one image; each by itself otherwise.
         like: Data to take the range of values from that are not between 0 and 1; ``obs`` by
             default.
@@ -202,9 +204,9 @@ def posterior_means(
 
     The label need not be a modality of the system.
 
-    Given nothing else, the posterior looks at all but the label; at all, where the label is all
-    there is or the model conditions on something (CVAE), whose posterior is then p(z) for rows
-    with less than everything.
+    By default the posterior looks at every modality except the label. It looks at all if the label
+    is the only modality, or if the model conditions on something (CVAE); such a model's posterior
+    is p(z) for rows that lack a modality.
     """
     from matplotlib.figure import Figure
 

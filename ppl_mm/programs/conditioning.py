@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.encoding import width_of
+from ppl_mm.batch.holes import observed_values
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.modality import Modality
@@ -110,7 +111,7 @@ def joined(z: Tensor, context: Tensor) -> Tensor:
 def check_seen(name: str, likelihood: Likelihood, trunk: nn.Module, obs: Observations) -> None:
     """Raise unless the observed values of one modality lie in their support and have features."""
     if name in obs.names:
-        values = obs.values[name][obs.present[name]]
+        values = observed_values(obs, name)
         likelihood.check(name, values)
         if isinstance(trunk, ValueFeatures):
             trunk.check(values)

@@ -20,6 +20,7 @@ class of ours. :class:`ppl_mm.Program` has those of :class:`Declares` and :class
 
     a modality's networks         Encoder, Decoder, Trunk
       of a decoder that reads x   ReadsValue, DrawsValue
+      told what x misses          ReadsElements
     p(z)                          Prior, NamesFamily, DiagonalFamily
 
 Whatever needs more than a forward method says so by an error that names the program, what it lacks
@@ -60,6 +61,7 @@ __all__ = [
     "NamesSite",
     "Parameters",
     "Prior",
+    "ReadsElements",
     "ReadsValue",
     "Trunk",
 ]
@@ -71,6 +73,7 @@ Parameters = Tensor | float | Sequence[Tensor | float] | Mapping[str, Tensor | f
 # -------------------------------------------------------------------------- programs
 
 
+@runtime_checkable
 class Model(Protocol):
     """A generative story, p(z) prod over m of p_m(x_m | z), as a Pyro program and a torch module.
 
@@ -88,6 +91,7 @@ class Model(Protocol):
         ...
 
 
+@runtime_checkable
 class Guide(Protocol):
     """A joint encoder, q(z | x_source), as a Pyro program and a torch module.
 
@@ -179,12 +183,14 @@ class Mixed(HasPosterior, Protocol):
         ...
 
 
+@runtime_checkable
 class Combinable(HasPosterior, Declares, Protocol):
     """A guide that another can be made of: a mixture, or one with private latents."""
 
     latent_dim: int
 
 
+@runtime_checkable
 class HasExperts(Combinable, Protocol):
     """A guide of one encoder a modality, and of the prior for a row that looks at nothing."""
 
@@ -199,6 +205,7 @@ class HasExperts(Combinable, Protocol):
         ...
 
 
+@runtime_checkable
 class Prior(Protocol):
     """p(z) as a module whose call returns the distribution."""
 
@@ -214,6 +221,7 @@ class NamesFamily(Protocol):
     family: str
 
 
+@runtime_checkable
 class DiagonalFamily(NamesFamily, Prior, Protocol):
     """p(z) with independent coordinates of one family."""
 
@@ -246,6 +254,7 @@ class HasPrivate(Protocol):
 # -------------------------------------------------------------------------- networks
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """What ``Modality.encoder(latent_dim)`` returns, a torch module."""
 
@@ -254,12 +263,25 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
 class Decoder(Protocol):
     """What ``Modality.decoder(in_features)`` returns, a torch module."""
 
     def __call__(self, z: Tensor, /) -> Parameters:
         """The likelihood's parameters of latents (B, in_features), one row each."""
         ...
+
+
+@runtime_checkable
+class ReadsElements(Protocol):
+    """An encoder, a trunk, or a decoder that reads values, which asks what of them is observed.
+
+    With ``reads_elements`` True it is given, where elements of some row are missing, booleans of
+    the shape of the values after them, ``encoder(x, elements)``, True where observed. Other
+    networks cannot tell a missing element from a zero.
+    """
+
+    reads_elements: bool
 
 
 @runtime_checkable

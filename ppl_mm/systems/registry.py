@@ -27,7 +27,7 @@ def register(function: "Callable[..., System]") -> None:
 
 @typed
 def available() -> dict[str, str]:
-    """The systems' names, each with what it is.
+    """The systems' names, each with its description.
 
     Example:
         >>> "mvae" in available(), "mmvae_plus" in available()
@@ -38,7 +38,7 @@ def available() -> dict[str, str]:
 
 @typed
 def options(name: str) -> list[Option]:
-    """The options of the system of that name, with defaults and what they mean.
+    """The options of the system of that name, with their defaults and meanings.
 
     Raises:
         ValueError: For an unknown system.
@@ -57,8 +57,8 @@ def build(name: str, modalities: Sequence[Modality], latent_dim: int, **options:
     Args:
         name: One of :func:`available`.
         modalities: The modalities.
-        latent_dim: Z.
-        **options: Of the system, see :func:`options`.
+        latent_dim: The size Z of the latent.
+        **options: The options of the system, see :func:`options`.
 
     Raises:
         ValueError: For an unknown system, and what the system itself refuses.

@@ -10,6 +10,7 @@ import pytest
 import torch
 from every_system import SYSTEMS, build, complete, kinds_of, mixed
 from recorded import Recorder
+from toy_runs import content_of, write_content
 
 from ppl_mm import Observations, fit, objectives
 from ppl_mm.batch import host_masks as known
@@ -100,9 +101,9 @@ def test_a_checkpoint_goes_on_with_the_optimisers_own_way_of_counting(as_if_cuda
     data, path = complete(16), tmp_path / "checkpoint.pt"
     _, whole, _ = trained("mvae", data, epochs=2, optimizer=optimizer, step="eager")
     trained("mvae", data, epochs=1, optimizer=optimizer, step="eager", checkpoint=path)
-    content = torch.load(path, weights_only=True)
-    content["optimizer"]["param_groups"][0]["capturable"] = True  # as from a captured run
-    torch.save(content, path)
+    content = content_of(path)
+    content["optimizer"]["now"][0]["capturable"] = True  # as from a captured run
+    write_content(path, content)
     _, resumed, _ = trained(
         "mvae", data, epochs=2, optimizer=optimizer, step="eager", checkpoint=path, resume=True
     )

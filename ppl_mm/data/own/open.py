@@ -136,8 +136,8 @@ def from_frame(
         >>> dataset = from_frame(
         ...     frame, {"numbers": ["x", "y"], "sort": ["sort"]}, label="sort"
         ... )
-        numbers: taken for real; kind = "..." in [modalities.numbers] says otherwise
-        sort: taken for category of 2 levels; kind = "..." in [modalities.sort] says otherwise
+        numbers: kind = "real" is guessed
+        sort: kind = "category" is guessed (2 levels)
         >>> dataset.train, dataset.num_classes
         (Observations(35 rows; numbers(2,): 35 present, sort(): 35 present), 2)
     """

@@ -214,9 +214,8 @@ def test_a_row_without_any_number_is_missing(frame):
 def test_guesses_are_printed_and_said(frame, capsys):
     data.from_frame(frame, {"clinical": ["bmi"], "diagnosis": {"columns": "diagnosis"}})
     assert capsys.readouterr().out.splitlines() == [
-        'clinical: taken for real; kind = "..." in [modalities.clinical] says otherwise',
-        'diagnosis: taken for category of 2 levels; kind = "..." in [modalities.diagnosis] '
-        "says otherwise",
+        'clinical: kind = "real" is guessed',
+        'diagnosis: kind = "category" is guessed (2 levels)',
     ]
 
 

@@ -1,0 +1,174 @@
+"""What a data set holds, what looks wrong in it, and the networks that will be used."""
+
+import io
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from torch import nn
+
+from ppl_mm.batch.memory_mapped import blocks
+from ppl_mm.data.findings import find
+from ppl_mm.data.summaries import Summed, summed
+from ppl_mm.modality import Modality
+
+if TYPE_CHECKING:
+    from ppl_mm.data.dataset import DataSet
+
+__all__ = ["Described", "Description", "describe"]
+
+_WIDTH = 80
+_PATTERNS, _WORDS = 12, 3  # the most patterns, and levels of a category, that are shown
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a modality holds.
+
+    Attributes:
+        name: The modality's name.
+        kind: Its kind, such as "real"; of the library's own data sets its likelihood.
+        shape: The shape of one value.
+        values: Its range, its levels or its symbols, in words.
+        missing: The share of all rows that lack it.
+        networks: Its likelihood, encoder and decoder with the number of their parameters, in words.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    values: str
+    missing: float
+    networks: tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a data set holds; printing shows it within 80 columns.
+
+    Attributes:
+        name: The data set's name.
+        rows: Split -> its number of rows.
+        label: The modality that is predicted, with its number of classes; None for no label.
+        latent_dim: The size of the latent.
+        modalities: What each modality holds.
+        patterns: What rows hold, a truth for each modality, with the number of rows; the most
+            frequent first.
+        findings: What looks wrong, a sentence each.
+    """
+
+    name: str
+    rows: dict[str, int]
+    label: tuple[str, int] | None
+    latent_dim: int
+    modalities: tuple[Described, ...]
+    patterns: tuple[tuple[tuple[bool, ...], int], ...]
+    findings: tuple[str, ...]
+
+    def __str__(self) -> str:
+        file = io.StringIO()
+        console = Console(file=file, width=_WIDTH, highlight=False)
+        for part in (self._facts(), self._values(), *self._pattern(), *self._wrong()):
+            console.print(part)
+        console.print(self._networks())
+        return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+
+    def _facts(self) -> str:
+        total = sum(self.rows.values())
+        splits = ", ".join(f"{number:,} {split}" for split, number in self.rows.items())
+        label = ""
+        if self.label is not None:
+            label = f"; label {self.label[0]!r} of {self.label[1]:,} classes"
+        return escape(f"{self.name}: {total:,} rows ({splits}){label}")
+
+    def _values(self) -> Table:
+        table = Table("", "modality", "kind", "one value", "values", "missing")
+        for i, m in enumerate(self.modalities, 1):
+            shape = " x ".join(map(str, m.shape)) or "1"
+            cells = (m.name, m.kind, shape, m.values, f"{m.missing:.1%}")
+            table.add_row(str(i), *map(escape, cells))
+        return table
+
+    def _pattern(self) -> list[Table]:
+        """The picture of what rows hold; none where all hold everything."""
+        if len(self.patterns) == 1 and all(self.patterns[0][0]):
+            return []
+        total = sum(self.rows.values())
+        numbers = [f"{i:<2}" for i in range(1, len(self.modalities) + 1)]
+        table = Table("rows", "share", "hold " + "".join(numbers).rstrip())
+        for held, number in self.patterns[:_PATTERNS]:
+            picture = "".join("█ " if there else "· " for there in held).rstrip()
+            table.add_row(f"{number:,}", f"{number / total:.1%}", "     " + picture)
+        rest = self.patterns[_PATTERNS:]
+        if rest:
+            number = sum(rows for _, rows in rest)
+            table.add_row(f"{number:,}", f"{number / total:.1%}", f"{len(rest):,} other patterns")
+        return [table]
+
+    def _wrong(self) -> list[str]:
+        if not self.findings:
+            return ["Nothing looks wrong."]
+        return ["What looks wrong:", *(escape(f"- {finding}") for finding in self.findings)]
+
+    def _networks(self) -> Table:
+        table = Table("modality", "likelihood", "encoder", "decoder")
+        for m in self.modalities:
+            table.add_row(*map(escape, (m.name, *m.networks)))
+        table.caption = f"size of the latent: {self.latent_dim}; numbers are parameters"
+        table.caption_justify = "left"
+        return table
+
+
+def describe(dataset: "DataSet") -> Description:
+    """Describe a data set; all rows are read once."""
+    splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    held = {split: obs for split, obs in splits.items() if obs is not None}
+    patterns: Counter[tuple[bool, ...]] = Counter()
+    for obs in held.values():
+        masks = zip(*(obs.present[m.name].tolist() for m in dataset.modalities), strict=True)
+        patterns.update(masks)
+    total = sum(patterns.values())
+    sums, missing = {}, {}
+    for i, m in enumerate(dataset.modalities):
+        sums[m.name] = summed(m.name, (part for obs in held.values() for part in blocks(obs)))
+        lacking = sum(number for mask, number in patterns.items() if not mask[i])
+        missing[m.name] = lacking / total
+    label = None
+    if dataset.label is not None and dataset.num_classes is not None:
+        label = (dataset.label, dataset.num_classes)
+    return Description(
+        dataset.name,
+        {split: len(obs) for split, obs in held.items()},
+        label,
+        dataset.latent_dim,
+        tuple(_described(dataset, m, sums[m.name], missing[m.name]) for m in dataset.modalities),
+        tuple(patterns.most_common()),
+        tuple(find(dataset, sums, missing)),
+    )
+
+
+def _described(dataset: "DataSet", modality: Modality, found: Summed, missing: float) -> Described:
+    likelihood = type(modality.likelihood).__name__
+    columns = None if dataset.provenance is None else dataset.provenance.columns[modality.name]
+    kind = likelihood if columns is None else columns.kind
+    if columns is not None and columns.levels:
+        rest = len(columns.levels) - _WORDS
+        values = ", ".join(columns.levels[:_WORDS]) + (f" and {rest:,} more" if rest > 0 else "")
+    elif kind == "text":
+        words = (dataset.vocabularies or {}).get(modality.name)
+        values = "" if words is None else f"{len(words):,} symbols"
+    else:
+        values = "none" if found.rows == 0 else f"{found.low:.4g} to {found.high:.4g}"
+    networks = (
+        likelihood,
+        _size(modality.encoder(dataset.latent_dim)),
+        _size(modality.decoder(dataset.latent_dim)),
+    )
+    return Described(modality.name, kind, found.shape, values, missing, networks)
+
+
+def _size(network: nn.Module) -> str:
+    return f"{type(network).__name__} {sum(p.numel() for p in network.parameters()):,}"
