@@ -60,8 +60,10 @@ class HostTensor(Tensor):
         """The values on the device, without waiting; one copy, however often it is asked for."""
         with torch._C.DisableTorchFunctionSubclass(), _aside():
             host, version = self.host, self._version
+            if _kept:  # there by its values, and nowhere else, as copies of a failed capture go
+                return _copy(host, self.target)
             if self._copied is None or self._copied[0] != version:
-                self._copied = (version, _copy(host, self.target))
+                self._copied = (version, _send(host, self.target))
             return self._copied[1]
 
     @classmethod
@@ -151,8 +153,6 @@ def constants(kept: _Constants | None = None) -> Iterator[_Constants]:
 
 
 def _copy(host: Tensor, target: torch.device) -> Tensor:
-    if not _kept:
-        return _send(host, target)
     key = (target, host.dtype, tuple(host.shape), host.numpy().tobytes())
     if key not in _kept[-1]:
         _kept[-1][key] = _send(host, target)

@@ -219,7 +219,7 @@ class CountsDecoder(nn.Module):
         dims = tuple(range(-len(self.event_shape), 0))
         floor = math.log(_SMALLEST / math.prod(self.event_shape))
         log_p = raw - raw.logsumexp(dims, keepdim=True)
-        return torch.logaddexp(log_p, log_p.new_tensor(floor)) - math.log1p(_SMALLEST)
+        return torch.logaddexp(log_p, log_p.new_full((), floor)) - math.log1p(_SMALLEST)
 
     def _log_share(self, log_p: Tensor, elements: Tensor | None) -> Tensor | float:
         """The log of what the observed elements have of the whole; exactly 0 where all are."""
