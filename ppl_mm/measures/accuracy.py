@@ -65,7 +65,7 @@ def target_distributions(
     batch_size: int = 1000,
     seed: int = 0,
 ) -> Iterator[Any]:
-    """Batch by batch, p(x_target | z) at draws of q(z | x_given), or at its mean for None.
+    """Yield p(x_target | z) of each batch, at draws of q(z | x_given), or at its mean for None.
 
     Yields:
         Distributions of batch shape (num_samples, 1, B), with 1 in its place for None.
