@@ -122,6 +122,15 @@ class Decoded(TorchDistribution):
         found: Decoded = make(*arguments, elements=held)
         return found
 
+    @property
+    def reads_value(self) -> bool:
+        """Whether the decoder reads observed values."""
+        return self._reads_value
+
+    def having_read(self, value: Tensor) -> TorchDistribution:
+        """p(x_m | z) of all elements, where the decoder has read the observed ones."""
+        return self._decode(self.z, value, self.elements)
+
     def expand(self, batch_shape: Any, _instance: Any = None) -> "Decoded":
         """The same under more batch dimensions."""
         z = self.z.expand(*batch_shape, -1)

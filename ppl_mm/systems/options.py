@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["Option", "options_of"]
+__all__ = ["Option", "about", "options_of"]
 
 
 class Option(NamedTuple):
@@ -38,6 +38,16 @@ def options_of(function: Callable[..., Any]) -> list[Option]:
         for name, option in inspect.signature(function).parameters.items()
         if option.kind == option.KEYWORD_ONLY
     ]
+
+
+def about(function: Callable[..., Any]) -> tuple[str, str]:
+    """What a function of :mod:`ppl_mm.systems` builds, and the modalities that it takes.
+
+    Returns:
+        Its documentation up to the arguments, and that of its argument ``modalities``.
+    """
+    text = inspect.getdoc(function) or ""
+    return text.partition("\nArgs:")[0].strip(), _arguments(text).get("modalities", "")
 
 
 def _documented(taker: Callable[..., Any]) -> dict[str, str]:

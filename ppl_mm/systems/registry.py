@@ -11,11 +11,12 @@ from ppl_mm.modality import Modality
 from ppl_mm.objectives import subset_terms
 from ppl_mm.systems import recipes
 from ppl_mm.systems.options import Option, options_of
+from ppl_mm.systems.options import about as about_function
 
 if TYPE_CHECKING:
     from ppl_mm.systems.system import System
 
-__all__ = ["available", "build", "options", "rebuild", "register"]
+__all__ = ["about", "available", "build", "options", "rebuild", "register"]
 
 _SYSTEMS: dict[str, "Callable[..., System]"] = {}
 
@@ -48,6 +49,23 @@ def options(name: str) -> list[Option]:
         ['True']
     """
     return options_of(_named(name))
+
+
+@typed
+def about(name: str) -> tuple[str, str]:
+    """What the system of that name is, and what modalities and rows it needs.
+
+    Returns:
+        Its documentation up to its arguments, and that of ``modalities``.
+
+    Raises:
+        ValueError: For an unknown system.
+
+    Example:
+        >>> about("vae")[1]
+        'The one modality.'
+    """
+    return about_function(_named(name))
 
 
 @typed
