@@ -51,6 +51,11 @@ class _EncoderTrunk(nn.Module):
         self.name, self.size, self.out_features = modality.name, size, 2 * size
         self.encoder = encoder_of(modality, size)
 
-    def forward(self, x: Tensor) -> Tensor:
-        loc, scale = loc_scale(self.name, self.encoder(x), self.size, len(x))
+    @property
+    def reads_elements(self) -> bool:
+        """Whether the encoder asks which elements are observed."""
+        return bool(getattr(self.encoder, "reads_elements", False))
+
+    def forward(self, x: Tensor, *elements: Tensor) -> Tensor:
+        loc, scale = loc_scale(self.name, self.encoder(x, *elements), self.size, len(x))
         return torch.cat([loc, scale.log()], -1)

@@ -1,13 +1,29 @@
-"""What several processes that train together share; one process has it all anyway."""
+"""What several processes that train together share; and one thread at a time in each."""
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from ppl_mm.batch.host_masks import plain
 
-__all__ = ["all_rows", "is_first", "total"]
+__all__ = ["all_rows", "is_first", "one_thread", "total"]
+
+_ONE = threading.RLock()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside is one thread of the process at a time; the others wait.
+
+    Pyro's stack of handlers and torch's generators belong to the process: two threads that use
+    them at once would draw each other's numbers and run inside each other's handlers.
+    """
+    with _ONE:
+        yield
 
 
 def is_first() -> bool:

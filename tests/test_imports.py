@@ -14,7 +14,7 @@ BESIDE = ("models", "guides", "experiments")  # folders of the package that lie 
 
 LAYERS = {
     "checkout": "where models, guides and experiments lie",
-    "files": "files that are written whole or not at all",
+    "files": "files that are written whole, tell damage and have one owner",
     "arguments": "arguments checked at the door of every public function",
     "batch": "observations, their masks, terms and strata, rows, files larger than memory",
     "processes": "what several processes that train together share",

@@ -517,7 +517,7 @@ def test_a_saved_file_holds_no_code(name: str, tmp_path: Path) -> None:
     header = json.loads(content[8 : 8 + size])
     tensors = {k: v for k, v in header.items() if k != "__metadata__"}
     assert max(v["data_offsets"][1] for v in tensors.values()) == len(content) - 8 - size
-    assert set(header["__metadata__"]) == {"format", "recipe"}
+    assert set(header["__metadata__"]) == {"format", "recipe", "checksum"}
     json.loads(header["__metadata__"]["recipe"])
     assert b"OwnEncoder" not in content
     assert list(tmp_path.iterdir()) == [path]  # no temporary neighbour is left
@@ -532,7 +532,7 @@ def test_a_damaged_file_is_refused_with_its_name(name: str, tmp_path: Path) -> N
     content = path.read_bytes()
     for damaged in (b"", content[:4], content[:100], content[:-1], b"\x80\x04" + content[2:]):
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"system: truncated, or no file that System.save"):
+        with pytest.raises(ValueError, match=r"system: truncated, damaged, or"):
             System.load(path)
     system.save(path)  # over the damaged one
     assert_same_system(System.load(path), system, complete(2, *kinds_of(name)))

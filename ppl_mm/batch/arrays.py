@@ -19,8 +19,8 @@ Readable = object
 
 def read_arrays(
     arrays: Mapping[str, Readable], present: Mapping[str, Readable] | None
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Values and masks of all modalities, see :meth:`ppl_mm.Observations.from_arrays`."""
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+    """Values, masks and masks of elements, see :meth:`ppl_mm.Observations.from_arrays`."""
     if not isinstance(arrays, Mapping):
         raise TypeError(
             "from_arrays: expected arrays as a dict from modalities' names to arrays, got "
@@ -39,16 +39,22 @@ def read_arrays(
             raise ValueError(unknown_name("modality in the mask", name, given))
     _check_order(given)
     read = {name: _read_array(name, x, present.get(name)) for name, x in given.items()}
-    return {n: x for n, (x, _) in read.items()}, {n: mask for n, (_, mask) in read.items()}
+    values, masks = ({n: x[i] for n, x in read.items()} for i in (0, 1))
+    return values, masks, {n: x[2] for n, x in read.items() if x[2] is not None}
 
 
-def _read_array(name: str, array: Readable, present: Readable = None) -> tuple[Tensor, Tensor]:
-    """Values (B, *D), with zeros where missing, and mask (B,) of whatever holds numbers.
+def _read_array(
+    name: str, array: Readable, present: Readable = None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """What holds numbers as values (B, *D), mask (B,) and mask of elements; zeros where missing.
 
     Args:
-        name: The modality's.
+        name: The modality.
         array: What holds the numbers; a row all of whose elements are missing is missing.
         present: Booleans (B,), False for other rows that are missing; None for no such rows.
+
+    Returns:
+        The mask of elements is None where no row is missing in parts.
     """
     where = Where(f"modality {name!r}")
     data, missing = elements(where, array)
@@ -61,18 +67,15 @@ def _read_array(name: str, array: Readable, present: Readable = None) -> tuple[T
         missing = nan if missing is None else missing | nan
     held = read_mask(name, present, len(data)).numpy().copy()
     if missing is not None and data.size:
-        flat = missing.reshape(len(data), -1)
-        partly = held & flat.any(1) & ~flat.all(1)
-        if partly.any():
-            raise ValueError(
-                f"{where}: row {int(partly.argmax())} is NaN in parts (or None, or masked). A row "
-                "is missing as a whole: fill the gaps, or make each part a modality of its own."
-            )
-        held &= ~flat.all(1)
+        held &= ~missing.reshape(len(data), -1).all(1)
+    observed = None
     if not held.all():  # what missing rows hold does not matter
         data = data.copy()
         data[~held] = 0
-    return as_tensor(where, data), torch.from_numpy(held)
+    if missing is not None and missing[held].any():
+        data = np.where(missing, 0, data)
+        observed = torch.from_numpy(~missing)
+    return as_tensor(where, data), torch.from_numpy(held), observed
 
 
 def read_mask(name: str, present: Readable, size: int) -> Tensor:

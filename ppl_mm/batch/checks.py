@@ -1,6 +1,7 @@
 """What a batch is checked for at the public edge, once."""
 
 from collections.abc import Mapping, Sequence, Set
+from typing import cast
 
 import torch
 from pyro.infer.util import is_validation_enabled
@@ -8,6 +9,7 @@ from torch import Tensor
 from torch.masked import MaskedTensor
 
 from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.holes import check_elements, folded, without_holes
 from ppl_mm.batch.host_masks import on_host
 from ppl_mm.batch.shapes import loc_scale, shape_of
 
@@ -33,9 +35,11 @@ _DTYPES = {
 
 
 def check_rows(
-    values: Mapping[str, Tensor], present: Mapping[str, Tensor] | None
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The values and masks of a batch, see :class:`ppl_mm.Observations`."""
+    values: Mapping[str, Tensor],
+    present: Mapping[str, Tensor] | None,
+    elements: Mapping[str, Tensor] | None,
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+    """The values, masks and masks of elements of a batch, see :class:`ppl_mm.Observations`."""
     for what, given in (("values", values), ("present", present)):
         if not isinstance(given, Mapping | None):
             raise TypeError(
@@ -53,7 +57,13 @@ def check_rows(
             raise ValueError(unknown_name("modality in the mask", name, values))
     common_length(values)
     masks = {n: check_mask(n, present.get(n), x) for n, x in values.items()}
-    return {n: check_values(n, x, masks[n]) for n, x in values.items()}, masks
+    holes = {}
+    for name, mask in check_elements(elements, values).items():
+        masks[name], found = folded(masks[name], mask)
+        if found is not None:
+            holes[name] = found
+    filled = {n: without_holes(x, holes.get(n)) for n, x in values.items()}
+    return {n: check_values(n, x, masks[n]) for n, x in filled.items()}, masks, holes
 
 
 def common_length(values: Mapping[str, Tensor]) -> int:
@@ -158,13 +168,15 @@ def _check_finite(name: str, values: Tensor) -> None:
             row = int((~finite).nonzero()[0])
             raise ValueError(
                 f"modality {name!r}: row {row} is observed but holds NaN or infinity, as "
-                f"{values.dtype}. Mark the row as missing (present=..., or NaN rows in "
-                "from_arrays) or clean the value."
+                f"{values.dtype}. Mark the row as missing (present=...), or its elements "
+                "(elements=..., or NaN in from_arrays), or clean the value."
             )
 
 
-def check_replacement(name: str, values: Tensor, present: Tensor, device: torch.device) -> Tensor:
-    """Other values for a modality's rows, with zeros where they are missing."""
+def check_replacement(
+    name: str, values: Tensor, present: Tensor, elements: Tensor | None, device: torch.device
+) -> Tensor:
+    """Other values for a modality's rows, with zeros where they or their elements are missing."""
     if common_length({name: values}) != len(present):
         raise ValueError(f"modality {name!r}: expected {len(present)} rows, got {len(values)}.")
     if values.device != device:
@@ -172,7 +184,9 @@ def check_replacement(name: str, values: Tensor, present: Tensor, device: torch.
             f"modality {name!r}: the rows are on {device}, the new values on {values.device}; "
             "write x.to(obs.device)."
         )
-    values = zeroed(values, ~present)
+    if elements is not None:
+        check_elements({name: elements}, {name: values})
+    values = zeroed(without_holes(values, elements), ~present)
     # A training step, in which validation is off, must not wait for its device's values.
     if not values.is_meta and (on_host(values) or is_validation_enabled()):
         _check_finite(name, values)
@@ -204,7 +218,7 @@ def check_target(target: object) -> None:
             )
         return
     try:
-        torch.device(target)
+        torch.device(cast(str, target))
     except (RuntimeError, TypeError) as error:
         raise ValueError(
             "to: expected a device such as 'cpu' or 'cuda', or a floating-point dtype such as "

@@ -5,15 +5,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ppl_mm.batch.batch import MASKS, Batch
+from ppl_mm.batch.batch import Batch
 from ppl_mm.batch.checks import check_joinable
+from ppl_mm.batch.masked import MASKS
 from ppl_mm.batch.terms import Masks
 
 __all__ = ["joined"]
 
 
-def joined(batches: Sequence[Batch]) -> tuple[dict[str, Tensor], dict[str, Masks]]:
-    """The values and the four masks of batches, one after another.
+def joined(
+    batches: Sequence[Batch],
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Masks]]:
+    """The values, the masks of elements and the four masks of batches, one after another.
 
     Raises:
         ValueError: For values that differ in shape, device or kind of number.
@@ -35,7 +38,18 @@ def joined(batches: Sequence[Batch]) -> tuple[dict[str, Tensor], dict[str, Masks
     for name, x in example.items():
         parts = [b.values.get(name, x.new_zeros(len(b), *x.shape[1:])) for b in batches]
         values[name] = torch.cat(parts)
-    return values, masks
+    elements = {
+        n: torch.cat([_elements(b, n, x) for b in batches])
+        for n, x in example.items()
+        if any(n in b.elements for b in batches)
+    }
+    return values, elements, masks
+
+
+def _elements(batch: Batch, name: str, like: Tensor) -> Tensor:
+    shape = (len(batch), *like.shape[1:])
+    whole = torch.ones(shape, dtype=torch.bool, device=like.device)
+    return batch.elements.get(name, whole)
 
 
 def _row_mask(batch: Batch, kind: str, name: str, device: torch.device) -> Tensor:

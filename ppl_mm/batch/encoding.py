@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ppl_mm.batch.checks import check_encoded, check_features
@@ -16,7 +17,7 @@ from ppl_mm.batch.rows import dtype_of, indices, put_rows, run_network
 if TYPE_CHECKING:
     from ppl_mm.batch.batch import Batch
 
-__all__ = ["Memo", "encode", "featurise", "width_of"]
+__all__ = ["Memo", "encode", "featurise", "inputs", "width_of"]
 
 Outputs = tuple[Tensor, ...]
 
@@ -25,8 +26,12 @@ Memo = dict[tuple[str, nn.Module], list[tuple[Tensor, Outputs]]]
 
 
 def encode(
-    batch: "Batch", names: Sequence[str], held: Tensor, network: nn.Module, latent_dim: int
-) -> tuple[Tensor, Tensor]:
+    batch: "Batch",
+    names: Sequence[str],
+    held: Bool[Tensor, " B"],
+    network: nn.Module,
+    latent_dim: int,
+) -> tuple[Float[Tensor, "B Z"], Float[Tensor, "B Z"]]:
     """``(loc, scale)`` of an encoder, (B, Z) each; loc 0 and scale 1 where ``held`` is False.
 
     Args:
@@ -45,7 +50,7 @@ def encode(
     def check(output: object, count: int) -> Outputs:
         return check_encoded(what, output, latent_dim, count)
 
-    values = [batch.values[n] for n in names]
+    values = inputs(batch, names, network)
     loc, scale = _once(batch, what, held, values, network, latent_dim, (0.0, 1.0), check)
     return loc, scale
 
@@ -55,7 +60,9 @@ def width_of(trunk: nn.Module) -> int:
     return cast(int, trunk.out_features)
 
 
-def featurise(batch: "Batch", name: str, held: Tensor, trunk: nn.Module) -> Tensor:
+def featurise(
+    batch: "Batch", name: str, held: Bool[Tensor, " B"], trunk: nn.Module
+) -> Float[Tensor, "B F"]:
     """The features (B, F) of a modality's trunk, zeros where ``held`` is False.
 
     Raises:
@@ -66,7 +73,24 @@ def featurise(batch: "Batch", name: str, held: Tensor, trunk: nn.Module) -> Tens
     def check(output: object, count: int) -> Outputs:
         return (check_features(name, output, size, count),)
 
-    return _once(batch, name, held, [batch.values[name]], trunk, size, (0.0,), check)[0]
+    values = inputs(batch, [name], trunk)
+    return _once(batch, name, held, values, trunk, size, (0.0,), check)[0]
+
+
+def inputs(batch: "Batch", names: Sequence[str], network: nn.Module) -> list[Tensor]:
+    """What a network is given of all rows: values, with zeros where missing, and masks of elements.
+
+    The masks, (B, *D_m) each, True where observed, follow the values where some element is missing
+    and the network has an attribute ``reads_elements`` that is True.
+    """
+    values = [batch.values[n] for n in names]
+    if not getattr(network, "reads_elements", False):
+        return values
+    masks = [batch.elements.get(n) for n in names]
+    if all(mask is None for mask in masks):
+        return values
+    whole = [torch.ones_like(x, dtype=torch.bool) for x in values]
+    return values + [w if m is None else m for m, w in zip(masks, whole, strict=True)]
 
 
 def _once(

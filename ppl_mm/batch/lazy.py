@@ -12,8 +12,18 @@ from torch import Tensor
 from ppl_mm.batch.arrays import as_tensor, native
 from ppl_mm.batch.checks import common_length, in_dtype
 from ppl_mm.batch.elements import Where
+from ppl_mm.batch.holes import without_holes
 
-__all__ = ["BYTES_AT_ONCE", "Column", "Convert", "LazyValues", "Sliced", "event_shapes", "only"]
+__all__ = [
+    "BYTES_AT_ONCE",
+    "Column",
+    "Convert",
+    "ElementsColumn",
+    "LazyValues",
+    "Sliced",
+    "event_shapes",
+    "only",
+]
 
 BYTES_AT_ONCE = 2**25
 """The most bytes that one read of a file takes."""
@@ -42,8 +52,16 @@ class Sliced(Protocol):
 class Column:
     """One modality's array, which is read at the rows that hold the modality."""
 
-    def __init__(self, name: str, array: Sliced, present: Tensor, convert: Convert | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        array: Sliced,
+        present: Tensor,
+        convert: Convert | None,
+        elements: "ElementsColumn | None" = None,
+    ) -> None:
         self.name, self.array, self.present, self.convert = name, array, present, convert
+        self.elements = elements
 
     @cached_property
     def event_shape(self) -> torch.Size:
@@ -69,6 +87,8 @@ class Column:
         stored, place = rows[held].unique(return_inverse=True)  # each once, in the file's order
         parts = stored.split(max(1, BYTES_AT_ONCE // self.row_bytes))
         values = torch.cat([self._values(self.array[part.numpy()]) for part in parts])
+        if self.elements is not None:
+            values = without_holes(values, self.elements.read(stored))
         if values.is_floating_point() and not bool(values.sum().isfinite()):
             self._check_finite(values, stored)
         if len(place) > len(stored) or bool((place[1:] < place[:-1]).any()):
@@ -91,6 +111,22 @@ class Column:
                 f"modality {self.name!r}: row {row} of the array is observed but holds NaN or "
                 "infinity. Mark the row as missing (present=...) or clean the value."
             )
+
+
+class ElementsColumn(Column):
+    """Which elements of one modality are observed; in rows that miss the modality, all."""
+
+    def __init__(self, name: str, array: Sliced, present: Tensor) -> None:
+        super().__init__(name, array, present, None)
+
+    def read(self, rows: Tensor | None) -> Tensor:
+        """The masks of these rows, or of all, (B, *D_m)."""
+        missing = ~(self.present if rows is None else self.present[rows])
+        found = super().read(rows)
+        return found | missing.reshape(-1, *[1] * (found.dim() - 1))
+
+    def _values(self, rows: object) -> Tensor:
+        return torch.from_numpy(np.array(rows))
 
 
 class LazyValues(Mapping[str, Tensor]):

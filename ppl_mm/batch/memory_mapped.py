@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 import torch
@@ -12,7 +12,15 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.arrays import Readable, read_mask
 from ppl_mm.batch.elements import Where, check_dtype
-from ppl_mm.batch.lazy import BYTES_AT_ONCE, Column, Convert, LazyValues, Sliced
+from ppl_mm.batch.holes import folded
+from ppl_mm.batch.lazy import (
+    BYTES_AT_ONCE,
+    Column,
+    Convert,
+    ElementsColumn,
+    LazyValues,
+    Sliced,
+)
 from ppl_mm.batch.libraries import is_pandas, is_sparse
 from ppl_mm.batch.observations import Observations
 
@@ -38,6 +46,9 @@ class MemoryMapped(Observations):
             increasing array of indices, such as a ``numpy.memmap``.
         present: Name -> booleans (N,), as an array or a tensor; complete where not named. Rows of
             NaN are not searched for: they must be named as missing.
+        elements: Name -> booleans of the shape of its values, (N, *D_m), as a ``.npy`` file or an
+            array, False for an element that is missing of a row that is present. They are looked
+            through once, for rows that hold no element, and then stay in their file.
         convert: Name -> a function of the tensor of a few rows as stored, to their values, such as
             ``lambda x: x / 255`` of bytes. Without one floating-point and boolean values become
             torch's default dtype, integers int64.
@@ -45,8 +56,9 @@ class MemoryMapped(Observations):
     Raises:
         FileNotFoundError: For a file that is not there.
         TypeError: For arrays of anything but numbers, or masks that are not boolean.
-        ValueError: For a truncated file or one of another format, lengths that differ, masks of
-            unknown modalities; while reading, for an observed value that is NaN or infinite.
+        ValueError: For a truncated file or one of another format, lengths or shapes that differ,
+            masks of unknown modalities; while reading, for an observed value that is NaN or
+            infinite.
 
     Example:
         >>> from ppl_mm.data import MemoryMapped
@@ -66,11 +78,12 @@ class MemoryMapped(Observations):
         arrays: Mapping[str, Readable],
         present: Mapping[str, Readable] | None = None,
         convert: Mapping[str, Convert] | None = None,
+        elements: Mapping[str, Readable] | None = None,
     ) -> None:
-        present, convert = dict(present or {}), dict(convert or {})
+        present, convert, elements = dict(present or {}), dict(convert or {}), dict(elements or {})
         if not arrays:
             raise ValueError("expected at least one modality, got no arrays.")
-        for name in (*present, *convert):
+        for name in (*present, *convert, *elements):
             if name not in arrays:
                 raise ValueError(unknown_name("modality", name, arrays))
         opened = {name: _open(name, array) for name, array in arrays.items()}
@@ -81,10 +94,23 @@ class MemoryMapped(Observations):
         if self._size == 0:
             raise ValueError("expected at least one row, got none.")
         self.present = {n: read_mask(n, present.get(n), self._size) for n in opened}
+        holes = {}
+        for name, mask in elements.items():
+            self.present[name], found = _opened_elements(name, mask, self.present[name])
+            if found is not None:
+                holes[name] = found
         columns = {
-            n: Column(n, array, self.present[n], convert.get(n)) for n, array in opened.items()
+            n: Column(n, array, self.present[n], convert.get(n), holes.get(n))
+            for n, array in opened.items()
         }
+        for name, mask in holes.items():
+            if mask.event_shape != columns[name].event_shape:
+                raise ValueError(
+                    f"modality {name!r}: expected elements of the shape of its values, (N, *D_m) "
+                    f"with D_m = {tuple(columns[name].event_shape)}, got {tuple(mask.event_shape)}."
+                )
         self.values = LazyValues(columns, None, torch.device("cpu"), None)
+        self.elements = LazyValues(holes, None, torch.device("cpu"), None) if holes else {}
         self.scored = self.evidence = self.source = self.present
 
     def in_memory(self) -> Observations:
@@ -116,6 +142,24 @@ def blocks(obs: Observations) -> Iterator[Observations]:
         yield obs[rows]
 
 
+def _opened_elements(
+    name: str, array: object, present: Tensor
+) -> tuple[Tensor, ElementsColumn | None]:
+    """The rows that hold something, and their elements; None where no element is missing."""
+    opened = _open(name, array)
+    if opened.dtype != np.dtype(bool) or len(opened) != len(present):
+        raise TypeError(
+            f"modality {name!r}: expected elements as {len(present)} rows of booleans, got "
+            f"{len(opened)} of {opened.dtype}."
+        )
+    column = ElementsColumn(name, opened, present)
+    rows = torch.arange(len(present)).split(max(1, BYTES_AT_ONCE // column.row_bytes))
+    looked = [folded(present[part], column.read(part)) for part in rows]
+    column.present = torch.cat([held for held, _ in looked])
+    whole = all(found is None for _, found in looked)
+    return column.present, None if whole else column
+
+
 def _open(name: str, array: object) -> Sliced:
     """The array of a file, or an array as it is, once it is one of numbers."""
     if isinstance(array, str | os.PathLike):
@@ -137,7 +181,8 @@ def _open(name: str, array: object) -> Sliced:
             f"array too large for that give x.data, and present={{{name!r}: "
             "~np.ma.getmaskarray(x).reshape(len(x), -1).any(1)}."
         )
-    check_dtype(where, np.dtype(array.dtype))
-    if len(array.shape) == 0:
+    found = cast(Sliced, array)
+    check_dtype(where, np.dtype(found.dtype))
+    if len(found.shape) == 0:
         raise ValueError(f"modality {name!r}: expected an array (N, *D), got a scalar.")
-    return array
+    return found

@@ -11,21 +11,19 @@ Shapes: values (B, *D_m); masks (B,), or (S, B) under a plate of terms or strata
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Self, overload
+from typing import ClassVar, Self
 
 import pyro
 import pyro.distributions as dist
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.arrays import Readable, read_arrays
-from ppl_mm.batch.batch import MASKS, Batch
+from ppl_mm.batch.batch import Batch
 from ppl_mm.batch.checks import check_rows
 from ppl_mm.batch.collate import joined
-from ppl_mm.batch.host_masks import HostTensor
-from ppl_mm.batch.lazy import LazyValues
-from ppl_mm.batch.positions import Index, positions
 from ppl_mm.batch.terms import Masks, Term, resolve_components, resolve_terms, via_masks
 
 __all__ = ["DrawnStrata", "Observations", "UnderStrata", "UnderTerms"]
@@ -39,11 +37,15 @@ class Observations(Batch):
             constructor replaces them by zeros in a copy.
         present: Name -> bool tensor (B,), True where the row holds the modality. A modality
             that is not named here is complete.
+        elements: Name -> bool tensor (B, *D_m), False for an element that is missing of a row that
+            is present: it is not scored, and networks see a zero. A row all of whose elements are
+            missing is a row that misses the modality. A likelihood whose elements are not
+            independent given z (classes, symbols) refuses such rows.
 
     Raises:
         TypeError: For values that are no dense tensors of real numbers (sparse, nested, quantised,
             complex), or masks that are no boolean tensors.
-        ValueError: For no rows, lengths that differ, masks of unknown modalities, or an
+        ValueError: For no rows, lengths or shapes that differ, masks of unknown modalities, or an
             *observed* value that is NaN or infinite.
 
     Example:
@@ -55,12 +57,18 @@ class Observations(Batch):
         (2, [[0.5], [0.0]])
         >>> obs.without("y").present["y"].tolist()
         [False, False]
+        >>> x = torch.tensor([[0.5, 1.0], [float("nan"), 2.0]])
+        >>> Observations({"x": x}, elements={"x": ~x.isnan()})
+        Observations(2 rows; x(2,): 2 present, 1 in parts)
     """
 
     def __init__(
-        self, values: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None
+        self,
+        values: Mapping[str, Tensor],
+        present: Mapping[str, Tensor] | None = None,
+        elements: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self.values, self.present = check_rows(values, present)
+        self.values, self.present, self.elements = check_rows(values, present, elements)
         self._size = len(next(iter(self.values.values())))
         self.scored = self.evidence = self.source = self.present
 
@@ -71,7 +79,7 @@ class Observations(Batch):
         if num_rows < 1:
             raise ValueError(f"expected at least one row, got {num_rows}.")
         obs = Observations.__new__(Observations)
-        obs._size, obs.values = num_rows, {}
+        obs._size, obs.values, obs.elements = num_rows, {}, {}
         obs.present = obs.scored = obs.evidence = obs.source = {}
         return obs
 
@@ -79,23 +87,24 @@ class Observations(Batch):
     def from_arrays(
         cls, arrays: Mapping[str, Readable], present: Mapping[str, Readable] | None = None
     ) -> Self:
-        """Read whatever holds rows of numbers; None, NaN and masked rows are missing.
+        """Read whatever holds rows of numbers; what is None, NaN or masked is missing.
 
         Args:
             arrays: Name -> what holds rows (B, *D_m), read as ``np.asarray`` reads it: lists, where
-                None or NaN stands for a missing row; NumPy's arrays and what becomes one; tensors
-                of any device; SciPy's sparse matrices, as dense ones; pandas' frames (B, columns)
-                and columns. The masks of masked arrays and of nullable columns count. A modality
-                that is None is left out. Floats and booleans become torch's default dtype,
-                integers int64.
+                None stands for a missing row or element and NaN for a missing element; NumPy's
+                arrays and what becomes one; tensors of any device; SciPy's sparse matrices, as
+                dense ones; pandas' frames (B, columns) and columns. The masks of masked arrays and
+                of nullable columns count. A row none of whose elements is there misses the
+                modality. A modality that is None is left out. Floats and booleans become torch's
+                default dtype, integers int64.
             present: Name -> booleans (B,) of any kind, False for further rows that are missing.
 
         Raises:
             TypeError: For text, categories, times, complex numbers, dicts, sets: the message has
                 the line that makes numbers of it. For masks that are not boolean.
-            ValueError: Besides the constructor's reasons, for a row that is missing in parts, rows
-                of different shapes, numbers beyond int64 or the default dtype, or pandas' frames
-                with the same labels in different orders.
+            ValueError: Besides the constructor's reasons, for rows of different shapes, numbers
+                beyond int64 or the default dtype, or pandas' frames with the same labels in
+                different orders.
             MemoryError: For a sparse matrix that does not fit into memory as a dense one.
 
         Example:
@@ -129,59 +138,10 @@ class Observations(Batch):
         for batch in batches:
             batch._require_no_plate("collate")
         obs = Observations.blank(sum(len(batch) for batch in batches))
-        obs.values, masks = joined(batches)
+        obs.values, obs.elements, masks = joined(batches)
         for kind, mask in masks.items():
             setattr(obs, kind, mask)
         return obs
-
-    # ---------------------------------------------------------------- what it holds
-
-    @overload
-    def __getitem__(self, index: str) -> Tensor: ...
-    @overload
-    def __getitem__(self, index: Index) -> Self: ...
-    def __getitem__(self, index: str | Index) -> Tensor | Self:
-        """``obs["image"]``, its values with zeros where missing; or ``obs[rows]``, those rows."""
-        if isinstance(index, str):
-            self._check_names([index])
-            return self.values[index]
-        self._require_no_plate("row indexing")
-        if isinstance(index, HostTensor):  # stays one, so that the rows' masks do
-            rows: Tensor = index
-        else:
-            rows = positions(index, self._size).to(self.device)
-        if rows.numel() == 0:
-            raise ValueError(f"expected at least one row of {self._size}, got none.")
-        view = isinstance(index, slice) and (index.step is None or index.step > 0)
-        take = index if view else rows
-        out = self._map_tensors(lambda x: x[take])
-        if isinstance(self.values, LazyValues):
-            out.values = self.values.take(rows)
-        out._size = len(rows)
-        return out
-
-    # ---------------------------------------------------------------- other masks
-
-    @typed
-    def only(self, *names: str) -> Self:
-        """As if the data held only these modalities; with no names, every modality is missing."""
-        return self._restrict(MASKS, names)
-
-    @typed
-    def without(self, *names: str) -> Self:
-        """As if the data lacked these modalities."""
-        self._check_names(names)
-        return self.only(*(n for n in self.names if n not in names))
-
-    @typed
-    def given(self, *names: str) -> Self:
-        """The guide may look at these modalities alone; the model still scores the others."""
-        return self._restrict(("evidence", "source"), names)
-
-    @typed
-    def scoring(self, *names: str) -> Self:
-        """The model scores these modalities alone; the guide may still look at the others."""
-        return self._restrict(("scored",), names)
 
     # ---------------------------------------------------------------- plates at dim -2
 
@@ -228,17 +188,6 @@ class Observations(Batch):
         whole = UnderStrata(self, family)
         return whole if number is None or number >= len(family) else DrawnStrata(whole, number)
 
-    def _restrict(self, kinds: Sequence[str], names: Sequence[str]) -> Self:
-        self._check_names(names)
-        self._require_no_plate("a change of masks")
-        out = self._copy()
-        for kind in kinds:
-            masks: Masks = getattr(self, kind)
-            setattr(
-                out, kind, {n: m if n in names else torch.zeros_like(m) for n, m in masks.items()}
-            )
-        return out
-
 
 class UnderTerms(Observations):
     """Rows once for each of T terms of an objective, along the plate ``terms`` at dim -2.
@@ -255,8 +204,8 @@ class UnderTerms(Observations):
 
     reference: Masks
     via: Masks
-    active: Tensor
-    weight: Tensor
+    active: Bool[Tensor, "T B"]
+    weight: Float[Tensor, "T 1"]
     plate: ClassVar[str | None] = "terms"
 
     def __init__(
@@ -278,7 +227,7 @@ class UnderTerms(Observations):
         out.source = self.reference
         return out
 
-    def scoring_terms(self, which: Tensor) -> Self:
+    def scoring_terms(self, which: Bool[Tensor, "T 1"]) -> Self:
         """The rows, scored in those terms alone where ``which``, (T, 1), is True."""
         out = self._copy()
         out.scored = {n: mask & which for n, mask in self.scored.items()}
@@ -294,7 +243,7 @@ class UnderStrata(Observations):
         log_weight: (C, B), each component's log-probability; -inf where a row does not allow it.
     """
 
-    log_weight: Tensor
+    log_weight: Float[Tensor, "S B"]
     plate: ClassVar[str | None] = "strata"
 
     def __init__(self, rows_of: Observations, family: Sequence[Iterable[str]]) -> None:
@@ -320,10 +269,10 @@ class DrawnStrata(UnderStrata):
         drawn: (S, B), which of the C components each one is.
     """
 
-    drawn: Tensor
+    drawn: Int[Tensor, "S B"]
     whole_source: Masks
     whole_scored: Masks
-    whole_log_weight: Tensor
+    whole_log_weight: Float[Tensor, "C B"]
 
     def __init__(self, whole: UnderStrata, number: int) -> None:
         allowed = whole.log_weight > -torch.inf

@@ -86,6 +86,13 @@ def loglik(
         str,
         typer.Option(help="joint, given, prior, defensive, or modalities with commas between."),
     ] = "joint",
+    refine: Annotated[
+        str,
+        typer.Option(
+            help="auto; none (the draws of the proposal as they are); or laplace, variational, "
+            "adaptive or annealed for every row."
+        ),
+    ] = "auto",
     num_samples: Samples = None,
     rows: Rows = None,
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
@@ -105,6 +112,7 @@ def loglik(
             flags.names(target),
             flags.names(given),
             proposal=names if set(names) <= set(run.config.modalities) else proposal,
+            refine=refine,
             num_samples=num_samples,
             rows=rows,
             seed=seed,

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from ppl_mm.runs.config import (
     has_terms,
     read_config,
 )
+from ppl_mm.runs.likelihoods import LIKELIHOODS, read
 from ppl_mm.runs.measures import Measures
 from ppl_mm.runs.records import check_same, torch_device
 from ppl_mm.runs.run import FILES, evaluate, load, train
@@ -36,7 +37,8 @@ from ppl_mm.runs.run import FILES, evaluate, load, train
 __all__ = ["Outcome", "Trial", "adopt", "plan", "run"]
 
 _EPOCHS, _ROWS_SEEN = 10, 100_000  # the least training of an oracle
-_TRAINED = [name for name in FILES if name not in ("checkpoint.pt", "metrics.json")]
+_LATER = ("checkpoint.pt", "metrics.json", "posterior.png", LIKELIHOODS)
+_TRAINED = [name for name in FILES if name not in _LATER]
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,16 @@ class Trial:
             return None
         rows = min(found.rows, self.config.rows or found.rows)
         same = (found.num_samples, found.likelihood_rows) == (self.config.num_samples, rows)
+        same = same and (self.folder / LIKELIHOODS).is_file()
         return found if same and set(found.oracles) >= set(oracles) else None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The measures and the training of a trial, or the reason why it failed; None if not run."""
+    """The measures and the training of a trial, or the reason why it failed; None if not run.
+
+    The measures hold the log-likelihoods row by row.
+    """
 
     trial: Trial
     measures: Measures | None = None
@@ -221,6 +227,8 @@ def _recorded(trial: Trial, oracles: Sequence[str]) -> Outcome:
     if measures is None:
         return Outcome(trial)
     try:
+        rows = read(trial.folder / LIKELIHOODS, trial.dataset.modalities)
+        measures = replace(measures, results=tuple(rows))
         return Outcome(trial, measures, training(trial.folder))
     except ValueError as error:
         return Outcome(trial, failure=f"{error} {_anew(trial)}")

@@ -44,7 +44,7 @@ def weakly_supervised(obs: Observations, fraction: float, *, seed: int = 0) -> O
     generator = torch.Generator().manual_seed(seed)
     num_paired = max(1, round(fraction * len(obs))) if fraction > 0 else 0
     if num_paired == len(obs):
-        return Observations(obs.values, obs.present)  # without a copy of every value
+        return Observations(obs.values, obs.present, obs.elements)  # without a copy of every value
     order = torch.randperm(len(obs), generator=generator)
     paired, rest = order[:num_paired].sort().values, order[num_paired:]
     held = {name: obs.present[name].cpu() for name in obs.names}
@@ -55,11 +55,12 @@ def weakly_supervised(obs: Observations, fraction: float, *, seed: int = 0) -> O
 
     rows = torch.cat([paired, *streams.values()])
     values, present = {}, {}
+    rows = rows.to(obs.device)
     for name in obs.names:
         parts = [torch.full((len(rows_m),), m == name) for m, rows_m in streams.items()]
-        values[name] = obs[name][rows.to(obs[name].device)]
+        values[name] = obs[name][rows]
         present[name] = torch.cat([held[name][paired], *parts]).to(obs[name].device)
-    return Observations(values, present)
+    return Observations(values, present, {n: mask[rows] for n, mask in obs.elements.items()})
 
 
 @typed
@@ -148,7 +149,7 @@ def keep_modalities(obs: Observations, probability: float, *, seed: int = 0) -> 
         present[name] = held & keep.to(held.device)
     if isinstance(obs, MemoryMapped):
         return obs.masked(present)
-    return Observations(obs.values, present)
+    return Observations(obs.values, present, obs.elements)
 
 
 @typed
@@ -200,7 +201,8 @@ def keep_pairs(
     else:
         chosen = held & torch.tensor([[name == always] for name in obs.names])
     kept = dict(zip(obs.names, torch.where(paired, held, chosen), strict=True))
-    return Observations(obs.values, {n: kept[n].to(obs.present[n].device) for n in obs.names})
+    present = {n: kept[n].to(obs.present[n].device) for n in obs.names}
+    return Observations(obs.values, present, obs.elements)
 
 
 def _check_unit_interval(where: str, what: str, value: float) -> None:

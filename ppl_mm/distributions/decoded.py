@@ -1,6 +1,6 @@
 """A likelihood that decodes only the rows whose log-probability counts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from types import new_class
 from typing import Any, ClassVar
@@ -12,10 +12,12 @@ from pyro.infer.util import is_validation_enabled
 from pyro.ops.provenance import detach_provenance
 from torch import Tensor, nn
 
+from ppl_mm.batch.observed_elements import OfElements
 from ppl_mm.batch.rows import indices, one_if_same, put_rows, run_network
 from ppl_mm.likelihoods import Likelihood
-from ppl_mm.likelihoods.decoder import of_decoder
-from ppl_mm.programs.contracts import DrawsValue, Parameters, ReadsValue
+from ppl_mm.likelihoods.decoder import check_factorises, of_decoder
+from ppl_mm.likelihoods.likelihood import Parameters
+from ppl_mm.programs.contracts import DrawsValue, ReadsValue
 
 __all__ = ["Decoded"]
 
@@ -28,6 +30,7 @@ class Decoded(TorchDistribution):
     The decoder sees one batch dimension, whatever plates there are. One whose attribute
     ``reads_value`` is True (an autoregressive one) also gets the observed values of its rows, and
     draws values by itself: its method ``sample`` maps (N, in_features) to (N, *event_shape).
+    Where elements of a row are missing, it scores those that are observed, see :meth:`of_elements`.
 
     Args:
         likelihood: Turns the decoder's output into a distribution.
@@ -38,6 +41,7 @@ class Decoded(TorchDistribution):
         name: The modality, for messages.
         undrawable: Why rows cannot be drawn, as their z is NaN; a draw raises it, but where
             Pyro's validation is off and the likelihood can draw NaN.
+        elements: Which elements are observed, (B, *event_shape); None for all.
 
     Batch shape z.shape[:-1]. Its class is named after the likelihood, so Pyro's pictures of a
     model (``pyro.render_model``) say Normal or Categorical. What the decoder may return is written
@@ -68,9 +72,10 @@ class Decoded(TorchDistribution):
         *,
         name: str | None = None,
         undrawable: str | None = None,
+        elements: Tensor | None = None,
     ) -> None:
         self.likelihood, self.decoder, self.z, self.where = likelihood, decoder, z, where
-        self.name, self.undrawable = name, undrawable
+        self.name, self.undrawable, self.elements = name, undrawable, elements
         self._reads_value = isinstance(decoder, ReadsValue) and decoder.reads_value
         # Pyro's tensors that track dependencies have plain tuples for shapes.
         self._data_shape = None if event_shape is None else torch.Size(event_shape)
@@ -81,7 +86,8 @@ class Decoded(TorchDistribution):
         self.__class__ = _called(kind, type(likelihood).__name__)
 
     def __reduce__(self) -> Any:
-        make = partial(Decoded, name=self.name, undrawable=self.undrawable)
+        options = {n: getattr(self, n) for n in ("name", "undrawable", "elements")}
+        make = partial(Decoded, **options)
         return make, (self.likelihood, self.decoder, self.z, self.where, self._data_shape)
 
     @property
@@ -102,14 +108,38 @@ class Decoded(TorchDistribution):
             self._whole = self._decode(detach_provenance(self.z))
         return self._whole
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Decoded":
+    def of_elements(self, held: Tensor) -> "Decoded":
+        """The same, of which only the elements are observed where ``held`` is True.
+
+        Args:
+            held: (B, *event_shape).
+
+        Raises:
+            ValueError: For a likelihood whose elements are not independent given z, or a decoder
+                that reads values and does not say that it reads which of them are missing.
+        """
+        check_factorises(self.name, self.likelihood, self.decoder)
+        make, arguments = self.__reduce__()
+        found: Decoded = make(*arguments, elements=held)
+        return found
+
+    @property
+    def reads_value(self) -> bool:
+        """Whether the decoder reads observed values."""
+        return self._reads_value
+
+    def having_read(self, value: Tensor) -> TorchDistribution:
+        """p(x_m | z) of all elements, where the decoder has read the observed ones."""
+        return self._decode(self.z, value, self.elements)
+
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "Decoded":
         """The same under more batch dimensions."""
         z = self.z.expand(*batch_shape, -1)
         make, (likelihood, decoder, _, *rest) = self.__reduce__()
         expanded: Decoded = make(likelihood, decoder, z, *rest)
         return expanded
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """Draw every row, scored or not."""
         if self.undrawable is None:
             return self._sample(torch.Size(sample_shape))
@@ -134,24 +164,26 @@ class Decoded(TorchDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-probability in nats, batch shape; zero in the rows that do not count."""
+        held = self.elements
         if isinstance(self.where, bool):
-            return self._decode(self.z, value).log_prob(value)
+            return self._score(self.z, value, held)
         tail = torch.Size(self.batch_shape[-self.where.dim() :])
         where = self.where.expand(tail)
         if len(tail) == 2 and value.dim() == len(self.event_shape) + 1:  # one value a row
             where = one_if_same(where)
         rows = indices(where)
         if rows is None:
-            return self._decode(self.z, value).log_prob(value)
+            return self._score(self.z, value, held)
         if len(rows) == 0:
             return self.z.new_zeros(self.batch_shape)
         if where.shape != tail:  # whole strata count: no value is copied
-            log_prob = self._decode(self.z.index_select(-3, rows), value).log_prob(value)
+            log_prob = self._score(self.z.index_select(-3, rows), value, held)
             return put_rows(rows, log_prob, tail[0], 0.0, dim=-2)
         lead = self.batch_shape[: -len(tail)]
         z = self.z.reshape(*lead, tail.numel(), -1).index_select(-2, rows)
         x = self._rows_of(value, rows, tail)
-        log_prob = self._decode(z, x).log_prob(x)
+        held = None if held is None else self._rows_of(held, rows, tail)
+        log_prob = self._score(z, x, held)
         return put_rows(rows, log_prob, tail.numel(), 0.0, dim=-1).reshape(self.batch_shape)
 
     def _rows_of(self, value: Tensor, rows: Tensor, tail: torch.Size) -> Tensor:
@@ -164,12 +196,20 @@ class Decoded(TorchDistribution):
         value = value.expand(*lead, *tail, *self.event_shape)
         return value.reshape(*lead, tail.numel(), *self.event_shape).index_select(len(lead), rows)
 
-    def _decode(self, z: Tensor, value: Tensor | None = None) -> TorchDistribution:
+    def _score(self, z: Tensor, value: Tensor, held: Tensor | None) -> Tensor:
+        """Log-probability of the values, or of their elements where ``held`` is True."""
+        p = self._decode(z, value, held)
+        return (p if held is None else OfElements(p, held)).log_prob(value)
+
+    def _decode(
+        self, z: Tensor, value: Tensor | None = None, held: Tensor | None = None
+    ) -> TorchDistribution:
         batch = torch.Size(z.shape[:-1])
         more: tuple[Tensor, ...] = ()
         if value is not None and self._reads_value:
             event = self.event_shape
-            more = (value.expand(*batch, *event).reshape(-1, *event),)
+            read = (value,) if held is None else (value, held)
+            more = tuple(x.expand(*batch, *event).reshape(-1, *event) for x in read)
         note = None if self.name is None else f"the decoder of modality {self.name!r}, given z"
         output = run_network(self.decoder, z.reshape(-1, z.shape[-1]), *more, note=note)
         return of_decoder(self.likelihood, output, batch, self._data_shape, self.name)

@@ -1,9 +1,10 @@
 """Priors of the latents: independent Normal or Laplace, their scale fixed or learned."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyro.distributions as dist
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -13,17 +14,23 @@ __all__ = [
     "FAMILIES",
     "DiagonalPrior",
     "LearnedScale",
+    "PriorLike",
     "as_prior",
     "diagonal",
     "family_named",
     "normal_prior",
 ]
 
+PriorLike: TypeAlias = str | dist.Distribution | nn.Module | None
+"""What :func:`as_prior` turns into a prior."""
+
 FAMILIES: dict[str, Any] = {"normal": dist.Normal, "laplace": dist.Laplace}
 """The families that priors and experts are made of, by name."""
 
 
-def diagonal(family: str, loc: Tensor, scale: Tensor) -> dist.Independent:
+def diagonal(
+    family: str, loc: Float[Tensor, "*B Z"], scale: Float[Tensor, "*B Z"]
+) -> dist.Independent:
     """Independent coordinates of a family, event dimension 1; scale > 0 is that of the family."""
     return FAMILIES[family](loc, scale).to_event(1)
 
@@ -47,7 +54,9 @@ class DiagonalPrior(nn.Module):
     loc: Tensor
     scale: Tensor
 
-    def __init__(self, loc: Tensor, scale: Tensor, family: str = "normal") -> None:
+    def __init__(
+        self, loc: Float[Tensor, " Z"], scale: Float[Tensor, " Z"], family: str = "normal"
+    ) -> None:
         super().__init__()
         if loc.dim() != 1 or loc.shape != scale.shape or not bool((scale > 0).all()):
             raise ValueError(
@@ -123,7 +132,7 @@ class LearnedScale(nn.Module):
         self.raw = nn.Parameter(starts[self.scale_map](initial))
 
     @property
-    def scale(self) -> Tensor:
+    def scale(self) -> Float[Tensor, " Z"]:
         """The scales, (Z,)."""
         if self.scale_map == "softmax":
             return self.raw.softmax(-1) * len(self.raw)
@@ -134,7 +143,7 @@ class LearnedScale(nn.Module):
         return diagonal(self.family, self.loc, self.scale)
 
 
-def as_prior(prior: str | dist.Distribution | nn.Module | None, latent_dim: int) -> nn.Module:
+def as_prior(prior: PriorLike, latent_dim: int) -> nn.Module:
     """A module that returns the prior: standard Normal for None, a fixed one wrapped.
 
     Args:
@@ -174,9 +183,7 @@ def family_named(prior: nn.Module) -> str | None:
     return prior.family if isinstance(prior, NamesFamily) else None
 
 
-def normal_prior(
-    owner: str, prior: str | dist.Distribution | nn.Module | None, latent_dim: int
-) -> DiagonalPrior:
+def normal_prior(owner: str, prior: PriorLike, latent_dim: int) -> DiagonalPrior:
     """:func:`as_prior` for the guides that need a fixed Normal; ``owner`` is named in the error.
 
     Raises:

@@ -10,9 +10,10 @@ eq. 4 (MEME), whose lambda_m is {u_1, ..., u_N}.
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar, cast
 
 import torch
+from jaxtyping import Float, Shaped
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
@@ -54,25 +55,25 @@ class EncodedMixture(TorchDistribution):
 
     def __init__(
         self,
-        encode: Callable[[], tuple[Tensor, Tensor]],
+        encode: Callable[[], tuple[Float[Tensor, "N Z"], Float[Tensor, "N Z"]]],
         latent_dim: int,
         batch_shape: torch.Size = torch.Size(),  # noqa: B008
     ) -> None:
         self.encoded: Callable[[], tuple[Tensor, Tensor]] = functools.cache(encode)
         super().__init__(batch_shape, torch.Size([latent_dim]), validate_args=False)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "EncodedMixture":
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "EncodedMixture":
         """The same components under other batch dimensions."""
         return EncodedMixture(self.encoded, self.event_shape[0], torch.Size(batch_shape))
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """Draws of components at random; their probabilities are constants."""
         loc, scale = self.encoded()
         shape = torch.Size(sample_shape) + self.batch_shape
         index = torch.randint(len(loc), shape, device=loc.device)
         return loc[index] + scale[index] * torch.randn_like(loc[index])
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, value: Float[Tensor, "*B Z"]) -> Float[Tensor, "*B"]:
         """Log-density in nats."""
         loc, scale = (x.double() for x in self.encoded())
         z, precision = value.double(), scale**-2
@@ -149,13 +150,12 @@ class PseudoInputPrior(nn.Module):
         """The modalities, in the order of the mixture's components."""
         return tuple(self.encoders)
 
-    def pseudo_inputs(self, name: str) -> Tensor:
+    def pseudo_inputs(self, name: str) -> Shaped[Tensor, "N *D"]:
         """u of one modality, (N, *D_m)."""
-        rows: Any = self.inputs[name]
-        return rows.values
+        return cast(_Rows, self.inputs[name]).values
 
     def initialise(self, obs: Observations, num_pseudo_inputs: int | None = None) -> None:
-        """Begin with N rows of these for every modality, drawn without replacement.
+        """Begin with N rows of these for every modality, whole ones, drawn without replacement.
 
         Do it before an optimiser is made: it replaces the parameters. With another N, such as
         1000, on a copy of a trained system, p(z) is the posterior averaged over training rows
@@ -170,12 +170,15 @@ class PseudoInputPrior(nn.Module):
         for name, encoder in self.encoders.items():
             if name not in obs.names:
                 raise ValueError(f"pseudo-inputs: the rows hold no modality {name!r}.")
-            held = obs.present[name].nonzero().squeeze(-1)
+            whole = obs.present[name]
+            if name in obs.elements:
+                whole = whole & obs.elements[name].flatten(1).all(1)
+            held = whole.nonzero().squeeze(-1)
             if len(held) < self.num_pseudo_inputs:
                 raise ValueError(
                     f"pseudo-inputs of modality {name!r}: expected at least "
-                    f"{self.num_pseudo_inputs} rows that hold it, got {len(held)}; give more rows "
-                    "or a smaller num_pseudo_inputs."
+                    f"{self.num_pseudo_inputs} rows that hold it whole, got {len(held)}; give "
+                    "more rows or a smaller num_pseudo_inputs."
                 )
             check_encoder(name, encoder, self.latent_dim, obs)
             chosen = held[torch.randperm(len(held))[: self.num_pseudo_inputs].to(held.device)]

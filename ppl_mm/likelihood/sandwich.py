@@ -113,7 +113,7 @@ def simulated(system: System, rows: int | Observations) -> tuple[Observations, d
             site = trace.nodes[name]
             event = site["value"].shape[site["value"].dim() - site["fn"].event_dim :]
             latents[name] = site["value"].expand(len(like), *event)
-    obs = Observations({**known.values, **values}, {n: like.present[n] for n in like.names})
+    obs = Observations({**known.values, **values}, like.present, like.elements)
     return obs, latents
 
 

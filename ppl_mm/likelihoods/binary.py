@@ -30,6 +30,8 @@ class Bernoulli(Likelihood):
         -2.0794
     """
 
+    elementwise: ClassVar[bool] = True
+
     def __call__(
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
@@ -66,6 +68,7 @@ class SoftBernoulli(Likelihood):
     such scores; :func:`ppl_mm.log_likelihood` marks its result accordingly.
     """
 
+    elementwise: ClassVar[bool] = True
     normalised: ClassVar[bool] = False
 
     def __call__(
@@ -95,6 +98,8 @@ class ContinuousBernoulli(Likelihood):
 
     Source: Loaiza-Ganem & Cunningham 2019, arXiv:1907.06845.
     """
+
+    elementwise: ClassVar[bool] = True
 
     def __call__(
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None

@@ -7,15 +7,16 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
+from ppl_mm.batch.observed_elements import refuse_holes
 from ppl_mm.batch.shapes import aligned, check_numbers, mapped, shape_of
 from ppl_mm.likelihoods.likelihood import Likelihood
 
-__all__ = ["of_decoder"]
+__all__ = ["check_factorises", "of_decoder"]
 
 
 def of_decoder(
     likelihood: Likelihood,
-    output: Any,
+    output: object,
     batch: torch.Size,
     event_shape: Sequence[int] | None = None,
     name: str | None = None,
@@ -48,6 +49,18 @@ def of_decoder(
         error.add_note(f"{_of(name)}the decoder's parameters have the shapes {shapes}.")
         raise
     return p
+
+
+def check_factorises(name: str | None, likelihood: Likelihood, decoder: Any) -> None:
+    """Raise unless the elements of a modality's values are independent given z.
+
+    Raises:
+        ValueError: Naming the modality and what does not factorise.
+    """
+    if not likelihood.elementwise:
+        raise refuse_holes(name, f"the likelihood {type(likelihood).__name__}")
+    if getattr(decoder, "reads_value", False) and not getattr(decoder, "reads_elements", False):
+        raise refuse_holes(name, f"the decoder {type(decoder).__name__}, which reads values,")
 
 
 def _of_rows(

@@ -1,4 +1,4 @@
-"""How many coordinates tell nothing: collapse of the posterior, and of a decoder's variance.
+"""The share of coordinates that tell nothing: collapse of posteriors and decoders' variances.
 
 Coordinate i is collapsed at epsilon (and delta) where
 
@@ -25,6 +25,7 @@ from ppl_mm.measures.accuracy import target_distributions
 from ppl_mm.measures.coordinates import divergence, posterior_coordinates
 from ppl_mm.measures.generation import elementwise
 from ppl_mm.measures.readings import as_subsets
+from ppl_mm.programs.contracts import NamesSite
 from ppl_mm.results.collapse import Collapse
 from ppl_mm.systems import System
 
@@ -52,8 +53,9 @@ def collapse_of(
     Args:
         values: v_ni.
         delta: The share of rows that may exceed epsilon, from 0 up to, not including, 1.
-        epsilons: Where to draw the curve; None is 40 points from 0 to the largest threshold.
-        quantity: What v is, in words.
+        epsilons: The values at which the curve is drawn; None is 40 points from 0 to the largest
+            threshold.
+        quantity: The name of v.
 
     Raises:
         ValueError: For values of another shape, or another delta.
@@ -94,16 +96,16 @@ def posterior_collapse(
     row. High is good where it is the posterior given more: what was left out is not missed.
 
     Args:
-        system: A model and a guide.
-        obs: The rows, which hold all that is given.
-        given: What the posterior looks at, a name or several.
+        system: The system, a model and a guide.
+        obs: The rows, which hold every modality that is given.
+        given: The modalities that the posterior looks at, one name or several.
         against: The reference looks at these; None is the standard Normal, or the standard Laplace
             of a Laplace posterior, whatever the model's prior is.
         site: The latent; None is ``u`` of guides that have it, else ``z``.
         delta: The share of rows that may exceed epsilon.
-        epsilons: Where to draw the curve, nats; None is 40 points from 0 to 6.
-        batch_size: Rows to encode at a time.
-        seed: Of guides that draw one latent to look at for another.
+        epsilons: The values at which the curve is drawn, nats; None is 40 points from 0 to 6.
+        batch_size: The number of rows that are encoded at a time.
+        seed: The seed of guides that draw one latent to look at for another.
 
     Raises:
         ValueError: If some row lacks what it should be given, the guide has no such site, a
@@ -129,8 +131,8 @@ def posterior_collapse(
     subsets = as_subsets(obs, asked)
     options: dict[str, Any] = {"mixtures": True, "batch_size": batch_size, "seed": seed}
     q, *others = (posterior_coordinates(system, obs, s, site, **options) for s in subsets)
-    guide: Any = system.guide
-    name: str = getattr(guide, "site", "z") if site is None else site
+    own = system.guide.site if isinstance(system.guide, NamesSite) else "z"
+    name = own if site is None else site
     if others:
         reference = others[0]
         told = f"q({_condition(name, subsets[1])})"
@@ -161,14 +163,14 @@ def variance_collapse(
     """Collapse of v_ni = Var(x_target,i | z) at z = the mean of q(z | x_given^n).
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows.
         target: A modality of numbers or yes-or-no values, whose elements are the coordinates.
-        given: What the posterior looks at; None is all but the target.
+        given: The modalities that the posterior looks at; None is all except the target.
         delta: The share of rows that may exceed epsilon.
-        epsilons: Where to draw the curve, in the data's unit squared; None is 40 points from 0 to
-            0.13.
-        batch_size: Rows at a time.
+        epsilons: The values at which the curve is drawn, in the data's unit squared; None is 40
+            points from 0 to 0.13.
+        batch_size: The number of rows at a time.
 
     Raises:
         ValueError: If a conditional model conditions on more, or for another delta.

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Categorical, Laplace, MixtureSameFamily, Normal, kl_divergence
 
@@ -20,6 +21,10 @@ __all__ = ["divergence", "posterior_coordinates"]
 _NODES = 200  # of a quadrature, for each component
 
 
+Coordinates = Normal | Laplace | MixtureSameFamily
+"""The posterior's coordinates, each by itself, batch shape (N, D)."""
+
+
 def posterior_coordinates(
     system: System,
     obs: Observations,
@@ -33,13 +38,13 @@ def posterior_coordinates(
     """q(latent | x_given) of every row, coordinate by coordinate.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows.
-        given: What to look at.
+        given: The modalities to look at.
         site: The latent; None is ``u`` of guides that have it, else ``z``.
         mixtures: Whether a mixture is allowed where several of its components are left.
-        batch_size: Rows to encode at a time.
-        seed: Of guides that draw one latent to look at for another.
+        batch_size: The number of rows that are encoded at a time.
+        seed: The seed of guides that draw one latent to look at for another.
 
     Returns:
         A Normal or a Laplace, batch shape (N, D), in float64 on the CPU; or, of ``mixtures``, a
@@ -84,17 +89,20 @@ def posterior_coordinates(
     return MixtureSameFamily(mixing, family(loc, scale), validate_args=False)
 
 
-def divergence(q: Any, reference: Any) -> Tensor:
+def divergence(q: Coordinates, reference: Coordinates) -> Tensor:
     """KL( q_i || reference_i ) of what :func:`posterior_coordinates` returns, (N, D), nats.
 
-    In closed form, but for mixtures: there the mean of log q - log reference over 200 points of
-    each component, of equal probability between them, which is right to about 0.01 nats.
+    It has a closed form except for mixtures. For these it is the mean of log q - log reference over
+    200 points of each component, with equal probability between them, right to about 0.01 nats.
     """
-    mixed = isinstance(q, MixtureSameFamily)
-    if not mixed and not isinstance(reference, MixtureSameFamily):
+    each: Any
+    if isinstance(q, MixtureSameFamily):
+        each, weight = q.component_distribution, q.mixture_distribution.probs
+    elif isinstance(reference, MixtureSameFamily):
+        each = type(q)(q.loc[..., None], q.scale[..., None])
+        weight = torch.ones_like(each.loc)
+    else:
         return kl_divergence(q, reference)
-    each = q.component_distribution if mixed else type(q)(q.loc[..., None], q.scale[..., None])
-    weight = q.mixture_distribution.probs if mixed else torch.ones_like(each.loc)
     total = torch.zeros_like(weight[..., 0])
     for level in (torch.arange(_NODES, dtype=weight.dtype) + 0.5) / _NODES:
         z = each.icdf(level).movedim(-1, 0)  # (C, N, D)
@@ -103,7 +111,7 @@ def divergence(q: Any, reference: Any) -> Tensor:
     return total
 
 
-def _components(fn: Any, mixtures: bool) -> tuple[list[Any], Tensor]:
+def _components(fn: TorchDistribution, mixtures: bool) -> tuple[list[TorchDistribution], Tensor]:
     """The distributions of which this is a mixture, C of them, and log-weights (C, N or 1)."""
     base = _base(fn)
     if mixtures and isinstance(base, RandomMixture):
@@ -112,8 +120,8 @@ def _components(fn: Any, mixtures: bool) -> tuple[list[Any], Tensor]:
     return [base], torch.zeros(1, 1)
 
 
-def _base(fn: Any) -> Any:
-    """What is inside a distribution's wrappers, and in what has one part left that all rows use."""
+def _base(fn: TorchDistribution) -> TorchDistribution:
+    """The distribution inside wrappers, and inside mixtures of which all rows use one part."""
     if isinstance(fn, RandomMixture):
         left = [
             c for c, w in zip(fn.components, fn.log_weight, strict=True) if bool((w == 0).all())

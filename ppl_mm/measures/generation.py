@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from pyro import poutine
+from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -15,6 +16,7 @@ from ppl_mm.measures.latent_sampler import LatentSampler
 from ppl_mm.measures.private import private_draws
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.programs.answerable import check_answerable
+from ppl_mm.programs.contracts import Model
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
 
@@ -40,24 +42,24 @@ def generate(
     With shared and private latents, u ~ q(u | x_given), and w_target as ``private`` says.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows. They need hold only what is given; ``Observations.blank(n)`` holds
             nothing, for draws from the prior.
-        targets: What to generate, held by ``obs`` or not.
-        num_samples: Draws per row.
-        given: What to condition on; None is all that each row has (the target too, where it is
-            there: a reconstruction), ``()`` is nothing: the prior.
+        targets: The modalities to generate, held by ``obs`` or not.
+        num_samples: The number of draws per row.
+        given: The modalities to condition on; None is all that each row has (the target too, where
+            it is there: a reconstruction), ``()`` is nothing: the prior.
         mean: Return the likelihood's mean (its mode for classes and symbols) at each z instead
             of a sample.
-        private: Where the targets' private latents w_m come from. ``"posterior"``: q(w_m | x_m)
+        private: The source of the targets' private latents w_m. ``"posterior"``: q(w_m | x_m)
             in rows that hold x_m where it is given, else p(w_m). ``"prior"``: p(w_m) everywhere.
             ``"auxiliary"``: the guide's auxiliary priors (MMVAE+). Other observations of as many
             rows: q(w_m | x_m) of those, so that u is one input's and w another's.
-        alpha: Factor of the scale of the prior (or auxiliary prior) of w_m: below 1 the draws are
-            nearer to its centre, at 0 they are there.
-        prior: What draws all latents in place of the model's prior, where nothing is given, see
-            :func:`ppl_mm.evaluation.fit_latent_sampler`.
-        seed: Of the draws.
+        alpha: The factor of the scale of the prior (or auxiliary prior) of w_m: below 1 the draws
+            are nearer to its centre, at 0 they are there.
+        prior: The distribution that draws the latents in place of the model's prior, where
+            nothing is given, see :func:`ppl_mm.evaluation.fit_latent_sampler`.
+        seed: The seed of the draws.
 
     Returns:
         Target -> (num_samples, N, *event_shape); classes as indices, one-hot data too.
@@ -138,7 +140,7 @@ def _sampled(
 
 
 def target_sites(
-    model: Any,
+    model: Model,
     obs: Observations,
     targets: Sequence[str],
     latents: dict[str, Tensor],
@@ -159,14 +161,14 @@ def target_sites(
     return {name: p.nodes[name] for name in targets}
 
 
-def central_value(fn: Any) -> Tensor:
+def central_value(fn: TorchDistribution) -> Tensor:
     """A distribution's mean; its mode where the mean of an index means nothing."""
     fn = elementwise(fn)
     categorical = torch.distributions.Categorical | torch.distributions.OneHotCategorical
     return fn.mode if isinstance(fn, categorical) else fn.mean
 
 
-def elementwise(fn: Any) -> Any:
+def elementwise(fn: TorchDistribution) -> TorchDistribution:
     """The distribution of single elements inside a site's, such as Normal or Categorical."""
     while isinstance(fn, Decoded) or hasattr(fn, "base_dist"):
         fn = fn.whole if isinstance(fn, Decoded) else fn.base_dist

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -59,7 +60,7 @@ class CountsFeatures(Features):
         self.hidden = dense(sizes, batch_norm=batch_norm, dropout=dropout, activation=activation)
         self.out_features = sizes[-1]
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Tensor) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         own = values.dtype if values.is_floating_point() else torch.get_default_dtype()
         values = values.to(next((p.dtype for p in self.parameters()), own))
@@ -121,7 +122,8 @@ class CountsDecoder(nn.Module):
 
     By default l is the row's own observed total, the size of the library in sequencing: the network
     asks for the observed values (``reads_value``), and log p(x | z) is that of the counts given how
-    many there are. Draws, which have no observed total, take ``total``.
+    many there are. Draws, which have no observed total, take ``total``. Where elements of a row are
+    missing, l is the total of those that are observed, and so is the softmax.
 
     With ``likelihood="negative_binomial"`` the output is (total_count, logits) for
     :class:`ppl_mm.likelihoods.NegativeBinomial`, with total_count = exp(dispersion) and
@@ -176,6 +178,7 @@ class CountsDecoder(nn.Module):
             raise ValueError(f"CountsDecoder: expected a total above 0, got {total}.")
         self.in_features, self.event_shape = in_features, tuple(event_shape)
         self.likelihood, self.total, self.reads_value = likelihood, total, own_total
+        self.reads_elements = own_total
         sizes = (in_features, *hidden)
         self.hidden = dense(sizes, batch_norm=batch_norm, dropout=dropout, activation=activation)
         size = math.prod(self.event_shape)
@@ -186,20 +189,24 @@ class CountsDecoder(nn.Module):
         self.dispersion = nn.Parameter(torch.zeros(self.event_shape)) if shared else None
 
     def forward(
-        self, features: Tensor, values: Tensor | None = None
+        self, features: Tensor, values: Tensor | None = None, elements: Tensor | None = None
     ) -> Tensor | tuple[Tensor, ...]:
-        """Return the likelihood's parameters; with observed values (..., G), for their totals."""
+        """Return the likelihood's parameters; with observed values (..., G), for their totals.
+
+        ``elements``, (..., G), says which of the values are observed; None for all.
+        """
         rows, leading = as_rows(features, (self.in_features,), "CountsDecoder")
         raw = self.output(self.hidden(rows)).reshape(*leading, self.outputs, *self.event_shape)
         each = list(raw.unbind(len(leading)))
-        log_mean = self._log_proportions(each.pop(0)) + self._log_total(features, values)
+        log_p = self._log_proportions(each.pop(0))
+        log_mean = log_p - self._log_share(log_p, elements) + self._log_total(features, values)
         if self.likelihood == "poisson":
             return log_mean
         log_count = each.pop(0) if self.dispersion is None else self.dispersion
         log_count = log_count.clamp(-20.0, 20.0)
         return log_count.exp(), log_mean - log_count, *each
 
-    def sample(self, features: Tensor) -> Tensor:
+    def sample(self, features: Float[Tensor, "*rows F"]) -> Tensor:
         """Draw counts (..., G) with mean total ``total``; no value is read."""
         parameters = self(features)
         if self.likelihood == "poisson":
@@ -212,7 +219,15 @@ class CountsDecoder(nn.Module):
         dims = tuple(range(-len(self.event_shape), 0))
         floor = math.log(_SMALLEST / math.prod(self.event_shape))
         log_p = raw - raw.logsumexp(dims, keepdim=True)
-        return torch.logaddexp(log_p, log_p.new_tensor(floor)) - math.log1p(_SMALLEST)
+        return torch.logaddexp(log_p, log_p.new_full((), floor)) - math.log1p(_SMALLEST)
+
+    def _log_share(self, log_p: Tensor, elements: Tensor | None) -> Tensor | float:
+        """The log of what the observed elements have of the whole; exactly 0 where all are."""
+        if elements is None or not self.reads_value:
+            return 0.0
+        dims = tuple(range(-len(self.event_shape), 0))
+        share = torch.where(elements, log_p, -torch.inf).logsumexp(dims, keepdim=True)
+        return torch.where((~elements).sum(dims, keepdim=True) == 0, 0.0, share)
 
     def _log_total(self, features: Tensor, values: Tensor | None) -> Tensor | float:
         if values is None or not self.reads_value:

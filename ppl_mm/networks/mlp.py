@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -34,9 +35,12 @@ class MLPFeatures(Features):
         dropout: The probability of dropout after each hidden layer.
         activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``.
         kaiming: Whether the weights start at :func:`~ppl_mm.networks.layers.draw_kaiming`.
+        elements: Whether which elements are observed is a further input, an indicator each (1
+            observed, 0 missing), so that a missing element is told from a zero.
 
     Shapes:
-        values (..., *event_shape) to (..., out_features).
+        values (..., *event_shape) to (..., out_features); with ``elements``, booleans
+        (..., *event_shape) may follow the values, and all are observed where none do.
 
     Example:
         >>> import torch
@@ -54,21 +58,27 @@ class MLPFeatures(Features):
         dropout: float = 0.0,
         activation: Activation = "silu",
         kaiming: bool = False,
+        elements: bool = False,
     ) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
-        sizes = (math.prod(self.event_shape), *hidden)
+        self.reads_elements = elements
+        sizes = ((1 + elements) * math.prod(self.event_shape), *hidden)
         self.hidden = dense(sizes, batch_norm=batch_norm, dropout=dropout, activation=activation)
         self.out_features = sizes[-1]
         if kaiming:
             draw_kaiming(self)
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Tensor, elements: Tensor | None = None) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         own = values.dtype if values.is_floating_point() else torch.get_default_dtype()
         values = values.to(next((p.dtype for p in self.parameters()), own))  # counts as integers
         rows, leading = as_rows(values, self.event_shape, "MLPFeatures")
-        features = self.hidden(rows.flatten(1) if self.event_shape else rows.unsqueeze(1))
+        rows = rows.reshape(len(rows), math.prod(self.event_shape))
+        if self.reads_elements:
+            held = torch.ones_like(rows) if elements is None else elements.to(rows.dtype)
+            rows = torch.cat([rows, held.reshape(rows.shape)], -1)
+        features = self.hidden(rows)
         return features.reshape(*leading, self.out_features)
 
 
@@ -78,12 +88,13 @@ class MLPEncoder(Encoder):
 
     Args:
         latent_dim: The size D of the latent.
-        event_shape, hidden, batch_norm, dropout, activation, kaiming: The options of
+        event_shape, hidden, batch_norm, dropout, activation, kaiming, elements: The options of
             :class:`MLPFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
-        values (..., *event_shape) to loc and scale, each (..., D).
+        values (..., *event_shape), and with ``elements`` booleans of that shape, to loc and scale,
+        each (..., D).
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, supplement and release: the MNIST image encoder;
     with ``batch_norm`` the CelebA attribute encoder. See :mod:`ppl_mm.networks.presets` for others.
@@ -105,6 +116,7 @@ class MLPEncoder(Encoder):
         dropout: float = 0.0,
         activation: Activation = "silu",
         kaiming: bool = False,
+        elements: bool = False,
         scale: ScaleMap = "exp",
         min_scale: float | None = None,
     ) -> None:
@@ -115,6 +127,7 @@ class MLPEncoder(Encoder):
             dropout=dropout,
             activation=activation,
             kaiming=kaiming,
+            elements=elements,
         )
         super().__init__(latent_dim, features, scale, min_scale, kaiming=kaiming)
 
@@ -183,7 +196,7 @@ class MLPDecoder(nn.Module):
         if kaiming:
             draw_kaiming(self)
 
-    def forward(self, features: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, features: Float[Tensor, "*rows F"]) -> Tensor | tuple[Tensor, Tensor]:
         """Return the likelihood's parameters."""
         rows, leading = as_rows(features, (self.in_features,), "MLPDecoder")
         output = self.output(self.hidden(rows))

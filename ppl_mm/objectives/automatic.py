@@ -1,13 +1,12 @@
-"""Guides that Pyro makes from a model: how they are set up, and what rows they know.
+"""Guides that Pyro makes from a model: their set-up, and the rows that they know.
 
-An autoguide runs the model once and then holds the parameters of every latent that it met. Of a
-latent in the plate of rows it therefore holds one for each row of that very batch: it looks at no
-data, and other rows have no posterior. A latent that all rows share has one, whatever the batch.
+An autoguide runs the model once and then holds the parameters of every latent that it met. For a
+latent in the plate of rows it holds one for each row of that batch: it looks at no data, and other
+rows have no posterior. A latent that all rows share has one posterior, whatever the batch.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from pyro import poutine
@@ -18,11 +17,12 @@ from torch import nn
 
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.plate import ROWS, of_rows
+from ppl_mm.programs.contracts import Guide
 
 __all__ = ["check_rows", "known_rows", "latents_of_rows", "set_up"]
 
 
-def set_up(guide: Any, obs: Observations) -> None:
+def set_up(guide: Guide, obs: Observations) -> None:
     """Let an autoguide meet its latents on plain rows, before terms or strata multiply them.
 
     Other guides, and those that are set up, stay as they are; so do torch's random numbers.
@@ -32,13 +32,13 @@ def set_up(guide: Any, obs: Observations) -> None:
             guide(obs)
 
 
-def _unmet(guide: Any) -> bool:
+def _unmet(guide: Guide) -> bool:
     return isinstance(guide, AutoMessenger) and not any(True for _ in guide.parameters())
 
 
 @contextmanager
-def known_rows(guide: Any, obs: Observations) -> Iterator[None]:
-    """Inside, an autoguide's trouble with rows that it does not know is said plainly.
+def known_rows(guide: Guide, obs: Observations) -> Iterator[None]:
+    """Explain the errors that an autoguide raises inside for rows that it does not know.
 
     Raises:
         ValueError: For an autoguide that holds latents of other rows.
@@ -56,8 +56,8 @@ def known_rows(guide: Any, obs: Observations) -> Iterator[None]:
         ) from error
 
 
-def check_rows(guide: Any, trace: Trace, obs: Observations) -> None:
-    """Raise unless a guide's draws are of as many rows as there are.
+def check_rows(guide: Guide, trace: Trace, obs: Observations) -> None:
+    """Raise unless a guide draws as many rows as there are.
 
     Raises:
         ValueError: For a guide that holds latents of other rows.
@@ -73,8 +73,8 @@ def check_rows(guide: Any, trace: Trace, obs: Observations) -> None:
                 )
 
 
-def latents_of_rows(guide: Any, obs: Observations) -> list[tuple[str, str]]:
-    """The autoguides within a guide that hold a latent a row: (their kind, a site's name)."""
+def latents_of_rows(guide: Guide, obs: Observations) -> list[tuple[str, str]]:
+    """Yield the kind and a site's name of each autoguide within a guide that holds row latents."""
     found = []
     for part in guide.modules() if isinstance(guide, nn.Module) else ():
         if isinstance(part, AutoMessenger):

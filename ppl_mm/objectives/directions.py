@@ -3,7 +3,7 @@
     direction i:   z ~ p_i(z | x_O),   x_i ~ p(x_i | z),      i not in O
 
     mixture   p_i(z | x_O)  =  1/(R-1) [ sum over j in O of e_j(z | x_j)
-                                         + sum over the absent j, but i, of p_j(z) ]
+                                         + sum over the absent j other than i of p_j(z) ]
     product   p_i(z | x_O)  proportional to  prod over j in O of e_j(z | x_j)
 
 with the encoders e_j and the pseudo-input mixtures p_j of a
@@ -15,11 +15,12 @@ the paper has a sketch (appendix E), what is absent is integrated out of the mix
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine.messenger import Messenger
+from pyro.poutine.runtime import Message
 from torch import Tensor, nn
 
 from ppl_mm.batch.observations import Observations
@@ -30,11 +31,27 @@ from ppl_mm.distributions import (
     product_of_experts,
 )
 from ppl_mm.distributions.prior import diagonal
+from ppl_mm.programs.contracts import Model
 
-__all__ = ["KINDS", "Direction", "DirectionPrior"]
+__all__ = ["KINDS", "Direction", "DirectionPrior", "HasPseudoInputs"]
 
 KINDS = ("mixture", "product")
 """The kinds of conditional prior."""
+
+
+@runtime_checkable
+class HasPseudoInputs(Model, Protocol):
+    """A model whose prior is a :class:`ppl_mm.distributions.PseudoInputPrior`."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The model's modalities."""
+        ...
+
+    @property
+    def prior(self) -> PseudoInputPrior:
+        """p(z)."""
+        ...
 
 
 class DirectionPrior(Messenger):
@@ -42,9 +59,9 @@ class DirectionPrior(Messenger):
 
     Args:
         prior: The model's own prior.
-        obs: The rows; what the prior may look at is their evidence.
-        own: Modality -> the rows (and strata) whose direction is its own, (B,) or (S, B). Not
-            even evidence of that modality reaches the prior there.
+        obs: The rows; the prior looks at their evidence.
+        own: Modality -> the rows (and strata) of its own direction, (B,) or (S, B). There the
+            prior does not look at this modality, even if it is evidence.
         kind: ``"mixture"`` or ``"product"``.
     """
 
@@ -54,7 +71,7 @@ class DirectionPrior(Messenger):
         super().__init__()
         self.prior, self.obs, self.own, self.kind = prior, obs, own, kind
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         if msg["name"] == "z" and not msg["is_observed"]:
             pseudo = dict(zip(self.prior.names, msg["fn"].components, strict=True))
             msg["fn"] = self._conditional(pseudo)
@@ -83,13 +100,15 @@ class Direction(nn.Module):
     """p_i(z | x_given) p(x_i | z) as a program of observations.
 
     Args:
-        model: A model with a :class:`ppl_mm.distributions.PseudoInputPrior`.
+        model: The model, whose prior has pseudo-inputs.
         target: The modality i; the model scores what the observations say.
         given: The modalities O.
-        kind: Of the conditional prior.
+        kind: The kind of the conditional prior, ``"mixture"`` or ``"product"``.
     """
 
-    def __init__(self, model: Any, target: str, given: Sequence[str], kind: str) -> None:
+    def __init__(
+        self, model: HasPseudoInputs, target: str, given: Sequence[str], kind: str
+    ) -> None:
         super().__init__()
         self.model, self.target, self.given, self.kind = model, target, tuple(given), kind
 

@@ -1,17 +1,18 @@
 """Effect handlers that objectives apply to models and guides."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine import Trace
 from pyro.poutine.messenger import Messenger
+from pyro.poutine.runtime import Message
 from torch import Tensor
 
 from ppl_mm.batch.plate import of_rows
 from ppl_mm.distributions.mixture import StratifiedMixture
 from ppl_mm.distributions.reference import RowwiseReference
+from ppl_mm.programs.contracts import Prior
 
 __all__ = [
     "ByComponent",
@@ -56,7 +57,7 @@ class ScaleSites(Messenger):
         super().__init__()
         self.weights, self.beta = dict(weights or {}), beta
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         if type(msg["fn"]).__name__ == "_Subsample":
             return
         weight = self.weights.get(msg["name"], 1.0) * (1.0 if msg["is_observed"] else self.beta)
@@ -76,8 +77,8 @@ class OfTheDataSet(Messenger):
         log p(g) + sum over all N rows of log p(x_i | g)
             =  N / B  E_batch[ B / N log p(g) + sum over the B rows of a batch of log p(x_i | g) ]
 
-    so what all rows share counts once in an epoch. It is what a plate with ``subsample_size=B`` of
-    Pyro's does, times B / N. Enter it around any objective, which runs model and guide inside.
+    Latents that all rows share thus count once in an epoch. Pyro's plate with ``subsample_size=B``
+    does the same, times N / B. Enter this around any objective, which runs model and guide inside.
 
     Args:
         share: B / N, at least 0.
@@ -87,13 +88,13 @@ class OfTheDataSet(Messenger):
         super().__init__()
         self.share = share
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         if type(msg["fn"]).__name__ != "_Subsample" and not of_rows(msg):
             msg["scale"] = msg["scale"] * self.share
 
 
 class Matched(Messenger):
-    """Raise where a model's latent site is of another kind than the guide's of the same name.
+    """Raise if a latent site of the model differs in kind from the guide's of the same name.
 
     Apply it to a model that is replayed on the guide's draws: it looks before a draw of another
     shape reaches a network.
@@ -102,14 +103,14 @@ class Matched(Messenger):
         q: The guide's trace.
 
     Raises:
-        ValueError: For events of another shape, or a latent that is one a row on one side alone.
+        ValueError: For events of another shape, or a latent that only one side draws for each row.
     """
 
     def __init__(self, q: Trace) -> None:
         super().__init__()
         self.q = q
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         name = msg["name"]
         if name not in self.q.nodes or msg["is_observed"]:
             return
@@ -131,37 +132,37 @@ class Matched(Messenger):
 class Reference(Messenger):
     """Give the model's latent ``site`` another distribution in the rows that ask for it.
 
-    Where ``rows`` is False the model keeps its own prior, whatever that is.
+    Where ``rows`` is False the model keeps its own prior.
     """
 
     def __init__(self, site: str, distribution: TorchDistribution, rows: Tensor) -> None:
         super().__init__()
         self.site, self.distribution, self.rows = site, distribution, rows
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         if msg["name"] == self.site and not msg["is_observed"]:
             msg["fn"] = RowwiseReference(self.rows, self.distribution, msg["fn"])
 
 
 class OffSource(Messenger):
-    """Off a stratum's source, draw w_m from another prior, whose density counts nowhere.
+    """Draw w_m from another prior in the strata that do not look at x_m, and leave out its density.
 
     In MMVAE+ the stratum of expert m' explains modality m with w_m from the auxiliary prior
-    r_m(w_m). As both sides' reference it would cancel; here both sides leave it out. Apply it to
+    r_m(w_m). Its density would cancel between model and guide, so both leave it out. Apply this to
     the model and the guide.
 
     Args:
-        source: Modality -> rows of the strata that look at it, (S, B).
-        priors: Modality -> module whose call returns r_m.
+        source: Modality -> the rows of the strata that look at it, (S, B).
+        priors: Modality -> the module whose call returns r_m.
 
     Source: Palumbo et al. 2023 (MMVAE+), eq. 1.
     """
 
-    def __init__(self, source: Mapping[str, Tensor], priors: Mapping[str, Any]) -> None:
+    def __init__(self, source: Mapping[str, Tensor], priors: Mapping[str, Prior]) -> None:
         super().__init__()
         self.source, self.priors = source, priors
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         name = msg["name"].removeprefix("w_")
         if name == msg["name"] or name not in self.source or msg["is_observed"]:
             return
@@ -176,9 +177,9 @@ class OffSource(Messenger):
 
 
 class ByComponent(Messenger):
-    """Give every stratum of a mixture its own component's distribution, density too."""
+    """Give every stratum of a mixture the distribution and density of its own component."""
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         if isinstance(msg["fn"], StratifiedMixture):
             msg["fn"] = msg["fn"].from_drawn.expand(msg["fn"].batch_shape)
 
@@ -194,7 +195,7 @@ class SharedNoise(Messenger):
     Source: Wu & Goodman 2018, arXiv:1802.05335, appendix I.
     """
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         if msg["is_observed"] or type(msg["fn"]).__name__ == "_Subsample":
             return
         base = getattr(msg["fn"], "base_dist", None)
@@ -212,14 +213,14 @@ class SharedNoise(Messenger):
 class SkipAbsent(Messenger):
     """Leave out the observed sites of modalities that the data do not hold at all.
 
-    A model draws such a site, as any site without ``obs``; objectives and likelihoods have no
-    use for the draw.
+    A model draws such a site, as any site without ``obs``; objectives and likelihoods do not need
+    the draw.
     """
 
     def __init__(self, absent: frozenset[str]) -> None:
         super().__init__()
         self.absent = absent
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         if msg["name"] in self.absent:
             msg["value"], msg["done"], msg["stop"] = torch.zeros(()), True, True

@@ -1,4 +1,4 @@
-"""What IWAE and DReG share: particles, their weights over strata, and private latents.
+"""The base of IWAE and DReG: particles, their weights over strata, and private latents.
 
     l[k, s] = sum over scored m of lambda_m log p(x_m | z)  +  beta ( log p(z) - log q(z | x) ),
     z = z[k, s] drawn from component s of the guide,  q the whole mixture
@@ -21,7 +21,7 @@ from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations, UnderStrata
 from ppl_mm.objectives.handlers import OffSource
 from ppl_mm.objectives.objective import Objective
-from ppl_mm.objectives.sites import check_own_latents, check_sites, of_each_row
+from ppl_mm.objectives.sites import Site, check_own_latents, check_sites, of_each_row
 from ppl_mm.objectives.weights import (
     absent_names,
     guide_trace,
@@ -30,6 +30,7 @@ from ppl_mm.objectives.weights import (
     replayed,
     stratified,
 )
+from ppl_mm.programs.contracts import Guide, HasPrivate, Model, Prior
 
 __all__ = ["GuideSite", "ImportanceWeighted", "Weighted"]
 
@@ -81,16 +82,17 @@ class ImportanceWeighted(Objective):
     """Base of :class:`IWAE` and :class:`DReG`.
 
     Args:
-        num_particles: K, draws from every stratum.
+        num_particles: The number K of draws from every stratum.
         form: ``"looser"``: sum_s pi_s log (1/K) sum_k w[k, s]; ``"tighter"``:
             log sum_s pi_s (1/K) sum_k w[k, s].
-        private: Where a private latent w_m comes from in the strata that do not look at x_m:
-            ``"posterior"``: its own encoder all the same, counted as anywhere; ``"auxiliary"``:
-            the guide's learned auxiliary prior (MMVAE+), or ``"prior"``: p(w_m), neither of which
-            is counted. The last two need a mixture guide.
-        strata: How many of a mixture guide's components each row draws from, at random in every
-            step; None for all. The looser form's estimate stays unbiased, at so much less work.
-        weights: lambda_m by name; latent sites may be named too.
+        private: The source of a private latent w_m in the strata that do not look at x_m.
+            ``"posterior"``: its own encoder, with its density, as in the other strata.
+            ``"auxiliary"``: the guide's learned auxiliary prior (MMVAE+), or ``"prior"``: p(w_m),
+            both without their densities; these need a mixture guide.
+        strata: The number of components of a mixture guide that each row draws from, at random in
+            every step; None for all. The looser form's estimate stays unbiased, and a step has less
+            work.
+        weights: Modality -> lambda_m; latent sites may be named too.
         beta: The factor of log p(z) - log q(z).
     """
 
@@ -118,7 +120,7 @@ class ImportanceWeighted(Objective):
 
     @property
     def is_bound(self) -> bool:
-        """A lower bound on log p(x_scored), unless weights, beta or auxiliary priors say not.
+        """Whether this is a lower bound on log p(x_scored): no weights, beta or auxiliary priors.
 
         With learned auxiliary priors the value is a surrogate: it can exceed log p(x).
         """
@@ -133,7 +135,7 @@ class ImportanceWeighted(Objective):
         return torch.where(log_pi > -torch.inf, log_pi.exp() * each, 0.0).sum(0)
 
     def weigh(
-        self, model: Any, guide: Any, obs: Observations, link: Link | None = None
+        self, model: Model, guide: Guide, obs: Observations, link: Link | None = None
     ) -> Weighted:
         """Draw K particles from every stratum, and score them.
 
@@ -141,7 +143,8 @@ class ImportanceWeighted(Objective):
             model: The generative story.
             guide: A program with the same latent sites.
             obs: The rows, without a plate.
-            link: Stands between a site's draw and everything that the model makes of it.
+            link: A function of a site's name and its draw, which returns the draw that the model
+                sees.
         """
         scaling = self.scaling(model, obs)
         obs = stratified(guide, obs, self.strata)
@@ -158,7 +161,7 @@ class ImportanceWeighted(Objective):
         sites = {name: _guide_site(q.nodes[name], value) for name, value in drawn.items()}
         return Weighted(log_joint, sites, log_pi, obs)
 
-    def _off_source(self, guide: Any, obs: Observations) -> AbstractContextManager[Any]:
+    def _off_source(self, guide: Guide, obs: Observations) -> AbstractContextManager[Any]:
         if self.private == "posterior":
             return nullcontext()
         if obs.plate is None:
@@ -168,18 +171,19 @@ class ImportanceWeighted(Objective):
             )
         return OffSource(obs.source, self._priors(guide))
 
-    def _priors(self, guide: Any) -> Mapping[str, Any]:
+    def _priors(self, guide: Guide) -> Mapping[str, Prior]:
         """The priors of the private latents off the source."""
-        kind = "auxiliary_priors" if self.private == "auxiliary" else "private_priors"
-        priors = getattr(guide, kind, {})
-        if not len(priors):
+        auxiliary = self.private == "auxiliary"
+        priors = guide.priors_of_private(auxiliary) if isinstance(guide, HasPrivate) else {}
+        if not priors:
+            kind = "auxiliary priors" if auxiliary else "private latents"
             raise ValueError(
                 f"private={self.private!r} needs a guide with {kind}, such as "
                 "guides.SharedPrivate(..., auxiliary='softmax')."
             )
-        return dict(priors.items())
+        return priors
 
-    def _log_joint(self, model: Any, obs: Observations, q: Trace) -> Tensor:
+    def _log_joint(self, model: Model, obs: Observations, q: Trace) -> Tensor:
         """Scaled log p(x, z) of the particles, (K, S, B)."""
         with particles(self.num_particles):
             p = model_trace(replayed(model, q), obs, absent_names(model, obs))
@@ -190,7 +194,7 @@ class ImportanceWeighted(Objective):
         return latent + sum(of_each_row(p.nodes[n], len(obs)) for n in p.observation_nodes)
 
 
-def _guide_site(site: Any, value: Tensor) -> GuideSite:
+def _guide_site(site: Site, value: Tensor) -> GuideSite:
     one = torch.ones((), dtype=value.dtype, device=value.device)
     scale = scale_and_mask(one, scale=site["scale"], mask=site["mask"])
     return GuideSite(site["fn"], value, scale)

@@ -4,7 +4,6 @@ Sources: Burda, Grosse & Salakhutdinov 2016, arXiv:1509.00519; Shi et al. 2019, 
 """
 
 import math
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,6 +12,7 @@ from torch import Tensor
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives.importance_weighted import ImportanceWeighted
+from ppl_mm.programs.contracts import Guide, Model
 
 __all__ = ["IWAE", "iwae_bound"]
 
@@ -54,7 +54,7 @@ class IWAE(ImportanceWeighted):
         (True, False)
     """
 
-    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """The value of every row, (B,)."""
         weighted = self.weigh(model, guide, obs)
         value = self.reduce(weighted.log_weights(), weighted.log_pi)

@@ -13,7 +13,7 @@ with the conditional priors p_i of :mod:`ppl_mm.objectives.directions`.
 
 import math
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
 from pyro.distributions.util import scale_and_mask
@@ -23,12 +23,16 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import PseudoInputPrior, RandomMixture, RowwiseReference, kl
-from ppl_mm.objectives.directions import KINDS, Direction, DirectionPrior
+from ppl_mm.objectives.directions import KINDS, Direction, DirectionPrior, HasPseudoInputs
 from ppl_mm.objectives.handlers import ByComponent
 from ppl_mm.objectives.objective import Objective
-from ppl_mm.objectives.sites import check_own_latents
+from ppl_mm.objectives.sites import Site, check_own_latents
 from ppl_mm.objectives.weights import trace_pair
 from ppl_mm.programs.conditionals import Alternatives, Conditional
+from ppl_mm.programs.contracts import Guide, Mixed, Model
+
+if TYPE_CHECKING:
+    from ppl_mm.systems.system import System
 
 __all__ = ["MutualSupervisionELBO"]
 
@@ -55,23 +59,23 @@ class MutualSupervisionELBO(Objective):
     others' pseudo-inputs. A row with nothing contributes 0. A row may hold any modalities.
 
     Args:
-        num_particles: M.
+        num_particles: The number M of draws from each encoder.
         alpha: The factor of log Z. The release has 10: with ``stop_gradient`` and alpha = 1 a
             direction has no gradient, through l, for the others' reconstruction, since those of
             w_m l_m and log Z cancel (draw by draw if symmetric).
         kl: ``"sample"``: log e_i - log p_i at the draws. ``"analytic"``: in their place, for every
             m, the closed KL(e_i || p_i) in the rows in which p_i is one Normal (two modalities, or
             the product); another objective, and no bound.
-        estimator: ``"symmetric"``, of less variance, or ``"single"``.
-        stop_gradient: Whether w is held fixed, in gradients only.
+        estimator: ``"symmetric"``, which has less variance, or ``"single"``.
+        stop_gradient: Whether gradients hold w fixed.
         combine: ``"mean"`` over the directions, or ``"sum"`` as in the release, which is no bound.
         conditional_prior: ``"mixture"`` or ``"product"`` of the other encoders.
-        weights: lambda_m by name, factors of log p(x_m | z) in l and r.
+        weights: Modality -> lambda_m, factors of log p(x_m | z) in l and r.
         beta: The factor of log p_i - log e_i, or of the KL.
 
     It needs a model with a :class:`ppl_mm.distributions.PseudoInputPrior`, and as guide a
-    ``guides.MixtureOfExperts`` with the same prior, see :func:`ppl_mm.systems.meme`. It also says
-    what the system's likelihoods are (:meth:`alternatives`).
+    ``guides.MixtureOfExperts`` with the same prior, see :func:`ppl_mm.systems.meme`. It also
+    defines the system's likelihoods (:meth:`alternatives`).
 
     Source: Joy et al. 2022, arXiv:2106.12570, eqs. 1 and 3 to 5. Differs: eq. 1's ratio has q(t|s)
     below, as in the appendix; eqs. 16 and 18 lack the 1/K of log Z, without which the value
@@ -130,12 +134,12 @@ class MutualSupervisionELBO(Objective):
         plain = self.alpha == 1.0 and self.kl == "sample" and self.combine == "mean"
         return super().is_bound and plain
 
-    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """The value of every row, (B,)."""
         scaling = self.scaling(model, obs)
-        _check_programs(model, guide)
-        obs = guide.strata(obs)  # direction i along the plate
-        prior = DirectionPrior(model.prior, obs, obs.source, self.conditional_prior)
+        declared, mixture = _checked(model, guide)
+        obs = mixture.strata(obs)  # direction i along the plate
+        prior = DirectionPrior(declared.prior, obs, obs.source, self.conditional_prior)
         with scaling, ByComponent():
             p, q = trace_pair(
                 model, guide, obs, num_particles=self.num_particles, on_model=(prior,)
@@ -155,7 +159,7 @@ class MutualSupervisionELBO(Objective):
         value = torch.where(active, self._reduce(r, others), 0.0).sum(0)
         return value / active.sum(0).clamp(min=1) if self.combine == "mean" else value
 
-    def _divergence(self, p_site: Any, q_site: Any) -> Tensor:
+    def _divergence(self, p_site: Site, q_site: Site) -> Tensor:
         """log e_i - log p_i at the draws, or their KL where it is known, (M, S, B)."""
         value: Tensor = q_site["log_prob"] - p_site["log_prob"]
         posterior, prior = q_site["fn"], p_site["fn"]
@@ -181,9 +185,9 @@ class MutualSupervisionELBO(Objective):
         return (ratio * (r - others)).sum(0) + self.alpha * log_z
 
     def alternatives(
-        self, system: Any, target: tuple[str, ...], given: tuple[str, ...]
+        self, system: "System", target: tuple[str, ...], given: tuple[str, ...]
     ) -> Alternatives:
-        """What log p(x_target | x_given) is, see :mod:`ppl_mm.programs.conditionals`.
+        """The conditionals of log p(x_target | x_given), see :mod:`ppl_mm.programs.conditionals`.
 
             log 1/|A| sum over i in A of  p_i(x_i | x_rest, x_B) p(x_rest | x_B),  rest = A but i
 
@@ -193,11 +197,12 @@ class MutualSupervisionELBO(Objective):
         model with its own prior is another joint density: that of
         ``System(model, guide, IWAE())``.
         """
-        names = system.model.names
+        model = cast(HasPseudoInputs, system.model)
+        names = model.names
 
         def conditional(i: str, *held: str) -> Conditional:
             held = tuple(n for n in names if n in held or n in given)
-            return Conditional((i,), held, Direction(system.model, i, held, self.conditional_prior))
+            return Conditional((i,), held, Direction(model, i, held, self.conditional_prior))
 
         orders = []
         for last in target:
@@ -206,15 +211,18 @@ class MutualSupervisionELBO(Objective):
         return [[conditional(n, *order[:k]) for k, n in enumerate(order)] for order in orders]
 
 
-def _check_programs(model: Any, guide: Any) -> None:
+def _checked(model: Model, guide: Guide) -> tuple[HasPseudoInputs, Mixed]:
+    """The programs, once they are those that the objective needs."""
     prior = getattr(model, "prior", None)
     if not isinstance(prior, PseudoInputPrior) or len(prior.names) < 2:
         raise ValueError(
             "MutualSupervisionELBO needs a model of two modalities at least whose prior is a "
             "PseudoInputPrior, such as systems.meme's."
         )
-    if getattr(guide, "family", ()) != tuple((n,) for n in guide.names):
+    singles = tuple((n,) for n in getattr(guide, "names", ()))
+    if not isinstance(guide, Mixed) or guide.family != singles:
         raise ValueError(
             "MutualSupervisionELBO needs a guide that is a mixture of every modality's expert, "
             f"guides.MixtureOfExperts; got {type(guide).__name__}."
         )
+    return cast(HasPseudoInputs, model), guide

@@ -1,4 +1,4 @@
-"""What all objectives share: they are Pyro ELBOs with a bound for every row."""
+"""The base of all objectives, which are Pyro ELBOs with a bound for every row."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +12,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives.handlers import ScaleSites
 from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.objectives.weights import trace_pair
+from ppl_mm.programs.contracts import Guide, Model
 
 __all__ = ["Objective", "check_weights", "value_with_gradient"]
 
@@ -24,7 +25,7 @@ class Objective(TrainingWeights):
     under a torch optimiser, ``objective(model, guide)(obs).backward()``.
 
     Args:
-        num_particles: K, draws per row.
+        num_particles: The number K of draws per row.
         weights: Modality -> lambda_m, the factor of its log-likelihood, in place of the weight
             that the model's modality declares (:class:`ppl_mm.Modality`; 1 in a model without
             declarations). Those not named keep it. A latent site may be named too: a factor
@@ -53,11 +54,11 @@ class Objective(TrainingWeights):
             vectorize_particles=True,
         )
 
-    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """The bound of every row, (B,), in nats."""
         raise TypeError(f"{type(self).__name__} must define bound(model, guide, obs).")
 
-    def scaling(self, model: Any, obs: Observations) -> ScaleSites:
+    def scaling(self, model: Model, obs: Observations) -> ScaleSites:
         """The handler that applies weights and beta, for the model and the guide alike."""
         if not isinstance(obs, Observations):
             raise TypeError(f"expected Observations, got {type(obs).__name__}.")
@@ -72,23 +73,23 @@ class Objective(TrainingWeights):
         self.declare(model)
         return ScaleSites(self.lambdas, self.beta * self.annealing)
 
-    def differentiable_loss(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def differentiable_loss(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """Minus the bound, summed over rows."""
         return -self.bound(model, guide, obs).sum()
 
-    def loss(self, model: Any, guide: Any, obs: Observations) -> float:
+    def loss(self, model: Model, guide: Guide, obs: Observations) -> float:
         """The loss as a number, without gradients."""
         with torch.no_grad():
             return self.differentiable_loss(model, guide, obs).item()
 
-    def loss_and_grads(self, model: Any, guide: Any, obs: Observations) -> float:
+    def loss_and_grads(self, model: Model, guide: Guide, obs: Observations) -> float:
         """The loss as a number; gradients are added to the parameters."""
         loss = self.differentiable_loss(model, guide, obs)
         if loss.requires_grad:
             loss.backward(retain_graph=self.retain_graph)
         return loss.item()
 
-    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+    def _get_trace(self, model: Model, guide: Guide, args: Any, kwargs: Any) -> Any:
         return trace_pair(model, guide, *args, **kwargs)
 
 

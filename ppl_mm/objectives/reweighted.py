@@ -11,6 +11,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.objectives.handlers import ScaleSites
 from ppl_mm.objectives.objective import check_weights
 from ppl_mm.objectives.training_weights import TrainingWeights
+from ppl_mm.programs.contracts import Guide, Model
 
 __all__ = ["Reweighted"]
 
@@ -51,24 +52,24 @@ class Reweighted(TrainingWeights):
         )
         self.elbo = elbo
 
-    def _scaled(self, model: Any, guide: Any) -> tuple[Any, Any]:
+    def _scaled(self, model: Model, guide: Guide) -> tuple[Any, Any]:
         check_weights(self.weights, self.beta, getattr(model, "names", tuple(self.weights)))
         self.declare(model)
         handler = ScaleSites(self.lambdas, self.beta * self.annealing)
         return handler(model), handler(guide)
 
-    def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
+    def differentiable_loss(self, model: Model, guide: Guide, *args: Any, **kwargs: Any) -> Tensor:
         """The stock loss under the weights."""
         return self.elbo.differentiable_loss(*self._scaled(model, guide), *args, **kwargs)
 
-    def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
+    def loss(self, model: Model, guide: Guide, *args: Any, **kwargs: Any) -> float:
         """The stock loss as a number."""
         with torch.no_grad():
             return self.elbo.loss(*self._scaled(model, guide), *args, **kwargs)
 
-    def loss_and_grads(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
+    def loss_and_grads(self, model: Model, guide: Guide, *args: Any, **kwargs: Any) -> float:
         """The stock loss and gradients."""
         return self.elbo.loss_and_grads(*self._scaled(model, guide), *args, **kwargs)
 
-    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+    def _get_trace(self, model: Model, guide: Guide, args: Any, kwargs: Any) -> Any:
         return self.elbo._get_trace(*self._scaled(model, guide), args, kwargs)

@@ -2,13 +2,13 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives.objective import Objective
+from ppl_mm.programs.contracts import Guide, Model
 
 __all__ = ["Stages"]
 
@@ -17,12 +17,12 @@ __all__ = ["Stages"]
 class Stages(Objective):
     """Objectives that follow one another, each for a number of epochs.
 
-    What a stage's objective does not reach gets no gradient in it, not even one of zeros, so
+    A parameter that a stage's objective does not reach gets no gradient, not even zeros, so
     optimisers leave it exactly as it is, whatever their momentum and weight decay.
 
     Args:
-        objectives: One a stage, in order.
-        epochs: How long each stage lasts; all but the last, which goes on to the end.
+        objectives: The objectives, one for each stage, in order.
+        epochs: The number of epochs of each stage except the last, which goes on to the end.
 
     Attributes:
         epoch: The number of finished epochs, which says the stage. :func:`ppl_mm.fit` sets it
@@ -54,7 +54,7 @@ class Stages(Objective):
         super().__init__(num_particles=first.num_particles, weights=first.weights, beta=first.beta)
         self.objectives, self.epochs, self.epoch = tuple(objectives), tuple(epochs), 0
 
-    def declare(self, model: Any) -> None:
+    def declare(self, model: Model) -> None:
         """Every stage takes the weights that the model's modalities declare."""
         for objective in self.objectives:
             objective.declare(model)
@@ -69,20 +69,20 @@ class Stages(Objective):
         """Whether the current objective's value is a bound."""
         return self.annealing == 1.0 and self.current.is_bound
 
-    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """The current objective's bound."""
         self.current.annealing = self.annealing
         return self.current.bound(model, guide, obs)
 
-    def differentiable_loss(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def differentiable_loss(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """The current objective's loss."""
         _forget_zeros(model, guide)
         self.current.annealing = self.annealing
         return self.current.differentiable_loss(model, guide, obs)
 
 
-def _forget_zeros(*programs: Any) -> None:
-    """Take away gradients of zeros, as stock SVI leaves them: by momentum they move parameters."""
+def _forget_zeros(*programs: Model | Guide) -> None:
+    """Remove gradients of zeros, which stock SVI leaves: with momentum they move parameters."""
     for program in programs:
         for parameter in program.parameters() if isinstance(program, nn.Module) else ():
             if parameter.grad is not None and not bool(parameter.grad.any()):

@@ -1,7 +1,5 @@
 """The MMD between a posterior and a prior, beside any objective."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -10,33 +8,35 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.plate import of_rows
 from ppl_mm.objectives.mmd import MMD
 from ppl_mm.objectives.objective import Objective
+from ppl_mm.objectives.sites import Site
 from ppl_mm.objectives.stages import Stages
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
+from ppl_mm.programs.answerable import conditioned_on
 from ppl_mm.programs.conditioning import holds
+from ppl_mm.programs.contracts import Guide, Model
 
 __all__ = ["WithMMD"]
 
 
 @typed
 class WithMMD(Objective):
-    """An objective with a penalty on what the posteriors of a batch are together.
+    """An objective with a penalty on the average posterior of a batch.
 
         loss  =  sum_i loss_i  +  sum_i  lambda sum over latent sites of MMD^2( { zq_i }, { zp_i } )
 
-    zq_i a draw of q(z | all that row i has), zp_i one of the prior. The pools are of the rows that
-    hold anything (and all that the model conditions on); the other rows get no penalty. A latent
-    that all rows share has no pool. Beside an ELBO with the factor beta of its KL it is InfoVAE:
-    in that paper's symbols beta = 1 - alpha, and lambda here is alpha + lambda - 1.
+    where zq_i is a draw of q(z | all that row i has), and zp_i one of the prior. The pools hold the
+    rows that hold anything (and all that the model conditions on); the other rows get no penalty. A
+    latent that all rows share has no pool. With an ELBO whose KL has the factor beta this is
+    InfoVAE: in that paper's symbols beta = 1 - alpha, and lambda here is alpha + lambda - 1.
 
     Args:
-        objective: One of ours, of any guide and model. :class:`Stages` are refused: give a stage
-            its own penalty.
-        mmd_weight: lambda. An MMD^2 is far below 1, so lambda is usually far above.
-        kernel, estimator: See :class:`ppl_mm.objectives.MMD`; posteriors and priors have noise of
-            their own, of which the biased estimator has a bias of order 1 / B.
+        objective: An objective of this library, for any guide and model. :class:`Stages` are
+            refused: give a stage its own penalty.
+        mmd_weight: The factor lambda. An MMD^2 is far below 1, so lambda is usually far above.
+        kernel, estimator: See :class:`ppl_mm.objectives.MMD`. Posteriors and priors have noise of
+            their own, which gives the biased estimator a bias of order 1 / B.
 
-    The guide runs once more, without decoders. The penalty is of the rows of a batch, those of all
-    processes together.
+    The guide runs once more, without decoders. The pools hold a batch's rows of all processes.
 
     Raises:
         TypeError: For an objective that is not of this library, or stages.
@@ -72,7 +72,7 @@ class WithMMD(Objective):
         if hasattr(objective, "alternatives"):
             self.alternatives = objective.alternatives
 
-    def declare(self, model: Any) -> None:
+    def declare(self, model: Model) -> None:
         """The objective takes the weights that the model's modalities declare."""
         self.objective.declare(model)
 
@@ -81,18 +81,18 @@ class WithMMD(Objective):
         """Whether there is no penalty and the objective's value is a bound."""
         return self.mmd_weight == 0.0 and self.objective.is_bound
 
-    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """The objective's value of every row, less the penalty, shared out equally, (B,)."""
         self.objective.annealing = self.annealing
         value = self.objective.bound(model, guide, obs)
         if self.mmd_weight == 0.0:
             return value
-        rows = obs.any_data & holds(obs, getattr(model, "conditions_on", ()))
+        rows = obs.any_data & holds(obs, conditioned_on(model))
         return value - self.mmd_weight * torch.where(rows, self.penalty(model, guide, obs), 0.0)
 
-    def penalty(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def penalty(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """The sum over latent sites of MMD^2, ()."""
-        rows = obs.any_data & holds(obs, getattr(model, "conditions_on", ()))
+        rows = obs.any_data & holds(obs, conditioned_on(model))
         obs = obs.scoring()
         with particles(self.num_particles):
             q = guide_trace(guide, obs)
@@ -108,7 +108,7 @@ class WithMMD(Objective):
         return total
 
 
-def _flat(site: Any, shape: tuple[int, ...]) -> Tensor:
+def _flat(site: Site, shape: tuple[int, ...]) -> Tensor:
     """A site's draws (K, B, D), from (K, 1, B, *event) or what broadcasts to it."""
     value: Tensor = site["value"].expand(*shape, *site["fn"].event_shape)
     return value.reshape(shape[0], shape[2], -1)

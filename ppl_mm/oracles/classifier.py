@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,11 +16,12 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import run_network
 from ppl_mm.data.dataset import DataSet
-from ppl_mm.files import write_atomically
+from ppl_mm.files import owned, read_sealed, write_sealed
 from ppl_mm.networks.classifier import ImageClassifier, TrunkClassifier
 from ppl_mm.networks.mlp import MLPFeatures
 from ppl_mm.networks.resnet import ResNet
 from ppl_mm.oracles.outputs import check_classifiers, checked_labels, classify
+from ppl_mm.processes import one_thread
 from ppl_mm.programs.answerable import check_held
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.training.minimise import Shuffled, minimise, seeded
@@ -32,7 +31,7 @@ __all__ = ["classifier_accuracy", "train_classifier", "train_classifiers", "trai
 Network = Callable[[tuple[int, ...], int], nn.Module]
 """From event_shape and the number of classes to a classifier."""
 
-_FORMAT = "ppl_mm classifier 1"
+_KIND = "classifier"
 
 
 @typed
@@ -52,16 +51,16 @@ def train_classifiers(
     Args:
         dataset: A data set with classes.
         names: The modalities; None is those of ``networks``, or all that hold images (C, H, W).
-        networks: Modality -> what to build of its values' shape and the number of classes. Else
-            :class:`ppl_mm.networks.classifier.ImageClassifier` for images, and a hidden layer of
-            128 for other numbers; symbols need one.
-        epochs: Passes through the training rows.
-        seed: Of the networks, the order and the dropout.
-        folder: Where to keep them, ``<data set>-<modality>-<rows>-<epochs>-<seed>.safetensors``.
-            One that is there, and was trained on the same values, is read and not trained again.
-            None keeps none.
-        device: Where to train, and where they end.
-        progress: Show a bar for each.
+        networks: Modality -> a function that builds a classifier from its values' shape and the
+            number of classes. Else :class:`ppl_mm.networks.classifier.ImageClassifier` for images,
+            and a hidden layer of 128 for other numbers; symbols need one.
+        epochs: The number of passes through the training rows.
+        seed: The seed of the networks, the order and the dropout.
+        folder: The folder that keeps them, ``<data
+            set>-<modality>-<rows>-<epochs>-<seed>.safetensors``. One that is there, and was trained
+            on the same values, is read and not trained again. None keeps none.
+        device: The device to train on, where they stay.
+        progress: Whether to show a bar for each.
 
     Returns:
         Modality -> module in eval mode: images (B, C, H, W) to logits (B, classes); its method
@@ -125,12 +124,12 @@ def train_oracle(
     Args:
         dataset: A data set with classes and ``join``.
         network: From the pictures' shape (C, H, W) and the number of classes to a classifier.
-        epochs: Passes through the training rows.
-        seed: Of the network and the order.
-        folder: Where to keep it, ``<data set>-whole-<rows>-<epochs>-<seed>.safetensors``, as
-            :func:`train_classifiers` does.
-        device: Where to train, and where it ends.
-        progress: Show a bar.
+        epochs: The number of passes through the training rows.
+        seed: The seed of the network and the order.
+        folder: The folder that keeps it, ``<data set>-whole-<rows>-<epochs>-<seed>.safetensors``,
+            as :func:`train_classifiers` does.
+        device: The device to train on, where it stays.
+        progress: Whether to show a bar.
 
     Returns:
         Module in eval mode: pictures (B, C, H, W) to logits (B, classes).
@@ -183,15 +182,15 @@ def train_classifier(
     Args:
         images: (N, C, H, W).
         labels: Classes from 0, (N,).
-        num_classes: C.
+        num_classes: The number C of classes.
         network: From the images' shape and C to the classifier.
-        epochs: Passes through the images.
-        batch_size: Images per step.
-        lr: Of Adam.
+        epochs: The number of passes through the images.
+        batch_size: The number of images per step.
+        lr: The learning rate of Adam.
         decay: Whether the learning rate falls to 0, by the same amount each step.
-        seed: Of network, order and dropout; torch's own generators are left alone.
-        device: Where to train.
-        progress: What to write before a bar; None for no bar.
+        seed: The seed of the network, order and dropout; torch's own generators are left alone.
+        device: The device to train on.
+        progress: The text before a bar; None for no bar.
 
     Returns:
         The classifier in eval mode.
@@ -298,23 +297,23 @@ def _kept(
 
 
 def _write(path: Path, module: nn.Module, data: str) -> None:
-    tensors = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
-    write_atomically(path, safetensors_bytes(tensors, {"format": _FORMAT, "data": data}))
+    with owned(path):
+        write_sealed(path, _KIND, module.state_dict(), {"data": data})
 
 
 def _read(
     path: Path, network: Network, event_shape: tuple[int, ...], num_classes: int, data: str
 ) -> nn.Module | None:
     """The classifier of a file; None where there is none, or of other data or networks."""
-    with torch.random.fork_rng(devices=[]):
+    with one_thread(), torch.random.fork_rng(devices=[]):
         module = network(tuple(event_shape), num_classes)
+    if not path.exists():
+        return None
+    file = read_sealed(path, _KIND, "Remove the file, and the classifier is trained again.")
+    if file.header.get("data") != data:
+        return None
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            if header.get("format") != _FORMAT or header.get("data") != data:
-                return None
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        module.load_state_dict(tensors)
-    except (FileNotFoundError, SafetensorError, RuntimeError):
+        module.load_state_dict(file.tensors())
+    except RuntimeError:
         return None
     return module

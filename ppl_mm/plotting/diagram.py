@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pyro import poutine
 from pyro.infer.inspect import get_model_relations
+from pyro.poutine import Trace
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.plate import ROWS, of_rows
+from ppl_mm.processes import one_thread
 from ppl_mm.systems import System
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ def save_graph(drawn: Any, path: str | Path) -> None:
     """Write a diagram; the file's ending (.svg, .png, .pdf, .gv) says in which format.
 
     Args:
-        drawn: What :func:`graph` returns.
+        drawn: The diagram that :func:`graph` returns.
         path: The file.
 
     Raises:
@@ -128,7 +130,7 @@ def save_graph(drawn: Any, path: str | Path) -> None:
 
 def _graph_of(program: nn.Module, obs: Observations) -> _Graph:
     """The sites of a program on these rows, and what they depend on."""
-    with torch.random.fork_rng(), torch.no_grad():
+    with one_thread(), torch.random.fork_rng(), torch.no_grad():
         relations = get_model_relations(program, (obs,))
         trace = poutine.trace(program).get_trace(obs)
         found = _Graph(
@@ -145,14 +147,14 @@ def _graph_of(program: nn.Module, obs: Observations) -> _Graph:
     return found
 
 
-def _dependent(program: nn.Module, obs: Observations, trace: Any, name: str) -> list[str]:
+def _dependent(program: nn.Module, obs: Observations, trace: Trace, name: str) -> list[str]:
     """The sites whose density at their own values changes with the values of a modality."""
     before = _log_probs(program, obs, trace)
     after = _log_probs(program, obs.replace(name, obs[name].roll(1, 0)), trace)
     return [site for site, log_prob in before.items() if not torch.equal(log_prob, after[site])]
 
 
-def _log_probs(program: nn.Module, obs: Observations, trace: Any) -> dict[str, Tensor]:
+def _log_probs(program: nn.Module, obs: Observations, trace: Trace) -> dict[str, Tensor]:
     """The log-density of every site at the trace's values, nats."""
     again = poutine.trace(poutine.replay(program, trace=trace)).get_trace(obs)
     again.compute_log_prob()
@@ -175,7 +177,7 @@ def _digraph() -> "Digraph":
 
 
 def _draw(drawn: "Digraph", found: _Graph, prefix: str = "") -> None:
-    def node(where: Any, name: str) -> None:
+    def node(where: "Digraph", name: str) -> None:
         if name in found.inputs:
             look = {"label": name, "shape": "box", "fillcolor": _OBSERVED}
         else:

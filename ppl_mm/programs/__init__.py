@@ -24,6 +24,7 @@ from ppl_mm.programs.contracts import (
     NamesFamily,
     NamesSite,
     Prior,
+    ReadsElements,
     ReadsValue,
     Trunk,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "NamesSite",
     "Prior",
     "Program",
+    "ReadsElements",
     "ReadsValue",
     "Trunk",
 ]

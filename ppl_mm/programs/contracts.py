@@ -20,6 +20,7 @@ class of ours. :class:`ppl_mm.Program` has those of :class:`Declares` and :class
 
     a modality's networks         Encoder, Decoder, Trunk
       of a decoder that reads x   ReadsValue, DrawsValue
+      told what x misses          ReadsElements
     p(z)                          Prior, NamesFamily, DiagonalFamily
 
 Whatever needs more than a forward method says so by an error that names the program, what it lacks
@@ -29,10 +30,12 @@ and the remedy, see :mod:`ppl_mm.programs.door`.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from jaxtyping import Float, Shaped
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from ppl_mm.batch.observations import Observations, UnderStrata
+from ppl_mm.likelihoods.likelihood import Parameters
 from ppl_mm.modality import Modality
 from ppl_mm.programs.conditionals import Alternatives as Listed
 
@@ -58,19 +61,16 @@ __all__ = [
     "Model",
     "NamesFamily",
     "NamesSite",
-    "Parameters",
     "Prior",
+    "ReadsElements",
     "ReadsValue",
     "Trunk",
 ]
 
-Parameters = Tensor | float | Sequence[Tensor | float] | Mapping[str, Tensor | float]
-"""What a decoder returns, of the shapes at :class:`ppl_mm.likelihoods.Likelihood`."""
-
-
 # -------------------------------------------------------------------------- programs
 
 
+@runtime_checkable
 class Model(Protocol):
     """A generative story, p(z) prod over m of p_m(x_m | z), as a Pyro program and a torch module.
 
@@ -88,6 +88,7 @@ class Model(Protocol):
         ...
 
 
+@runtime_checkable
 class Guide(Protocol):
     """A joint encoder, q(z | x_source), as a Pyro program and a torch module.
 
@@ -179,12 +180,14 @@ class Mixed(HasPosterior, Protocol):
         ...
 
 
+@runtime_checkable
 class Combinable(HasPosterior, Declares, Protocol):
     """A guide that another can be made of: a mixture, or one with private latents."""
 
     latent_dim: int
 
 
+@runtime_checkable
 class HasExperts(Combinable, Protocol):
     """A guide of one encoder a modality, and of the prior for a row that looks at nothing."""
 
@@ -199,6 +202,7 @@ class HasExperts(Combinable, Protocol):
         ...
 
 
+@runtime_checkable
 class Prior(Protocol):
     """p(z) as a module whose call returns the distribution."""
 
@@ -214,16 +218,17 @@ class NamesFamily(Protocol):
     family: str
 
 
+@runtime_checkable
 class DiagonalFamily(NamesFamily, Prior, Protocol):
     """p(z) with independent coordinates of one family."""
 
     @property
-    def loc(self) -> Tensor:
+    def loc(self) -> Float[Tensor, " Z"]:
         """The locations, (Z,)."""
         ...
 
     @property
-    def scale(self) -> Tensor:
+    def scale(self) -> Float[Tensor, " Z"]:
         """The scales, (Z,), above 0."""
         ...
 
@@ -246,20 +251,36 @@ class HasPrivate(Protocol):
 # -------------------------------------------------------------------------- networks
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """What ``Modality.encoder(latent_dim)`` returns, a torch module."""
 
-    def __call__(self, values: Tensor, /) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, values: Shaped[Tensor, "B *D"], /
+    ) -> tuple[Float[Tensor, "B Z"], Float[Tensor, "B Z"]]:
         """(loc, scale), (B, latent_dim) each, of values (B, *D_m); the scale is above 0."""
         ...
 
 
+@runtime_checkable
 class Decoder(Protocol):
     """What ``Modality.decoder(in_features)`` returns, a torch module."""
 
-    def __call__(self, z: Tensor, /) -> Parameters:
+    def __call__(self, z: Float[Tensor, "B F"], /) -> Parameters:
         """The likelihood's parameters of latents (B, in_features), one row each."""
         ...
+
+
+@runtime_checkable
+class ReadsElements(Protocol):
+    """An encoder, a trunk, or a decoder that reads values, which asks what of them is observed.
+
+    With ``reads_elements`` True it is given, where elements of some row are missing, booleans of
+    the shape of the values after them, ``encoder(x, elements)``, True where observed. Other
+    networks cannot tell a missing element from a zero.
+    """
+
+    reads_elements: bool
 
 
 @runtime_checkable
@@ -277,7 +298,7 @@ class ReadsValue(Protocol):
 class DrawsValue(ReadsValue, Protocol):
     """A decoder that reads values and draws them, one element after another."""
 
-    def sample(self, z: Tensor, /) -> Tensor:
+    def sample(self, z: Float[Tensor, "B F"], /) -> Shaped[Tensor, "B *D"]:
         """Values (B, *D_m) given latents (B, in_features)."""
         ...
 
@@ -288,6 +309,6 @@ class Trunk(Protocol):
 
     out_features: int
 
-    def __call__(self, values: Tensor, /) -> Tensor:
+    def __call__(self, values: Shaped[Tensor, "B *D"], /) -> Float[Tensor, "B F"]:
         """Features (B, out_features) of values (B, *D_m)."""
         ...

@@ -8,12 +8,14 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from ppl_mm.batch.checks import check_encoded, check_features
-from ppl_mm.batch.encoding import width_of
+from ppl_mm.batch.encoding import inputs, width_of
+from ppl_mm.batch.holes import observed_values
 from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.observed_elements import elements_of, refuse_holes
 from ppl_mm.batch.rows import eval_mode, run_network
 from ppl_mm.batch.shapes import allowed
 from ppl_mm.likelihoods import Likelihood
-from ppl_mm.likelihoods.decoder import of_decoder
+from ppl_mm.likelihoods.decoder import check_factorises, of_decoder
 from ppl_mm.modality import Modality
 
 __all__ = ["check_decoder", "check_encoder", "check_trunk", "decoder_of", "encoder_of"]
@@ -52,11 +54,14 @@ def check_decoder(
     """Raise unless the observed values of one modality fit its likelihood and decoder.
 
     Raises:
-        ValueError: For values outside the support, or an event shape other than the decoder's.
+        ValueError: For values outside the support, an event shape other than the decoder's, or
+            missing elements where elements are not independent given z.
     """
     if name not in obs.names:
         return
-    values = obs.values[name][obs.present[name]]
+    if name in obs.elements:
+        check_factorises(name, likelihood, decoder)
+    values = observed_values(obs, name)
     if len(values) == 0:
         return
     likelihood.check(name, values)
@@ -65,6 +70,8 @@ def check_decoder(
         n for n in count(2) if n not in values.shape[1:]
     )  # rows are no event's dimension
     _distribution(name, likelihood, decoder, in_features, values, rows=several)
+    if name in obs.elements and elements_of(p) is None:
+        raise refuse_holes(name, f"the likelihood {type(likelihood).__name__}")
     support = getattr(p, "support", None)
     if support is not None and likelihood.normalised:
         ok = support.check(_beside(decoder, values))
@@ -107,12 +114,12 @@ def check_trunk(name: str, trunk: nn.Module, obs: Observations) -> None:
         ValueError: For features of another shape than (B, ``out_features``).
     """
     size = width_of(trunk)
-    values = _few(name, obs, size)
-    if values is not None:
+    values = _few(name, obs, size, trunk)
+    if values:
         note = f"the features of modality {name!r}, given values"
         with torch.no_grad(), eval_mode(trunk):
-            output = run_network(trunk, _beside(trunk, values), note=note)
-        check_features(name, output, size, len(values))
+            output = run_network(trunk, *values, note=note)
+        check_features(name, output, size, len(values[0]))
 
 
 def check_encoder(name: str, encoder: nn.Module, latent_dim: int, obs: Observations) -> None:
@@ -122,25 +129,25 @@ def check_encoder(name: str, encoder: nn.Module, latent_dim: int, obs: Observati
         TypeError: For anything but a pair (loc, scale).
         ValueError: For other shapes, or a scale that is not above 0.
     """
-    values = _few(name, obs, latent_dim)
-    if values is not None:
+    values = _few(name, obs, latent_dim, encoder)
+    if values:
         note = f"the encoder of modality {name!r}, given values"
         with torch.no_grad(), pyro.validation_enabled(True), eval_mode(encoder):
-            output = run_network(encoder, _beside(encoder, values), note=note)
-            check_encoded(name, output, latent_dim, len(values))
+            output = run_network(encoder, *values, note=note)
+            check_encoded(name, output, latent_dim, len(values[0]))
 
 
-def _few(name: str, obs: Observations, size: int) -> Tensor | None:
-    """The first observed values of a modality, other than ``size``; None where there are none.
+def _few(name: str, obs: Observations, size: int, network: nn.Module) -> list[Tensor]:
+    """What a network is given for the first rows that hold a modality; nothing if none does.
 
     As many rows as a network's output has dimensions would hide that it takes them for those.
     """
     if name not in obs.names:
-        return None
-    values = obs.values[name][obs.present[name]][:8]
-    if len(values) == size > 1:
-        values = values[:-1]
-    return values if len(values) else None
+        return []
+    rows = obs.present[name].nonzero()[:8, 0]
+    rows = rows[:-1] if len(rows) == size > 1 else rows
+    given = [x[rows] for x in inputs(obs, [name], network)]
+    return [_beside(network, x) for x in given] if len(rows) else []
 
 
 def _beside(network: nn.Module, values: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet
 from ppl_mm.objectives import subset_terms
+from ppl_mm.processes import one_thread
 from ppl_mm.runs.config import Config, configure
 from ppl_mm.systems import System
 from ppl_mm.systems.paired import STREAMED
@@ -67,7 +68,7 @@ def build(config: Config, dataset: DataSet, rows: Observations | list[Observatio
         options["beta"] = config.beta
     if config.terms is not None:
         options["terms"] = subset_terms(None if config.terms == "all" else int(config.terms))
-    with torch.random.fork_rng():
+    with one_thread(), torch.random.fork_rng():
         torch.manual_seed(config.seed)
         try:
             return systems.build(config.system, modalities, config.latent_dim, **options)
@@ -101,7 +102,7 @@ def check(config: Config, whole: DataSet) -> DataSet:
     built = build(config, chosen, rows)
     check_options(built, config.annealing_epochs)
     few = [part[:_FEW] for part in (rows if isinstance(rows, list) else [rows])]
-    with torch.random.fork_rng():
+    with one_thread(), torch.random.fork_rng():
         check_data(built, Streams(few), chosen.transform, None)
     return chosen
 

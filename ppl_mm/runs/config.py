@@ -30,6 +30,9 @@ __all__ = [
 
 CONFIG_FILE = "config.json"
 
+_STEADIER = ("learning_rate", "clip_norm")
+"""Options that a run may change where it goes on; its record says since when."""
+
 _SEVERAL = ("weights", "options", "data_options")  # flags that repeat
 
 
@@ -157,16 +160,17 @@ def resumed(folder: Path, options: Mapping[str, Any]) -> Config:
 
     Raises:
         FileNotFoundError: If there is no run.
-        ValueError: If an option differs; those that say where and how fast it runs may differ.
+        ValueError: If an option differs; those that say where and how fast it runs may differ, and
+            those that help where training diverged.
     """
     config = read_config(folder)
     if Path(options["dataset"]).name == Path(config.dataset).name:  # it may have moved
         config = dataclasses.replace(config, dataset=options["dataset"])
     _check_known("option", options, [f.name for f in dataclasses.fields(Config)])
-    check_same(
-        folder, asdict(config), options, "Leave the option out, or start a run in another folder."
-    )
-    return dataclasses.replace(config, **{n: options[n] for n in PLACES if n in options})
+    remedy = "Leave the option out, or start a run in another folder."
+    may_differ = (*PLACES, *_STEADIER)
+    check_same(folder, asdict(config), options, remedy, may_differ=may_differ)
+    return dataclasses.replace(config, **{n: options[n] for n in may_differ if n in options})
 
 
 def files(folder: Path) -> Files:
@@ -174,9 +178,19 @@ def files(folder: Path) -> Files:
     return Files(folder / CONFIG_FILE, folder / "checkpoint.pt", folder / "system.safetensors")
 
 
-def write_config(folder: Path, config: Config) -> None:
-    """Write the options, the command that repeats the run, the hardware and the versions."""
+def write_config(folder: Path, config: Config, epoch: int = 0) -> None:
+    """Write the options, the command that repeats the run, the hardware and the versions.
+
+    A run that goes on with another learning rate or norm also says the former ones, and the number
+    of epochs after which they changed.
+    """
     content = {"command": config.command(folder), "options": asdict(config)}
+    if epoch > 0:
+        before = files(folder).read()
+        content["changes"] = before.get("changes", [])
+        former = {name: before["options"][name] for name in _STEADIER}
+        if former != {name: getattr(config, name) for name in _STEADIER}:
+            content["changes"].append({"after_epochs": epoch, "former": former})
     if Path(config.dataset).is_absolute():
         content["note"] = (
             "The data set is the declaration at an absolute path. Where it has moved with its "

@@ -11,14 +11,18 @@ A run folder holds
     system.safetensors           the trained system, for ``System.load``
     history.csv, loss.png        a row an epoch, and its curves
     prior_samples.png, cross_generation.png, latent.png
+    posterior.png                where a posterior has two coordinates to show
     metrics.json                 likelihoods and accuracies of held-out rows
+    likelihoods.npz              the likelihoods row by row
 """
 
 import csv
 import io
 import json
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +34,9 @@ from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet
 from ppl_mm.data.registry import reference, tiles_of
-from ppl_mm.files import write_atomically
+from ppl_mm.files import owned, write_atomically
 from ppl_mm.processes import is_first
+from ppl_mm.runs import likelihoods
 from ppl_mm.runs.building import build, choose, load_data, training_rows
 from ppl_mm.runs.config import (
     CONFIG_FILE,
@@ -43,8 +48,9 @@ from ppl_mm.runs.config import (
     write_config,
 )
 from ppl_mm.runs.measures import Measures, measure
+from ppl_mm.runs.records import command
 from ppl_mm.systems import System
-from ppl_mm.training.history import DivergedError, FitResult
+from ppl_mm.training import Callback, DivergedError, FitResult, StoppedError, Training
 
 __all__ = [
     "DRAWN",
@@ -61,12 +67,14 @@ __all__ = [
 
 FILES = (
     *("config.json", "checkpoint.pt", "system.safetensors", "history.csv", "metrics.json"),
-    *("loss.png", "prior_samples.png", "cross_generation.png", "latent.png"),
+    *("loss.png", "prior_samples.png", "cross_generation.png", "latent.png", "posterior.png"),
+    likelihoods.LIKELIHOODS,
 )
 """The files that a run writes, and that ``overwrite`` removes."""
 
 SHOWN, _MOST = 8, 10  # the most rows of a picture, without classes and with
 DRAWN = 1000  # test rows whose latents, and whose range of values, pictures show
+_SECONDS = 1.0  # the least time between two writings of the history
 
 
 @dataclass(frozen=True)
@@ -126,10 +134,26 @@ def train(
         FileNotFoundError: If there is nothing to resume, or the data are missing.
         ValueError: If a name is unknown, an option is out of range, or, with ``resume``, an option
             differs.
+        FolderInUseError: If another process trains in ``folder``; it names the process and host.
         DivergedError: If training diverges, see :func:`ppl_mm.fit`; the history so far is in the
             folder.
+        StoppedError: After Ctrl-C or SIGTERM; it says the command that goes on.
     """
     folder, dataset = Path(folder), reference(dataset)
+    with owned(folder) if is_first() else nullcontext():
+        return _train(folder, system, dataset, resume, overwrite, progress, options)
+
+
+def _train(
+    folder: Path,
+    system: str,
+    dataset: str,
+    resume: bool,
+    overwrite: bool,
+    progress: bool,
+    options: dict[str, Any],
+) -> Run:
+    """Train in a folder that is this process's own."""
     _check_folder(folder, resume, overwrite)
     if resume:
         config = resumed(folder, {"system": system, "dataset": dataset, **options})
@@ -142,17 +166,7 @@ def train(
     chosen = choose(whole, config.modalities)
     rows = training_rows(config, chosen)
     built = build(config, chosen, rows)
-
     kept = files(folder)
-
-    def begin() -> None:
-        """Replace the old run's files; its options go last, so that none are those of another."""
-        if is_first():
-            for name in () if resume else FILES:
-                if name != CONFIG_FILE:
-                    (folder / name).unlink(missing_ok=True)
-            write_config(folder, config)
-
     try:
         result = kept.train(
             built,
@@ -167,19 +181,50 @@ def train(
             step=config.step,
             checkpoint_every=max(1, config.epochs // 20),
             resume=resume,
-            on_start=begin,
+            callbacks=[_Folder(folder, config, resume)],
             progress=progress,
         )
     except DivergedError as error:
         if is_first():
             _write_history(folder, error.result)
         raise
+    except StoppedError as error:
+        words = ["ppl-mm", "train", config.system, config.dataset]
+        again = command(words, {"out": folder}) + " --resume"
+        raise StoppedError(error.where, f"Go on by: {again}", error.result, error.number) from None
     run = Run(folder, config, chosen, built)
     if is_first():
         built.save(kept.system)
         _write_history(folder, result)
         _draw(run)
     return run
+
+
+class _Folder(Callback):
+    """Begin a run folder once the run can start, and keep its history up to date."""
+
+    def __init__(self, folder: Path, config: Config, resume: bool) -> None:
+        self.folder, self.config, self.resume = folder, config, resume
+        self.written = 0.0
+
+    def before_fit(self, training: Training) -> None:
+        """Replace the old run's files; its options go last, so that none are those of another."""
+        if training.is_first:
+            for name in () if self.resume else FILES:
+                if name != CONFIG_FILE:
+                    (self.folder / name).unlink(missing_ok=True)
+            write_config(self.folder, self.config, training.epoch)
+
+    def after_epoch(self, training: Training) -> None:
+        """Write the history, at most every second."""
+        if training.is_first and time.monotonic() - self.written > _SECONDS:
+            write_csv(self.folder / "history.csv", training.history)
+            self.written = time.monotonic()
+
+    def after_fit(self, training: Training) -> None:
+        """Write what came last, of a run that is stopped too."""
+        if training.is_first and training.history:
+            write_csv(self.folder / "history.csv", training.history)
 
 
 @typed
@@ -232,8 +277,10 @@ def evaluate(
         classifiers=classifiers,
         labels=run.dataset.classes("test") if classifiers else None,
     )
-    content = json.dumps(asdict(found), indent=1)
-    write_atomically(run.folder / "metrics.json", content.encode())
+    content = json.dumps(found.to_dict(), indent=1)
+    with owned(run.folder):
+        likelihoods.write(run.folder / likelihoods.LIKELIHOODS, found.results)
+        write_atomically(run.folder / "metrics.json", content.encode())
     return found
 
 
@@ -256,7 +303,7 @@ def numbers(run: Run, num_samples: int | None, rows: int | None) -> tuple[int, i
     return num_samples, rows
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+def write_csv(path: Path, rows: Sequence[Mapping[str, float | str]]) -> None:
     """Write at least one row; a column that some rows lack is empty there."""
     file = io.StringIO()
     columns = list(dict.fromkeys(name for row in rows for name in row))
@@ -299,5 +346,7 @@ def _draw(run: Run) -> None:
         ),
         "latent": plotting.posterior_means(run.system, like, label=run.label),
     }
+    with suppress(ValueError):  # fewer than two latent coordinates, or one that is discrete
+        pictures["posterior"] = plotting.posterior(run.system, run.dataset.test)
     for name, picture in pictures.items():
         plotting.save(picture, run.folder / f"{name}.png")

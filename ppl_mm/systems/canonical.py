@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.distributions.prior import PriorLike
 from ppl_mm.guides import SharedPrivate as SharedPrivateGuide
 from ppl_mm.guides import SingleExpert
 from ppl_mm.modality import Modality, check_modalities
@@ -23,7 +24,7 @@ def vcca(
     latent_dim: int,
     *,
     view: str | None = None,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """VCCA: the encoder of the view at test time explains all views.
@@ -38,8 +39,8 @@ def vcca(
 
     Args:
         modalities: The views; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
-        view: x_1, the view that there is at test time; the first of the modalities by default.
+        latent_dim: The size Z of the latent.
+        view: The view x_1 that there is at test time; the first of the modalities by default.
             The others' encoders are not built.
         prior: p(z), a fixed Normal or Laplace; None for Normal(0, I).
         **options: ``beta``, ``num_particles``.
@@ -65,7 +66,7 @@ def vcca_private(
     *,
     private_dim: PrivateDim | None = None,
     view: str | None = None,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """VCCA-private: VCCA with a private latent a view besides, from the view's own encoder.
@@ -80,9 +81,9 @@ def vcca_private(
 
     Args:
         modalities: The views; their ``weight`` is lambda_m in the objective.
-        latent_dim: U.
-        private_dim: Size of every w_m, or of each by name; U by default.
-        view: x_1, the view that there is at test time; the first of the modalities by default.
+        latent_dim: The size U of the shared latent.
+        private_dim: The size of every w_m, or of each by name; U by default.
+        view: The view x_1 that there is at test time; the first of the modalities by default.
         prior: p(u), a fixed Normal or Laplace; None for Normal(0, I). The private priors are
             standard ones of its family.
         **options: ``beta``, ``num_particles``.

@@ -13,14 +13,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.distributions import DiagonalPrior, LearnedScale
-from ppl_mm.distributions.prior import as_prior
+from ppl_mm.distributions import LearnedScale
+from ppl_mm.distributions.prior import PriorLike, as_prior
 from ppl_mm.guides import Mixture, MixtureOfExperts, MixtureOfProducts, ProductOfExperts
 from ppl_mm.guides import SharedPrivate as SharedPrivateGuide
+from ppl_mm.guides.experts import Experts
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
 from ppl_mm.models import SharedPrivate as SharedPrivateModel
 from ppl_mm.objectives import IWAE, DReG, ELBOTerms, MixtureELBO, Term
+from ppl_mm.programs.program import Program
 from ppl_mm.systems.recorded import recorded
 from ppl_mm.systems.system import System
 
@@ -37,17 +39,17 @@ def mmvae(
     objective: str = "dreg",
     num_particles: int | None = None,
     family: str = "laplace",
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """MMVAE: a mixture of the modalities' experts, under importance-weighted bounds.
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         objective: ``"dreg"``, ``"iwae"`` or ``"elbo"`` (K = 1), over strata, see
             :class:`ppl_mm.objectives.IWAE`.
-        num_particles: K, draws from each expert; 10 by default.
+        num_particles: The number K of draws from each expert; 10 by default.
         family: ``"laplace"`` or ``"normal"``, of prior and experts. Laplace experts want encoders
             with ``scale="softmax"``.
         prior: p(z), such as ``"laplace"`` for a fixed one; None for one of the family whose scale
@@ -76,15 +78,15 @@ def mopoe(
     divergence: str = "components",
     prior_expert: bool | str = False,
     subsets: Sequence[Sequence[str]] | None = None,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """MoPoE: a mixture of products of experts over all subsets of the modalities.
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z, or the size of u.
-        private_dim: Size of private latents besides, of all or by name; None for none.
+        latent_dim: The size of z, or of u.
+        private_dim: The size of private latents besides, of all or by name; None for none.
         divergence: ``"components"`` as in the release, or ``"mixture"``, the tighter bound, see
             :class:`ppl_mm.objectives.MixtureELBO`.
         prior_expert: See :class:`ppl_mm.guides.MixtureOfProducts`; ``"full"`` as in the release.
@@ -125,7 +127,7 @@ def mmvae_plus(
     family: str = "laplace",
     scale_map: str | None = None,
     private: str = "auxiliary",
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """MMVAE+: a mixture of experts for a shared latent, private latents with auxiliary priors.
@@ -135,12 +137,12 @@ def mmvae_plus(
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
-        latent_dim: U, the size of u.
-        private_dim: Size of every w_m, or of each by name; U by default.
+        latent_dim: The size of u.
+        private_dim: The size of every w_m, or of each by name; U by default.
         objective: ``"dreg"``, ``"iwae"`` or ``"elbo"`` (K = 1), over strata.
-        num_particles: K, draws from each expert; 10 by default.
+        num_particles: The number K of draws from each expert; 10 by default.
         family: ``"laplace"`` or ``"normal"``, of priors and experts; see :func:`mmvae`.
-        scale_map: How the auxiliary priors' scales are parameterised, see
+        scale_map: The parameterisation of the auxiliary priors' scales, see
             :class:`ppl_mm.distributions.LearnedScale`; by default the family's.
         private: ``"auxiliary"``; ``"prior"`` for w_n from p(w_n), a lower bound on log p(x);
             ``"posterior"`` for w_n from its own encoder in every stratum: a bound too, and near
@@ -169,7 +171,7 @@ def mmjsd(
     latent_dim: int,
     *,
     private_dim: PrivateDim | None = None,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """mmJSD: a mixture of experts held together by a Jensen-Shannon divergence.
@@ -179,8 +181,8 @@ def mmjsd(
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z, or the size of u.
-        private_dim: Size of private latents, of all or by name; None for none.
+        latent_dim: The size of z, or of u.
+        private_dim: The size of private latents, of all or by name; None for none.
         prior: p(z) or p(u), a fixed Normal; None for Normal(0, I).
         **options: ``beta``, ``num_particles``, and ``weights``, of which ``{"w_m": 2.0}`` doubles
             KL(q_m(w_m) || p).
@@ -201,7 +203,7 @@ def dmvae(
     *,
     private_dim: PrivateDim | None = None,
     shared_kl: str = "once",
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """DMVAE: shared and private latents; every modality explained from every shared source.
@@ -213,8 +215,8 @@ def dmvae(
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
-        latent_dim: U.
-        private_dim: Size of every w_m, or of each by name; U by default.
+        latent_dim: The size U of the shared latent.
+        private_dim: The size of every w_m, or of each by name; U by default.
         shared_kl: ``"once"``: as above. ``"per_target"``: KL(r(u) || p) once for every m that is
             explained (the paper read literally).
         prior: p(u), a fixed Normal; None for Normal(0, I).
@@ -246,11 +248,11 @@ def dmvae(
 
 
 def _programs(
-    guide: Any, private_dim: PrivateDim | None, auxiliary: str | None = None
-) -> tuple[Any, Any]:
+    guide: Experts | Mixture, private_dim: PrivateDim | None, auxiliary: str | None = None
+) -> tuple[Program, Program]:
     """The model and the guide, with private latents where a size is given."""
     modalities, latent_dim = guide.modalities, guide.latent_dim
-    prior: DiagonalPrior | LearnedScale = guide.prior
+    prior = guide.prior
     if private_dim is None:
         return SharedLatent(modalities, latent_dim, prior=prior), guide
     model = SharedPrivateModel(modalities, latent_dim, private_dim, prior=prior)

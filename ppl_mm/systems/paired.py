@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ppl_mm.distributions.prior import PriorLike
 from ppl_mm.guides import JointNetwork, ProductOfExperts, ReplacementExperts
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
@@ -32,7 +33,7 @@ def svae(
     latent_dim: int,
     *,
     prior_expert: bool = False,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """SVAE: a product of experts with stand-ins for what is missing.
@@ -42,7 +43,7 @@ def svae(
 
     Args:
         modalities: Two or more; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         prior_expert: Whether p(z) is a factor of every product. The paper's equations have none;
             its released experiments had one, and variances in place of scales at the encoders'
             heads (``scale="softplus_variance"`` of the networks here).
@@ -64,17 +65,17 @@ def svae_star(
     latent_dim: int,
     *,
     prior_expert: bool = False,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """SVAE*: SVAE's encoders under VAEVAE's objective; otherwise as SVAE.
 
     Args:
         modalities: Two or more; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         prior_expert: Whether p(z) is a factor of every product, see :func:`svae`.
         prior: p(z), a fixed Normal; None for Normal(0, I).
-        **options: As for :func:`svae`.
+        **options: The options of :func:`svae`.
 
     Raises:
         ValueError: For one modality, or more than eight; for unknown options of the terms.
@@ -93,19 +94,19 @@ def vaevae(
     hidden: int | None = 512,
     activation: Activation = "relu",
     scale: ScaleMap = "exp",
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """VAEVAE: a joint network for every subset of the modalities.
 
-    Objective: see :func:`ppl_mm.objectives.paired_terms`; on a complete row the joint terms alone.
+    Objective: see :func:`ppl_mm.objectives.paired_terms`; a complete row has the joint terms alone.
 
     Args:
         modalities: Two or more; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
-        hidden: Width of the layer that joins the trunks, see :class:`ppl_mm.guides.JointNetwork`;
-            None: no such layer.
-        activation: What follows that layer.
+        latent_dim: The size Z of the latent.
+        hidden: The width of the layer that joins the trunks, see
+            :class:`ppl_mm.guides.JointNetwork`; None: no such layer.
+        activation: The activation after that layer.
         scale: The map of a joint network's head to a positive scale.
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: ``unpaired`` of ``paired_terms``; ``beta``, ``num_particles``.
@@ -135,20 +136,20 @@ def vaevae_star(
     hidden: int | None = 512,
     activation: Activation = "relu",
     scale: ScaleMap = "exp",
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """VAEVAE*: VAEVAE's encoders under SVAE's objective; otherwise as VAEVAE.
 
     Args:
         modalities: Two or more; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
-        hidden: Width of the layer that joins the trunks, see :class:`ppl_mm.guides.JointNetwork`;
-            None: no such layer.
-        activation: What follows that layer.
+        latent_dim: The size Z of the latent.
+        hidden: The width of the layer that joins the trunks, see
+            :class:`ppl_mm.guides.JointNetwork`; None: no such layer.
+        activation: The activation after that layer.
         scale: The map of a joint network's head to a positive scale.
         prior: p(z), a fixed Normal; None for Normal(0, I).
-        **options: As for :func:`vaevae`.
+        **options: The options of :func:`vaevae`.
 
     Raises:
         ValueError: For one modality, or more than eight; for unknown options of the terms.
@@ -169,17 +170,17 @@ def vaevae_star(
 
 @_recorded
 def vaevae_a(
-    modalities: Sequence[Modality], latent_dim: int, *, prior: Any = None, **options: Any
+    modalities: Sequence[Modality], latent_dim: int, *, prior: PriorLike = None, **options: Any
 ) -> System:
     """VAEVAE (a): products of the single encoders, without the prior; otherwise as VAEVAE.
 
     Args:
         modalities: Two or more; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         prior: p(z), a fixed Normal; None for Normal(0, I).
-        **options: As for :func:`vaevae`.
+        **options: The options of :func:`vaevae`.
 
-    Good single posteriors make too narrow a product: the prior counts in it once for each.
+    The product of good single posteriors is too narrow, as it counts the prior once for each.
 
     Raises:
         ValueError: For one modality, or more than eight; for unknown options of the terms.
@@ -191,7 +192,7 @@ def vaevae_a(
 
 
 def _paired(
-    guide: Program, unimodal_on_complete_rows: bool, prior: Any, options: dict[str, Any]
+    guide: Program, unimodal_on_complete_rows: bool, prior: PriorLike, options: dict[str, Any]
 ) -> System:
     modalities = check_modalities(guide.modalities)
     if len(modalities) < 2:

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ppl_mm.distributions.prior import PriorLike
 from ppl_mm.guides import ProductOfExperts, QuotientOfExperts
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
 from ppl_mm.objectives import ELBOTerms, Term, subset_terms
+from ppl_mm.objectives.elbo_terms import TermList
 from ppl_mm.systems.recorded import recorded
 from ppl_mm.systems.system import System
 
@@ -15,7 +17,7 @@ __all__ = ["mvae", "mvae_q", "mvtcae", "vae"]
 
 @recorded(ELBOTerms, fixed=("terms",))
 def vae(
-    modalities: Sequence[Modality], latent_dim: int, *, prior: Any = None, **options: Any
+    modalities: Sequence[Modality], latent_dim: int, *, prior: PriorLike = None, **options: Any
 ) -> System:
     """The variational autoencoder of one modality.
 
@@ -23,7 +25,7 @@ def vae(
 
     Args:
         modalities: The one modality.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: ``beta``, ``num_particles`` as for :func:`mvae`.
 
@@ -52,16 +54,16 @@ def mvae(
     modalities: Sequence[Modality],
     latent_dim: int,
     *,
-    terms: Any = None,
+    terms: TermList | None = None,
     prior_expert: bool = True,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """MVAE: a product of experts with the prior, trained on subsets of the modalities.
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         terms: The objective's terms, see :class:`ppl_mm.objectives.ELBOTerms`; the default is
             ``subset_terms()``: the full set and each modality alone.
         prior_expert: Whether p(z) is a factor of every product.
@@ -84,18 +86,18 @@ def mvae_q(
     modalities: Sequence[Modality],
     latent_dim: int,
     *,
-    terms: Any = None,
-    prior: Any = None,
+    terms: TermList | None = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
-    """MVAE-Q: experts are full posteriors, surplus priors divided out; otherwise as MVAE.
+    """MVAE-Q: every expert is a full posterior, and surplus priors are divided out.
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         terms: The objective's terms, see :func:`mvae`.
         prior: p(z), a fixed Normal; None for Normal(0, I).
-        **options: As for :func:`mvae`.
+        **options: The options of :func:`mvae`.
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, appendix C.
     """
@@ -114,7 +116,7 @@ def mvtcae(
     *,
     alpha: float = 5 / 6,
     beta: float = 2.5,
-    prior: Any = None,
+    prior: PriorLike = None,
     **options: Any,
 ) -> System:
     """MVTCAE: a product of experts without the prior, held close to every expert.
@@ -128,7 +130,7 @@ def mvtcae(
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         alpha: The share of the experts' KLs, in [0, 1].
         beta: The factor of all KLs.
         prior: p(z), a fixed Normal; None for Normal(0, I).

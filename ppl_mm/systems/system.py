@@ -1,6 +1,5 @@
 """A model, a guide and an objective, with the file that they are saved to."""
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,27 +8,24 @@ from typing import Any
 import torch
 from pyro.infer import ELBO
 from pyro.infer.autoguide import AutoGuide
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as safetensors_bytes
 from torch import nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.checks import in_dtype
+from ppl_mm.batch.holes import observed_values
 from ppl_mm.batch.memory_mapped import blocks
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import default_dtype, dtype_of
-from ppl_mm.files import write_atomically
 from ppl_mm.modality import Modality
 from ppl_mm.objectives import Objective
 from ppl_mm.objectives.stock import check_matched, check_trainable, looked_at
 from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.programs.conditionals import Alternatives
+from ppl_mm.programs.contracts import Declares
 from ppl_mm.programs.door import check_program
-from ppl_mm.systems import registry
+from ppl_mm.systems import saved
 
 __all__ = ["System"]
-
-_FORMAT = "ppl_mm system 1"
 
 
 @typed
@@ -41,7 +37,8 @@ class System(nn.Module):
             observed sites after the modalities and its latent ``z`` (or the guide's sites).
         guide: A Pyro program with the same latent sites.
         objective: A ``pyro.infer.ELBO``.
-        recipe: How a paper's system was built, for :meth:`load`; leave it out for your own.
+        recipe: The options that a paper's system was built with, for :meth:`load`; leave it out for
+            your own.
     """
 
     def __init__(
@@ -79,17 +76,19 @@ class System(nn.Module):
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """The modalities that the model declares, or else the guide."""
-        found: Any = getattr(self.model, "modalities", ()) or getattr(self.guide, "modalities", ())
-        return tuple(found)
+        for part in (self.model, self.guide):
+            if isinstance(part, Declares) and part.modalities:
+                return tuple(part.modalities)
+        return ()
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device that holds the parameters."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
     @property
     def dtype(self) -> torch.dtype:
-        """What it computes in, which data follow: its parameters' dtype, of 32 bits at least."""
+        """The dtype of the parameters, at least float32; data are converted to it."""
         return torch.promote_types(dtype_of(self) or torch.get_default_dtype(), torch.float32)
 
     def posterior(self, obs: Observations) -> Any:
@@ -98,9 +97,9 @@ class System(nn.Module):
             return self.guide.posterior(_placed(obs, self))  # type: ignore[operator]
 
     def alternatives(self, target: tuple[str, ...], given: tuple[str, ...]) -> Alternatives | None:
-        """How log p(x_target | x_given) is put together, see :mod:`ppl_mm.programs.conditionals`.
+        """The conditionals of log p(x_target | x_given), see :mod:`ppl_mm.programs.conditionals`.
 
-        The objective says it or else the model; None, where neither does, is
+        The objective gives them, or else the model. None, if neither does, stands for
         log p(x_target, x_given) - log p(x_given) under the model.
         """
         for part in (self.objective, self.model):
@@ -130,15 +129,14 @@ class System(nn.Module):
         if not hasattr(self.model, "check"):
             for modality in self.modalities:
                 if modality.name in obs.names:
-                    rows = obs.values[modality.name][obs.present[modality.name]]
-                    modality.likelihood.check(modality.name, rows)
+                    modality.likelihood.check(modality.name, observed_values(obs, modality.name))
 
     def forward(self, obs: Observations) -> torch.Tensor:
         """The objective's loss, summed over rows.
 
         Raises:
             TypeError: For an objective of Pyro's that has no such loss.
-            ValueError: For programs of which it would be no bound, or have a wrong gradient.
+            ValueError: For programs for which it would be no bound, or have a wrong gradient.
         """
         with default_dtype(self.dtype):
             obs = _placed(obs, self)
@@ -147,23 +145,23 @@ class System(nn.Module):
             return self.objective.differentiable_loss(self.model, self.guide, obs)
 
     def _check_objective(self, obs: Observations) -> None:
-        """Raise, before the first loss, where an objective of Pyro's is not right here."""
+        """Raise, before the first loss, if an objective of Pyro's does not suit the programs."""
         check_trainable(self.objective)
         check_matched(self.objective, *looked_at(self.model, self.guide, obs))
         self._checked = True
 
     @typed
     def start_from(self, stage: "System") -> list[str]:
-        """Start at the parameters of an earlier stage: those of the same name are copied.
+        """Copy the parameters of an earlier stage, those of the same names.
 
-        Such as CMMD's first stage, trained on rows without labels, for a second with a label,
-        whose encoder without a label is then the first's, bit for bit.
+        CMMD's first stage, for example, is trained on rows without labels. The second stage, which
+        has a label, starts from it; without a label its encoder is the first's, bit for bit.
 
         Args:
-            stage: A system all of whose parameters this one has.
+            stage: The earlier system; this one has all of its parameters.
 
         Returns:
-            The names of this system's parameters that the stage lacks; they are as they were.
+            The names of this system's parameters that the stage lacks; they stay as they are.
 
         Raises:
             ValueError: For a parameter that this system lacks, or has in another shape.
@@ -180,10 +178,14 @@ class System(nn.Module):
 
     @typed
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the parameters and the recipe to one safetensors file, atomically."""
-        tensors = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
-        header = {"format": _FORMAT, "recipe": json.dumps(self.recipe)}
-        write_atomically(Path(path), safetensors_bytes(_untied(tensors), metadata=header))
+        """Write the parameters and the recipe to one safetensors file with a checksum.
+
+        The file is written whole or not at all.
+
+        Raises:
+            OSError: If it cannot be written, with its path.
+        """
+        saved.save(self, Path(path))
 
     @classmethod
     @typed
@@ -196,63 +198,24 @@ class System(nn.Module):
         """Rebuild a saved system. No code is read from the file.
 
         Args:
-            path: What :meth:`save` wrote.
-            modalities: The modalities, needed where they use networks or likelihoods of your
-                own; those of this library are rebuilt from the file's recipe.
-            system: A system built as the saved one was, needed where model, guide and objective
-                were put together by hand; its parameters are replaced.
+            path: The file that :meth:`save` wrote.
+            modalities: The modalities, needed if they use networks or likelihoods of your own;
+                those of this library are rebuilt from the file's recipe.
+            system: A system built as the saved one was, whose parameters are replaced. It is needed
+                if model, guide and objective were put together by hand.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If the file is truncated or no saved system, if it cannot be rebuilt
-                without ``modalities`` or ``system``, or if the parameters do not fit.
+            ValueError: If the file is damaged, no saved system or of a newer version, if it holds
+                NaN, if it cannot be rebuilt without ``modalities`` or ``system``, or if the
+                parameters do not fit in name, shape or dtype.
+
+        Warns:
+            UserWarning: If the file is of an earlier version, which has no checksum.
         """
-        recipe, tensors = _read(Path(path))
-        if system is None:
-            system = registry.rebuild(Path(path), recipe, modalities)
-            dtypes = {t.dtype for t in tensors.values() if t.is_floating_point()}
-            if len(dtypes) == 1:
-                system.to(dtypes.pop())
-        own = system.state_dict()
-        for name in sorted(own.keys() ^ tensors.keys()):
-            where = "the file lacks" if name in own else "the system lacks"
-            raise ValueError(f"{path}: {where} {name!r}; was it saved by another system?")
-        for name, tensor in tensors.items():
-            if own[name].shape != tensor.shape:
-                raise ValueError(
-                    f"{path}: {name!r} has shape {tuple(tensor.shape)}, the system's "
-                    f"{tuple(own[name].shape)}; build it with the saved sizes."
-                )
-        system.load_state_dict(tensors)
-        return system
+        return saved.load(Path(path), modalities, system)
 
 
-def _placed(obs: Any, system: System) -> Any:
-    """The rows on the system's device and in its dtype; programs refuse what is no rows."""
+def _placed(obs: object, system: System) -> Any:
+    """The rows on the system's device and in its dtype; programs refuse anything else."""
     return obs.to(system) if isinstance(obs, Observations) else obs
-
-
-def _read(path: Path) -> tuple[dict[str, Any] | None, dict[str, torch.Tensor]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path}: truncated, or no file that System.save wrote ({error})."
-        ) from error
-    if header.get("format") != _FORMAT:
-        raise ValueError(f"{path}: no saved system; its format is {header.get('format')!r}.")
-    return json.loads(header["recipe"]), tensors
-
-
-def _untied(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Copies of tensors that share memory, which the format refuses."""
-    seen: set[int] = set()
-    out = {}
-    for name, tensor in tensors.items():
-        out[name] = tensor.clone() if tensor.data_ptr() in seen else tensor
-        seen.add(tensor.data_ptr())
-    return out

@@ -1,6 +1,20 @@
-"""Training: :func:`fit`, what it returns, and what it raises when training diverges."""
+"""Training: :func:`fit`, what it returns and raises, and what may be called around it."""
 
+from ppl_mm.files import FolderInUseError
+from ppl_mm.training.callbacks import Callback
+from ppl_mm.training.fingerprint import MAY_DIFFER
 from ppl_mm.training.fit import fit
 from ppl_mm.training.history import DivergedError, FitResult
+from ppl_mm.training.signals import StoppedError
+from ppl_mm.training.state import Training
 
-__all__ = ["DivergedError", "FitResult", "fit"]
+__all__ = [
+    "MAY_DIFFER",
+    "Callback",
+    "DivergedError",
+    "FitResult",
+    "FolderInUseError",
+    "StoppedError",
+    "Training",
+    "fit",
+]

@@ -60,7 +60,9 @@ class Streams:
 
     @property
     def one_pattern(self) -> bool:
-        """Whether all rows of a stream hold the same modalities."""
+        """Whether all rows of a stream hold the same modalities, and whole."""
+        if any(part.elements for part in self.parts):
+            return False
         masks = [m for part in self.parts for kind in _MASKS for m in getattr(part, kind).values()]
         return all(bool((m == m[0]).all()) for m in masks)
 

@@ -16,6 +16,7 @@ from ppl_mm.objectives.automatic import latents_of_rows
 from ppl_mm.objectives.sites import shared_sites
 from ppl_mm.objectives.stock import check_matched, check_trainable, has_points, looked_at
 from ppl_mm.objectives.weights import absent_names
+from ppl_mm.programs.answerable import conditioned_on
 from ppl_mm.programs.conditioning import holds
 from ppl_mm.systems import System
 from ppl_mm.training.batches import Streams
@@ -100,7 +101,7 @@ def _check_own_streams(objective: Any, streams: Streams) -> None:
 
 def _check_conditioned_on(model: Any, parts: Sequence[Observations]) -> None:
     """Raise if no row can be learned from, as each lacks something that the model conditions on."""
-    names = getattr(model, "conditions_on", ())
+    names = conditioned_on(model)
     if not any(bool(holds(part, names).any()) for part in parts):
         raise ValueError(
             f"fit: no row of the data holds {' and '.join(names)}, which the model conditions on; "

@@ -6,20 +6,26 @@ so several processes equal one.
 """
 
 import os
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import eval_mode
+from ppl_mm.files import owned
 from ppl_mm.likelihood.elbo import elbo_of_checked
+from ppl_mm.processes import is_first, one_thread
 from ppl_mm.systems import System
 from ppl_mm.training.batches import Streams
+from ppl_mm.training.callbacks import Callback, Callbacks
+from ppl_mm.training.checkpoint import load
 from ppl_mm.training.checks import (
     Optimizer,
     Transform,
@@ -28,15 +34,18 @@ from ppl_mm.training.checks import (
     make_optimizer,
     warn_of_untrained,
 )
+from ppl_mm.training.fingerprint import of_data, of_functions, of_system
 from ppl_mm.training.graphed import Graphed, obstacle_of, set_capturable
-from ppl_mm.training.history import FitResult, Progress
+from ppl_mm.training.history import FitResult
 from ppl_mm.training.impartial import Rule, impartially
 from ppl_mm.training.loop import Loop
+from ppl_mm.training.own_callbacks import Bar, Checkpoints, Validation
 from ppl_mm.training.parallel import AlwaysDifferentiable
 from ppl_mm.training.plan import check_step, plan
 from ppl_mm.training.precision import check_clipping, check_precision, in_precision
 from ppl_mm.training.recorded import Recorded
-from ppl_mm.training.state import TrainingState
+from ppl_mm.training.signals import Signals, StoppedError
+from ppl_mm.training.state import Training
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -64,8 +73,9 @@ def fit(
     step: str = "auto",
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 10,
-    resume: bool = False,
-    on_start: Callable[[], None] | None = None,
+    checkpoint_minutes: float = 5.0,
+    resume: bool | Literal["new optimizer"] = False,
+    callbacks: Sequence[Callback] = (),
     progress: bool = True,
 ) -> FitResult:
     """Train a system by stochastic gradients of its objective, averaged over each batch's rows.
@@ -101,12 +111,18 @@ def fit(
             CUDA graph. ``"compiled"``: recorded and compiled, equal up to rounding. ``"eager"``:
             neither. ``"auto"``: recorded, and in a run of 10,000 steps or more compiled. What
             cannot be recorded is eager; the result says what became of it and why.
-        checkpoint: A file, written whole every ``checkpoint_every`` epochs and at the end.
-        checkpoint_every: See there.
-        resume: Go on from ``checkpoint``; the run equals one that was never stopped.
-        on_start: A function that is called once, in every process, when all has been checked and
-            before the first step; it may prepare the folder of ``checkpoint``.
-        progress: Show a progress bar with the current loss and validation ELBO.
+        checkpoint: The file that a stopped run goes on from. It is written whole, at the end and
+            when the run is stopped. Its run alone may write it, see :func:`ppl_mm.files.owned`.
+        checkpoint_every: The number of epochs from one checkpoint to the next.
+        checkpoint_minutes: The most minutes between them, within an epoch too.
+        resume: Whether to go on from ``checkpoint``. The run equals one that was never stopped. It
+            must have the same system, objective, data and options; what may differ is in
+            :data:`ppl_mm.training.MAY_DIFFER`. Options of the optimiser that are given now win
+            over those of the checkpoint, with a warning that says so; with "new optimizer" the
+            optimiser starts anew.
+        callbacks: What is called around the run, its epochs and its steps, see
+            :class:`ppl_mm.training.Callback`.
+        progress: Whether to show a progress bar with the current loss and validation ELBO.
 
     Under ``torchrun`` the rows of each batch are divided among the processes; parameters come
     out as from one process with the joint batch, and checkpoints go from one number of processes to
@@ -121,16 +137,22 @@ def fit(
         The history (a row an epoch: epoch, loss, bound or surrogate, validation_elbo, seconds),
         the best state, and how steps were taken.
 
-    After an error the system has its former dtype and device.
+    After an error the system has its former dtype and device. Ctrl-C and SIGTERM finish the step
+    and write the checkpoint; a second one stops at once. Fits and measures in several threads of
+    one process wait for each other.
 
     Raises:
         ValueError: For data that do not fit the system or options out of range, before any step.
         RuntimeError: For ``step="compiled"`` where torch finds no working compiler.
-        DivergedError: When a loss or parameter stops being finite; the system is back in the
-            state at the end of the last good epoch, and the error holds the result so far.
+        DivergedError: When a loss or parameter stops being finite, or a loss is so large that its
+            gradient's square would not be; the system is back in the state at the end of the last
+            good epoch, and the error holds the result so far.
+        StoppedError: After Ctrl-C or SIGTERM. It is a ``KeyboardInterrupt``.
+        OSError: If the checkpoint cannot be written, with its path, or another run writes it.
 
     Warns:
-        UserWarning: Naming a declared modality that no training row holds.
+        UserWarning: Naming a declared modality that no training row holds, or options of the
+            optimiser that a resumed run has other than its checkpoint.
 
     Example:
         >>> from ppl_mm import data, systems
@@ -153,10 +175,12 @@ def fit(
     if optimizer is None:
         optimizer = partial(torch.optim.Adam, lr=1e-3, fused=precision != "16-mixed")
     devices = [fabric.device] if fabric.device.type == "cuda" else []
-    rng = torch.random.fork_rng(devices=devices)
+    file = None if checkpoint is None else Path(checkpoint)
     with (
+        one_thread(),
+        owned(file) if file is not None and is_first() else nullcontext(),
         eval_mode(system),
-        rng,
+        torch.random.fork_rng(devices=devices),
         impartially(system, impartial),
         in_precision(system, precision),
     ):
@@ -170,14 +194,30 @@ def fit(
         own = make_optimizer(optimizer, system)
         check_clipping(own, precision, clip_norm)
         module, torch_optimizer = fabric.setup(module, own)
-        setting: dict[str, Any] = {"seed": seed, "batch_size": batch_size}
-        setting |= {"num_rows": len(streams), "precision": precision}
-        state = TrainingState(system, torch_optimizer, fabric, setting)
+        setting: dict[str, Any] = {
+            **{"seed": seed, "batch_size": batch_size, "num_rows": len(streams)},
+            **{"precision": precision, "annealing_epochs": annealing_epochs},
+        }
+        if file is not None:
+            setting |= of_system(system) | of_functions(impartial=impartial, transform=transform)
+            setting["data"] = of_data(streams.parts)
+            setting["validation"] = None if validation is None else of_data([validation])
+        training = Training(system, own, fabric, setting, epochs=epochs, validation=validation)
         if resume:
-            assert checkpoint is not None
-            state.load(Path(checkpoint))
+            assert file is not None
+            load(training, file, new_optimizer=resume == "new optimizer")
         not_captured = planned.why_not or obstacle_of(torch_optimizer)
         set_capturable(torch_optimizer, planned.captured and not_captured is None)
+        chosen = list(callbacks)
+        if validation is not None:
+            chosen.insert(
+                0, Validation("validation_elbo", partial(_elbo, seed=seed), 1.0, patience)
+            )
+        if progress and fabric.is_global_zero:
+            chosen.append(Bar(None if validation is None else ("validation_elbo", "ELBO")))
+        if file is not None:
+            chosen.append(Checkpoints(file, checkpoint_every, checkpoint_minutes))
+        around = Callbacks(chosen)
         loop = Loop(
             fabric,
             module,
@@ -200,26 +240,38 @@ def fit(
                 optimizer=torch_optimizer,
                 why_not=not_captured if planned.captured else "steps are recorded",
             ),
+            around,
         )
-        if on_start is not None:
-            on_start()
-        bar = Progress(epochs, state.epoch, show=progress and fabric.is_global_zero)
-        with bar:
-            while state.epoch < epochs and not state.out_of_patience(patience):
-                row = loop.epoch(state, batch_size, annealing_epochs, bar)
-                if validation is not None:
-                    value = elbo_of_checked(system, validation, seed=seed).mean().item()
-                    row["validation_elbo"] = fabric.broadcast(value)  # all stop at one epoch
-                state.end_epoch(row)
-                bar.epoch(row)
-                last = state.epoch == epochs or state.out_of_patience(patience)
-                if checkpoint is not None and (last or state.epoch % checkpoint_every == 0):
-                    state.save(Path(checkpoint))
-    if state.best_state is not None:
-        system.load_state_dict(state.best_state)
-    return replace(
-        state.result(), step=(loop.graphed if planned.captured else loop.gradients).outcome
-    )
+        with Signals(training.stop) as signals, around.around(training):
+            while training.epoch < epochs and not training.stopping:
+                around.before_epoch(training)
+                loop.epoch(training, batch_size, annealing_epochs)
+                if training.within is None:
+                    around.after_epoch(training)
+                training.agreed()
+    if signals.caught:
+        raise _stopped(training, signals.caught, file)
+    if training.best_state is not None:
+        system.load_state_dict(training.best_state)
+    taken = loop.graphed if planned.captured else loop.gradients
+    return replace(training.result(), step=taken.outcome)
+
+
+def _elbo(training: Training, seed: int) -> float:
+    assert training.validation is not None
+    return elbo_of_checked(training.system, training.validation, seed=seed).mean().item()
+
+
+def _stopped(training: Training, number: int, file: Path | None) -> StoppedError:
+    """What is raised after a signal: where the run stands, and how it goes on."""
+    name = signal.Signals(number).name
+    place = f"after {training.epoch} of {training.epochs} epochs"
+    if training.within is not None:
+        place += f" and {training.within.step} of {training.steps} steps"
+    remedy = "Nothing of it is kept, as fit has no checkpoint=."
+    if file is not None:
+        remedy = f"Go on by fit(..., checkpoint={str(file)!r}, resume=True)."
+    return StoppedError(f"{name}: training stopped {place}", remedy, training.result(), number)
 
 
 def _fabric(system: System, device: str, precision: str) -> "Fabric":

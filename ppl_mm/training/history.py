@@ -1,15 +1,11 @@
 """What a training run returns and shows."""
 
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
 from rich.table import Table
 from torch import Tensor
 
-__all__ = ["DivergedError", "FitResult", "Progress"]
+__all__ = ["DivergedError", "FitResult"]
 
 
 @dataclass(frozen=True)
@@ -49,43 +45,3 @@ class DivergedError(FloatingPointError):
     def __init__(self, message: str, result: FitResult) -> None:
         super().__init__(message)
         self.result = result
-
-
-class Progress:
-    """A bar over epochs with the current loss and the last validation ELBO."""
-
-    def __init__(self, epochs: int, done: int, *, show: bool) -> None:
-        self.bar = RichProgress(
-            TextColumn("epoch {task.fields[at]}"),
-            BarColumn(),
-            TextColumn("loss {task.fields[loss]}{task.fields[validation]}"),
-            TimeRemainingColumn(),
-            disable=not show,
-        )
-        self.epochs, self.done = epochs, done
-        self.task = self.bar.add_task(
-            "", total=epochs, completed=done, at=f"{done}/{epochs}", loss="-", validation=""
-        )
-
-    def __enter__(self) -> Self:
-        self.bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.bar.stop()
-
-    def step(self, share: float, loss: float) -> None:
-        """Show a step: the share of the epoch that is done, and the mean loss so far."""
-        self.bar.update(self.task, completed=self.done + share, loss=f"{loss:.2f}")
-
-    def epoch(self, row: dict[str, float]) -> None:
-        """Show a finished epoch."""
-        self.done += 1
-        text = f", ELBO {row['validation_elbo']:.2f}" if "validation_elbo" in row else ""
-        at = f"{self.done}/{self.epochs}"
-        self.bar.update(self.task, completed=self.done, at=at, validation=text)

@@ -1,6 +1,5 @@
 """One epoch of training steps."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -17,17 +16,21 @@ from ppl_mm.objectives.handlers import OfTheDataSet
 from ppl_mm.objectives.stock import is_bound
 from ppl_mm.systems import System
 from ppl_mm.training.batches import Streams
+from ppl_mm.training.callbacks import Callbacks
 from ppl_mm.training.checks import Found, Transform, parameters
 from ppl_mm.training.graphed import Graphed
-from ppl_mm.training.history import DivergedError, Progress
+from ppl_mm.training.history import DivergedError
 from ppl_mm.training.parallel import JointNoise, own_noise
 from ppl_mm.training.recorded import Recorded, Step
-from ppl_mm.training.state import TrainingState
+from ppl_mm.training.state import Training, Within
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 __all__ = ["Loop"]
+
+_LARGEST_LOSS = torch.finfo(torch.float32).max ** 0.5
+"""Per row, in nats; the squares of larger gradients, which Adam takes, overflow in float32."""
 
 
 class Loop:
@@ -44,6 +47,7 @@ class Loop:
         found: What is known of the programs.
         recorded: From loss and gradients to the same, replayed where they can be.
         graphed: From a step to one that is a CUDA graph where it can be.
+        callbacks: What is called around each step.
     """
 
     def __init__(
@@ -58,10 +62,12 @@ class Loop:
         found: Found,
         recorded: Callable[[Step], Recorded],
         graphed: Callable[[Step], Graphed],
+        callbacks: Callbacks,
     ) -> None:
         self.fabric, self.module, self.optimizer, self.system = fabric, module, optimizer, system
         self.streams, self.transform, self.clip_norm = streams, transform, clip_norm
-        self.num_rows, self.found, self.trained = len(streams), found, parameters(system)
+        self.num_rows, self.found, self.callbacks = len(streams), found, callbacks
+        self.trained = parameters(system)
         self.unchecked = streams.mapped  # rows in files are checked in their first epoch
         self.check_every = 1 if fabric.device.type == "cpu" else 50  # reading a loss waits for CUDA
         self.gradients = recorded(self.backward)
@@ -69,43 +75,66 @@ class Loop:
         steady = streams.one_pattern and transform is None  # else masks are ever new ones
         self.kept: dict[Any, Tensor] | None = {} if steady else None
 
-    def epoch(
-        self, state: TrainingState, batch_size: int, annealing_epochs: int, bar: Progress
-    ) -> dict[str, float]:
-        """Run one epoch; its row of the history."""
+    def epoch(self, training: Training, batch_size: int, annealing_epochs: int) -> None:
+        """Run one epoch, or what is left of it, and put its row into the history.
+
+        After a stop within the epoch there is no row, and ``training.within`` says where it stands.
+        """
         start = time.perf_counter()
-        torch.manual_seed(state.epoch_seed)
+        torch.manual_seed(training.epoch_seed)
         batches = self.streams.epoch(batch_size)
         sizes = [sum(len(rows) for rows in batch) for batch in batches]
         shares = [_share(size, self.fabric.global_rank, self.fabric.world_size) for size in sizes]
-        read = self.streams.read(batches, shares)
-        total, rows = torch.zeros((), dtype=torch.float64, device=self.fabric.device), 0
+        so_far = training.within or Within(0, 0.0, 0, True, {})
+        _set_noise(so_far.noise)
+        read = self.streams.read(batches[so_far.step :], shares[so_far.step :])
+        begun = so_far.total if self.fabric.global_rank == 0 else 0.0  # it is all processes' sum
+        total = torch.tensor(begun, dtype=torch.float64, device=self.fabric.device)
+        training.steps = len(batches)
         self.system.train()
-        bound = True
         with pyro.validation_enabled(False), _annealed(self.system.objective) as objective:
             if isinstance(objective, Stages):
-                objective.epoch = state.epoch
-            for i, (batch, share, size) in enumerate(zip(read, shares, sizes, strict=True)):
-                step = state.epoch * len(batches) + i
+                objective.epoch = training.epoch
+            for i, batch in enumerate(read, so_far.step):
+                step = training.epoch * len(batches) + i
                 objective.annealing = linear_annealing(
                     step, epochs=annealing_epochs, steps_per_epoch=len(batches)
                 )
-                total += self.step(batch, share, size)
-                rows += size
+                self.callbacks.before_step(training)
+                total += self.step(batch, shares[i], sizes[i])
+                training.step = so_far.step = i + 1
+                so_far.rows += sizes[i]
                 if i == 0:
-                    bound = is_bound(objective) and not self.found.points
+                    so_far.bound = is_bound(objective) and not self.found.points
                 if i % self.check_every == 0 or i == len(batches) - 1:
-                    value = total.item()
-                    if not math.isfinite(value):
-                        raise self._diverged(state, f"the loss is {value} at step {i + 1}")
-                    bar.step((i + 1) / len(batches), value / rows)
+                    training.loss = total.item() / so_far.rows
+                    self._check_loss(training)
+                self.callbacks.after_step(training)
+                if i < len(batches) - 1 and self._ends_here(training, so_far, total):
+                    return
         self.unchecked = False
         if not all(bool(torch.isfinite(p).all()) for p in self.trained):
-            raise self._diverged(state, "a parameter is not finite")
-        loss = self.fabric.all_reduce(total, reduce_op="sum").item() / rows
+            raise self._diverged(training, "a parameter is not finite")
+        loss = self.fabric.all_reduce(total, reduce_op="sum").item() / so_far.rows
         seconds = time.perf_counter() - start
-        kind = "bound" if bound else "surrogate"
-        return {"epoch": state.epoch + 1, "loss": loss, kind: -loss, "seconds": seconds}
+        kind = "bound" if so_far.bound else "surrogate"
+        row = {"epoch": training.epoch + 1, "loss": loss, kind: -loss, "seconds": seconds}
+        training.end_epoch(row)
+
+    def _ends_here(self, training: Training, so_far: Within, total: Tensor) -> bool:
+        """Whether the run stops within an epoch; a checkpoint that is due is written then.
+
+        Several processes agree on that, every ``check_every`` steps.
+        """
+        several = self.fabric.world_size > 1
+        if several and (so_far.step - 1) % self.check_every:
+            return False
+        if training.agreed():
+            so_far.total = float(self.fabric.all_reduce(total, reduce_op="sum"))
+            so_far.noise = _noise(self.fabric.device)
+            training.within = so_far
+            training.write()
+        return training.stopping
 
     def step(self, batch: Observations, share: range, size: int) -> Tensor:
         """One gradient step on a joint batch; this process's part of its loss, a sum over rows.
@@ -152,13 +181,18 @@ class Loop:
             self.fabric.backward(loss * (world / size))
         return loss.detach().double()
 
-    def _diverged(self, state: TrainingState, what: str) -> DivergedError:
-        self.system.load_state_dict(state.last_good)
+    def _check_loss(self, training: Training) -> None:
+        if not abs(training.loss) < _LARGEST_LOSS:
+            what = f"the loss is {training.loss} at step {training.step}"
+            raise self._diverged(training, what)
+
+    def _diverged(self, training: Training, what: str) -> DivergedError:
+        self.system.load_state_dict(training.last_good)
         return DivergedError(
-            f"training diverged: {what} of epoch {state.epoch + 1}. The system is back in its "
-            f"state after epoch {state.epoch}. Lower the learning rate, give clip_norm, or "
+            f"training diverged in epoch {training.epoch + 1}: {what}. The system is back in its "
+            f"state after epoch {training.epoch}. Lower the learning rate, give clip_norm, or "
             "look at the scales of the data and of Normal likelihoods.",
-            state.result(),
+            training.result(),
         )
 
 
@@ -167,6 +201,21 @@ def _share(size: int, rank: int, world: int) -> range:
     each, more = divmod(size, world)
     first = rank * each + min(rank, more)
     return range(first, first + each + (rank < more)) if rank < size else range(1)
+
+
+def _noise(device: torch.device) -> dict[str, Tensor]:
+    """The states of the generators that a step may draw from."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def _set_noise(states: dict[str, Tensor]) -> None:
+    if "cpu" in states:
+        torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
 
 
 @contextmanager

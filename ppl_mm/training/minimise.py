@@ -13,6 +13,8 @@ import torch
 from rich.progress import track
 from torch import Tensor, nn
 
+from ppl_mm.processes import one_thread
+
 __all__ = ["Batches", "Drawn", "Shuffled", "minimise", "seeded"]
 
 
@@ -88,9 +90,12 @@ class Drawn:
 
 @contextmanager
 def seeded(seed: int, device: str | torch.device) -> Iterator[None]:
-    """Draw random numbers from this seed inside; torch's generators are unchanged afterwards."""
+    """Draw random numbers from this seed inside; torch's generators are unchanged afterwards.
+
+    Other threads of the process wait.
+    """
     devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with one_thread(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
 

@@ -1,141 +1,136 @@
-"""What a training run must remember to go on as if it had never stopped."""
+"""A training run: where it stands, what it has been, and its checkpoint."""
 
-import os
-import pickle
-import zipfile
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from ppl_mm.batch.observations import Observations
+from ppl_mm.processes import is_first
 from ppl_mm.systems import System
 from ppl_mm.training.history import FitResult
+from ppl_mm.training.moments import Options, options_of
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["TrainingState"]
-
-_FORMAT = "ppl_mm checkpoint 1"
+__all__ = ["Training", "Within", "parameters_of"]
 
 
-class TrainingState:
-    """Epoch, history, best and last good parameters of a run, and its checkpoint file."""
+@dataclass
+class Within:
+    """Where an epoch stands that has begun.
+
+    Attributes:
+        step: How many of its steps are done.
+        total: The sum of their losses.
+        rows: The rows of these steps.
+        bound: Whether the losses are bounds with the other sign.
+        noise: The states of torch's generators then, by device.
+    """
+
+    step: int
+    total: float
+    rows: int
+    bound: bool
+    noise: dict[str, Tensor]
+
+
+class Training:
+    """A training run, as callbacks see it.
+
+    Attributes:
+        system: The system that is trained.
+        optimizer: Torch's optimiser.
+        scheduler: Torch's scheduler of the learning rate, or None.
+        validation: The rows that are held out, or None.
+        epochs: How many epochs there are to be.
+        epoch: The number of finished epochs.
+        step: The number of finished steps of the epoch that has begun.
+        steps: The number of steps of an epoch.
+        loss: The mean loss per row of this epoch so far, in nats; on a CUDA device it is read every
+            50 steps.
+        history: A row for each finished epoch, see :class:`ppl_mm.training.FitResult`. A callback
+            may add numbers to the last row after its epoch.
+    """
 
     def __init__(
-        self, system: System, optimizer: Any, fabric: "Fabric", setting: dict[str, Any]
+        self,
+        system: System,
+        optimizer: torch.optim.Optimizer,
+        fabric: "Fabric",
+        setting: dict[str, Any],
+        *,
+        epochs: int = 1,
+        scheduler: Any = None,
+        given: Options | None = None,
+        validation: Observations | None = None,
     ) -> None:
-        self.system, self.optimizer, self.fabric, self.setting = system, optimizer, fabric, setting
-        self.epoch = 0
+        self.system, self.optimizer, self.scheduler = system, optimizer, scheduler
+        self.fabric, self.setting, self.validation = fabric, setting, validation
+        self.given = options_of(optimizer) if given is None else given
+        self.epochs, self.epoch, self.step, self.steps = epochs, 0, 0, 0
+        self.loss = float("nan")
         self.history: list[dict[str, float]] = []
-        self.best_epoch = 0
+        self.best_epoch, self.best_value = 0, float("nan")
         self.best_state: dict[str, Tensor] | None = None
-        self.last_good = _copy(system)
+        self.last_good = parameters_of(system)
+        self.within: Within | None = None
+        self.stopping = self.save_wanted = False
+        self.due: Callable[[], bool] = lambda: False
+        self.write: Callable[[], None] = lambda: None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that writes and prints."""
+        return is_first()
 
     @property
     def epoch_seed(self) -> int:
         """The seed of the next epoch's order and noise."""
         return int(self.setting["seed"]) * 1_000_003 + self.epoch
 
+    def stop(self) -> None:
+        """End the training after this step, or before the next epoch.
+
+        Of several processes one is enough.
+        """
+        self.stopping = True
+
+    def save(self) -> None:
+        """Write the checkpoint after this step, or before the next epoch, if ``fit`` has one."""
+        self.save_wanted = True
+
+    def agreed(self) -> bool:
+        """Whether a checkpoint is wanted now, and with ``stopping`` the end; in all processes."""
+        wish = 2 if self.stopping else int(self.save_wanted or self.due())
+        if self.fabric.world_size > 1:
+            wish = int(self.fabric.all_reduce(torch.tensor(wish), reduce_op="max"))  # type: ignore[arg-type]
+        self.stopping, self.save_wanted = wish == 2, False
+        return wish > 0
+
+    def gradient_norm(self) -> float:
+        """The norm of the last step's gradient, as the optimiser was given it."""
+        gradients = [p.grad for p in self.system.parameters() if p.grad is not None]
+        return float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
+
     def end_epoch(self, row: dict[str, float]) -> None:
         """Take in a finished epoch."""
-        self.epoch += 1
+        self.epoch, self.step, self.within = self.epoch + 1, 0, None
         self.history.append(row)
-        self.last_good = _copy(self.system)
-        if "validation_elbo" in row:
-            best = max(r["validation_elbo"] for r in self.history if "validation_elbo" in r)
-            if row["validation_elbo"] >= best:
-                self.best_epoch, self.best_state = self.epoch, self.last_good
-
-    def out_of_patience(self, patience: int | None) -> bool:
-        """Whether the validation ELBO has not improved for so many epochs."""
-        return (
-            patience is not None
-            and self.best_state is not None
-            and self.epoch - self.best_epoch >= patience
-        )
+        self.last_good = parameters_of(self.system)
 
     def result(self) -> FitResult:
         """The history and the best state; the last one where nothing was validated."""
         state = self.last_good if self.best_state is None else self.best_state
+        if self.within is not None and self.best_state is None:
+            state = parameters_of(self.system)
         epoch = self.epoch if self.best_state is None else self.best_epoch
         return FitResult(list(self.history), epoch, state)
 
-    def save(self, path: Path) -> None:
-        """Write the checkpoint to a temporary neighbour, then rename it."""
-        content = {
-            "format": _FORMAT,
-            "setting": self.setting,
-            "epoch": self.epoch,
-            "history": self.history,
-            "best_epoch": self.best_epoch,
-            "best_state": self.best_state,
-            "system": self.last_good,
-            "optimizer": self.optimizer.state_dict(),
-            "loss_scale": self.fabric.strategy.precision.state_dict(),
-        }
-        part = path.with_name(f".{path.name}.part")
-        self.fabric.save(part, content)
-        if self.fabric.is_global_zero:
-            os.replace(part, path)
-        self.fabric.barrier()
 
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint. It holds numbers alone; no code is read from it.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it is truncated, no checkpoint, or of another run.
-        """
-        content = _read(path)
-        for name, value in self.setting.items():
-            saved = content["setting"].get(name, value)  # the first files do not say the precision
-            if saved != value:
-                raise ValueError(
-                    f"{path}: saved with {name}={saved}, resumed with {value}; a resumed run needs "
-                    "the same."
-                )
-        for name, tensor in self.system.state_dict().items():
-            saved = content["system"].get(name, tensor).dtype
-            if saved != tensor.dtype:
-                raise ValueError(
-                    f"{path}: {name!r} was saved as {saved}, the system has {tensor.dtype}; a "
-                    "resumed run needs the same dtype."
-                )
-        try:
-            self.system.load_state_dict(content["system"])
-            self.optimizer.load_state_dict(content["optimizer"])
-            if content.get("loss_scale"):
-                self.fabric.strategy.precision.load_state_dict(content["loss_scale"])
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise ValueError(f"{path}: saved by a system of another shape ({error}).") from error
-        self.epoch, self.history = content["epoch"], content["history"]
-        self.best_epoch, self.best_state = content["best_epoch"], content["best_state"]
-        self.last_good = _copy(self.system)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no checkpoint to resume from.")
-    broken = (
-        RuntimeError,
-        ValueError,
-        OSError,
-        EOFError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except broken as error:
-        raise ValueError(
-            f"{path}: truncated, or no checkpoint of fit; start again without resume."
-        ) from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise ValueError(f"{path}: no checkpoint of fit; start again without resume.")
-    return content
-
-
-def _copy(system: System) -> dict[str, Tensor]:
+def parameters_of(system: System) -> dict[str, Tensor]:
+    """Copies on the CPU of all that a system's state holds."""
     return {n: t.detach().to("cpu", copy=True) for n, t in system.state_dict().items()}

@@ -232,9 +232,13 @@ def test_rows_in_other_holders(x: Any, values: list[Any], present: str) -> None:
     ],
     ids=lambda x: type(x).__name__,
 )
-def test_a_row_that_is_missing_in_parts_is_refused(x: Any) -> None:
-    with pytest.raises(ValueError, match=r"modality 'x': row 1 is NaN in parts \(or None, or mask"):
-        read(x)
+def test_elements_of_a_row_may_be_missing(x: Any) -> None:
+    obs = Observations.from_arrays({"x": x})
+    held = obs.elements["x"]
+    assert obs.present["x"].all()
+    assert held[0].all()
+    assert int((~held).sum()) == 1
+    assert obs["x"][~held].tolist() == [0]
     values, present, _ = read(x, [True, False])  # unless it is said to be missing
     assert (values[1], present) == ([0, 0], [True, False])
 

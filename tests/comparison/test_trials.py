@@ -92,7 +92,7 @@ def test_the_page_needs_nothing_but_itself(compared):
     assert "http://" not in text
     assert "https://" not in text
     pictures = page.of("img")
-    curves, pictures_of_a_run = len(page.tables[0]) - 1, 4
+    curves, pictures_of_a_run = len(page.tables[0]) - 1, 5
     assert len(pictures) == curves + len(MISSING) * len(SYSTEMS) * pictures_of_a_run
     assert all(p["src"].startswith("data:image/png;base64,") for p in pictures)
     assert all(len(p["alt"]) > 20 for p in pictures)
@@ -265,9 +265,11 @@ def test_a_diverged_trial_is_told_and_leaves_the_others(tmp_path, monkeypatch):
     monkeypatch.setattr(Loop, "epoch", diverging)
     result = compare(tmp_path, missing=("0",), seeds=("0",))
     assert result.exit_code == 1
-    assert result.stderr.startswith("failed: mvae, missing 0, seed 0 (training diverged: ")
+    assert result.stderr.startswith(
+        "failed: mvae, missing 0, seed 0 (training diverged in epoch 1: "
+    )
     text = (tmp_path / "report.html").read_text()
-    assert "<li>mvae, missing 0, seed 0: training diverged: " in text
+    assert "<li>mvae, missing 0, seed 0: training diverged in epoch 1: " in text
     page = Page(text)
     assert [row[3] for row in page.tables[-1][1:]] == ["failed", "done"]
     assert page.tables[0][1][1] == "none"

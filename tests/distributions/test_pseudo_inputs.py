@@ -168,7 +168,9 @@ def test_a_copy_averages_over_as_many_training_rows_as_one_likes():
 def test_rows_that_do_not_do_are_refused():
     obs = complete(5, "normal", "categorical")
     declared = modalities("normal", "categorical")
-    with pytest.raises(ValueError, match="'normal': expected at least 6 rows that hold it, got 5"):
+    with pytest.raises(
+        ValueError, match="'normal': expected at least 6 rows that hold it whole, got 5"
+    ):
         PseudoInputPrior(declared, 2, obs, 6)
     with pytest.raises(ValueError, match="hold no modality 'categorical'"):
         PseudoInputPrior(declared, 2, obs.drop("categorical"), 3)

@@ -121,3 +121,37 @@ def test_systems_train_score_and_generate_cells_with_their_own_totals(name, tmp_
 def test_networks_of_counts_have_recipes() -> None:
     made = partial(CountsDecoder, event_shape=(G,), likelihood="poisson", total=3.0)
     assert describe(made)["network"] == "CountsDecoder"
+
+
+def test_totals_are_of_the_elements_that_are_observed() -> None:
+    decoder = CountsDecoder(2, event_shape=(5,), hidden=(4,), likelihood="poisson")
+    z, counts = torch.randn(3, 2), torch.poisson(torch.full((3, 5), 4.0))
+    held = torch.tensor([[True, True, False, True, False], [True] * 5, [False, True] * 2 + [True]])
+    counts = counts.masked_fill(~held, 0.0)
+    mean = decoder(z, counts, held).exp()
+    torch.testing.assert_close((mean * held).sum(1), counts.sum(1))
+    whole = decoder(z, counts)
+    assert torch.equal(decoder(z, counts, held)[1], whole[1]), "a whole row is as ever, bit by bit"
+    ratio = mean / whole.exp()  # proportions among the observed are those of all
+    torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio))
+
+
+def test_rows_that_miss_elements_train_a_decoder_of_own_totals() -> None:
+    counts = torch.poisson(torch.full((12, 5), 4.0))
+    held = torch.rand(12, 5) < 0.7
+    held[:, 0] = True
+    modality = Modality(
+        "rna",
+        likelihoods.Poisson(),
+        lambda size: CountsEncoder(size, event_shape=(5,), hidden=(4,)),
+        lambda size: CountsDecoder(size, event_shape=(5,), hidden=(4,), likelihood="poisson"),
+    )
+    system = systems.vae([modality], 2)
+    losses = []
+    for junk in (0.0, torch.nan):
+        obs = Observations({"rna": counts.masked_fill(~held, junk)}, elements={"rna": held})
+        system.check(obs)
+        torch.manual_seed(0)
+        losses.append(system(obs))
+    assert torch.isfinite(losses[0])
+    assert torch.equal(*losses)

@@ -198,7 +198,7 @@ def test_auxiliary_private_latents_need_auxiliary_priors():
     system = build("mopoe", private_dim=1)
     for kind in ("dreg", "iwae"):
         objective = {"dreg": DReG, "iwae": IWAE}[kind](2, private="auxiliary")
-        with pytest.raises(ValueError, match="needs a guide with auxiliary_priors"):
+        with pytest.raises(ValueError, match="needs a guide with auxiliary priors"):
             objective.bound(system.model, system.guide, complete(3))
 
 

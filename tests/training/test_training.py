@@ -12,7 +12,7 @@ from pyro.poutine.messenger import Messenger
 from ppl_mm import Observations, fit, guides, log_likelihood, objectives, systems
 from ppl_mm.evaluation import elbo
 from ppl_mm.objectives import linear_annealing, subset_terms
-from ppl_mm.training import DivergedError
+from ppl_mm.training import Callback, DivergedError
 
 QUIET = {"device": "cpu", "precision": "64-true", "progress": False}
 
@@ -47,11 +47,18 @@ def test_history_has_a_row_an_epoch_and_prints_as_a_table():
     assert result.table().row_count == 3
 
 
-def test_on_start_comes_once_after_all_checks_and_before_the_first_step(tmp_path):
+def test_before_fit_comes_once_after_all_checks_and_before_the_first_step(tmp_path):
     toy, system = toy_system()
     begun, start, file = [], parameters(system), tmp_path / "checkpoint"
     old = Observations({name: values[:, :1] for name, values in toy.sample(4).values.items()})
-    options = {"epochs": 2, "checkpoint": file, "on_start": lambda: begun.append(file.exists())}
+
+    class Begin(Callback):
+        def before_fit(self, training):
+            begun.append(file.exists())
+            for name, value in training.system.named_parameters():
+                assert torch.equal(value, start[name])
+
+    options = {"epochs": 2, "checkpoint": file, "callbacks": [Begin()]}
     for data, wrong in (
         (old, {}),
         (toy.sample(4), {"clip_norm": 0}),
@@ -60,13 +67,7 @@ def test_on_start_comes_once_after_all_checks_and_before_the_first_step(tmp_path
         with pytest.raises(ValueError, match=r"expected|event shape"):
             fit(system, data, **options, **wrong, **QUIET)
     assert begun == []
-
-    def begin():
-        begun.append(file.exists())
-        for name, value in system.named_parameters():
-            assert torch.equal(value, start[name])
-
-    fit(system, toy.sample(4), **{**options, "on_start": begin}, **QUIET)
+    fit(system, toy.sample(4), **options, **QUIET)
     assert begun == [False]
 
 

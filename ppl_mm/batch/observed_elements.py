@@ -1,0 +1,128 @@
+"""The log-probability of the elements that are observed, where others of the row are missing.
+
+Of independent elements given z the marginal of those that are observed is the product of theirs:
+
+    log p(x_observed | z)  =  sum over observed elements e of log p(x_e | z)
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from pyro.distributions import MaskedDistribution, constraints
+from pyro.distributions.torch import Independent
+from pyro.distributions.torch_distribution import TorchDistribution
+from pyro.poutine.messenger import Messenger
+from torch import Tensor
+from torch.distributions import transform_to
+
+__all__ = ["ObservedElements", "OfElements", "elements_of", "refuse_holes"]
+
+
+class OfElements(TorchDistribution):
+    """Independent elements of which some are observed; draws are of all of them.
+
+    Args:
+        whole: The distribution, ``Independent`` over one with an element a batch entry.
+        held: Which elements are observed, (B, *D).
+
+    Example:
+        >>> import pyro.distributions as dist
+        >>> whole = dist.Normal(torch.zeros(1, 2), 1.0).to_event(1)
+        >>> p = OfElements(whole, torch.tensor([[True, False]]))
+        >>> torch.equal(p.log_prob(torch.ones(1, 2)), whole.base_dist.log_prob(torch.ones(1, 1))[0])
+        True
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+
+    def __init__(self, whole: TorchDistribution, held: Tensor) -> None:
+        self.whole, self.held = whole, held
+        super().__init__(whole.batch_shape, whole.event_shape, validate_args=False)
+
+    @property
+    def has_rsample(self) -> bool:  # type: ignore[override]
+        """Whether draws have a gradient."""
+        return bool(self.whole.has_rsample)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """That of the whole."""
+        return self.whole.support
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "OfElements":
+        """The same under more batch dimensions."""
+        return OfElements(self.whole.expand(torch.Size(batch_shape)), self.held)
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+        """Draws of all elements."""
+        return self.whole.sample(sample_shape)
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+        """Draws of all elements, with a gradient."""
+        return self.whole.rsample(sample_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-probability of the observed elements in nats; the others reach no gradient."""
+        each = elements_of(self.whole)
+        assert each is not None
+        value = torch.where(self.held, value, _inside(each.support).to(value))
+        found = torch.where(self.held, each.log_prob(value), 0.0)
+        return found.flatten(-len(self.event_shape)).sum(-1)
+
+
+def elements_of(p: Any) -> TorchDistribution | None:
+    """The distribution of each element, batch shape (..., *D); None where they are dependent."""
+    dims = len(p.event_shape)
+    while isinstance(p, Independent):
+        p = p.base_dist
+    return p if dims and not p.event_shape else None
+
+
+def refuse_holes(name: str | None, kind: str) -> ValueError:
+    """The error for elements that are missing under a likelihood that has no marginal of others."""
+    return ValueError(
+        f"modality {name!r}: elements are missing of rows that are present, and {kind} does not "
+        "factorise over elements. Mark such rows as missing, "
+        f"Observations(values, present={{{name!r}: elements.flatten(1).all(1)}}), or make each "
+        "part a modality of its own."
+    )
+
+
+class ObservedElements(Messenger):
+    """Observed sites inside score only the elements that are observed.
+
+    Args:
+        elements: Name of the site -> which elements are observed, (B, *D).
+
+    Raises:
+        ValueError: For a site whose distribution does not factorise over elements.
+    """
+
+    def __init__(self, elements: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.elements = elements
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if msg["is_observed"] and msg["name"] in self.elements:
+            name = msg["name"]
+            msg["fn"] = _scoring(name, msg["fn"], self.elements[name])
+
+
+def _scoring(name: str, fn: Any, held: Tensor) -> TorchDistribution:
+    if isinstance(fn, MaskedDistribution):
+        return _scoring(name, fn.base_dist, held).mask(fn._mask)
+    if hasattr(fn, "of_elements"):
+        found: TorchDistribution = fn.of_elements(held)
+        return found
+    if elements_of(fn) is None:
+        raise refuse_holes(name, f"the model's {type(fn).__name__}")
+    return OfElements(fn, held)
+
+
+def _inside(support: constraints.Constraint) -> Tensor:
+    """A number in the support: 0 where it is one, as of all counts and binary values."""
+    try:
+        return transform_to(support)(torch.zeros(()))  # type: ignore[no-any-return]
+    except NotImplementedError:
+        return torch.zeros(())

@@ -1,0 +1,14 @@
+"""Files that are written whole or not at all, that tell damage, and that have one owner."""
+
+from ppl_mm.files.owned import FolderInUseError, owned
+from ppl_mm.files.sealed import Sealed, read_sealed, write_sealed
+from ppl_mm.files.whole import write_atomically
+
+__all__ = [
+    "FolderInUseError",
+    "Sealed",
+    "owned",
+    "read_sealed",
+    "write_atomically",
+    "write_sealed",
+]

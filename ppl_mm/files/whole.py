@@ -1,0 +1,58 @@
+"""Files that are written whole or not at all."""
+
+import os
+import tempfile
+from pathlib import Path
+
+__all__ = ["remove_parts", "write_atomically"]
+
+_PART = ".part"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``content`` to a temporary neighbour, then rename it over ``path``.
+
+    The content is on the disk before the name is, so that a loss of power leaves the former file
+    or the new one. Each call has a temporary file of its own.
+
+    Raises:
+        OSError: If the disk is full or the folder cannot be written; it names ``path``, which is
+            as it was, and no temporary file is left.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
+    except OSError as error:
+        kept = "; the former file is as it was" if path.exists() else ""
+        raise OSError(error.errno, f"{error.strerror}: cannot write{kept}", str(path)) from error
+
+
+def remove_parts(path: Path) -> None:
+    """Remove the temporary files that a killed process left of ``path``, or in the folder ``path``.
+
+    Only the owner of ``path`` may do so, see :func:`ppl_mm.files.owned`.
+    """
+    inside = path.glob(f".*{_PART}") if path.is_dir() else ()
+    for part in (*inside, *path.parent.glob(f".{path.name}.*{_PART}")):
+        part.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Put the names of a folder on the disk, where the system can."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,156 @@
+"""What makes a run the run that it is, as plain values that a checkpoint keeps and compares."""
+
+import functools
+import inspect
+import math
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ppl_mm.batch.memory_mapped import MemoryMapped
+from ppl_mm.batch.observations import Observations
+from ppl_mm.systems import System
+
+__all__ = ["MAY_DIFFER", "check_same_run", "of_data", "of_functions", "of_system"]
+
+MAY_DIFFER = (
+    *("epochs", "patience", "optimizer's options", "clip_norm", "device", "number of processes"),
+    *("step", "callbacks", "checkpoint", "checkpoint_every", "progress"),
+    "whether rows lie in memory or in files",
+)
+"""What a run that goes on may have other than the run that was stopped."""
+
+_LOOKED_AT = 1000  # the rows whose values are compared wherever they lie
+_VOLATILE = {"annealing", "epoch", "training"}
+_DEEPEST = 6
+
+
+def of_system(system: System) -> dict[str, Any]:
+    """Recipe, objective and parameters of a system; the order of its modalities plays no part."""
+    recipe = system.recipe
+    if recipe is not None:
+        order = sorted(range(len(recipe["names"])), key=lambda i: recipe["names"][i])
+        recipe = {**recipe, **{k: [recipe[k][i] for i in order] for k in ("names", "modalities")}}
+    programs = None if recipe is not None else [_plain(system.model), _plain(system.guide)]
+    return {
+        "recipe": recipe,
+        "programs": programs,
+        "objective": _plain(system.objective),
+        "parameters": {n: list(x.shape) for n, x in sorted(system.state_dict().items())},
+    }
+
+
+def of_functions(**options: Any) -> dict[str, Any]:
+    """Options that may be functions, which are told by their names."""
+    return {name: _plain(value) for name, value in options.items()}
+
+
+def of_data(parts: Iterable[Observations]) -> list[dict[str, Any]]:
+    """For each stream and modality: its rows, shape, and sums of its masks and values."""
+    return [_of_part(part) for part in parts]
+
+
+def _of_part(part: Observations) -> dict[str, Any]:
+    step = max(1, math.ceil(len(part) / _LOOKED_AT))
+    some = part[torch.arange(0, len(part), step)]
+    every = None if isinstance(part, MemoryMapped) else part
+    found: dict[str, Any] = {"rows": len(part)}
+    for name in sorted(part.names):
+        found[name] = {
+            "shape": list(some.values[name].shape[1:]),
+            "present": _sum(part.present[name]),
+            "values": {
+                "some": _sum_of_values(some, name),
+                "all": None if every is None else _sum_of_values(every, name),
+            },
+        }
+    return found
+
+
+def check_same_run(path: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Raise ValueError naming the first difference between a checkpoint's run and this one.
+
+    What only one of them tells is not compared: an earlier version told less.
+    """
+    for name in (name for name in asked if name in saved):
+        found = _difference(name, saved[name], asked[name])
+        if found is not None:
+            where, before, now = found
+            raise ValueError(
+                f"{path}: saved with {where}={_short(before)}, resumed with {_short(now)}; a "
+                "resumed run needs the same. Give another checkpoint, or start without resume."
+            )
+
+
+def _difference(place: str, saved: Any, asked: Any) -> tuple[str, Any, Any] | None:
+    if isinstance(saved, Mapping) and isinstance(asked, Mapping):
+        pairs: Iterable[Any] = ((k, saved.get(k), asked.get(k)) for k in {**saved, **asked})
+    elif isinstance(saved, list) and isinstance(asked, list) and len(saved) == len(asked):
+        pairs = zip(range(len(saved)), saved, asked, strict=True)
+    else:
+        same = saved == asked or (saved != saved and asked != asked)
+        return None if same else (place, saved, asked)
+    inside = place.endswith("values")  # of rows in files some values are not summed
+    for key, before, now in pairs:
+        if inside and None in (before, now):
+            continue
+        found = _difference(f"{place}.{key}", before, now)
+        if found is not None:
+            return found
+    return None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _sum_of_values(part: Observations, name: str) -> int:
+    present = part.present[name]
+    values = part.values[name]
+    return _sum(values if bool(present.all()) else values[present])
+
+
+def _sum(x: Tensor) -> int:
+    x = x.detach().cpu().contiguous()
+    return zlib.crc32(x.flatten().view(torch.uint8).numpy().data)
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Any value as JSON has it: numbers as they are, objects by class and public attributes."""
+    if isinstance(value, bool | int | str | None):
+        return value
+    if isinstance(value, float):
+        return value
+    if isinstance(value, Tensor):
+        return {"shape": list(value.shape), "sum": _sum(value)}
+    if depth > _DEEPEST:
+        return type(value).__qualname__
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v, depth + 1) for v in value]
+    if isinstance(value, set | frozenset):
+        return sorted(str(_plain(v, depth + 1)) for v in value)
+    if isinstance(value, functools.partial):
+        return [_plain(x, depth + 1) for x in (value.func, value.args, value.keywords)]
+    if inspect.isroutine(value) or isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    return _of_object(value, depth)
+
+
+def _of_object(value: Any, depth: int) -> Any:
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    if is_dataclass(value):
+        own = {f.name: getattr(value, f.name) for f in fields(value)}
+    else:
+        own = dict(getattr(value, "__dict__", {}))
+    if isinstance(value, nn.Module):
+        own |= value._modules
+    told = {k: v for k, v in own.items() if not k.startswith("_") and k not in _VOLATILE}
+    return {"class": kind, **{k: _plain(v, depth + 1) for k, v in sorted(told.items())}}

@@ -1,0 +1,119 @@
+"""An optimiser's state by the names of the parameters, and what of it a run takes over."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ppl_mm.systems import System
+
+__all__ = ["Options", "options_of", "restore", "state_of"]
+
+Options = list[dict[str, Any]]
+"""The options of each group of an optimiser."""
+
+_IMPLEMENTATION = {"fused", "foreach", "capturable", "differentiable"}  # how, and not what
+
+
+def options_of(optimizer: torch.optim.Optimizer) -> Options:
+    """The options of each group, without its parameters; those that a file can hold."""
+    return [
+        {name: value for name, value in group.items() if name != "params" and _kept(value)}
+        for group in optimizer.param_groups
+    ]
+
+
+def state_of(optimizer: torch.optim.Optimizer, system: System, given: Options) -> dict[str, Any]:
+    """What a checkpoint keeps of an optimiser.
+
+    Args:
+        optimizer: The optimiser.
+        system: The system whose parameters it has.
+        given: Its options as the user gave them; a schedule may have changed them since.
+    """
+    names = _names(optimizer, system)
+    state = optimizer.state_dict()["state"]
+    return {
+        "kind": type(optimizer).__name__,
+        "given": given,
+        "now": options_of(optimizer),
+        "state": {names[i]: dict(values) for i, values in state.items()},
+    }
+
+
+def restore(
+    optimizer: torch.optim.Optimizer,
+    system: System,
+    saved: Mapping[str, Any],
+    given: Options,
+    path: Path,
+) -> list[str]:
+    """Give an optimiser the moments of a checkpoint; an option that is given anew wins.
+
+    Returns:
+        The options that differ from the checkpoint's, in words.
+
+    Raises:
+        ValueError: If the checkpoint has another kind of optimiser, or other groups.
+    """
+    kind = type(optimizer).__name__
+    if saved["kind"] != kind:
+        raise ValueError(
+            f"{path}: saved with optimizer={saved['kind']}, resumed with {kind}. Give the same, or "
+            "resume='new optimizer' to go on from the parameters with an optimiser that starts "
+            "anew."
+        )
+    if len(saved["now"]) != len(given):
+        raise ValueError(
+            f"{path}: saved with {len(saved['now'])} groups of parameters in the optimiser, "
+            f"resumed with {len(given)}. Give the same groups, or resume='new optimizer'."
+        )
+    names = _names(optimizer, system)
+    content = optimizer.state_dict()
+    content["state"] = {i: saved["state"][n] for i, n in enumerate(names) if n in saved["state"]}
+    told: list[str] = []
+    for group, *options in zip(
+        content["param_groups"], saved["now"], saved["given"], given, strict=True
+    ):
+        told += _restore_options(group, *options)
+    optimizer.load_state_dict(content)
+    return list(dict.fromkeys(told))
+
+
+def _restore_options(
+    group: dict[str, Any], now: dict[str, Any], before: dict[str, Any], asked: dict[str, Any]
+) -> list[str]:
+    """Set a group's options: as they stood, but where another is asked for; these in words."""
+    told = []
+    for name, value in now.items():
+        if name in _IMPLEMENTATION:
+            continue
+        if name not in asked or _same(before.get(name), asked[name]):
+            group[name] = value
+        else:
+            group[name] = asked[name]
+            told.append(f"{name}={asked[name]} in place of {before.get(name)}")
+    if "initial_lr" in now and before["lr"]:  # what a schedule has lowered stays so by its factor
+        factor = asked["lr"] / before["lr"]
+        group |= {name: now[name] * factor for name in ("lr", "initial_lr")}
+    return told
+
+
+def _names(optimizer: torch.optim.Optimizer, system: System) -> list[str]:
+    """The name of each parameter, in the optimiser's order."""
+    known = {id(p): name for name, p in system.named_parameters()}
+    return [known[id(p)] for group in optimizer.param_groups for p in group["params"]]
+
+
+def _kept(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_kept, value))
+    return value is None or isinstance(value, bool | int | float | str | Tensor)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return list(map(float, one)) == list(map(float, other))
+    return bool(one == other)

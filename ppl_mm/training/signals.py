@@ -1,0 +1,72 @@
+"""Ctrl-C and SIGTERM while a run trains: the step is finished, and nothing is lost."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from ppl_mm.training.history import FitResult
+
+__all__ = ["Signals", "StoppedError"]
+
+_ASKED = (signal.SIGINT, signal.SIGTERM)
+_SAID = b"\nStopping after this step; a second time stops at once.\n"
+
+
+class StoppedError(KeyboardInterrupt):
+    """Training was stopped by Ctrl-C or SIGTERM; the system is in the state after the last step.
+
+    Attributes:
+        where: What stopped it, and where.
+        result: What there was until then.
+        number: The signal's number.
+    """
+
+    def __init__(self, where: str, remedy: str, result: FitResult, number: int) -> None:
+        super().__init__(f"{where}. {remedy}")
+        self.where, self.result, self.number = where, result, number
+
+
+class Signals:
+    """Inside, the first signal is noted, and a second one does what it did before.
+
+    Signals reach the main thread of a process; in another thread nothing changes. A signal that is
+    ignored, as of a command in the background, stays so.
+
+    Args:
+        stop: What the first signal calls.
+
+    Attributes:
+        caught: The number of the signal; 0 before there is one.
+    """
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self.stop, self.caught = stop, 0
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in _ASKED:
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self.before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.caught:
+            signal.signal(number, self.before[number])
+            signal.raise_signal(number)
+            return
+        self.caught = number
+        self.stop()
+        os.write(2, _SAID)  # printing is not safe here
