@@ -5,7 +5,7 @@
 The latent is ``z``, or ``u`` where there are private ones too. Latent spaces have no common unit:
 compare systems by the AUROC of d, not by d.
 
-Source: Joy et al. 2022 (MEME), arXiv:2106.12570, section 5.3 and figures 8 and 9.
+Source: Joy et al. 2022 (MEME), arXiv:2106.12570, section 4.2 and figures 8 and 9.
 """
 
 from collections.abc import Sequence
@@ -103,7 +103,7 @@ def relatedness(
         TypeError: For posteriors that are not all Normal, or all Laplace, in independent
             coordinates.
 
-    Source: Joy et al. 2022 (MEME), section 5.3. Differs: it compares the rows of each batch; the
+    Source: Joy et al. 2022 (MEME), section 4.2. Differs: it compares the rows of each batch; the
     AUROC is ours, as is the choice of rows.
 
     Example:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -69,7 +70,7 @@ class TableFeatures(Features):
         self.hidden = dense(sizes, dropout=dropout, activation=activation)
         self.out_features = sizes[-1]
 
-    def forward(self, values: Tensor, elements: Tensor | None = None) -> Tensor:
+    def forward(self, values: Tensor, elements: Tensor | None = None) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         rows, leading = as_rows(values.to(self.centre.dtype), self.centre.shape, "TableFeatures")
         if self.transform == "log":
@@ -194,7 +195,7 @@ class TableDecoder(nn.Module):
         if learned_scale:
             self.raw_scale = nn.Parameter(torch.full((len(centre),), _START))
 
-    def forward(self, features: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, features: Float[Tensor, "*rows F"]) -> Tensor | tuple[Tensor, Tensor]:
         """Return the likelihood's parameters."""
         rows, leading = as_rows(features, (self.in_features,), "TableDecoder")
         loc = self.centre + self.spread * self.output(self.hidden(rows))
@@ -258,7 +259,7 @@ class RatesDecoder(nn.Module):
         if dispersion:
             self.log_total = nn.Parameter(torch.zeros(len(log_mean)))
 
-    def forward(self, features: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, features: Float[Tensor, "*rows F"]) -> Tensor | tuple[Tensor, Tensor]:
         """Return the likelihood's parameters."""
         rows, leading = as_rows(features, (self.in_features,), "RatesDecoder")
         log_rates = (self.log_mean + self.output(self.hidden(rows))).reshape(*leading, -1)

@@ -148,7 +148,7 @@ class ConditionalMMD(Objective):
             ((1.0 - self.omega) * self.mmd_weight, torch.where(rows, parts.mmd, 0.0)),
             (self.alpha * self._label_factor(rows), parts.label),
         ):
-            if factor:
+            if isinstance(factor, Tensor) or factor:
                 value = value - factor * part
         return value
 
