@@ -16,7 +16,10 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import transform_to
 
-__all__ = ["ObservedElements", "OfElements", "elements_of", "refuse_holes"]
+__all__ = ["SCORES_ELEMENTS", "ObservedElements", "OfElements", "elements_of", "refuse_holes"]
+
+SCORES_ELEMENTS = "scores_elements"
+"""The key of ``infer`` at a site that scores only the elements that are observed."""
 
 
 class OfElements(TorchDistribution):
@@ -105,9 +108,10 @@ class ObservedElements(Messenger):
         self.elements = elements
 
     def _pyro_sample(self, msg: Any) -> None:
-        if msg["is_observed"] and msg["name"] in self.elements:
-            name = msg["name"]
+        name = msg["name"]
+        if msg["is_observed"] and name in self.elements:
             msg["fn"] = _scoring(name, msg["fn"], self.elements[name])
+            msg["infer"] = {**msg["infer"], SCORES_ELEMENTS: True}
 
 
 def _scoring(name: str, fn: Any, held: Tensor) -> TorchDistribution:
