@@ -70,7 +70,7 @@ class OfElements(TorchDistribution):
         """Log-probability of the observed elements in nats; the others reach no gradient."""
         each = elements_of(self.whole)
         assert each is not None
-        value = torch.where(self.held, value, _inside(each.support).to(value))
+        value = torch.where(self.held, value, _inside(each.support))
         found = torch.where(self.held, each.log_prob(value), 0.0)
         return found.flatten(-len(self.event_shape)).sum(-1)
 
@@ -125,9 +125,10 @@ def _scoring(name: str, fn: Any, held: Tensor) -> TorchDistribution:
     return OfElements(fn, held)
 
 
-def _inside(support: constraints.Constraint) -> Tensor:
+def _inside(support: constraints.Constraint) -> Tensor | float:
     """A number in the support: 0 where it is one, as of all counts and binary values."""
     try:
-        return transform_to(support)(torch.zeros(()))
+        found: Tensor = transform_to(support)(torch.zeros(()))
     except NotImplementedError:
-        return torch.zeros(())
+        return 0.0
+    return found if found.dim() or found.is_cuda else found.item()

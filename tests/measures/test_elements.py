@@ -68,7 +68,7 @@ def test_classifiers_see_whole_rows() -> None:
     labels = torch.randint(2, (ROWS,))
     whole, obs = rows("normal", "categorical")
     classifier = evaluation.train_classifier(
-        whole["normal"], labels, 2, network=nn.Linear(3, 2), epochs=1
+        whole["normal"], labels, 2, network=lambda shape, classes: nn.Linear(3, 2), epochs=1
     )
     found = evaluation.classifier_accuracy({"normal": classifier}, obs, labels)["normal"]
     part = obs.whole("normal")
