@@ -245,6 +245,8 @@ def fit(
         with Signals(training.stop) as signals, around.around(training):
             while training.epoch < epochs and not training.stopping:
                 around.before_epoch(training)
+                if callbacks:
+                    loop.doubt()
                 loop.epoch(training, batch_size, annealing_epochs)
                 if training.within is None:
                     around.after_epoch(training)

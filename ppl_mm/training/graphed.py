@@ -142,6 +142,10 @@ class Graphed:
                 return self.step(batch, share, size)
         return self._replayed(batch)
 
+    def doubt(self) -> None:
+        """Capture anew: what the graph rests on may have changed."""
+        self._forget(None)
+
     def _warm_up(self, batch: Observations, share: range, size: int) -> Tensor:
         """An eager step; what must not be in a graph is found in the last of them."""
         loss, why_not = self.device.watched(lambda: self.step(batch, share, size))

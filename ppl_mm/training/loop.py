@@ -75,6 +75,11 @@ class Loop:
         steady = streams.one_pattern and transform is None  # else masks are ever new ones
         self.kept: dict[Any, Tensor] | None = {} if steady else None
 
+    def doubt(self) -> None:
+        """A callback may have changed what repeated steps rest on: they are looked at anew."""
+        self.gradients.doubt()
+        self.graphed.doubt()
+
     def epoch(self, training: Training, batch_size: int, annealing_epochs: int) -> None:
         """Run one epoch, or what is left of it, and put its row into the history.
 

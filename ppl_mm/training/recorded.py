@@ -61,14 +61,13 @@ class Recorded:
         compile: bool = False,
     ) -> None:
         self.eager, self.objective = eager, objective
-        self.parameters = [p for p in system.parameters() if p.requires_grad]
-        fixed = [p for p in system.parameters() if not p.requires_grad]
-        self.beta = Annealing(objective, next(iter(self.parameters)).device)
-        self.state = [*self.parameters, *fixed, *system.buffers(), self.beta.tensor]
+        self.parameters = list(system.parameters())
+        self.beta = Annealing(objective, self.parameters[0].device)
+        self.state = [*self.parameters, *system.buffers(), self.beta.tensor]
         self.why_not, self.compile, self.not_compiled = why_not, compile, ""
         self.replayed = self.largest = 0
         self.programs: dict[Any, _Program] = {}
-        self.compiled: set[Any] = set()  # sizes, stages, and whether beta grows
+        self.compiled: set[Any] = set()  # what of a key is no pattern
 
     @property
     def outcome(self) -> str:
@@ -85,22 +84,23 @@ class Recorded:
         """The loss of a batch; the parameters have its gradients."""
         if self.why_not is not None:
             return self.eager(batch, share, size)
-        grows = self.beta.follow()
-        key = size, stage_of(self.objective), grows, pattern(batch)
+        grows, learned = self.beta.follow(), tuple(p.requires_grad for p in self.parameters)
+        key = size, stage_of(self.objective), grows, learned, pattern(batch)
         if key not in self.programs and len(self.programs) == _MOST:
-            self._note("masks differ from batch to batch")
+            self._note("masks or the objective differ from batch to batch")
         if key not in self.programs and not self._recorded(key, batch, share, size):
             return self.eager(batch, share, size)
         found = self.programs[key]
         if found.proofs < _PROOFS:
-            return self._proven(found, batch, share, size)
+            return self._proven(key, batch, share, size)
         self.replayed += 1
         return found(batch)
 
     def doubt(self) -> None:
-        """Compare programs with the eager step again: what they rest on may have changed."""
+        """Compare each program with the eager step once more; record anew what has changed."""
         for found in self.programs.values():
-            found.proofs = min(found.proofs, _PROOFS - 1)
+            if found.proofs == _PROOFS:
+                found.proofs, found.doubted = _PROOFS - 1, True
 
     def _recorded(self, key: Any, batch: Observations, share: range, size: int) -> bool:
         """Record a step, without a trace in the parameters, buffers and random numbers."""
@@ -128,16 +128,17 @@ class Recorded:
             for p in self.parameters:
                 p.grad = None
         found = _Program(program(graph, constants), self.state, self.parameters)
-        if self.compile and key[:3] not in self.compiled and size >= self.largest:
-            self.compiled.add(key[:3])
+        if self.compile and key[:4] not in self.compiled and size >= self.largest:
+            self.compiled.add(key[:4])
             found.compile(graph, constants, inputs)
             self.not_compiled = found.not_compiled or self.not_compiled
         self.largest = max(self.largest, size)
         self.programs[key] = found
         return True
 
-    def _proven(self, found: "_Program", batch: Observations, share: range, size: int) -> Tensor:
+    def _proven(self, key: Any, batch: Observations, share: range, size: int) -> Tensor:
         """The step both ways; the program's numbers count where they are right."""
+        found = self.programs[key]
         before = _State(self.state)
         loss = self.eager(batch, share, size)
         numbers = [loss, *(p.grad for p in self.parameters)]
@@ -151,7 +152,10 @@ class Recorded:
         after.restore()
         for p, gradient in zip(self.parameters, numbers[1:], strict=True):
             p.grad = gradient
-        if found.compiled:
+        if found.doubted:
+            del self.programs[key]
+            self.compiled.discard(key[:4])
+        elif found.compiled:
             found.give_up("it gives other numbers")
             self.not_compiled = found.not_compiled
         else:
@@ -203,7 +207,8 @@ class _Program:
     ) -> None:
         self.run = self.recorded = run
         self.state, self.parameters = state, parameters
-        self.compiled, self.not_compiled, self.proofs = False, "", 0
+        self.compiled, self.not_compiled = False, ""
+        self.proofs, self.doubted = 0, False
 
     def compile(
         self, graph: fx.Graph, constants: dict[str, Tensor], inputs: Sequence[Tensor]
@@ -290,9 +295,11 @@ def _others() -> tuple[Any, ...]:
     return random.getstate(), kind, numbers.tobytes(), *rest
 
 
-def stage_of(objective: Any) -> int:
-    """What tells the stages of an objective apart."""
-    return id(objective.current if isinstance(objective, Stages) else objective)
+def stage_of(objective: Any) -> Any:
+    """What tells the stages of an objective apart, and its weights, which callbacks may change."""
+    now = objective.current if isinstance(objective, Stages) else objective
+    weights = tuple(getattr(now, "weights", {}).items())
+    return id(now), getattr(now, "beta", 1.0), weights
 
 
 def pattern(batch: Observations) -> Any:
