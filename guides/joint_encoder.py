@@ -1,4 +1,4 @@
-"""The network of a joint posterior: a trunk a modality, joined by dense layers.
+"""The network of a joint posterior: a trunk for each modality, joined by dense layers.
 
 q(z | x_S) = Normal( loc_S(x_S), scale_S(x_S) )
 """
@@ -26,9 +26,11 @@ def joint_encoder(
     activation: Activation,
     scale: ScaleMap,
 ) -> JointEncoder:
-    """One layer, or none for None, on trunks: ``features()``, or an encoder of the modality's own.
+    """A network of trunks, joined by one layer, or by none where ``hidden`` is None.
 
-    An encoder has as many features as the layer (one more for an odd number), or 2 Z without one.
+    A trunk is ``features()`` of the modality; without it, an encoder of the modality.
+
+    Such an encoder has as many features as the layer (one more for an odd number), or 2 Z.
 
     Raises:
         ValueError: For ``hidden`` below 1.

@@ -41,7 +41,7 @@ class OfElements(TorchDistribution):
         super().__init__(whole.batch_shape, whole.event_shape, validate_args=False)
 
     @property
-    def has_rsample(self) -> bool:  # type: ignore[override]
+    def has_rsample(self) -> bool:
         """Whether draws have a gradient."""
         return bool(self.whole.has_rsample)
 
@@ -123,6 +123,6 @@ def _scoring(name: str, fn: Any, held: Tensor) -> TorchDistribution:
 def _inside(support: constraints.Constraint) -> Tensor:
     """A number in the support: 0 where it is one, as of all counts and binary values."""
     try:
-        return transform_to(support)(torch.zeros(()))  # type: ignore[no-any-return]
+        return transform_to(support)(torch.zeros(()))
     except NotImplementedError:
         return torch.zeros(())

@@ -21,13 +21,13 @@ def of_decoder(
     event_shape: Sequence[int] | None = None,
     name: str | None = None,
 ) -> TorchDistribution:
-    """The distribution of what a decoder returns for flat rows, which get their batch shape back.
+    """The distribution that a decoder's output for flat rows stands for, in their batch shape.
 
     Args:
-        likelihood: Which distribution it is.
-        output: The decoder's, for as many rows as ``batch`` has entries.
+        likelihood: The likelihood, which says which distribution it is.
+        output: The decoder's output, for as many rows as ``batch`` has entries.
         batch: The batch shape of the rows.
-        event_shape: The data's; None where there are no data.
+        event_shape: The data's event shape; None where there are no data.
         name: The modality, for messages.
 
     Raises:
