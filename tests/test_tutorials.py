@@ -14,7 +14,9 @@ QUICK = (  # what makes a tutorial long, and what it is here
     (re.compile(r"epochs=\d+"), "epochs=1"),
     (re.compile(r"num_samples=\d{3,}"), "num_samples=30"),
     (re.compile(r"num_particles=\d{3,}"), "num_particles=5"),
+    (re.compile(r"warmup_steps=\d+"), "warmup_steps=10"),
     (re.compile(r"repeats=\d+"), "repeats=3"),
+    (re.compile(r"in range\(\d{3,}\)"), "in range(3)"),
 )
 
 
