@@ -25,6 +25,7 @@ from ppl_mm.measures.accuracy import (
     predict,
     target_distributions,
 )
+from ppl_mm.measures.averaged import averaged, own_values
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.results.result import Number, Result, number
 from ppl_mm.systems import System
@@ -35,7 +36,7 @@ __all__ = [
     "average_precision_of",
     "classification_error",
     "holding",
-    "label_distributions",
+    "label_probabilities",
     "probabilities",
     "rmse",
 ]
@@ -54,16 +55,17 @@ def probabilities(
     batch_size: int = 1000,
     seed: int = 0,
 ) -> Tensor:
-    """p(y | z) of every class at z = the mean of q(z | x_given), or averaged over draws of z.
+    """p(y | z) of every class at z = the mean of q(z | x_given), or p(y | x_given) by draws of z.
 
     Args:
         system: A model and a guide.
         obs: The rows.
         label: The label's name: a class, one yes-or-no label, or several.
         given: What to predict from; None is all but the label.
-        num_samples: Draws of z a row to average over; None is the mean of z alone.
-        batch_size: Rows at a time.
-        seed: Of the draws.
+        num_samples: The number of weighted draws of the model's posterior to average over, see
+            :mod:`ppl_mm.measures.averaged`; None is the mean of z alone.
+        batch_size: The number of rows at a time, for the mean of z.
+        seed: The seed of the draws.
 
     Returns:
         (N, C) for classes, and (N, *event_shape) for yes-or-no labels.
@@ -292,25 +294,49 @@ def _read(
     system: System, obs: Observations, label: str, given: Given, **options: Any
 ) -> tuple[Tensor, bool]:
     """Probabilities, and whether they are of classes that exclude each other."""
-    parts = []
-    for base in label_distributions(system, obs, label, given, **options):
-        parts.append(base.probs.mean(0)[0])  # (num_samples, 1, B, ...)
-    return torch.cat(parts), not isinstance(base, Bernoulli)
+    found, _, exclusive = label_probabilities(system, obs, label, given, **options)
+    return found, exclusive
 
 
-def label_distributions(
-    system: System, obs: Observations, label: str, given: Given, **options: Any
-) -> Iterator[Any]:
-    """Of each batch, the Categorical, one-hot or Bernoulli distributions of the label's elements.
+def label_probabilities(
+    system: System,
+    obs: Observations,
+    label: str,
+    given: Given,
+    *,
+    num_samples: int | None,
+    batch_size: int,
+    seed: int,
+    score: bool = False,
+) -> tuple[Tensor, Tensor | None, bool]:
+    """Probabilities of a label, log p of the rows' own, and whether classes exclude each other.
 
-    Batch shapes (num_samples, 1, B), and the label's event shape for Bernoulli.
+    Of classes (N, C), of yes-or-no labels (N, *event). log p is (N,), or None unless ``score``.
     """
     check_not_given(label, given)
-    for fn in target_distributions(system, obs, label, given, **options):
-        base = as_label(label, fn)
-        if isinstance(base, Categorical) and len(base.batch_shape) > 3:
-            raise TypeError(
-                f"modality {label!r}: expected a label, Categorical, Bernoulli or MultiLabel, got "
-                "a sequence of symbols; use accuracy."
-            )
-        yield base
+    _checked(label, next(target_distributions(system, obs[:1], label, given)))
+    if num_samples is not None:
+        options: dict[str, Any] = {"seed": seed, "score": score}
+        average = averaged(system, obs, label, given, num_samples, **options)
+        return average.mean, average.log_p, average.exclusive
+    means, scores, start = [], [], 0
+    for fn in target_distributions(system, obs, label, given, batch_size=batch_size):
+        base = _checked(label, fn)
+        means.append(base.probs[0, 0])
+        if score:
+            own = own_values(base, obs[label])[start : start + len(means[-1])]
+            scores.append(fn.log_prob(own.to(base.probs.device))[0, 0])
+        start += len(means[-1])
+    log_p = torch.cat(scores).double() if score else None
+    return torch.cat(means), log_p, not isinstance(base, Bernoulli)
+
+
+def _checked(label: str, fn: Any) -> Any:
+    """The Categorical, one-hot or Bernoulli distribution of a label's elements."""
+    base = as_label(label, fn)
+    if isinstance(base, Categorical) and len(base.batch_shape) > 3:
+        raise TypeError(
+            f"modality {label!r}: expected a label, Categorical, Bernoulli or MultiLabel, got "
+            "a sequence of symbols; use accuracy."
+        )
+    return base
