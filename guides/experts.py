@@ -11,6 +11,7 @@ from typing import cast
 import pyro
 import pyro.distributions as dist
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -104,7 +105,12 @@ class Experts(Program):
         loc, scale, source = (torch.stack(part) for part in zip(*experts, strict=True))
         return self.combine(loc, scale, source)
 
-    def combine(self, loc: Tensor, scale: Tensor, source: Tensor) -> dist.TorchDistribution:
+    def combine(
+        self,
+        loc: Float[Tensor, "M B Z"],
+        scale: Float[Tensor, "M B Z"],
+        source: Bool[Tensor, "M *S B"],
+    ) -> dist.TorchDistribution:
         """The posterior from experts (M, B, Z) and their source masks (M, B) or (M, S, B)."""
         raise TypeError(f"{type(self).__name__} must define combine(loc, scale, source).")
 

@@ -5,12 +5,13 @@
 M encoders serve all 2^M subsets; the empty one gives the prior. A product does not identify its
 factors, so train it on subsets too (``objectives.subset_terms``).
 
-Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.3.
+Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.1 and appendix B.
 """
 
 from collections.abc import Sequence
 
 import pyro.distributions as dist
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -67,7 +68,12 @@ class ProductOfExperts(Experts):
             )
         self.prior_expert = prior_expert
 
-    def combine(self, loc: Tensor, scale: Tensor, source: Tensor) -> dist.TorchDistribution:
+    def combine(
+        self,
+        loc: Float[Tensor, "M B Z"],
+        scale: Float[Tensor, "M B Z"],
+        source: Bool[Tensor, "M *S B"],
+    ) -> dist.TorchDistribution:
         """See :func:`ppl_mm.distributions.product_of_experts`."""
         prior = (self.prior.loc, self.prior.scale)
         return product_of_experts(loc, scale, source, prior, self._with_prior(source))

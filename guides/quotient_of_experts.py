@@ -2,11 +2,12 @@
 
     q(z | x_S)  proportional to  prod over m in S of q_m(z | x_m) / p(z)^(|S| - 1)
 
-Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.2 and appendix C, with the right variance
+Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.1 and appendix C, with the right variance
 constraint V_m < M / (M - 1).
 """
 
 import pyro.distributions as dist
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -24,7 +25,12 @@ class QuotientOfExperts(Experts):
     number of declared modalities. It makes every quotient a proper Normal.
     """
 
-    def combine(self, loc: Tensor, scale: Tensor, source: Tensor) -> dist.TorchDistribution:
+    def combine(
+        self,
+        loc: Float[Tensor, "M B Z"],
+        scale: Float[Tensor, "M B Z"],
+        source: Bool[Tensor, "M *S B"],
+    ) -> dist.TorchDistribution:
         """See :func:`ppl_mm.distributions.quotient_of_experts`."""
         prior = (self.prior.loc, self.prior.scale)
         return quotient_of_experts(loc, scale, source, prior, len(self.modalities))

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import pyro
 import pyro.distributions as dist
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -104,7 +105,7 @@ class SharedPrivate(Program):
         return self.latent_dim + self.private_dim[name]
 
 
-def _joined(u: Tensor, w: Tensor) -> Tensor:
+def _joined(u: Float[Tensor, "... U"], w: Float[Tensor, "... W"]) -> Float[Tensor, "... UW"]:
     """(u, w), whichever plates each of them was drawn under."""
     batch = torch.broadcast_shapes(u.shape[:-1], w.shape[:-1])
     return torch.cat([u.expand(*batch, -1), w.expand(*batch, -1)], -1)

@@ -3,7 +3,6 @@
 import difflib
 import reprlib
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +49,7 @@ def _has_holes(tensor: torch.Tensor) -> bool:
     return held and not bool(tensor.isfinite().all())
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value as a message shows it: plain ones as they are, others by what they are.
 
     Example:

@@ -35,12 +35,12 @@ def rbm(
 
     Args:
         train: The training rows, of which those that hold the modality count.
-        modality: What the visible units are.
-        hidden: How many hidden units.
-        epochs: Passes through the rows.
-        batch_size: Rows per step, and chains of the sampler.
-        learning_rate: Of the steps.
-        seed: Of the weights and the sampler.
+        modality: The modality of the visible units.
+        hidden: The number of hidden units.
+        epochs: The number of passes through the rows.
+        batch_size: The number of rows per step, and chains of the sampler.
+        learning_rate: The learning rate of the steps.
+        seed: The seed of the weights and the sampler.
 
     Returns:
         A projection whose one view is the modality: from rows to p(h = 1 | x), (N, hidden).

@@ -56,7 +56,7 @@ class Views:
     """Two views, the first two modalities by default, in the rows that hold both.
 
     Attributes:
-        names: Of the views.
+        names: The names of the views.
         flat: Modules from a view's values to numbers (N, D_v): flattened, classes and symbols
             one-hot.
         numbers: Those of the rows, (N, D_v) each.
@@ -87,7 +87,7 @@ class Views:
         ]
 
     def projection(self, networks: Sequence[nn.Module]) -> Projection:
-        """What maps values to features, from networks of the numbers."""
+        """A projection from values to features, made of networks of the numbers."""
         pairs = zip(self.flat, networks, strict=True)
         return Projection(self.names, [nn.Sequential(*pair) for pair in pairs])
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ppl_mm.batch.checks import check_encoded, check_features
@@ -25,8 +26,12 @@ Memo = dict[tuple[str, nn.Module], list[tuple[Tensor, Outputs]]]
 
 
 def encode(
-    batch: "Batch", names: Sequence[str], held: Tensor, network: nn.Module, latent_dim: int
-) -> tuple[Tensor, Tensor]:
+    batch: "Batch",
+    names: Sequence[str],
+    held: Bool[Tensor, " B"],
+    network: nn.Module,
+    latent_dim: int,
+) -> tuple[Float[Tensor, "B Z"], Float[Tensor, "B Z"]]:
     """``(loc, scale)`` of an encoder, (B, Z) each; loc 0 and scale 1 where ``held`` is False.
 
     Args:
@@ -55,7 +60,9 @@ def width_of(trunk: nn.Module) -> int:
     return cast(int, trunk.out_features)
 
 
-def featurise(batch: "Batch", name: str, held: Tensor, trunk: nn.Module) -> Tensor:
+def featurise(
+    batch: "Batch", name: str, held: Bool[Tensor, " B"], trunk: nn.Module
+) -> Float[Tensor, "B F"]:
     """The features (B, F) of a modality's trunk, zeros where ``held`` is False.
 
     Raises:

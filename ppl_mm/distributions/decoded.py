@@ -1,6 +1,6 @@
 """A likelihood that decodes only the rows whose log-probability counts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from types import new_class
 from typing import Any, ClassVar
@@ -16,7 +16,8 @@ from ppl_mm.batch.observed_elements import OfElements
 from ppl_mm.batch.rows import indices, one_if_same, put_rows, run_network
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.likelihoods.decoder import check_factorises, of_decoder
-from ppl_mm.programs.contracts import DrawsValue, Parameters, ReadsValue
+from ppl_mm.likelihoods.likelihood import Parameters
+from ppl_mm.programs.contracts import DrawsValue, ReadsValue
 
 __all__ = ["Decoded"]
 
@@ -122,14 +123,23 @@ class Decoded(TorchDistribution):
         found: Decoded = make(*arguments, elements=held)
         return found
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Decoded":
+    @property
+    def reads_value(self) -> bool:
+        """Whether the decoder reads observed values."""
+        return self._reads_value
+
+    def having_read(self, value: Tensor) -> TorchDistribution:
+        """p(x_m | z) of all elements, where the decoder has read the observed ones."""
+        return self._decode(self.z, value, self.elements)
+
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "Decoded":
         """The same under more batch dimensions."""
         z = self.z.expand(*batch_shape, -1)
         make, (likelihood, decoder, _, *rest) = self.__reduce__()
         expanded: Decoded = make(likelihood, decoder, z, *rest)
         return expanded
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """Draw every row, scored or not."""
         if self.undrawable is None:
             return self._sample(torch.Size(sample_shape))

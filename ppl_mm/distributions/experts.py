@@ -8,7 +8,7 @@ For diagonal Normals, per coordinate, with T the precision 1 / scale^2:
 A product's sums are in float64, where the precision of no float32 scale overflows; a quotient's are
 log-sum-exps of log-precisions.
 
-Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.3 and appendix C.
+Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.1, appendices B and C.
 """
 
 import math

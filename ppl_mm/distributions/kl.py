@@ -1,7 +1,5 @@
 """Kullback-Leibler divergences, safe in float32 at extreme scales."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
@@ -34,7 +32,7 @@ def kl(q: Distribution, p: Distribution) -> Tensor:
     return (log_ratio + 0.5 * (ratio * ratio + distance * distance - 1.0)).sum(-1)
 
 
-def diagonal_normal(distribution: Any) -> Normal | None:
+def diagonal_normal(distribution: object) -> Normal | None:
     """The coordinates of a distribution that is a diagonal Normal; None for any other."""
     if isinstance(distribution, Independent) and distribution.reinterpreted_batch_ndims == 1:
         base = distribution.base_dist

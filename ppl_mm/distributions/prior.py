@@ -4,6 +4,7 @@ from typing import Any, TypeAlias
 
 import pyro.distributions as dist
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -27,7 +28,9 @@ FAMILIES: dict[str, Any] = {"normal": dist.Normal, "laplace": dist.Laplace}
 """The families that priors and experts are made of, by name."""
 
 
-def diagonal(family: str, loc: Tensor, scale: Tensor) -> dist.Independent:
+def diagonal(
+    family: str, loc: Float[Tensor, "*B Z"], scale: Float[Tensor, "*B Z"]
+) -> dist.Independent:
     """Independent coordinates of a family, event dimension 1; scale > 0 is that of the family."""
     return FAMILIES[family](loc, scale).to_event(1)
 
@@ -51,7 +54,9 @@ class DiagonalPrior(nn.Module):
     loc: Tensor
     scale: Tensor
 
-    def __init__(self, loc: Tensor, scale: Tensor, family: str = "normal") -> None:
+    def __init__(
+        self, loc: Float[Tensor, " Z"], scale: Float[Tensor, " Z"], family: str = "normal"
+    ) -> None:
         super().__init__()
         if loc.dim() != 1 or loc.shape != scale.shape or not bool((scale > 0).all()):
             raise ValueError(
@@ -127,7 +132,7 @@ class LearnedScale(nn.Module):
         self.raw = nn.Parameter(starts[self.scale_map](initial))
 
     @property
-    def scale(self) -> Tensor:
+    def scale(self) -> Float[Tensor, " Z"]:
         """The scales, (Z,)."""
         if self.scale_map == "softmax":
             return self.raw.softmax(-1) * len(self.raw)

@@ -10,9 +10,10 @@ eq. 4 (MEME), whose lambda_m is {u_1, ..., u_N}.
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar, cast
 
 import torch
+from jaxtyping import Float, Shaped
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
@@ -54,25 +55,25 @@ class EncodedMixture(TorchDistribution):
 
     def __init__(
         self,
-        encode: Callable[[], tuple[Tensor, Tensor]],
+        encode: Callable[[], tuple[Float[Tensor, "N Z"], Float[Tensor, "N Z"]]],
         latent_dim: int,
         batch_shape: torch.Size = torch.Size(),  # noqa: B008
     ) -> None:
         self.encoded: Callable[[], tuple[Tensor, Tensor]] = functools.cache(encode)
         super().__init__(batch_shape, torch.Size([latent_dim]), validate_args=False)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "EncodedMixture":
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "EncodedMixture":
         """The same components under other batch dimensions."""
         return EncodedMixture(self.encoded, self.event_shape[0], torch.Size(batch_shape))
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """Draws of components at random; their probabilities are constants."""
         loc, scale = self.encoded()
         shape = torch.Size(sample_shape) + self.batch_shape
         index = torch.randint(len(loc), shape, device=loc.device)
         return loc[index] + scale[index] * torch.randn_like(loc[index])
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, value: Float[Tensor, "*B Z"]) -> Float[Tensor, "*B"]:
         """Log-density in nats."""
         loc, scale = (x.double() for x in self.encoded())
         z, precision = value.double(), scale**-2
@@ -149,10 +150,9 @@ class PseudoInputPrior(nn.Module):
         """The modalities, in the order of the mixture's components."""
         return tuple(self.encoders)
 
-    def pseudo_inputs(self, name: str) -> Tensor:
+    def pseudo_inputs(self, name: str) -> Shaped[Tensor, "N *D"]:
         """u of one modality, (N, *D_m)."""
-        rows: Any = self.inputs[name]
-        return rows.values
+        return cast(_Rows, self.inputs[name]).values
 
     def initialise(self, obs: Observations, num_pseudo_inputs: int | None = None) -> None:
         """Begin with N rows of these for every modality, whole ones, drawn without replacement.

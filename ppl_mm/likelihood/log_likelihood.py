@@ -113,8 +113,8 @@ def log_likelihood(
     Warns:
         UnreliableLikelihoodWarning: Naming the rows whose weights have too heavy a tail.
 
-    Source: Wu & Goodman 2018, arXiv:1802.05335, section 5 and appendix; Burda et al. 2016. Refined
-    proposals and the estimate of labels are ours.
+    Source: Wu & Goodman 2018, arXiv:1802.05335, section 5 and appendix D; Burda et al. 2016.
+    Refined proposals and the estimate of labels are ours.
     """
     chunk = check_and_size(system, obs, chunk)
     names, given_names = asked_names(obs, target, given)

@@ -33,6 +33,13 @@ def row_keys(obs: Observations) -> list[bytes]:
     return [digest.digest() for digest in digests]
 
 
+def same_draws(obs: Observations) -> Tensor:
+    """Whole numbers, (N,), equal in rows with the same fingerprint, and so the same draws."""
+    keys = row_keys(obs)
+    numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    return torch.tensor([numbers[key] for key in keys], device=obs.device)
+
+
 def add_holes(digests: Sequence[Any], obs: Observations, names: Sequence[str]) -> None:
     """Add to each row's fingerprint which elements it misses; to that of a whole row, nothing."""
     for name in sorted(set(names) & set(obs.elements)):
@@ -40,13 +47,6 @@ def add_holes(digests: Sequence[Any], obs: Observations, names: Sequence[str]) -
         for digest, mask in zip(digests, masks, strict=True):
             if not mask.all():
                 digest.update(name.encode() + mask.tobytes())
-
-
-def same_draws(obs: Observations) -> Tensor:
-    """Whole numbers, (N,), equal in rows with the same fingerprint, and so the same draws."""
-    keys = row_keys(obs)
-    numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-    return torch.tensor([numbers[key] for key in keys], device=obs.device)
 
 
 class RowNoise(SiteNoise):

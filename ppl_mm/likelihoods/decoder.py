@@ -16,7 +16,7 @@ __all__ = ["check_factorises", "of_decoder"]
 
 def of_decoder(
     likelihood: Likelihood,
-    output: Any,
+    output: object,
     batch: torch.Size,
     event_shape: Sequence[int] | None = None,
     name: str | None = None,

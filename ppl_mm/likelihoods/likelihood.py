@@ -1,6 +1,6 @@
 """What all likelihoods share: the base class, and checks of data and of decoders' output."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ from ppl_mm.batch.shapes import aligned
 
 __all__ = [
     "Likelihood",
+    "Parameters",
     "check_floating_point",
     "check_integers",
     "converted",
@@ -21,6 +22,9 @@ __all__ = [
     "pair",
     "require",
 ]
+
+Parameters = Tensor | float | Sequence[Tensor | float] | Mapping[str, Tensor | float]
+"""What a decoder returns: one tensor or several, of the shapes at :class:`Likelihood`."""
 
 
 @typed
@@ -88,7 +92,7 @@ def require(ok: Tensor | bool, name: str, expected: str, values: Tensor, fix: st
         )
 
 
-def one_tensor(likelihood: Likelihood, parameters: Any, what: str = "logits") -> Tensor:
+def one_tensor(likelihood: Likelihood, parameters: Parameters, what: str = "logits") -> Tensor:
     """The one tensor that the decoder must return."""
     if not isinstance(parameters, Tensor):
         raise TypeError(
@@ -99,7 +103,7 @@ def one_tensor(likelihood: Likelihood, parameters: Any, what: str = "logits") ->
 
 
 def pair(
-    likelihood: str, parameters: Any, what: str, batch_dims: int, fix: str = ""
+    likelihood: str, parameters: Parameters, what: str, batch_dims: int, fix: str = ""
 ) -> tuple[Tensor, Tensor]:
     """The two parameters that the decoder must return, as views of one shape (*batch, *event)."""
     if not (isinstance(parameters, tuple | list) and len(parameters) == 2):

@@ -46,10 +46,11 @@ def predict(
     class is then the one whose :func:`ppl_mm.log_likelihood` is the largest.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows.
         target: The modality to predict; classes and symbols come as indices.
-        given: What to look at; None is all but the target, which is rebuilt where it is given.
+        given: The modalities to look at; None is all except the target, which is rebuilt
+            where it is given.
         num_samples: The number of draws of z a row; None is the mean of z alone, the paper's way.
         batch_size: The number of rows at a time, for the mean of z.
         seed: The seed of the draws.
@@ -136,11 +137,11 @@ def accuracy(
     """The share of rows with a label whose prediction is right, in [0, 1].
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows, with the true labels (class indices, one-hot rows, or symbols and
             yes-or-no values: then the share of right positions).
         label: The label's name.
-        given: What to predict from; None is all but the label.
+        given: The modalities to predict from; None is all except the label.
         num_samples: The number of draws of z a row, see :func:`predict`; None is the mean of z.
         batch_size: The number of rows at a time, for the mean of z.
         seed: The seed of the draws.

@@ -58,7 +58,7 @@ def averaged(
         system: A model and a guide.
         obs: The rows.
         target: The modality to predict.
-        given: What to look at; None is all but the target.
+        given: The modalities to look at; None is all but the target.
         num_samples: The number of draws a row.
         refine: See :func:`ppl_mm.log_likelihood`.
         seed: The seed of the draws.

@@ -50,11 +50,11 @@ def calibration(
     """Calibration of p(y | x_given), see the module.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows, with the true labels; those without are left out. Each is predicted from
             what it has of ``given``.
         label: The label's name: a class, one yes-or-no label, or several.
-        given: What to predict from; None is all but the label, ``()`` nothing.
+        given: The modalities to predict from; None is all except the label, ``()`` nothing.
         num_samples: The number of draws of z a row over which to average probabilities; the NLL is
             too high by O(1 / num_samples). None is the mean of z alone, as in ``accuracy``.
         num_bins: The number of bins of the ECE and the diagram.
@@ -94,9 +94,10 @@ def calibration_of(probabilities: Numbers, truth: Numbers, *, num_bins: int = 15
     """Calibration of predicted probabilities.
 
     Args:
-        probabilities: Of classes that exclude each other, (N, C); or of a yes, the shape of truth.
+        probabilities: The probabilities of classes that exclude each other, (N, C); or of a yes,
+            the shape of truth.
         truth: Classes as integers (N,); or yes-or-no labels as floats, (N, *event).
-        num_bins: For the ECE and the diagram.
+        num_bins: The number of bins for the ECE and the diagram.
 
     Raises:
         ValueError: If the shapes do not fit, or for probabilities outside [0, 1].

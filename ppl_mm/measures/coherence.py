@@ -26,8 +26,8 @@ class Coherence(BySubset):
     Averages leave out targets that were given, see :class:`ppl_mm.results.by_subset.BySubset`.
 
     Attributes:
-        subsets: What was given, S of them.
-        targets: What was generated, T of them.
+        subsets: The S subsets that were given.
+        targets: The T modalities that were generated.
         hits: Whether the class was right, bool (S, T, N).
     """
 
@@ -113,16 +113,16 @@ def cross_coherence(
     classifier sees the likelihood's mean.
 
     Args:
-        system: A model and a guide.
-        obs: The rows, which hold all that is given.
+        system: The system, a model and a guide.
+        obs: The rows, which hold every modality that is given.
         labels: Their classes, (N,); rows of class -1, which have none, do not count.
         classifiers: Modality -> module from images (B, *event) to logits (B, C), for every
             modality to generate, as :func:`train_classifiers` returns.
-        subsets: What to give; None is each of these modalities alone, for the paper's matrix,
-            source by target.
-        batch_size: Rows at a time.
-        seed: Of the draws.
-        **options: Of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
+        subsets: The subsets to give; None is each of these modalities alone, for the paper's
+            matrix, source by target.
+        batch_size: The number of rows at a time.
+        seed: The seed of the draws.
+        **options: The options of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
 
     Raises:
         ValueError: If some row lacks what it should be given, or the labels do not fit.
@@ -162,12 +162,12 @@ def joint_coherence(
     classes, 1e-4 for five modalities of ten.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         classifiers: Modality -> module from images (B, *event) to logits (B, C).
-        num_samples: Joint draws; the paper's number is that of its test rows.
-        batch_size: Draws at a time.
-        seed: Of the draws.
-        **options: Of :func:`ppl_mm.generate`.
+        num_samples: The number of joint draws; the paper's number is that of its test rows.
+        batch_size: The number of draws at a time.
+        seed: The seed of the draws.
+        **options: The options of :func:`ppl_mm.generate`.
 
     Source: Palumbo, Daunhawer & Vogt 2023 (MMVAE+).
     """

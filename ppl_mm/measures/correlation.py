@@ -123,7 +123,8 @@ class Correlation(Result):
     """Scores of pairs, see :func:`correlation`. Standard errors are over rows.
 
     Attributes:
-        subsets: What was given and so is real, S of them; what a pair has beyond it is generated.
+        subsets: The S subsets that were given and so are real; what a pair has beyond it is
+            generated.
         pairs: The modalities compared, P pairs.
         scores: Cosines, (S, P, N).
     """
@@ -167,7 +168,7 @@ def correlation(
     seed: int = 0,
     **options: Any,
 ) -> Correlation:
-    """How well generated modalities fit the others, as canonical correlation sees it.
+    """The canonical correlation of generated modalities with the others.
 
     For each pair of the embedded modalities :class:`CanonicalCorrelation` learns from the real
     training pairs what belongs together; the score of a test pair is its cosine there. With S
@@ -183,18 +184,18 @@ def correlation(
     Values depend on the embeddings: compare systems by the same ones, and with the real pairs.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         train: Real rows; of a pair those that hold both teach.
         test: The rows to generate from, which hold all that is given.
         embeddings: Modality -> function from values (B, *event) to features (B, D): of text such
             as :class:`SentenceEmbedding`; of images ``partial(features_of, classifier)``; of
             features themselves ``lambda x: x.flatten(1)``. At least two.
-        subsets: What to give; None is nothing, each of these modalities alone, and all, as far
-            as they hold what the model conditions on.
+        subsets: The subsets to give; None is nothing, each of these modalities alone, and all, as
+            far as they hold what the model conditions on.
         num_components: k of the canonical correlation.
-        batch_size: Rows at a time.
-        seed: Of the draws.
-        **options: Of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
+        batch_size: The number of rows at a time.
+        seed: The seed of the draws.
+        **options: The options of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
 
     Raises:
         ValueError: If some test row lacks what it should be given, fewer than two modalities have

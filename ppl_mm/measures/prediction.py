@@ -1,4 +1,4 @@
-"""How well a system predicts: labels by error and average precision, other values by RMSE.
+"""The quality of predictions: labels by error and average precision, other values by RMSE.
 
 All look at p(x_target | z) with z the mean of q(z | x_given), or at its average over draws of z.
 
@@ -58,10 +58,10 @@ def probabilities(
     """p(y | z) of every class at z = the mean of q(z | x_given), or p(y | x_given) by draws of z.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows.
         label: The label's name: a class, one yes-or-no label, or several.
-        given: What to predict from; None is all but the label.
+        given: The modalities to predict from; None is all except the label.
         num_samples: The number of weighted draws of the model's posterior to average over, see
             :mod:`ppl_mm.measures.averaged`; None is the mean of z alone.
         batch_size: The number of rows at a time, for the mean of z.
@@ -91,17 +91,17 @@ def classification_error(
 ) -> Estimate:
     """The share of rows with a label whose likeliest class is another, in [0, 1].
 
-    Of yes-or-no labels: the share of wrong ones, each read as yes above a probability of 1/2.
+    For yes-or-no labels it is the share of wrong ones; a probability above 1/2 is a yes.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows, with the true labels.
         label: The label's name.
-        given: What to predict from; None is all but the label.
-        num_samples: Draws of z a row over which to average probabilities; None is the mean of z
-            alone, as in the release.
-        batch_size: Rows at a time.
-        seed: Of the draws.
+        given: The modalities to predict from; None is all except the label.
+        num_samples: The number of draws of z per row over which to average probabilities; None is
+            the mean of z alone, as in the release.
+        batch_size: The number of rows at a time.
+        seed: The seed of the draws.
 
     Returns:
         The share, with the standard error over rows.
@@ -135,9 +135,9 @@ class AveragePrecision(Result):
     """Average precision of predicted labels, in [0, 1].
 
     Attributes:
-        per_class: Of every class, (C,); NaN for a class that no row has.
+        per_class: The average precision of every class, (C,); NaN for a class that no row has.
         macro: Mean over the classes that some row has: mAP.
-        micro: Of all pairs of a row and a class as one ranking.
+        micro: The average precision of all pairs of a row and a class as one ranking.
     """
 
     per_class: Tensor
@@ -173,13 +173,13 @@ def average_precision(
     """Average precision of the probabilities of a label's classes, by scikit-learn.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows, with the true labels.
         label: The label's name.
-        given: What to predict from; None is all but the label.
+        given: The modalities to predict from; None is all except the label.
         num_samples: As of :func:`classification_error`.
-        batch_size: Rows at a time.
-        seed: Of the draws.
+        batch_size: The number of rows at a time.
+        seed: The seed of the draws.
 
     Raises:
         ValueError: If no row has a label, no label is true, or it is given.
@@ -246,11 +246,11 @@ def rmse(
     xhat is the mean of p(x_target | z) at z = the mean of q(z | x_given).
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows; those that hold the target are compared.
-        target: What to generate: numbers, not classes or symbols.
-        given: What from; None is all but the target.
-        batch_size: Rows at a time.
+        target: The modality to generate: numbers, not classes or symbols.
+        given: The modalities to predict from; None is all except the target.
+        batch_size: The number of rows at a time.
 
     Returns:
         The error in the unit of the data, with its standard error over rows (delta method).

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ppl_mm.batch.encoding import width_of
-from ppl_mm.networks.layers import Activation, LocationScale, ScaleMap, dense
+from ppl_mm.networks.layers import Activation, LocationScale, LocScale, ScaleMap, dense
 
 __all__ = ["JointEncoder"]
 
@@ -52,7 +53,7 @@ class JointEncoder(nn.Module):
         """Whether a trunk asks which elements are observed."""
         return any(getattr(trunk, "reads_elements", False) for trunk in self.trunks.values())
 
-    def forward(self, *values: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, *values: Tensor) -> LocScale:
         """Return the expert's (loc, scale), from one argument a modality.
 
         Where elements are missing, masks of the values' shapes may follow, one a modality.
@@ -67,7 +68,9 @@ class JointEncoder(nn.Module):
         ]
         return self.join(torch.cat(features, -1))
 
-    def join(self, features: Tensor, late: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def join(
+        self, features: Float[Tensor, "*rows F"], late: Float[Tensor, "*rows L"] | None = None
+    ) -> LocScale:
         """Return the expert's (loc, scale), from the trunks' features side by side.
 
         ``late`` features enter the first layer by columns of their own, whose product is added.

@@ -51,16 +51,16 @@ def train_classifiers(
     Args:
         dataset: A data set with classes.
         names: The modalities; None is those of ``networks``, or all that hold images (C, H, W).
-        networks: Modality -> what to build of its values' shape and the number of classes. Else
-            :class:`ppl_mm.networks.classifier.ImageClassifier` for images, and a hidden layer of
-            128 for other numbers; symbols need one.
-        epochs: Passes through the training rows.
-        seed: Of the networks, the order and the dropout.
-        folder: Where to keep them, ``<data set>-<modality>-<rows>-<epochs>-<seed>.safetensors``.
-            One that is there, and was trained on the same values, is read and not trained again.
-            None keeps none.
-        device: Where to train, and where they end.
-        progress: Show a bar for each.
+        networks: Modality -> a function that builds a classifier from its values' shape and the
+            number of classes. Else :class:`ppl_mm.networks.classifier.ImageClassifier` for images,
+            and a hidden layer of 128 for other numbers; symbols need one.
+        epochs: The number of passes through the training rows.
+        seed: The seed of the networks, the order and the dropout.
+        folder: The folder that keeps them, ``<data
+            set>-<modality>-<rows>-<epochs>-<seed>.safetensors``. One that is there, and was trained
+            on the same values, is read and not trained again. None keeps none.
+        device: The device to train on, where they stay.
+        progress: Whether to show a bar for each.
 
     Returns:
         Modality -> module in eval mode: images (B, C, H, W) to logits (B, classes); its method
@@ -124,12 +124,12 @@ def train_oracle(
     Args:
         dataset: A data set with classes and ``join``.
         network: From the pictures' shape (C, H, W) and the number of classes to a classifier.
-        epochs: Passes through the training rows.
-        seed: Of the network and the order.
-        folder: Where to keep it, ``<data set>-whole-<rows>-<epochs>-<seed>.safetensors``, as
-            :func:`train_classifiers` does.
-        device: Where to train, and where it ends.
-        progress: Show a bar.
+        epochs: The number of passes through the training rows.
+        seed: The seed of the network and the order.
+        folder: The folder that keeps it, ``<data set>-whole-<rows>-<epochs>-<seed>.safetensors``,
+            as :func:`train_classifiers` does.
+        device: The device to train on, where it stays.
+        progress: Whether to show a bar.
 
     Returns:
         Module in eval mode: pictures (B, C, H, W) to logits (B, classes).
@@ -182,15 +182,15 @@ def train_classifier(
     Args:
         images: (N, C, H, W).
         labels: Classes from 0, (N,).
-        num_classes: C.
+        num_classes: The number C of classes.
         network: From the images' shape and C to the classifier.
-        epochs: Passes through the images.
-        batch_size: Images per step.
-        lr: Of Adam.
+        epochs: The number of passes through the images.
+        batch_size: The number of images per step.
+        lr: The learning rate of Adam.
         decay: Whether the learning rate falls to 0, by the same amount each step.
-        seed: Of network, order and dropout; torch's own generators are left alone.
-        device: Where to train.
-        progress: What to write before a bar; None for no bar.
+        seed: The seed of the network, order and dropout; torch's own generators are left alone.
+        device: The device to train on.
+        progress: The text before a bar; None for no bar.
 
     Returns:
         The classifier in eval mode.

@@ -62,8 +62,8 @@ class GaussianProcessClassifier(nn.Module):
 
         Args:
             images: (B, *event).
-            num_samples: S.
-            generator: Of the draws, on the CPU; None is torch's own.
+            num_samples: The number S of draws.
+            generator: The generator of the draws, on the CPU; None is torch's own.
         """
         loc, variance = self.latent(images)
         noise = torch.randn(num_samples, *loc.shape, generator=generator, dtype=loc.dtype)
@@ -86,10 +86,10 @@ def train_gaussian_processes(
         dataset: A data set with classes.
         classifiers: Modality -> classifier, as :func:`train_classifiers` returns. Each is
             trained on the training rows that hold its modality.
-        num_inducing: M.
-        num_steps: Of Adam.
-        seed: Of the inducing points, batches and draws.
-        progress: Show a bar for each.
+        num_inducing: The number M of inducing points.
+        num_steps: The number of steps of Adam.
+        seed: The seed of the inducing points, batches and draws.
+        progress: Whether to show a bar for each.
 
     Raises:
         ValueError: For unknown modalities, or a data set without classes.
@@ -140,14 +140,14 @@ def train_gaussian_process(
         classifier: Module with a method ``features``; on its device the process is trained.
         images: (N, *event).
         labels: Classes from 0, (N,).
-        num_classes: C, the number of processes.
-        num_inducing: M, at most N.
-        num_steps: Of Adam on the ELBO.
-        batch_size: Images per step, drawn with replacement.
-        lr: Of Adam.
-        seed: Of inducing points, batches and draws; torch's own generators are left alone, and
-            so is Pyro's parameter store.
-        progress: What to write before a bar; None for no bar.
+        num_classes: The number C of processes.
+        num_inducing: The number M of inducing points, at most N.
+        num_steps: The number of steps of Adam on the ELBO.
+        batch_size: The number of images per step, drawn with replacement.
+        lr: The learning rate of Adam.
+        seed: The seed of the inducing points, batches and draws; torch's own generators are left
+            alone, and so is Pyro's parameter store.
+        progress: The text before a bar; None for no bar.
 
     Raises:
         ValueError: For labels that do not fit, fewer images than inducing points, or features

@@ -73,9 +73,9 @@ class SentenceEmbedding:
 
         Args:
             tokens: Symbols from 0, (N, T) integers.
-            num_symbols: V, such as ``len(dataset.vocabulary)``.
-            num_components: D, below V.
-            window: How many words to each side are a word's context.
+            num_symbols: The number V of symbols, such as ``len(dataset.vocabulary)``.
+            num_components: The number D of components, below V.
+            window: The number of words to each side that are a word's context.
             ends: The symbols of which the first ends a sentence; none where all T are words.
 
         Raises:
@@ -116,7 +116,7 @@ class SentenceEmbedding:
 
 
 def _words(tokens: Tensor, num_symbols: int, ends: tuple[int, ...]) -> Tensor:
-    """Which symbols are words: those before the first end, bool (N, T)."""
+    """The symbols that are words, those before the first end, bool (N, T)."""
     if tokens.dim() != 2 or tokens.is_floating_point() or not tokens.numel():
         raise ValueError(
             f"tokens: expected symbols (N, T) as integers, got {tokens.dtype} of shape "

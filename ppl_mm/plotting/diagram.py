@@ -102,7 +102,7 @@ def save_graph(drawn: Any, path: str | Path) -> None:
     """Write a diagram; the file's ending (.svg, .png, .pdf, .gv) says in which format.
 
     Args:
-        drawn: What :func:`graph` returns.
+        drawn: The diagram that :func:`graph` returns.
         path: The file.
 
     Raises:

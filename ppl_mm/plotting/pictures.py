@@ -106,14 +106,14 @@ def prior_samples(
     """Draws from the prior, one block a tile; the same place in each block is the same draw.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         tiles: Modalities to stack to one image; each by itself otherwise.
         like: Data to take the range of values from that are not between 0 and 1; the draws' own
             by default. What a model conditions on (CVAE) comes from its first rows, which it then
             needs.
-        num_samples: Draws.
+        num_samples: The number of draws.
         columns: Draws side by side in a block.
-        prior: What draws the latents in place of the model's prior, see
+        prior: The distribution that draws the latents in place of the model's prior, see
             :func:`ppl_mm.evaluation.fit_latent_sampler`.
         words: Modality -> how a value reads, such as the name of its class.
     """
@@ -154,10 +154,10 @@ def samples(
     """Draws of some modalities given others: a row of ``obs`` a row, after its truth.
 
     Args:
-        system: What drew them.
+        system: The system that drew them.
         obs: The rows; ``Observations.blank(n)`` for draws from the prior.
         drawn: Modality -> (K, N, *event), as :func:`ppl_mm.generate` returns.
-        given: What the draws were given.
+        given: The modalities that the draws were given.
         tiles: Modalities to stack to one image; each by itself otherwise.
         like: Data to take the range of values from that are not between 0 and 1; ``obs`` by
             default.
@@ -204,9 +204,9 @@ def posterior_means(
 
     The label need not be a modality of the system.
 
-    Given nothing else, the posterior looks at all but the label; at all, where the label is all
-    there is or the model conditions on something (CVAE), whose posterior is then p(z) for rows
-    with less than everything.
+    By default the posterior looks at every modality except the label. It looks at all if the label
+    is the only modality, or if the model conditions on something (CVAE); such a model's posterior
+    is p(z) for rows that lack a modality.
     """
     from matplotlib.figure import Figure
 

@@ -64,13 +64,14 @@ def posterior(
     guide. Green: the Laplace approximation, around the posterior's mode.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows.
-        row: Which of them, from 0.
-        given: What the posterior conditions on; None is all that the row holds.
-        coordinates: Which two, counted over all latent sites side by side; None is the two that
-            the row says most of, with the smallest posterior standard deviation over the prior's.
-            Those with a bounded support are shown in unconstrained coordinates.
+        row: The number of the row, from 0.
+        given: The modalities that the posterior conditions on; None is all that the row holds.
+        coordinates: The numbers of two coordinates, counted over all latent sites side by side;
+            None is the two that the row says most of, with the smallest posterior standard
+            deviation over the prior's. Those with a bounded support are shown in unconstrained
+            coordinates.
         seed: The seed of the draws.
 
     Raises:

@@ -36,7 +36,7 @@ Box = tuple[float, float, float, float]
 
 
 def _limits(values: Sequence[Tensor]) -> tuple[float, float]:
-    """What is drawn black and white: 0 and 1 for values between them, else the least and most."""
+    """The values drawn black and white: 0 and 1 for values between them, else least and most."""
     low, high = min(x.min().item() for x in values), max(x.max().item() for x in values)
     return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
 
@@ -55,7 +55,7 @@ class Sheet:
         examples: Modality -> values (N, *event), for sizes, and for the range of values
             that are not between 0 and 1, where ``truth`` has none.
         truth: Data that hold some of the modalities.
-        words: Of modalities that do not read as :func:`text_of` has it.
+        words: The words for modalities that do not read as :func:`text_of` has it.
     """
 
     def __init__(
@@ -101,9 +101,9 @@ class Sheet:
         Args:
             left: The cell's left edge.
             row: Its row, 0 at the top.
-            values: What to draw.
+            values: The values to draw.
             given: The modalities to frame.
-            truth: What to compare text with.
+            truth: The values to compare text with.
             only: The tiles to draw; all by default.
         """
         for tile in self.tiles if only is None else only:
@@ -181,7 +181,7 @@ class Sheet:
         return 0.42 + (0.14 if len(tile) == 1 else 0.11) * longest + _GAP
 
     def orange(self) -> str:
-        """What the colour says, for a note."""
+        """The meaning of the colour, for a note."""
         numbers = any(self._numeric(n, values[0]) for n, values in self.examples.items())
         return "orange: not the truth" + (
             ", a number off by more than the standard deviation of these" if numbers else ""
@@ -205,7 +205,7 @@ class Sheet:
     def _text(
         self, name: str, value: Tensor, truth: Tensor | None = None, *, named: bool = False
     ) -> str | None:
-        """How a value reads: a number with its error, in a shared tile with its name."""
+        """The text of a value: a number with its error, in a shared tile with its name."""
         own = self.words.get(name)
         text = text_of(self.modalities[name], value) if own is None else own(value)
         if text is None:
@@ -218,7 +218,7 @@ class Sheet:
         return name not in self.words and is_number(self.modalities[name], value)
 
     def _is_wrong(self, name: str, value: Tensor, truth: Tensor) -> bool:
-        """Whether a number is off by more than the truth varies, or what reads as text differs."""
+        """Return whether a number is off by more than the truth varies, or a text differs."""
         if self._numeric(name, value):
             return bool((value - truth).abs() > self.spreads[name])
         if value.numel() == 1 and isinstance(self.modalities[name].likelihood, Bernoulli):

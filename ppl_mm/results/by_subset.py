@@ -23,10 +23,10 @@ class BySubset(Result):
     the same trained system. A row's cells are averaged first, for they share its input.
 
     Attributes:
-        measure: What the numbers are, in words.
-        title: Of the table.
-        subsets: What was given, S of them.
-        targets: What was generated, T of them.
+        measure: The name of the numbers.
+        title: The title of the table.
+        subsets: The S subsets that were given.
+        targets: The T modalities that were generated.
     """
 
     measure: ClassVar[str]

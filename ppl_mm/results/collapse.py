@@ -1,4 +1,4 @@
-"""How many coordinates are collapsed, and curves of it, of several systems side by side.
+"""The share of collapsed coordinates, and its curves for several systems side by side.
 
 Source: Mancisidor et al. 2023 (CMMD), doi:10.1016/j.neunet.2023.10.048, figure 3.
 """
@@ -26,10 +26,10 @@ class Collapse(Result):
     """From which epsilon on each coordinate is collapsed, and the curve.
 
     Attributes:
-        quantity: What v is, in words.
+        quantity: The name of v.
         thresholds: The smallest epsilon at which each coordinate is collapsed, (D,).
         delta: The share of rows that may exceed epsilon.
-        epsilons: Where the curve is drawn, (E,).
+        epsilons: The values at which the curve is drawn, (E,).
 
     Example:
         >>> values = torch.tensor([[0.1, 2.0], [0.3, 1.0]])  # two rows, two coordinates

@@ -47,7 +47,7 @@ class PosteriorCheck(Result):
         return _moments(self.guide[site])[1] / exact[1]
 
     def distance(self, site: str) -> Tensor:
-        """How far the guide is off, (N, D).
+        """The guide's error, (N, D).
 
         The 2-Wasserstein distance of two Normals with the means and standard deviations of the
         draws, in the chains' standard deviations: sqrt( shift^2 + (1 - ratio)^2 ).
@@ -70,7 +70,7 @@ class PosteriorCheck(Result):
         return self._diagnosed(arviz.ess, site)
 
     def numbers(self) -> Iterator[Number]:
-        """Of every site and row: means over coordinates; of R-hat and ESS the worst coordinate."""
+        """Yield numbers of every site and row: means over coordinates, the worst R-hat and ESS."""
         for site in self.guide:
             columns = {
                 "shift": self.shift(site).abs().mean(1),

@@ -33,7 +33,7 @@ class PosteriorRanks(Result):
         num_draws: L.
         coordinates: The names of the D coordinates, such as ``z[0]``.
         given: The modalities conditioned on.
-        draws: Where the draws came from, "guide" or "refined".
+        draws: The source of the draws, "guide" or "refined".
     """
 
     ranks: Tensor

@@ -22,7 +22,7 @@ from ppl_mm.training.batches import resident
 from ppl_mm.training.compiled import compiled
 from ppl_mm.training.tape import Unrecordable, program, record
 
-__all__ = ["Recorded", "Step", "pattern", "stage_of"]
+__all__ = ["Annealing", "Recorded", "Step", "pattern", "stage_of"]
 
 Step = Callable[[Observations, range, int], Tensor]
 _KINDS = ("present", "scored", "evidence", "source")
@@ -63,11 +63,12 @@ class Recorded:
         self.eager, self.objective = eager, objective
         self.parameters = [p for p in system.parameters() if p.requires_grad]
         fixed = [p for p in system.parameters() if not p.requires_grad]
-        self.state = [*self.parameters, *fixed, *system.buffers()]
+        self.beta = Annealing(objective, next(iter(self.parameters)).device)
+        self.state = [*self.parameters, *fixed, *system.buffers(), self.beta.tensor]
         self.why_not, self.compile, self.not_compiled = why_not, compile, ""
         self.replayed = self.largest = 0
         self.programs: dict[Any, _Program] = {}
-        self.compiled: set[Any] = set()  # sizes and stages
+        self.compiled: set[Any] = set()  # sizes, stages, and whether beta grows
 
     @property
     def outcome(self) -> str:
@@ -75,16 +76,17 @@ class Recorded:
         if self.why_not is not None:
             return f"eager: {self.why_not}"
         if self.replayed == 0:
-            return f"eager: no more than {_PROOFS} batches of one size, stage and beta"
+            return f"eager: no more than {_PROOFS} batches of one size and stage"
         kind = "compiled" if any(p.compiled for p in self.programs.values()) else "recorded"
         more = f" ({self.not_compiled})" if self.not_compiled else ""
         return f"{kind}: {self.replayed} steps replayed{more}"
 
     def __call__(self, batch: Observations, share: range, size: int) -> Tensor:
         """The loss of a batch; the parameters have its gradients."""
-        if self.why_not is not None or getattr(self.objective, "annealing", 1.0) != 1.0:
+        if self.why_not is not None:
             return self.eager(batch, share, size)
-        key = size, stage_of(self.objective), pattern(batch)
+        grows = self.beta.follow()
+        key = size, stage_of(self.objective), grows, pattern(batch)
         if key not in self.programs and len(self.programs) == _MOST:
             self._note("masks differ from batch to batch")
         if key not in self.programs and not self._recorded(key, batch, share, size):
@@ -114,7 +116,8 @@ class Recorded:
 
         inputs = [*self.state, *rows.values.values()]
         try:
-            graph, constants = record(step, inputs)
+            with self.beta:
+                graph, constants = record(step, inputs)
             if before.others_drew():
                 raise Unrecordable("a step draws numbers by Python or NumPy")
         except Exception as error:  # an eager step raises what is not of the recording
@@ -125,8 +128,8 @@ class Recorded:
             for p in self.parameters:
                 p.grad = None
         found = _Program(program(graph, constants), self.state, self.parameters)
-        if self.compile and key[:2] not in self.compiled and size >= self.largest:
-            self.compiled.add(key[:2])
+        if self.compile and key[:3] not in self.compiled and size >= self.largest:
+            self.compiled.add(key[:3])
             found.compile(graph, constants, inputs)
             self.not_compiled = found.not_compiled or self.not_compiled
         self.largest = max(self.largest, size)
@@ -158,6 +161,35 @@ class Recorded:
     def _note(self, why: str) -> None:
         self.why_not = why
         _log.info("fit: steps are eager, as %s", why)
+
+
+class Annealing:
+    """An objective's factor of beta as a tensor, so that a repeated step follows its schedule.
+
+    Args:
+        objective: Whose attribute ``annealing`` is read; inside a ``with`` block it is the tensor.
+        device: Of the tensor.
+    """
+
+    def __init__(self, objective: Any, device: torch.device) -> None:
+        self.objective = objective
+        self.tensor = torch.ones((), dtype=torch.float64, device=device)
+
+    def follow(self) -> bool:
+        """Give the tensor the present value; whether beta is still another than in the end."""
+        value: float = getattr(self.objective, "annealing", 1.0)
+        if value != 1.0:
+            self.tensor.fill_(value)
+        return value != 1.0
+
+    def __enter__(self) -> None:
+        self.value = getattr(self.objective, "annealing", 1.0)
+        if self.value != 1.0:
+            self.objective.annealing = self.tensor
+
+    def __exit__(self, *error: object) -> None:
+        if self.value != 1.0:
+            self.objective.annealing = self.value
 
 
 class _Program:

@@ -195,10 +195,26 @@ def test_systems_take_the_modalities_as_they_are(frame):
         assert loss.isfinite()
 
 
-def test_a_frame_with_holes_in_parts_is_refused_by_the_column(frame):
+def test_an_empty_cell_is_a_missing_element(frame):
+    whole = data.from_frame(frame, KEYS, quiet=True)
     frame.loc[7, "bmi"] = np.nan
-    with pytest.raises(ValueError, match=r"row 7, column 'bmi': the cell is empty while others"):
-        data.from_frame(frame, KEYS, quiet=True)
+    dataset = data.from_frame(frame, KEYS, quiet=True)
+    places = dataset.provenance.places
+    split = next(s for s in places if 7 in places[s])
+    row, part = places[split].index(7), getattr(dataset, split)
+    column = dataset.provenance.columns["clinical"].names.index("bmi")
+    assert part.present["clinical"].all()
+    missing = (~part.elements["clinical"]).nonzero().tolist()
+    assert missing == [[row, column]]
+    same = part.elements["clinical"]
+    assert torch.equal(part["clinical"][same], getattr(whole, split)["clinical"][same])
+    system = systems.mvae(dataset.modalities, 2)
+    assert system(dataset.train).isfinite()
+    encoder = system.guide.encoders["clinical"]
+    x, held = part["clinical"][row : row + 1], same[row : row + 1]
+    far = x.masked_fill(~held, 1e6)  # whatever a missing element holds
+    assert torch.equal(encoder(x, held)[0], encoder(far, held)[0])
+    assert str(dataset.describe())
 
 
 def test_a_row_without_any_number_is_missing(frame):
