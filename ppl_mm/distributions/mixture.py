@@ -14,7 +14,7 @@ from torch.distributions import Independent, Laplace, Normal
 __all__ = ["RandomMixture", "StratifiedMixture", "log_density"]
 
 
-def log_density(fn: Any, value: Tensor) -> Tensor:
+def log_density(fn: TorchDistribution, value: Tensor) -> Tensor:
     """``fn.log_prob(value)`` in nats, for many values of few Normal or Laplace distributions.
 
     Every draw is scored under every component: (K, S, C, B, Z) numbers, over which torch divides

@@ -8,7 +8,7 @@ from torch import Tensor
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.path import Path
 from ppl_mm.likelihood.refined.draws import resampled
-from ppl_mm.likelihood.refined.estimate import refinable
+from ppl_mm.likelihood.refined.estimate import unrefinable
 from ppl_mm.likelihood.refined.stages import Refined
 from ppl_mm.likelihood.row_noise import row_keys
 from ppl_mm.likelihood.sampling import blocks
@@ -53,7 +53,7 @@ def latents_given(
     obs = scored_and_given(system, obs, names)
     for rows in blocks(system, obs, rows_at_once):
         batch = obs[rows]
-        if refine == "auto" and refinable(system, system.guide, batch):
+        if refine == "auto" and not unrefinable(system, system.guide, batch):
             path = Path(system.model, system.guide, batch, chunk)
             refined = Refined(path, row_keys(batch), seed)
             yield rows, path.latents(resampled(path, refined, num_draws, seed))
