@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import inspect
+import json
 import pkgutil
 import re
 from pathlib import Path
@@ -131,6 +132,15 @@ def test_the_document_on_pyro_trains_a_latent_that_rows_share():
     exec(compile(code.replace("epochs=20", "progress=False, epochs=20"), "pyro.md", "exec"), names)
     losses = [row["loss"] for row in names["result"].history]
     assert losses[-1] < losses[0]
+
+
+def test_the_document_on_trust_quotes_its_record():
+    record = json.loads((ROOT / "benchmarks" / "results" / "likelihood.json").read_text())
+    text = (ROOT / "docs" / "trust.md").read_text()
+    quoted = record["tables"][0]
+    assert quoted["title"].startswith("quick start, log p(top, bottom, label)")
+    for row in quoted["rows"]:
+        assert f"| {' | '.join(row)} |" in text
 
 
 @pytest.mark.slow  # trains, anneals and runs NUTS
