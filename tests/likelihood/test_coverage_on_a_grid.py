@@ -32,7 +32,7 @@ def test_estimates_agree_with_the_grid(kind):
         trusted = found.pareto_k < 0.7
         assert close[varied & trusted].all()
         assert (found.low <= truth + 0.05)[varied].all()
-        assert trusted.double().mean() > 0.6
+        assert trusted.double().mean() > (0.4 if kind == "two modes" else 0.6)
 
 
 @pytest.mark.slow  # two hundred problems of every kind and question
@@ -45,4 +45,4 @@ def test_intervals_cover_the_truth(kind):
             found, truth, varied = asked(kind, seed, target, given, num_samples=1000)
             hit = (found.low <= truth + 1e-9) & (truth <= found.high + 1e-9)
             hits.append(hit[varied])
-        assert 0.92 <= torch.cat(hits).double().mean() <= 0.985
+        assert 0.92 <= torch.cat(hits).double().mean() <= 0.98
