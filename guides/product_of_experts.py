@@ -27,12 +27,13 @@ class ProductOfExperts(Experts):
     """q(z | x_S) as the product of the experts in S, with the prior as one more expert or not.
 
     Args:
-        modalities: Whose encoders to build.
-        latent_dim: Z.
-        prior_expert: True for MVAE: every posterior is narrower than the prior. False for the
-            bare product: a single expert is its own posterior. ``"several"``: in products of two
-            experts or more (DMVAE). ``"full"``: in the product of all of them (MoPoE's release).
-        prior: The model's p(z), Normal, see :class:`ppl_mm.guides.Experts`.
+        modalities: The modalities, each with its encoder.
+        latent_dim: Z, the size of the latent.
+        prior_expert: Whether p(z) is a factor of a product. With True, as in MVAE, every posterior
+            is narrower than the prior. With False a single expert is its own posterior. With
+            ``"several"`` it is a factor of products of two experts or more (DMVAE), with
+            ``"full"`` of the product of all (MoPoE's release).
+        prior: The model's p(z), a Normal, see :class:`ppl_mm.guides.Experts`.
 
     Raises:
         ValueError: For another ``prior_expert``.

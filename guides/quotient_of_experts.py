@@ -1,4 +1,4 @@
-"""The quotient of experts, MVAE-Q: experts are full posteriors, surplus priors are divided out.
+"""The quotient of experts, MVAE-Q: experts are full posteriors, and extra priors are divided out.
 
     q(z | x_S)  proportional to  prod over m in S of q_m(z | x_m) / p(z)^(|S| - 1)
 
@@ -21,8 +21,8 @@ __all__ = ["QuotientOfExperts"]
 class QuotientOfExperts(Experts):
     """q(z | x_S) as a quotient; each encoder's variance is squeezed below M / (M - 1).
 
-    The squeeze is M / (M - 1) * sigmoid(log-variance), in units of the prior's variance, M the
-    number of declared modalities. It makes every quotient a proper Normal.
+    The variance is M / (M - 1) * sigmoid(log-variance), in units of the prior's variance, where M
+    is the number of declared modalities. This makes every quotient a proper Normal.
     """
 
     def combine(

@@ -18,11 +18,11 @@ __all__ = ["SingleExpert"]
 
 
 class SingleExpert(Experts):
-    """q(z | x_m) as its encoder gives it; the prior for a row without a source.
+    """q(z | x_m) as the encoder of m gives it; the prior for a row without a source.
 
     Raises:
-        ValueError: While Pyro validates, for a row with several sources: say how they combine,
-            by a mixture or a product.
+        ValueError: For a row with several sources, if Pyro's validation is on; a mixture or a
+            product says how they combine.
     """
 
     families = ("normal", "laplace")

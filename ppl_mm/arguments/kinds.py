@@ -42,7 +42,7 @@ LARGEST = 2**32 - 1
 """No integer is larger: it would be of no use, and torch and NumPy fail on it obscurely."""
 
 NO = object()
-"""What a kind gives for a value that it does not admit."""
+"""The answer of a kind to a value that it does not admit."""
 
 Parts = Callable[[Any], Iterable[tuple[str, "Kind", Any]]]
 
@@ -52,11 +52,12 @@ class Kind:
     """The values that an annotation admits.
 
     Attributes:
-        words: What one is called, such as "an integer of at least 1".
-        many: What several are called.
-        read: From a value to itself, or to what it stands for; ``NO`` where it is not admitted.
-        typed: Whether a value is of the right type, be it out of range or not.
-        parts: Where each element of a value is, of which kind it must be, and itself.
+        words: The words for one value, such as "an integer of at least 1".
+        many: The words for several values.
+        read: A function from a value to the value that it stands for; to ``NO`` where it is not
+            admitted.
+        typed: Whether a value is of the right type, in or out of range.
+        parts: The place, the kind and the value of each element of a value.
         choices: The strings to choose from.
         exact: A type all of whose direct instances are admitted, as they are.
     """

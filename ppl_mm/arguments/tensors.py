@@ -13,7 +13,7 @@ __all__ = ["Classes", "Matrix", "Numbers", "Symbols", "Vector"]
 
 
 def _tensor(what: str, dims: int | None, *, integers: bool) -> Kind:
-    """The kind of tensors of so many dimensions and some rows, of finite numbers or integers."""
+    """The kind of tensors with a given number of dimensions and at least one row."""
 
     def typed(value: object) -> bool:
         return isinstance(value, Tensor)

@@ -34,7 +34,7 @@ def either(choices: Sequence[str]) -> str:
 
 
 def article(noun: str) -> str:
-    """The noun with its article, but for plurals such as Observations."""
+    """The noun with its article; plurals such as Observations have none."""
     if noun == "Observations":
         return noun
     return f"{'an' if noun[0] in 'AEIOUaeio' else 'a'} {noun}"

@@ -1,4 +1,4 @@
-"""A deterministic autoencoder of one modality: its encoder's location, and its decoder.
+"""A deterministic autoencoder of one modality, of its encoder's location and its decoder.
 
     z = loc(x),      loss = - sum over rows log p(x | z)
 
@@ -46,10 +46,10 @@ def autoencoder(
     seed: int = 0,
     device: str = "cpu",
 ) -> Projection:
-    """An autoencoder with a modality's own networks and likelihood; no noise, no prior.
+    """An autoencoder with a modality's own networks and likelihood, without noise or prior.
 
     Args:
-        train: The training rows, of which those that hold the modality count.
+        train: The training rows; those that lack the modality are left out.
         modality: The modality, whose encoder, decoder and likelihood are used.
         latent_dim: The size Z of the code.
         epochs: The number of passes through the rows.

@@ -147,7 +147,7 @@ def label_classifier(
         modalities: Declared modalities.
         label: The label, y.
         observed: The modalities O that are there, one name or several.
-        hidden: The sizes of the hidden layers; the release's for MNIST.
+        hidden: The sizes of the hidden layers; the default is the release's for MNIST.
         activation: The activation after them.
         dropout: The probability of dropout after them.
         epochs: The number of passes through the rows.

@@ -69,7 +69,7 @@ def mvcl(
     """Multi-view contrastive learning of two views.
 
     Args:
-        train: The training rows, of which those with both views count.
+        train: The training rows; those that lack a view are left out.
         modalities: Declared modalities; values are flattened, classes and symbols one-hot.
         latent_dim: The number k of outputs of each encoder.
         views: The two views, the one at test time first; the first two modalities by default.

@@ -38,7 +38,7 @@ def cca(
     """Linear CCA of two views, with ridge or without.
 
     Args:
-        train: The training rows, of which those with both views count.
+        train: The training rows; those that lack a view are left out.
         modalities: Declared modalities; values are flattened, classes and symbols one-hot.
         latent_dim: The number k of canonical directions; there are fewer if a view has a
             lower rank.
@@ -81,7 +81,7 @@ def dcca(
     """Deep CCA of two views.
 
     Args:
-        train: The training rows, of which those with both views count.
+        train: The training rows; those that lack a view are left out.
         modalities: Declared modalities; values are flattened, classes and symbols one-hot.
         latent_dim: The number k of outputs of each encoder and the canonical directions.
         views: The two views, the one at test time first; the first two modalities by default.
@@ -89,8 +89,8 @@ def dcca(
         activation: The activation after them.
         ridge: The number that is added to the covariances' diagonals.
         epochs: The number of passes through the rows.
-        batch_size: The number of rows per step, well above k, of fewer rows all; an incomplete last
-            batch is left out.
+        batch_size: The number of rows per step, well above k; an incomplete last batch is left out
+            if there is another.
         learning_rate: The learning rate of Adam.
         seed: The seed of the networks and the order.
         device: The device to train on, where the projection stays.
@@ -128,12 +128,12 @@ def dccae(
     """Deep canonically correlated autoencoders: DCCA whose encodings also reconstruct the views.
 
     Args:
-        train: The training rows, of which those with both views count.
+        train: The training rows; those that lack a view are left out.
         modalities: Declared modalities.
-        latent_dim: k.
+        latent_dim: The number k of canonical directions.
         lam: The share of the reconstructions, in [0, 1]; the paper's lambda, of squared errors
             summed over a view's D numbers, is lam / ((1 - lam) D).
-        **options: Those of :func:`dcca`; decoders mirror the encoders' hidden layers.
+        **options: The options of :func:`dcca`; decoders mirror the encoders' hidden layers.
 
     Raises:
         ModuleNotFoundError: Without the extra ``baselines``.

@@ -1,4 +1,4 @@
-"""A linear classifier of features, its penalty chosen on rows of their own."""
+"""A linear classifier of features, whose penalty is chosen on tuning rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ __all__ = ["LinearSVM", "linear_svm"]
 
 @dataclass(frozen=True)
 class LinearSVM:
-    """One linear support vector machine a class against the rest.
+    """Linear support vector machines, one for each class against the rest.
 
     Attributes:
         penalty: The chosen penalty C.
@@ -41,7 +41,7 @@ def linear_svm(
     penalties: Sequence[float] = (0.1, 1.0, 10.0),
     seed: int = 0,
 ) -> LinearSVM:
-    """Fit machines with each penalty; the one with the fewest errors on the tuning rows.
+    """Fit machines with each penalty, and return those with the fewest errors on the tuning rows.
 
     Args:
         features: The features of the training rows, (N, k), such as a :class:`Projection` gives or

@@ -38,7 +38,7 @@ class MaskedRows:
         source: Name -> bool (B,) or (S, B), True where the posterior conditions on it.
         elements: Name -> bool (B, *D_m), False for elements that are missing of rows that are
             present; no entry for a modality without any.
-        memo: What networks gave for these rows; None for a user's own rows, which keep nothing.
+        memo: The outputs of networks for these rows; None for a user's own rows, which keep none.
         plate: The name of the plate at dim -2, "terms" or "strata"; None without one.
     """
 

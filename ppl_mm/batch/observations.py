@@ -154,7 +154,7 @@ class Observations(Batch):
         A modality that the data lack altogether counts as missing in every row.
 
         Args:
-            terms: What each term draws from, scores and refers to.
+            terms: The terms, each with the modalities that it draws from, scores and refers to.
             rows: ``"restrict"``: a row that lacks what a term names uses what it has;
                 ``"require"``: such a row contributes exactly zero to that term.
             dedupe: Whether terms that a row's missing modalities make equal count once; those that

@@ -38,8 +38,8 @@ def indices(mask: Bool[Tensor, "..."]) -> Int[Tensor, " N"] | None:
 def one_if_same(mask: Bool[Tensor, "*S B"]) -> Bool[Tensor, "*S #B"]:
     """One entry for all rows, (..., 1), where a mask (..., B) is the same in every row.
 
-    Complete rows, the usual ones, are alike, and what is worked out for one holds for all. A mask
-    that only a device knows stays as it is.
+    Rows are usually complete and so have the same mask; a result for one then holds for all. A mask
+    whose values only a device has stays as it is.
     """
     if not on_host(mask):
         return mask
@@ -56,7 +56,7 @@ def put_rows(
         rows: Positions of the values, or None where they are all there.
         values: The computed rows.
         size: Length of ``dim`` in the result.
-        fill: What the other positions hold.
+        fill: The number that the other positions hold.
         dim: The dimension that ``rows`` indexes.
     """
     if rows is None:

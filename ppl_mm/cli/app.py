@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from ppl_mm.cli import compare, flags, listing
 from ppl_mm.cli.data import data_app
 from ppl_mm.cli.graph import graph
-from ppl_mm.cli.runs import DataDir, evaluate, generate, loglik
+from ppl_mm.cli.runs import DataDir, embed, evaluate, generate, impute, loglik
 
 __all__ = ["app"]
 
@@ -198,7 +198,7 @@ def train(
 app.command("compare")(compare.command(train))
 
 
-for asked in (evaluate, generate, loglik, graph):
+for asked in (evaluate, generate, loglik, impute, embed, graph):
     app.command()(asked)
 
 

@@ -60,6 +60,8 @@ def _numbers(dataset: "DataSet", name: str, found: Summed) -> Iterator[str]:
     spread = found.deviation > 0
     furthest = torch.maximum(found.greatest - found.mean, found.mean - found.least)
     tests = {
+        f"empty in more than {_MOSTLY:.0%} of the rows; leave it out, or make it a modality of its "
+        "own": found.seen < (1 - _MOSTLY) * found.rows,
         "constant; leave it out": ~spread,
         "another whole number in every row, as identifiers are; leave it out": _distinct(
             dataset, name, found
@@ -101,7 +103,9 @@ def _levels(dataset: "DataSet", name: str) -> Iterator[str]:
     labels = labels.argmax(-1) if labels.dim() == 2 else labels
     number = labels.bincount()
     rows = len(labels)
-    if len(number) > max(rows / 2, 20):
+    if len(number) == 1:
+        yield f"{name}: all training rows have one level; leave it out."
+    elif len(number) > max(rows / 2, 20):
         yield (
             f"{name}: {len(number):,} levels in {rows:,} training rows look like an identifier; "
             "leave it out."

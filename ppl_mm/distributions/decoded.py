@@ -27,25 +27,25 @@ class Decoded(TorchDistribution):
 
     ``log_prob`` decodes the rows where ``where`` is True and is exactly zero elsewhere, so a
     missing or unscored value costs nothing and touches no gradient and no batch statistics.
-    The decoder sees one batch dimension, whatever plates there are. One whose attribute
+    The decoder sees one batch dimension, whatever plates there are. A decoder whose attribute
     ``reads_value`` is True (an autoregressive one) also gets the observed values of its rows, and
     draws values by itself: its method ``sample`` maps (N, in_features) to (N, *event_shape).
     Where elements of a row are missing, it scores those that are observed, see :meth:`of_elements`.
 
     Args:
-        likelihood: Turns the decoder's output into a distribution.
+        likelihood: The likelihood, which turns the decoder's output into a distribution.
         decoder: The network.
-        z: What it decodes, (..., B, in_features).
+        z: The latents that the network decodes, (..., B, in_features).
         where: The rows that count, (B,) or (S, B); True for all.
-        event_shape: The data's event shape; None where there are no data, then the decoder's.
+        event_shape: The data's event shape. Without data it is None, and the decoder's counts.
         name: The modality, for messages.
-        undrawable: Why rows cannot be drawn, as their z is NaN; a draw raises it, but where
-            Pyro's validation is off and the likelihood can draw NaN.
+        undrawable: Why rows cannot be drawn, as their z is NaN. A draw raises it, unless Pyro's
+            validation is off and the likelihood can draw NaN.
         elements: Which elements are observed, (B, *event_shape); None for all.
 
-    Batch shape z.shape[:-1]. Its class is named after the likelihood, so Pyro's pictures of a
-    model (``pyro.render_model``) say Normal or Categorical. What the decoder may return is written
-    at :class:`ppl_mm.likelihoods.Likelihood`.
+    The batch shape is z.shape[:-1]. Its class is named after the likelihood, so Pyro's pictures of
+    a model (``pyro.render_model``) say Normal or Categorical. What the decoder may return is
+    written at :class:`ppl_mm.likelihoods.Likelihood`.
 
     Raises:
         TypeError, ValueError: When it decodes, for what a decoder may not return.
@@ -97,7 +97,7 @@ class Decoded(TorchDistribution):
 
     @property
     def support(self) -> constraints.Constraint:
-        """That of the likelihood."""
+        """The support of the likelihood."""
         return self.whole.support
 
     @property
@@ -216,7 +216,7 @@ class Decoded(TorchDistribution):
 
 
 @cache
-def _called(kind: Any, name: str) -> Any:
-    """That class under another name: Pyro calls a distribution what its class is called."""
+def _called(kind: type[Decoded], name: str) -> type[Decoded]:
+    """The class under another name, as Pyro shows a distribution by the name of its class."""
     own = {"__module__": __name__, "__doc__": kind.__doc__}
     return new_class(name, (kind,), exec_body=lambda body: body.update(own))

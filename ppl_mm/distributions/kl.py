@@ -15,7 +15,8 @@ def kl(q: Distribution, p: Distribution) -> Tensor:
         sum_d  log(b_d / a_d) + ((a_d / b_d)^2 + ((mu_d - nu_d) / b_d)^2 - 1) / 2
 
     for q = N(mu, a^2), p = N(nu, b^2), with the logarithm of each scale taken by itself, since a
-    squared ratio of scales underflows long before they do. Other pairs as registered in torch.
+    squared ratio of scales underflows long before they do. Other pairs have the divergence that is
+    registered in torch.
 
     Raises:
         NotImplementedError: Where no analytic divergence is known.

@@ -1,4 +1,4 @@
-"""Mixtures of posteriors: sampled by component, or one component a row at random."""
+"""Mixtures of posteriors, sampled by component or with one random component in each row."""
 
 import math
 from collections.abc import Sequence
@@ -46,16 +46,16 @@ class StratifiedMixture(TorchDistribution):
         log q(z) = logsumexp over c of ( log_weight_c + log q_c(z) )
 
     Gradients stay reparameterised and no component is missed. A component with log weight -inf
-    has no part in the density; its draws are for the caller to weight by zero.
+    has no part in the density; the caller weights its draws by zero.
 
     Args:
-        components: Batch shape (C, B), a distribution with rsample.
+        components: The components, a distribution with rsample and batch shape (C, B).
         log_weight: (C, B), log-probabilities of the components.
-        drawn: Which component each index draws from, (S, B), as their numbers; None for S = C,
-            index c from component c.
-        from_drawn: The distribution of those, batch shape (S, B).
+        drawn: The number of the component that each index draws from, (S, B). With None, S = C and
+            index c draws from component c.
+        from_drawn: The distribution of the drawn components, batch shape (S, B).
 
-    It has no registered KL, on purpose: one component's would silently stand for the mixture's.
+    It has no registered KL on purpose: that of one component would silently replace the mixture's.
     """
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
@@ -109,7 +109,7 @@ class RandomMixture(TorchDistribution):
         log q(z) = logsumexp over c of ( log_weight_c + log q_c(z) )
 
     The weights are constants, so draws from the chosen component are reparameterised without
-    bias. What :class:`StratifiedMixture` is under a plate of strata, this is without one.
+    bias. It takes the place of :class:`StratifiedMixture` without a plate of strata.
 
     Args:
         components: C distributions, each of the batch shape.

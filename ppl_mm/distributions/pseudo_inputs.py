@@ -35,12 +35,12 @@ class EncodedMixture(TorchDistribution):
         log p(z)  =  logsumexp_i log Normal(z; loc_i, scale_i^2)  -  log N
 
     Args:
-        encode: Returns loc and scale, (N, Z) each; called at most once.
-        latent_dim: Z.
-        batch_shape: Every entry has the same mixture.
+        encode: A function that returns loc and scale, (N, Z) each; it is called at most once.
+        latent_dim: Z, the size of the latent.
+        batch_shape: The batch shape; every entry has the same mixture.
 
-    Squared distances to all components are one product of matrices, in float64: as many numbers
-    as draws times components, and no cancellation at small scales.
+    Squared distances to all components are one product of matrices in float64, which takes as many
+    numbers as draws times components and cancels nothing at small scales.
 
     Example:
         >>> loc = torch.tensor([[0.0], [2.0]])
@@ -105,16 +105,16 @@ class EncodedMixture(TorchDistribution):
 class PseudoInputPrior(nn.Module):
     """p(z), the average over modalities of (1/N) sum_i e_m(z | u_i); its call returns it.
 
-    It owns the encoders e_m; a guide of single experts that is given it as its prior has the very
-    same. Pseudo-inputs are parameters, unconstrained, where a modality's values are
-    floating-point numbers; integers (classes, symbols) have no gradient, and stay the rows that
-    they were. They are no data: batch normalisation uses its running statistics for them.
+    It owns the encoders e_m; a guide of single experts that is given it as its prior has the same
+    ones. Pseudo-inputs are unconstrained parameters where a modality's values are floating-point
+    numbers. Integers (classes, symbols) have no gradient and stay the rows that they were. As
+    pseudo-inputs are not data, batch normalisation uses its running statistics for them.
 
     Args:
-        modalities: Whose encoders to build.
-        latent_dim: Z.
-        pseudo_inputs: Rows to begin with, see :meth:`initialise`.
-        num_pseudo_inputs: N, of every modality.
+        modalities: The modalities, each with its encoder.
+        latent_dim: Z, the size of the latent.
+        pseudo_inputs: The rows to begin with, see :meth:`initialise`.
+        num_pseudo_inputs: N, the number of pseudo-inputs of every modality.
 
     Example:
         >>> from functools import partial

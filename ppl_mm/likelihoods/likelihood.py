@@ -1,4 +1,4 @@
-"""What all likelihoods share: the base class, and checks of data and of decoders' output."""
+"""The base class of likelihoods, and checks of data and of decoders' output."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ Parameters = Tensor | float | Sequence[Tensor | float] | Mapping[str, Tensor | f
 @typed
 @dataclass(frozen=True)
 class Likelihood:
-    """What all likelihoods share; subclass it for one of your own.
+    """The base class of likelihoods; subclass it for one of your own.
 
     A decoder sees B rows and returns the parameters, for events (values of one row) of shape D:
 
@@ -46,8 +46,8 @@ class Likelihood:
     same for every number of rows. All else is a ValueError that names the modality.
 
     Attributes:
-        normalised: Whether ``log_prob`` is that of a density or mass. A score that is not
-            cannot be compared with other likelihoods, and results that contain it say so.
+        normalised: Whether ``log_prob`` is that of a density or mass. Another score cannot be
+            compared with other likelihoods, and results that contain one say so.
         elementwise: Whether elements are independent given the parameters, which broadcast against
             each other as above; models then call the likelihood with all of them of one shape,
             (*batch, *D), and elements of a row may be missing. Where False, as it is unless a

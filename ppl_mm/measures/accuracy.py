@@ -76,7 +76,7 @@ def target_distributions(
     *,
     batch_size: int = 1000,
 ) -> Iterator[Any]:
-    """Batch by batch, p(x_target | z) at the mean of q(z | x_given).
+    """Yield p(x_target | z) of each batch, at the mean of q(z | x_given).
 
     Yields:
         Distributions of batch shape (1, 1, B).

@@ -2,11 +2,11 @@
 
     p(y | x_S)  =  sum_k w_k p(y | z_k) / sum_k w_k,    w_k = p(x_S, z_k) / r(z_k)
 
-of every row, whatever subset S it is predicted from: the model's own probability, with the draws of
-:func:`ppl_mm.log_likelihood`, so that both say the same of the same question. Classes are judged by
-the likeliest of them: p is its probability c, and it comes true (h = 1) where it is the row's
-class. Yes-or-no labels are judged by the probability of a yes, label by label, all of them
-together. With the (row, label) pairs in bins B_b of equal width by c,
+The row is predicted from any subset S. The probability is the model's own, from the draws of
+:func:`ppl_mm.log_likelihood`, so both functions agree. For classes, c is the probability of the
+likeliest class, and it comes true (h = 1) if it is the row's class. For yes-or-no labels, c is the
+probability of a yes, and each label of each row counts. With these pairs in bins B_b of c of equal
+width,
 
     ECE    =  sum_b |B_b| / n  | mean_{B_b} h  -  mean_{B_b} c |
     Brier  =  sum over classes of (p_c - [y = c])^2;  of yes-or-no labels the mean of (p - y)^2

@@ -85,7 +85,7 @@ class Coherence(BySubset):
 
 @typed
 def coherence_of(readings: Readings, labels: Tensor) -> Coherence:
-    """The coherence of what :func:`read_generations` read, see :func:`cross_coherence`."""
+    """The coherence of the readings of :func:`read_generations`, see :func:`cross_coherence`."""
     labels = checked_labels(labels, len(next(iter(readings.predictions.values()))))
     hits = [
         torch.stack([readings.predictions[s, t] == labels for t in readings.targets])
@@ -108,14 +108,14 @@ def cross_coherence(
 ) -> Coherence:
     """Conditional coherence: P( classifier_n(x_n) = label ),  x_n generated from x_S.
 
-    The shared latent is drawn from q(u | x_S), one draw a row. A private latent w_n of a target
+    The shared latent is drawn from q(u | x_S), once for each row. A private latent w_n of a target
     that is not given comes from p(w_n) (see ``private`` of :func:`ppl_mm.generate`), and the
     classifier sees the likelihood's mean.
 
     Args:
         system: The system, a model and a guide.
         obs: The rows, which hold every modality that is given.
-        labels: Their classes, (N,); rows of class -1, which have none, do not count.
+        labels: The classes of the rows, (N,); rows of class -1 have none and do not count.
         classifiers: Modality -> module from images (B, *event) to logits (B, C), for every
             modality to generate, as :func:`train_classifiers` returns.
         subsets: The subsets to give; None is each of these modalities alone, for the paper's

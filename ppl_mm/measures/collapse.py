@@ -51,7 +51,7 @@ def collapse_of(
     """Collapse of v (N, D): N rows of D coordinates.
 
     Args:
-        values: v_ni.
+        values: The values v_ni, (N, D).
         delta: The share of rows that may exceed epsilon, from 0 up to, not including, 1.
         epsilons: The values at which the curve is drawn; None is 40 points from 0 to the largest
             threshold.
@@ -87,13 +87,13 @@ def posterior_collapse(
     batch_size: int = 500,
     seed: int = 0,
 ) -> Collapse:
-    """Collapse of v_ni = KL( q(z_i | x_given^n) || reference ), of each row by itself.
+    """Collapse of v_ni = KL( q(z_i | x_given^n) || reference ), row by row.
 
-    In closed form; where the posterior is a mixture, that of each coordinate by itself, to about
-    0.01 nats.
+    The KL has a closed form. If the posterior is a mixture, each coordinate's own mixture counts,
+    and the KL is right to about 0.01 nats.
 
-    High is bad where the reference is a standard distribution: the latent tells nothing of the
-    row. High is good where it is the posterior given more: what was left out is not missed.
+    A high share is bad if the reference is a standard distribution: the latent tells nothing about
+    the row. It is good if the reference is the posterior given more: the rest is not missed.
 
     Args:
         system: The system, a model and a guide.
@@ -197,7 +197,7 @@ def generated_variances(
 ) -> Tensor:
     """Var(x_target,i | z) at z = the mean of q(z | x_given^n), of every row n and element i.
 
-    Args and errors as of :func:`variance_collapse`.
+    The arguments and errors are those of :func:`variance_collapse`.
 
     Returns:
         (N, D), float64, in the data's unit squared.

@@ -1,4 +1,4 @@
-"""The posterior of a latent, coordinate by coordinate, and how far two of them diverge."""
+"""The posterior of a latent, coordinate by coordinate, and the divergence of two of them."""
 
 from typing import Any
 
@@ -47,8 +47,8 @@ def posterior_coordinates(
         seed: The seed of guides that draw one latent to look at for another.
 
     Returns:
-        A Normal or a Laplace, batch shape (N, D), in float64 on the CPU; or, of ``mixtures``, a
-        ``MixtureSameFamily`` of either: that of each coordinate by itself.
+        A Normal or a Laplace, batch shape (N, D), in float64 on the CPU; with ``mixtures`` perhaps
+        a ``MixtureSameFamily`` of either, the mixture of each coordinate by itself.
 
     Raises:
         ValueError: If the guide has no such site, or a conditional model conditions on more.

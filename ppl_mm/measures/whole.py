@@ -43,7 +43,7 @@ def whole_coherence(
     Args:
         system: The system, a model and a guide.
         obs: The rows, which hold every modality that is given.
-        labels: Their classes, (N,); rows of class -1, which have none, do not count.
+        labels: The classes of the rows, (N,); rows of class -1 have none and do not count.
         oracle: Module from pictures (B, C, H, W) to logits (B, classes), as
             :func:`train_oracle` returns.
         join: From modality -> values (B, *event) to pictures, see

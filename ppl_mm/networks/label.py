@@ -123,7 +123,7 @@ class LabelEncoder(Encoder):
         super().__init__(latent_dim, features, scale, min_scale)
         self.num_classes = num_classes
 
-    def forward(self, labels: Tensor) -> LocScale:
+    def forward(self, labels: Tensor, *_: Tensor) -> LocScale:
         """Return the expert's (loc, scale)."""
         if labels.is_floating_point() or labels.numel() <= self.num_classes:
             return super().forward(labels)
@@ -166,6 +166,6 @@ class BinaryEncoder(LabelEncoder):
     ) -> None:
         super().__init__(latent_dim, num_classes=2, hidden=hidden, scale=scale, min_scale=min_scale)
 
-    def forward(self, values: Tensor) -> LocScale:
+    def forward(self, values: Tensor, *_: Tensor) -> LocScale:
         """Return the expert's (loc, scale)."""
         return super().forward(values.long())

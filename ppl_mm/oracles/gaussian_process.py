@@ -1,4 +1,4 @@
-"""Classifiers that know what they do not know: a Gaussian process on a network's features.
+"""Classifiers with an uncertainty of their own: a Gaussian process on a network's features.
 
     f_c   ~ GP(0, k)                       c = 1, ..., C
     k     = v exp( - 1/2 sum_d (h_d - h'_d)^2 / l_d^2 )      h: features of an image
@@ -132,9 +132,9 @@ def train_gaussian_process(
 ) -> GaussianProcessClassifier:
     """Fit inducing points, their posterior and the kernel by stochastic variational inference.
 
-    The inducing points begin as features of training images, and the length scales, one a
-    feature, as the root of the features' summed variances. The learning rate falls to 0. The
-    classifier is left as it is.
+    The inducing points begin as features of training images. The length scales, one for each
+    feature, begin as the root of the features' summed variances. The learning rate falls to 0. The
+    classifier does not change.
 
     Args:
         classifier: Module with a method ``features``; on its device the process is trained.

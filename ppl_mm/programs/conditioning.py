@@ -1,4 +1,4 @@
-"""What a conditional model sees of the modalities that it conditions on."""
+"""The modalities that a conditional model conditions on, and their features."""
 
 from collections.abc import Sequence
 
@@ -32,8 +32,9 @@ class Context(nn.Module):
     """Features of the given modalities side by side, in the order of their names.
 
     Args:
-        modalities: All that are declared.
-        in_features: What the given modalities' own decoders take, which tell their values' shapes.
+        modalities: All declared modalities.
+        in_features: The number of features that the given modalities' decoders take. The decoders
+            tell the shapes of values.
         given: The names of those to condition on.
 
     Attributes:
@@ -123,8 +124,8 @@ def check_given(names: Sequence[str], given: Sequence[str], what: str = "given")
     """The given names, sorted, once they are declared and leave a target.
 
     Args:
-        names: All that are declared.
-        given: Some of them.
+        names: The names of all declared modalities.
+        given: The names of some of them.
         what: The argument's name, for messages.
 
     Raises:

@@ -17,6 +17,7 @@ from ppl_mm.likelihood.log_likelihood import log_likelihood
 from ppl_mm.measures import generation
 from ppl_mm.results.log_likelihood import LogLikelihood
 from ppl_mm.runs.run import DRAWN, SHOWN, Run, examples, numbers, write_csv
+from ppl_mm.runs.tables import drawn_table
 
 __all__ = ["generate", "likelihood"]
 
@@ -32,6 +33,7 @@ def generate(
     rows: int | None = None,
     seed: int = 0,
     npz: Path | None = None,
+    csv: Path | None = None,
 ) -> dict[str, Tensor]:
     """Draw modalities of test rows given others, and write a picture.
 
@@ -44,6 +46,7 @@ def generate(
         rows: The number of test rows, from the first on; by default one row of each class.
         seed: The seed of the draws.
         npz: A file for the values; with None they are not written.
+        csv: A file for the values as a table, a line for each row and draw.
 
     Returns:
         Target -> the likelihood's mean or mode at each draw of z, (num_samples, rows, *event).
@@ -63,6 +66,8 @@ def generate(
         arrays: dict[str, Any] = {name: values.cpu().numpy() for name, values in drawn.items()}
         np.savez(file, **arrays)
         write_atomically(npz, file.getvalue())
+    if csv is not None:
+        drawn_table(run, drawn, csv)
     return drawn
 
 

@@ -13,7 +13,7 @@ from ppl_mm import systems
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.data import DataSet
-from ppl_mm.data.registry import defaults_of
+from ppl_mm.data.running import defaults_of
 from ppl_mm.runs.records import PLACES, Files, check_same, command, facts, torch_device
 
 __all__ = [
@@ -184,7 +184,7 @@ def write_config(folder: Path, config: Config, epoch: int = 0) -> None:
     A run that goes on with another learning rate or norm also says the former ones, and the number
     of epochs after which they changed.
     """
-    content = {"command": config.command(folder), "options": asdict(config)}
+    content: dict[str, Any] = {"command": config.command(folder), "options": asdict(config)}
     if epoch > 0:
         before = files(folder).read()
         content["changes"] = before.get("changes", [])

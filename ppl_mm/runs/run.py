@@ -33,7 +33,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet
-from ppl_mm.data.registry import reference, tiles_of
+from ppl_mm.data.running import reference, tiles_of
 from ppl_mm.files import owned, write_atomically
 from ppl_mm.processes import is_first
 from ppl_mm.runs import likelihoods

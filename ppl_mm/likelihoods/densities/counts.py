@@ -43,7 +43,7 @@ class Poisson(TorchDistribution):
     no sample shows, and they stop at the dtype's largest number.
 
     Args:
-        log_rate: Of the batch shape.
+        log_rate: The logarithm of the rate, of the batch shape.
 
     Example:
         >>> p = Poisson(torch.tensor(1e7).log())
@@ -103,7 +103,7 @@ class NegativeBinomial(TorchDistribution):
 
     Args:
         total_count: r, at least 0, of the batch shape; infinite dispersion at 0.
-        logits: Of the batch shape.
+        logits: The logits, of the batch shape.
 
     Example:
         >>> x, mean, total_count = torch.tensor([4.0, 3.0, 1e7])

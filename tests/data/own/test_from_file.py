@@ -10,6 +10,7 @@ import torch
 
 from ppl_mm import Observations, data, systems
 from ppl_mm.data import DataSet
+from ppl_mm.data.running import defaults_of
 
 NUMBER = 40
 KEYS = {
@@ -225,6 +226,31 @@ def test_a_row_without_any_number_is_missing(frame):
         for part in (dataset.train, dataset.validation, dataset.test)
     )
     assert held == NUMBER - 1
+
+
+def test_classes_of_numbers_read_the_same_from_files_and_frames(frame, tmp_path):
+    frame["diagnosis"] = [1.0, 2.0] * (NUMBER // 2)
+    frame.loc[3, "diagnosis"] = None  # so pandas writes 1.0 and 2.0
+    frame.to_csv(tmp_path / "cohort.csv", index=False)
+    assert "2.0" in (tmp_path / "cohort.csv").read_text()
+    of_file = data.from_file(declare(tmp_path, dict.fromkeys(KEYS, "cohort.csv")))
+    of_frame = data.from_frame(frame, KEYS, label="diagnosis", index="patient")
+    assert of_file.provenance.columns["diagnosis"].levels == ("1", "2")
+    assert values(of_file) == values(of_frame)
+
+
+def test_times_are_no_numbers(frame):
+    frame["age"] = pandas.Timestamp("2020-01-01")
+    with pytest.raises(ValueError, match=r"row 0, column 'age': expected a number, got '2020-01-"):
+        data.from_frame(frame, KEYS)
+
+
+def test_runs_of_a_data_set_have_options_by_its_size(frame):
+    small = defaults_of(data.from_frame(frame, KEYS, label="diagnosis"))
+    assert (small.epochs, small.batch_size, small.rows) == (300, 32, None)
+    large = pandas.DataFrame({"x": np.arange(10_000.0)})
+    options = defaults_of(data.from_frame(large, {"x": {"columns": "x", "kind": "real"}}))
+    assert (options.epochs, options.batch_size, options.rows) == (73, 128, 500)
 
 
 def test_guesses_are_printed_and_said(frame, capsys):
