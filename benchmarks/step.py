@@ -54,7 +54,7 @@ def ours(system: System, obs: Observations, way: str) -> Step:
         system,
         system.objective,
         why_not="eager" if way == "eager" else None,
-        compile=way == "compiled",
+        compile=size if way == "compiled" else 0,
     )
 
     def step() -> None:
@@ -162,6 +162,7 @@ def main(
     pixels: int = 784,
     width: Annotated[list[int], typer.Option()] = WIDTHS,
     latent_dim: int = 64,
+    modalities: Annotated[list[int], typer.Option()] = [2, 5],  # noqa: B006
     compile: bool = False,
     only: Annotated[list[str], typer.Option()] = [],  # noqa: B006
     out: str = "",
@@ -178,6 +179,7 @@ def main(
         pixels: Of an image.
         width: Of both hidden layers, as often as there are tables.
         latent_dim: Z.
+        modalities: How many there are, as often as there are tables.
         compile: Whether there are compiled sides, which take a minute a row to build.
         only: Systems of the list; all by default.
         out: The record's file.
@@ -196,7 +198,8 @@ def main(
         "seconds to build": {},
     }
     names = list(only or SYSTEMS)
-    for number, count in ((2, rounds), (5, rounds_of_five)):
+    for number in modalities:
+        count = rounds if number == 2 else rounds_of_five
         for each in width:
             torch.manual_seed(seed)
             xs = scene(number, batch, NARROW if each == NARROW else pixels)
@@ -212,7 +215,7 @@ def main(
             title = f"A step, {number} modalities, width {each}, {clock(threads)}"
             record["tables"].append(table(title, columns, rows))
             write(record, out)  # what there is, should the rest not come
-    for each in width:
+    for each in width if 5 in modalities else ():
         torch.manual_seed(seed)
         xs = scene(5, batch, NARROW if each == NARROW else pixels)
         record["tables"].append(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from rich import print as rich_print
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
@@ -217,6 +218,10 @@ def fit(
             chosen.append(Bar(None if validation is None else ("validation_elbo", "ELBO")))
         if file is not None:
             chosen.append(Checkpoints(file, checkpoint_every, checkpoint_minutes))
+        if planned.compile and progress and fabric.is_global_zero:
+            rich_print(
+                f"A step is compiled for the {num_steps:,} of the run; the first waits for it."
+            )
         around = Callbacks(chosen)
         loop = Loop(
             fabric,
@@ -232,7 +237,7 @@ def fit(
                 system=system,
                 objective=system.objective,
                 why_not="whole steps are captured" if planned.captured else planned.why_not,
-                compile=planned.compile,
+                compile=streams.largest(batch_size) if planned.compile else 0,
             ),
             partial(
                 Graphed,
@@ -245,6 +250,8 @@ def fit(
         with Signals(training.stop) as signals, around.around(training):
             while training.epoch < epochs and not training.stopping:
                 around.before_epoch(training)
+                if callbacks:
+                    loop.doubt()
                 loop.epoch(training, batch_size, annealing_epochs)
                 if training.within is None:
                     around.after_epoch(training)

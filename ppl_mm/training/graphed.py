@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ppl_mm.batch.host_masks import constants
 from ppl_mm.batch.observations import Observations
-from ppl_mm.training.recorded import Annealing, Step, pattern, stage_of
+from ppl_mm.training.alike import Annealing, Step, pattern, stage_of
 
 __all__ = ["CUDA", "Graphed", "draws_on_host", "obstacle_of", "set_capturable", "synchronisation"]
 
@@ -141,6 +141,10 @@ class Graphed:
             if self.replay is None and not self._captured(batch, share, size):
                 return self.step(batch, share, size)
         return self._replayed(batch)
+
+    def doubt(self) -> None:
+        """Capture anew: what the graph rests on may have changed."""
+        self._forget(None)
 
     def _warm_up(self, batch: Observations, share: range, size: int) -> Tensor:
         """An eager step; what must not be in a graph is found in the last of them."""
