@@ -4,6 +4,7 @@ What a command works with is imported when it runs: help and wrong names need no
 """
 
 import sys
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from typer.core import TyperGroup
 
 from ppl_mm.cli import compare, flags
 from ppl_mm.cli.graph import graph
+from ppl_mm.cli.options import Dask, Jobs
 from ppl_mm.cli.runs import DataDir, evaluate, generate, loglik
 
 __all__ = ["app"]
@@ -211,6 +213,7 @@ def train(
     """
     from ppl_mm import runs
     from ppl_mm.processes import is_first
+    from ppl_mm.training import StoppedError
 
     given = flags.settings(
         {
@@ -239,18 +242,24 @@ def train(
             "rows": rows,
         }
     )
-    run = runs.train(
-        Path("runs", f"{system}-{Path(dataset).stem}") if out is None else out,
-        system,
-        dataset,
-        resume=resume,
-        overwrite=overwrite,
-        progress=not quiet,
-        **given,
-    )
-    if not is_first():  # of several processes one measures and prints
-        return
-    found = runs.evaluate(run) if evaluate else None
+    out = Path("runs", f"{system}-{dataset}") if out is None else out
+    with runs.owned(out) if is_first() else nullcontext():
+        try:
+            run = runs.train(
+                out,
+                system,
+                dataset,
+                resume=resume,
+                overwrite=overwrite,
+                progress=not quiet,
+                **given,
+            )
+        except StoppedError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(128 + error.number) from None
+        if not is_first():  # of several processes one measures and prints
+            return
+        found = runs.evaluate(run) if evaluate else None
     if not quiet:
         if found is not None:
             _print(found.table(f"{system} on {run.dataset.name}"))
@@ -282,6 +291,8 @@ def reproduce(
             help="Option of every run, such as epochs=10 or device=cuda; repeatable.",
         ),
     ] = None,
+    jobs: Jobs = 1,
+    dask: Dask = None,
     out: Annotated[Path | None, typer.Option(help="Default: runs/reproduce/PAPER-SCALE.")] = None,
 ) -> None:
     """Make a table or a figure of a paper again, beside the paper's numbers.
@@ -298,7 +309,13 @@ def reproduce(
     found = papers.table(paper, table)
     folder = Path("runs", "reproduce", f"{paper}-{scale}") if out is None else out
     options = flags.options(option or [])
-    page = reproduction.reproduce(found, folder, table, scale, seeds=seed or (), **options)
+    try:
+        page = reproduction.reproduce(
+            found, folder, table, scale, seeds=seed or (), num_jobs=jobs, dask=dask, **options
+        )
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from here.", err=True)
+        raise typer.Exit(130) from None
     Console().print(Markdown(page.read_text()))
     typer.echo(f"page: {page}")
 

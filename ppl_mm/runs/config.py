@@ -19,6 +19,7 @@ from ppl_mm.runs.records import PLACES, Files, check_same, command, facts, torch
 __all__ = [
     "CONFIG_FILE",
     "Config",
+    "DamagedRecordError",
     "configure",
     "files",
     "has_terms",
@@ -29,6 +30,11 @@ __all__ = [
 ]
 
 CONFIG_FILE = "config.json"
+
+
+class DamagedRecordError(ValueError):
+    """The file of a run's options cannot be read."""
+
 
 _STEADIER = ("learning_rate", "clip_norm")
 """Options that a run may change where it goes on; its record says since when."""
@@ -212,8 +218,9 @@ def read_config(folder: Path) -> Config:
     try:
         options = files(folder).read()["options"]
         return Config(**{**options, "modalities": tuple(options["modalities"])})
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: damaged, or of another version ({error}).") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        told = f"{path}: damaged, or of another version ({error}). Train in another folder."
+        raise DamagedRecordError(told) from error
 
 
 def read_facts(folder: Path) -> tuple[str, str]:

@@ -3,13 +3,14 @@
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from ppl_mm.training.history import FitResult
 
-__all__ = ["Signals", "StoppedError"]
+__all__ = ["Signals", "StoppedError", "terminable"]
 
 _ASKED = (signal.SIGINT, signal.SIGTERM)
 _SAID = b"\nStopping after this step; a second time stops at once.\n"
@@ -27,6 +28,19 @@ class StoppedError(KeyboardInterrupt):
     def __init__(self, where: str, remedy: str, result: FitResult, number: int) -> None:
         super().__init__(f"{where}. {remedy}")
         self.where, self.result, self.number = where, result, number
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Inside, SIGTERM does what Ctrl-C does: it raises KeyboardInterrupt."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Signals:
