@@ -8,10 +8,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import rich
+from rich.console import Console
 
 from ppl_mm import data
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.tables import Record
+from ppl_mm.files import owned, write_atomically
+from ppl_mm.runs.parallel import in_parallel
+from ppl_mm.training.signals import terminable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
