@@ -19,6 +19,7 @@ from ppl_mm.cli import compare, flags
 from ppl_mm.cli.graph import graph
 from ppl_mm.cli.options import Dask, Jobs
 from ppl_mm.cli.runs import DataDir, evaluate, generate, loglik
+from ppl_mm.cli.watch import watch
 
 __all__ = ["app"]
 
@@ -182,6 +183,14 @@ def train(
     epochs: Annotated[int | None, _training(help="Passes through the training rows.")] = None,
     batch_size: Annotated[int | None, _training(help="Rows per step.")] = None,
     learning_rate: Annotated[float | None, _training(help="Of Adam.")] = None,
+    scheduler: Annotated[
+        str | None,
+        _training(help="Of the learning rate: cosine, linear, exponential:GAMMA or plateau."),
+    ] = None,
+    monitor: Annotated[
+        str | None,
+        _training(help="What the best epoch is by: elbo, loss, accuracy:LABEL, ..."),
+    ] = None,
     annealing_epochs: Annotated[
         int | None, _training(help="Epochs over which the KL's factor grows from 0.")
     ] = None,
@@ -205,6 +214,13 @@ def train(
     num_samples: Annotated[int | None, _measures(help="Draws per row for likelihoods.")] = None,
     rows: Annotated[int | None, _measures(help="Test rows for likelihoods.")] = None,
     evaluate: Annotated[bool, _measures(help="Measure likelihoods and accuracies.")] = True,
+    logger: Annotated[
+        list[str] | None, _folder(help="Log measures by csv or tensorboard; repeatable.")
+    ] = None,
+    callback: Annotated[
+        list[str] | None,
+        _folder(metavar="MODULE:NAME", help="Call an own ppl_mm.training.Callback; repeatable."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors alone.")] = False,
 ) -> None:
     """Train a system on a data set, measure it on held-out rows, and draw pictures.
@@ -213,6 +229,7 @@ def train(
     """
     from ppl_mm import runs
     from ppl_mm.processes import is_first
+    from ppl_mm.runs import steering
     from ppl_mm.training import StoppedError
 
     given = flags.settings(
@@ -229,6 +246,8 @@ def train(
             "epochs": epochs,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
+            "scheduler": scheduler,
+            "monitor": monitor,
             "annealing_epochs": annealing_epochs,
             "patience": patience,
             "clip_norm": clip_norm,
@@ -252,6 +271,10 @@ def train(
                 resume=resume,
                 overwrite=overwrite,
                 progress=not quiet,
+                callbacks=[
+                    *(steering.log_of(name, out) for name in logger or ()),
+                    *(steering.callback_of(text) for text in callback or ()),
+                ],
                 **given,
             )
         except StoppedError as error:
@@ -270,7 +293,7 @@ def train(
 app.command("compare")(compare.command(train))
 
 
-for asked in (evaluate, generate, loglik, graph):
+for asked in (evaluate, generate, loglik, graph, watch):
     app.command()(asked)
 
 

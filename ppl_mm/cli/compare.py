@@ -19,7 +19,7 @@ __all__ = ["command"]
 
 _NOT_SHARED = (
     *("system", "dataset", "option", "missing", "seed", "out", "quiet"),
-    *("resume", "overwrite", "evaluate"),
+    *("resume", "overwrite", "evaluate", "monitor", "logger", "callback"),
 )
 """The options of ``train`` that have no meaning here, or another one."""
 

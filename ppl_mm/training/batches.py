@@ -54,6 +54,11 @@ class Streams:
         return sum(len(part) for part in self.parts)
 
     @property
+    def told(self) -> tuple[Observations, ...]:
+        """The rows by which a checkpoint knows its run."""
+        return self.parts
+
+    @property
     def mapped(self) -> bool:
         """Whether any rows are read from files."""
         return any(isinstance(part, MemoryMapped) for part in self.parts)
@@ -92,6 +97,9 @@ class Streams:
                 own += torch.randperm(len(part)).split(batch_size)
             batches.append(own[:steps])
         return list(zip(*batches, strict=True))
+
+    def skip(self, number: int) -> None:
+        """Leave out the first batches of an epoch, which are not read."""
 
     def take(self, batch: Batch, first: int = 0, last: int | None = None) -> Observations:
         """Rows ``first`` to ``last`` of a batch, whose streams follow one another."""

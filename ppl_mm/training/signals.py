@@ -5,12 +5,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from ppl_mm.training.history import FitResult
+from ppl_mm.training.state import Training
 
-__all__ = ["Signals", "StoppedError", "terminable"]
+__all__ = ["Signals", "StoppedError", "stopped", "terminable"]
 
 _ASKED = (signal.SIGINT, signal.SIGTERM)
 _SAID = b"\nStopping after this step; a second time stops at once.\n"
@@ -84,3 +86,15 @@ class Signals:
         self.caught = number
         self.stop()
         os.write(2, _SAID)  # printing is not safe here
+
+
+def stopped(training: Training, number: int, file: Path | None) -> StoppedError:
+    """What is raised after a signal: where the run stands, and how it goes on."""
+    name = signal.Signals(number).name
+    place = f"after {training.epoch} of {training.epochs} epochs"
+    if training.within is not None:
+        place += f" and {training.within.step} of {training.steps} steps"
+    remedy = "Nothing of it is kept, as fit has no checkpoint=."
+    if file is not None:
+        remedy = f"Go on by fit(..., checkpoint={str(file)!r}, resume=True)."
+    return StoppedError(f"{name}: training stopped {place}", remedy, training.result(), number)
