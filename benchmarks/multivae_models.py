@@ -5,6 +5,8 @@ correction; MoPoE decodes one component a row, as ours does with ``strata=1``, w
 """
 
 from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -24,13 +26,33 @@ _KNOWN = {
 }
 
 
+_TORCHVISION = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+"""Operators that torchvision, which it imports, misses beside a CPU torch; nobody calls them."""
+
+
 def available(system: str) -> bool:
     """Whether the package is installed and has the system."""
-    try:
-        import multivae.models  # noqa: F401
-    except ImportError:
+    return system in _KNOWN and _imported()
+
+
+@cache
+def _imported() -> bool:
+    if find_spec("multivae") is None:
         return False
-    return system in _KNOWN
+    if not hasattr(torch.ops.torchvision, "nms"):
+        declared_ones = torch.library.Library("torchvision", "DEF")
+        for operator in _TORCHVISION:
+            declared_ones.define(operator)
+        _libraries.append(declared_ones)  # an operator lives as long as its library
+    import multivae.models  # noqa: F401
+
+    return True
+
+
+_libraries: list[torch.library.Library] = []
 
 
 def loss(

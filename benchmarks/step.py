@@ -1,21 +1,23 @@
 """One training step of every system against the same computation by hand, and against ``multivae``.
 
     python benchmarks/step.py --out benchmarks/results/step.json
+    python benchmarks/step.py --compile --only mvae --out benchmarks/results/step-compiled.json
 
-Two modalities, a 784-pixel image and a label, and five of 784 pixels; two hidden layers of 512, 64
-latents (MMVAE+: 32 shared, 32 private), batch 128, fused Adam. Both sides have the same parameters
-and data, and their loss and gradients for the same noise are compared before anything is timed.
-Then their steps take turns in one process. Where the extra ``benchmarks`` is installed, the same
-system of the package ``multivae`` takes its turn too.
+Two modalities, an image of 784 pixels and a label, and five of 784 pixels; encoders and decoders of
+two hidden layers, at width 8 on 8 pixels, where networks take next to no time; 64 latents (MMVAE+:
+32 shared, 32 private), batch 128, fused Adam. All sides have the same parameters and data. Their
+losses and gradients for the same noise are compared before anything is timed; those of recorded
+steps are equal to the last bit. Then their steps take turns in one process. Where the extra
+``benchmarks`` is installed, the same system of the package ``multivae`` takes its turn too.
 
-Two more tables: MMVAE's and MVAE's step on rows that lack half of their modalities, at random; and
-what the library adds where networks of width 8 take next to no time, the part of a step that does
-not grow with them.
+Another table has the eager step on rows that lack half of their modalities, at random, where
+nothing is recorded.
 """
 
 import copy
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import by_hand
 import multivae_models
@@ -23,36 +25,65 @@ import pyro
 import torch
 import typer
 from declared import SYSTEMS, data, declared, image_and_label
-from timing import (
-    Step,
-    alternate,
-    clock,
-    optimised,
-    peak_memory,
-    ratios,
-    setting,
-    spread,
-    table,
-    write,
-)
+from timing import Step, alternate, clock, optimised, ratios, setting, spread, table, write
 from torch import Tensor
 
 from ppl_mm import Observations
 from ppl_mm.systems import System
+from ppl_mm.training.recorded import Recorded
 
 Values = dict[str, Tensor]
-SIDES = ("by hand", "ppl_mm", "multivae")
+HAND, HAND_COMPILED, PEER = "by hand", "by hand, compiled", "multivae"
+OURS = ("eager", "recorded", "compiled")
+WIDTHS = [8, 64, 128, 512]
+NARROW = 8  # also the pixels there
 
 
-def ours(system: System, obs: Observations) -> Step:
-    """A step of the library's side."""
-    return optimised(system.parameters(), lambda: system(obs) / len(obs))
+def ours(system: System, obs: Observations, way: str) -> Step:
+    """A step of the library's side as ``fit(step=way)`` takes it."""
+    optimizer = torch.optim.Adam(system.parameters(), lr=1e-3, fused=True)
+    size = len(obs)
+
+    def eager(batch: Observations, share: range, size: int) -> Tensor:
+        loss = system(batch) / size
+        loss.backward()
+        return loss.detach()
+
+    gradients = Recorded(
+        eager,
+        system,
+        system.objective,
+        why_not="eager" if way == "eager" else None,
+        compile=size if way == "compiled" else 0,
+    )
+
+    def step() -> None:
+        optimizer.zero_grad()
+        gradients(obs, range(size), size)
+        optimizer.step()
+
+    for _ in range(3):  # the first two are compared with eager ones
+        step()
+    if not gradients.outcome.startswith(way):
+        raise SystemExit(f"expected {way} steps, got {gradients.outcome}.")
+    return step
 
 
-def hand(name: str, system: System, xs: Values) -> Step:
+def hand(name: str, system: System, xs: Values, compiled: bool) -> Step:
     """A step of the hand-written side."""
     loss = by_hand.by_hand(name, system)
-    return optimised(system.parameters(), lambda: loss(xs))
+    if compiled:
+        plain, compiled_loss = loss, torch.compile(loss, options={"fallback_random": True})
+        values = []
+        for one in (plain, compiled_loss):
+            torch.manual_seed(1)
+            values.append(one(xs).item())
+        if abs(values[0] / values[1] - 1) > 1e-3:
+            raise SystemExit(f"{name}: compiled by hand is not the same computation: {values}.")
+        loss = compiled_loss
+    step = optimised(system.parameters(), lambda: loss(xs))
+    step()
+    return step
 
 
 def packaged(name: str, xs: Values, hidden: tuple[int, ...], latent_dim: int) -> Step:
@@ -84,19 +115,25 @@ def compare(name: str, system: System, xs: Values) -> dict[str, float]:
 
 
 def sides(
-    name: str, xs: Values, hidden: tuple[int, ...], latent_dim: int
+    name: str, xs: Values, hidden: tuple[int, ...], latent_dim: int, compile: bool
 ) -> dict[str, Callable[[], Step]]:
     """How to build the step of each side that there is, from the same seed."""
 
     def build(side: str) -> Step:
         torch.manual_seed(0)
-        if side == "multivae":
+        if side == PEER:
             return packaged(name, xs, hidden, latent_dim)
         system = declared(name, xs, hidden, latent_dim)
-        return ours(system, Observations(xs)) if side == "ppl_mm" else hand(name, system, xs)
+        if side in OURS:
+            return ours(system, Observations(xs), side)
+        return hand(name, system, xs, side == HAND_COMPILED)
 
-    there = {"by hand": by_hand.written(name), "multivae": multivae_models.available(name)}
-    return {s: (lambda s=s: build(s)) for s in SIDES if there.get(s, True)}
+    there = [HAND] if by_hand.written(name) else []
+    # torch's compiler does not take the hooks of the hand-written DReG
+    there += [HAND_COMPILED] if compile and there and not name.endswith("dreg") else []
+    there += OURS if compile else OURS[:2]
+    there += [PEER] if multivae_models.available(name) else []
+    return {side: (lambda side=side: build(side)) for side in there}
 
 
 def half_missing(xs: Values) -> Observations:
@@ -110,6 +147,11 @@ def pairs(obs: Observations) -> float:
     return (held.sum(0) ** 2).mean().item() / len(held) ** 2
 
 
+def scene(number: int, batch: int, pixels: int) -> Values:
+    """The values of two modalities, or of more."""
+    return image_and_label(batch, pixels) if number == 2 else data(number, batch, pixels)
+
+
 def main(
     rounds: int = 40,
     rounds_of_five: int = 10,
@@ -118,12 +160,14 @@ def main(
     seed: int = 0,
     batch: int = 128,
     pixels: int = 784,
-    hidden: int = 512,
+    width: Annotated[list[int], typer.Option()] = WIDTHS,
     latent_dim: int = 64,
-    only: str = "",
+    modalities: Annotated[list[int], typer.Option()] = [2, 5],  # noqa: B006
+    compile: bool = False,
+    only: Annotated[list[str], typer.Option()] = [],  # noqa: B006
     out: str = "",
 ) -> None:
-    """Check that both sides compute the same, time them, print the tables, write the record.
+    """Check that all sides compute the same, time them, print the tables, write the record.
 
     Args:
         rounds: Rounds of two modalities.
@@ -133,14 +177,16 @@ def main(
         seed: Of data and parameters.
         batch: Rows of a batch.
         pixels: Of an image.
-        hidden: Width of both hidden layers.
+        width: Of both hidden layers, as often as there are tables.
         latent_dim: Z.
-        only: One system of the list; all by default.
+        modalities: How many there are, as often as there are tables.
+        compile: Whether there are compiled sides, which take a minute a row to build.
+        only: Systems of the list; all by default.
         out: The record's file.
     """
     torch.set_num_threads(threads)
     pyro.enable_validation(False)
-    sizes = {"batch": batch, "pixels": pixels, "hidden": hidden, "latent_dim": latent_dim}
+    sizes = {"batch": batch, "pixels": pixels, "width": width, "latent_dim": latent_dim}
     record: dict[str, Any] = {
         "title": "One training step",
         "setting": setting(
@@ -149,102 +195,105 @@ def main(
         "tables": [],
         "same computation": {},
         "milliseconds": {},
-        "MiB": {},
+        "seconds to build": {},
     }
-    names = [s for s in SYSTEMS if only in ("", s)]
-    layers = (hidden, hidden)
-    torch.manual_seed(seed)
-    scenes = {
-        "two": (image_and_label(batch, pixels), rounds),
-        "five": (data(5, batch, pixels), rounds_of_five),
-    }
-    for number, (xs, count) in scenes.items():
-        rows = []
-        for name in names:
-            key = f"{number}, {name}"
-            builders = sides(name, xs, layers, latent_dim)
-            memory = {side: peak_memory(build, threads) for side, build in builders.items()}
-            if "by hand" in builders:
-                system = declared(name, xs, layers, latent_dim)
-                record["same computation"][key] = compare(name, system, xs)
-            steps = {side: build() for side, build in builders.items()}
-            times = alternate(steps, count, warmup, threads)
-            record["milliseconds"][key], record["MiB"][key] = times, memory
-            rows.append(_row(name, times, memory))
-        columns = ["system", *(f"{s}, ms" for s in SIDES)]
-        columns += ["ppl_mm / by hand", "ppl_mm / multivae", *(f"{s}, MiB" for s in SIDES)]
+    names = list(only or SYSTEMS)
+    for number in modalities:
+        count = rounds if number == 2 else rounds_of_five
+        for each in width:
+            torch.manual_seed(seed)
+            xs = scene(number, batch, NARROW if each == NARROW else pixels)
+            layers = (each, each)
+            rows = [
+                _row(record, name, number, xs, layers, latent_dim, compile, count, warmup, threads)
+                for name in names
+            ]
+            shown = [HAND, HAND_COMPILED, *OURS, PEER] if compile else [HAND, *OURS[:2], PEER]
+            columns = ["system", *(f"{s}, ms" for s in shown), f"recorded / {HAND}"]
+            columns += [f"compiled / {HAND}", "compiler, s", "steps that repay it"] * compile
+            columns += ["recorded / multivae"]
+            title = f"A step, {number} modalities, width {each}, {clock(threads)}"
+            record["tables"].append(table(title, columns, rows))
+            write(record, out)  # what there is, should the rest not come
+    for each in width if 5 in modalities else ():
+        torch.manual_seed(seed)
+        xs = scene(5, batch, NARROW if each == NARROW else pixels)
         record["tables"].append(
-            table(f"A step, {number} modalities, {clock(threads)}", columns, rows)
+            _missing(record, xs, names, each, latent_dim, rounds_of_five, warmup, threads)
         )
-    record["tables"].append(
-        _missing(record, scenes["five"], names, layers, latent_dim, warmup, threads, seed)
-    )
-    record["tables"].append(_fixed(record, names, batch, latent_dim, rounds, warmup, threads))
     write(record, out)
 
 
-def _row(name: str, times: dict[str, list[float]], memory: dict[str, float]) -> list[str]:
-    row = [name]
-    row += [spread(times[s], 1) if s in times else "" for s in SIDES]
-    for other in ("by hand", "multivae"):
-        row.append(spread(ratios(times["ppl_mm"], times[other])) if other in times else "")
-    return row + [f"{memory[s]:.0f}" if s in memory else "" for s in SIDES]
+def _row(
+    record: dict[str, Any],
+    name: str,
+    number: int,
+    xs: Values,
+    layers: tuple[int, ...],
+    latent_dim: int,
+    compile: bool,
+    count: int,
+    warmup: int,
+    threads: int,
+) -> list[str]:
+    key = f"{number}, {name}, width {layers[0]}"
+    steps, built = {}, {}
+    torch.compiler.reset()  # torch gives a function up that it has compiled eight times
+    for side, build in sides(name, xs, layers, latent_dim, compile).items():
+        start = time.perf_counter()
+        steps[side] = build()
+        built[side] = time.perf_counter() - start
+    if HAND in steps:
+        torch.manual_seed(0)
+        found = compare(name, declared(name, xs, layers, latent_dim), xs)
+        record["same computation"][key] = found
+    times = alternate(steps, count, warmup, threads)
+    record["milliseconds"][key], record["seconds to build"][key] = times, built
+
+    def ratio(side: str, other: str) -> str:
+        return spread(ratios(times[side], times[other])) if other in times else ""
+
+    shown = [HAND, HAND_COMPILED, *OURS, PEER] if compile else [HAND, *OURS[:2], PEER]
+    row = [name, *(spread(times[s], 1) if s in times else "" for s in shown)]
+    row.append(ratio("recorded", HAND))
+    if compile:
+        gain = sorted(times["recorded"])[count // 2] - sorted(times["compiled"])[count // 2]
+        repaid = f"{1e3 * built['compiled'] / gain:.0f}" if gain > 0 else "never"
+        row += [ratio("compiled", HAND), f"{built['compiled']:.0f}", repaid]
+    return [*row, ratio("recorded", PEER)]
 
 
 def _missing(
     record: dict[str, Any],
-    scene: tuple[Values, int],
+    xs: Values,
     names: list[str],
-    layers: tuple[int, ...],
+    width: int,
     latent_dim: int,
+    count: int,
     warmup: int,
     threads: int,
-    seed: int,
 ) -> dict[str, Any]:
     """The table of rows that lack half of their modalities."""
-    xs, count = scene
-    torch.manual_seed(seed)
     complete, half = Observations(xs), half_missing(xs)
     rows = []
     for name in names:
         if name not in ("mvae", "mmvae iwae", "mmvae dreg", "mmvae_plus dreg"):
             continue
-        system = declared(name, xs, layers, latent_dim)
-        steps = {"complete": ours(system, complete), "half": ours(system, half)}
+        system = declared(name, xs, (width, width), latent_dim)
+        steps = {
+            "eager": ours(system, complete, "eager"),
+            "recorded": ours(system, complete, "recorded"),
+            "half": ours(system, half, "eager"),
+        }
         times = alternate(steps, count, warmup, threads)
-        record["milliseconds"][f"five, {name}, missing"] = times
+        record["milliseconds"][f"5, {name}, width {width}, missing"] = times
         share = f"{pairs(half):.2f}" if name.startswith("mmvae") else ""
-        ratio = spread(ratios(times["half"], times["complete"]))
-        rows.append([name, spread(times["complete"], 1), spread(times["half"], 1), ratio, share])
-    columns = ["system", "complete, ms", "half missing, ms", "ratio", "share of decoded pairs"]
-    title = f"A step of ppl_mm, five modalities, half of them missing, {clock(threads)}"
+        found = [spread(ratios(times["half"], times[s])) for s in ("eager", "recorded")]
+        rows.append([name, *(spread(times[s], 1) for s in steps), *found, share])
+    columns = ["system", "complete, eager, ms", "complete, recorded, ms", "half missing, eager, ms"]
+    columns += ["half / eager", "half / recorded", "share of decoded pairs"]
+    title = f"Five modalities, half of them missing, width {width}, {clock(threads)}"
     return table(title, columns, rows)
-
-
-def _fixed(
-    record: dict[str, Any],
-    names: list[str],
-    batch: int,
-    latent_dim: int,
-    rounds: int,
-    warmup: int,
-    threads: int,
-) -> dict[str, Any]:
-    """The table of networks of width 8."""
-    rows = []
-    for number, xs in (("two", image_and_label(batch, 8)), ("five", data(5, batch, 8))):
-        for name in names:
-            if not by_hand.written(name):
-                continue
-            builders = sides(name, xs, (8, 8), latent_dim)
-            steps = {side: builders[side]() for side in ("by hand", "ppl_mm")}
-            times = alternate(steps, rounds, warmup, threads)
-            record["milliseconds"][f"{number}, {name}, width 8"] = times
-            own, theirs = times["ppl_mm"], times["by hand"]
-            extra = [a - b for a, b in zip(own, theirs, strict=True)]
-            rows.append([f"{number}, {name}", *(spread(t, 1) for t in (theirs, own, extra))])
-    columns = ["modalities, system", "by hand, ms", "ppl_mm, ms", "difference, ms"]
-    return table(f"A step with networks of width 8, {clock(threads)}", columns, rows)
 
 
 if __name__ == "__main__":

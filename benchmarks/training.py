@@ -5,14 +5,16 @@
 
 An image of 784 pixels and a label, two hidden layers of 512, 64 latents, batch 128, fused Adam.
 Each way trains from the same parameters for some epochs; the first, in which a step is recorded,
-compiled or captured, is told apart. The ways take turns. Where the extra ``benchmarks`` is
-installed, the package ``multivae`` takes its turn in a plain loop.
+compiled or captured, is told apart. The ways take turns. The same by hand takes its turn in a plain
+loop, and so does the package ``multivae`` where the extra ``benchmarks`` is installed.
 """
 
 import statistics
 import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import by_hand
 import multivae_models
 import pyro
 import torch
@@ -35,7 +37,7 @@ WAYS: dict[str, dict[str, Any]] = {
 ON_CUDA: dict[str, dict[str, Any]] = {
     "graph, bfloat16": {"step": "recorded", "precision": "bf16-mixed"},
 }
-PEER = "multivae"
+PEER, HAND = "multivae", "by hand"
 
 
 class Training:
@@ -68,7 +70,8 @@ class Training:
     def milliseconds(self, way: str) -> tuple[list[float], float]:
         """Of a step, in each epoch that counts; and what the first took beyond, in seconds."""
         torch.manual_seed(0)
-        seconds = self._peer() if way == PEER else self._ours({**WAYS, **ON_CUDA}[way])
+        others = {PEER: self._peer, HAND: self._by_hand}
+        seconds = others[way]() if way in others else self._ours({**WAYS, **ON_CUDA}[way])
         first, *others = seconds
         return [1e3 * s / self.steps for s in others], first - statistics.median(others)
 
@@ -86,12 +89,22 @@ class Training:
         return [row["seconds"] for row in result.history]
 
     def _peer(self) -> list[float]:
-        """In the plain loop, whose batch stays the same."""
-        xs = {n: x[: self.batch].to(self.device) for n, x in self.values.items()}
-        model, loss = multivae_models.loss(self.name, xs, self.layers, self.latent_dim)
+        model, loss = multivae_models.loss(self.name, self._batch(), self.layers, self.latent_dim)
         model.to(self.device)
-        step = optimised((p for p in model.parameters() if p.requires_grad), loss)
-        seconds = []
+        return self._plain([p for p in model.parameters() if p.requires_grad], loss)
+
+    def _by_hand(self) -> list[float]:
+        with torch.device(self.device):  # what a loss makes on its way is there too
+            system = declared(self.name, self.values, self.layers, self.latent_dim)
+            loss, xs = by_hand.by_hand(self.name, system), self._batch()
+            return self._plain(system.parameters(), lambda: loss(xs))
+
+    def _batch(self) -> Values:
+        return {n: x[: self.batch].to(self.device) for n, x in self.values.items()}
+
+    def _plain(self, parameters: Iterable[Tensor], loss: Callable[[], Tensor]) -> list[float]:
+        """In a plain loop, whose batch stays the same."""
+        step, seconds = optimised(parameters, loss), []
         for _ in range(1 + self.epochs):
             start = time.perf_counter()
             for _ in range(self.steps):
@@ -145,7 +158,8 @@ def main(
     for name in (s for s in SYSTEMS if only in ("", s)):
         torch.compiler.reset()  # torch gives a function up that it has compiled eight times
         run = Training(name, values, batch, epochs, (hidden, hidden), latent_dim, device)
-        own = [*ways, *([PEER] if multivae_models.available(name) else [])]
+        own = [*ways, *([HAND] if by_hand.written(name) else [])]
+        own += [PEER] if multivae_models.available(name) else []
         times: dict[str, list[float]] = {way: [] for way in own}
         extra: dict[str, list[float]] = {way: [] for way in own}
         for i in range(rounds):
@@ -154,13 +168,13 @@ def main(
                 times[way] += counted
                 extra[way].append(beyond)
         record["milliseconds"][name] = times
-        shown = [spread(times[w], 1) if w in times else "" for w in (*ways, PEER)]
+        shown = [spread(times[w], 1) if w in times else "" for w in (*ways, HAND, PEER)]
         faster = [spread(ratios(times[EAGER], times[w])) for w in ways[1:]]
         rows.append([name, *shown, *faster])
         firsts.append([name, *(f"{extra[w][0]:.1f}" for w in ways)])
     columns = [
         "system",
-        *(f"{w}, ms" for w in (*ways, PEER)),
+        *(f"{w}, ms" for w in (*ways, HAND, PEER)),
         *(f"{EAGER} / {w}" for w in ways[1:]),
     ]
     record["tables"] = [

@@ -2,8 +2,8 @@
 
     q(z | x_targets, x_given) = Normal( loc(x), scale(x) )
 
-A row that lacks any of them has the prior: z is independent of x_given, and no network is trained
-for less.
+A row that lacks any of them has the prior: z is independent of x_given, and there is no network for
+fewer modalities.
 
 Sources: Sohn, Lee & Yan 2015 (CVAE); Wu & Goodman 2018, arXiv:1802.05335, table 1.
 """
@@ -35,14 +35,14 @@ class ConditionalNetwork(Program):
     """The guide of :class:`ppl_mm.models.ConditionalDecoder`.
 
     Args:
-        modalities: Targets and given ones. Each has a trunk, ``features()`` of the modality; by
-            default its flattened values, classes and symbols one-hot.
-        latent_dim: Z.
-        given: What the model conditions on.
-        hidden: Sizes of the layers that join the trunks.
-        prior: p(z), Normal; the posterior of a row that lacks something.
+        modalities: The targets and the given modalities. Each has a trunk: ``features()`` of the
+            modality, or by default its flattened values, with classes and symbols one-hot.
+        latent_dim: Z, the size of the latent.
+        given: The names of the modalities that the model conditions on.
+        hidden: The sizes of the layers that join the trunks.
+        prior: p(z), a Normal; it is the posterior of a row that lacks a modality.
         activation: ``"silu"`` (Swish), ``"relu"`` or ``"elu"``, after each of these layers.
-        scale: The map of the head to a positive scale, see
+        scale: The map from the network's output to a positive scale, see
             :func:`ppl_mm.networks.location_scale`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One network of what is observed, of the rest, and of a label, with a network as prior.
+"""One network of all modalities and a label, for a model with a network as its prior.
 
     q(z | x_O, x_M', y) = Normal( loc, scale )    a joint network; features of zeros for what a row
                                                   lacks of M and for a label that it lacks
@@ -8,7 +8,7 @@ A row that lacks an observed modality has Normal(0, I), see
 :class:`ppl_mm.distributions.ObservedPrior`.
 
 Source: Mancisidor, Kampffmeyer, Aas & Jenssen 2023 (CMMD), doi:10.1016/j.neunet.2023.10.048, whose
-rows are complete but for a first stage of training without labels.
+rows are complete, except in a first stage of training without labels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,19 +40,21 @@ class ConditionalPosterior(Program):
     """The guide of :class:`ppl_mm.models.ConditionalPrior`.
 
     Args:
-        modalities: The observed ones, the others, and the label. Each has a trunk, ``features()``
-            of the modality; by default its flattened values, classes and symbols one-hot.
-        latent_dim: Z.
-        prior: The model's own, ``model.prior``.
+        modalities: The observed modalities, the others, and the label. Each has a trunk:
+            ``features()`` of the modality, or by default its flattened values, with classes and
+            symbols one-hot.
+        latent_dim: Z, the size of the latent.
+        prior: The model's prior, ``model.prior``.
         label: The name of y. Its features enter the network's first layer by columns of their own:
             with the label missing the network is, bit for bit, the one without them.
-        hidden: Sizes of the layers that join the trunks.
-        in_features: What the decoders take that are made to learn the shapes of values,
-            ``model.in_features``; Z where it does not say.
+        hidden: The sizes of the layers that join the trunks.
+        in_features: Name -> the number of features that the modality's decoder takes, such as
+            ``model.in_features``. A decoder is made to learn the shape of a value; a modality
+            that is not named here has Z.
         vectorised: Whether flattened values take the place of all ``features()`` here.
         activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``, after these layers.
-        dropout: Probability of dropout after each of them.
-        scale: The map of the head to a positive scale, see
+        dropout: The probability of dropout after each of these layers.
+        scale: The map from the network's output to a positive scale, see
             :func:`ppl_mm.networks.location_scale`.
 
     Raises:
@@ -130,11 +132,11 @@ class ConditionalPosterior(Program):
     def _encode(
         self, obs: Observations, source: dict[str, Tensor], more: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The network's (loc, scale), (*obs.shape, Z), right where ``more``."""
+        """The network's (loc, scale), (*obs.shape, Z), valid in the rows ``more``."""
         rows, size = indices(more), more.numel()
 
         def features(name: str, trunk: nn.Module) -> Tensor:
-            """Of the rows ``more``, those of zeros off the source."""
+            """The features of the rows ``more``; zeros outside the source."""
             if name not in obs.names:
                 found = self.prior.zero.new_zeros(width_of(trunk)).expand(size, -1)
             else:

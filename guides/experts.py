@@ -1,4 +1,6 @@
-"""One encoder a modality: what products, quotients and mixtures of experts share.
+"""The base of guides with one encoder for each modality.
+
+Products, quotients and mixtures of experts share it.
 
 Each encoder gives an expert q_m(z | x_m), of the prior's family: Normal(loc_m, scale_m) or
 Laplace(loc_m, scale_m). A guide of this kind says how the experts of a row's source become its
@@ -11,6 +13,7 @@ from typing import cast
 import pyro
 import pyro.distributions as dist
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -28,18 +31,18 @@ __all__ = ["Experts"]
 
 @typed
 class Experts(Program):
-    """Base of the guides that combine one expert a modality.
+    """Base of the guides that combine one expert of each modality.
 
     Args:
-        modalities: Whose encoders to build.
-        latent_dim: Z.
+        modalities: The modalities, each with its encoder.
+        latent_dim: Z, the size of the latent.
         prior: The model's p(z), independent Normal or Laplace coordinates, see
             :func:`ppl_mm.distributions.prior.as_prior`; None for Normal(0, I). It is the posterior
             of a row with nothing to condition on, and its family is that of the experts. Guides
             of one expert at a time also take a :class:`ppl_mm.distributions.PseudoInputPrior`,
             and then have its encoders.
-        of: The modalities that have an expert, None for all; the guide looks at no other. Not
-            with a pseudo-input prior.
+        of: The names of the modalities that have an expert; None for all. The guide looks at no
+            other. A pseudo-input prior takes all.
 
     Raises:
         TypeError: For a prior of another family, a string in place of names, or experts of some
@@ -88,7 +91,7 @@ class Experts(Program):
     def check(self, obs: Observations) -> None:
         """Raise unless every encoder makes a proper expert of the observed values.
 
-        Run once, before training or evaluation; a run of the program does not repeat it.
+        It is called once, before training or evaluation; a run of the program does not repeat it.
         """
         self.check_names(obs)
         for name, encoder in self.encoders.items():
@@ -104,7 +107,12 @@ class Experts(Program):
         loc, scale, source = (torch.stack(part) for part in zip(*experts, strict=True))
         return self.combine(loc, scale, source)
 
-    def combine(self, loc: Tensor, scale: Tensor, source: Tensor) -> dist.TorchDistribution:
+    def combine(
+        self,
+        loc: Float[Tensor, "M B Z"],
+        scale: Float[Tensor, "M B Z"],
+        source: Bool[Tensor, "M *S B"],
+    ) -> dist.TorchDistribution:
         """The posterior from experts (M, B, Z) and their source masks (M, B) or (M, S, B)."""
         raise TypeError(f"{type(self).__name__} must define combine(loc, scale, source).")
 

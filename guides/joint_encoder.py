@@ -1,4 +1,4 @@
-"""The network of a joint posterior: a trunk a modality, joined by dense layers.
+"""The network of a joint posterior: a trunk for each modality, joined by dense layers.
 
 q(z | x_S) = Normal( loc_S(x_S), scale_S(x_S) )
 """
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_mm.batch.checks import check_at_least_one
+from ppl_mm.batch.encoding import reads_elements
 from ppl_mm.batch.shapes import loc_scale
 from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder
@@ -26,9 +27,11 @@ def joint_encoder(
     activation: Activation,
     scale: ScaleMap,
 ) -> JointEncoder:
-    """One layer, or none for None, on trunks: ``features()``, or an encoder of the modality's own.
+    """A network of trunks, joined by one layer, or by none where ``hidden`` is None.
 
-    An encoder has as many features as the layer (one more for an odd number), or 2 Z without one.
+    A trunk is ``features()`` of the modality; without it, an encoder of the modality.
+
+    Such an encoder has as many features as the layer (one more for an odd number), or 2 Z.
 
     Raises:
         ValueError: For ``hidden`` below 1.
@@ -54,7 +57,7 @@ class _EncoderTrunk(nn.Module):
     @property
     def reads_elements(self) -> bool:
         """Whether the encoder asks which elements are observed."""
-        return bool(getattr(self.encoder, "reads_elements", False))
+        return reads_elements(self.encoder)
 
     def forward(self, x: Tensor, *elements: Tensor) -> Tensor:
         loc, scale = loc_scale(self.name, self.encoder(x, *elements), self.size, len(x))

@@ -40,19 +40,19 @@ class JointNetwork(Program):
     """Joint networks for some subsets, encoders for single modalities.
 
     Args:
-        modalities: Whose trunks and encoders to build. A trunk is ``features()`` of the modality,
-            a module with an attribute ``out_features``; without one, an encoder of its own, whose
-            loc and log scale are the features.
-        latent_dim: Z.
+        modalities: The modalities, each with an encoder and a trunk for every network. A trunk is
+            ``features()`` of the modality, a module with an attribute ``out_features``; without
+            it, an encoder, whose loc and log scale are the features.
+        latent_dim: Z, the size of the latent.
         subsets: Which subsets of two modalities and more have a network: ``"full"``, ``"all"``,
             or a list of tuples of names. A row whose source has none gets the product of its
             single experts, without the prior.
-        hidden: Width of the layer that joins the trunks, and of the features of a trunk made of an
-            encoder. None: no such layer, the trunks' features go to the head; an encoder has 2 Z.
+        hidden: The width of the layer that joins the trunks, and the number of features of a trunk
+            made of an encoder. With None there is no such layer, and such a trunk has 2 Z.
         activation: ``"relu"``, ``"silu"`` (Swish) or ``"elu"``, after that layer.
-        scale: The map of the head to a positive scale, see
+        scale: The map from the network's output to a positive scale, see
             :func:`ppl_mm.networks.location_scale`.
-        prior: p(z), Normal; the posterior of a row with nothing to condition on.
+        prior: p(z), a Normal; it is the posterior of a row with nothing to condition on.
 
     Raises:
         ValueError: For unknown subsets or modalities, ``hidden`` below 1, or ``"all"`` subsets of
@@ -144,9 +144,9 @@ class JointNetwork(Program):
     def _without_networks(
         self, obs: Observations, source: Tensor, rest: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """loc and scale of each row from single experts, or the prior where it looks at none.
+        """loc and scale of each row from single experts; those of the prior without a source.
 
-        Encoders that none of the rows ``rest`` asks for do not run.
+        An encoder runs only if one of the rows ``rest`` needs it.
         """
         prior = (self.prior.loc, self.prior.scale)
         experts = []
@@ -163,7 +163,7 @@ class JointNetwork(Program):
 
 
 def _chosen(subsets: str | Iterable[Sequence[str]], names: Sequence[str]) -> list[tuple[str, ...]]:
-    """The subsets of two and more that get a network; the order of declaration is no matter."""
+    """The subsets of two and more that get a network, whatever the order of declaration."""
     if isinstance(subsets, str):
         if subsets not in ("full", "all"):
             raise ValueError(unknown_name("subsets", subsets, ("full", "all")))

@@ -1,4 +1,4 @@
-"""A mixture, over a family of subsets of the modalities, of another guide's posteriors.
+"""A mixture of another guide's posteriors, over a family of subsets of the modalities.
 
     q(z | x)  =  sum over S in the family, S within the row's evidence, of  w_S q_S(z | x_S)
 
@@ -36,8 +36,8 @@ class Mixture(Program):
     """The mixture of ``guide.posterior`` over a family of subsets.
 
     Under a plate of strata (``guide.strata(obs)``, which objectives and likelihoods call), index
-    c of the plate draws from component c, and the density is the whole mixture's. Without one,
-    and under terms, every row draws a component at random: unbiased too.
+    c of the plate draws from component c, and the density is the whole mixture's. Without strata,
+    and under terms, every row draws a component at random, which is unbiased too.
 
     Args:
         guide: A guide with a method ``posterior(obs)``.
@@ -78,7 +78,7 @@ class Mixture(Program):
 
     @property
     def prior(self) -> DiagonalFamily:
-        """What a row with nothing to condition on gets."""
+        """The prior p(z), the posterior of a row with nothing to condition on."""
         return cast(HasExperts, self.guide).prior
 
     @property
@@ -119,8 +119,8 @@ class MixtureOfExperts(Mixture):
     """MMVAE's guide: each modality's expert, in equal shares; Normal or Laplace.
 
     Args:
-        modalities: Whose encoders to build.
-        latent_dim: Z.
+        modalities: The modalities, each with its encoder.
+        latent_dim: Z, the size of the latent.
         prior: p(z), see :class:`ppl_mm.guides.Experts`; the experts have its family.
 
     Source: Shi et al. 2019, arXiv:1911.03393.
@@ -141,14 +141,14 @@ class MixtureOfProducts(Mixture):
     """MoPoE's guide: the product of experts of every non-empty subset, in equal shares.
 
     Args:
-        modalities: Whose encoders to build.
-        latent_dim: Z.
+        modalities: The modalities, each with its encoder.
+        latent_dim: Z, the size of the latent.
         prior_expert: Whether p(z) is a factor of each product, see
-            :class:`ppl_mm.guides.ProductOfExperts`; the release has it in the full one only,
+            :class:`ppl_mm.guides.ProductOfExperts`. The release has it in the full product only,
             which is ``"full"``.
-        prior: p(z), see :class:`ppl_mm.guides.Experts`; Normal.
+        prior: p(z), a Normal, see :class:`ppl_mm.guides.Experts`.
 
-    2^M - 1 components: for many modalities give ``Mixture`` a smaller family.
+    It has 2^M - 1 components; for many modalities give ``Mixture`` a smaller family.
 
     Raises:
         ValueError: For more than eight modalities.

@@ -5,12 +5,13 @@
 M encoders serve all 2^M subsets; the empty one gives the prior. A product does not identify its
 factors, so train it on subsets too (``objectives.subset_terms``).
 
-Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.3.
+Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.1 and appendix B.
 """
 
 from collections.abc import Sequence
 
 import pyro.distributions as dist
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -26,12 +27,13 @@ class ProductOfExperts(Experts):
     """q(z | x_S) as the product of the experts in S, with the prior as one more expert or not.
 
     Args:
-        modalities: Whose encoders to build.
-        latent_dim: Z.
-        prior_expert: True for MVAE: every posterior is narrower than the prior. False for the
-            bare product: a single expert is its own posterior. ``"several"``: in products of two
-            experts or more (DMVAE). ``"full"``: in the product of all of them (MoPoE's release).
-        prior: The model's p(z), Normal, see :class:`ppl_mm.guides.Experts`.
+        modalities: The modalities, each with its encoder.
+        latent_dim: Z, the size of the latent.
+        prior_expert: Whether p(z) is a factor of a product. With True, as in MVAE, every posterior
+            is narrower than the prior. With False a single expert is its own posterior. With
+            ``"several"`` it is a factor of products of two experts or more (DMVAE), with
+            ``"full"`` of the product of all (MoPoE's release).
+        prior: The model's p(z), a Normal, see :class:`ppl_mm.guides.Experts`.
 
     Raises:
         ValueError: For another ``prior_expert``.
@@ -67,7 +69,12 @@ class ProductOfExperts(Experts):
             )
         self.prior_expert = prior_expert
 
-    def combine(self, loc: Tensor, scale: Tensor, source: Tensor) -> dist.TorchDistribution:
+    def combine(
+        self,
+        loc: Float[Tensor, "M B Z"],
+        scale: Float[Tensor, "M B Z"],
+        source: Bool[Tensor, "M *S B"],
+    ) -> dist.TorchDistribution:
         """See :func:`ppl_mm.distributions.product_of_experts`."""
         prior = (self.prior.loc, self.prior.scale)
         return product_of_experts(loc, scale, source, prior, self._with_prior(source))

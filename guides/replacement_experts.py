@@ -3,9 +3,10 @@
     q(z | x_S)  proportional to  prod over m in S of q_m(z | x_m)
                                  * prod over k not in S of q_k*(z | x_s),   s in S
 
-An expert q_k*(z | x_s) reads x_s in place of the missing x_k: n^2 encoders for n modalities. With
-several modalities there and one missing, each of them could supply the stand-ins; a term says
-which by ``via``, and otherwise a row draws the supplier at random, in equal shares.
+An expert q_k*(z | x_s) reads x_s in place of the missing x_k, so n modalities have n^2 encoders.
+Where several modalities are there and one is missing, each of them could supply the stand-ins. A
+term says which one does by ``via``; otherwise a row draws the supplier at random, with equal
+probabilities.
 
 Source: Kutuzova, Krause, McCloskey, Nielsen & Igel 2021, "Multimodal variational autoencoders for
 semi-supervised learning: in defense of product-of-experts", eq. 3 to 5 and D.32 to D.37.
@@ -29,20 +30,20 @@ from ppl_mm.programs.networks import encoder_of
 __all__ = ["ReplacementExperts"]
 
 Expert = tuple[Tensor, Tensor, Tensor]
-"""loc and scale, (B, Z), and where it takes part, (B,) or (S, B)."""
+"""loc and scale, (B, Z), and the rows in which the expert takes part, (B,) or (S, B)."""
 
 
 @typed
 class ReplacementExperts(Experts):
-    """SVAE's posterior: the experts of what is there, stand-ins for the rest.
+    """SVAE's posterior: the experts of what a row holds, and stand-ins for the rest.
 
     Args:
-        modalities: Whose encoders to build: for each modality its expert, and the experts of all
-            others that read it.
-        latent_dim: Z.
+        modalities: The modalities. Each has an encoder for its expert, and one for every other
+            modality, which reads it.
+        latent_dim: Z, the size of the latent.
         prior_expert: Whether p(z) is a factor too. The paper's equations have none; its released
             experiments had one.
-        prior: p(z), Normal; the posterior of a row with nothing to condition on.
+        prior: p(z), a Normal; it is the posterior of a row with nothing to condition on.
 
     Example:
         >>> from functools import partial

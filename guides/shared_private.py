@@ -1,4 +1,4 @@
-"""Shared and private latents: any joint encoder of ``u``, and a private encoder a modality.
+"""Shared and private latents: any joint encoder of ``u``, and a private encoder of each modality.
 
     u    ~ q(u | x)            a product, a mixture, ... of shared experts
     w_m  ~ q_m(w_m | x_m)      where x_m is evidence and scored; p(w_m) elsewhere
@@ -39,14 +39,14 @@ class SharedPrivate(Program):
     Args:
         shared: The guide of the shared latent, one of ``ppl_mm.guides`` with ``posterior``. Its
             site is called ``u`` here.
-        private_dim: Size of every private latent, or of each by name.
+        private_dim: The sizes of the private latents: one for all, or one for each by name.
         private_prior: p(w_m), as in the model: "normal", "laplace", or a fixed one of either
-            family; None for the shared prior's family, standard. Private posteriors have its
-            family.
+            family; None for a standard one of the shared prior's family. Private posteriors have
+            the same family.
         auxiliary: The scale map of learned auxiliary priors r_m, see
             :class:`ppl_mm.distributions.LearnedScale`; None for none.
 
-    ``latent_dim`` is the size of u, ``posterior(obs)`` the distribution of u.
+    ``latent_dim`` is the size of u, and ``posterior(obs)`` is the distribution of u.
     """
 
     site = "u"
@@ -91,7 +91,7 @@ class SharedPrivate(Program):
         return cast(HasExperts, self.shared).prior
 
     def strata(self, obs: Observations, number: int | None = None) -> Observations:
-        """The rows with a plate of the components of ``u``; as they are where it is no mixture."""
+        """The rows under a plate of the components of ``u``; unchanged if it is no mixture."""
         return self.shared.strata(obs, number) if isinstance(self.shared, Mixed) else obs
 
     def forward(self, obs: Observations) -> None:

@@ -5,6 +5,7 @@ The component of a mixture of experts (:class:`ppl_mm.guides.MixtureOfExperts`),
 
 import pyro.distributions as dist
 import torch
+from jaxtyping import Bool, Float
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 
@@ -17,11 +18,11 @@ __all__ = ["SingleExpert"]
 
 
 class SingleExpert(Experts):
-    """q(z | x_m) as its encoder gives it; the prior for a row without a source.
+    """q(z | x_m) as the encoder of m gives it; the prior for a row without a source.
 
     Raises:
-        ValueError: While Pyro validates, for a row with several sources: say how they combine,
-            by a mixture or a product.
+        ValueError: For a row with several sources, if Pyro's validation is on; a mixture or a
+            product says how they combine.
     """
 
     families = ("normal", "laplace")
@@ -37,7 +38,12 @@ class SingleExpert(Experts):
             some = some | (obs.log_weight == -torch.inf)
         return q if bool(some.all()) else RowwiseReference(some, q, self.prior())
 
-    def combine(self, loc: Tensor, scale: Tensor, source: Tensor) -> dist.TorchDistribution:
+    def combine(
+        self,
+        loc: Float[Tensor, "M B Z"],
+        scale: Float[Tensor, "M B Z"],
+        source: Bool[Tensor, "M *S B"],
+    ) -> dist.TorchDistribution:
         """Pick the expert of each row's only source."""
         if is_validation_enabled() and bool((source.sum(0) > 1).any()):
             raise ValueError(

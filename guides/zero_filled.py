@@ -31,19 +31,20 @@ __all__ = ["ZeroFilledNetwork"]
 
 @typed
 class ZeroFilledNetwork(Program):
-    """A joint network for every subset: what is not looked at is fed as zeros.
+    """A joint network for every subset, which gets zeros for modalities outside the source.
 
-    A missing value is a value of zeros. Where 0 is a symbol like any other, in modalities whose
-    draws are integers (classes, tokens; one-hot rows of classes too), it is *features* of zeros.
+    A missing value is replaced by a value of zeros. In modalities whose draws are integers
+    (classes, tokens; one-hot rows of classes too) 0 is a symbol like any other, and the *features*
+    are zeros.
 
     Args:
-        modalities: Whose trunks to build, see :class:`ppl_mm.guides.JointNetwork`. Their decoders
-            tell the shape of a value.
-        latent_dim: Z.
-        hidden: Width of the layer that joins the trunks; None: no such layer.
-        prior: p(z), Normal; the posterior of a row with nothing to condition on.
+        modalities: The modalities, each with a trunk, see :class:`ppl_mm.guides.JointNetwork`.
+            Their decoders tell the shape of a value.
+        latent_dim: Z, the size of the latent.
+        hidden: The width of the layer that joins the trunks; None for no such layer.
+        prior: p(z), a Normal; it is the posterior of a row with nothing to condition on.
         activation: ``"relu"``, ``"silu"`` (Swish) or ``"elu"``, after that layer.
-        scale: The map of the head to a positive scale.
+        scale: The map from the network's output to a positive scale.
 
     Raises:
         TypeError: For a trunk without ``out_features``, or a prior that is no diagonal Normal.
@@ -114,7 +115,7 @@ class ZeroFilledNetwork(Program):
         return dist.Normal(loc.reshape(shape), scale.reshape(shape)).to_event(1)
 
     def _features(self, name: str, trunk: nn.Module, obs: Observations, looks: Tensor) -> Tensor:
-        """One trunk's features of every row, (*obs.shape, F), those of zeros off the source."""
+        """One trunk's features, (*obs.shape, F); outside the source those of zeros."""
         zero = self._buffers[f"zero_{name}"]
         source = obs.source.get(name, torch.zeros_like(looks))
         absent = looks.new_zeros(width_of(trunk), dtype=self.prior.loc.dtype)

@@ -1,13 +1,13 @@
-"""One latent ``z``, and decoders that see some modalities besides.
+"""One latent ``z`` with decoders that also see some modalities.
 
     z   ~ p(z), Normal(0, I) unless told otherwise      z: (Z,)
     x_t ~ p_t(x_t | z, x_given)                         t = the other modalities, the targets
 
 The given modalities are conditioned on and have no density. The generative side of CVAE (Sohn, Lee
 & Yan 2015; the baseline of Wu & Goodman 2018, arXiv:1802.05335).
-Sites: ``z``, and one observed site a target. Plate: ``data`` at dim -1.
-A row that does not hold a target, or in which it is not scored, adds exactly 0; so does one that
-lacks a given modality, of which nothing can be said.
+Sites: ``z``, and one observed site for each target. Plate: ``data`` at dim -1.
+A row that does not hold a target, or in which the target is not scored, adds exactly 0. So does a
+row that lacks a given modality, as the model then says nothing.
 """
 
 from collections.abc import Sequence
@@ -33,15 +33,16 @@ class ConditionalDecoder(Program):
     """p(z) prod over targets t of p_t(x_t | z, x_given), as a Pyro program of Observations.
 
     Args:
-        modalities: Targets and given ones. A target's decoder takes Z + F features, z first, then
-            those of the given modalities in the order of their names.
-        latent_dim: Z.
-        given: What is conditioned on. Its features are a trunk of the model's own, ``features()``
-            of the modality; by default its flattened values, classes and symbols one-hot.
+        modalities: The targets and the given modalities. A target's decoder takes Z + F features:
+            z first, then those of the given modalities in the order of their names.
+        latent_dim: Z, the size of the latent.
+        given: The names of the modalities that are conditioned on. The model has a trunk of its
+            own for each: ``features()`` of the modality, or by default its flattened values,
+            with classes and symbols one-hot.
         prior: p(z), see :class:`ppl_mm.models.SharedLatent`. It does not depend on x_given.
 
-    A target that the observations lack altogether is drawn, for which every row must hold what is
-    given. Where Pyro's validation is off and the likelihood can draw NaN, rows that do not get it.
+    A target that the observations lack altogether is drawn, and then every row must hold what is
+    given. Where Pyro's validation is off and the likelihood can draw NaN, the other rows get NaN.
 
     Raises:
         ValueError: For nothing given, unknown names, or no target left; when run, for a draw of a

@@ -1,15 +1,15 @@
-"""A latent whose prior is a network of what is always observed; the rest, and a label, from it.
+"""A latent with a network of the observed modalities as its prior; it generates the rest.
 
     z   ~ p(z | x_O) = Normal( loc(x_O), scale(x_O) )     z: (Z,)
     y   ~ p(y | z)                                        the label, if there is one
     x_m ~ p_m(x_m | z, x_O), or p_m(x_m | z)              m in M, what is missing in use
 
-The observed modalities O are conditioned on and have no density. M is all the rest but the label,
-and may be empty. The generative side of CMMD (Mancisidor, Kampffmeyer, Aas & Jenssen 2023,
-doi:10.1016/j.neunet.2023.10.048, eq. 1).
+The observed modalities O are conditioned on and have no density. M is all the rest
+without the label, and may be empty. The generative side of CMMD (Mancisidor, Kampffmeyer, Aas &
+Jenssen 2023, doi:10.1016/j.neunet.2023.10.048, eq. 1).
 Sites: ``z``, and one observed site for the label and for each modality of M. Plate: ``data`` at
 dim -1. A row that lacks the label or a modality of M, or in which it is not scored, adds exactly 0
-for it; one that lacks an observed modality, of which nothing can be said, adds 0 altogether.
+for it. A row that lacks an observed modality adds 0 altogether, as the model then says nothing.
 """
 
 from collections.abc import Sequence
@@ -40,10 +40,10 @@ class ConditionalPrior(Program):
     """p(z | x_O) p(y | z) prod over m in M of p_m(x_m | z, x_O), a Pyro program of Observations.
 
     Args:
-        modalities: The observed ones, the others, and the label: a modality like any other, with
-            any likelihood (Categorical, Bernoulli, MultiLabel).
-        latent_dim: Z.
-        observed: The names of O.
+        modalities: The observed modalities, the others, and the label, which is a modality like any
+            other, with any likelihood (Categorical, Bernoulli, MultiLabel).
+        latent_dim: Z, the size of the latent.
+        observed: The names of the observed modalities O.
         label: The name of y, whose decoder sees z alone; None for no label.
         prior: p(z | x_O), an :class:`ppl_mm.distributions.ObservedPrior` of these modalities; None
             for a new one.
@@ -52,9 +52,9 @@ class ConditionalPrior(Program):
             modality, a trunk of the model's own; by default its flattened values, classes and
             symbols one-hot). If not, they take z.
 
-    A modality that the observations lack altogether is drawn, for which every row must hold what is
-    observed. Where Pyro's validation is off and the likelihood can draw NaN, rows that do not get
-    it.
+    A modality that the observations lack altogether is drawn, and then every row must hold what is
+    observed. Where Pyro's validation is off and the likelihood can draw NaN, the other rows get
+    NaN.
 
     Raises:
         ValueError: For nothing observed, all modalities observed, unknown names, a label that is

@@ -4,7 +4,7 @@
     x_m ~ p_m(x_m | z)                                  m = 1..M, independent given z
 
 The generative side of VAE, MVAE (arXiv:1802.05335), JMVAE, SVAE, MMVAE (arXiv:1911.03393).
-Sites: ``z``, and one observed site a modality, named after it. Plate: ``data`` at dim -1.
+Sites: ``z``, and one observed site for each modality, named after it. Plate: ``data`` at dim -1.
 A row that does not hold a modality, or in which it is not scored, adds exactly 0.
 """
 
@@ -30,8 +30,8 @@ class SharedLatent(Program):
     """p(z) prod over m of p_m(x_m | z), as a Pyro program of :class:`Observations`.
 
     Args:
-        modalities: What is generated, and how.
-        latent_dim: Z.
+        modalities: The modalities that the model generates.
+        latent_dim: Z, the size of the latent.
         prior: p(z): None for Normal(0, I), "laplace", a fixed Normal or Laplace of shape (Z,), or
             a module whose call returns a distribution with event shape (Z,) (learned,
             pseudo-inputs, a flow).
@@ -83,7 +83,7 @@ class SharedLatent(Program):
     def check(self, obs: Observations) -> None:
         """Raise unless every observed value fits its likelihood and decoder.
 
-        Run once, before training or evaluation; a run of the program does not repeat it.
+        It is called once, before training or evaluation; a run of the program does not repeat it.
         """
         self.check_names(obs)
         for name, decoder in self.decoders.items():

@@ -1,4 +1,4 @@
-"""A shared latent ``u`` and a private latent ``w_m`` a modality.
+"""A shared latent ``u``, and a private latent ``w_m`` for each modality.
 
     u   ~ p(u)                         u: (U,), Normal(0, I) unless told otherwise
     w_m ~ p(w_m)                       w_m: (W_m,), m = 1..M
@@ -6,7 +6,7 @@
 
 The generative side of MMVAE+ (Palumbo et al. 2023; its text has one w for all modalities, its code
 and this model one each), DMVAE (Lee & Pavlovic 2021) and mmJSD (Sutter et al. 2020).
-Sites: ``u``, ``w_<modality>``, and one observed site a modality. Plate: ``data`` at dim -1.
+Sites: ``u``, ``w_<modality>``, and one observed site for each modality. Plate: ``data`` at dim -1.
 A row that does not hold a modality, or in which it is not scored, adds exactly 0.
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import pyro
 import pyro.distributions as dist
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -33,9 +34,10 @@ class SharedPrivate(Program):
     """p(u) prod over m of p(w_m) p_m(x_m | u, w_m), as a Pyro program of :class:`Observations`.
 
     Args:
-        modalities: What is generated, and how; each decoder takes U + W_m features, u first.
-        latent_dim: U.
-        private_dim: W_m of every modality, or of each by name.
+        modalities: The modalities that the model generates. Each decoder takes U + W_m features,
+            u first.
+        latent_dim: U, the size of the shared latent.
+        private_dim: The sizes W_m: one number for all modalities, or one for each by name.
         prior: p(u): None, "normal", "laplace", a fixed one, or a module whose call returns a
             distribution with event shape (U,).
         private_prior: p(w_m): "normal", "laplace", or a fixed one; None for the family of p(u),
@@ -104,7 +106,7 @@ class SharedPrivate(Program):
         return self.latent_dim + self.private_dim[name]
 
 
-def _joined(u: Tensor, w: Tensor) -> Tensor:
-    """(u, w), whichever plates each of them was drawn under."""
+def _joined(u: Float[Tensor, "... U"], w: Float[Tensor, "... W"]) -> Float[Tensor, "... UW"]:
+    """(u, w) side by side, under whichever plates each of them was drawn."""
     batch = torch.broadcast_shapes(u.shape[:-1], w.shape[:-1])
     return torch.cat([u.expand(*batch, -1), w.expand(*batch, -1)], -1)

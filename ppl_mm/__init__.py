@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     )
     from ppl_mm.batch.observations import Observations
     from ppl_mm.likelihood.log_likelihood import log_likelihood
+    from ppl_mm.measures.embedding import embed
     from ppl_mm.measures.generation import generate
+    from ppl_mm.measures.imputation import impute
     from ppl_mm.modality import Modality
     from ppl_mm.programs import Program
     from ppl_mm.systems import System
@@ -34,10 +36,12 @@ __all__ = [
     "Program",
     "System",
     "data",
+    "embed",
     "evaluation",
     "fit",
     "generate",
     "guides",
+    "impute",
     "likelihoods",
     "log_likelihood",
     "models",
@@ -54,8 +58,10 @@ _DEFINED_IN = {
     "Observations": "ppl_mm.batch.observations",
     "Program": "ppl_mm.programs",
     "System": "ppl_mm.systems",
+    "embed": "ppl_mm.measures.embedding",
     "fit": "ppl_mm.training.fit",
     "generate": "ppl_mm.measures.generation",
+    "impute": "ppl_mm.measures.imputation",
     "log_likelihood": "ppl_mm.likelihood.log_likelihood",
 }
 """The names that are no folders."""

@@ -29,11 +29,12 @@ class Modality:
             likelihood's parameters, of the shapes that :class:`ppl_mm.likelihoods.Likelihood`
             allows: ``(B, *D_m)``, fewer for each row, or shared by all rows.
         weight: The factor lambda_m of log p(x_m | z) in training, for every objective of
-            :mod:`ppl_mm.objectives` that is given no other one. Pyro's own ELBOs know nothing of
-            it: wrap them, ``objectives.Reweighted(Trace_ELBO())``. Likelihoods and measures ignore
+            :mod:`ppl_mm.objectives` that is given no other one. Pyro's own ELBOs do not read it;
+            wrap them: ``objectives.Reweighted(Trace_ELBO())``. Likelihoods and measures ignore
             it.
-        features: ``features()`` returns a module, the trunk of this modality in joint networks;
-            None for an encoder of its own, whose loc and log scale are the features.
+        features: ``features()`` returns a module, the trunk of this modality in joint networks.
+            With None an encoder of the modality takes its place, with its loc and log scale as
+            features.
 
     Raises:
         ValueError: For a name that is no identifier or is reserved, or a weight below zero.

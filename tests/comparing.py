@@ -38,7 +38,7 @@ def tiny(*args: object) -> Figure:
 
 
 def draw_tiny(finished: runs.Run) -> None:
-    for name in ("prior_samples", "cross_generation", "latent"):
+    for name in ("prior_samples", "cross_generation", "latent", "posterior"):
         plotting.save(tiny(), finished.folder / f"{name}.png")
 
 

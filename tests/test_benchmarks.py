@@ -61,13 +61,15 @@ def test_another_computation_is_an_error(monkeypatch):
 
 def test_step_writes_its_record(tmp_path):
     out = tmp_path / "step.json"
+    small = {"batch": 8, "pixels": 5, "width": [4], "latent_dim": 4}
     load("step").main(
-        rounds=2, rounds_of_five=2, warmup=0, **SMALL, only="mmvae dreg", out=str(out)
+        rounds=2, rounds_of_five=2, warmup=0, **small, only=["mmvae dreg"], out=str(out)
     )
     record = json.loads(out.read_text())
-    assert record["same computation"].keys() == {"two, mmvae dreg", "five, mmvae dreg"}
-    times = record["milliseconds"]["five, mmvae dreg"]
-    assert {"by hand", "ppl_mm"} <= times.keys()
+    keys = {"2, mmvae dreg, width 4", "5, mmvae dreg, width 4"}
+    assert record["same computation"].keys() == keys
+    times = record["milliseconds"]["5, mmvae dreg, width 4"]
+    assert {"by hand", "eager", "recorded"} <= times.keys()
     assert all(len(values) == 2 for values in times.values())
     share = float(record["tables"][2]["rows"][0][-1])
     assert 0.1 < share < 0.6  # of 0.3 in expectation, for eight rows

@@ -99,7 +99,7 @@ def _estimate(
 ) -> LogLikelihood:
     with warnings.catch_warnings():  # the direction that was not trained has them
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
-        return log_likelihood(system, test, target, given, num_samples, seed=seed)
+        return log_likelihood(system, test, target, given, num_samples, refine="none", seed=seed)
 
 
 def table_2(records: list[Record]) -> list[str]:

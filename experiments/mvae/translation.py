@@ -152,7 +152,12 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
         for name, target in TARGETS.items():
             result = log_likelihood(
-                system, test, target, num_samples=config.num_samples, seed=config.seed
+                system,
+                test,
+                target,
+                num_samples=config.num_samples,
+                seed=config.seed,
+                refine="none",
             )
             summary = result.summary()
             found[name] = [summary["mean"], summary["standard_error"]]

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
 from torch import Tensor, nn
 
@@ -50,16 +50,16 @@ def _sequence(element: Kind, *, ordered: bool) -> Kind:
     """Lists, tuples and other iterables, which become tuples; no strings, mappings or tensors."""
     not_these = (str, bytes, Mapping, Tensor, *((Set,) if ordered else ()))
 
-    def typed(value: Any) -> bool:
+    def typed(value: object) -> bool:
         return isinstance(value, Iterable) and (
             not isinstance(value, not_these) or type(value) in (type({}.keys()), type({}.values()))
         )
 
-    def parts(value: Any) -> Iterator[tuple[str, Kind, Any]]:
+    def parts(value: Iterable[object]) -> Iterator[tuple[str, Kind, Any]]:
         return ((f"[{i}]", element, item) for i, item in enumerate(value))
 
-    def read(value: Any) -> Any:
-        if not isinstance(value, list | tuple) and not typed(value):
+    def read(value: object) -> Any:
+        if not isinstance(value, Iterable) or not (isinstance(value, list | tuple) or typed(value)):
             return NO
         values = value if isinstance(value, list | tuple) else tuple(value)
         if element is ANYTHING or {*map(type, values)} == {element.exact}:
@@ -77,15 +77,17 @@ def _sequence(element: Kind, *, ordered: bool) -> Kind:
 def _fixed(elements: list[Kind]) -> Kind:
     """A tuple of certain kinds, one after the other."""
 
-    def typed(value: Any) -> bool:
+    def typed(value: object) -> TypeGuard[Sequence[object]]:
         return isinstance(value, tuple | list) and len(value) == len(elements)
 
-    def parts(value: Any) -> Iterator[tuple[str, Kind, Any]]:
+    def parts(value: Iterable[object]) -> Iterator[tuple[str, Kind, Any]]:
         pairs = zip(elements, value, strict=True)
         return ((f"[{i}]", kind, item) for i, (kind, item) in enumerate(pairs))
 
-    def read(value: Any) -> Any:
-        found = _all_of(parts(value)) if typed(value) else None
+    def read(value: object) -> Any:
+        if not typed(value):
+            return NO
+        found = _all_of(parts(value))
         if found is None:
             return NO
         return tuple(found) if _changed(found, value) else value
@@ -95,15 +97,15 @@ def _fixed(elements: list[Kind]) -> Kind:
 
 
 def _mapping(key: Kind, value: Kind) -> Kind:
-    def parts(given: Any) -> Iterator[tuple[str, Kind, Any]]:
+    def parts(given: Mapping[object, object]) -> Iterator[tuple[str, Kind, Any]]:
         for name, item in given.items():
             yield f"'s key {name!r}", key, name
             yield f"[{name!r}]", value, item
 
-    def typed(given: Any) -> bool:
+    def typed(given: object) -> bool:
         return isinstance(given, Mapping)
 
-    def read(given: Any) -> Any:
+    def read(given: object) -> Any:
         if not isinstance(given, Mapping):
             return NO
         if key is ANYTHING and value is ANYTHING:
@@ -121,14 +123,14 @@ def _mapping(key: Kind, value: Kind) -> Kind:
 
 
 def _union(kinds: list[Kind]) -> Kind:
-    def read(value: Any) -> Any:
+    def read(value: object) -> Any:
         for kind in kinds:
             got = kind.read(value)
             if got is not NO:
                 return got
         return NO
 
-    def parts(value: Any) -> Iterator[tuple[str, Kind, Any]]:
+    def parts(value: object) -> Iterator[tuple[str, Kind, Any]]:
         """Those of the one container that the value is."""
         fitting = [k for k in kinds if k.typed(value)]
         if len(fitting) == 1 and fitting[0].parts is not None:
@@ -147,11 +149,11 @@ def _union(kinds: list[Kind]) -> Kind:
 _PLAIN = {str: STRING, bool: BOOL, NoneType: NONE, Any: ANYTHING, object: ANYTHING, Path: READ_PATH}
 
 
-def _is_path_type(cls: Any) -> bool:
+def _is_path_type(cls: object) -> bool:
     return isinstance(cls, type) and issubclass(cls, os.PathLike)
 
 
-def kind_of(annotation: Any, limits: Range = ANY_NUMBER) -> Kind:
+def kind_of(annotation: object, limits: Range = ANY_NUMBER) -> Kind:
     """The kind of an annotation, its numbers within limits.
 
     ``Annotated[int, Range(0)]`` has limits of its own, ``Annotated[X, kind]`` a kind. What has no

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ LARGEST = 2**32 - 1
 """No integer is larger: it would be of no use, and torch and NumPy fail on it obscurely."""
 
 NO = object()
-"""What a kind gives for a value that it does not admit."""
+"""The answer of a kind to a value that it does not admit."""
 
 Parts = Callable[[Any], Iterable[tuple[str, "Kind", Any]]]
 
@@ -52,11 +52,12 @@ class Kind:
     """The values that an annotation admits.
 
     Attributes:
-        words: What one is called, such as "an integer of at least 1".
-        many: What several are called.
-        read: From a value to itself, or to what it stands for; ``NO`` where it is not admitted.
-        typed: Whether a value is of the right type, be it out of range or not.
-        parts: Where each element of a value is, of which kind it must be, and itself.
+        words: The words for one value, such as "an integer of at least 1".
+        many: The words for several values.
+        read: A function from a value to the value that it stands for; to ``NO`` where it is not
+            admitted.
+        typed: Whether a value is of the right type, in or out of range.
+        parts: The place, the kind and the value of each element of a value.
         choices: The strings to choose from.
         exact: A type all of whose direct instances are admitted, as they are.
     """
@@ -93,7 +94,7 @@ class Range:
 ANY_NUMBER = Range()
 
 
-def _same(value: Any) -> Any:
+def _same(value: object) -> Any:
     return value
 
 
@@ -117,7 +118,7 @@ def instance(cls: type) -> Kind:
     """Instances of a class; of a protocol that cannot be tested, anything."""
     words, many = _WORDS.get(cls.__name__, (article(cls.__name__), f"{cls.__name__} objects"))
 
-    def typed(value: Any) -> bool:
+    def typed(value: object) -> bool:
         try:
             return isinstance(value, cls)
         except TypeError:
@@ -130,7 +131,7 @@ STRING = instance(str)
 FUNCTION = Kind("a function", "functions", lambda x: x if callable(x) else NO, callable)
 
 
-def _makes_modules(value: Any) -> bool:
+def _makes_modules(value: object) -> bool:
     return callable(value) and not isinstance(value, nn.Module)
 
 
@@ -142,7 +143,7 @@ FACTORY = Kind(
 )
 
 
-def _is_bool(value: Any) -> bool:
+def _is_bool(value: object) -> bool:
     return isinstance(value, bool | np.bool_)
 
 
@@ -152,13 +153,13 @@ BOOL = Kind("True or False", "True or False", lambda x: bool(x) if _is_bool(x) e
 def integer(limits: Range) -> Kind:
     """Integers within limits, NumPy's too; no booleans."""
 
-    def typed(value: Any) -> bool:
+    def typed(value: object) -> TypeGuard[int]:
         return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
-    def read(value: Any) -> Any:
-        if type(value) is not int and not typed(value):  # the usual case first, for speed
-            return NO
-        return int(value) if limits.holds(value) and -LARGEST <= value <= LARGEST else NO
+    def read(value: object) -> Any:
+        if type(value) is int or typed(value):  # the usual case first, for speed
+            return int(value) if limits.holds(value) and -LARGEST <= value <= LARGEST else NO
+        return NO
 
     return Kind(f"an integer{limits}", f"integers{limits}", read, typed)
 
@@ -166,17 +167,17 @@ def integer(limits: Range) -> Kind:
 def real(limits: Range) -> Kind:
     """Finite numbers within limits, integers and NumPy's too."""
 
-    def typed(value: Any) -> bool:
+    def typed(value: object) -> TypeGuard[float]:
         return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
-    def read(value: Any) -> Any:
-        if type(value) is not float and not typed(value):
-            return NO
-        try:
-            number = float(value)
-        except OverflowError:  # 10**400
-            return NO
-        return number if math.isfinite(number) and limits.holds(number) else NO
+    def read(value: object) -> Any:
+        if type(value) is float or typed(value):
+            try:
+                number = float(value)
+            except OverflowError:  # 10**400
+                return NO
+            return number if math.isfinite(number) and limits.holds(number) else NO
+        return NO
 
     return Kind(f"a finite number{limits}", f"finite numbers{limits}", read, typed)
 
@@ -194,7 +195,7 @@ def literal(options: tuple[Any, ...]) -> Kind:
     )
 
 
-def _is_path(value: Any) -> bool:
+def _is_path(value: object) -> TypeGuard[str | os.PathLike[str]]:
     return isinstance(value, str | os.PathLike)
 
 
@@ -202,7 +203,7 @@ PATH = Kind("a path", "paths", lambda x: x if _is_path(x) and str(x) else NO, _i
 READ_PATH = replace(PATH, read=lambda x: Path(x) if _is_path(x) else NO)
 
 
-def _device(value: Any) -> Any:
+def _device(value: object) -> Any:
     """A torch device by its name, once torch knows it."""
     if isinstance(value, torch.device):
         value = str(value)

@@ -13,12 +13,12 @@ __all__ = ["Classes", "Matrix", "Numbers", "Symbols", "Vector"]
 
 
 def _tensor(what: str, dims: int | None, *, integers: bool) -> Kind:
-    """The kind of tensors of so many dimensions and some rows, of finite numbers or integers."""
+    """The kind of tensors with a given number of dimensions and at least one row."""
 
-    def typed(value: Any) -> bool:
+    def typed(value: object) -> bool:
         return isinstance(value, Tensor)
 
-    def read(value: Any) -> Any:
+    def read(value: object) -> Any:
         if not isinstance(value, Tensor) or not value.numel() or value.is_complex():
             return NO
         if dims is not None and value.dim() != dims:

@@ -13,9 +13,9 @@ Python's, a ``torch.device`` its name, an iterable a tuple.
 import difflib
 import functools
 import inspect
-from collections.abc import Iterable, Mapping
-from types import SimpleNamespace
-from typing import Any, NoReturn, TypeVar, get_type_hints
+from collections.abc import Callable, Iterable, Mapping
+from types import FunctionType, SimpleNamespace
+from typing import Any, NoReturn, TypeVar, cast, get_type_hints
 
 import numpy as np
 import torch
@@ -75,11 +75,11 @@ def typed(public: T) -> T:
             public.__init__ = typed(public.__init__)  # type: ignore[misc]
         _say_what_is_raised(public)
         return public
-    function: Any = public
+    function = cast(Callable[..., Any], public)
     door: _Door | None = None
 
     @functools.wraps(function)
-    def checked(*args: Any, **kwargs: Any) -> Any:
+    def checked(*args: object, **kwargs: object) -> object:
         nonlocal door
         if door is None:  # annotations may name what is defined after the function
             door = _Door(function)
@@ -91,7 +91,7 @@ def typed(public: T) -> T:
     return checked  # type: ignore[return-value]
 
 
-def _say_what_is_raised(public: Any) -> None:
+def _say_what_is_raised(public: object) -> None:
     """Add what the door raises to a docstring that does not say what is raised."""
     text = inspect.cleandoc(public.__doc__ or "")
     if text and "Raises:" not in text and getattr(public, "__name__", "") != "__init__":
@@ -101,7 +101,7 @@ def _say_what_is_raised(public: Any) -> None:
 class _Door:
     """What a function takes: the kinds of its arguments, by position and by name."""
 
-    def __init__(self, function: Any) -> None:
+    def __init__(self, function: Callable[..., Any]) -> None:
         parameters = inspect.signature(function).parameters.values()
         hints = _hints(inspect.unwrap(function))
         each = [(p, _kind(p.name, hints.get(p.name, p.annotation))) for p in parameters]
@@ -115,8 +115,8 @@ class _Door:
         self.needed_names = {p.name for p in needed if p.kind == p.KEYWORD_ONLY}
 
     def read(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Iterable[Any], dict[str, Any]]:
+        self, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> tuple[Iterable[object], dict[str, object]]:
         """The arguments as the function takes them."""
         places = self.by_position
         if len(args) > len(places):
@@ -145,14 +145,19 @@ class _Door:
                 self._refuse(args, kwargs, name, kind, value)
         return found, read
 
-    def _find_missing(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    def _find_missing(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
         given = {name for name, _ in self.by_position[: len(args)]} | kwargs.keys()
         missing = [name for name in (*self.needed_places, *self.needed_names) if name not in given]
         if missing:
             raise TypeError(f"{self._who(args, kwargs)}: argument {missing[0]} is missing.")
 
     def _refuse(
-        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str, kind: Kind, value: Any
+        self,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        name: str,
+        kind: Kind,
+        value: object,
     ) -> NoReturn:
         """Raise for a value that its kind does not admit, or for the element that is to blame."""
         what = name
@@ -174,7 +179,7 @@ class _Door:
             f"{shown(value)}{remedy(kind, value)}.{near}"
         )
 
-    def _who(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    def _who(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> str:
         """The function's name; of a method with its class; that of a class, and what it makes."""
         *outer, name = self.name.split(".")
         if not outer or not args:
@@ -187,14 +192,14 @@ class _Door:
         return f"{owner.__name__} {called!r}" if isinstance(called, str) else owner.__name__
 
 
-def _hints(function: Any) -> dict[str, Any]:
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     """The annotations of the arguments; what is returned may have a type that is not loaded."""
     own = {name: kind for name, kind in function.__annotations__.items() if name != "return"}
     asked = SimpleNamespace(__annotations__=own)
-    return get_type_hints(asked, function.__globals__, include_extras=True)
+    return get_type_hints(asked, cast(FunctionType, function).__globals__, include_extras=True)
 
 
-def _kind(name: str, annotation: Any) -> Kind:
+def _kind(name: str, annotation: object) -> Kind:
     """The kind of an argument, by its annotation and its name."""
     if annotation is inspect.Parameter.empty:
         return ANYTHING
@@ -203,7 +208,7 @@ def _kind(name: str, annotation: Any) -> Kind:
     return kind_of(annotation, RANGES.get(name, _FROM_1 if name.startswith("num_") else Range()))
 
 
-def remedy(kind: Kind, value: Any) -> str:
+def remedy(kind: Kind, value: object) -> str:
     """What to write instead, where that can be told from what came."""
     words = kind.words.lower()
     if isinstance(value, int) and abs(value) > LARGEST and "integer" in words:

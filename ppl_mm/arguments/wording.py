@@ -3,7 +3,6 @@
 import difflib
 import reprlib
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +34,7 @@ def either(choices: Sequence[str]) -> str:
 
 
 def article(noun: str) -> str:
-    """The noun with its article, but for plurals such as Observations."""
+    """The noun with its article; plurals such as Observations have none."""
     if noun == "Observations":
         return noun
     return f"{'an' if noun[0] in 'AEIOUaeio' else 'a'} {noun}"
@@ -50,7 +49,7 @@ def _has_holes(tensor: torch.Tensor) -> bool:
     return held and not bool(tensor.isfinite().all())
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value as a message shows it: plain ones as they are, others by what they are.
 
     Example:

@@ -1,7 +1,7 @@
 """Methods to compare with: correlations, a contrastive loss, classifiers, learned features.
 
-They learn from rows that hold all they look at, and leave out the others. ``cca``, ``dcca`` and
-``dccae`` are cca-zoo's and need the extra ``ppl-mm[baselines]``.
+They learn from the rows that hold all modalities they look at, and leave out the others. ``cca``,
+``dcca`` and ``dccae`` are cca-zoo's and need the extra ``ppl-mm[baselines]``.
 """
 
 from ppl_mm.baselines.autoencoding import autoencoder

@@ -1,4 +1,4 @@
-"""A deterministic autoencoder of one modality: its encoder's location, and its decoder.
+"""A deterministic autoencoder of one modality, of its encoder's location and its decoder.
 
     z = loc(x),      loss = - sum over rows log p(x | z)
 
@@ -46,17 +46,17 @@ def autoencoder(
     seed: int = 0,
     device: str = "cpu",
 ) -> Projection:
-    """An autoencoder with a modality's own networks and likelihood; no noise, no prior.
+    """An autoencoder with a modality's own networks and likelihood, without noise or prior.
 
     Args:
-        train: The training rows, of which those that hold the modality count.
-        modality: Whose encoder, decoder and likelihood to use.
-        latent_dim: Z, the size of the code.
-        epochs: Passes through the rows.
-        batch_size: Rows per step; their log-probabilities are summed.
-        learning_rate: Of Adam.
-        seed: Of the networks and the order.
-        device: Where to train, and where the networks end.
+        train: The training rows; those that lack the modality are left out.
+        modality: The modality, whose encoder, decoder and likelihood are used.
+        latent_dim: The size Z of the code.
+        epochs: The number of passes through the rows.
+        batch_size: The number of rows per step; their log-probabilities are summed.
+        learning_rate: The learning rate of Adam.
+        seed: The seed of the networks and the order.
+        device: The device to train on, where the networks stay.
 
     Returns:
         A projection whose one view is the modality: from rows to codes (N, Z).

@@ -1,4 +1,4 @@
-"""A restricted Boltzmann machine of one modality, whose hidden units are features of it.
+"""A restricted Boltzmann machine of one modality, whose features are the hidden units.
 
     p(x, h) proportional to exp( b'x + c'h + h'W x ),    features p(h = 1 | x) = sigmoid(W x + c)
 
@@ -34,13 +34,13 @@ def rbm(
     """Fit the machine to values in [0, 1], flattened; classes and symbols are one-hot.
 
     Args:
-        train: The training rows, of which those that hold the modality count.
-        modality: What the visible units are.
-        hidden: How many hidden units.
-        epochs: Passes through the rows.
-        batch_size: Rows per step, and chains of the sampler.
-        learning_rate: Of the steps.
-        seed: Of the weights and the sampler.
+        train: The training rows; those that lack the modality are left out.
+        modality: The modality of the visible units.
+        hidden: The number of hidden units.
+        epochs: The number of passes through the rows.
+        batch_size: The number of rows per step, and chains of the sampler.
+        learning_rate: The learning rate of the steps.
+        seed: The seed of the weights and the sampler.
 
     Returns:
         A projection whose one view is the modality: from rows to p(h = 1 | x), (N, hidden).

@@ -30,9 +30,10 @@ class LabelClassifier(nn.Module):
         modalities: Declared modalities; an observed one's ``features()`` is its trunk, or else its
             flattened or one-hot values.
         label: y, whose likelihood is Categorical, MultiLabel or Bernoulli.
-        observed: O.
-        event_shape: Of y's values in the data: (C,) for one-hot classes.
-        layers: From a number of features to a module, and the features that it gives.
+        observed: The modalities O that are there.
+        event_shape: The shape of y's values in the data: (C,) for one-hot classes.
+        layers: A function from a number of features to a module and the number of features that it
+            returns.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class LabelClassifier(nn.Module):
         return torch.cat([p.log_prob(y[rows]) for rows, p in self._parts(obs)])
 
     def probabilities(self, obs: Observations) -> Tensor:
-        """Of every class, (N, C), or of each label being 1, (N, *event); rows must hold x_O."""
+        """Probabilities of classes (N, C), or of labels being 1 (N, *event); rows hold x_O."""
         return torch.cat([_probabilities(p) for _, p in self._parts(obs)])
 
     def predict(self, obs: Observations) -> Tensor:
@@ -144,16 +145,16 @@ def label_classifier(
     Args:
         train: The training rows, of which those with the label and all of ``observed`` count.
         modalities: Declared modalities.
-        label: y.
-        observed: O, one name or several.
-        hidden: Sizes of the hidden layers; the release's for MNIST.
-        activation: What follows them.
-        dropout: Probability of dropout after them.
-        epochs: Passes through the rows.
-        batch_size: Rows per step; their cross-entropies are summed.
-        learning_rate: Of Adam.
-        seed: Of the network, the order and dropout.
-        device: Where to train, and where the classifier ends.
+        label: The label, y.
+        observed: The modalities O that are there, one name or several.
+        hidden: The sizes of the hidden layers; the default is the release's for MNIST.
+        activation: The activation after them.
+        dropout: The probability of dropout after them.
+        epochs: The number of passes through the rows.
+        batch_size: The number of rows per step; their cross-entropies are summed.
+        learning_rate: The learning rate of Adam.
+        seed: The seed of the network, the order and dropout.
+        device: The device to train on, where the classifier stays.
 
     Raises:
         TypeError: For a label of another likelihood than Categorical, MultiLabel or Bernoulli.
@@ -199,22 +200,22 @@ def matched_classifier(
     Args:
         train: The training rows, of which those with the label and all of ``observed`` count.
         modalities: Declared modalities.
-        label: y.
-        observed: O, one name or several.
-        latent_dim: Z.
-        prior_hidden: Sizes of the prior network's hidden layers.
-        hidden: Sizes of the classifier's.
-        activation: What follows either.
-        dropout: Probability of dropout after either.
-        epochs: See :func:`label_classifier`, as for the rest.
-        batch_size: See there.
-        learning_rate: See there.
-        seed: See there.
-        device: See there.
+        label: The label, y.
+        observed: The modalities O that are there, one name or several.
+        latent_dim: The size Z of the latent.
+        prior_hidden: The sizes of the prior network's hidden layers.
+        hidden: The sizes of the classifier's hidden layers.
+        activation: The activation after either.
+        dropout: The probability of dropout after either.
+        epochs: As in :func:`label_classifier`.
+        batch_size: As in :func:`label_classifier`.
+        learning_rate: As in :func:`label_classifier`.
+        seed: As in :func:`label_classifier`.
+        device: As in :func:`label_classifier`.
 
     Raises:
-        TypeError: As there.
-        ValueError: As there, and for no features.
+        TypeError: As in :func:`label_classifier`.
+        ValueError: As in :func:`label_classifier`, and for no features.
     """
     return _trained(
         train,

@@ -69,18 +69,18 @@ def mvcl(
     """Multi-view contrastive learning of two views.
 
     Args:
-        train: The training rows, of which those with both views count.
+        train: The training rows; those that lack a view are left out.
         modalities: Declared modalities; values are flattened, classes and symbols one-hot.
-        latent_dim: k, the outputs of each encoder.
+        latent_dim: The number k of outputs of each encoder.
         views: The two views, the one at test time first; the first two modalities by default.
-        margin: By how much a mismatched pair must be further apart, above 0; tune it.
-        hidden: Sizes of each encoder's hidden layers.
-        activation: What follows them.
-        epochs: Passes through the rows.
-        batch_size: Rows per step, at least 2; an incomplete last batch is left out.
-        learning_rate: Of Adam.
-        seed: Of the networks, the order and the mismatched rows.
-        device: Where to train, and where the projection ends.
+        margin: The distance by which a mismatched pair must be further apart, above 0; tune it.
+        hidden: The sizes of each encoder's hidden layers.
+        activation: The activation after them.
+        epochs: The number of passes through the rows.
+        batch_size: The number of rows per step, at least 2; an incomplete last batch is left out.
+        learning_rate: The learning rate of Adam.
+        seed: The seed of the networks, the order and the mismatched rows.
+        device: The device to train on, where the projection stays.
 
     Raises:
         ValueError: For unknown views, no rows that hold both, or numbers out of range.

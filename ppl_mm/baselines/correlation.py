@@ -38,9 +38,10 @@ def cca(
     """Linear CCA of two views, with ridge or without.
 
     Args:
-        train: The training rows, of which those with both views count.
+        train: The training rows; those that lack a view are left out.
         modalities: Declared modalities; values are flattened, classes and symbols one-hot.
-        latent_dim: k, the number of canonical directions; there are fewer where a view's rank is.
+        latent_dim: The number k of canonical directions; there are fewer if a view has a
+            lower rank.
         views: The two views, the one at test time first; the first two modalities by default.
         shrinkage: The share of the identity in each view's covariance, in [0, 1]; 0 is CCA.
 
@@ -80,19 +81,19 @@ def dcca(
     """Deep CCA of two views.
 
     Args:
-        train: The training rows, of which those with both views count.
+        train: The training rows; those that lack a view are left out.
         modalities: Declared modalities; values are flattened, classes and symbols one-hot.
-        latent_dim: k, the outputs of each encoder and the canonical directions.
+        latent_dim: The number k of outputs of each encoder and the canonical directions.
         views: The two views, the one at test time first; the first two modalities by default.
-        hidden: Sizes of each encoder's hidden layers.
-        activation: What follows them.
-        ridge: Added to the covariances' diagonals.
-        epochs: Passes through the rows.
-        batch_size: Rows per step, well above k, of fewer rows all; an incomplete last batch is
-            left out.
-        learning_rate: Of Adam.
-        seed: Of the networks and the order.
-        device: Where to train, and where the projection ends.
+        hidden: The sizes of each encoder's hidden layers.
+        activation: The activation after them.
+        ridge: The number that is added to the covariances' diagonals.
+        epochs: The number of passes through the rows.
+        batch_size: The number of rows per step, well above k; an incomplete last batch is left out
+            if there is another.
+        learning_rate: The learning rate of Adam.
+        seed: The seed of the networks and the order.
+        device: The device to train on, where the projection stays.
 
     Raises:
         ModuleNotFoundError: Without the extra ``baselines``.
@@ -127,12 +128,12 @@ def dccae(
     """Deep canonically correlated autoencoders: DCCA whose encodings also reconstruct the views.
 
     Args:
-        train: The training rows, of which those with both views count.
+        train: The training rows; those that lack a view are left out.
         modalities: Declared modalities.
-        latent_dim: k.
+        latent_dim: The number k of canonical directions.
         lam: The share of the reconstructions, in [0, 1]; the paper's lambda, of squared errors
             summed over a view's D numbers, is lam / ((1 - lam) D).
-        **options: Those of :func:`dcca`; decoders mirror the encoders' hidden layers.
+        **options: The options of :func:`dcca`; decoders mirror the encoders' hidden layers.
 
     Raises:
         ModuleNotFoundError: Without the extra ``baselines``.

@@ -34,11 +34,11 @@ def logistic_regression(
     """Maximise penalty * sum over rows log p(y | features) - |W|^2 / 2.
 
     Args:
-        features: Of the training rows, (N, k), such as pixels, a :class:`Projection` or
-            ``system.posterior(obs.given(view)).mean``.
-        classes: Of the training rows, (N,); those that no row has are never predicted.
+        features: The features of the training rows, (N, k), such as pixels, a :class:`Projection`
+            or ``system.posterior(obs.given(view)).mean``.
+        classes: The classes of the training rows, (N,); those that no row has are never predicted.
         penalty: scikit-learn's C: the smaller, the stronger the penalty of large weights.
-        max_iterations: Of L-BFGS; scikit-learn warns where they do not suffice.
+        max_iterations: The most iterations of L-BFGS; scikit-learn warns where they do not suffice.
 
     Raises:
         ValueError: For other than one class a row, or rows of one class alone.

@@ -1,4 +1,4 @@
-"""A linear classifier of features, its penalty chosen on rows of their own."""
+"""A linear classifier of features, whose penalty is chosen on tuning rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ __all__ = ["LinearSVM", "linear_svm"]
 
 @dataclass(frozen=True)
 class LinearSVM:
-    """One linear support vector machine a class against the rest.
+    """Linear support vector machines, one for each class against the rest.
 
     Attributes:
-        penalty: C, the one chosen.
+        penalty: The chosen penalty C.
         tune_error: The share of tuning rows that it gets wrong.
         machine: scikit-learn's ``LinearSVC``.
     """
@@ -41,16 +41,16 @@ def linear_svm(
     penalties: Sequence[float] = (0.1, 1.0, 10.0),
     seed: int = 0,
 ) -> LinearSVM:
-    """Fit machines with each penalty; the one with the fewest errors on the tuning rows.
+    """Fit machines with each penalty, and return those with the fewest errors on the tuning rows.
 
     Args:
-        features: Of the training rows, (N, k), such as a :class:`Projection` gives or
+        features: The features of the training rows, (N, k), such as a :class:`Projection` gives or
             ``system.posterior(obs.given(view)).mean``.
-        classes: Of the training rows, (N,).
-        tune_features: Of the tuning rows, which are neither training nor test rows.
-        tune_classes: Of the tuning rows.
-        penalties: The values of C to try; of equally good ones the first wins.
-        seed: Of the solver.
+        classes: The classes of the training rows, (N,).
+        tune_features: The features of the tuning rows, which are neither training nor test rows.
+        tune_classes: The classes of the tuning rows.
+        penalties: The values of C to try; the first wins among equally good ones.
+        seed: The seed of the solver.
 
     Raises:
         ValueError: For other than one class a row, or no penalties.

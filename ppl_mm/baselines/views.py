@@ -1,4 +1,4 @@
-"""Two views of the same rows, and what projects one of them."""
+"""Two views of the same rows, and projections of one of them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,10 +20,10 @@ class Projection(nn.Module):
     """Features of each of two views, k of them.
 
     Attributes:
-        names: The views; the first is the one that there is at test time.
+        names: The views; the first is the one at test time.
         networks: View -> module from its values (N, *D_m) to features (N, k).
 
-    Calling it gives the features of one view, (N, k), without gradients and in evaluation mode:
+    A call returns the features of one view, (N, k), without gradients and in evaluation mode:
 
         projection = baselines.cca(train, modalities, latent_dim=10)
         projection(test)                    # of the first view
@@ -56,10 +56,10 @@ class Views:
     """Two views, the first two modalities by default, in the rows that hold both.
 
     Attributes:
-        names: Of the views.
+        names: The names of the views.
         flat: Modules from a view's values to numbers (N, D_v): flattened, classes and symbols
             one-hot.
-        numbers: Those of the rows, (N, D_v) each.
+        numbers: The numbers of the rows, (N, D_v) for each view.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Views:
         ]
 
     def projection(self, networks: Sequence[nn.Module]) -> Projection:
-        """What maps values to features, from networks of the numbers."""
+        """A projection from values to features, made of networks of the numbers."""
         pairs = zip(self.flat, networks, strict=True)
         return Projection(self.names, [nn.Sequential(*pair) for pair in pairs])
 

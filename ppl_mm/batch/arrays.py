@@ -39,8 +39,9 @@ def read_arrays(
             raise ValueError(unknown_name("modality in the mask", name, given))
     _check_order(given)
     read = {name: _read_array(name, x, present.get(name)) for name, x in given.items()}
-    values, masks = ({n: x[i] for n, x in read.items()} for i in (0, 1))
-    return values, masks, {n: x[2] for n, x in read.items() if x[2] is not None}
+    values = {n: x for n, (x, _, _) in read.items()}
+    masks = {n: mask for n, (_, mask, _) in read.items()}
+    return values, masks, {n: held for n, (_, _, held) in read.items() if held is not None}
 
 
 def _read_array(

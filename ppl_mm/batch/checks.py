@@ -1,6 +1,7 @@
 """What a batch is checked for at the public edge, once."""
 
 from collections.abc import Mapping, Sequence, Set
+from typing import cast
 
 import torch
 from pyro.infer.util import is_validation_enabled
@@ -217,7 +218,7 @@ def check_target(target: object) -> None:
             )
         return
     try:
-        torch.device(target)
+        torch.device(cast(str, target))
     except (RuntimeError, TypeError) as error:
         raise ValueError(
             "to: expected a device such as 'cpu' or 'cuda', or a floating-point dtype such as "

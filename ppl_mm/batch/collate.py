@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ppl_mm.batch.batch import MASKS, Batch
+from ppl_mm.batch.batch import Batch
 from ppl_mm.batch.checks import check_joinable
+from ppl_mm.batch.masked import MASKS
 from ppl_mm.batch.terms import Masks
 
 __all__ = ["joined"]

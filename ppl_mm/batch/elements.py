@@ -5,13 +5,13 @@ holder calls missing are missing: None, ``pd.NA``, a NaN in a list, what a NumPy
 tensor hides. Whatever is not read is refused with the line that makes it readable.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Number
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from torch.masked import MaskedTensor
 from ppl_mm.batch.libraries import is_missing_value, is_pandas, is_sparse
 
 __all__ = ["Elements", "Where", "check_dtype", "elements"]
+
+T = TypeVar("T")
 
 Elements = tuple[np.ndarray, np.ndarray | None]
 """Numbers, and where they are missing, of the same shape; None for nowhere."""
@@ -72,7 +74,7 @@ def check_dtype(where: Where, dtype: np.dtype) -> None:
         raise TypeError(f"{where}: expected numbers, got {dtype}; {remedy}.")
 
 
-def elements(where: Where, array: Any) -> Elements:
+def elements(where: Where, array: object) -> Elements:
     """The numbers of anything that holds some, and where they are missing.
 
     Raises:
@@ -89,14 +91,14 @@ def elements(where: Where, array: Any) -> Elements:
     if is_pandas(array, "Series", "Index", "api.extensions.ExtensionArray"):
         return _of_column(where, array)
     if is_sparse(array):
-        return elements(where, _dense(where, array, array.toarray))
+        return elements(where, _dense(where, array.shape, array.toarray))
     _check_kind(where, array)
     if _is_array(array):
         return _of_ndarray(where, np.asarray(array))
-    return _of_rows(where, list(array))
+    return _of_rows(where, list(cast(Iterable[object], array)))
 
 
-def _check_kind(where: Where, array: Any) -> None:
+def _check_kind(where: Where, array: object) -> None:
     """Raise for what holds no rows, or not in an order."""
     kind = type(array).__name__
     if isinstance(array, str | bytes | bytearray | PathLike):
@@ -119,7 +121,7 @@ def _check_kind(where: Where, array: Any) -> None:
         raise TypeError(f"{expected}; make an array of numbers of it first.")
 
 
-def _is_array(array: Any) -> bool:
+def _is_array(array: object) -> bool:
     if isinstance(array, memoryview):
         return True
     return hasattr(array, "__array__") or hasattr(array, "__array_interface__")
@@ -157,18 +159,18 @@ def _of_tensor(where: Where, x: Tensor) -> Elements:
     if x.is_quantized:
         x = x.dequantize()
     if x.layout != torch.strided:
-        x = _dense(where, x, x.to_dense)
+        x = _dense(where, x.shape, x.to_dense)
     if x.is_floating_point() and x.dtype not in (torch.float16, torch.float64):
         x = x.float()
     return x.cpu().resolve_neg().numpy(), None
 
 
-def _dense(where: Where, sparse: Any, densify: Callable[[], Any]) -> Any:
+def _dense(where: Where, shape: Sequence[int], densify: Callable[[], T]) -> T:
     try:
         return densify()
     except (MemoryError, RuntimeError, ValueError) as error:
         raise MemoryError(
-            f"{where}: a sparse matrix of shape {tuple(sparse.shape)} becomes a dense one, which "
+            f"{where}: a sparse matrix of shape {tuple(shape)} becomes a dense one, which "
             "does not fit into memory; take fewer columns, or write its dense rows to a .npy file "
             "and read that by data.MemoryMapped."
         ) from error
@@ -208,7 +210,7 @@ def _of_column(where: Where, column: Any) -> Elements:
     return _of_ndarray(where, np.asarray(column))
 
 
-def _of_rows(where: Where, rows: list[Any]) -> Elements:
+def _of_rows(where: Where, rows: list[object]) -> Elements:
     """Rows one after another, any of which may be None, ``pd.NA``, NaN or ``np.ma.masked``."""
     held = np.array([not _stands_for_missing(row) for row in rows], dtype=bool)
     given = rows if held.all() else [row for row, here in zip(rows, held, strict=True) if here]
@@ -225,7 +227,7 @@ def _of_rows(where: Where, rows: list[Any]) -> Elements:
     return values, absent
 
 
-def _of_given(where: Where, rows: list[Any]) -> Elements:
+def _of_given(where: Where, rows: list[object]) -> Elements:
     if _plain(rows):
         try:
             return _checked(where, np.asarray(rows)), None
@@ -238,7 +240,7 @@ def _of_given(where: Where, rows: list[Any]) -> Elements:
     return _stacked(parts, axis=0)
 
 
-def _of_row(where: Where, row: Any) -> Elements:
+def _of_row(where: Where, row: object) -> Elements:
     if isinstance(row, Number | Decimal):
         row = float(row) if isinstance(row, Decimal | Fraction) else row
         return _checked(where, np.asarray(row)), None
@@ -256,16 +258,18 @@ def _checked(where: Where, array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _stands_for_missing(row: Any) -> bool:
+def _stands_for_missing(row: object) -> bool:
     if row is None or row is np.ma.masked or is_missing_value(row):
         return True
     return isinstance(row, float | np.floating) and bool(row != row)
 
 
-def _plain(rows: Any) -> bool:
+def _plain(rows: Iterable[object]) -> bool:
     """Whether nested lists hold numbers alone, which NumPy reads at once."""
     kinds = set(map(type, rows))
-    return kinds <= _PLAIN or (kinds <= {list, tuple} and all(map(_plain, rows)))
+    return kinds <= _PLAIN or (
+        kinds <= {list, tuple} and all(_plain(cast(Iterable[object], row)) for row in rows)
+    )
 
 
 def _stacked(parts: list[Elements], axis: int) -> Elements:

@@ -5,9 +5,10 @@ memo, which the terms and the strata of one batch share.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ppl_mm.batch.checks import check_encoded, check_features
@@ -16,7 +17,7 @@ from ppl_mm.batch.rows import dtype_of, indices, put_rows, run_network
 if TYPE_CHECKING:
     from ppl_mm.batch.batch import Batch
 
-__all__ = ["Memo", "encode", "featurise", "inputs", "width_of"]
+__all__ = ["Memo", "ReadsElements", "encode", "featurise", "inputs", "reads_elements", "width_of"]
 
 Outputs = tuple[Tensor, ...]
 
@@ -25,8 +26,12 @@ Memo = dict[tuple[str, nn.Module], list[tuple[Tensor, Outputs]]]
 
 
 def encode(
-    batch: "Batch", names: Sequence[str], held: Tensor, network: nn.Module, latent_dim: int
-) -> tuple[Tensor, Tensor]:
+    batch: "Batch",
+    names: Sequence[str],
+    held: Bool[Tensor, " B"],
+    network: nn.Module,
+    latent_dim: int,
+) -> tuple[Float[Tensor, "B Z"], Float[Tensor, "B Z"]]:
     """``(loc, scale)`` of an encoder, (B, Z) each; loc 0 and scale 1 where ``held`` is False.
 
     Args:
@@ -50,12 +55,26 @@ def encode(
     return loc, scale
 
 
+@runtime_checkable
+class ReadsElements(Protocol):
+    """A network that may ask which elements of its values are observed."""
+
+    reads_elements: bool
+
+
+def reads_elements(network: object) -> bool:
+    """Whether a network is called with the mask of observed elements beside the values."""
+    return isinstance(network, ReadsElements) and bool(network.reads_elements)
+
+
 def width_of(trunk: nn.Module) -> int:
     """F, the number of features of a trunk, its attribute ``out_features``."""
     return cast(int, trunk.out_features)
 
 
-def featurise(batch: "Batch", name: str, held: Tensor, trunk: nn.Module) -> Tensor:
+def featurise(
+    batch: "Batch", name: str, held: Bool[Tensor, " B"], trunk: nn.Module
+) -> Float[Tensor, "B F"]:
     """The features (B, F) of a modality's trunk, zeros where ``held`` is False.
 
     Raises:
@@ -77,7 +96,7 @@ def inputs(batch: "Batch", names: Sequence[str], network: nn.Module) -> list[Ten
     and the network has an attribute ``reads_elements`` that is True.
     """
     values = [batch.values[n] for n in names]
-    if not getattr(network, "reads_elements", False):
+    if not reads_elements(network):
         return values
     masks = [batch.elements.get(n) for n in names]
     if all(mask is None for mask in masks):

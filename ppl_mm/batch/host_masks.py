@@ -5,7 +5,7 @@ has done all that is queued. The masks of a training batch are therefore compute
 they come from, and copied to the device where they meet something there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -60,13 +60,19 @@ class HostTensor(Tensor):
         """The values on the device, without waiting; one copy, however often it is asked for."""
         with torch._C.DisableTorchFunctionSubclass(), _aside():
             host, version = self.host, self._version
+            if _kept:  # there by its values, and nowhere else, as copies of a failed capture go
+                return _copy(host, self.target)
             if self._copied is None or self._copied[0] != version:
-                self._copied = (version, _copy(host, self.target))
+                self._copied = (version, _send(host, self.target))
             return self._copied[1]
 
     @classmethod
     def __torch_function__(
-        cls, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+        cls,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         if func == _DEVICE:
@@ -147,8 +153,6 @@ def constants(kept: _Constants | None = None) -> Iterator[_Constants]:
 
 
 def _copy(host: Tensor, target: torch.device) -> Tensor:
-    if not _kept:
-        return _send(host, target)
     key = (target, host.dtype, tuple(host.shape), host.numpy().tobytes())
     if key not in _kept[-1]:
         _kept[-1][key] = _send(host, target)

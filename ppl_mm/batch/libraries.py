@@ -1,12 +1,12 @@
 """Objects of pandas and SciPy, recognised without an import of a library that nobody uses."""
 
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeGuard
 
 __all__ = ["is_missing_value", "is_pandas", "is_sparse"]
 
 
-def is_pandas(value: Any, *kinds: str) -> bool:
+def is_pandas(value: object, *kinds: str) -> TypeGuard[Any]:
     """Whether a value is of one of these classes of pandas.
 
     Example:
@@ -21,7 +21,7 @@ def is_pandas(value: Any, *kinds: str) -> bool:
     return isinstance(value, tuple(attrgetter(kind)(pandas) for kind in kinds))
 
 
-def is_missing_value(value: Any) -> bool:
+def is_missing_value(value: object) -> bool:
     """Whether a value is ``pandas.NA``; it is asked of every row of a list.
 
     Example:
@@ -32,7 +32,7 @@ def is_missing_value(value: Any) -> bool:
     return type(value).__name__ == "NAType" and _derives_from("pandas", value)
 
 
-def is_sparse(value: Any) -> bool:
+def is_sparse(value: object) -> TypeGuard[Any]:
     """Whether a value is a sparse matrix or array of SciPy.
 
     Example:
@@ -47,5 +47,5 @@ def is_sparse(value: Any) -> bool:
     return bool(scipy.sparse.issparse(value))
 
 
-def _derives_from(library: str, value: Any) -> bool:
+def _derives_from(library: str, value: object) -> bool:
     return any(cls.__module__.partition(".")[0] == library for cls in type(value).__mro__)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 import torch
@@ -181,7 +181,8 @@ def _open(name: str, array: object) -> Sliced:
             f"array too large for that give x.data, and present={{{name!r}: "
             "~np.ma.getmaskarray(x).reshape(len(x), -1).any(1)}."
         )
-    check_dtype(where, np.dtype(array.dtype))
-    if len(array.shape) == 0:
+    found = cast(Sliced, array)
+    check_dtype(where, np.dtype(found.dtype))
+    if len(found.shape) == 0:
         raise ValueError(f"modality {name!r}: expected an array (N, *D), got a scalar.")
-    return array
+    return found

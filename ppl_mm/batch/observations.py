@@ -11,21 +11,19 @@ Shapes: values (B, *D_m); masks (B,), or (S, B) under a plate of terms or strata
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Self, overload
+from typing import ClassVar, Self
 
 import pyro
 import pyro.distributions as dist
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.arrays import Readable, read_arrays
-from ppl_mm.batch.batch import MASKS, Batch
+from ppl_mm.batch.batch import Batch
 from ppl_mm.batch.checks import check_rows
 from ppl_mm.batch.collate import joined
-from ppl_mm.batch.host_masks import HostTensor
-from ppl_mm.batch.lazy import LazyValues
-from ppl_mm.batch.positions import Index, positions
 from ppl_mm.batch.terms import Masks, Term, resolve_components, resolve_terms, via_masks
 
 __all__ = ["DrawnStrata", "Observations", "UnderStrata", "UnderTerms"]
@@ -145,57 +143,6 @@ class Observations(Batch):
             setattr(obs, kind, mask)
         return obs
 
-    # ---------------------------------------------------------------- what it holds
-
-    @overload
-    def __getitem__(self, index: str) -> Tensor: ...
-    @overload
-    def __getitem__(self, index: Index) -> Self: ...
-    def __getitem__(self, index: str | Index) -> Tensor | Self:
-        """``obs["image"]``, its values with zeros where missing; or ``obs[rows]``, those rows."""
-        if isinstance(index, str):
-            self._check_names([index])
-            return self.values[index]
-        self._require_no_plate("row indexing")
-        if isinstance(index, HostTensor):  # stays one, so that the rows' masks do
-            rows: Tensor = index
-        else:
-            rows = positions(index, self._size).to(self.device)
-        if rows.numel() == 0:
-            raise ValueError(f"expected at least one row of {self._size}, got none.")
-        view = isinstance(index, slice) and (index.step is None or index.step > 0)
-        take = index if view else rows
-        out = self._map_tensors(lambda x: x[take])
-        for kind in ("values", "elements"):
-            held = getattr(self, kind)
-            if isinstance(held, LazyValues):
-                setattr(out, kind, held.take(rows))
-        out._size = len(rows)
-        return out
-
-    # ---------------------------------------------------------------- other masks
-
-    @typed
-    def only(self, *names: str) -> Self:
-        """As if the data held only these modalities; with no names, every modality is missing."""
-        return self._restrict(MASKS, names)
-
-    @typed
-    def without(self, *names: str) -> Self:
-        """As if the data lacked these modalities."""
-        self._check_names(names)
-        return self.only(*(n for n in self.names if n not in names))
-
-    @typed
-    def given(self, *names: str) -> Self:
-        """The guide may look at these modalities alone; the model still scores the others."""
-        return self._restrict(("evidence", "source"), names)
-
-    @typed
-    def scoring(self, *names: str) -> Self:
-        """The model scores these modalities alone; the guide may still look at the others."""
-        return self._restrict(("scored",), names)
-
     # ---------------------------------------------------------------- plates at dim -2
 
     @typed
@@ -207,7 +154,7 @@ class Observations(Batch):
         A modality that the data lack altogether counts as missing in every row.
 
         Args:
-            terms: What each term draws from, scores and refers to.
+            terms: The terms, each with the modalities that it draws from, scores and refers to.
             rows: ``"restrict"``: a row that lacks what a term names uses what it has;
                 ``"require"``: such a row contributes exactly zero to that term.
             dedupe: Whether terms that a row's missing modalities make equal count once; those that
@@ -241,17 +188,6 @@ class Observations(Batch):
         whole = UnderStrata(self, family)
         return whole if number is None or number >= len(family) else DrawnStrata(whole, number)
 
-    def _restrict(self, kinds: Sequence[str], names: Sequence[str]) -> Self:
-        self._check_names(names)
-        self._require_no_plate("a change of masks")
-        out = self._copy()
-        for kind in kinds:
-            masks: Masks = getattr(self, kind)
-            setattr(
-                out, kind, {n: m if n in names else torch.zeros_like(m) for n, m in masks.items()}
-            )
-        return out
-
 
 class UnderTerms(Observations):
     """Rows once for each of T terms of an objective, along the plate ``terms`` at dim -2.
@@ -268,8 +204,8 @@ class UnderTerms(Observations):
 
     reference: Masks
     via: Masks
-    active: Tensor
-    weight: Tensor
+    active: Bool[Tensor, "T B"]
+    weight: Float[Tensor, "T 1"]
     plate: ClassVar[str | None] = "terms"
 
     def __init__(
@@ -291,7 +227,7 @@ class UnderTerms(Observations):
         out.source = self.reference
         return out
 
-    def scoring_terms(self, which: Tensor) -> Self:
+    def scoring_terms(self, which: Bool[Tensor, "T 1"]) -> Self:
         """The rows, scored in those terms alone where ``which``, (T, 1), is True."""
         out = self._copy()
         out.scored = {n: mask & which for n, mask in self.scored.items()}
@@ -307,7 +243,7 @@ class UnderStrata(Observations):
         log_weight: (C, B), each component's log-probability; -inf where a row does not allow it.
     """
 
-    log_weight: Tensor
+    log_weight: Float[Tensor, "S B"]
     plate: ClassVar[str | None] = "strata"
 
     def __init__(self, rows_of: Observations, family: Sequence[Iterable[str]]) -> None:
@@ -333,10 +269,10 @@ class DrawnStrata(UnderStrata):
         drawn: (S, B), which of the C components each one is.
     """
 
-    drawn: Tensor
+    drawn: Int[Tensor, "S B"]
     whole_source: Masks
     whole_scored: Masks
-    whole_log_weight: Tensor
+    whole_log_weight: Float[Tensor, "C B"]
 
     def __init__(self, whole: UnderStrata, number: int) -> None:
         allowed = whole.log_weight > -torch.inf

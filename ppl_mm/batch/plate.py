@@ -1,5 +1,6 @@
 """Plates that hold all of their indices, and which sites are of the rows."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pyro.poutine.plate_messenger import PlateMessenger
@@ -10,7 +11,7 @@ ROWS = "data"
 """The name of the plate of rows, which ``obs.plates()`` opens."""
 
 
-def of_rows(site: Any) -> bool:
+def of_rows(site: Mapping[str, Any]) -> bool:
     """Whether a site has one value a row, as it lies in ``obs.plates()``; else all rows share it.
 
     Args:
@@ -41,5 +42,7 @@ class Plate(PlateMessenger):
         super().__init__(name, size, dim=dim)
 
     @staticmethod
-    def _subsample(name: str, size: int | None = None, *args: Any) -> tuple[Any, Any, None]:
+    def _subsample(
+        name: str, size: int | None = None, *args: object
+    ) -> tuple[int | None, int | None, None]:
         return size, size, None

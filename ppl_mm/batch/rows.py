@@ -4,11 +4,12 @@ An absent row must reach neither a network's output nor the statistics of its ba
 normalisation, and costs nothing if it is never computed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -28,17 +29,17 @@ __all__ = [
 ]
 
 
-def indices(mask: Tensor) -> Tensor | None:
+def indices(mask: Bool[Tensor, "..."]) -> Int[Tensor, " N"] | None:
     """Flat positions of True in ``mask``, or None where all of it is True."""
     flat = mask.reshape(-1)
     return None if bool(flat.all()) else flat.nonzero().squeeze(-1)
 
 
-def one_if_same(mask: Tensor) -> Tensor:
+def one_if_same(mask: Bool[Tensor, "*S B"]) -> Bool[Tensor, "*S #B"]:
     """One entry for all rows, (..., 1), where a mask (..., B) is the same in every row.
 
-    Complete rows, the usual ones, are alike, and what is worked out for one holds for all. A mask
-    that only a device knows stays as it is.
+    Rows are usually complete and so have the same mask; a result for one then holds for all. A mask
+    whose values only a device has stays as it is.
     """
     if not on_host(mask):
         return mask
@@ -46,14 +47,16 @@ def one_if_same(mask: Tensor) -> Tensor:
     return first if bool((mask == first).all()) else mask
 
 
-def put_rows(rows: Tensor | None, values: Tensor, size: int, fill: float, dim: int) -> Tensor:
+def put_rows(
+    rows: Int[Tensor, " N"] | None, values: Float[Tensor, "..."], size: int, fill: float, dim: int
+) -> Float[Tensor, "..."]:
     """Spread ``values`` over ``size`` positions along ``dim``, with ``fill`` elsewhere.
 
     Args:
         rows: Positions of the values, or None where they are all there.
         values: The computed rows.
         size: Length of ``dim`` in the result.
-        fill: What the other positions hold.
+        fill: The number that the other positions hold.
         dim: The dimension that ``rows`` indexes.
     """
     if rows is None:
@@ -63,7 +66,9 @@ def put_rows(rows: Tensor | None, values: Tensor, size: int, fill: float, dim: i
     return values.new_full(shape, fill).index_copy(dim, rows, values)
 
 
-def run_network(network: Any, rows: Tensor, *more: Tensor, note: str | None = None) -> Any:
+def run_network(
+    network: Callable[..., Any], rows: Tensor, *more: Tensor, note: str | None = None
+) -> Any:
     """``network(rows, *more)`` for rows with one batch dimension.
 
     Floating-point rows come in the network's own dtype, whatever theirs. One row has no batch
@@ -73,9 +78,9 @@ def run_network(network: Any, rows: Tensor, *more: Tensor, note: str | None = No
     """
     dtype = dtype_of(network) if isinstance(network, nn.Module) else None
     rows, *others = (_in_dtype(x, dtype) for x in (rows, *more))
-    alone = len(rows) == 1 and getattr(network, "training", False)
+    alone = len(rows) == 1 and isinstance(network, nn.Module) and network.training
     try:
-        with running_statistics(network) if alone else nullcontext():
+        with running_statistics(cast(nn.Module, network)) if alone else nullcontext():
             return at_least_float32(network(rows, *others))
     except Exception as error:
         if note is not None:
@@ -118,12 +123,12 @@ def _in_dtype(x: Tensor, dtype: torch.dtype | None) -> Tensor:
     return x if dtype is None or not x.is_floating_point() else x.to(dtype)
 
 
-def at_least_float32(output: Any) -> Any:
+def at_least_float32(output: object) -> Any:
     """A tensor, or several, with half precision made single: densities must not be rounded."""
     return mapped(output, lambda x: x.float() if _is_half(x) else x)
 
 
-def _is_half(x: Any) -> bool:
+def _is_half(x: object) -> TypeGuard[Tensor]:
     return isinstance(x, Tensor) and x.dtype in (torch.bfloat16, torch.float16)
 
 

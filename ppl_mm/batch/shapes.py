@@ -23,7 +23,7 @@ from torch import Tensor
 __all__ = ["aligned", "allowed", "check_numbers", "loc_scale", "mapped", "shape_of", "spread"]
 
 
-def mapped(output: Any, change: Callable[[Any], Any]) -> Any:
+def mapped(output: object, change: Callable[[Any], Any]) -> Any:
     """A network's output, a tensor or tuples and dicts of them, with every tensor changed."""
     if isinstance(output, Tensor):  # most often
         return change(output)
@@ -35,7 +35,7 @@ def mapped(output: Any, change: Callable[[Any], Any]) -> Any:
     return change(output)
 
 
-def shape_of(x: Any) -> tuple[int, ...] | str:
+def shape_of(x: object) -> tuple[int, ...] | str:
     """A tensor's shape, for messages; of what is none, what it is."""
     return tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
 
@@ -145,7 +145,7 @@ def check_numbers(parameters: Sequence[Any]) -> None:
             )
 
 
-def loc_scale(name: str, output: Any, latent_dim: int, rows: int) -> tuple[Tensor, Tensor]:
+def loc_scale(name: str, output: object, latent_dim: int, rows: int) -> tuple[Tensor, Tensor]:
     """An encoder's pair (loc, scale) of one modality, as views (rows, latent_dim).
 
     Raises:

@@ -1,4 +1,4 @@
-"""All subsets of the modalities, as long as there are few enough to have one's own of each."""
+"""All subsets of the modalities, while they are few enough to build something for each."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -6,7 +6,7 @@ from itertools import combinations
 __all__ = ["MOST_MODALITIES", "check_all_subsets", "non_empty_subsets"]
 
 MOST_MODALITIES = 8
-"""All 2^M - 1 = 255 subsets of so many modalities are built, of more only those that are named."""
+"""The most modalities of which all 2^M - 1 = 255 subsets are built; of more, users name them."""
 
 
 def check_all_subsets(names: Sequence[str], what: str, instead: str) -> None:
@@ -14,8 +14,8 @@ def check_all_subsets(names: Sequence[str], what: str, instead: str) -> None:
 
     Args:
         names: The modalities.
-        what: What would have something for each subset.
-        instead: What to do instead.
+        what: The thing that has a part for each subset, for the message.
+        instead: The remedy, for the message.
     """
     if len(names) > MOST_MODALITIES:
         raise ValueError(

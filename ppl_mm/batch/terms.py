@@ -193,7 +193,7 @@ def _same_kind(terms: Sequence[Term], obs: "Batch") -> Tensor:
 
 
 def _repeats(same_kind: Tensor, masks: Tensor, active: Tensor) -> Tensor:
-    """(T, B): True where an earlier active term of the row, alike, has the same masks (_, T, B)."""
+    """(T, B): True where an earlier active term of the same kind has the same masks (_, T, B)."""
     has = masks.permute(2, 1, 0).float()  # (B, T, _)
     within = (has @ (1.0 - has).mT) == 0  # (B, T, T): what one has the other has too
     same = within & within.mT & same_kind

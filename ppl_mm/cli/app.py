@@ -11,14 +11,14 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
-from ppl_mm.cli import compare, flags
+from ppl_mm.cli import compare, flags, listing
+from ppl_mm.cli.data import data_app
 from ppl_mm.cli.graph import graph
 from ppl_mm.cli.options import Dask, Jobs
-from ppl_mm.cli.runs import DataDir, evaluate, generate, loglik
+from ppl_mm.cli.runs import DataDir, embed, evaluate, generate, impute, loglik
 from ppl_mm.cli.watch import watch
 
 __all__ = ["app"]
@@ -53,17 +53,9 @@ app = typer.Typer(
     help="Train multimodal variational autoencoders, and ask them for likelihoods and samples.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
-data_app = typer.Typer(help="List the data sets, and download their files.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-DataFolder = Annotated[
-    str | None,
-    typer.Option(
-        "--folder", help="Folder of the data; PPL_MM_DATA or the user's cache by default."
-    ),
-]
 _model = partial(typer.Option, rich_help_panel="What to train")
 _training = partial(typer.Option, rich_help_panel="How to train it")
 _folder = partial(typer.Option, rich_help_panel="Run folder")
@@ -72,76 +64,21 @@ _measures = partial(typer.Option, rich_help_panel="Measures")
 
 @app.command("systems")
 def list_systems(
-    name: Annotated[str | None, typer.Argument(help="List the options of this one.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Show its data and options."),
+    ] = None,
 ) -> None:
-    """List the systems that train knows, or the options of one."""
+    """List the systems that train knows, or show the page of one."""
     from ppl_mm import systems
 
     if name is None:
-        table = Table("system", "what it is", caption="its options: ppl-mm systems NAME")
-        for system, what in systems.available().items():
-            table.add_row(system, what)
+        rows = systems.available().items()
+        caption = "its options and what data it needs: ppl-mm systems NAME"
+        typer.echo(listing.table(("system", "what it is"), rows, caption))
     else:
-        table = Table("option", "default", "what it is", caption="train with --option NAME=VALUE")
-        for option in systems.options(name):
-            table.add_row(*map(escape, option))
-    _print(table)
-
-
-@data_app.command("list")
-def list_data(folder: DataFolder = None) -> None:
-    """List the data sets, and whether their files are there."""
-    from ppl_mm import data
-
-    table = Table(
-        *("data set", "modalities", "train / validation / test rows", "files"),
-        caption="missing files: ppl-mm data get NAME",
-    )
-    for summary in data.describe(folder):
-        sizes = " / ".join(f"{size:,}" for size in summary.sizes or ()) or "see its files"
-        modalities = ", ".join(summary.modalities)
-        table.add_row(summary.name, modalities, sizes, "ready" if summary.ready else "missing")
-    _print(table)
-
-
-@data_app.command("describe")
-def describe_data(
-    dataset: Annotated[str, flags.DATASET],
-    out: Annotated[
-        Path | None, typer.Option(help="Also write description.txt and missing.png here.")
-    ] = None,
-    folder: DataFolder = None,
-) -> None:
-    """Show what a data set holds, what looks wrong, and the networks that will be used."""
-    from ppl_mm import data, plotting
-    from ppl_mm.files import write_atomically
-
-    whole = data.load(dataset, folder)
-    guesses = [] if whole.provenance is None else whole.provenance.guesses()
-    text = "\n".join([str(whole.describe()), *guesses])
-    typer.echo(text)
-    if out is not None:
-        write_atomically(out / "description.txt", f"{text}\n".encode())
-        plotting.save(plotting.presence(whole), out / "missing.png")
-        typer.echo(f"written: {out / 'description.txt'}, {out / 'missing.png'}")
-
-
-@data_app.command("get")
-def get_data(
-    name: Annotated[str, typer.Argument(help="A data set, such as mnist.")],
-    folder: DataFolder = None,
-) -> None:
-    """Download a data set's published files, with checksums."""
-    from ppl_mm import data
-    from ppl_mm.arguments.wording import unknown_name
-
-    downloads = {summary.name: summary.download for summary in data.describe(folder)}
-    if name not in downloads:
-        raise ValueError(unknown_name("data set", name, downloads))
-    if downloads[name] is None:
-        typer.echo(f"{name}: ships with a package that is installed, nothing to download.")
-    else:
-        typer.echo(f"{name}: {data.get(name, folder)}")
+        what, needs = (listing.plain(text) for text in systems.about(name))
+        typer.echo(listing.page(what, needs, systems.options(name)))
 
 
 @app.command()
@@ -293,7 +230,7 @@ def train(
 app.command("compare")(compare.command(train))
 
 
-for asked in (evaluate, generate, loglik, graph, watch):
+for asked in (evaluate, generate, loglik, impute, embed, graph, watch):
     app.command()(asked)
 
 
@@ -327,7 +264,7 @@ def reproduce(
     from ppl_mm.experiments import papers, reproduction
 
     if paper is None or table is None:
-        _print(_reproducible(paper))
+        typer.echo(_reproducible(paper))
         return
     found = papers.table(paper, table)
     folder = Path("runs", "reproduce", f"{paper}-{scale}") if out is None else out
@@ -343,19 +280,20 @@ def reproduce(
     typer.echo(f"page: {page}")
 
 
-def _reproducible(paper: str | None) -> Table:
-    """What can be made again, of one paper or of all."""
+def _reproducible(paper: str | None) -> str:
+    """What can be made again, of one paper or of all, a line each."""
     from ppl_mm.experiments import papers, reproduction
 
-    listed = Table("paper", "table", "what it shows", "runs, short / paper", "data")
+    rows = []
     for name, tables in papers.of(paper).items():
         for key, table in tables.items():
-            missing = reproduction.missing_data(table)
-            sets = ", ".join(f"{d} (missing)" if d in missing else d for d in table.data)
-            number = f"{len(table.short)} / {len(table.paper)}"
-            listed.add_row(name, key, table.title, number, sets)
-        listed.add_section()
-    return listed
+            runs = f"{len(table.short)}/{len(table.paper)}"
+            ready = "no" if reproduction.missing_data(table) else "yes"
+            sets = f" ({', '.join(table.data)})" if table.data else ""
+            rows.append((name, key, runs, ready, f"{table.title}{sets}"))
+    heading = ("paper", "table", "runs", "data", "what it shows")
+    caption = "runs: at --scale short / paper; data: whether it is there, see ppl-mm data list"
+    return listing.table(heading, rows, caption)
 
 
 def _print(table: Table) -> None:

@@ -25,8 +25,8 @@ _NOT_SHARED = (
 
 _BESIDE = 3  # the number of systems in one table of the terminal
 _CAPTION = (
-    "± standard error over seeds, or over test rows of one seed. ?: off by an unknown amount in "
-    "more than 5% of the rows (Pareto k above 0.7)."
+    "± standard error over seeds, or over test rows of one seed. ?, in grey: off by an unknown "
+    "amount in more than 5% of the rows (Pareto k above 0.7); do not rank systems by it."
 )
 _HELP = (
     "Train and measure several systems on one data set, and write one page about them.\n\n"
@@ -145,7 +145,8 @@ def _table(block: "Block", systems: Sequence[str]) -> Table:
         texts = []
         for system in systems:
             text = row[system].text(block.decimals(measure)) if system in row else ""
-            texts.append(f"[bold]{text}[/bold]" if system == best else text)
-            texts[-1] += "?" if system in row and row[system].doubtful else ""
+            doubtful = system in row and row[system].doubtful
+            style = "bright_black" if doubtful else "bold" if system == best else ""
+            texts.append(f"[{style}]{text}[/]{'?' if doubtful else ''}" if style else text)
         table.add_row(measure, *texts)
     return table

@@ -1,4 +1,4 @@
-"""The commands that ask a trained run: ``evaluate``, ``generate`` and ``loglik``."""
+"""The commands that ask a trained run, such as ``evaluate`` and ``impute``."""
 
 import warnings
 from pathlib import Path
@@ -9,7 +9,7 @@ from rich.console import Console
 
 from ppl_mm.cli import flags
 
-__all__ = ["DataDir", "evaluate", "generate", "loglik"]
+__all__ = ["DataDir", "embed", "evaluate", "generate", "impute", "loglik"]
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that train wrote.")]
 DataDir = Annotated[
@@ -55,6 +55,9 @@ def generate(
     npz: Annotated[
         Path | None, typer.Option(help="Also write the values, (draws, rows, ...) a modality.")
     ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Also write the values, a line for each row and draw.")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Draw modalities given others of test rows, or from the prior, into a picture.
@@ -74,8 +77,52 @@ def generate(
         rows=rows,
         seed=seed,
         npz=npz,
+        csv=csv,
     )
-    typer.echo(" ".join(str(path) for path in (out, npz) if path is not None))
+    typer.echo(" ".join(str(path) for path in (out, npz, csv) if path is not None))
+
+
+def impute(
+    folder: RunFolder,
+    out: Annotated[Path, typer.Option(help="The CSV file.")],
+    num: Annotated[int, typer.Option(help="Draws per row.")] = 200,
+    refine: Annotated[
+        str, typer.Option(help="auto: draws of the model's posterior; none: the guide's, faster.")
+    ] = "auto",
+    interval: Annotated[
+        float | None, typer.Option(help="Also write intervals of this level, such as 0.9.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    data_dir: DataDir = None,
+) -> None:
+    """Fill in the empty cells of all rows, given what each row holds; the others stay as they are.
+
+    Numbers have their mean; yes or no, classes and words the most probable one.
+    """
+    from ppl_mm import runs
+
+    run = runs.load(folder, data_dir=data_dir)
+    options = {"num_draws": num, "refine": refine, "interval": interval, "seed": seed}
+    filled = runs.impute(run, out, **options)
+    typer.echo(f"{out}: {filled:,} cells filled in")
+
+
+def embed(
+    folder: RunFolder,
+    out: Annotated[Path, typer.Option(help="The CSV file.")],
+    given: Given = None,
+    refine: Annotated[
+        str, typer.Option(help="none: the guide's posterior; auto: the model's own, slower.")
+    ] = "none",
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    data_dir: DataDir = None,
+) -> None:
+    """Write the mean and the scale of every row's posterior, given all that it holds or --given."""
+    from ppl_mm import runs
+
+    run = runs.load(folder, data_dir=data_dir)
+    runs.embed(run, out, flags.names(given) if given else None, refine=refine, seed=seed)
+    typer.echo(str(out))
 
 
 def loglik(
@@ -86,6 +133,13 @@ def loglik(
         str,
         typer.Option(help="joint, given, prior, defensive, or modalities with commas between."),
     ] = "joint",
+    refine: Annotated[
+        str,
+        typer.Option(
+            help="auto; none (the draws of the proposal as they are); or laplace, variational, "
+            "adaptive or annealed for every row."
+        ),
+    ] = "auto",
     num_samples: Samples = None,
     rows: Rows = None,
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
@@ -105,6 +159,7 @@ def loglik(
             flags.names(target),
             flags.names(given),
             proposal=names if set(names) <= set(run.config.modalities) else proposal,
+            refine=refine,
             num_samples=num_samples,
             rows=rows,
             seed=seed,

@@ -16,6 +16,7 @@ from ppl_mm.oracles.classifier import train_classifiers
 from ppl_mm.runs.building import choose, load_data
 from ppl_mm.runs.coherence import classifiable
 from ppl_mm.runs.config import Config
+from ppl_mm.runs.likelihoods import LIKELIHOODS, read
 from ppl_mm.runs.measures import Measures
 from ppl_mm.runs.parallel import in_parallel
 from ppl_mm.runs.records import torch_device
@@ -116,6 +117,8 @@ def _recorded(trial: Trial, oracles: Sequence[str]) -> Outcome:
     if measures is None:
         return Outcome(trial)
     try:
+        rows = read(trial.folder / LIKELIHOODS, trial.dataset.modalities)
+        measures = replace(measures, results=tuple(rows))
         return Outcome(trial, measures, training(trial.folder))
     except ValueError as error:
         return Outcome(trial, failure=f"{error} {_anew(trial)}")

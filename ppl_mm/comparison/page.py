@@ -9,8 +9,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ppl_mm.comparison.curves import curve
 from ppl_mm.comparison.facts import duration, facts
+from ppl_mm.comparison.paired import first_finished, paired
 from ppl_mm.comparison.summary import Block
-from ppl_mm.comparison.training import PICTURES
+from ppl_mm.comparison.training import OPTIONAL, PICTURES
 from ppl_mm.comparison.trials import Outcome
 
 __all__ = ["page"]
@@ -32,6 +33,12 @@ _EXPLAINED = {
     ),
     "prior_samples": ("Draws from the prior", "The same place in each block is the same draw."),
     "latent": ("Latent space", "Posterior means of held-out rows; only distances mean something."),
+    "posterior": (
+        "The posterior of one row",
+        "The first held-out row in the two latent coordinates that it says most of: contours "
+        "around 50 and 90 % of the posterior (blue), of the guide (orange) and of the Laplace "
+        "approximation (green), and draws by the refined proposal.",
+    ),
     "loss": ("Training", "The training losses of different objectives are not comparable."),
 }
 """The title of each picture of a run, and its explanation."""
@@ -64,6 +71,7 @@ def page(outcomes: Sequence[Outcome], blocks: Sequence[Block], command: str) -> 
         facts=facts(outcomes),
         blocks=blocks,
         curves=_curves(blocks) if len(blocks) > 1 else [],
+        paired={block.missing: paired(block, outcomes) for block in blocks},
         pictures={block.missing: _pictures(block, outcomes) for block in blocks},
     )
 
@@ -87,14 +95,11 @@ def _curves(blocks: Sequence[Block]) -> list[Picture]:
 
 def _pictures(block: Block, outcomes: Sequence[Outcome]) -> list[tuple[str, str, list[Picture]]]:
     """Return title, explanation and a picture of each system, from its first finished seed."""
-    shown: dict[str, Outcome] = {}
-    for outcome in outcomes:
-        if outcome.trial.config.missing == block.missing and outcome.measures is not None:
-            shown.setdefault(outcome.trial.config.system, outcome)
+    shown = first_finished(block, outcomes)
     if not shown:
         return []
     found = []
-    for name in PICTURES:
+    for name in (*PICTURES[:-1], *OPTIONAL, PICTURES[-1]):
         title, what = _EXPLAINED[name]
         pictures = [
             _picture(
@@ -103,8 +108,10 @@ def _pictures(block: Block, outcomes: Sequence[Outcome]) -> list[tuple[str, str,
                 f"{system}, seed {outcome.trial.config.seed}",
             )
             for system, outcome in shown.items()
+            if (outcome.trial.folder / f"{name}.png").is_file() or name not in OPTIONAL
         ]
-        found.append((title, what, pictures))
+        if pictures:
+            found.append((title, what, pictures))
     return found
 
 

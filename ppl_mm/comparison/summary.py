@@ -9,11 +9,10 @@ from statistics import fmean, stdev
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.comparison.trials import Outcome
+from ppl_mm.results.comparison import FEW
 from ppl_mm.runs.measures import Measures
 
 __all__ = ["Block", "Entry", "is_share", "summarise", "to_csv", "to_markdown"]
-
-_FEW = 0.05  # the share of rows with a Pareto k above 0.7 below which a mean can be compared
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Entry:
     @property
     def doubtful(self) -> bool:
         """Whether the estimate is off by an unknown amount in many rows."""
-        return self.unreliable is not None and self.unreliable > _FEW
+        return self.unreliable is not None and self.unreliable > FEW
 
     def text(self, decimals: int) -> str:
         """Write the mean and its standard error."""

@@ -7,10 +7,13 @@ from pathlib import Path
 from ppl_mm.runs.config import read_facts
 from ppl_mm.systems import System
 
-__all__ = ["PICTURES", "Training", "training"]
+__all__ = ["OPTIONAL", "PICTURES", "Training", "training"]
 
 PICTURES = ("cross_generation", "prior_samples", "latent", "loss")
-"""The pictures of a run, in the order of the page."""
+"""The pictures of every run, in the order of the page."""
+
+OPTIONAL = ("posterior",)
+"""A picture of the runs whose latents allow it."""
 
 
 @dataclass(frozen=True)

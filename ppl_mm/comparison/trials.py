@@ -26,13 +26,15 @@ from ppl_mm.runs.config import (
     has_terms,
     read_config,
 )
+from ppl_mm.runs.likelihoods import LIKELIHOODS
 from ppl_mm.runs.measures import Measures
 from ppl_mm.runs.records import check_same
 from ppl_mm.runs.run import FILES
 
 __all__ = ["Outcome", "Trial", "adopt", "plan"]
 
-_TRAINED = [name for name in FILES if name not in ("checkpoint.pt", "metrics.json")]
+_LATER = ("checkpoint.pt", "metrics.json", "posterior.png", LIKELIHOODS)
+_TRAINED = [name for name in FILES if name not in _LATER]
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Trial:
             return None
         rows = min(found.rows, self.config.rows or found.rows)
         same = (found.num_samples, found.likelihood_rows) == (self.config.num_samples, rows)
+        same = same and (self.folder / LIKELIHOODS).is_file()
         return found if same and set(found.oracles) >= set(oracles) else None
 
 
@@ -90,6 +93,7 @@ class Outcome:
     """The measures and the training of a trial, or the reason why it failed; None if not run.
 
     A trial that another process makes says by whom in ``elsewhere``.
+    The measures hold the log-likelihoods row by row.
     """
 
     trial: Trial

@@ -101,7 +101,9 @@ def _levels(dataset: "DataSet", name: str) -> Iterator[str]:
     labels = labels.argmax(-1) if labels.dim() == 2 else labels
     number = labels.bincount()
     rows = len(labels)
-    if len(number) > max(rows / 2, 20):
+    if len(number) == 1:
+        yield f"{name}: all training rows have one level; leave it out."
+    elif len(number) > max(rows / 2, 20):
         yield (
             f"{name}: {len(number):,} levels in {rows:,} training rows look like an identifier; "
             "leave it out."

@@ -44,6 +44,7 @@ class Provenance:
         index: The name of the column that matches rows; None if rows have no labels.
         rows: The labels of the rows of each split, their numbers where they have no labels.
         columns: What each modality's values are called.
+        places: The place of the rows of each split among all rows, as the files name them first.
     """
 
     path: str | None
@@ -51,6 +52,7 @@ class Provenance:
     index: str | None
     rows: Mapping[str, tuple[str, ...]]
     columns: Mapping[str, Columns] = field(default_factory=dict)
+    places: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def guesses(self) -> list[str]:
         """A line for each modality whose kind the library chose."""

@@ -64,15 +64,13 @@ __all__ = [
     "Entry",
     "Summary",
     "available",
-    "defaults_of",
     "describe",
     "discover",
     "entries",
     "entry",
+    "is_declaration",
     "load",
-    "reference",
     "register",
-    "tiles_of",
 ]
 
 Tiles = tuple[tuple[str, ...], ...]
@@ -176,8 +174,6 @@ class Summary:
 
 
 _ENTRIES: dict[str, Entry] = {}
-
-_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 4000, 20, 300  # of training on data of the user's own
 
 
 @typed
@@ -295,7 +291,7 @@ def load(name: str, folder: str | Path | None = None, **options: Any) -> DataSet
         ValueError: For an unknown name; the nearest known one is in the message.
         FileNotFoundError: If files are missing; the message says how to get them.
     """
-    if _is_declaration(name):
+    if is_declaration(name):
         path = Path(name) if folder is None else Path(folder, Path(name).name)
         return from_file(path, quiet=True, **options)
     found = entry(name)
@@ -304,31 +300,9 @@ def load(name: str, folder: str | Path | None = None, **options: Any) -> DataSet
     return found.build(**options)
 
 
-def _is_declaration(name: str) -> bool:
+def is_declaration(name: str) -> bool:
+    """Return whether a name is the path of a declaration of the user's own data."""
     return name.endswith(".toml")
-
-
-def reference(name: str) -> str:
-    """Return what a run remembers a data set by: its name, or its declaration's absolute path."""
-    return str(Path(name).resolve()) if _is_declaration(name) else name
-
-
-def defaults_of(dataset: DataSet) -> Defaults:
-    """Return the training options of runs on a data set: of the user's own by its size.
-
-    They take about 4,000 steps, in 20 to 300 epochs.
-    """
-    if dataset.provenance is None:
-        return entry(dataset.name).defaults
-    rows = len(dataset.train)
-    batch_size = next((size for size in (128, 64) if rows >= 8 * size), 32)
-    epochs = min(max(round(_STEPS * batch_size / rows), _FEWEST_EPOCHS), _MOST_EPOCHS)
-    return Defaults(epochs=epochs, batch_size=batch_size)
-
-
-def tiles_of(dataset: DataSet) -> Tiles:
-    """Return the groups of a data set's modalities that pictures show as one image."""
-    return () if dataset.provenance is not None else entry(dataset.name).tiles
 
 
 @typed

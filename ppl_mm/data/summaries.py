@@ -50,21 +50,30 @@ def summed(name: str, parts: Iterable[Observations]) -> Summed:
         parts: The rows, a block after another.
     """
     rows, shape = 0, torch.Size()
-    least = greatest = mean = squares = torch.zeros(())
+    seen = mean = squares = torch.zeros(())
+    least, greatest = torch.tensor(torch.inf), torch.tensor(-torch.inf)
     whole = torch.ones((), dtype=torch.bool)
     for obs in parts:
-        values = obs[name][obs.present[name]].double()
+        present = obs.present[name]
+        values = obs[name][present].double()
         shape = values.shape[1:]
         if len(values) == 0:
             continue
-        low, high = values.amin(0), values.amax(0)
-        least = low if rows == 0 else torch.minimum(least, low)
-        greatest = high if rows == 0 else torch.maximum(greatest, high)
+        held = torch.ones_like(values, dtype=torch.bool)
+        if name in obs.elements:
+            held = obs.elements[name][present]
+        least = torch.minimum(least, torch.where(held, values, torch.inf).amin(0))
+        greatest = torch.maximum(greatest, torch.where(held, values, -torch.inf).amax(0))
         whole = whole & (values == values.floor()).all(0)
-        size, own = len(values), values.mean(0)
+        size = held.sum(0)
+        own = values.sum(0) / size.clamp(min=1)
         apart = own - mean  # Chan, Golub & LeVeque 1979: means and squares of two parts
-        squares = squares + (values - own).square().sum(0) + apart**2 * rows * size / (rows + size)
-        mean = mean + apart * size / (rows + size)
-        rows += size
-    deviation = (squares / max(rows, 1)).sqrt()
+        both = (seen + size).clamp(min=1)
+        within = torch.where(held, values - own, 0.0).square().sum(0)
+        squares = squares + within + apart**2 * seen * size / both
+        mean = mean + apart * size / both
+        seen = seen + size
+        rows += len(values)
+    deviation = (squares / seen.clamp(min=1)).sqrt()
+    least, greatest = (torch.where(seen > 0, x, 0.0) for x in (least, greatest))
     return Summed(rows, tuple(shape), least, greatest, mean, deviation, whole)

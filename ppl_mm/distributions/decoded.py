@@ -1,6 +1,6 @@
 """A likelihood that decodes only the rows whose log-probability counts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from types import new_class
 from typing import Any, ClassVar
@@ -16,7 +16,8 @@ from ppl_mm.batch.observed_elements import OfElements
 from ppl_mm.batch.rows import indices, one_if_same, put_rows, run_network
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.likelihoods.decoder import check_factorises, of_decoder
-from ppl_mm.programs.contracts import DrawsValue, Parameters, ReadsValue
+from ppl_mm.likelihoods.likelihood import Parameters
+from ppl_mm.programs.contracts import DrawsValue, ReadsValue
 
 __all__ = ["Decoded"]
 
@@ -26,25 +27,25 @@ class Decoded(TorchDistribution):
 
     ``log_prob`` decodes the rows where ``where`` is True and is exactly zero elsewhere, so a
     missing or unscored value costs nothing and touches no gradient and no batch statistics.
-    The decoder sees one batch dimension, whatever plates there are. One whose attribute
+    The decoder sees one batch dimension, whatever plates there are. A decoder whose attribute
     ``reads_value`` is True (an autoregressive one) also gets the observed values of its rows, and
     draws values by itself: its method ``sample`` maps (N, in_features) to (N, *event_shape).
     Where elements of a row are missing, it scores those that are observed, see :meth:`of_elements`.
 
     Args:
-        likelihood: Turns the decoder's output into a distribution.
+        likelihood: The likelihood, which turns the decoder's output into a distribution.
         decoder: The network.
-        z: What it decodes, (..., B, in_features).
+        z: The latents that the network decodes, (..., B, in_features).
         where: The rows that count, (B,) or (S, B); True for all.
-        event_shape: The data's event shape; None where there are no data, then the decoder's.
+        event_shape: The data's event shape. Without data it is None, and the decoder's counts.
         name: The modality, for messages.
-        undrawable: Why rows cannot be drawn, as their z is NaN; a draw raises it, but where
-            Pyro's validation is off and the likelihood can draw NaN.
+        undrawable: Why rows cannot be drawn, as their z is NaN. A draw raises it, unless Pyro's
+            validation is off and the likelihood can draw NaN.
         elements: Which elements are observed, (B, *event_shape); None for all.
 
-    Batch shape z.shape[:-1]. Its class is named after the likelihood, so Pyro's pictures of a
-    model (``pyro.render_model``) say Normal or Categorical. What the decoder may return is written
-    at :class:`ppl_mm.likelihoods.Likelihood`.
+    The batch shape is z.shape[:-1]. Its class is named after the likelihood, so Pyro's pictures of
+    a model (``pyro.render_model``) say Normal or Categorical. What the decoder may return is
+    written at :class:`ppl_mm.likelihoods.Likelihood`.
 
     Raises:
         TypeError, ValueError: When it decodes, for what a decoder may not return.
@@ -96,7 +97,7 @@ class Decoded(TorchDistribution):
 
     @property
     def support(self) -> constraints.Constraint:
-        """That of the likelihood."""
+        """The support of the likelihood."""
         return self.whole.support
 
     @property
@@ -122,14 +123,23 @@ class Decoded(TorchDistribution):
         found: Decoded = make(*arguments, elements=held)
         return found
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Decoded":
+    @property
+    def reads_value(self) -> bool:
+        """Whether the decoder reads observed values."""
+        return self._reads_value
+
+    def having_read(self, value: Tensor) -> TorchDistribution:
+        """p(x_m | z) of all elements, where the decoder has read the observed ones."""
+        return self._decode(self.z, value, self.elements)
+
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "Decoded":
         """The same under more batch dimensions."""
         z = self.z.expand(*batch_shape, -1)
         make, (likelihood, decoder, _, *rest) = self.__reduce__()
         expanded: Decoded = make(likelihood, decoder, z, *rest)
         return expanded
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """Draw every row, scored or not."""
         if self.undrawable is None:
             return self._sample(torch.Size(sample_shape))
@@ -206,7 +216,7 @@ class Decoded(TorchDistribution):
 
 
 @cache
-def _called(kind: Any, name: str) -> Any:
-    """That class under another name: Pyro calls a distribution what its class is called."""
+def _called(kind: type[Decoded], name: str) -> type[Decoded]:
+    """The class under another name, as Pyro shows a distribution by the name of its class."""
     own = {"__module__": __name__, "__doc__": kind.__doc__}
     return new_class(name, (kind,), exec_body=lambda body: body.update(own))

@@ -8,7 +8,7 @@ For diagonal Normals, per coordinate, with T the precision 1 / scale^2:
 A product's sums are in float64, where the precision of no float32 scale overflows; a quotient's are
 log-sum-exps of log-precisions.
 
-Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.3 and appendix C.
+Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.1, appendices B and C.
 """
 
 import math
@@ -44,7 +44,8 @@ def product_of_experts(
     Args:
         loc: Expert means.
         scale: Expert standard deviations, > 0.
-        source: True where modality m takes part, (M, B) or (M, S, B); a last dim of 1 is all rows.
+        source: True where modality m takes part, (M, B) or (M, S, B); a last dim of 1 stands for
+            all rows.
         prior: loc and scale of p(z), each (Z,).
         prior_expert: Whether p(z) is a factor; or in which rows it is, (B,) or (S, B).
 
@@ -52,7 +53,7 @@ def product_of_experts(
         Independent Normal, batch shape (B,) or (S, B), event shape (Z,).
 
     Source: Wu & Goodman 2018, eq. 4. Differs: the release adds 1e-8 to variances, whose only
-    effect is to cap a precision; here scales count as within 1e-75 and 1e75.
+    effect is to cap a precision; here scales are clamped to between 1e-75 and 1e75.
 
     Example:
         >>> q = product_of_experts(
@@ -134,7 +135,7 @@ def quotient_of_experts(
         scale: Networks' standard deviations, > 0, before the squeeze.
         source: True where modality m takes part, (M, B) or (M, S, B).
         prior: loc and scale of p(z), each (Z,).
-        num_modalities: N, of the model (rows of modalities that the data lack count too).
+        num_modalities: N, the number of modalities of the model; those that the data lack count.
 
     Returns:
         Independent Normal, batch shape (B,) or (S, B); for n = 1 it is q_m, for n = 0 the prior.

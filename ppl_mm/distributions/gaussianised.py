@@ -1,7 +1,6 @@
 """Coordinates in which a Laplace distribution is a Normal one."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,7 +38,7 @@ class NormalToLaplace(Transform):
         super().__init__()
         self.loc, self.scale = loc, scale
 
-    def __eq__(self, other: Any) -> bool:
+    def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, NormalToLaplace)
             and torch.equal(self.loc, other.loc)

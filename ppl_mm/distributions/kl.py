@@ -1,7 +1,5 @@
 """Kullback-Leibler divergences, safe in float32 at extreme scales."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
@@ -17,7 +15,8 @@ def kl(q: Distribution, p: Distribution) -> Tensor:
         sum_d  log(b_d / a_d) + ((a_d / b_d)^2 + ((mu_d - nu_d) / b_d)^2 - 1) / 2
 
     for q = N(mu, a^2), p = N(nu, b^2), with the logarithm of each scale taken by itself, since a
-    squared ratio of scales underflows long before they do. Other pairs as registered in torch.
+    squared ratio of scales underflows long before they do. Other pairs have the divergence that is
+    registered in torch.
 
     Raises:
         NotImplementedError: Where no analytic divergence is known.
@@ -34,7 +33,7 @@ def kl(q: Distribution, p: Distribution) -> Tensor:
     return (log_ratio + 0.5 * (ratio * ratio + distance * distance - 1.0)).sum(-1)
 
 
-def diagonal_normal(distribution: Any) -> Normal | None:
+def diagonal_normal(distribution: object) -> Normal | None:
     """The coordinates of a distribution that is a diagonal Normal; None for any other."""
     if isinstance(distribution, Independent) and distribution.reinterpreted_batch_ndims == 1:
         base = distribution.base_dist

@@ -27,18 +27,18 @@ class ObservedPrior(nn.Module):
     """p(z | x_O), a network of the observed modalities; shared by a model and its guide.
 
     Args:
-        modalities: All that are declared. An observed one has a trunk, ``features()`` of the
-            modality; by default its flattened values, classes and symbols one-hot.
-        latent_dim: Z.
+        modalities: All declared modalities. An observed one has a trunk: ``features()`` of the
+            modality, or by default its flattened values, with classes and symbols one-hot.
+        latent_dim: Z, the size of the latent.
         observed: The names of O, which every row is expected to hold.
-        hidden: Sizes of the layers that join the trunks; with none their features go to the head.
+        hidden: The sizes of the layers that join the trunks. With none, the trunks' features go to
+            the last layer.
         activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``, after these layers.
-        dropout: Probability of dropout after each of them.
-        scale: The map of the head to a positive scale, see
+        dropout: The probability of dropout after each of these layers.
+        scale: The map from the network's output to a positive scale, see
             :func:`ppl_mm.networks.location_scale`.
 
-    A row that lacks an observed modality has Normal(0, I), of which nothing can be said: models
-    score nothing in it.
+    A row that lacks an observed modality has Normal(0, I), and models score nothing in it.
 
     Raises:
         ValueError: For nothing observed, unknown names, or all modalities.
@@ -75,7 +75,7 @@ class ObservedPrior(nn.Module):
         self.register_buffer("zero", torch.zeros(latent_dim), persistent=False)
 
     def forward(self, obs: Observations | None = None) -> dist.Independent:
-        """p(z | x_O) of every row by what the data hold, batch shape (B,); of none, Normal(0, I).
+        """p(z | x_O) of every row by what the data hold, batch shape (B,); Normal(0, I) for None.
 
         Under terms and strata the network runs once, whoever asks.
         """

@@ -4,6 +4,7 @@ from typing import Any, TypeAlias
 
 import pyro.distributions as dist
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -27,8 +28,10 @@ FAMILIES: dict[str, Any] = {"normal": dist.Normal, "laplace": dist.Laplace}
 """The families that priors and experts are made of, by name."""
 
 
-def diagonal(family: str, loc: Tensor, scale: Tensor) -> dist.Independent:
-    """Independent coordinates of a family, event dimension 1; scale > 0 is that of the family."""
+def diagonal(
+    family: str, loc: Float[Tensor, "*B Z"], scale: Float[Tensor, "*B Z"]
+) -> dist.Independent:
+    """Independent coordinates of a family, event dimension 1; its own scale is above 0."""
     return FAMILIES[family](loc, scale).to_event(1)
 
 
@@ -51,7 +54,9 @@ class DiagonalPrior(nn.Module):
     loc: Tensor
     scale: Tensor
 
-    def __init__(self, loc: Tensor, scale: Tensor, family: str = "normal") -> None:
+    def __init__(
+        self, loc: Float[Tensor, " Z"], scale: Float[Tensor, " Z"], family: str = "normal"
+    ) -> None:
         super().__init__()
         if loc.dim() != 1 or loc.shape != scale.shape or not bool((scale > 0).all()):
             raise ValueError(
@@ -69,17 +74,17 @@ class DiagonalPrior(nn.Module):
 
 @typed
 class LearnedScale(nn.Module):
-    """p(z) at a fixed location whose scale alone is learned, one a coordinate.
+    """p(z) at a fixed location, with one learned scale for each coordinate.
 
         softmax   scale_d = exp(s_d) / sum_e exp(s_e) * Z     (the scales average to 1)
         softplus  scale_d = log(1 + exp(s_d))
         exp       scale_d = exp(s_d)
 
     Args:
-        latent_dim: Z.
+        latent_dim: Z, the size of the latent.
         family: ``"normal"`` or ``"laplace"``.
         scale_map: One of the three; by default softmax for Laplace, softplus for Normal.
-        initial_scale: Of every coordinate, one number or (Z,); under softmax they must sum to Z.
+        initial_scale: The scale at the start, one number or (Z,); under softmax the sum must be Z.
         loc: The location, (Z,); 0 by default.
 
     Source: Shi et al. 2019, arXiv:1911.03393 (the prior); Palumbo et al. 2023, MMVAE+ (the
@@ -127,7 +132,7 @@ class LearnedScale(nn.Module):
         self.raw = nn.Parameter(starts[self.scale_map](initial))
 
     @property
-    def scale(self) -> Tensor:
+    def scale(self) -> Float[Tensor, " Z"]:
         """The scales, (Z,)."""
         if self.scale_map == "softmax":
             return self.raw.softmax(-1) * len(self.raw)
@@ -144,7 +149,7 @@ def as_prior(prior: PriorLike, latent_dim: int) -> nn.Module:
     Args:
         prior: None, "normal" or "laplace" (standard ones), a fixed Normal or Laplace, or a module
             whose call returns a distribution with event shape (Z,).
-        latent_dim: Z.
+        latent_dim: Z, the size of the latent.
 
     Raises:
         ValueError: For a fixed distribution of another latent size, or an unknown name.

@@ -10,9 +10,10 @@ eq. 4 (MEME), whose lambda_m is {u_1, ..., u_N}.
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar, cast
 
 import torch
+from jaxtyping import Float, Shaped
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
@@ -34,12 +35,12 @@ class EncodedMixture(TorchDistribution):
         log p(z)  =  logsumexp_i log Normal(z; loc_i, scale_i^2)  -  log N
 
     Args:
-        encode: Returns loc and scale, (N, Z) each; called at most once.
-        latent_dim: Z.
-        batch_shape: Every entry has the same mixture.
+        encode: A function that returns loc and scale, (N, Z) each; it is called at most once.
+        latent_dim: Z, the size of the latent.
+        batch_shape: The batch shape; every entry has the same mixture.
 
-    Squared distances to all components are one product of matrices, in float64: as many numbers
-    as draws times components, and no cancellation at small scales.
+    Squared distances to all components are one product of matrices in float64, which takes as many
+    numbers as draws times components and cancels nothing at small scales.
 
     Example:
         >>> loc = torch.tensor([[0.0], [2.0]])
@@ -54,25 +55,25 @@ class EncodedMixture(TorchDistribution):
 
     def __init__(
         self,
-        encode: Callable[[], tuple[Tensor, Tensor]],
+        encode: Callable[[], tuple[Float[Tensor, "N Z"], Float[Tensor, "N Z"]]],
         latent_dim: int,
         batch_shape: torch.Size = torch.Size(),  # noqa: B008
     ) -> None:
         self.encoded: Callable[[], tuple[Tensor, Tensor]] = functools.cache(encode)
         super().__init__(batch_shape, torch.Size([latent_dim]), validate_args=False)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "EncodedMixture":
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "EncodedMixture":
         """The same components under other batch dimensions."""
         return EncodedMixture(self.encoded, self.event_shape[0], torch.Size(batch_shape))
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """Draws of components at random; their probabilities are constants."""
         loc, scale = self.encoded()
         shape = torch.Size(sample_shape) + self.batch_shape
         index = torch.randint(len(loc), shape, device=loc.device)
         return loc[index] + scale[index] * torch.randn_like(loc[index])
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, value: Float[Tensor, "*B Z"]) -> Float[Tensor, "*B"]:
         """Log-density in nats."""
         loc, scale = (x.double() for x in self.encoded())
         z, precision = value.double(), scale**-2
@@ -104,16 +105,16 @@ class EncodedMixture(TorchDistribution):
 class PseudoInputPrior(nn.Module):
     """p(z), the average over modalities of (1/N) sum_i e_m(z | u_i); its call returns it.
 
-    It owns the encoders e_m; a guide of single experts that is given it as its prior has the very
-    same. Pseudo-inputs are parameters, unconstrained, where a modality's values are
-    floating-point numbers; integers (classes, symbols) have no gradient, and stay the rows that
-    they were. They are no data: batch normalisation uses its running statistics for them.
+    It owns the encoders e_m; a guide of single experts that is given it as its prior has the same
+    ones. Pseudo-inputs are unconstrained parameters where a modality's values are floating-point
+    numbers. Integers (classes, symbols) have no gradient and stay the rows that they were. As
+    pseudo-inputs are not data, batch normalisation uses its running statistics for them.
 
     Args:
-        modalities: Whose encoders to build.
-        latent_dim: Z.
-        pseudo_inputs: Rows to begin with, see :meth:`initialise`.
-        num_pseudo_inputs: N, of every modality.
+        modalities: The modalities, each with its encoder.
+        latent_dim: Z, the size of the latent.
+        pseudo_inputs: The rows to begin with, see :meth:`initialise`.
+        num_pseudo_inputs: N, the number of pseudo-inputs of every modality.
 
     Example:
         >>> from functools import partial
@@ -149,10 +150,9 @@ class PseudoInputPrior(nn.Module):
         """The modalities, in the order of the mixture's components."""
         return tuple(self.encoders)
 
-    def pseudo_inputs(self, name: str) -> Tensor:
+    def pseudo_inputs(self, name: str) -> Shaped[Tensor, "N *D"]:
         """u of one modality, (N, *D_m)."""
-        rows: Any = self.inputs[name]
-        return rows.values
+        return cast(_Rows, self.inputs[name]).values
 
     def initialise(self, obs: Observations, num_pseudo_inputs: int | None = None) -> None:
         """Begin with N rows of these for every modality, whole ones, drawn without replacement.

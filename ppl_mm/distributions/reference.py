@@ -1,13 +1,15 @@
 """A distribution that is one thing in some rows and another in the rest."""
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
+from jaxtyping import Bool
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.distributions.util import broadcast_shape
 from torch import Tensor
-from torch.distributions import Independent, Normal, register_kl
+from torch.distributions import Distribution, Independent, Normal, register_kl
 
 from ppl_mm.batch.rows import one_if_same
 from ppl_mm.distributions.kl import diagonal_normal, kl
@@ -31,18 +33,20 @@ class RowwiseReference(TorchDistribution):
     support = constraints.real_vector
     has_rsample = True
 
-    def __init__(self, rows: Tensor, first: TorchDistribution, second: TorchDistribution) -> None:
+    def __init__(
+        self, rows: Bool[Tensor, "*S B"], first: TorchDistribution, second: TorchDistribution
+    ) -> None:
         self.rows, self.first, self.second = rows, first, second
         batch = torch.Size(broadcast_shape(rows.shape, first.batch_shape, second.batch_shape))
         super().__init__(batch, first.event_shape, validate_args=False)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "RowwiseReference":
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "RowwiseReference":
         """The same under more batch dimensions."""
         batch_shape = torch.Size(batch_shape)
         first, second = self.first.expand(batch_shape), self.second.expand(batch_shape)
         return RowwiseReference(self.rows.expand(batch_shape), first, second)
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """Draw each row from its part."""
         shape = torch.Size(sample_shape) + self.batch_shape
         first, second = self.first.expand(self.batch_shape), self.second.expand(self.batch_shape)
@@ -65,7 +69,7 @@ class RowwiseReference(TorchDistribution):
 
 
 @register_kl(Independent, RowwiseReference)  # type: ignore[untyped-decorator]
-def _kl_independent_rowwise(q: Any, p: RowwiseReference) -> Tensor:
+def _kl_independent_rowwise(q: Distribution, p: RowwiseReference) -> Tensor:
     # Both branches are finite, so torch.where gives finite gradients.
     first, second = diagonal_normal(p.first), diagonal_normal(p.second)
     if first is None or second is None:

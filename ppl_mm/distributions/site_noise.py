@@ -4,9 +4,17 @@ from abc import abstractmethod
 from typing import Any
 
 import torch
+from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
-from torch.distributions import Independent, Laplace, MultivariateNormal, Normal, Uniform
+from torch.distributions import (
+    Distribution,
+    Independent,
+    Laplace,
+    MultivariateNormal,
+    Normal,
+    Uniform,
+)
 
 from ppl_mm.batch.plate import of_rows
 from ppl_mm.distributions.flowed import Flowed
@@ -30,9 +38,9 @@ class SiteNoise(Messenger):
             msg["value"] = self._draw(msg["fn"])
             msg["done"] = True
 
-    def _draw(self, fn: Any) -> Tensor:
+    def _draw(self, fn: TorchDistribution) -> Tensor:
         """As ``fn.rsample()``, in the same order of random numbers."""
-        shape, base = fn.batch_shape, getattr(fn, "base_dist", None)
+        shape = fn.batch_shape
         if isinstance(fn, StratifiedMixture):
             return self._draw(fn.from_drawn.expand(shape))
         if isinstance(fn, RowwiseReference):
@@ -49,13 +57,17 @@ class SiteNoise(Messenger):
         if isinstance(fn, MultivariateNormal):
             noise = self.standard(Normal, shape, fn.event_shape, fn.loc)
             return fn.loc + (fn._unbroadcasted_scale_tril @ noise[..., None]).squeeze(-1)
-        if isinstance(fn, Independent) and isinstance(base, Normal | Laplace):
-            noise = self.standard(type(base), shape, fn.event_shape, base.loc)
-            return base.loc + base.scale * noise
+        if isinstance(fn, Independent):
+            base = fn.base_dist
+            if isinstance(base, Normal | Laplace):
+                noise = self.standard(type(base), shape, fn.event_shape, base.loc)
+                return base.loc + base.scale * noise
         return self.other(fn)
 
     @abstractmethod
-    def standard(self, family: Any, shape: torch.Size, event: torch.Size, like: Tensor) -> Tensor:
+    def standard(
+        self, family: type[Distribution], shape: torch.Size, event: torch.Size, like: Tensor
+    ) -> Tensor:
         """Draws of the standard Normal or Laplace, (*shape, *event); the rows are shape[-1]."""
 
     @abstractmethod
@@ -67,5 +79,5 @@ class SiteNoise(Messenger):
         """A component of every row, (..., B), from log-probabilities (..., B, C)."""
 
     @abstractmethod
-    def other(self, fn: Any) -> Tensor:
+    def other(self, fn: TorchDistribution) -> Tensor:
         """Draws of any other distribution."""

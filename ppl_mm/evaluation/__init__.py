@@ -25,8 +25,10 @@ from ppl_mm.measures.collapse import (
 )
 from ppl_mm.measures.correlation import CanonicalCorrelation, Correlation, correlation
 from ppl_mm.measures.diversity import Diversity, diversity, real_diversity, spread
+from ppl_mm.measures.embedding import embed
 from ppl_mm.measures.frechet import Frechet, frechet, frechet_distance, frechet_of
 from ppl_mm.measures.generation import generate
+from ppl_mm.measures.imputation import impute
 from ppl_mm.measures.latent_sampler import LatentSampler, fit_latent_sampler
 from ppl_mm.measures.latents import LatentAccuracy, draw_latents, latent_accuracy
 from ppl_mm.measures.mutual_information import (
@@ -64,7 +66,9 @@ from ppl_mm.results.calibration import Calibration, Reliability
 from ppl_mm.results.certificate import Certificate
 from ppl_mm.results.collapse import Collapse
 from ppl_mm.results.comparison import Comparison, Difference
+from ppl_mm.results.embedding import Embedding
 from ppl_mm.results.estimate import Estimate
+from ppl_mm.results.imputation import Imputation
 from ppl_mm.results.log_likelihood import LogLikelihood
 from ppl_mm.results.posterior_check import PosteriorCheck
 from ppl_mm.results.posterior_ranks import PosteriorRanks
@@ -85,9 +89,11 @@ __all__ = [
     "Correlation",
     "Difference",
     "Diversity",
+    "Embedding",
     "Estimate",
     "Frechet",
     "GaussianProcessClassifier",
+    "Imputation",
     "Inception",
     "LatentAccuracy",
     "LatentSampler",
@@ -121,12 +127,14 @@ __all__ = [
     "diversity",
     "draw_latents",
     "elbo",
+    "embed",
     "features_of",
     "fit_latent_sampler",
     "frechet",
     "frechet_distance",
     "frechet_of",
     "generate",
+    "impute",
     "joint_coherence",
     "joint_coherence_of",
     "joint_confidence",

@@ -95,7 +95,8 @@ def annealed_log_likelihood(
             result = _estimate(plan, system, obs, (*names, *rest), given_names)
             if rest:
                 result = result.minus(_estimate(plan, system, obs, rest, given_names))
-    result = certain(replace(result, given=given_names, proposal=str(plan)), obs)
+    result = replace(result, given=given_names, proposal=str(plan))
+    result = certain(result, obs, system.modalities)
     result.warn_if_unreliable(_ADVICE)
     return result
 

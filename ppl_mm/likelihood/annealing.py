@@ -109,8 +109,10 @@ def anneal(
     noise: Noise = _STREAM,
     *,
     reverse: bool = False,
-) -> Tensor:
-    """log w of every chain, (K, B): the log of an unbiased estimate of p(x).
+) -> tuple[Tensor, Point]:
+    """log w of every chain, (K, B), the log of an unbiased estimate of p(x), and where it ends.
+
+    The ends, weighted by w, are draws of p(z | x).
 
     Args:
         path: The densities.
@@ -127,7 +129,7 @@ def anneal(
         total = total + (betas[t] - betas[t - 1]) * point.rise
         if t < len(betas) - 1:
             point, _ = transition(path, point, betas[t], steps[t - 1], schedule.num_leaps, noise)
-    return -total if reverse else total
+    return (-total if reverse else total), point
 
 
 def transition(

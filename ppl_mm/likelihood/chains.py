@@ -107,12 +107,13 @@ class Chains:
     def forward(self) -> tuple[Tensor, Tensor]:
         """log w of chains from f_0, (S, K, B), and the strata's log-probabilities, (S, B)."""
         point, log_pi = self._draws(self.plan.num_chains, "chains")
-        log_w = anneal(self.path, point, self.schedule)
+        log_w, _ = anneal(self.path, point, self.schedule)
         return log_w.unflatten(0, (len(log_pi), -1)), log_pi
 
     def back(self, point: Point) -> Tensor:
         """Logs of estimates of 1 / p(x), (K, B): unbiased for chains from draws of p(z | x)."""
-        return -anneal(self.path, point, self.schedule, reverse=True)
+        log_w, _ = anneal(self.path, point, self.schedule, reverse=True)
+        return -log_w
 
     def exact(self, latents: dict[str, Tensor]) -> Point:
         """K draws of p(z | x): from the latents (B, *event) that each row was simulated from.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import reduce
 
 import torch
@@ -41,18 +42,25 @@ def combine_parts(
     held = torch.stack([obs.present[n] for n in both], 1)
     patterns, which = torch.unique(held, dim=0, return_inverse=True)
     columns = {f: torch.zeros(len(obs), dtype=torch.float64, device=obs.device) for f in COLUMNS}
+    reasons: dict[str, None] = {}
     for i, pattern in enumerate(patterns.tolist()):
         here = dict(zip(both, pattern, strict=True))
         a, b = (tuple(n for n in names if here[n]) for names in (target, given))
         alternatives = system.alternatives(a, b) if a else None
         if alternatives is not None:
             rows = (which == i).nonzero().squeeze(-1)
-            for field, column in _combined(alternatives, obs[rows], estimate).items():
+            found, why = _combined(alternatives, obs[rows], estimate)
+            reasons |= dict.fromkeys(why)
+            for field, column in found.items():
                 columns[field][rows] = column
-    return LogLikelihood.of(columns, num_samples, target, given, "", system.modalities)
+    result = LogLikelihood.of(columns, num_samples, target, given, "", system.modalities)
+    return replace(result, reason=next(filter(None, reasons), ""))
 
 
-def _combined(alternatives: Alternatives, obs: Observations, estimate: Estimate) -> Columns:
+def _combined(
+    alternatives: Alternatives, obs: Observations, estimate: Estimate
+) -> tuple[Columns, list[str]]:
+    """The columns of rows of one pattern, and why parts are not refined."""
     chains = [[(c.target, c.given) for c in chain] for chain in alternatives]
     by_key = {(c.target, c.given): c for chain in alternatives for c in chain}
     found = {key: estimate(c, obs) for key, c in by_key.items()}
@@ -65,7 +73,7 @@ def _combined(alternatives: Alternatives, obs: Observations, estimate: Estimate)
         squares = squares + (weight.sum(0) * torch.stack(sides)) ** 2
     value = totals.logsumexp(0) - math.log(len(chains))
     error, below, above = squares.sqrt()
-    return {
+    columns = {
         "value": value,
         "standard_error": error,
         "low": value - below,
@@ -76,3 +84,4 @@ def _combined(alternatives: Alternatives, obs: Observations, estimate: Estimate)
         "draws": torch.stack([p.draws for p in parts]).amax(0).double(),
         "refinement": torch.stack([p.refinement for p in parts]).amax(0).double(),
     }
+    return columns, [p.reason for p in parts]

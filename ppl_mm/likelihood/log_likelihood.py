@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
+from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.chunk import check_and_size
 from ppl_mm.likelihood.combine import Estimate, combine_parts
-from ppl_mm.likelihood.importance import Draws, Sampler, from_guide, from_prior, shared_by
+from ppl_mm.likelihood.importance import from_guide, from_prior
 from ppl_mm.likelihood.proposals import proposal_label, proposal_of
-from ppl_mm.likelihood.refined import refinable, weigh_refined
-from ppl_mm.likelihood.sampling import Plan, weigh
+from ppl_mm.likelihood.question import Question, labels_alone
+from ppl_mm.likelihood.row_noise import same_draws
+from ppl_mm.likelihood.sampling import Plan, guide_blocks, weigh
+from ppl_mm.likelihood.source import label_source, source_of
 from ppl_mm.likelihood.targets import asked_names, certain
 from ppl_mm.programs.answerable import check_answerable, conditioned_on
 from ppl_mm.programs.conditionals import Conditional
@@ -33,7 +36,7 @@ def log_likelihood(
     num_samples: int = 1000,
     proposal: str | Sequence[str] = "joint",
     *,
-    refine: Literal["auto", "none", "laplace", "variational", "adaptive", "annealed"] = "none",
+    refine: Literal["auto", "none", "laplace", "variational", "adaptive", "annealed"] = "auto",
     denominator: str = "posterior",
     target_standard_error: float | None = None,
     max_samples: int = 100_000,
@@ -44,17 +47,24 @@ def log_likelihood(
 
         log p(x_A)        ~  log (1/K) sum_k p(x_A, z_k) / r(z_k),     z_k ~ r
         log p(x_A | x_B)  ~  log p(x_A, x_B)  -  log p(x_B),           each as above
+        log p(y | x_B)    ~  log ( sum_k w_k p(y | z_k) / sum_k w_k ), w_k = p(x_B, z_k) / r(z_k)
 
-    The mean of the weights is unbiased, its log is low by about the squared standard error over
-    two (Jensen); a conditional, as a difference, can be off to either side. Training weights and
-    beta play no part. Rows may hold anything: what a row lacks of the target is not scored, what
-    it lacks of the given is not conditioned on. A model that itself conditions on x_C (CVAE) must
-    be given it by every row; what is estimated is log p(x_A, x_B | x_C) - log p(x_B | x_C).
+    By default every row has a proposal r of its own, fitted to its posterior, see ``refine``. The
+    third line is that of labels y (classes, or at most 32 yes-or-no values): the estimates of all
+    classes are between 0 and 1 and add up to 1. Other discrete targets are estimated by the first
+    two lines and cut at 0.
+
+    The mean of the weights is unbiased, so its log is low on average (Jensen), and mostly low by
+    far where Pareto k is above 0.7; a conditional, as a difference, can be off to either side.
+    Training weights and beta play no part. Rows may hold anything: what a row lacks of the target
+    is not scored, what it lacks of the given is not conditioned on. A model that itself conditions
+    on x_C (CVAE) must be given it by every row; what is estimated is
+    log p(x_A, x_B | x_C) - log p(x_B | x_C).
 
     A system may say that its likelihoods are put together otherwise (``meme``, see
     :mod:`ppl_mm.programs.conditionals`). Each of its conditionals is then estimated as p(x_A)
-    above, with K draws of its own and the proposal for its own target and given; there is no
-    denominator.
+    above, with K draws of its own and the proposal for its own target and given, or as p(y | x_B)
+    with its own prior as the posterior of x_B; there is no denominator.
 
     Args:
         system: A model and a guide.
@@ -62,31 +72,34 @@ def log_likelihood(
         target: The modalities A; None is all that ``obs`` has and is not given.
         given: The modalities B; None is none.
         num_samples: K.
-        proposal: The r of log p(x_A) or log p(x_A, x_B). ``"joint"``: the posterior of target
-            and given together, the best where the guide is good. ``"given"``: that of the
-            given, which knows nothing of the target: for the papers' comparisons. ``"prior"``:
-            the model's prior. ``"defensive"``: nine tenths "joint" and one tenth prior, drawn in
-            equal numbers: bounded weights, for guides that may be too narrow. A sequence of
-            names: the posterior of those, such as q(z | x1) for log p(x1, x2).
+        proposal: The r of log p(x_A) or log p(x_A, x_B), or what it is refined from. ``"joint"``:
+            the posterior of target and given together, the best where the guide is good.
+            ``"given"``: that of the given, which knows nothing of the target: for the papers'
+            comparisons. ``"prior"``: the model's prior. ``"defensive"``: nine tenths "joint" and
+            one tenth prior, drawn in equal numbers and never refined: bounded weights, and draws
+            that reach modes which the guide does not know. A sequence of names: the posterior of
+            those, such as q(z | x1) for log p(x1, x2). For labels no proposal looks at the label.
         refine: Whether every row gets a proposal of its own, see
-            :mod:`ppl_mm.likelihood.refined`. ``"none"``: the draws of ``proposal``, the papers' own
-            estimator. ``"auto"``: stages as each row needs them, by a pilot that the estimate does
-            not use; the rows are those of ``proposal`` where a latent is discrete. Or one stage for
-            all rows, by name. The result of a row is then the same whatever rows stand beside it.
-        denominator: How log p(x_B) is estimated. ``"posterior"``: with q(z | x_B), the better
-            where x_B is informative (an image); its defensive mixture where ``proposal`` is
-            "defensive". ``"prior"``: with 5 K draws from the prior that
-            all rows share, as in the MVAE paper; good where x_B is a label or the like, which a
-            fair share of all z explain, and free of the guide's errors. Of a model that conditions
+            :mod:`ppl_mm.likelihood.refined`. ``"auto"``: stages as each row needs them, by a pilot
+            that the estimate does not use; the draws are those of ``proposal`` alone, and the
+            result says why, where a latent is discrete or shared by all rows, for fewer than 100
+            draws, or for a defensive proposal. ``"none"``: these draws for every row, the papers'
+            own estimator. Or one stage for all rows, by name. The refined result of a row is the
+            same whatever rows stand beside it; rows that hold the same have the same draws.
+        denominator: How log p(x_B) is estimated. ``"posterior"``: as log p(x_A), from
+            q(z | x_B); from its defensive mixture where ``proposal`` is "defensive". ``"prior"``:
+            with 5 K draws from the prior that all rows share, as in the MVAE paper; good where x_B
+            is a label or the like, which a fair share of all z explain. Of a model that conditions
             on something, whose prior may depend on it, every row has its own draws.
-        target_standard_error: Nats. The draws of a row whose standard error is larger, or whose
-            Pareto k above 0.7 says that it cannot be believed, are doubled until it is not. A row
-            that stops where its error looks small has a slightly larger one. None: K for every row.
-        max_samples: At most so many draws of a row; a conditional's parts have so many each.
+        target_standard_error: The standard error, in nats, to reach. The draws of a row whose error
+            is larger, or whose Pareto k above 0.7 says that it cannot be believed, are doubled
+            until it is reached. A row that stops where its error looks small has a slightly larger
+            one. None: K for every row.
+        max_samples: The most draws of a row; a conditional's parts have so many each.
         chunk: At most so many (draw, row) pairs are decoded at a time. It bounds the memory and
             does not change the result beyond rounding. None: 2**14, or as many as keep what a
             module of a decoder gives within 2**26 numbers.
-        seed: Of the draws; torch's own generators are left as they were.
+        seed: The seed of the draws; torch's own generators are left as they were.
 
     Returns:
         Values, standard errors, 95 % intervals, effective sample sizes and Pareto k, see
@@ -95,12 +108,13 @@ def log_likelihood(
     Raises:
         ValueError: For unknown modalities, target and given that overlap, no samples, or a target
             error that is not above 0; for a density of what the model conditions on, or rows that
-            lack it; for a refined proposal that is "defensive", or has the prior's denominator.
+            lack it; for a stage by name that the latents do not allow, or a defensive proposal.
 
     Warns:
         UnreliableLikelihoodWarning: Naming the rows whose weights have too heavy a tail.
 
-    Source: Wu & Goodman 2018, arXiv:1802.05335, section 5 and appendix; Burda et al. 2016.
+    Source: Wu & Goodman 2018, arXiv:1802.05335, section 5 and appendix D; Burda et al. 2016.
+    Refined proposals and the estimate of labels are ours.
     """
     chunk = check_and_size(system, obs, chunk)
     names, given_names = asked_names(obs, target, given)
@@ -108,35 +122,43 @@ def log_likelihood(
     plan = Plan(num_samples, chunk, target_standard_error, max_samples)
     if denominator not in ("posterior", "prior"):
         raise ValueError(f"denominator: expected 'posterior' or 'prior', got {denominator!r}.")
-    if refine != "none" and (proposal == "defensive" or denominator == "prior"):
+    if refine not in ("auto", "none") and proposal == "defensive":
         raise ValueError(
-            "refine: a refined proposal keeps a share of the guide, and a denominator of its own; "
-            "leave out proposal='defensive' and denominator='prior', or refine='none'."
+            "refine: a refined proposal keeps a share of the guide, not of the defensive mixture; "
+            "leave out proposal='defensive', or refine."
         )
     obs = obs.to(system)
     rest = tuple(n for n in given_names if n not in conditioned_on(system.model))
-    sampler, evidence = proposal_of(proposal, obs, names, given_names)
+    labels = bool(given_names) and labels_alone(system.modalities, obs, names)
     with evaluating(system, seed):
         if system.alternatives(names, given_names) is not None:
             # A chain has as many conditionals as targets at most, each scored once.
-            estimate = _conditional(system, proposal, plan.among(len(names)), refine, seed)
+            each = plan.among(len(names))
+            estimate = _conditional(system, proposal, each, refine, seed)
             result = combine_parts(system, obs, names, given_names, estimate, num_samples)
+            if bool(result.refinement.any()):
+                result = result.sharing(same_draws(obs.scoring(*names).given(*given_names)))
+            evidence: tuple[str, ...] = (*names, *given_names)
+        elif labels:
+            source = label_source(system, obs, given_names, proposal, plan, refine, seed)
+            (result,) = source.answers([Question(names, rest)])
+            proposal, evidence = _label_proposal(proposal), source.evidence
         else:
+            sampler, evidence = proposal_of(proposal, obs, names, given_names)
             each = plan.among(2 if rest else 1)
             both = (*names, *rest)
-            if refine == "none":
-                (result,) = _estimate(system, obs, [both], sampler, evidence, each)
-            else:
-                result = _refined(system, obs, both, sampler, evidence, each, refine, seed)
-            if rest and refine != "none":
-                below = _refined(system, obs, rest, from_guide, given_names, each, refine, seed)
-                result = result.minus(below)
-            elif rest:
+            source = source_of(system, obs, both, sampler, evidence, each, refine, seed)
+            (result,) = source.answers([Question(both)])
+            if rest:
                 own = sampler if proposal == "defensive" else from_guide
-                below = _denominator(system, obs, rest, given_names, own, denominator, each)
-                result = result.minus(below)
+                if denominator == "posterior":
+                    below = source_of(system, obs, rest, own, given_names, each, refine, seed)
+                    (other,) = below.answers([Question(rest)])
+                else:
+                    other = _by_prior(system, obs, rest, given_names, each)
+                result = result.minus(other)
     result = replace(result, given=given_names, proposal=proposal_label(proposal, evidence))
-    result = certain(result, obs)
+    result = certain(result, obs, system.modalities)
     result.warn_if_unreliable()
     return result
 
@@ -168,93 +190,73 @@ def log_likelihoods(
     sampler, evidence = proposal_of(proposal, obs, union, ())
     with evaluating(system, seed):
         if system.alternatives(union, ()) is None:
-            results = _estimate(system, obs, groups, sampler, evidence, plan)
+            source = source_of(system, obs, union, sampler, evidence, plan, "none", seed)
+            results = source.answers([Question(group) for group in groups])
         else:
-            estimate = _conditional(system, proposal, plan)
+            estimate = _conditional(system, proposal, plan, "none", seed)
             results = [combine_parts(system, obs, g, (), estimate, num_samples) for g in groups]
     label = proposal_label(proposal, evidence)
-    results = [certain(replace(r, proposal=label), obs) for r in results]
+    results = [certain(replace(r, proposal=label), obs, system.modalities) for r in results]
     for result in results:
         result.warn_if_unreliable()
     return results
 
 
-def _estimate(
-    system: System,
-    obs: Observations,
-    groups: Sequence[tuple[str, ...]],
-    sampler: Sampler,
-    evidence: tuple[str, ...],
-    plan: Plan,
-) -> list[LogLikelihood]:
-    """log p(x_names) for each group of names, with draws given ``evidence``."""
-
-    def draw(batch: Observations) -> Draws:
-        return sampler(system.model, system.guide, batch.given(*evidence), plan.num_samples)
-
-    return weigh(system, obs, groups, draw, plan)
-
-
-def _refined(
-    system: System,
-    obs: Observations,
-    names: tuple[str, ...],
-    sampler: Sampler,
-    evidence: tuple[str, ...],
-    plan: Plan,
-    refine: str,
-    seed: int,
-) -> LogLikelihood:
-    """log p(x_names), from a proposal of every row's own where the latents have gradients."""
-    prior = sampler is from_prior
-    if refine == "auto" and not refinable(system, None if prior else system.guide, obs[:1]):
-        (result,) = _estimate(system, obs, [names], sampler, evidence, plan)
-        return result
-    columns = weigh_refined(
-        system, obs, names, evidence, plan, refine=refine, seed=seed, from_prior=prior
-    )
-    return LogLikelihood.of(columns, plan.num_samples, names, (), "", system.modalities)
-
-
 def _conditional(
-    system: System, proposal: str | Sequence[str], plan: Plan, refine: str = "none", seed: int = 0
+    system: System, proposal: str | Sequence[str], plan: Plan, refine: str, seed: int
 ) -> Estimate:
     """What estimates one conditional of a system, for rows that hold all of it."""
 
     def estimate(conditional: Conditional, rows: Observations) -> LogLikelihood:
         target, given, model = conditional
-        sampler, evidence = proposal_of(proposal, rows, target, given)
         one = System(model, system.guide, system.objective)
-        if refine != "none":
-            return _refined(one, rows, target, sampler, evidence, plan, refine, seed)
-        (result,) = _estimate(one, rows, [target], sampler, evidence, plan)
+        if given and labels_alone(system.modalities, rows, target):
+            source = label_source(one, rows, given, proposal, plan, refine, seed, prior=True)
+            (result,) = source.answers([Question(target, ())])
+        else:
+            sampler, evidence = proposal_of(proposal, rows, target, given)
+            source = source_of(one, rows, target, sampler, evidence, plan, refine, seed)
+            (result,) = source.answers([Question(target)])
         return result
 
     return estimate
 
 
-def _denominator(
+def _label_proposal(proposal: str | Sequence[str]) -> str | Sequence[str]:
+    """What a label's draws come from, which do not look at the label."""
+    return "given" if proposal == "joint" else proposal
+
+
+def _by_prior(
     system: System,
     obs: Observations,
     rest: tuple[str, ...],
     given: tuple[str, ...],
-    sampler: Sampler,
-    kind: str,
     plan: Plan,
 ) -> LogLikelihood:
-    """log p(x_rest), where ``given`` is the rest and what the model conditions on."""
-    if kind == "posterior":
-        (result,) = _estimate(system, obs, [rest], sampler, given, plan)
-        return result
+    """log p(x_rest) from 5 K draws of the prior, which all rows share; equal rows are scored once.
+
+    ``given`` is the rest and what the model conditions on; the prior of a model that conditions on
+    something may depend on it, so that every row has draws of its own.
+    """
     plan = replace(plan, num_samples=5 * plan.num_samples, max_samples=5 * plan.max_samples)
     if conditioned_on(system.model):
-        (result,) = _estimate(system, obs, [rest], from_prior, given, plan)
+        source = source_of(system, obs, rest, from_prior, given, plan, "none", 0)
+        (result,) = source.answers([Question(rest)])
         return result
-    return _shared(system, obs, rest, plan)
+    first, which = _distinct(obs, rest)
+    distinct = obs[first]
+    shared = from_prior(system.model, system.guide, distinct[0], plan.num_samples)
+    parts = guide_blocks(system, distinct, from_prior, rest, plan, shared)
+    (found,) = weigh(system, distinct, [Question(rest)], parts, plan)
+    columns = {field: getattr(found, field)[which] for field in COLUMNS}
+    result = LogLikelihood.of(columns, plan.num_samples, rest, (), "", system.modalities)
+    result = result.sharing(torch.zeros_like(result.draws))
+    return replace(result, shared_error=result.standard_error)
 
 
-def _shared(system: System, obs: Observations, names: tuple[str, ...], plan: Plan) -> LogLikelihood:
-    """log p(x_names) from one set of prior draws for all rows; equal rows are scored once."""
+def _distinct(obs: Observations, names: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """The first of all rows that hold the same of some modalities, and which of these each is."""
     held = [obs.present[n][:, None] for n in names]
     values = [obs.values[n].reshape(len(obs), -1).double() for n in names]
     columns = [x.masked_fill(~mask, 0.0) for x, mask in zip(values, held, strict=True)]
@@ -263,14 +265,4 @@ def _shared(system: System, obs: Observations, names: tuple[str, ...], plan: Pla
     _, which = torch.unique(torch.cat(columns + masks, 1), dim=0, return_inverse=True)
     first = torch.full((int(which.max()) + 1,), len(obs), device=which.device)
     positions = torch.arange(len(obs), device=which.device)
-    distinct = obs[first.scatter_reduce(0, which, positions, "amin")]
-
-    def own(rows: Observations) -> Draws:
-        return from_prior(system.model, system.guide, rows, plan.num_samples)
-
-    shared = own(distinct[0])
-    (result,) = weigh(
-        system, distinct, [names], lambda rows: shared_by(shared, len(rows)), plan, again=own
-    )
-    joined: dict[str, Any] = {f: getattr(result, f)[which] for f in COLUMNS}
-    return replace(result, **joined, shared_error=joined["standard_error"])
+    return first.scatter_reduce(0, which, positions, "amin"), which

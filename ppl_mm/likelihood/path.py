@@ -16,7 +16,7 @@ from torch.distributions import Laplace, biject_to, constraints
 
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions.gaussianised import NormalToLaplace
-from ppl_mm.objectives.sites import check_own_latents
+from ppl_mm.objectives.sites import check_own_latents, shared_latents
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 
 __all__ = ["Path", "Point", "gradients_of"]
@@ -58,6 +58,9 @@ class Path:
         obs: The rows, with what is scored and what the guide may look at.
         chunk: At most so many (chain, row) pairs are decoded at a time.
 
+    Attributes:
+        shared: The model's latent sites that all rows have in common.
+
     Raises:
         ValueError: For a latent site with a discrete support.
     """
@@ -67,6 +70,7 @@ class Path:
         self.absent = absent_names(model, obs)
         self._hold(obs)
         trace, names = self._traced(1)
+        self.shared = shared_latents(trace)
         self.transforms: dict[str, Any] = {}
         self.shapes: dict[str, torch.Size] = {}
         self.event_shapes: dict[str, torch.Size] = {}
@@ -88,6 +92,11 @@ class Path:
             self.event_shapes[name] = value.shape[value.dim() - site["fn"].event_dim :]
             dims = self.transforms[name].domain.event_dim
             self.shapes[name] = free.shape[free.dim() - max(dims, site["fn"].event_dim) :]
+
+    @property
+    def size(self) -> int:
+        """D."""
+        return sum(shape.numel() for shape in self.shapes.values())
 
     def _hold(self, obs: Observations) -> None:
         rows = torch.arange(len(obs), device=obs.device)

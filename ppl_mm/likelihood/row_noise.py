@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Laplace
+from torch.distributions import Laplace, Normal
 
 from ppl_mm.batch.observations import Observations
+from ppl_mm.distributions.pseudo_inputs import EncodedMixture
 from ppl_mm.distributions.site_noise import SiteNoise
 
-__all__ = ["RowNoise", "add_holes", "row_keys"]
+__all__ = ["RowNoise", "add_holes", "row_keys", "same_draws"]
 
 
 def row_keys(obs: Observations) -> list[bytes]:
@@ -32,6 +33,13 @@ def row_keys(obs: Observations) -> list[bytes]:
     return [digest.digest() for digest in digests]
 
 
+def same_draws(obs: Observations) -> Tensor:
+    """Whole numbers, (N,), equal in rows with the same fingerprint, and so the same draws."""
+    keys = row_keys(obs)
+    numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+    return torch.tensor([numbers[key] for key in keys], device=obs.device)
+
+
 def add_holes(digests: Sequence[Any], obs: Observations, names: Sequence[str]) -> None:
     """Add to each row's fingerprint which elements it misses; to that of a whole row, nothing."""
     for name in sorted(set(names) & set(obs.elements)):
@@ -44,7 +52,7 @@ def add_holes(digests: Sequence[Any], obs: Observations, names: Sequence[str]) -
 class RowNoise(SiteNoise):
     """Draws every row's latents from generators of the row's own.
 
-    Sites that are no location and scale of standard noise, nor mixtures of these, are drawn from
+    Sites that are no location and scale of standard noise, nor mixtures of such, are drawn from
     torch's own stream, and so depend on the rows beside them.
 
     Args:
@@ -85,7 +93,13 @@ class RowNoise(SiteNoise):
         return (u[..., None] >= below).sum(-1)
 
     def other(self, fn: Any) -> Tensor:
-        """Draws from torch's own stream."""
+        """Draws of a mixture over pseudo-inputs; of other kinds from torch's own stream."""
+        if isinstance(fn, EncodedMixture):
+            loc, scale = fn.encoded()
+            u = self.uniform(fn.batch_shape, loc)
+            which = (u * len(loc)).long().clamp(max=len(loc) - 1)
+            noise = self.standard(Normal, fn.batch_shape, fn.event_shape, loc)
+            return loc[which] + scale[which] * noise
         drawn: Tensor = fn.rsample() if fn.has_rsample else fn.sample()
         return drawn
 

@@ -1,24 +1,27 @@
 """Importance sampling of rows, a block at a time, with more draws for the rows that need them."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
-from ppl_mm.likelihood.importance import Draws, log_weights_of
-from ppl_mm.likelihood.summarise import summarise_weights
+from ppl_mm.likelihood.importance import Draws, Sampler, log_weights_of, shared_by
+from ppl_mm.likelihood.question import Question
+from ppl_mm.modality import Modality
 from ppl_mm.results.log_likelihood import RELIABLE_K, LogLikelihood
 from ppl_mm.systems import System
 
-__all__ = ["Plan", "blocks", "needs_more", "weigh"]
+__all__ = ["Block", "Plan", "blocks", "guide_blocks", "needs_more", "weigh"]
 
 _DRAWS_AT_ONCE = 2**17  # (draw, row) pairs whose latents are held at a time
 _WEIGHTS_AT_ONCE = 2**24  # (draw, row) pairs whose weights are held at a time
-
-Draw = Callable[[Observations], Draws]
+_WEIGHTS_KEPT = 2**26  # log-weights that a result carries at most: 256 MiB
 
 
 @dataclass(frozen=True)
@@ -71,78 +74,173 @@ class Plan:
         return replace(self, target_error=self.target_error / parts**0.5)
 
 
+@dataclass(frozen=True)
+class Block:
+    """Rows that are drawn for together.
+
+    Attributes:
+        rows: Their indices, (B,).
+        draw: From indices of rows of the block, and the number of a round, to K draws of each;
+            those of different rounds are independent.
+        stage: How far the rows' proposals are refined, an index in ``STAGES``.
+    """
+
+    rows: Tensor
+    draw: Callable[[Tensor, int], Draws]
+    stage: Tensor | int = 0
+
+
+def guide_blocks(
+    system: System,
+    obs: Observations,
+    sampler: Sampler,
+    evidence: Sequence[str],
+    plan: Plan,
+    shared: Draws | None = None,
+    noise: Callable[[Observations, int], AbstractContextManager[Any]] = lambda obs, round: (
+        nullcontext()
+    ),
+) -> Iterator[Block]:
+    """Blocks of rows whose draws come from a sampler as it is.
+
+    Args:
+        system: Whose programs are drawn from.
+        obs: The rows, with what is scored.
+        sampler: The source of draws.
+        evidence: The modalities that the guide looks at.
+        plan: The number of draws.
+        shared: Draws of the first round, made for one row and given to all; None for own ones.
+        noise: From rows and the number of a round to a handler that makes their random numbers;
+            by default they come from torch's own stream.
+    """
+    for rows in blocks(system, obs, plan.rows_at_once):
+        batch = obs[rows].given(*evidence)
+
+        def draw(part: Tensor, round: int, batch: Observations = batch) -> Draws:
+            if shared is not None and round == 0:
+                return shared_by(shared, len(part))
+            own = batch[part]
+            with noise(own, round):
+                return sampler(system.model, system.guide, own, plan.num_samples)
+
+        yield Block(rows, draw)
+
+
 def weigh(
     system: System,
     obs: Observations,
-    groups: Sequence[tuple[str, ...]],
-    draw: Draw,
+    questions: Sequence[Question],
+    parts: Iterable[Block],
     plan: Plan,
-    again: Draw | None = None,
 ) -> list[LogLikelihood]:
-    """log p(x_names) of every row, for each group of names, from one set of draws.
+    """The answer to each question in every row, from one set of draws.
 
     Args:
         system: Whose model scores the draws.
         obs: The rows.
-        groups: What to score.
-        draw: From rows to K draws of each.
-        plan: How many.
-        again: What makes further draws, in which every row has its own; None is ``draw``.
+        questions: What to score.
+        parts: All rows, block by block.
+        plan: The number of draws.
     """
-    obs = obs.scoring(*{n: None for names in groups for n in names})
-    parts: list[list[dict[str, Tensor]]] = [[] for _ in groups]
-    order, shared = [], False
-    for rows in blocks(system, obs, plan.rows_at_once):
-        order.append(rows)
-        batch = obs[rows]
-        weights = log_weights_of(system.model, batch, draw(batch), plan.chunk)
+    obs = obs.scoring(*{n: None for question in questions for n in question.scored})
+    found = [_Collected(question) for question in questions]
+    shared = False
+    for block in parts:
+        batch = obs[block.rows]
+        every = torch.arange(len(batch), device=obs.device)
+        weights = log_weights_of(system.model, batch, block.draw(every, 0), plan.chunk)
         shared = shared or weights.shared
-        for names, part in zip(groups, parts, strict=True):
-            log_w = weights.of(names)
-            part.append(summarise_weights(log_w, weights.log_pi))
+        for one in found:
+            terms = one.question.terms(weights)
+            columns = one.put(block.rows, terms, weights.log_pi)
+            columns["refinement"] = columns["refinement"] + block.stage
             if plan.target_error is not None:
-                _refine(system, batch, names, log_w, weights.log_pi, part[-1], again or draw, plan)
-    back = torch.cat(order).argsort().to(obs.device)
+                _add_draws(system, batch, block, one, terms, weights.log_pi, plan)
     results = []
-    for names, part in zip(groups, parts, strict=True):
-        columns = {key: torch.cat([p[key] for p in part])[back] for key in part[0]}
-        result = LogLikelihood.of(columns, plan.num_samples, names, (), "", system.modalities)
-        common = result.standard_error if shared else result.shared_error
-        results.append(replace(result, shared_error=common))
+    for one in found:
+        result = one.result(plan.num_samples, system.modalities)
+        if shared:
+            result = result.sharing(torch.zeros_like(result.draws))
+            result = replace(result, shared_error=result.standard_error)
+        results.append(result)
     return results
 
 
-def _refine(
+class _Collected:
+    """The columns and log-weights of one question, block by block."""
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        self.rows: list[Tensor] = []
+        self.columns: list[dict[str, Tensor]] = []
+        self.weights: list[tuple[Tensor, Tensor]] = []
+        self.numbers = 0
+
+    def put(self, rows: Tensor, terms: Sequence[Tensor], log_pi: Tensor) -> dict[str, Tensor]:
+        """Summarise the draws of a block."""
+        self.rows.append(rows)
+        self.columns.append(self.question.columns(terms, log_pi))
+        self._keep(rows, terms, log_pi)
+        return self.columns[-1]
+
+    def change(self, which: Tensor, terms: Sequence[Tensor], log_pi: Tensor) -> dict[str, Tensor]:
+        """Summarise all draws of some rows of the last block."""
+        now = self.question.columns(terms, log_pi)
+        last = self.columns[-1]
+        for key, column in now.items():
+            if key != "refinement":
+                last[key][which] = column
+        self._keep(self.rows[-1].to(which.device)[which], terms, log_pi)
+        return now
+
+    def _keep(self, rows: Tensor, terms: Sequence[Tensor], log_pi: Tensor) -> None:
+        kept = terms[0].shape[0] * terms[0].shape[1] * len(rows)
+        self.numbers += kept
+        if self.numbers <= _WEIGHTS_KEPT:
+            self.weights.append((rows, self.question.log_weights(terms, log_pi)))
+
+    def result(self, num_samples: int, modalities: Sequence[Modality]) -> LogLikelihood:
+        """All rows, in order."""
+        order = torch.cat([rows.cpu() for rows in self.rows])
+        columns = {key: torch.cat([part[key] for part in self.columns]) for key in self.columns[0]}
+        back = order.argsort().to(columns["value"].device)
+        columns = {key: column[back] for key, column in columns.items()}
+        names = self.question.names
+        found = LogLikelihood.of(columns, num_samples, names, (), "", modalities)
+        return replace(found, log_weights=self._weights(len(order)))
+
+    def _weights(self, num_rows: int) -> Tensor | None:
+        if self.numbers > _WEIGHTS_KEPT:
+            return None
+        most = max(len(weights) for _, weights in self.weights)
+        out = self.weights[0][1].new_full((most, num_rows), math.nan)
+        for rows, weights in self.weights:
+            out[: len(weights), rows.to(out.device)] = weights
+        return out
+
+
+def _add_draws(
     system: System,
     obs: Observations,
-    names: tuple[str, ...],
-    log_w: Tensor,
+    block: Block,
+    found: _Collected,
+    terms: Sequence[Tensor],
     log_pi: Tensor,
-    found: dict[str, Tensor],
-    draw: Draw,
     plan: Plan,
 ) -> None:
-    """Double the draws of the rows whose error is too large or unknown, in ``found`` itself.
-
-    A row stands in a batch once for every K further draws, so no more latents are held than in
-    the first round.
-    """
-    held = torch.stack([obs.present[n] for n in names]).any(0)
-    rows = (needs_more(found, plan) & held).nonzero().squeeze(-1)
-    log_w, rounds = log_w[:, :, rows], 1
+    """Double the draws of the rows whose error is too large or unknown."""
+    held = torch.stack([obs.present[n] for n in found.question.names]).any(0)
+    rows = (needs_more(found.columns[-1], plan) & held).nonzero().squeeze(-1)
+    terms, rounds = [x[:, :, rows] for x in terms], 1
     while len(rows) and 2 * rounds * plan.num_samples <= plan.max_samples:
-        copies = rows.repeat(rounds).split(max(1, _DRAWS_AT_ONCE // plan.num_samples))
-        parts = [
-            log_weights_of(system.model, obs[part], draw(obs[part]), plan.chunk).of(names)
-            for part in copies
-        ]
-        more = torch.cat(parts, 2).unflatten(2, (rounds, len(rows)))  # (S, K, rounds, rows)
-        log_w, rounds = torch.cat([log_w, more.flatten(1, 2)], 1), 2 * rounds
-        now = summarise_weights(log_w, log_pi[:, rows])
-        for key, column in now.items():
-            found[key][rows] = column
+        for i in range(rounds, 2 * rounds):
+            draws = block.draw(rows, i)
+            more = found.question.terms(log_weights_of(system.model, obs[rows], draws, plan.chunk))
+            terms = [torch.cat(pair, 1) for pair in zip(terms, more, strict=True)]
+        rounds = 2 * rounds
+        now = found.change(rows, terms, log_pi[:, rows])
         keep = needs_more(now, plan)
-        rows, log_w = rows[keep], log_w[:, :, keep]
+        rows, terms = rows[keep], [x[:, :, keep] for x in terms]
 
 
 def needs_more(found: dict[str, Tensor], plan: Plan) -> Tensor:

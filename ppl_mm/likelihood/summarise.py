@@ -8,7 +8,10 @@ from torch import Tensor
 
 from ppl_mm.likelihood.tails import Moments, interval_of_log_mean, weight_moments
 
-__all__ = ["summarise_weights"]
+__all__ = ["MARKOV", "equal_weights", "pareto_k", "summarise_weights"]
+
+MARKOV = math.log(40.0)
+"""How far an interval goes below an estimate at most, in nats."""
 
 
 def summarise_weights(log_w: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
@@ -19,7 +22,9 @@ def summarise_weights(log_w: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
         log_pi: Log-probabilities of the strata, (S, N); zeros for one stratum.
 
     The estimate is sum_s pi_s (1/K) sum_k w_sk; its variance sum_s pi_s^2 Var_k[w_sk] / K. The
-    interval's variance and skewness are these sums with the tails of the strata as fitted.
+    interval's variance and skewness are these sums with the strata's :func:`weight_moments`. Its
+    lower end is no further than log 40 below the estimate: by Markov's inequality the mean of
+    unbiased weights is 40 times the truth, or more, with a probability of at most 1 / 40.
     """
     log_w, log_pi = log_w.double(), log_pi.double()
     num_strata, num_draws = log_w.shape[:2]
@@ -33,7 +38,9 @@ def summarise_weights(log_w: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
         # Var of K * mean, in units of the total, is K * Var_k[share] in each stratum.
         error = (num_draws * share.var(1)).sum(0).sqrt()
         variance = _variance(log_w, log_pi)
-        low, high = interval_of_log_mean(*_cumulants([weight_moments(w) for w in log_w], share))
+        tails = [weight_moments(w) for w in log_w]
+        low, high = interval_of_log_mean(*_cumulants(tails, share.sum(1), num_draws))
+        low = low.clamp(min=-MARKOV)
     else:
         error = variance = low = high = torch.full_like(ess, math.nan)
     return {
@@ -42,14 +49,14 @@ def summarise_weights(log_w: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
         "low": value + low,
         "high": value + high,
         "ess": ess,
-        "pareto_k": _pareto_k(log_w, log_pi > -torch.inf),
+        "pareto_k": pareto_k(log_w, log_pi > -torch.inf),
         "log_weight_variance": variance,
         "draws": torch.full_like(ess, num_strata * num_draws, dtype=torch.long),
         "refinement": torch.zeros_like(ess, dtype=torch.long),
     }
 
 
-def _pareto_k(log_w: Tensor, allowed: Tensor) -> Tensor:
+def pareto_k(log_w: Tensor, allowed: Tensor) -> Tensor:
     """Of all draws of the strata that a row allows, (N,).
 
     The tail is that of w as a function of z. Times pi_s, stray draws of a likely stratum would
@@ -63,10 +70,11 @@ def _pareto_k(log_w: Tensor, allowed: Tensor) -> Tensor:
     return k
 
 
-def _cumulants(tails: Sequence[Moments], share: Tensor) -> tuple[Tensor, Tensor]:
-    """Standard error and skewness of the estimate over its value, the tails as fitted, (N,)."""
-    num_draws = share.shape[1]
-    part = share.sum(1)  # of each stratum in the total, (S, N)
+def _cumulants(tails: Sequence[Moments], part: Tensor, num_draws: int) -> tuple[Tensor, Tensor]:
+    """Standard error and skewness of the estimate over its value, (N,).
+
+    ``part``, (S, N), is the share of each stratum in the value.
+    """
     variance = (part**2 * torch.stack([t.variance for t in tails])).sum(0) / num_draws
     third = (part**3 * torch.stack([t.third for t in tails])).sum(0) / num_draws**2
     skewness = torch.where(variance > 1e-200, third / variance.clamp(min=1e-200) ** 1.5, 0.0)
@@ -85,3 +93,12 @@ def _variance(log_w: Tensor, log_pi: Tensor) -> Tensor:
     middle = torch.where(share > 0, share * center, 0.0).sum(0)
     between = torch.where(share > 0, share * (center - middle) ** 2, 0.0).sum(0)
     return (within + between).masked_fill(zero, math.inf)
+
+
+def equal_weights(log_w: Tensor, log_pi: Tensor) -> Tensor:
+    """The weights of all strata with the strata's probabilities, (S K, N).
+
+    The mean of their exponentials is the estimate. Single precision.
+    """
+    shares = log_pi + math.log(len(log_pi))
+    return (log_w + shares[:, None]).flatten(0, 1).float()

@@ -6,8 +6,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
-__all__ = ["Moments", "interval_of_log_mean", "weight_moments"]
+__all__ = [
+    "Moments",
+    "interval_of_log_mean",
+    "interval_of_log_share",
+    "unskewed",
+    "weight_moments",
+]
 
 _CONSTANT = 1e-3  # nats: weights that differ by less carry rounding, not a tail
 _FEWEST = 25  # draws that a tail is fitted to
@@ -24,8 +31,8 @@ class Moments(NamedTuple):
         pareto_k: Tail index; 0 where the largest weights, one more than a tail has, are equal,
             so that they are seen to be bounded; infinite where fewer than ten draws have any
             weight; NaN for fewer than 25 draws, unless none has.
-        variance: With the tail as fitted.
-        third: Third central moment, with the tail as fitted.
+        variance: With the tail as fitted, or of the draws if that is larger.
+        third: The third central moment, of the same.
     """
 
     pareto_k: Tensor
@@ -42,8 +49,9 @@ def weight_moments(log_w: Tensor) -> Moments:
 
         w_(i)  ~  u + sigma ((1 - p_i)^{-k} - 1) / k,      p_i = (i - 1/2) / (20 M),  i = 1..20 M
 
-    u the largest weight below them: a tail such as 20 times as many draws would show. Where none
-    can be fitted (constant weights, fewer than 25 draws, ties) the moments are those of the draws.
+    u the largest weight below them: a tail such as 20 times as many draws would show. Where the
+    draws themselves vary more, or no tail can be fitted (constant weights, fewer than 25 draws,
+    ties), the moments are those of the draws.
     Draws of weight 0 are draws: where all but a few have it, the estimate rests on those few, and
     that they are alike says nothing of the ones that were not seen.
 
@@ -70,7 +78,9 @@ def weight_moments(log_w: Tensor) -> Moments:
         k[varied], fitted = _fit(columns[:, varied], weights[:, varied])
         usable = np.isfinite(fitted).all(0)
         rows = varied.nonzero()[0][usable]
-        variance[rows], third[rows] = fitted[:, usable]
+        larger = fitted[0, usable] > variance[rows]
+        rows, (second, cube) = rows[larger], fitted[:, usable][:, larger]
+        variance[rows], third[rows] = second, cube
     k[hopeless | few] = np.inf
     return Moments(*(torch.from_numpy(x).to(log_w.device) for x in (k, variance, third)))
 
@@ -116,26 +126,59 @@ def _growth(k: Any, p: Any) -> Any:
 def interval_of_log_mean(error: Tensor, skewness: Tensor) -> tuple[Tensor, Tensor]:
     """How far a 95 % interval of the log of a mean goes below and above the estimate.
 
-        g(t)  =  3 ( (1 + a (t - a / 6))^{1/3} - 1 ) / a
         from log(1 - s g(z)) to log(1 - s g(-z)),      z the 97.5 % quantile of a Normal
 
-    Means of skewed weights are mostly a little low, and their errors too small when they are; g
-    undoes both. Without skewness (a = 0) it is the usual interval, log(1 - s z) to log(1 + s z).
-    Where s g(z) exceeds 1/2 the logarithm goes on as its tangent there, so no end is infinite.
+    with g of :func:`unskewed`. Without skewness it is the usual interval, log(1 - s z) to
+    log(1 + s z). Where s g(z) exceeds 1/2 the logarithm goes on as its tangent there, so no end is
+    infinite.
 
     Args:
         error: s, the standard error of the mean over the mean, (N,).
         skewness: a, the third cumulant of the mean over the cube of its standard error, (N,).
+    """
+    below, above = error * unskewed(_NORMAL, skewness), -error * unskewed(-_NORMAL, skewness)
+    far = (below - 0.5).clamp(min=0.0)
+    return torch.log1p(-(below - far)) - 2.0 * far, torch.log1p(above)
+
+
+def interval_of_log_share(
+    log_p: Tensor, log_q: Tensor, error: Tensor, skewness: Tensor
+) -> tuple[Tensor, Tensor]:
+    """A 95 % interval of log p, p an estimated probability, on the scale of its log-odds.
+
+    The ends p - s p g(z) and p - s p g(-z), with g of :func:`unskewed`, are taken as log-odds; the
+    log-odds go on as their tangents where an end is below p / 2 or above (1 + p) / 2. So the upper
+    end is below 0, and no end is infinite.
+
+    Args:
+        log_p: The log of the estimate, (N,).
+        log_q: log(1 - p), (N,).
+        error: s, the standard error of p over p, (N,).
+        skewness: a, the third cumulant of the estimate over the cube of its standard error, (N,).
+    """
+    p, q, odds = log_p.exp(), log_q.exp(), log_p - log_q
+    below, above = error * unskewed(_NORMAL, skewness), -error * unskewed(-_NORMAL, skewness)
+    near = below.clamp(max=0.5)  # in units of p
+    low = odds + torch.log1p(-near) - torch.log1p(near * p / q)
+    low = low - (below - near) / ((1.0 - near) * (q + near * p))
+    over_q = above * p / q
+    near = over_q.clamp(max=0.5)  # in units of q
+    high = odds + torch.log1p(near * q / p) - torch.log1p(-near)
+    high = high + (over_q - near) / ((p + near * q) * (1.0 - near))
+    return -softplus(-low), -softplus(-high)
+
+
+def unskewed(t: float, skewness: Tensor) -> Tensor:
+    """The quantile of a mean of skewed numbers that stands for the Normal's quantile t.
+
+        g(t)  =  3 ( (1 + a (t - a / 6))^{1/3} - 1 ) / a,      t for a = 0
+
+    Means of skewed weights are mostly a little low, and their errors too small when they are; g
+    undoes both.
 
     Source: Hall 1992, "On the removal of skewness by transformation", JRSS B 54, p. 221.
     """
-
-    def unskewed(t: float) -> Tensor:
-        inner = 1.0 + skewness * (t - skewness / 6.0)
-        root = inner.sign() * inner.abs() ** (1.0 / 3.0)
-        bent = 3.0 * (root - 1.0) / torch.where(skewness == 0, 1.0, skewness)
-        return torch.where(skewness.abs() < 1e-6, t, bent)
-
-    below, above = error * unskewed(_NORMAL), -error * unskewed(-_NORMAL)
-    far = (below - 0.5).clamp(min=0.0)
-    return torch.log1p(-(below - far)) - 2.0 * far, torch.log1p(above)
+    inner = 1.0 + skewness * (t - skewness / 6.0)
+    root = inner.sign() * inner.abs() ** (1.0 / 3.0)
+    bent = 3.0 * (root - 1.0) / torch.where(skewness == 0, 1.0, skewness)
+    return torch.where(skewness.abs() < 1e-6, t, bent)

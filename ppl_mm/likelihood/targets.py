@@ -9,7 +9,9 @@ import torch
 
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
+from ppl_mm.likelihood.question import has_mass
 from ppl_mm.likelihood.row_noise import add_holes
+from ppl_mm.modality import Modality
 from ppl_mm.programs.answerable import check_held
 from ppl_mm.results.log_likelihood import COLUMNS, LogLikelihood
 
@@ -53,14 +55,24 @@ def named(what: str, names: str | Sequence[str], obs: Observations) -> tuple[str
     return found
 
 
-def certain(result: LogLikelihood, obs: Observations) -> LogLikelihood:
-    """Exactly 0, without error, in the rows that hold nothing of the target; with all rows' ids."""
+def certain(
+    result: LogLikelihood, obs: Observations, modalities: Sequence[Modality]
+) -> LogLikelihood:
+    """The result with what is known for certain, and all rows' ids.
+
+    log p is exactly 0, without error, in the rows that hold nothing of the target, and never above
+    0 where the target is discrete.
+    """
+    if has_mass(modalities, result.target):
+        ends: dict[str, Any] = {f: getattr(result, f).clamp(max=0.0) for f in ("value", "high")}
+        result = replace(result, **ends)
     held = torch.stack([obs.present[n] for n in result.target]).any(0)
     ess = torch.where(held, result.ess, float(result.num_samples))
     fields = [f for f in (*COLUMNS, "shared_error") if f not in ("ess", "draws")]
     zeroed: dict[str, Any] = {f: torch.where(held, getattr(result, f), 0.0) for f in fields}
     ids = _row_ids(obs, (*result.target, *result.given))
-    return replace(result, ess=ess, row_ids=ids, **zeroed)
+    parts = tuple(part.masked(held) for part in result.parts)
+    return replace(result, ess=ess, row_ids=ids, parts=parts, **zeroed)
 
 
 def _row_ids(obs: Observations, names: Sequence[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ first ``batch_dims`` dimensions of the parameters belong to the event. Log-proba
 nats, summed over the event (pixels, classes, positions), one a row. ``check`` refuses data
 outside the support, once, before training.
 
-Source of the choices: Wu & Goodman 2018, arXiv:1802.05335, section 3 and its release.
+Source of the choices: Wu & Goodman 2018, arXiv:1802.05335, appendix A and its release.
 """
 
 from ppl_mm.likelihoods.binary import Bernoulli, ContinuousBernoulli, MultiLabel, SoftBernoulli

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
@@ -11,7 +11,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.rows import at_least_float32
 from ppl_mm.batch.shapes import aligned
 from ppl_mm.likelihoods import densities
-from ppl_mm.likelihoods.likelihood import Likelihood, one_tensor, pair, require
+from ppl_mm.likelihoods.likelihood import Likelihood, Parameters, one_tensor, pair, require
 
 __all__ = ["NegativeBinomial", "Poisson", "ZeroInflatedNegativeBinomial"]
 
@@ -68,7 +68,7 @@ class NegativeBinomial(Likelihood):
     elementwise: ClassVar[bool] = True
 
     def __call__(
-        self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+        self, parameters: Parameters, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """NegativeBinomial(total_count, logits)."""
         what = "(total_count, logits)"
@@ -105,7 +105,7 @@ class ZeroInflatedNegativeBinomial(Likelihood):
     elementwise: ClassVar[bool] = True
 
     def __call__(
-        self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+        self, parameters: Parameters, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """ZeroInflatedNegativeBinomial(total_count, logits, gate_logits)."""
         if not (isinstance(parameters, tuple | list) and len(parameters) == 3):
@@ -114,8 +114,9 @@ class ZeroInflatedNegativeBinomial(Likelihood):
                 f"logits, gate_logits), got {type(parameters).__name__}."
             )
         each = aligned(at_least_float32(tuple(parameters)), batch_dims)
-        counts = densities.ZeroInflatedNegativeBinomial(*each)
-        return counts.to_event(each[0].dim() - batch_dims)
+        total_count, logits, gate_logits = each
+        counts = densities.ZeroInflatedNegativeBinomial(total_count, logits, gate_logits)
+        return counts.to_event(logits.dim() - batch_dims)
 
     def check(self, name: str, values: Tensor) -> None:
         """Values are whole numbers from 0."""

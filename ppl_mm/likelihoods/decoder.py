@@ -7,6 +7,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
+from ppl_mm.batch.encoding import reads_elements
 from ppl_mm.batch.observed_elements import refuse_holes
 from ppl_mm.batch.shapes import aligned, check_numbers, mapped, shape_of
 from ppl_mm.likelihoods.likelihood import Likelihood
@@ -16,18 +17,18 @@ __all__ = ["check_factorises", "of_decoder"]
 
 def of_decoder(
     likelihood: Likelihood,
-    output: Any,
+    output: object,
     batch: torch.Size,
     event_shape: Sequence[int] | None = None,
     name: str | None = None,
 ) -> TorchDistribution:
-    """The distribution of what a decoder returns for flat rows, which get their batch shape back.
+    """The distribution that a decoder's output for flat rows stands for, in their batch shape.
 
     Args:
-        likelihood: Which distribution it is.
-        output: The decoder's, for as many rows as ``batch`` has entries.
+        likelihood: The likelihood, which says which distribution it is.
+        output: The decoder's output, for as many rows as ``batch`` has entries.
         batch: The batch shape of the rows.
-        event_shape: The data's; None where there are no data.
+        event_shape: The data's event shape; None where there are no data.
         name: The modality, for messages.
 
     Raises:
@@ -59,7 +60,7 @@ def check_factorises(name: str | None, likelihood: Likelihood, decoder: Any) -> 
     """
     if not likelihood.elementwise:
         raise refuse_holes(name, f"the likelihood {type(likelihood).__name__}")
-    if getattr(decoder, "reads_value", False) and not getattr(decoder, "reads_elements", False):
+    if getattr(decoder, "reads_value", False) and not reads_elements(decoder):
         raise refuse_holes(name, f"the decoder {type(decoder).__name__}, which reads values,")
 
 

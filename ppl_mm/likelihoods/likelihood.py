@@ -1,6 +1,6 @@
-"""What all likelihoods share: the base class, and checks of data and of decoders' output."""
+"""The base class of likelihoods, and checks of data and of decoders' output."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ from ppl_mm.batch.shapes import aligned
 
 __all__ = [
     "Likelihood",
+    "Parameters",
     "check_floating_point",
     "check_integers",
     "converted",
@@ -22,11 +23,14 @@ __all__ = [
     "require",
 ]
 
+Parameters = Tensor | float | Sequence[Tensor | float] | Mapping[str, Tensor | float]
+"""What a decoder returns: one tensor or several, of the shapes at :class:`Likelihood`."""
+
 
 @typed
 @dataclass(frozen=True)
 class Likelihood:
-    """What all likelihoods share; subclass it for one of your own.
+    """The base class of likelihoods; subclass it for one of your own.
 
     A decoder sees B rows and returns the parameters, for events (values of one row) of shape D:
 
@@ -42,8 +46,8 @@ class Likelihood:
     same for every number of rows. All else is a ValueError that names the modality.
 
     Attributes:
-        normalised: Whether ``log_prob`` is that of a density or mass. A score that is not
-            cannot be compared with other likelihoods, and results that contain it say so.
+        normalised: Whether ``log_prob`` is that of a density or mass. Another score cannot be
+            compared with other likelihoods, and results that contain one say so.
         elementwise: Whether elements are independent given the parameters, which broadcast against
             each other as above; models then call the likelihood with all of them of one shape,
             (*batch, *D), and elements of a row may be missing. Where False, as it is unless a
@@ -88,7 +92,7 @@ def require(ok: Tensor | bool, name: str, expected: str, values: Tensor, fix: st
         )
 
 
-def one_tensor(likelihood: Likelihood, parameters: Any, what: str = "logits") -> Tensor:
+def one_tensor(likelihood: Likelihood, parameters: Parameters, what: str = "logits") -> Tensor:
     """The one tensor that the decoder must return."""
     if not isinstance(parameters, Tensor):
         raise TypeError(
@@ -99,7 +103,7 @@ def one_tensor(likelihood: Likelihood, parameters: Any, what: str = "logits") ->
 
 
 def pair(
-    likelihood: str, parameters: Any, what: str, batch_dims: int, fix: str = ""
+    likelihood: str, parameters: Parameters, what: str, batch_dims: int, fix: str = ""
 ) -> tuple[Tensor, Tensor]:
     """The two parameters that the decoder must return, as views of one shape (*batch, *event)."""
     if not (isinstance(parameters, tuple | list) and len(parameters) == 2):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pyro.distributions as dist
 from pyro.distributions.torch_distribution import TorchDistribution
@@ -11,7 +11,13 @@ from torch import Tensor
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.rows import at_least_float32
 from ppl_mm.likelihoods import densities
-from ppl_mm.likelihoods.likelihood import Likelihood, check_floating_point, pair, require
+from ppl_mm.likelihoods.likelihood import (
+    Likelihood,
+    Parameters,
+    check_floating_point,
+    pair,
+    require,
+)
 
 __all__ = ["Laplace", "LogNormal", "Normal"]
 
@@ -33,7 +39,7 @@ class Normal(Likelihood):
         _check_scale(type(self).__name__, self.scale)
 
     def __call__(
-        self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+        self, parameters: Parameters, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """Normal(loc, scale)."""
         parameters = at_least_float32(parameters)
@@ -58,7 +64,7 @@ class Laplace(Likelihood):
         _check_scale(type(self).__name__, self.scale)
 
     def __call__(
-        self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+        self, parameters: Parameters, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """Laplace(loc, scale)."""
         parameters = at_least_float32(parameters)
@@ -90,7 +96,7 @@ class LogNormal(Likelihood):
         _check_scale(type(self).__name__, self.scale)
 
     def __call__(
-        self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+        self, parameters: Parameters, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
         """LogNormal(loc, scale)."""
         parameters = at_least_float32(parameters)
@@ -110,7 +116,7 @@ def _check_scale(likelihood: str, scale: float | None) -> None:
 
 
 def _loc_scale(
-    likelihood: str, parameters: Any, fixed: float | None, batch_dims: int
+    likelihood: str, parameters: Parameters, fixed: float | None, batch_dims: int
 ) -> tuple[Tensor, Tensor]:
     if fixed is not None:
         if not isinstance(parameters, Tensor):

@@ -11,8 +11,9 @@ from torch.distributions import Bernoulli, Categorical, OneHotCategorical
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
+from ppl_mm.measures.averaged import averaged
 from ppl_mm.measures.generation import central_value, elementwise, target_sites
-from ppl_mm.objectives.weights import guide_trace, particles
+from ppl_mm.objectives.weights import guide_trace
 from ppl_mm.programs.answerable import check_answerable
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
@@ -34,22 +35,35 @@ def predict(
     target: str,
     given: str | Sequence[str] | None = None,
     *,
+    num_samples: int | None = None,
     batch_size: int = 1000,
+    seed: int = 0,
 ) -> Tensor:
     """The likelihood's mean or mode of ``target`` at z = the mean of q(z | x_given).
 
+    With ``num_samples`` it is the mean or mode of p(x_target | x_given), the average over that many
+    weighted draws of the model's own posterior, see :mod:`ppl_mm.measures.averaged`: the likeliest
+    class is then the one whose :func:`ppl_mm.log_likelihood` is the largest.
+
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows.
         target: The modality to predict; classes and symbols come as indices.
-        given: What to look at; None is all but the target, which is rebuilt where it is given.
-        batch_size: Rows at a time.
+        given: The modalities to look at; None is all except the target, which is rebuilt
+            where it is given.
+        num_samples: The number of draws of z a row; None is the mean of z alone, the paper's way.
+        batch_size: The number of rows at a time, for the mean of z.
+        seed: The seed of the draws.
 
     Returns:
         (N, *event_shape).
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, section 5.1.
     """
+    if num_samples is not None:
+        system.check(obs)
+        average = averaged(system, obs, target, given, num_samples, seed=seed)
+        return average.mean.argmax(-1) if average.exclusive else average.mean
     found = target_distributions(system, obs, target, given, batch_size=batch_size)
     return torch.cat([central_value(fn)[0, 0] for fn in found])
 
@@ -60,32 +74,25 @@ def target_distributions(
     target: str,
     given: str | Sequence[str] | None = None,
     *,
-    num_samples: int | None = None,
     batch_size: int = 1000,
-    seed: int = 0,
 ) -> Iterator[Any]:
-    """Batch by batch, p(x_target | z) at draws of q(z | x_given), or at its mean for None.
+    """Yield p(x_target | z) of each batch, at the mean of q(z | x_given).
 
     Yields:
-        Distributions of batch shape (num_samples, 1, B), with 1 in its place for None.
+        Distributions of batch shape (1, 1, B).
     """
     system.check(obs)
     if isinstance(given, str):
         given = (given,)
     given = tuple(n for n in obs.names if n != target) if given is None else tuple(given)
     check_answerable(system.model, obs, [target], given)
-    with evaluating(system, seed):
+    with evaluating(system, 0):
         for rows in torch.arange(len(obs)).split(batch_size):
             batch = obs[rows].to(system)
-            with particles(num_samples):
-                q = guide_trace(system.guide, batch.given(*given))
-            sites = {n: q.nodes[n] for n in q.stochastic_nodes}
+            q = guide_trace(system.guide, batch.given(*given))
             # A particle dim of 1 for means, as target_sites expects it.
-            latents = {
-                n: site["fn"].mean[None, None] if num_samples is None else site["value"]
-                for n, site in sites.items()
-            }
-            found = target_sites(system.model, batch, [target], latents, num_samples or 1)
+            latents = {n: q.nodes[n]["fn"].mean[None, None] for n in q.stochastic_nodes}
+            found = target_sites(system.model, batch, [target], latents, 1)
             yield found[target]["fn"]
 
 
@@ -123,17 +130,21 @@ def accuracy(
     label: str,
     given: str | Sequence[str] | None = None,
     *,
+    num_samples: int | None = None,
     batch_size: int = 1000,
+    seed: int = 0,
 ) -> float:
     """The share of rows with a label whose prediction is right, in [0, 1].
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows, with the true labels (class indices, one-hot rows, or symbols and
             yes-or-no values: then the share of right positions).
         label: The label's name.
-        given: What to predict from; None is all but the label.
-        batch_size: Rows at a time.
+        given: The modalities to predict from; None is all except the label.
+        num_samples: The number of draws of z a row, see :func:`predict`; None is the mean of z.
+        batch_size: The number of rows at a time, for the mean of z.
+        seed: The seed of the draws.
 
     Raises:
         ValueError: If no row has a label, or the label is given. How well a label is rebuilt from
@@ -152,11 +163,10 @@ def accuracy(
         raise ValueError(f"modality {label!r}: no row has a label to compare with.")
     obs = obs[known]
     truth = obs[label]
-    found = torch.cat(
-        [
-            central_value(as_label(label, fn))[0, 0]
-            for fn in target_distributions(system, obs, label, given, batch_size=batch_size)
-        ]
+    fn = next(target_distributions(system, obs[:1], label, given))
+    as_label(label, fn)
+    found = predict(
+        system, obs, label, given, num_samples=num_samples, batch_size=batch_size, seed=seed
     )
     check_labels(label, truth)
     truth = truth.to(found.device)

@@ -1,11 +1,12 @@
 """Calibration: of labels predicted with probability p, does a share p come true?
 
-    p(y | x_S)  =  E_{q(z | x_S)} [ p(y | z) ],    the mean over draws of z
+    p(y | x_S)  =  sum_k w_k p(y | z_k) / sum_k w_k,    w_k = p(x_S, z_k) / r(z_k)
 
-of every row, whatever subset S it is predicted from. Classes are judged by the likeliest of them:
-p is its probability c, and it comes true (h = 1) where it is the row's class. Yes-or-no labels are
-judged by the probability of a yes, label by label, all of them together. With the (row, label)
-pairs in bins B_b of equal width by c,
+The row is predicted from any subset S. The probability is the model's own, from the draws of
+:func:`ppl_mm.log_likelihood`, so both functions agree. For classes, c is the probability of the
+likeliest class, and it comes true (h = 1) if it is the row's class. For yes-or-no labels, c is the
+probability of a yes, and each label of each row counts. With these pairs in bins B_b of c of equal
+width,
 
     ECE    =  sum_b |B_b| / n  | mean_{B_b} h  -  mean_{B_b} c |
     Brier  =  sum over classes of (p_c - [y = c])^2;  of yes-or-no labels the mean of (p - y)^2
@@ -17,21 +18,17 @@ The ECE of a calibrated model is not 0 either, for a bin's share is noisy: up to
 Source: Guo et al. 2017, arXiv:1706.04599 (ECE, reliability diagram, 15 bins); Brier 1950.
 """
 
-import math
 from dataclasses import replace
 from typing import Any
 
 import torch
-from pyro.distributions.torch_distribution import TorchDistribution
-from torch import Tensor
-from torch.distributions import Bernoulli
 from torch.nn.functional import one_hot
 
 from ppl_mm.arguments.tensors import Numbers
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.measures.accuracy import check_labels
-from ppl_mm.measures.prediction import Given, holding, label_distributions
+from ppl_mm.measures.prediction import Given, holding, label_probabilities
 from ppl_mm.results.calibration import Calibration
 from ppl_mm.systems import System
 
@@ -53,16 +50,16 @@ def calibration(
     """Calibration of p(y | x_given), see the module.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows, with the true labels; those without are left out. Each is predicted from
             what it has of ``given``.
         label: The label's name: a class, one yes-or-no label, or several.
-        given: What to predict from; None is all but the label, ``()`` nothing.
-        num_samples: Draws of z a row over which to average probabilities; the NLL is too high by
-            O(1 / num_samples). None is the mean of z alone, as in ``accuracy``.
-        num_bins: For the ECE and the diagram.
-        batch_size: Rows at a time.
-        seed: Of the draws.
+        given: The modalities to predict from; None is all except the label, ``()`` nothing.
+        num_samples: The number of draws of z a row over which to average probabilities; the NLL is
+            too high by O(1 / num_samples). None is the mean of z alone, as in ``accuracy``.
+        num_bins: The number of bins of the ECE and the diagram.
+        batch_size: The number of rows at a time, for the mean of z.
+        seed: The seed of the draws.
 
     Raises:
         ValueError: If no row has a label, it is given, or a conditional model conditions on more.
@@ -81,30 +78,15 @@ def calibration(
     obs = holding(system, obs, label)
     check_labels(label, obs[label])
     options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
-    probabilities, truth, nats = [], [], []
-    batches = label_distributions(system, obs, label, given, **options)
-    for base, y in zip(batches, obs[label].split(batch_size), strict=True):
-        if isinstance(base, Bernoulli):
-            y = y.to(base.logits)
-        else:  # classes as indices, one-hot rows too
-            y = (y.argmax(-1) if y.is_floating_point() else y).to(base.logits.device)
-        log_p = _log_p(base, y).double()
-        probabilities.append(base.probs.double().mean(0)[0])
-        truth.append(y)
-        nats.append(math.log(len(log_p)) - log_p.logsumexp(0))
-    found = calibration_of(torch.cat(probabilities), torch.cat(truth), num_bins=num_bins)
+    p, log_p, classes = label_probabilities(system, obs, label, given, score=True, **options)
+    assert log_p is not None
+    truth = obs[label]
+    if classes and truth.is_floating_point():  # one-hot rows
+        truth = truth.argmax(-1)
+    found = calibration_of(p.double(), truth if classes else truth.to(p.dtype), num_bins=num_bins)
     names = [n for n in obs.names if n != label] if given is None else given
     asked = (names,) if isinstance(names, str) else tuple(names)
-    return replace(found, nats=torch.cat(nats).cpu(), label=label, given=asked)
-
-
-def _log_p(base: TorchDistribution, truth: Tensor) -> Tensor:
-    """log p(y | z) of a row's labels at every draw of z, (K, B)."""
-    if not isinstance(base, Bernoulli):  # logits are log-probabilities there
-        logits = base.logits[:, 0]
-        return logits.gather(-1, truth.expand(len(logits), -1)[..., None])[..., 0]
-    log_p = base.log_prob(truth)[:, 0]  # (K, B, *event)
-    return log_p.reshape(*log_p.shape[:2], -1).sum(-1)
+    return replace(found, nats=-log_p.cpu(), label=label, given=asked)
 
 
 @typed
@@ -112,9 +94,10 @@ def calibration_of(probabilities: Numbers, truth: Numbers, *, num_bins: int = 15
     """Calibration of predicted probabilities.
 
     Args:
-        probabilities: Of classes that exclude each other, (N, C); or of a yes, the shape of truth.
+        probabilities: The probabilities of classes that exclude each other, (N, C); or of a yes,
+            the shape of truth.
         truth: Classes as integers (N,); or yes-or-no labels as floats, (N, *event).
-        num_bins: For the ECE and the diagram.
+        num_bins: The number of bins for the ECE and the diagram.
 
     Raises:
         ValueError: If the shapes do not fit, or for probabilities outside [0, 1].

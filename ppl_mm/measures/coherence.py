@@ -26,8 +26,8 @@ class Coherence(BySubset):
     Averages leave out targets that were given, see :class:`ppl_mm.results.by_subset.BySubset`.
 
     Attributes:
-        subsets: What was given, S of them.
-        targets: What was generated, T of them.
+        subsets: The S subsets that were given.
+        targets: The T modalities that were generated.
         hits: Whether the class was right, bool (S, T, N).
     """
 
@@ -85,7 +85,7 @@ class Coherence(BySubset):
 
 @typed
 def coherence_of(readings: Readings, labels: Tensor) -> Coherence:
-    """The coherence of what :func:`read_generations` read, see :func:`cross_coherence`."""
+    """The coherence of the readings of :func:`read_generations`, see :func:`cross_coherence`."""
     labels = checked_labels(labels, len(next(iter(readings.predictions.values()))))
     hits = [
         torch.stack([readings.predictions[s, t] == labels for t in readings.targets])
@@ -108,21 +108,21 @@ def cross_coherence(
 ) -> Coherence:
     """Conditional coherence: P( classifier_n(x_n) = label ),  x_n generated from x_S.
 
-    The shared latent is drawn from q(u | x_S), one draw a row. A private latent w_n of a target
+    The shared latent is drawn from q(u | x_S), once for each row. A private latent w_n of a target
     that is not given comes from p(w_n) (see ``private`` of :func:`ppl_mm.generate`), and the
     classifier sees the likelihood's mean.
 
     Args:
-        system: A model and a guide.
-        obs: The rows, which hold all that is given.
-        labels: Their classes, (N,); rows of class -1, which have none, do not count.
+        system: The system, a model and a guide.
+        obs: The rows, which hold every modality that is given.
+        labels: The classes of the rows, (N,); rows of class -1 have none and do not count.
         classifiers: Modality -> module from images (B, *event) to logits (B, C), for every
             modality to generate, as :func:`train_classifiers` returns.
-        subsets: What to give; None is each of these modalities alone, for the paper's matrix,
-            source by target.
-        batch_size: Rows at a time.
-        seed: Of the draws.
-        **options: Of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
+        subsets: The subsets to give; None is each of these modalities alone, for the paper's
+            matrix, source by target.
+        batch_size: The number of rows at a time.
+        seed: The seed of the draws.
+        **options: The options of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
 
     Raises:
         ValueError: If some row lacks what it should be given, or the labels do not fit.
@@ -162,12 +162,12 @@ def joint_coherence(
     classes, 1e-4 for five modalities of ten.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         classifiers: Modality -> module from images (B, *event) to logits (B, C).
-        num_samples: Joint draws; the paper's number is that of its test rows.
-        batch_size: Draws at a time.
-        seed: Of the draws.
-        **options: Of :func:`ppl_mm.generate`.
+        num_samples: The number of joint draws; the paper's number is that of its test rows.
+        batch_size: The number of draws at a time.
+        seed: The seed of the draws.
+        **options: The options of :func:`ppl_mm.generate`.
 
     Source: Palumbo, Daunhawer & Vogt 2023 (MMVAE+).
     """

@@ -1,4 +1,4 @@
-"""How many coordinates tell nothing: collapse of the posterior, and of a decoder's variance.
+"""The share of coordinates that tell nothing: collapse of posteriors and decoders' variances.
 
 Coordinate i is collapsed at epsilon (and delta) where
 
@@ -51,10 +51,11 @@ def collapse_of(
     """Collapse of v (N, D): N rows of D coordinates.
 
     Args:
-        values: v_ni.
+        values: The values v_ni, (N, D).
         delta: The share of rows that may exceed epsilon, from 0 up to, not including, 1.
-        epsilons: Where to draw the curve; None is 40 points from 0 to the largest threshold.
-        quantity: What v is, in words.
+        epsilons: The values at which the curve is drawn; None is 40 points from 0 to the largest
+            threshold.
+        quantity: The name of v.
 
     Raises:
         ValueError: For values of another shape, or another delta.
@@ -86,25 +87,25 @@ def posterior_collapse(
     batch_size: int = 500,
     seed: int = 0,
 ) -> Collapse:
-    """Collapse of v_ni = KL( q(z_i | x_given^n) || reference ), of each row by itself.
+    """Collapse of v_ni = KL( q(z_i | x_given^n) || reference ), row by row.
 
-    In closed form; where the posterior is a mixture, that of each coordinate by itself, to about
-    0.01 nats.
+    The KL has a closed form. If the posterior is a mixture, each coordinate's own mixture counts,
+    and the KL is right to about 0.01 nats.
 
-    High is bad where the reference is a standard distribution: the latent tells nothing of the
-    row. High is good where it is the posterior given more: what was left out is not missed.
+    A high share is bad if the reference is a standard distribution: the latent tells nothing about
+    the row. It is good if the reference is the posterior given more: the rest is not missed.
 
     Args:
-        system: A model and a guide.
-        obs: The rows, which hold all that is given.
-        given: What the posterior looks at, a name or several.
+        system: The system, a model and a guide.
+        obs: The rows, which hold every modality that is given.
+        given: The modalities that the posterior looks at, one name or several.
         against: The reference looks at these; None is the standard Normal, or the standard Laplace
             of a Laplace posterior, whatever the model's prior is.
         site: The latent; None is ``u`` of guides that have it, else ``z``.
         delta: The share of rows that may exceed epsilon.
-        epsilons: Where to draw the curve, nats; None is 40 points from 0 to 6.
-        batch_size: Rows to encode at a time.
-        seed: Of guides that draw one latent to look at for another.
+        epsilons: The values at which the curve is drawn, nats; None is 40 points from 0 to 6.
+        batch_size: The number of rows that are encoded at a time.
+        seed: The seed of guides that draw one latent to look at for another.
 
     Raises:
         ValueError: If some row lacks what it should be given, the guide has no such site, a
@@ -162,14 +163,14 @@ def variance_collapse(
     """Collapse of v_ni = Var(x_target,i | z) at z = the mean of q(z | x_given^n).
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows.
         target: A modality of numbers or yes-or-no values, whose elements are the coordinates.
-        given: What the posterior looks at; None is all but the target.
+        given: The modalities that the posterior looks at; None is all except the target.
         delta: The share of rows that may exceed epsilon.
-        epsilons: Where to draw the curve, in the data's unit squared; None is 40 points from 0 to
-            0.13.
-        batch_size: Rows at a time.
+        epsilons: The values at which the curve is drawn, in the data's unit squared; None is 40
+            points from 0 to 0.13.
+        batch_size: The number of rows at a time.
 
     Raises:
         ValueError: If a conditional model conditions on more, or for another delta.
@@ -196,7 +197,7 @@ def generated_variances(
 ) -> Tensor:
     """Var(x_target,i | z) at z = the mean of q(z | x_given^n), of every row n and element i.
 
-    Args and errors as of :func:`variance_collapse`.
+    The arguments and errors are those of :func:`variance_collapse`.
 
     Returns:
         (N, D), float64, in the data's unit squared.

@@ -1,4 +1,4 @@
-"""The posterior of a latent, coordinate by coordinate, and how far two of them diverge."""
+"""The posterior of a latent, coordinate by coordinate, and the divergence of two of them."""
 
 from typing import Any
 
@@ -38,17 +38,17 @@ def posterior_coordinates(
     """q(latent | x_given) of every row, coordinate by coordinate.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows.
-        given: What to look at.
+        given: The modalities to look at.
         site: The latent; None is ``u`` of guides that have it, else ``z``.
         mixtures: Whether a mixture is allowed where several of its components are left.
-        batch_size: Rows to encode at a time.
-        seed: Of guides that draw one latent to look at for another.
+        batch_size: The number of rows that are encoded at a time.
+        seed: The seed of guides that draw one latent to look at for another.
 
     Returns:
-        A Normal or a Laplace, batch shape (N, D), in float64 on the CPU; or, of ``mixtures``, a
-        ``MixtureSameFamily`` of either: that of each coordinate by itself.
+        A Normal or a Laplace, batch shape (N, D), in float64 on the CPU; with ``mixtures`` perhaps
+        a ``MixtureSameFamily`` of either, the mixture of each coordinate by itself.
 
     Raises:
         ValueError: If the guide has no such site, or a conditional model conditions on more.
@@ -92,8 +92,8 @@ def posterior_coordinates(
 def divergence(q: Coordinates, reference: Coordinates) -> Tensor:
     """KL( q_i || reference_i ) of what :func:`posterior_coordinates` returns, (N, D), nats.
 
-    In closed form, but for mixtures: there the mean of log q - log reference over 200 points of
-    each component, of equal probability between them, which is right to about 0.01 nats.
+    It has a closed form except for mixtures. For these it is the mean of log q - log reference over
+    200 points of each component, with equal probability between them, right to about 0.01 nats.
     """
     each: Any
     if isinstance(q, MixtureSameFamily):
@@ -121,7 +121,7 @@ def _components(fn: TorchDistribution, mixtures: bool) -> tuple[list[TorchDistri
 
 
 def _base(fn: TorchDistribution) -> TorchDistribution:
-    """What is inside a distribution's wrappers, and in what has one part left that all rows use."""
+    """The distribution inside wrappers, and inside mixtures of which all rows use one part."""
     if isinstance(fn, RandomMixture):
         left = [
             c for c, w in zip(fn.components, fn.log_weight, strict=True) if bool((w == 0).all())

@@ -123,9 +123,10 @@ class Correlation(Result):
     """Scores of pairs, see :func:`correlation`. Standard errors are over rows.
 
     Attributes:
-        subsets: What was given and so is real, S of them; what a pair has beyond it is generated.
-        pairs: The modalities compared, P pairs.
-        scores: Cosines, (S, P, N).
+        subsets: The S subsets that were given and so are real; what a pair has beyond it is
+            generated.
+        pairs: The P pairs of modalities that are compared.
+        scores: The cosines, (S, P, N).
     """
 
     subsets: tuple[Subset, ...]
@@ -133,7 +134,7 @@ class Correlation(Result):
     scores: Tensor
 
     def cell(self, given: str | Sequence[str], pair: Pair) -> Estimate:
-        """The mean score of one pair where ``given`` is real, between -1 and 1."""
+        """The mean score of one pair, with ``given`` real, between -1 and 1."""
         subset = (given,) if isinstance(given, str) else tuple(given)
         return Estimate.of(self.scores[self.subsets.index(subset), self.pairs.index(pair)])
 
@@ -167,13 +168,12 @@ def correlation(
     seed: int = 0,
     **options: Any,
 ) -> Correlation:
-    """How well generated modalities fit the others, as canonical correlation sees it.
+    """The canonical correlation of generated modalities with the others.
 
-    For each pair of the embedded modalities :class:`CanonicalCorrelation` learns from the real
-    training pairs what belongs together; the score of a test pair is its cosine there. With S
-    given, a modality of the pair that is in S is the real one, and the others are generated from
-    S: likelihoods' means, or their likeliest symbols, at one draw of the latents a row. So with
-    an image and a caption
+    For each pair of the embedded modalities a :class:`CanonicalCorrelation` is fitted to the real
+    training pairs; the score of a test pair is its cosine there. Given S, a modality of the pair
+    that is in S is the real one, and the others are generated from S: the likelihoods' means, or
+    their likeliest symbols, at one draw of the latents for each row. With an image and a caption:
 
         S = image             caption from image, scored with that image
         S = caption           image from caption, scored with that caption
@@ -183,18 +183,18 @@ def correlation(
     Values depend on the embeddings: compare systems by the same ones, and with the real pairs.
 
     Args:
-        system: A model and a guide.
-        train: Real rows; of a pair those that hold both teach.
+        system: The system, a model and a guide.
+        train: The real rows; a pair learns from those that hold both of its modalities.
         test: The rows to generate from, which hold all that is given.
         embeddings: Modality -> function from values (B, *event) to features (B, D): of text such
             as :class:`SentenceEmbedding`; of images ``partial(features_of, classifier)``; of
             features themselves ``lambda x: x.flatten(1)``. At least two.
-        subsets: What to give; None is nothing, each of these modalities alone, and all, as far
-            as they hold what the model conditions on.
-        num_components: k of the canonical correlation.
-        batch_size: Rows at a time.
-        seed: Of the draws.
-        **options: Of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
+        subsets: The subsets to give; None is nothing, each of these modalities alone, and all, as
+            far as they hold what the model conditions on.
+        num_components: The number k of components of the canonical correlation.
+        batch_size: The number of rows at a time.
+        seed: The seed of the draws.
+        **options: The options of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
 
     Raises:
         ValueError: If some test row lacks what it should be given, fewer than two modalities have

@@ -26,7 +26,7 @@ __all__ = ["Diversity", "diversity", "real_diversity", "spread"]
 
 @typed
 def spread(samples: Numbers, classifier: nn.Module) -> tuple[Tensor, Tensor]:
-    """How far apart K draws of each row are.
+    """The distance between K draws of each row.
 
     Args:
         samples: (K, N, *event), K > 1.
@@ -62,10 +62,10 @@ class Diversity(Result):
     """:func:`spread` of conditional generations, row by row.
 
     Attributes:
-        subsets: What was given, S of them.
-        targets: What was generated, T of them.
+        subsets: The S subsets that were given.
+        targets: The T modalities that were generated.
         distances: In the classifiers' feature space, (S, T, N).
-        deviations: Of values, (S, T, N).
+        deviations: The standard deviations of values, (S, T, N).
     """
 
     subsets: tuple[Subset, ...]
@@ -132,22 +132,22 @@ def diversity(
     seed: int = 0,
     **options: Any,
 ) -> Diversity:
-    """How unlike each other the generations of one target from one input are.
+    """The diversity of the generations of one target from one input.
 
     For every row, source and target: ``num_samples`` draws of all latents, the likelihood's mean
     at each, and their :func:`spread`. A system that turns an input into one average-looking image
     scores near 0 however good that image is.
 
     Args:
-        system: A model and a guide.
-        obs: The rows, which hold all that is given.
+        system: The system, a model and a guide.
+        obs: The rows, which hold every modality that is given.
         classifiers: Modality -> module with a method ``features``, as
             :func:`train_classifiers` returns, for every modality to generate.
-        subsets: What to give; None is each of these modalities alone.
-        num_samples: K.
-        batch_size: Rows at a time.
-        seed: Of the draws.
-        **options: Of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
+        subsets: The subsets to give; None is each of these modalities alone.
+        num_samples: The number K of draws.
+        batch_size: The number of rows at a time.
+        seed: The seed of the draws.
+        **options: The options of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
 
     Source: the claim is that of Palumbo, Daunhawer & Vogt 2023 (MMVAE+), who judge it by eye
     (figure 1) and by the FID; this number is ours.
@@ -193,8 +193,8 @@ def real_diversity(
         labels: Their classes, (N,); rows of class -1, which have none, are left out.
         classifiers: Modality -> module with a method ``features``.
         num_samples: K different images of the class of each of the first ``num_rows`` rows.
-        num_rows: Rows.
-        seed: Of the choice.
+        num_rows: The number of rows.
+        seed: The seed of the choice.
 
     Returns:
         Modality -> mean feature distance, and mean standard deviation of values.

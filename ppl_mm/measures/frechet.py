@@ -82,8 +82,8 @@ class Frechet(Result):
     """The Fréchet distance of every target, generated from every subset.
 
     Attributes:
-        subsets: What was given, S of them; ``()`` is the prior.
-        targets: What was generated, T of them.
+        subsets: The S subsets that were given; ``()`` is the prior.
+        targets: The T modalities that were generated.
         cells: The distances, (S, T), squared units of the features.
         name: ``FID-clf`` in a classifier's features, ``FID`` in those of Inception.
     """
@@ -173,20 +173,21 @@ def frechet(
     with no published FID.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows, to condition on and to compare with.
         classifiers: Modality -> module with a method ``features`` from images (B, *event) to
             (B, D), as :func:`train_classifiers` returns, or :class:`~ppl_mm.evaluation.Inception`.
-        subsets: What to give; None is each of these modalities alone, ``[()]`` is the prior.
-        batch_size: Rows at a time.
-        seed: Of the draws.
-        **options: Of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
+        subsets: The subsets to give; None is each of these modalities alone, ``[()]`` is the prior.
+        batch_size: The number of rows at a time.
+        seed: The seed of the draws.
+        **options: The options of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
 
     Returns:
-        Of as many generations as rows. Images are likelihood means, cut to the range of the real
-        ones.
+        The distances, from as many generations as rows. Images are likelihood means, cut to the
+        range of the real ones.
 
-    Source: Palumbo, Daunhawer & Vogt 2023 (MMVAE+). Differs: the features, but for Inception.
+    Source: Palumbo, Daunhawer & Vogt 2023 (MMVAE+). Differs: the features, unless they are
+    Inception's.
     """
     readings = read_generations(
         system,

@@ -42,24 +42,24 @@ def generate(
     With shared and private latents, u ~ q(u | x_given), and w_target as ``private`` says.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows. They need hold only what is given; ``Observations.blank(n)`` holds
             nothing, for draws from the prior.
-        targets: What to generate, held by ``obs`` or not.
-        num_samples: Draws per row.
-        given: What to condition on; None is all that each row has (the target too, where it is
-            there: a reconstruction), ``()`` is nothing: the prior.
+        targets: The modalities to generate, held by ``obs`` or not.
+        num_samples: The number of draws per row.
+        given: The modalities to condition on; None is all that each row has (the target too, where
+            it is there: a reconstruction), ``()`` is nothing: the prior.
         mean: Return the likelihood's mean (its mode for classes and symbols) at each z instead
             of a sample.
-        private: Where the targets' private latents w_m come from. ``"posterior"``: q(w_m | x_m)
+        private: The source of the targets' private latents w_m. ``"posterior"``: q(w_m | x_m)
             in rows that hold x_m where it is given, else p(w_m). ``"prior"``: p(w_m) everywhere.
             ``"auxiliary"``: the guide's auxiliary priors (MMVAE+). Other observations of as many
             rows: q(w_m | x_m) of those, so that u is one input's and w another's.
-        alpha: Factor of the scale of the prior (or auxiliary prior) of w_m: below 1 the draws are
-            nearer to its centre, at 0 they are there.
-        prior: What draws all latents in place of the model's prior, where nothing is given, see
-            :func:`ppl_mm.evaluation.fit_latent_sampler`.
-        seed: Of the draws.
+        alpha: The factor of the scale of the prior (or auxiliary prior) of w_m: below 1 the draws
+            are nearer to its centre, at 0 they are there.
+        prior: The distribution that draws the latents in place of the model's prior, where
+            nothing is given, see :func:`ppl_mm.evaluation.fit_latent_sampler`.
+        seed: The seed of the draws.
 
     Returns:
         Target -> (num_samples, N, *event_shape); classes as indices, one-hot data too.

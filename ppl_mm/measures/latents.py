@@ -1,4 +1,4 @@
-"""Which latents know the class: logistic regression on draws of every posterior."""
+"""The class as read from latents: logistic regression on draws of every posterior."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -39,13 +39,13 @@ def draw_latents(
     """One draw of every latent from q( . | x_given), or its mean.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows.
-        given: What to look at; None is all that each row has, ``()`` nothing.
+        given: The modalities to look at; None is all that each row has, ``()`` nothing.
         mean: Return the means of the guide's distributions in place of draws (of the whole
             mixture where it is one).
-        batch_size: Rows at a time.
-        seed: Of the draws.
+        batch_size: The number of rows at a time.
+        seed: The seed of the draws.
 
     Returns:
         Site -> (N, D): ``z``, or ``u`` and ``w_<modality>``.
@@ -71,7 +71,7 @@ class LatentAccuracy(Result):
 
     Attributes:
         groups: The latents looked at, G of them.
-        subsets: What each posterior was given, S of them.
+        subsets: The S subsets that the posteriors were given.
         hits: Whether the class was right, bool (G, S, N).
     """
 
@@ -139,18 +139,18 @@ def latent_accuracy(
     training rows. MoPoE's: ``mean=True, num_train=500``, and every subset in ``subsets``.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         train: The rows to fit on, which hold all that is given.
         test: The rows to score, likewise.
         train_labels: Classes, (N_train,); rows of class -1, which have none, are left out.
         test_labels: Classes, (N_test,), likewise.
         sites: Groups of latents: "u", "w" (the private latents of what is given), ("u", "w"), or
             "z". None is all of these that the guide has.
-        subsets: What the posteriors are given; None is each modality alone.
+        subsets: The subsets that the posteriors are given; None is each modality alone.
         mean: Posterior means in place of draws.
-        num_train: Fit on the first so many rows only.
-        batch_size: Rows at a time.
-        seed: Of the draws; training and test rows get different ones.
+        num_train: The number of rows, the first ones, to fit on.
+        batch_size: The number of rows at a time.
+        seed: The seed of the draws; training and test rows get different ones.
 
     Raises:
         ValueError: For a latent that the guide lacks, rows that lack what they are given, or

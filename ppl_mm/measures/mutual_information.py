@@ -1,4 +1,4 @@
-"""How far generated images are from the real ones, as a classifier that knows its doubts sees it.
+"""The distance of generated images from real ones, in the doubts of a Bayesian classifier.
 
     I(x)  =  H[ 1/S sum_k p_k ]  -  1/S sum_k H[ p_k ]        p_k = softmax(f_k),  f_k ~ q(f | x)
 
@@ -60,7 +60,7 @@ def mutual_information_of(probabilities: Numbers) -> Tensor:
         )
     total = torch.special.entr(probabilities.mean(0)).sum(-1)
     within = torch.special.entr(probabilities).sum(-1).mean(0)
-    return (total - within).clamp(min=0.0)  # 0 is the least, but for rounding
+    return (total - within).clamp(min=0.0)  # only rounding makes it negative
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class MutualInformation(BySubset):
     """Mutual information of generated images, nats; see :class:`ppl_mm.results.by_subset.BySubset`.
 
     Attributes:
-        subsets: What was given, S of them.
-        targets: What was generated, T of them.
+        subsets: The S subsets that were given.
+        targets: The T modalities that were generated.
         rows: I of every image, (S, T, N).
     """
 
@@ -103,15 +103,16 @@ def mutual_information(
     :func:`real_mutual_information`.
 
     Args:
-        system: A model and a guide.
-        obs: The rows, which hold all that is given; ``Observations.blank(n)`` for the prior.
+        system: The system, a model and a guide.
+        obs: The rows, which hold every modality that is given; ``Observations.blank(n)`` for the
+            prior.
         classifiers: Modality -> classifier, for every modality to generate, as
             :func:`train_gaussian_processes` returns.
-        subsets: What to give; None is each of these modalities alone, ``[()]`` the prior.
-        num_samples: S, draws of the latent function.
-        batch_size: Rows at a time.
-        seed: Of all draws.
-        **options: Of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
+        subsets: The subsets to give; None is each of these modalities alone, ``[()]`` the prior.
+        num_samples: The number S of draws of the latent function.
+        batch_size: The number of rows at a time.
+        seed: The seed of all draws.
+        **options: The options of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
 
     Raises:
         ValueError: If some row lacks what it should be given.
@@ -150,9 +151,9 @@ def real_mutual_information(
     Args:
         classifiers: Modality -> classifier.
         obs: Test rows; those that lack a modality are left out for it.
-        num_samples: S.
+        num_samples: The number S of draws.
         batch_size: Images at a time.
-        seed: Of the draws.
+        seed: The seed of the draws.
     """
     check_held(obs, classifiers)
     out = {}

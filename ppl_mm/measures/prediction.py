@@ -1,4 +1,4 @@
-"""How well a system predicts: labels by error and average precision, other values by RMSE.
+"""The quality of predictions: labels by error and average precision, other values by RMSE.
 
 All look at p(x_target | z) with z the mean of q(z | x_given), or at its average over draws of z.
 
@@ -25,6 +25,7 @@ from ppl_mm.measures.accuracy import (
     predict,
     target_distributions,
 )
+from ppl_mm.measures.averaged import averaged, own_values
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.results.result import Number, Result, number
 from ppl_mm.systems import System
@@ -35,7 +36,7 @@ __all__ = [
     "average_precision_of",
     "classification_error",
     "holding",
-    "label_distributions",
+    "label_probabilities",
     "probabilities",
     "rmse",
 ]
@@ -54,16 +55,17 @@ def probabilities(
     batch_size: int = 1000,
     seed: int = 0,
 ) -> Tensor:
-    """p(y | z) of every class at z = the mean of q(z | x_given), or averaged over draws of z.
+    """p(y | z) of every class at z = the mean of q(z | x_given), or p(y | x_given) by draws of z.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows.
         label: The label's name: a class, one yes-or-no label, or several.
-        given: What to predict from; None is all but the label.
-        num_samples: Draws of z a row to average over; None is the mean of z alone.
-        batch_size: Rows at a time.
-        seed: Of the draws.
+        given: The modalities to predict from; None is all except the label.
+        num_samples: The number of weighted draws of the model's posterior to average over, see
+            :mod:`ppl_mm.measures.averaged`; None is the mean of z alone.
+        batch_size: The number of rows at a time, for the mean of z.
+        seed: The seed of the draws.
 
     Returns:
         (N, C) for classes, and (N, *event_shape) for yes-or-no labels.
@@ -89,17 +91,17 @@ def classification_error(
 ) -> Estimate:
     """The share of rows with a label whose likeliest class is another, in [0, 1].
 
-    Of yes-or-no labels: the share of wrong ones, each read as yes above a probability of 1/2.
+    For yes-or-no labels it is the share of wrong ones; a probability above 1/2 is a yes.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows, with the true labels.
         label: The label's name.
-        given: What to predict from; None is all but the label.
-        num_samples: Draws of z a row over which to average probabilities; None is the mean of z
-            alone, as in the release.
-        batch_size: Rows at a time.
-        seed: Of the draws.
+        given: The modalities to predict from; None is all except the label.
+        num_samples: The number of draws of z per row over which to average probabilities; None is
+            the mean of z alone, as in the release.
+        batch_size: The number of rows at a time.
+        seed: The seed of the draws.
 
     Returns:
         The share, with the standard error over rows.
@@ -133,9 +135,9 @@ class AveragePrecision(Result):
     """Average precision of predicted labels, in [0, 1].
 
     Attributes:
-        per_class: Of every class, (C,); NaN for a class that no row has.
+        per_class: The average precision of every class, (C,); NaN for a class that no row has.
         macro: Mean over the classes that some row has: mAP.
-        micro: Of all pairs of a row and a class as one ranking.
+        micro: The average precision of all pairs of a row and a class as one ranking.
     """
 
     per_class: Tensor
@@ -171,13 +173,13 @@ def average_precision(
     """Average precision of the probabilities of a label's classes, by scikit-learn.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows, with the true labels.
         label: The label's name.
-        given: What to predict from; None is all but the label.
+        given: The modalities to predict from; None is all except the label.
         num_samples: As of :func:`classification_error`.
-        batch_size: Rows at a time.
-        seed: Of the draws.
+        batch_size: The number of rows at a time.
+        seed: The seed of the draws.
 
     Raises:
         ValueError: If no row has a label, no label is true, or it is given.
@@ -244,11 +246,11 @@ def rmse(
     xhat is the mean of p(x_target | z) at z = the mean of q(z | x_given).
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows; those that hold the target are compared.
-        target: What to generate: numbers, not classes or symbols.
-        given: What from; None is all but the target.
-        batch_size: Rows at a time.
+        target: The modality to generate: numbers, not classes or symbols.
+        given: The modalities to predict from; None is all except the target.
+        batch_size: The number of rows at a time.
 
     Returns:
         The error in the unit of the data, with its standard error over rows (delta method).
@@ -292,25 +294,49 @@ def _read(
     system: System, obs: Observations, label: str, given: Given, **options: Any
 ) -> tuple[Tensor, bool]:
     """Probabilities, and whether they are of classes that exclude each other."""
-    parts = []
-    for base in label_distributions(system, obs, label, given, **options):
-        parts.append(base.probs.mean(0)[0])  # (num_samples, 1, B, ...)
-    return torch.cat(parts), not isinstance(base, Bernoulli)
+    found, _, exclusive = label_probabilities(system, obs, label, given, **options)
+    return found, exclusive
 
 
-def label_distributions(
-    system: System, obs: Observations, label: str, given: Given, **options: Any
-) -> Iterator[Any]:
-    """Of each batch, the Categorical, one-hot or Bernoulli distributions of the label's elements.
+def label_probabilities(
+    system: System,
+    obs: Observations,
+    label: str,
+    given: Given,
+    *,
+    num_samples: int | None,
+    batch_size: int,
+    seed: int,
+    score: bool = False,
+) -> tuple[Tensor, Tensor | None, bool]:
+    """Probabilities of a label, log p of the rows' own, and whether classes exclude each other.
 
-    Batch shapes (num_samples, 1, B), and the label's event shape for Bernoulli.
+    Of classes (N, C), of yes-or-no labels (N, *event). log p is (N,), or None unless ``score``.
     """
     check_not_given(label, given)
-    for fn in target_distributions(system, obs, label, given, **options):
-        base = as_label(label, fn)
-        if isinstance(base, Categorical) and len(base.batch_shape) > 3:
-            raise TypeError(
-                f"modality {label!r}: expected a label, Categorical, Bernoulli or MultiLabel, got "
-                "a sequence of symbols; use accuracy."
-            )
-        yield base
+    _checked(label, next(target_distributions(system, obs[:1], label, given)))
+    if num_samples is not None:
+        options: dict[str, Any] = {"seed": seed, "score": score}
+        average = averaged(system, obs, label, given, num_samples, **options)
+        return average.mean, average.log_p, average.exclusive
+    means, scores, start = [], [], 0
+    for fn in target_distributions(system, obs, label, given, batch_size=batch_size):
+        base = _checked(label, fn)
+        means.append(base.probs[0, 0])
+        if score:
+            own = own_values(base, obs[label])[start : start + len(means[-1])]
+            scores.append(fn.log_prob(own.to(base.probs.device))[0, 0])
+        start += len(means[-1])
+    log_p = torch.cat(scores).double() if score else None
+    return torch.cat(means), log_p, not isinstance(base, Bernoulli)
+
+
+def _checked(label: str, fn: Any) -> Any:
+    """The Categorical, one-hot or Bernoulli distribution of a label's elements."""
+    base = as_label(label, fn)
+    if isinstance(base, Categorical) and len(base.batch_shape) > 3:
+        raise TypeError(
+            f"modality {label!r}: expected a label, Categorical, Bernoulli or MultiLabel, got "
+            "a sequence of symbols; use accuracy."
+        )
+    return base

@@ -1,4 +1,4 @@
-"""What classifiers see in generated images: a pass over the data that many measures share."""
+"""Classifiers' readings of generated images, in one pass that many measures share."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ class Readings:
     """Predictions and features of generated images, on the CPU.
 
     Attributes:
-        subsets: What was given.
-        targets: What was generated.
+        subsets: The subsets that were given.
+        targets: The modalities that were generated.
         predictions: (subset, target) -> the likeliest class of every row, (N,); empty where not
             asked for.
         features: (subset, target) -> features of every row, (N, D); empty where not asked for.
@@ -65,11 +65,12 @@ def read_generations(
     The latents are drawn, one draw for all targets of a row; the image is the likelihood's mean.
 
     Args:
-        system: A model and a guide.
-        obs: The rows, which hold all that is given; ``Observations.blank(n)`` for the prior.
+        system: The system, a model and a guide.
+        obs: The rows, which hold every modality that is given; ``Observations.blank(n)`` for the
+            prior.
         classifiers: Modality -> module from images (B, *event) to logits (B, C), and with a
             method ``features`` to (B, D) where those are asked for: of each what is read.
-        subsets: What to give; None is each of these modalities alone.
+        subsets: The subsets to give; None is each of these modalities alone.
         join: From the generated values of every modality of the system, one draw for all, to the
             image that every classifier reads; its names are then free. None where a classifier
             reads its modality.
@@ -77,9 +78,9 @@ def read_generations(
         features: Whether to read features.
         like: Cut a modality to its range here before features are read, as writing it to an
             8-bit file does; None for no cut.
-        batch_size: Rows at a time.
-        seed: Of the draws.
-        **options: Of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
+        batch_size: The number of rows at a time.
+        seed: The seed of the draws.
+        **options: The options of :func:`ppl_mm.generate`, such as ``private`` and ``alpha``.
 
     Raises:
         ValueError: If some row lacks what it should be given, or there is no classifier.

@@ -5,7 +5,7 @@
 The latent is ``z``, or ``u`` where there are private ones too. Latent spaces have no common unit:
 compare systems by the AUROC of d, not by d.
 
-Source: Joy et al. 2022 (MEME), arXiv:2106.12570, section 5.3 and figures 8 and 9.
+Source: Joy et al. 2022 (MEME), arXiv:2106.12570, section 4.2 and figures 8 and 9.
 """
 
 from collections.abc import Sequence
@@ -83,7 +83,7 @@ def relatedness(
     """Distances between q(z | x_first) of every row and q(z | x_second) of every row.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows, which hold both.
         first: A modality, or several; where the guide has no single distribution for several,
             as mixtures have none, that is refused.
@@ -93,8 +93,8 @@ def relatedness(
         site: The latent; None is ``u`` of guides that have it, else ``z``.
         num_rows: The most rows to compare, chosen at random; None for all. All pairs are kept:
             n rows take 8 n^2 bytes, 32 MB for 2000 and 0.8 GB for 10,000.
-        batch_size: Rows to encode at a time.
-        seed: Of the choice of rows.
+        batch_size: The number of rows that are encoded at a time.
+        seed: The seed of the choice of rows.
 
     Raises:
         ValueError: If some row lacks what it should be given, the labels do not fit, fewer than
@@ -103,7 +103,7 @@ def relatedness(
         TypeError: For posteriors that are not all Normal, or all Laplace, in independent
             coordinates.
 
-    Source: Joy et al. 2022 (MEME), section 5.3. Differs: it compares the rows of each batch; the
+    Source: Joy et al. 2022 (MEME), section 4.2. Differs: it compares the rows of each batch; the
     AUROC is ours, as is the choice of rows.
 
     Example:

@@ -41,17 +41,17 @@ def whole_coherence(
     over all cells: read the cells, or ``by_size()``, whose last entry is synergy.
 
     Args:
-        system: A model and a guide.
-        obs: The rows, which hold all that is given.
-        labels: Their classes, (N,); rows of class -1, which have none, do not count.
+        system: The system, a model and a guide.
+        obs: The rows, which hold every modality that is given.
+        labels: The classes of the rows, (N,); rows of class -1 have none and do not count.
         oracle: Module from pictures (B, C, H, W) to logits (B, classes), as
             :func:`train_oracle` returns.
         join: From modality -> values (B, *event) to pictures, see
             :class:`~ppl_mm.data.DataSet`.
-        subsets: What to give; None is every non-empty subset of the modalities.
-        batch_size: Rows at a time.
-        seed: Of the draws.
-        **options: Of :func:`ppl_mm.generate`.
+        subsets: The subsets to give; None is every non-empty subset of the modalities.
+        batch_size: The number of rows at a time.
+        seed: The seed of the draws.
+        **options: The options of :func:`ppl_mm.generate`.
 
     Raises:
         TypeError: Without ``join``.
@@ -90,7 +90,7 @@ def joint_confidence(
     seed: int = 0,
     **options: Any,
 ) -> Estimate:
-    """How sure the oracle is of pictures drawn from the prior: mean max_c p(c | join(x)).
+    """The oracle's confidence in pictures drawn from the prior: mean max_c p(c | join(x)).
 
     z ~ p(z), x the likelihoods' means. A draw has no label, and one oracle has nothing to agree
     with, so this is no accuracy: read it beside ``confidence(oracle, pictures)`` of real test
@@ -98,13 +98,13 @@ def joint_confidence(
     picture over and over is not found out.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         oracle: Module from pictures (B, C, H, W) to logits (B, classes).
         join: From modality -> values (B, *event) to pictures.
-        num_samples: Draws.
-        batch_size: Draws at a time.
-        seed: Of the draws.
-        **options: Of :func:`ppl_mm.generate`.
+        num_samples: The number of draws.
+        batch_size: The number of draws at a time.
+        seed: The seed of the draws.
+        **options: The options of :func:`ppl_mm.generate`.
 
     Raises:
         TypeError: Without ``join``.

@@ -7,6 +7,7 @@ embedding alone twice more (1 x 4, stride 1 x 2): 32 words of embedding 128 beco
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -78,7 +79,7 @@ class CaptionFeatures(Features):
             size_in, size_out = size_out, min(2 * size_out, max_channels or 2 * size_out)
         self.out_features = size_in * height * width
 
-    def forward(self, captions: Tensor) -> Tensor:
+    def forward(self, captions: Tensor) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         weight, bias = self.embedding.weight, self.embedding.bias
         if captions.is_floating_point():
@@ -208,7 +209,7 @@ class CaptionDecoder(nn.Module):
         )
         self.output = nn.Linear(embedding, vocab_size)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Float[Tensor, "*rows F"]) -> Tensor:
         """Return the logits of every position."""
         rows, leading = as_rows(features, (self.in_features,), "CaptionDecoder")
         u, w = rows[:, :, None, None].split(self.sizes, dim=1)

@@ -3,6 +3,7 @@
 The string is read as a sequence of 8 positions with V channels, one-hot.
 """
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -48,7 +49,7 @@ class CharacterFeatures(Features):
             nn.ReLU(),
         )
 
-    def forward(self, strings: Tensor) -> Tensor:
+    def forward(self, strings: Tensor) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         if not strings.is_floating_point():
             strings = one_hot(strings, self.vocab_size)
@@ -127,7 +128,7 @@ class CharacterDecoder(nn.Module):
             nn.Conv1d(channels, vocab_size, 1),
         )
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Float[Tensor, "*rows F"]) -> Tensor:
         """Return the logits of every position."""
         rows, leading = as_rows(features, (self.in_features,), "CharacterDecoder")
         logits = self.convolutions(self.input(rows).unsqueeze(-1)).transpose(1, 2)

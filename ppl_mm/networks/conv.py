@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -111,7 +112,7 @@ class ConvFeatures(Features):
         if kaiming:
             draw_kaiming(self)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         rows, leading = as_rows(images, self.event_shape, "ConvFeatures")
         features = self.hidden(self.convolutions(rows).flatten(1))
@@ -249,7 +250,7 @@ class ConvDecoder(nn.Module):
         if kaiming:
             draw_kaiming(self)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Float[Tensor, "*rows F"]) -> Tensor:
         """Return the image's logits or locations."""
         rows, leading = as_rows(features, (self.in_features,), "ConvDecoder")
         images = self.convolutions(self.hidden(rows).unflatten(1, self.start))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -59,7 +60,7 @@ class CountsFeatures(Features):
         self.hidden = dense(sizes, batch_norm=batch_norm, dropout=dropout, activation=activation)
         self.out_features = sizes[-1]
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Tensor) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         own = values.dtype if values.is_floating_point() else torch.get_default_dtype()
         values = values.to(next((p.dtype for p in self.parameters()), own))
@@ -205,7 +206,7 @@ class CountsDecoder(nn.Module):
         log_count = log_count.clamp(-20.0, 20.0)
         return log_count.exp(), log_mean - log_count, *each
 
-    def sample(self, features: Tensor) -> Tensor:
+    def sample(self, features: Float[Tensor, "*rows F"]) -> Tensor:
         """Draw counts (..., G) with mean total ``total``; no value is read."""
         parameters = self(features)
         if self.likelihood == "poisson":
@@ -218,7 +219,7 @@ class CountsDecoder(nn.Module):
         dims = tuple(range(-len(self.event_shape), 0))
         floor = math.log(_SMALLEST / math.prod(self.event_shape))
         log_p = raw - raw.logsumexp(dims, keepdim=True)
-        return torch.logaddexp(log_p, log_p.new_tensor(floor)) - math.log1p(_SMALLEST)
+        return torch.logaddexp(log_p, log_p.new_full((), floor)) - math.log1p(_SMALLEST)
 
     def _log_share(self, log_p: Tensor, elements: Tensor | None) -> Tensor | float:
         """The log of what the observed elements have of the whole; exactly 0 where all are."""

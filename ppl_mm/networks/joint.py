@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from ppl_mm.batch.encoding import width_of
-from ppl_mm.networks.layers import Activation, LocationScale, ScaleMap, dense
+from ppl_mm.batch.encoding import reads_elements, width_of
+from ppl_mm.networks.layers import Activation, LocationScale, LocScale, ScaleMap, dense
 
 __all__ = ["JointEncoder"]
 
@@ -50,9 +51,9 @@ class JointEncoder(nn.Module):
     @property
     def reads_elements(self) -> bool:
         """Whether a trunk asks which elements are observed."""
-        return any(getattr(trunk, "reads_elements", False) for trunk in self.trunks.values())
+        return any(map(reads_elements, self.trunks.values()))
 
-    def forward(self, *values: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, *values: Tensor) -> LocScale:
         """Return the expert's (loc, scale), from one argument a modality.
 
         Where elements are missing, masks of the values' shapes may follow, one a modality.
@@ -60,14 +61,14 @@ class JointEncoder(nn.Module):
         number = len(self.trunks)
         masks: Sequence[Tensor | None] = values[number:] or [None] * number
         features = [
-            trunk(x, mask)
-            if mask is not None and getattr(trunk, "reads_elements", False)
-            else trunk(x)
+            trunk(x, mask) if mask is not None and reads_elements(trunk) else trunk(x)
             for trunk, x, mask in zip(self.trunks.values(), values[:number], masks, strict=True)
         ]
         return self.join(torch.cat(features, -1))
 
-    def join(self, features: Tensor, late: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def join(
+        self, features: Float[Tensor, "*rows F"], late: Float[Tensor, "*rows L"] | None = None
+    ) -> LocScale:
         """Return the expert's (loc, scale), from the trunks' features side by side.
 
         ``late`` features enter the first layer by columns of their own, whose product is added.

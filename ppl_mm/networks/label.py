@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows, dense
+from ppl_mm.networks.layers import Encoder, Features, LocScale, ScaleMap, as_rows, dense
 
 __all__ = ["BinaryEncoder", "BinaryFeatures", "LabelEncoder", "LabelFeatures"]
 
@@ -44,7 +45,7 @@ class LabelFeatures(Features):
         self.hidden = nn.Sequential(nn.SiLU(), dense(hidden))
         self.out_features = hidden[-1]
 
-    def forward(self, labels: Tensor) -> Tensor:
+    def forward(self, labels: Tensor) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         weight = self.embedding.weight
         if labels.is_floating_point():
@@ -77,7 +78,7 @@ class BinaryFeatures(LabelFeatures):
     def __init__(self, *, hidden: Sequence[int] = (512, 512)) -> None:
         super().__init__(num_classes=2, hidden=hidden)
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Tensor) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         return super().forward(values.long())
 
@@ -122,7 +123,7 @@ class LabelEncoder(Encoder):
         super().__init__(latent_dim, features, scale, min_scale)
         self.num_classes = num_classes
 
-    def forward(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, labels: Tensor, *_: Tensor) -> LocScale:
         """Return the expert's (loc, scale)."""
         if labels.is_floating_point() or labels.numel() <= self.num_classes:
             return super().forward(labels)
@@ -165,6 +166,6 @@ class BinaryEncoder(LabelEncoder):
     ) -> None:
         super().__init__(latent_dim, num_classes=2, hidden=hidden, scale=scale, min_scale=min_scale)
 
-    def forward(self, values: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, values: Tensor, *_: Tensor) -> LocScale:
         """Return the expert's (loc, scale)."""
         return super().forward(values.long())

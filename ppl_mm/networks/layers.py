@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -13,6 +14,7 @@ __all__ = [
     "Activation",
     "Encoder",
     "Features",
+    "LocScale",
     "LocationScale",
     "ScaleMap",
     "activated",
@@ -22,6 +24,9 @@ __all__ = [
     "draw_normal",
     "location_scale",
 ]
+
+LocScale = tuple[Float[Tensor, "*rows Z"], Float[Tensor, "*rows Z"]]
+"""loc and scale of an expert, of the same shape."""
 
 Activation = Literal["silu", "relu", "elu", "softplus", "tanh"]
 ScaleMap = Literal["exp", "softplus", "softplus_variance", "softmax"]
@@ -135,7 +140,7 @@ class LocationScale(nn.Module):
         self.scale: ScaleMap = scale
         self.min_scale = _checked_min_scale(scale, min_scale)
 
-    def forward(self, raw: Tensor, leading: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def forward(self, raw: Float[Tensor, "N F"], leading: Sequence[int]) -> LocScale:
         """Return the expert's (loc, scale)."""
         raw = raw.reshape(*leading, raw.shape[-1])
         return location_scale(raw, self.scale, self.min_scale)
@@ -196,7 +201,7 @@ class Encoder(nn.Module):
         """Whether the features ask which elements are observed."""
         return self.features.reads_elements
 
-    def forward(self, values: Tensor, *elements: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, values: Tensor, *elements: Tensor) -> LocScale:
         """Return the expert's (loc, scale); ``elements`` says which are observed, if not all."""
         features = self.features(values, *elements).to(self.head.weight.dtype)
         rows, leading = as_rows(features, (self.features.out_features,), "Encoder")

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -68,7 +69,7 @@ class MLPFeatures(Features):
         if kaiming:
             draw_kaiming(self)
 
-    def forward(self, values: Tensor, elements: Tensor | None = None) -> Tensor:
+    def forward(self, values: Tensor, elements: Tensor | None = None) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         own = values.dtype if values.is_floating_point() else torch.get_default_dtype()
         values = values.to(next((p.dtype for p in self.parameters()), own))  # counts as integers
@@ -195,7 +196,7 @@ class MLPDecoder(nn.Module):
         if kaiming:
             draw_kaiming(self)
 
-    def forward(self, features: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, features: Float[Tensor, "*rows F"]) -> Tensor | tuple[Tensor, Tensor]:
         """Return the likelihood's parameters."""
         rows, leading = as_rows(features, (self.in_features,), "MLPDecoder")
         output = self.output(self.hidden(rows))

@@ -55,7 +55,7 @@ def describe(factory: Callable[..., nn.Module]) -> dict[str, Any] | None:
         return None
 
 
-def _number(value: Any) -> Any:
+def _number(value: object) -> object:
     """NumPy's numbers, such as ``labels.max() + 1``, as Python's."""
     if isinstance(value, np.generic):
         return value.item()
@@ -104,5 +104,5 @@ def _registry() -> dict[str, type[nn.Module]]:
     return {name: getattr(networks, name) for name in networks.__all__}
 
 
-def _tuples(value: Any) -> Any:
+def _tuples(value: object) -> object:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

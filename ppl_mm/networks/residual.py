@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -67,7 +68,7 @@ class ResidualFeatures(Features):
             height, width = (height + 1) // 2, (width + 1) // 2
         self.out_features = widths[-1] * height * width
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         rows, leading = as_rows(images, self.event_shape, "ResidualFeatures")
         features = self.blocks(self.first(_channels_last(rows)))
@@ -181,7 +182,7 @@ class ResidualDecoder(nn.Module):
         self.blocks.append(_Block(channels, channels))
         self.last = nn.Conv2d(channels, channels_out, 3, padding=1)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Float[Tensor, "*rows F"]) -> Tensor:
         """Return the image's locations."""
         rows, leading = as_rows(features, (self.in_features,), "ResidualDecoder")
         maps = self.blocks(_channels_last(self.first(rows).unflatten(1, self.start)))

@@ -5,6 +5,7 @@ the end.
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -51,7 +52,7 @@ class SentenceFeatures(Features):
         self.embedding = nn.Embedding(vocab_size, embedding)
         self.lstm = nn.LSTM(embedding, hidden, batch_first=True)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         rows, leading = as_rows(tokens, (self.length,), "SentenceFeatures")
         states, _ = self.lstm(self.embedding(rows))  # (N, T, hidden)
@@ -168,7 +169,7 @@ class SentenceDecoder(nn.Module):
         self.lstm = nn.LSTM(embedding + in_features, hidden, batch_first=True)
         self.output = nn.Linear(hidden, vocab_size)
 
-    def forward(self, features: Tensor, tokens: Tensor | None = None) -> Tensor:
+    def forward(self, features: Float[Tensor, "*rows F"], tokens: Tensor | None = None) -> Tensor:
         """Return the logits of every position."""
         rows, leading = as_rows(features, (self.in_features,), "SentenceDecoder")
         start = torch.full((len(rows), 1), self.start, device=rows.device)
@@ -187,7 +188,7 @@ class SentenceDecoder(nn.Module):
         return logits.reshape(*leading, *logits.shape[1:])
 
     @torch.no_grad()
-    def sample(self, features: Tensor) -> Tensor:
+    def sample(self, features: Float[Tensor, "*rows F"]) -> Tensor:
         """Draw x ~ p(x | z), sentences (..., T) int64 from features (..., in_features)."""
         rows, leading = as_rows(features, (self.in_features,), "SentenceDecoder")
         start = torch.full((len(rows), 1), self.start, device=rows.device)

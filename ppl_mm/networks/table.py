@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,9 +32,12 @@ class TableFeatures(Features):
         hidden: The sizes of the layers.
         dropout: The probability of dropout after each layer.
         activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``.
+        elements: Whether which columns are observed is a further input, an indicator each. With or
+            without, a missing element is 0 once standardised: at its column's centre.
 
     Shapes:
-        values (..., D) to (..., out_features).
+        values (..., D) to (..., out_features); booleans (..., D) may follow the values, True where
+        observed, and all are observed where none do.
 
     Raises:
         ValueError: For numbers of centres and spreads that differ, or a spread that is not above 0.
@@ -46,6 +50,7 @@ class TableFeatures(Features):
 
     centre: Tensor
     spread: Tensor
+    reads_elements = True
 
     def __init__(
         self,
@@ -56,22 +61,29 @@ class TableFeatures(Features):
         hidden: Sequence[int] = (128, 128),
         dropout: float = 0.0,
         activation: Activation = "silu",
+        elements: bool = False,
     ) -> None:
         super().__init__()
-        self.transform = transform
+        self.transform, self.elements = transform, elements
         _keep_units(self, centre, spread)
-        sizes = (len(centre), *hidden)
+        sizes = ((1 + elements) * len(centre), *hidden)
         self.hidden = dense(sizes, dropout=dropout, activation=activation)
         self.out_features = sizes[-1]
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Tensor, elements: Tensor | None = None) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         rows, leading = as_rows(values.to(self.centre.dtype), self.centre.shape, "TableFeatures")
         if self.transform == "log":
             rows = rows.clamp(min=torch.finfo(rows.dtype).tiny).log()  # missing ones are 0
         elif self.transform == "log1p":
             rows = rows.log1p()
-        features = self.hidden((rows - self.centre) / self.spread)
+        standard = (rows - self.centre) / self.spread
+        if elements is not None:
+            standard = torch.where(elements.reshape(rows.shape), standard, 0.0)
+        if self.elements:
+            held = torch.ones_like(rows) if elements is None else elements.to(rows).reshape_as(rows)
+            standard = torch.cat([standard, held], -1)
+        features = self.hidden(standard)
         return features.reshape(*leading, self.out_features)
 
 
@@ -81,12 +93,13 @@ class TableEncoder(Encoder):
 
     Args:
         latent_dim: The size of the latent.
-        centre, spread, transform, hidden, dropout, activation: The options of
+        centre, spread, transform, hidden, dropout, activation, elements: The options of
             :class:`TableFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
-        values (..., D) to loc and scale, each (..., latent_dim).
+        values (..., D), and booleans of that shape where elements are missing, to loc and scale,
+        each (..., latent_dim).
 
     Raises:
         ValueError: As :class:`TableFeatures` raises.
@@ -107,6 +120,7 @@ class TableEncoder(Encoder):
         hidden: Sequence[int] = (128, 128),
         dropout: float = 0.0,
         activation: Activation = "silu",
+        elements: bool = False,
         scale: ScaleMap = "exp",
         min_scale: float | None = None,
     ) -> None:
@@ -117,6 +131,7 @@ class TableEncoder(Encoder):
             hidden=hidden,
             dropout=dropout,
             activation=activation,
+            elements=elements,
         )
         super().__init__(latent_dim, features, scale, min_scale)
 
@@ -180,7 +195,7 @@ class TableDecoder(nn.Module):
         if learned_scale:
             self.raw_scale = nn.Parameter(torch.full((len(centre),), _START))
 
-    def forward(self, features: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, features: Float[Tensor, "*rows F"]) -> Tensor | tuple[Tensor, Tensor]:
         """Return the likelihood's parameters."""
         rows, leading = as_rows(features, (self.in_features,), "TableDecoder")
         loc = self.centre + self.spread * self.output(self.hidden(rows))
@@ -244,7 +259,7 @@ class RatesDecoder(nn.Module):
         if dispersion:
             self.log_total = nn.Parameter(torch.zeros(len(log_mean)))
 
-    def forward(self, features: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, features: Float[Tensor, "*rows F"]) -> Tensor | tuple[Tensor, Tensor]:
         """Return the likelihood's parameters."""
         rows, leading = as_rows(features, (self.in_features,), "RatesDecoder")
         log_rates = (self.log_mean + self.output(self.hidden(rows))).reshape(*leading, -1)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -59,7 +60,7 @@ class StringFeatures(Features):
         self.embedding = nn.Embedding(vocab_size, hidden)
         self.gru = nn.GRU(hidden, hidden, batch_first=True, bidirectional=True)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         rows, leading = as_rows(tokens, (self.length,), "StringFeatures")
         outputs, final = self.gru(self.embedding(rows))  # (N, T, 2 hidden), (2, N, hidden)
@@ -185,7 +186,7 @@ class StringDecoder(nn.Module):
         self.gru = nn.GRU(hidden + in_features, hidden, 2, batch_first=True, dropout=dropout)
         self.output = nn.Linear(hidden + in_features, vocab_size)
 
-    def forward(self, features: Tensor, tokens: Tensor | None = None) -> Tensor:
+    def forward(self, features: Float[Tensor, "*rows F"], tokens: Tensor | None = None) -> Tensor:
         """Return the logits of every position."""
         rows, leading = as_rows(features, (self.in_features,), "StringDecoder")
         state = self.initial(rows).repeat(2, 1, 1)  # (2, N, hidden)
@@ -204,7 +205,7 @@ class StringDecoder(nn.Module):
         return logits.reshape(*leading, *logits.shape[1:])
 
     @torch.no_grad()
-    def sample(self, features: Tensor) -> Tensor:
+    def sample(self, features: Float[Tensor, "*rows F"]) -> Tensor:
         """Draw x ~ p(x | z), strings (..., T) int64 from features (..., in_features)."""
         if self.feedback == "argmax":
             return drawn(self(features))

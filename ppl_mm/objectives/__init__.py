@@ -1,4 +1,4 @@
-"""What training maximises: ELBO terms, importance-weighted bounds, and their pieces."""
+"""The objectives of training: ELBO terms, importance-weighted bounds, and their pieces."""
 
 from ppl_mm.batch.terms import Term
 from ppl_mm.objectives.annealing import linear_annealing

@@ -14,9 +14,9 @@ def linear_annealing(step: int, *, epochs: Annotated[int, Range(0)], steps_per_e
 
         (step + 1) / (E M)  in epochs 1 .. E - 1,  1 from epoch E on
 
-    with E = ``epochs`` and M = ``steps_per_epoch``. E of 0 or 1 is no annealing.
+    with E = ``epochs`` and M = ``steps_per_epoch``. With E of 0 or 1 there is no annealing.
 
-    Source: Wu & Goodman 2018, arXiv:1802.05335, section 3.1 and its MNIST release.
+    Source: Wu & Goodman 2018, arXiv:1802.05335, appendix A and its MNIST release.
 
     Example:
         >>> linear_annealing(0, epochs=200, steps_per_epoch=600)

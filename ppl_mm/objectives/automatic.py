@@ -1,8 +1,8 @@
-"""Guides that Pyro makes from a model: how they are set up, and what rows they know.
+"""Guides that Pyro makes from a model: their set-up, and the rows that they know.
 
-An autoguide runs the model once and then holds the parameters of every latent that it met. Of a
-latent in the plate of rows it therefore holds one for each row of that very batch: it looks at no
-data, and other rows have no posterior. A latent that all rows share has one, whatever the batch.
+An autoguide runs the model once and then holds the parameters of every latent that it met. For a
+latent in the plate of rows it holds one for each row of that batch: it looks at no data, and other
+rows have no posterior. A latent that all rows share has one posterior, whatever the batch.
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def _unmet(guide: Guide) -> bool:
 
 @contextmanager
 def known_rows(guide: Guide, obs: Observations) -> Iterator[None]:
-    """Inside, an autoguide's trouble with rows that it does not know is said plainly.
+    """Explain the errors that an autoguide raises inside for rows that it does not know.
 
     Raises:
         ValueError: For an autoguide that holds latents of other rows.
@@ -57,7 +57,7 @@ def known_rows(guide: Guide, obs: Observations) -> Iterator[None]:
 
 
 def check_rows(guide: Guide, trace: Trace, obs: Observations) -> None:
-    """Raise unless a guide's draws are of as many rows as there are.
+    """Raise unless a guide draws as many rows as there are.
 
     Raises:
         ValueError: For a guide that holds latents of other rows.
@@ -74,7 +74,7 @@ def check_rows(guide: Guide, trace: Trace, obs: Observations) -> None:
 
 
 def latents_of_rows(guide: Guide, obs: Observations) -> list[tuple[str, str]]:
-    """The autoguides within a guide that hold a latent a row: (their kind, a site's name)."""
+    """Yield the kind and a site's name of each autoguide within a guide that holds row latents."""
     found = []
     for part in guide.modules() if isinstance(guide, nn.Module) else ():
         if isinstance(part, AutoMessenger):

@@ -8,7 +8,7 @@ Notation, for B rows: q_i = q(z | x_O, x_M, y) and p_i = p(z | x_O) of row i, ep
     D    = MMD^2 of the pools { zq_i } and { zp_i }, one number        the encoder, the prior
     C_i  = -log p(y | z_cls),  z_cls = mu_p or zp_i                    the prior, the classifier
 
-and what learns from each on the right.
+The right column names the networks that learn from each.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ __all__ = ["ConditionalMMD", "LossParts"]
 
 
 class LossParts(NamedTuple):
-    """What the loss is put together from, in nats, with no factor but lambda_m.
+    """The parts of the loss, in nats, without factors except lambda_m.
 
     Attributes:
         reconstruction: R_i, (B,).
@@ -64,29 +64,30 @@ class ConditionalMMD(Objective):
 
         loss  =  sum_i [ R_i + omega KL_i + (1 - omega) lambda D + alpha C_i ]
 
-    over the rows that hold x_O; the others contribute 0. It is B times the mean of a batch. What a
-    row lacks of M, and its label, is not scored, and the encoder sees zeros for it.
+    over the rows that hold x_O; the others contribute 0. It is B times the mean of a batch. A
+    modality of M or a label that a row lacks is not scored, and the encoder sees zeros for it.
 
     Args:
-        omega: In [0, 1]. J = ELBO + (1 - omega) I, I the mutual information of (x_M, y) and z given
-            x_O, has omega KL + (1 - omega) KL of the averaged posterior, which D stands for.
+        omega: The share of the KL, in [0, 1]. The objective is J = ELBO + (1 - omega) I, where I is
+            the mutual information of (x_M, y) and z given x_O. J has omega KL + (1 - omega) KL of
+            the averaged posterior, and D stands for the latter.
         alpha: The factor of the label's cross-entropy.
-        mmd_weight: lambda.
-        kernel, estimator: Of D, see :class:`ppl_mm.objectives.MMD`. The pools share their noise,
-            which makes D exactly 0 where every q_i is p_i, and for which the unbiased estimator
-            leaves out the pairs zq_i, zp_i.
-        classify: What the label is predicted from: ``"mean"``, mu_p; ``"draw"``, zp_i;
+        mmd_weight: The factor lambda of D.
+        kernel, estimator: The kernel and the estimator of D, see :class:`ppl_mm.objectives.MMD`.
+            The pools share their noise, which makes D exactly 0 where every q_i is p_i, and for
+            which the unbiased estimator leaves out the pairs zq_i, zp_i.
+        classify: The source of the predicted label: ``"mean"``, mu_p; ``"draw"``, zp_i;
             ``"posterior"``, zq_i, as in the plain ELBO.
         label_reduction: ``"mean"``: as above, a missing label counts as 0 and the divisor is B.
             ``"sum"``: C is a sum over the batch where the other parts are means, that is alpha
             times B (of all processes).
-        num_particles: S, draws a row; D is the mean of the MMDs of S pools.
-        weights: lambda_m by name, the label's too.
-        beta: A further factor of the KL, of which annealing is one.
+        num_particles: The number S of draws per row; D is the mean of the MMDs of S pools.
+        weights: Modality -> lambda_m, the label's too.
+        beta: A further factor of the KL, as annealing is.
 
     It needs a model that conditions on some modalities, :class:`ppl_mm.models.ConditionalPrior`
-    (or :class:`ppl_mm.models.ConditionalDecoder`), and a guide of diagonal Normals. D is of the
-    rows of a batch, those of all processes together.
+    (or :class:`ppl_mm.models.ConditionalDecoder`), and a guide of diagonal Normals. D compares the
+    pools of a batch's rows, those of all processes together.
 
     Raises:
         ValueError: For omega outside [0, 1], negative factors, or unknown choices; when run, for a
@@ -132,13 +133,13 @@ class ConditionalMMD(Objective):
     def is_bound(self) -> bool:
         """A lower bound on log p(x_M, y | x_O), or on log p(x_M | x_O) + log p(y | x_O).
 
-        The first with the label at the posterior's draw, the second with it at the prior's.
+        It is the first with the label at the posterior's draw, the second at the prior's.
         """
         plain = self.omega == self.alpha == 1.0 and self.label_reduction == "mean"
         return super().is_bound and plain and self.classify != "mean"
 
     def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
-        """Minus the loss of every row, (B,), D shared out equally."""
+        """Minus the loss of every row, (B,); each has an equal share of D."""
         parts = self.parts(model, guide, obs)
         rows = holds(obs, conditioned_on(model))
         value = -parts.reconstruction
@@ -147,7 +148,7 @@ class ConditionalMMD(Objective):
             ((1.0 - self.omega) * self.mmd_weight, torch.where(rows, parts.mmd, 0.0)),
             (self.alpha * self._label_factor(rows), parts.label),
         ):
-            if factor:
+            if isinstance(factor, Tensor) or factor:
                 value = value - factor * part
         return value
 
@@ -217,7 +218,7 @@ class _SharedNoise(Messenger):
 
     Args:
         noise: (S, 1, B, Z).
-        noisy: Of every term, whether it has the noise; a term without it has its mean.
+        noisy: Whether each term has the noise; a term without it has its mean.
     """
 
     def __init__(self, noise: Tensor, noisy: list[bool]) -> None:
@@ -238,7 +239,7 @@ class _SharedNoise(Messenger):
 
 
 def _check_latents(p: Trace, q: Trace) -> None:
-    """Raise unless z, a diagonal Normal on both sides, is all that the guide draws."""
+    """Raise unless the guide draws z alone, and z is a diagonal Normal in model and guide."""
     for name in q.stochastic_nodes:
         if name != "z":
             raise ValueError(

@@ -3,7 +3,7 @@
     direction i:   z ~ p_i(z | x_O),   x_i ~ p(x_i | z),      i not in O
 
     mixture   p_i(z | x_O)  =  1/(R-1) [ sum over j in O of e_j(z | x_j)
-                                         + sum over the absent j, but i, of p_j(z) ]
+                                         + sum over the absent j other than i of p_j(z) ]
     product   p_i(z | x_O)  proportional to  prod over j in O of e_j(z | x_j)
 
 with the encoders e_j and the pseudo-input mixtures p_j of a
@@ -59,9 +59,9 @@ class DirectionPrior(Messenger):
 
     Args:
         prior: The model's own prior.
-        obs: The rows; what the prior may look at is their evidence.
-        own: Modality -> the rows (and strata) whose direction is its own, (B,) or (S, B). Not
-            even evidence of that modality reaches the prior there.
+        obs: The rows; the prior looks at their evidence.
+        own: Modality -> the rows (and strata) of its own direction, (B,) or (S, B). There the
+            prior does not look at this modality, even if it is evidence.
         kind: ``"mixture"`` or ``"product"``.
     """
 

@@ -1,4 +1,4 @@
-"""Doubly reparameterised gradients of the importance-weighted bound, right for mixtures too.
+"""Doubly reparameterised gradients of the importance-weighted bound, for mixtures too.
 
 Notation, for one row: l[k, s] the log weights, p[k, s] their softmax (over k within a stratum in
 the looser form, over k and s in the tighter), a = dL/dl (pi_s p or p), beta the factor of a site,
@@ -11,8 +11,8 @@ component becomes a path part (integration by parts):
     E[ a rho_s d_phi log q_s(z) ] = E[ d_z( a rho_s ) d_phi z ]
     d_z( a rho_s ) = a (1 - p) rho_s d_z l + a d_z rho_s
 
-while the direct parts of the other components, which no draw of theirs can carry, stay. So the
-path coefficient of d_z l is a (1 - beta rho_s (1 - p)), which is a p for one component and beta 1.
+The direct parts of the other components stay, as no draw of theirs can carry them. So the path
+coefficient of d_z l is a (1 - beta rho_s (1 - p)), which is a p for one component and beta 1.
 
 Sources: Tucker et al. 2019, arXiv:1810.04152 (one component); the mixture's correction is derived
 above. Differs from the MMVAE and MMVAE+ releases, whose gradient hook never fires; and from using
@@ -41,15 +41,15 @@ __all__ = ["DReG"]
 class DReG(ImportanceWeighted):
     """The value of :class:`IWAE`, and a gradient of less variance near good posteriors.
 
-    Gradients of the model's parameters, of priors and auxiliary priors are those of IWAE for the
-    same draws. The guide's have IWAE's expectation, for any beta, both forms, any guide of ours,
-    overlapping experts included; at the exact posterior of a guide that is no mixture they are
-    zero for every draw. Far from it, with very narrow Normal experts, the path's noise (of order
-    1 / scale) can exceed that of IWAE. No decoder runs twice.
+    The gradients of the model, of priors and of auxiliary priors are those of IWAE for the same
+    draws. The guide's gradients have the expectation of IWAE's for any beta, both forms, and any
+    guide of this library, even with overlapping experts. If the guide is no mixture and equals the
+    exact posterior, they are zero for every draw. Far from the posterior, with very narrow Normal
+    experts, their noise (of order 1 / scale) can exceed that of IWAE. No decoder runs twice.
 
     Args: see :class:`~ppl_mm.objectives.importance_weighted.ImportanceWeighted`.
 
-    The guide's latent sites must be reparameterised and independent of each other, as ours are.
+    The guide's latent sites must be reparameterised and independent of each other.
 
     Raises:
         TypeError: For a guide's site without ``rsample``, or with transforms, whose parameters
@@ -125,7 +125,7 @@ class _Density:
         return self.site.scale * self.log_total
 
     def surrogate(self, a: Tensor, p: Tensor) -> Tensor:
-        """What the density takes from the gradient's surrogate, (B,)."""
+        """The term of the density in the gradient's surrogate, which subtracts it, (B,)."""
         beta, rho, rho_s = self.site.scale, self.rho, self.rho_s.unsqueeze(-2)
         scaled = (beta * a).unsqueeze(-2)
         kept = 1.0 - (beta * (1.0 - p)).unsqueeze(-2) * rho_s

@@ -1,7 +1,7 @@
 """A list of ELBO terms: a dozen papers' losses.
 
-Each term, see :class:`ppl_mm.batch.terms.Term`, lies at an index of one plate at dim -2, so
-encoders run once and decoders once, on the rows and terms that count.
+Each term (:class:`ppl_mm.batch.terms.Term`) is an index of one plate at dim -2. Encoders and
+decoders therefore run once, on the rows and terms that count.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,25 +43,25 @@ class ELBOTerms(Objective):
         sum_t weight_t { E_{q(z | x_source)} [ sum over scored m of lambda_m log p(x_m | z) ]
                          - beta KL( q(z | x_source) || q(z | x_reference) ) }
 
-    with one reparameterised draw a row and term (K with ``num_particles=K``), and the KL in
-    closed form where it is known. Terms with source = scored and the empty reference are ELBOs
-    of log p(x_scored); with other references the sum need not be a bound.
+    with one reparameterised draw per row and term (K with ``num_particles=K``), and the KL in
+    closed form if it is known. A term whose source is what it scores, with the empty reference, is
+    an ELBO of log p(x_scored). With other references the sum need not be a bound.
 
     Args:
         terms: The terms, or a function from the modalities' names to them, called once a step
             (``subset_terms(k)`` draws k random subsets each time).
-        rows: How a row that lacks what a term names takes part. ``"restrict"``: with what it
-            has; ``"require"``: not at all, exactly zero.
+        rows: The part of a row that lacks a modality which the term names. ``"restrict"``: the
+            term of the modalities that it has; ``"require"``: exactly zero.
         dedupe: Count equal terms once in a row, such as those that its missing modalities make
             equal. Terms that differ in anything else, such as ``weight`` or ``via``, all count.
-        mean: ``"batch"``: every row weighs the same. ``"rows"``: each term is averaged over the
-            rows that it is active for (the papers' separate streams): of B rows that hold
-            anything its own weigh B / (active rows). Under data parallelism counts are global.
+        mean: ``"batch"``: every row has the same weight. ``"rows"``: each term is averaged over the
+            rows that it is active for (the papers' separate streams); if B rows hold anything,
+            its rows have the weight B / (active rows). Counts are those of all processes.
             ``"terms"``: each row averages the terms that it is active for.
-        num_particles: Draws per row and term.
+        num_particles: The number of draws per row and term.
         shared_noise: Whether all terms of a row share the noise of their draws; for guides of
             diagonal Normals.
-        weights: lambda_m by name.
+        weights: Modality -> lambda_m.
         beta: The factor of the KL.
 
     Sources: Wu & Goodman 2018, arXiv:1802.05335, eq. 5, for ``subset_terms``, appendix I for
@@ -95,7 +95,7 @@ class ELBOTerms(Objective):
 
     @property
     def is_bound(self) -> bool:
-        """A bound on the weighted sum of log p(x_scored), where no term has another reference."""
+        """Whether no term has a reference, so that this bounds a weighted log p(x_scored)."""
         terms = () if callable(self.terms) else self.terms
         own = {value for term in terms for value in term.lambdas.values()}
         return super().is_bound and own <= {1.0} and not any(term.reference for term in terms)
@@ -107,7 +107,7 @@ class ELBOTerms(Objective):
     def term_bounds(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """Every term of every row with its weight, (T, B); zero where a term is not active.
 
-        What all rows share, a latent outside ``obs.plates()``, counts once in every term that
+        A latent outside ``obs.plates()``, which all rows share, counts once in every term that
         scores something, with the term's weight; every row has an equal part of it.
         """
         scaling = self.scaling(model, obs)
@@ -126,7 +126,7 @@ class ELBOTerms(Objective):
     def _values(self, model: Model, guide: Guide, obs: UnderTerms, terms: Sequence[Term]) -> Parts:
         """Every term without its weight: of every row, (T, B), and of all together, (1 or T, 1).
 
-        One draw serves all terms; the model is run apart on it for those in which it is fixed.
+        One draw serves all terms; the model runs on it again for the terms that hold it fixed.
         """
         count = self.num_particles if self.num_particles > 1 else None
         on_model = self._references(guide, obs) if any(t.reference for t in terms) else ()
@@ -148,16 +148,16 @@ class ELBOTerms(Objective):
         return value if count is None else value.mean()
 
     def _row_weights(self, obs: UnderTerms) -> Tensor:
-        """What each term of each row is multiplied by, (T, 1) or (T, B)."""
+        """The factor of each term of each row, (T, 1) or (T, B)."""
         if self.mean == "rows":
             return obs.weight * _row_mean(obs)
         return obs.weight / obs.active.sum(0).clamp(min=1) if self.mean == "terms" else obs.weight
 
     def _whole_weights(self, obs: UnderTerms, terms: Sequence[Term]) -> Tensor:
-        """How often each term counts what all rows share, (T, 1): once, with the term's weight.
+        """The factor of what all rows share in each term, (T, 1): the term's weight, once.
 
-        A term of no row does not, where others have rows; nor does one that scores nothing and so
-        bounds no log p(x).
+        It is 0 for a term without rows while others have some, and for a term that scores nothing
+        and so bounds no log p(x).
         """
         active = obs.active
         shares = active / active.sum(0).clamp(min=1)  # the part of a row's average
@@ -198,7 +198,7 @@ class ELBOTerms(Objective):
 
 
 def _check_all_take_part(guide: Guide, obs: UnderTerms, terms: Sequence[Term]) -> None:
-    """Raise where a guide with one density for all rows meets terms that leave some out."""
+    """Raise if a guide has one density for all rows and some term leaves rows out."""
     if not bool(obs.active.all()) or not all(t.scored for t in terms):
         raise ValueError(
             f"{type(guide).__name__} has one density for the latents of all rows, and not every "
@@ -208,7 +208,7 @@ def _check_all_take_part(guide: Guide, obs: UnderTerms, terms: Sequence[Term]) -
 
 @contextmanager
 def _constant(model: Model) -> Iterator[None]:
-    """Inside, a model's parameters are constants, and it is in evaluation mode."""
+    """Hold a model's parameters constant inside, and put it into evaluation mode."""
     if not isinstance(model, nn.Module):
         raise TypeError(
             "a term with fixed_model=True needs a model whose parameters it can see, a module; "

@@ -77,8 +77,8 @@ class OfTheDataSet(Messenger):
         log p(g) + sum over all N rows of log p(x_i | g)
             =  N / B  E_batch[ B / N log p(g) + sum over the B rows of a batch of log p(x_i | g) ]
 
-    so what all rows share counts once in an epoch. It is what a plate with ``subsample_size=B`` of
-    Pyro's does, times B / N. Enter it around any objective, which runs model and guide inside.
+    Latents that all rows share thus count once in an epoch. Pyro's plate with ``subsample_size=B``
+    does the same, times N / B. Enter this around any objective, which runs model and guide inside.
 
     Args:
         share: B / N, at least 0.
@@ -94,7 +94,7 @@ class OfTheDataSet(Messenger):
 
 
 class Matched(Messenger):
-    """Raise where a model's latent site is of another kind than the guide's of the same name.
+    """Raise if a latent site of the model differs in kind from the guide's of the same name.
 
     Apply it to a model that is replayed on the guide's draws: it looks before a draw of another
     shape reaches a network.
@@ -103,7 +103,7 @@ class Matched(Messenger):
         q: The guide's trace.
 
     Raises:
-        ValueError: For events of another shape, or a latent that is one a row on one side alone.
+        ValueError: For events of another shape, or a latent that only one side draws for each row.
     """
 
     def __init__(self, q: Trace) -> None:
@@ -132,7 +132,7 @@ class Matched(Messenger):
 class Reference(Messenger):
     """Give the model's latent ``site`` another distribution in the rows that ask for it.
 
-    Where ``rows`` is False the model keeps its own prior, whatever that is.
+    Where ``rows`` is False the model keeps its own prior.
     """
 
     def __init__(self, site: str, distribution: TorchDistribution, rows: Tensor) -> None:
@@ -145,15 +145,15 @@ class Reference(Messenger):
 
 
 class OffSource(Messenger):
-    """Off a stratum's source, draw w_m from another prior, whose density counts nowhere.
+    """Draw w_m from another prior in the strata that do not look at x_m, and leave out its density.
 
     In MMVAE+ the stratum of expert m' explains modality m with w_m from the auxiliary prior
-    r_m(w_m). As both sides' reference it would cancel; here both sides leave it out. Apply it to
+    r_m(w_m). Its density would cancel between model and guide, so both leave it out. Apply this to
     the model and the guide.
 
     Args:
-        source: Modality -> rows of the strata that look at it, (S, B).
-        priors: Modality -> module whose call returns r_m.
+        source: Modality -> the rows of the strata that look at it, (S, B).
+        priors: Modality -> the module whose call returns r_m.
 
     Source: Palumbo et al. 2023 (MMVAE+), eq. 1.
     """
@@ -177,7 +177,7 @@ class OffSource(Messenger):
 
 
 class ByComponent(Messenger):
-    """Give every stratum of a mixture its own component's distribution, density too."""
+    """Give every stratum of a mixture the distribution and density of its own component."""
 
     def _pyro_sample(self, msg: Message) -> None:
         if isinstance(msg["fn"], StratifiedMixture):
@@ -213,8 +213,8 @@ class SharedNoise(Messenger):
 class SkipAbsent(Messenger):
     """Leave out the observed sites of modalities that the data do not hold at all.
 
-    A model draws such a site, as any site without ``obs``; objectives and likelihoods have no
-    use for the draw.
+    A model draws such a site, as any site without ``obs``; objectives and likelihoods do not need
+    the draw.
     """
 
     def __init__(self, absent: frozenset[str]) -> None:

@@ -1,4 +1,4 @@
-"""What IWAE and DReG share: particles, their weights over strata, and private latents.
+"""The base of IWAE and DReG: particles, their weights over strata, and private latents.
 
     l[k, s] = sum over scored m of lambda_m log p(x_m | z)  +  beta ( log p(z) - log q(z | x) ),
     z = z[k, s] drawn from component s of the guide,  q the whole mixture
@@ -82,16 +82,17 @@ class ImportanceWeighted(Objective):
     """Base of :class:`IWAE` and :class:`DReG`.
 
     Args:
-        num_particles: K, draws from every stratum.
+        num_particles: The number K of draws from every stratum.
         form: ``"looser"``: sum_s pi_s log (1/K) sum_k w[k, s]; ``"tighter"``:
             log sum_s pi_s (1/K) sum_k w[k, s].
-        private: Where a private latent w_m comes from in the strata that do not look at x_m:
-            ``"posterior"``: its own encoder all the same, counted as anywhere; ``"auxiliary"``:
-            the guide's learned auxiliary prior (MMVAE+), or ``"prior"``: p(w_m), neither of which
-            is counted. The last two need a mixture guide.
-        strata: How many of a mixture guide's components each row draws from, at random in every
-            step; None for all. The looser form's estimate stays unbiased, at so much less work.
-        weights: lambda_m by name; latent sites may be named too.
+        private: The source of a private latent w_m in the strata that do not look at x_m.
+            ``"posterior"``: its own encoder, with its density, as in the other strata.
+            ``"auxiliary"``: the guide's learned auxiliary prior (MMVAE+), or ``"prior"``: p(w_m),
+            both without their densities; these need a mixture guide.
+        strata: The number of components of a mixture guide that each row draws from, at random in
+            every step; None for all. The looser form's estimate stays unbiased, and a step has less
+            work.
+        weights: Modality -> lambda_m; latent sites may be named too.
         beta: The factor of log p(z) - log q(z).
     """
 
@@ -119,7 +120,7 @@ class ImportanceWeighted(Objective):
 
     @property
     def is_bound(self) -> bool:
-        """A lower bound on log p(x_scored), unless weights, beta or auxiliary priors say not.
+        """Whether this is a lower bound on log p(x_scored): no weights, beta or auxiliary priors.
 
         With learned auxiliary priors the value is a surrogate: it can exceed log p(x).
         """
@@ -142,7 +143,8 @@ class ImportanceWeighted(Objective):
             model: The generative story.
             guide: A program with the same latent sites.
             obs: The rows, without a plate.
-            link: Stands between a site's draw and everything that the model makes of it.
+            link: A function of a site's name and its draw, which returns the draw that the model
+                sees.
         """
         scaling = self.scaling(model, obs)
         obs = stratified(guide, obs, self.strata)

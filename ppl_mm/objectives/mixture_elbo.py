@@ -33,20 +33,20 @@ class MixtureELBO(Objective):
         components      D = sum_S pi_S KL(q_S || p), in closed form
         jensen_shannon  D = pi_0 KL(p || f) + sum_S pi'_S KL(q_S || f),  f ~ p^pi_0 prod q_S^pi'_S
 
-    By convexity the second is the first's plus the generalised Jensen-Shannon divergence of the
-    components, between 0 and log of their number: ``mixture`` is the tighter bound,
-    ``components`` the objective that MoPoE's release trains with. Both are lower bounds on
-    log p(x) for lambda = beta = 1. ``jensen_shannon`` is mmJSD's, with the geometric mean f of
-    prior and experts as dynamic prior, pi_0 = pi'_S = 1 / (n + 1) for the n components that a row
-    allows; against the model's own prior it is a surrogate. Private latents add their own KL,
-    whose factor is a weight of their site: ``weights={"w_image": 3.0}``.
+    The second divergence is the first plus the generalised Jensen-Shannon divergence of the
+    components, which is between 0 and the log of their number. So ``mixture`` is the tighter bound;
+    MoPoE's release trains with ``components``. Both are lower bounds on log p(x) for
+    lambda = beta = 1. ``jensen_shannon`` is mmJSD's, whose dynamic prior is the geometric mean f of
+    prior and experts, with pi_0 = pi'_S = 1 / (n + 1) for the n components that a row allows. With
+    respect to the model's own prior it is a surrogate. Private latents add their own KL; a weight
+    of their site is its factor: ``weights={"w_image": 3.0}``.
 
     Args:
         divergence: One of the three.
-        num_particles: Draws per component; the value is their average.
-        strata: How many components each row draws from, at random in every step; None for all
-            (2^M - 1 for MoPoE). The estimate stays unbiased, at so much less work.
-        weights: lambda_m by name; latent sites may be named too.
+        num_particles: The number of draws per component; the value is their average.
+        strata: The number of components that each row draws from, at random in every step; None for
+            all (2^M - 1 for MoPoE). The estimate stays unbiased, and a step has less work.
+        weights: Modality -> lambda_m; latent sites may be named too.
         beta: The factor of D and of private latents' KL.
 
     Raises:
@@ -77,7 +77,7 @@ class MixtureELBO(Objective):
 
     @property
     def is_bound(self) -> bool:
-        """See the class."""
+        """Whether the value is a lower bound on log p(x_scored), see the class."""
         return super().is_bound and self.divergence != "jensen_shannon"
 
     def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
@@ -101,9 +101,9 @@ class MixtureELBO(Objective):
 
 
 def jensen_shannon(guide: Guide, obs: Observations) -> Tensor:
-    """mmJSD's divergence of every row, (B,): prior and experts to their geometric mean.
+    """mmJSD's divergence of every row, (B,), from prior and experts to their geometric mean.
 
-    Precision of the mean sum_j pi_j / sigma_j^2, its location the precision-weighted one.
+    The geometric mean has the precision sum_j pi_j / sigma_j^2 and the precision-weighted location.
 
     Raises:
         ValueError: For a guide that is no mixture of Normals.

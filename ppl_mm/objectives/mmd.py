@@ -3,7 +3,8 @@
     k(a, b)  =  exp( -|a - b|^2 / h )
     MMD^2    =  E k(p, p') + E k(q, q') - 2 E k(p, q)          p, p' of one pool, q, q' of the other
 
-A pool is what the rows of a batch draw, or the mixture, with equal weights, of what they draw from.
+A pool is the set of draws of a batch's rows, or the equally weighted mixture of the distributions
+that they draw from.
 
 Sources: Gretton et al. 2012, JMLR 13 (the estimators); Zhao, Song & Ermon 2019, arXiv:1706.02262
 (InfoVAE: h = D); Mancisidor et al. 2023 (CMMD), release (h = D^2).
@@ -29,7 +30,7 @@ ESTIMATORS = ("biased", "unbiased", "analytic")
 
 @typed
 def kernel_width(kernel: str | float, x: Tensor, y: Tensor) -> Tensor:
-    """h of the kernel between pools x and y, (..., N, D): a constant, no gradient.
+    """The width h of the kernel between pools x and y, (..., N, D), a constant without gradient.
 
     Args:
         kernel: ``"dim2"``: D^2; ``"dim"``: D; ``"median"``: the median of |a - b|^2 over all pairs
@@ -69,18 +70,18 @@ def squared_mmd(
 ) -> Tensor:
     """MMD^2 of two pools of draws, by all their pairs.
 
-    The kernel counts as k - 1, for the ones cancel: where h is large, as D^2, k is so close to 1
-    that it has few digits below. The distances are from inner products of the draws less their
-    mean; rounding leaves errors of them of some 1e-7 (single precision) of the largest squared
-    length, which a much smaller h would show.
+    The sums use k - 1, as the ones cancel: for a large h, such as D^2, k is so close to 1 that few
+    digits remain. The distances come from inner products of the draws less their mean. In single
+    precision they have rounding errors of about 1e-7 of the largest squared length, which matter
+    for a much smaller h.
 
     Args:
-        x: Draws, (..., N, D).
-        y: As many of the other pool.
-        width: h.
+        x: The draws of one pool, (..., N, D).
+        y: The draws of the other pool, as many.
+        width: The width h of the kernel.
         unbiased: False: the V-statistic, means over all pairs, in [0, 2), and exactly 0 for the
             same pool twice. True: the U-statistic, means over pairs of different draws; its mean is
-            the MMD^2 of what the draws are from, and it may be negative. Of one row it is 0.
+            the MMD^2 of the distributions, and it may be negative. For one row it is 0.
         matched: For the U-statistic, whether x_i and y_i share their noise: then these pairs are
             left out between the pools too.
 
@@ -171,15 +172,16 @@ class MMD:
     ) -> Tensor:
         """MMD^2 of the pools, one number, averaged over leading dimensions of the draws.
 
-        Of several processes that train together, the pools are of the rows of all. Shared out
-        equally among those rows, its gradients in the processes add up to that of the whole.
+        If several processes train together, the pools hold the rows of all of them. Each row
+        carries an equal share, so the processes' gradients add up to that of the whole.
 
         Args:
-            q: What the rows draw from, batch shape (..., N), the same along leading dimensions.
-            p: What they draw from in the other pool.
-            draws: Of q and of p, (..., N, D) each.
-            matched: Whether row by row these share their noise.
-            rows: Which rows the pools are of, (N,); all for None. Of no rows at all it is 0.
+            q: The distributions that the rows draw from, batch shape (..., N), the same along
+                leading dimensions.
+            p: The distributions of the other pool.
+            draws: The draws of q and of p, (..., N, D) each.
+            matched: Whether the draws of q and p share their noise, row by row.
+            rows: The rows of the pools, (N,); None takes all. Without rows the value is 0.
 
         Raises:
             ValueError: For the analytic estimator where q or p is no diagonal Normal.

@@ -59,23 +59,23 @@ class MutualSupervisionELBO(Objective):
     others' pseudo-inputs. A row with nothing contributes 0. A row may hold any modalities.
 
     Args:
-        num_particles: M.
+        num_particles: The number M of draws from each encoder.
         alpha: The factor of log Z. The release has 10: with ``stop_gradient`` and alpha = 1 a
             direction has no gradient, through l, for the others' reconstruction, since those of
             w_m l_m and log Z cancel (draw by draw if symmetric).
         kl: ``"sample"``: log e_i - log p_i at the draws. ``"analytic"``: in their place, for every
             m, the closed KL(e_i || p_i) in the rows in which p_i is one Normal (two modalities, or
             the product); another objective, and no bound.
-        estimator: ``"symmetric"``, of less variance, or ``"single"``.
-        stop_gradient: Whether w is held fixed, in gradients only.
+        estimator: ``"symmetric"``, which has less variance, or ``"single"``.
+        stop_gradient: Whether gradients hold w fixed.
         combine: ``"mean"`` over the directions, or ``"sum"`` as in the release, which is no bound.
         conditional_prior: ``"mixture"`` or ``"product"`` of the other encoders.
-        weights: lambda_m by name, factors of log p(x_m | z) in l and r.
+        weights: Modality -> lambda_m, factors of log p(x_m | z) in l and r.
         beta: The factor of log p_i - log e_i, or of the KL.
 
     It needs a model with a :class:`ppl_mm.distributions.PseudoInputPrior`, and as guide a
-    ``guides.MixtureOfExperts`` with the same prior, see :func:`ppl_mm.systems.meme`. It also says
-    what the system's likelihoods are (:meth:`alternatives`).
+    ``guides.MixtureOfExperts`` with the same prior, see :func:`ppl_mm.systems.meme`. It also
+    defines the system's likelihoods (:meth:`alternatives`).
 
     Source: Joy et al. 2022, arXiv:2106.12570, eqs. 1 and 3 to 5. Differs: eq. 1's ratio has q(t|s)
     below, as in the appendix; eqs. 16 and 18 lack the 1/K of log Z, without which the value
@@ -187,7 +187,7 @@ class MutualSupervisionELBO(Objective):
     def alternatives(
         self, system: "System", target: tuple[str, ...], given: tuple[str, ...]
     ) -> Alternatives:
-        """What log p(x_target | x_given) is, see :mod:`ppl_mm.programs.conditionals`.
+        """The conditionals of log p(x_target | x_given), see :mod:`ppl_mm.programs.conditionals`.
 
             log 1/|A| sum over i in A of  p_i(x_i | x_rest, x_B) p(x_rest | x_B),  rest = A but i
 

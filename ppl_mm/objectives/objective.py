@@ -1,4 +1,4 @@
-"""What all objectives share: they are Pyro ELBOs with a bound for every row."""
+"""The base of all objectives, which are Pyro ELBOs with a bound for every row."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +25,7 @@ class Objective(TrainingWeights):
     under a torch optimiser, ``objective(model, guide)(obs).backward()``.
 
     Args:
-        num_particles: K, draws per row.
+        num_particles: The number K of draws per row.
         weights: Modality -> lambda_m, the factor of its log-likelihood, in place of the weight
             that the model's modality declares (:class:`ppl_mm.Modality`; 1 in a model without
             declarations). Those not named keep it. A latent site may be named too: a factor

@@ -39,12 +39,12 @@ def paired_terms(
 
     Args:
         names: The modalities, two or more.
-        unimodal_on_complete_rows: See above.
+        unimodal_on_complete_rows: Whether the terms of the last line are there.
         unpaired: The stream of a modality: ``"all"`` rows that hold it, complete ones too, as in
             the paper's release; or ``"disjoint"``, those that hold nothing else. Wu and Goodman's
-            loss on complete rows alone, with "disjoint", leaves the prior out: any affine change
-            of the latent space leaves it as it is. Rows that come as separate streams, see
-            :func:`ppl_mm.data.streams`, want "disjoint": each then counts in its own.
+            loss on complete rows alone, with "disjoint", has no prior: an affine change of the
+            latent space does not change it. Rows that come as separate streams, see
+            :func:`ppl_mm.data.streams`, need "disjoint": each then counts in its own stream.
         suppliers: Whether each pair has a posterior for each of its members that supplies the
             stand-ins of the third (SVAE); every term of a pair then comes once for each.
 

@@ -1,4 +1,4 @@
-"""What the sites of a model and a guide must be, for a number of theirs to be right."""
+"""Checks of a model's and a guide's sites, without which a number of theirs would be wrong."""
 
 from typing import Any
 
@@ -44,13 +44,13 @@ def shared_latents(*traces: Trace) -> list[str]:
 
 
 def shared_sites(*traces: Trace) -> bool:
-    """Whether there is any site, latent or observed, outside the plate of rows."""
+    """Return whether there is any site, latent or observed, outside the plate of rows."""
     sites = [site for trace in traces for site in trace.nodes.values() if site["type"] == "sample"]
     return not all(of_rows(site) for site in sites)
 
 
 def check_gradients(q: Trace) -> None:
-    """Raise for a guide's site whose draws have no gradient, by which our objectives train.
+    """Raise for a guide's site whose draws have no gradient, which our objectives need.
 
     Raises:
         ValueError: Naming the site.
@@ -67,7 +67,7 @@ def check_gradients(q: Trace) -> None:
 
 
 def rows_in_one_site(q: Trace) -> bool:
-    """Whether a guide draws the latents of all rows at one site, as a normal of full covariance.
+    """Return whether a guide draws all rows' latents at one site, as a full-covariance normal.
 
     Such autoguides have a density at an auxiliary site, which they take to pieces, one a latent.
     """
@@ -77,13 +77,14 @@ def rows_in_one_site(q: Trace) -> bool:
 
 
 def check_own_latents(what: str, p: Trace | None, q: Trace, num_particles: int) -> None:
-    """Raise where rows that are weighed one by one share a latent.
+    """Raise if rows that have weights of their own share a latent.
 
     Args:
-        what: Who asks, for the message.
+        what: The name of the caller, for the message.
         p: The model's trace; None for the guide's alone.
-        q: The guide's.
-        num_particles: Draws a row. Of one draw of the model's own prior nothing is weighed.
+        q: The guide's trace.
+        num_particles: The number of draws per row. One draw from the model's own prior has no
+            weight, so it may be shared.
 
     Raises:
         ValueError: Naming the site.

@@ -17,12 +17,12 @@ __all__ = ["Stages"]
 class Stages(Objective):
     """Objectives that follow one another, each for a number of epochs.
 
-    What a stage's objective does not reach gets no gradient in it, not even one of zeros, so
+    A parameter that a stage's objective does not reach gets no gradient, not even zeros, so
     optimisers leave it exactly as it is, whatever their momentum and weight decay.
 
     Args:
-        objectives: One a stage, in order.
-        epochs: How long each stage lasts; all but the last, which goes on to the end.
+        objectives: The objectives, one for each stage, in order.
+        epochs: The number of epochs of each stage except the last, which goes on to the end.
 
     Attributes:
         epoch: The number of finished epochs, which says the stage. :func:`ppl_mm.fit` sets it
@@ -82,7 +82,7 @@ class Stages(Objective):
 
 
 def _forget_zeros(*programs: Model | Guide) -> None:
-    """Take away gradients of zeros, as stock SVI leaves them: by momentum they move parameters."""
+    """Remove gradients of zeros, which stock SVI leaves: with momentum they move parameters."""
     for program in programs:
         for parameter in program.parameters() if isinstance(program, nn.Module) else ():
             if parameter.grad is not None and not bool(parameter.grad.any()):

@@ -1,7 +1,7 @@
-"""Pyro's own objectives in training: which of them can, and of which programs they are right.
+"""Pyro's own objectives in training: the ones that can train, and the programs that suit them.
 
-Our objectives take a guide without some of the model's latents, which are then drawn from the model
-and cancel. Pyro's count log p of such a latent and no log q, and what they return is no bound.
+A guide may lack some of the model's latents. In our objectives these are drawn from the model and
+cancel. Pyro's objectives count log p of such a latent and no log q, so their value is no bound.
 """
 
 import pyro
@@ -36,7 +36,7 @@ _JIT = (JitTrace_ELBO, JitTraceEnum_ELBO, JitTraceGraph_ELBO, JitTraceMeanField_
 
 
 def is_bound(objective: ELBO) -> bool:
-    """Whether an objective's value is a lower bound on log p of something; a surrogate if not."""
+    """Return whether an objective's value is a lower bound on a log p, and no surrogate."""
     found = getattr(objective, "is_bound", None)
     if found is not None:
         return bool(found)
@@ -45,7 +45,7 @@ def is_bound(objective: ELBO) -> bool:
 
 
 def has_points(q: Trace) -> bool:
-    """Whether a guide puts a latent at a point, as AutoDelta: log p(x, z) there is no bound."""
+    """Return whether a guide puts a latent at a point, as AutoDelta; log p(x, z) is no bound."""
     sites = {name: q.nodes[name] for name in q.stochastic_nodes}
     auxiliary = [name for name, site in sites.items() if site["infer"].get("is_auxiliary")]
 
@@ -83,7 +83,7 @@ def check_trainable(objective: ELBO) -> None:
 def looked_at(model: Model, guide: Guide, obs: Observations) -> tuple[Trace, Trace]:
     """Traces of a model and a guide for their structure, under Pyro's validation.
 
-    Of a conditional model on the rows that hold what it conditions on, where there are any. Torch's
+    A conditional model runs on the rows that hold what it conditions on, if there are any. Torch's
     random numbers stay as they are.
     """
     rows = holds(obs, conditioned_on(model))
@@ -94,12 +94,12 @@ def looked_at(model: Model, guide: Guide, obs: Observations) -> tuple[Trace, Tra
 
 
 def check_matched(objective: ELBO, p: Trace, q: Trace) -> None:
-    """Raise where an objective's value or gradient would be wrong for these programs.
+    """Raise if an objective's value or gradient would be wrong for these programs.
 
     Args:
-        objective: Any; ours need draws with a gradient, Pyro's a guide with all of the latents.
+        objective: Any objective; ours need draws with a gradient, Pyro's a guide with all latents.
         p: The model's trace, replayed on the guide's.
-        q: The guide's.
+        q: The guide's trace.
 
     Raises:
         ValueError: Naming the site.

@@ -49,13 +49,13 @@ def subset_terms(
     Random subsets have 2 to M - 1 modalities and are drawn once a step, for all rows.
 
     Args:
-        k: How many random subsets, 255 at most; None for all 2^M - 1 non-empty subsets instead,
-            of eight modalities at most.
+        k: The number of random subsets, 255 at most; None for all 2^M - 1 non-empty subsets
+            instead, of eight modalities at most.
         uniform_over: ``"size"``: first a size, uniform, then a subset of that size, distinct
             ones (the release; not uniform over subsets); ``"subset"``: uniform over subsets,
-            distinct. Fewer than k come where there are not as many.
+            distinct. There are fewer than k if so few exist.
 
-    The sum is no unbiased estimate of the one over all subsets: the full set and the single
+    The sum does not estimate the one over all subsets without bias, as the full set and the single
     modalities always count once.
 
     Raises:
@@ -95,7 +95,7 @@ def _random_subsets(names: tuple[str, ...], k: int, uniform_over: str) -> list[t
 def _distinct(
     names: tuple[str, ...], draw_size: Callable[[], int], how_many: int
 ) -> list[tuple[str, ...]]:
-    """So many different subsets, each uniform among those of the size drawn for it."""
+    """Different subsets, each uniform among those of the size drawn for it."""
     chosen: dict[tuple[str, ...], None] = {}
     while len(chosen) < how_many:
         members = torch.randperm(len(names))[: draw_size()].sort().values

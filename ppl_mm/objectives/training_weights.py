@@ -1,4 +1,4 @@
-"""What training multiplies log-probabilities by: lambda per modality, beta on the latents."""
+"""The factors of log-probabilities in training: lambda per modality, beta on the latents."""
 
 import inspect
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ __all__ = ["TrainingWeights"]
 
 
 class TrainingWeights(ELBO):
-    """The weights of an objective: what our own share with :class:`~ppl_mm.objectives.Reweighted`.
+    """The weights of our own objectives and of :class:`~ppl_mm.objectives.Reweighted`.
 
     Args:
         weights: Site -> factor, in place of what the model declares.
         beta: The factor of the latent sites.
-        **options: Of ``pyro.infer.ELBO``.
+        **options: The options of ``pyro.infer.ELBO``.
 
     Attributes:
         annealing: A further factor of beta, which :func:`ppl_mm.fit` sets step by step.
@@ -30,7 +30,7 @@ class TrainingWeights(ELBO):
         self._declared: dict[str, float] = {}
 
     def declare(self, model: Model) -> None:
-        """Take the weights that a model's modalities declare. A run does so, and a ``System``."""
+        """Take the weights that a model's modalities declare; runs and a ``System`` call this."""
         found = getattr(inspect.unwrap(model), "modalities", ())  # handlers may be around it
         self._declared = {m.name: m.weight for m in found if isinstance(m, Modality)}
 
@@ -41,8 +41,8 @@ class TrainingWeights(ELBO):
 
     @property
     def is_bound(self) -> bool:
-        """Whether the value is a lower bound on log p of something; a surrogate if not.
+        """Whether the value is a lower bound on a log p, and no surrogate.
 
-        It goes by the model of the :class:`ppl_mm.systems.System`, or of the last run.
+        The answer depends on the model of the :class:`ppl_mm.systems.System`, or of the last run.
         """
         return self.beta * self.annealing == 1.0 and set(self.lambdas.values()) <= {1.0}

@@ -1,11 +1,11 @@
 """From two programs to log-probabilities per site and row.
 
-Model and guide are traced once; bounds, likelihoods and the variance of log weights are
-reductions of what stands here. Shapes: (K, S, B) with particles at dim -3, terms or strata at
--2 and data at -1, dims not in use absent from the left or of size 1. Nats.
+Model and guide are traced once; bounds, likelihoods and the variance of log weights are reductions
+of these log-probabilities. Shapes: (K, S, B) with particles at dim -3, terms or strata at -2 and
+data at -1; dims that are not in use are absent from the left or of size 1. Units: nats.
 
-A site outside ``obs.plates()`` is of the data set: all rows share it, and it counts once for them
-together. A bound of every row has an equal part of it, so that the sum over rows is right.
+A site outside ``obs.plates()`` belongs to the data set: all rows share it, and it counts once. The
+bound of every row has an equal part of it, so that the sum over rows is right.
 """
 
 from collections.abc import Callable, Mapping
@@ -84,14 +84,14 @@ def replayed(model: Program, q: Trace) -> Program:
 
 
 def stratified(guide: Program, obs: Observations, number: int | None = None) -> Observations:
-    """The rows with a plate of the guide's mixture components; as they are for other guides.
+    """The rows under a plate of the guide's mixture components; unchanged for other guides.
 
     An autoguide is set up first.
 
     Args:
         guide: Any guide; a mixture has a method ``strata``.
         obs: The rows, without a plate.
-        number: How many components of each row, at random; None for all.
+        number: The number of components of each row, at random; None for all.
     """
     set_up(guide, obs)
     return guide.strata(obs, number) if hasattr(guide, "strata") else obs
@@ -135,11 +135,11 @@ def particles(num_particles: int | None) -> AbstractContextManager[Any]:
 
 
 class Parts(NamedTuple):
-    """What a draw's ELBO consists of.
+    """The parts of a draw's ELBO.
 
     Attributes:
-        rows: Of every row, batch shape.
-        whole: Of what all rows share, () or (K, 1, 1); None where they share nothing.
+        rows: The part of every row, batch shape.
+        whole: The part of what all rows share, () or (K, 1, 1); None where they share nothing.
     """
 
     rows: Tensor
@@ -170,9 +170,10 @@ def elbo_parts(
 
     Args:
         p: The model's trace.
-        q: The guide's. Its auxiliary sites, which the model lacks, have a density and no prior.
+        q: The guide's trace. Its auxiliary sites, which the model lacks, have a density but no
+            prior.
         analytic: Whether a KL is taken in closed form where that is right.
-        known: Site -> its divergence, where it is another.
+        known: Site -> the divergence that takes the place of its KL.
     """
     values = [(p.nodes[name], _log_prob(p, name)) for name in p.observation_nodes]
     for name in q.stochastic_nodes:
@@ -203,9 +204,9 @@ def _log_prob(trace: Trace, name: str) -> Tensor:
 
 
 def _in_order(name: str, p: Trace, q: Trace) -> bool:
-    """Whether no possible parent of a site in the model is a possible child in the guide.
+    """Return whether no possible parent of a site in the model is a possible child in the guide.
 
-    Else KL( q(z) || p(z | parents) ) would take for given what the guide draws given z.
+    Otherwise KL( q(z) || p(z | parents) ) would condition on draws that the guide makes given z.
     """
     if len(q.stochastic_nodes) == 1:
         return True
@@ -219,8 +220,8 @@ def row_elbo(p: Trace, q: Trace) -> Tensor:
 
         sum over observed sites of log p(x_m | z)  -  KL(q || p)
 
-    The KL is analytic where it is known, else log q(z) - log p(z) at the draw. Of B rows each has
-    1 / B of the terms of sites outside the plate of rows: the sum over rows has them once.
+    The KL is analytic if it is known, else log q(z) - log p(z) at the draw. Each of B rows has
+    1 / B of the terms of sites outside the plate of rows, so the sum over rows has them once.
     """
     sizes = (
         f.size for n in p.nodes.values() for f in n.get("cond_indep_stack", ()) if f.name == ROWS
@@ -249,7 +250,7 @@ def divergence(p_site: Site, q_site: Site) -> Tensor:
 def log_weights(model: Program, guide: Program, obs: Observations, *, num_particles: int) -> Tensor:
     """log w = log p(x_scored, z) - log q(z) of every particle, (K, S, B) or (K, B).
 
-    The dim of strata is there where ``obs`` has the plate.
+    The dim of strata is there if ``obs`` has the plate.
 
     Raises:
         ValueError: For a latent outside the plate of rows: rows that share one have no weights of

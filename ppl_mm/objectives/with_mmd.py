@@ -20,24 +20,23 @@ __all__ = ["WithMMD"]
 
 @typed
 class WithMMD(Objective):
-    """An objective with a penalty on what the posteriors of a batch are together.
+    """An objective with a penalty on the average posterior of a batch.
 
         loss  =  sum_i loss_i  +  sum_i  lambda sum over latent sites of MMD^2( { zq_i }, { zp_i } )
 
-    zq_i a draw of q(z | all that row i has), zp_i one of the prior. The pools are of the rows that
-    hold anything (and all that the model conditions on); the other rows get no penalty. A latent
-    that all rows share has no pool. Beside an ELBO with the factor beta of its KL it is InfoVAE:
-    in that paper's symbols beta = 1 - alpha, and lambda here is alpha + lambda - 1.
+    where zq_i is a draw of q(z | all that row i has), and zp_i one of the prior. The pools hold the
+    rows that hold anything (and all that the model conditions on); the other rows get no penalty. A
+    latent that all rows share has no pool. With an ELBO whose KL has the factor beta this is
+    InfoVAE: in that paper's symbols beta = 1 - alpha, and lambda here is alpha + lambda - 1.
 
     Args:
-        objective: One of ours, of any guide and model. :class:`Stages` are refused: give a stage
-            its own penalty.
-        mmd_weight: lambda. An MMD^2 is far below 1, so lambda is usually far above.
-        kernel, estimator: See :class:`ppl_mm.objectives.MMD`; posteriors and priors have noise of
-            their own, of which the biased estimator has a bias of order 1 / B.
+        objective: An objective of this library, for any guide and model. :class:`Stages` are
+            refused: give a stage its own penalty.
+        mmd_weight: The factor lambda. An MMD^2 is far below 1, so lambda is usually far above.
+        kernel, estimator: See :class:`ppl_mm.objectives.MMD`. Posteriors and priors have noise of
+            their own, which gives the biased estimator a bias of order 1 / B.
 
-    The guide runs once more, without decoders. The penalty is of the rows of a batch, those of all
-    processes together.
+    The guide runs once more, without decoders. The pools hold a batch's rows of all processes.
 
     Raises:
         TypeError: For an objective that is not of this library, or stages.

@@ -1,4 +1,4 @@
-"""Oracle classifiers, trained on real rows and kept in files: of image modalities, of pictures.
+"""Oracle classifiers of image modalities and of pictures, trained on real rows, kept in files.
 
 They judge what systems generate; no system ever sees them.
 """
@@ -50,17 +50,18 @@ def train_classifiers(
 
     Args:
         dataset: A data set with classes.
-        names: The modalities; None is those of ``networks``, or all that hold images (C, H, W).
-        networks: Modality -> what to build of its values' shape and the number of classes. Else
-            :class:`ppl_mm.networks.classifier.ImageClassifier` for images, and a hidden layer of
-            128 for other numbers; symbols need one.
-        epochs: Passes through the training rows.
-        seed: Of the networks, the order and the dropout.
-        folder: Where to keep them, ``<data set>-<modality>-<rows>-<epochs>-<seed>.safetensors``.
-            One that is there, and was trained on the same values, is read and not trained again.
-            None keeps none.
-        device: Where to train, and where they end.
-        progress: Show a bar for each.
+        names: The modalities; None takes those of ``networks``, or all that hold images (C, H, W).
+        networks: Modality -> a function that builds a classifier from its values' shape and the
+            number of classes. By default images have
+            :class:`ppl_mm.networks.classifier.ImageClassifier` and other numbers a hidden layer of
+            128; symbols need a function.
+        epochs: The number of passes through the training rows.
+        seed: The seed of the networks, the order and the dropout.
+        folder: The folder that keeps them, as
+            ``<data set>-<modality>-<rows>-<epochs>-<seed>.safetensors``. A classifier that is there
+            and was trained on the same values is read and not trained again. None keeps none.
+        device: The device to train on, where they stay.
+        progress: Whether to show a bar for each.
 
     Returns:
         Modality -> module in eval mode: images (B, C, H, W) to logits (B, classes); its method
@@ -114,22 +115,23 @@ def train_oracle(
     device: str | torch.device = "cpu",
     progress: bool = True,
 ) -> nn.Module:
-    """A classifier of the whole pictures of which the modalities are parts.
+    """A classifier of whole pictures, whose parts are the modalities.
 
-    It is trained on the training rows that hold every modality, joined by ``dataset.join``. Its
-    accuracy on test pictures is the most that the coherence of whole pictures can be read as:
+    It is trained on the training rows that hold every modality, joined by ``dataset.join``. The
+    coherence of whole pictures can be no higher than its accuracy on test pictures:
 
         classifier_accuracy({"whole": oracle}, Observations({"whole": pictures}), labels)
 
     Args:
         dataset: A data set with classes and ``join``.
-        network: From the pictures' shape (C, H, W) and the number of classes to a classifier.
-        epochs: Passes through the training rows.
-        seed: Of the network and the order.
-        folder: Where to keep it, ``<data set>-whole-<rows>-<epochs>-<seed>.safetensors``, as
-            :func:`train_classifiers` does.
-        device: Where to train, and where it ends.
-        progress: Show a bar.
+        network: A function from the pictures' shape (C, H, W) and the number of classes to a
+            classifier.
+        epochs: The number of passes through the training rows.
+        seed: The seed of the network and the order.
+        folder: The folder that keeps it, ``<data set>-whole-<rows>-<epochs>-<seed>.safetensors``,
+            as :func:`train_classifiers` does.
+        device: The device to train on, where it stays.
+        progress: Whether to show a bar.
 
     Returns:
         Module in eval mode: pictures (B, C, H, W) to logits (B, classes).
@@ -180,17 +182,17 @@ def train_classifier(
     """Train a classifier by Adam on cross-entropy.
 
     Args:
-        images: (N, C, H, W).
-        labels: Classes from 0, (N,).
-        num_classes: C.
-        network: From the images' shape and C to the classifier.
-        epochs: Passes through the images.
-        batch_size: Images per step.
-        lr: Of Adam.
+        images: The images, (N, C, H, W).
+        labels: Their classes from 0, (N,).
+        num_classes: The number C of classes.
+        network: A function from the images' shape and C to the classifier.
+        epochs: The number of passes through the images.
+        batch_size: The number of images per step.
+        lr: The learning rate of Adam.
         decay: Whether the learning rate falls to 0, by the same amount each step.
-        seed: Of network, order and dropout; torch's own generators are left alone.
-        device: Where to train.
-        progress: What to write before a bar; None for no bar.
+        seed: The seed of the network, order and dropout; torch's own generators are left alone.
+        device: The device to train on.
+        progress: The text before a bar; None for no bar.
 
     Returns:
         The classifier in eval mode.
@@ -224,12 +226,12 @@ def train_classifier(
 def classifier_accuracy(
     classifiers: Mapping[str, nn.Module], obs: Observations, labels: Tensor
 ) -> dict[str, Estimate]:
-    """Accuracy on real rows, modality by modality: the most that coherence can be read as.
+    """The accuracy on real rows, modality by modality, above which no coherence can be measured.
 
     Args:
         classifiers: Modality -> module, see :func:`train_classifiers`.
         obs: Test rows.
-        labels: Their classes, (N,); rows of class -1, which have none, do not count.
+        labels: The classes of the rows, (N,); rows of class -1 have none and do not count.
 
     Raises:
         ValueError: For unknown modalities, or other than one class a row.
@@ -303,7 +305,7 @@ def _write(path: Path, module: nn.Module, data: str) -> None:
 def _read(
     path: Path, network: Network, event_shape: tuple[int, ...], num_classes: int, data: str
 ) -> nn.Module | None:
-    """The classifier of a file; None where there is none, or of other data or networks."""
+    """The classifier of a file; None without a file, or if it has other data or networks."""
     with one_thread(), torch.random.fork_rng(devices=[]):
         module = network(tuple(event_shape), num_classes)
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Classifiers that know what they do not know: a Gaussian process on a network's features.
+"""Classifiers with an uncertainty of their own: a Gaussian process on a network's features.
 
     f_c   ~ GP(0, k)                       c = 1, ..., C
     k     = v exp( - 1/2 sum_d (h_d - h'_d)^2 / l_d^2 )      h: features of an image
@@ -62,8 +62,8 @@ class GaussianProcessClassifier(nn.Module):
 
         Args:
             images: (B, *event).
-            num_samples: S.
-            generator: Of the draws, on the CPU; None is torch's own.
+            num_samples: The number S of draws.
+            generator: The generator of the draws, on the CPU; None is torch's own.
         """
         loc, variance = self.latent(images)
         noise = torch.randn(num_samples, *loc.shape, generator=generator, dtype=loc.dtype)
@@ -86,10 +86,10 @@ def train_gaussian_processes(
         dataset: A data set with classes.
         classifiers: Modality -> classifier, as :func:`train_classifiers` returns. Each is
             trained on the training rows that hold its modality.
-        num_inducing: M.
-        num_steps: Of Adam.
-        seed: Of the inducing points, batches and draws.
-        progress: Show a bar for each.
+        num_inducing: The number M of inducing points.
+        num_steps: The number of steps of Adam.
+        seed: The seed of the inducing points, batches and draws.
+        progress: Whether to show a bar for each.
 
     Raises:
         ValueError: For unknown modalities, or a data set without classes.
@@ -132,22 +132,22 @@ def train_gaussian_process(
 ) -> GaussianProcessClassifier:
     """Fit inducing points, their posterior and the kernel by stochastic variational inference.
 
-    The inducing points begin as features of training images, and the length scales, one a
-    feature, as the root of the features' summed variances. The learning rate falls to 0. The
-    classifier is left as it is.
+    The inducing points begin as features of training images. The length scales, one for each
+    feature, begin as the root of the features' summed variances. The learning rate falls to 0. The
+    classifier does not change.
 
     Args:
         classifier: Module with a method ``features``; on its device the process is trained.
         images: (N, *event).
         labels: Classes from 0, (N,).
-        num_classes: C, the number of processes.
-        num_inducing: M, at most N.
-        num_steps: Of Adam on the ELBO.
-        batch_size: Images per step, drawn with replacement.
-        lr: Of Adam.
-        seed: Of inducing points, batches and draws; torch's own generators are left alone, and
-            so is Pyro's parameter store.
-        progress: What to write before a bar; None for no bar.
+        num_classes: The number C of processes.
+        num_inducing: The number M of inducing points, at most N.
+        num_steps: The number of steps of Adam on the ELBO.
+        batch_size: The number of images per step, drawn with replacement.
+        lr: The learning rate of Adam.
+        seed: The seed of the inducing points, batches and draws; torch's own generators are left
+            alone, and so is Pyro's parameter store.
+        progress: The text before a bar; None for no bar.
 
     Raises:
         ValueError: For labels that do not fit, fewer images than inducing points, or features

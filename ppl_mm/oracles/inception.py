@@ -30,7 +30,7 @@ class Inception(nn.Module):
     Args:
         weights: The file of the weights. None is torch's cache, ``hub/checkpoints`` in
             ``TORCH_HOME``, to which it is downloaded once.
-        device: Where to run.
+        device: The device to run on.
 
     Raises:
         ImportError: Without the extra.
@@ -51,7 +51,7 @@ class Inception(nn.Module):
         self.network = _network(None if weights is None else Path(weights)).to(device)
 
     def features(self, images: Tensor) -> Tensor:
-        """Of images (B, 1 or 3, H, W) in [0, 1]: (B, 2048)."""
+        """The features (B, 2048) of images (B, 1 or 3, H, W) in [0, 1]."""
         return self.network(as_bytes(images))
 
 

@@ -1,4 +1,4 @@
-"""What an oracle says of images: its classes, logits and features, batch by batch."""
+"""An oracle's classes, logits and features of images, batch by batch."""
 
 from collections.abc import Iterable, Iterator, Mapping
 

@@ -4,9 +4,9 @@ Word vectors are the largest singular directions of positive pointwise mutual in
 
     PPMI_wc  =  max( 0, log  #(w, c) sum_c' #(c')^0.75 / ( #(w) #(c)^0.75 ) ),     v_w = U_w S^(1/2)
 
-with #(w, c) how often c is within 3 words of w in a sentence, and #(w) = sum_c #(w, c). A
-sentence is the mean of its words, the frequent ones damped, less its part along the first singular
-direction d of the training sentences:
+where #(w, c) counts how often c is within 3 words of w in a sentence, and #(w) = sum_c #(w, c). A
+sentence is the mean of its words, in which frequent words weigh less, without its part along the
+first singular direction d of the training sentences:
 
     v_s  =  (I - d d^T)  1/|s| sum_{w in s} a / (a + p(w)) v_w,      a = 0.001
 
@@ -40,10 +40,10 @@ class SentenceEmbedding:
     """From sentences of symbols (N, T) to vectors (N, D), see the module.
 
     Attributes:
-        vectors: v_w, (V, D); 0 for a symbol that no training sentence has.
-        weights: a / (a + p(w)), (V,).
-        direction: d, (D,), of length 1.
-        ends: The symbols of which the first ends a sentence; it is no word itself.
+        vectors: The word vectors v_w, (V, D); 0 for a symbol that no training sentence has.
+        weights: The weights a / (a + p(w)), (V,).
+        direction: The direction d, (D,), of length 1.
+        ends: The symbols that end a sentence at the first of them, which is no word itself.
 
     Example:
         >>> tokens = torch.tensor([[3, 4, 5, 2], [5, 4, 3, 2], [6, 7, 2, 1], [7, 6, 2, 1]])
@@ -73,9 +73,9 @@ class SentenceEmbedding:
 
         Args:
             tokens: Symbols from 0, (N, T) integers.
-            num_symbols: V, such as ``len(dataset.vocabulary)``.
-            num_components: D, below V.
-            window: How many words to each side are a word's context.
+            num_symbols: The number V of symbols, such as ``len(dataset.vocabulary)``.
+            num_components: The number D of components, below V.
+            window: The number of words to each side that are a word's context.
             ends: The symbols of which the first ends a sentence; none where all T are words.
 
         Raises:
@@ -116,7 +116,7 @@ class SentenceEmbedding:
 
 
 def _words(tokens: Tensor, num_symbols: int, ends: tuple[int, ...]) -> Tensor:
-    """Which symbols are words: those before the first end, bool (N, T)."""
+    """The symbols that are words, those before the first end, bool (N, T)."""
     if tokens.dim() != 2 or tokens.is_floating_point() or not tokens.numel():
         raise ValueError(
             f"tokens: expected symbols (N, T) as integers, got {tokens.dtype} of shape "

@@ -1,4 +1,4 @@
-"""What a system generates of each modality from the others, beside the truth."""
+"""Pictures of each modality generated from the others, beside the truth."""
 
 from typing import TYPE_CHECKING
 
@@ -29,9 +29,9 @@ def cross_generation(
     like: Observations | None = None,
     words: Words | None = None,
 ) -> "Figure":
-    """What is generated from each modality alone, from all but the label, and from everything.
+    """Draw generations from each modality alone, from all except the label, and from everything.
 
-    Of a model that conditions on some modalities (CVAE): from those, and from everything.
+    For a model that conditions on some modalities (CVAE): from those, and from everything.
 
     A label or string that is not the truth is orange. A number, a modality of one real value, has
     its error beside it, and is orange where that exceeds the standard deviation of the rows shown.
@@ -42,10 +42,10 @@ def cross_generation(
     fewer where many labels and numbers share a tile). The note says what is left out.
 
     Args:
-        system: A model and a guide.
-        obs: The rows to show; where a row lacks what a column is given, it shows a prior draw.
+        system: The system, a model and a guide.
+        obs: The rows to show. If a row lacks what a column is given, the column shows a prior draw.
             Rows that lack what the model conditions on are left out.
-        tiles: Modalities to stack to one tile; each by itself, and small ones together, otherwise.
+        tiles: The modalities to stack in one tile; by default small ones share a tile.
         label: The modality to leave out in one column.
         like: Data to take the range of values from that are not between 0 and 1; ``obs`` by
             default.

@@ -35,7 +35,7 @@ _GREEN = COLOURS[2]
 
 
 class _Found(NamedTuple):
-    """Of one row: draws of p(z | x) and the guide, (K, D), the Laplace approximation, names."""
+    """A row's draws of p(z | x) and of the guide, (K, D), its Laplace approximation, and names."""
 
     draws: Tensor
     guide: Tensor
@@ -56,7 +56,7 @@ def posterior(
     coordinates: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> "Figure":
-    """Draw p(z | x) of one row with what approximates it, in two latent coordinates.
+    """Draw p(z | x) of one row with its approximations, in two latent coordinates.
 
     Blue: p(z | x), as contours around 50 and 90 % of its mass. With two coordinates in all they are
     those of p(x, z) on a grid; with more, of the draws' kernel density. Dots: draws, by a proposal
@@ -64,13 +64,14 @@ def posterior(
     guide. Green: the Laplace approximation, around the posterior's mode.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The rows.
-        row: Which of them, from 0.
-        given: What the posterior conditions on; None is all that the row holds.
-        coordinates: Which two, counted over all latent sites side by side; None is the two that
-            the row says most of, with the smallest posterior standard deviation over the prior's.
-            Those with a bounded support are shown in unconstrained coordinates.
+        row: The number of the row, from 0.
+        given: The modalities that the posterior conditions on; None is all that the row holds.
+        coordinates: The numbers of two coordinates, counted over all latent sites side by side;
+            None is the two that the row says most of, with the smallest posterior standard
+            deviation over the prior's. Those with a bounded support are shown in unconstrained
+            coordinates.
         seed: The seed of the draws.
 
     Raises:
@@ -168,7 +169,7 @@ def _chosen(
 
 
 def _grid(found: _Found, a: int, b: int) -> tuple[Any, Any]:
-    """Where densities are evaluated: around the draws, the guide and the ellipses."""
+    """The grid of the densities, around the draws, the guide and the ellipses."""
     sides = []
     for i in (a, b):
         reach = 2.3 * found.covariance[i, i].sqrt()

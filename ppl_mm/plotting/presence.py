@@ -1,4 +1,4 @@
-"""What rows hold: a picture of the pattern of missing modalities."""
+"""The modalities that rows hold: a picture of the pattern of missing modalities."""
 
 from typing import TYPE_CHECKING
 

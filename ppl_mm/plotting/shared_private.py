@@ -1,4 +1,4 @@
-"""Pictures of what shared and private latents do: conditional draws, mixed latents, traversals."""
+"""Pictures of shared and private latents: conditional draws, mixed latents, traversals."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -32,17 +32,18 @@ def conditional_columns(
     targets: Sequence[str] | None = None,
     seed: int = 0,
 ) -> "Figure":
-    """A block a source: its example on top, below it a column of draws of every target.
+    """Draw a block for each source: its example on top, and a column of draws of every target.
 
     Source number i shows row i of ``obs``, modulo their number. Draws are likelihood means.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The examples.
-        num_samples: Draws in a column.
-        sources: What to condition on, one at a time; all modalities of ``obs`` by default.
-        targets: What to generate; all modalities of ``obs`` by default.
-        seed: Of the draws.
+        num_samples: The number of draws in a column.
+        sources: The modalities to condition on, one at a time; all modalities of ``obs`` by
+            default.
+        targets: The modalities to generate; all modalities of ``obs`` by default.
+        seed: The seed of the draws.
 
     Raises:
         ValueError: If a row lacks the modality that it should show.
@@ -92,10 +93,10 @@ def shared_private_grid(
         system: A model and a guide with sites ``u`` and ``w_<target>``.
         shared: Inputs that give u by their modality ``source``, one a row of the grid.
         private: Inputs that give w by their modality ``target``, one a column.
-        source: What u is drawn from.
-        target: What is decoded.
-        mean: Posterior means of u and w in place of one draw each.
-        seed: Of the draws.
+        source: The modality that u is drawn from.
+        target: The modality that is decoded.
+        mean: Whether u and w are posterior means, and not draws.
+        seed: The seed of the draws.
 
     Raises:
         ValueError: If the guide has no such sites.
@@ -141,20 +142,20 @@ def traversal(
 ) -> "Figure":
     """Decode a row's latents with one coordinate moved from -span to span: a row a coordinate.
 
-    The unit is the standard deviation of the site's prior, sqrt(2) for Laplace(0, 1), and the
-    coordinate takes these values whatever it was. All others keep their posterior means: those
-    of private latents that nothing is given of, their prior's.
+    The unit is the standard deviation of the site's prior, sqrt(2) for Laplace(0, 1). The other
+    coordinates keep their posterior means, or their prior means if nothing is given of a private
+    latent's modality.
 
     Args:
-        system: A model and a guide.
+        system: The system, a model and a guide.
         obs: The one row to start from; ``Observations.blank(1)`` for the prior's mean.
         site: ``z``, ``u`` or ``w_<modality>``.
         dims: The coordinates; the first five by default.
-        given: What the row's latents are given; None is all that it has.
-        targets: What to decode, side by side; all modalities by default, for ``w_<modality>``
-            that one.
-        steps: Values of the coordinate.
-        span: Largest distance from 0, in standard deviations of the prior.
+        given: The modalities that the row's latents are given; None is all that it has.
+        targets: The modalities to decode, side by side; all modalities by default, for
+            ``w_<modality>`` that one.
+        steps: The values of the coordinate.
+        span: The largest distance from 0, in standard deviations of the prior.
 
     Raises:
         ValueError: For more rows than one, or an unknown site or coordinate.

@@ -36,7 +36,7 @@ Box = tuple[float, float, float, float]
 
 
 def _limits(values: Sequence[Tensor]) -> tuple[float, float]:
-    """What is drawn black and white: 0 and 1 for values between them, else the least and most."""
+    """The values drawn black and white: 0 and 1 for values between them, else least and most."""
     low, high = min(x.min().item() for x in values), max(x.max().item() for x in values)
     return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
 
@@ -50,12 +50,12 @@ class Sheet:
     """A grid of cells; a cell is a row of tiles, a tile a modality or a stack of images.
 
     Args:
-        modalities: Those of the system.
+        modalities: The modalities of the system.
         tiles: Names of the modalities in each tile, from top to bottom.
         examples: Modality -> values (N, *event), for sizes, and for the range of values
             that are not between 0 and 1, where ``truth`` has none.
         truth: Data that hold some of the modalities.
-        words: Of modalities that do not read as :func:`text_of` has it.
+        words: The words for modalities that do not read as :func:`text_of` has it.
     """
 
     def __init__(
@@ -96,14 +96,14 @@ class Sheet:
         truth: Row | None = None,
         only: Sequence[tuple[str, ...]] | None = None,
     ) -> None:
-        """Draw a value of every modality: what is given framed, what is not the truth orange.
+        """Draw a value of every modality; given ones are framed, and wrong ones are orange.
 
         Args:
             left: The cell's left edge.
             row: Its row, 0 at the top.
-            values: What to draw.
+            values: The values to draw.
             given: The modalities to frame.
-            truth: What to compare text with.
+            truth: The values to compare text with.
             only: The tiles to draw; all by default.
         """
         for tile in self.tiles if only is None else only:
@@ -111,7 +111,7 @@ class Sheet:
             left += self.widths[tile]
 
     def width(self, only: Sequence[tuple[str, ...]] | None = None) -> float:
-        """From a cell's left edge to the next cell's."""
+        """The distance from a cell's left edge to the next cell's."""
         return sum(self.widths[tile] for tile in (self.tiles if only is None else only)) + _GAP
 
     def tile(
@@ -181,31 +181,31 @@ class Sheet:
         return 0.42 + (0.14 if len(tile) == 1 else 0.11) * longest + _GAP
 
     def orange(self) -> str:
-        """What the colour says, for a note."""
+        """The meaning of the colour, for a note."""
         numbers = any(self._numeric(n, values[0]) for n, values in self.examples.items())
         return "orange: not the truth" + (
             ", a number off by more than the standard deviation of these" if numbers else ""
         )
 
     def rows_that_fit(self) -> int:
-        """So many rows are as high as a picture may be."""
+        """The number of rows that fit into the largest height of a picture."""
         height = _MOST_INCHES / _INCHES - _TOP - _BOTTOM
         return max(1, int(height / (self.row_height + _GAP)))
 
     def _tile_height(self, tile: tuple[str, ...]) -> float:
-        """1, or more of a tile of many lines."""
+        """The height of a tile, 1 or more if it has many lines."""
         images = is_image(self.modalities[tile[0]], self.examples[tile[0]][0])
         return 1.0 if images else max(1.0, _LINE * len(tile))
 
     def _height(self, name: str) -> int:
-        """The rows of an image; 1 of anything else."""
+        """The number of rows of an image; 1 for anything else."""
         value = self.examples[name][0]
         return value.shape[-2] if is_image(self.modalities[name], value) else 1
 
     def _text(
         self, name: str, value: Tensor, truth: Tensor | None = None, *, named: bool = False
     ) -> str | None:
-        """How a value reads: a number with its error, in a shared tile with its name."""
+        """The text of a value: a number with its error, in a shared tile with its name."""
         own = self.words.get(name)
         text = text_of(self.modalities[name], value) if own is None else own(value)
         if text is None:
@@ -218,7 +218,7 @@ class Sheet:
         return name not in self.words and is_number(self.modalities[name], value)
 
     def _is_wrong(self, name: str, value: Tensor, truth: Tensor) -> bool:
-        """Whether a number is off by more than the truth varies, or what reads as text differs."""
+        """Return whether a number is off by more than the truth varies, or a text differs."""
         if self._numeric(name, value):
             return bool((value - truth).abs() > self.spreads[name])
         if value.numel() == 1 and isinstance(self.modalities[name].likelihood, Bernoulli):

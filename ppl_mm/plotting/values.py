@@ -1,4 +1,4 @@
-"""How values of modalities are shown: which are text, images or numbers, and which share a tile."""
+"""The form in which values of modalities are shown: text, images or numbers, alone or together."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -19,7 +19,7 @@ Tiles = Sequence[tuple[str, ...]]
 Row = dict[str, Tensor | None]
 """A value of every modality, None where it is missing."""
 Words = Mapping[str, Callable[[Tensor], str]]
-"""How a value of a modality reads, such as a caption's symbols as its words."""
+"""The text of a modality's value, such as a caption's symbols as its words."""
 
 
 def rows_of(obs: Observations, names: Sequence[str]) -> list[Row]:
@@ -32,7 +32,7 @@ def rows_of(obs: Observations, names: Sequence[str]) -> list[Row]:
 
 
 def text_of(modality: Modality, value: Tensor) -> str | None:
-    """How a value reads; None for one that is drawn instead, an image or a vector.
+    """The text of a value; None for one that is drawn instead, an image or a vector.
 
     Attributes read as the indices of those that hold.
     """
@@ -46,13 +46,13 @@ def text_of(modality: Modality, value: Tensor) -> str | None:
 
 
 def is_number(modality: Modality, value: Tensor) -> bool:
-    """Whether a value is one real number, neither a label nor a yes or no."""
+    """Return whether a value is one real number, neither a label nor a yes or no."""
     labels = Categorical | Tokens | MultiLabel | Bernoulli
     return value.numel() == 1 and not isinstance(modality.likelihood, labels)
 
 
 def _is_small(modality: Modality, value: Tensor) -> bool:
-    """Whether a value reads as one short line: a class, a number, or a yes or no."""
+    """Return whether a value reads as one short line: a class, a number, or a yes or no."""
     return isinstance(modality.likelihood, Categorical) or value.numel() == 1
 
 
@@ -62,7 +62,7 @@ def tiles_of(
     modalities: Sequence[Modality],
     examples: Mapping[str, Tensor],
 ) -> list[tuple[str, ...]]:
-    """``tiles`` without what is not shown; the others by themselves, many small ones together."""
+    """``tiles`` of the shown modalities, then a tile for each other; many small ones share one."""
     stacked = [tuple(n for n in tile if n in names) for tile in tiles]
     alone = [n for n in names if not any(n in tile for tile in stacked)]
     declared = {m.name: m for m in modalities}
@@ -75,6 +75,6 @@ def tiles_of(
 
 
 def is_image(modality: Modality, value: Tensor) -> bool:
-    """Whether a value is drawn as an image: (H, W), (1, H, W) or (3, H, W)."""
+    """Return whether a value is drawn as an image: (H, W), (1, H, W) or (3, H, W)."""
     grid = value.dim() == 2 or (value.dim() == 3 and value.shape[0] in (1, 3))
     return grid and text_of(modality, value) is None

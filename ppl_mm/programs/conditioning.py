@@ -1,8 +1,9 @@
-"""What a conditional model sees of the modalities that it conditions on."""
+"""The modalities that a conditional model conditions on, and their features."""
 
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Bool, Float
 from pyro.distributions.util import broadcast_shape
 from torch import Tensor, nn
 
@@ -31,8 +32,9 @@ class Context(nn.Module):
     """Features of the given modalities side by side, in the order of their names.
 
     Args:
-        modalities: All that are declared.
-        in_features: What the given modalities' own decoders take, which tell their values' shapes.
+        modalities: All declared modalities.
+        in_features: The number of features that the given modalities' decoders take. The decoders
+            tell the shapes of values.
         given: The names of those to condition on.
 
     Attributes:
@@ -51,7 +53,7 @@ class Context(nn.Module):
         self.trunks = nn.ModuleDict(trunks)
         self.out_features = sum(map(width_of, trunks.values()))
 
-    def forward(self, obs: Observations) -> tuple[Tensor, Tensor]:
+    def forward(self, obs: Observations) -> tuple[Float[Tensor, "B F"], Bool[Tensor, " B"]]:
         """Features (B, F), NaN in rows that lack a given modality; and which rows lack none, (B,).
 
         The model conditions on what the data hold, whatever the guide may look at.
@@ -70,7 +72,7 @@ class Context(nn.Module):
             check_seen(name, self.likelihoods[name], trunk, obs)
 
 
-def holds(obs: Observations, names: Sequence[str]) -> Tensor:
+def holds(obs: Observations, names: Sequence[str]) -> Bool[Tensor, " B"]:
     """Which rows hold all of these modalities, (B,)."""
     if not set(names) <= set(obs.present):
         return obs.false_mask(torch.Size([len(obs)]))
@@ -78,7 +80,7 @@ def holds(obs: Observations, names: Sequence[str]) -> Tensor:
     return masks[0] if len(masks) == 1 else torch.stack(masks).all(0)
 
 
-def where_known(known: Tensor, x: Tensor) -> Tensor:
+def where_known(known: Bool[Tensor, " B"], x: Float[Tensor, "*K B F"]) -> Float[Tensor, "*K B F"]:
     """Values (..., B, F), NaN in the rows that are not ``known``, (B,)."""
     return x if bool(known.all()) else torch.where(known[:, None], x, torch.nan)
 
@@ -101,7 +103,7 @@ def undrawable(name: str, obs: Observations, given: Sequence[str]) -> str | None
     return None
 
 
-def joined(z: Tensor, context: Tensor) -> Tensor:
+def joined(z: Float[Tensor, "... Z"], context: Float[Tensor, "B F"]) -> Float[Tensor, "... ZF"]:
     """(z, context), whichever plates z was drawn under."""
     batch = broadcast_shape(z.shape[:-1], context.shape[:-1])
     context = context.to(z.dtype)
@@ -122,8 +124,8 @@ def check_given(names: Sequence[str], given: Sequence[str], what: str = "given")
     """The given names, sorted, once they are declared and leave a target.
 
     Args:
-        names: All that are declared.
-        given: Some of them.
+        names: The names of all declared modalities.
+        given: The names of some of them.
         what: The argument's name, for messages.
 
     Raises:

@@ -30,10 +30,12 @@ and the remedy, see :mod:`ppl_mm.programs.door`.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from jaxtyping import Float, Shaped
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from ppl_mm.batch.observations import Observations, UnderStrata
+from ppl_mm.likelihoods.likelihood import Parameters
 from ppl_mm.modality import Modality
 from ppl_mm.programs.conditionals import Alternatives as Listed
 
@@ -59,16 +61,11 @@ __all__ = [
     "Model",
     "NamesFamily",
     "NamesSite",
-    "Parameters",
     "Prior",
     "ReadsElements",
     "ReadsValue",
     "Trunk",
 ]
-
-Parameters = Tensor | float | Sequence[Tensor | float] | Mapping[str, Tensor | float]
-"""What a decoder returns, of the shapes at :class:`ppl_mm.likelihoods.Likelihood`."""
-
 
 # -------------------------------------------------------------------------- programs
 
@@ -226,12 +223,12 @@ class DiagonalFamily(NamesFamily, Prior, Protocol):
     """p(z) with independent coordinates of one family."""
 
     @property
-    def loc(self) -> Tensor:
+    def loc(self) -> Float[Tensor, " Z"]:
         """The locations, (Z,)."""
         ...
 
     @property
-    def scale(self) -> Tensor:
+    def scale(self) -> Float[Tensor, " Z"]:
         """The scales, (Z,), above 0."""
         ...
 
@@ -258,7 +255,9 @@ class HasPrivate(Protocol):
 class Encoder(Protocol):
     """What ``Modality.encoder(latent_dim)`` returns, a torch module."""
 
-    def __call__(self, values: Tensor, /) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, values: Shaped[Tensor, "B *D"], /
+    ) -> tuple[Float[Tensor, "B Z"], Float[Tensor, "B Z"]]:
         """(loc, scale), (B, latent_dim) each, of values (B, *D_m); the scale is above 0."""
         ...
 
@@ -267,7 +266,7 @@ class Encoder(Protocol):
 class Decoder(Protocol):
     """What ``Modality.decoder(in_features)`` returns, a torch module."""
 
-    def __call__(self, z: Tensor, /) -> Parameters:
+    def __call__(self, z: Float[Tensor, "B F"], /) -> Parameters:
         """The likelihood's parameters of latents (B, in_features), one row each."""
         ...
 
@@ -299,7 +298,7 @@ class ReadsValue(Protocol):
 class DrawsValue(ReadsValue, Protocol):
     """A decoder that reads values and draws them, one element after another."""
 
-    def sample(self, z: Tensor, /) -> Tensor:
+    def sample(self, z: Float[Tensor, "B F"], /) -> Shaped[Tensor, "B *D"]:
         """Values (B, *D_m) given latents (B, in_features)."""
         ...
 
@@ -310,6 +309,6 @@ class Trunk(Protocol):
 
     out_features: int
 
-    def __call__(self, values: Tensor, /) -> Tensor:
+    def __call__(self, values: Shaped[Tensor, "B *D"], /) -> Float[Tensor, "B F"]:
         """Features (B, out_features) of values (B, *D_m)."""
         ...

@@ -31,7 +31,7 @@ class ValueFeatures(nn.Module):
 
     Args:
         name: The modality.
-        event_shape: Of its values; of classes and symbols, as integers.
+        event_shape: The shape of one value; for classes and symbols, of integers.
         num_classes: C, or None for numbers.
 
     Shapes:
@@ -89,7 +89,8 @@ def value_features(modality: Modality, in_features: int) -> nn.Module:
 
     Args:
         modality: The modality.
-        in_features: What its decoder takes: a fresh one tells the shape of a value.
+        in_features: The number of features that its decoder takes. A fresh decoder tells the shape
+            of a value.
 
     Raises:
         TypeError: For integers of another kind than classes and symbols, without ``features``.

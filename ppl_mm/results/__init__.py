@@ -1,1 +1,1 @@
-"""What measures return: numbers, tables, data frames, and plots."""
+"""The results that measures return: numbers, tables, data frames, and plots."""

@@ -17,16 +17,16 @@ Subset = tuple[str, ...]
 
 
 class BySubset(Result):
-    """BySubset (S, T) of numbers of rows (N,).
+    """Numbers of rows (N,) for S subsets and T targets.
 
-    Averages leave out targets that were given. Standard errors are over rows: another test set,
-    the same trained system. A row's cells are averaged first, for they share its input.
+    Averages leave out targets that were given. Standard errors are over rows, as for another test
+    set and the same trained system. A row's cells are averaged first, as they share its input.
 
     Attributes:
-        measure: What the numbers are, in words.
-        title: Of the table.
-        subsets: What was given, S of them.
-        targets: What was generated, T of them.
+        measure: The name of the numbers.
+        title: The title of the table.
+        subsets: The S subsets that were given.
+        targets: The T modalities that were generated.
     """
 
     measure: ClassVar[str]

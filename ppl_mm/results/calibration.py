@@ -1,4 +1,4 @@
-"""How far predicted probabilities can be believed, and their reliability diagram.
+"""The calibration of predicted probabilities, and their reliability diagram.
 
 Source: Guo et al. 2017, arXiv:1706.04599, figure 1; Niculescu-Mizil & Caruana 2005.
 """
@@ -23,13 +23,13 @@ __all__ = ["Calibration", "Reliability", "reliability_diagram"]
 
 @dataclass(frozen=True)
 class Reliability:
-    """What happened in each bin of predicted probabilities, NaN for an empty one.
+    """The outcomes in each bin of predicted probabilities, NaN for an empty one.
 
     Attributes:
-        count: Predictions, (bins,).
+        count: The number of predictions, (bins,).
         predicted: Their mean probability, (bins,).
         happened: The share that came true, (bins,).
-        standard_error: Of this share, sqrt( h (1 - h) / count ), (bins,).
+        standard_error: The standard error of this share, sqrt( h (1 - h) / count ), (bins,).
     """
 
     count: Tensor
@@ -40,18 +40,19 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Calibration(Result):
-    """How far predicted probabilities can be believed, see :mod:`ppl_mm.measures.calibration`.
+    """The calibration of predicted probabilities, see :mod:`ppl_mm.measures.calibration`.
 
-    Standard errors are over rows: another test set, the same trained system.
+    Standard errors are over rows, as for another test set and the same trained system.
 
     Attributes:
-        predicted: c, (N, L): of the likeliest class (L = 1), or of a yes for each of L labels.
-        happened: h, bool (N, L).
-        brier_scores: Of every row, (N,).
+        predicted: The probabilities c, (N, L), of the likeliest class (L = 1), or of a yes for each
+            of L labels.
+        happened: Whether each came true, h, bool (N, L).
+        brier_scores: The Brier score of every row, (N,).
         nats: - log p(y | x_S) of every row, (N,).
-        num_bins: Of equal width, from 0 to 1.
-        label: What was predicted.
-        given: What from; None where that is not known.
+        num_bins: The number of bins, of equal width, from 0 to 1.
+        label: The label that was predicted.
+        given: The modalities that it was predicted from; None where they are not known.
     """
 
     predicted: Tensor
@@ -125,12 +126,12 @@ class Calibration(Result):
 
 @typed
 def reliability_diagram(found: Calibration) -> "Figure":
-    """What came true against what was predicted, bin by bin, above how much was predicted.
+    """The observed against the predicted frequency of each bin, above the number of predictions.
 
     Points below the dashed line are overconfident. Bars are one standard error.
 
     Args:
-        found: What :func:`ppl_mm.evaluation.calibration` returned.
+        found: The result of :func:`ppl_mm.evaluation.calibration`.
     """
     from matplotlib.figure import Figure
 

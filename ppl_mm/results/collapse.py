@@ -1,4 +1,4 @@
-"""How many coordinates are collapsed, and curves of it, of several systems side by side.
+"""The share of collapsed coordinates, and its curves for several systems side by side.
 
 Source: Mancisidor et al. 2023 (CMMD), doi:10.1016/j.neunet.2023.10.048, figure 3.
 """
@@ -23,13 +23,13 @@ _DASHES = ("-", "--", "-.", ":")
 
 @dataclass(frozen=True)
 class Collapse(Result):
-    """From which epsilon on each coordinate is collapsed, and the curve.
+    """The epsilon from which on each coordinate is collapsed, and the curve.
 
     Attributes:
-        quantity: What v is, in words.
+        quantity: The name of v.
         thresholds: The smallest epsilon at which each coordinate is collapsed, (D,).
         delta: The share of rows that may exceed epsilon.
-        epsilons: Where the curve is drawn, (E,).
+        epsilons: The values at which the curve is drawn, (E,).
 
     Example:
         >>> values = torch.tensor([[0.1, 2.0], [0.3, 1.0]])  # two rows, two coordinates
@@ -77,9 +77,9 @@ class Collapse(Result):
 
 @typed
 def collapse_curves(panels: Mapping[str, Mapping[str, Collapse]]) -> "Figure":
-    """The share of collapsed coordinates against epsilon: a panel a question, a curve a system.
+    """The share of collapsed coordinates against epsilon, with a panel for each question.
 
-    A system has the same colour in every panel, and need not be in all.
+    Each system has a curve, of the same colour in every panel; it need not be in all panels.
 
     Args:
         panels: Title -> system's name -> its curve, see

@@ -132,14 +132,19 @@ class Comparison(Result):
         """
         import pandas
 
-        return pandas.DataFrame([self._line(n) for n in self.results], index=list(self.results))
+        lines = [{k: v for k, v in line.items() if k != "name"} for line in self.lines()]
+        return pandas.DataFrame(lines, index=list(self.results))
+
+    def lines(self) -> list[dict[str, Any]]:
+        """A dict for each system, with its ``name`` and the columns of :meth:`to_frame`."""
+        return [self._line(name) for name in self.results]
 
     def numbers(self) -> Iterator[Number]:
         """Of every system: elpd, its difference to the best with the Monte Carlo error, shares."""
         first = self.results[self.best]
         target = ", ".join(first.target)
-        for name in self.results:
-            line = self._line(name)
+        for line in self.lines():
+            name = line["name"]
             for measure, error in (("elpd", "se"), ("elpd_diff", "dse")):
                 found = number(measure, line[measure], first.given, target, system=name)
                 yield found | {"standard_error": line[error]}
@@ -161,8 +166,8 @@ class Comparison(Result):
         table.add_column("", overflow="fold", ratio=1)
         for heading in ("rank", "elpd", "se", "elpd_diff", "dse", "mcse", "undecided", "k>0.7"):
             table.add_column(heading, justify="right", no_wrap=True)
-        for name in self.results:
-            line = self._line(name)
+        for line in self.lines():
+            name = line["name"]
             cells = [str(line["rank"]), *(_short(line[key]) for key in ("elpd", "se"))]
             if name == self.best:
                 cells += [""] * 4
@@ -188,6 +193,7 @@ class Comparison(Result):
         own, difference = self.results[name], self.difference(self.best, name)
         first = name == self.best
         return {
+            "name": name,
             "rank": list(self.results).index(name),
             "elpd": own.value.sum().item(),
             "se": _error(own.value),

@@ -1,4 +1,4 @@
-"""Estimates with their errors against a number, a panel a measure and a curve a system."""
+"""Estimates with their errors against a number: a panel for each measure, a curve for each name."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -29,9 +29,9 @@ def error_curves(
     """A curve for each name, with error bars; a name has the same colour in every panel.
 
     Args:
-        panels: What to draw; a curve need not be in all panels. Points in any order.
-        xlabel: Of all panels.
-        ylabel: Of the first of them.
+        panels: The curves to draw; a curve need not be in all panels. Points in any order.
+        xlabel: The label of the x axis of all panels.
+        ylabel: The label of the y axis of the first panel.
         beside: Curves to draw dashed, in the colour of that name, such as published ones; of
             panels and names that ``panels`` has.
         logarithmic: Whether x is.

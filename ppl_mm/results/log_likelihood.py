@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -11,6 +11,8 @@ from torch import Tensor
 from ppl_mm.arguments.typed import typed
 from ppl_mm.modality import Modality
 from ppl_mm.results.estimate import Estimate
+from ppl_mm.results.likelihood_errors import NORMAL, ErrorPart, mean_interval
+from ppl_mm.results.likelihood_words import RELIABLE_K, STAGES, described
 from ppl_mm.results.result import Number, Result, number
 from ppl_mm.results.style import BLUE, ORANGE, PALE
 from ppl_mm.results.unreliable import NOTHING, warn_of_rows
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["COLUMNS", "RELIABLE_K", "STAGES", "LogLikelihood", "likelihood_intervals"]
-
-RELIABLE_K = 0.7
-"""Vehtari et al. 2024, arXiv:1507.02646: above it an estimate is not to be trusted."""
 
 COLUMNS = (
     "value",
@@ -37,11 +36,9 @@ COLUMNS = (
 """The fields of a :class:`LogLikelihood` with one entry a row, but for ``shared_error``."""
 
 
-STAGES = ("guide", "laplace", "variational", "adaptive", "annealed")
-"""How far a row's proposal is refined; ``guide`` is the one that was asked for, alone."""
-
 _ADVICE = (
-    "Refine the proposals: refine='auto'; or use proposal='defensive', or train the guide further."
+    "More draws alone rarely help: refine the proposals (refine='auto', the default), or ask for "
+    "evaluation.annealed_log_likelihood with more temperatures, or use proposal='defensive'."
 )
 
 
@@ -52,28 +49,39 @@ class LogLikelihood(Result):
     Attributes:
         value: The estimate, (N,); 0 for a row that holds nothing of the target, -inf where no
             draw gives the row any probability: it lies beyond what the decoders can give, or its
-            log-density beyond what its floating-point numbers can hold.
-        standard_error: Of the estimate, from the spread of its own weights (delta method), (N,).
-        low: Lower end of a 95 % interval, (N,), see :func:`ppl_mm.likelihood.tails.weight_moments`:
-            unlike value +- 2 standard errors it counts what the weights' tail hides.
-        high: Upper end, (N,).
-        ess: Effective sample size of the importance weights, (N,).
-        pareto_k: Tail index of the weights, (N,): below 0.7 the standard error can be believed,
-            above it the estimate is too low by an unknown amount, or, being a difference of two
-            such for a conditional, off by one. Infinite where fewer than ten draws have any
+            log-density beyond what its floating-point numbers can hold. Of a discrete target it is
+            never above 0.
+        standard_error: The standard error of the estimate, from the spread of its own weights
+            (delta method), (N,).
+        low: The lower end of a 95 % interval, (N,), see
+            :func:`ppl_mm.likelihood.summarise.summarise_weights`: unlike value +- 2 standard errors
+            it counts what the weights' tail hides.
+        high: The upper end of that interval, (N,).
+        ess: The effective sample size of the importance weights, (N,).
+        pareto_k: The tail index of the weights, (N,): below 0.7 the interval can be believed, as
+            far as the draws go: k cannot see a mode of the posterior that no draw reached. Above
+            0.7 the estimate is mostly too low by an unknown amount; a conditional, as a difference
+            of two such, is off to either side. Infinite where fewer than ten draws have any
             weight. NaN for fewer than 25 draws.
-        log_weight_variance: Variance over draws of log w, (N,); Tables 3 and 7 of the MVAE paper.
-        draws: How many were made for each row, (N,); of a difference, the larger number.
+        log_weight_variance: The variance over draws of log w, (N,); Tables 3 and 7 of the MVAE
+            paper.
+        draws: The number of draws of each row, (N,); of a difference, the larger number.
         refinement: How far each row's proposal was refined, indices in ``STAGES``, (N,).
-        num_samples: Draws per row that were asked for, at least.
-        target: The modalities scored.
+        num_samples: The number of draws per row that was asked for.
+        target: The modalities that are scored.
         given: The modalities conditioned on.
         proposal: Where the draws came from.
         normalised: False where a likelihood is a score and no density (SoftBernoulli): the
             values compare only with models scored the same way.
-        shared_error: Part of the standard error that all rows have in common, (N,).
+        shared_error: The part of the standard error that all rows have in common, (N,).
         row_ids: A fingerprint of what each row holds of target and given, by which
             :func:`ppl_mm.evaluation.compare` knows rows of other data.
+        parts: The independent parts of the Monte Carlo error, for the error of a mean.
+        reason: Why rows that were to be refined keep the guide's draws as they are; "" if none.
+        log_weights: The logs of the weights whose mean is exp(value), (draws, N), single
+            precision; NaN where a row has fewer draws. None where they are too many to keep, or
+            the value is put together from several estimates. Of a conditional they are those of
+            target and given together, divided by the estimate of p(given).
     """
 
     value: Tensor
@@ -92,6 +100,9 @@ class LogLikelihood(Result):
     normalised: bool
     shared_error: Tensor
     row_ids: tuple[str, ...] = ()
+    parts: tuple[ErrorPart, ...] = ()
+    reason: str = ""
+    log_weights: Tensor | None = None
 
     @classmethod
     def of(
@@ -104,15 +115,24 @@ class LogLikelihood(Result):
         modalities: Sequence[Modality],
     ) -> Self:
         """A result whose rows have no error in common, from its ``COLUMNS``."""
+        settled = _settled(columns)
+        below, above = _sides(settled["value"], settled["low"], settled["high"])
+        rows = torch.arange(len(below), device=below.device)
         return cls(
-            **_settled(columns),
+            **settled,
             num_samples=num_samples,
             target=target,
             given=given,
             proposal=proposal,
             normalised=all(m.likelihood.normalised for m in modalities if m.name in target),
             shared_error=torch.zeros_like(columns["value"]),
+            parts=(ErrorPart(below, above, rows),),
         )
+
+    def sharing(self, draws: Tensor) -> Self:
+        """The same, with errors in common where ``draws``, (N,), has equal numbers."""
+        parts = tuple(ErrorPart(part.below, part.above, draws) for part in self.parts)
+        return replace(self, parts=parts)
 
     @property
     def stage(self) -> tuple[str, ...]:
@@ -137,20 +157,27 @@ class LogLikelihood(Result):
     def summary(self) -> dict[str, float]:
         """Averages over rows, and how far to trust them.
 
-        ``standard_error`` is over rows (another test set), ``monte_carlo_error`` over draws
-        (another seed), both of the mean.
+        ``standard_error`` is that of the mean over rows (another test set).
+        ``monte_carlo_low`` and ``monte_carlo_high`` are a 95 % interval of the mean of these very
+        rows (other draws), from the rows' own intervals, so that it counts what heavy tails hide;
+        ``monte_carlo_error`` is its half width over 1.96. ``low`` and ``high`` count both sources.
         """
-        n = len(self.value)
-        own = (self.standard_error**2 - self.shared_error**2).clamp(min=0).sum().sqrt() / n
+        n, mean = len(self.value), self.mean()
         spread = self.value.std().nan_to_num(math.inf).item() / math.sqrt(n) if n > 1 else math.nan
+        below, above = mean_interval(self.parts)
         return {
-            "mean": self.mean(),
+            "mean": mean,
             "standard_error": spread,
-            "monte_carlo_error": (own + self.shared_error.mean()).item(),
+            "low": mean - math.hypot(NORMAL * spread, below),
+            "high": above if math.isinf(above) else mean + math.hypot(NORMAL * spread, above),
+            "monte_carlo_error": (below + above) / (2 * NORMAL),
+            "monte_carlo_low": mean - below,
+            "monte_carlo_high": above if math.isinf(above) else mean + above,
             "log_weight_variance": self.log_weight_variance.mean().item(),
             "median_ess": self.ess.median().item(),
             "largest_pareto_k": self.pareto_k.max().item(),
             "unreliable_rows": float(len(self.unreliable)),
+            "refined_rows": float((self.refinement > 0).sum()),
             "rows": float(n),
         }
 
@@ -167,49 +194,29 @@ class LogLikelihood(Result):
         return likelihood_intervals(self)
 
     def __str__(self) -> str:
-        s = self.summary()
-        lines = [
-            f"{self.quantity} = {s['mean']:.3f} +- {s['standard_error']:.3f} nats a row "
-            f"({len(self.value)} rows; Monte Carlo error {s['monte_carlo_error']:.3f})",
-            f"  {self._number()} draws a row from the {self.proposal}; median effective sample "
-            f"size {s['median_ess']:.0f}; variance of log weights {s['log_weight_variance']:.2f}",
-            self._trust(),
-        ]
-        if not self.normalised:
-            lines.append(
-                "  a score, not a density: SoftBernoulli is not normalised for grey values, so "
-                "compare it only with models scored the same way"
-            )
-        return "\n".join(lines)
-
-    def _trust(self) -> str:
-        k, rows = self.pareto_k, len(self.unreliable)
-        if bool(k.isnan().any()):
-            return (
-                "  Pareto k needs 25 draws a row: how far the errors can be believed is not known"
-            )
-        text = f"  Pareto k above {RELIABLE_K} in {rows} rows (largest {k.max().item():.2f})"
-        text += f": those are {self._side} by an unknown amount" if rows else ""
-        nothing = int((self.value == -math.inf).sum())
-        return text + (f"\n  -inf in {nothing} rows, of which nothing is known" if nothing else "")
+        return described(self)
 
     @property
-    def _side(self) -> str:
+    def side(self) -> str:
         """What a heavy tail does to the estimate; a conditional is a difference of two."""
-        return "off" if self.given else "too low"
+        return "off to either side" if self.given else "mostly too low"
 
     def to_arviz(self) -> Any:
-        """An arviz ``InferenceData`` with a group ``log_likelihood``, one entry a row."""
+        """An arviz ``InferenceData`` with the estimates and, where they were kept, the weights.
+
+        The group ``log_likelihood`` has one entry a row of every column, and ``log_weight`` with
+        dimensions (chain, draw, row), one chain, for ``arviz.psislw`` and ``arviz.loo``, which
+        smooth the weights and give their Pareto k anew.
+        """
         import arviz
         import xarray
 
-        columns = {f: ("row", getattr(self, f).cpu().numpy()) for f in COLUMNS}
+        columns: dict[str, Any] = {f: ("row", getattr(self, f).cpu().numpy()) for f in COLUMNS}
+        if self.log_weights is not None:
+            weights = self.log_weights[None].double().cpu().numpy()
+            columns["log_weight"] = (("chain", "draw", "row"), weights)
         attributes = {"quantity": self.quantity, "num_samples": self.num_samples}
         return arviz.InferenceData(log_likelihood=xarray.Dataset(columns, attrs=attributes))
-
-    def _number(self) -> str:
-        most = int(self.draws.max())
-        return f"{self.num_samples}" + (f" to {most}" if most >= 2 * self.num_samples else "")
 
     def minus(self, other: "LogLikelihood") -> "LogLikelihood":
         """log p(target | given) from log p(target, given) and log p(given), drawn independently.
@@ -218,8 +225,10 @@ class LogLikelihood(Result):
         lower with the other's upper (Zou & Donner 2008, Statistics in Medicine 27).
         """
         value = self.value - other.value
-        below = torch.hypot(self.value - self.low, other.high - other.value)
-        above = torch.hypot(self.high - self.value, other.value - other.low)
+        own = _sides(self.value, self.low, self.high)
+        others = _sides(other.value, other.low, other.high)
+        below, above = torch.hypot(own[0], others[1]), torch.hypot(own[1], others[0])
+        weights = None if self.log_weights is None else self.log_weights - other.value.float()
         columns = {
             "value": value,
             "standard_error": (self.standard_error**2 + other.standard_error**2).sqrt(),
@@ -239,6 +248,9 @@ class LogLikelihood(Result):
             proposal=self.proposal,
             normalised=self.normalised,
             shared_error=(self.shared_error**2 + other.shared_error**2).sqrt(),
+            parts=(*self.parts, *(part.turned() for part in other.parts)),
+            reason=self.reason or other.reason,
+            log_weights=weights,
         )
 
     def warn_if_unreliable(self, advice: str = _ADVICE) -> None:
@@ -248,7 +260,7 @@ class LogLikelihood(Result):
         warn_of_rows(
             self.quantity,
             (self.pareto_k > RELIABLE_K) & ~nothing,
-            f"have a Pareto k above {RELIABLE_K}; their estimates are {self._side} by an unknown "
+            f"have a Pareto k above {RELIABLE_K}; their estimates are {self.side} by an unknown "
             f"amount {{}}. {advice}",
         )
 
@@ -292,6 +304,14 @@ def likelihood_intervals(result: LogLikelihood) -> "Figure":
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize="small")
     return figure
+
+
+def _sides(value: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """The distances from the value to the ends of its interval; infinite where it is -inf."""
+    unknown = ~value.isfinite()
+    return (value - low).masked_fill(unknown, math.inf), (high - value).masked_fill(
+        unknown, math.inf
+    )
 
 
 def _settled(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:

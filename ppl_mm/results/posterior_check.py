@@ -47,7 +47,7 @@ class PosteriorCheck(Result):
         return _moments(self.guide[site])[1] / exact[1]
 
     def distance(self, site: str) -> Tensor:
-        """How far the guide is off, (N, D).
+        """The guide's error, (N, D).
 
         The 2-Wasserstein distance of two Normals with the means and standard deviations of the
         draws, in the chains' standard deviations: sqrt( shift^2 + (1 - ratio)^2 ).
@@ -70,7 +70,7 @@ class PosteriorCheck(Result):
         return self._diagnosed(arviz.ess, site)
 
     def numbers(self) -> Iterator[Number]:
-        """Of every site and row: means over coordinates; of R-hat and ESS the worst coordinate."""
+        """Yield numbers of every site and row: means over coordinates, the worst R-hat and ESS."""
         for site in self.guide:
             columns = {
                 "shift": self.shift(site).abs().mean(1),
@@ -84,7 +84,7 @@ class PosteriorCheck(Result):
                     yield number(measure, value, self.given, site, row=row)
 
     def table(self) -> Table:
-        """A line a site and row: how far the guide is off, and how well the chains mixed."""
+        """The guide's errors and the chains' mixing, in a line for each site and row."""
         title = f"q(z | {', '.join(self.given)}) against NUTS, in standard deviations of the latter"
         table = Table("site", "row", title=title)
         columns: dict[tuple[str, int], list[str]] = {}
@@ -97,7 +97,7 @@ class PosteriorCheck(Result):
         return table
 
     def figure(self) -> "Figure":
-        """Mean and two standard deviations of both, a panel a site and row.
+        """Mean and two standard deviations of both, in a panel for each site and row.
 
         See :func:`ppl_mm.plotting.posterior_intervals`.
         """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["By", "Relatedness", "class_dendrogram", "class_distances", "pair_distances"]
 
 By = Literal["item", "class"]
-"""What makes two rows related: that they are the same one, or that their class is the same."""
+"""The relations of two rows: they are the same one, or have the same class."""
 
 _DISTANCE = "2-Wasserstein distance"
 _FEW = 20  # classes, of which the matrix shows the numbers
@@ -41,7 +41,7 @@ class Relatedness(Result):
     pairs, as x_a and as x_b, and the errors count what it does to all of them together.
 
     Attributes:
-        subsets: What the two posteriors were given.
+        subsets: The subsets that the two posteriors were given.
         distances: d_ij of x_a of row i and x_b of row j, (N, N).
         labels: The rows' classes, (N,); None without classes.
     """
@@ -51,7 +51,7 @@ class Relatedness(Result):
     labels: Tensor | None = None
 
     def related(self, by: By) -> Tensor:
-        """Whether a pair is related, bool (N, N)."""
+        """True for related pairs, bool (N, N)."""
         if by == "item":
             return torch.eye(len(self.distances), dtype=torch.bool)
         if by != "class" or self.labels is None:
@@ -133,7 +133,7 @@ class Relatedness(Result):
 
     @property
     def names(self) -> tuple[str, str]:
-        """What the posteriors were given, in words."""
+        """The modalities that the posteriors were given, in words."""
         a, b = (" + ".join(s) for s in self.subsets)
         return a, b
 
@@ -159,7 +159,7 @@ def class_distances(found: Relatedness, class_names: Sequence[str] | None = None
 
     Args:
         found: With classes.
-        class_names: What to call the classes, in their order; None is their numbers.
+        class_names: The names of the classes, in their order; None is their numbers.
 
     Raises:
         ValueError: Without classes, or for another number of names.
@@ -191,8 +191,8 @@ def pair_distances(found: Relatedness, by: By = "item", *, bins: int = 60) -> "F
 
     Args:
         found: The distances.
-        by: What makes a pair related: the same ``"item"``, or the same ``"class"``.
-        bins: Of equal width, the same for both.
+        by: The relation of a pair: the same ``"item"``, or the same ``"class"``.
+        bins: The number of bins, of equal width, the same for both.
 
     Raises:
         ValueError: For ``"class"`` without classes.
@@ -222,13 +222,13 @@ def pair_distances(found: Relatedness, by: By = "item", *, bins: int = 60) -> "F
 
 @typed
 def class_dendrogram(found: Relatedness, class_names: Sequence[str] | None = None) -> "Figure":
-    """Which classes lie together: average linkage of (K + K^T) / 2 with zeros on its diagonal.
+    """A dendrogram of the classes: average linkage of (K + K^T) / 2 with zeros on its diagonal.
 
     Two groups of classes join at the height of the mean distance between their members.
 
     Args:
         found: With classes.
-        class_names: What to call the classes, in their order; None is their numbers.
+        class_names: The names of the classes, in their order; None is their numbers.
 
     Raises:
         ValueError: Without classes, or for another number of names.
@@ -274,9 +274,9 @@ def _rotation(names: Sequence[str]) -> int:
 
 
 def _per_row(parts: Tensor, pairs: Tensor) -> Tensor:
-    """What each row, as x_a and as x_b, adds to the mean of these pairs' parts, (N,).
+    """The part of each row, as x_a and as x_b, in the mean of these pairs' parts, (N,).
 
-    Of parts less their mean it is the infinitesimal jackknife: its norm is the standard error.
+    For parts less their mean this is the infinitesimal jackknife: its norm is the standard error.
     """
     own = torch.where(pairs, parts, 0.0)
     return (own.sum(0) + own.sum(1) - own.diagonal()) / pairs.sum()

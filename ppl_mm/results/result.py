@@ -1,4 +1,4 @@
-"""What measures return, number by number: a table in the terminal, a data frame, a picture."""
+"""The results of measures, number by number: a table in the terminal, a data frame, a picture."""
 
 import io
 import math
@@ -37,8 +37,9 @@ def number(
     Args:
         measure: Its name.
         value: A number, or an :class:`~ppl_mm.evaluation.Estimate`, which brings its error.
-        observed: What the system was given; None where that is no part of the question.
-        target: What was generated, predicted or looked at.
+        observed: The modalities that the system was given; None where that is no part of the
+            question.
+        target: The modality that was generated, predicted or looked at.
         **more: Further columns.
 
     Example:
@@ -62,7 +63,7 @@ def in_words(observed: Sequence[str]) -> str:
 
 
 class Result(ABC):
-    """What a measure found. ``print``, ``rich.print``, ``to_pandas`` and ``plot`` work on all.
+    """The result of a measure. ``print``, ``rich.print``, ``to_pandas`` and ``plot`` work on all.
 
     A class says what its numbers are. One with a better table, or a better picture, than the list
     of them has its own ``table`` or ``figure``.
@@ -123,7 +124,7 @@ def estimates(found: Result) -> "Figure":
     """Every number as a point with a bar of one standard error: a panel for each measure.
 
     Args:
-        found: What any measure of :mod:`ppl_mm.evaluation` returned.
+        found: The result of any measure of :mod:`ppl_mm.evaluation`.
     """
     from matplotlib.figure import Figure
 
@@ -159,7 +160,7 @@ def _text(value: object) -> str:
 
 
 def _told(row: Number) -> str:
-    """What a number is of: ``top + bottom → label``."""
+    """The name of a number: ``top + bottom → label``."""
     known = ("measure", "observed", "target", "value", "standard_error")
     more = [f"{key} {value}" for key, value in row.items() if key not in known]
     sides = [side for side in (row["observed"], row["target"]) if side]

@@ -37,9 +37,9 @@ class Sandwich(Result):
         upper_error: Those of the upper bounds, (S, N).
         num_chains: K.
         target: The modalities scored.
-        start: Where chains start, "prior", "posterior" or "refined".
+        start: The start of the chains, "prior", "posterior" or "refined".
         obs: The simulated rows.
-        latents: What they were simulated from, site -> (N, *event).
+        latents: The latents that they were simulated from, site -> (N, *event).
     """
 
     num_temperatures: tuple[int, ...]
@@ -60,7 +60,7 @@ class Sandwich(Result):
 
     @property
     def quantity(self) -> str:
-        """What is bounded, such as ``log p(image, label)``."""
+        """The quantity that is bounded, such as ``log p(image, label)``."""
         return f"log p({', '.join(self.target)})"
 
     def table(self) -> Table:

@@ -11,7 +11,7 @@ NOTHING = (
     "lie beyond what the decoders can give, or their log-density beyond the numbers of its type: "
     "look at their values, and rescale large ones."
 )
-"""What is said of rows whose estimate is -inf."""
+"""The warning of rows whose estimate is -inf."""
 
 
 class UnreliableLikelihoodWarning(UserWarning):
@@ -22,9 +22,9 @@ def warn_of_rows(quantity: str, which: Tensor, what: str) -> None:
     """Warn of some rows, if there are any.
 
     Args:
-        quantity: What was estimated.
-        which: Which rows, bool (N,).
-        what: What they have, with {} for their indices.
+        quantity: The quantity that was estimated.
+        which: The rows, bool (N,).
+        what: The finding about them, with {} for their indices.
     """
     rows = which.nonzero().squeeze(-1).tolist()
     if rows:

@@ -6,6 +6,7 @@ from ppl_mm.runs.building import untrained
 from ppl_mm.runs.config import Config, configure
 from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.runs.run import FILES, Run, evaluate, load, train
+from ppl_mm.runs.tables import embed, impute
 
 __all__ = [
     "FILES",
@@ -13,8 +14,10 @@ __all__ = [
     "Measures",
     "Run",
     "configure",
+    "embed",
     "evaluate",
     "generate",
+    "impute",
     "likelihood",
     "load",
     "measure",

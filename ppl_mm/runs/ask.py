@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
@@ -17,6 +17,7 @@ from ppl_mm.likelihood.log_likelihood import log_likelihood
 from ppl_mm.measures import generation
 from ppl_mm.results.log_likelihood import LogLikelihood
 from ppl_mm.runs.run import DRAWN, SHOWN, Run, examples, numbers, write_csv
+from ppl_mm.runs.tables import drawn_table
 
 __all__ = ["generate", "likelihood"]
 
@@ -32,6 +33,7 @@ def generate(
     rows: int | None = None,
     seed: int = 0,
     npz: Path | None = None,
+    csv: Path | None = None,
 ) -> dict[str, Tensor]:
     """Draw modalities of test rows given others, and write a picture.
 
@@ -44,6 +46,7 @@ def generate(
         rows: The number of test rows, from the first on; by default one row of each class.
         seed: The seed of the draws.
         npz: A file for the values; with None they are not written.
+        csv: A file for the values as a table, a line for each row and draw.
 
     Returns:
         Target -> the likelihood's mean or mode at each draw of z, (num_samples, rows, *event).
@@ -63,6 +66,8 @@ def generate(
         arrays: dict[str, Any] = {name: values.cpu().numpy() for name, values in drawn.items()}
         np.savez(file, **arrays)
         write_atomically(npz, file.getvalue())
+    if csv is not None:
+        drawn_table(run, drawn, csv)
     return drawn
 
 
@@ -73,6 +78,7 @@ def likelihood(
     given: Sequence[str] = (),
     *,
     proposal: str | Sequence[str] = "joint",
+    refine: Literal["auto", "none", "laplace", "variational", "adaptive", "annealed"] = "auto",
     num_samples: int | None = None,
     rows: int | None = None,
     seed: int = 0,
@@ -85,6 +91,7 @@ def likelihood(
         target: The modalities that are scored.
         given: The modalities to condition on.
         proposal: See :func:`ppl_mm.log_likelihood`.
+        refine: See there.
         num_samples: The number of draws per row; the configuration's by default.
         rows: The number of test rows, from the first on; the configuration's by default.
         seed: The seed of the draws.
@@ -92,10 +99,12 @@ def likelihood(
     """
     num_samples, rows = numbers(run, num_samples, rows)
     test = run.dataset.test[:rows]
-    result = log_likelihood(run.system, test, target, given, num_samples, proposal, seed=seed)
+    options: dict[str, Any] = {"refine": refine, "seed": seed}
+    result = log_likelihood(run.system, test, target, given, num_samples, proposal, **options)
     if path is not None:
-        fields = ("value", "standard_error", "ess", "pareto_k", "log_weight_variance")
-        columns = [getattr(result, name).tolist() for name in fields]
-        lines = [dict(zip(fields, line, strict=True)) for line in zip(*columns, strict=True)]
-        write_csv(path, [{"row": i, **line} for i, line in enumerate(lines)])
+        fields = ("value", "standard_error", "low", "high", "ess", "pareto_k")
+        columns = [getattr(result, name).tolist() for name in (*fields, "log_weight_variance")]
+        names = ("row", *fields, "log_weight_variance", "stage")
+        lines = zip(range(len(test)), *columns, result.stage, strict=True)
+        write_csv(path, [dict(zip(names, line, strict=True)) for line in lines])
     return result

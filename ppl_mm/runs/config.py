@@ -13,7 +13,7 @@ from ppl_mm import systems
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.data import DataSet
-from ppl_mm.data.registry import defaults_of
+from ppl_mm.data.running import defaults_of
 from ppl_mm.runs.records import PLACES, Files, check_same, command, facts, torch_device
 
 __all__ = [

@@ -2,10 +2,12 @@
 
 import math
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import Tensor, nn
 
@@ -16,11 +18,15 @@ from ppl_mm.likelihood.log_likelihood import log_likelihood
 from ppl_mm.measures.accuracy import accuracy
 from ppl_mm.oracles.classifier import classifier_accuracy
 from ppl_mm.programs.answerable import answerable, conditioned_on
+from ppl_mm.results.comparison import FEW
+from ppl_mm.results.log_likelihood import STAGES, LogLikelihood
 from ppl_mm.results.unreliable import UnreliableLikelihoodWarning
 from ppl_mm.runs.coherence import Accuracy, coherences, sources
 from ppl_mm.systems import System
 
 __all__ = ["Accuracy", "Likelihood", "Measures", "measure"]
+
+_STAGES = 13  # characters of a line of stages, so that the table has 80
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Likelihood:
         median_ess: The median over rows of the effective sample size of the draws.
         unreliable: The share of rows with a Pareto k above 0.7, whose estimates are off by an
             unknown amount; None where there are too few draws to tell.
+        stages: Stage of refinement -> the share of rows whose number comes from it, see
+            :attr:`ppl_mm.evaluation.LogLikelihood.stage`; None for the ELBO.
     """
 
     quantity: str
@@ -43,6 +51,18 @@ class Likelihood:
     monte_carlo_error: float | None = None
     median_ess: float | None = None
     unreliable: float | None = None
+    stages: dict[str, float] | None = None
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether so many rows are off by an unknown amount that the mean may be far off."""
+        return self.unreliable is not None and self.unreliable > FEW
+
+    @property
+    def refined(self) -> str:
+        """The stages in words, such as ``laplace 96%, annealed 4%``."""
+        shares = (self.stages or {}).items()
+        return ", ".join(f"{stage} {share:.0%}" for stage, share in shares)
 
 
 @dataclass(frozen=True)
@@ -59,6 +79,7 @@ class Measures:
         coherences: The coherence of each modality that has a classifier, given what its accuracy
             would be given, and of draws from the prior.
         oracles: Modality -> the share of real rows that its classifier reads right.
+        results: The log-likelihoods row by row; ``metrics.json`` does not have them.
     """
 
     likelihoods: tuple[Likelihood, ...]
@@ -69,6 +90,7 @@ class Measures:
     normalised: bool
     coherences: tuple[Accuracy, ...] = ()
     oracles: dict[str, float] = field(default_factory=dict)
+    results: tuple[LogLikelihood, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
@@ -83,16 +105,26 @@ class Measures:
         }
         return cls(**{**content, "likelihoods": likelihoods, **shares})
 
+    def to_dict(self) -> dict[str, Any]:
+        """The content of ``metrics.json``: everything but the rows' own results."""
+        content = asdict(replace(self, results=()))
+        del content["results"]
+        return content
+
     def table(self, title: str) -> Table:
         """Return a table of all measures, for ``rich.print``."""
-        table = Table("held-out rows", title=title, caption=self._caption(), caption_justify="left")
-        for heading in ("nats", "± rows", "± draws", "ESS", "k > 0.7"):
-            table.add_column(heading, justify="right")
+        table = Table(title=title, caption=self._caption(), caption_justify="left")
+        table.box, table.padding = SIMPLE_HEAD, 0
+        table.add_column("held-out rows")
+        for heading in ("nats", "± rows", "± draws", "ESS", "k>0.7"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("refined by", max_width=_STAGES)
         for row in self.likelihoods:
             ess = "" if row.median_ess is None else f"{row.median_ess:.0f}"
             share = "" if row.unreliable is None else f"{row.unreliable:.1%}"
             errors = (_three(row.standard_error), _three(row.monte_carlo_error))
-            table.add_row(row.quantity, f"{row.mean:.3f}", *errors, ess, share)
+            cells = (row.quantity, f"{row.mean:.3f}", *errors, ess, share, row.refined)
+            table.add_row(*cells, style="bright_black" if row.doubtful else None)
         table.add_section()
         for name, shares in (("accuracy", self.accuracies), ("coherence", self.coherences)):
             for label in dict.fromkeys(found.label for found in shares):
@@ -107,13 +139,16 @@ class Measures:
         text = (
             f"ELBO and accuracy: {self.rows:,} rows. log p: {self.likelihood_rows:,} rows, "
             f"{self.num_samples:,} draws a row. Errors of the mean: ± rows over rows, ± draws "
-            "Monte Carlo. ESS: median effective sample size."
+            "Monte Carlo. ESS: median effective sample size. Refined by: the stage that a row's "
+            "proposal comes from."
         )
         if any(row.unreliable for row in self.likelihoods):
             text += (
-                " k > 0.7: share of rows whose Pareto k says that their log p is off by an unknown "
-                "amount, too low where nothing is given."
+                " k>0.7: share of rows whose Pareto k says that their log p is off by an unknown "
+                "amount, mostly too low where nothing is given."
             )
+        if any(row.doubtful for row in self.likelihoods):
+            text += f" Grey: more than {FEW:.0%} of the rows are so."
         if not self.normalised:
             text += (
                 " Score: SoftBernoulli is no density for grey values; compare it only with models "
@@ -136,10 +171,9 @@ def measure(
     """Measure the ELBO, log p of everything, of each modality and of the label given the others.
 
     The label's accuracy is measured too. If a model conditions on some modalities (CVAE, CMMD),
-    these are always given, and the label's accuracy is also measured from those alone. Half of the
-    draws of such a model come from its prior (the defensive proposal), because few of its rows may
-    have taught its guide what to make of less than everything. A modality that no row holds is left
-    out.
+    these are always given, and the label's accuracy is also measured from those alone. Every row's
+    log-likelihood has a proposal of its own (``refine="auto"``, see :func:`ppl_mm.log_likelihood`).
+    A modality that no row holds is left out.
 
     Args:
         system: A model and a guide.
@@ -165,14 +199,13 @@ def measure(
         questions += [((n,), fixed) for n in scored if n in there]
         questions += [((label,), others)] if label in there else []
     found = [Likelihood("ELBO", bound.mean().item(), _error(bound.std().item(), len(test)))]
-    normalised = True
+    results: list[LogLikelihood] = []
     with warnings.catch_warnings():  # the share of unreliable rows is part of the result
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
         for target, given in questions:
-            proposal = "defensive" if fixed else "joint"
-            result = log_likelihood(system, part, target, given, num_samples, proposal)
-            found.append(_likelihood(result.quantity, result.summary()))
-            normalised &= result.normalised
+            result = log_likelihood(system, part, target, given, num_samples, refine="auto")
+            found.append(_likelihood(result))
+            results.append(result)
     accuracies = []
     if label is not None and others:
         for given in sources(others, fixed):
@@ -181,7 +214,13 @@ def measure(
             number = int(test.present[label].sum())
             accuracies.append(Accuracy(label, given, value, spread / math.sqrt(number)))
     measures = Measures(
-        tuple(found), tuple(accuracies), len(test), len(part), num_samples, normalised
+        tuple(found),
+        tuple(accuracies),
+        len(test),
+        len(part),
+        num_samples,
+        normalised=all(result.normalised for result in results),
+        results=tuple(results),
     )
     if not classifiers or labels is None:
         return measures
@@ -193,16 +232,19 @@ def measure(
     )
 
 
-def _likelihood(quantity: str, summary: dict[str, float]) -> Likelihood:
+def _likelihood(result: LogLikelihood) -> Likelihood:
+    summary = result.summary()
     number = {key: value if math.isfinite(value) else None for key, value in summary.items()}
     told = number["largest_pareto_k"] is not None
+    count = Counter(result.stage)
     return Likelihood(
-        quantity,
+        result.quantity,
         summary["mean"],
         number["standard_error"],
         number["monte_carlo_error"],
         number["median_ess"],
         summary["unreliable_rows"] / summary["rows"] if told else None,
+        {stage: count[stage] / summary["rows"] for stage in STAGES if count[stage]},
     )
 
 

@@ -11,7 +11,9 @@ A run folder holds
     system.safetensors           the trained system, for ``System.load``
     history.csv, loss.png        a row an epoch, and its curves
     prior_samples.png, cross_generation.png, latent.png
+    posterior.png                where a posterior has two coordinates to show
     metrics.json                 likelihoods and accuracies of held-out rows
+    likelihoods.npz              the likelihoods row by row
 """
 
 import csv
@@ -19,8 +21,8 @@ import io
 import json
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +33,10 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet
-from ppl_mm.data.registry import reference, tiles_of
+from ppl_mm.data.running import reference, tiles_of
 from ppl_mm.files import owned, write_atomically
 from ppl_mm.processes import is_first
+from ppl_mm.runs import likelihoods
 from ppl_mm.runs.building import build, choose, load_data, training_rows
 from ppl_mm.runs.config import (
     CONFIG_FILE,
@@ -65,7 +68,8 @@ __all__ = [
 
 FILES = (
     *("config.json", "checkpoint.pt", "system.safetensors", "history.csv", "metrics.json"),
-    *("loss.png", "prior_samples.png", "cross_generation.png", "latent.png"),
+    *("loss.png", "prior_samples.png", "cross_generation.png", "latent.png", "posterior.png"),
+    likelihoods.LIKELIHOODS,
 )
 """The files that a run writes, and that ``overwrite`` removes."""
 
@@ -279,8 +283,9 @@ def evaluate(
         classifiers=classifiers,
         labels=run.dataset.classes("test") if classifiers else None,
     )
-    content = json.dumps(asdict(found), indent=1)
+    content = json.dumps(found.to_dict(), indent=1)
     with owned(run.folder):
+        likelihoods.write(run.folder / likelihoods.LIKELIHOODS, found.results)
         write_atomically(run.folder / "metrics.json", content.encode())
     return found
 
@@ -304,7 +309,7 @@ def numbers(run: Run, num_samples: int | None, rows: int | None) -> tuple[int, i
     return num_samples, rows
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+def write_csv(path: Path, rows: Sequence[Mapping[str, float | str]]) -> None:
     """Write at least one row; a column that some rows lack is empty there."""
     file = io.StringIO()
     columns = list(dict.fromkeys(name for row in rows for name in row))
@@ -347,5 +352,7 @@ def _draw(run: Run) -> None:
         ),
         "latent": plotting.posterior_means(run.system, like, label=run.label),
     }
+    with suppress(ValueError):  # fewer than two latent coordinates, or one that is discrete
+        pictures["posterior"] = plotting.posterior(run.system, run.dataset.test)
     for name, picture in pictures.items():
         plotting.save(picture, run.folder / f"{name}.png")

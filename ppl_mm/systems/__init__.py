@@ -14,11 +14,12 @@ from ppl_mm.systems.mixtures import dmvae, mmjsd, mmvae, mmvae_plus, mopoe
 from ppl_mm.systems.mutual_supervision import meme
 from ppl_mm.systems.paired import svae, svae_star, vaevae, vaevae_a, vaevae_star
 from ppl_mm.systems.products import mvae, mvae_q, mvtcae, vae
-from ppl_mm.systems.registry import available, build, options
+from ppl_mm.systems.registry import about, available, build, options
 from ppl_mm.systems.system import System
 
 __all__ = [
     "System",
+    "about",
     "available",
     "bivcca",
     "build",

@@ -39,8 +39,8 @@ def vcca(
 
     Args:
         modalities: The views; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
-        view: x_1, the view that there is at test time; the first of the modalities by default.
+        latent_dim: The size Z of the latent.
+        view: The view x_1 that there is at test time; the first of the modalities by default.
             The others' encoders are not built.
         prior: p(z), a fixed Normal or Laplace; None for Normal(0, I).
         **options: ``beta``, ``num_particles``.
@@ -81,9 +81,9 @@ def vcca_private(
 
     Args:
         modalities: The views; their ``weight`` is lambda_m in the objective.
-        latent_dim: U.
-        private_dim: Size of every w_m, or of each by name; U by default.
-        view: x_1, the view that there is at test time; the first of the modalities by default.
+        latent_dim: The size U of the shared latent.
+        private_dim: The size of every w_m, or of each by name; U by default.
+        view: The view x_1 that there is at test time; the first of the modalities by default.
         prior: p(u), a fixed Normal or Laplace; None for Normal(0, I). The private priors are
             standard ones of its family.
         **options: ``beta``, ``num_particles``.

@@ -40,13 +40,13 @@ def cvae(
 
     Args:
         modalities: Targets and given ones. A target's ``weight`` is lambda_t, and its decoder takes
-            Z + F features, F those of the given ones; a given modality's networks are not used,
-            but for its ``features``, one trunk for the model and one for the guide.
-        latent_dim: Z.
-        given: What is conditioned on.
-        hidden: Sizes of the layers that join the features of all modalities in the guide, see
+            Z + F features, F those of the given ones; a given modality's networks are not used
+            except its ``features``: one trunk for the model and one for the guide.
+        latent_dim: The size Z of the latent.
+        given: The modalities conditioned on.
+        hidden: The sizes of the layers that join the features of all modalities in the guide, see
             :class:`ppl_mm.guides.ConditionalNetwork`.
-        activation: What follows these layers.
+        activation: The activation after these layers.
         scale: The map of the guide's head to a positive scale.
         prior: p(z), a fixed Normal, which does not depend on x_given; None for Normal(0, I).
         **options: ``beta``, ``num_particles``.
@@ -97,17 +97,17 @@ def cmmd(
 
     Args:
         modalities: The observed ones, the others, and the label. Their ``weight`` is lambda_m. An
-            observed modality's decoder is not used, and encoders of none are, but for
-            ``features``: one trunk for the prior, one for the guide, one for the decoders.
-        latent_dim: Z.
-        observed: The names of O.
+            observed modality's decoder is not used, and no encoder is; its ``features`` are: one
+            trunk for the prior, one for the guide, and one for the decoders.
+        latent_dim: The size Z of the latent.
+        observed: The names of the modalities O.
         label: The name of y; None, without labels, for a first stage, from which
             :meth:`System.start_from` goes on.
-        omega: In [0, 1]; choose it by validation.
-        hidden: Sizes of the layers that join the features of all modalities in the guide.
-        prior_hidden: Of those of the prior.
-        activation: What follows these layers.
-        dropout: Probability of dropout after each of them.
+        omega: The share of the KL, in [0, 1]; choose it by validation.
+        hidden: The sizes of the layers that join the features of all modalities in the guide.
+        prior_hidden: The sizes of the hidden layers of the prior.
+        activation: The activation after these layers.
+        dropout: The probability of dropout after each of them.
         scale: The map of the guide's and the prior's head to a positive scale.
         init_scale: The standard deviation of the Normal that the weights of all networks start
             at, with biases of 0; None for torch's own start.

@@ -40,12 +40,12 @@ def jmvae(
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         alpha: The factor of the encoders' KLs. Small: a better joint ELBO; large: better
             generation of one modality from another; 0 leaves the encoders untrained.
-        hidden: Width of the layer that joins the trunks, see :class:`ppl_mm.guides.JointNetwork`;
-            None: no such layer.
-        activation: What follows that layer.
+        hidden: The width of the layer that joins the trunks, see
+            :class:`ppl_mm.guides.JointNetwork`; None: no such layer.
+        activation: The activation after that layer.
         scale: The map of a joint network's head to a positive scale.
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: ``beta``, ``num_particles``.
@@ -94,10 +94,10 @@ def jmvae_zero(
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
-        hidden: Width of the layer that joins the trunks, see :class:`ppl_mm.guides.JointNetwork`;
-            None: no such layer.
-        activation: What follows that layer.
+        latent_dim: The size Z of the latent.
+        hidden: The width of the layer that joins the trunks, see
+            :class:`ppl_mm.guides.JointNetwork`; None: no such layer.
+        activation: The activation after that layer.
         scale: The map of the network's head to a positive scale.
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: ``beta``, ``num_particles``.
@@ -147,15 +147,16 @@ def telbo(
 
     Args:
         modalities: Two or more; their ``weight`` is lambda_m in the joint term.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         gammas: gamma_m, one number or one a modality (1 where not named).
-        decoders: What they learn from: ``"joint"``, the joint term alone, the model a constant in
-            the others; or ``"all"`` terms.
-        first_stage: Train in two stages: for so many epochs the joint term alone, then the single
-            terms alone, with model and joint network fixed. None: all at once.
-        hidden: Width of the layer that joins the trunks, see :class:`ppl_mm.guides.JointNetwork`;
-            None: no such layer.
-        activation: What follows that layer.
+        decoders: The terms that the decoders learn from: ``"joint"``, the joint term alone, the
+            model a constant in the others; or ``"all"`` terms.
+        first_stage: The number of epochs of the first of two stages, which has the joint term
+            alone, then the single terms alone, with model and joint network fixed. None: all at
+            once.
+        hidden: The width of the layer that joins the trunks, see
+            :class:`ppl_mm.guides.JointNetwork`; None: no such layer.
+        activation: The activation after that layer.
         scale: The map of a joint network's head to a positive scale.
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: ``beta``, ``num_particles``; ``mean="terms"`` averages the terms that a row
@@ -217,8 +218,9 @@ def bivcca(
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
-        shares: Of each modality's term, 0 where not named; equal ones, 1 / M, by default.
+        latent_dim: The size Z of the latent.
+        shares: The weight of each modality's term, 0 where not named; equal ones, 1 / M, by
+            default.
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: ``beta``, ``num_particles``.
 

@@ -46,10 +46,10 @@ def mmvae(
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         objective: ``"dreg"``, ``"iwae"`` or ``"elbo"`` (K = 1), over strata, see
             :class:`ppl_mm.objectives.IWAE`.
-        num_particles: K, draws from each expert; 10 by default.
+        num_particles: The number K of draws from each expert; 10 by default.
         family: ``"laplace"`` or ``"normal"``, of prior and experts. Laplace experts want encoders
             with ``scale="softmax"``.
         prior: p(z), such as ``"laplace"`` for a fixed one; None for one of the family whose scale
@@ -85,8 +85,8 @@ def mopoe(
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z, or the size of u.
-        private_dim: Size of private latents besides, of all or by name; None for none.
+        latent_dim: The size of z, or of u.
+        private_dim: The size of private latents besides, of all or by name; None for none.
         divergence: ``"components"`` as in the release, or ``"mixture"``, the tighter bound, see
             :class:`ppl_mm.objectives.MixtureELBO`.
         prior_expert: See :class:`ppl_mm.guides.MixtureOfProducts`; ``"full"`` as in the release.
@@ -137,12 +137,12 @@ def mmvae_plus(
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
-        latent_dim: U, the size of u.
-        private_dim: Size of every w_m, or of each by name; U by default.
+        latent_dim: The size of u.
+        private_dim: The size of every w_m, or of each by name; U by default.
         objective: ``"dreg"``, ``"iwae"`` or ``"elbo"`` (K = 1), over strata.
-        num_particles: K, draws from each expert; 10 by default.
+        num_particles: The number K of draws from each expert; 10 by default.
         family: ``"laplace"`` or ``"normal"``, of priors and experts; see :func:`mmvae`.
-        scale_map: How the auxiliary priors' scales are parameterised, see
+        scale_map: The parameterisation of the auxiliary priors' scales, see
             :class:`ppl_mm.distributions.LearnedScale`; by default the family's.
         private: ``"auxiliary"``; ``"prior"`` for w_n from p(w_n), a lower bound on log p(x);
             ``"posterior"`` for w_n from its own encoder in every stratum: a bound too, and near
@@ -181,8 +181,8 @@ def mmjsd(
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z, or the size of u.
-        private_dim: Size of private latents, of all or by name; None for none.
+        latent_dim: The size of z, or of u.
+        private_dim: The size of private latents, of all or by name; None for none.
         prior: p(z) or p(u), a fixed Normal; None for Normal(0, I).
         **options: ``beta``, ``num_particles``, and ``weights``, of which ``{"w_m": 2.0}`` doubles
             KL(q_m(w_m) || p).
@@ -215,8 +215,8 @@ def dmvae(
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
-        latent_dim: U.
-        private_dim: Size of every w_m, or of each by name; U by default.
+        latent_dim: The size U of the shared latent.
+        private_dim: The size of every w_m, or of each by name; U by default.
         shared_kl: ``"once"``: as above. ``"per_target"``: KL(r(u) || p) once for every m that is
             explained (the paper read literally).
         prior: p(u), a fixed Normal; None for Normal(0, I).

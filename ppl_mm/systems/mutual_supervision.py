@@ -31,27 +31,27 @@ def meme(
 ) -> System:
     """MEME: each modality's encoder is the prior of another's, in all directions at once.
 
-    No Normal(0, I) anywhere: what a row lacks is replaced by learned pseudo-inputs u in the
-    priors, and p(z), of a row with nothing, is the average of all their encodings,
+    No prior is Normal(0, I). In the priors, learned pseudo-inputs u replace what a row lacks, and
+    p(z), the prior of a row with nothing, is the average of all their encodings,
 
         p(z)  =  1/R sum_m (1/N) sum_i e_m(z | u_i).
 
     Args:
         modalities: Two at least, with Normal experts; their ``weight`` is lambda_m in the
             objective.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         preset: ``"bound"``, ``"paper"`` or ``"code"``, see
             :meth:`ppl_mm.objectives.MutualSupervisionELBO.preset`.
-        num_pseudo_inputs: N, of every modality.
-        pseudo_inputs: The training rows, N of which, at random, the pseudo-inputs begin as;
-            without them they begin as draws of the untrained decoders. Integer values (classes,
-            symbols) are not learned: give rows.
+        num_pseudo_inputs: The number N of pseudo-inputs of every modality.
+        pseudo_inputs: The training rows. The pseudo-inputs begin as N of them, chosen at random;
+            by default they begin as draws of the untrained decoders. Integer values (classes,
+            symbols) are not learned, so give rows for these.
         **options: ``num_particles`` (M), ``alpha``, ``kl``, ``estimator``, ``stop_gradient``,
             ``combine``, ``conditional_prior``, ``beta``, in place of the preset's.
 
-    The likelihoods of :func:`ppl_mm.log_likelihood`, and :func:`ppl_mm.evaluation.elbo`, are those
-    of the directions; those of the one joint density with p(z) are had from
-    ``System(system.model, system.guide, IWAE())``.
+    :func:`ppl_mm.log_likelihood` and :func:`ppl_mm.evaluation.elbo` use the likelihoods of the
+    directions. ``System(system.model, system.guide, IWAE())`` has those of the one joint density
+    with p(z).
 
     Raises:
         ValueError: For fewer than two modalities, or too few rows.

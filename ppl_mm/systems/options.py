@@ -1,20 +1,20 @@
-"""The options of a paper's system: names, defaults, and what they mean, from its documentation."""
+"""The options of a paper's system: names, defaults and meanings, from its documentation."""
 
 import inspect
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["Option", "options_of"]
+__all__ = ["Option", "about", "options_of"]
 
 
 class Option(NamedTuple):
     """An option of a system.
 
     Attributes:
-        name: As in ``systems.build(..., name=value)`` and ``--option name=value``.
+        name: The name, as in ``systems.build(..., name=value)`` and ``--option name=value``.
         default: Its default, as Python writes it; "required" where there is none.
-        what: What it means, the first sentence of its documentation.
+        what: Its meaning, the first sentence of its documentation.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Option(NamedTuple):
 
 
 def options_of(function: Callable[..., Any]) -> list[Option]:
-    """The options of a function of :mod:`ppl_mm.systems`, those that it hands on too."""
+    """The options of a function of :mod:`ppl_mm.systems`, and those that it hands on."""
     takers: tuple[Callable[..., Any], ...] = getattr(function, "takers", ())
     documented = _documented(function)
     for taker in takers:
@@ -40,8 +40,18 @@ def options_of(function: Callable[..., Any]) -> list[Option]:
     ]
 
 
+def about(function: Callable[..., Any]) -> tuple[str, str]:
+    """What a function of :mod:`ppl_mm.systems` builds, and the modalities that it takes.
+
+    Returns:
+        Its documentation up to the arguments, and that of its argument ``modalities``.
+    """
+    text = inspect.getdoc(function) or ""
+    return text.partition("\nArgs:")[0].strip(), _arguments(text).get("modalities", "")
+
+
 def _documented(taker: Callable[..., Any]) -> dict[str, str]:
-    """Argument -> its text, of a function, or of a class and those that it inherits from."""
+    """Argument -> its text, for a function, or a class with the classes that it inherits from."""
     found: dict[str, str] = {}
     for thing in taker.__mro__ if isinstance(taker, type) else (taker,):
         for name, text in _arguments(inspect.cleandoc(thing.__doc__ or "")).items():
@@ -50,7 +60,7 @@ def _documented(taker: Callable[..., Any]) -> dict[str, str]:
 
 
 def _first_sentence(text: str) -> str:
-    """Up to the first full stop, without the markup.
+    """The text up to the first full stop, without the markup.
 
     Example:
         >>> _first_sentence("p(z), see :class:`ppl_mm.guides.Experts`; ``None``, 0.5. More.")

@@ -43,7 +43,7 @@ def svae(
 
     Args:
         modalities: Two or more; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         prior_expert: Whether p(z) is a factor of every product. The paper's equations have none;
             its released experiments had one, and variances in place of scales at the encoders'
             heads (``scale="softplus_variance"`` of the networks here).
@@ -72,10 +72,10 @@ def svae_star(
 
     Args:
         modalities: Two or more; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         prior_expert: Whether p(z) is a factor of every product, see :func:`svae`.
         prior: p(z), a fixed Normal; None for Normal(0, I).
-        **options: As for :func:`svae`.
+        **options: The options of :func:`svae`.
 
     Raises:
         ValueError: For one modality, or more than eight; for unknown options of the terms.
@@ -99,14 +99,14 @@ def vaevae(
 ) -> System:
     """VAEVAE: a joint network for every subset of the modalities.
 
-    Objective: see :func:`ppl_mm.objectives.paired_terms`; on a complete row the joint terms alone.
+    Objective: see :func:`ppl_mm.objectives.paired_terms`; a complete row has the joint terms alone.
 
     Args:
         modalities: Two or more; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
-        hidden: Width of the layer that joins the trunks, see :class:`ppl_mm.guides.JointNetwork`;
-            None: no such layer.
-        activation: What follows that layer.
+        latent_dim: The size Z of the latent.
+        hidden: The width of the layer that joins the trunks, see
+            :class:`ppl_mm.guides.JointNetwork`; None: no such layer.
+        activation: The activation after that layer.
         scale: The map of a joint network's head to a positive scale.
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: ``unpaired`` of ``paired_terms``; ``beta``, ``num_particles``.
@@ -143,13 +143,13 @@ def vaevae_star(
 
     Args:
         modalities: Two or more; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
-        hidden: Width of the layer that joins the trunks, see :class:`ppl_mm.guides.JointNetwork`;
-            None: no such layer.
-        activation: What follows that layer.
+        latent_dim: The size Z of the latent.
+        hidden: The width of the layer that joins the trunks, see
+            :class:`ppl_mm.guides.JointNetwork`; None: no such layer.
+        activation: The activation after that layer.
         scale: The map of a joint network's head to a positive scale.
         prior: p(z), a fixed Normal; None for Normal(0, I).
-        **options: As for :func:`vaevae`.
+        **options: The options of :func:`vaevae`.
 
     Raises:
         ValueError: For one modality, or more than eight; for unknown options of the terms.
@@ -176,11 +176,11 @@ def vaevae_a(
 
     Args:
         modalities: Two or more; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         prior: p(z), a fixed Normal; None for Normal(0, I).
-        **options: As for :func:`vaevae`.
+        **options: The options of :func:`vaevae`.
 
-    Good single posteriors make too narrow a product: the prior counts in it once for each.
+    The product of good single posteriors is too narrow, as it counts the prior once for each.
 
     Raises:
         ValueError: For one modality, or more than eight; for unknown options of the terms.

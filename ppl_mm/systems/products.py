@@ -25,7 +25,7 @@ def vae(
 
     Args:
         modalities: The one modality.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         prior: p(z), a fixed Normal; None for Normal(0, I).
         **options: ``beta``, ``num_particles`` as for :func:`mvae`.
 
@@ -63,7 +63,7 @@ def mvae(
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         terms: The objective's terms, see :class:`ppl_mm.objectives.ELBOTerms`; the default is
             ``subset_terms()``: the full set and each modality alone.
         prior_expert: Whether p(z) is a factor of every product.
@@ -90,14 +90,14 @@ def mvae_q(
     prior: PriorLike = None,
     **options: Any,
 ) -> System:
-    """MVAE-Q: experts are full posteriors, surplus priors divided out; otherwise as MVAE.
+    """MVAE-Q: every expert is a full posterior, and surplus priors are divided out.
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m in the objective.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         terms: The objective's terms, see :func:`mvae`.
         prior: p(z), a fixed Normal; None for Normal(0, I).
-        **options: As for :func:`mvae`.
+        **options: The options of :func:`mvae`.
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, appendix C.
     """
@@ -130,7 +130,7 @@ def mvtcae(
 
     Args:
         modalities: The modalities; their ``weight`` is lambda_m.
-        latent_dim: Z.
+        latent_dim: The size Z of the latent.
         alpha: The share of the experts' KLs, in [0, 1].
         beta: The factor of all KLs.
         prior: p(z), a fixed Normal; None for Normal(0, I).

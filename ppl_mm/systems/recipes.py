@@ -1,7 +1,7 @@
 """Modalities as plain JSON values: likelihood and networks by name, with their options.
 
-Only classes of this library are written and read; anything else has no recipe (None), and is
-given again by the user when a system is loaded. A recipe is data: reading one runs no code.
+Only classes of this library are written and read. Anything else has no recipe (None), and the user
+gives it again when a system is loaded. A recipe is data: reading one runs no code.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Systems that remember how they were built, so that a saved file can say it."""
+"""Systems that record the call that built them, so that a saved file can repeat it."""
 
 import functools
 import inspect
@@ -20,7 +20,7 @@ P = ParamSpec("P")
 def recorded(
     *takers: Callable[..., Any], fixed: Collection[str] = ()
 ) -> Callable[[Callable[P, System]], Callable[P, System]]:
-    """Register a paper's function, and give what it builds its recipe: its name and arguments.
+    """Register a paper's function; its systems get a recipe, the function's name and arguments.
 
     The arguments must be plain JSON values (or ``subset_terms(...)`` as ``terms``, or rows as
     ``pseudo_inputs``); with any other, such as a prior of the user's own, the system has no
@@ -28,7 +28,7 @@ def recorded(
     checked against it, see :mod:`ppl_mm.arguments.typed`.
 
     Args:
-        takers: What the function hands its ``**options`` to.
+        takers: The functions or classes that it hands its ``**options`` to.
         fixed: Their arguments that the function sets itself.
     """
 
@@ -51,7 +51,7 @@ def recorded(
 def _signature(
     function: Callable[..., Any], takers: Iterable[Callable[..., Any]], fixed: Collection[str]
 ) -> inspect.Signature:
-    """The function's, with the options that its takers have in place of ``**options``."""
+    """The function's signature, with the options of its takers in place of ``**options``."""
     own = inspect.signature(function)
     parameters = {n: p for n, p in own.parameters.items() if p.kind != p.VAR_KEYWORD}
     for taker in takers:

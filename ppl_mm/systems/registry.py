@@ -11,11 +11,12 @@ from ppl_mm.modality import Modality
 from ppl_mm.objectives import subset_terms
 from ppl_mm.systems import recipes
 from ppl_mm.systems.options import Option, options_of
+from ppl_mm.systems.options import about as about_function
 
 if TYPE_CHECKING:
     from ppl_mm.systems.system import System
 
-__all__ = ["available", "build", "options", "rebuild", "register"]
+__all__ = ["about", "available", "build", "options", "rebuild", "register"]
 
 _SYSTEMS: dict[str, "Callable[..., System]"] = {}
 
@@ -27,7 +28,7 @@ def register(function: "Callable[..., System]") -> None:
 
 @typed
 def available() -> dict[str, str]:
-    """The systems' names, each with what it is.
+    """The systems' names, each with its description.
 
     Example:
         >>> "mvae" in available(), "mmvae_plus" in available()
@@ -38,7 +39,7 @@ def available() -> dict[str, str]:
 
 @typed
 def options(name: str) -> list[Option]:
-    """The options of the system of that name, with defaults and what they mean.
+    """The options of the system of that name, with their defaults and meanings.
 
     Raises:
         ValueError: For an unknown system.
@@ -51,14 +52,31 @@ def options(name: str) -> list[Option]:
 
 
 @typed
+def about(name: str) -> tuple[str, str]:
+    """What the system of that name is, and what modalities and rows it needs.
+
+    Returns:
+        Its documentation up to its arguments, and that of ``modalities``.
+
+    Raises:
+        ValueError: For an unknown system.
+
+    Example:
+        >>> about("vae")[1]
+        'The one modality.'
+    """
+    return about_function(_named(name))
+
+
+@typed
 def build(name: str, modalities: Sequence[Modality], latent_dim: int, **options: Any) -> "System":
     """The system of that name; ``systems.build("mvae", ...)`` is ``systems.mvae(...)``.
 
     Args:
         name: One of :func:`available`.
         modalities: The modalities.
-        latent_dim: Z.
-        **options: Of the system, see :func:`options`.
+        latent_dim: The size Z of the latent.
+        **options: The options of the system, see :func:`options`.
 
     Raises:
         ValueError: For an unknown system, and what the system itself refuses.

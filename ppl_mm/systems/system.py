@@ -37,7 +37,8 @@ class System(nn.Module):
             observed sites after the modalities and its latent ``z`` (or the guide's sites).
         guide: A Pyro program with the same latent sites.
         objective: A ``pyro.infer.ELBO``.
-        recipe: How a paper's system was built, for :meth:`load`; leave it out for your own.
+        recipe: The options that a paper's system was built with, for :meth:`load`; leave it out for
+            your own.
     """
 
     def __init__(
@@ -82,12 +83,12 @@ class System(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device that holds the parameters."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
     @property
     def dtype(self) -> torch.dtype:
-        """What it computes in, which data follow: its parameters' dtype, of 32 bits at least."""
+        """The dtype of the parameters, at least float32; data are converted to it."""
         return torch.promote_types(dtype_of(self) or torch.get_default_dtype(), torch.float32)
 
     def posterior(self, obs: Observations) -> Any:
@@ -96,9 +97,9 @@ class System(nn.Module):
             return self.guide.posterior(_placed(obs, self))  # type: ignore[operator]
 
     def alternatives(self, target: tuple[str, ...], given: tuple[str, ...]) -> Alternatives | None:
-        """How log p(x_target | x_given) is put together, see :mod:`ppl_mm.programs.conditionals`.
+        """The conditionals of log p(x_target | x_given), see :mod:`ppl_mm.programs.conditionals`.
 
-        The objective says it or else the model; None, where neither does, is
+        The objective gives them, or else the model. None, if neither does, stands for
         log p(x_target, x_given) - log p(x_given) under the model.
         """
         for part in (self.objective, self.model):
@@ -135,7 +136,7 @@ class System(nn.Module):
 
         Raises:
             TypeError: For an objective of Pyro's that has no such loss.
-            ValueError: For programs of which it would be no bound, or have a wrong gradient.
+            ValueError: For programs for which it would be no bound, or have a wrong gradient.
         """
         with default_dtype(self.dtype):
             obs = _placed(obs, self)
@@ -144,23 +145,23 @@ class System(nn.Module):
             return self.objective.differentiable_loss(self.model, self.guide, obs)
 
     def _check_objective(self, obs: Observations) -> None:
-        """Raise, before the first loss, where an objective of Pyro's is not right here."""
+        """Raise, before the first loss, if an objective of Pyro's does not suit the programs."""
         check_trainable(self.objective)
         check_matched(self.objective, *looked_at(self.model, self.guide, obs))
         self._checked = True
 
     @typed
     def start_from(self, stage: "System") -> list[str]:
-        """Start at the parameters of an earlier stage: those of the same name are copied.
+        """Copy the parameters of an earlier stage, those of the same names.
 
-        Such as CMMD's first stage, trained on rows without labels, for a second with a label,
-        whose encoder without a label is then the first's, bit for bit.
+        CMMD's first stage, for example, is trained on rows without labels. The second stage, which
+        has a label, starts from it; without a label its encoder is the first's, bit for bit.
 
         Args:
-            stage: A system all of whose parameters this one has.
+            stage: The earlier system; this one has all of its parameters.
 
         Returns:
-            The names of this system's parameters that the stage lacks; they are as they were.
+            The names of this system's parameters that the stage lacks; they stay as they are.
 
         Raises:
             ValueError: For a parameter that this system lacks, or has in another shape.
@@ -197,11 +198,11 @@ class System(nn.Module):
         """Rebuild a saved system. No code is read from the file.
 
         Args:
-            path: What :meth:`save` wrote.
-            modalities: The modalities, needed where they use networks or likelihoods of your
-                own; those of this library are rebuilt from the file's recipe.
-            system: A system built as the saved one was, needed where model, guide and objective
-                were put together by hand; its parameters are replaced.
+            path: The file that :meth:`save` wrote.
+            modalities: The modalities, needed if they use networks or likelihoods of your own;
+                those of this library are rebuilt from the file's recipe.
+            system: A system built as the saved one was, whose parameters are replaced. It is needed
+                if model, guide and objective were put together by hand.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -216,5 +217,5 @@ class System(nn.Module):
 
 
 def _placed(obs: object, system: System) -> Any:
-    """The rows on the system's device and in its dtype; programs refuse what is no rows."""
+    """The rows on the system's device and in its dtype; programs refuse anything else."""
     return obs.to(system) if isinstance(obs, Observations) else obs

@@ -83,6 +83,10 @@ class Streams:
         """The first rows of every stream together."""
         return Observations.collate([part[: min(number, len(part))] for part in self.parts])
 
+    def largest(self, batch_size: int) -> int:
+        """How many rows the first batches of an epoch have, the largest."""
+        return sum(min(len(part), batch_size) for part in self.parts)
+
     def steps(self, batch_size: int) -> int:
         """How many batches an epoch has."""
         return max(-(-len(part) // batch_size) for part in self.parts)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from rich import print as rich_print
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
@@ -246,6 +247,10 @@ def fit(
         chosen += [Bar(watch)] if progress and fabric.is_global_zero else []
         if file is not None:
             chosen.append(Checkpoints(file, checkpoint_every, checkpoint_minutes))
+        if planned.compile and progress and fabric.is_global_zero:
+            rich_print(
+                f"A step is compiled for the {num_steps:,} of the run; the first waits for it."
+            )
         around = Callbacks(chosen)
         loop = Loop(
             fabric,
@@ -261,7 +266,7 @@ def fit(
                 system=system,
                 objective=system.objective,
                 why_not="whole steps are captured" if planned.captured else planned.why_not,
-                compile=planned.compile,
+                compile=streams.largest(batch_size) if planned.compile else 0,
             ),
             partial(
                 Graphed,
@@ -275,6 +280,8 @@ def fit(
         with Signals(training.stop) as signals, around.around(training):
             while training.epoch < epochs and not training.stopping:
                 around.before_epoch(training)
+                if callbacks:
+                    loop.doubt()
                 loop.epoch(training, batch_size, annealing_epochs)
                 if training.within is None:
                     around.after_epoch(training)

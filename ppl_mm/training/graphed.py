@@ -11,7 +11,8 @@ Source: torch.cuda.graph, "Whole-network capture" of PyTorch's notes on CUDA.
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,12 +20,33 @@ from torch import Tensor
 
 from ppl_mm.batch.host_masks import constants
 from ppl_mm.batch.observations import Observations
-from ppl_mm.training.recorded import Step, pattern, stage_of
+from ppl_mm.training.alike import Annealing, Step, pattern, stage_of
 
-__all__ = ["CUDA", "Graphed", "draws_on_host", "obstacle_of", "set_capturable"]
+__all__ = ["CUDA", "Graphed", "draws_on_host", "obstacle_of", "set_capturable", "synchronisation"]
 
 _WARM_UP = 3  # steps before the capture, as PyTorch advises: they make what is made lazily
+_WAITS = "called a synchronizing CUDA operation"  # torch's warning of it
 _log = logging.getLogger("ppl_mm")
+
+
+@contextmanager
+def synchronisation(mode: str) -> Iterator[None]:
+    """Inside, what waits for a CUDA device warns ("warn") or raises ("error").
+
+    Torch warns once that the mode is a prototype, in words much like those of a wait.
+    """
+    before = torch.cuda.get_sync_debug_mode()
+    try:
+        _set_mode(mode)
+        yield
+    finally:
+        _set_mode(before)
+
+
+def _set_mode(mode: int | str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.cuda.set_sync_debug_mode(mode)
 
 
 class CUDA:
@@ -33,18 +55,17 @@ class CUDA:
     def watched(self, run: Callable[[], Tensor]) -> tuple[Tensor, str | None]:
         """Run a step on a side stream; what it returns, and what of it no graph could replay."""
         side, current = torch.cuda.Stream(), torch.cuda.current_stream()
-        mode = torch.cuda.get_sync_debug_mode()
         side.wait_stream(current)
-        with warnings.catch_warnings(record=True) as caught, torch.cuda.stream(side):
+        with (
+            synchronisation("warn"),
+            torch.cuda.stream(side),
+            warnings.catch_warnings(record=True) as caught,
+        ):
             warnings.simplefilter("always")
-            torch.cuda.set_sync_debug_mode("warn")
-            try:
-                loss, drew = draws_on_host(run)
-            finally:
-                torch.cuda.set_sync_debug_mode(mode)
+            loss, drew = draws_on_host(run)
         current.wait_stream(side)
         loss.record_stream(current)
-        waits = [w for w in caught if "synchronizing" in str(w.message)]
+        waits = [w for w in caught if _WAITS in str(w.message)]
         if waits:
             return loss, f"a step waits for the device, at {waits[0].filename}:{waits[0].lineno}"
         return loss, "a step draws random numbers on the host" if drew else None
@@ -68,7 +89,7 @@ class Graphed:
 
     The first steps of one shape are eager ones and train as ever. Then the step is captured, which
     runs nothing, and replayed for this and every later batch of the same rows' number, shapes,
-    masks, stage and beta; what differs, such as a last and smaller batch, is eager. Results
+    masks and stage; what differs, such as a last and smaller batch, is eager. Results
     are those of eager steps up to rounding.
 
     Args:
@@ -92,6 +113,8 @@ class Graphed:
         self.step, self.objective, self.optimizer = step, objective, optimizer
         self.why_not, self.replayed = why_not, 0
         self.device = CUDA()
+        first = optimizer.param_groups[0]["params"][0]
+        self.beta = Annealing(objective, first.device)
         self._forget(None)
 
     @property
@@ -100,7 +123,7 @@ class Graphed:
         if self.why_not is not None:
             return f"eager: {self.why_not}"
         if self.replayed == 0:
-            return f"eager: fewer than {_WARM_UP + 2} batches of one shape, stage and beta"
+            return f"eager: fewer than {_WARM_UP + 2} batches of one shape and stage"
         return f"captured: {self.replayed} steps replayed"
 
     def __call__(self, batch: Observations, share: range, size: int) -> Tensor:
@@ -119,6 +142,10 @@ class Graphed:
                 return self.step(batch, share, size)
         return self._replayed(batch)
 
+    def doubt(self) -> None:
+        """Capture anew: what the graph rests on may have changed."""
+        self._forget(None)
+
     def _warm_up(self, batch: Observations, share: range, size: int) -> Tensor:
         """An eager step; what must not be in a graph is found in the last of them."""
         loss, why_not = self.device.watched(lambda: self.step(batch, share, size))
@@ -128,13 +155,27 @@ class Graphed:
         return loss
 
     def _captured(self, batch: Observations, share: range, size: int) -> bool:
+        """Capture a step, whose constants must all be on the device before.
+
+        What a capture copies there has not arrived: nothing runs until the graph is replayed, and
+        then from the host's memory, which may hold something else by that time.
+        """
         static = batch._copy()
         static.values = {n: x.clone() for n, x in batch.values.items()}
         self.optimizer.zero_grad()  # gradients of the graph's own
+        before = set(self.kept)
         try:
-            self.replay = static, *self.device.capture(lambda: self.step(static, share, size))
+            with self.beta:
+                captured = self.device.capture(lambda: self.step(static, share, size))
         except RuntimeError as error:
             self._note(f"the capture failed: {str(error).strip().splitlines()[0]}")
+        else:
+            if self.kept.keys() == before:
+                self.replay = static, *captured
+            else:
+                self._note("a step copies something new to the device")
+        for key in self.kept.keys() - before:
+            del self.kept[key]
         return self.replay is not None
 
     def _replayed(self, batch: Observations) -> Tensor:
@@ -160,8 +201,7 @@ class Graphed:
             self._note("the transform makes masks whose values only the device has")
             return None
         rates = tuple(float(group["lr"]) for group in self.optimizer.param_groups)
-        beta = getattr(self.objective, "annealing", 1.0)
-        return size, found, stage_of(self.objective), beta, rates
+        return size, found, stage_of(self.objective), self.beta.follow(), rates
 
 
 def draws_on_host(run: Callable[[], Tensor]) -> tuple[Tensor, bool]:

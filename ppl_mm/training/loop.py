@@ -15,13 +15,14 @@ from ppl_mm.objectives import Stages, linear_annealing
 from ppl_mm.objectives.handlers import OfTheDataSet
 from ppl_mm.objectives.stock import is_bound
 from ppl_mm.systems import System
+from ppl_mm.training.alike import Step
 from ppl_mm.training.batches import Streams
 from ppl_mm.training.callbacks import Callbacks
 from ppl_mm.training.checks import Found, Transform, parameters
 from ppl_mm.training.graphed import Graphed
 from ppl_mm.training.history import DivergedError
 from ppl_mm.training.parallel import JointNoise, own_noise
-from ppl_mm.training.recorded import Recorded, Step
+from ppl_mm.training.recorded import Recorded
 from ppl_mm.training.state import Training, Within
 
 if TYPE_CHECKING:
@@ -78,6 +79,11 @@ class Loop:
         self.graphed = graphed(self.update)
         steady = streams.one_pattern and transform is None  # else masks are ever new ones
         self.kept: dict[Any, Tensor] | None = {} if steady else None
+
+    def doubt(self) -> None:
+        """A callback may have changed what repeated steps rest on: they are looked at anew."""
+        self.gradients.doubt()
+        self.graphed.doubt()
 
     def epoch(self, training: Training, batch_size: int, annealing_epochs: int) -> None:
         """Run one epoch, or what is left of it, and put its row into the history.

@@ -6,26 +6,22 @@ compiled by :mod:`ppl_mm.training.compiled`.
 """
 
 import logging
-import random
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from ppl_mm.batch.host_masks import on_host, recording
+from ppl_mm.batch.host_masks import recording
 from ppl_mm.batch.observations import Observations
-from ppl_mm.objectives import Stages
+from ppl_mm.training.alike import Annealing, State, Step, pattern, stage_of
 from ppl_mm.training.batches import resident
 from ppl_mm.training.compiled import compiled
 from ppl_mm.training.tape import Unrecordable, program, record
 
-__all__ = ["Recorded", "Step", "pattern", "stage_of"]
+__all__ = ["Recorded"]
 
-Step = Callable[[Observations, range, int], Tensor]
-_KINDS = ("present", "scored", "evidence", "source")
 _MOST = 12  # programs: for a last and smaller batch, for stages, for streams of several lengths
 _PROOFS = 2  # steps that are taken both ways before a program is relied on
 _TOLERANCE = 1e-2  # of a compiled step's gradient, relative to its norm: other noise is far beyond
@@ -44,7 +40,7 @@ class Recorded:
         system: Its parameters and buffers.
         objective: Its stage and annealing are read.
         why_not: Why nothing is to be recorded; None to try.
-        compile: Whether programs of the largest batches are compiled.
+        compile: The size of the batches whose programs are compiled; 0 for none.
 
     Attributes:
         why_not: As given, or as found on the way; None while there is no obstacle.
@@ -58,16 +54,16 @@ class Recorded:
         system: nn.Module,
         objective: Any,
         why_not: str | None,
-        compile: bool = False,
+        compile: int = 0,
     ) -> None:
         self.eager, self.objective = eager, objective
-        self.parameters = [p for p in system.parameters() if p.requires_grad]
-        fixed = [p for p in system.parameters() if not p.requires_grad]
-        self.state = [*self.parameters, *fixed, *system.buffers()]
+        self.parameters = list(system.parameters())
+        self.beta = Annealing(objective, self.parameters[0].device)
+        self.state = [*self.parameters, *system.buffers(), self.beta.tensor]
         self.why_not, self.compile, self.not_compiled = why_not, compile, ""
-        self.replayed = self.largest = 0
+        self.replayed = 0
         self.programs: dict[Any, _Program] = {}
-        self.compiled: set[Any] = set()  # sizes and stages
+        self.compiled: set[Any] = set()  # what of a key is no pattern
 
     @property
     def outcome(self) -> str:
@@ -75,36 +71,40 @@ class Recorded:
         if self.why_not is not None:
             return f"eager: {self.why_not}"
         if self.replayed == 0:
-            return f"eager: no more than {_PROOFS} batches of one size, stage and beta"
+            return f"eager: no more than {_PROOFS} batches of one size and stage"
         kind = "compiled" if any(p.compiled for p in self.programs.values()) else "recorded"
         more = f" ({self.not_compiled})" if self.not_compiled else ""
         return f"{kind}: {self.replayed} steps replayed{more}"
 
     def __call__(self, batch: Observations, share: range, size: int) -> Tensor:
         """The loss of a batch; the parameters have its gradients."""
-        if self.why_not is not None or getattr(self.objective, "annealing", 1.0) != 1.0:
+        if self.why_not is None and (alike := pattern(batch)) is None:
+            self._note("only the device knows the masks that the transform makes")
+        if self.why_not is not None:
             return self.eager(batch, share, size)
-        key = size, stage_of(self.objective), pattern(batch)
+        grows, learned = self.beta.follow(), tuple(p.requires_grad for p in self.parameters)
+        key = size, stage_of(self.objective), grows, learned, alike
         if key not in self.programs and len(self.programs) == _MOST:
-            self._note("masks differ from batch to batch")
+            self._note("masks or the objective differ from batch to batch")
         if key not in self.programs and not self._recorded(key, batch, share, size):
             return self.eager(batch, share, size)
         found = self.programs[key]
         if found.proofs < _PROOFS:
-            return self._proven(found, batch, share, size)
+            return self._proven(key, batch, share, size)
         self.replayed += 1
         return found(batch)
 
     def doubt(self) -> None:
-        """Compare programs with the eager step again: what they rest on may have changed."""
+        """Compare each program with the eager step once more; record anew what has changed."""
         for found in self.programs.values():
-            found.proofs = min(found.proofs, _PROOFS - 1)
+            if found.proofs == _PROOFS:
+                found.proofs, found.doubted = _PROOFS - 1, True
 
     def _recorded(self, key: Any, batch: Observations, share: range, size: int) -> bool:
         """Record a step, without a trace in the parameters, buffers and random numbers."""
         if self.why_not is not None:
             return False
-        before = _State(self.state)
+        before = State(self.state)
         with recording():
             rows = resident(batch, batch.device)
 
@@ -114,7 +114,8 @@ class Recorded:
 
         inputs = [*self.state, *rows.values.values()]
         try:
-            graph, constants = record(step, inputs)
+            with self.beta:
+                graph, constants = record(step, inputs)
             if before.others_drew():
                 raise Unrecordable("a step draws numbers by Python or NumPy")
         except Exception as error:  # an eager step raises what is not of the recording
@@ -125,30 +126,33 @@ class Recorded:
             for p in self.parameters:
                 p.grad = None
         found = _Program(program(graph, constants), self.state, self.parameters)
-        if self.compile and key[:2] not in self.compiled and size >= self.largest:
-            self.compiled.add(key[:2])
+        if size == self.compile and key[:4] not in self.compiled:
+            self.compiled.add(key[:4])
             found.compile(graph, constants, inputs)
             self.not_compiled = found.not_compiled or self.not_compiled
-        self.largest = max(self.largest, size)
         self.programs[key] = found
         return True
 
-    def _proven(self, found: "_Program", batch: Observations, share: range, size: int) -> Tensor:
+    def _proven(self, key: Any, batch: Observations, share: range, size: int) -> Tensor:
         """The step both ways; the program's numbers count where they are right."""
-        before = _State(self.state)
+        found = self.programs[key]
+        before = State(self.state)
         loss = self.eager(batch, share, size)
         numbers = [loss, *(p.grad for p in self.parameters)]
-        after = _State(self.state)
+        after = State(self.state)
         before.restore()
         own = found(batch)
         same = found.agrees([own, *(p.grad for p in self.parameters)], numbers)
-        if same and after.equals(_State(self.state), exactly=not found.compiled):
+        if same and after.equals(State(self.state), exactly=not found.compiled):
             found.proofs += 1
             return own
         after.restore()
         for p, gradient in zip(self.parameters, numbers[1:], strict=True):
             p.grad = gradient
-        if found.compiled:
+        if found.doubted:
+            del self.programs[key]
+            self.compiled.discard(key[:4])
+        elif found.compiled:
             found.give_up("it gives other numbers")
             self.not_compiled = found.not_compiled
         else:
@@ -171,7 +175,8 @@ class _Program:
     ) -> None:
         self.run = self.recorded = run
         self.state, self.parameters = state, parameters
-        self.compiled, self.not_compiled, self.proofs = False, "", 0
+        self.compiled, self.not_compiled = False, ""
+        self.proofs, self.doubted = 0, False
 
     def compile(
         self, graph: fx.Graph, constants: dict[str, Tensor], inputs: Sequence[Tensor]
@@ -219,56 +224,3 @@ class _Program:
         )
         loss, same = (float(x) for x in both[0])
         return gap <= _TOLERANCE * norm and abs(loss - same) <= _TOLERANCE * abs(same)
-
-
-class _State:
-    """What a step changes besides gradients: buffers, and the random numbers to come."""
-
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self.tensors = [x for x in tensors if not isinstance(x, nn.Parameter)]
-        self.values = [x.detach().clone() for x in self.tensors]
-        self.devices = sorted({x.device.index for x in tensors if x.is_cuda})
-        self.host = torch.get_rng_state()
-        self.on_device = [torch.cuda.get_rng_state(i) for i in self.devices]
-        self.others = _others()
-
-    def others_drew(self) -> bool:
-        """Whether Python or NumPy has drawn since, which no program repeats."""
-        return self.others != _others()
-
-    def restore(self) -> None:
-        """Go back to it."""
-        torch.set_rng_state(self.host)
-        for i, state in zip(self.devices, self.on_device, strict=True):
-            torch.cuda.set_rng_state(state, i)
-        with torch.no_grad():
-            for x, value in zip(self.tensors, self.values, strict=True):
-                x.copy_(value)
-
-    def equals(self, other: "_State", exactly: bool) -> bool:
-        """Whether both go on with the same numbers, and have the same buffers if ``exactly``."""
-        pairs = [(self.host, other.host), *zip(self.on_device, other.on_device, strict=True)]
-        if exactly:
-            pairs += zip(self.values, other.values, strict=True)
-        return all(torch.equal(a, b) for a, b in pairs)
-
-
-def _others() -> tuple[Any, ...]:
-    kind, numbers, *rest = np.random.get_state()  # noqa: NPY002
-    return random.getstate(), kind, numbers.tobytes(), *rest
-
-
-def stage_of(objective: Any) -> int:
-    """What tells the stages of an objective apart."""
-    return id(objective.current if isinstance(objective, Stages) else objective)
-
-
-def pattern(batch: Observations) -> Any:
-    """Shapes and masks of a batch; None where only a device knows the masks."""
-    masks = [m for kind in _KINDS for m in getattr(batch, kind).values()]
-    if not all(map(on_host, masks)):
-        return None
-    once = {id(m): m for m in masks}
-    held = {key: m.as_subclass(Tensor).numpy().tobytes() for key, m in once.items()}
-    shapes = tuple((n, x.shape, x.dtype) for n, x in batch.values.items())
-    return shapes, tuple(held[id(m)] for m in masks)

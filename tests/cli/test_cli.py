@@ -62,7 +62,13 @@ def undrawn(monkeypatch):
 def test_train_writes_the_whole_folder_and_prints_one_table(trained):
     folder, printed = trained
     assert {path.name for path in folder.iterdir()} == set(FILES)
-    for part in ("log p(top, bottom, label)", "log p(label | top, bottom)", "ELBO", "k > 0.7"):
+    for part in (
+        "log p(top, bottom, label)",
+        "log p(label | top, bottom)",
+        "ELBO",
+        "k>0.7",
+        "laplace",
+    ):
         assert part in printed
     assert "from top, bottom" in printed
     assert "9 rows, 30" in printed

@@ -92,7 +92,7 @@ def test_the_page_needs_nothing_but_itself(compared):
     assert "http://" not in text
     assert "https://" not in text
     pictures = page.of("img")
-    curves, pictures_of_a_run = len(page.tables[0]) - 1, 4
+    curves, pictures_of_a_run = len(page.tables[0]) - 1, 5
     assert len(pictures) == curves + len(MISSING) * len(SYSTEMS) * pictures_of_a_run
     assert all(p["src"].startswith("data:image/png;base64,") for p in pictures)
     assert all(len(p["alt"]) > 20 for p in pictures)

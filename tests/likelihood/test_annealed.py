@@ -11,10 +11,11 @@ from every_system import LATENT_DIM, SYSTEMS, build, complete, kinds_of, modalit
 from linear_gaussian import NAMES, LinearDecoder, LinearEncoder, LinearGaussian
 from linear_gaussian_prior import ExactGivenObserved, GaussianGivenObserved
 from linear_gaussian_private import PrivateLinearGaussian
+from plain_likelihood import log_likelihood
 from torch import nn
 from toy_meme import PAIR
 
-from ppl_mm import Modality, Observations, System, guides, likelihoods, log_likelihood
+from ppl_mm import Modality, Observations, System, guides, likelihoods
 from ppl_mm.evaluation import annealed_log_likelihood
 from ppl_mm.likelihood import annealing
 from ppl_mm.likelihood.annealing import Schedule, anneal, temperatures, transition, tuned
@@ -210,13 +211,14 @@ def test_one_temperature_is_importance_sampling():
     with evaluating(system, 0):
         path = path_of(toy, system, obs)
         point = path.draw(5)
-        log_w = anneal(path, point, Schedule([0.0, 1.0], torch.zeros(0), 1))
+        log_w, end = anneal(path, point, Schedule([0.0, 1.0], torch.zeros(0), 1))
         z = path.latents(point.position)["z"].squeeze(1)
     expected = torch.zeros(5, len(obs))
     for n in NAMES:
         normal = torch.distributions.Normal(z @ toy.weight[n].T + toy.bias[n], toy.noise[n])
         expected += torch.where(obs.present[n], normal.log_prob(obs[n]).sum(-1), 0.0)
     torch.testing.assert_close(log_w, expected)
+    assert end is point
     torch.testing.assert_close(point.start, system.model.prior().log_prob(z))
 
 

@@ -6,11 +6,12 @@ import math
 import pytest
 import torch
 from every_system import SameNoise
+from plain_likelihood import log_likelihood
 from torch import nn
 from torch.distributions import MultivariateNormal
 from toy_meme import PAIR, TRIPLE, Toy, random_toy
 
-from ppl_mm import Observations, System, log_likelihood
+from ppl_mm import Observations, System
 from ppl_mm.evaluation import elbo
 from ppl_mm.likelihood import log_likelihood as likelihood
 from ppl_mm.likelihood.combine import combine_parts
@@ -244,13 +245,13 @@ def test_chunks_and_the_order_of_rows_do_not_matter():
 
 def test_every_conditional_is_estimated_once(monkeypatch):
     seen = []
-    estimate = likelihood._estimate
+    source_of = likelihood.source_of
 
-    def count(system, obs, groups, sampler, evidence, *rest):
-        seen.append((groups[0], system.model.given))
-        return estimate(system, obs, groups, sampler, evidence, *rest)
+    def count(system, obs, names, *rest):
+        seen.append((names, system.model.given))
+        return source_of(system, obs, names, *rest)
 
-    monkeypatch.setattr(likelihood, "_estimate", count)
+    monkeypatch.setattr(likelihood, "source_of", count)
     log_likelihood(TRIPLE.system(), TRIPLE.rows(2), num_samples=10)
     assert len(seen) == len(set(seen))
     assert set(seen) == {

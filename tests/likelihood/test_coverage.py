@@ -33,7 +33,8 @@ def asked(seed, target, given, num_rows, num_samples):
     """The estimates of one problem and the truth."""
     toy, system = random_problem(seed)
     obs = toy.sample(num_rows, seed=seed)
-    found = log_likelihood(system, obs, target, given, num_samples=num_samples, seed=seed)
+    options = {"num_samples": num_samples, "seed": seed, "refine": "none"}
+    found = log_likelihood(system, obs, target, given, **options)
     truth = toy.log_p(obs, (*target, *given))
     return found, truth - toy.log_p(obs, given) if given else truth
 

@@ -8,9 +8,10 @@ import arviz
 import pytest
 import torch
 from linear_gaussian import NAMES, LinearGaussian
+from plain_likelihood import log_likelihood
 from torch import nn
 
-from ppl_mm import Modality, Observations, System, guides, likelihoods, log_likelihood, models
+from ppl_mm import Modality, Observations, System, guides, likelihoods, models
 from ppl_mm.evaluation import UnreliableLikelihoodWarning
 from ppl_mm.likelihood.log_likelihood import log_likelihoods
 from ppl_mm.objectives import IWAE, ELBOTerms, iwae_bound, log_weights, subset_terms
@@ -523,8 +524,8 @@ def test_result_says_what_it_is():
     assert summary["mean"] == found.mean()
     spread = found.value.std().item() / len(obs) ** 0.5
     assert summary["standard_error"] == pytest.approx(spread)
-    error = found.standard_error.square().sum().sqrt().item() / len(obs)
-    assert summary["monte_carlo_error"] == pytest.approx(error)
+    assert summary["low"] < summary["monte_carlo_low"] < summary["mean"]
+    assert summary["mean"] < summary["monte_carlo_high"] < summary["high"]
     assert summary["rows"] == len(obs)
     assert f"{found.mean():.3f}" in str(found)
     assert "joint posterior" in str(found)
@@ -569,7 +570,7 @@ def test_result_is_a_table_and_a_picture(tmp_path):
     ("num_samples", "spread", "said"),
     [
         (24, 1.3, "Pareto k needs 25 draws a row"),
-        (25, 0.5, r"Pareto k above 0\.7 in [1-9]\d* rows \(largest .*: those are too low"),
+        (25, 0.5, r"Pareto k above 0\.7 in [1-9]\d* rows \(largest .*: those are mostly too low"),
         (1000, 1.3, r"Pareto k above 0\.7 in 0 rows \(largest -?\d\.\d\d\)$"),
     ],
 )

@@ -5,9 +5,10 @@ import warnings
 import pytest
 import torch
 from every_system import THREE, build, complete, modality
+from plain_likelihood import log_likelihood
 from torch import Tensor, nn
 
-from ppl_mm import Observations, fit, log_likelihood
+from ppl_mm import Observations, fit
 from ppl_mm.data import DataSet
 from ppl_mm.evaluation import (
     accuracy,

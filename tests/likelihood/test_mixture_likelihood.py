@@ -8,8 +8,9 @@ import pytest
 import torch
 from linear_gaussian import NAMES, LinearGaussian
 from linear_gaussian_private import PrivateLinearGaussian
+from plain_likelihood import log_likelihood
 
-from ppl_mm import guides, log_likelihood
+from ppl_mm import guides
 from ppl_mm.guides.single_expert import SingleExpert
 from ppl_mm.likelihood import sampling
 from ppl_mm.likelihood.importance import from_guide, log_weights_of

@@ -83,7 +83,7 @@ def test_it_agrees_with_the_closed_form_and_says_what_it_did(build, target, give
     assert (found.pareto_k < 0.7).all()
     assert set(found.stage) <= set(STAGES)
     assert "laplace" in found.stage
-    plain = log_likelihood(system, obs, target, given, num_samples=500)
+    plain = log_likelihood(system, obs, target, given, num_samples=500, refine="none")
     assert set(plain.stage) == {"guide"}
     assert found.standard_error.mean() < 0.5 * plain.standard_error.mean()
 
@@ -92,11 +92,11 @@ def test_it_agrees_with_the_closed_form_and_says_what_it_did(build, target, give
 def test_a_row_has_the_same_number_in_any_company(build):
     toy, system = build()
     obs = toy.mixed()
-    whole = log_likelihood(system, obs, num_samples=60, refine="auto")
+    whole = log_likelihood(system, obs, num_samples=100, refine="auto")
     order = torch.tensor([5, 2, 7, 0])
-    few = log_likelihood(system, obs[order], num_samples=60, refine="auto")
-    cut = log_likelihood(system, obs, num_samples=60, refine="auto", chunk=7)
-    other = log_likelihood(system, obs, num_samples=60, refine="auto", seed=1)
+    few = log_likelihood(system, obs[order], num_samples=100, refine="auto")
+    cut = log_likelihood(system, obs, num_samples=100, refine="auto", chunk=7)
+    other = log_likelihood(system, obs, num_samples=100, refine="auto", seed=1)
     for field in FIELDS:
         torch.testing.assert_close(
             getattr(few, field), getattr(whole, field)[order], atol=1e-9, rtol=1e-9
@@ -108,10 +108,10 @@ def test_a_row_has_the_same_number_in_any_company(build):
 def test_more_draws_come_until_the_error_is_small():
     toy, system = product()
     found = log_likelihood(
-        system, toy.mixed(), num_samples=60, refine="auto", target_standard_error=0.02
+        system, toy.mixed(), num_samples=100, refine="auto", target_standard_error=0.02
     )
     assert (found.standard_error <= 0.02).all()
-    assert found.draws.max() >= 120
+    assert found.draws.max() >= 200
 
 
 class Hierarchical(Program):
@@ -186,11 +186,10 @@ def test_a_student_distribution():
     assert ((draws.mean(0) - loc).abs() < 5 * error).all()
 
 
-@pytest.mark.parametrize("options", [{"proposal": "defensive"}, {"denominator": "prior"}])
-def test_what_does_not_go_together_is_refused(options):
+def test_what_does_not_go_together_is_refused():
     toy, system = product()
     with pytest.raises(ValueError, match="refine: a refined proposal keeps a share of the guide"):
-        log_likelihood(system, toy.sample(2), "a", "b", refine="auto", **options)
+        log_likelihood(system, toy.sample(2), refine="laplace", proposal="defensive")
     with pytest.raises(ValueError, match=r"refine.*expected"):
         log_likelihood(system, toy.sample(2), refine="laplase")
 
@@ -199,5 +198,5 @@ def test_observed_rows_are_told_apart_by_what_they_hold():
     toy, system = product()
     obs = toy.sample(1)
     twice = Observations({n: x.expand(2, -1) for n, x in obs.values.items()})
-    found = log_likelihood(system, twice, num_samples=60, refine="auto")
+    found = log_likelihood(system, twice, num_samples=100, refine="auto")
     assert found.value[0] == found.value[1]

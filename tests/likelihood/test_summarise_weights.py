@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 from every_system import build, modalities
+from plain_likelihood import log_likelihood
 
-from ppl_mm import Observations, log_likelihood
+from ppl_mm import Observations
 from ppl_mm.evaluation import LogLikelihood, UnreliableLikelihoodWarning
 from ppl_mm.likelihood.summarise import summarise_weights
 

@@ -299,7 +299,7 @@ def test_likelihood_of_a_row_is_its_marginal_over_what_the_model_shares(proposal
     assert (off <= 4 * found.standard_error).all()
     # All rows have the same draws of g: errors do not average out over them.
     expected = found.standard_error.mean().item()
-    assert found.summary()["monte_carlo_error"] == pytest.approx(expected)
+    assert found.summary()["monte_carlo_error"] == pytest.approx(expected, rel=0.02)
 
 
 # ---------------------------------------------------------------- mistakes

@@ -66,12 +66,9 @@ def test_a_wrong_option_of_a_dict_or_a_list_is_found_inside():
 def test_the_command_lists_them():
     found = CliRunner().invoke(app, ["systems", "mvae"], env={"COLUMNS": "120"})
     assert found.exit_code == 0
-    line = next(line for line in found.output.splitlines() if "beta" in line)
-    assert [cell.strip() for cell in line.strip("│").split("│")] == [
-        "beta",
-        "1.0",
-        "The factor of the KL.",
-    ]
+    lines = found.output.splitlines()
+    place = lines.index("  beta = 1.0")
+    assert lines[place + 1] == "      The factor of the KL."
     wrong = CliRunner().invoke(app, ["systems", "mvea"])
     assert wrong.exit_code == 2
     assert "Did you mean 'mvae'" in wrong.output

@@ -14,6 +14,7 @@ from toy_runs import content_of, write_content
 
 from ppl_mm import Observations, fit, objectives
 from ppl_mm.batch import host_masks as known
+from ppl_mm.batch.host_masks import HostTensor
 from ppl_mm.objectives import subset_terms
 from ppl_mm.training import graphed
 
@@ -72,12 +73,12 @@ def test_clipping_and_a_transform_are_part_of_it(as_if_cuda):
     assert_same(trained("mvae", data, step="eager", **options), replayed)
 
 
-def test_beta_that_grows_is_eager_and_a_constant_one_captured(as_if_cuda):
-    data, options = complete(16), {"epochs": 6, "annealing_epochs": 2}
+def test_beta_that_grows_is_captured_and_a_constant_one_too(as_if_cuda):
+    data, options = complete(16), {"epochs": 8, "annealing_epochs": 4}
     replayed = trained("mvae", data, **options)
-    # beta is 1 from the third of 12 steps on: one sets the shape, 3 warm up
-    assert replayed[0].step == "captured: 6 steps replayed"
-    assert_same(trained("mvae", data, step="eager", **options), replayed)
+    # 6 steps in which beta grows and 10 at 1, of either one sets the shape and 3 warm up
+    assert replayed[0].step == "captured: 8 steps replayed"
+    assert_same(trained("mvae", data, **{**options, "step": "eager"}), replayed)
 
 
 def test_each_stage_is_captured_by_itself(as_if_cuda):
@@ -146,6 +147,29 @@ def test_a_capture_that_fails_trains_on_eagerly(as_if_cuda, monkeypatch):
     result = trained("mvae", data)
     assert result[0].step.endswith("operation not permitted when stream is capturing")
     assert_same(trained("mvae", data, step="eager"), result)
+
+
+@pytest.mark.parametrize("ends", ["the capture failed: no", "copies something new"])
+def test_a_constant_that_a_capture_makes_is_not_read_by_eager_steps(as_if_cuda, monkeypatch, ends):
+    def capture(self, run):
+        with monkeypatch.context() as inside:  # a copy that is captured does not arrive
+            inside.setattr(known, "_send", lambda host, target: torch.zeros_like(host))
+            late.copied()
+        if "failed" in ends:
+            raise RuntimeError("no")
+        return run(), lambda: None
+
+    late = HostTensor.of(torch.ones(3), torch.device("cpu"))
+    monkeypatch.setattr(Recorder, "capture", capture)
+    kept = []
+    watched = Recorder.watched
+    monkeypatch.setattr(
+        Recorder, "watched", lambda *args: kept.append(known._kept[-1]) or watched(*args)
+    )
+    result, _, _ = trained("mvae", complete(24))
+    assert ends in result.step
+    with known.constants(kept[0]):
+        assert late.copied().tolist() == [1, 1, 1]
 
 
 def test_numbers_drawn_on_the_host_are_noticed():

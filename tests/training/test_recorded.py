@@ -12,6 +12,7 @@ from torch import nn
 
 from ppl_mm import Observations, fit, networks, objectives
 from ppl_mm.objectives import subset_terms
+from ppl_mm.training import Callback
 
 QUIET = {"epochs": 3, "batch_size": 8, "device": "cpu", "progress": False}
 
@@ -99,7 +100,14 @@ def test_clipping_transforms_weights_that_decay_and_frozen_parameters():
     assert_same_steps(frozen, complete(24), 7, **options)
 
 
-def test_beta_that_grows_is_eager_and_each_stage_recorded_by_itself():
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_beta_that_grows(name):
+    # two steps of each of epochs 1 and 2, in which it grows, and 4 at 1; two of both both ways
+    data = complete(16, *kinds_of(name))
+    assert_same_steps(name, data, 4, epochs=4, annealing_epochs=3)
+
+
+def test_each_stage_is_recorded_by_itself():
     def staged():
         system = build("mvae")
         parts = [objectives.ELBOTerms(subset_terms(None)), objectives.ELBOTerms(subset_terms(0))]
@@ -107,7 +115,6 @@ def test_beta_that_grows_is_eager_and_each_stage_recorded_by_itself():
         return system
 
     assert_same_steps(staged, complete(16), 8, epochs=6)  # 12 steps, two of each stage both ways
-    assert_same_steps("mvae", complete(16), 8, epochs=6, annealing_epochs=2)  # beta: 1/2, then 1
 
 
 @pytest.mark.parametrize("step", ["recorded", "eager"])
@@ -184,7 +191,30 @@ def test_masks_that_a_transform_changes_are_eager():
     eager, recorded = (
         trained("mvae", data, step=step, **options) for step in ("eager", "recorded")
     )
-    assert recorded[0] == "eager: masks differ from batch to batch"
+    assert recorded[0] == "eager: masks or the objective differ from batch to batch"
+    assert_equal(eager, recorded)
+
+
+class Changes(Callback):
+    """Changes the objective, a network's behaviour and what is learned, an epoch each."""
+
+    def before_epoch(self, training):
+        system = training.system
+        if training.epoch == 1:
+            system.objective.beta = 0.5
+        elif training.epoch == 2:
+            system.model.decoders["normal"].change = lambda x: x * 2
+        elif training.epoch == 3:
+            for p in system.guide.parameters():
+                p.requires_grad_(False)
+
+
+def test_what_a_callback_changes_is_recorded_anew():
+    data, system = complete(32, "normal"), fickle(lambda x: x)
+    options = {"epochs": 5, "callbacks": [Changes()]}
+    eager, recorded = (trained(system, data, step=s, **options) for s in ("eager", "recorded"))
+    # of 4 steps an epoch: 2, 2, none or 1 as what was wrong comes first, 2, and 3 of the last
+    assert recorded[0] == "recorded: 10 steps replayed"
     assert_equal(eager, recorded)
 
 

@@ -4,6 +4,7 @@ Without a device "meta" stands for one. Its tensors have no values, so whatever 
 ``.item()``, a ``bool(...)``, a mask as an index, raises there.
 """
 
+import warnings
 from collections import Counter
 
 import pyro
@@ -16,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from ppl_mm.batch.host_masks import HostTensor, constants
 from ppl_mm.training.batches import Streams, resident
+from ppl_mm.training.graphed import synchronisation
 
 META = torch.device("meta")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
@@ -187,8 +189,20 @@ def test_cuda_finds_no_synchronisation(name, data):
     optimizer = torch.optim.Adam(system.parameters(), fused=True)
     with pyro.validation_enabled(False):
         step(system, obs, optimizer)
-        torch.cuda.set_sync_debug_mode("error")
-        try:
+        with synchronisation("error"):
             step(system, obs, optimizer)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+
+
+def test_the_mode_is_set_back_and_its_own_warning_is_no_wait(monkeypatch):
+    modes = [0]
+
+    def set_mode(mode):
+        text = "Synchronization debug mode does not yet detect all synchronizing operations"
+        warnings.warn(text, stacklevel=2)
+        modes.append(mode)
+
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", set_mode)
+    monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: modes[-1])
+    with pytest.raises(RuntimeError, match="waits"), synchronisation("error"):
+        raise RuntimeError("waits")
+    assert modes == [0, "error", 0]

@@ -16,7 +16,6 @@ from ppl_mm.data.own.defaults import latent_size, modality_of
 from ppl_mm.data.own.kinds import guess
 from ppl_mm.data.own.matching import match, split_by_column, split_by_shares
 from ppl_mm.data.own.reading import Reader
-from ppl_mm.data.own.source import Rows
 from ppl_mm.data.own.tables import words
 from ppl_mm.data.own.values import Values, read_values
 from ppl_mm.data.provenance import Columns, Provenance
@@ -64,7 +63,7 @@ def build(
         )
         read[name] = values
     _check_label(declaration, columns)
-    everything = _observations(read, places, sources)
+    everything = _observations(read, places)
     parts = {split: everything[torch.from_numpy(at)] for split, at in splits.items() if len(at)}
     index = next((m.index for m in declaration.modalities if m.index is not None), None)
     label = declaration.label
@@ -87,6 +86,7 @@ def build(
             index,
             {split: tuple(labels[i] for i in at) for split, at in splits.items()},
             columns,
+            {split: tuple(at.tolist()) for split, at in splits.items()},
         ),
     )
 
@@ -125,29 +125,14 @@ def _split(
     return split_by_column([cells[i] for i in rows], splitting.column, where, at)
 
 
-def _observations(
-    read: Mapping[str, Values], places: Mapping[str, np.ndarray], sources: Mapping[str, Rows]
-) -> Observations:
+def _observations(read: Mapping[str, Values], places: Mapping[str, np.ndarray]) -> Observations:
     """All rows in the order of their labels, in memory if they are dense and fit."""
     present = {n: (at >= 0) & ~read[n].missing[at] for n, at in places.items()}
-    holes = {n: v.holes for n, v in read.items() if v.holes is not None}
-    if holes:
-        _refuse_holes(holes, sources)
     convert = {n: v.convert for n, v in read.items() if v.convert is not None}
     arrays = {n: Taken(v.array, places[n]) for n, v in read.items()}
     size = sum(8 * np.prod(array.shape) for array in arrays.values())
     lazy = any(not isinstance(v.array, np.ndarray) for v in read.values())
-    mapped = MemoryMapped(arrays, {n: torch.from_numpy(x) for n, x in present.items()}, convert)
+    holes = {n: Taken(~v.holes, places[n]) for n, v in read.items() if v.holes is not None}
+    held = {n: torch.from_numpy(x) for n, x in present.items()}
+    mapped = MemoryMapped(arrays, held, convert, holes)
     return mapped if lazy or size > _IN_MEMORY_BYTES else mapped.in_memory()
-
-
-def _refuse_holes(holes: Mapping[str, np.ndarray], sources: Mapping[str, Rows]) -> None:
-    """Raise for cells that are missing of rows that hold others of the same modality."""
-    name, mask = next(iter(holes.items()))
-    rows = sources[name]
-    i, *column = (int(x) for x in np.argwhere(mask)[0])
-    raise ValueError(
-        f"{rows.at(i, column[0])}: the cell is empty while others of modality {name!r} are there, "
-        f"as in {int(mask.any(tuple(range(1, mask.ndim))).sum())} rows; fill it, leave the row's "
-        "whole modality empty, or make the column a modality of its own."
-    )

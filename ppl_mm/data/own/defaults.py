@@ -99,7 +99,7 @@ def modality_of(
         made = _columns(kind, likelihood, values, training, hidden)
     elif kind in ("binary", "label set"):
         made = _bits(
-            likelihood or (MultiLabel() if kind == "label set" else Bernoulli()), shape, hidden
+            likelihood or (MultiLabel() if kind == "label set" else Bernoulli()), values, hidden
         )
     elif kind == "category":
         made = _category(likelihood or Categorical(), len(values.levels), hidden)
@@ -133,7 +133,8 @@ def _columns(
     transform = {"positive": "log", "counts": "log1p"}.get(kind, "none")
     centre, spread = _moments(values, training, transform)
     units = {"centre": centre, "spread": spread}
-    encoder = partial(TableEncoder, **units, transform=transform, hidden=hidden)
+    asks = values.holes is not None
+    encoder = partial(TableEncoder, **units, transform=transform, hidden=hidden, elements=asks)
     if kind == "counts":
         log_mean = _log_means(values, training)
         dispersion = isinstance(likelihood, NegativeBinomial)
@@ -162,8 +163,9 @@ def _parts(
     return likelihood, partial(CountsEncoder, **options), decoder
 
 
-def _bits(likelihood: Likelihood, shape: tuple[int, ...], hidden: tuple[int, ...]) -> Made:
-    encoder = partial(MLPEncoder, event_shape=shape, hidden=hidden)
+def _bits(likelihood: Likelihood, values: Values, hidden: tuple[int, ...]) -> Made:
+    shape, asks = tuple(values.array.shape[1:]), values.holes is not None
+    encoder = partial(MLPEncoder, event_shape=shape, hidden=hidden, elements=asks)
     return likelihood, encoder, partial(MLPDecoder, event_shape=shape, hidden=hidden)
 
 

@@ -23,7 +23,7 @@ _MOST_LEVELS = 50  # of a category that is guessed
 _MOST_NUMBERS = 20  # of a category whose levels are whole numbers
 _MANY_ZEROS = 0.2  # the share from which whole numbers from 0 are counts
 _FOLD = 100  # the range over which positive values are thought of in factors
-_LOOKED_AT = 5000  # rows of an array
+_LOOKED_AT, _NUMBERS_LOOKED_AT = 5000, 10_000_000  # rows of an array, and its numbers
 
 
 def guess(rows: Rows, is_label: bool) -> Kind:
@@ -102,6 +102,7 @@ def _of_numbers(values: np.ndarray, sparse: bool) -> Kind:
 def _sample(array: Any) -> np.ndarray:
     """Some rows of an array or a sparse matrix."""
     n = array.shape[0]
-    step = max(1, n // _LOOKED_AT)
+    most = max(1, _NUMBERS_LOOKED_AT // max(int(np.prod(array.shape[1:])), 1))
+    step = max(1, n // min(_LOOKED_AT, most))
     rows = np.arange(0, n, step)
     return np.concatenate([block.astype(np.float64) for block in blocks(array, rows)])

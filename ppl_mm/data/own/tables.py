@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from ppl_mm.data.own.source import Table
 
 __all__ = ["label_text", "numbers", "of_frame", "read_delimited", "read_parquet", "words"]
 
+_WHOLE = re.compile(r"-?\d+\.0*")
 _MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>"})
 
 
@@ -123,6 +125,9 @@ def numbers(column: Any) -> tuple[np.ndarray, int | None]:
     """
     import pandas
 
+    if column.dtype.kind in "mM":  # a time is no number
+        held = column.notna().to_numpy().nonzero()[0]
+        return np.full(len(column), np.nan), int(held[0]) if len(held) else None
     parsed = pandas.to_numeric(column, errors="coerce")
     found = parsed.to_numpy(dtype=np.float64, na_value=np.nan)
     doubtful = np.isnan(found).nonzero()[0]
@@ -145,10 +150,14 @@ def words(column: Any) -> list[str | None]:
 
 
 def label_text(cell: Any) -> str:
-    """A cell as text; whole numbers have no decimals."""
-    if isinstance(cell, float | np.floating) and float(cell).is_integer():
-        return str(int(cell))
-    return str(cell).strip()
+    """A cell as text; whole numbers have no decimals, whoever wrote them.
+
+    Example:
+        >>> label_text(3.0), label_text("3.0"), label_text("3.10"), label_text(" p3 ")
+        ('3', '3', '3.10', 'p3')
+    """
+    text = str(cell).strip()
+    return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
 
 
 def _is_missing(cell: Any) -> bool:

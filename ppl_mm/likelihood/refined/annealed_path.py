@@ -38,3 +38,9 @@ class AnnealedPath:
         log_q, pull = self.proposal.with_gradient(z, point.start, point.start_force)
         forces = [torch.einsum("bji,kbj->kbi", tril, f) for f in (pull, force - pull)]
         return Point(y, log_q + self.first.log_volume(), joint - log_q, *forces)
+
+    def end(self, point: Point) -> tuple[dict[str, Tensor], Tensor]:
+        """The latents of points, site -> (K, 1, B, *event), and log p(x, latents), (K, B)."""
+        z = self.first.loc + torch.einsum("bij,kbj->kbi", self.first.tril, point.position)
+        joint = point.start + point.rise - self.first.log_volume()
+        return self.path.latents(z), joint - self.path.log_volume(z)

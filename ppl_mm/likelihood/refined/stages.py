@@ -1,7 +1,6 @@
 """The stages that a block of rows goes through, and the draws of its proposals in the end."""
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
@@ -97,26 +96,26 @@ class Refined:
         self.stage[left] = STAGES.index("annealed")
 
     def draw(self, rows: Tensor, num_samples: int, purpose: str) -> Draws:
-        """Draws of some rows' proposals, for importance sampling; independent for each purpose.
-
-        Those of a row that stands here several times are independent too.
-        """
+        """Draws of some rows' proposals, for importance sampling; independent for each purpose."""
         path, proposal = self.path.rows(rows), self.proposal.rows(rows)
-        noise = RowNoise(self._keys(rows), self.seed, purpose)
-        position, log_pi = proposal.draw(Base(path), num_samples, noise)
+        position, log_pi = proposal.draw(Base(path), num_samples, self._noise(rows, purpose))
         flat = position.flatten(0, 1)
         log_q = proposal.log_prob(flat, path.base(flat)) - path.log_volume(flat)
         return Draws(path.latents(flat), log_q, log_pi)
 
-    def annealed(self, rows: Tensor) -> dict[str, Tensor]:
-        """The estimates of some rows, by chains from their proposals to p(x, z)."""
+    def annealed(self, rows: Tensor, purpose: str) -> Draws:
+        """The ends of chains from some rows' proposals to p(x, z), in place of draws.
+
+        Their ``log_q`` is log p(x, z) at the end less the log-weight of the chain, so that they are
+        weighed as draws are.
+        """
         path = AnnealedPath(self.path.rows(rows), self.proposal.rows(rows))
         point, _ = path.draws(_TUNING_CHAINS, self._noise(rows, "chains that tune"))
-        noise = self._noise(rows, "tuning")
-        schedule = tuned(path, point, _TEMPERATURES, _LEAPS, noise)
-        point, log_pi = path.draws(_CHAINS, self._noise(rows, "chains"))
-        log_w = anneal(path, point, schedule, self._noise(rows, "annealing"))
-        return summarise_weights(log_w.unflatten(0, (len(log_pi), -1)), log_pi)
+        schedule = tuned(path, point, _TEMPERATURES, _LEAPS, self._noise(rows, "tuning"))
+        point, log_pi = path.draws(_CHAINS, self._noise(rows, purpose))
+        log_w, point = anneal(path, point, schedule, self._noise(rows, f"annealing, {purpose}"))
+        latents, joint = path.end(point)
+        return Draws(latents, joint - log_w.to(joint), log_pi)
 
     def _start(self, rows: Tensor) -> Start:
         """The mean and scale of the base's component whose mean has the highest density."""
@@ -189,12 +188,3 @@ class Refined:
 
     def _noise(self, rows: Tensor, purpose: str) -> RowNoise:
         return RowNoise([self.keys[i] for i in rows.tolist()], self.seed, purpose)
-
-    def _keys(self, rows: Tensor) -> list[bytes]:
-        """Fingerprints that tell the first, second, ... place of a row apart."""
-        seen: Counter[int] = Counter()
-        keys = []
-        for i in rows.tolist():
-            keys.append(self.keys[i] + str(seen[i]).encode() if seen[i] else self.keys[i])
-            seen[i] += 1
-        return keys

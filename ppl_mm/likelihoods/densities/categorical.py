@@ -1,6 +1,7 @@
 """Categorical distributions of any number of classes."""
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import pyro.distributions as dist
 import torch
@@ -32,11 +33,11 @@ class Categorical(dist.Categorical):
         shape = logits.shape[:-1]
         torch.distributions.Distribution.__init__(self, shape, validate_args=validate_args)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Categorical":
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "Categorical":
         """The same under more batch dimensions."""
         return super().expand(batch_shape, _instance or self.__new__(type(self)))
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """Indices, sample shape then batch shape."""
         shape = self._extended_shape(sample_shape)
         rows = self.probs.detach().double().reshape(-1, self._num_events)
@@ -63,7 +64,7 @@ class OneHotCategorical(dist.OneHotCategorical):
         torch.distributions.Distribution.__init__(self, *shapes, validate_args=False)
         self._validate_args = self._categorical._validate_args
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "OneHotCategorical":
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "OneHotCategorical":
         """The same under more batch dimensions."""
         return super().expand(batch_shape, _instance or self.__new__(type(self)))
 
@@ -81,7 +82,7 @@ class Tokens(dist.Independent):
         self.padding = padding
         super().__init__(Categorical(logits), event_dims)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Tokens":
+    def expand(self, batch_shape: Sequence[int], _instance: "Tokens | None" = None) -> "Tokens":
         """The same under more batch dimensions."""
         new = _instance or self.__new__(type(self))
         new.padding = self.padding

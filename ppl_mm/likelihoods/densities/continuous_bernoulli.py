@@ -1,7 +1,8 @@
 """The continuous Bernoulli, exact at every logit."""
 
 import math
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ class ContinuousBernoulli(TorchDistribution):
         self.logits = logits
         super().__init__(logits.shape, validate_args=validate_args)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "ContinuousBernoulli":
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "ContinuousBernoulli":
         """The same under more batch dimensions."""
         new = self._get_checked_instance(ContinuousBernoulli, _instance)
         new.logits = self.logits.expand(batch_shape)
@@ -99,7 +100,7 @@ class ContinuousBernoulli(TorchDistribution):
         far = large * _distance(large) - torch.log(large / -torch.expm1(-large))
         return torch.where(near, _even(_SERIES, small) - small * _odd(_SLOPE, small), far)
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """Draws with gradients, sample shape then batch shape."""
         shape = self._extended_shape(sample_shape)
         return self.icdf(torch.rand(shape, dtype=self.logits.dtype, device=self.logits.device))

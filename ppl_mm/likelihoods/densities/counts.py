@@ -18,7 +18,8 @@ Source: Loader 2000, "Fast and accurate computation of binomial probabilities", 
 """
 
 import math
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from pyro.distributions import constraints
@@ -42,7 +43,7 @@ class Poisson(TorchDistribution):
     no sample shows, and they stop at the dtype's largest number.
 
     Args:
-        log_rate: Of the batch shape.
+        log_rate: The logarithm of the rate, of the batch shape.
 
     Example:
         >>> p = Poisson(torch.tensor(1e7).log())
@@ -59,7 +60,7 @@ class Poisson(TorchDistribution):
         self.log_rate = log_rate
         super().__init__(log_rate.shape, validate_args=validate_args)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Poisson":
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "Poisson":
         """The same under more batch dimensions."""
         new = self._get_checked_instance(Poisson, _instance)
         new.log_rate = self.log_rate.expand(batch_shape)
@@ -87,7 +88,7 @@ class Poisson(TorchDistribution):
         deviance = k * (torch.expm1(log_ratio) - log_ratio)
         return -_own(value.to(dtype)) - deviance.to(dtype)
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """Draws, sample shape then batch shape."""
         with torch.no_grad():
             log_rate = self.log_rate.expand(self._extended_shape(sample_shape))
@@ -102,7 +103,7 @@ class NegativeBinomial(TorchDistribution):
 
     Args:
         total_count: r, at least 0, of the batch shape; infinite dispersion at 0.
-        logits: Of the batch shape.
+        logits: The logits, of the batch shape.
 
     Example:
         >>> x, mean, total_count = torch.tensor([4.0, 3.0, 1e7])
@@ -125,7 +126,7 @@ class NegativeBinomial(TorchDistribution):
         self.total_count, self.logits = total_count, logits
         super().__init__(shape, validate_args=validate_args)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "NegativeBinomial":
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "NegativeBinomial":
         """The same under more batch dimensions."""
         new = self._get_checked_instance(NegativeBinomial, _instance)
         new.total_count = self.total_count.expand(batch_shape)
@@ -167,7 +168,7 @@ class NegativeBinomial(TorchDistribution):
         impossible = (self.total_count == 0) & (k > 0)
         return (some * spread - _own(k)).masked_fill(impossible, -torch.inf)
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """Draws, sample shape then batch shape."""
         with torch.no_grad():
             shape = self._extended_shape(sample_shape)

@@ -1,6 +1,7 @@
 """Counts with more zeros than a negative binomial has."""
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from pyro.distributions import constraints
@@ -51,7 +52,9 @@ class ZeroInflatedNegativeBinomial(TorchDistribution):
         self.gate_logits = gate_logits.expand(shape)
         super().__init__(shape, validate_args=validate_args)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "ZeroInflatedNegativeBinomial":
+    def expand(
+        self, batch_shape: Sequence[int], _instance: object = None
+    ) -> "ZeroInflatedNegativeBinomial":
         """The same under more batch dimensions."""
         new = self._get_checked_instance(ZeroInflatedNegativeBinomial, _instance)
         new.counts = self.counts.expand(batch_shape)
@@ -84,7 +87,7 @@ class ZeroInflatedNegativeBinomial(TorchDistribution):
         counted = counted + F.logsigmoid(-gate)
         return torch.where(value == 0, torch.logaddexp(F.logsigmoid(gate), counted), counted)
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """Draws, sample shape then batch shape."""
         with torch.no_grad():
             counts = self.counts.sample(sample_shape)

@@ -10,6 +10,7 @@ import torch
 
 from ppl_mm import Observations, data, systems
 from ppl_mm.data import DataSet
+from ppl_mm.data.running import defaults_of
 
 NUMBER = 40
 KEYS = {
@@ -195,10 +196,26 @@ def test_systems_take_the_modalities_as_they_are(frame):
         assert loss.isfinite()
 
 
-def test_a_frame_with_holes_in_parts_is_refused_by_the_column(frame):
+def test_an_empty_cell_is_a_missing_element(frame):
+    whole = data.from_frame(frame, KEYS, quiet=True)
     frame.loc[7, "bmi"] = np.nan
-    with pytest.raises(ValueError, match=r"row 7, column 'bmi': the cell is empty while others"):
-        data.from_frame(frame, KEYS, quiet=True)
+    dataset = data.from_frame(frame, KEYS, quiet=True)
+    places = dataset.provenance.places
+    split = next(s for s in places if 7 in places[s])
+    row, part = places[split].index(7), getattr(dataset, split)
+    column = dataset.provenance.columns["clinical"].names.index("bmi")
+    assert part.present["clinical"].all()
+    missing = (~part.elements["clinical"]).nonzero().tolist()
+    assert missing == [[row, column]]
+    same = part.elements["clinical"]
+    assert torch.equal(part["clinical"][same], getattr(whole, split)["clinical"][same])
+    system = systems.mvae(dataset.modalities, 2)
+    assert system(dataset.train).isfinite()
+    encoder = system.guide.encoders["clinical"]
+    x, held = part["clinical"][row : row + 1], same[row : row + 1]
+    far = x.masked_fill(~held, 1e6)  # whatever a missing element holds
+    assert torch.equal(encoder(x, held)[0], encoder(far, held)[0])
+    assert str(dataset.describe())
 
 
 def test_a_row_without_any_number_is_missing(frame):
@@ -209,6 +226,31 @@ def test_a_row_without_any_number_is_missing(frame):
         for part in (dataset.train, dataset.validation, dataset.test)
     )
     assert held == NUMBER - 1
+
+
+def test_classes_of_numbers_read_the_same_from_files_and_frames(frame, tmp_path):
+    frame["diagnosis"] = [1.0, 2.0] * (NUMBER // 2)
+    frame.loc[3, "diagnosis"] = None  # so pandas writes 1.0 and 2.0
+    frame.to_csv(tmp_path / "cohort.csv", index=False)
+    assert "2.0" in (tmp_path / "cohort.csv").read_text()
+    of_file = data.from_file(declare(tmp_path, dict.fromkeys(KEYS, "cohort.csv")))
+    of_frame = data.from_frame(frame, KEYS, label="diagnosis", index="patient")
+    assert of_file.provenance.columns["diagnosis"].levels == ("1", "2")
+    assert values(of_file) == values(of_frame)
+
+
+def test_times_are_no_numbers(frame):
+    frame["age"] = pandas.Timestamp("2020-01-01")
+    with pytest.raises(ValueError, match=r"row 0, column 'age': expected a number, got '2020-01-"):
+        data.from_frame(frame, KEYS)
+
+
+def test_runs_of_a_data_set_have_options_by_its_size(frame):
+    small = defaults_of(data.from_frame(frame, KEYS, label="diagnosis"))
+    assert (small.epochs, small.batch_size, small.rows) == (300, 32, None)
+    large = pandas.DataFrame({"x": np.arange(10_000.0)})
+    options = defaults_of(data.from_frame(large, {"x": {"columns": "x", "kind": "real"}}))
+    assert (options.epochs, options.batch_size, options.rows) == (73, 128, 500)
 
 
 def test_guesses_are_printed_and_said(frame, capsys):

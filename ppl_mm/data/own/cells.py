@@ -1,0 +1,38 @@
+"""The cells of the user's own tables as they are written."""
+
+import tomllib
+from pathlib import Path
+
+import numpy as np
+
+from ppl_mm.data.own.declaration import parse
+from ppl_mm.data.own.matching import match
+from ppl_mm.data.own.reading import Reader
+from ppl_mm.data.own.tables import words
+
+__all__ = ["cells_of"]
+
+
+def cells_of(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
+    """Read the cells of the modalities that come from tables.
+
+    Args:
+        path: The declaration.
+
+    Returns:
+        Modality -> column -> its cells (N,) as text, in the order of ``Provenance.places``; None
+        where a cell is empty or the row is not in the table.
+    """
+    path = Path(path)
+    content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    reader = Reader(parse(content, path.name, path.parent))
+    sources = {m.name: reader.rows(m) for m in reader.declaration.modalities}
+    _, places = match(sources)
+    found = {}
+    for name, rows in sources.items():
+        if rows.is_table:
+            found[name] = {
+                column: np.array([*words(rows.values.iloc[:, i]), None], dtype=object)[places[name]]
+                for i, column in enumerate(rows.columns)
+            }
+    return found

@@ -1,0 +1,148 @@
+"""Where the draws of an estimate come from: a sampler as it is, or proposals refined by row."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from ppl_mm.batch.observations import Observations
+from ppl_mm.likelihood.importance import Sampler, from_guide, from_prior
+from ppl_mm.likelihood.proposals import proposal_of
+from ppl_mm.likelihood.question import Question
+from ppl_mm.likelihood.refined import refined_blocks, unrefinable
+from ppl_mm.likelihood.row_noise import RowNoise, row_keys, same_draws
+from ppl_mm.likelihood.sampling import Block, Plan, guide_blocks, weigh
+from ppl_mm.programs.answerable import conditioned_on
+from ppl_mm.results.log_likelihood import LogLikelihood
+from ppl_mm.systems import System
+
+__all__ = ["Source", "label_source", "source_of"]
+
+_FEWEST = 100  # draws that are worth the pilot draws of a refinement
+
+
+@dataclass(frozen=True)
+class Source:
+    """The draws of all rows, block by block.
+
+    Attributes:
+        system: Whose model scores them.
+        obs: The rows.
+        names: The modalities whose posterior the draws approach.
+        evidence: The modalities that the guide looks at.
+        plan: The number of draws.
+        blocks: The blocks; they are made as they are asked for, once.
+        by_row: Whether the draws are a row's own, whatever rows stand beside it, so that equal rows
+            have the same.
+        reason: Why they have not, though they were to; "" else.
+    """
+
+    system: System
+    obs: Observations
+    names: tuple[str, ...]
+    evidence: tuple[str, ...]
+    plan: Plan
+    blocks: Iterable[Block]
+    by_row: bool
+    reason: str
+
+    def answers(self, questions: Sequence[Question]) -> list[LogLikelihood]:
+        """The answer to each question in every row."""
+        found = weigh(self.system, self.obs, questions, self.blocks, self.plan)
+        if self.by_row:
+            draws = same_draws(self.obs.scoring(*self.names).given(*self.evidence))
+            found = [result.sharing(draws) for result in found]
+        return [replace(result, reason=self.reason) for result in found]
+
+
+def source_of(
+    system: System,
+    obs: Observations,
+    names: tuple[str, ...],
+    sampler: Sampler,
+    evidence: tuple[str, ...],
+    plan: Plan,
+    refine: str,
+    seed: int,
+) -> Source:
+    """Draws near the posterior of x_names.
+
+    Args:
+        system: A model and a guide.
+        obs: The rows.
+        names: The modalities whose posterior is approached.
+        sampler: The base of the proposals, or all of them.
+        evidence: The modalities that the guide looks at.
+        plan: The number of draws.
+        refine: See :func:`ppl_mm.log_likelihood`.
+        seed: The seed of refined draws; others come from torch's own stream.
+    """
+    reason = _reason(system, obs, sampler, evidence, plan) if refine == "auto" else ""
+    refined = refine != "none" and not reason
+    if not refined:
+        blocks = guide_blocks(system, obs, sampler, evidence, plan)
+    else:
+        prior = sampler is from_prior
+        options = {"refine": refine, "seed": seed}
+        blocks = refined_blocks(system, obs, names, evidence, plan, from_prior=prior, **options)
+    return Source(system, obs, names, evidence, plan, blocks, refined, reason)
+
+
+def label_source(
+    system: System,
+    obs: Observations,
+    given: tuple[str, ...],
+    proposal: str | Sequence[str],
+    plan: Plan,
+    refine: str,
+    seed: int,
+    *,
+    prior: bool = False,
+) -> Source:
+    """Draws near the posterior of x_given, for labels, whatever these are.
+
+    So the estimates of all classes rest on the same draws, and add up to 1. All draws are the row's
+    own, whatever rows stand beside it. Where the model's
+    prior already is that posterior, it is drawn from as it is.
+
+    Args:
+        system: A model and a guide.
+        obs: The rows.
+        given: The modalities B of p(y | x_B).
+        proposal: See :func:`ppl_mm.log_likelihood`; "joint" is "given" here, and of a sequence of
+            names those count that are given.
+        plan: The number of draws.
+        refine: See :func:`ppl_mm.log_likelihood`.
+        seed: See :func:`source_of`.
+        prior: Whether the model's prior is the posterior of x_given; so it is too where the model
+            conditions on all that is given.
+    """
+    rest = tuple(n for n in given if n not in conditioned_on(system.model))
+    rest = () if prior else rest
+    if not isinstance(proposal, str):
+        proposal = [n for n in proposal if n in given]
+    sampler, evidence = proposal_of(proposal, obs, (), given)
+    if not rest and proposal == "joint":
+        sampler, evidence, refine = from_prior, given, "none"
+    source = source_of(system, obs, rest, sampler, evidence, plan, refine, seed)
+    if source.by_row:
+        return source
+    noise = partial(_noise, seed)
+    blocks = guide_blocks(system, obs, sampler, evidence, plan, noise=noise)
+    return replace(source, blocks=blocks, by_row=True)
+
+
+def _noise(seed: int, obs: Observations, round: int) -> RowNoise:
+    """The random numbers of rows, whatever rows stand beside them."""
+    return RowNoise(row_keys(obs.scoring()), seed, f"prior {round}")
+
+
+def _reason(
+    system: System, obs: Observations, sampler: Sampler, evidence: Sequence[str], plan: Plan
+) -> str:
+    """Why proposals are not refined; "" where they are."""
+    if sampler is not from_guide and sampler is not from_prior:
+        return "proposal='defensive' is taken as it is"
+    if plan.num_samples < _FEWEST:
+        return f"fewer than {_FEWEST} draws a row"
+    guide = None if sampler is from_prior else system.guide
+    return unrefinable(system, guide, obs[:1].given(*evidence))

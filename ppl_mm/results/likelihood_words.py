@@ -1,0 +1,67 @@
+"""What a log-likelihood result says of itself in words."""
+
+import math
+from collections import Counter
+from typing import Any
+
+__all__ = ["RELIABLE_K", "STAGES", "described"]
+
+RELIABLE_K = 0.7
+"""Vehtari et al. 2024, arXiv:1507.02646: above it an estimate is not to be trusted."""
+
+STAGES = ("guide", "laplace", "variational", "adaptive", "annealed")
+"""How far a row's proposal is refined; ``guide`` is the one that was asked for, alone."""
+
+
+def described(result: Any) -> str:
+    """The lines that a :class:`ppl_mm.evaluation.LogLikelihood` prints."""
+    s, rows = result.summary(), len(result.value)
+    interval = f"95 % {s['low']:.3f} to {s['high']:.3f} over rows and draws" if rows > 1 else ""
+    drawn = f"{s['monte_carlo_low']:.3f} to {s['monte_carlo_high']:.3f} over draws alone"
+    doubt = len(result.unreliable)
+    if doubt:
+        drawn += f", were it not for {doubt} rows that are not to be trusted"
+    lines = [
+        f"{result.quantity} = {s['mean']:.3f} nats a row ({rows} rows)",
+        "  " + "; ".join(part for part in (interval, drawn) if part),
+        f"  {_number(result)} draws a row from the {result.proposal}; median effective sample "
+        f"size {s['median_ess']:.0f}; variance of log weights {s['log_weight_variance']:.2f}",
+        _refined(result),
+        _trust(result),
+    ]
+    if not result.normalised:
+        lines.append(
+            "  a score, not a density: SoftBernoulli is not normalised for grey values, so "
+            "compare it only with models scored the same way"
+        )
+    return "\n".join(line for line in lines if line)
+
+
+def _number(result: Any) -> str:
+    most = int(result.draws.max())
+    return f"{result.num_samples}" + (f" to {most}" if most >= 2 * result.num_samples else "")
+
+
+def _refined(result: Any) -> str:
+    """How many rows were refined, and by which stage."""
+    count = Counter(result.stage)
+    guide = count.pop("guide", 0)
+    found = ", ".join(f"{count[stage]} by {stage}" for stage in STAGES if stage in count)
+    parts = [f"refined: {found}"] if found else []
+    if guide and (found or result.reason):
+        parts.append(f"{guide} by the draws of the guide alone")
+    text = "; ".join(parts)
+    if result.reason:
+        text += f" ({result.reason})"
+    return f"  {text}" if text else ""
+
+
+def _trust(result: Any) -> str:
+    """What Pareto k says."""
+    k, rows = result.pareto_k, len(result.unreliable)
+    if bool(k.isnan().any()):
+        return "  Pareto k needs 25 draws a row: how far the errors can be believed is not known"
+    text = f"  Pareto k above {RELIABLE_K} in {rows} rows (largest {k.max().item():.2f})"
+    text += f": those are {result.side} by an unknown amount" if rows else ""
+    nothing = int((result.value == -math.inf).sum())
+    return text + (f"\n  -inf in {nothing} rows, of which nothing is known" if nothing else "")

@@ -1,0 +1,54 @@
+"""Every tutorial runs from top to bottom, exercises and their solutions too, in a quick form."""
+
+import re
+from pathlib import Path
+
+import matplotlib
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1] / "docs" / "tutorials"
+TUTORIALS = sorted(path.stem for path in ROOT.glob("*.md"))
+CELL = re.compile(r"```\{code-cell\} ipython3\n(.*?)```", re.DOTALL)
+QUICK = (  # what makes a tutorial long, and what it is here
+    (re.compile(r"epochs=\d+"), "epochs=1"),
+    (re.compile(r"num_samples=\d{3,}"), "num_samples=30"),
+    (re.compile(r"num_particles=\d{3,}"), "num_particles=5"),
+    (re.compile(r"warmup_steps=\d+"), "warmup_steps=10"),
+    (re.compile(r"repeats=\d+"), "repeats=3"),
+    (re.compile(r"in range\(\d{3,}\)"), "in range(3)"),
+)
+
+
+def code(name: str) -> str:
+    """The code of a page, made quick; tags say how the site shows a cell."""
+    cells = CELL.findall((ROOT / f"{name}.md").read_text())
+    text = "\n".join(re.sub(r"^:tags:.*\n", "", cell) for cell in cells)
+    for pattern, quick in QUICK:
+        text = pattern.sub(quick, text)
+    return text
+
+
+@pytest.mark.filterwarnings("ignore::ppl_mm.results.unreliable.UnreliableLikelihoodWarning")
+@pytest.mark.parametrize("name", TUTORIALS)
+def test_a_tutorial_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    matplotlib.use("Agg")
+    torch.set_default_dtype(torch.float32)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code(name), f"{name}.md", "exec"), {"__name__": name})
+    matplotlib.pyplot.close("all")
+
+
+@pytest.mark.parametrize("name", TUTORIALS)
+def test_a_tutorial_has_exercises_whose_solutions_are_folded(name: str) -> None:
+    text = (ROOT / f"{name}.md").read_text()
+    exercises = text.split("## Exercises")[1]
+    asked = re.findall(r"^\*\*\d\.\*\*", exercises, re.MULTILINE)
+    assert 2 <= len(asked) <= 4
+    assert exercises.count(":tags: [hide-cell]") == len(asked)
+    assert f"{{nb-download}}`{name}.ipynb`" in text
+
+
+def test_every_tutorial_is_on_the_site() -> None:
+    listed = re.findall(r"^tutorials/(\w+)$", (ROOT.parent / "index.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == TUTORIALS
