@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ppl_mm.arguments.wording import shown
 from ppl_mm.batch import host_masks as known
 from ppl_mm.batch.host_masks import HostTensor
 from ppl_mm.batch.memory_mapped import MemoryMapped
@@ -36,12 +37,18 @@ class Streams:
 
     def __init__(self, data: Observations | Sequence[Observations]) -> None:
         parts: Any = (data,) if isinstance(data, Observations) else data
-        if not isinstance(parts, Sequence) or not all(isinstance(p, Observations) for p in parts):
-            given = type(data).__name__
+        if not isinstance(parts, Sequence) or isinstance(parts, str):
             raise TypeError(
-                f"fit: expected Observations, or a sequence of them, got {given}; of a data set "
-                "give its part train, and wrap a dict of tensors as Observations({...})."
+                f"fit, argument data: expected Observations or a sequence of Observations, got "
+                f"{shown(data)}; of a data set give its part train, and wrap a dict of tensors as "
+                "Observations({...})."
             )
+        for i, part in enumerate(parts):
+            if not isinstance(part, Observations):
+                raise TypeError(
+                    f"fit, argument data[{i}]: expected Observations, got {shown(part)}; wrap a "
+                    "dict of tensors as Observations({...})."
+                )
         if not parts:
             raise ValueError("fit: expected at least one stream of rows, got none.")
         if not any(bool(mask.any()) for part in parts for mask in part.present.values()):

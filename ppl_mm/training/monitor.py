@@ -76,7 +76,8 @@ def watched(
         return Watch("loss", lambda training: training.history[-1]["loss"], -1.0, patience)
     if validation is None:
         if patience is not None or monitor != "elbo":
-            raise ValueError("patience and monitor need validation=, the rows that they watch.")
+            what = "monitor" if patience is None else "patience"
+            raise ValueError(f"{what} needs validation=, the rows that are held out.")
         return None
     sign = 1.0 if mode == "max" else -1.0
     if callable(monitor):

@@ -152,7 +152,7 @@ def test_the_training_loss_needs_no_rows_that_are_held_out():
     result = fit(toy(), rows(), epochs=3, batch_size=8, monitor="loss", **QUIET)
     losses = [row["loss"] for row in result.history]
     assert result.best_epoch == 1 + losses.index(min(losses))
-    with pytest.raises(ValueError, match="need validation="):
+    with pytest.raises(ValueError, match="monitor needs validation="):
         fit(toy(), rows(), epochs=3, monitor="log_likelihood:a", **QUIET)
     with pytest.raises(ValueError, match="monitor: expected 'elbo', 'loss'"):
         fit(toy(), rows(), epochs=3, monitor="accuracy", validation=rows(), **QUIET)
