@@ -219,7 +219,7 @@ def fit(
                 impartial=impartial,
                 transform=transform,
                 scheduler=scheduler,
-                monitor=(monitor, mode) if validation is not None else None,
+                monitor=(monitor, mode),
             )
             setting["data"] = of_data(streams.told)
             setting["validation"] = None if validation is None else of_data([validation])
