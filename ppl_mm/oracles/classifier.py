@@ -16,10 +16,12 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import run_network
 from ppl_mm.data.dataset import DataSet
-from ppl_mm.files import owned, read_sealed, write_sealed
+from ppl_mm.files import read_sealed, write_sealed
 from ppl_mm.networks.classifier import ImageClassifier, TrunkClassifier
 from ppl_mm.networks.mlp import MLPFeatures
+from ppl_mm.networks.recipe import describe
 from ppl_mm.networks.resnet import ResNet
+from ppl_mm.networks.table import TableFeatures
 from ppl_mm.oracles.outputs import check_classifiers, checked_labels, classify
 from ppl_mm.processes import one_thread
 from ppl_mm.programs.answerable import check_held
@@ -54,7 +56,7 @@ def train_classifiers(
         networks: Modality -> a function that builds a classifier from its values' shape and the
             number of classes. By default images have
             :class:`ppl_mm.networks.classifier.ImageClassifier` and other numbers a hidden layer of
-            128; symbols need a function.
+            128, of standardised columns where the encoder standardises; symbols need a function.
         epochs: The number of passes through the training rows.
         seed: The seed of the networks, the order and the dropout.
         folder: The folder that keeps them, as
@@ -94,7 +96,7 @@ def train_classifiers(
             name,
             images,
             classes,
-            network=networks.get(name, _default),
+            network=networks.get(name) or _default_of(dataset, name),
             epochs=epochs,
             seed=seed,
             folder=folder,
@@ -255,6 +257,19 @@ def _with_class(obs: Observations, name: str, labels: Tensor) -> Tensor:
     return known
 
 
+def _default_of(dataset: DataSet, name: str) -> Network:
+    """The default classifier; of columns in a user's own units one that standardises them."""
+    encoders = {m.name: m.encoder for m in dataset.modalities}
+    recipe = describe(encoders[name]) if name in encoders else None
+    if recipe is None or recipe["network"] != "TableEncoder":
+        return _default
+    options = recipe["options"]
+    units = {k: options[k] for k in ("centre", "spread", "transform") if k in options}
+    return lambda _, num_classes: TrunkClassifier(
+        TableFeatures(**units, hidden=(128,)), num_classes
+    )
+
+
 def _default(event_shape: tuple[int, ...], num_classes: int) -> nn.Module:
     if len(event_shape) == 3:
         return ImageClassifier(event_shape, num_classes)
@@ -299,8 +314,7 @@ def _kept(
 
 
 def _write(path: Path, module: nn.Module, data: str) -> None:
-    with owned(path):
-        write_sealed(path, _KIND, module.state_dict(), {"data": data})
+    write_sealed(path, _KIND, module.state_dict(), {"data": data})
 
 
 def _read(
