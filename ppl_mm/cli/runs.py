@@ -102,8 +102,8 @@ def impute(
     from ppl_mm import runs
 
     run = runs.load(folder, data_dir=data_dir)
-    options = {"num_draws": num, "refine": refine, "interval": interval, "seed": seed}
-    filled = runs.impute(run, out, **options)
+    options: dict[str, Any] = {"num_draws": num, "refine": refine, "interval": interval}
+    filled = runs.impute(run, out, **options, seed=seed)
     typer.echo(f"{out}: {filled:,} cells filled in")
 
 
@@ -121,7 +121,8 @@ def embed(
     from ppl_mm import runs
 
     run = runs.load(folder, data_dir=data_dir)
-    runs.embed(run, out, flags.names(given) if given else None, refine=refine, seed=seed)
+    options: dict[str, Any] = {"refine": refine, "seed": seed}
+    runs.embed(run, out, flags.names(given) if given else None, **options)
     typer.echo(str(out))
 
 
