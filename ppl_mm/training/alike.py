@@ -82,8 +82,8 @@ class State:
 
 
 def _others() -> tuple[Any, ...]:
-    kind, numbers, *rest = np.random.get_state()  # noqa: NPY002
-    return random.getstate(), kind, numbers.tobytes(), *rest
+    state: Any = np.random.get_state()  # noqa: NPY002
+    return random.getstate(), state[0], state[1].tobytes(), *state[2:]
 
 
 def stage_of(objective: Any) -> Any:
