@@ -13,12 +13,12 @@ from typing import Any
 import typer
 
 RESULTS = Path(__file__).parent / "results"
-ORDER = ("step", "training", "training-cuda", "modalities", "strata")
-HEAD = """# Speed
+ORDER = ("step", "training", "training-cuda", "modalities", "strata", "likelihood")
+HEAD = """# Speed, and what log-likelihoods are worth
 
-Written by `python benchmarks/page.py` from the records beside it. Medians, quartiles in brackets;
-ratios are taken round by round, sides in turns within one process. With one thread, times are of
-the processor: waiting for a core that others use does not count.
+Written by `python benchmarks/page.py` from the records beside it. Of times, medians, quartiles in
+brackets; ratios are taken round by round, sides in turns within one process. With one thread, times
+are of the processor: waiting for a core that others use does not count.
 """
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_mm.batch.checks import check_at_least_one
+from ppl_mm.batch.encoding import reads_elements
 from ppl_mm.batch.shapes import loc_scale
 from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder
@@ -56,7 +57,7 @@ class _EncoderTrunk(nn.Module):
     @property
     def reads_elements(self) -> bool:
         """Whether the encoder asks which elements are observed."""
-        return bool(getattr(self.encoder, "reads_elements", False))
+        return reads_elements(self.encoder)
 
     def forward(self, x: Tensor, *elements: Tensor) -> Tensor:
         loc, scale = loc_scale(self.name, self.encoder(x, *elements), self.size, len(x))

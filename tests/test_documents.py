@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import inspect
+import json
 import pkgutil
 import re
 from pathlib import Path
@@ -133,6 +134,15 @@ def test_the_document_on_pyro_trains_a_latent_that_rows_share():
     assert losses[-1] < losses[0]
 
 
+def test_the_document_on_trust_quotes_its_record():
+    record = json.loads((ROOT / "benchmarks" / "results" / "likelihood.json").read_text())
+    text = (ROOT / "docs" / "trust.md").read_text()
+    quoted = record["tables"][0]
+    assert quoted["title"].startswith("quick start, log p(top, bottom, label)")
+    for row in quoted["rows"]:
+        assert f"| {' | '.join(row)} |" in text
+
+
 @pytest.mark.slow  # trains, anneals and runs NUTS
 @pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")
 def test_the_document_on_trust_runs_from_top_to_bottom(tmp_path, monkeypatch):
@@ -142,8 +152,16 @@ def test_the_document_on_trust_runs_from_top_to_bottom(tmp_path, monkeypatch):
     code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     names: dict[str, object] = {}
     exec(compile(code, "trust.md", "exec"), names)
-    error = torch.hypot(names["annealed"].standard_error, names["found"].standard_error[:3])
-    above = names["annealed"].value - names["found"].value[:3]
-    assert (above > -6 * error).all()  # weights with a heavy tail give too low a value
-    gaps = names["bounds"].gap.mean(1)
-    assert gaps[1] < gaps[0]
+    found, plain, annealed = names["found"], names["plain"], names["annealed"]
+    error = torch.hypot(annealed.standard_error, found.standard_error[:3])
+    assert ((annealed.value - found.value[:3]).abs() < 5 * error + 0.1).all()
+    assert len(found.unreliable) <= len(plain.unreliable)
+    assert names["comparison"].unreliable("mvae") == len(found.unreliable) / 20
+    certificate = names["certificate"]
+    low, _ = certificate.expected()
+    assert int(certificate.holds.sum()) >= low - 1
+    for gap in (names["bounds"].gap.mean(1), names["both"].gap.mean(1)):
+        assert gap[1] < gap[0] + 0.02
+    assert names["ranks"].p_value() < 0.05  # the guide of so short a training is not the posterior
+    (picture,) = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert (ROOT / "docs" / picture).exists()

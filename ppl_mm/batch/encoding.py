@@ -5,7 +5,7 @@ memo, which the terms and the strata of one batch share.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,7 +17,7 @@ from ppl_mm.batch.rows import dtype_of, indices, put_rows, run_network
 if TYPE_CHECKING:
     from ppl_mm.batch.batch import Batch
 
-__all__ = ["Memo", "encode", "featurise", "inputs", "width_of"]
+__all__ = ["Memo", "ReadsElements", "encode", "featurise", "inputs", "reads_elements", "width_of"]
 
 Outputs = tuple[Tensor, ...]
 
@@ -55,6 +55,18 @@ def encode(
     return loc, scale
 
 
+@runtime_checkable
+class ReadsElements(Protocol):
+    """A network that may ask which elements of its values are observed."""
+
+    reads_elements: bool
+
+
+def reads_elements(network: object) -> bool:
+    """Whether a network is called with the mask of observed elements beside the values."""
+    return isinstance(network, ReadsElements) and bool(network.reads_elements)
+
+
 def width_of(trunk: nn.Module) -> int:
     """F, the number of features of a trunk, its attribute ``out_features``."""
     return cast(int, trunk.out_features)
@@ -84,7 +96,7 @@ def inputs(batch: "Batch", names: Sequence[str], network: nn.Module) -> list[Ten
     and the network has an attribute ``reads_elements`` that is True.
     """
     values = [batch.values[n] for n in names]
-    if not getattr(network, "reads_elements", False):
+    if not reads_elements(network):
         return values
     masks = [batch.elements.get(n) for n in names]
     if all(mask is None for mask in masks):

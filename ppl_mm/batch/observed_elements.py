@@ -5,7 +5,7 @@ Of independent elements given z the marginal of those that are observed is the p
     log p(x_observed | z)  =  sum over observed elements e of log p(x_e | z)
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -30,7 +30,8 @@ class OfElements(TorchDistribution):
         >>> import pyro.distributions as dist
         >>> whole = dist.Normal(torch.zeros(1, 2), 1.0).to_event(1)
         >>> p = OfElements(whole, torch.tensor([[True, False]]))
-        >>> torch.equal(p.log_prob(torch.ones(1, 2)), whole.base_dist.log_prob(torch.ones(1, 1))[0])
+        >>> x = torch.ones(1, 2)
+        >>> torch.equal(p.log_prob(x), whole.base_dist.log_prob(x)[:, 0])
         True
     """
 
@@ -50,15 +51,15 @@ class OfElements(TorchDistribution):
         """That of the whole."""
         return self.whole.support
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "OfElements":
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "OfElements":
         """The same under more batch dimensions."""
         return OfElements(self.whole.expand(torch.Size(batch_shape)), self.held)
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """Draws of all elements."""
         return self.whole.sample(sample_shape)
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """Draws of all elements, with a gradient."""
         return self.whole.rsample(sample_shape)
 
@@ -71,7 +72,7 @@ class OfElements(TorchDistribution):
         return found.flatten(-len(self.event_shape)).sum(-1)
 
 
-def elements_of(p: Any) -> TorchDistribution | None:
+def elements_of(p: TorchDistribution) -> TorchDistribution | None:
     """The distribution of each element, batch shape (..., *D); None where they are dependent."""
     dims = len(p.event_shape)
     while isinstance(p, Independent):

@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -152,6 +152,7 @@ def loglik(
 
     run = runs.load(folder, data_dir=data_dir)
     names = proposal.split(",")
+    options: dict[str, Any] = {"refine": refine}
     with warnings.catch_warnings():  # the summary says the same
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
         result = runs.likelihood(
@@ -159,7 +160,7 @@ def loglik(
             flags.names(target),
             flags.names(given),
             proposal=names if set(names) <= set(run.config.modalities) else proposal,
-            refine=refine,
+            **options,
             num_samples=num_samples,
             rows=rows,
             seed=seed,

@@ -34,6 +34,7 @@ class Described:
         shape: The shape of one value.
         values: Its range, its levels or its symbols, in words.
         missing: The share of all rows that lack it.
+        holes: The share of elements that are missing of rows that hold others.
         networks: Its likelihood, encoder and decoder with the number of their parameters, in words.
     """
 
@@ -42,6 +43,7 @@ class Described:
     shape: tuple[int, ...]
     values: str
     missing: float
+    holes: float
     networks: tuple[str, str, str]
 
 
@@ -85,10 +87,13 @@ class Description:
         return escape(f"{self.name}: {total:,} rows ({splits}){label}")
 
     def _values(self) -> Table:
-        table = Table("", "modality", "kind", "one value", "values", "missing")
+        holes = any(m.holes for m in self.modalities)
+        heading = ("", "modality", "kind", "one value", "values", "missing")
+        table = Table(*heading, *(["holes"] if holes else []))
         for i, m in enumerate(self.modalities, 1):
             shape = " x ".join(map(str, m.shape)) or "1"
-            cells = (m.name, m.kind, shape, m.values, f"{m.missing:.1%}")
+            shares = (f"{m.missing:.1%}", *([f"{m.holes:.1%}"] if holes else []))
+            cells = (m.name, m.kind, shape, m.values, *shares)
             table.add_row(str(i), *map(escape, cells))
         return table
 
@@ -167,7 +172,7 @@ def _described(dataset: "DataSet", modality: Modality, found: Summed, missing: f
         _size(modality.encoder(dataset.latent_dim)),
         _size(modality.decoder(dataset.latent_dim)),
     )
-    return Described(modality.name, kind, found.shape, values, missing, networks)
+    return Described(modality.name, kind, found.shape, values, missing, found.holes, networks)
 
 
 def _size(network: nn.Module) -> str:

@@ -60,6 +60,8 @@ def _numbers(dataset: "DataSet", name: str, found: Summed) -> Iterator[str]:
     spread = found.deviation > 0
     furthest = torch.maximum(found.greatest - found.mean, found.mean - found.least)
     tests = {
+        f"empty in more than {_MOSTLY:.0%} of the rows; leave it out, or make it a modality of its "
+        "own": found.seen < (1 - _MOSTLY) * found.rows,
         "constant; leave it out": ~spread,
         "another whole number in every row, as identifiers are; leave it out": _distinct(
             dataset, name, found

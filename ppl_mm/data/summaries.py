@@ -21,6 +21,7 @@ class Summed:
         least, greatest: The least and the greatest value of each element.
         mean, deviation: The mean and the standard deviation of each element.
         whole: Whether all values of an element are whole numbers.
+        seen: The number of rows that hold each element.
     """
 
     rows: int
@@ -30,6 +31,12 @@ class Summed:
     mean: Tensor
     deviation: Tensor
     whole: Tensor
+    seen: Tensor
+
+    @property
+    def holes(self) -> float:
+        """The share of elements that are missing of rows that hold others."""
+        return 1 - self.seen.double().mean().item() / self.rows if self.rows else 0.0
 
     @property
     def low(self) -> float:
@@ -76,4 +83,4 @@ def summed(name: str, parts: Iterable[Observations]) -> Summed:
         rows += len(values)
     deviation = (squares / seen.clamp(min=1)).sqrt()
     least, greatest = (torch.where(seen > 0, x, 0.0) for x in (least, greatest))
-    return Summed(rows, tuple(shape), least, greatest, mean, deviation, whole)
+    return Summed(rows, tuple(shape), least, greatest, mean, deviation, whole, seen)

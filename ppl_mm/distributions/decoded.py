@@ -216,7 +216,7 @@ class Decoded(TorchDistribution):
 
 
 @cache
-def _called(kind: Any, name: str) -> Any:
+def _called(kind: type[Decoded], name: str) -> type[Decoded]:
     """The class under another name, as Pyro shows a distribution by the name of its class."""
     own = {"__module__": __name__, "__doc__": kind.__doc__}
     return new_class(name, (kind,), exec_body=lambda body: body.update(own))

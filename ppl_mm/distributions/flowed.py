@@ -36,10 +36,12 @@ class Flowed(TransformedDistribution):
         ([3.0, 3.0], [1, 2])
     """
 
-    def __init__(self, base: Any, transforms: Sequence[Any], validate_args: Any = None) -> None:
+    def __init__(
+        self, base: Any, transforms: Sequence[Any], validate_args: bool | None = None
+    ) -> None:
         super().__init__(base, list(transforms), validate_args=validate_args)
 
-    def expand(self, batch_shape: Any, _instance: Any = None) -> "Flowed":
+    def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "Flowed":
         """The same under more batch dimensions."""
         return Flowed(self.base_dist.expand(torch.Size(batch_shape)), self.transforms)
 

@@ -1,6 +1,7 @@
 """The log-likelihood of simulated data between two bounds: bidirectional Monte Carlo."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -79,8 +80,8 @@ def sandwich(
         chunk = check_and_size(system, obs, chunk)
         plans = [Annealing(num_chains, t, num_leaps, start, chunk, seed) for t in numbers]
         names, _ = asked_names(obs, target, conditioned_on(system.model))
-        columns = bounded(system, obs, latents, names, plans)
-    about = {"num_chains": num_chains, "target": names, "start": start}
+        columns: dict[str, Any] = bounded(system, obs, latents, names, plans)
+    about: dict[str, Any] = {"num_chains": num_chains, "target": names, "start": start}
     return Sandwich(numbers, **columns, **about, obs=obs, latents=latents)
 
 

@@ -1,6 +1,7 @@
 """How far the log-likelihood of real rows can be from above: approximate upper bounds."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
@@ -82,8 +83,8 @@ def upper_bounds(
     with evaluating(system, seed):
         made, latents = simulated(system, obs)
         real = bounded(system, obs, None, names, plans)
-        exact = bounded(system, made, latents, names, plans)
+        exact: dict[str, Any] = bounded(system, made, latents, names, plans)
         approximate = bounded(system, made, None, names, plans)
-    about = {"num_chains": num_chains, "target": names, "start": "refined"}
+    about: dict[str, Any] = {"num_chains": num_chains, "target": names, "start": "refined"}
     both = Sandwich(numbers, **exact, **about, obs=made, latents=latents)
     return UpperBounds(numbers, **real, simulated=both, simulated_upper=approximate["upper"])

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ppl_mm.batch.encoding import width_of
+from ppl_mm.batch.encoding import reads_elements, width_of
 from ppl_mm.networks.layers import Activation, LocationScale, LocScale, ScaleMap, dense
 
 __all__ = ["JointEncoder"]
@@ -51,7 +51,7 @@ class JointEncoder(nn.Module):
     @property
     def reads_elements(self) -> bool:
         """Whether a trunk asks which elements are observed."""
-        return any(getattr(trunk, "reads_elements", False) for trunk in self.trunks.values())
+        return any(map(reads_elements, self.trunks.values()))
 
     def forward(self, *values: Tensor) -> LocScale:
         """Return the expert's (loc, scale), from one argument a modality.
@@ -61,9 +61,7 @@ class JointEncoder(nn.Module):
         number = len(self.trunks)
         masks: Sequence[Tensor | None] = values[number:] or [None] * number
         features = [
-            trunk(x, mask)
-            if mask is not None and getattr(trunk, "reads_elements", False)
-            else trunk(x)
+            trunk(x, mask) if mask is not None and reads_elements(trunk) else trunk(x)
             for trunk, x, mask in zip(self.trunks.values(), values[:number], masks, strict=True)
         ]
         return self.join(torch.cat(features, -1))

@@ -43,9 +43,9 @@ def cross_generation(
 
     Args:
         system: The system, a model and a guide.
-        obs: The rows to show; where a row lacks what a column is given, it shows a prior draw.
+        obs: The rows to show. If a row lacks what a column is given, the column shows a prior draw.
             Rows that lack what the model conditions on are left out.
-        tiles: Modalities to stack to one tile; each by itself, and small ones together, otherwise.
+        tiles: The modalities to stack in one tile; by default small ones share a tile.
         label: The modality to leave out in one column.
         like: Data to take the range of values from that are not between 0 and 1; ``obs`` by
             default.

@@ -32,10 +32,10 @@ class _Graph:
 
     Attributes:
         sites: Name of a sampled site -> its distribution.
-        observed: Those sites that the data hold.
-        in_rows: Those sites that have a value for each row.
+        observed: The sites that the data hold.
+        in_rows: The sites that have a value for each row.
         inputs: The modalities that the program conditions on.
-        edges: Pairs of names, from what is drawn or given first.
+        edges: Pairs of names, each from parent to child.
     """
 
     sites: dict[str, str]
@@ -51,8 +51,8 @@ def graph(program: System | nn.Module, obs: Observations) -> "Digraph":
 
     An ellipse is a random variable with the family of its distribution; a shaded one is observed.
     A shaded box is a modality that the program conditions on: it is data, but has no density there.
-    The plate ``rows`` encloses what each row has of its own; what is outside all rows share. An
-    arrow leads to a variable from what its distribution depends on. Pyro's
+    The plate ``rows`` encloses the variables that each row has; all rows share the others. An arrow
+    leads to a variable from the ones that its distribution depends on. Pyro's
     ``get_model_relations`` finds the arrows between random variables. An arrow from a conditioned
     modality is there where other values of that modality change the variable's density.
 
@@ -99,7 +99,7 @@ def graph(program: System | nn.Module, obs: Observations) -> "Digraph":
 
 @typed
 def save_graph(drawn: Any, path: str | Path) -> None:
-    """Write a diagram; the file's ending (.svg, .png, .pdf, .gv) says in which format.
+    """Write a diagram in the format of the file's ending: .svg, .png, .pdf or .gv.
 
     Args:
         drawn: The diagram that :func:`graph` returns.

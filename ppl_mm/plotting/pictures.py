@@ -1,10 +1,10 @@
 """Pictures of a trained system, for any number and kind of modalities.
 
-Every function returns a matplotlib ``Figure``; :func:`ppl_mm.plotting.save` writes it as a PNG. A
-value of every modality is a row of tiles: images as images, labels, strings and attributes as
-text, other vectors as bars. A tile may stack several images, such as the halves of a digit, to one.
+Every function returns a matplotlib ``Figure``; :func:`ppl_mm.plotting.save` writes it as a PNG. The
+values of a row's modalities are a row of tiles: images as images, labels, strings and attributes as
+text, other vectors as bars. A tile may stack several images, such as the halves of a digit.
 
-Colours are those of Okabe & Ito, told apart with any colour vision.
+The colours are those of Okabe & Ito, which people with any colour vision can tell apart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ _CLASSES = (
 
 @typed
 def losses(history: Sequence[Mapping[str, float]], best_epoch: int | None = None) -> "Figure":
-    """The training loss and, where there is one, the validation ELBO of every epoch.
+    """The training loss of every epoch, and the validation ELBO if there is one.
 
     Args:
         history: Rows with ``epoch``, ``loss`` and perhaps ``validation_elbo``, as ``fit`` returns.
@@ -84,7 +84,7 @@ def losses(history: Sequence[Mapping[str, float]], best_epoch: int | None = None
 
 
 def _spare_the_start(axes: "Axes", values: Sequence[float]) -> None:
-    """Cut the axis where the first epochs would press the rest of a curve flat."""
+    """Cut the axis if the first epochs would flatten the rest of a curve."""
     later = values[len(values) // 20 :]
     low, high = min(later), max(later)
     if len(values) >= 20 and max(values) - min(values) > 2 * (high - low) > 0:
@@ -103,7 +103,7 @@ def prior_samples(
     prior: LatentSampler | None = None,
     words: Words | None = None,
 ) -> "Figure":
-    """Draws from the prior, one block a tile; the same place in each block is the same draw.
+    """Draws from the prior, in a block for each tile; a draw has the same place in every block.
 
     Args:
         system: The system, a model and a guide.
@@ -112,7 +112,7 @@ def prior_samples(
             by default. What a model conditions on (CVAE) comes from its first rows, which it then
             needs.
         num_samples: The number of draws.
-        columns: Draws side by side in a block.
+        columns: The number of draws side by side in a block.
         prior: The distribution that draws the latents in place of the model's prior, see
             :func:`ppl_mm.evaluation.fit_latent_sampler`.
         words: Modality -> how a value reads, such as the name of its class.
@@ -151,7 +151,7 @@ def samples(
     like: Observations | None = None,
     words: Words | None = None,
 ) -> "Figure":
-    """Draws of some modalities given others: a row of ``obs`` a row, after its truth.
+    """Draws of some modalities given others, in a line for each row, after its truth.
 
     Args:
         system: The system that drew them.

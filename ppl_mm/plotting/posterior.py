@@ -12,7 +12,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.chunk import check_and_size
 from ppl_mm.likelihood.path import Path
-from ppl_mm.likelihood.refined import Refined
+from ppl_mm.likelihood.refined import Refined, check_refinable
 from ppl_mm.likelihood.refined.draws import resampled
 from ppl_mm.likelihood.refined.laplace import WIDER
 from ppl_mm.likelihood.row_noise import row_keys
@@ -35,7 +35,7 @@ _GREEN = COLOURS[2]
 
 
 class _Found(NamedTuple):
-    """Of one row: draws of p(z | x) and the guide, (K, D), the Laplace approximation, names."""
+    """A row's draws of p(z | x) and of the guide, (K, D), its Laplace approximation, and names."""
 
     draws: Tensor
     guide: Tensor
@@ -56,7 +56,7 @@ def posterior(
     coordinates: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> "Figure":
-    """Draw p(z | x) of one row with what approximates it, in two latent coordinates.
+    """Draw p(z | x) of one row with its approximations, in two latent coordinates.
 
     Blue: p(z | x), as contours around 50 and 90 % of its mass. With two coordinates in all they are
     those of p(x, z) on a grid; with more, of the draws' kernel density. Dots: draws, by a proposal
@@ -132,6 +132,7 @@ def _found(system: System, obs: Observations, names: tuple[str, ...], seed: int)
     check_answerable(system.model, obs, scored or names, [n for n in names if n in fixed])
     obs = obs.to(system).scoring(*scored).given(*names)
     path, keys = Path(system.model, system.guide, obs, chunk), row_keys(obs)
+    check_refinable(path)
     refined = Refined(path, keys, seed)
     laplace = Refined(path, keys, seed, "laplace").proposal.first
     labels = [
@@ -169,7 +170,7 @@ def _chosen(
 
 
 def _grid(found: _Found, a: int, b: int) -> tuple[Any, Any]:
-    """Where densities are evaluated: around the draws, the guide and the ellipses."""
+    """The grid of the densities, around the draws, the guide and the ellipses."""
     sides = []
     for i in (a, b):
         reach = 2.3 * found.covariance[i, i].sqrt()

@@ -1,4 +1,4 @@
-"""Pictures of what shared and private latents do: conditional draws, mixed latents, traversals."""
+"""Pictures of shared and private latents: conditional draws, mixed latents, traversals."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ def conditional_columns(
     targets: Sequence[str] | None = None,
     seed: int = 0,
 ) -> "Figure":
-    """A block a source: its example on top, below it a column of draws of every target.
+    """Draw a block for each source: its example on top, and a column of draws of every target.
 
     Source number i shows row i of ``obs``, modulo their number. Draws are likelihood means.
 
@@ -95,7 +95,7 @@ def shared_private_grid(
         private: Inputs that give w by their modality ``target``, one a column.
         source: The modality that u is drawn from.
         target: The modality that is decoded.
-        mean: Posterior means of u and w in place of one draw each.
+        mean: Whether u and w are posterior means, and not draws.
         seed: The seed of the draws.
 
     Raises:
@@ -142,9 +142,9 @@ def traversal(
 ) -> "Figure":
     """Decode a row's latents with one coordinate moved from -span to span: a row a coordinate.
 
-    The unit is the standard deviation of the site's prior, sqrt(2) for Laplace(0, 1), and the
-    coordinate takes these values whatever it was. All others keep their posterior means: those
-    of private latents that nothing is given of, their prior's.
+    The unit is the standard deviation of the site's prior, sqrt(2) for Laplace(0, 1). The other
+    coordinates keep their posterior means, or their prior means if nothing is given of a private
+    latent's modality.
 
     Args:
         system: The system, a model and a guide.

@@ -50,7 +50,7 @@ class Sheet:
     """A grid of cells; a cell is a row of tiles, a tile a modality or a stack of images.
 
     Args:
-        modalities: Those of the system.
+        modalities: The modalities of the system.
         tiles: Names of the modalities in each tile, from top to bottom.
         examples: Modality -> values (N, *event), for sizes, and for the range of values
             that are not between 0 and 1, where ``truth`` has none.
@@ -96,7 +96,7 @@ class Sheet:
         truth: Row | None = None,
         only: Sequence[tuple[str, ...]] | None = None,
     ) -> None:
-        """Draw a value of every modality: what is given framed, what is not the truth orange.
+        """Draw a value of every modality; given ones are framed, and wrong ones are orange.
 
         Args:
             left: The cell's left edge.
@@ -111,7 +111,7 @@ class Sheet:
             left += self.widths[tile]
 
     def width(self, only: Sequence[tuple[str, ...]] | None = None) -> float:
-        """From a cell's left edge to the next cell's."""
+        """The distance from a cell's left edge to the next cell's."""
         return sum(self.widths[tile] for tile in (self.tiles if only is None else only)) + _GAP
 
     def tile(
@@ -188,17 +188,17 @@ class Sheet:
         )
 
     def rows_that_fit(self) -> int:
-        """So many rows are as high as a picture may be."""
+        """The number of rows that fit into the largest height of a picture."""
         height = _MOST_INCHES / _INCHES - _TOP - _BOTTOM
         return max(1, int(height / (self.row_height + _GAP)))
 
     def _tile_height(self, tile: tuple[str, ...]) -> float:
-        """1, or more of a tile of many lines."""
+        """The height of a tile, 1 or more if it has many lines."""
         images = is_image(self.modalities[tile[0]], self.examples[tile[0]][0])
         return 1.0 if images else max(1.0, _LINE * len(tile))
 
     def _height(self, name: str) -> int:
-        """The rows of an image; 1 of anything else."""
+        """The number of rows of an image; 1 for anything else."""
         value = self.examples[name][0]
         return value.shape[-2] if is_image(self.modalities[name], value) else 1
 

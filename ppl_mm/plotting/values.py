@@ -62,7 +62,7 @@ def tiles_of(
     modalities: Sequence[Modality],
     examples: Mapping[str, Tensor],
 ) -> list[tuple[str, ...]]:
-    """``tiles`` without what is not shown; the others by themselves, many small ones together."""
+    """``tiles`` of the shown modalities, then a tile for each other; many small ones share one."""
     stacked = [tuple(n for n in tile if n in names) for tile in tiles]
     alone = [n for n in names if not any(n in tile for tile in stacked)]
     declared = {m.name: m for m in modalities}

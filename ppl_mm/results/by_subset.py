@@ -17,10 +17,10 @@ Subset = tuple[str, ...]
 
 
 class BySubset(Result):
-    """BySubset (S, T) of numbers of rows (N,).
+    """Numbers of rows (N,) for S subsets and T targets.
 
-    Averages leave out targets that were given. Standard errors are over rows: another test set,
-    the same trained system. A row's cells are averaged first, for they share its input.
+    Averages leave out targets that were given. Standard errors are over rows, as for another test
+    set and the same trained system. A row's cells are averaged first, as they share its input.
 
     Attributes:
         measure: The name of the numbers.

@@ -26,7 +26,7 @@ class Reliability:
     """The outcomes in each bin of predicted probabilities, NaN for an empty one.
 
     Attributes:
-        count: Predictions, (bins,).
+        count: The number of predictions, (bins,).
         predicted: Their mean probability, (bins,).
         happened: The share that came true, (bins,).
         standard_error: The standard error of this share, sqrt( h (1 - h) / count ), (bins,).
@@ -42,11 +42,12 @@ class Reliability:
 class Calibration(Result):
     """The calibration of predicted probabilities, see :mod:`ppl_mm.measures.calibration`.
 
-    Standard errors are over rows: another test set, the same trained system.
+    Standard errors are over rows, as for another test set and the same trained system.
 
     Attributes:
-        predicted: c, (N, L): of the likeliest class (L = 1), or of a yes for each of L labels.
-        happened: h, bool (N, L).
+        predicted: The probabilities c, (N, L), of the likeliest class (L = 1), or of a yes for each
+            of L labels.
+        happened: Whether each came true, h, bool (N, L).
         brier_scores: The Brier score of every row, (N,).
         nats: - log p(y | x_S) of every row, (N,).
         num_bins: The number of bins, of equal width, from 0 to 1.

@@ -1,4 +1,4 @@
-"""Whether intervals of log-likelihoods hold the truth, on simulated rows: numbers and picture."""
+"""The coverage of log-likelihoods' intervals on simulated rows: numbers and picture."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,14 +57,14 @@ class Certificate(Result):
 
     @property
     def sides(self) -> tuple[Tensor, Tensor]:
-        """How far below and above the estimate the middle may be to be held, nats, (N,) each."""
+        """The distances below and above the estimate within which the middle is held, (N,) each."""
         own = (self.estimate.value - self.estimate.low, self.estimate.high - self.estimate.value)
         below, above = (torch.hypot(side, _NORMAL * self.middle_error) for side in own)
         return below, above
 
     @property
     def range(self) -> tuple[Tensor, Tensor]:
-        """Where the truth is: the bounds with twice their Monte Carlo errors added, (N,) each."""
+        """The range of the truth: the bounds, widened by twice their errors, (N,) each."""
         lower = self.bounds.lower[0] - _ERRORS * self.bounds.lower_error[0]
         upper = self.bounds.upper[0] + _ERRORS * self.bounds.upper_error[0]
         return torch.minimum(lower, upper), torch.maximum(lower, upper)
@@ -87,7 +87,7 @@ class Certificate(Result):
         return self.estimate.value - self.middle
 
     def expected(self) -> tuple[int, int]:
-        """How many intervals hold in 95 of 100 samples of rows, if each does with 95 %."""
+        """The number of intervals that hold in 95 of 100 samples, if each does with 95 %."""
         from scipy.stats import binom
 
         n = len(self.holds)

@@ -23,7 +23,7 @@ _DASHES = ("-", "--", "-.", ":")
 
 @dataclass(frozen=True)
 class Collapse(Result):
-    """From which epsilon on each coordinate is collapsed, and the curve.
+    """The epsilon from which on each coordinate is collapsed, and the curve.
 
     Attributes:
         quantity: The name of v.
@@ -77,9 +77,9 @@ class Collapse(Result):
 
 @typed
 def collapse_curves(panels: Mapping[str, Mapping[str, Collapse]]) -> "Figure":
-    """The share of collapsed coordinates against epsilon: a panel a question, a curve a system.
+    """The share of collapsed coordinates against epsilon, with a panel for each question.
 
-    A system has the same colour in every panel, and need not be in all.
+    Each system has a curve, of the same colour in every panel; it need not be in all panels.
 
     Args:
         panels: Title -> system's name -> its curve, see

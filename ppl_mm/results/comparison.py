@@ -13,6 +13,7 @@ from rich.table import Table
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
+from ppl_mm.results.likelihood_errors import NORMAL, ErrorPart, mean_interval
 from ppl_mm.results.log_likelihood import RELIABLE_K, LogLikelihood
 from ppl_mm.results.result import Number, Result, number
 from ppl_mm.results.style import BLUE, GREY, PALE
@@ -25,7 +26,6 @@ __all__ = ["FEW", "Comparison", "Difference", "paired_differences"]
 FEW = 0.05
 """The share of rows with a Pareto k above 0.7 up to which a sum over rows can be compared."""
 
-_NORMAL = 1.959964  # 97.5 % quantile
 _WIDTH = 80
 
 
@@ -37,11 +37,13 @@ class Difference:
         value: The differences, (N,); NaN where both are -inf.
         low: The lower ends of their 95 % intervals, (N,).
         high: The upper ends, (N,).
+        parts: The independent parts of the Monte Carlo error, for that of the sum.
     """
 
     value: Tensor
     low: Tensor
     high: Tensor
+    parts: tuple[ErrorPart, ...]
 
     @classmethod
     def of(cls, first: LogLikelihood, second: LogLikelihood) -> "Difference":
@@ -58,6 +60,7 @@ class Difference:
             value,
             torch.where(known, value - below, -math.inf),
             torch.where(known, value + above, math.inf),
+            (*first.parts, *(part.turned() for part in second.parts)),
         )
 
     @property
@@ -76,11 +79,13 @@ class Difference:
     def mcse(self) -> float:
         """The Monte Carlo error of the sum (other draws), from the rows' intervals.
 
-        It is the root of the sum of squares of the intervals' half widths, divided by 1.96; so it
-        counts what the tails of the weights hide.
+        It is half the width of a 95 % interval of the sum, divided by 1.96: it counts what the
+        tails of the weights hide, and that rows which hold the same share their draws. Infinite
+        where nothing is known of a row.
         """
-        half = (self.high - self.low) / (2 * _NORMAL)
-        return half.square().sum().sqrt().item()
+        if not bool(self.value.isfinite().all()):
+            return math.inf
+        return len(self.value) * sum(mean_interval(self.parts)) / (2 * NORMAL)
 
 
 @dataclass(frozen=True)

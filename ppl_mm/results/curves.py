@@ -1,4 +1,4 @@
-"""Estimates with their errors against a number, a panel a measure and a curve a system."""
+"""Estimates with their errors against a number: a panel for each measure, a curve for each name."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any

@@ -84,7 +84,7 @@ class PosteriorCheck(Result):
                     yield number(measure, value, self.given, site, row=row)
 
     def table(self) -> Table:
-        """A line a site and row: how far the guide is off, and how well the chains mixed."""
+        """The guide's errors and the chains' mixing, in a line for each site and row."""
         title = f"q(z | {', '.join(self.given)}) against NUTS, in standard deviations of the latter"
         table = Table("site", "row", title=title)
         columns: dict[tuple[str, int], list[str]] = {}
@@ -97,7 +97,7 @@ class PosteriorCheck(Result):
         return table
 
     def figure(self) -> "Figure":
-        """Mean and two standard deviations of both, a panel a site and row.
+        """Mean and two standard deviations of both, in a panel for each site and row.
 
         See :func:`ppl_mm.plotting.posterior_intervals`.
         """

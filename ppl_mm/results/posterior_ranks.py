@@ -30,7 +30,7 @@ class PosteriorRanks(Result):
 
     Attributes:
         ranks: The number of draws below the true value, (N, D), whole numbers from 0 to L.
-        num_draws: L.
+        num_draws: The number L of draws.
         coordinates: The names of the D coordinates, such as ``z[0]``.
         given: The modalities conditioned on.
         draws: The source of the draws, "guide" or "refined".
@@ -49,18 +49,18 @@ class PosteriorRanks(Result):
         return max(b for b in range(1, most + 1) if (self.num_draws + 1) % b == 0)
 
     def counts(self) -> Tensor:
-        """How many ranks are in each bin, (D, bins)."""
+        """The number of ranks in each bin, (D, bins)."""
         bins = self.ranks.long() * self.num_bins // (self.num_draws + 1)
         return torch.nn.functional.one_hot(bins, self.num_bins).sum(0)
 
     def p_values(self) -> Tensor:
-        """Of each coordinate, of a chi-squared test that its ranks are uniform, (D,)."""
+        """The p-value of a chi-squared test that each coordinate's ranks are uniform, (D,)."""
         from scipy.stats import chisquare
 
         return torch.from_numpy(chisquare(self.counts().cpu().numpy(), axis=1).pvalue)
 
     def p_value(self) -> float:
-        """Of all coordinates together: D times the smallest p-value, at most 1 (Bonferroni)."""
+        """The p-value of all coordinates together: D times the smallest, at most 1 (Bonferroni)."""
         return min(1.0, len(self.coordinates) * self.p_values().min().item())
 
     def width(self) -> Tensor:
@@ -76,7 +76,7 @@ class PosteriorRanks(Result):
         return self.ranks.double().mean(0) / self.num_draws - 0.5
 
     def numbers(self) -> Iterator[Number]:
-        """Of every coordinate: p-value, width and shift."""
+        """Yield the p-value, width and shift of every coordinate."""
         found = {"p-value": self.p_values(), "width": self.width(), "shift": self.shift()}
         for measure, values in found.items():
             for name, value in zip(self.coordinates, values.tolist(), strict=True):
@@ -110,7 +110,7 @@ class PosteriorRanks(Result):
 
 @typed
 def rank_curves(found: PosteriorRanks) -> "Figure":
-    """How ranks differ from uniform ones: their histogram, and distribution functions.
+    """The difference of ranks from uniform ones: their histogram, and distribution functions.
 
     On the left all coordinates together; the dashed line is what uniform ranks give. On the right a
     curve for each coordinate, its distribution function less the uniform one; within the band are

@@ -184,7 +184,7 @@ def write_config(folder: Path, config: Config, epoch: int = 0) -> None:
     A run that goes on with another learning rate or norm also says the former ones, and the number
     of epochs after which they changed.
     """
-    content = {"command": config.command(folder), "options": asdict(config)}
+    content: dict[str, Any] = {"command": config.command(folder), "options": asdict(config)}
     if epoch > 0:
         before = files(folder).read()
         content["changes"] = before.get("changes", [])

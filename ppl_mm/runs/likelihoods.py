@@ -37,6 +37,8 @@ def write(path: Path, results: Sequence[LogLikelihood]) -> None:
 def read(path: Path, modalities: Sequence[Modality]) -> list[LogLikelihood]:
     """Read what :func:`write` wrote; nothing where there is no file.
 
+    Rows that hold the same count as sharing their draws, as those of refined proposals do.
+
     Raises:
         ValueError: If the file is damaged.
     """
@@ -50,7 +52,9 @@ def read(path: Path, modalities: Sequence[Modality]) -> list[LogLikelihood]:
                 about = {n: tuple(facts[n]) for n in ("target", "given", "row_ids")}
                 asked = (about["target"], about["given"], facts["proposal"])
                 made = LogLikelihood.of(columns, facts["num_samples"], *asked, modalities)
-                found.append(replace(made, row_ids=about["row_ids"]))
+                which = {key: i for i, key in enumerate(dict.fromkeys(about["row_ids"]))}
+                draws = torch.tensor([which[key] for key in about["row_ids"]])
+                found.append(replace(made.sharing(draws), row_ids=about["row_ids"]))
             return found
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{path}: the file is damaged ({error}).") from error

@@ -70,6 +70,7 @@ def test_rows_are_kept_in_a_file(tmp_path):
     for old, new in zip(results, again, strict=True):
         assert old.quantity == new.quantity
         assert old.row_ids == new.row_ids
+        assert new.parts[0].draws.tolist() == [0, 1, 2]
         assert all(torch.equal(getattr(old, n), getattr(new, n)) for n in COLUMNS)
     assert read(tmp_path / "none.npz", MODALITIES) == []
     (tmp_path / "rows.npz").write_bytes(b"no")

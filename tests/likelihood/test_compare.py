@@ -8,6 +8,7 @@ from linear_gaussian import LinearGaussian
 
 from ppl_mm import Observations, guides, log_likelihood
 from ppl_mm.evaluation import Difference, LogLikelihood, annealed_log_likelihood, compare
+from ppl_mm.results.likelihood_errors import ErrorPart
 from ppl_mm.results.style import BLUE, GREY
 
 IDS = tuple("abcd")
@@ -24,6 +25,7 @@ def told(value, half, k=0.1, **other):
         **{"log_weight_variance": one, "refinement": 0 * one, "shared_error": 0 * one},
         **{"num_samples": 1000, "target": ("x", "y"), "given": (), "proposal": "guide"},
         **{"normalised": True, "row_ids": IDS[: len(value)]},
+        "parts": (ErrorPart(half, half, torch.arange(len(value))),),
     }
     return LogLikelihood(**fields | other)
 
@@ -47,6 +49,12 @@ def test_differences_are_paired():
     assert frame["rank"].tolist() == [0, 1]
     back = found.difference("bad", "good")
     torch.testing.assert_close(back.value, -differences)
+
+
+def test_rows_that_share_their_draws_share_their_errors():
+    shared = told(GOOD, 0.3).sharing(torch.zeros(4, dtype=torch.long))
+    found = compare({"shared": shared, "exact": told(BAD, 0.0)})
+    assert found.to_frame()["mcse"]["exact"] == pytest.approx(4 * 0.3 / 1.959964)
 
 
 def test_the_intervals_of_differences_are_those_of_conditionals():

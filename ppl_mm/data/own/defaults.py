@@ -130,9 +130,9 @@ def _columns(
     """Columns of numbers, which the networks see in units of the training rows."""
     likelihood = likelihood or {"real": Normal(), "positive": LogNormal()}.get(kind)
     likelihood = likelihood or NegativeBinomial()
-    transform = {"positive": "log", "counts": "log1p"}.get(kind, "none")
+    transform: Any = {"positive": "log", "counts": "log1p"}.get(kind, "none")
     centre, spread = _moments(values, training, transform)
-    units = {"centre": centre, "spread": spread}
+    units: dict[str, Any] = {"centre": centre, "spread": spread}
     asks = values.holes is not None
     encoder = partial(TableEncoder, **units, transform=transform, hidden=hidden, elements=asks)
     if kind == "counts":
@@ -152,8 +152,8 @@ def _parts(
 ) -> Made:
     """Counts that are parts of a row's total, such as the genes of a cell."""
     totals = np.concatenate([np.nansum(x, 1) for x in blocks(values.array, training)])
-    form = {Poisson: "poisson", ZeroInflatedNegativeBinomial: "zero_inflated"}
-    options = {"event_shape": tuple(values.array.shape[1:]), "hidden": hidden}
+    form: dict[type, Any] = {Poisson: "poisson", ZeroInflatedNegativeBinomial: "zero_inflated"}
+    options: dict[str, Any] = {"event_shape": tuple(values.array.shape[1:]), "hidden": hidden}
     decoder = partial(
         CountsDecoder,
         **options,
@@ -175,7 +175,12 @@ def _category(likelihood: Likelihood, classes: int, hidden: tuple[int, ...]) -> 
 
 
 def _text(likelihood: Likelihood, length: int, symbols: int, hidden: int) -> Made:
-    options = {"length": length, "vocab_size": symbols, "embedding": _EMBEDDING, "hidden": hidden}
+    options: dict[str, Any] = {
+        "length": length,
+        "vocab_size": symbols,
+        "embedding": _EMBEDDING,
+        "hidden": hidden,
+    }
     return likelihood, partial(SentenceEncoder, **options), partial(SentenceDecoder, **options)
 
 

@@ -145,7 +145,12 @@ def from_frame(
         key: table if isinstance(table, Mapping) else {"columns": table}
         for key, table in modalities.items()
     }
-    given = {"label": label, "index": index, "split": split, "latent_dim": latent_dim}
+    given: dict[str, Any] = {
+        "label": label,
+        "index": index,
+        "split": split,
+        "latent_dim": latent_dim,
+    }
     given |= {"hidden": None if hidden is None else list(hidden), "name": name}
     content = {key: value for key, value in given.items() if value is not None}
     declaration = parse({**content, "modalities": tables}, name, Path())

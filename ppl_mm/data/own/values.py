@@ -227,7 +227,7 @@ def _images(rows: Rows) -> Values:
     if array.dtype == np.uint8:
         return Values(array, np.zeros(len(array), dtype=bool), convert=_as_grey)
     nan = np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, dtype=bool)
-    missing = nan.reshape(len(array), -1).all(1)
+    missing = np.asarray(nan.reshape(len(array), -1).all(1))
     held = array[~nan]
     if held.size and not 0 <= held.min() <= held.max() <= 1:
         raise ValueError(

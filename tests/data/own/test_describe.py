@@ -64,7 +64,22 @@ def test_the_pattern_of_what_is_missing():
     assert any("40" in line and "20.0%" in line and "· █ █" in line for line in lines)
 
 
+def test_cells_that_are_missing_are_holes():
+    table = frame()
+    table.loc[:19, "a"] = None
+    table.loc[:9, "b"] = None
+    found = read(table).describe()
+    assert [round(m.holes, 4) for m in found.modalities] == [round(10 / 380, 4), 0, 0]
+    assert found.modalities[0].missing == 0.05
+    assert "holes" in str(found)
+    assert "2.6%" in str(found)
+
+
 WRONG = {
+    "a column that is empty mostly": (
+        frame().assign(a=[0.0, 1.0] * 40 + [None] * 120),
+        "left, column 'a': empty in more than 50% of the rows; leave it out",
+    ),
     "a constant column": (frame().assign(a=3.0), "left, column 'a': constant; leave it out"),
     "an identifier": (
         frame().assign(b=range(1000, 1000 + NUMBER)),
