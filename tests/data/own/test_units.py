@@ -7,6 +7,7 @@ import scipy.stats
 import torch
 
 from ppl_mm import Observations, data, likelihoods, log_likelihood, networks, systems
+from ppl_mm.evaluation import classifier_accuracy, train_classifiers
 from ppl_mm.systems import System
 
 CENTRE, SPREAD = (170.0, -3.0, 1e6), (10.0, 0.01, 1e4)
@@ -122,6 +123,17 @@ def test_a_constant_column_has_a_spread_of_one():
     assert features.centre[0] == 5.0
     assert features.spread[0] == 1.0
     assert systems.vae(dataset.modalities, 2)(dataset.train).isfinite()
+
+
+def test_classifiers_that_judge_coherence_see_standardised_columns():
+    generator = np.random.default_rng(0)
+    sort = np.arange(300) % 2
+    table = pandas.DataFrame({"a": 1e5 + 10 * sort + generator.normal(size=300), "sort": sort})
+    keys = {"x": {"columns": "a", "kind": "real"}, "sort": {"columns": "sort"}}
+    dataset = data.from_frame(table, keys, label="sort", quiet=True)
+    classifiers = train_classifiers(dataset, ["x"], epochs=20, progress=False)
+    found = classifier_accuracy(classifiers, dataset.test, dataset.classes("test"))
+    assert found["x"].value == 1.0
 
 
 @pytest.mark.parametrize(
