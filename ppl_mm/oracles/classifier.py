@@ -16,7 +16,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import run_network
 from ppl_mm.data.dataset import DataSet
-from ppl_mm.files import owned, read_sealed, write_sealed
+from ppl_mm.files import read_sealed, write_sealed
 from ppl_mm.networks.classifier import ImageClassifier, TrunkClassifier
 from ppl_mm.networks.mlp import MLPFeatures
 from ppl_mm.networks.recipe import describe
@@ -314,8 +314,7 @@ def _kept(
 
 
 def _write(path: Path, module: nn.Module, data: str) -> None:
-    with owned(path):
-        write_sealed(path, _KIND, module.state_dict(), {"data": data})
+    write_sealed(path, _KIND, module.state_dict(), {"data": data})
 
 
 def _read(
