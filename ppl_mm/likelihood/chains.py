@@ -14,7 +14,7 @@ from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.annealing import anneal, transition, tuned
 from ppl_mm.likelihood.path import Path, Point
-from ppl_mm.likelihood.refined import Refined
+from ppl_mm.likelihood.refined import Refined, check_refinable
 from ppl_mm.likelihood.refined.annealed_path import AnnealedPath
 from ppl_mm.likelihood.refined.draws import resampled
 from ppl_mm.likelihood.row_noise import RowNoise, row_keys
@@ -99,7 +99,7 @@ class Chains:
         self.refined: Refined | None = None
         self.path: Any = self.plain
         if plan.start == "refined":
-            self.refined = Refined(self.plain, self.keys, plan.seed)
+            self.refined = self._refined()
             self.path = AnnealedPath(self.plain, self.refined.proposal)
         point, _ = self._draws(_TUNING_CHAINS, "chains that tune")
         self.schedule = tuned(self.path, point, plan.num_temperatures, plan.num_leaps)
@@ -129,9 +129,13 @@ class Chains:
         The same few transitions bring them closer to p(z | x).
         """
         if self.refined is None:
-            self.refined = Refined(self.plain, self.keys, self.plan.seed)
+            self.refined = self._refined()
         plan = self.plan
         return self._settled(resampled(self.plain, self.refined, plan.num_chains, plan.seed))
+
+    def _refined(self) -> Refined:
+        check_refinable(self.plain)
+        return Refined(self.plain, self.keys, self.plan.seed)
 
     def _settled(self, position: Tensor) -> Point:
         if self.path is not self.plain:

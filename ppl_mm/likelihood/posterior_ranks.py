@@ -10,7 +10,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.chunk import check_and_size
 from ppl_mm.likelihood.path import Path
-from ppl_mm.likelihood.refined import Refined
+from ppl_mm.likelihood.refined import Refined, check_refinable
 from ppl_mm.likelihood.refined.draws import resampled
 from ppl_mm.likelihood.row_noise import row_keys
 from ppl_mm.likelihood.sandwich import simulated
@@ -90,6 +90,7 @@ def posterior_ranks(
             path = Path(system.model, system.guide, batch, chunk)
             truth = path.position({n: x[rows][None, None] for n, x in latents.items()})
             if draws == "refined":
+                check_refinable(path)
                 refined = Refined(path, row_keys(batch), seed)
                 drawn = resampled(path, refined, num_draws, seed)
             else:

@@ -12,7 +12,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.chunk import check_and_size
 from ppl_mm.likelihood.path import Path
-from ppl_mm.likelihood.refined import Refined
+from ppl_mm.likelihood.refined import Refined, check_refinable
 from ppl_mm.likelihood.refined.draws import resampled
 from ppl_mm.likelihood.refined.laplace import WIDER
 from ppl_mm.likelihood.row_noise import row_keys
@@ -132,6 +132,7 @@ def _found(system: System, obs: Observations, names: tuple[str, ...], seed: int)
     check_answerable(system.model, obs, scored or names, [n for n in names if n in fixed])
     obs = obs.to(system).scoring(*scored).given(*names)
     path, keys = Path(system.model, system.guide, obs, chunk), row_keys(obs)
+    check_refinable(path)
     refined = Refined(path, keys, seed)
     laplace = Refined(path, keys, seed, "laplace").proposal.first
     labels = [

@@ -8,8 +8,8 @@ from linear_gaussian import ExactPosterior, LinearGaussian
 from linear_gaussian_prior import ExactGivenObserved, GaussianGivenObserved
 from scipy.stats import chisquare
 
-from ppl_mm import Observations, System, guides
-from ppl_mm.evaluation import PosteriorRanks, posterior_ranks
+from ppl_mm import Observations, System, guides, plotting
+from ppl_mm.evaluation import PosteriorRanks, posterior_ranks, upper_bounds
 from ppl_mm.likelihood.posterior_ranks import _ranks
 from ppl_mm.objectives import IWAE
 from ppl_mm.plotting import rank_curves
@@ -86,6 +86,18 @@ def test_mixtures_private_latents_and_conditional_priors(name, draws):
     found = posterior_ranks(system, complete(4, *kinds_of(name)), draws=draws, num_draws=9)
     assert found.ranks.shape == (4, len(found.coordinates))
     assert ((found.ranks >= 0) & (found.ranks <= 9)).all()
+
+
+def test_more_coordinates_than_can_be_refined_are_refused(monkeypatch):
+    _, system = toy_system()
+    monkeypatch.setattr("ppl_mm.likelihood.refined.estimate.MOST_COORDINATES", 1)
+    with pytest.raises(ValueError, match="proposals of their own: 2 latent coordinates"):
+        posterior_ranks(system, 3, draws="refined")
+    assert posterior_ranks(system, 3, num_draws=9).ranks.shape == (3, 2)
+    with pytest.raises(ValueError, match="more than 1"):
+        upper_bounds(system, toy_system()[0].sample(2))
+    with pytest.raises(ValueError, match="more than 1"):
+        plotting.posterior(system, toy_system()[0].sample(2))
 
 
 def told(ranks, num_draws=9):

@@ -12,7 +12,7 @@ Pilot draws, which the estimate does not use, say in which rows a stage is good 
 go on to the next. So no estimate is chosen by its own draws, and the weights stay unbiased.
 """
 
-from ppl_mm.likelihood.refined.estimate import refined_blocks, unrefinable
+from ppl_mm.likelihood.refined.estimate import check_refinable, refined_blocks, unrefinable
 from ppl_mm.likelihood.refined.stages import REFINEMENTS, Refined
 
-__all__ = ["REFINEMENTS", "Refined", "refined_blocks", "unrefinable"]
+__all__ = ["REFINEMENTS", "Refined", "check_refinable", "refined_blocks", "unrefinable"]

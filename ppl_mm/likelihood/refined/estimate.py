@@ -13,7 +13,7 @@ from ppl_mm.likelihood.sampling import Block, Plan, blocks
 from ppl_mm.results.log_likelihood import STAGES
 from ppl_mm.systems import System
 
-__all__ = ["MOST_COORDINATES", "refined_blocks", "unrefinable"]
+__all__ = ["MOST_COORDINATES", "check_refinable", "refined_blocks", "unrefinable"]
 
 MOST_COORDINATES = 512
 """Of all latent sites together: the second derivatives of more take too long."""
@@ -82,6 +82,21 @@ def unrefinable(system: System, guide: nn.Module | None, obs: Observations) -> s
         path = Path(system.model, guide, obs, 1)
     except ValueError as error:  # which says what is discrete, or drawn by way of something else
         return str(error).split(";")[0]
+    return _obstacle(path)
+
+
+def check_refinable(path: Path) -> None:
+    """Raise where rows cannot have proposals of their own.
+
+    Raises:
+        ValueError: For a latent that all rows share, or too many coordinates.
+    """
+    reason = _obstacle(path)
+    if reason:
+        raise ValueError(f"rows cannot have refined proposals of their own: {reason}.")
+
+
+def _obstacle(path: Path) -> str:
     if path.shared:
         return f"all rows share latent site {path.shared[0]!r}"
     if path.size > MOST_COORDINATES:
