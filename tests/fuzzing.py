@@ -81,6 +81,8 @@ RESULTS = (
         data.Columns,
         data.Provenance,
         evaluation.Difference,
+        evaluation.Embedding,
+        evaluation.Imputation,
         data.Summary,
         baselines.LabelClassifier,
     ),
