@@ -1,7 +1,9 @@
 """Every tutorial runs from top to bottom, exercises and their solutions too, in a quick form."""
 
+import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import pytest
@@ -47,6 +49,28 @@ def test_a_tutorial_has_exercises_whose_solutions_are_folded(name: str) -> None:
     assert 2 <= len(asked) <= 4
     assert exercises.count(":tags: [hide-cell]") == len(asked)
     assert f"{{nb-download}}`{name}.ipynb`" in text
+
+
+PAPERS = sorted((ROOT.parent / "papers").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAPERS, ids=lambda page: page.stem)
+def test_a_papers_page_shows_lines_that_exist_and_draws_its_diagram(page: Path) -> None:
+    pytest.importorskip("graphviz")
+    text = page.read_text()
+    shown = re.findall(r"literalinclude\} (\S+)\n:pyobject: (\S+)", text)
+    assert shown
+    for path, name in shown:
+        tree = ast.parse((page.parent / path).read_text())
+        found: Any = tree
+        for part in name.split("."):
+            found = next(n for n in found.body if getattr(n, "name", None) == part)
+    torch.set_default_dtype(torch.float32)
+    (cell,) = CELL.findall(text)
+    *before, last = re.sub(r"^:tags:.*\n", "", cell).splitlines()
+    names: dict[str, Any] = {"__name__": page.stem}
+    exec(compile("\n".join(before), page.name, "exec"), names)
+    assert "->" in eval(last, names).source
 
 
 def test_every_tutorial_is_on_the_site() -> None:

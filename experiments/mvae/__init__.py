@@ -7,7 +7,6 @@ The names here are those of the main experiment, which the command
 from ppl_mm.experiments.mvae.experiment import (
     SMOKE,
     SYSTEMS,
-    TERMS,
     Config,
     accuracy,
     build,
@@ -16,4 +15,4 @@ from ppl_mm.experiments.mvae.experiment import (
     train,
 )
 
-__all__ = ["SMOKE", "SYSTEMS", "TERMS", "Config", "accuracy", "build", "main", "measure", "train"]
+__all__ = ["SMOKE", "SYSTEMS", "Config", "accuracy", "build", "main", "measure", "train"]

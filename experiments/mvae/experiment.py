@@ -25,16 +25,24 @@ from typing import Any, ClassVar
 from ppl_mm import data, systems
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.mvae.measures import accuracy, measure
+from ppl_mm.experiments.mvae.readings import check_terms
 from ppl_mm.experiments.options import Options
-from ppl_mm.objectives import Term, subset_terms
+from ppl_mm.objectives import SubsetTerms, subset_terms
 from ppl_mm.systems import System
 
-__all__ = ["SMOKE", "SYSTEMS", "TERMS", "Config", "accuracy", "build", "main", "measure", "train"]
+__all__ = [
+    "SMOKE",
+    "SYSTEMS",
+    "Config",
+    "accuracy",
+    "build",
+    "main",
+    "measure",
+    "train",
+]
 
 SYSTEMS = ("vae", "cvae", "bivcca", "jmvae", "mvae_q", "mvae")
 """VAE has no label, and CVAE no density of it."""
-TERMS = ("own", "image_all")
-"""The image-only term reconstructs the image alone, as in the paper, or the label too."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class Config(Options):
             fashion_mnist, multimnist, celeba, or celeba19 (mvae alone).
         label_weight: The lambda of the label, or of each attribute; the image's is 1. VAE and CVAE
             do not score labels.
-        terms: What the singleton terms of mvae and mvae_q reconstruct, one of ``TERMS``.
+        terms: What the singleton terms of mvae and mvae_q reconstruct, one of ``readings.TERMS``.
         epochs: The number of passes through the training rows; beta grows over 40 % of them
             (CelebA: 20 %).
         num_samples: The K of the likelihoods.
@@ -70,6 +78,14 @@ class Config(Options):
     train_rows: int | None = None
     checkpoint_every: int = 10
     out: str = "runs/mvae"
+
+    def __post_init__(self) -> None:
+        """Refuse options that do not fit the system, before anything is read or trained."""
+        if self.system not in SYSTEMS:
+            raise ValueError(f"system: expected one of {', '.join(SYSTEMS)}, got {self.system!r}.")
+        check_terms(self.terms, self.system)
+        if self.dataset == "celeba19" and self.system != "mvae":
+            raise ValueError(f"system: expected mvae on celeba19, got {self.system!r}.")
 
     @property
     def of_faces(self) -> bool:
@@ -118,16 +134,10 @@ def load(config: Config) -> data.DataSet:
 
 def build(config: Config, dataset: data.DataSet, **options: Any) -> System:
     """Build the system with the paper's networks; ``options`` come before the config's."""
-    if config.system not in SYSTEMS:
-        raise ValueError(f"system: expected one of {', '.join(SYSTEMS)}, got {config.system!r}.")
     image, label, *more = dataset.modalities
     if config.system in ("mvae", "mvae_q"):
         names = tuple(m.name for m in dataset.modalities)
         options = {"terms": _terms(config.terms, names), **options}
-    elif config.terms != "own":
-        raise ValueError(f"terms: an option of mvae and mvae_q, got {config.system!r}.")
-    if more and config.system != "mvae":
-        raise ValueError(f"system: expected mvae on {config.dataset}, got {config.system!r}.")
     modalities = [image, *(replace(m, weight=config.label_weight) for m in (label, *more))]
     if config.system == "vae":
         modalities = [image]
@@ -144,14 +154,9 @@ def build(config: Config, dataset: data.DataSet, **options: Any) -> System:
     return systems.build(config.system, modalities, dataset.latent_dim, **options)
 
 
-def _terms(kind: str, names: tuple[str, ...]) -> Any:
-    if kind not in TERMS:
-        raise ValueError(f"terms: expected one of {', '.join(TERMS)}, got {kind!r}.")
-    if kind == "own":
-        return subset_terms(1 if len(names) > 2 else 0)
-    image, *labels = names
-    own = [Term((label,), (label,)) for label in labels]
-    return [Term(names, names), Term((image,), names), *own]
+def _terms(kind: str, names: tuple[str, ...]) -> SubsetTerms:
+    scored = {} if kind == "own" else {names[0]: names}
+    return subset_terms(1 if len(names) > 2 else 0, scored=scored)
 
 
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:

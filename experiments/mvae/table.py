@@ -4,9 +4,10 @@ from statistics import mean, stdev
 from typing import Any
 
 from ppl_mm.experiments import tables
-from ppl_mm.experiments.findings import page_head
+from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.mvae.experiment import Config
 from ppl_mm.experiments.mvae.paper import ACCURACY, LIKELIHOODS, VARIANCES
+from ppl_mm.experiments.mvae.readings import READINGS, reading
 from ppl_mm.experiments.tables import Record, Runs, table
 
 __all__ = ["figure_2", "render", "tables_2_and_3", "tables_6_and_7"]
@@ -40,20 +41,25 @@ def render(records: list[Record]) -> str:
 
 def tables_2_and_3(records: list[Record]) -> list[str]:
     """Show likelihoods and variances of log weights by draws from q(z | x1)."""
-    title = "## Tables 2 and 3: proposal q(z | x1)\n"
-    return [title, *(line for dataset in TITLES for line in _table(records, dataset, "x1"))]
+    return _by("## Tables 2 and 3: proposal q(z | x1)", records, "x1")
 
 
 def tables_6_and_7(records: list[Record]) -> list[str]:
     """Show likelihoods and variances of log weights by draws from q(z | x1, x2)."""
-    title = "## Tables 6 and 7: proposal q(z | x1, x2)\n"
-    return [title, *(line for dataset in TITLES for line in _table(records, dataset, "x1x2"))]
+    return _by("## Tables 6 and 7: proposal q(z | x1, x2)", records, "x1x2")
 
 
 def figure_2(records: list[Record]) -> list[str]:
     """Show the pictures of draws from the prior, and given labels."""
     names = [Config(**record["config"]).name for record in records]
     return tables.pictures(names, ("prior", "conditional"))
+
+
+def _by(title: str, records: list[Record], by: str) -> list[str]:
+    draws = sorted({r["config"]["num_samples"] for r in tables.filled(records, Config)})
+    made = f"{title}, {' or '.join(f'{number:,}' for number in draws)} draws a row\n"
+    found = [line for dataset in TITLES for line in _table(records, dataset, by)]
+    return [made, finding("mvae", "Conditional rows"), *found]
 
 
 def _settings(records: list[Record], dataset: str) -> list[Runs]:
@@ -63,7 +69,8 @@ def _settings(records: list[Record], dataset: str) -> list[Runs]:
         for r in tables.filled(records, Config)
         if r["config"]["dataset"].removesuffix("19") == dataset
     ]
-    own.sort(key=lambda r: (r["config"]["terms"] != "own", r["config"]["epochs"]))
+    order = list(READINGS)
+    own.sort(key=lambda r: (_place(reading(r["config"]), order), r["config"]["epochs"]))
     return tables.settings(own, list(SYSTEMS))
 
 
@@ -80,15 +87,33 @@ def _table(records: list[Record], dataset: str, by: str) -> list[str]:
         own = [s for s in settings if _system(s[0]["config"]) == system]
         rows += [_row(runs, by) for runs in own]
         paper = LIKELIHOODS[dataset][by].get(system)
+        weight = "" if system in ("vae", "cvae") else "50"
+        sizes = ["100", "19,962"] if dataset == "celeba" else ["500", "10,000"]
         if own and paper:
-            weight = "" if system in ("vae", "cvae") else "50"
-            sizes = ["100", "19,962"] if dataset == "celeba" else ["500", "10,000"]
             cells = [f"*{SYSTEMS[system]}, paper*", weight, *sizes]
             cells += [_number(x) for x in (*paper, *VARIANCES[dataset][by][system])]
             accuracy = ACCURACY.get(dataset, {}).get(system)
             last = ["" if accuracy is None else f"{accuracy:.4f}" for _ in _accuracies(dataset)]
             rows.append([*cells, "", *(last if by == "x1" else [])])
+        printed = _printed(dataset, by, system)
+        if own and printed:
+            cells = [f"*{SYSTEMS[system]}, paper as printed*", weight, *sizes]
+            cells += ["", "", _number(printed[0]), "", "", _number(printed[1])]
+            rows.append([*cells, "", *(["" for _ in _accuracies(dataset)] if by == "x1" else [])])
     return [f"### {TITLES[dataset]}\n", *table(rows)]
+
+
+def _printed(dataset: str, by: str, system: str) -> tuple[float, float] | None:
+    """Return the conditional row as the paper prints it beside this proposal, and its variance."""
+    other = {"x1": "x1x2", "x1x2": "x1"}[by]
+    value, variance = (
+        part[dataset][other].get(system, (None, None, None))[2] for part in (LIKELIHOODS, VARIANCES)
+    )
+    return None if value is None or variance is None else (value, variance)
+
+
+def _place(name: str, order: list[str]) -> int:
+    return order.index(name) if name in order else len(order)
 
 
 def _system(config: dict[str, Any]) -> str:
@@ -110,7 +135,7 @@ def _row(runs: Runs, by: str) -> list[str]:
     config, measures = runs[0]["config"], [r["measures"] for r in runs]
     weight = "" if config["system"] in ("vae", "cvae") else f"{config['label_weight']:g}"
     name = SYSTEMS[_system(config)]
-    name += ", image answers for both" if config["terms"] == "image_all" else ""
+    name += f", {reading(config)}" if config["system"] in ("mvae", "mvae_q") else ""
     name += f" ({len(runs)} seeds)" if len(runs) > 1 else ""
     num_rows = config["test_rows" if by == "x1" else "joint_rows"]
     cells = [name, weight, str(config["epochs"]), f"{num_rows:,}"]

@@ -35,6 +35,7 @@ from ppl_mm import baselines, data, evaluation
 from ppl_mm.batch.observations import Observations
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.mvae import experiment
+from ppl_mm.experiments.mvae.readings import check_terms
 from ppl_mm.experiments.options import Options
 from ppl_mm.files import write_atomically
 from ppl_mm.systems import System
@@ -54,8 +55,8 @@ class Config(Options):
         dataset: mnist (table 8), fashion_mnist (table 9) or multimnist (table 10: mvae and jmvae).
         fraction: The share of training rows that are paired.
         label_weight: The lambda of the label in mvae and jmvae; the image's is 1.
-        terms: What mvae's image-only term reconstructs, one of ``mvae.TERMS``: the image, as in the
-            paper, or a pair's label too.
+        terms: What mvae's image-only term reconstructs, one of ``readings.TERMS``: the
+            image, as in the paper, or a pair's label too.
         epochs: The number of passes through as many rows as training has (logreg makes none); beta
             grows over 40 % of them.
         batch_size: The number of rows per step; a step of MVAE has this number of unpaired images,
@@ -79,6 +80,17 @@ class Config(Options):
     checkpoint_every: int = 10
     out: str = "runs/mvae_weak"
 
+    def __post_init__(self) -> None:
+        """Refuse options that do not fit the method, before anything is read or trained."""
+        if self.method not in METHODS:
+            raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {self.method!r}.")
+        if self.dataset == "multimnist" and self.method not in SYSTEMS:
+            raise ValueError(
+                f"method: expected {' or '.join(SYSTEMS)} on multimnist, whose labels are strings, "
+                f"got {self.method!r}."
+            )
+        check_terms(self.terms, self.method)
+
     @property
     def name(self) -> str:
         """The name of the files of the run."""
@@ -99,13 +111,6 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     It skips what an earlier, interrupted run of a system has done. Other methods are fitted and
     measured at once.
     """
-    if config.method not in METHODS:
-        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {config.method!r}.")
-    if config.dataset == "multimnist" and config.method not in SYSTEMS:
-        raise ValueError(
-            f"method: expected {' or '.join(SYSTEMS)} on multimnist, whose labels are strings, "
-            f"got {config.method!r}."
-        )
     if config.method in SYSTEMS:
         return runner.run(
             config,

@@ -5,6 +5,7 @@ from statistics import mean, stdev
 
 from ppl_mm import plotting
 from ppl_mm.experiments.findings import finding, page_head
+from ppl_mm.experiments.mvae.readings import reading
 from ppl_mm.experiments.tables import Record, Runs, point, table
 
 __all__ = ["PAPER", "draw", "figure_3", "render", "table_8", "table_9", "table_10"]
@@ -94,7 +95,7 @@ def draw(records: list[Record], folder: Path) -> None:
         for method, title in TITLES.items():
             kinds = _kinds(own, method)
             for kind, runs in kinds.items():
-                name = title if len(kinds) == 1 else ", ".join([title, *filter(None, kind)])
+                name = title if len(kinds) == 1 else ", ".join(filter(None, kind))
                 cells: dict[float, list[list[float]]] = {}
                 for r in runs:
                     share = 100 * r["config"]["fraction"]
@@ -124,7 +125,7 @@ def _table(title: str, dataset: str, records: list[Record], measure: str = "accu
         kinds = _kinds(own, method)
         for kind in kinds:
             cells = [_cell(kinds[kind], share, measure) for share in shares]
-            rows.append([name, *kind, *cells])
+            rows.append([*kind, *cells])
         paper = PAPER[dataset].get(method)
         if kinds and paper:
             known = dict(zip(FRACTIONS, paper, strict=True))
@@ -136,22 +137,23 @@ def _table(title: str, dataset: str, records: list[Record], measure: str = "accu
     return [title, *table(rows)]
 
 
-def _kinds(records: list[Record], method: str) -> dict[tuple[str, str, str], Runs]:
-    """Return label weight, what the image-only term makes, and epochs -> the method's runs."""
-    found: dict[tuple[str, str, str], Runs] = {}
+def _kinds(records: list[Record], method: str) -> dict[tuple[str, ...], Runs]:
+    """Return name, label weight, what the image-only term makes, and epochs -> the runs."""
+    found: dict[tuple[str, ...], Runs] = {}
     for record in records:
         if record["config"]["method"] == method:
             found.setdefault(_kind(record), []).append(record)
     return {kind: found[kind] for kind in sorted(found)}
 
 
-def _kind(record: Record) -> tuple[str, str, str]:
-    """Return label weight, image-only term and epochs, where they play a part."""
+def _kind(record: Record) -> tuple[str, ...]:
+    """Return name, label weight, image-only term and epochs, where they play a part."""
     config = record["config"]
     method, terms = config["method"], config.get("terms", "own")
     weight = f"{config['label_weight']:g}" if method in ("mvae", "jmvae") else ""
     term = {"own": "image", "image_all": "image, label"}[terms] if method == "mvae" else ""
-    return weight, term, "" if method == "logreg" else str(config["epochs"])
+    name = TITLES[method] + (f", {reading(config)}" if method == "mvae" else "")
+    return name, weight, term, "" if method == "logreg" else str(config["epochs"])
 
 
 def _cell(records: list[Record], share: float, measure: str) -> str:

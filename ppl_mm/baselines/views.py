@@ -99,7 +99,8 @@ def held_by(obs: Observations, names: Sequence[str]) -> Tensor:
         ValueError: If fewer than two do.
     """
     none = torch.zeros(len(obs), dtype=torch.bool, device=obs.device)
-    rows = torch.stack([obs.present.get(n, none) for n in names]).all(0).nonzero().squeeze(-1)
+    held = [obs.whole(n) if n in obs.names else none for n in names]
+    rows = torch.stack(held).all(0).nonzero().squeeze(-1)
     if len(rows) < 2:
         raise ValueError(
             f"expected at least two rows that hold {' and '.join(names)}, got {len(rows)} of "
@@ -110,11 +111,11 @@ def held_by(obs: Observations, names: Sequence[str]) -> Tensor:
 
 def require(obs: Observations, name: str) -> None:
     """Raise unless every row holds the modality."""
-    lacking = len(obs) if name not in obs.names else int((~obs.present[name]).sum())
+    lacking = len(obs) if name not in obs.names else int((~obs.whole(name)).sum())
     if lacking:
         raise ValueError(
-            f"modality {name!r}: {lacking} of {len(obs)} rows lack it; take "
-            f"obs[obs.present[{name!r}]]."
+            f"modality {name!r}: {lacking} of {len(obs)} rows lack it, or elements of it; take "
+            f"obs[obs.whole({name!r})]."
         )
 
 

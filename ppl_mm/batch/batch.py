@@ -109,6 +109,20 @@ class Batch(MaskedRows):
 
     # ---------------------------------------------------------------- tensors beside these
 
+    def whole(self, name: str) -> Bool[Tensor, " B"]:
+        """(B,): which rows hold a modality with all of its elements.
+
+        For what has no say about missing elements, such as classifiers of generated values.
+        """
+        held = self.present[name]
+        return held & self.elements[name].flatten(1).all(1) if name in self.elements else held
+
+    def observed(self, name: str) -> Bool[Tensor, "B *D"]:
+        """(B, *D_m): which elements the rows hold."""
+        x, held = self.values[name], self.present[name]
+        held = held.reshape(-1, *[1] * (x.dim() - 1)).expand(x.shape)
+        return held & self.elements[name] if name in self.elements else held
+
     @property
     def any_data(self) -> Bool[Tensor, " B"]:
         """(B,): whether a row has anything to look at or to score."""

@@ -16,7 +16,10 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import transform_to
 
-__all__ = ["ObservedElements", "OfElements", "elements_of", "refuse_holes"]
+__all__ = ["SCORES_ELEMENTS", "ObservedElements", "OfElements", "elements_of", "refuse_holes"]
+
+SCORES_ELEMENTS = "scores_elements"
+"""The key of ``infer`` at a site that scores only the elements that are observed."""
 
 
 class OfElements(TorchDistribution):
@@ -67,7 +70,7 @@ class OfElements(TorchDistribution):
         """Log-probability of the observed elements in nats; the others reach no gradient."""
         each = elements_of(self.whole)
         assert each is not None
-        value = torch.where(self.held, value, _inside(each.support).to(value))
+        value = torch.where(self.held, value, _inside(each.support))
         found = torch.where(self.held, each.log_prob(value), 0.0)
         return found.flatten(-len(self.event_shape)).sum(-1)
 
@@ -105,9 +108,10 @@ class ObservedElements(Messenger):
         self.elements = elements
 
     def _pyro_sample(self, msg: Any) -> None:
-        if msg["is_observed"] and msg["name"] in self.elements:
-            name = msg["name"]
+        name = msg["name"]
+        if msg["is_observed"] and name in self.elements:
             msg["fn"] = _scoring(name, msg["fn"], self.elements[name])
+            msg["infer"] = {**msg["infer"], SCORES_ELEMENTS: True}
 
 
 def _scoring(name: str, fn: Any, held: Tensor) -> TorchDistribution:
@@ -121,9 +125,10 @@ def _scoring(name: str, fn: Any, held: Tensor) -> TorchDistribution:
     return OfElements(fn, held)
 
 
-def _inside(support: constraints.Constraint) -> Tensor:
+def _inside(support: constraints.Constraint) -> Tensor | float:
     """A number in the support: 0 where it is one, as of all counts and binary values."""
     try:
-        return transform_to(support)(torch.zeros(()))
+        found: Tensor = transform_to(support)(torch.zeros(()))
     except NotImplementedError:
-        return torch.zeros(())
+        return 0.0
+    return found if found.dim() or found.is_cuda else found.item()

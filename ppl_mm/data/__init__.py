@@ -2,7 +2,8 @@
 
 ``digits`` ships with scikit-learn. The others are read from their published files in a data
 folder, and :func:`get` downloads the files that have a public address. :func:`load` reads a data
-set by its name; :mod:`ppl_mm.data.registry` shows how to add one.
+set by its name; :mod:`ppl_mm.data.registry` shows how to add one. :func:`from_file` and
+:func:`from_frame` read data of your own.
 """
 
 from ppl_mm.batch.memory_mapped import MemoryMapped

@@ -170,10 +170,7 @@ class PseudoInputPrior(nn.Module):
         for name, encoder in self.encoders.items():
             if name not in obs.names:
                 raise ValueError(f"pseudo-inputs: the rows hold no modality {name!r}.")
-            whole = obs.present[name]
-            if name in obs.elements:
-                whole = whole & obs.elements[name].flatten(1).all(1)
-            held = whole.nonzero().squeeze(-1)
+            held = obs.whole(name).nonzero().squeeze(-1)
             if len(held) < self.num_pseudo_inputs:
                 raise ValueError(
                     f"pseudo-inputs of modality {name!r}: expected at least "

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from ppl_mm.likelihood.summarise import MARKOV, summarise_weights
-from ppl_mm.likelihood.tails import interval_of_log_share, weight_moments
+from ppl_mm.likelihood.summarise import MARKOV, cumulants, summarise_weights
+from ppl_mm.likelihood.tails import interval_of_log_share
 
 __all__ = ["summarise_shares"]
 
@@ -43,24 +43,10 @@ def summarise_shares(log_w: Tensor, log_h: Tensor, log_pi: Tensor) -> dict[str, 
     if num_draws == 1:
         return found
     pull = weighted.exp() * (log_h - log_p.nan_to_num(neginf=0.0)).expm1()  # w (h - p) / p
-    away = pull - pull.mean(1, keepdim=True)
-    variance = num_draws / (num_draws - 1) * away.square().sum((0, 1))
-    third = away.pow(3).sum((0, 1))
-    skewness = torch.where(variance > 1e-200, third / variance.clamp(min=1e-200) ** 1.5, 0.0)
     rare = (log_p <= log_q)[None, None]
-    enlarged = (_tail(torch.where(rare, log_w + log_h, log_w + log_miss), log_pi) * variance).sqrt()
-    found["standard_error"] = variance.sqrt()
-    low, high = interval_of_log_share(log_p, log_q, enlarged, skewness)
+    error, skewness = cumulants(pull, weighted + torch.where(rare, log_h, log_miss))
+    plain = num_draws / (num_draws - 1) * (pull - pull.mean(1, keepdim=True)).square().sum((0, 1))
+    found["standard_error"] = plain.sqrt()
+    low, high = interval_of_log_share(log_p, log_q, error, skewness)
     low = torch.minimum(torch.maximum(low, log_p - MARKOV), log_p)
     return {**found, "low": low, "high": torch.maximum(high, log_p)}
-
-
-def _tail(log_w: Tensor, log_pi: Tensor) -> Tensor:
-    """The variance of a mean of weights with the tails as fitted, over that of the draws, (N,)."""
-    weighted = log_w + log_pi[:, None]
-    part = torch.exp(weighted.logsumexp(1) - weighted.flatten(0, 1).logsumexp(0)).nan_to_num(0.0)
-    relative = torch.exp(log_w - log_w.logsumexp(1, keepdim=True)).nan_to_num(0.0)
-    drawn = relative.mul(log_w.shape[1]).var(1)
-    fitted = torch.stack([weight_moments(w).variance for w in log_w])
-    before, after = ((part**2 * x).sum(0) for x in (drawn, fitted))
-    return torch.where(before > 0, after / before.clamp(min=1e-300), 1.0).clamp(min=1.0)

@@ -1,14 +1,13 @@
 """From log importance weights to an estimate, its error and diagnostics."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from ppl_mm.likelihood.tails import Moments, interval_of_log_mean, weight_moments
+from ppl_mm.likelihood.tails import interval_of_log_mean, weight_moments
 
-__all__ = ["MARKOV", "equal_weights", "pareto_k", "summarise_weights"]
+__all__ = ["MARKOV", "cumulants", "equal_weights", "pareto_k", "summarise_weights"]
 
 MARKOV = math.log(40.0)
 """How far an interval goes below an estimate at most, in nats."""
@@ -22,9 +21,9 @@ def summarise_weights(log_w: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
         log_pi: Log-probabilities of the strata, (S, N); zeros for one stratum.
 
     The estimate is sum_s pi_s (1/K) sum_k w_sk; its variance sum_s pi_s^2 Var_k[w_sk] / K. The
-    interval's variance and skewness are these sums with the strata's :func:`weight_moments`. Its
-    lower end is no further than log 40 below the estimate: by Markov's inequality the mean of
-    unbiased weights is 40 times the truth, or more, with a probability of at most 1 / 40.
+    interval's variance and skewness are those of :func:`cumulants`. Its lower end is no further
+    than log 40 below the estimate: by Markov's inequality the mean of unbiased weights is 40 times
+    the truth, or more, with a probability of at most 1 / 40.
     """
     log_w, log_pi = log_w.double(), log_pi.double()
     num_strata, num_draws = log_w.shape[:2]
@@ -38,8 +37,7 @@ def summarise_weights(log_w: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
         # Var of K * mean, in units of the total, is K * Var_k[share] in each stratum.
         error = (num_draws * share.var(1)).sum(0).sqrt()
         variance = _variance(log_w, log_pi)
-        tails = [weight_moments(w) for w in log_w]
-        low, high = interval_of_log_mean(*_cumulants(tails, share.sum(1), num_draws))
+        low, high = interval_of_log_mean(*cumulants(share, weighted))
         low = low.clamp(min=-MARKOV)
     else:
         error = variance = low = high = torch.full_like(ess, math.nan)
@@ -70,13 +68,30 @@ def pareto_k(log_w: Tensor, allowed: Tensor) -> Tensor:
     return k
 
 
-def _cumulants(tails: Sequence[Moments], part: Tensor, num_draws: int) -> tuple[Tensor, Tensor]:
-    """Standard error and skewness of the estimate over its value, (N,).
+def cumulants(parts: Tensor, log_w: Tensor) -> tuple[Tensor, Tensor]:
+    """Standard error and skewness of a sum over stratified draws, (N,).
 
-    ``part``, (S, N), is the share of each stratum in the value.
+    The cumulants are those of the draws within their strata, enlarged by as much as the moments of
+    :func:`weight_moments` exceed those of the draws. The tail is fitted to all strata together.
+
+    Args:
+        parts: What is summed, (S, K, N).
+        log_w: Log-weights whose tail is that of the parts, with the strata's probabilities,
+            (S, K, N).
     """
-    variance = (part**2 * torch.stack([t.variance for t in tails])).sum(0) / num_draws
-    third = (part**3 * torch.stack([t.third for t in tails])).sum(0) / num_draws**2
+    num_draws = parts.shape[1]
+    away = parts - parts.mean(1, keepdim=True)
+    variance = num_draws / (num_draws - 1) * away.square().sum((0, 1))
+    third = away.pow(3).sum((0, 1))
+    flat = log_w.flatten(0, 1)
+    tail = weight_moments(flat)
+    relative = (flat - flat.logsumexp(0)).softmax(0) * len(flat) - 1.0
+    before = relative.square().sum(0) / (len(flat) - 1), relative.pow(3).mean(0)
+    second, cube = (
+        torch.where(old > 1e-12, new / old.clamp(min=1e-12), 1.0).clamp(min=1.0)
+        for new, old in zip((tail.variance, tail.third), before, strict=True)
+    )
+    variance, third = variance * second, third * cube
     skewness = torch.where(variance > 1e-200, third / variance.clamp(min=1e-200) ** 1.5, 0.0)
     return variance.sqrt(), skewness
 

@@ -174,4 +174,7 @@ def accuracy(
         truth = truth.argmax(-1)
     elif truth.is_floating_point():  # yes-or-no labels, predicted by their probabilities
         found = (found > 0.5).to(truth.dtype)
-    return (found == truth).double().mean().item()
+    right = found == truth
+    if right.shape == obs[label].shape:  # of several labels or symbols, those that are there
+        right = right[obs.observed(label).to(right.device)]
+    return right.double().mean().item()

@@ -157,10 +157,10 @@ def _filled(
     level: float,
 ) -> dict[str, _Filled]:
     """Every modality of a block of rows, of which latents (K, 1, B, *event) are drawn."""
-    missing = [n for n in names if n not in obs.names or not bool(_observed(obs, n).all())]
+    missing = [n for n in names if n not in obs.names or not bool(obs.observed(n).all())]
     num_draws = len(next(iter(latents.values())))
     found = {
-        n: _Filled(_observed(obs, n), obs[n], None, None, obs[n].expand(num_draws, *obs[n].shape))
+        n: _Filled(obs.observed(n), obs[n], None, None, obs[n].expand(num_draws, *obs[n].shape))
         for n in names
         if n not in missing
     }
@@ -177,7 +177,7 @@ def _of_site(obs: Observations, name: str, site: Any, own: Any) -> _Filled:
     drawn, centre = site["value"].squeeze(1), _centre(site["fn"])
     if name not in obs.names:
         return _Filled(torch.zeros_like(centre, dtype=torch.bool), centre, None, None, drawn)
-    x, observed = obs[name], _observed(obs, name)
+    x, observed = obs[name], obs.observed(name)
     if x.dim() > centre.dim():  # one-hot rows, of which classes are drawn
         drawn, centre = (torch.nn.functional.one_hot(y, x.shape[-1]) for y in (drawn, centre))
     if own is not None:  # the rows that hold some elements, which the decoder has read
@@ -205,12 +205,6 @@ def _read_by_decoder(
         )
     fn = p.nodes[name]["fn"]
     return fn.having_read(obs[name]) if isinstance(fn, Decoded) and fn.reads_value else None
-
-
-def _observed(obs: Observations, name: str) -> Tensor:
-    """Which elements the rows hold, (B, *D)."""
-    present = obs.present[name].reshape(-1, *[1] * (obs[name].dim() - 1))
-    return present & obs.elements.get(name, torch.ones_like(obs[name], dtype=torch.bool))
 
 
 def _centre(fn: Any) -> Tensor:

@@ -127,7 +127,7 @@ def classification_error(
         classes = truth if truth.dim() == 1 else truth.argmax(-1)
         return Estimate.of(found.argmax(-1) != classes)
     wrong = (found > 0.5) != (truth > 0.5)
-    return Estimate.of(wrong.double().reshape(len(obs), -1).mean(1))
+    return _mean_of_elements(wrong.double(), obs, label)
 
 
 @dataclass(frozen=True)
@@ -190,6 +190,7 @@ def average_precision(
     obs = holding(system, obs, label)
     check_labels(label, obs[label])
     options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
+    obs = obs[obs.whole(label)]
     scores = probabilities(system, obs, label, given, **options).cpu()
     truth = obs[label].cpu()
     if not truth.is_floating_point():
@@ -271,12 +272,22 @@ def rmse(
         raise TypeError(
             f"modality {target!r}: expected numbers, got one-hot rows; use classification_error."
         )
-    squares = (found - truth.to(found)).square().double().reshape(len(obs), -1).mean(1)
-    mean = Estimate.of(squares)
+    mean = _mean_of_elements((found - truth.to(found)).square().double(), obs, target)
     if not math.isfinite(mean.value):
         raise ValueError(f"modality {target!r}: the squared error overflows; rescale its values.")
     root = mean.value**0.5
     return Estimate(root, mean.standard_error / (2 * root) if root else 0.0)
+
+
+def _mean_of_elements(errors: Tensor, obs: Observations, name: str) -> Estimate:
+    """The mean of errors (N, *D) over the elements that rows hold, by the delta method."""
+    held = obs.observed(name).to(errors.device).reshape(len(obs), -1)
+    errors = torch.where(held, errors.reshape(len(obs), -1), 0.0)
+    if bool(held.all()):
+        return Estimate.of(errors.mean(1))
+    number = held.double().sum(1)
+    mean = errors.sum() / number.sum()
+    return Estimate.of(mean + (errors.sum(1) - mean * number) / number.mean())
 
 
 def holding(system: System, obs: Observations, name: str) -> Observations:

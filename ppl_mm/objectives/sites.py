@@ -9,6 +9,7 @@ from pyro.poutine import Trace
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.observed_elements import SCORES_ELEMENTS
 from ppl_mm.batch.plate import of_rows
 
 __all__ = [
@@ -117,6 +118,11 @@ def check_sites(p: Trace, q: Trace, obs: Observations) -> None:
     for name in p.observation_nodes:
         if name in obs.names:
             _check_rows(name, p.nodes[name])
+            if name in obs.elements and SCORES_ELEMENTS not in p.nodes[name]["infer"]:
+                raise ValueError(
+                    f"modality {name!r}: elements are missing of rows that are present, and the "
+                    "model scores them. Sample it inside obs.plates(), which leaves them out."
+                )
             _check_masked(name, p.nodes[name]["log_prob"], obs.scored[name])
 
 

@@ -1,7 +1,7 @@
 """MVAE's list of terms: everything, each modality alone, and random subsets."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -12,6 +12,7 @@ import torch
 
 from ppl_mm.arguments.kinds import Range
 from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.subsets import MOST_MODALITIES, check_all_subsets
 from ppl_mm.batch.terms import Term
 
@@ -25,6 +26,7 @@ class SubsetTerms:
 
     k: int | None
     uniform_over: str
+    scored: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def __call__(self, names: Sequence[str]) -> list[Term]:
         """The terms of one step."""
@@ -36,12 +38,19 @@ class SubsetTerms:
         else:
             subsets = [names, *((name,) for name in names)]
             subsets += _random_subsets(names, self.k, self.uniform_over)
-        return [Term(source=s, scored=s) for s in subsets]
+        alone = {(name,): scored for name, scored in self.scored}
+        for named in dict(self.scored).keys() | {n for _, scored in self.scored for n in scored}:
+            if named not in names:
+                raise ValueError(f"scored: {unknown_name('modality', named, names)}")
+        return [Term(source=s, scored=alone.get(s, s)) for s in subsets]
 
 
 @typed
 def subset_terms(
-    k: Annotated[int, Range(0, 2**MOST_MODALITIES - 1)] | None = 0, uniform_over: str = "size"
+    k: Annotated[int, Range(0, 2**MOST_MODALITIES - 1)] | None = 0,
+    uniform_over: str = "size",
+    *,
+    scored: Mapping[str, Sequence[str]] | None = None,
 ) -> SubsetTerms:
     """The ELBO of the full set, of each modality alone, and of k random subsets.
 
@@ -54,22 +63,30 @@ def subset_terms(
         uniform_over: ``"size"``: first a size, uniform, then a subset of that size, distinct
             ones (the release; not uniform over subsets); ``"subset"``: uniform over subsets,
             distinct. There are fewer than k if so few exist.
+        scored: Modality -> the modalities that the term of this modality alone reconstructs, where
+            a row has them; by default itself. ``{"image": ("image", "label")}`` asks q(z | image)
+            for the label too, which the paper's own terms do not (its authors' earlier code did).
 
     The sum does not estimate the one over all subsets without bias, as the full set and the single
     modalities always count once.
 
     Raises:
-        ValueError: For an unknown ``uniform_over``, or k out of range.
+        ValueError: For an unknown ``uniform_over``, k out of range, or, with the names of a
+            system, a modality in ``scored`` that the system does not have.
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, eq. 5, and its release.
 
     Example:
         >>> [t.source for t in subset_terms(k=1)(("a", "b"))]
         [('a', 'b'), ('a',), ('b',)]
+        >>> terms = subset_terms(scored={"image": ("image", "label")})(("image", "label"))
+        >>> [(t.source, t.scored) for t in terms[1:]]
+        [(('image',), ('image', 'label')), (('label',), ('label',))]
     """
     if uniform_over not in ("size", "subset"):
         raise ValueError(f"uniform_over: expected 'size' or 'subset', got {uniform_over!r}.")
-    return SubsetTerms(k, uniform_over)
+    pairs = tuple((name, tuple(those)) for name, those in (scored or {}).items())
+    return SubsetTerms(k, uniform_over, pairs)
 
 
 def _random_subsets(names: tuple[str, ...], k: int, uniform_over: str) -> list[tuple[str, ...]]:

@@ -16,10 +16,12 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import run_network
 from ppl_mm.data.dataset import DataSet
-from ppl_mm.files import owned, read_sealed, write_sealed
+from ppl_mm.files import read_sealed, write_sealed
 from ppl_mm.networks.classifier import ImageClassifier, TrunkClassifier
 from ppl_mm.networks.mlp import MLPFeatures
+from ppl_mm.networks.recipe import describe
 from ppl_mm.networks.resnet import ResNet
+from ppl_mm.networks.table import TableFeatures
 from ppl_mm.oracles.outputs import check_classifiers, checked_labels, classify
 from ppl_mm.processes import one_thread
 from ppl_mm.programs.answerable import check_held
@@ -54,7 +56,7 @@ def train_classifiers(
         networks: Modality -> a function that builds a classifier from its values' shape and the
             number of classes. By default images have
             :class:`ppl_mm.networks.classifier.ImageClassifier` and other numbers a hidden layer of
-            128; symbols need a function.
+            128, of standardised columns where the encoder standardises; symbols need a function.
         epochs: The number of passes through the training rows.
         seed: The seed of the networks, the order and the dropout.
         folder: The folder that keeps them, as
@@ -94,7 +96,7 @@ def train_classifiers(
             name,
             images,
             classes,
-            network=networks.get(name, _default),
+            network=networks.get(name) or _default_of(dataset, name),
             epochs=epochs,
             seed=seed,
             folder=folder,
@@ -147,7 +149,7 @@ def train_oracle(
     if dataset.join is None:
         raise ValueError(f"{dataset.name}: has no join, its modalities are no parts of a picture.")
     train, labels = dataset.train.to("cpu"), dataset.classes("train").cpu()
-    known = torch.stack([*train.present.values(), labels >= 0]).all(0)
+    known = torch.stack([*map(train.whole, train.names), labels >= 0]).all(0)
     pictures = dataset.join(train.values)[known]
     return _kept(
         dataset,
@@ -248,11 +250,24 @@ def classifier_accuracy(
 
 
 def _with_class(obs: Observations, name: str, labels: Tensor) -> Tensor:
-    """The rows that hold a modality and have a class, (N,)."""
-    known = obs.present[name].cpu() & (labels >= 0)
+    """The rows that hold a modality, all of it, and have a class, (N,)."""
+    known = obs.whole(name).cpu() & (labels >= 0)
     if not bool(known.any()):
         raise ValueError(f"modality {name!r}: no row that holds it has a class.")
     return known
+
+
+def _default_of(dataset: DataSet, name: str) -> Network:
+    """The default classifier; of columns in a user's own units one that standardises them."""
+    encoders = {m.name: m.encoder for m in dataset.modalities}
+    recipe = describe(encoders[name]) if name in encoders else None
+    if recipe is None or recipe["network"] != "TableEncoder":
+        return _default
+    options = recipe["options"]
+    units = {k: options[k] for k in ("centre", "spread", "transform") if k in options}
+    return lambda _, num_classes: TrunkClassifier(
+        TableFeatures(**units, hidden=(128,)), num_classes
+    )
 
 
 def _default(event_shape: tuple[int, ...], num_classes: int) -> nn.Module:
@@ -299,8 +314,7 @@ def _kept(
 
 
 def _write(path: Path, module: nn.Module, data: str) -> None:
-    with owned(path):
-        write_sealed(path, _KIND, module.state_dict(), {"data": data})
+    write_sealed(path, _KIND, module.state_dict(), {"data": data})
 
 
 def _read(

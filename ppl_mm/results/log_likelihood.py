@@ -283,7 +283,7 @@ def likelihood_intervals(result: LogLikelihood) -> "Figure":
     flagged = result.pareto_k[order] > RELIABLE_K
     kinds = (
         (~flagged, BLUE, f"Pareto k up to {RELIABLE_K}"),
-        (flagged, ORANGE, f"Pareto k above {RELIABLE_K}: off by an unknown amount"),
+        (flagged, ORANGE, f"Pareto k above {RELIABLE_K}: not to be trusted"),
     )
     for chosen, colour, label in kinds:
         at = chosen.nonzero().squeeze(-1)

@@ -70,6 +70,7 @@ def _recipe(name: str, system: System, options: dict[str, Any]) -> dict[str, Any
     if isinstance(terms, SubsetTerms):
         options.pop("terms")
         subset_terms = {"k": terms.k, "uniform_over": terms.uniform_over}
+        subset_terms |= {"scored": {name: list(s) for name, s in terms.scored}}
     shapes = None
     if isinstance(options.get("pseudo_inputs"), Observations):
         options.pop("pseudo_inputs")

@@ -94,9 +94,9 @@ def stage_of(objective: Any) -> Any:
 
 
 def pattern(batch: Observations) -> Any:
-    """Shapes and masks of a batch; None where only a device knows the masks."""
+    """Shapes and masks of a batch; None if only a device knows the masks, or elements miss."""
     masks = [m for kind in _KINDS for m in getattr(batch, kind).values()]
-    if not all(map(on_host, masks)):
+    if batch.elements or not all(map(on_host, masks)):
         return None
     once = {id(m): m for m in masks}
     held = {key: m.as_subclass(Tensor).numpy().tobytes() for key, m in once.items()}

@@ -114,7 +114,8 @@ def _short(value: Any) -> str:
 def _sum_of_values(part: Observations, name: str) -> int:
     present = part.present[name]
     values = part.values[name]
-    return _sum(values if bool(present.all()) else values[present])
+    found = _sum(values if bool(present.all()) else values[present])
+    return found ^ _sum(part.elements[name]) if name in part.elements else found
 
 
 def _sum(x: Tensor) -> int:

@@ -92,3 +92,21 @@ def test_wrong_k_is_an_error(k):
 def test_wrong_uniform_over_is_an_error():
     with pytest.raises(ValueError, match="uniform_over: expected 'size' or 'subset'"):
         subset_terms(1, "sizes")
+
+
+def test_a_modality_s_term_may_ask_for_others():
+    terms = subset_terms(1, scored={"m0": ("m0", "m2")})(names(3))
+    found = {t.source: t.scored for t in terms}
+    pair = terms[-1].source
+    assert found == {
+        tuple(names(3)): tuple(names(3)),
+        ("m0",): ("m0", "m2"),
+        ("m1",): ("m1",),
+        ("m2",): ("m2",),
+        pair: pair,
+    }
+    for wrong in ({"m3": ("m0",)}, {"m0": ("m3",)}):
+        with pytest.raises(ValueError, match=r"scored: unknown modality 'm3'; known: m0, m1, m2"):
+            subset_terms(scored=wrong)(names(3))
+    with pytest.raises((TypeError, ValueError), match="scored"):
+        subset_terms(scored={"m0": "m2"})

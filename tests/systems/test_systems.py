@@ -236,8 +236,9 @@ def test_a_prior_is_shared_by_model_and_guide() -> None:
         {"beta": 0.5, "num_particles": 2},
         {"prior_expert": False},
         {"terms": subset_terms(k=1, uniform_over="subset"), "dedupe": False},
+        {"terms": subset_terms(scored={"normal": ("normal", "label")})},
     ],
-    ids=["default", "objective", "guide", "terms"],
+    ids=["default", "objective", "guide", "terms", "scored"],
 )
 def test_a_recipe_rebuilds_the_options(options: dict[str, Any], tmp_path: Any) -> None:
     system = build("mvae", **options)

@@ -7,6 +7,7 @@ import scipy.stats
 import torch
 
 from ppl_mm import Observations, data, likelihoods, log_likelihood, networks, systems
+from ppl_mm.evaluation import classifier_accuracy, train_classifiers
 from ppl_mm.systems import System
 
 CENTRE, SPREAD = (170.0, -3.0, 1e6), (10.0, 0.01, 1e4)
@@ -115,6 +116,19 @@ def test_units_are_those_of_the_training_rows_and_survive_saving(tmp_path):
     assert torch.equal(loaded(dataset.test), before)
 
 
+@pytest.mark.parametrize("name", ["cvae", "cmmd", "jmvae", "jmvae_zero", "vaevae"])
+def test_joint_networks_see_standardised_columns_too(name):
+    keys = {n: {"columns": pair, "kind": "real"} for n, pair in (("x", "[ab]"), ("y", "[cd]"))}
+    values = frame(1e3, 1e6).mask(np.random.default_rng(0).random((80, 4)) < 0.1)
+    dataset = data.from_frame(values, keys)
+    options = {"cvae": {"given": ("x",)}, "cmmd": {"observed": ("x",)}}.get(name, {})
+    system = systems.build(name, dataset.modalities, 2, **options)
+    loss = system(dataset.train)
+    loss.backward()
+    assert 0 < loss / len(dataset.train) < 100
+    assert all(p.grad.isfinite().all() for p in system.parameters() if p.grad is not None)
+
+
 def test_a_constant_column_has_a_spread_of_one():
     values = frame(1.0, 0.0).assign(a=5.0)
     dataset = data.from_frame(values, {"x": {"columns": ["a", "b"], "kind": "real"}})
@@ -122,6 +136,17 @@ def test_a_constant_column_has_a_spread_of_one():
     assert features.centre[0] == 5.0
     assert features.spread[0] == 1.0
     assert systems.vae(dataset.modalities, 2)(dataset.train).isfinite()
+
+
+def test_classifiers_that_judge_coherence_see_standardised_columns():
+    generator = np.random.default_rng(0)
+    sort = np.arange(300) % 2
+    table = pandas.DataFrame({"a": 1e5 + 10 * sort + generator.normal(size=300), "sort": sort})
+    keys = {"x": {"columns": "a", "kind": "real"}, "sort": {"columns": "sort"}}
+    dataset = data.from_frame(table, keys, label="sort", quiet=True)
+    classifiers = train_classifiers(dataset, ["x"], epochs=20, progress=False)
+    found = classifier_accuracy(classifiers, dataset.test, dataset.classes("test"))
+    assert found["x"].value == 1.0
 
 
 @pytest.mark.parametrize(

@@ -258,6 +258,27 @@ def test_the_declaration_without_a_mistake_is_read(tmp_path):
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (21, 3, 6)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            "cohort.csv",
+            r"cohort.csv: no declaration of a data set; write a TOML file that names it",
+        ),
+        ("nowhere.toml", r"nowhere.toml: no such declaration .*--data-dir"),
+        ("digit", r"unknown data set 'digit'.*'digits'"),
+    ],
+)
+def test_what_is_no_declaration_is_told_in_one_line(given, message, tmp_path, monkeypatch):
+    write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for words in (["train", "mvae", given], ["data", "describe", given]):
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 2
+        (line,) = result.stderr.splitlines()
+        assert re.search(message, line), line
+
+
 @pytest.mark.parametrize("what", [*DECLARATIONS, *FILES])
 def test_a_mistake_is_told_in_one_line_and_nothing_is_written(what, tmp_path, monkeypatch):
     declaration, table = TOML, CSV
