@@ -1,5 +1,6 @@
 """What makes two steps alike, so that one can be repeated for the other."""
 
+import pickle
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -82,8 +83,7 @@ class State:
 
 
 def _others() -> tuple[Any, ...]:
-    kind, numbers, *rest = np.random.get_state()  # noqa: NPY002
-    return random.getstate(), kind, numbers.tobytes(), *rest
+    return random.getstate(), pickle.dumps(np.random.get_state())  # noqa: NPY002
 
 
 def stage_of(objective: Any) -> Any:

@@ -170,8 +170,8 @@ class _Program:
     def __init__(
         self,
         run: Callable[..., Sequence[Tensor | None]],
-        state: list[Tensor],
-        parameters: list[Tensor],
+        state: Sequence[Tensor],
+        parameters: Sequence[Tensor],
     ) -> None:
         self.run = self.recorded = run
         self.state, self.parameters = state, parameters
