@@ -1,16 +1,21 @@
 """The parts of a paper's table or figure, and how to make it again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import rich
+from rich.console import Console
 
 from ppl_mm import data
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.tables import Record
+from ppl_mm.files import owned, write_atomically
+from ppl_mm.runs.parallel import in_parallel
+from ppl_mm.training.signals import terminable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -115,6 +120,8 @@ def reproduce(
     scale: str = "short",
     *,
     seeds: Sequence[int] = (),
+    num_jobs: int = 1,
+    dask: str | None = None,
     **options: Any,
 ) -> Path:
     """Make the runs that are not there yet, and write the table as ``<out>/<name>.md``.
@@ -125,10 +132,15 @@ def reproduce(
         name: The name of the page.
         scale: smoke (seconds, to see that it runs), short, or paper (the paper's own sizes).
         seeds: The seeds; each run is made once for each. By default the runs have their own.
+        num_jobs: The number of processes on this machine, each with a run at a time.
+        dask: The address of a Dask scheduler, whose workers make the runs.
         options: The options that every run gets, such as ``device="cuda"``.
 
     Returns:
         The page's path.
+
+    A run that fails is a line of the page, and the others are made. Each run is made by one
+    process: several commands in one folder divide them.
 
     Raises:
         FileNotFoundError: If data are missing; the message says how to get them.
@@ -137,21 +149,53 @@ def reproduce(
     runs = runs_of(table, scale, seeds=seeds, out=str(out), **options)
     for missing in missing_data(table):
         data.load(missing)  # the error says which files, and where to get them
-    records = []
-    for number, config in enumerate(runs, 1):
-        record = runner.files(config).read()
-        if "measures" in record:
-            runner.check(config, record)
+    calls = [(table.experiment.__name__, config) for config in runs]
+    failures: dict[int, str] = {}
+    with terminable():
+        if num_jobs == 1 and dask is None:
+            made: Iterator[tuple[int, str]] = ((i, _made(*call)) for i, call in enumerate(calls))
         else:
-            rich.print(f"run {number} of {len(runs)}: {runner.command(config)}")
-            table.experiment.main(config)
-            record = runner.files(config).read()
-        records.append(record)
-    if table.draw is not None:
-        table.draw(records, out)
+            folders = {config.name: runner.files(config).record for config in runs}
+            made = in_parallel(_made, calls, folders, Console(), num_jobs, dask)
+        for i, failure in made:
+            if failure:
+                failures[i] = failure
+    records = [runner.files(c).read() for i, c in enumerate(runs) if i not in failures]
     page = out / f"{name}.md"
-    page.write_text("\n".join([f"# {table.title}\n", *table.show(records)]) + "\n")
+    lines = [f"# {table.title}\n", *_shown(table, records, out, bool(failures))]
+    lines += [f"- failed: `{runner.command(runs[i])}`: {failures[i]}" for i in sorted(failures)]
+    write_atomically(page, ("\n".join(lines) + "\n").encode())
     return page
+
+
+def _made(experiment: str, config: Config) -> str:
+    """Make a run unless it is there; why it failed, or nothing."""
+    kept = runner.files(config)
+    try:
+        with owned(kept.record):
+            record = kept.read()
+            if "measures" in record:
+                runner.check(config, record)
+            else:
+                rich.print(f"run: {runner.command(config)}")
+                import_module(experiment).main(config)
+    except Exception as error:  # whatever it is, the other runs go on
+        if isinstance(error, ValueError) and "Give another folder with --out" in str(error):
+            raise  # it was made with other options
+        return str(error) or type(error).__name__
+    return ""
+
+
+def _shown(table: Table, records: list[Record], out: Path, partial: bool) -> list[str]:
+    """The lines of the table; where runs failed, as far as the others suffice."""
+    try:
+        if table.draw is not None:
+            table.draw(records, out)
+        return table.show(records)
+    except (KeyError, IndexError, ValueError, StopIteration) as error:
+        if not partial:
+            raise
+        return [f"The table needs the runs that failed ({error}).\n"]
 
 
 def _smoke(table: Table) -> list[Config]:

@@ -93,13 +93,36 @@ def test_every_public_name_has_a_docstring(name):
 def test_the_readme_runs_from_top_to_bottom(tmp_path, monkeypatch):
     torch.set_default_dtype(torch.float32)
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 3
-    code = re.sub(r"epochs=\d+\)", "epochs=2, progress=False)", "\n".join(blocks))
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    code = re.sub(r"epochs=\d+\)", "epochs=2, progress=False)", block)
     names: dict[str, object] = {"__name__": "readme"}
     exec(compile(code, "README.md", "exec"), names)
     assert names["images"]["top"].shape == (5, 100, 4, 8)
     assert names["result"].value.shape == (100,)
+
+
+@pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")
+def test_the_page_of_systems_runs_and_names_them_all():
+    torch.set_default_dtype(torch.float32)
+    text = (ROOT / "docs" / "systems.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code = re.sub(r"epochs=\d+\)", "epochs=1, progress=False)", block)
+    names: dict[str, object] = {"__name__": "systems"}
+    exec(compile(code, "systems.md", "exec"), names)
+    assert names["styled"]["top"].shape == (1, 100, 4, 8)
+    readme = (ROOT / "README.md").read_text()
+    for name in ppl_mm.systems.available():
+        assert f"`systems.{name}`" in text or f"`{name}`" in text
+        assert f"`{name}`" in readme
+
+
+def test_every_link_of_a_document_leads_somewhere():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+        for target in re.findall(r"\]\(([^)#\s]+)", text):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def test_the_stop_gradient_document_says_what_happens():

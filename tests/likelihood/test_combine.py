@@ -274,6 +274,9 @@ class Told(nn.Module):
         super().__init__()
         self.told = alternatives
 
+    def forward(self, obs):
+        """Nothing is drawn: the estimates are told."""
+
     def alternatives(self, system, target, given):
         return [[Conditional((t,), (g,), self) for t, g in chain] for chain in self.told]
 
