@@ -13,7 +13,7 @@ from ppl_mm.evaluation import train_classifiers
 
 def checkpoint(folder):
     start(folder / "run")
-    return folder / "run", lambda: go_on(folder / "run"), "Start without resume"
+    return folder / "run", lambda: go_on(folder / "run"), "Start again without resume"
 
 
 def system(folder):

@@ -38,7 +38,8 @@ def test_plain_torch(begun):
     assert losses[2] < losses[1] < losses[0]
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # workers of the loader, and the like
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of the loader's workers, and the like
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_lightning(begun):
     pytest.importorskip("lightning")
