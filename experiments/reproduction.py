@@ -1,16 +1,21 @@
 """The parts of a paper's table or figure, and how to make it again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import rich
+from rich.console import Console
 
 from ppl_mm import data
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.tables import Record
+from ppl_mm.files import owned, write_atomically
+from ppl_mm.runs.parallel import in_parallel
+from ppl_mm.training.signals import terminable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -18,6 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["SCALES", "Table", "each", "missing_data", "reproduce", "runs_of"]
 
 SCALES = ("smoke", "short", "paper")
+SHARES = ("fraction", "supervision", "keep")
+KINDS = (
+    *("system", "method", "dataset", "terms", "objective", "preset", "direction", "family"),
+    *SHARES,
+)
+"""The options that make runs differ in what they do, and not in sizes alone."""
 
 Config = Any
 Run = TypeVar("Run", bound="DataclassInstance")
@@ -33,11 +44,12 @@ class Table:
         data: The data sets that the runs read.
         paper: The runs with the paper's own sizes.
         short: The runs with sizes that take minutes; they are fewer where the paper's are a grid.
-            At the scale ``smoke``, the first run of each system has the sizes of
-            ``experiment.SMOKE``.
+            At the scale ``smoke``, the first run of each kind has the sizes of
+            ``experiment.SMOKE``; a kind differs in system, data set or another of ``KINDS``.
         show: A function from the runs' records to the lines of a Markdown page: numbers beside the
             paper's, and the names of pictures.
         draw: A function that writes pictures of several records into a folder.
+        smoke: Further runs at the scale ``smoke``, for what the short runs leave out.
     """
 
     title: str
@@ -47,6 +59,7 @@ class Table:
     short: Sequence[Config]
     show: Callable[[list[Record]], list[str]]
     draw: Callable[[list[Record], Path], None] | None = None
+    smoke: Sequence[Config] = ()
 
 
 def each(runs: Sequence[Run], **options: Any) -> list[Run]:
@@ -107,6 +120,8 @@ def reproduce(
     scale: str = "short",
     *,
     seeds: Sequence[int] = (),
+    num_jobs: int = 1,
+    dask: str | None = None,
     **options: Any,
 ) -> Path:
     """Make the runs that are not there yet, and write the table as ``<out>/<name>.md``.
@@ -117,10 +132,15 @@ def reproduce(
         name: The name of the page.
         scale: smoke (seconds, to see that it runs), short, or paper (the paper's own sizes).
         seeds: The seeds; each run is made once for each. By default the runs have their own.
+        num_jobs: The number of processes on this machine, each with a run at a time.
+        dask: The address of a Dask scheduler, whose workers make the runs.
         options: The options that every run gets, such as ``device="cuda"``.
 
     Returns:
         The page's path.
+
+    A run that fails is a line of the page, and the others are made. Each run is made by one
+    process: several commands in one folder divide them.
 
     Raises:
         FileNotFoundError: If data are missing; the message says how to get them.
@@ -129,30 +149,67 @@ def reproduce(
     runs = runs_of(table, scale, seeds=seeds, out=str(out), **options)
     for missing in missing_data(table):
         data.load(missing)  # the error says which files, and where to get them
-    records = []
-    for number, config in enumerate(runs, 1):
-        record = runner.files(config).read()
-        if "measures" in record:
-            runner.check(config, record)
+    calls = [(table.experiment.__name__, config) for config in runs]
+    failures: dict[int, str] = {}
+    with terminable():
+        if num_jobs == 1 and dask is None:
+            made: Iterator[tuple[int, str]] = ((i, _made(*call)) for i, call in enumerate(calls))
         else:
-            rich.print(f"run {number} of {len(runs)}: {runner.command(config)}")
-            table.experiment.main(config)
-            record = runner.files(config).read()
-        records.append(record)
-    if table.draw is not None:
-        table.draw(records, out)
+            folders = {config.name: runner.files(config).record for config in runs}
+            made = in_parallel(_made, calls, folders, Console(), num_jobs, dask)
+        for i, failure in made:
+            if failure:
+                failures[i] = failure
+    records = [runner.files(c).read() for i, c in enumerate(runs) if i not in failures]
     page = out / f"{name}.md"
-    page.write_text("\n".join([f"# {table.title}\n", *table.show(records)]) + "\n")
+    lines = [f"# {table.title}\n", *_shown(table, records, out, bool(failures))]
+    lines += [f"- failed: `{runner.command(runs[i])}`: {failures[i]}" for i in sorted(failures)]
+    write_atomically(page, ("\n".join(lines) + "\n").encode())
     return page
 
 
+def _made(experiment: str, config: Config) -> str:
+    """Make a run unless it is there; why it failed, or nothing."""
+    kept = runner.files(config)
+    try:
+        with owned(kept.record):
+            record = kept.read()
+            if "measures" in record:
+                runner.check(config, record)
+            else:
+                rich.print(f"run: {runner.command(config)}")
+                import_module(experiment).main(config)
+    except Exception as error:  # whatever it is, the other runs go on
+        if isinstance(error, ValueError) and "Give another folder with --out" in str(error):
+            raise  # it was made with other options
+        return str(error) or type(error).__name__
+    return ""
+
+
+def _shown(table: Table, records: list[Record], out: Path, partial: bool) -> list[str]:
+    """The lines of the table; where runs failed, as far as the others suffice."""
+    try:
+        if table.draw is not None:
+            table.draw(records, out)
+        return table.show(records)
+    except (KeyError, IndexError, ValueError, StopIteration) as error:
+        if not partial:
+            raise
+        return [f"The table needs the runs that failed ({error}).\n"]
+
+
 def _smoke(table: Table) -> list[Config]:
-    """Return one run of each system, with every option that ``SMOKE`` has changed."""
+    """Return one run of each kind, with every option that ``SMOKE`` has changed."""
     smoke = table.experiment.SMOKE
     default = asdict(type(smoke)())
     sizes = {name: value for name, value in asdict(smoke).items() if value != default[name]}
-    kinds = {
-        run: [getattr(run, name, None) for name in ("system", "method")] for run in table.short
-    }
-    first = {str(kind): run for run, kind in reversed(kinds.items())}
-    return each(list(reversed(first.values())), **sizes)
+    first: dict[str, Config] = {}
+    for run in (*table.short, *table.smoke):
+        first.setdefault(str([_kind(run, name) for name in KINDS]), run)
+    return each(list(first.values()), **sizes)
+
+
+def _kind(run: Config, name: str) -> Any:
+    """Return an option; of a share, whether it is all."""
+    value = getattr(run, name, None)
+    return value == 1 if name in SHARES else value

@@ -4,6 +4,7 @@ What a command works with is imported when it runs: help and wrong names need no
 """
 
 import sys
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,9 @@ from typer.core import TyperGroup
 from ppl_mm.cli import compare, flags, listing
 from ppl_mm.cli.data import data_app
 from ppl_mm.cli.graph import graph
+from ppl_mm.cli.options import Dask, Jobs
 from ppl_mm.cli.runs import DataDir, embed, evaluate, generate, impute, loglik
+from ppl_mm.cli.watch import watch
 
 __all__ = ["app"]
 
@@ -117,6 +120,14 @@ def train(
     epochs: Annotated[int | None, _training(help="Passes through the training rows.")] = None,
     batch_size: Annotated[int | None, _training(help="Rows per step.")] = None,
     learning_rate: Annotated[float | None, _training(help="Of Adam.")] = None,
+    scheduler: Annotated[
+        str | None,
+        _training(help="Of the learning rate: cosine, linear, exponential:GAMMA or plateau."),
+    ] = None,
+    monitor: Annotated[
+        str | None,
+        _training(help="What the best epoch is by: elbo, loss, accuracy:LABEL, ..."),
+    ] = None,
     annealing_epochs: Annotated[
         int | None, _training(help="Epochs over which the KL's factor grows from 0.")
     ] = None,
@@ -140,6 +151,13 @@ def train(
     num_samples: Annotated[int | None, _measures(help="Draws per row for likelihoods.")] = None,
     rows: Annotated[int | None, _measures(help="Test rows for likelihoods.")] = None,
     evaluate: Annotated[bool, _measures(help="Measure likelihoods and accuracies.")] = True,
+    logger: Annotated[
+        list[str] | None, _folder(help="Log measures by csv or tensorboard; repeatable.")
+    ] = None,
+    callback: Annotated[
+        list[str] | None,
+        _folder(metavar="MODULE:NAME", help="Call an own ppl_mm.training.Callback; repeatable."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors alone.")] = False,
 ) -> None:
     """Train a system on a data set, measure it on held-out rows, and draw pictures.
@@ -148,6 +166,8 @@ def train(
     """
     from ppl_mm import runs
     from ppl_mm.processes import is_first
+    from ppl_mm.runs import steering
+    from ppl_mm.training import StoppedError
 
     given = flags.settings(
         {
@@ -163,6 +183,8 @@ def train(
             "epochs": epochs,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
+            "scheduler": scheduler,
+            "monitor": monitor,
             "annealing_epochs": annealing_epochs,
             "patience": patience,
             "clip_norm": clip_norm,
@@ -176,18 +198,28 @@ def train(
             "rows": rows,
         }
     )
-    run = runs.train(
-        Path("runs", f"{system}-{Path(dataset).stem}") if out is None else out,
-        system,
-        dataset,
-        resume=resume,
-        overwrite=overwrite,
-        progress=not quiet,
-        **given,
-    )
-    if not is_first():  # of several processes one measures and prints
-        return
-    found = runs.evaluate(run) if evaluate else None
+    out = Path("runs", f"{system}-{dataset}") if out is None else out
+    with runs.owned(out) if is_first() else nullcontext():
+        try:
+            run = runs.train(
+                out,
+                system,
+                dataset,
+                resume=resume,
+                overwrite=overwrite,
+                progress=not quiet,
+                callbacks=[
+                    *(steering.log_of(name, out) for name in logger or ()),
+                    *(steering.callback_of(text) for text in callback or ()),
+                ],
+                **given,
+            )
+        except StoppedError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(128 + error.number) from None
+        if not is_first():  # of several processes one measures and prints
+            return
+        found = runs.evaluate(run) if evaluate else None
     if not quiet:
         if found is not None:
             _print(found.table(f"{system} on {run.dataset.name}"))
@@ -198,7 +230,7 @@ def train(
 app.command("compare")(compare.command(train))
 
 
-for asked in (evaluate, generate, loglik, impute, embed, graph):
+for asked in (evaluate, generate, loglik, impute, embed, graph, watch):
     app.command()(asked)
 
 
@@ -219,6 +251,8 @@ def reproduce(
             help="Option of every run, such as epochs=10 or device=cuda; repeatable.",
         ),
     ] = None,
+    jobs: Jobs = 1,
+    dask: Dask = None,
     out: Annotated[Path | None, typer.Option(help="Default: runs/reproduce/PAPER-SCALE.")] = None,
 ) -> None:
     """Make a table or a figure of a paper again, beside the paper's numbers.
@@ -235,7 +269,13 @@ def reproduce(
     found = papers.table(paper, table)
     folder = Path("runs", "reproduce", f"{paper}-{scale}") if out is None else out
     options = flags.options(option or [])
-    page = reproduction.reproduce(found, folder, table, scale, seeds=seed or (), **options)
+    try:
+        page = reproduction.reproduce(
+            found, folder, table, scale, seeds=seed or (), num_jobs=jobs, dask=dask, **options
+        )
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from here.", err=True)
+        raise typer.Exit(130) from None
     Console().print(Markdown(page.read_text()))
     typer.echo(f"page: {page}")
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ppl_mm.cli import flags
+from ppl_mm.cli.options import Dask, Jobs
 
 if TYPE_CHECKING:
     from ppl_mm.comparison import Block
@@ -18,7 +19,7 @@ __all__ = ["command"]
 
 _NOT_SHARED = (
     *("system", "dataset", "option", "missing", "seed", "out", "quiet"),
-    *("resume", "overwrite", "evaluate"),
+    *("resume", "overwrite", "evaluate", "monitor", "logger", "callback"),
 )
 """The options of ``train`` that have no meaning here, or another one."""
 
@@ -64,6 +65,8 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
             bool,
             typer.Option(help="Measure it, where rows have classes, by classifiers of real rows."),
         ] = True,
+        jobs: Jobs = 1,
+        dask: Dask = None,
         out: Annotated[Path | None, typer.Option(help="Default: runs/compare-DATASET.")] = None,
         quiet: Annotated[bool, typer.Option("--quiet", help="Print errors alone.")] = False,
         **training: Any,
@@ -83,7 +86,7 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
             **flags.settings({**training, "option": common}),
         )
         adopt(trials, load or ())
-        outcomes = run(trials, coherence=coherence, progress=not quiet)
+        outcomes = run(trials, coherence=coherence, progress=not quiet, num_jobs=jobs, dask=dask)
         several: dict[str, Any] = {
             "system": system,
             "missing": missing,
@@ -102,7 +105,7 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
             failed = [f"{o.trial} ({o.failure})" for o in outcomes if o.failure is not None]
             typer.echo(f"failed: {'; '.join(failed)}", err=True)
             raise typer.Exit(1)
-        if any(o.measures is None for o in outcomes):
+        if any(o.state == "not run yet" for o in outcomes):
             raise typer.Exit(130)
 
     own = [p for p in inspect.signature(compare).parameters.values() if p.kind is not p.VAR_KEYWORD]

@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -26,6 +26,8 @@ Given = Annotated[
     list[str] | None,
     typer.Option("--given", help="What to condition on, as --target; nothing by default."),
 ]
+Refine = Literal["auto", "none"]
+Refinement = Literal["auto", "none", "laplace", "variational", "adaptive", "annealed"]
 Samples = Annotated[int | None, typer.Option(help="Draws per row; the run's by default.")]
 Rows = Annotated[int | None, typer.Option(help="Test rows for likelihoods; the run's by default.")]
 
@@ -87,7 +89,8 @@ def impute(
     out: Annotated[Path, typer.Option(help="The CSV file.")],
     num: Annotated[int, typer.Option(help="Draws per row.")] = 200,
     refine: Annotated[
-        str, typer.Option(help="auto: draws of the model's posterior; none: the guide's, faster.")
+        Refine,
+        typer.Option(help="auto: draws of the model's posterior; none: the guide's, faster."),
     ] = "auto",
     interval: Annotated[
         float | None, typer.Option(help="Also write intervals of this level, such as 0.9.")
@@ -102,8 +105,7 @@ def impute(
     from ppl_mm import runs
 
     run = runs.load(folder, data_dir=data_dir)
-    options = {"num_draws": num, "refine": refine, "interval": interval, "seed": seed}
-    filled = runs.impute(run, out, **options)
+    filled = runs.impute(run, out, num_draws=num, refine=refine, interval=interval, seed=seed)
     typer.echo(f"{out}: {filled:,} cells filled in")
 
 
@@ -112,7 +114,7 @@ def embed(
     out: Annotated[Path, typer.Option(help="The CSV file.")],
     given: Given = None,
     refine: Annotated[
-        str, typer.Option(help="none: the guide's posterior; auto: the model's own, slower.")
+        Refine, typer.Option(help="none: the guide's posterior; auto: the model's own, slower.")
     ] = "none",
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
     data_dir: DataDir = None,
@@ -134,7 +136,7 @@ def loglik(
         typer.Option(help="joint, given, prior, defensive, or modalities with commas between."),
     ] = "joint",
     refine: Annotated[
-        str,
+        Refinement,
         typer.Option(
             help="auto; none (the draws of the proposal as they are); or laplace, variational, "
             "adaptive or annealed for every row."
@@ -152,7 +154,6 @@ def loglik(
 
     run = runs.load(folder, data_dir=data_dir)
     names = proposal.split(",")
-    options: dict[str, Any] = {"refine": refine}
     with warnings.catch_warnings():  # the summary says the same
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
         result = runs.likelihood(
@@ -160,7 +161,7 @@ def loglik(
             flags.names(target),
             flags.names(given),
             proposal=names if set(names) <= set(run.config.modalities) else proposal,
-            **options,
+            refine=refine,
             num_samples=num_samples,
             rows=rows,
             seed=seed,

@@ -5,9 +5,10 @@ outcomes = run(trials)
 write("runs/compare", outcomes)
 """
 
+from ppl_mm.comparison.making import run
 from ppl_mm.comparison.report import write
 from ppl_mm.comparison.summary import Block, Entry, summarise
-from ppl_mm.comparison.trials import Outcome, Trial, adopt, plan, run
+from ppl_mm.comparison.trials import Outcome, Trial, adopt, plan
 
 __all__ = [
     "Block",

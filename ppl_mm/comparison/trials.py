@@ -8,35 +8,31 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from torch import nn
-
 from ppl_mm import systems
 from ppl_mm.arguments.typed import typed
-from ppl_mm.comparison.training import Training, training
+from ppl_mm.comparison.training import Training
 from ppl_mm.data import DataSet
-from ppl_mm.oracles.classifier import train_classifiers
 from ppl_mm.runs.building import check, load_data
-from ppl_mm.runs.coherence import classifiable
 from ppl_mm.runs.config import (
     CONFIG_FILE,
     Config,
+    DamagedRecordError,
     configure,
     has_terms,
     read_config,
 )
-from ppl_mm.runs.likelihoods import LIKELIHOODS, read
+from ppl_mm.runs.likelihoods import LIKELIHOODS
 from ppl_mm.runs.measures import Measures
-from ppl_mm.runs.records import check_same, torch_device
-from ppl_mm.runs.run import FILES, evaluate, load, train
+from ppl_mm.runs.records import check_same
+from ppl_mm.runs.run import FILES
 
-__all__ = ["Outcome", "Trial", "adopt", "plan", "run"]
+__all__ = ["Outcome", "Trial", "adopt", "plan"]
 
-_EPOCHS, _ROWS_SEEN = 10, 100_000  # the least training of an oracle
 _LATER = ("checkpoint.pt", "metrics.json", "posterior.png", LIKELIHOODS)
 _TRAINED = [name for name in FILES if name not in _LATER]
 
@@ -59,6 +55,11 @@ class Trial:
         return f"{self.config.system}, missing {self.config.missing:g}, seed {self.config.seed}"
 
     @property
+    def begun(self) -> bool:
+        """Whether there is a run in its folder."""
+        return (self.folder / CONFIG_FILE).exists()
+
+    @property
     def trained(self) -> bool:
         """Whether training has ended, and all its files are there."""
         return all((self.folder / name).is_file() for name in _TRAINED)
@@ -74,7 +75,12 @@ class Trial:
             return None
         try:
             found = Measures.of(json.loads(path.read_text()))
-        except (KeyError, TypeError, ValueError):  # the file is damaged, or of another version
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+        ):  # the file is damaged, or of another version
             return None
         rows = min(found.rows, self.config.rows or found.rows)
         same = (found.num_samples, found.likelihood_rows) == (self.config.num_samples, rows)
@@ -86,6 +92,7 @@ class Trial:
 class Outcome:
     """The measures and the training of a trial, or the reason why it failed; None if not run.
 
+    A trial that another process makes says by whom in ``elsewhere``.
     The measures hold the log-likelihoods row by row.
     """
 
@@ -93,12 +100,15 @@ class Outcome:
     measures: Measures | None = None
     training: Training | None = None
     failure: str | None = None
+    elsewhere: str | None = None
 
     @property
     def state(self) -> str:
-        """``"failed"``, ``"not run yet"`` or ``"done"``."""
+        """``"failed"``, ``"in work elsewhere"``, ``"not run yet"`` or ``"done"``."""
         if self.failure is not None:
             return "failed"
+        if self.elsewhere is not None:
+            return "in work elsewhere"
         return "not run yet" if self.training is None else "done"
 
 
@@ -147,8 +157,9 @@ def plan(
                 chosen = check(config, whole) if chosen is None else chosen
                 trials.append(Trial(Path(folder, f"{name}-{share:g}-{seed}"), config, chosen))
     for trial in trials:
-        if (trial.folder / CONFIG_FILE).exists():
-            _check_same(trial, trial.folder)
+        if trial.begun:
+            with suppress(DamagedRecordError):  # the trial fails by itself, and the others do not
+                _check_same(trial, trial.folder)
     return tuple(trials)
 
 
@@ -186,98 +197,6 @@ def adopt(trials: Iterable[Trial], folders: Iterable[str | Path]) -> None:
                 shutil.copy2(source / file, copy)
         copy.chmod(0o755)
         os.replace(copy, trial.folder)
-
-
-@typed
-def run(trials: Sequence[Trial], *, coherence: bool = True, progress: bool = True) -> list[Outcome]:
-    """Train and measure the unfinished trials; those that were stopped continue.
-
-    A trial that fails (it diverges, memory runs out, or one of its files is damaged) does not stop
-    the others, and is tried again next time. Ctrl-C ends the run with the finished trials.
-
-    Args:
-        trials: The trials of one :func:`plan`.
-        coherence: Whether to measure coherence too, if rows have classes, see
-            :func:`ppl_mm.runs.measure`. Its classifiers are trained once, and kept in the folder
-            ``oracles`` beside the trials' folders.
-        progress: Whether to print progress.
-    """
-    console = Console(highlight=False, quiet=not progress)
-    names = classifiable(trials[0].dataset) if coherence else ()
-    outcomes = [_recorded(trial, names) for trial in trials]
-    left = [i for i, o in enumerate(outcomes) if o.measures is None and o.failure is None]
-    if len(left) < len(trials):
-        console.print(f"{len(trials) - len(left)} of {len(trials)} trials are done already.")
-    try:
-        classifiers = _oracles(trials[0], names, progress) if left else {}
-        for number, i in enumerate(left, start=1):
-            console.print(f"[bold]{trials[i]}[/bold]  ({number} of {len(left)})")
-            outcomes[i] = _made(trials[i], classifiers, progress)
-    except KeyboardInterrupt:
-        console.print("stopped; the same command goes on from here.")
-    for outcome in outcomes:
-        if outcome.failure is not None:
-            console.print(f"failed: {outcome.failure}", style="red", markup=False)
-    return outcomes
-
-
-def _recorded(trial: Trial, oracles: Sequence[str]) -> Outcome:
-    """Return the outcome of a finished trial; an empty one for any other."""
-    measures = trial.measures(oracles)
-    if measures is None:
-        return Outcome(trial)
-    try:
-        rows = read(trial.folder / LIKELIHOODS, trial.dataset.modalities)
-        measures = replace(measures, results=tuple(rows))
-        return Outcome(trial, measures, training(trial.folder))
-    except ValueError as error:
-        return Outcome(trial, failure=f"{error} {_anew(trial)}")
-
-
-def _made(trial: Trial, classifiers: Mapping[str, nn.Module], progress: bool) -> Outcome:
-    """Train and measure a trial, and return its outcome."""
-    begun = (trial.folder / CONFIG_FILE).exists()
-    try:
-        measures = _train_and_measure(trial, classifiers, progress)
-        return Outcome(trial, measures, training(trial.folder))
-    except (ArithmeticError, RuntimeError, ValueError) as error:
-        text = str(error) or type(error).__name__
-        damaged = begun and isinstance(error, ValueError)
-        return Outcome(trial, failure=f"{text} {_anew(trial)}" if damaged else text)
-
-
-def _anew(trial: Trial) -> str:
-    return f"Remove {trial.folder}, and the same command makes the trial anew."
-
-
-def _oracles(trial: Trial, names: Sequence[str], progress: bool) -> dict[str, nn.Module]:
-    """Train the classifiers of real rows that coherence needs; none without names."""
-    if not names:
-        return {}
-    return train_classifiers(
-        trial.dataset,
-        names,
-        epochs=max(_EPOCHS, _ROWS_SEEN // len(trial.dataset.train)),
-        folder=trial.folder.parent / "oracles",
-        device=torch_device(trial.config.device),
-        progress=progress,
-    )
-
-
-def _train_and_measure(
-    trial: Trial, classifiers: Mapping[str, nn.Module], progress: bool
-) -> Measures:
-    config = trial.config
-    if trial.trained:
-        found = load(trial.folder, data_dir=config.data_dir)
-        found.system.to(torch_device(config.device))
-    else:
-        options = asdict(config)
-        system, dataset = options.pop("system"), options.pop("dataset")
-        begun = (trial.folder / CONFIG_FILE).exists()
-        found = train(trial.folder, system, dataset, resume=begun, progress=progress, **options)
-    options = {"num_samples": config.num_samples, "rows": config.rows}
-    return evaluate(found, classifiers=classifiers, **options)
 
 
 def _configure(

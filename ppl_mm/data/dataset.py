@@ -109,7 +109,7 @@ class DataSet:
         Example:
             >>> from ppl_mm import data
             >>> print(str(data.load("digits").describe()).splitlines()[0])
-            digits: 1,797 rows (1,200 train, 200 validation, 397 test); label 'label' of
+            digits: 1,797 rows (1,200 train, 200 validation, 397 test); label 'label' of 10
         """
         return describe(self)
 

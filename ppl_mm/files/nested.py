@@ -1,6 +1,7 @@
 """Nested Python values with tensors in them, as named tensors and one text of JSON."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,8 @@ def pack(content: Any) -> tuple[dict[str, Tensor], str]:
     """Take a nested value apart; :func:`unpack` puts it together again.
 
     Args:
-        content: Dicts by strings, lists, tuples, numbers, strings, dtypes, None, and tensors.
+        content: Dicts by strings, counters, lists, tuples, numbers, strings, dtypes, None and
+            tensors.
 
     Raises:
         TypeError: For anything else, with its place.
@@ -45,6 +47,8 @@ def _packed(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
         tensors[place] = value
         return {"tensor": place}
+    if isinstance(value, Counter):
+        return {"counter": [[k, n] for k, n in value.items()]}
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {"dict": {k: _packed(v, f"{place}/{k}", tensors) for k, v in value.items()}}
     if isinstance(value, list | tuple):
@@ -69,5 +73,7 @@ def _unpacked(value: Any, tensors: Mapping[str, Tensor]) -> Any:
         return {k: _unpacked(v, tensors) for k, v in inner.items()}
     if kind == "dtype":
         return getattr(torch, inner)
+    if kind == "counter":
+        return Counter(dict(inner))
     several = [_unpacked(v, tensors) for v in inner]
     return tuple(several) if kind == "tuple" else several

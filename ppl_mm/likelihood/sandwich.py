@@ -158,13 +158,18 @@ def _bounded(
         upper = summarise_weights(back, torch.zeros_like(back[:, 0]))
         parts.append(
             {
-                "lower": lower["value"],
-                "upper": -upper["value"],
-                "lower_error": _error(lower),
-                "upper_error": _error(upper),
+                "lower": _known(lower["value"], -torch.inf),
+                "upper": _known(-upper["value"], torch.inf),
+                "lower_error": _known(_error(lower), torch.inf),
+                "upper_error": _known(_error(upper), torch.inf),
             }
         )
     return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+
+
+def _known(values: Tensor, otherwise: float) -> Tensor:
+    """The values, and another number in rows whose log-density overflows."""
+    return values.masked_fill(~values.isfinite(), otherwise)
 
 
 def _error(found: dict[str, Tensor]) -> Tensor:

@@ -82,8 +82,9 @@ def source_of(
         blocks = guide_blocks(system, obs, sampler, evidence, plan)
     else:
         prior = sampler is from_prior
-        options = {"refine": refine, "seed": seed}
-        blocks = refined_blocks(system, obs, names, evidence, plan, from_prior=prior, **options)
+        blocks = refined_blocks(
+            system, obs, names, evidence, plan, refine=refine, seed=seed, from_prior=prior
+        )
     return Source(system, obs, names, evidence, plan, blocks, refined, reason)
 
 

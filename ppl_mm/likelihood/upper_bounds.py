@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.chains import Annealing
@@ -11,6 +13,7 @@ from ppl_mm.likelihood.sandwich import bounded, simulated
 from ppl_mm.likelihood.targets import asked_names
 from ppl_mm.programs.answerable import check_answerable, conditioned_on
 from ppl_mm.results.sandwich import Sandwich
+from ppl_mm.results.unreliable import NOTHING, warn_of_rows
 from ppl_mm.results.upper_bounds import UpperBounds
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
@@ -83,6 +86,7 @@ def upper_bounds(
     with evaluating(system, seed):
         made, latents = simulated(system, obs)
         real = bounded(system, obs, None, names, plans)
+        warn_of_rows("lower bounds", (real["lower"] == -torch.inf).any(0), NOTHING)
         exact: dict[str, Any] = bounded(system, made, latents, names, plans)
         approximate = bounded(system, made, None, names, plans)
     about: dict[str, Any] = {"num_chains": num_chains, "target": names, "start": "refined"}

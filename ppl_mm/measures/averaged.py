@@ -68,7 +68,8 @@ def averaged(
     names = tuple(n for n in obs.names if n != target) if names is None else tuple(names)
     check_answerable(system.model, obs, [target], names)
     obs = obs.to(system)
-    order, means, scores, kind = [], [], [], object
+    order, means, scores = [], [], []
+    kind: type = object
     with evaluating(system, seed):
         for part in weighted_draws(system, obs, target, names, num_samples, refine, seed):
             mean, log_p, kind = _of_block(system, obs[part.rows], target, part, score)

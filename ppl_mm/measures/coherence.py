@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 from rich.table import Table
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
+from ppl_mm.measures.generation import GenerationOptions
 from ppl_mm.measures.readings import Readings, read_generations
 from ppl_mm.oracles.outputs import checked_labels
 from ppl_mm.results.by_subset import BySubset, Subset
@@ -104,7 +105,7 @@ def cross_coherence(
     *,
     batch_size: int = 500,
     seed: int = 0,
-    **options: Any,
+    **options: Unpack[GenerationOptions],
 ) -> Coherence:
     """Conditional coherence: P( classifier_n(x_n) = label ),  x_n generated from x_S.
 
@@ -154,7 +155,7 @@ def joint_coherence(
     *,
     batch_size: int = 500,
     seed: int = 0,
-    **options: Any,
+    **options: Unpack[GenerationOptions],
 ) -> Estimate:
     """Unconditional coherence: the share of prior draws in which all classifiers agree.
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch.nn.functional import cosine_similarity
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
+from ppl_mm.measures.generation import GenerationOptions
 from ppl_mm.measures.readings import as_subsets, generations
 from ppl_mm.programs.answerable import check_held, conditioned_on
 from ppl_mm.results.by_subset import Subset
@@ -166,7 +167,7 @@ def correlation(
     num_components: int = 40,
     batch_size: int = 500,
     seed: int = 0,
-    **options: Any,
+    **options: Unpack[GenerationOptions],
 ) -> Correlation:
     """The canonical correlation of generated modalities with the others.
 
@@ -260,6 +261,6 @@ def _check_pairs(first: Tensor, second: Tensor) -> None:
 def _fit(
     train: Observations, embeddings: Mapping[str, Embedding], pair: Pair, num_components: int
 ) -> CanonicalCorrelation:
-    held = train.whole(pair[0]) & train.whole(pair[1])
+    held = train.held_whole(pair[0]) & train.held_whole(pair[1])
     first, second = (embeddings[n](train[n][held]) for n in pair)
     return CanonicalCorrelation.fit(first, second, num_components)

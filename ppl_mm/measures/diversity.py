@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from rich.table import Table
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from ppl_mm.arguments.tensors import Numbers
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
-from ppl_mm.measures.generation import generate_checked
-from ppl_mm.measures.readings import as_subsets, classified
+from ppl_mm.measures.generation import GenerationOptions, generate_checked
+from ppl_mm.measures.readings import as_subsets, batches, classified
 from ppl_mm.oracles.outputs import checked_labels, features_of
 from ppl_mm.programs.answerable import check_held
 from ppl_mm.results.by_subset import Subset
@@ -130,7 +130,7 @@ def diversity(
     num_samples: int = 10,
     batch_size: int = 50,
     seed: int = 0,
-    **options: Any,
+    **options: Unpack[GenerationOptions],
 ) -> Diversity:
     """The diversity of the generations of one target from one input.
 
@@ -156,18 +156,11 @@ def diversity(
     targets = classified(classifiers)
     chosen = as_subsets(obs, targets if subsets is None else subsets)
     parts = []
-    for i, rows in enumerate(torch.arange(len(obs)).split(batch_size)):
+    for batch, own, asked in batches(obs, batch_size, seed, options):
         cells = []
         for subset in chosen:
             drawn = generate_checked(
-                system,
-                obs[rows],
-                targets,
-                num_samples,
-                subset,
-                mean=True,
-                seed=seed * 1_000_003 + i,
-                **options,
+                system, batch, targets, num_samples, subset, mean=True, seed=own, **asked
             )
             spreads = [torch.stack(spread(drawn[t], classifiers[t])) for t in targets]
             cells.append(torch.stack(spreads, 1))  # (2, T, B)
@@ -204,7 +197,7 @@ def real_diversity(
     """
     generator = torch.Generator().manual_seed(seed)
     check_held(obs, classified(classifiers))
-    held = [obs.whole(name).cpu() for name in classifiers]
+    held = [obs.held_whole(name).cpu() for name in classifiers]
     labels = checked_labels(labels, len(obs))
     known = torch.stack([*held, labels >= 0]).all(0)
     if not bool(known.any()):

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from rich.table import Table
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ppl_mm.arguments.tensors import Matrix
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
+from ppl_mm.measures.generation import GenerationOptions
 from ppl_mm.measures.readings import Readings, read_generations
 from ppl_mm.oracles.inception import Inception
 from ppl_mm.oracles.outputs import check_classifiers, features_of
@@ -146,7 +147,7 @@ def frechet_of(
     if len(names) > 1:
         raise ValueError("expected classifiers of all targets, or Inception for all, got both.")
     check_held(real, readings.targets)
-    truth = {t: features_of(classifiers[t], real[t][real.whole(t)]) for t in readings.targets}
+    truth = {t: features_of(classifiers[t], real[t][real.held_whole(t)]) for t in readings.targets}
     cells = [
         [frechet_distance(readings.features[s, t], truth[t]) for t in readings.targets]
         for s in readings.subsets
@@ -164,7 +165,7 @@ def frechet(
     *,
     batch_size: int = 500,
     seed: int = 0,
-    **options: Any,
+    **options: Unpack[GenerationOptions],
 ) -> Frechet:
     """FID or FID-clf: :func:`frechet_distance` of generated and real images' features.
 

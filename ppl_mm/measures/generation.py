@@ -1,7 +1,7 @@
 """Samples of any modalities given any others."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from pyro import poutine
@@ -20,7 +20,22 @@ from ppl_mm.programs.contracts import Model
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
 
-__all__ = ["central_value", "elementwise", "generate", "generate_checked", "target_sites"]
+__all__ = [
+    "GenerationOptions",
+    "central_value",
+    "elementwise",
+    "generate",
+    "generate_checked",
+    "target_sites",
+]
+
+
+class GenerationOptions(TypedDict, total=False):
+    """The options of :func:`generate` that measures of generated values hand on to it."""
+
+    private: str | Observations
+    alpha: float
+    prior: LatentSampler | None
 
 
 @typed

@@ -11,7 +11,7 @@ Source: Joy et al. 2022 (MEME), arXiv:2106.12570, table 6, and the references th
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import shown
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import eval_mode
+from ppl_mm.measures.generation import GenerationOptions
 from ppl_mm.measures.readings import as_subsets, classified, generations
 from ppl_mm.programs.answerable import check_held
 from ppl_mm.results.by_subset import BySubset, Subset
@@ -95,7 +96,7 @@ def mutual_information(
     num_samples: int = 256,
     batch_size: int = 500,
     seed: int = 0,
-    **options: Any,
+    **options: Unpack[GenerationOptions],
 ) -> MutualInformation:
     """I of images generated from each subset, see the module.
 
@@ -159,7 +160,7 @@ def real_mutual_information(
     out = {}
     for name, classifier in classifiers.items():
         generator = _generator(seed)
-        batches = obs[name][obs.whole(name)].split(batch_size)
+        batches = obs[name][obs.held_whole(name)].split(batch_size)
         rows = [_information(classifier, x, num_samples, generator) for x in batches]
         out[name] = Estimate.of(torch.cat(rows))
     return out

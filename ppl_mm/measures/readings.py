@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import Join
-from ppl_mm.measures.generation import generate_checked
+from ppl_mm.measures.generation import GenerationOptions, generate_checked
 from ppl_mm.oracles.outputs import classify, features_of
 from ppl_mm.programs.answerable import check_held
 from ppl_mm.results.by_subset import Subset
@@ -20,6 +20,7 @@ from ppl_mm.systems import System
 __all__ = [
     "Readings",
     "as_subsets",
+    "batches",
     "classified",
     "generations",
     "parts_of",
@@ -58,7 +59,7 @@ def read_generations(
     like: Observations | None = None,
     batch_size: int = 500,
     seed: int = 0,
-    **options: Any,
+    **options: Unpack[GenerationOptions],
 ) -> Readings:
     """Generate every modality that has a classifier from every subset, once a row, and read it.
 
@@ -120,20 +121,35 @@ def generations(
     *,
     batch_size: int,
     seed: int,
-    **options: Any,
+    **options: Unpack[GenerationOptions],
 ) -> Iterator[tuple[Subset, dict[str, Tensor]]]:
     """Yield the likelihoods' means (B, *event) at one draw a row, by batch and subset.
 
     The latents of a row are drawn once from each subset, for all the modalities of ``names``. The
     rows have passed ``system.check``.
     """
-    for i, rows in enumerate(torch.arange(len(obs)).split(batch_size)):
-        batch, own = obs[rows], seed * 1_000_003 + i
+    for batch, own, asked in batches(obs, batch_size, seed, options):
         for subset in subsets:
-            drawn = generate_checked(
-                system, batch, names, 1, subset, mean=True, seed=own, **options
-            )
+            drawn = generate_checked(system, batch, names, 1, subset, mean=True, seed=own, **asked)
             yield subset, {name: x[0] for name, x in drawn.items()}
+
+
+def batches(
+    obs: Observations, batch_size: int, seed: int, options: GenerationOptions
+) -> Iterator[tuple[Observations, int, GenerationOptions]]:
+    """Yield the rows of each batch, its seed, and the options with its rows of ``private``.
+
+    Raises:
+        ValueError: If ``private`` is observations of more or fewer rows.
+    """
+    private = options.get("private")
+    if isinstance(private, Observations) and len(private) != len(obs):
+        raise ValueError(f"private: expected {len(obs)} rows, as obs, got {len(private)}.")
+    for i, rows in enumerate(torch.arange(len(obs)).split(batch_size)):
+        asked = options.copy()
+        if isinstance(private, Observations):
+            asked["private"] = private[rows]
+        yield obs[rows], seed * 1_000_003 + i, asked
 
 
 def parts_of(system: System, obs: Observations) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Coherence of whole pictures, of which the modalities are parts, as one classifier reads them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.subsets import check_all_subsets, non_empty_subsets
 from ppl_mm.data.dataset import Join
 from ppl_mm.measures.coherence import Coherence, coherence_of
+from ppl_mm.measures.generation import GenerationOptions
 from ppl_mm.measures.readings import generations, parts_of, read_generations
 from ppl_mm.oracles.outputs import logits_of
 from ppl_mm.results.estimate import Estimate
@@ -31,7 +32,7 @@ def whole_coherence(
     *,
     batch_size: int = 500,
     seed: int = 0,
-    **options: Any,
+    **options: Unpack[GenerationOptions],
 ) -> Coherence:
     """Synergy and cross-coherence: P( oracle(join(x_1, ..., x_M)) = label ),  x from x_S.
 
@@ -88,7 +89,7 @@ def joint_confidence(
     *,
     batch_size: int = 500,
     seed: int = 0,
-    **options: Any,
+    **options: Unpack[GenerationOptions],
 ) -> Estimate:
     """The oracle's confidence in pictures drawn from the prior: mean max_c p(c | join(x)).
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypedDict, cast
 
 import torch
 from torch import Tensor
@@ -23,17 +23,20 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "RELIABLE_K", "STAGES", "LogLikelihood", "likelihood_intervals"]
 
-COLUMNS = (
-    "value",
-    "standard_error",
-    "low",
-    "high",
-    "ess",
-    "pareto_k",
-    "log_weight_variance",
-    "draws",
-    "refinement",
-)
+
+class _Columns(TypedDict):
+    value: Tensor
+    standard_error: Tensor
+    low: Tensor
+    high: Tensor
+    ess: Tensor
+    pareto_k: Tensor
+    log_weight_variance: Tensor
+    draws: Tensor
+    refinement: Tensor
+
+
+COLUMNS = tuple(_Columns.__annotations__)
 """The fields of a :class:`LogLikelihood` with one entry a row, but for ``shared_error``."""
 
 
@@ -315,11 +318,12 @@ def _sides(value: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
-def _settled(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _settled(columns: Mapping[str, Tensor]) -> _Columns:
     """The columns with -inf +- inf, and no NaN, in rows of which nothing is known."""
     nothing = {"value": -math.inf, "standard_error": math.inf, "low": -math.inf}
     nothing |= {"high": math.inf, "ess": 0.0, "pareto_k": math.inf, "log_weight_variance": math.inf}
     unknown = ~columns["value"].isfinite()
-    return {
+    settled = {
         n: x.masked_fill(unknown, nothing[n]) if n in nothing else x for n, x in columns.items()
     }
+    return cast(_Columns, settled)

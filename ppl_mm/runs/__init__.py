@@ -1,5 +1,6 @@
 """Run folders: train by name, come back to what was trained, and ask it."""
 
+from ppl_mm.files import owned
 from ppl_mm.runs.ask import generate, likelihood
 from ppl_mm.runs.building import untrained
 from ppl_mm.runs.config import Config, configure
@@ -20,6 +21,7 @@ __all__ = [
     "likelihood",
     "load",
     "measure",
+    "owned",
     "train",
     "untrained",
 ]

@@ -19,6 +19,7 @@ from ppl_mm.runs.records import PLACES, Files, check_same, command, facts, torch
 __all__ = [
     "CONFIG_FILE",
     "Config",
+    "DamagedRecordError",
     "configure",
     "files",
     "has_terms",
@@ -29,6 +30,11 @@ __all__ = [
 ]
 
 CONFIG_FILE = "config.json"
+
+
+class DamagedRecordError(ValueError):
+    """The file of a run's options cannot be read."""
+
 
 _STEADIER = ("learning_rate", "clip_norm")
 """Options that a run may change where it goes on; its record says since when."""
@@ -49,6 +55,10 @@ class Config:
         epochs: The number of passes through the training rows.
         batch_size: The number of rows per step.
         learning_rate: The learning rate of Adam.
+        scheduler: How the learning rate changes: "cosine" or "linear" to 0 over all epochs,
+            "exponential:GAMMA" by a factor an epoch, or "plateau"; None leaves it as it is.
+        monitor: What says which epoch is best: "elbo", "loss", "accuracy:LABEL",
+            "log_likelihood:TARGET|GIVEN"; None for the ELBO where rows are held out.
         weights: The factors lambda_m in training; a modality that is not named has the data set's.
         terms: The number of random subsets besides everything and each modality alone, or "all"
             subsets; None for a system that has no such choice.
@@ -79,6 +89,8 @@ class Config:
     epochs: int = 100
     batch_size: int = 128
     learning_rate: float = 1e-3
+    scheduler: str | None = None
+    monitor: str | None = None
     weights: dict[str, float] = field(default_factory=dict)
     terms: int | str | None = None
     beta: float | None = None
@@ -212,8 +224,9 @@ def read_config(folder: Path) -> Config:
     try:
         options = files(folder).read()["options"]
         return Config(**{**options, "modalities": tuple(options["modalities"])})
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: damaged, or of another version ({error}).") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        told = f"{path}: damaged, or of another version ({error}). Train in another folder."
+        raise DamagedRecordError(told) from error
 
 
 def read_facts(folder: Path) -> tuple[str, str]:

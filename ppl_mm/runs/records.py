@@ -45,9 +45,20 @@ class Files:
     system: Path
 
     def read(self) -> Record:
-        """Return the record; it is empty where there is none."""
-        found: Record = json.loads(self.record.read_text()) if self.record.exists() else {}
-        return found
+        """Return the record; it is empty where there is none.
+
+        Raises:
+            ValueError: If the file is damaged.
+        """
+        if not self.record.exists():
+            return {}
+        try:
+            found: Record = json.loads(self.record.read_text())
+            return dict(found)
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"{self.record}: damaged ({error}). Remove it, and the run is made anew."
+            ) from error
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Write the record, whole or not at all."""

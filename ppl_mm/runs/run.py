@@ -49,6 +49,7 @@ from ppl_mm.runs.config import (
 )
 from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.runs.records import command
+from ppl_mm.runs.steering import monitor_of, scheduler_of
 from ppl_mm.systems import System
 from ppl_mm.training import Callback, DivergedError, FitResult, StoppedError, Training
 
@@ -111,6 +112,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
+    callbacks: Sequence[Callback] = (),
     **options: Any,
 ) -> Run:
     """Train, and write the run folder with everything except ``metrics.json``.
@@ -126,6 +128,7 @@ def train(
         overwrite: Whether to replace the run in ``folder``; its files go once the new run can
             start.
         progress: Whether to show a progress bar.
+        callbacks: What is called around the run, see :func:`ppl_mm.fit`.
         options: Fields of :class:`Config`; the others get the data set's defaults, or with
             ``resume`` those of the saved run.
 
@@ -141,7 +144,7 @@ def train(
     """
     folder, dataset = Path(folder), reference(dataset)
     with owned(folder) if is_first() else nullcontext():
-        return _train(folder, system, dataset, resume, overwrite, progress, options)
+        return _train(folder, system, dataset, resume, overwrite, progress, callbacks, options)
 
 
 def _train(
@@ -151,6 +154,7 @@ def _train(
     resume: bool,
     overwrite: bool,
     progress: bool,
+    callbacks: Sequence[Callback],
     options: dict[str, Any],
 ) -> Run:
     """Train in a folder that is this process's own."""
@@ -181,7 +185,9 @@ def _train(
             step=config.step,
             checkpoint_every=max(1, config.epochs // 20),
             resume=resume,
-            callbacks=[_Folder(folder, config, resume)],
+            scheduler=scheduler_of(config.scheduler, config.epochs),
+            monitor=monitor_of(config.monitor),
+            callbacks=[_Folder(folder, config, resume), *callbacks],
             progress=progress,
         )
     except DivergedError as error:

@@ -5,6 +5,7 @@ from ppl_mm.training.callbacks import Callback
 from ppl_mm.training.fingerprint import MAY_DIFFER
 from ppl_mm.training.fit import fit
 from ppl_mm.training.history import DivergedError, FitResult
+from ppl_mm.training.logs import Log, elbo_by_site
 from ppl_mm.training.signals import StoppedError
 from ppl_mm.training.state import Training
 
@@ -14,7 +15,9 @@ __all__ = [
     "DivergedError",
     "FitResult",
     "FolderInUseError",
+    "Log",
     "StoppedError",
     "Training",
+    "elbo_by_site",
     "fit",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ppl_mm.arguments.wording import shown
 from ppl_mm.batch import host_masks as known
 from ppl_mm.batch.host_masks import HostTensor
 from ppl_mm.batch.memory_mapped import MemoryMapped
@@ -36,12 +37,18 @@ class Streams:
 
     def __init__(self, data: Observations | Sequence[Observations]) -> None:
         parts: Any = (data,) if isinstance(data, Observations) else data
-        if not isinstance(parts, Sequence) or not all(isinstance(p, Observations) for p in parts):
-            given = type(data).__name__
+        if not isinstance(parts, Sequence) or isinstance(parts, str):
             raise TypeError(
-                f"fit: expected Observations, or a sequence of them, got {given}; of a data set "
-                "give its part train, and wrap a dict of tensors as Observations({...})."
+                f"fit, argument data: expected Observations or a sequence of Observations, got "
+                f"{shown(data)}; of a data set give its part train, and wrap a dict of tensors as "
+                "Observations({...})."
             )
+        for i, part in enumerate(parts):
+            if not isinstance(part, Observations):
+                raise TypeError(
+                    f"fit, argument data[{i}]: expected Observations, got {shown(part)}; wrap a "
+                    "dict of tensors as Observations({...})."
+                )
         if not parts:
             raise ValueError("fit: expected at least one stream of rows, got none.")
         if not any(bool(mask.any()) for part in parts for mask in part.present.values()):
@@ -52,6 +59,11 @@ class Streams:
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
+
+    @property
+    def told(self) -> tuple[Observations, ...]:
+        """The rows by which a checkpoint knows its run."""
+        return self.parts
 
     @property
     def mapped(self) -> bool:
@@ -96,6 +108,9 @@ class Streams:
                 own += torch.randperm(len(part)).split(batch_size)
             batches.append(own[:steps])
         return list(zip(*batches, strict=True))
+
+    def skip(self, number: int) -> None:
+        """Leave out the first batches of an epoch, which are not read."""
 
     def take(self, batch: Batch, first: int = 0, last: int | None = None) -> Observations:
         """Rows ``first`` to ``last`` of a batch, whose streams follow one another."""

@@ -21,7 +21,7 @@ class Callback:
         >>> from ppl_mm import data, fit, systems
         >>> class UntilLossBelow(Callback):
         ...     def after_epoch(self, training):
-        ...         if training.history[-1]["loss"] < 1000:
+        ...         if training.history[-1]["loss"] < 2000:
         ...             training.stop()
         >>> digits = data.load("digits")
         >>> system = systems.mvae(digits.modalities, digits.latent_dim)

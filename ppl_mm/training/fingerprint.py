@@ -34,7 +34,8 @@ def of_system(system: System) -> dict[str, Any]:
     """Recipe, objective and parameters of a system; the order of its modalities plays no part."""
     recipe = system.recipe
     if recipe is not None:
-        order = sorted(range(len(recipe["names"])), key=lambda i: recipe["names"][i])
+        names: list[str] = recipe["names"]
+        order = sorted(range(len(names)), key=names.__getitem__)
         recipe = {**recipe, **{k: [recipe[k][i] for i in order] for k in ("names", "modalities")}}
     programs = None if recipe is not None else [_plain(system.model), _plain(system.guide)]
     return {

@@ -6,13 +6,12 @@ so several processes equal one.
 """
 
 import os
-import signal
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from rich import print as rich_print
@@ -21,10 +20,8 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import eval_mode
 from ppl_mm.files import owned
-from ppl_mm.likelihood.elbo import elbo_of_checked
 from ppl_mm.processes import is_first, one_thread
 from ppl_mm.systems import System
-from ppl_mm.training.batches import Streams
 from ppl_mm.training.callbacks import Callback, Callbacks
 from ppl_mm.training.checkpoint import load
 from ppl_mm.training.checks import (
@@ -35,21 +32,22 @@ from ppl_mm.training.checks import (
     make_optimizer,
     warn_of_untrained,
 )
+from ppl_mm.training.fabric import make_fabric
 from ppl_mm.training.fingerprint import of_data, of_functions, of_system
 from ppl_mm.training.graphed import Graphed, obstacle_of, set_capturable
 from ppl_mm.training.history import FitResult
 from ppl_mm.training.impartial import Rule, impartially
+from ppl_mm.training.loader import streams_of
 from ppl_mm.training.loop import Loop
-from ppl_mm.training.own_callbacks import Bar, Checkpoints, Validation
+from ppl_mm.training.moments import options_of
+from ppl_mm.training.monitor import Monitor, watched
+from ppl_mm.training.own_callbacks import Bar, Checkpoints, Schedule, Scheduler
 from ppl_mm.training.parallel import AlwaysDifferentiable
 from ppl_mm.training.plan import check_step, plan
-from ppl_mm.training.precision import check_clipping, check_precision, in_precision
+from ppl_mm.training.precision import check_clipping, in_precision
 from ppl_mm.training.recorded import Recorded
-from ppl_mm.training.signals import Signals, StoppedError
+from ppl_mm.training.signals import Signals, stopped
 from ppl_mm.training.state import Training
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 __all__ = ["fit"]
 
@@ -57,12 +55,17 @@ __all__ = ["fit"]
 @typed
 def fit(
     system: System,
-    data: Observations | Sequence[Observations],
+    data: Any,  # observations, a sequence or another iterable of them, which the door would read
     *,
     epochs: int,
     batch_size: int = 128,
     optimizer: Optimizer | None = None,
+    scheduler: Scheduler | None = None,
+    scheduler_every: Literal["epoch", "step"] = "epoch",
+    accumulate: int = 1,
     validation: Observations | None = None,
+    monitor: str | Monitor = "elbo",
+    mode: Literal["max", "min"] = "max",
     patience: int | None = None,
     annealing_epochs: int = 0,
     clip_norm: float | None = None,
@@ -92,8 +95,20 @@ def fit(
         epochs: Passes through the data, in total (with ``resume`` too).
         batch_size: Rows per step (of each stream), of all processes together.
         optimizer: From parameters to a torch optimiser; Adam at 1e-3 by default.
-        validation: Rows for the ELBO with neither weights nor beta, after every epoch.
-        patience: Stop after so many epochs without a better validation ELBO.
+        scheduler: From the optimiser to a scheduler of its learning rate, such as
+            ``partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=100)``. A
+            ``ReduceLROnPlateau`` is given the monitor's value, or the loss without validation.
+        scheduler_every: Whether the scheduler steps after each epoch or each step.
+        accumulate: The number of batches whose gradients make one step; the gradient is that of
+            the mean over all their rows.
+        validation: The rows that are held out, for the monitor after every epoch.
+        monitor: What says how good the system is, for the best state and the patience: "elbo", with
+            neither weights nor beta; "log_likelihood:TARGET" or "log_likelihood:TARGET|GIVEN", a
+            mean over rows by 100 draws, with commas between modalities; "loss", of the training
+            rows, the lower the better; or a function of the system and the held-out rows, such as
+            :func:`ppl_mm.evaluation.accuracy` in a ``lambda``.
+        mode: Whether a larger ("max") or a smaller value of the monitor is better.
+        patience: The number of epochs without a better value after which the run ends.
         annealing_epochs: Beta grows linearly for so many epochs, see
             :func:`ppl_mm.objectives.linear_annealing`.
         clip_norm: Largest norm of the whole gradient.
@@ -110,7 +125,7 @@ def fit(
         step: How steps are taken, see docs/steps.md. ``"recorded"``: as a program that is recorded
             once and replayed, with the eager step's numbers to the last bit; on a CUDA device as a
             CUDA graph. ``"compiled"``: recorded and compiled, equal up to rounding. ``"eager"``:
-            neither. ``"auto"``: recorded, and in a run of 10,000 steps or more compiled. What
+            neither. ``"auto"``: recorded, and in a run of 20,000 steps or more compiled. What
             cannot be recorded is eager; the result says what became of it and why.
         checkpoint: The file that a stopped run goes on from. It is written whole, at the end and
             when the run is stopped. Its run alone may write it, see :func:`ppl_mm.files.owned`.
@@ -163,13 +178,12 @@ def fit(
         >>> len(result.history)
         1
     """
-    streams = Streams(data)
+    streams = streams_of(data)
     check_options(system, annealing_epochs)
-    if patience is not None and validation is None:
-        raise ValueError("patience needs validation=, the rows whose ELBO it watches.")
+    watch = watched(monitor, mode, patience, validation, seed)
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint=, the file to go on from.")
-    fabric = _fabric(system, str(device), precision)
+    fabric = make_fabric(system, str(device), precision)
     check_step(step, fabric.device)
     num_steps = epochs * streams.steps(batch_size)
     planned = plan(step, fabric, streams, impartial, precision, num_steps)
@@ -198,24 +212,39 @@ def fit(
         setting: dict[str, Any] = {
             **{"seed": seed, "batch_size": batch_size, "num_rows": len(streams)},
             **{"precision": precision, "annealing_epochs": annealing_epochs},
+            **{"accumulate": accumulate, "scheduler_every": scheduler_every},
         }
         if file is not None:
-            setting |= of_system(system) | of_functions(impartial=impartial, transform=transform)
-            setting["data"] = of_data(streams.parts)
+            setting |= of_system(system) | of_functions(
+                impartial=impartial,
+                transform=transform,
+                scheduler=scheduler,
+                monitor=(monitor, mode),
+            )
+            setting["data"] = of_data(streams.told)
             setting["validation"] = None if validation is None else of_data([validation])
-        training = Training(system, own, fabric, setting, epochs=epochs, validation=validation)
+        given = options_of(own)
+        training = Training(
+            system,
+            own,
+            fabric,
+            setting,
+            epochs=epochs,
+            scheduler=None if scheduler is None else scheduler(own),
+            given=given,
+            validation=validation,
+        )
         if resume:
             assert file is not None
             load(training, file, new_optimizer=resume == "new optimizer")
         not_captured = planned.why_not or obstacle_of(torch_optimizer)
+        if accumulate > 1:
+            not_captured = not_captured or "gradients are accumulated"
         set_capturable(torch_optimizer, planned.captured and not_captured is None)
-        chosen = list(callbacks)
-        if validation is not None:
-            chosen.insert(
-                0, Validation("validation_elbo", partial(_elbo, seed=seed), 1.0, patience)
-            )
-        if progress and fabric.is_global_zero:
-            chosen.append(Bar(None if validation is None else ("validation_elbo", "ELBO")))
+        chosen: list[Callback] = [] if watch is None else [watch]
+        chosen += [] if scheduler is None else [Schedule(scheduler_every, watch)]
+        chosen += callbacks
+        chosen += [Bar(watch)] if progress and fabric.is_global_zero else []
         if file is not None:
             chosen.append(Checkpoints(file, checkpoint_every, checkpoint_minutes))
         if planned.compile and progress and fabric.is_global_zero:
@@ -246,6 +275,7 @@ def fit(
                 why_not=not_captured if planned.captured else "steps are recorded",
             ),
             around,
+            accumulate,
         )
         with Signals(training.stop) as signals, around.around(training):
             while training.epoch < epochs and not training.stopping:
@@ -257,50 +287,8 @@ def fit(
                     around.after_epoch(training)
                 training.agreed()
     if signals.caught:
-        raise _stopped(training, signals.caught, file)
+        raise stopped(training, signals.caught, file)
     if training.best_state is not None:
         system.load_state_dict(training.best_state)
     taken = loop.graphed if planned.captured else loop.gradients
     return replace(training.result(), step=taken.outcome)
-
-
-def _elbo(training: Training, seed: int) -> float:
-    assert training.validation is not None
-    return elbo_of_checked(training.system, training.validation, seed=seed).mean().item()
-
-
-def _stopped(training: Training, number: int, file: Path | None) -> StoppedError:
-    """What is raised after a signal: where the run stands, and how it goes on."""
-    name = signal.Signals(number).name
-    place = f"after {training.epoch} of {training.epochs} epochs"
-    if training.within is not None:
-        place += f" and {training.within.step} of {training.steps} steps"
-    remedy = "Nothing of it is kept, as fit has no checkpoint=."
-    if file is not None:
-        remedy = f"Go on by fit(..., checkpoint={str(file)!r}, resume=True)."
-    return StoppedError(f"{name}: training stopped {place}", remedy, training.result(), number)
-
-
-def _fabric(system: System, device: str, precision: str) -> "Fabric":
-    from lightning_fabric import Fabric
-    from lightning_fabric.strategies import DDPStrategy
-
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"device: expected 'auto', 'cpu', 'cuda' or 'cuda:1', got {device!r}.")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device={device!r}: torch sees no CUDA device here; use 'auto' or 'cpu'.")
-    accelerator = ("cuda" if torch.cuda.is_available() else "cpu") if kind == "auto" else kind
-    check_precision(system, precision, accelerator)
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
-    fabric = Fabric(
-        accelerator=accelerator,
-        devices=[int(index)] if index else local,
-        num_nodes=world // local,
-        strategy=DDPStrategy(find_unused_parameters=True) if world > 1 else "auto",
-        # Fabric would give a loss of float64 back rounded; in_precision converts the system.
-        precision="32-true" if precision == "64-true" else precision,
-    )
-    fabric.launch()
-    return fabric

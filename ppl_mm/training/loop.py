@@ -49,6 +49,7 @@ class Loop:
         recorded: From loss and gradients to the same, replayed where they can be.
         graphed: From a step to one that is a CUDA graph where it can be.
         callbacks: What is called around each step.
+        accumulate: The number of batches of a step.
     """
 
     def __init__(
@@ -64,11 +65,14 @@ class Loop:
         recorded: Callable[[Step], Recorded],
         graphed: Callable[[Step], Graphed],
         callbacks: Callbacks,
+        accumulate: int,
     ) -> None:
         self.fabric, self.module, self.optimizer, self.system = fabric, module, optimizer, system
         self.streams, self.transform, self.clip_norm = streams, transform, clip_norm
         self.num_rows, self.found, self.callbacks = len(streams), found, callbacks
-        self.trained = parameters(system)
+        self.trained, self.accumulate = parameters(system), accumulate
+        self.summed: dict[Tensor, Tensor] = {}  # gradients of the batches of a step so far
+        self.rows = 0  # of these batches
         self.unchecked = streams.mapped  # rows in files are checked in their first epoch
         self.check_every = 1 if fabric.device.type == "cpu" else 50  # reading a loss waits for CUDA
         self.gradients = recorded(self.backward)
@@ -92,6 +96,7 @@ class Loop:
         sizes = [sum(len(rows) for rows in batch) for batch in batches]
         shares = [_share(size, self.fabric.global_rank, self.fabric.world_size) for size in sizes]
         so_far = training.within or Within(0, 0.0, 0, True, {})
+        self.streams.skip(so_far.step)
         _set_noise(so_far.noise)
         read = self.streams.read(batches[so_far.step :], shares[so_far.step :])
         begun = so_far.total if self.fabric.global_rank == 0 else 0.0  # it is all processes' sum
@@ -107,6 +112,7 @@ class Loop:
                     step, epochs=annealing_epochs, steps_per_epoch=len(batches)
                 )
                 self.callbacks.before_step(training)
+                self.last = (i + 1) % self.accumulate == 0 or i == len(batches) - 1
                 total += self.step(batch, shares[i], sizes[i])
                 training.step = so_far.step = i + 1
                 so_far.rows += sizes[i]
@@ -115,8 +121,9 @@ class Loop:
                 if i % self.check_every == 0 or i == len(batches) - 1:
                     training.loss = total.item() / so_far.rows
                     self._check_loss(training)
-                self.callbacks.after_step(training)
-                if i < len(batches) - 1 and self._ends_here(training, so_far, total):
+                if self.last:
+                    self.callbacks.after_step(training)
+                if self.last and i < len(batches) - 1 and self._ends_here(training, so_far, total):
                     return
         self.unchecked = False
         if not all(bool(torch.isfinite(p).all()) for p in self.trained):
@@ -165,13 +172,27 @@ class Loop:
         """Loss, gradients and the optimiser's step; the same work for batches of one shape."""
         self.optimizer.zero_grad()
         loss = self.gradients(batch, share, size)
-        if any(p.grad is not None for p in self.trained):
+        if self.accumulate > 1:
+            self._add(size)
+        if self.last and any(p.grad is not None for p in self.trained):
             if self.clip_norm is not None:
                 self.fabric.clip_gradients(
                     self.module, self.optimizer, max_norm=self.clip_norm, error_if_nonfinite=False
                 )
             self.optimizer.step()
         return loss
+
+    def _add(self, size: int) -> None:
+        """Sum gradients over batches; with the last one they become those of the mean over rows."""
+        self.rows += size
+        for p in self.trained:
+            if p.grad is not None:
+                own = p.grad * size
+                self.summed[p] = self.summed[p] + own if p in self.summed else own
+        if self.last:
+            for p, gradient in self.summed.items():
+                p.grad = gradient / self.rows
+            self.summed, self.rows = {}, 0
 
     def backward(self, batch: Observations, share: range, size: int) -> Tensor:
         """The loss, and as the parameters' gradients those of its mean over the joint batch."""

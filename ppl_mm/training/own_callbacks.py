@@ -1,56 +1,47 @@
-"""What the library itself does around a run: validation, the bar, and the checkpoint."""
+"""What the library itself does around a run: the learning rate, the bar, and the checkpoint."""
 
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ppl_mm.training.callbacks import Callback
 from ppl_mm.training.checkpoint import save
+from ppl_mm.training.monitor import Watch
 from ppl_mm.training.state import Training
 
-__all__ = ["Bar", "Checkpoints", "Validation"]
+__all__ = ["Bar", "Checkpoints", "Schedule", "Scheduler"]
 
 
-class Validation(Callback):
-    """Measure the system after each epoch, keep its best state, and stop without a better one.
+Scheduler = Callable[[torch.optim.Optimizer], Any]
+"""From an optimiser to a scheduler of its learning rate."""
+
+
+class Schedule(Callback):
+    """Let the scheduler set the learning rate.
 
     Args:
-        name: The measure's name in the history.
-        measure: From the run to the number, in the first process.
-        sign: 1 where larger is better, -1 where smaller is.
-        patience: The number of epochs without a better value after which the run ends.
+        every: "epoch" or "step".
+        watch: What a scheduler that looks at a measure is given; the loss with None.
     """
 
-    def __init__(
-        self,
-        name: str,
-        measure: Callable[[Training], float],
-        sign: float = 1.0,
-        patience: int | None = None,
-    ) -> None:
-        self.name, self.measure, self.sign, self.patience = name, measure, sign, patience
+    def __init__(self, every: str, watch: Watch | None) -> None:
+        self.every, self.name = every, "loss" if watch is None else watch.name
 
-    def before_fit(self, training: Training) -> None:
-        """A run that goes on may have been out of patience."""
-        self._stop_without_patience(training)
+    def after_step(self, training: Training) -> None:
+        """A step of the scheduler."""
+        if self.every == "step":
+            training.scheduler.step()
 
     def after_epoch(self, training: Training) -> None:
-        """All processes have the first one's number, and so stop at one epoch."""
-        value = float(training.fabric.broadcast(self.measure(training)))
-        training.history[-1][self.name] = value
-        best = self.sign * training.best_value
-        if not math.isnan(value) and not self.sign * value < best:
-            training.best_value, training.best_epoch = value, training.epoch
-            training.best_state = training.last_good
-        self._stop_without_patience(training)
-
-    def _stop_without_patience(self, training: Training) -> None:
-        waited = training.epoch - training.best_epoch
-        if self.patience is not None and waited >= self.patience:
-            training.stop()
+        """A step of the scheduler, with the measure if it looks at one."""
+        if self.every == "epoch":
+            plateau = isinstance(training.scheduler, ReduceLROnPlateau)
+            training.scheduler.step(*([training.history[-1][self.name]] if plateau else []))
 
 
 class Checkpoints(Callback):
@@ -86,11 +77,11 @@ class Bar(Callback):
     """A bar over epochs with the current loss and the last validation measure.
 
     Args:
-        watched: The measure's name in the history, and in the bar.
+        watch: The measure that it shows; none with None.
     """
 
-    def __init__(self, watched: tuple[str, str] | None = None) -> None:
-        self.watched = watched
+    def __init__(self, watch: Watch | None = None) -> None:
+        self.watch = watch
         self.bar = Progress(
             TextColumn("epoch {task.fields[at]}"),
             BarColumn(),
@@ -117,9 +108,9 @@ class Bar(Callback):
     def after_epoch(self, training: Training) -> None:
         """Show a finished epoch."""
         at, text = f"{training.epoch}/{training.epochs}", ""
-        if self.watched is not None:
-            key, name = self.watched
-            text = f", {name} {training.history[-1][key]:.2f}"
+        if self.watch is not None:
+            name = {"validation_elbo": "ELBO"}.get(self.watch.name, self.watch.name)
+            text = f", {name} {training.history[-1][self.watch.name]:.4g}"
         self.bar.update(self.task, completed=training.epoch, at=at, measure=text)
 
     def after_fit(self, training: Training) -> None:

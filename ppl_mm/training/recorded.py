@@ -18,7 +18,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.training.alike import Annealing, State, Step, pattern, stage_of
 from ppl_mm.training.batches import resident
 from ppl_mm.training.compiled import compiled
-from ppl_mm.training.tape import Unrecordable, program, record
+from ppl_mm.training.tape import program, record
 
 __all__ = ["Recorded"]
 
@@ -116,8 +116,6 @@ class Recorded:
         try:
             with self.beta:
                 graph, constants = record(step, inputs)
-            if before.others_drew():
-                raise Unrecordable("a step draws numbers by Python or NumPy")
         except Exception as error:  # an eager step raises what is not of the recording
             self._note(str(error).strip().splitlines()[0])
             return False
@@ -170,8 +168,8 @@ class _Program:
     def __init__(
         self,
         run: Callable[..., Sequence[Tensor | None]],
-        state: list[Tensor],
-        parameters: list[Tensor],
+        state: Sequence[Tensor],
+        parameters: Sequence[Tensor],
     ) -> None:
         self.run = self.recorded = run
         self.state, self.parameters = state, parameters

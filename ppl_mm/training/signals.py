@@ -3,13 +3,16 @@
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from ppl_mm.training.history import FitResult
+from ppl_mm.training.state import Training
 
-__all__ = ["Signals", "StoppedError"]
+__all__ = ["Signals", "StoppedError", "stopped", "terminable"]
 
 _ASKED = (signal.SIGINT, signal.SIGTERM)
 _SAID = b"\nStopping after this step; a second time stops at once.\n"
@@ -27,6 +30,19 @@ class StoppedError(KeyboardInterrupt):
     def __init__(self, where: str, remedy: str, result: FitResult, number: int) -> None:
         super().__init__(f"{where}. {remedy}")
         self.where, self.result, self.number = where, result, number
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Inside, SIGTERM does what Ctrl-C does: it raises KeyboardInterrupt."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Signals:
@@ -70,3 +86,15 @@ class Signals:
         self.caught = number
         self.stop()
         os.write(2, _SAID)  # printing is not safe here
+
+
+def stopped(training: Training, number: int, file: Path | None) -> StoppedError:
+    """What is raised after a signal: where the run stands, and how it goes on."""
+    name = signal.Signals(number).name
+    place = f"after {training.epoch} of {training.epochs} epochs"
+    if training.within is not None:
+        place += f" and {training.within.step} of {training.steps} steps"
+    remedy = "Nothing of it is kept, as fit has no checkpoint=."
+    if file is not None:
+        remedy = f"Go on by fit(..., checkpoint={str(file)!r}, resume=True)."
+    return StoppedError(f"{name}: training stopped {place}", remedy, training.result(), number)

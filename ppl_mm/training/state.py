@@ -107,7 +107,7 @@ class Training:
         """Whether a checkpoint is wanted now, and with ``stopping`` the end; in all processes."""
         wish = 2 if self.stopping else int(self.save_wanted or self.due())
         if self.fabric.world_size > 1:
-            wish = int(self.fabric.all_reduce(torch.tensor(wish), reduce_op="max"))  # type: ignore[arg-type]
+            wish = int(self.fabric.all_reduce(torch.tensor(wish), reduce_op="max"))
         self.stopping, self.save_wanted = wish == 2, False
         return wish > 0
 

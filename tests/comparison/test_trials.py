@@ -215,7 +215,7 @@ def test_more_systems_add_trials_and_only_those_are_trained(compared, monkeypatc
     trained = []
     train = runs.train
     monkeypatch.setattr(
-        "ppl_mm.comparison.trials.train",
+        "ppl_mm.comparison.making.train",
         lambda folder, *names, **options: (
             trained.append(folder.name) or train(folder, *names, **options)
         ),

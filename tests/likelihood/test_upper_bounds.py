@@ -6,7 +6,7 @@ from every_system import build, complete, kinds_of
 from linear_gaussian import NAMES, LinearGaussian
 from linear_gaussian_prior import ExactGivenObserved, GaussianGivenObserved
 
-from ppl_mm import Observations, System, guides
+from ppl_mm import Observations, System, evaluation, guides
 from ppl_mm.evaluation import annealed_log_likelihood, sandwich, upper_bounds
 from ppl_mm.likelihood.chains import Annealing
 from ppl_mm.likelihood.sandwich import bounded, simulated
@@ -140,3 +140,14 @@ def test_wrong_options_are_errors(options, message):
     toy, system = toy_system()
     with pytest.raises(ValueError, match=message):
         upper_bounds(system, toy.sample(2), **options)
+
+
+def test_rows_whose_density_overflows_have_infinite_bounds_and_are_named():
+    toy, system = toy_system()
+    obs = toy.sample(3)
+    far = obs.replace("a", obs["a"].index_fill(0, torch.tensor([1]), 1e200))
+    with pytest.warns(evaluation.UnreliableLikelihoodWarning, match=r"1 of 3 rows.*\(rows 1\)"):
+        found = upper_bounds(system, far, num_temperatures=2, num_chains=5)
+    assert found.lower[0, 1] == -torch.inf
+    assert found.upper[0, 1] == torch.inf
+    assert found.gap[:, [0, 2]].isfinite().all()

@@ -29,6 +29,7 @@ EACH: dict[str, tuple[Any, torch.Tensor]] = {
         densities.ZeroInflatedNegativeBinomial(LOGITS.exp(), LOGITS, -LOGITS),
         torch.tensor([[0.0, 3.0], [3.0, 0.0]]),
     ),
+    "LogNormal": (densities.LogNormal(LOGITS, LOGITS.exp()), torch.full((2, 2), 0.7)),
     "Normal": (densities.Normal(LOGITS, LOGITS.exp()), torch.ones(2, 2)),
     "Categorical": (densities.Categorical(LOGITS), torch.tensor([0, 1])),
     "OneHotCategorical": (densities.OneHotCategorical(LOGITS), torch.eye(2)),
@@ -89,7 +90,7 @@ def test_log_prob_can_be_recorded_and_mapped(name: str) -> None:
 
     def rebuilt(shift: torch.Tensor) -> torch.Tensor:
         logits = LOGITS * (1.0 + shift)
-        if name in ("NegativeBinomial", "Normal"):
+        if name in ("LogNormal", "NegativeBinomial", "Normal"):
             q: Any = type(p)(LOGITS.exp() + shift, LOGITS.exp())
         elif name == "ZeroInflatedNegativeBinomial":
             q = densities.ZeroInflatedNegativeBinomial(LOGITS.exp() + shift, LOGITS, logits)

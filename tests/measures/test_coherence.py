@@ -6,6 +6,8 @@ from itertools import combinations
 import pytest
 import rich
 import torch
+from every_system import build, complete, modalities
+from torch import nn
 
 from ppl_mm import Observations
 from ppl_mm.evaluation import (
@@ -13,6 +15,7 @@ from ppl_mm.evaluation import (
     Estimate,
     classifier_accuracy,
     cross_coherence,
+    diversity,
     joint_coherence,
     read_generations,
 )
@@ -105,6 +108,35 @@ def test_alpha_and_private_reach_the_generation(classes, monkeypatch):
     )
     (options,) = seen
     assert (options["alpha"], options["private"], options["given"]) == (0.5, "prior", ("a",))
+
+
+def test_private_rows_are_taken_with_the_batch(classes, monkeypatch):
+    toy = classes()
+    other = toy.obs[torch.arange(40).flip(0)]
+    seen = []
+
+    def generate(system, obs, targets, num_samples, given, *, private, **options):
+        seen.append((obs["a"], private["a"]))
+        return {t: obs[t].expand(num_samples, *obs[t].shape) for t in targets}
+
+    arguments = (toy.system, toy.obs, toy.classifiers, ["a"])
+    for module, measure in (("readings", read_generations), ("diversity", diversity)):
+        seen.clear()
+        monkeypatch.setattr(f"ppl_mm.measures.{module}.generate_checked", generate)
+        measure(*arguments, private=other, batch_size=15)
+        assert [len(own) for own, _ in seen] == [15, 15, 10]
+        assert torch.equal(torch.cat([own for own, _ in seen]), toy.obs["a"])
+        assert torch.equal(torch.cat([private for _, private in seen]), other["a"])
+        with pytest.raises(ValueError, match="private: expected 40 rows, as obs, got 3"):
+            measure(*arguments, private=other[:3])
+
+
+def test_a_system_takes_private_rows_in_several_batches():
+    system = build("mmvae_plus", modalities("normal", "bernoulli"))
+    obs, other = complete(5, "normal", "bernoulli"), complete(5, "normal", "bernoulli")
+    classifiers = {"normal": nn.Flatten()}
+    read = read_generations(system, obs, classifiers, private=other, batch_size=2)
+    assert read.predictions[("normal",), "normal"].shape == (5,)
 
 
 def test_table_and_numbers(classes, capsys):

@@ -128,6 +128,7 @@ SMALL = {
         {"event_shape": (1, 6, 6), "layers": ((3, 3, 1, 0),)},
         lambda *n: torch.rand(*n, 1, 6, 6),
     ),
+    "CountsEncoder": ({"event_shape": (4,)}, lambda *n: torch.randint(9, (*n, 4))),
     "LabelEncoder": ({"num_classes": 4}, lambda *n: torch.randint(4, n)),
     "MLPEncoder": ({"event_shape": (3,)}, lambda *n: torch.rand(*n, 3)),
     "ResidualEncoder": (
@@ -137,6 +138,10 @@ SMALL = {
     "SentenceEncoder": (
         {"length": 6, "vocab_size": 9, "embedding": 4, "hidden": 5},
         lambda *n: torch.randint(9, (*n, 6)),
+    ),
+    "TableEncoder": (
+        {"centre": (1.0, 2.0, 3.0), "spread": (1.0, 2.0, 0.5)},
+        lambda *n: torch.rand(*n, 3),
     ),
     "StringEncoder": ({}, lambda *n: torch.randint(12, (*n, 4))),
 }

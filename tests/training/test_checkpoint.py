@@ -332,7 +332,7 @@ def test_a_loss_whose_gradients_square_overflows_has_diverged():
 
 def test_a_validation_value_of_nan_in_the_first_epoch_disables_nothing(monkeypatch):
     values = iter([float("nan"), -3.0, -5.0, -4.0, float("nan")])
-    module = sys.modules["ppl_mm.training.fit"]
+    module = sys.modules["ppl_mm.training.monitor"]
     monkeypatch.setattr(module, "_elbo", lambda training, seed: next(values))
     result = fit(toy(), rows(), epochs=9, batch_size=8, validation=rows(1), patience=3, **QUIET)
     assert result.best_epoch == 2

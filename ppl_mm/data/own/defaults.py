@@ -29,16 +29,20 @@ from ppl_mm.modality import Modality
 from ppl_mm.networks import (
     ConvDecoder,
     ConvEncoder,
+    ConvFeatures,
     CountsDecoder,
     CountsEncoder,
+    CountsFeatures,
     LabelEncoder,
     MLPDecoder,
     MLPEncoder,
     RatesDecoder,
     SentenceDecoder,
     SentenceEncoder,
+    SentenceFeatures,
     TableDecoder,
     TableEncoder,
+    TableFeatures,
 )
 
 __all__ = ["latent_size", "modality_of"]
@@ -50,6 +54,14 @@ _LATENT, _WIDE_LATENT = 16, 32
 _CHANNELS = (32, 64, 128, 128)
 _LEAST_MAP = 4  # the least height or width of a feature map
 _EMBEDDING = 64
+
+_TRUNKS: dict[Any, Callable[..., Any]] = {
+    TableEncoder: TableFeatures,
+    CountsEncoder: CountsFeatures,
+    SentenceEncoder: SentenceFeatures,
+    ConvEncoder: ConvFeatures,
+}
+"""What joint networks see of a modality, where the flattened values would not do."""
 
 _ALLOWED: dict[str, tuple[type[Likelihood], ...]] = {
     "real": (Normal, Laplace),
@@ -109,7 +121,9 @@ def modality_of(
     else:
         made = _image(likelihood or _of_pixels(values, training), shape, hidden)
     likelihood, encoder, decoder = made
-    return Modality(declared.name, likelihood, encoder, decoder, declared.weight)
+    trunk = _TRUNKS.get(encoder.func)
+    features = None if trunk is None else partial(trunk, **encoder.keywords)
+    return Modality(declared.name, likelihood, encoder, decoder, declared.weight, features)
 
 
 def latent_size(shapes: list[tuple[int, ...]]) -> int:
@@ -117,7 +131,7 @@ def latent_size(shapes: list[tuple[int, ...]]) -> int:
     return _WIDE_LATENT if any(math.prod(shape) > _MANY for shape in shapes) else _LATENT
 
 
-Made = tuple[Likelihood, Callable[[int], Any], Callable[[int], Any]]
+Made = tuple[Likelihood, partial[Any], partial[Any]]
 
 
 def _columns(

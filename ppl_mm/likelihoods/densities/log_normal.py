@@ -1,6 +1,6 @@
-"""Log-normal whose gradient is finite at 0, which is what a missing value is stored as."""
+"""The log-normal distribution, with a finite gradient at 0, the stored number of missing values."""
 
-from typing import Any
+from typing import ClassVar
 
 import pyro.distributions as dist
 import torch
@@ -13,16 +13,17 @@ __all__ = ["LogNormal"]
 
 
 class LogNormal(dist.LogNormal):
-    """log p(x) = log Normal(log x | loc, scale) - log x, of x > 0.
+    """log p(x) = log Normal(log x | loc, scale) - log x for x > 0, in nats.
 
-    At 0, where the density is 0, it is the log-density of the least number of the dtype.
+    The density is 0 at x = 0. The value returned there is that of the smallest positive normal
+    number of the dtype, so that gradients stay finite.
 
     Example:
         >>> LogNormal(0.0, torch.tensor(1.0)).log_prob(torch.tensor(1.0))
         tensor(-0.9189)
     """
 
-    support: Any = constraints.nonnegative
+    support: ClassVar[constraints.Constraint] = constraints.nonnegative
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density in nats."""

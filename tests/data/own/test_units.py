@@ -116,6 +116,19 @@ def test_units_are_those_of_the_training_rows_and_survive_saving(tmp_path):
     assert torch.equal(loaded(dataset.test), before)
 
 
+@pytest.mark.parametrize("name", ["cvae", "cmmd", "jmvae", "jmvae_zero", "vaevae"])
+def test_joint_networks_see_standardised_columns_too(name):
+    keys = {n: {"columns": pair, "kind": "real"} for n, pair in (("x", "[ab]"), ("y", "[cd]"))}
+    values = frame(1e3, 1e6).mask(np.random.default_rng(0).random((80, 4)) < 0.1)
+    dataset = data.from_frame(values, keys)
+    options = {"cvae": {"given": ("x",)}, "cmmd": {"observed": ("x",)}}.get(name, {})
+    system = systems.build(name, dataset.modalities, 2, **options)
+    loss = system(dataset.train)
+    loss.backward()
+    assert 0 < loss / len(dataset.train) < 100
+    assert all(p.grad.isfinite().all() for p in system.parameters() if p.grad is not None)
+
+
 def test_a_constant_column_has_a_spread_of_one():
     values = frame(1.0, 0.0).assign(a=5.0)
     dataset = data.from_frame(values, {"x": {"columns": ["a", "b"], "kind": "real"}})

@@ -1,0 +1,100 @@
+"""Several runs at a time, in processes of this machine or of a Dask cluster, in one table."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, redirect_stdout
+from pathlib import Path
+from typing import Any, TypeVar
+
+import joblib
+import torch
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from ppl_mm.files.owned import owner
+
+__all__ = ["in_parallel"]
+
+T = TypeVar("T")
+
+
+def in_parallel(
+    function: Callable[..., T],
+    calls: Sequence[tuple[Any, ...]],
+    folders: Mapping[str, Path],
+    console: Console,
+    num_jobs: int,
+    dask: str | None,
+) -> Iterator[tuple[int, T]]:
+    """Call a function once for each run; what it returns comes as soon as it is there.
+
+    Args:
+        function: The function, which each process imports.
+        calls: The arguments of each call.
+        folders: The run folders by name, whose progress is shown.
+        console: Where progress is shown.
+        num_jobs: The number of processes on this machine.
+        dask: The address of a Dask scheduler, in place of them.
+
+    Raises:
+        ModuleNotFoundError: For ``dask`` where it is not installed.
+    """
+    threads = max(1, torch.get_num_threads() // num_jobs)
+    with ExitStack() as stack:
+        if dask is not None:
+            stack.enter_context(_client(dask))
+            stack.enter_context(joblib.parallel_config("dask"))
+            num_jobs = -1
+        done: set[int] = set()
+        shown = Live(
+            console=console, get_renderable=lambda: _table(folders, done), refresh_per_second=1
+        )
+        stack.enter_context(shown)
+        pool = joblib.Parallel(n_jobs=num_jobs, return_as="generator_unordered")
+        for i, found in pool(
+            joblib.delayed(_call)(i, threads, function, c) for i, c in _all(calls)
+        ):
+            done.add(i)
+            yield i, found
+
+
+def _all(calls: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    yield from enumerate(calls)
+
+
+def _call(i: int, threads: int, function: Callable[..., T], call: tuple[Any, ...]) -> tuple[int, T]:
+    """A call in a process of its own, whose bars would run into those of the others."""
+    torch.set_num_threads(threads)
+    with redirect_stdout(io.StringIO()):
+        return i, function(*call)
+
+
+def _client(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "a Dask cluster needs Dask: pip install 'ppl-mm[distributed]'."
+        ) from error
+    return Client(address)
+
+
+def _table(folders: Mapping[str, Path], done: set[int]) -> Table:
+    """What each run has come to."""
+    table = Table("run", "state", "epochs", "loss")
+    for i, (name, folder) in enumerate(folders.items()):
+        rows = _history(folder)
+        state = "done" if i in done else "in work" if owner(folder) else "waits"
+        loss = f"{float(rows[-1]['loss']):.2f}" if rows else ""
+        table.add_row(name, state, str(len(rows)), loss)
+    return table
+
+
+def _history(folder: Path) -> list[dict[str, str]]:
+    try:
+        with (folder / "history.csv").open() as file:
+            return list(csv.DictReader(file))
+    except OSError:
+        return []

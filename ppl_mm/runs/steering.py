@@ -1,0 +1,93 @@
+"""Schedulers, monitors, loggers and callbacks of a run by the words of a command line."""
+
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from torch.optim import lr_scheduler
+
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
+from ppl_mm.measures.accuracy import accuracy
+from ppl_mm.systems import System
+from ppl_mm.training import Callback, Log
+
+__all__ = ["callback_of", "log_of", "monitor_of", "scheduler_of"]
+
+_LOGGERS = {"csv": "CSVLogger", "tensorboard": "TensorBoardLogger"}
+
+
+def scheduler_of(text: str | None, epochs: int) -> Callable[..., Any] | None:
+    """The scheduler of a word, over so many epochs.
+
+    Raises:
+        ValueError: For an unknown word, or a factor that is no number.
+
+    Example:
+        >>> scheduler_of("exponential:0.9", 10).keywords
+        {'gamma': 0.9}
+    """
+    if text is None:
+        return None
+    name, _, factor = text.partition(":")
+    known: dict[str, Callable[[], Callable[..., Any]]] = {
+        "cosine": lambda: partial(lr_scheduler.CosineAnnealingLR, T_max=epochs),
+        "linear": lambda: partial(
+            lr_scheduler.LinearLR, start_factor=1.0, end_factor=0.0, total_iters=epochs
+        ),
+        "exponential": lambda: partial(lr_scheduler.ExponentialLR, gamma=float(factor)),
+        "plateau": lambda: partial(lr_scheduler.ReduceLROnPlateau, mode="max"),
+    }
+    if name not in known:
+        raise ValueError(unknown_name("scheduler", name, known))
+    return known[name]()
+
+
+def monitor_of(text: str | None) -> Any:
+    """The monitor of a word: accuracies by this module, the others by :func:`ppl_mm.fit`."""
+    kind, _, label = (text or "elbo").partition(":")
+    if kind != "accuracy":
+        return text or "elbo"
+
+    def measure(system: System, obs: Observations) -> float:
+        return accuracy(system, obs, label)
+
+    measure.__name__ = measure.__qualname__ = text or ""
+    return measure
+
+
+def log_of(name: str, folder: Path, **options: Any) -> Log:
+    """The log of a run in its folder, by "csv" or "tensorboard".
+
+    Raises:
+        ValueError: For an unknown logger.
+        ModuleNotFoundError: For TensorBoard where it is not installed.
+    """
+    if name not in _LOGGERS:
+        raise ValueError(unknown_name("logger", name, _LOGGERS))
+    from lightning_fabric import loggers
+
+    return Log(getattr(loggers, _LOGGERS[name])(folder, name="logs", version=""), **options)
+
+
+def callback_of(text: str) -> Callback:
+    """The callback that a module has by a name: an object, or a class or function that makes one.
+
+    Raises:
+        ValueError: For anything but MODULE:NAME, or a module or name that is not there.
+    """
+    module, _, name = text.partition(":")
+    try:
+        found: Any = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"callback: expected MODULE:NAME such as my_module:MyCallback, got {text!r} ({error})."
+        ) from error
+    made = found if isinstance(found, Callback) else found()
+    if not isinstance(made, Callback):
+        raise ValueError(
+            f"callback: {text!r} makes a {type(made).__name__}, not a ppl_mm.training.Callback."
+        )
+    return made

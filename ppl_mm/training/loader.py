@@ -1,0 +1,104 @@
+"""Training rows that come as batches of their own, such as from a DataLoader."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ppl_mm.batch.memory_mapped import MemoryMapped
+from ppl_mm.batch.observations import Observations
+from ppl_mm.training.batches import Batch, Streams, resident
+
+__all__ = ["Loader", "streams_of"]
+
+
+def streams_of(data: Any) -> Streams:
+    """The rows that :func:`ppl_mm.fit` is given, whatever they are."""
+    if isinstance(data, Observations | Sequence | Mapping) or not isinstance(data, Iterable):
+        return Streams(data)
+    if iter(data) is data:
+        raise TypeError(
+            f"fit: a {type(data).__name__} can be passed through once, and every epoch does so; "
+            "give an iterable that starts anew, such as a DataLoader."
+        )
+    return Loader(data)
+
+
+class Loader(Streams):
+    """The batches of an iterable, one a step, in the order in which they come.
+
+    Args:
+        batches: The iterable; every pass gives observations, as many rows in all and in each batch
+            as the first.
+
+    Raises:
+        TypeError: For an iterable of anything but observations.
+    """
+
+    def __init__(self, batches: Iterable[Observations]) -> None:
+        self.sizes: list[int] = []
+        some: list[Observations] = []  # a batch that holds each modality
+        held: set[str] = set()
+        for batch in batches:
+            if not isinstance(batch, Observations):
+                raise TypeError(
+                    f"fit: expected an iterable of Observations, got one of a "
+                    f"{type(batch).__name__}; give the DataLoader a collate_fn that makes them."
+                )
+            own = {name for name, mask in batch.present.items() if bool(mask.any())}
+            some += [batch] if own - held else []
+            held |= own
+            self.sizes.append(len(batch))
+        super().__init__(Observations.collate(some) if some else ())
+        self.batches, self.passing = batches, iter(())
+
+    def __len__(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def told(self) -> tuple[Observations, ...]:
+        """None: batches may come in ever another order."""
+        return ()
+
+    @property
+    def mapped(self) -> bool:
+        """True: rows are checked in their first epoch, and read in each."""
+        return True
+
+    @property
+    def one_pattern(self) -> bool:
+        """False: what rows hold is not known beforehand."""
+        return False
+
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> "Loader":
+        """On another device, batch by batch."""
+        self.device, self.dtype = device, dtype
+        return self
+
+    def steps(self, batch_size: int) -> int:
+        """How many batches an epoch has."""
+        return len(self.sizes)
+
+    def epoch(self, batch_size: int) -> list[Batch]:
+        """Begin a pass; of each batch the places of its rows in it."""
+        self.passing: Iterator[Observations] = iter(self.batches)
+        return [(torch.arange(size),) for size in self.sizes]
+
+    def skip(self, number: int) -> None:
+        """Leave out the first batches of the pass."""
+        for _ in range(number):
+            next(self.passing)
+
+    def read(self, batches: Sequence[Batch], shares: Sequence[range]) -> Iterator[Observations]:
+        """A share of every batch that is left."""
+        for (rows,), share in zip(batches, shares, strict=True):
+            batch = next(self.passing, None)
+            if batch is None or len(batch) != len(rows):
+                found = "no more" if batch is None else f"{len(batch)} rows"
+                raise ValueError(
+                    f"fit: the iterable of batches gave {found} where its first pass gave "
+                    f"{len(rows)} rows; every pass must have batches of the same sizes."
+                )
+            mine = batch[torch.arange(share.start, share.stop)]
+            mine = mine.in_memory() if isinstance(mine, MemoryMapped) else mine
+            yield mine if self.device is None else resident(mine, self.device, self.dtype)

@@ -1,0 +1,120 @@
+"""What says how good a system is while it trains: for its best state, and for patience."""
+
+import math
+import warnings
+from collections.abc import Callable
+from functools import partial
+
+from ppl_mm.batch.observations import Observations
+from ppl_mm.likelihood.elbo import elbo_of_checked
+from ppl_mm.likelihood.log_likelihood import log_likelihood
+from ppl_mm.results.unreliable import UnreliableLikelihoodWarning
+from ppl_mm.systems import System
+from ppl_mm.training.callbacks import Callback
+from ppl_mm.training.state import Training
+
+__all__ = ["Monitor", "Watch", "watched"]
+
+Monitor = Callable[[System, Observations], float]
+"""From a system and the rows that are held out to a number."""
+
+_DRAWS = 100  # a row, of a log-likelihood
+
+
+class Watch(Callback):
+    """Measure the system after each epoch, keep its best state, and stop without a better one.
+
+    Args:
+        name: The measure's name in the history.
+        measure: From the run to the number, in the first process.
+        sign: 1 where larger is better, -1 where smaller is.
+        patience: The number of epochs without a better value after which the run ends.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        measure: Callable[[Training], float],
+        sign: float = 1.0,
+        patience: int | None = None,
+    ) -> None:
+        self.name, self.measure, self.sign, self.patience = name, measure, sign, patience
+
+    def before_fit(self, training: Training) -> None:
+        """A run that goes on may have been out of patience."""
+        self._stop_without_patience(training)
+
+    def after_epoch(self, training: Training) -> None:
+        """All processes have the first one's number, and so stop at one epoch."""
+        value = float(training.fabric.broadcast(self.measure(training)))
+        training.history[-1][self.name] = value
+        best = self.sign * training.best_value
+        if not math.isnan(value) and not self.sign * value < best:
+            training.best_value, training.best_epoch = value, training.epoch
+            training.best_state = training.last_good
+        self._stop_without_patience(training)
+
+    def _stop_without_patience(self, training: Training) -> None:
+        waited = training.epoch - training.best_epoch
+        if self.patience is not None and waited >= self.patience:
+            training.stop()
+
+
+def watched(
+    monitor: str | Monitor,
+    mode: str,
+    patience: int | None,
+    validation: Observations | None,
+    seed: int,
+) -> Watch | None:
+    """What :func:`ppl_mm.fit` watches by its arguments; None where there is nothing to watch.
+
+    Raises:
+        ValueError: For an unknown name, or one that needs rows that are held out.
+    """
+    if monitor == "loss":
+        return Watch("loss", lambda training: training.history[-1]["loss"], -1.0, patience)
+    if validation is None:
+        if patience is not None or monitor != "elbo":
+            what = "monitor" if patience is None else "patience"
+            raise ValueError(f"{what} needs validation=, the rows that are held out.")
+        return None
+    sign = 1.0 if mode == "max" else -1.0
+    if callable(monitor):
+        name = getattr(monitor, "__name__", type(monitor).__name__)
+        return Watch(name, partial(_by_function, monitor), sign, patience)
+    if monitor == "elbo":
+        return Watch("validation_elbo", partial(_elbo, seed=seed), sign, patience)
+    kind, colon, text = monitor.partition(":")
+    if kind != "log_likelihood" or not colon:
+        raise ValueError(
+            f"monitor: expected 'elbo', 'loss', 'log_likelihood:TARGET|GIVEN' or a function of the "
+            f"system and the held-out rows, got {monitor!r}."
+        )
+    target, given = ([n for n in part.split(",") if n] for part in _two(text))
+    measure = partial(_log_likelihood, target=target, given=given, seed=seed)
+    return Watch(monitor, measure, sign, patience)
+
+
+def _two(text: str) -> tuple[str, str]:
+    target, _, given = text.partition("|")
+    return target, given
+
+
+def _by_function(monitor: Monitor, training: Training) -> float:
+    assert training.validation is not None
+    return float(monitor(training.system, training.validation))
+
+
+def _elbo(training: Training, seed: int) -> float:
+    assert training.validation is not None
+    return elbo_of_checked(training.system, training.validation, seed=seed).mean().item()
+
+
+def _log_likelihood(training: Training, target: list[str], given: list[str], seed: int) -> float:
+    assert training.validation is not None
+    rows = training.validation
+    with warnings.catch_warnings():  # it compares epochs, and reports nothing
+        warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
+        found = log_likelihood(training.system, rows, target, given, _DRAWS, seed=seed)
+    return float(found.value.mean())
