@@ -23,6 +23,7 @@ __all__ = ["check_finite", "load", "save"]
 
 _KIND = "system"
 _REMEDY = "Take another copy of what System.save wrote, or train again."
+_WRONG = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError)
 _SLACK = 1 << 24  # numbers that networks may ask for as they are built, besides their parameters
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -60,7 +61,9 @@ def _rebuilt(file: Sealed, modalities: "Sequence[Modality] | None") -> "System":
         recipe = json.loads(file.header["recipe"])
         with _asking_for_no_more_than(file):
             system = registry.rebuild(file.path, recipe, modalities)
-    except (KeyError, TypeError, AttributeError, OverflowError, RuntimeError) as error:
+    except _WRONG as error:
+        if str(error).startswith(str(file.path)):
+            raise  # it says what the user must give
         raise ValueError(
             f"{file.path}: its recipe cannot be followed ({error}); it is damaged or of another "
             f"version of ppl_mm. {_REMEDY}"
