@@ -290,7 +290,7 @@ class ReadsCovariates(Protocol):
     """A network that reads covariates of its rows, see :class:`ppl_mm.Observations`.
 
     It is given those that it names after its other arguments, ``network(x, covariates={...})``, by
-    their names, (B,) or (B, C) each; a decoder that draws values, ``sample(z, covariates={name: ...})`` too. A
+    their names, (B,) or (B, C) each; so is the method ``sample`` of a decoder that draws values. A
     mapping says besides how many classes or columns each one has, which is checked before training.
     """
 
