@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ppl_mm.batch.checks import check_encoded, check_features
+from ppl_mm.batch.covariates import covariates_for
 from ppl_mm.batch.rows import dtype_of, indices, put_rows, run_network
 
 if TYPE_CHECKING:
@@ -120,7 +121,11 @@ def _once(
         outputs = tuple(torch.full(shape, fill, dtype=dtype, device=device) for fill in fills)
     else:
         seen = values if rows is None else [x.index_select(0, rows) for x in values]
-        output = run_network(network, *seen, note=f"the network of modality {what!r}, given values")
+        read = covariates_for(network, batch.covariates)
+        if rows is not None:
+            read = {n: x.index_select(0, rows) for n, x in read.items()}
+        note = f"the network of modality {what!r}, given values"
+        output = run_network(network, *seen, note=note, covariates=read)
         parts = check(output, total if rows is None else len(rows))
         outputs = tuple(
             put_rows(rows, part, total, fill, dim=0)

@@ -263,8 +263,9 @@ def _distinct(obs: Observations, names: Sequence[str]) -> tuple[Tensor, Tensor]:
     values = [obs.values[n].reshape(len(obs), -1).double() for n in names]
     columns = [x.masked_fill(~mask, 0.0) for x, mask in zip(values, held, strict=True)]
     holes = [obs.elements[n].flatten(1) for n in names if n in obs.elements]
+    read = [x.reshape(len(obs), -1).double() for x in obs.covariates.values()]
     masks = [mask.double() for mask in (*held, *holes)]
-    _, which = torch.unique(torch.cat(columns + masks, 1), dim=0, return_inverse=True)
+    _, which = torch.unique(torch.cat(columns + masks + read, 1), dim=0, return_inverse=True)
     first = torch.full((int(which.max()) + 1,), len(obs), device=which.device)
     positions = torch.arange(len(obs), device=which.device)
     return first.scatter_reduce(0, which, positions, "amin"), which
