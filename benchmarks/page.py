@@ -22,6 +22,8 @@ ORDER = (
     "modalities",
     "strata",
     "likelihood",
+    "likelihood-binary",
+    "systems",
 )
 HEAD = """# Speed, and what log-likelihoods are worth
 
