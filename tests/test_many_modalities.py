@@ -82,6 +82,20 @@ class Operations(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
+def test_terms_that_become_the_same_count_once() -> None:
+    """Of seventy modalities a row that holds two has their joint term and one of each."""
+    names = [f"m{i}" for i in range(70)]
+    joint = objectives.Term(names, names)
+    singles = [objectives.Term((n,), (n,)) for n in names]
+    held = torch.zeros(70, 3, dtype=torch.bool)
+    held[[3, 69], 0], held[69, 1] = True, True
+    values = {n: torch.zeros(3, 1) for n in names}
+    rows = Observations(values, dict(zip(names, held, strict=True)))
+    active = rows.terms([joint, joint, *singles]).active
+    assert active.sum(0).tolist() == [3, 1, 0]
+    assert active[:2, 0].tolist() == [True, False]
+
+
 def operations(name: str, number: int, share: float) -> int:
     """Those of one step on rows that hold a share of the modalities."""
     system = systems.build(name, declared(number), 2, **LINEAR[name])

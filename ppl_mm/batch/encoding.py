@@ -5,7 +5,7 @@ memo, which the terms and the strata of one batch share.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,7 +18,7 @@ from ppl_mm.batch.rows import dtype_of, indices, put_rows, run_network
 if TYPE_CHECKING:
     from ppl_mm.batch.batch import Batch
 
-__all__ = ["Memo", "ReadsElements", "encode", "featurise", "inputs", "reads_elements", "width_of"]
+__all__ = ["Memo", "encode", "featurise", "inputs", "reads_elements", "width_of"]
 
 Outputs = tuple[Tensor, ...]
 
@@ -56,16 +56,9 @@ def encode(
     return loc, scale
 
 
-@runtime_checkable
-class ReadsElements(Protocol):
-    """A network that may ask which elements of its values are observed."""
-
-    reads_elements: bool
-
-
 def reads_elements(network: object) -> bool:
     """Whether a network is called with the mask of observed elements beside the values."""
-    return isinstance(network, ReadsElements) and bool(network.reads_elements)
+    return bool(getattr(network, "reads_elements", False))
 
 
 def width_of(trunk: nn.Module) -> int:

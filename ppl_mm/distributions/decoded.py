@@ -18,7 +18,7 @@ from ppl_mm.batch.rows import indices, one_if_same, put_rows, run_network
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.likelihoods.decoder import check_factorises, of_decoder
 from ppl_mm.likelihoods.likelihood import Parameters
-from ppl_mm.programs.contracts import DrawsValue, ReadsValue
+from ppl_mm.programs.contracts import DrawsValue
 
 __all__ = ["Decoded"]
 
@@ -81,7 +81,7 @@ class Decoded(TorchDistribution):
         self.likelihood, self.decoder, self.z, self.where = likelihood, decoder, z, where
         self.name, self.undrawable, self.elements = name, undrawable, elements
         self.covariates = covariates_for(decoder, covariates or {})
-        self._reads_value = isinstance(decoder, ReadsValue) and decoder.reads_value
+        self._reads_value = bool(getattr(decoder, "reads_value", False))
         # Pyro's tensors that track dependencies have plain tuples for shapes.
         self._data_shape = None if event_shape is None else torch.Size(event_shape)
         self._whole: TorchDistribution | None = None
