@@ -165,7 +165,7 @@ def train(
     What is not given is the data set's default, or with --resume the run's.
     """
     from ppl_mm import runs
-    from ppl_mm.processes import is_first
+    from ppl_mm.processes import alone, is_first
     from ppl_mm.runs import steering
     from ppl_mm.training import StoppedError
 
@@ -219,7 +219,8 @@ def train(
             raise typer.Exit(128 + error.number) from None
         if not is_first():  # of several processes one measures and prints
             return
-        found = runs.evaluate(run) if evaluate else None
+        with alone():
+            found = runs.evaluate(run) if evaluate else None
     if not quiet:
         if found is not None:
             _print(found.table(f"{system} on {run.dataset.name}"))

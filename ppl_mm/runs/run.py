@@ -16,8 +16,6 @@ A run folder holds
     likelihoods.npz              the likelihoods row by row
 """
 
-import csv
-import io
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -48,7 +46,7 @@ from ppl_mm.runs.config import (
     write_config,
 )
 from ppl_mm.runs.measures import Measures, measure
-from ppl_mm.runs.records import command
+from ppl_mm.runs.records import command, write_csv
 from ppl_mm.runs.steering import monitor_of, scheduler_of
 from ppl_mm.systems import System
 from ppl_mm.training import Callback, DivergedError, FitResult, StoppedError, Training
@@ -63,7 +61,6 @@ __all__ = [
     "load",
     "numbers",
     "train",
-    "write_csv",
 ]
 
 FILES = (
@@ -307,16 +304,6 @@ def numbers(run: Run, num_samples: int | None, rows: int | None) -> tuple[int, i
     rows = run.config.rows if rows is None else rows
     check_at_least_one("rows", 1 if rows is None else rows)
     return num_samples, rows
-
-
-def write_csv(path: Path, rows: Sequence[Mapping[str, float | str]]) -> None:
-    """Write at least one row; a column that some rows lack is empty there."""
-    file = io.StringIO()
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(file, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(path, file.getvalue().encode())
 
 
 def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
