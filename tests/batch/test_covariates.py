@@ -19,6 +19,7 @@ from ppl_mm import (
     log_likelihood,
     networks,
     objectives,
+    plotting,
     systems,
 )
 from ppl_mm.data import MemoryMapped, weakly_supervised
@@ -229,3 +230,11 @@ def test_a_missing_or_wrong_covariate_is_refused_by_name():
         generate(system, Observations.blank(2), "rna", num_samples=1)
     with pytest.raises(ValueError, match=r"'batch': .* none is given"):
         systems.meme(declared("mlp"), 2)
+
+
+def test_pictures_of_the_prior_take_the_covariates_of_rows():
+    system = systems.mvae(declared("counts"), 2)
+    figure = plotting.prior_samples(system, like=cells(), num_samples=4, columns=2)
+    assert figure.axes
+    with pytest.raises(ValueError, match=r"'batch': .* none is given"):
+        plotting.prior_samples(system, num_samples=4)
