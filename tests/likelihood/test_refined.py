@@ -6,6 +6,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from grid_toys import GridToy
 from linear_gaussian import LinearGaussian
 from torch import nn
 
@@ -169,6 +170,18 @@ def test_coordinates_in_which_a_laplace_is_normal():
     torch.testing.assert_close(change.inv(z), u, atol=1e-10, rtol=0)
     log_p = dist.Laplace(0.3, 2.0).log_prob(z) + change.log_abs_det_jacobian(u, z)
     torch.testing.assert_close(log_p, dist.Normal(0.0, 1.0).log_prob(u), atol=1e-7, rtol=1e-7)
+
+
+def test_a_mode_that_the_guide_does_not_know_is_found():
+    """Of x = a z^2 + noise, whose guide hardly reaches the modes: either alone is log 2 too low."""
+    toy = GridToy.random("two modes", 3)
+    obs = toy.sample(9, 3)
+    found = log_likelihood(toy.system, obs, "x", num_samples=200)
+    with torch.no_grad():
+        exact = toy.log_p(obs, ("x",))
+    assert ((found.value - exact).abs() <= 5 * found.standard_error + 1e-6).all()
+    assert (found.standard_error < 0.1).all()
+    assert (found.pareto_k < 0.7).all()
 
 
 def test_a_student_distribution():

@@ -78,12 +78,13 @@ class Proposal:
     second: Student
     alone: Tensor
 
-    @classmethod
-    def of(cls, first: Student, second: Student | None = None) -> Self:
-        """The proposal around one Student distribution, or two."""
-        alone = torch.full(first.loc.shape[:1], second is None, device=first.loc.device)
-        rows = torch.arange(len(alone), device=alone.device)
-        return cls(first, (first if second is None else second).rows(rows), alone)
+    def around(self, first: Student) -> Self:
+        """With another first; the former one becomes the second, unless that has its own mode."""
+        alone = self.alone[:, None]
+        loc = torch.where(alone, self.first.loc, self.second.loc)
+        tril = torch.where(alone[..., None], self.first.tril, self.second.tril)
+        second = Student(loc, tril, first.nu)
+        return type(self)(first, second, torch.zeros_like(self.alone))
 
     def rows(self, rows: Tensor) -> Self:
         """The proposals of some rows, a copy."""

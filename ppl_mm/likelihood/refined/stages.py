@@ -15,6 +15,7 @@ from ppl_mm.likelihood.refined.adaptive import adapted
 from ppl_mm.likelihood.refined.annealed_path import AnnealedPath
 from ppl_mm.likelihood.refined.laplace import Start, laplace
 from ppl_mm.likelihood.refined.proposal import Base, Proposal
+from ppl_mm.likelihood.refined.student import Student
 from ppl_mm.likelihood.refined.variational import fitted
 from ppl_mm.likelihood.row_noise import RowNoise
 from ppl_mm.likelihood.summarise import summarise_weights
@@ -30,8 +31,11 @@ _PILOT = {"laplace": 250, "variational": 500, "adaptive": 500}
 _ENOUGH = {"laplace": 0.2, "variational": 0.2, "adaptive": 0.2, "annealed": 0.4}
 """The ESS of a good pilot, as a share of its draws."""
 _PILOT_K = RELIABLE_K - 0.15  # of a good pilot: k is known to about a tenth
+_TELLING = 2.0  # nats of a draw's weight above p(x) by the first mode alone
+_APART = 6.0  # squared distance of another mode, in deviations, beside two for each coordinate
+_NEGLIGIBLE = 7.0  # nats below the first: a mode that counts for nothing
 _ROUNDS = 3  # of adaptive importance sampling, at most
-_TEMPERATURES = (16, 64, 256)  # so many, then as pilot chains ask for them
+_TEMPERATURES = (16, 64)  # so many, then as pilot chains ask for them
 _CHAINS, _LEAPS = 128, 3
 _TUNING_CHAINS = 8
 
@@ -83,7 +87,7 @@ class Refined:
         rows = torch.arange(len(keys), device=path.obs.device)
         self.stage = torch.full_like(rows, STAGES.index("laplace"))
         self.quality = torch.full_like(rows, -math.inf, dtype=torch.float64)
-        self.proposal = Proposal.of(laplace(path, self._start(rows)))
+        self.proposal = self._at_modes(rows)
         left = rows if refine == "annealed" else rows[:0]
         if refine in ("auto", "variational", "adaptive"):
             pilot = self._piloted(rows, self.proposal, "laplace")
@@ -146,8 +150,36 @@ class Refined:
         log_w, point = anneal(path, point, schedule, self._noise(rows, f"annealing, {purpose}"))
         return path, point, log_w, log_pi
 
-    def _start(self, rows: Tensor) -> Start:
-        """The mean and scale of the base's component whose mean has the highest density."""
+    def _at_modes(self, rows: Tensor) -> Proposal:
+        """Student distributions at a mode, and at another where draws of the prior tell of one."""
+        start, wide = self._start(rows)
+        first = laplace(self.path, start)
+        second, alone = first.rows(rows), torch.ones_like(rows, dtype=torch.bool)
+        _, joint = self.path.values(wide)
+        excess = (joint - first.log_prob(wide)).nan_to_num(-torch.inf)
+        best = excess.argmax(0)
+        told = excess.amax(0) > self._mass(rows, first) + _TELLING
+        left = told.nonzero().squeeze(-1)
+        if len(left) > 0:
+            at = Start(wide[best[left], left], start.scale[left], start.widest[left])
+            other, mine = laplace(self.path.rows(left), at), first.rows(left)
+            away = (mine.whitened(other.loc[None])[0] ** 2).sum(-1)
+            counts = self._mass(left, other) > self._mass(left, mine) - _NEGLIGIBLE
+            apart = (away > _APART + 2.0 * other.loc.shape[1]) & counts
+            second.put(left[apart], other.rows(apart))
+            alone[left[apart]] = False
+        return Proposal(first, second, alone)
+
+    def _mass(self, rows: Tensor, student: Student) -> Tensor:
+        """The log of the integral of p(x, z) if it had q's shape around q's mode, (B,)."""
+        _, joint = self.path.rows(rows).values(student.loc[None])
+        return joint[0] - student.log_prob(student.loc[None])[0]
+
+    def _start(self, rows: Tensor) -> tuple[Start, Tensor]:
+        """The mean and scale of the base's component whose mean has the highest density.
+
+        And draws of the prior, (L, B, D).
+        """
         base = Base(self.path)
         drawn = base.draw(_START, self._noise(rows, "start"))
         means, scales = drawn.mean(1), drawn.std(1)
@@ -159,15 +191,15 @@ class Refined:
         low, high = wide.quantile(wide.new_tensor([0.1587, 0.8413]), 0)  # one deviation each way
         widest = (0.5 * (high - low)).clamp(min=1e-6)
         scale = torch.minimum(scales.gather(0, best)[0], widest).clamp(min=1e-6)
-        return Start(means.gather(0, best)[0], scale, widest)
+        return Start(means.gather(0, best)[0], scale, widest), wide
 
     def _vary(self, rows: Tensor, pilot: _Pilot) -> tuple[Tensor, _Pilot]:
         """Fit Normals with full covariance; the rows that are still poor, with their pilot."""
         if len(rows) == 0:
             return rows, pilot
-        first = self.proposal.first.rows(rows)
-        found = fitted(self.path.rows(rows), first, self._noise(rows, "variational"))
-        proposal = Proposal.of(found, first)
+        own = self.proposal.rows(rows)
+        found = fitted(self.path.rows(rows), own.first, self._noise(rows, "variational"))
+        proposal = own.around(found)
         pilot = self._piloted(rows, proposal, "variational")
         self._offer(rows, proposal, pilot, "variational")
         return self._poor(rows, pilot, "variational")
@@ -182,7 +214,7 @@ class Refined:
             log_q = log_q.logsumexp(0) - math.log(len(proposals))
             anchor = proposals[0].first
             found = adapted(pilot.position, pilot.joint - log_q + pilot.log_share, anchor)
-            proposals.append(Proposal.of(found, anchor))
+            proposals.append(proposals[0].around(found))
             fresh = self._piloted(rows, proposals[-1], f"adaptive {i}")
             self._offer(rows, proposals[-1], fresh, "adaptive")
             keep = self.quality[rows] < _ENOUGH["adaptive"]
