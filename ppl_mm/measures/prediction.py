@@ -8,7 +8,7 @@ Source: Mancisidor et al. 2023 (CMMD), doi:10.1016/j.neunet.2023.10.048, section
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -44,6 +44,12 @@ __all__ = [
 Given = str | Sequence[str] | None
 
 
+class _Draws(TypedDict):
+    num_samples: int | None
+    batch_size: int
+    seed: int
+
+
 @typed
 def probabilities(
     system: System,
@@ -74,7 +80,7 @@ def probabilities(
         ValueError: If the label is given.
         TypeError: If the label's likelihood is none of these.
     """
-    options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
+    options: _Draws = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
     return _read(system, obs, label, given, **options)[0]
 
 
@@ -120,7 +126,7 @@ def classification_error(
     """
     obs = holding(system, obs, label)
     check_labels(label, obs[label])
-    options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
+    options: _Draws = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
     found, exclusive = _read(system, obs, label, given, **options)
     truth = obs[label].to(found.device)
     if exclusive:
@@ -189,7 +195,7 @@ def average_precision(
     """
     obs = holding(system, obs, label)
     check_labels(label, obs[label])
-    options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
+    options: _Draws = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
     obs = obs[obs.whole(label)]
     scores = probabilities(system, obs, label, given, **options).cpu()
     truth = obs[label].cpu()
@@ -302,7 +308,7 @@ def holding(system: System, obs: Observations, name: str) -> Observations:
 
 
 def _read(
-    system: System, obs: Observations, label: str, given: Given, **options: Any
+    system: System, obs: Observations, label: str, given: Given, **options: Unpack[_Draws]
 ) -> tuple[Tensor, bool]:
     """Probabilities, and whether they are of classes that exclude each other."""
     found, _, exclusive = label_probabilities(system, obs, label, given, **options)

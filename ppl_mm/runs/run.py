@@ -113,7 +113,7 @@ def train(
     overwrite: bool = False,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
-    **options: Any,
+    **options: object,
 ) -> Run:
     """Train, and write the run folder with everything except ``metrics.json``.
 

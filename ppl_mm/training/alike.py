@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pyro.infer import ELBO
 from torch import Tensor, nn
 
 from ppl_mm.batch.host_masks import on_host
@@ -29,7 +30,7 @@ class Annealing:
         device: Of the tensor.
     """
 
-    def __init__(self, objective: Any, device: torch.device) -> None:
+    def __init__(self, objective: ELBO, device: torch.device) -> None:
         self.objective = objective
         self.tensor = torch.ones((), dtype=torch.float64, device=device)
 
@@ -86,7 +87,7 @@ def _others() -> tuple[Any, ...]:
     return random.getstate(), pickle.dumps(np.random.get_state())  # noqa: NPY002
 
 
-def stage_of(objective: Any) -> Any:
+def stage_of(objective: ELBO) -> Any:
     """What tells the stages of an objective apart, and its weights, which callbacks may change."""
     now = objective.current if isinstance(objective, Stages) else objective
     weights = tuple(getattr(now, "weights", {}).items())
