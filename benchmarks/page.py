@@ -13,7 +13,16 @@ from typing import Any
 import typer
 
 RESULTS = Path(__file__).parent / "results"
-ORDER = ("step", "training", "training-cuda", "modalities", "strata", "likelihood")
+ORDER = (
+    "step",
+    "step-compiled",
+    "step-missing",
+    "training",
+    "training-cuda",
+    "modalities",
+    "strata",
+    "likelihood",
+)
 HEAD = """# Speed, and what log-likelihoods are worth
 
 Written by `python benchmarks/page.py` from the records beside it. Of times, medians, quartiles in

@@ -1,7 +1,7 @@
 """The file of a system: its parameters by name, and the recipe that rebuilds it."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,6 @@ from ppl_mm.files import Sealed, read_sealed, write_sealed
 from ppl_mm.systems import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ppl_mm.modality import Modality
     from ppl_mm.systems.system import System
 
@@ -23,6 +21,7 @@ __all__ = ["check_finite", "load", "save"]
 
 _KIND = "system"
 _REMEDY = "Take another copy of what System.save wrote, or train again."
+_WRONG = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError)
 _SLACK = 1 << 24  # numbers that networks may ask for as they are built, besides their parameters
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -60,7 +59,9 @@ def _rebuilt(file: Sealed, modalities: "Sequence[Modality] | None") -> "System":
         recipe = json.loads(file.header["recipe"])
         with _asking_for_no_more_than(file):
             system = registry.rebuild(file.path, recipe, modalities)
-    except (KeyError, TypeError, AttributeError, OverflowError, RuntimeError) as error:
+    except _WRONG as error:
+        if str(error).startswith(str(file.path)):
+            raise  # it says what the user must give
         raise ValueError(
             f"{file.path}: its recipe cannot be followed ({error}); it is damaged or of another "
             f"version of ppl_mm. {_REMEDY}"

@@ -1,11 +1,8 @@
 """What makes two steps alike, so that one can be repeated for the other."""
 
-import pickle
-import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from pyro.infer import ELBO
 from torch import Tensor, nn
@@ -60,11 +57,6 @@ class State:
         self.devices = sorted({x.device.index for x in tensors if x.is_cuda})
         self.host = torch.get_rng_state()
         self.on_device = [torch.cuda.get_rng_state(i) for i in self.devices]
-        self.others = _others()
-
-    def others_drew(self) -> bool:
-        """Whether Python or NumPy has drawn since, which no program repeats."""
-        return self.others != _others()
 
     def restore(self) -> None:
         """Go back to it."""
@@ -81,10 +73,6 @@ class State:
         if exactly:
             pairs += zip(self.values, other.values, strict=True)
         return all(torch.equal(a, b) for a, b in pairs)
-
-
-def _others() -> tuple[Any, ...]:
-    return random.getstate(), pickle.dumps(np.random.get_state())  # noqa: NPY002
 
 
 def stage_of(objective: ELBO) -> Any:

@@ -125,7 +125,7 @@ def fit(
         step: How steps are taken, see docs/steps.md. ``"recorded"``: as a program that is recorded
             once and replayed, with the eager step's numbers to the last bit; on a CUDA device as a
             CUDA graph. ``"compiled"``: recorded and compiled, equal up to rounding. ``"eager"``:
-            neither. ``"auto"``: recorded, and in a run of 10,000 steps or more compiled. What
+            neither. ``"auto"``: recorded, and in a run of 20,000 steps or more compiled. What
             cannot be recorded is eager; the result says what became of it and why.
         checkpoint: The file that a stopped run goes on from. It is written whole, at the end and
             when the run is stopped. Its run alone may write it, see :func:`ppl_mm.files.owned`.

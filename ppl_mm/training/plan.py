@@ -14,7 +14,7 @@ __all__ = ["Plan", "check_step", "plan"]
 
 _STEPS = ("auto", "eager", "recorded", "compiled")
 _SHORT = 20  # steps that recording costs about as much as
-_LONG = 10_000  # steps that repay the compiler, whose work grows with the step's as its gain does
+_LONG = 20_000  # steps that repay the compiler, whose work grows with the step's as its gain does
 
 
 class Plan(NamedTuple):

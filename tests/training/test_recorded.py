@@ -148,8 +148,8 @@ COUNT = iter(range(10**6))
     ("change", "reason"),
     [
         (lambda x: x if x.sum() > 0 else 2 * x, r"a step reads values at .*test_recorded.py:\d+"),
-        (lambda x: x * random.random(), "a step draws numbers by Python or NumPy"),
-        (lambda x: x * np.random.rand(), "a step draws numbers by Python or NumPy"),  # noqa: NPY002
+        (lambda x: x * random.random(), "a replayed step gives other numbers"),
+        (lambda x: x * np.random.rand(), "a replayed step gives other numbers"),  # noqa: NPY002
         (lambda x: x * next(COUNT), "a replayed step gives other numbers"),
     ],
 )
