@@ -45,7 +45,7 @@ def test_each_has_its_type_and_is_observations():
 
 
 def test_rows_have_nothing_of_a_plate():
-    for name in ("log_weight", "active", "reference", "via", "weight", "drawn", "whole"):
+    for name in ("log_weight", "active", "reference", "via", "weight", "drawn", "every_component"):
         assert not hasattr(two(), name)
 
 
