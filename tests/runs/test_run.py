@@ -35,7 +35,7 @@ OPTIONS = {"epochs": 3, "batch_size": 300, "progress": False}
 @pytest.fixture
 def undrawn(monkeypatch):
     """Pictures, which take most of the time, are tested elsewhere."""
-    monkeypatch.setattr("ppl_mm.runs.run._draw", lambda finished: None)
+    monkeypatch.setattr("ppl_mm.runs.run.draw", lambda finished: None)
 
 
 def history(folder: Path) -> list[dict[str, str]]:
