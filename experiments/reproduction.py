@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["SCALES", "Table", "each", "missing_data", "reproduce", "runs_of"]
 
 SCALES = ("smoke", "short", "paper")
+SHARES = ("fraction", "supervision", "keep")
+KINDS = (
+    *("system", "method", "dataset", "terms", "objective", "preset", "direction", "family"),
+    *SHARES,
+)
+"""The options that make runs differ in what they do, and not in sizes alone."""
 
 Config = Any
 Run = TypeVar("Run", bound="DataclassInstance")
@@ -38,11 +44,12 @@ class Table:
         data: The data sets that the runs read.
         paper: The runs with the paper's own sizes.
         short: The runs with sizes that take minutes; they are fewer where the paper's are a grid.
-            At the scale ``smoke``, the first run of each system has the sizes of
-            ``experiment.SMOKE``.
+            At the scale ``smoke``, the first run of each kind has the sizes of
+            ``experiment.SMOKE``; a kind differs in system, data set or another of ``KINDS``.
         show: A function from the runs' records to the lines of a Markdown page: numbers beside the
             paper's, and the names of pictures.
         draw: A function that writes pictures of several records into a folder.
+        smoke: Further runs at the scale ``smoke``, for what the short runs leave out.
     """
 
     title: str
@@ -52,6 +59,7 @@ class Table:
     short: Sequence[Config]
     show: Callable[[list[Record]], list[str]]
     draw: Callable[[list[Record], Path], None] | None = None
+    smoke: Sequence[Config] = ()
 
 
 def each(runs: Sequence[Run], **options: Any) -> list[Run]:
@@ -191,12 +199,17 @@ def _shown(table: Table, records: list[Record], out: Path, partial: bool) -> lis
 
 
 def _smoke(table: Table) -> list[Config]:
-    """Return one run of each system, with every option that ``SMOKE`` has changed."""
+    """Return one run of each kind, with every option that ``SMOKE`` has changed."""
     smoke = table.experiment.SMOKE
     default = asdict(type(smoke)())
     sizes = {name: value for name, value in asdict(smoke).items() if value != default[name]}
-    kinds = {
-        run: [getattr(run, name, None) for name in ("system", "method")] for run in table.short
-    }
-    first = {str(kind): run for run, kind in reversed(kinds.items())}
-    return each(list(reversed(first.values())), **sizes)
+    first: dict[str, Config] = {}
+    for run in (*table.short, *table.smoke):
+        first.setdefault(str([_kind(run, name) for name in KINDS]), run)
+    return each(list(first.values()), **sizes)
+
+
+def _kind(run: Config, name: str) -> Any:
+    """Return an option; of a share, whether it is all."""
+    value = getattr(run, name, None)
+    return value == 1 if name in SHARES else value

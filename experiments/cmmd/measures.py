@@ -145,12 +145,15 @@ def _told(rows: Observations, told: dict[str, Any], config: Config) -> dict[str,
 
 def _collapse(system: System, seen: Observations, config: Config) -> dict[str, Any]:
     """Return the curves of figure 3."""
-    task, every = task_of(config), tuple(seen.names)
-    curves = {
-        "observed": evaluation.posterior_collapse(system, seen, task.observed),
-        "all": evaluation.posterior_collapse(system, seen, every),
-        "observed against all": evaluation.posterior_collapse(system, seen, task.observed, every),
-    }
+    task, collapse = task_of(config), evaluation.posterior_collapse
+    curves = {"observed": collapse(system, seen, task.observed)}
+    if config.system == "vcca_private":  # z sees the observed view alone; the other has w
+        site = f"w_{task.missing[-1]}"
+        curves["missing"] = collapse(system, seen, task.missing, site=site)
+    elif config.system != "vcca":
+        more = tuple(seen.names) if config.system == "cmmd" else task.missing
+        curves["missing"] = collapse(system, seen, more)
+        curves["observed against missing"] = collapse(system, seen, task.observed, more)
     if task.variance:
         curves["variance"] = evaluation.variance_collapse(
             system, seen, task.missing[-1], task.observed

@@ -52,6 +52,8 @@ class Config(Options):
         observed: The modalities that CMMD observes, joined by +; it is empty for other systems.
         omega: CMMD's omega; below 0 it is the paper's for the subset.
         label_reduction: How CMMD reduces the label's term: sum, as in its release, or mean.
+        impartial: How MVAE's, MMVAE's and MoPoE's modalities share the encoders' gradients: empty
+            for their sum, or pcgrad, imtl_g or mgda, see :func:`ppl_mm.fit`.
         held_out: Whether the last tenth of the training rows is for validation, to choose omega by.
         latent_dim: The size of z.
         num_train: The number of training rows, the first of the data set; None takes all.
@@ -74,6 +76,7 @@ class Config(Options):
     observed: str = ""
     omega: float = -1.0
     label_reduction: str = "sum"
+    impartial: str = ""
     held_out: bool = False
     batch_size: int = 256
     latent_dim: int = 20
@@ -85,12 +88,18 @@ class Config(Options):
     probes: int = 5
     out: str = "runs/cmmd_three"
 
+    def __post_init__(self) -> None:
+        """Refuse an option of other systems, before anything is read or trained."""
+        if self.impartial and self.system == "cmmd":
+            raise ValueError("impartial: an option of mvae, mmvae and mopoe, got 'cmmd'.")
+
     @property
     def name(self) -> str:
         """The name of the files of the run."""
         own = [self.observed, self.label_reduction] if self.system == "cmmd" else []
         own += [f"{self.omega:g}"] if self.omega >= 0 else []
         own += ["held_out"] if self.held_out else []
+        own += [self.impartial] if self.impartial else []
         return "-".join([self.dataset, self.system, *own, str(self.epochs), str(self.seed)])
 
 
@@ -155,7 +164,8 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
     """Train the system, from its checkpoint where there is one; return its record."""
     rows = dataset.train[: config.num_train]
     seen = rows if config.system == "cmmd" else rows.drop("label")
-    described = runner.train(system, seen, config, transform=dataset.transform)
+    options = {"impartial": config.impartial} if config.impartial else {}
+    described = runner.train(system, seen, config, transform=dataset.transform, **options)
     return described | {"train_rows": len(rows)}
 
 

@@ -143,7 +143,8 @@ def _modalities(records: list[Record]) -> tuple[str, str]:
 
 
 def _tables(records: list[Record], reads: Reads, paper: Numbers = PAPER) -> list[str]:
-    lines = []
+    several = any(r["config"]["system"] == "meme" for r in records)
+    lines = [finding("meme", "Presets")] if several else []
     for title, read in reads.items():
         fractions = sorted({r["config"]["fraction"] for r in records}, reverse=True)
         rows = [["system, unpaired rows hold", "epochs", *(f"{f:g}" for f in fractions)]]

@@ -14,10 +14,9 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet
 from ppl_mm.systems import System
 
-__all__ = ["ALPHAS", "Sizes", "measure", "pictures"]
+__all__ = ["Sizes", "measure", "pictures"]
 
-ALPHAS = (0.1, 0.5, 1.0, 1.5, 2.0)
-"""Factors on the scale of p(w_n) for generations of a target that is not given."""
+_LARGEST_ALPHA = 3.0
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,14 @@ class Sizes:
             priors.
         diversity_rows: The number of test rows for diversity.
         num_samples: The number of draws of each row for diversity.
+        alphas: The number of factors, up to 3, on the scale of p(w_n) of a target not given.
     """
 
     probe_rows: int = 10_000
     subset_rows: int = 1000
     diversity_rows: int = 500
     num_samples: int = 10
+    alphas: int = 30
 
 
 def measure(
@@ -44,9 +45,22 @@ def measure(
     classifiers: Mapping[str, nn.Module],
     sizes: Sizes,
     *,
+    inception: nn.Module | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Make all measures, as plain numbers; estimates are [value, standard error over test rows]."""
+    """Make all measures, as plain numbers; estimates are [value, standard error over test rows].
+
+    Fréchet distances are in the classifiers' features, or in those of ``inception``.
+    """
+    oracles = classifiers if inception is None else dict.fromkeys(classifiers, inception)
+
+    def distances(readings: evaluation.Readings, **asked: Any) -> evaluation.Frechet:
+        """Compare generations with real rows, read anew where the features are Inception's."""
+        obs = asked.pop("obs", test)
+        if inception is None:
+            return evaluation.frechet_of(readings, obs, classifiers)
+        return evaluation.frechet(system, obs, oracles, seed=seed, **asked)
+
     test, labels = dataset.test, dataset.classes("test")
     read = partial(
         evaluation.read_generations, system, classifiers=classifiers, like=test, seed=seed
@@ -67,23 +81,29 @@ def measure(
         "coherence": coherence.to_dict(),
         "coherence by inputs": {str(k): e.to_list() for k, e in by_size.items()},
         "joint coherence": evaluation.joint_coherence_of(prior).to_list(),
-        "fid": evaluation.frechet_of(single, test, classifiers).to_dict(),
-        "joint fid": evaluation.frechet_of(prior, test, classifiers).to_dict(),
-        "fid of training rows": _real_fid(dataset, classifiers),
+        "fid": distances(single).to_dict(),
+        "joint fid": distances(prior, subsets=[()]).to_dict(),
+        "fid of training rows": _real_fid(dataset, oracles),
     }
     out |= _latents(system, dataset, sizes, seed)
     out |= _diversity(system, dataset, classifiers, sizes, seed)
     if _has_private(system, test):
         out["private"] = {}
-        options: dict[str, dict[str, Any]] = {f"alpha {a:g}": {"alpha": a} for a in ALPHAS}
+        options: dict[str, dict[str, Any]] = {
+            f"alpha {a:g}": {"alpha": a} for a in _alphas(sizes.alphas)
+        }
         if getattr(system.guide, "auxiliary_priors", None):
             options["auxiliary"] = {"private": "auxiliary"}
         for name, option in options.items():
             readings = read(obs=few, features=True, **option)
-            distance = evaluation.frechet_of(readings, few, classifiers).cross_mean()
+            distance = distances(readings, obs=few, **option).cross_mean()
             mean = evaluation.coherence_of(readings, few_labels).mean().to_list()
             out["private"][name] = {"coherence": mean, "fid": distance}
     return out
+
+
+def _alphas(steps: int) -> list[float]:
+    return [round(_LARGEST_ALPHA * (i + 1) / steps, 3) for i in range(steps)]
 
 
 def _latents(system: System, dataset: DataSet, sizes: Sizes, seed: int) -> dict[str, Any]:
@@ -122,7 +142,7 @@ def _diversity(
 
 
 def _real_fid(dataset: DataSet, classifiers: Mapping[str, nn.Module]) -> float:
-    """Return the mean FID-clf of as many training as test rows: a perfect generator's score."""
+    """Return the mean distance of as many training as test rows: a perfect generator's score."""
     num = min(len(dataset.train), len(dataset.test))
     pairs = [
         [evaluation.features_of(module, part[name][:num]) for part in (dataset.train, dataset.test)]
@@ -132,19 +152,20 @@ def _real_fid(dataset: DataSet, classifiers: Mapping[str, nn.Module]) -> float:
 
 
 def pictures(system: System, dataset: DataSet, *, seed: int = 0) -> dict[str, Figure]:
-    """Return name -> figure: the paper's 1, 6, 7 (draws from the prior), 8, 9, 10 (traversals)."""
+    """Return name -> figure: the paper's 1, 6, 7 (draws from the prior), 8 and 9."""
     test, first = dataset.test, dataset.test.names[0]
     shared = "u" if _has_private(system, test) else "z"
     out = {
         "conditional": plotting.conditional_columns(system, test[:8], seed=seed),
         "prior": plotting.prior_samples(system, like=test[:500], num_samples=20),
-        f"traversal-{shared}": plotting.traversal(system, test[:1], shared, given=(first,)),
     }
-    if shared == "u":
-        out["traversal-w"] = plotting.traversal(system, test[:1], f"w_{first}", given=(first,))
-        out["grid"] = plotting.shared_private_grid(
-            system, test[:8], test[8:16], source=first, target=first, seed=seed
-        )
+    if shared == "z":
+        out["traversal-z"] = plotting.traversal(system, test[:1], "z", given=(first,))
+    else:
+        for target in test.names[1:]:
+            out[f"grid-{target}"] = plotting.shared_private_grid(
+                system, test[:8], test[8:16], source=first, target=target, seed=seed
+            )
         of_w = test[:4]  # these rows give w, and the prior gives u
         drawn = generate(system, of_w, test.names, 4, given=(), private=of_w, mean=True, seed=seed)
         out["private"] = plotting.samples(system, of_w, drawn)

@@ -12,8 +12,8 @@ On MNIST-SVHN the networks are DMVAE's; MNIST with FashionMNIST may stand in its
     python -m ppl_mm.experiments.mmvae_plus --system mmvae_plus --objective dreg --num-particles 10
     python -m ppl_mm.experiments.mmvae_plus --system dmvae --dataset mnist_fashion --shared-dim 10
 
-Inception's weights are not needed: the Fréchet distance is that of features of the digit
-classifier. It is called FID-clf and does not compare with a paper's FID.
+The Fréchet distance is that of features of the digit classifier, which is called FID-clf and does
+not compare with a paper's FID. ``--features inception`` takes those of Inception.
 """
 
 from dataclasses import dataclass, replace
@@ -24,6 +24,7 @@ from typing import Any, ClassVar
 import torch
 
 from ppl_mm import Modality, data, evaluation, likelihoods, plotting, systems
+from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.mmvae_plus import class_measures, pictures
 from ppl_mm.experiments.mmvae_plus.class_measures import Sizes
@@ -62,12 +63,16 @@ class Config(Options):
             priors.
         diversity_rows: The number of test rows for diversity.
         num_samples: The number of draws of each row for diversity.
+        alphas: The number of factors on the scale of p(w_n), up to 3, for systems with private
+            latents.
+        features: The features of Fréchet distances: classifier (FID-clf), or inception (FID), which
+            needs the extra ``ppl-mm[fid]`` and its weights.
     """
 
     experiment: ClassVar[str] = "mmvae_plus"
     of_measures: ClassVar[tuple[str, ...]] = (
         *("classifier_epochs", "probe_rows", "subset_rows", "diversity_rows"),
-        *("num_samples", "num_test"),
+        *("num_samples", "num_test", "alphas", "features"),
     )
 
     system: str = "mmvae_plus"
@@ -90,7 +95,14 @@ class Config(Options):
     subset_rows: int = 1000
     diversity_rows: int = 500
     num_samples: int = 10
+    alphas: int = 30
+    features: str = "classifier"
     out: str = "runs/mmvae_plus"
+
+    def __post_init__(self) -> None:
+        """Refuse unknown features, before anything is trained."""
+        if self.features not in (known := ("classifier", "inception")):
+            raise ValueError(unknown_name("features", self.features, known))
 
     @property
     def name(self) -> str:
@@ -118,6 +130,7 @@ SMOKE = Config(
     subset_rows=10,
     diversity_rows=4,
     num_samples=2,
+    alphas=3,
     device="cpu",
 )
 
@@ -209,14 +222,19 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
         folder=Path(config.out) / "classifiers",
         device=system.device,
     )
-    sizes = Sizes(config.probe_rows, config.subset_rows, config.diversity_rows, config.num_samples)
+    of_sizes = ("probe_rows", "subset_rows", "diversity_rows", "num_samples", "alphas")
+    sizes = Sizes(**{name: getattr(config, name) for name in of_sizes})
+    inception = (
+        evaluation.Inception(device=system.device) if config.features == "inception" else None
+    )
     if config.dataset == "polymnist":
         figures = class_measures.pictures(system, dataset, seed=config.seed)
         if config.system == "mmvae_plus":
             figures |= pictures.of_digits(system, dataset.test, seed=config.seed)
         for name, figure in figures.items():
             plotting.save(figure, Path(config.out) / f"{config.name}-{name}.png")
-    return class_measures.measure(system, dataset, classifiers, sizes, seed=config.seed)
+    options: dict[str, Any] = {"inception": inception, "seed": config.seed}
+    return class_measures.measure(system, dataset, classifiers, sizes, **options)
 
 
 run = runner.command_line(main, Config)

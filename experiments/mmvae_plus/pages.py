@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ppl_mm.experiments.mmvae_plus import cub, cub_table, sizes_table, table
+from ppl_mm.experiments.mmvae_plus import cub, cub_table, curves, sizes_table, table
 from ppl_mm.experiments.mmvae_plus import experiment as mmvae_plus
 from ppl_mm.experiments.mmvae_plus.cub import Config as Birds
 from ppl_mm.experiments.mmvae_plus.experiment import Config
@@ -11,8 +11,8 @@ from ppl_mm.experiments.tables import Record, first_seed, pictures
 
 __all__ = ["TABLES"]
 
-DREG = Config(arch="residual", objective="dreg", num_particles=10)
-PRODUCTS = Config(arch="residual", latent_dim=512, lr=5e-4, epochs=500)
+DREG = Config(arch="residual", objective="dreg", num_particles=10, probe_rows=60_000)
+PRODUCTS = Config(arch="residual", latent_dim=512, lr=5e-4, epochs=500, probe_rows=60_000)
 SYSTEMS = [
     *(
         replace(DREG, system=s, beta=b)
@@ -20,18 +20,21 @@ SYSTEMS = [
         for b in (1.0, 0.5, 2.5, 5.0)
     ),
     *(
-        replace(PRODUCTS, system=s, beta=b)
-        for s in ("mvae", "mopoe")
+        replace(PRODUCTS, system=s, beta=b, strata=strata)
+        for s, strata in (("mvae", None), ("mopoe", 1))  # MoPoE's release draws one stratum
         for b in (1.0, 0.03, 0.3, 3.0)
     ),
 ]
 SIZES = [replace(DREG, shared_dim=64 - w, private_dim=w) for w in (8, 16, 32, 48)]
 # The sizes and betas of MMJSD are this library's choice: the paper's text names none.
 JSD = [
-    Config(system="mmjsd", private_dim=w, beta=b)
+    Config(system="mmjsd", arch="residual", private_dim=w, beta=b, probe_rows=60_000)
     for w in (4, 8, 16, 32)
     for b in (1.0, 0.5, 2.5, 5.0)
 ]
+# The paper's figure 1 has no row of the two systems whose private latents take the class.
+SHORTCUTS = [run for run in JSD if run.private_dim == 32 and run.beta == 1]
+SHORTCUTS += [replace(SHORTCUTS[0], system="dmvae")]
 JSD += [run for run in SYSTEMS if run.system == "mmvae_plus"]
 # Ten epochs of the usual 20 pairings of each picture of MNIST-SVHN are 200 epochs of one pairing.
 _TEN_EPOCHS = 200
@@ -63,7 +66,8 @@ def _short(runs: list[Config], beta: float = 1.0) -> list[Config]:
     """Return short runs: K = 1 from one random stratum, small networks, fewer rows, one beta."""
     sizes = {"num_train": 10_000, "num_test": 2000, "latent_dim": 64, "epochs": 3}
     cheap = {"arch": "conv", "objective": "elbo", "num_particles": 1, "strata": 1, "lr": 1e-3}
-    measures = {"classifier_epochs": 2, "subset_rows": 500, "diversity_rows": 100}
+    measures = {"classifier_epochs": 2, "subset_rows": 500, "diversity_rows": 100, "alphas": 6}
+    measures["probe_rows"] = 10_000
     plain = [run for run in runs if run.beta == beta]
     return each(plain, **sizes, **cheap, **measures, precision="bf16-mixed")
 
@@ -123,9 +127,11 @@ TABLES = {
         title="PolyMNIST: coherence, quality and diversity of MMVAE+, MMVAE, MVAE and MoPoE",
         experiment=mmvae_plus,
         data=("polymnist",),
-        paper=SYSTEMS,
-        short=_short(SYSTEMS),
-        show=_compared,
+        paper=SYSTEMS + SHORTCUTS,
+        short=_short(SYSTEMS + SHORTCUTS),
+        show=curves.shown("scatter", _compared),
+        draw=curves.draw_scatter,
+        smoke=each(_short([DREG]), objective="dreg", num_particles=2),
     ),
     "figure-2": Table(
         title="PolyMNIST: MMJSD by the size of its private latents and beta, and MMVAE+",
@@ -133,7 +139,8 @@ TABLES = {
         data=("polymnist",),
         paper=JSD,
         short=_short(JSD),
-        show=sizes_table.sizes,
+        show=curves.shown("by-beta", sizes_table.sizes),
+        draw=curves.draw_by_beta,
     ),
     "figure-3": Table(
         title="PolyMNIST: MMVAE+ by the sizes of u and w",
@@ -141,7 +148,8 @@ TABLES = {
         data=("polymnist",),
         paper=SIZES,
         short=_short(SIZES),
-        show=_compared,
+        show=curves.shown("by-size", _compared),
+        draw=curves.draw_by_size,
     ),
     "figure-4": GIVEN_CAPTIONS,
     "figure-6": Table(
@@ -161,12 +169,12 @@ TABLES = {
         show=lambda records: _pictures(records, "prior"),
     ),
     "figure-8": Table(
-        title="PolyMNIST: MMVAE+ with u of one input and w of another",
+        title="PolyMNIST: MMVAE+ with u of one modality's input and w of a target's",
         experiment=mmvae_plus,
         data=("polymnist",),
         paper=[DREG],
         short=_short([DREG]),
-        show=lambda records: _pictures(records, "grid"),
+        show=lambda records: _pictures(records, *(f"grid-m{i}" for i in range(1, 5))),
     ),
     "figure-9": Table(
         title="PolyMNIST: MMVAE+ with u from the prior and w of an input",
@@ -188,9 +196,10 @@ TABLES = {
         title="PolyMNIST: what of the class the latents know",
         experiment=mmvae_plus,
         data=("polymnist",),
-        paper=SYSTEMS,
-        short=_short(SYSTEMS),
-        show=table.latents,
+        paper=SYSTEMS + SIZES,
+        short=_short(SYSTEMS + SIZES),
+        show=curves.shown("latents", table.latents),
+        draw=curves.draw_latents,
     ),
     "figure-12": _of_birds("images from the prior", "image-prior"),
     "figure-13": GIVEN_CAPTIONS,
@@ -217,7 +226,8 @@ TABLES = {
         data=("polymnist",),
         paper=[DREG],
         short=_short([DREG]),
-        show=table.private,
+        show=curves.shown("alphas", table.private),
+        draw=curves.draw_alphas,
     ),
     "figure-20": Table(
         title="PolyMNIST: MMVAE+ given one image, by the scale of its private latents",

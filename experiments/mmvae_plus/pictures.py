@@ -132,7 +132,9 @@ def traversal(
     title: str = "",
     seed: int = 0,
 ) -> Figure:
-    """Draw figure 16: a coordinate of u or w_n moves from -5 to 5 around its value, in a column.
+    """Draw figures 10, 16: a coordinate of u or w_n moves from -5 to 5 around its value, a column.
+
+    The input stands above if it is an image.
 
     The values are the mean of u given the source, and one draw of w_n from p(w). The unit is the
     standard deviation of the prior.
@@ -161,12 +163,28 @@ def traversal(
         moved = base | {site: base[site] + along[:, None, None] * unit.diag()}  # (steps, D, D)
         u, w = (x.expand(steps, len(unit), -1) for x in (moved["u"], moved[private]))
         images = model.likelihoods[target](model.decoders[target](torch.cat([u, w], -1))).mean
-    return grid([list(x) for x in images], columns=[str(d) for d in range(len(unit))], title=title)
+    rows: list[list[Tensor | None]] = [list(x) for x in images]
+    if row[source].dim() == 4:
+        rows = [[row[source][0]], *rows]
+    return grid(rows, columns=[str(d) for d in range(len(unit))], title=title)
 
 
 def of_digits(system: System, test: Observations, *, seed: int = 0) -> dict[str, Figure]:
-    """Return name -> figure of five images of one digit: figures 18 and 20."""
-    return {
+    """Return name -> figure of five images of one digit: figures 10, 18 and 20."""
+    source, target, *_ = test.names
+    walks = {
+        f"traversal-{site[0]}": traversal(
+            system,
+            test[:1],
+            source,
+            target,
+            site,
+            title=f"above: {source} given; below: {target}, a coordinate of {site[0]} a column",
+            seed=seed,
+        )
+        for site in ("u", f"w_{target}")
+    }
+    return walks | {
         "auxiliary": resampled(system, test[:4], seed=seed),
         "alpha": alphas(
             system,

@@ -7,7 +7,7 @@ from ppl_mm.experiments.findings import finding
 from ppl_mm.experiments.mmvae_plus.experiment import PRIVATE, Config
 from ppl_mm.experiments.tables import Record, Runs, spread, table
 
-__all__ = ["DEFAULT", "TITLES", "pairs", "settings", "sizes", "sizes_of"]
+__all__ = ["DEFAULT", "TITLES", "distance_name", "pairs", "settings", "sizes", "sizes_of"]
 
 DEFAULT = asdict(Config())
 TITLES = {
@@ -25,9 +25,22 @@ def settings(records: list[Record]) -> list[Runs]:
     return tables.settings(tables.filled(records, Config), list(TITLES))
 
 
+def distance_name(records: list[Record]) -> str:
+    """Say which features the Fréchet distances of these records are of.
+
+    Raises:
+        ValueError: If some are of Inception's and some are not, as they do not compare.
+    """
+    kinds = {r["config"].get("features", "classifier") for r in records}
+    if len(kinds) > 1:
+        raise ValueError("features: expected one kind for all runs of a page, got two.")
+    return {"classifier": "FID-clf", "inception": "FID (Inception)"}[kinds.pop()]
+
+
 def sizes(records: list[Record]) -> list[str]:
     """Show figure 2: coherence and quality by the sizes of u and w, and by beta."""
-    rows = [["system", "u + w", "β", "epochs", "coherence", "FID-clf, targets not given"]]
+    rows = [["system", "u + w", "β", "epochs", "coherence"]]
+    rows[0] += [f"{distance_name(records)}, targets not given"]
     for runs in settings(records):
         c, of = runs[0]["config"], [r["measures"] for r in runs]
         if c["system"] in PRIVATE:
@@ -52,7 +65,7 @@ def pairs(records: list[Record]) -> list[str]:
         groups = settings([r for r in records if r["config"]["dataset"] == dataset])
         if groups:
             rows = [["system", "u + w", "β", "epochs", f"MNIST to {title}", f"{title} to MNIST"]]
-            rows[0] += [f"FID-clf of {title}"]
+            rows[0] += [f"{distance_name(records)} of {title}"]
             for runs in groups:
                 of = [r["measures"] for r in runs]
                 crossed = [spread([m["coherence"]["cells"][i][1 - i] for m in of]) for i in (0, 1)]

@@ -9,6 +9,7 @@ from ppl_mm.experiments.mmvae_plus.experiment import PRIVATE
 from ppl_mm.experiments.mmvae_plus.sizes_table import (
     DEFAULT,
     TITLES,
+    distance_name,
     pairs,
     settings,
     sizes,
@@ -94,7 +95,8 @@ def coherence(records: list[Record]) -> list[str]:
 def quality(records: list[Record]) -> list[str]:
     """Show Fréchet distances and diversity."""
     groups = settings(records)
-    head = ["system", "β", "FID-clf, 20 cells", "25 cells", "joint", "of training rows"]
+    name = distance_name(records)
+    head = ["system", "β", f"{name}, 20 cells", "25 cells", "joint", "of training rows"]
     rows = [[*head, "feature distance", "pixel deviation", "of data"]]
     for runs in groups:
         of = [r["measures"] for r in runs]
@@ -145,13 +147,13 @@ def private(records: list[Record]) -> list[str]:
     groups = [runs for runs in settings(records) if "private" in runs[0]["measures"]]
     if not groups:
         return []
-    names = list(groups[0][0]["measures"]["private"])
-    rows = [["system", "β", "", *names]]
-    for runs in groups:
-        of = [r["measures"]["private"] for r in runs]
-        for measure, title in (("coherence", "coherence"), ("fid", "FID-clf")):
-            cells = [spread([m[n][measure] if n in m else None for m in of]) for n in names]
-            rows.append([*_name(runs), title, *cells])
+    distance = distance_name(records)
+    columns = [" ".join([*_name(runs)[:1], f"β = {_name(runs)[1]},"]) for runs in groups]
+    rows = [["w from", *(f"{c} {what}" for c in columns for what in ("coherence", distance))]]
+    for name in groups[0][0]["measures"]["private"]:
+        found = [[r["measures"]["private"].get(name, {}) for r in runs] for runs in groups]
+        kinds = ("coherence", "fid")
+        rows.append([name, *(spread([m.get(k) for m in of]) for of in found for k in kinds)])
     return [
         "## Where the private latent of a target comes from\n",
         finding("mmvae_plus", "Where the private latent of a target comes from"),

@@ -99,7 +99,7 @@ def held_by(obs: Observations, names: Sequence[str]) -> Tensor:
         ValueError: If fewer than two do.
     """
     none = torch.zeros(len(obs), dtype=torch.bool, device=obs.device)
-    held = [obs.whole(n) if n in obs.names else none for n in names]
+    held = [obs.held_whole(n) if n in obs.names else none for n in names]
     rows = torch.stack(held).all(0).nonzero().squeeze(-1)
     if len(rows) < 2:
         raise ValueError(
@@ -111,11 +111,11 @@ def held_by(obs: Observations, names: Sequence[str]) -> Tensor:
 
 def require(obs: Observations, name: str) -> None:
     """Raise unless every row holds the modality."""
-    lacking = len(obs) if name not in obs.names else int((~obs.whole(name)).sum())
+    lacking = len(obs) if name not in obs.names else int((~obs.held_whole(name)).sum())
     if lacking:
         raise ValueError(
             f"modality {name!r}: {lacking} of {len(obs)} rows lack it, or elements of it; take "
-            f"obs[obs.whole({name!r})]."
+            f"obs[obs.held_whole({name!r})]."
         )
 
 

@@ -109,7 +109,7 @@ class Batch(MaskedRows):
 
     # ---------------------------------------------------------------- tensors beside these
 
-    def whole(self, name: str) -> Bool[Tensor, " B"]:
+    def held_whole(self, name: str) -> Bool[Tensor, " B"]:
         """(B,): which rows hold a modality with all of its elements.
 
         For what has no say about missing elements, such as classifiers of generated values.

@@ -290,7 +290,7 @@ class DrawnStrata(UnderStrata):
         self.log_weight = whole.evenly(_taken(allowed, drawn))
 
     @property
-    def every_component(self) -> UnderStrata:
+    def whole(self) -> UnderStrata:
         """The rows under all C components."""
         out = UnderStrata.__new__(UnderStrata)
         out.__dict__.update(self.__dict__)

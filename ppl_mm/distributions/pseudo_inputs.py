@@ -170,7 +170,7 @@ class PseudoInputPrior(nn.Module):
         for name, encoder in self.encoders.items():
             if name not in obs.names:
                 raise ValueError(f"pseudo-inputs: the rows hold no modality {name!r}.")
-            held = obs.whole(name).nonzero().squeeze(-1)
+            held = obs.held_whole(name).nonzero().squeeze(-1)
             if len(held) < self.num_pseudo_inputs:
                 raise ValueError(
                     f"pseudo-inputs of modality {name!r}: expected at least "

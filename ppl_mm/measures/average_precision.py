@@ -81,7 +81,7 @@ def average_precision(
     obs = holding(system, obs, label)
     check_labels(label, obs[label])
     options: LabelDraws = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
-    obs = obs[obs.whole(label)]
+    obs = obs[obs.held_whole(label)]
     scores = probabilities(system, obs, label, given, **options).cpu()
     truth = obs[label].cpu()
     if not truth.is_floating_point():

@@ -76,7 +76,7 @@ def calibration(
         ['ECE', 'Brier', 'NLL']
     """
     obs = holding(system, obs, label)
-    obs = obs[obs.whole(label)]
+    obs = obs[obs.held_whole(label)]
     check_labels(label, obs[label])
     options: dict[str, Any] = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
     p, log_p, classes = label_probabilities(system, obs, label, given, score=True, **options)

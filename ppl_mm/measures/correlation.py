@@ -261,6 +261,6 @@ def _check_pairs(first: Tensor, second: Tensor) -> None:
 def _fit(
     train: Observations, embeddings: Mapping[str, Embedding], pair: Pair, num_components: int
 ) -> CanonicalCorrelation:
-    held = train.whole(pair[0]) & train.whole(pair[1])
+    held = train.held_whole(pair[0]) & train.held_whole(pair[1])
     first, second = (embeddings[n](train[n][held]) for n in pair)
     return CanonicalCorrelation.fit(first, second, num_components)

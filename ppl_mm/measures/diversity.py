@@ -197,7 +197,7 @@ def real_diversity(
     """
     generator = torch.Generator().manual_seed(seed)
     check_held(obs, classified(classifiers))
-    held = [obs.whole(name).cpu() for name in classifiers]
+    held = [obs.held_whole(name).cpu() for name in classifiers]
     labels = checked_labels(labels, len(obs))
     known = torch.stack([*held, labels >= 0]).all(0)
     if not bool(known.any()):

@@ -147,7 +147,7 @@ def frechet_of(
     if len(names) > 1:
         raise ValueError("expected classifiers of all targets, or Inception for all, got both.")
     check_held(real, readings.targets)
-    truth = {t: features_of(classifiers[t], real[t][real.whole(t)]) for t in readings.targets}
+    truth = {t: features_of(classifiers[t], real[t][real.held_whole(t)]) for t in readings.targets}
     cells = [
         [frechet_distance(readings.features[s, t], truth[t]) for t in readings.targets]
         for s in readings.subsets

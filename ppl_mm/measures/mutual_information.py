@@ -160,7 +160,7 @@ def real_mutual_information(
     out = {}
     for name, classifier in classifiers.items():
         generator = _generator(seed)
-        batches = obs[name][obs.whole(name)].split(batch_size)
+        batches = obs[name][obs.held_whole(name)].split(batch_size)
         rows = [_information(classifier, x, num_samples, generator) for x in batches]
         out[name] = Estimate.of(torch.cat(rows))
     return out

@@ -149,7 +149,7 @@ def train_oracle(
     if dataset.join is None:
         raise ValueError(f"{dataset.name}: has no join, its modalities are no parts of a picture.")
     train, labels = dataset.train.to("cpu"), dataset.classes("train").cpu()
-    known = torch.stack([*map(train.whole, train.names), labels >= 0]).all(0)
+    known = torch.stack([*map(train.held_whole, train.names), labels >= 0]).all(0)
     pictures = dataset.join(train.values)[known]
     return _kept(
         dataset,
@@ -251,7 +251,7 @@ def classifier_accuracy(
 
 def _with_class(obs: Observations, name: str, labels: Tensor) -> Tensor:
     """The rows that hold a modality, all of it, and have a class, (N,)."""
-    known = obs.whole(name).cpu() & (labels >= 0)
+    known = obs.held_whole(name).cpu() & (labels >= 0)
     if not bool(known.any()):
         raise ValueError(f"modality {name!r}: no row that holds it has a class.")
     return known

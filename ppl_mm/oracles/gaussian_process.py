@@ -102,7 +102,7 @@ def train_gaussian_processes(
     out = {}
     check_held(train, classifiers)
     for name, classifier in classifiers.items():
-        known = train.whole(name).cpu() & (labels >= 0)
+        known = train.held_whole(name).cpu() & (labels >= 0)
         out[name] = train_gaussian_process(
             classifier,
             train[name].cpu()[known],

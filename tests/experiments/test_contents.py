@@ -12,6 +12,12 @@ from ppl_mm.experiments.reproduction import runs_of
 HAVE = {
     "mvae": "table-1 table-2 table-3 table-4 table-6 table-7 table-8 table-9 table-10 "
     "figure-2 figure-3 figure-9 figure-10 table-2-celeba table-6-celeba",
+    "mmvae_plus": " ".join(f"figure-{n}" for n in range(1, 22) if n != 5),  # 5 shows the data
+    "meme": "table-2 table-3 table-4 table-5 table-6 table-7 "
+    "figure-3 figure-4 figure-5 figure-6 figure-7 figure-8 figure-9 figure-10",
+    "cmmd": "table-1 table-2 table-2-xrmb table-2-flickr table-3 table-4 table-5 table-6 table-7 "
+    "table-8 table-c.1 table-h.1 table-h.2 figure-3 figure-4 figure-5 figure-6 figure-c.1 "
+    "figure-f.1 figure-g.1 section-4.4",
 }
 
 
@@ -100,3 +106,116 @@ def test_few_labels_of_mvae(table, datasets):
 def test_an_option_that_a_system_does_not_have_is_refused_before_anything_runs(table):
     with pytest.raises(ValueError, match=r"terms: an option of mvae and mvae_q, got '(vae|jmvae)'"):
         runs_of(TABLES["mvae"][table], "paper", terms="image_all")
+
+
+# ------------------------------------------------------------------ MMVAE+
+
+SIZED = {"num_train": None, "num_test": None, "batch_size": 128, "subset_rows": 1000}
+BY_BETA = {"mmvae_plus": (0.5, 1.0, 2.5, 5.0), "mmvae": (0.5, 1.0, 2.5, 5.0)}
+BY_BETA |= {"mvae": (0.03, 0.3, 1.0, 3.0), "mopoe": (0.03, 0.3, 1.0, 3.0)}
+
+
+@pytest.mark.parametrize("table", ["figure-1", "figure-11"])
+def test_systems_of_polymnist(table):
+    found = of("mmvae_plus", table, "system", "beta", "private_dim")
+    expected = {(system, b, 32) for system, betas in BY_BETA.items() for b in betas}
+    beside = {("mmjsd", 1.0, 32), ("dmvae", 1.0, 32)} if table == "figure-1" else set()
+    sizes = {("mmvae_plus", 1.0, w) for w in (8, 16, 48)} if table == "figure-11" else set()
+    assert found == expected | beside | sizes
+    settings("mmvae_plus", table, **SIZED, arch="residual", dataset="polymnist", probe_rows=60_000)
+    for run in runs_of(TABLES["mmvae_plus"][table], "paper"):
+        mixture = run.system in ("mmvae_plus", "mmvae")
+        product = run.system in ("mvae", "mopoe")
+        assert (run.objective, run.num_particles) == (("dreg", 10) if mixture else ("elbo", 1))
+        assert (run.epochs, run.lr) == ((500, 5e-4) if product else (50, 1e-3))
+        assert run.latent_dim == (512 if product else 64)
+        assert run.strata == (1 if run.system == "mopoe" else None)
+
+
+def test_networks_of_a_figure_are_the_same():
+    for name, table in TABLES["mmvae_plus"].items():
+        if table.data == ("polymnist",):
+            assert of_all("mmvae_plus", name, "arch") == {("residual",)}
+
+
+def test_private_latents_of_polymnist():
+    sizes, betas = (4, 8, 16, 32), (0.5, 1.0, 2.5, 5.0)
+    expected = {("mmjsd", w, b, 32) for w, b in product(sizes, betas)}
+    expected |= {("mmvae_plus", 32, b, 32) for b in betas}
+    names = ("system", "private_dim", "beta", "shared_dim")
+    assert of("mmvae_plus", "figure-2", *names) == expected
+    expected = {("mmvae_plus", w, 1.0, 64 - w) for w in (8, 16, 32, 48)}
+    assert of("mmvae_plus", "figure-3", *names) == expected
+    assert of("mmvae_plus", "figure-19", "alphas", "objective") == {(30, "dreg")}
+
+
+def test_private_latents_of_mnist_and_svhn():
+    names = ("system", "beta", "shared_dim", "private_dim", "other_private_dim", "objective")
+    widths = ((1, 4), (3, 6), (5, 8), (7, 10), (9, 12))
+    kinds = (("dmvae", 1.0, "elbo"), ("dmvae", 2.5, "elbo"), ("mmvae_plus", 2.5, "dreg"))
+    expected = {(s, b, 10, *w, objective) for (s, b, objective), w in product(kinds, widths)}
+    assert of("mmvae_plus", "figure-17", *names) == expected
+
+
+# ------------------------------------------------------------------ MEME
+
+PRESETS = ("code", "paper", "bound")
+SCHEMES = ("mnist", "svhn", "split")
+
+
+@pytest.mark.parametrize("table", ["table-3", "table-4", "table-6", "figure-5", "figure-7"])
+def test_few_pairs_of_meme(table):
+    names = ("system", "preset", "fraction", "scheme")
+    expected = {("meme", p, 1.0, "split") for p in PRESETS}
+    expected |= {(s, "bound", 1.0, "split") for s in ("mmvae", "mvae")}
+    fewer = tuple(product((0.5, 0.25, 0.125, 0.0625), SCHEMES))
+    kinds = (*(("meme", p) for p in PRESETS), ("mvae", "bound"))
+    expected |= {(*kind, *few) for kind, few in product(kinds, fewer)}
+    assert of("meme", table, *names) == expected
+    same = {"dataset": "mnist_svhn", "epochs": 100, "lr": 5e-4, "latent_dim": 64}
+    settings("meme", table, **same, batch_size=128, num_particles=11, num_pseudo_inputs=128)
+
+
+def test_birds_of_meme():
+    kinds = (*(("meme", p) for p in PRESETS), ("mvae", "bound"))
+    expected = {(*kind, 1.0, "split") for kind in (*kinds, ("mmvae", "bound"))}
+    schemes = ("image", "caption", "split")
+    expected |= {(*k, f, s) for k, f, s in product(kinds, (0.5, 0.25, 0.125), schemes)}
+    assert of("meme", "table-5", "system", "preset", "fraction", "scheme") == expected
+    settings("meme", "table-5", dataset="cub", epochs=300, lr=1e-4)
+
+
+def test_the_release_s_objective_comes_first():
+    for name, table in TABLES["meme"].items():
+        first, *_ = runs_of(table, "paper")
+        assert getattr(first, "preset", "code") == "code" or first.system == "mmvae", name
+
+
+# ------------------------------------------------------------------ CMMD
+
+
+@pytest.mark.parametrize("table", ["table-5", "table-6", "table-h.1"])
+def test_three_modalities_of_cmmd(table):
+    m, s, t = "mnist", "svhn", "text"
+    subsets = (m, s, t, f"{m}+{s}", f"{m}+{t}", f"{s}+{t}", f"{m}+{s}+{t}")
+    expected = {("cmmd", subset, "") for subset in subsets}
+    expected |= {(s, "", rule) for s, rule in product(("mvae", "mmvae", "mopoe"), ("", "pcgrad"))}
+    assert of("cmmd", table, "system", "observed", "impartial") == expected
+    settings("cmmd", table, probe_rows=500, probes=5, batch_size=256, latent_dim=20)
+
+
+@pytest.mark.parametrize("table", ["table-2", "table-2-xrmb", "table-2-flickr"])
+def test_methods_of_table_2(table):
+    systems = "cmmd vcca vcca_private mvae mmvae classifier matched cca dcca dccae mvcl"
+    assert {s for (s,) in of_all("cmmd", table, "system")} == set(systems.split())
+
+
+def test_omegas_of_cmmd():
+    omegas = tuple(k / 10 for k in range(11))
+    datasets = ("xrmb", "two_view_mnist", "mnist_svhn", "mnist_rotated_svhn", "mir_flickr")
+    found = of_all("cmmd", "figure-c.1", "dataset", "omega")
+    assert found == set(product(datasets, omegas))
+    for name, dataset in zip(("xrmb", "mnist", "svhn", "rotated", "flickr"), datasets, strict=True):
+        expected = {(dataset, omega) for omega in omegas}
+        assert of_all("cmmd", f"figure-c.1-{name}", "dataset", "omega") == expected
+    assert {o for (o,) in of_all("cmmd", "section-4.4", "omega")} == {0.0, 0.5, 1.0}

@@ -57,7 +57,7 @@ def test_errors_of_labels_are_those_of_the_labels_there_are() -> None:
 def test_measures_that_know_no_holes_look_at_whole_rows() -> None:
     system = build("mvae", [modality("multi_label"), modality("normal")])
     _, obs = rows("multi_label", "normal")
-    part = obs[obs.whole("multi_label")]
+    part = obs[obs.held_whole("multi_label")]
     assert 3 < len(part) < ROWS
     for measure in (average_precision, evaluation.calibration):
         of_all, of_some = (measure(system, x, "multi_label", "normal") for x in (obs, part))
@@ -71,7 +71,7 @@ def test_classifiers_see_whole_rows() -> None:
         whole["normal"], labels, 2, network=lambda shape, classes: nn.Linear(3, 2), epochs=1
     )
     found = evaluation.classifier_accuracy({"normal": classifier}, obs, labels)["normal"]
-    part = obs.whole("normal")
+    part = obs.held_whole("normal")
     alone = evaluation.classifier_accuracy({"normal": classifier}, obs[part], labels[part])
     assert found.value == alone["normal"].value
 

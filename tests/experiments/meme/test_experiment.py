@@ -124,7 +124,7 @@ def test_curves_hold_the_runs_and_the_papers_numbers(tmp_path, monkeypatch):
     records += [record("meme", 0.25, "split"), record("meme", 0.25, "mnist", value=0.4)]
     records += [record("mmvae", 1.0, value=0.3)]
     meme_figures.draw_curves("coherence", records, tmp_path)
-    (page,) = meme_figures.curves("coherence", records)[1:]
+    (page,) = meme_figures.curves("coherence", records)[2:]
     assert (tmp_path / page.split("](")[1].split(")")[0]).exists()
     first = drawn["panels"]["Coherence, mnist to fashion"]
     assert sorted(first) == ["MEME (bound), mnist", "MEME (bound), split", "MMVAE"]

@@ -104,7 +104,9 @@ def test_traversals_move_one_coordinate_from_where_it_is(system, obs, site):
     found = images_of(figure).double()
     weight = system.model.decoders["c"].weight.detach()
     weight = (weight[:2] if site == "u" else weight[2:]).unflatten(1, SHAPE[1:])
-    assert found.shape[:2] == (5, len(weight))
+    assert found.shape[:2] == (1 + 5, len(weight))
+    torch.testing.assert_close(found[0, 0], obs["a"][0, 0].double(), atol=1e-6, rtol=0)
+    found = found[1:]
     latents = evaluation.draw_latents(system, obs[:1], ("a",), mean=True)
     latents["w_c"] = evaluation.draw_latents(system, obs[:1], ("a",), seed=7)["w_c"]
     base = system.model.decoders["c"](torch.cat([latents["u"], latents["w_c"]], 1)).detach()[0]
