@@ -22,6 +22,8 @@ ORDER = (
     "modalities",
     "strata",
     "likelihood",
+    "likelihood-binary",
+    "systems",
 )
 HEAD = """# Speed, and what log-likelihoods are worth
 
@@ -33,7 +35,8 @@ are of the processor: waiting for a core that others use does not count.
 
 def page(folder: Path) -> str:
     """The whole page."""
-    found = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    records = sorted(folder.glob("*.json"))  # docs/imputation.md shows its own
+    found = {path.stem: path for path in records if "tables" in json.loads(path.read_text())}
     names = [n for n in ORDER if n in found] + [n for n in found if n not in ORDER]
     return "\n".join([HEAD, *(_section(found[n]) for n in names)])
 

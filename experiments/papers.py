@@ -12,7 +12,7 @@ from ppl_mm.experiments.mvae import pages as mvae
 from ppl_mm.experiments.reproduction import Table
 from ppl_mm.experiments.svae import pages as svae
 
-__all__ = ["TABLES", "of", "table"]
+__all__ = ["TABLES", "about", "of", "table"]
 
 TABLES = {
     "mvae": mvae.TABLES,
@@ -39,6 +39,25 @@ def of(paper: str | None = None) -> dict[str, dict[str, Table]]:
     if paper not in TABLES:
         raise ValueError(unknown_name("paper", paper, TABLES))
     return {paper: TABLES[paper]}
+
+
+def about(paper: str) -> str:
+    """Return what a paper is, in a line.
+
+    Example:
+        >>> about("svae")
+        'Kutuzova et al. 2021, SVAE: product of experts with few pairs'
+    """
+    return _ABOUT[paper]
+
+
+_ABOUT = {
+    "mvae": "Wu & Goodman 2018, MVAE: product of experts, few labels",
+    "svae": "Kutuzova et al. 2021, SVAE: product of experts with few pairs",
+    "mmvae_plus": "Palumbo et al. 2023, MMVAE+: shared and private latents",
+    "meme": "Joy et al. 2022, MEME: mutual supervision",
+    "cmmd": "Mancisidor et al. 2023, CMMD: what is missing in use",
+}
 
 
 def table(paper: str, name: str) -> Table:

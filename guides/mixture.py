@@ -104,7 +104,7 @@ class Mixture(Program):
         """The mixture over the components that each row allows; batch (B,), (T, B) or (S, B)."""
         self.check_names(obs)
         if isinstance(obs, DrawnStrata):
-            whole = obs.whole
+            whole = obs.all_strata
             components, drawn = self.guide.posterior(whole), self.guide.posterior(obs)
             return StratifiedMixture(components, whole.log_weight, obs.drawn, drawn)
         if isinstance(obs, UnderStrata):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.covariates import reads_covariates
 from ppl_mm.batch.encoding import width_of
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import indices, put_rows, run_network
@@ -93,6 +94,12 @@ class ZeroFilledNetwork(Program):
         self.check_names(obs)
         for name, trunk in self.network.trunks.items():
             check_trunk(name, trunk, obs)
+            for covariate in reads_covariates(trunk):
+                raise ValueError(
+                    f"covariate {covariate!r}: the features of modality {name!r} read it, and a "
+                    "network of zeros for missing modalities has features that are the same in "
+                    "all rows. Take another guide, or features that read no covariate."
+                )
 
     def posterior(self, obs: Observations) -> dist.TorchDistribution:
         """q(z | x_source) of every row: batch shape (B,) or (S, B), event shape (Z,)."""

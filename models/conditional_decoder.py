@@ -104,6 +104,7 @@ class ConditionalDecoder(Program):
                     event_shape,
                     name=name,
                     undrawable=undrawable(name, obs, self.conditions_on),
+                    covariates=obs.covariates,
                 )
                 pyro.sample(name, p, obs=x)
 

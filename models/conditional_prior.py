@@ -124,6 +124,7 @@ class ConditionalPrior(Program):
                     event_shape,
                     name=name,
                     undrawable=undrawable(name, obs, self.conditions_on),
+                    covariates=obs.covariates,
                 )
                 pyro.sample(name, p, obs=x)
 

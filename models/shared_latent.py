@@ -77,7 +77,15 @@ class SharedLatent(Program):
             for name, decoder in self.decoders.items():
                 x, scored = obs.filled(name)  # (B, *D_m), (S?, B)
                 event_shape = None if x is None else x.shape[1:]
-                p = Decoded(self.likelihoods[name], decoder, z, scored, event_shape, name=name)
+                p = Decoded(
+                    self.likelihoods[name],
+                    decoder,
+                    z,
+                    scored,
+                    event_shape,
+                    name=name,
+                    covariates=obs.covariates,
+                )
                 pyro.sample(name, p, obs=x)
 
     def check(self, obs: Observations) -> None:

@@ -93,7 +93,15 @@ class SharedPrivate(Program):
                 x, scored = obs.filled(name)  # (B, *D_m), (S?, B)
                 event_shape = None if x is None else x.shape[1:]
                 z = _joined(u, w)
-                p = Decoded(self.likelihoods[name], decoder, z, scored, event_shape, name=name)
+                p = Decoded(
+                    self.likelihoods[name],
+                    decoder,
+                    z,
+                    scored,
+                    event_shape,
+                    name=name,
+                    covariates=obs.covariates,
+                )
                 pyro.sample(name, p, obs=x)
 
     def check(self, obs: Observations) -> None:

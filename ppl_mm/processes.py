@@ -1,18 +1,27 @@
-"""What several processes that train together share; and one thread at a time in each."""
+"""What several processes that work together share; and one thread at a time in each."""
 
 import os
 import threading
+import time
+import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from ppl_mm.batch.host_masks import plain
 
-__all__ = ["all_rows", "is_first", "one_thread", "total"]
+__all__ = ["all_rows", "alone", "gathered", "is_first", "one_thread", "own_share", "total"]
+
+T = TypeVar("T")
 
 _ONE = threading.RLock()
+_WAIT = 20.0  # seconds that a process waits for the others to ask for the same
+_asked: Counter[str] = Counter()  # how often this process has asked for what
+_alone = 0  # the number of ``alone`` that this process is in
 
 
 @contextmanager
@@ -29,6 +38,65 @@ def one_thread() -> Iterator[None]:
 def is_first() -> bool:
     """Whether this is the process that writes and prints: the first of ``torchrun``, or alone."""
     return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Inside, this process computes its results whole, and the others need not take part."""
+    global _alone
+    _alone += 1
+    try:
+        yield
+    finally:
+        _alone -= 1
+
+
+def own_share(num: int, what: str) -> slice:
+    """Which of ``num`` things are this process's, where all processes compute ``what`` together.
+
+    All of them, where there is one process, inside :func:`alone`, or for fewer things than
+    processes. Processes agree through their store: where some do not ask for the same within 20
+    seconds, each that does computes everything.
+
+    Args:
+        num: The number of things.
+        what: What is asked for, in words that are the same in all processes.
+
+    Warns:
+        UserWarning: If not all processes ask.
+    """
+    world = torch.distributed.get_world_size() if _several() and not _alone else 1
+    if world == 1 or num < world:
+        return slice(None)
+    _asked[what] += 1
+    if _all_ask(f"ppl_mm/{what}/{_asked[what]}", world):
+        return slice(torch.distributed.get_rank(), None, world)
+    warnings.warn(
+        f"{what}: not all {world} processes asked for it, so this one computes it whole, after it "
+        f"waited for {_WAIT:.0f} seconds. Ask in every process, or in this one inside "
+        "ppl_mm.processes.alone().",
+        UserWarning,
+        stacklevel=2,
+    )
+    return slice(None)
+
+
+def _all_ask(key: str, world: int) -> bool:
+    """Whether all processes are at ``key``; the first that knows, or gives up, decides for all."""
+    store = torch.distributed.distributed_c10d._get_default_store()
+    arrived, end = store.add(f"{key}/arrived", 1), time.monotonic() + _WAIT
+    while arrived < world and time.monotonic() < end:
+        time.sleep(0.002)
+        arrived = store.add(f"{key}/arrived", 0)
+    found = b"together" if arrived >= world else b"alone"
+    return bytes(store.compare_set(f"{key}/decided", "", found.decode())) == b"together"
+
+
+def gathered(own: T) -> list[T]:
+    """What each process has, in the order of the processes; all must take part."""
+    found: list[T | None] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(found, own)
+    return found  # type: ignore[return-value]
 
 
 def total(count: Tensor) -> Tensor:

@@ -161,3 +161,14 @@ class _Pictures:
 
         values = {f"m{m}": torch.rand(4, 3, 28, 28) for m in range(5)}
         self.train = self.test = Observations(values)
+
+
+def test_what_systems_are_good_at_is_recorded(tmp_path):
+    torch.set_default_dtype(torch.float32)
+    out = tmp_path / "systems.json"
+    systems = load("systems")
+    systems.main(str(out), tmp_path / "runs", rows=6, epochs=1, only="mvae")
+    (found,) = json.loads(out.read_text())["tables"]
+    (mvae,) = found["rows"]
+    assert len(mvae) == len(found["columns"])
+    assert all(0 <= float(share) <= 1 for share in mvae[1:5])

@@ -3,8 +3,10 @@
 import time
 from functools import partial
 
+import pyro
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ppl_mm import Modality, Observations, fit, guides, likelihoods, networks, objectives, systems
 from ppl_mm.batch.subsets import MOST_MODALITIES
@@ -68,3 +70,61 @@ def test_the_number_is_stated_with_the_remedy(build, remedy) -> None:
 def test_more_random_subsets_than_there_may_be_are_refused() -> None:
     with pytest.raises(ValueError, match="argument k: expected an integer from 0 to 255 or None"):
         objectives.subset_terms(k=10**9)
+
+
+class Operations(TorchDispatchMode):
+    """Counts the operations on tensors."""
+
+    number = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.number += 1
+        return function(*args, **(kwargs or {}))
+
+
+def test_terms_that_become_the_same_count_once() -> None:
+    """Of seventy modalities a row that holds two has their joint term and one of each."""
+    names = [f"m{i}" for i in range(70)]
+    joint = objectives.Term(names, names)
+    singles = [objectives.Term((n,), (n,)) for n in names]
+    held = torch.zeros(70, 3, dtype=torch.bool)
+    held[[3, 69], 0], held[69, 1] = True, True
+    values = {n: torch.zeros(3, 1) for n in names}
+    rows = Observations(values, dict(zip(names, held, strict=True)))
+    active = rows.terms([joint, joint, *singles]).active
+    assert active.sum(0).tolist() == [3, 1, 0]
+    assert active[:2, 0].tolist() == [True, False]
+
+
+def operations(name: str, number: int, share: float) -> int:
+    """Those of one step on rows that hold a share of the modalities."""
+    system = systems.build(name, declared(number), 2, **LINEAR[name])
+    names = [f"m{i}" for i in range(number)]
+    held = torch.arange(number)[:, None] % 4 < 4 * share
+    present = {n: x.expand(3) for n, x in zip(names, held, strict=True)}
+    rows = Observations({n: torch.zeros(3, 1) for n in names}, present)
+    loss = system.objective(system.model, system.guide)
+    with pyro.validation_enabled(False):
+        loss(rows).sum().backward()  # what is worked out once is
+        with Operations() as counted:
+            loss(rows).sum().backward()
+    return counted.number
+
+
+LINEAR = {
+    "cmmd": {"observed": ("m0",)},
+    "dmvae": {},
+    "meme": {},
+    "mmvae": {"strata": 1},
+    "mvae": {},
+    "mvtcae": {},
+}
+"""The systems whose mathematics grows with the number of modalities, and no faster."""
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+@pytest.mark.parametrize("name", LINEAR)
+def test_a_step_takes_operations_in_proportion_to_the_modalities(name: str, share: float) -> None:
+    torch.manual_seed(0)
+    eight, sixteen, thirty_two = (operations(name, number, share) for number in (8, 16, 32))
+    assert thirty_two - sixteen < 2.1 * (sixteen - eight)

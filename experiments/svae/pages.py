@@ -6,7 +6,7 @@ from typing import Any
 
 from ppl_mm.experiments.reproduction import Table, each
 from ppl_mm.experiments.svae import experiment as svae
-from ppl_mm.experiments.svae import figures, table
+from ppl_mm.experiments.svae import figures, parameters, table
 from ppl_mm.experiments.svae.experiment import Config
 
 __all__ = ["TABLES"]
@@ -18,17 +18,19 @@ def _short(runs: list[Config]) -> list[Config]:
 
 
 FEW = ("svae", "vaevae", "mmvae")
-HALVES = [Config(system=name) for name in ("svae", "vaevae", "vaevae_star")]
-HALVES += [Config(system="mmvae", latent_dim=20, batch_size=256, lr=1e-3)]
+LEVELS = (1.0, 0.5, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+FEW_LEVELS = (1.0, 0.1, 0.01, 0.001)
+HALVES = [Config(system=name, best_epoch=True) for name in ("svae", "vaevae", "vaevae_star")]
+HALVES += [replace(HALVES[0], system="mmvae", latent_dim=20, batch_size=256, lr=1e-3)]
 SHARES = [
     replace(run, supervision=share)
-    for run in (*HALVES[:3], Config(system="svae_star"), HALVES[3])
-    for share in (1.0, 0.1, 0.01, 0.001)
+    for run in (*HALVES[:3], replace(HALVES[0], system="svae_star"), HALVES[3])
+    for share in LEVELS
 ]
 THIRDS = [
-    Config(system=name, dataset="mnist_split_3", supervision=share, epochs=50)
-    for name in ("svae", "vaevae")
-    for share in (1.0, 0.1, 0.01, 0.001)
+    replace(run, dataset="mnist_split_3", supervision=share, epochs=50)
+    for run in HALVES[:2]
+    for share in LEVELS
 ]
 # The paper takes MVAE's values, of complete pairs, from Shi et al. 2019.
 PAIRS = [
@@ -41,12 +43,14 @@ PAIRS = [
         latent_dim=20,
         lr=1e-4 if name == "svae" else 1e-3,
         repeats=30,
+        best_epoch=True,
     )
     for name in ("svae", "vaevae", "vaevae_star", "mmvae", "mvae")
-    for share in ((1.0,) if name == "mvae" else (1.0, 0.1, 0.01, 0.001))
+    for share in ((1.0,) if name == "mvae" else LEVELS)
 ]
 BIRDS = [
-    Config(system=run.system, dataset="cub", supervision=run.supervision, lr=1e-4) for run in PAIRS
+    replace(HALVES[0], system=run.system, dataset="cub", supervision=run.supervision, lr=1e-4)
+    for run in PAIRS
 ]
 
 
@@ -86,13 +90,15 @@ def _pairs(dataset: str, suffix: str) -> dict[str, Table]:
     }
 
 
-def _both(system: str) -> Table:
-    """Make a table of halves and pairs of pictures, with all rows paired and with the fewest."""
-    halves, pairs = (
-        [run for run in runs if run.system == system and run.supervision in (1.0, 0.001)]
-        for runs in (SHARES, PAIRS)
-    )
-    return Table(
+def _most_and_least(runs: list[Config], *systems: str) -> list[Config]:
+    """Return the runs of these systems with all rows paired, and with the fewest."""
+    return [run for run in runs if run.system in systems and run.supervision in (1.0, 0.001)]
+
+
+def _both(system: str) -> dict[str, Table]:
+    """Make the tables of halves and pairs of pictures, and of halves alone."""
+    halves, pairs = (_most_and_least(runs, system) for runs in (SHARES, PAIRS))
+    both = Table(
         title=f"{table.TITLES[system]}: halves rebuilt, and pairs of pictures drawn together",
         experiment=svae,
         data=("mnist_split", "mnist_svhn"),
@@ -101,8 +107,19 @@ def _both(system: str) -> Table:
         show=table.together,
         draw=figures.draw_together,
     )
+    alone = replace(
+        both,
+        title=f"{table.TITLES[system]}: halves rebuilt",
+        data=("mnist_split",),
+        paper=halves,
+        short=_short(halves),
+    )
+    name = {"svae": "figure-e.10", "vaevae": "figure-e.11"}[system]
+    return {name: both, f"{name}-halves": alone}
 
 
+REBUILT = _most_and_least(SHARES, "svae", "vaevae", "vaevae_star", "mmvae")
+PARAMETERS = [parameters.Config()]
 TABLES = {
     "table-1": Table(
         title="MNIST-Split, all rows paired: accuracy of what both halves, or one, rebuild",
@@ -116,8 +133,8 @@ TABLES = {
         title="MNIST-Split: both halves, rebuilt from the top, the bottom and both",
         experiment=svae,
         data=("mnist_split",),
-        paper=HALVES,
-        short=_short(HALVES),
+        paper=REBUILT,
+        short=_short(REBUILT),
         show=table.figure_3,
     ),
     "figure-4": Table(
@@ -125,8 +142,17 @@ TABLES = {
         experiment=svae,
         data=("mnist_split",),
         paper=SHARES,
-        short=_short([run for run in SHARES if run.system in FEW]),
+        short=_short([r for r in SHARES if r.system in FEW and r.supervision in FEW_LEVELS]),
         **_curves(table.figure_4),
+    ),
+    "figure-5": Table(
+        title="Parameters of SVAE and VAEVAE by the number of modalities",
+        experiment=parameters,
+        data=("mnist_split", "mnist_split_3"),
+        paper=PARAMETERS,
+        short=PARAMETERS,
+        show=parameters.figure_5,
+        draw=parameters.draw_5,
     ),
     "figure-6": Table(
         title="MNIST-Split-3: accuracy from each third, each pair and all",
@@ -156,6 +182,6 @@ TABLES = {
         short=_short(DESCRIBED),
         show=figures.figure_9,
     ),
-    "figure-e.10": _both("svae"),
-    "figure-e.11": _both("vaevae"),
+    **_both("svae"),
+    **_both("vaevae"),
 }

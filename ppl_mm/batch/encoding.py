@@ -5,19 +5,20 @@ memo, which the terms and the strata of one batch share.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, cast
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ppl_mm.batch.checks import check_encoded, check_features
+from ppl_mm.batch.covariates import covariates_for
 from ppl_mm.batch.rows import dtype_of, indices, put_rows, run_network
 
 if TYPE_CHECKING:
     from ppl_mm.batch.batch import Batch
 
-__all__ = ["Memo", "ReadsElements", "encode", "featurise", "inputs", "reads_elements", "width_of"]
+__all__ = ["Memo", "encode", "featurise", "inputs", "reads_elements", "width_of"]
 
 Outputs = tuple[Tensor, ...]
 
@@ -55,16 +56,9 @@ def encode(
     return loc, scale
 
 
-@runtime_checkable
-class ReadsElements(Protocol):
-    """A network that may ask which elements of its values are observed."""
-
-    reads_elements: bool
-
-
 def reads_elements(network: object) -> bool:
     """Whether a network is called with the mask of observed elements beside the values."""
-    return isinstance(network, ReadsElements) and bool(network.reads_elements)
+    return bool(getattr(network, "reads_elements", False))
 
 
 def width_of(trunk: nn.Module) -> int:
@@ -127,7 +121,11 @@ def _once(
         outputs = tuple(torch.full(shape, fill, dtype=dtype, device=device) for fill in fills)
     else:
         seen = values if rows is None else [x.index_select(0, rows) for x in values]
-        output = run_network(network, *seen, note=f"the network of modality {what!r}, given values")
+        read = covariates_for(network, batch.covariates)
+        if rows is not None:
+            read = {n: x.index_select(0, rows) for n, x in read.items()}
+        note = f"the network of modality {what!r}, given values"
+        output = run_network(network, *seen, note=note, covariates=read)
         parts = check(output, total if rows is None else len(rows))
         outputs = tuple(
             put_rows(rows, part, total, fill, dim=0)

@@ -14,6 +14,7 @@ from ppl_mm.arguments.kinds import DEVICE
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.checks import check_replacement, check_target, in_dtype
+from ppl_mm.batch.covariates import check_covariates
 from ppl_mm.batch.encoding import Memo
 from ppl_mm.batch.host_masks import HostTensor
 from ppl_mm.batch.lazy import LazyValues, event_shapes, only
@@ -38,6 +39,7 @@ class MaskedRows:
         source: Name -> bool (B,) or (S, B), True where the posterior conditions on it.
         elements: Name -> bool (B, *D_m), False for elements that are missing of rows that are
             present; no entry for a modality without any.
+        covariates: Name -> (B,) or (B, C), what networks read and no model scores.
         memo: The outputs of networks for these rows; None for a user's own rows, which keep none.
         plate: The name of the plate at dim -2, "terms" or "strata"; None without one.
     """
@@ -48,6 +50,7 @@ class MaskedRows:
     evidence: Masks
     source: Masks
     elements: Mapping[str, Tensor]
+    covariates: Mapping[str, Tensor]
     memo: Memo | None = None
     plate: ClassVar[str | None] = None
     _size: int
@@ -175,6 +178,26 @@ class MaskedRows:
         return out
 
     @typed
+    def with_covariates(self, covariates: Mapping[str, Tensor]) -> Self:
+        """The same rows with these covariates beside their others, or in place of them.
+
+        Args:
+            covariates: Name -> (B,) classes or (B, C) numbers, complete.
+
+        Example:
+            >>> import torch
+            >>> from ppl_mm import Observations
+            >>> obs = Observations.blank(2).with_covariates({"batch": torch.tensor([0, 1])})
+            >>> obs[1:].covariates["batch"]
+            tensor([1])
+        """
+        given = check_covariates(covariates, self._size, self.device, self.names)
+        out = self._copy()
+        out.covariates = {**self.covariates, **given}
+        out.memo = None if self.memo is None else {}
+        return out
+
+    @typed
     def to(self, target: Annotated[torch.device | str, DEVICE] | torch.dtype | nn.Module) -> Self:
         """On another device; or with floating-point values in another dtype.
 
@@ -268,4 +291,6 @@ class MaskedRows:
             ]
         plate = f", {self.plate_size} {self.plate}" if self.plate else ""
         kind = type(self).__name__
-        return f"{kind}({self._size} rows{plate}; {', '.join(parts) or 'no modality'})"
+        held = ", ".join(parts) or "no modality"
+        read = f"; reads {', '.join(self.covariates)}" if self.covariates else ""
+        return f"{kind}({self._size} rows{plate}; {held}{read})"

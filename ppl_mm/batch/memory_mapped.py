@@ -112,6 +112,7 @@ class MemoryMapped(Observations):
         self.values = LazyValues(columns, None, torch.device("cpu"), None)
         self.elements = LazyValues(holes, None, torch.device("cpu"), None) if holes else {}
         self.scored = self.evidence = self.source = self.present
+        self.covariates = {}
 
     def in_memory(self) -> Observations:
         """These rows as plain observations."""

@@ -24,6 +24,7 @@ from ppl_mm.batch.arrays import Readable, read_arrays
 from ppl_mm.batch.batch import Batch
 from ppl_mm.batch.checks import check_rows
 from ppl_mm.batch.collate import joined
+from ppl_mm.batch.covariates import check_covariates, joined_covariates
 from ppl_mm.batch.terms import Masks, Term, resolve_components, resolve_terms, via_masks
 
 __all__ = ["DrawnStrata", "Observations", "UnderStrata", "UnderTerms"]
@@ -41,6 +42,9 @@ class Observations(Batch):
             is present: it is not scored, and networks see a zero. A row all of whose elements are
             missing is a row that misses the modality. A likelihood whose elements are not
             independent given z (classes, symbols) refuses such rows.
+        covariates: Name -> tensor (B,) of classes, or (B, C) of numbers: what networks read and no
+            model scores, such as the batch of a cell. None may be missing, and all masks leave them
+            alone. A network says by its attribute ``reads_covariates`` which it is given.
 
     Raises:
         TypeError: For values that are no dense tensors of real numbers (sparse, nested, quantised,
@@ -67,9 +71,12 @@ class Observations(Batch):
         values: Mapping[str, Tensor],
         present: Mapping[str, Tensor] | None = None,
         elements: Mapping[str, Tensor] | None = None,
+        covariates: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.values, self.present, self.elements = check_rows(values, present, elements)
         self._size = len(next(iter(self.values.values())))
+        given = {} if covariates is None else covariates
+        self.covariates = check_covariates(given, self._size, self.device, self.names)
         self.scored = self.evidence = self.source = self.present
 
     @staticmethod
@@ -79,7 +86,7 @@ class Observations(Batch):
         if num_rows < 1:
             raise ValueError(f"expected at least one row, got {num_rows}.")
         obs = Observations.__new__(Observations)
-        obs._size, obs.values, obs.elements = num_rows, {}, {}
+        obs._size, obs.values, obs.elements, obs.covariates = num_rows, {}, {}, {}
         obs.present = obs.scored = obs.evidence = obs.source = {}
         return obs
 
@@ -139,6 +146,7 @@ class Observations(Batch):
             batch._require_no_plate("collate")
         obs = Observations.blank(sum(len(batch) for batch in batches))
         obs.values, obs.elements, masks = joined(batches)
+        obs.covariates = joined_covariates([batch.covariates for batch in batches])
         for kind, mask in masks.items():
             setattr(obs, kind, mask)
         return obs
@@ -290,7 +298,7 @@ class DrawnStrata(UnderStrata):
         self.log_weight = whole.evenly(_taken(allowed, drawn))
 
     @property
-    def whole(self) -> UnderStrata:
+    def all_strata(self) -> UnderStrata:
         """The rows under all C components."""
         out = UnderStrata.__new__(UnderStrata)
         out.__dict__.update(self.__dict__)

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ppl_mm.batch.covariates import Covariates, covariates_for
 from ppl_mm.batch.host_masks import on_host
 from ppl_mm.batch.shapes import mapped
 
@@ -67,9 +68,15 @@ def put_rows(
 
 
 def run_network(
-    network: Callable[..., Any], rows: Tensor, *more: Tensor, note: str | None = None
+    network: Callable[..., Any],
+    rows: Tensor,
+    *more: Tensor,
+    note: str | None = None,
+    covariates: Covariates | None = None,
 ) -> Any:
     """``network(rows, *more)`` for rows with one batch dimension.
+
+    A network that reads covariates is given those, ``network(rows, *more, covariates={...})``.
 
     Floating-point rows come in the network's own dtype, whatever theirs. One row has no batch
     statistics: batch normalisation then uses its running ones. Output of 16 bits, whose densities
@@ -78,10 +85,12 @@ def run_network(
     """
     dtype = dtype_of(network) if isinstance(network, nn.Module) else None
     rows, *others = (_in_dtype(x, dtype) for x in (rows, *more))
+    read = covariates_for(network, covariates or {})
+    options = {"covariates": {n: _in_dtype(x, dtype) for n, x in read.items()}} if read else {}
     alone = len(rows) == 1 and isinstance(network, nn.Module) and network.training
     try:
         with running_statistics(cast(nn.Module, network)) if alone else nullcontext():
-            return at_least_float32(network(rows, *others))
+            return at_least_float32(network(rows, *others, **options))
     except Exception as error:
         if note is not None:
             error.add_note(f"In {note} of shape {tuple(rows.shape)}, {rows.dtype}.")

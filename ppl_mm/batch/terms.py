@@ -88,6 +88,7 @@ class Term:
         return {name for group in groups for name in group}
 
 
+_BITS = 62  # of a whole number that are used
 _MODALITIES = ("source", "scored", "reference")
 _BESIDES_MODALITIES = [f.name for f in fields(Term) if f.name not in _MODALITIES]
 
@@ -194,7 +195,9 @@ def _same_kind(terms: Sequence[Term], obs: "Batch") -> Tensor:
 
 def _repeats(same_kind: Tensor, masks: Tensor, active: Tensor) -> Tensor:
     """(T, B): True where an earlier active term of the same kind has the same masks (_, T, B)."""
-    has = masks.permute(2, 1, 0).float()  # (B, T, _)
-    within = (has @ (1.0 - has).mT) == 0  # (B, T, T): what one has the other has too
-    same = within & within.mT & same_kind
-    return (same.tril(-1) & active.T[:, None]).any(-1).T
+    same = same_kind.tril(-1)[..., None]  # (T, T, B)
+    for part in masks.split(_BITS):  # as whole numbers, of which two are compared at once
+        places = torch.ones_like(part, dtype=torch.int64).cumsum(0) - 1
+        number = (part.long() << places).sum(0)
+        same = same & (number[:, None] == number)
+    return (same & active).any(1)

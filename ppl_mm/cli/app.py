@@ -165,7 +165,7 @@ def train(
     What is not given is the data set's default, or with --resume the run's.
     """
     from ppl_mm import runs
-    from ppl_mm.processes import is_first
+    from ppl_mm.processes import alone, is_first
     from ppl_mm.runs import steering
     from ppl_mm.training import StoppedError
 
@@ -219,7 +219,8 @@ def train(
             raise typer.Exit(128 + error.number) from None
         if not is_first():  # of several processes one measures and prints
             return
-        found = runs.evaluate(run) if evaluate else None
+        with alone():
+            found = runs.evaluate(run) if evaluate else None
     if not quiet:
         if found is not None:
             _print(found.table(f"{system} on {run.dataset.name}"))
@@ -261,10 +262,11 @@ def reproduce(
     """
     from rich.markdown import Markdown
 
+    from ppl_mm.cli.papers import listed
     from ppl_mm.experiments import papers, reproduction
 
     if paper is None or table is None:
-        typer.echo(_reproducible(paper))
+        typer.echo(listed(paper))
         return
     found = papers.table(paper, table)
     folder = Path("runs", "reproduce", f"{paper}-{scale}") if out is None else out
@@ -278,22 +280,6 @@ def reproduce(
         raise typer.Exit(130) from None
     Console().print(Markdown(page.read_text()))
     typer.echo(f"page: {page}")
-
-
-def _reproducible(paper: str | None) -> str:
-    """What can be made again, of one paper or of all, a line each."""
-    from ppl_mm.experiments import papers, reproduction
-
-    rows = []
-    for name, tables in papers.of(paper).items():
-        for key, table in tables.items():
-            runs = f"{len(table.short)}/{len(table.paper)}"
-            ready = "no" if reproduction.missing_data(table) else "yes"
-            sets = f" ({', '.join(table.data)})" if table.data else ""
-            rows.append((name, key, runs, ready, f"{table.title}{sets}"))
-    heading = ("paper", "table", "runs", "data", "what it shows")
-    caption = "runs: at --scale short / paper; data: whether it is there, see ppl-mm data list"
-    return listing.table(heading, rows, caption)
 
 
 def _print(table: Table) -> None:

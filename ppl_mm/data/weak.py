@@ -44,7 +44,9 @@ def weakly_supervised(obs: Observations, fraction: float, *, seed: int = 0) -> O
     generator = torch.Generator().manual_seed(seed)
     num_paired = max(1, round(fraction * len(obs))) if fraction > 0 else 0
     if num_paired == len(obs):
-        return Observations(obs.values, obs.present, obs.elements)  # without a copy of every value
+        return Observations(
+            obs.values, obs.present, obs.elements, obs.covariates
+        )  # without a copy of every value
     order = torch.randperm(len(obs), generator=generator)
     paired, rest = order[:num_paired].sort().values, order[num_paired:]
     held = {name: obs.present[name].cpu() for name in obs.names}
@@ -60,7 +62,9 @@ def weakly_supervised(obs: Observations, fraction: float, *, seed: int = 0) -> O
         parts = [torch.full((len(rows_m),), m == name) for m, rows_m in streams.items()]
         values[name] = obs[name][rows]
         present[name] = torch.cat([held[name][paired], *parts]).to(obs[name].device)
-    return Observations(values, present, {n: mask[rows] for n, mask in obs.elements.items()})
+    elements = {n: mask[rows] for n, mask in obs.elements.items()}
+    covariates = {n: x[rows] for n, x in obs.covariates.items()}
+    return Observations(values, present, elements, covariates)
 
 
 @typed
@@ -149,7 +153,7 @@ def keep_modalities(obs: Observations, probability: float, *, seed: int = 0) -> 
         present[name] = held & keep.to(held.device)
     if isinstance(obs, MemoryMapped):
         return obs.masked(present)
-    return Observations(obs.values, present, obs.elements)
+    return Observations(obs.values, present, obs.elements, obs.covariates)
 
 
 @typed
@@ -202,7 +206,7 @@ def keep_pairs(
         chosen = held & torch.tensor([[name == always] for name in obs.names])
     kept = dict(zip(obs.names, torch.where(paired, held, chosen), strict=True))
     present = {n: kept[n].to(obs.present[n].device) for n in obs.names}
-    return Observations(obs.values, present, obs.elements)
+    return Observations(obs.values, present, obs.elements, obs.covariates)
 
 
 def _check_unit_interval(where: str, what: str, value: float) -> None:

@@ -12,12 +12,13 @@ from pyro.infer.util import is_validation_enabled
 from pyro.ops.provenance import detach_provenance
 from torch import Tensor, nn
 
+from ppl_mm.batch.covariates import Covariates, covariates_for
 from ppl_mm.batch.observed_elements import OfElements
 from ppl_mm.batch.rows import indices, one_if_same, put_rows, run_network
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.likelihoods.decoder import check_factorises, of_decoder
 from ppl_mm.likelihoods.likelihood import Parameters
-from ppl_mm.programs.contracts import DrawsValue, ReadsValue
+from ppl_mm.programs.contracts import DrawsValue
 
 __all__ = ["Decoded"]
 
@@ -42,6 +43,8 @@ class Decoded(TorchDistribution):
         undrawable: Why rows cannot be drawn, as their z is NaN. A draw raises it, unless Pyro's
             validation is off and the likelihood can draw NaN.
         elements: Which elements are observed, (B, *event_shape); None for all.
+        covariates: What a decoder may read of every row, (B,) or (B, C); a decoder is given those
+            that its attribute ``reads_covariates`` names, also where it draws values.
 
     The batch shape is z.shape[:-1]. Its class is named after the likelihood, so Pyro's pictures of
     a model (``pyro.render_model``) say Normal or Categorical. What the decoder may return is
@@ -73,10 +76,12 @@ class Decoded(TorchDistribution):
         name: str | None = None,
         undrawable: str | None = None,
         elements: Tensor | None = None,
+        covariates: Covariates | None = None,
     ) -> None:
         self.likelihood, self.decoder, self.z, self.where = likelihood, decoder, z, where
         self.name, self.undrawable, self.elements = name, undrawable, elements
-        self._reads_value = isinstance(decoder, ReadsValue) and decoder.reads_value
+        self.covariates = covariates_for(decoder, covariates or {})
+        self._reads_value = bool(getattr(decoder, "reads_value", False))
         # Pyro's tensors that track dependencies have plain tuples for shapes.
         self._data_shape = None if event_shape is None else torch.Size(event_shape)
         self._whole: TorchDistribution | None = None
@@ -86,7 +91,8 @@ class Decoded(TorchDistribution):
         self.__class__ = _called(kind, type(likelihood).__name__)
 
     def __reduce__(self) -> Any:
-        options = {n: getattr(self, n) for n in ("name", "undrawable", "elements")}
+        names = ("name", "undrawable", "elements", "covariates")
+        options = {n: getattr(self, n) for n in names}
         make = partial(Decoded, **options)
         return make, (self.likelihood, self.decoder, self.z, self.where, self._data_shape)
 
@@ -105,7 +111,7 @@ class Decoded(TorchDistribution):
         """The distribution of every row, scored or not."""
         if self._whole is None:
             # Draws of Pyro's tensors that track dependencies fail in torch, and need no tracking.
-            self._whole = self._decode(detach_provenance(self.z))
+            self._whole = self._decode(detach_provenance(self.z), self.covariates)
         return self._whole
 
     def of_elements(self, held: Tensor) -> "Decoded":
@@ -130,7 +136,7 @@ class Decoded(TorchDistribution):
 
     def having_read(self, value: Tensor) -> TorchDistribution:
         """p(x_m | z) of all elements, where the decoder has read the observed ones."""
-        return self._decode(self.z, value, self.elements)
+        return self._decode(self.z, self.covariates, value, self.elements)
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "Decoded":
         """The same under more batch dimensions."""
@@ -159,31 +165,34 @@ class Decoded(TorchDistribution):
                 "its logits depend on the value (reads_value is True); give it one."
             )
         z = detach_provenance(self.z).expand(*sample_shape, *self.z.shape)
-        value = self.decoder.sample(z.reshape(-1, z.shape[-1]))
+        read = _flat(self.covariates, z.shape[:-1])
+        options = {"covariates": read} if read else {}
+        value = self.decoder.sample(z.reshape(-1, z.shape[-1]), **options)
         return value.reshape(*z.shape[:-1], *value.shape[1:])
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-probability in nats, batch shape; zero in the rows that do not count."""
-        held = self.elements
+        held, read = self.elements, self.covariates
         if isinstance(self.where, bool):
-            return self._score(self.z, value, held)
+            return self._score(self.z, read, value, held)
         tail = torch.Size(self.batch_shape[-self.where.dim() :])
         where = self.where.expand(tail)
         if len(tail) == 2 and value.dim() == len(self.event_shape) + 1:  # one value a row
             where = one_if_same(where)
         rows = indices(where)
         if rows is None:
-            return self._score(self.z, value, held)
+            return self._score(self.z, read, value, held)
         if len(rows) == 0:
             return self.z.new_zeros(self.batch_shape)
         if where.shape != tail:  # whole strata count: no value is copied
-            log_prob = self._score(self.z.index_select(-3, rows), value, held)
+            log_prob = self._score(self.z.index_select(-3, rows), read, value, held)
             return put_rows(rows, log_prob, tail[0], 0.0, dim=-2)
         lead = self.batch_shape[: -len(tail)]
         z = self.z.reshape(*lead, tail.numel(), -1).index_select(-2, rows)
         x = self._rows_of(value, rows, tail)
         held = None if held is None else self._rows_of(held, rows, tail)
-        log_prob = self._score(z, x, held)
+        read = {n: c.index_select(0, rows % tail[-1]) for n, c in read.items()}
+        log_prob = self._score(z, read, x, held)
         return put_rows(rows, log_prob, tail.numel(), 0.0, dim=-1).reshape(self.batch_shape)
 
     def _rows_of(self, value: Tensor, rows: Tensor, tail: torch.Size) -> Tensor:
@@ -196,23 +205,35 @@ class Decoded(TorchDistribution):
         value = value.expand(*lead, *tail, *self.event_shape)
         return value.reshape(*lead, tail.numel(), *self.event_shape).index_select(len(lead), rows)
 
-    def _score(self, z: Tensor, value: Tensor, held: Tensor | None) -> Tensor:
+    def _score(self, z: Tensor, read: Covariates, value: Tensor, held: Tensor | None) -> Tensor:
         """Log-probability of the values, or of their elements where ``held`` is True."""
-        p = self._decode(z, value, held)
+        p = self._decode(z, read, value, held)
         return (p if held is None else OfElements(p, held)).log_prob(value)
 
     def _decode(
-        self, z: Tensor, value: Tensor | None = None, held: Tensor | None = None
+        self,
+        z: Tensor,
+        read: Covariates,
+        value: Tensor | None = None,
+        held: Tensor | None = None,
     ) -> TorchDistribution:
         batch = torch.Size(z.shape[:-1])
         more: tuple[Tensor, ...] = ()
         if value is not None and self._reads_value:
             event = self.event_shape
-            read = (value,) if held is None else (value, held)
-            more = tuple(x.expand(*batch, *event).reshape(-1, *event) for x in read)
+            seen = (value,) if held is None else (value, held)
+            more = tuple(x.expand(*batch, *event).reshape(-1, *event) for x in seen)
         note = None if self.name is None else f"the decoder of modality {self.name!r}, given z"
-        output = run_network(self.decoder, z.reshape(-1, z.shape[-1]), *more, note=note)
+        latents, read = z.reshape(-1, z.shape[-1]), _flat(read, batch)
+        output = run_network(self.decoder, latents, *more, note=note, covariates=read)
         return of_decoder(self.likelihood, output, batch, self._data_shape, self.name)
+
+
+def _flat(covariates: Covariates, batch: torch.Size) -> Covariates:
+    """The covariates of rows, (B, ...), for the flattened latents of shape (*batch, F)."""
+    return {
+        n: x.expand(*batch, *x.shape[1:]).reshape(-1, *x.shape[1:]) for n, x in covariates.items()
+    }
 
 
 @cache

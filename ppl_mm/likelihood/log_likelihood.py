@@ -49,6 +49,9 @@ def log_likelihood(
         log p(x_A | x_B)  ~  log p(x_A, x_B)  -  log p(x_B),           each as above
         log p(y | x_B)    ~  log ( sum_k w_k p(y | z_k) / sum_k w_k ), w_k = p(x_B, z_k) / r(z_k)
 
+    Processes of ``torchrun`` that all ask divide the rows whose proposals are refined, and each has
+    the whole result, that of one process.
+
     By default every row has a proposal r of its own, fitted to its posterior, see ``refine``. The
     third line is that of labels y (classes, or at most 32 yes-or-no values): the estimates of all
     classes are between 0 and 1 and add up to 1. Other discrete targets are estimated by the first
@@ -146,17 +149,16 @@ def log_likelihood(
         else:
             sampler, evidence = proposal_of(proposal, obs, names, given_names)
             each = plan.among(2 if rest else 1)
-            both = (*names, *rest)
+            both, other = (*names, *rest), None
+            if rest and denominator == "prior":  # first, so that its draws rest on the seed alone
+                other = _by_prior(system, obs, rest, given_names, each)
             source = source_of(system, obs, both, sampler, evidence, each, refine, seed)
             (result,) = source.answers([Question(both)])
-            if rest:
+            if rest and other is None:
                 own = sampler if proposal == "defensive" else from_guide
-                if denominator == "posterior":
-                    below = source_of(system, obs, rest, own, given_names, each, refine, seed)
-                    (other,) = below.answers([Question(rest)])
-                else:
-                    other = _by_prior(system, obs, rest, given_names, each)
-                result = result.minus(other)
+                below = source_of(system, obs, rest, own, given_names, each, refine, seed)
+                (other,) = below.answers([Question(rest)])
+            result = result if other is None else result.minus(other)
     result = replace(result, given=given_names, proposal=proposal_label(proposal, evidence))
     result = certain(result, obs, system.modalities)
     result.warn_if_unreliable()
@@ -261,8 +263,9 @@ def _distinct(obs: Observations, names: Sequence[str]) -> tuple[Tensor, Tensor]:
     values = [obs.values[n].reshape(len(obs), -1).double() for n in names]
     columns = [x.masked_fill(~mask, 0.0) for x, mask in zip(values, held, strict=True)]
     holes = [obs.elements[n].flatten(1) for n in names if n in obs.elements]
+    read = [x.reshape(len(obs), -1).double() for x in obs.covariates.values()]
     masks = [mask.double() for mask in (*held, *holes)]
-    _, which = torch.unique(torch.cat(columns + masks, 1), dim=0, return_inverse=True)
+    _, which = torch.unique(torch.cat(columns + masks + read, 1), dim=0, return_inverse=True)
     first = torch.full((int(which.max()) + 1,), len(obs), device=which.device)
     positions = torch.arange(len(obs), device=which.device)
     return first.scatter_reduce(0, which, positions, "amin"), which

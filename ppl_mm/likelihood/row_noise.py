@@ -31,6 +31,9 @@ def row_keys(obs: Observations) -> list[bytes]:
         for digest, mask, value in zip(digests, masks, values.numpy(), strict=True):
             digest.update(name.encode() + mask.tobytes() + value.tobytes())
     add_holes(digests, obs, obs.names)
+    for name, x in sorted(obs.covariates.items()):
+        for digest, value in zip(digests, x.cpu().contiguous().numpy(), strict=True):
+            digest.update(name.encode() + value.tobytes())
     return [digest.digest() for digest in digests]
 
 

@@ -17,11 +17,11 @@ from ppl_mm.modality import Modality
 from ppl_mm.results.log_likelihood import RELIABLE_K, LogLikelihood
 from ppl_mm.systems import System
 
-__all__ = ["Block", "Plan", "blocks", "guide_blocks", "needs_more", "weigh"]
+__all__ = ["WEIGHTS_KEPT", "Block", "Plan", "blocks", "guide_blocks", "needs_more", "weigh"]
 
 _DRAWS_AT_ONCE = 2**17  # (draw, row) pairs whose latents are held at a time
 _WEIGHTS_AT_ONCE = 2**24  # (draw, row) pairs whose weights are held at a time
-_WEIGHTS_KEPT = 2**26  # log-weights that a result carries at most: 256 MiB
+WEIGHTS_KEPT = 2**26  # log-weights that a result carries at most: 256 MiB
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class _Collected:
     def _keep(self, rows: Tensor, terms: Sequence[Tensor], log_pi: Tensor) -> None:
         kept = terms[0].shape[0] * terms[0].shape[1] * len(rows)
         self.numbers += kept
-        if self.numbers <= _WEIGHTS_KEPT:
+        if self.numbers <= WEIGHTS_KEPT:
             self.weights.append((rows, self.question.log_weights(terms, log_pi)))
 
     def result(self, num_samples: int, modalities: Sequence[Modality]) -> LogLikelihood:
@@ -210,7 +210,7 @@ class _Collected:
         return replace(found, log_weights=self._weights(len(order)))
 
     def _weights(self, num_rows: int) -> Tensor | None:
-        if self.numbers > _WEIGHTS_KEPT:
+        if self.numbers > WEIGHTS_KEPT:
             return None
         most = max(len(weights) for _, weights in self.weights)
         out = self.weights[0][1].new_full((most, num_rows), math.nan)

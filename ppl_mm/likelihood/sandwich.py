@@ -114,7 +114,8 @@ def simulated(system: System, rows: int | Observations) -> tuple[Observations, d
             site = trace.nodes[name]
             event = site["value"].shape[site["value"].dim() - site["fn"].event_dim :]
             latents[name] = site["value"].expand(len(like), *event)
-    obs = Observations({**known.values, **values}, like.present, like.elements)
+    drawn_rows = {**known.values, **values}
+    obs = Observations(drawn_rows, like.present, like.elements, like.covariates)
     return obs, latents
 
 

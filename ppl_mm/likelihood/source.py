@@ -6,11 +6,13 @@ from functools import partial
 
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.importance import Sampler, from_guide, from_prior
+from ppl_mm.likelihood.joined import joined
 from ppl_mm.likelihood.proposals import proposal_of
 from ppl_mm.likelihood.question import Question
 from ppl_mm.likelihood.refined import refined_blocks, unrefinable
 from ppl_mm.likelihood.row_noise import RowNoise, row_keys, same_draws
 from ppl_mm.likelihood.sampling import Block, Plan, guide_blocks, weigh
+from ppl_mm.processes import own_share
 from ppl_mm.programs.answerable import conditioned_on
 from ppl_mm.results.log_likelihood import LogLikelihood
 from ppl_mm.systems import System
@@ -34,6 +36,7 @@ class Source:
         by_row: Whether the draws are a row's own, whatever rows stand beside it, so that equal rows
             have the same.
         reason: Why they have not, though they were to; "" else.
+        own: The rows of the blocks; those of other processes are theirs to answer.
     """
 
     system: System
@@ -44,10 +47,14 @@ class Source:
     blocks: Iterable[Block]
     by_row: bool
     reason: str
+    own: slice
 
     def answers(self, questions: Sequence[Question]) -> list[LogLikelihood]:
         """The answer to each question in every row."""
-        found = weigh(self.system, self.obs, questions, self.blocks, self.plan)
+        rows = self.obs[self.own]
+        found = weigh(self.system, rows, questions, self.blocks, self.plan)
+        if self.own != slice(None):
+            found = [joined(result, self.system.modalities) for result in found]
         if self.by_row:
             draws = same_draws(self.obs.scoring(*self.names).given(*self.evidence))
             found = [result.sharing(draws) for result in found]
@@ -78,14 +85,16 @@ def source_of(
     """
     reason = _reason(system, obs, sampler, evidence, plan) if refine == "auto" else ""
     refined = refine != "none" and not reason
+    own = slice(None)
     if not refined:
         blocks = guide_blocks(system, obs, sampler, evidence, plan)
     else:
         prior = sampler is from_prior
+        own = own_share(len(obs), f"log p({', '.join(names)}) of {len(obs)} rows, seed {seed}")
         blocks = refined_blocks(
-            system, obs, names, evidence, plan, refine=refine, seed=seed, from_prior=prior
+            system, obs[own], names, evidence, plan, refine=refine, seed=seed, from_prior=prior
         )
-    return Source(system, obs, names, evidence, plan, blocks, refined, reason)
+    return Source(system, obs, names, evidence, plan, blocks, refined, reason, own)
 
 
 def label_source(

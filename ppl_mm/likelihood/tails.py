@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from ppl_mm.likelihood.pareto import growth, pareto_fit, tail_size
+
 __all__ = [
     "Moments",
     "interval_of_log_mean",
@@ -22,6 +24,7 @@ _FEWEST_WITH_WEIGHT = 10  # that an estimate can rest on, be its tail ever so li
 _NEGLIGIBLE = 100.0  # nats below the largest: no weight at all
 _FINER = 20  # quantiles of the fitted tail for each draw in it
 _NORMAL = 1.959964  # 97.5 % quantile
+_TINY = math.log(np.finfo(float).tiny)
 
 
 class Moments(NamedTuple):
@@ -55,7 +58,7 @@ def weight_moments(log_w: Tensor) -> Moments:
     Draws of weight 0 are draws: where all but a few have it, the estimate rests on those few, and
     that they are alike says nothing of the ones that were not seen.
 
-    Source: Vehtari et al. 2024, arXiv:1507.02646 (M, the fit and k, by arviz). The use of its
+    Source: Vehtari et al. 2024, arXiv:1507.02646 (M, the fit and k). The use of its
     quantiles for the moments is ours. It asks for 10^{1 / (1 - k)} draws: ten where k is 0.
     """
     columns = log_w.double().cpu().numpy()
@@ -71,7 +74,7 @@ def weight_moments(log_w: Tensor) -> Moments:
     third = ((weights - 1.0) ** 3).mean(0)
     k = np.full(columns.shape[1], 0.0 if number >= _FEWEST else np.nan)
     few = ((columns > high - _NEGLIGIBLE).sum(0) < _FEWEST_WITH_WEIGHT) & (number >= _FEWEST)
-    edge = max(number - _tail_size(number) - 1, 0)
+    edge = max(number - tail_size(number) - 1, 0)
     varied = high - np.partition(columns, edge, 0)[edge] > _CONSTANT
     varied &= ~few & (number >= _FEWEST)
     if varied.any():
@@ -87,40 +90,25 @@ def weight_moments(log_w: Tensor) -> Moments:
 
 def _fit(log_w: Any, weights: Any) -> tuple[Any, Any]:
     """k, and the variance and third moment (2, N), NaN where there is no fit."""
-    import arviz
-
     number = len(log_w)
-    size = _tail_size(number)
-    with np.errstate(over="ignore"):  # a candidate of the fit with weight 1 / inf = 0
-        smoothed, k = arviz.psislw(np.ascontiguousarray(log_w.T))
-    k, smoothed = np.atleast_1d(k), np.sort(np.atleast_2d(smoothed).T, 0)
-    in_order, w = np.sort(log_w, 0), np.sort(weights, 0)
-    edge, middle = number - size - 1, size // 2
-    # arviz returns the fit's quantiles, up to the largest draw; the middle one tells its scale.
-    quantile = np.exp(smoothed[edge + 1 + middle] - smoothed[edge]) * w[edge]
-    fits = np.isfinite(k) & (in_order[edge + 1] > in_order[edge]) & (w[edge] > 0.0)
+    size = tail_size(number)
+    in_order, w = np.sort(log_w - log_w.max(0), 0), np.sort(weights, 0)
+    edge = number - size - 1
+    u = np.maximum(in_order[edge], _TINY)
+    fits = [pareto_fit(np.exp(x[x > at]) - np.exp(at)) for x, at in zip(in_order.T, u, strict=True)]
+    k, scale = np.array(fits).T
+    scale = scale * w[-1]  # of weights over their mean
+    fitted = np.isfinite(k) & (in_order[edge + 1] > in_order[edge]) & (w[edge] > 0.0)
     with np.errstate(all="ignore"):
-        scale = (quantile - w[edge]) / _growth(k, (middle + 0.5) / size)
         p = (np.arange(_FINER * size)[:, None] + 0.5) / (_FINER * size)
-        tail = w[edge] + scale * _growth(k, p)
+        tail = w[edge] + scale * growth(k, p)
         body = w[: edge + 1]
         mean = (body.sum(0) + size * tail.mean(0)) / number
         moments = [
             (((body - mean) ** n).sum(0) + size * ((tail - mean) ** n).mean(0)) / number
             for n in (2, 3)
         ]
-    return k, np.where(fits, np.stack(moments), np.nan)
-
-
-def _tail_size(number: int) -> int:
-    """M, of so many draws."""
-    return math.ceil(min(number / 5, 3 * math.sqrt(number)))
-
-
-def _growth(k: Any, p: Any) -> Any:
-    """((1 - p)^{-k} - 1) / k, or -log(1 - p) for k = 0."""
-    excess = -np.log1p(-p)
-    return np.where(np.abs(k) < 1e-8, excess, np.expm1(k * excess) / np.where(k == 0, 1.0, k))
+    return k, np.where(fitted, np.stack(moments), np.nan)
 
 
 def interval_of_log_mean(error: Tensor, skewness: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from ppl_mm.likelihood.chunk import check_and_size
 from ppl_mm.likelihood.importance import log_weights_of
 from ppl_mm.likelihood.sampling import Plan
 from ppl_mm.likelihood.source import Source, label_source
+from ppl_mm.processes import alone
 from ppl_mm.systems import System
 
 __all__ = ["Weighted", "weighted_draws"]
@@ -77,10 +78,12 @@ def _sources(
     refine: str,
     seed: int,
 ) -> Iterator[tuple[Tensor, Source]]:
-    """Sources of draws, each with the indices of its rows."""
+    """Sources of draws, each with the indices of its rows, all of them in every process."""
     rows = torch.arange(len(obs))
     if system.alternatives((target,), given) is None:
-        yield rows, label_source(system, obs, given, "joint", plan, refine, seed)
+        with alone():
+            source = label_source(system, obs, given, "joint", plan, refine, seed)
+        yield rows, source
         return
     held = torch.stack([obs.present[n] for n in given], 1).cpu() if given else rows[:, None] < 0
     patterns, which = torch.unique(held, dim=0, return_inverse=True)
@@ -89,5 +92,6 @@ def _sources(
         ((conditional,),) = system.alternatives((target,), own) or [[]]
         one = System(conditional.model, system.guide, system.objective)
         part = rows[which == i]
-        source = label_source(one, obs[part], own, "joint", plan, refine, seed, prior=True)
+        with alone():
+            source = label_source(one, obs[part], own, "joint", plan, refine, seed, prior=True)
         yield part, source

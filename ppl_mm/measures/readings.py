@@ -13,6 +13,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import Join
 from ppl_mm.measures.generation import GenerationOptions, generate_checked
 from ppl_mm.oracles.outputs import classify, features_of
+from ppl_mm.processes import gathered, own_share
 from ppl_mm.programs.answerable import check_held
 from ppl_mm.results.by_subset import Subset
 from ppl_mm.systems import System
@@ -94,7 +95,11 @@ def read_generations(
     limits = {} if like is None else {n: _range(like, n) for n in names}
     classes: dict[tuple[Subset, str], list[Tensor]] = {(s, t): [] for s in chosen for t in targets}
     read: dict[tuple[Subset, str], list[Tensor]] = {key: [] for key in classes}
-    drawn = generations(system, obs, names, chosen, batch_size=batch_size, seed=seed, **options)
+    number = -(-len(obs) // batch_size)
+    own = own_share(number, f"readings of {len(obs)} rows, seed {seed}")
+    drawn = generations(
+        system, obs, names, chosen, batch_size=batch_size, seed=seed, own=own, **options
+    )
     for subset, values in drawn:
         if predictions:
             images = values if join is None else dict.fromkeys(targets, join(values))
@@ -105,6 +110,9 @@ def read_generations(
             images = cut if join is None else dict.fromkeys(targets, join(cut))
             for target in targets:
                 read[subset, target].append(features_of(classifiers[target], images[target]))
+    if own != slice(None):
+        parts = gathered((classes, read))
+        classes, read = (_in_order([part[i] for part in parts], number) for i in (0, 1))
     return Readings(
         chosen,
         targets,
@@ -121,23 +129,41 @@ def generations(
     *,
     batch_size: int,
     seed: int,
+    own: slice = slice(None),
     **options: Unpack[GenerationOptions],
 ) -> Iterator[tuple[Subset, dict[str, Tensor]]]:
     """Yield the likelihoods' means (B, *event) at one draw a row, by batch and subset.
 
     The latents of a row are drawn once from each subset, for all the modalities of ``names``. The
-    rows have passed ``system.check``.
+    rows have passed ``system.check``. ``own`` says which batches are drawn.
     """
-    for batch, own, asked in batches(obs, batch_size, seed, options):
+    for batch, draw, asked in batches(obs, batch_size, seed, options, own):
         for subset in subsets:
-            drawn = generate_checked(system, batch, names, 1, subset, mean=True, seed=own, **asked)
+            drawn = generate_checked(system, batch, names, 1, subset, mean=True, seed=draw, **asked)
             yield subset, {name: x[0] for name, x in drawn.items()}
 
 
+def _in_order(
+    parts: Sequence[dict[tuple[Subset, str], list[Tensor]]], number: int
+) -> dict[tuple[Subset, str], list[Tensor]]:
+    """What the processes read of their batches: of R, process r has batches r, r + R and so on."""
+    each = len(parts)
+    return {
+        key: [parts[i % each][key][i // each] for i in range(number)] if own else []
+        for key, own in parts[0].items()
+    }
+
+
 def batches(
-    obs: Observations, batch_size: int, seed: int, options: GenerationOptions
+    obs: Observations,
+    batch_size: int,
+    seed: int,
+    options: GenerationOptions,
+    own: slice = slice(None),
 ) -> Iterator[tuple[Observations, int, GenerationOptions]]:
     """Yield the rows of each batch, its seed, and the options with its rows of ``private``.
+
+    ``own`` says which batches.
 
     Raises:
         ValueError: If ``private`` is observations of more or fewer rows.
@@ -145,7 +171,7 @@ def batches(
     private = options.get("private")
     if isinstance(private, Observations) and len(private) != len(obs):
         raise ValueError(f"private: expected {len(obs)} rows, as obs, got {len(private)}.")
-    for i, rows in enumerate(torch.arange(len(obs)).split(batch_size)):
+    for i, rows in list(enumerate(torch.arange(len(obs)).split(batch_size)))[own]:
         asked = options.copy()
         if isinstance(private, Observations):
             asked["private"] = private[rows]

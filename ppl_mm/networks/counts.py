@@ -1,7 +1,7 @@
 """Networks of counts whose total differs from row to row, such as those of single cells."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.likelihoods import densities
+from ppl_mm.networks.covariates import beside, checked_sizes
 from ppl_mm.networks.layers import Activation, Encoder, Features, ScaleMap, as_rows, dense
 
 __all__ = ["CountsDecoder", "CountsEncoder", "CountsFeatures"]
@@ -35,6 +36,8 @@ class CountsFeatures(Features):
         batch_norm: Whether batch normalisation precedes each activation.
         dropout: The probability of dropout after each hidden layer.
         activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``.
+        covariates: Name -> the number of classes, or of columns of numbers, of each covariate of
+            the rows that the network reads besides, see :class:`ppl_mm.Observations`.
 
     Shapes:
         values (..., G) to (..., out_features).
@@ -53,14 +56,19 @@ class CountsFeatures(Features):
         batch_norm: bool = False,
         dropout: float = 0.0,
         activation: Activation = "relu",
+        covariates: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
-        sizes = (math.prod(self.event_shape) + 1, *hidden)
+        self.reads_covariates = checked_sizes("CountsFeatures", covariates)
+        size = math.prod(self.event_shape) + 1 + sum(self.reads_covariates.values())
+        sizes = (size, *hidden)
         self.hidden = dense(sizes, batch_norm=batch_norm, dropout=dropout, activation=activation)
         self.out_features = sizes[-1]
 
-    def forward(self, values: Tensor) -> Float[Tensor, "*rows F"]:
+    def forward(
+        self, values: Tensor, covariates: Mapping[str, Tensor] | None = None
+    ) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         own = values.dtype if values.is_floating_point() else torch.get_default_dtype()
         values = values.to(next((p.dtype for p in self.parameters()), own))
@@ -68,7 +76,8 @@ class CountsFeatures(Features):
         counts = rows.flatten(1)
         total = counts.sum(-1, keepdim=True)
         scaled = torch.log1p(_PER * counts / total.clamp(min=1.0))
-        features: Tensor = self.hidden(torch.cat([scaled, torch.log1p(total)], -1))
+        seen = torch.cat([scaled, torch.log1p(total)], -1)
+        features: Tensor = self.hidden(beside(seen, self.reads_covariates, covariates, leading))
         return features.reshape(*leading, self.out_features)
 
 
@@ -78,7 +87,7 @@ class CountsEncoder(Encoder):
 
     Args:
         latent_dim: The size D of the latent.
-        event_shape, hidden, batch_norm, dropout, activation: The options of
+        event_shape, hidden, batch_norm, dropout, activation, covariates: The options of
             :class:`CountsFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
@@ -101,6 +110,7 @@ class CountsEncoder(Encoder):
         batch_norm: bool = False,
         dropout: float = 0.0,
         activation: Activation = "relu",
+        covariates: Mapping[str, int] | None = None,
         scale: ScaleMap = "exp",
         min_scale: float | None = None,
     ) -> None:
@@ -110,6 +120,7 @@ class CountsEncoder(Encoder):
             batch_norm=batch_norm,
             dropout=dropout,
             activation=activation,
+            covariates=covariates,
         )
         super().__init__(latent_dim, features, scale, min_scale)
 
@@ -143,6 +154,8 @@ class CountsDecoder(nn.Module):
         batch_norm: Whether batch normalisation precedes each activation.
         dropout: The probability of dropout after each hidden layer.
         activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``.
+        covariates: Name -> the number of classes, or of columns of numbers, of each covariate of
+            the rows that the network reads besides, see :class:`ppl_mm.Observations`.
 
     Shapes:
         features (..., in_features) to tensors (..., G), or (G,) for a shared dispersion.
@@ -172,6 +185,7 @@ class CountsDecoder(nn.Module):
         batch_norm: bool = False,
         dropout: float = 0.0,
         activation: Activation = "relu",
+        covariates: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         if not 0 < total < math.inf:
@@ -179,7 +193,8 @@ class CountsDecoder(nn.Module):
         self.in_features, self.event_shape = in_features, tuple(event_shape)
         self.likelihood, self.total, self.reads_value = likelihood, total, own_total
         self.reads_elements = own_total
-        sizes = (in_features, *hidden)
+        self.reads_covariates = checked_sizes("CountsDecoder", covariates)
+        sizes = (in_features + sum(self.reads_covariates.values()), *hidden)
         self.hidden = dense(sizes, batch_norm=batch_norm, dropout=dropout, activation=activation)
         size = math.prod(self.event_shape)
         by_row = likelihood != "poisson" and dispersion == "row"
@@ -189,13 +204,18 @@ class CountsDecoder(nn.Module):
         self.dispersion = nn.Parameter(torch.zeros(self.event_shape)) if shared else None
 
     def forward(
-        self, features: Tensor, values: Tensor | None = None, elements: Tensor | None = None
+        self,
+        features: Tensor,
+        values: Tensor | None = None,
+        elements: Tensor | None = None,
+        covariates: Mapping[str, Tensor] | None = None,
     ) -> Tensor | tuple[Tensor, ...]:
         """Return the likelihood's parameters; with observed values (..., G), for their totals.
 
         ``elements``, (..., G), says which of the values are observed; None for all.
         """
         rows, leading = as_rows(features, (self.in_features,), "CountsDecoder")
+        rows = beside(rows, self.reads_covariates, covariates, leading)
         raw = self.output(self.hidden(rows)).reshape(*leading, self.outputs, *self.event_shape)
         each = list(raw.unbind(len(leading)))
         log_p = self._log_proportions(each.pop(0))
@@ -206,9 +226,11 @@ class CountsDecoder(nn.Module):
         log_count = log_count.clamp(-20.0, 20.0)
         return log_count.exp(), log_mean - log_count, *each
 
-    def sample(self, features: Float[Tensor, "*rows F"]) -> Tensor:
+    def sample(
+        self, features: Float[Tensor, "*rows F"], covariates: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
         """Draw counts (..., G) with mean total ``total``; no value is read."""
-        parameters = self(features)
+        parameters = self(features, covariates=covariates)
         if self.likelihood == "poisson":
             return densities.Poisson(parameters).sample()
         if self.likelihood == "negative_binomial":

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ppl_mm.batch.covariates import covariates_for, reads_covariates
 from ppl_mm.batch.encoding import reads_elements, width_of
 from ppl_mm.networks.layers import Activation, LocationScale, LocScale, ScaleMap, dense
 
@@ -53,17 +54,23 @@ class JointEncoder(nn.Module):
         """Whether a trunk asks which elements are observed."""
         return any(map(reads_elements, self.trunks.values()))
 
-    def forward(self, *values: Tensor) -> LocScale:
+    @property
+    def reads_covariates(self) -> tuple[str, ...]:
+        """The covariates that some trunk reads."""
+        return tuple({n: None for trunk in self.trunks.values() for n in reads_covariates(trunk)})
+
+    def forward(self, *values: Tensor, covariates: Mapping[str, Tensor] | None = None) -> LocScale:
         """Return the expert's (loc, scale), from one argument a modality.
 
         Where elements are missing, masks of the values' shapes may follow, one a modality.
         """
         number = len(self.trunks)
         masks: Sequence[Tensor | None] = values[number:] or [None] * number
-        features = [
-            trunk(x, mask) if mask is not None and reads_elements(trunk) else trunk(x)
-            for trunk, x, mask in zip(self.trunks.values(), values[:number], masks, strict=True)
-        ]
+        features = []
+        for trunk, x, mask in zip(self.trunks.values(), values[:number], masks, strict=True):
+            seen = (x, mask) if mask is not None and reads_elements(trunk) else (x,)
+            read = covariates_for(trunk, covariates or {})
+            features.append(trunk(*seen, covariates=read) if read else trunk(*seen))
         return self.join(torch.cat(features, -1))
 
     def join(

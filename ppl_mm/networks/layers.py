@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -159,10 +160,13 @@ class Features(nn.Module):
         out_features: The number of features.
         reads_elements: Whether it takes a second argument, which elements are observed: booleans of
             the shape of the values, whose missing elements are zeros.
+        reads_covariates: Name -> the number of classes or columns of the covariates that it takes
+            as a further argument, ``covariates={name: tensor}``.
     """
 
     out_features: int
     reads_elements: bool = False
+    reads_covariates: Mapping[str, int] = MappingProxyType({})
 
 
 class Encoder(nn.Module):
@@ -201,9 +205,17 @@ class Encoder(nn.Module):
         """Whether the features ask which elements are observed."""
         return self.features.reads_elements
 
-    def forward(self, values: Tensor, *elements: Tensor) -> LocScale:
+    @property
+    def reads_covariates(self) -> Mapping[str, int]:
+        """The covariates that the features read."""
+        return self.features.reads_covariates
+
+    def forward(
+        self, values: Tensor, *elements: Tensor, covariates: Mapping[str, Tensor] | None = None
+    ) -> LocScale:
         """Return the expert's (loc, scale); ``elements`` says which are observed, if not all."""
-        features = self.features(values, *elements).to(self.head.weight.dtype)
+        options = {} if covariates is None else {"covariates": covariates}
+        features = self.features(values, *elements, **options).to(self.head.weight.dtype)
         rows, leading = as_rows(features, (self.features.out_features,), "Encoder")
         return self.location_scale(self.head(rows), leading)
 

@@ -1,7 +1,7 @@
 """Multi-layer perceptrons, for any modality whose event is a tensor of fixed shape."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ppl_mm.arguments.typed import typed
+from ppl_mm.networks.covariates import beside, checked_sizes
 from ppl_mm.networks.layers import (
     Activation,
     Encoder,
@@ -37,6 +38,8 @@ class MLPFeatures(Features):
         kaiming: Whether the weights start at :func:`~ppl_mm.networks.layers.draw_kaiming`.
         elements: Whether which elements are observed is a further input, an indicator each (1
             observed, 0 missing), so that a missing element is told from a zero.
+        covariates: Name -> the number of classes, or of columns of numbers, of each covariate of
+            the rows that the network reads besides, see :class:`ppl_mm.Observations`.
 
     Shapes:
         values (..., *event_shape) to (..., out_features); with ``elements``, booleans
@@ -59,17 +62,25 @@ class MLPFeatures(Features):
         activation: Activation = "silu",
         kaiming: bool = False,
         elements: bool = False,
+        covariates: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
         self.reads_elements = elements
-        sizes = ((1 + elements) * math.prod(self.event_shape), *hidden)
+        self.reads_covariates = checked_sizes("MLPFeatures", covariates)
+        size = (1 + elements) * math.prod(self.event_shape)
+        sizes = (size + sum(self.reads_covariates.values()), *hidden)
         self.hidden = dense(sizes, batch_norm=batch_norm, dropout=dropout, activation=activation)
         self.out_features = sizes[-1]
         if kaiming:
             draw_kaiming(self)
 
-    def forward(self, values: Tensor, elements: Tensor | None = None) -> Float[Tensor, "*rows F"]:
+    def forward(
+        self,
+        values: Tensor,
+        elements: Tensor | None = None,
+        covariates: Mapping[str, Tensor] | None = None,
+    ) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         own = values.dtype if values.is_floating_point() else torch.get_default_dtype()
         values = values.to(next((p.dtype for p in self.parameters()), own))  # counts as integers
@@ -78,6 +89,7 @@ class MLPFeatures(Features):
         if self.reads_elements:
             held = torch.ones_like(rows) if elements is None else elements.to(rows.dtype)
             rows = torch.cat([rows, held.reshape(rows.shape)], -1)
+        rows = beside(rows, self.reads_covariates, covariates, leading)
         features = self.hidden(rows)
         return features.reshape(*leading, self.out_features)
 
@@ -88,8 +100,8 @@ class MLPEncoder(Encoder):
 
     Args:
         latent_dim: The size D of the latent.
-        event_shape, hidden, batch_norm, dropout, activation, kaiming, elements: The options of
-            :class:`MLPFeatures`.
+        event_shape, hidden, batch_norm, dropout, activation, kaiming, elements, covariates: The
+            options of :class:`MLPFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
@@ -117,6 +129,7 @@ class MLPEncoder(Encoder):
         activation: Activation = "silu",
         kaiming: bool = False,
         elements: bool = False,
+        covariates: Mapping[str, int] | None = None,
         scale: ScaleMap = "exp",
         min_scale: float | None = None,
     ) -> None:
@@ -128,6 +141,7 @@ class MLPEncoder(Encoder):
             activation=activation,
             kaiming=kaiming,
             elements=elements,
+            covariates=covariates,
         )
         super().__init__(latent_dim, features, scale, min_scale, kaiming=kaiming)
 
@@ -152,6 +166,8 @@ class MLPDecoder(nn.Module):
             values in [0, 1], and not logits.
         margin: The margin of these sigmoids, which are clamped to [margin, 1 - margin].
         kaiming: Whether the weights start at :func:`~ppl_mm.networks.layers.draw_kaiming`.
+        covariates: Name -> the number of classes, or of columns of numbers, of each covariate of
+            the rows that the network reads besides, see :class:`ppl_mm.Observations`.
 
     Shapes:
         features (..., in_features) to (..., *event_shape), or to two of these.
@@ -183,6 +199,7 @@ class MLPDecoder(nn.Module):
         sigmoid: bool = False,
         margin: float = 0.0,
         kaiming: bool = False,
+        covariates: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
@@ -190,15 +207,19 @@ class MLPDecoder(nn.Module):
         self.sigmoid = sigmoid
         self.margin = margin
         self.in_features = in_features
-        sizes = (in_features, *hidden)
+        self.reads_covariates = checked_sizes("MLPDecoder", covariates)
+        sizes = (in_features + sum(self.reads_covariates.values()), *hidden)
         self.hidden = dense(sizes, batch_norm=batch_norm, dropout=dropout, activation=activation)
         self.output = nn.Linear(sizes[-1], (1 + learned_scale) * math.prod(self.event_shape))
         if kaiming:
             draw_kaiming(self)
 
-    def forward(self, features: Float[Tensor, "*rows F"]) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(
+        self, features: Float[Tensor, "*rows F"], covariates: Mapping[str, Tensor] | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Return the likelihood's parameters."""
         rows, leading = as_rows(features, (self.in_features,), "MLPDecoder")
+        rows = beside(rows, self.reads_covariates, covariates, leading)
         output = self.output(self.hidden(rows))
         if not self.learned_scale:
             return self._location(output.reshape((*leading, *self.event_shape)))

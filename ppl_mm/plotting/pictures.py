@@ -109,8 +109,8 @@ def prior_samples(
         system: The system, a model and a guide.
         tiles: Modalities to stack to one image; each by itself otherwise.
         like: Data to take the range of values from that are not between 0 and 1; the draws' own
-            by default. What a model conditions on (CVAE) comes from its first rows, which it then
-            needs.
+            by default. What a model conditions on (CVAE) and the covariates that networks read
+            come from its first rows, which they then need.
         num_samples: The number of draws.
         columns: The number of draws side by side in a block.
         prior: The distribution that draws the latents in place of the model's prior, see
@@ -121,6 +121,8 @@ def prior_samples(
     names = [m.name for m in system.modalities if m.name not in fixed]
     if fixed and like is not None:
         obs = answerable(system.model, like)[:num_samples]
+    elif like is not None and like.covariates:
+        obs = like[:num_samples].drop(*like.names)
     drawn = generate(system, obs, names, given=fixed, mean=True, prior=prior)
     values = {n: x[0] for n, x in drawn.items()}
     tiles = tiles_of(tiles, names, system.modalities, values)

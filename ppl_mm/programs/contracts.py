@@ -21,6 +21,7 @@ class of ours. :class:`ppl_mm.Program` has those of :class:`Declares` and :class
     a modality's networks         Encoder, Decoder, Trunk
       of a decoder that reads x   ReadsValue, DrawsValue
       told what x misses          ReadsElements
+      told covariates of rows     ReadsCovariates
     p(z)                          Prior, NamesFamily, DiagonalFamily
 
 Whatever needs more than a forward method says so by an error that names the program, what it lacks
@@ -62,6 +63,7 @@ __all__ = [
     "NamesFamily",
     "NamesSite",
     "Prior",
+    "ReadsCovariates",
     "ReadsElements",
     "ReadsValue",
     "Trunk",
@@ -281,6 +283,18 @@ class ReadsElements(Protocol):
     """
 
     reads_elements: bool
+
+
+@runtime_checkable
+class ReadsCovariates(Protocol):
+    """A network that reads covariates of its rows, see :class:`ppl_mm.Observations`.
+
+    It is given those that it names after its other arguments, ``network(x, covariates={...})``, by
+    their names, (B,) or (B, C) each; so is the method ``sample`` of a decoder that draws values. A
+    mapping says besides how many classes or columns each one has, which is checked before training.
+    """
+
+    reads_covariates: Sequence[str] | Mapping[str, int]
 
 
 @runtime_checkable

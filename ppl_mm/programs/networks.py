@@ -8,6 +8,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from ppl_mm.batch.checks import check_encoded, check_features
+from ppl_mm.batch.covariates import Covariates, check_read
 from ppl_mm.batch.encoding import inputs, width_of
 from ppl_mm.batch.holes import observed_values
 from ppl_mm.batch.observations import Observations
@@ -61,15 +62,17 @@ def check_decoder(
         return
     if name in obs.elements:
         check_factorises(name, likelihood, decoder)
+    check_read(decoder, obs.covariates)
     values = observed_values(obs, name)
     if len(values) == 0:
         return
     likelihood.check(name, values)
-    p = _distribution(name, likelihood, decoder, in_features, values, rows=1)
+    read = obs.covariates
+    p = _distribution(name, likelihood, decoder, in_features, values, read, rows=1)
     several = next(
         n for n in count(2) if n not in values.shape[1:]
     )  # rows are no event's dimension
-    _distribution(name, likelihood, decoder, in_features, values, rows=several)
+    _distribution(name, likelihood, decoder, in_features, values, read, rows=several)
     if name in obs.elements and elements_of(p) is None:
         raise refuse_holes(name, f"the likelihood {type(likelihood).__name__}")
     support = getattr(p, "support", None)
@@ -89,6 +92,7 @@ def _distribution(
     decoder: nn.Module,
     in_features: int,
     values: Tensor,
+    read: Covariates,
     rows: int,
 ) -> TorchDistribution:
     """p(x_m | z) of some rows of zeros."""
@@ -96,7 +100,9 @@ def _distribution(
     z = torch.zeros(rows, in_features, dtype=example.dtype, device=example.device)
     note = f"the decoder or likelihood of modality {name!r}, given z"
     with torch.no_grad(), eval_mode(decoder):
-        output = run_network(decoder, z, note=note)
+        like = {n: x[:1].expand(rows, *x.shape[1:]) for n, x in read.items()}
+        like = {n: x.to(z.device) for n, x in like.items()}
+        output = run_network(decoder, z, note=note, covariates=like)
         try:
             return of_decoder(likelihood, output, torch.Size([rows]), values.shape[1:], name)
         except RuntimeError as error:  # of a likelihood of the user's own
@@ -114,11 +120,11 @@ def check_trunk(name: str, trunk: nn.Module, obs: Observations) -> None:
         ValueError: For features of another shape than (B, ``out_features``).
     """
     size = width_of(trunk)
-    values = _few(name, obs, size, trunk)
+    values, read = _few(name, obs, size, trunk)
     if values:
         note = f"the features of modality {name!r}, given values"
         with torch.no_grad(), eval_mode(trunk):
-            output = run_network(trunk, *values, note=note)
+            output = run_network(trunk, *values, note=note, covariates=read)
         check_features(name, output, size, len(values[0]))
 
 
@@ -129,25 +135,29 @@ def check_encoder(name: str, encoder: nn.Module, latent_dim: int, obs: Observati
         TypeError: For anything but a pair (loc, scale).
         ValueError: For other shapes, or a scale that is not above 0.
     """
-    values = _few(name, obs, latent_dim, encoder)
+    values, read = _few(name, obs, latent_dim, encoder)
     if values:
         note = f"the encoder of modality {name!r}, given values"
         with torch.no_grad(), pyro.validation_enabled(True), eval_mode(encoder):
-            output = run_network(encoder, *values, note=note)
+            output = run_network(encoder, *values, note=note, covariates=read)
             check_encoded(name, output, latent_dim, len(values[0]))
 
 
-def _few(name: str, obs: Observations, size: int, network: nn.Module) -> list[Tensor]:
+def _few(
+    name: str, obs: Observations, size: int, network: nn.Module
+) -> tuple[list[Tensor], Covariates]:
     """What a network is given for the first rows that hold a modality; nothing if none does.
 
     As many rows as a network's output has dimensions would hide that it takes them for those.
     """
     if name not in obs.names:
-        return []
+        return [], {}
+    check_read(network, obs.covariates)
     rows = obs.present[name].nonzero()[:8, 0]
     rows = rows[:-1] if len(rows) == size > 1 else rows
     given = [x[rows] for x in inputs(obs, [name], network)]
-    return [_beside(network, x) for x in given] if len(rows) else []
+    read = {n: _beside(network, x[rows]) for n, x in obs.covariates.items()}
+    return ([_beside(network, x) for x in given] if len(rows) else []), read
 
 
 def _beside(network: nn.Module, values: Tensor) -> Tensor:

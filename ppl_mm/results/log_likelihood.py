@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.modality import Modality
+from ppl_mm.results.arviz_data import arviz_data
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.results.likelihood_errors import NORMAL, ErrorPart, mean_interval
 from ppl_mm.results.likelihood_words import RELIABLE_K, STAGES, described
@@ -205,13 +206,13 @@ class LogLikelihood(Result):
         return "off to either side" if self.given else "mostly too low"
 
     def to_arviz(self) -> Any:
-        """An arviz ``InferenceData`` with the estimates and, where they were kept, the weights.
+        """The estimates for arviz and, where they were kept, the weights.
 
-        The group ``log_likelihood`` has one entry a row of every column, and ``log_weight`` with
-        dimensions (chain, draw, row), one chain, for ``arviz.psislw`` and ``arviz.loo``, which
-        smooth the weights and give their Pareto k anew.
+        An ``arviz.InferenceData``, or from arviz 1 on an ``xarray.DataTree``. Its group
+        ``log_likelihood`` has one entry a row of every column, and ``log_weight`` with dimensions
+        (chain, draw, row), one chain, for ``arviz.loo`` and its Pareto smoothing, which give
+        their Pareto k anew.
         """
-        import arviz
         import xarray
 
         columns: dict[str, Any] = {f: ("row", getattr(self, f).cpu().numpy()) for f in COLUMNS}
@@ -219,7 +220,7 @@ class LogLikelihood(Result):
             weights = self.log_weights[None].double().cpu().numpy()
             columns["log_weight"] = (("chain", "draw", "row"), weights)
         attributes = {"quantity": self.quantity, "num_samples": self.num_samples}
-        return arviz.InferenceData(log_likelihood=xarray.Dataset(columns, attrs=attributes))
+        return arviz_data({"log_likelihood": xarray.Dataset(columns, attrs=attributes)})
 
     def minus(self, other: "LogLikelihood") -> "LogLikelihood":
         """log p(target | given) from log p(target, given) and log p(given), drawn independently.

@@ -1,6 +1,6 @@
 """The guide's posterior beside a Markov chain's: numbers and picture."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,12 @@ from rich.table import Table
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
+from ppl_mm.results.arviz_data import arviz_data
 from ppl_mm.results.result import Number, Result, number
 from ppl_mm.results.style import PALE
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.figure import Figure
 
 __all__ = ["PosteriorCheck", "posterior_intervals"]
@@ -104,26 +106,14 @@ class PosteriorCheck(Result):
         return posterior_intervals(self)
 
     def to_arviz(self) -> Any:
-        """An ``InferenceData``: the chains as group ``posterior``, the guide's as ``guide``.
+        """The chains for arviz, as group ``posterior``, and the guide's draws, as ``guide``.
 
-        Both have the dimensions row and that of the site's coordinates, so arviz's own plots take
-        them: ``arviz.plot_trace(found.to_arviz())``.
+        An ``arviz.InferenceData``, or from arviz 1 on an ``xarray.DataTree``. Both groups have the
+        dimensions row and that of the site's coordinates, so arviz's own plots take them:
+        ``arviz.plot_trace(found.to_arviz())``.
         """
-        import arviz
-
-        dims = {site: ["row", f"{site}_dim"] for site in self.exact}
-        groups = {
-            group: arviz.convert_to_dataset(
-                {site: x.cpu().numpy() for site, x in draws.items()}, dims=dims
-            )
-            for group, draws in (
-                ("posterior", self.exact),
-                ("guide", {site: x[None] for site, x in self.guide.items()}),
-            )
-        }
-        data = arviz.InferenceData(posterior=groups["posterior"])
-        data.add_groups({"guide": groups["guide"]}, warn_on_custom_groups=False)
-        return data
+        guide = {site: x[None] for site, x in self.guide.items()}
+        return arviz_data({"posterior": _dataset(self.exact), "guide": _dataset(guide)})
 
     def _diagnosed(self, measure: Callable[..., Any], site: str) -> Tensor:
         draws = self.exact[site].cpu().numpy()
@@ -132,6 +122,16 @@ class PosteriorCheck(Result):
             for n in range(draws.shape[2])
         ]
         return torch.tensor(found)
+
+
+def _dataset(draws: Mapping[str, Tensor]) -> "xarray.Dataset":
+    """Draws (chain, draw, row, coordinate) of every site, with numbered coordinates."""
+    import xarray
+
+    dims = {site: ("chain", "draw", "row", f"{site}_dim") for site in draws}
+    columns = {site: (dims[site], x.cpu().numpy()) for site, x in draws.items()}
+    data = xarray.Dataset(columns)
+    return data.assign_coords({name: np.arange(size) for name, size in data.sizes.items()})
 
 
 @typed

@@ -1,9 +1,6 @@
 """The files of a run folder: its history, its pictures, and the run that they belong to."""
 
-import csv
-import io
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +10,9 @@ from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet
 from ppl_mm.data.running import tiles_of
-from ppl_mm.files import write_atomically
 from ppl_mm.runs import likelihoods
 from ppl_mm.runs.config import CONFIG_FILE, Config, write_config
+from ppl_mm.runs.records import write_csv
 from ppl_mm.systems import System
 from ppl_mm.training import Callback, FitResult, Training
 
@@ -29,7 +26,6 @@ __all__ = [
     "draw",
     "examples",
     "numbers",
-    "write_csv",
     "write_history",
 ]
 
@@ -114,16 +110,6 @@ def numbers(run: Run, num_samples: int | None, rows: int | None) -> tuple[int, i
     rows = run.config.rows if rows is None else rows
     check_at_least_one("rows", 1 if rows is None else rows)
     return num_samples, rows
-
-
-def write_csv(path: Path, rows: Sequence[Mapping[str, float | str]]) -> None:
-    """Write at least one row; a column that some rows lack is empty there."""
-    file = io.StringIO()
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(file, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(path, file.getvalue().encode())
 
 
 def check_folder(folder: Path, resume: bool, overwrite: bool) -> None:

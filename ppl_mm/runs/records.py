@@ -5,6 +5,8 @@ that repeats the run, the hardware and the versions. Its checkpoint is what a st
 from, and its last file is the trained system.
 """
 
+import csv
+import io
 import json
 import platform
 import shlex
@@ -23,7 +25,16 @@ from ppl_mm.systems import System
 from ppl_mm.training import fit
 from ppl_mm.training.history import FitResult
 
-__all__ = ["PLACES", "Files", "Record", "check_same", "command", "facts", "torch_device"]
+__all__ = [
+    "PLACES",
+    "Files",
+    "Record",
+    "check_same",
+    "command",
+    "facts",
+    "torch_device",
+    "write_csv",
+]
 
 Record = dict[str, Any]
 
@@ -172,3 +183,13 @@ def torch_device(name: str) -> torch.device:
     """Return the device of a name; "auto" is CUDA where there is one."""
     cuda = torch.cuda.is_available()
     return torch.device(("cuda" if cuda else "cpu") if name == "auto" else name)
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, float | str]]) -> None:
+    """Write at least one row; a column that some rows lack is empty there."""
+    file = io.StringIO()
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, file.getvalue().encode())

@@ -90,4 +90,5 @@ def pattern(batch: Observations) -> Any:
     once = {id(m): m for m in masks}
     held = {key: m.as_subclass(Tensor).numpy().tobytes() for key, m in once.items()}
     shapes = tuple((n, x.shape, x.dtype) for n, x in batch.values.items())
+    shapes += tuple((n, x.shape, x.dtype) for n, x in batch.covariates.items())
     return shapes, tuple(held[id(m)] for m in masks)

@@ -70,6 +70,8 @@ def _of_part(part: Observations) -> dict[str, Any]:
                 "all": None if every is None else _sum_of_values(every, name),
             },
         }
+    for name, x in sorted(part.covariates.items()):
+        found[f"covariate {name}"] = {"shape": list(x.shape[1:]), "sum": _sum(x)}
     return found
 
 

@@ -166,6 +166,7 @@ class Graphed:
         """
         static = batch._copy()
         static.values = {n: x.clone() for n, x in batch.values.items()}
+        static.covariates = {n: x.clone() for n, x in batch.covariates.items()}
         self.optimizer.zero_grad()  # gradients of the graph's own
         before = set(self.kept)
         try:
@@ -187,6 +188,8 @@ class Graphed:
         static, loss, run = self.replay
         for name, values in static.values.items():
             values.copy_(batch.values[name])
+        for name, read in static.covariates.items():
+            read.copy_(batch.covariates[name])
         run()
         self.replayed += 1
         return loss

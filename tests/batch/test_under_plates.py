@@ -39,13 +39,13 @@ def test_each_has_its_type_and_is_observations():
     assert [type(x) for x in (terms, strata, some)] == [UnderTerms, UnderStrata, DrawnStrata]
     assert all(isinstance(x, Observations) for x in (terms, strata, some))
     assert isinstance(some, UnderStrata)
-    assert isinstance(some.whole, UnderStrata)
+    assert isinstance(some.all_strata, UnderStrata)
     assert [x.plate for x in (two(), terms, strata, some)] == [None, "terms", "strata", "strata"]
     assert [x.plate_size for x in (two(), terms, strata, some)] == [None, 1, 2, 1]
 
 
 def test_rows_have_nothing_of_a_plate():
-    for name in ("log_weight", "active", "reference", "via", "weight", "drawn", "whole"):
+    for name in ("log_weight", "active", "reference", "via", "weight", "drawn", "all_strata"):
         assert not hasattr(two(), name)
 
 
@@ -69,12 +69,12 @@ def test_the_type_is_kept_and_so_is_what_it_needs():
 
 def test_the_whole_of_drawn_strata_changes_with_them():
     some = two().strata([A, B, AB], 2)
-    assert some.replace("b", torch.tensor([7, 8, 9])).whole["b"].tolist() == [7, 8, 9]
-    assert some.drop("b").whole.names == A
-    assert some.to(torch.float64).whole.log_weight.dtype == torch.float64
-    assert torch.equal(some.whole.log_weight, two().strata([A, B, AB]).log_weight)
+    assert some.replace("b", torch.tensor([7, 8, 9])).all_strata["b"].tolist() == [7, 8, 9]
+    assert some.drop("b").all_strata.names == A
+    assert some.to(torch.float64).all_strata.log_weight.dtype == torch.float64
+    assert torch.equal(some.all_strata.log_weight, two().strata([A, B, AB]).log_weight)
     every = two().strata([A, B, AB])
-    assert all(torch.equal(some.whole.source[n], every.source[n]) for n in AB)
+    assert all(torch.equal(some.all_strata.source[n], every.source[n]) for n in AB)
 
 
 def test_a_stand_in_is_named_by_terms_or_by_none():
@@ -114,5 +114,5 @@ class Once(torch.nn.Module):
 def test_drawn_strata_and_their_whole_share_what_is_encoded():
     some, encoder = two().strata([A, B, AB], 2), Once()
     some.encoded("a", encoder, 1)
-    some.whole.encoded("a", encoder, 1)
+    some.all_strata.encoded("a", encoder, 1)
     assert encoder.runs == 1

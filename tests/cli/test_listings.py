@@ -32,11 +32,15 @@ def test_a_line_for_each_data_set():
     assert lines[0] == "digits              ready    1,200 / 200 / 397          top, bottom, label"
 
 
-@pytest.mark.parametrize("paper", [None, "svae"])
-def test_a_line_for_each_table_of_a_paper(paper):
-    _, *lines, _ = shown("reproduce", *([] if paper is None else [paper]))
-    expected = [(p, table) for p, tables in papers.of(paper).items() for table in tables]
-    assert [tuple(line.split()[:2]) for line in lines] == expected
+def test_a_line_for_each_paper_and_each_of_its_tables():
+    _, *lines, _ = shown("reproduce")
+    assert [line.split()[0] for line in lines] == list(papers.of())
+    for paper, tables in papers.of().items():
+        found = [line.split() for line in shown("reproduce", paper) if line.startswith("  ")]
+        found = [words for words in found if words[0] != "page"]
+        assert sorted(words[0] for words in found) == sorted(tables)
+        runs = {n: f"{len(table.short):,}/{len(table.paper):,}" for n, table in tables.items()}
+        assert {words[0]: words[1] for words in found} == runs
 
 
 @pytest.mark.parametrize("name", systems.available())

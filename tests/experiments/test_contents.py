@@ -18,6 +18,8 @@ HAVE = {
     "cmmd": "table-1 table-2 table-2-xrmb table-2-flickr table-3 table-4 table-5 table-6 table-7 "
     "table-8 table-c.1 table-h.1 table-h.2 figure-3 figure-4 figure-5 figure-6 figure-c.1 "
     "figure-f.1 figure-g.1 section-4.4",
+    "svae": "table-1 figure-2 figure-3 figure-4 figure-5 figure-6 figure-7 figure-8 figure-9 "
+    "figure-e.10 figure-e.11 figure-e.10-halves figure-e.11-halves",
 }
 
 
@@ -219,3 +221,33 @@ def test_omegas_of_cmmd():
         expected = {(dataset, omega) for omega in omegas}
         assert of_all("cmmd", f"figure-c.1-{name}", "dataset", "omega") == expected
     assert {o for (o,) in of_all("cmmd", "section-4.4", "omega")} == {0.0, 0.5, 1.0}
+
+
+# ------------------------------------------------------------------ SVAE
+
+LEVELS = (1.0, 0.5, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+HALVES = ("svae", "vaevae", "vaevae_star", "mmvae")
+
+
+def test_halves_of_svae():
+    names = ("system", "supervision", "epochs", "best_epoch")
+    expected = {(s, level, 200, True) for s, level in product((*HALVES, "svae_star"), LEVELS)}
+    assert of("svae", "figure-4", *names) == expected
+    expected = {(s, level, 200, True) for s, level in product(HALVES, (1.0, 0.001))}
+    assert of("svae", "figure-3", *names) == expected
+    assert of("svae", "table-1", *names) == {(s, 1.0, 200, True) for s in HALVES}
+    for table, system in (("figure-e.10", "svae"), ("figure-e.11", "vaevae")):
+        alone = {(system, level, 200, True) for level in (1.0, 0.001)}
+        assert of("svae", f"{table}-halves", *names) == alone
+        both = of("svae", table, "dataset", "supervision")
+        assert both == set(product(("mnist_split", "mnist_svhn"), (1.0, 0.001)))
+
+
+def test_thirds_pairs_and_birds_of_svae():
+    names = ("system", "supervision", "epochs", "best_epoch")
+    expected = {(s, level, 50, True) for s, level in product(("svae", "vaevae"), LEVELS)}
+    assert of("svae", "figure-6", *names) == expected
+    for table, epochs in (("figure-7", 50), ("figure-8", 200)):
+        expected = {(s, level, epochs, True) for s, level in product(HALVES, LEVELS)}
+        assert of("svae", table, *names) == expected | {("mvae", 1.0, epochs, True)}
+    settings("svae", "figure-7", latent_dim=20, batch_size=256, repeats=30)

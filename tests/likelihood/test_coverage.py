@@ -2,13 +2,14 @@
 
 import math
 
-import arviz
+import numpy as np
 import pytest
 import torch
 from linear_gaussian import LinearGaussian
 from scipy.stats import binom
 
 from ppl_mm import guides, log_likelihood
+from ppl_mm.likelihood.pareto import pareto_fit
 from ppl_mm.likelihood.tails import interval_of_log_mean, weight_moments
 
 pytestmark = pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")
@@ -113,27 +114,31 @@ def test_moments_of_pareto_weights_see_what_the_draws_miss(k):
     assert sample.median() < found.variance.median()
 
 
-@pytest.mark.parametrize("part", [4, 3])
-def test_moments_are_those_of_20_quantiles_of_the_fit_for_each_draw_of_the_tail(part):
-    """The fit's scale, read off another of its quantiles than the one that the code reads."""
+def test_moments_are_those_of_20_quantiles_of_the_fit_for_each_draw_of_the_tail():
     number, size = 400, 60  # 3 sqrt(400) largest
     log_w = -0.4 * torch.rand(number, 1).log()
     w = log_w.exp()[:, 0].sort().values
-    smoothed, k = arviz.psislw(log_w[:, 0].numpy())
-    quantiles = torch.from_numpy(smoothed).exp().sort().values[-size:]
     body, edge = w[:-size], w[-size - 1]
-    quantiles = edge * quantiles / torch.from_numpy(smoothed).exp().sort().values[-size - 1]
-    k, i = float(k), size // part
-    growth = lambda p: ((1 - p) ** -k - 1) / k  # noqa: E731
-    scale = (quantiles[i] - edge) / growth((i + 0.5) / size)
+    k, scale = pareto_fit((w[-size:] - edge).numpy())
     p = (torch.arange(20 * size) + 0.5) / (20 * size)
-    tail = edge + scale * growth(p)
+    tail = edge + scale * ((1 - p) ** -k - 1) / k
     mean = (body.sum() + size * tail.mean()) / number
     found = weight_moments(log_w)
     assert found.pareto_k.item() == pytest.approx(k)
     for field, n in ((found.variance, 2), (found.third, 3)):
         own = ((body - mean) ** n).sum() + size * ((tail - mean) ** n).mean()
         assert field.item() == pytest.approx((own / number / w.mean() ** n).item(), rel=1e-6)
+
+
+# The k that arviz 0.23.4 gives: psislw of the logs of 1 + x.
+@pytest.mark.parametrize(("k", "arviz_k"), [(0.2, 0.2367877), (0.7, 0.6706578), (1.5, 1.3650359)])
+def test_the_fit_is_that_of_arviz(k, arviz_k):
+    u = (np.arange(1000) + 0.5) / 1000
+    w = (1 - u) ** -k
+    size = 95  # 3 sqrt(1000), rounded up
+    found, scale = pareto_fit(w[-size:] - w[-size - 1])
+    assert found == pytest.approx(arviz_k, rel=1e-6)
+    assert scale == pytest.approx(k * w[-size - 1], rel=0.1)  # a Pareto tail above u: sigma = k u
 
 
 def test_moments_without_a_fit_are_those_of_the_draws():

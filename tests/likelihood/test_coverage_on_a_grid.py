@@ -26,13 +26,13 @@ def asked(kind, seed, target, given, num_samples):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_estimates_agree_with_the_grid(kind):
-    for target, given in QUESTIONS:
+    for target, given in ((("x", "y"), ()), (("x",), ("y",))):
         found, truth, varied = asked(kind, 3, target, given, num_samples=200)
         close = (found.value - truth).abs() <= 5 * found.standard_error + 1e-9
         trusted = found.pareto_k < 0.7
         assert close[varied & trusted].all()
         assert (found.low <= truth + 0.05)[varied].all()
-        assert trusted.double().mean() > (0.4 if kind == "two modes" else 0.6)
+        assert trusted.double().mean() > 0.6
 
 
 @pytest.mark.slow  # two hundred problems of every kind and question

@@ -32,13 +32,13 @@ def mixture():
     return toy, toy.system(guides.MixtureOfExperts(toy.modalities, toy.latent_dim))
 
 
-def assert_unbiased(build, stage, num_seeds):
+def assert_unbiased(build, stage, rows, num_seeds):
     """The mean over seeds of estimate over truth is 1 within 5 of its standard errors.
 
     The weights are at most five times those of the guide alone, whose variance is finite here.
     """
     toy, system = build()
-    obs = toy.mixed()
+    obs = toy.mixed()[rows]
     exact = toy.log_p(obs, NAMES)
     ratios = torch.stack(
         [
@@ -53,14 +53,14 @@ def assert_unbiased(build, stage, num_seeds):
 
 @pytest.mark.parametrize("build", [product, mixture])
 def test_the_weights_of_the_laplace_stage_are_unbiased(build):
-    assert_unbiased(build, "laplace", 20)
+    assert_unbiased(build, "laplace", [0, 3], 12)
 
 
 @pytest.mark.slow  # forty estimates of each
 @pytest.mark.parametrize("build", [product, mixture])
-@pytest.mark.parametrize("stage", STAGES[2:])
-def test_the_weights_of_every_later_stage_are_unbiased(build, stage):
-    assert_unbiased(build, stage, 40)
+@pytest.mark.parametrize("stage", STAGES[1:])
+def test_the_weights_of_every_stage_and_pattern_are_unbiased(build, stage):
+    assert_unbiased(build, stage, slice(None), 40)
 
 
 @pytest.mark.parametrize("stage", STAGES[2:])
@@ -76,7 +76,7 @@ def test_every_later_stage_agrees_with_the_closed_form(stage):
 @pytest.mark.parametrize(("target", "given"), [(NAMES, ()), (("a",), ("b", "c")), (("b",), ())])
 def test_it_agrees_with_the_closed_form_and_says_what_it_did(build, target, given):
     toy, system = build()
-    obs = toy.mixed(rows_per_pattern=2)
+    obs = toy.mixed()
     found = log_likelihood(system, obs, target, given, num_samples=500, refine="auto")
     exact = toy.log_p(obs, (*target, *given)) - toy.log_p(obs, given)
     assert ((found.value - exact).abs() <= 5 * found.standard_error + 1e-9).all()
@@ -91,9 +91,9 @@ def test_it_agrees_with_the_closed_form_and_says_what_it_did(build, target, give
 @pytest.mark.parametrize("build", [product, mixture])
 def test_a_row_has_the_same_number_in_any_company(build):
     toy, system = build()
-    obs = toy.mixed()
+    obs = toy.mixed()[[0, 2, 5, 7]]
     whole = log_likelihood(system, obs, num_samples=100, refine="auto")
-    order = torch.tensor([5, 2, 7, 0])
+    order = torch.tensor([2, 0])
     few = log_likelihood(system, obs[order], num_samples=100, refine="auto")
     cut = log_likelihood(system, obs, num_samples=100, refine="auto", chunk=7)
     other = log_likelihood(system, obs, num_samples=100, refine="auto", seed=1)

@@ -39,8 +39,11 @@ def test_the_truth_is_between_the_bounds_and_the_gap_closes(start):
     assert (found.lower - truth).max() < 13
     assert (truth - found.upper).max() < 13
     other = log_likelihood(system, found.obs, num_samples=1000)
-    middle = (found.lower[-1] + found.upper[-1]) / 2
-    assert abs((other.value - middle).mean()) < gaps[-1]
+    # Where the bounds meet, Monte Carlo error puts either of them first.
+    away = other.value - (found.lower[-1] + found.upper[-1]) / 2
+    error = Estimate.of(away).standard_error
+    assert abs(away.mean()) < gaps[-1].clamp(min=0) / 2 + 4 * error
+    assert error < 0.1
 
 
 def test_the_exact_posterior_closes_the_gap_at_once():

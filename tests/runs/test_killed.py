@@ -1,71 +1,67 @@
 """Runs that are killed at random moments end bit for bit as those that never were."""
 
-import random
-import shutil
-import subprocess
-import sys
-import time
+from functools import partial
 
 import pytest
 import torch
+from comparing import call, spare_pictures
+from killing import check_killed
 
-from ppl_mm import System
+from ppl_mm import data, fit, systems
 
-TRAIN = ["train", "mvae", "digits", "--modality", "top", "--modality", "label"]
-TRAIN += ["--latent-dim", "2", "--epochs", "30", "--batch-size", "100", "--no-evaluate"]
-COMPARE = ["compare", "digits", "--system", "mvae", "--system", "mopoe", "--no-coherence"]
-COMPARE += ["--modality", "top", "--modality", "label", "--latent-dim", "2", "--epochs", "8"]
-COMPARE += ["--num-samples", "10", "--rows", "3"]
-
-
-def command(words, out, step):
-    start = [sys.executable, "-m", "ppl_mm", *words, "--out", str(out)]
-    return [*start, "--step", step]
+SMALL = ["--modality", "top", "--modality", "label", "--latent-dim", "2"]
+TRAIN = ["train", "mvae", "digits", *SMALL, "--epochs", "12", "--batch-size", "100"]
+TRAIN += ["--no-evaluate", "--quiet"]
+COMPARE = ["compare", "digits", "--system", "mvae", "--system", "mopoe", "--no-coherence", *SMALL]
+COMPARE += ["--epochs", "6", "--batch-size", "100", "--num-samples", "10", "--rows", "3"]
+COSINE = partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=6)
 
 
-def killed(words, out, step, times, seconds):
-    """Start it again and again, and kill it each time after a random while."""
-    chance = random.Random(0)
-    for _ in range(times):
-        resume = ["--resume"] if words[0] == "train" and (out / "config.json").exists() else []
-        process = subprocess.Popen(
-            command([*words, *resume], out, step),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        time.sleep(chance.uniform(0.5, seconds))
-        process.kill()
-        process.wait()
+def train(folder, step):
+    resume = ["--resume"] if (folder / "config.json").exists() else []
+    assert call(*TRAIN, "--step", step, "--out", folder, *resume).exit_code == 0
 
 
-def finish(words, out, step):
-    resume = ["--resume"] if words[0] == "train" and (out / "config.json").exists() else []
-    done = subprocess.run(command([*words, *resume], out, step), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def compare(folder, step):
+    assert call(*COMPARE, "--step", step, "--out", folder).exit_code == 0
 
 
-def parameters(folder):
-    return {
-        str(path.relative_to(folder)): System.load(path).state_dict()
-        for path in sorted(folder.rglob("system.safetensors"))
-    }
+def fits(folder, step):
+    digits = data.load("digits")
+    torch.manual_seed(0)
+    system = systems.mvae(digits.modalities, 2)
+    fit(
+        system,
+        digits.train,
+        epochs=6,
+        batch_size=100,
+        validation=digits.test[:50],
+        scheduler=COSINE,
+        step=step,
+        checkpoint=folder / "checkpoint",
+        checkpoint_every=1,
+        checkpoint_minutes=1e-3,
+        resume=(folder / "checkpoint").exists(),
+        progress=False,
+    )
+    system.save(folder / "system.safetensors")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("step", ["eager", "recorded"])
-@pytest.mark.parametrize(("words", "times"), [(TRAIN, 30), (COMPARE, 20)])
-def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path, words, times, step):
+SLOW = pytest.mark.slow
+KINDS = [train, fits, compare]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("work", "step", "kills"),
+    [
+        *((work, "recorded", 1) for work in KINDS),
+        *(pytest.param(work, s, 13, marks=SLOW) for work in KINDS for s in ("eager", "recorded")),
+    ],
+)
+def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(
+    tmp_path, monkeypatch, work, step, kills
+):
     torch.set_default_dtype(torch.float32)
-    start = time.monotonic()
-    finish(words, tmp_path / "whole", step)
-    seconds = time.monotonic() - start
-    for attempt in range(times // 5):
-        out = tmp_path / f"killed{attempt}"
-        killed(words, out, step, 5, seconds)
-        finish(words, out, step)
-        whole, found = parameters(tmp_path / "whole"), parameters(out)
-        assert whole.keys() == found.keys()
-        for name, state in whole.items():
-            assert all(torch.equal(value, found[name][key]) for key, value in state.items())
-        assert not list(out.rglob(".*.part"))
-        shutil.rmtree(out)
+    spare_pictures(monkeypatch)
+    check_killed(partial(work, step=step), tmp_path, kills)

@@ -10,15 +10,12 @@ from ppl_mm.likelihood.path import Path
 from ppl_mm.likelihood.refined.stages import Refined
 from ppl_mm.likelihood.row_noise import row_keys
 from ppl_mm.likelihood.sampling import Block, Plan, blocks
-from ppl_mm.results.log_likelihood import STAGES
 from ppl_mm.systems import System
 
 __all__ = ["MOST_COORDINATES", "check_refinable", "refined_blocks", "unrefinable"]
 
 MOST_COORDINATES = 512
 """Of all latent sites together: the second derivatives of more take too long."""
-
-_ANNEALED = STAGES.index("annealed")
 
 
 def refined_blocks(
@@ -34,7 +31,7 @@ def refined_blocks(
 ) -> Iterator[Block]:
     """Blocks of rows whose proposals are refined towards the posterior of x_names.
 
-    Rows that end in annealing form blocks of their own.
+    Rows that end in annealing over equally many temperatures form blocks of their own.
 
     Args:
         system: The model, and the guide that the proposals are refined from.
@@ -51,17 +48,15 @@ def refined_blocks(
         batch = obs[rows]
         path = Path(system.model, None if from_prior else system.guide, batch, plan.chunk)
         refined = Refined(path, row_keys(batch), seed, refine)
-        for chains in (False, True):
-            own = ((refined.stage == _ANNEALED) == chains).nonzero().squeeze(-1)
-            if len(own) == 0:
-                continue
+        for number in refined.temperatures.unique().tolist():
+            own = (refined.temperatures == number).nonzero().squeeze(-1)
 
             def draw(
                 part: Tensor,
                 round: int,
                 own: Tensor = own,
                 refined: Refined = refined,
-                chains: bool = chains,
+                chains: bool = number > 0,
             ) -> Draws:
                 if chains:
                     return refined.annealed(own[part], f"chains {round}")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from ppl_mm.likelihood.annealing import anneal, tuned
 from ppl_mm.likelihood.importance import Draws
-from ppl_mm.likelihood.path import Path
+from ppl_mm.likelihood.path import Path, Point
 from ppl_mm.likelihood.refined.adaptive import adapted
 from ppl_mm.likelihood.refined.annealed_path import AnnealedPath
 from ppl_mm.likelihood.refined.laplace import Start, laplace
@@ -26,10 +27,12 @@ REFINEMENTS = ("auto", "none", *STAGES[1:])
 
 _START = 32  # draws of each of the base's components, which say where it is
 _PILOT = {"laplace": 250, "variational": 500, "adaptive": 500}
-_ENOUGH = {"laplace": 0.15, "variational": 0.1, "adaptive": 0.1}  # of a good pilot's ESS in it
-_PILOT_K = RELIABLE_K - 0.1  # of a good pilot: k is known to about a tenth
+_ENOUGH = {"laplace": 0.2, "variational": 0.2, "adaptive": 0.2, "annealed": 0.4}
+"""The ESS of a good pilot, as a share of its draws."""
+_PILOT_K = RELIABLE_K - 0.15  # of a good pilot: k is known to about a tenth
 _ROUNDS = 3  # of adaptive importance sampling, at most
-_CHAINS, _TEMPERATURES, _LEAPS = 64, 16, 3
+_TEMPERATURES = (16, 64, 256)  # so many, then as pilot chains ask for them
+_CHAINS, _LEAPS = 128, 3
 _TUNING_CHAINS = 8
 
 
@@ -41,7 +44,7 @@ class _Pilot(NamedTuple):
         base: log f_0, (L, B).
         joint: log p(x, z), (L, B).
         log_share: Log of the share of each draw's stratum, over that in equal shares, (L, B).
-        quality: The ESS as a share of the draws, 0 where k says that it cannot be believed, (B,).
+        quality: The ESS as a share of the draws; -k where k says that it cannot be believed, (B,).
     """
 
     position: Tensor
@@ -79,7 +82,7 @@ class Refined:
         self.path, self.keys, self.seed, self.asked = path, list(keys), seed, refine
         rows = torch.arange(len(keys), device=path.obs.device)
         self.stage = torch.full_like(rows, STAGES.index("laplace"))
-        self.quality = torch.zeros(len(keys), dtype=torch.float64, device=rows.device)
+        self.quality = torch.full_like(rows, -math.inf, dtype=torch.float64)
         self.proposal = Proposal.of(laplace(path, self._start(rows)))
         left = rows if refine == "annealed" else rows[:0]
         if refine in ("auto", "variational", "adaptive"):
@@ -107,15 +110,41 @@ class Refined:
         """The ends of chains from some rows' proposals to p(x, z), in place of draws.
 
         Their ``log_q`` is log p(x, z) at the end less the log-weight of the chain, so that they are
-        weighed as draws are.
+        weighed as draws are. The chains of all these rows have equally many temperatures.
         """
-        path = AnnealedPath(self.path.rows(rows), self.proposal.rows(rows))
-        point, _ = path.draws(_TUNING_CHAINS, self._noise(rows, "chains that tune"))
-        schedule = tuned(path, point, _TEMPERATURES, _LEAPS, self._noise(rows, "tuning"))
-        point, log_pi = path.draws(_CHAINS, self._noise(rows, purpose))
-        log_w, point = anneal(path, point, schedule, self._noise(rows, f"annealing, {purpose}"))
+        number = int(self.temperatures[rows[0]])
+        path, point, log_w, log_pi = self._chains(rows, number, purpose)
         latents, joint = path.end(point)
         return Draws(latents, joint - log_w.to(joint), log_pi)
+
+    @cached_property
+    def temperatures(self) -> Tensor:
+        """The number of temperatures of each row's chains, 0 where it has none, (B,).
+
+        Pilot chains over few say which rows need more.
+        """
+        out = torch.zeros_like(self.stage)
+        rows = (self.stage == STAGES.index("annealed")).nonzero().squeeze(-1)
+        for number in _TEMPERATURES:
+            out[rows] = number
+            if len(rows) == 0 or number == _TEMPERATURES[-1]:
+                break
+            _, _, log_w, log_pi = self._chains(rows, number, f"pilot chains {number}")
+            quality = _quality(log_w.unflatten(0, (len(log_pi), -1)), log_pi)
+            rows = rows[quality < _ENOUGH["annealed"]]
+        return out
+
+    def _chains(
+        self, rows: Tensor, num_temperatures: int, purpose: str
+    ) -> tuple[AnnealedPath, Point, Tensor, Tensor]:
+        """The path of chains, their ends and log-weights, and the strata's log-probabilities."""
+        path = AnnealedPath(self.path.rows(rows), self.proposal.rows(rows))
+        point, _ = path.draws(_TUNING_CHAINS, self._noise(rows, "chains that tune"))
+        noise = self._noise(rows, "tuning")
+        schedule = tuned(path, point, num_temperatures, _LEAPS, noise)
+        point, log_pi = path.draws(_CHAINS, self._noise(rows, purpose))
+        log_w, point = anneal(path, point, schedule, self._noise(rows, f"annealing, {purpose}"))
+        return path, point, log_w, log_pi
 
     def _start(self, rows: Tensor) -> Start:
         """The mean and scale of the base's component whose mean has the highest density."""
@@ -168,10 +197,8 @@ class Refined:
         flat = drawn.flatten(0, 1)
         base, joint = path.values(flat)
         log_w = (joint - proposal.log_prob(flat, base)).unflatten(0, drawn.shape[:2])
-        found = summarise_weights(log_w, log_pi)
         share = (log_pi + math.log(len(log_pi))).repeat_interleave(drawn.shape[1], 0)
-        quality = torch.where(found["pareto_k"] <= _PILOT_K, found["ess"] / len(flat), 0.0)
-        return _Pilot(flat, base, joint, share, quality)
+        return _Pilot(flat, base, joint, share, _quality(log_w, log_pi))
 
     def _offer(self, rows: Tensor, proposal: Proposal, pilot: _Pilot, stage: str) -> None:
         """Take a proposal in the rows in which its pilot is the better one, or if it is asked."""
@@ -188,3 +215,10 @@ class Refined:
 
     def _noise(self, rows: Tensor, purpose: str) -> RowNoise:
         return RowNoise([self.keys[i] for i in rows.tolist()], self.seed, purpose)
+
+
+def _quality(log_w: Tensor, log_pi: Tensor) -> Tensor:
+    """That of pilot draws with weights (S, K, B), see :class:`_Pilot`."""
+    found = summarise_weights(log_w, log_pi)
+    k, share = found["pareto_k"], found["ess"] / log_w.shape[:2].numel()
+    return torch.where(k <= _PILOT_K, share, -k.nan_to_num(math.inf))

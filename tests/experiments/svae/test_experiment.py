@@ -241,3 +241,32 @@ def test_both_kinds_of_pictures_are_on_a_page():
     assert "(mnist_split-svae-0.001-200-0-reconstructions.png)" in page
     assert "(mnist_svhn-svae-0.001-200-0-together.png)" in page
     assert "SVAE, 0.1 % paired" in page
+
+
+@pytest.mark.parametrize("dataset", ["mnist_split", "mnist_fashion"])
+def test_the_best_epoch_by_validation_counts(config, monkeypatch, dataset):
+    values, seen = iter((0.5, 0.9, 0.1)), []
+    best_by = svae.best_by
+
+    def told(*arguments):
+        found = best_by(*arguments)
+        assert isinstance(found["monitor"](system, found["validation"]), float)
+        states = []
+
+        def monitor(trained, rows):
+            states.append({k: v.clone() for k, v in trained.state_dict().items()})
+            seen.append((states, found["validation"], rows))
+            return next(values)
+
+        return found | {"monitor": monitor}
+
+    monkeypatch.setattr(svae, "best_by", told)
+    config = replace(config, dataset=dataset, best_epoch=True, epochs=3)
+    loaded = svae.load(config)
+    system = svae.build(config, loaded)
+    svae.train(system, loaded, config)
+    states, held_out, rows = seen[-1]
+    assert len(states) == 3
+    assert len(held_out) == len(rows)
+    for name, value in system.state_dict().items():
+        assert torch.equal(value, states[1][name])
