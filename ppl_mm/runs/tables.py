@@ -19,7 +19,7 @@ from ppl_mm.files import write_atomically
 from ppl_mm.likelihood.posterior_draws import Refine
 from ppl_mm.measures import embedding, imputation
 from ppl_mm.results.imputation import frame_of
-from ppl_mm.runs.run import Run
+from ppl_mm.runs.folder import Run
 
 __all__ = ["drawn_table", "embed", "impute"]
 
