@@ -73,8 +73,7 @@ FASHION_MNIST = Source(
 MNIST_DEFAULTS = Defaults(epochs=50, batch_size=100, rows=500, annealing=0.4)
 """The defaults of MNIST's family. Wu & Goodman 2018 anneal for 200 of 500 epochs."""
 
-_NUM_CLASSES = 10
-_LATENT_DIM = 64
+_NUM_CLASSES, _LATENT_DIM = 10, 64
 _register = partial(
     register,
     modalities=("image", "label"),
