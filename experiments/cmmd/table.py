@@ -13,7 +13,7 @@ from ppl_mm import plotting
 from ppl_mm.evaluation import Collapse
 from ppl_mm.experiments.cmmd.paper import PAPER, QUOTED, by_data, name_of, settings
 from ppl_mm.experiments.cmmd.speech_table import table_1, table_8
-from ppl_mm.experiments.findings import page_head
+from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.tables import Record, commands, spread, table
 
 __all__ = ["collapse", "draw", "figure_3", "render", "table_2", "table_3", "table_4"]
@@ -37,7 +37,10 @@ OBSERVED = {"two_view_mnist": "rotated", "xrmb_1": "speech"}  # the file of the 
 
 def render(records: list[Record]) -> str:
     """Return this part of the page of results, from records that have measures."""
-    lines = [page_head("cmmd", "CMMD: what is missing in use")]
+    lines = [
+        page_head("cmmd", "CMMD: what is missing in use"),
+        finding("cmmd", "What the paper claims"),
+    ]
     named = by_data(records)
     folds = [r for name, own in named.items() if name in _FOLDS for r in own]
     lines += table_1(folds) if folds else []

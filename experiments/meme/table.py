@@ -38,7 +38,7 @@ _PAPER_7 = {
 
 def render(records: list[Record]) -> str:
     """Return this part of the page of results, from records that have measures."""
-    lines = [page_head("meme", "MEME: few pairs")]
+    lines = [page_head("meme", "MEME: few pairs"), finding("meme", "What the paper claims")]
     for dataset in sorted({r["config"]["dataset"] for r in records}):
         own = [r for r in records if r["config"]["dataset"] == dataset]
         lines += [f"### {dataset}\n"]

@@ -35,7 +35,11 @@ def render(records: list[Record]) -> str:
     """Return this part of the page of results, from records that have measures."""
     parts = (tables_2_and_3, tables_6_and_7, _runs)
     return "\n".join(
-        [page_head("mvae", "MVAE"), *(line for part in parts for line in part(records))]
+        [
+            page_head("mvae", "MVAE"),
+            finding("mvae", "What the paper claims"),
+            *(line for part in parts for line in part(records)),
+        ]
     )
 
 

@@ -53,7 +53,12 @@ def render(records: list[Record]) -> str:
     parts = (table_1, figure_4, figure_6, figure_7, figure_8, figure_3)
     lines = [line for part in parts for line in part(records)]
     return "\n".join(
-        [page_head("svae", "MNIST-Split: SVAE, VAEVAE, MMVAE"), *lines, *commands(records)]
+        [
+            page_head("svae", "MNIST-Split: SVAE, VAEVAE, MMVAE"),
+            finding("svae", "What the paper claims"),
+            *lines,
+            *commands(records),
+        ]
     )
 
 
