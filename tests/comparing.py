@@ -44,7 +44,7 @@ def draw_tiny(finished: runs.Run) -> None:
 
 def spare_pictures(patch: pytest.MonkeyPatch) -> None:
     """Pictures take most of the time, and are tested elsewhere."""
-    patch.setattr("ppl_mm.runs.run._draw", draw_tiny)
+    patch.setattr("ppl_mm.runs.run.draw", draw_tiny)
     patch.setattr("ppl_mm.plotting.losses", tiny)
     patch.setattr("ppl_mm.comparison.page.curve", tiny)
 

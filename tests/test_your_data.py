@@ -84,7 +84,7 @@ def commands() -> list[str]:
 def test_what_describes_and_asks_runs_from_top_to_bottom(written, monkeypatch):
     monkeypatch.chdir(written)
     torch.set_default_dtype(torch.float32)
-    monkeypatch.setattr("ppl_mm.runs.run._draw", lambda run: None)
+    monkeypatch.setattr("ppl_mm.runs.run.draw", lambda run: None)
     lines = [line for line in commands() if "cohort" in line and "compare" not in line]
     lines += [line for line in commands() if "describe" in line]
     assert len(lines) >= 8

@@ -259,7 +259,7 @@ def _trained(
     return classifier
 
 
-def _probabilities(p: Any) -> Tensor:
+def _probabilities(p: TorchDistribution) -> Tensor:
     base = getattr(p, "base_dist", p)
     probabilities: Tensor = base.probs
     return probabilities

@@ -6,13 +6,14 @@ Of independent elements given z the marginal of those that are observed is the p
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from pyro.distributions import MaskedDistribution, constraints
 from pyro.distributions.torch import Independent
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine.messenger import Messenger
+from pyro.poutine.runtime import Message
 from torch import Tensor
 from torch.distributions import transform_to
 
@@ -107,14 +108,14 @@ class ObservedElements(Messenger):
         super().__init__()
         self.elements = elements
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         name = msg["name"]
         if msg["is_observed"] and name in self.elements:
             msg["fn"] = _scoring(name, msg["fn"], self.elements[name])
             msg["infer"] = {**msg["infer"], SCORES_ELEMENTS: True}
 
 
-def _scoring(name: str, fn: Any, held: Tensor) -> TorchDistribution:
+def _scoring(name: str, fn: TorchDistribution, held: Tensor) -> TorchDistribution:
     if isinstance(fn, MaskedDistribution):
         return _scoring(name, fn.base_dist, held).mask(fn._mask)
     if hasattr(fn, "of_elements"):

@@ -69,7 +69,7 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
         dask: Dask = None,
         out: Annotated[Path | None, typer.Option(help="Default: runs/compare-DATASET.")] = None,
         quiet: Annotated[bool, typer.Option("--quiet", help="Print errors alone.")] = False,
-        **training: Any,
+        **training: object,
     ) -> None:
         from ppl_mm.comparison import adopt, plan, run, write
         from ppl_mm.runs import records

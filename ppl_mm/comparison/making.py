@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
 from torch import nn
@@ -107,7 +108,7 @@ def _in_worker(folder: Path, config: Config, names: tuple[str, ...]) -> Outcome:
     whole = load_data(config.dataset, config.data_dir, config.data_options)
     trial = Trial(folder, config, choose(whole, config.modalities))
     found = _made(trial, _oracles(trial, names, False), False)
-    nothing: DataSet = None  # type: ignore[assignment] - the caller has it
+    nothing = cast(DataSet, None)  # the caller has it
     return replace(found, trial=Trial(folder, config, nothing))
 
 

@@ -26,10 +26,10 @@ from ppl_mm.runs.config import (
     has_terms,
     read_config,
 )
+from ppl_mm.runs.folder import FILES
 from ppl_mm.runs.likelihoods import LIKELIHOODS
 from ppl_mm.runs.measures import Measures
 from ppl_mm.runs.records import check_same
-from ppl_mm.runs.run import FILES
 
 __all__ = ["Outcome", "Trial", "adopt", "plan"]
 

@@ -259,7 +259,7 @@ def _modalities(acoustic: int) -> tuple[Modality, ...]:
     return (*views, Modality("label", Categorical(), encoder, decoder))
 
 
-def _damaged(expected: str, array: Any) -> ValueError:
+def _damaged(expected: str, array: np.ndarray[Any, Any]) -> ValueError:
     return ValueError(
         f"xrmb: expected {expected}, got {array.dtype} {array.shape}. A file is not the original "
         "or is damaged: copy it again."

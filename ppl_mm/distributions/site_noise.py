@@ -1,11 +1,11 @@
 """Latents drawn from noise that is chosen row by row, rather than from one stream for the batch."""
 
 from abc import abstractmethod
-from typing import Any
 
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine.messenger import Messenger
+from pyro.poutine.runtime import Message
 from torch import Tensor
 from torch.distributions import (
     Distribution,
@@ -31,7 +31,7 @@ class SiteNoise(Messenger):
     mixtures are functions of standard noise. A site of another kind is drawn by :meth:`other`.
     """
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         if msg["is_observed"] or msg["value"] is not None or msg["done"]:
             return
         if of_rows(msg):

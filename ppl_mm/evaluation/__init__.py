@@ -10,6 +10,11 @@ from ppl_mm.likelihood.posterior_ranks import posterior_ranks
 from ppl_mm.likelihood.sandwich import sandwich
 from ppl_mm.likelihood.upper_bounds import upper_bounds
 from ppl_mm.measures.accuracy import accuracy, predict
+from ppl_mm.measures.average_precision import (
+    AveragePrecision,
+    average_precision,
+    average_precision_of,
+)
 from ppl_mm.measures.calibration import calibration, calibration_of
 from ppl_mm.measures.coherence import (
     Coherence,
@@ -29,6 +34,7 @@ from ppl_mm.measures.embedding import embed
 from ppl_mm.measures.frechet import Frechet, frechet, frechet_distance, frechet_of
 from ppl_mm.measures.generation import generate
 from ppl_mm.measures.imputation import impute
+from ppl_mm.measures.label_probabilities import probabilities
 from ppl_mm.measures.latent_sampler import LatentSampler, fit_latent_sampler
 from ppl_mm.measures.latents import LatentAccuracy, draw_latents, latent_accuracy
 from ppl_mm.measures.mutual_information import (
@@ -37,14 +43,7 @@ from ppl_mm.measures.mutual_information import (
     mutual_information_of,
     real_mutual_information,
 )
-from ppl_mm.measures.prediction import (
-    AveragePrecision,
-    average_precision,
-    average_precision_of,
-    classification_error,
-    probabilities,
-    rmse,
-)
+from ppl_mm.measures.prediction import classification_error, rmse
 from ppl_mm.measures.readings import Readings, read_generations
 from ppl_mm.measures.relatedness import relatedness, wasserstein_distances
 from ppl_mm.measures.whole import confidence, joint_confidence, whole_coherence

@@ -12,7 +12,7 @@ from torch import Tensor
 __all__ = ["pack", "unpack"]
 
 
-def pack(content: Any) -> tuple[dict[str, Tensor], str]:
+def pack(content: object) -> tuple[dict[str, Tensor], str]:
     """Take a nested value apart; :func:`unpack` puts it together again.
 
     Args:
@@ -43,7 +43,7 @@ def unpack(tensors: Mapping[str, Tensor], text: str) -> Any:
     return _unpacked(json.loads(text), tensors)
 
 
-def _packed(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:
+def _packed(value: object, place: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
         tensors[place] = value
         return {"tensor": place}
@@ -63,7 +63,7 @@ def _packed(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:
     raise TypeError(f"{place or 'it'}: a {type(value).__name__} cannot be written to a file.")
 
 
-def _unpacked(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+def _unpacked(value: object, tensors: Mapping[str, Tensor]) -> Any:
     if not isinstance(value, dict):
         return value
     ((kind, inner),) = value.items()

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -119,7 +118,7 @@ def read_sealed(path: Path, kind: str, remedy: str) -> Sealed:
     return Sealed(path, version, header, shapes, dtypes, remedy)
 
 
-def damaged(path: Path, remedy: str, why: Any) -> ValueError:
+def damaged(path: Path, remedy: str, why: object) -> ValueError:
     """The error of a file that cannot be read."""
     return ValueError(f"{path}: truncated, damaged, or another kind of file ({why}). {remedy}")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.checks import check_at_least_one
@@ -18,6 +18,7 @@ from ppl_mm.likelihood.refined import Refined, check_refinable
 from ppl_mm.likelihood.refined.annealed_path import AnnealedPath
 from ppl_mm.likelihood.refined.draws import resampled
 from ppl_mm.likelihood.row_noise import RowNoise, row_keys
+from ppl_mm.programs.contracts import Guide
 
 __all__ = ["Annealing", "Chains"]
 
@@ -73,7 +74,12 @@ class Annealing:
         return torch.arange(num_rows).split(size)
 
     def chains(
-        self, model: Any, guide: Any, obs: Observations, names: Sequence[str], given: Sequence[str]
+        self,
+        model: nn.Module,
+        guide: Guide,
+        obs: Observations,
+        names: Sequence[str],
+        given: Sequence[str],
     ) -> "Chains":
         """Those to p(x_names, z) of a block of rows; a guide may look at ``given`` besides."""
         return Chains(model, guide, obs.scoring(*names).given(*names, *given), self)
@@ -93,7 +99,7 @@ class Chains:
         plan: The numbers of chains, temperatures and leaps, and the start.
     """
 
-    def __init__(self, model: Any, guide: Any, obs: Observations, plan: Annealing) -> None:
+    def __init__(self, model: nn.Module, guide: Guide, obs: Observations, plan: Annealing) -> None:
         self.plan, self.keys = plan, row_keys(obs)
         self.plain = Path(model, None if plan.start == "prior" else guide, obs, plan.chunk)
         self.refined: Refined | None = None

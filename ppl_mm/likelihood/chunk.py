@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -34,11 +33,11 @@ def _largest(decoders: nn.ModuleDict) -> Iterator[Counter[str]]:
     """The numbers that a module gives for a row of its decoder, the most of any, ``"output"``."""
     largest, given = Counter(output=1, rows=1), Counter[nn.Module]()
 
-    def begin(decoder: nn.Module, inputs: Any) -> None:
+    def begin(decoder: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         given.clear()
         largest["rows"] = len(inputs[0])
 
-    def add(module: nn.Module, inputs: Any, output: Any) -> None:
+    def add(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
         given[module] += _numbers(output)  # one that reads strings runs once for each symbol
         largest["output"] = max(largest["output"], given[module] // largest["rows"])
 
@@ -51,7 +50,7 @@ def _largest(decoders: nn.ModuleDict) -> Iterator[Counter[str]]:
             hook.remove()
 
 
-def _numbers(output: Any) -> int:
+def _numbers(output: object) -> int:
     if isinstance(output, Tensor):
         return output.numel()
     if isinstance(output, dict):

@@ -4,10 +4,11 @@ The draws do not depend on how the scores are cut into chunks, so neither does t
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from pyro import poutine
+from pyro.poutine import Trace
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations, UnderStrata
@@ -15,6 +16,7 @@ from ppl_mm.batch.plate import of_rows
 from ppl_mm.objectives.sites import check_own_latents, shared_latents
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.programs.answerable import conditioned_on
+from ppl_mm.programs.contracts import Guide, Mixed, Model
 
 __all__ = [
     "Draws",
@@ -42,19 +44,19 @@ class Draws(NamedTuple):
     log_pi: Tensor
 
 
-Sampler = Callable[[Any, Any, Observations, int], Draws]
+Sampler = Callable[[Model, Guide, Observations, int], Draws]
 
 
-def from_guide(model: Any, guide: Any, obs: Observations, num_samples: int) -> Draws:
+def from_guide(model: Model, guide: Guide, obs: Observations, num_samples: int) -> Draws:
     """K draws from the guide, given the rows' evidence.
 
     From a mixture they come in equal numbers from each of the C components that some row allows,
     ceil(K / C) of each, where K allows two of each (for the error); else from components at
     random. Rows of one pattern of evidence should come together.
     """
-    if getattr(guide, "family", ()):
-        weight = guide.strata(obs).log_weight
-        allowed = (weight > -torch.inf).any(1).tolist()
+    under = guide.strata(obs) if isinstance(guide, Mixed) else obs
+    if isinstance(guide, Mixed) and isinstance(under, UnderStrata):
+        allowed = (under.log_weight > -torch.inf).any(1).tolist()
         family = [subset for subset, a in zip(guide.family, allowed, strict=True) if a]
         if 2 * len(family) <= num_samples:
             obs = obs.strata(family)
@@ -66,7 +68,7 @@ def from_guide(model: Any, guide: Any, obs: Observations, num_samples: int) -> D
     return _draws(trace, trace.stochastic_nodes, num_samples, obs, log_pi)
 
 
-def from_prior(model: Any, guide: Any, obs: Observations, num_samples: int) -> Draws:
+def from_prior(model: Model, guide: Guide, obs: Observations, num_samples: int) -> Draws:
     """K draws from the model's own latents, whatever the evidence."""
     unscored = obs.scoring()
     with particles(num_samples):
@@ -83,7 +85,7 @@ def from_mixture(prior_share: float) -> Sampler:
     conditions on).
     """
 
-    def draw(model: Any, guide: Any, obs: Observations, num_samples: int) -> Draws:
+    def draw(model: Model, guide: Guide, obs: Observations, num_samples: int) -> Draws:
         if not hasattr(guide, "posterior"):
             raise ValueError(
                 "proposal='defensive' needs a guide with a method posterior(obs); this one, "
@@ -107,7 +109,7 @@ def from_mixture(prior_share: float) -> Sampler:
     return draw
 
 
-def _log_q(guide: Any, obs: Observations, latents: dict[str, Tensor]) -> Tensor:
+def _log_q(guide: Guide, obs: Observations, latents: dict[str, Tensor]) -> Tensor:
     """The guide's log-density of latents (K, 1, B, *event), (K, B)."""
     num = len(next(iter(latents.values())))
     with particles(num):
@@ -119,7 +121,7 @@ def _log_q(guide: Any, obs: Observations, latents: dict[str, Tensor]) -> Tensor:
 
 
 def _draws(
-    trace: Any, sites: list[str], num_samples: int, obs: Observations, strata: Tensor | None
+    trace: Trace, sites: list[str], num_samples: int, obs: Observations, strata: Tensor | None
 ) -> Draws:
     trace.compute_log_prob(lambda name, site: name in sites)
     log_pi = torch.zeros(1, len(obs), device=obs.device) if strata is None else strata
@@ -163,7 +165,7 @@ class LogWeights(NamedTuple):
         return total.reshape(len(self.log_pi), -1, total.shape[1])
 
 
-def log_weights_of(model: Any, obs: Observations, draws: Draws, chunk: int) -> LogWeights:
+def log_weights_of(model: Model, obs: Observations, draws: Draws, chunk: int) -> LogWeights:
     """Score every draw of every row.
 
     Args:
@@ -190,7 +192,7 @@ def log_weights_of(model: Any, obs: Observations, draws: Draws, chunk: int) -> L
 
 
 def _score(
-    model: Any, obs: Observations, draws: Draws, ks: slice, rows: Tensor
+    model: Model, obs: Observations, draws: Draws, ks: slice, rows: Tensor
 ) -> tuple[dict[str, Tensor], bool]:
     """Log-probability of each site for some draws of some rows, site -> (k, b).
 

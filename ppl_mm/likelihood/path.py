@@ -10,14 +10,17 @@ from typing import Any, NamedTuple
 
 import torch
 from pyro import poutine
+from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.distributions.util import sum_rightmost
+from pyro.poutine import Trace
 from torch import Tensor, nn
-from torch.distributions import Laplace, biject_to, constraints
+from torch.distributions import Laplace, Transform, biject_to, constraints
 
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions.gaussianised import NormalToLaplace
 from ppl_mm.objectives.sites import check_own_latents, shared_latents
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
+from ppl_mm.programs.contracts import Guide
 
 __all__ = ["Path", "Point", "gradients_of"]
 
@@ -65,13 +68,15 @@ class Path:
         ValueError: For a latent site with a discrete support.
     """
 
-    def __init__(self, model: nn.Module, guide: Any, obs: Observations, chunk: int) -> None:
+    def __init__(
+        self, model: nn.Module, guide: Guide | None, obs: Observations, chunk: int
+    ) -> None:
         self.model, self.guide, self.chunk = model, guide, chunk
         self.absent = absent_names(model, obs)
         self._hold(obs)
         trace, names = self._traced(1)
         self.shared = shared_latents(trace)
-        self.transforms: dict[str, Any] = {}
+        self.transforms: dict[str, Transform] = {}
         self.shapes: dict[str, torch.Size] = {}
         self.event_shapes: dict[str, torch.Size] = {}
         self.bent: list[str] = []  # sites with a bounded support
@@ -214,7 +219,7 @@ class Path:
             total = total + sum_rightmost(volume, volume.dim() - 2)
         return total
 
-    def _traced(self, num: int) -> tuple[Any, list[str]]:
+    def _traced(self, num: int) -> tuple[Trace, list[str]]:
         """A trace of the model whose latents are drawn from f_0, and their names."""
         unscored = self.obs.scoring()
         with particles(num):
@@ -228,7 +233,7 @@ class Path:
         return trace, [*data, *trace.stochastic_nodes]
 
 
-def _check_own_densities(guide: Any, q: Any) -> None:
+def _check_own_densities(guide: Guide, q: Trace) -> None:
     for name in q.stochastic_nodes:
         if q.nodes[name]["infer"].get("is_auxiliary"):
             raise ValueError(
@@ -237,7 +242,7 @@ def _check_own_densities(guide: Any, q: Any) -> None:
             )
 
 
-def _coordinates(fn: Any) -> Any:
+def _coordinates(fn: TorchDistribution) -> Transform:
     """The change from unconstrained coordinates to a site's values."""
     base = getattr(fn, "base_dist", fn)
     if isinstance(base, Laplace):
@@ -247,7 +252,7 @@ def _coordinates(fn: Any) -> Any:
     return biject_to(fn.support)
 
 
-def _log_probs(trace: Any, batch: Sequence[int]) -> dict[str, Tensor]:
+def _log_probs(trace: Trace, batch: Sequence[int]) -> dict[str, Tensor]:
     """Log-probability of every observed or conditioned site, (K, B) each."""
     trace.compute_log_prob(lambda name, site: site["is_observed"])
     return {

@@ -1,7 +1,6 @@
 """The guide's posterior against a long Markov chain of the model's own."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from pyro.infer import MCMC, NUTS
@@ -15,6 +14,7 @@ from ppl_mm.likelihood.targets import named
 from ppl_mm.objectives.handlers import SkipAbsent
 from ppl_mm.objectives.weights import absent_names, guide_trace, particles
 from ppl_mm.programs.answerable import check_answerable, conditioned_on
+from ppl_mm.programs.contracts import Model
 from ppl_mm.results.posterior_check import PosteriorCheck
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
@@ -82,7 +82,7 @@ def posterior_check(
     return PosteriorCheck(exact, guide, names)
 
 
-def _chain(model: Any, obs: Observations, num_samples: int, num_warmup: int) -> dict[str, Tensor]:
+def _chain(model: Model, obs: Observations, num_samples: int, num_warmup: int) -> dict[str, Tensor]:
     kernel = NUTS(model, init_strategy=init_to_sample)
     chain = MCMC(kernel, num_samples, warmup_steps=num_warmup, disable_progbar=True)
     chain.run(obs)

@@ -5,10 +5,11 @@ into batches and chunks, and on whatever device. Rows that hold the same have th
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Laplace, Normal
 
@@ -78,7 +79,9 @@ class RowNoise(SiteNoise):
         """Independent standard Normals (K, B, D), with the dtype and device of ``like``."""
         return self._stack(torch.randn, (num,), (size,), like)
 
-    def standard(self, family: Any, shape: torch.Size, event: torch.Size, like: Tensor) -> Tensor:
+    def standard(
+        self, family: type[TorchDistribution], shape: torch.Size, event: torch.Size, like: Tensor
+    ) -> Tensor:
         """Draws of the standard Normal or Laplace."""
         if issubclass(family, Laplace):
             u = self._stack(torch.rand, shape[:-1], event, like)
@@ -95,7 +98,7 @@ class RowNoise(SiteNoise):
         below = log_weight.softmax(-1).cumsum(-1)[..., :-1]
         return (u[..., None] >= below).sum(-1)
 
-    def other(self, fn: Any) -> Tensor:
+    def other(self, fn: TorchDistribution) -> Tensor:
         """Draws of a mixture over pseudo-inputs; of other kinds from torch's own stream."""
         if isinstance(fn, EncodedMixture):
             loc, scale = fn.encoded()
@@ -106,7 +109,9 @@ class RowNoise(SiteNoise):
         drawn: Tensor = fn.rsample() if fn.has_rsample else fn.sample()
         return drawn
 
-    def _stack(self, draw: Any, lead: Sequence[int], event: Sequence[int], like: Tensor) -> Tensor:
+    def _stack(
+        self, draw: Callable[..., Tensor], lead: Sequence[int], event: Sequence[int], like: Tensor
+    ) -> Tensor:
         rows = [draw(*lead, *event, generator=g, dtype=like.dtype) for g in self._generators()]
         return torch.stack(rows, len(lead)).to(like.device)
 

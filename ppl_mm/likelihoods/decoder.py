@@ -52,7 +52,7 @@ def of_decoder(
     return p
 
 
-def check_factorises(name: str | None, likelihood: Likelihood, decoder: Any) -> None:
+def check_factorises(name: str | None, likelihood: Likelihood, decoder: object) -> None:
     """Raise unless the elements of a modality's values are independent given z.
 
     Raises:

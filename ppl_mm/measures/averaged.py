@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, OneHotCategorical
 
@@ -80,7 +81,7 @@ def averaged(
     return Averaged(torch.cat(means)[back], torch.cat(scores)[back] if score else None, kind)
 
 
-def own_values(base: Any, values: Tensor) -> Tensor:
+def own_values(base: TorchDistribution, values: Tensor) -> Tensor:
     """Values in the form of a site that is drawn without data: one-hot rows as indices."""
     one_hot = isinstance(base, Categorical) and values.is_floating_point()
     return values.argmax(-1) if one_hot else values

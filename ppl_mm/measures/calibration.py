@@ -28,7 +28,7 @@ from ppl_mm.arguments.tensors import Numbers
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.measures.accuracy import check_labels
-from ppl_mm.measures.prediction import Given, holding, label_probabilities
+from ppl_mm.measures.label_probabilities import Given, holding, label_probabilities
 from ppl_mm.results.calibration import Calibration
 from ppl_mm.systems import System
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from pyro import poutine
+from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -207,7 +208,7 @@ def _read_by_decoder(
     return fn.having_read(obs[name]) if isinstance(fn, Decoded) and fn.reads_value else None
 
 
-def _centre(fn: Any) -> Tensor:
+def _centre(fn: TorchDistribution) -> Tensor:
     """The average mean over draws (K, 1, B); the most probable of classes and symbols."""
     fn = elementwise(fn)
     if isinstance(fn, _CLASSES):

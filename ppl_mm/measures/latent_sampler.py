@@ -16,6 +16,7 @@ import pyro.distributions as dist
 import torch
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
+from pyro.poutine.runtime import Message
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -142,7 +143,7 @@ def _posterior_means(system: System, obs: Observations, seed: int) -> dict[str, 
 class _AtTheMean(Messenger):
     """Give every latent its posterior's mean; of a mixture, that of a component at random."""
 
-    def _pyro_sample(self, msg: Any) -> None:
+    def _pyro_sample(self, msg: Message) -> None:
         if msg["is_observed"] or msg["done"]:
             return
         fn = msg["fn"]

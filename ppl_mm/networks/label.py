@@ -1,6 +1,6 @@
 """Encoders and features of class labels and of single binary attributes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -123,8 +123,10 @@ class LabelEncoder(Encoder):
         super().__init__(latent_dim, features, scale, min_scale)
         self.num_classes = num_classes
 
-    def forward(self, labels: Tensor, *_: Tensor) -> LocScale:
-        """Return the expert's (loc, scale)."""
+    def forward(
+        self, labels: Tensor, *_: Tensor, covariates: Mapping[str, Tensor] | None = None
+    ) -> LocScale:
+        """Return the expert's (loc, scale); labels read no covariates."""
         if labels.is_floating_point() or labels.numel() <= self.num_classes:
             return super().forward(labels)
         loc, scale = super().forward(torch.arange(self.num_classes, device=labels.device))
@@ -166,6 +168,8 @@ class BinaryEncoder(LabelEncoder):
     ) -> None:
         super().__init__(latent_dim, num_classes=2, hidden=hidden, scale=scale, min_scale=min_scale)
 
-    def forward(self, values: Tensor, *_: Tensor) -> LocScale:
-        """Return the expert's (loc, scale)."""
+    def forward(
+        self, values: Tensor, *_: Tensor, covariates: Mapping[str, Tensor] | None = None
+    ) -> LocScale:
+        """Return the expert's (loc, scale); binary values read no covariates."""
         return super().forward(values.long())

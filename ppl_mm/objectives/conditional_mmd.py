@@ -12,7 +12,7 @@ The right column names the networks that learn from each.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyro
 import pyro.distributions as dist
@@ -203,7 +203,7 @@ class ConditionalMMD(Objective):
         """D of the rows that hold x_O, from the first term's posterior and the model's prior."""
         shape = (*noise.shape[:1], q_site["value"].shape[-3], *noise.shape[2:])
 
-        def of_first_term(fn: Any) -> TorchDistribution:
+        def of_first_term(fn: TorchDistribution) -> TorchDistribution:
             loc, scale = (x.expand(shape)[:, 0] for x in (fn.base_dist.loc, fn.base_dist.scale))
             return dist.Normal(loc, scale).to_event(1)
 

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
+from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine import Trace
 from torch import Tensor
@@ -45,7 +46,7 @@ class GuideSite(NamedTuple):
             with (K, S, B).
     """
 
-    fn: Any
+    fn: TorchDistribution
     value: Tensor
     scale: Tensor
 

@@ -89,7 +89,9 @@ class Objective(TrainingWeights):
             loss.backward(retain_graph=self.retain_graph)
         return loss.item()
 
-    def _get_trace(self, model: Model, guide: Guide, args: Any, kwargs: Any) -> Any:
+    def _get_trace(
+        self, model: Model, guide: Guide, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         return trace_pair(model, guide, *args, **kwargs)
 
 

@@ -58,18 +58,22 @@ class Reweighted(TrainingWeights):
         handler = ScaleSites(self.lambdas, self.beta * self.annealing)
         return handler(model), handler(guide)
 
-    def differentiable_loss(self, model: Model, guide: Guide, *args: Any, **kwargs: Any) -> Tensor:
+    def differentiable_loss(
+        self, model: Model, guide: Guide, *args: object, **kwargs: object
+    ) -> Tensor:
         """The stock loss under the weights."""
         return self.elbo.differentiable_loss(*self._scaled(model, guide), *args, **kwargs)
 
-    def loss(self, model: Model, guide: Guide, *args: Any, **kwargs: Any) -> float:
+    def loss(self, model: Model, guide: Guide, *args: object, **kwargs: object) -> float:
         """The stock loss as a number."""
         with torch.no_grad():
             return self.elbo.loss(*self._scaled(model, guide), *args, **kwargs)
 
-    def loss_and_grads(self, model: Model, guide: Guide, *args: Any, **kwargs: Any) -> float:
+    def loss_and_grads(self, model: Model, guide: Guide, *args: object, **kwargs: object) -> float:
         """The stock loss and gradients."""
         return self.elbo.loss_and_grads(*self._scaled(model, guide), *args, **kwargs)
 
-    def _get_trace(self, model: Model, guide: Guide, args: Any, kwargs: Any) -> Any:
+    def _get_trace(
+        self, model: Model, guide: Guide, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         return self.elbo._get_trace(*self._scaled(model, guide), args, kwargs)

@@ -97,7 +97,7 @@ def check_matched(objective: ELBO, p: Trace, q: Trace) -> None:
     """Raise if an objective's value or gradient would be wrong for these programs.
 
     Args:
-        objective: Any objective; ours need draws with a gradient, Pyro's a guide with all latents.
+        objective: The objective; ours need draws with a gradient, Pyro's a guide with all latents.
         p: The model's trace, replayed on the guide's.
         q: The guide's trace.
 

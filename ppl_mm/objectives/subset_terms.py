@@ -38,7 +38,8 @@ class SubsetTerms:
         else:
             subsets = [names, *((name,) for name in names)]
             subsets += _random_subsets(names, self.k, self.uniform_over)
-        alone: dict[tuple[str, ...], tuple[str, ...]] = {(n,): scored for n, scored in self.scored}
+        alone: dict[tuple[str, ...], tuple[str, ...]]
+        alone = {(name,): scored for name, scored in self.scored}
         for named in dict(self.scored).keys() | {n for _, scored in self.scored for n in scored}:
             if named not in names:
                 raise ValueError(f"scored: {unknown_name('modality', named, names)}")

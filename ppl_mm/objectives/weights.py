@@ -89,7 +89,7 @@ def stratified(guide: Program, obs: Observations, number: int | None = None) -> 
     An autoguide is set up first.
 
     Args:
-        guide: Any guide; a mixture has a method ``strata``.
+        guide: The guide; a mixture has a method ``strata``.
         obs: The rows, without a plate.
         number: The number of components of each row, at random; None for all.
     """

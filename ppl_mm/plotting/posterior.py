@@ -204,7 +204,7 @@ def _kernel(draws: Tensor, grid: tuple[Any, Any]) -> Any:
     return estimate(np.stack([side.ravel() for side in grid])).reshape(grid[0].shape)
 
 
-def _levels(density: Any) -> list[float]:
+def _levels(density: np.ndarray) -> list[float]:
     """The heights above which the grid holds each of the masses, rising."""
     heights = np.sort(density.ravel())[::-1]
     held = np.cumsum(heights) / heights.sum()

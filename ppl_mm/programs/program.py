@@ -67,7 +67,7 @@ class Program(nn.Module):
         """The declared modalities' names."""
         return tuple(m.name for m in self.modalities)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         """Run the program, see ``forward``."""
         tracing = torch._C._get_tracing_state() is not None  # by torch.jit.trace
         if tracing and any(p.requires_grad for p in self.parameters()):

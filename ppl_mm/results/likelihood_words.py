@@ -2,7 +2,10 @@
 
 import math
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ppl_mm.results.log_likelihood import LogLikelihood
 
 __all__ = ["RELIABLE_K", "STAGES", "described"]
 
@@ -13,7 +16,7 @@ STAGES = ("guide", "laplace", "variational", "adaptive", "annealed")
 """How far a row's proposal is refined; ``guide`` is the one that was asked for, alone."""
 
 
-def described(result: Any) -> str:
+def described(result: "LogLikelihood") -> str:
     """The lines that a :class:`ppl_mm.evaluation.LogLikelihood` prints."""
     s, rows = result.summary(), len(result.value)
     interval = f"95 % {s['low']:.3f} to {s['high']:.3f} over rows and draws" if rows > 1 else ""
@@ -37,12 +40,12 @@ def described(result: Any) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _number(result: Any) -> str:
+def _number(result: "LogLikelihood") -> str:
     most = int(result.draws.max())
     return f"{result.num_samples}" + (f" to {most}" if most >= 2 * result.num_samples else "")
 
 
-def _refined(result: Any) -> str:
+def _refined(result: "LogLikelihood") -> str:
     """How many rows were refined, and by which stage."""
     count = Counter(result.stage)
     guide = count.pop("guide", 0)
@@ -56,7 +59,7 @@ def _refined(result: Any) -> str:
     return f"  {text}" if text else ""
 
 
-def _trust(result: Any) -> str:
+def _trust(result: "LogLikelihood") -> str:
     """What Pareto k says."""
     k, rows = result.pareto_k, len(result.unreliable)
     if bool(k.isnan().any()):

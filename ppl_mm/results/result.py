@@ -30,7 +30,7 @@ def number(
     value: Any,
     observed: Sequence[str] | None = None,
     target: str = "",
-    **more: Any,
+    **more: object,
 ) -> Number:
     """One number of a result.
 

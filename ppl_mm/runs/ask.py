@@ -16,8 +16,8 @@ from ppl_mm.files import write_atomically
 from ppl_mm.likelihood.log_likelihood import log_likelihood
 from ppl_mm.measures import generation
 from ppl_mm.results.log_likelihood import LogLikelihood
+from ppl_mm.runs.folder import DRAWN, SHOWN, Run, examples, numbers
 from ppl_mm.runs.records import write_csv
-from ppl_mm.runs.run import DRAWN, SHOWN, Run, examples, numbers
 from ppl_mm.runs.tables import drawn_table
 
 __all__ = ["generate", "likelihood"]

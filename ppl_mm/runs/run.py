@@ -17,87 +17,33 @@ A run folder holds
 """
 
 import json
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from ppl_mm import plotting
 from ppl_mm.arguments.typed import typed
-from ppl_mm.batch.checks import check_at_least_one
-from ppl_mm.batch.observations import Observations
-from ppl_mm.data import DataSet
-from ppl_mm.data.running import reference, tiles_of
+from ppl_mm.data.running import reference
 from ppl_mm.files import owned, write_atomically
 from ppl_mm.processes import is_first
 from ppl_mm.runs import likelihoods
 from ppl_mm.runs.building import build, choose, load_data, training_rows
 from ppl_mm.runs.config import (
-    CONFIG_FILE,
-    Config,
     configure,
     files,
     read_config,
     resumed,
-    write_config,
 )
+from ppl_mm.runs.folder import Kept, Run, check_folder, draw, numbers, write_history
 from ppl_mm.runs.measures import Measures, measure
-from ppl_mm.runs.records import command, write_csv
+from ppl_mm.runs.records import command
 from ppl_mm.runs.steering import monitor_of, scheduler_of
 from ppl_mm.systems import System
-from ppl_mm.training import Callback, DivergedError, FitResult, StoppedError, Training
+from ppl_mm.training import Callback, DivergedError, StoppedError
 
-__all__ = [
-    "DRAWN",
-    "FILES",
-    "SHOWN",
-    "Run",
-    "evaluate",
-    "examples",
-    "load",
-    "numbers",
-    "train",
-]
-
-FILES = (
-    *("config.json", "checkpoint.pt", "system.safetensors", "history.csv", "metrics.json"),
-    *("loss.png", "prior_samples.png", "cross_generation.png", "latent.png", "posterior.png"),
-    likelihoods.LIKELIHOODS,
-)
-"""The files that a run writes, and that ``overwrite`` removes."""
-
-SHOWN, _MOST = 8, 10  # the most rows of a picture, without classes and with
-DRAWN = 1000  # test rows whose latents, and whose range of values, pictures show
-_SECONDS = 1.0  # the least time between two writings of the history
-
-
-@dataclass(frozen=True)
-class Run:
-    """A trained system with the data set, of the run's modalities, that it was trained on."""
-
-    folder: Path
-    config: Config
-    dataset: DataSet
-    system: System
-
-    @property
-    def label(self) -> str | None:
-        """The data set's label, where the run uses it."""
-        return self.dataset.label if self.dataset.label in self.dataset.test.names else None
-
-    @property
-    def tiles(self) -> plotting.Tiles:
-        """Which modalities to draw as one image."""
-        return tiles_of(self.dataset)
-
-    @property
-    def words(self) -> plotting.Words:
-        """How values of modalities read, where the data set says it."""
-        return self.dataset.words()
+__all__ = ["evaluate", "load", "train"]
 
 
 @typed
@@ -110,7 +56,7 @@ def train(
     overwrite: bool = False,
     progress: bool = True,
     callbacks: Sequence[Callback] = (),
-    **options: Any,
+    **options: object,
 ) -> Run:
     """Train, and write the run folder with everything except ``metrics.json``.
 
@@ -155,7 +101,7 @@ def _train(
     options: dict[str, Any],
 ) -> Run:
     """Train in a folder that is this process's own."""
-    _check_folder(folder, resume, overwrite)
+    check_folder(folder, resume, overwrite)
     if resume:
         config = resumed(folder, {"system": system, "dataset": dataset, **options})
         whole = load_data(dataset, config.data_dir, config.data_options)
@@ -184,12 +130,12 @@ def _train(
             resume=resume,
             scheduler=scheduler_of(config.scheduler, config.epochs),
             monitor=monitor_of(config.monitor),
-            callbacks=[_Folder(folder, config, resume), *callbacks],
+            callbacks=[Kept(folder, config, resume), *callbacks],
             progress=progress,
         )
     except DivergedError as error:
         if is_first():
-            _write_history(folder, error.result)
+            write_history(folder, error.result)
         raise
     except StoppedError as error:
         words = ["ppl-mm", "train", config.system, config.dataset]
@@ -198,36 +144,9 @@ def _train(
     run = Run(folder, config, chosen, built)
     if is_first():
         built.save(kept.system)
-        _write_history(folder, result)
-        _draw(run)
+        write_history(folder, result)
+        draw(run)
     return run
-
-
-class _Folder(Callback):
-    """Begin a run folder once the run can start, and keep its history up to date."""
-
-    def __init__(self, folder: Path, config: Config, resume: bool) -> None:
-        self.folder, self.config, self.resume = folder, config, resume
-        self.written = 0.0
-
-    def before_fit(self, training: Training) -> None:
-        """Replace the old run's files; its options go last, so that none are those of another."""
-        if training.is_first:
-            for name in () if self.resume else FILES:
-                if name != CONFIG_FILE:
-                    (self.folder / name).unlink(missing_ok=True)
-            write_config(self.folder, self.config, training.epoch)
-
-    def after_epoch(self, training: Training) -> None:
-        """Write the history, at most every second."""
-        if training.is_first and time.monotonic() - self.written > _SECONDS:
-            write_csv(self.folder / "history.csv", training.history)
-            self.written = time.monotonic()
-
-    def after_fit(self, training: Training) -> None:
-        """Write what came last, of a run that is stopped too."""
-        if training.is_first and training.history:
-            write_csv(self.folder / "history.csv", training.history)
 
 
 @typed
@@ -285,61 +204,3 @@ def evaluate(
         likelihoods.write(run.folder / likelihoods.LIKELIHOODS, found.results)
         write_atomically(run.folder / "metrics.json", content.encode())
     return found
-
-
-def examples(run: Run, rows: int | None = None) -> Observations:
-    """Return test rows to show: the first of each class, or the first few without classes."""
-    test = run.dataset.test
-    if rows is not None or run.label is None:
-        return test[: SHOWN if rows is None else rows]
-    first: dict[int, int] = {}
-    for i, kind in enumerate(plotting.classes(test, run.label)):
-        first.setdefault(kind, i)
-    return test[[first[kind] for kind in sorted(first) if kind >= 0][:_MOST]]
-
-
-def numbers(run: Run, num_samples: int | None, rows: int | None) -> tuple[int, int | None]:
-    """Return the draws and test rows of likelihoods, by default the configuration's."""
-    num_samples = run.config.num_samples if num_samples is None else num_samples
-    rows = run.config.rows if rows is None else rows
-    check_at_least_one("rows", 1 if rows is None else rows)
-    return num_samples, rows
-
-
-def _check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
-    if resume and overwrite:
-        raise ValueError("resume and overwrite exclude each other; choose one.")
-    there = [name for name in FILES if (folder / name).exists()]
-    if there and not (resume or overwrite):
-        raise FileExistsError(
-            f"{folder}: holds a run already ({', '.join(there)}). Go on with it by --resume, "
-            "replace it by --overwrite, or give another folder."
-        )
-
-
-def _write_history(folder: Path, result: FitResult) -> None:
-    if result.history:  # it is empty where the first epoch diverged
-        write_csv(folder / "history.csv", result.history)
-        plotting.save(plotting.losses(result.history, result.best_epoch), folder / "loss.png")
-
-
-def _draw(run: Run) -> None:
-    like = run.dataset.test[:DRAWN]
-    pictures = {
-        "prior_samples": plotting.prior_samples(
-            run.system, tiles=run.tiles, like=like, words=run.words
-        ),
-        "cross_generation": plotting.cross_generation(
-            run.system,
-            examples(run),
-            tiles=run.tiles,
-            label=run.label,
-            like=like,
-            words=run.words,
-        ),
-        "latent": plotting.posterior_means(run.system, like, label=run.label),
-    }
-    with suppress(ValueError):  # fewer than two latent coordinates, or one that is discrete
-        pictures["posterior"] = plotting.posterior(run.system, run.dataset.test)
-    for name, picture in pictures.items():
-        plotting.save(picture, run.folder / f"{name}.png")

@@ -13,12 +13,13 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data.own.cells import cells_of
 from ppl_mm.data.own.kinds import TRUTH
+from ppl_mm.data.own.tables import label_text
 from ppl_mm.data.provenance import Columns
 from ppl_mm.files import write_atomically
 from ppl_mm.likelihood.posterior_draws import Refine
 from ppl_mm.measures import embedding, imputation
 from ppl_mm.results.imputation import frame_of
-from ppl_mm.runs.run import Run
+from ppl_mm.runs.folder import Run
 
 __all__ = ["drawn_table", "embed", "impute"]
 
@@ -207,7 +208,8 @@ def _with_own_cells(run: Run, frame: Any) -> None:
 def _as_written(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """Values in which 0 and 1 are how cells of the user most often write them."""
     usual = reversed(Counter(cells).most_common())
-    words = {TRUTH[cell.lower()]: cell for cell, _ in usual if cell.lower() in TRUTH}
+    told = [(label_text(cell).lower(), cell) for cell, _ in usual]
+    words = {TRUTH[text]: cell for text, cell in told if text in TRUTH}
     return np.array([words.get(value, value) for value in values], dtype=object)
 
 

@@ -1,7 +1,7 @@
 """Variational CCA: the encoder of one view, the one there at test time, explains all views."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.distributions.prior import PriorLike
@@ -11,6 +11,7 @@ from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
 from ppl_mm.models import SharedPrivate as SharedPrivateModel
 from ppl_mm.objectives import ELBOTerms, Term
+from ppl_mm.objectives.options import TermOptions
 from ppl_mm.systems.mixtures import PrivateDim
 from ppl_mm.systems.recorded import recorded
 from ppl_mm.systems.system import System
@@ -25,7 +26,7 @@ def vcca(
     *,
     view: str | None = None,
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[TermOptions],
 ) -> System:
     """VCCA: the encoder of the view at test time explains all views.
 
@@ -67,7 +68,7 @@ def vcca_private(
     private_dim: PrivateDim | None = None,
     view: str | None = None,
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[TermOptions],
 ) -> System:
     """VCCA-private: VCCA with a private latent a view besides, from the view's own encoder.
 
@@ -111,6 +112,6 @@ def _view(view: str | None, modalities: Sequence[Modality]) -> str:
     return names[0] if view is None else view
 
 
-def _objective(view: str, modalities: Sequence[Modality], options: dict[str, Any]) -> ELBOTerms:
+def _objective(view: str, modalities: Sequence[Modality], options: TermOptions) -> ELBOTerms:
     every = tuple(m.name for m in modalities)
     return ELBOTerms([Term((view,), every)], **options)

@@ -1,7 +1,7 @@
 """Systems whose model conditions on some of the modalities."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from ppl_mm.distributions import ObservedPrior
 from ppl_mm.distributions.prior import PriorLike
@@ -10,6 +10,7 @@ from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import ConditionalDecoder, ConditionalPrior
 from ppl_mm.networks.layers import Activation, ScaleMap, draw_normal
 from ppl_mm.objectives import ConditionalMMD, ELBOTerms, Term
+from ppl_mm.objectives.options import ConditionalMMDOptions, RequiredTermOptions
 from ppl_mm.systems.recorded import recorded
 from ppl_mm.systems.system import System
 
@@ -26,7 +27,7 @@ def cvae(
     activation: Activation = "silu",
     scale: ScaleMap = "exp",
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[RequiredTermOptions],
 ) -> System:
     """CVAE: decoders and a joint network that see what is given, of which there is no density.
 
@@ -82,7 +83,7 @@ def cmmd(
     init_scale: float | None = None,
     vectorised: bool = False,
     condition_decoder_on_observed: bool = True,
-    **options: Any,
+    **options: Unpack[ConditionalMMDOptions],
 ) -> System:
     """CMMD: a prior that sees what is always observed, and a label and the rest from its latent.
 

@@ -1,7 +1,7 @@
 """Systems with a joint network, and those of one encoder at a time."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Unpack
 
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.distributions.prior import PriorLike
@@ -11,6 +11,7 @@ from ppl_mm.models import SharedLatent
 from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.objectives import ELBOTerms, Objective, Stages, Term
 from ppl_mm.objectives.objective import check_weights
+from ppl_mm.objectives.options import RequiredTermOptions, TermOptions
 from ppl_mm.systems.recorded import recorded
 from ppl_mm.systems.system import System
 
@@ -27,7 +28,7 @@ def jmvae(
     activation: Activation = "relu",
     scale: ScaleMap = "exp",
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[RequiredTermOptions],
 ) -> System:
     """JMVAE-kl: a joint network, and single encoders that learn from it.
 
@@ -82,7 +83,7 @@ def jmvae_zero(
     activation: Activation = "relu",
     scale: ScaleMap = "exp",
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[RequiredTermOptions],
 ) -> System:
     """JMVAE-zero: one joint network, which is fed zeros for what is missing.
 
@@ -132,7 +133,7 @@ def telbo(
     activation: Activation = "relu",
     scale: ScaleMap = "exp",
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[RequiredTermOptions],
 ) -> System:
     """TELBO: a joint network and single encoders, each with an ELBO of its own.
 
@@ -209,7 +210,7 @@ def bivcca(
     *,
     shares: Mapping[str, float] | None = None,
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[TermOptions],
 ) -> System:
     """BiVCCA: every encoder alone explains all modalities, in a weighted sum.
 

@@ -10,7 +10,7 @@ these systems from five seeds at 30 times the usual learning rate.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Unpack
 
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.distributions import LearnedScale
@@ -22,6 +22,12 @@ from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
 from ppl_mm.models import SharedPrivate as SharedPrivateModel
 from ppl_mm.objectives import IWAE, DReG, ELBOTerms, MixtureELBO, Term
+from ppl_mm.objectives.options import (
+    ImportanceOptions,
+    MixtureOptions,
+    PrivateImportanceOptions,
+    TermOptions,
+)
 from ppl_mm.programs.program import Program
 from ppl_mm.systems.recorded import recorded
 from ppl_mm.systems.system import System
@@ -40,7 +46,7 @@ def mmvae(
     num_particles: int | None = None,
     family: str = "laplace",
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[ImportanceOptions],
 ) -> System:
     """MMVAE: a mixture of the modalities' experts, under importance-weighted bounds.
 
@@ -79,7 +85,7 @@ def mopoe(
     prior_expert: bool | str = False,
     subsets: Sequence[Sequence[str]] | None = None,
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[MixtureOptions],
 ) -> System:
     """MoPoE: a mixture of products of experts over all subsets of the modalities.
 
@@ -128,7 +134,7 @@ def mmvae_plus(
     scale_map: str | None = None,
     private: str = "auxiliary",
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[PrivateImportanceOptions],
 ) -> System:
     """MMVAE+: a mixture of experts for a shared latent, private latents with auxiliary priors.
 
@@ -161,7 +167,7 @@ def mmvae_plus(
     auxiliary = scale_map or ("softmax" if family == "laplace" else "softplus")
     return System(
         *_programs(guide, latent_dim if private_dim is None else private_dim, auxiliary),
-        _importance(objective, num_particles, modalities, {"private": private, **options}),
+        _importance(objective, num_particles, modalities, {**options, "private": private}),
     )
 
 
@@ -172,7 +178,7 @@ def mmjsd(
     *,
     private_dim: PrivateDim | None = None,
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[MixtureOptions],
 ) -> System:
     """mmJSD: a mixture of experts held together by a Jensen-Shannon divergence.
 
@@ -204,7 +210,7 @@ def dmvae(
     private_dim: PrivateDim | None = None,
     shared_kl: str = "once",
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[TermOptions],
 ) -> System:
     """DMVAE: shared and private latents; every modality explained from every shared source.
 
@@ -263,7 +269,7 @@ def _importance(
     objective: str,
     num_particles: int | None,
     modalities: Sequence[Modality],
-    options: dict[str, Any],
+    options: ImportanceOptions,
 ) -> IWAE | DReG:
     known = {"dreg": DReG, "iwae": IWAE, "elbo": IWAE}
     if objective not in known:

@@ -1,7 +1,7 @@
 """MEME: the modalities' encoders are each other's priors."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 import torch
 from pyro import poutine
@@ -13,6 +13,7 @@ from ppl_mm.guides import MixtureOfExperts
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
 from ppl_mm.objectives import MutualSupervisionELBO
+from ppl_mm.objectives.options import MutualSupervisionOptions
 from ppl_mm.systems.recorded import recorded
 from ppl_mm.systems.system import System
 
@@ -27,7 +28,7 @@ def meme(
     preset: str = "bound",
     num_pseudo_inputs: int = 128,
     pseudo_inputs: Observations | None = None,
-    **options: Any,
+    **options: Unpack[MutualSupervisionOptions],
 ) -> System:
     """MEME: each modality's encoder is the prior of another's, in all directions at once.
 

@@ -1,7 +1,7 @@
 """SVAE, VAEVAE and their variants: joint posteriors held close to those of fewer modalities."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack, cast
 
 from ppl_mm.distributions.prior import PriorLike
 from ppl_mm.guides import JointNetwork, ProductOfExperts, ReplacementExperts
@@ -9,6 +9,7 @@ from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
 from ppl_mm.networks.layers import Activation, ScaleMap
 from ppl_mm.objectives import ELBOTerms, paired_terms
+from ppl_mm.objectives.options import FixedTermOptions, PairedTermOptions
 from ppl_mm.programs.program import Program
 from ppl_mm.systems.recorded import recorded
 from ppl_mm.systems.system import System
@@ -34,7 +35,7 @@ def svae(
     *,
     prior_expert: bool = False,
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[PairedTermOptions],
 ) -> System:
     """SVAE: a product of experts with stand-ins for what is missing.
 
@@ -66,7 +67,7 @@ def svae_star(
     *,
     prior_expert: bool = False,
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[PairedTermOptions],
 ) -> System:
     """SVAE*: SVAE's encoders under VAEVAE's objective; otherwise as SVAE.
 
@@ -95,7 +96,7 @@ def vaevae(
     activation: Activation = "relu",
     scale: ScaleMap = "exp",
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[PairedTermOptions],
 ) -> System:
     """VAEVAE: a joint network for every subset of the modalities.
 
@@ -137,7 +138,7 @@ def vaevae_star(
     activation: Activation = "relu",
     scale: ScaleMap = "exp",
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[PairedTermOptions],
 ) -> System:
     """VAEVAE*: VAEVAE's encoders under SVAE's objective; otherwise as VAEVAE.
 
@@ -170,7 +171,11 @@ def vaevae_star(
 
 @_recorded
 def vaevae_a(
-    modalities: Sequence[Modality], latent_dim: int, *, prior: PriorLike = None, **options: Any
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    *,
+    prior: PriorLike = None,
+    **options: Unpack[PairedTermOptions],
 ) -> System:
     """VAEVAE (a): products of the single encoders, without the prior; otherwise as VAEVAE.
 
@@ -192,7 +197,10 @@ def vaevae_a(
 
 
 def _paired(
-    guide: Program, unimodal_on_complete_rows: bool, prior: PriorLike, options: dict[str, Any]
+    guide: Program,
+    unimodal_on_complete_rows: bool,
+    prior: PriorLike,
+    options: PairedTermOptions,
 ) -> System:
     modalities = check_modalities(guide.modalities)
     if len(modalities) < 2:
@@ -201,15 +209,11 @@ def _paired(
         guide.names,
         unimodal_on_complete_rows=unimodal_on_complete_rows,
         suppliers=isinstance(guide, ReplacementExperts),
-        unpaired=options.pop("unpaired", "all"),
+        unpaired=options.get("unpaired", "all"),
     )
+    own = {name: value for name, value in options.items() if name != "unpaired"}
     return System(
         SharedLatent(modalities, guide.latent_dim, prior=prior),
         guide,
-        ELBOTerms(
-            terms,
-            rows="require",
-            mean="rows",
-            **options,
-        ),
+        ELBOTerms(terms, rows="require", mean="rows", **cast(FixedTermOptions, own)),
     )

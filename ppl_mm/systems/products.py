@@ -1,7 +1,7 @@
 """Systems whose joint encoder is a product (or quotient) of experts."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 from ppl_mm.distributions.prior import PriorLike
 from ppl_mm.guides import ProductOfExperts, QuotientOfExperts
@@ -9,6 +9,7 @@ from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
 from ppl_mm.objectives import ELBOTerms, Term, subset_terms
 from ppl_mm.objectives.elbo_terms import TermList
+from ppl_mm.objectives.options import TermOptions, UnscaledTermOptions
 from ppl_mm.systems.recorded import recorded
 from ppl_mm.systems.system import System
 
@@ -17,7 +18,11 @@ __all__ = ["mvae", "mvae_q", "mvtcae", "vae"]
 
 @recorded(ELBOTerms, fixed=("terms",))
 def vae(
-    modalities: Sequence[Modality], latent_dim: int, *, prior: PriorLike = None, **options: Any
+    modalities: Sequence[Modality],
+    latent_dim: int,
+    *,
+    prior: PriorLike = None,
+    **options: Unpack[TermOptions],
 ) -> System:
     """The variational autoencoder of one modality.
 
@@ -57,7 +62,7 @@ def mvae(
     terms: TermList | None = None,
     prior_expert: bool = True,
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[TermOptions],
 ) -> System:
     """MVAE: a product of experts with the prior, trained on subsets of the modalities.
 
@@ -88,7 +93,7 @@ def mvae_q(
     *,
     terms: TermList | None = None,
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[TermOptions],
 ) -> System:
     """MVAE-Q: every expert is a full posterior, and surplus priors are divided out.
 
@@ -117,7 +122,7 @@ def mvtcae(
     alpha: float = 5 / 6,
     beta: float = 2.5,
     prior: PriorLike = None,
-    **options: Any,
+    **options: Unpack[UnscaledTermOptions],
 ) -> System:
     """MVTCAE: a product of experts without the prior, held close to every expert.
 

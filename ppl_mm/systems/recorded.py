@@ -66,7 +66,8 @@ def _recipe(name: str, system: System, options: dict[str, Any]) -> dict[str, Any
     modalities = system.modalities
     for given in ("modalities", "latent_dim"):
         options.pop(given, None)
-    terms, subset_terms = options.get("terms"), None
+    terms = options.get("terms")
+    subset_terms: dict[str, Any] | None = None
     if isinstance(terms, SubsetTerms):
         options.pop("terms")
         scored = {name: list(those) for name, those in terms.scored}

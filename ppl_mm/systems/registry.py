@@ -69,7 +69,9 @@ def about(name: str) -> tuple[str, str]:
 
 
 @typed
-def build(name: str, modalities: Sequence[Modality], latent_dim: int, **options: Any) -> "System":
+def build(
+    name: str, modalities: Sequence[Modality], latent_dim: int, **options: object
+) -> "System":
     """The system of that name; ``systems.build("mvae", ...)`` is ``systems.mvae(...)``.
 
     Args:

@@ -1,7 +1,7 @@
 """The file of a system: its parameters by name, and the recipe that rebuilds it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,6 @@ from ppl_mm.files import Sealed, read_sealed, write_sealed
 from ppl_mm.systems import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ppl_mm.modality import Modality
     from ppl_mm.systems.system import System
 
@@ -113,7 +111,11 @@ class _Allowance(TorchDispatchMode):
         self.left = numbers
 
     def __torch_dispatch__(
-        self, operation: Any, types: Any, given: Any = (), named: Any = None
+        self,
+        operation: Callable[..., Any],
+        types: Sequence[type],
+        given: Sequence[Any] = (),
+        named: Mapping[str, Any] | None = None,
     ) -> Any:
         size = given[0] if given and isinstance(given[0], list | tuple) else ()
         if size and all(isinstance(length, int) for length in size):

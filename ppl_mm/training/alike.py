@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from pyro.infer import ELBO
 from torch import Tensor, nn
 
 from ppl_mm.batch.host_masks import on_host
@@ -26,7 +27,7 @@ class Annealing:
         device: Of the tensor.
     """
 
-    def __init__(self, objective: Any, device: torch.device) -> None:
+    def __init__(self, objective: ELBO, device: torch.device) -> None:
         self.objective = objective
         self.tensor = torch.ones((), dtype=torch.float64, device=device)
 
@@ -74,7 +75,7 @@ class State:
         return all(torch.equal(a, b) for a, b in pairs)
 
 
-def stage_of(objective: Any) -> Any:
+def stage_of(objective: ELBO) -> Any:
     """What tells the stages of an objective apart, and its weights, which callbacks may change."""
     now = objective.current if isinstance(objective, Stages) else objective
     weights = tuple(getattr(now, "weights", {}).items())

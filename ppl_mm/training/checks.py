@@ -3,10 +3,11 @@
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyro
 import torch
+from pyro.infer import ELBO
 from torch import Tensor
 
 from ppl_mm.batch.memory_mapped import MemoryMapped
@@ -18,6 +19,7 @@ from ppl_mm.objectives.stock import check_matched, check_trainable, has_points, 
 from ppl_mm.objectives.weights import absent_names
 from ppl_mm.programs.answerable import conditioned_on
 from ppl_mm.programs.conditioning import holds
+from ppl_mm.programs.contracts import Model
 from ppl_mm.systems import System
 from ppl_mm.training.batches import Streams
 
@@ -81,7 +83,7 @@ def check_options(system: System, annealing_epochs: int) -> None:
         raise ValueError("fit: the system has no parameter to train.")
 
 
-def _check_own_streams(objective: Any, streams: Streams) -> None:
+def _check_own_streams(objective: ELBO, streams: Streams) -> None:
     """Raise if a modality's own term, a mean over rows, would count on several streams."""
     terms = getattr(objective, "terms", ())
     if len(streams.parts) == 1 or getattr(objective, "mean", "") != "rows" or callable(terms):
@@ -99,7 +101,7 @@ def _check_own_streams(objective: Any, streams: Streams) -> None:
             )
 
 
-def _check_conditioned_on(model: Any, parts: Sequence[Observations]) -> None:
+def _check_conditioned_on(model: Model, parts: Sequence[Observations]) -> None:
     """Raise if no row can be learned from, as each lacks something that the model conditions on."""
     names = conditioned_on(model)
     if not any(bool(holds(part, names).any()) for part in parts):

@@ -1,23 +1,28 @@
 """The processes, devices and precision that a run trains with."""
 
 import os
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
 
 from ppl_mm.systems import System
 from ppl_mm.training.precision import check_precision
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 __all__ = ["make_fabric"]
 
 
-def make_fabric(system: System, device: str, precision: str) -> Fabric:
+def make_fabric(system: System, device: str, precision: str) -> "Fabric":
     """Lightning Fabric, launched, for a device as ``fit`` takes it.
 
     Raises:
         ValueError: For a device that is not there, or a precision that it lacks.
     """
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
+
     world = int(os.environ.get("WORLD_SIZE", "1"))
     kind, _, index = device.partition(":")
     if kind not in ("auto", "cpu", "cuda"):

@@ -46,7 +46,7 @@ def of_system(system: System) -> dict[str, Any]:
     }
 
 
-def of_functions(**options: Any) -> dict[str, Any]:
+def of_functions(**options: object) -> dict[str, Any]:
     """Options that may be functions, which are told by their names."""
     return {name: _plain(value) for name, value in options.items()}
 
@@ -90,7 +90,7 @@ def check_same_run(path: Path, saved: Mapping[str, Any], asked: Mapping[str, Any
             )
 
 
-def _difference(place: str, saved: Any, asked: Any) -> tuple[str, Any, Any] | None:
+def _difference(place: str, saved: object, asked: object) -> tuple[str, Any, Any] | None:
     if isinstance(saved, Mapping) and isinstance(asked, Mapping):
         pairs: Iterable[Any] = ((k, saved.get(k), asked.get(k)) for k in {**saved, **asked})
     elif isinstance(saved, list) and isinstance(asked, list) and len(saved) == len(asked):
@@ -108,7 +108,7 @@ def _difference(place: str, saved: Any, asked: Any) -> tuple[str, Any, Any] | No
     return None
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:97]}..."
 
@@ -125,7 +125,7 @@ def _sum(x: Tensor) -> int:
     return zlib.crc32(x.flatten().view(torch.uint8).numpy().data)
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
+def _plain(value: object, depth: int = 0) -> Any:
     """Any value as JSON has it: numbers as they are, objects by class and public attributes."""
     if isinstance(value, bool | int | str | None):
         return value
@@ -148,7 +148,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
     return _of_object(value, depth)
 
 
-def _of_object(value: Any, depth: int) -> Any:
+def _of_object(value: object, depth: int) -> Any:
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     if is_dataclass(value):
         own = {f.name: getattr(value, f.name) for f in fields(value)}

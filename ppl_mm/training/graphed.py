@@ -11,12 +11,14 @@ Source: torch.cuda.graph, "Whole-network capture" of PyTorch's notes on CUDA.
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from pyro.infer import ELBO
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ppl_mm.batch.host_masks import constants
 from ppl_mm.batch.observations import Observations
@@ -103,13 +105,15 @@ class Graphed:
         replayed: How many steps were replayed.
     """
 
-    key: Any  # of the steps that are warmed up or replayed
+    key: Hashable  # of the steps that are warmed up or replayed
     warm: int
     largest: int
     replay: tuple[Observations, Tensor, Callable[[], None]] | None
     kept: dict[Any, Tensor]  # a graph reads these: they live as long as it does
 
-    def __init__(self, step: Step, objective: Any, optimizer: Any, why_not: str | None) -> None:
+    def __init__(
+        self, step: Step, objective: ELBO, optimizer: Optimizer, why_not: str | None
+    ) -> None:
         self.step, self.objective, self.optimizer = step, objective, optimizer
         self.why_not, self.replayed = why_not, 0
         self.device = CUDA()
@@ -194,7 +198,7 @@ class Graphed:
         self.why_not = why
         _log.info("fit: steps are eager, as %s", why)
 
-    def _forget(self, key: Any) -> None:
+    def _forget(self, key: Hashable) -> None:
         self.key, self.warm, self.largest, self.replay, self.kept = key, 0, 0, None, {}
 
     def _key(self, batch: Observations, size: int) -> Any:
@@ -214,7 +218,7 @@ def draws_on_host(run: Callable[[], Tensor]) -> tuple[Tensor, bool]:
     return loss, not torch.equal(before, torch.get_rng_state())
 
 
-def obstacle_of(optimizer: Any) -> str | None:
+def obstacle_of(optimizer: Optimizer) -> str | None:
     """Why an optimiser's steps cannot be captured; None if they may be."""
     inner = getattr(optimizer, "optimizer", optimizer)
     ours = type(inner).__module__.startswith("torch.optim")
@@ -223,7 +227,7 @@ def obstacle_of(optimizer: Any) -> str | None:
     return None
 
 
-def set_capturable(optimizer: Any, wanted: bool) -> None:
+def set_capturable(optimizer: Optimizer, wanted: bool) -> None:
     """Let an optimiser count its steps on the device, or where it would by itself.
 
     Do it after a checkpoint is loaded, which may come from another kind of device.

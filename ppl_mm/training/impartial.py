@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from pyro.poutine.messenger import Messenger
+from pyro.poutine.runtime import Message
 from torch import Tensor
 
 from ppl_mm.arguments.wording import unknown_name
@@ -37,7 +38,7 @@ def impartially(system: System, rule: str | Rule | None) -> Iterator[None]:
     """Inside, gradients that pass a latent on their way to the encoders are combined by ``rule``.
 
     Args:
-        system: Any whose model gives its modalities' sites ``distributions.Decoded``.
+        system: A system whose model gives its modalities' sites ``distributions.Decoded``.
         rule: ``"pcgrad"`` (Yu et al. 2020), ``"imtl_g"`` (Liu et al. 2021) or ``"mgda"`` (Sener
             & Koltun 2018), by TorchJD; or a function from products to weights, such as another
             weighting of TorchJD. The products come divided by their mean diagonal, without the
@@ -79,7 +80,7 @@ def impartially(system: System, rule: str | Rule | None) -> Iterator[None]:
             handle.remove()
 
 
-def _as_rule(rule: Any) -> Rule:
+def _as_rule(rule: object) -> Rule:
     if isinstance(rule, str):
         return _named(rule)
     if not callable(rule):
@@ -127,7 +128,7 @@ class _Meeting(Messenger):
             for p, z in zip(joined, latents, strict=True):
                 p.z = z  # before its density is asked for
 
-    def _pyro_post_sample(self, msg: Any) -> None:
+    def _pyro_post_sample(self, msg: Message) -> None:
         if msg["name"] not in self.names or not msg["is_observed"]:
             return
         if not isinstance(msg["fn"], Decoded):

@@ -1,7 +1,7 @@
 """Training rows that come as batches of their own, such as from a DataLoader."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -15,7 +15,7 @@ __all__ = ["Loader", "streams_of"]
 def streams_of(data: Any) -> Streams:
     """The rows that :func:`ppl_mm.fit` is given, whatever they are."""
     if isinstance(data, Observations | Sequence | Mapping) or not isinstance(data, Iterable):
-        return Streams(data)
+        return Streams(cast(Sequence[Observations], data))  # which refuses all others
     if iter(data) is data:
         raise TypeError(
             f"fit: a {type(data).__name__} can be passed through once, and every epoch does so; "
@@ -50,7 +50,8 @@ class Loader(Streams):
             held |= own
             self.sizes.append(len(batch))
         super().__init__(Observations.collate(some) if some else ())
-        self.batches, self.passing = batches, iter(())
+        self.batches = batches
+        self.passing: Iterator[Observations] = iter(())
 
     def __len__(self) -> int:
         return sum(self.sizes)
@@ -81,7 +82,7 @@ class Loader(Streams):
 
     def epoch(self, batch_size: int) -> list[Batch]:
         """Begin a pass; of each batch the places of its rows in it."""
-        self.passing: Iterator[Observations] = iter(self.batches)
+        self.passing = iter(self.batches)
         return [(torch.arange(size),) for size in self.sizes]
 
     def skip(self, number: int) -> None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyro
 import torch
+from pyro.infer import ELBO
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ppl_mm.batch.host_masks import constants
 from ppl_mm.batch.observations import Observations
@@ -56,7 +58,7 @@ class Loop:
         self,
         fabric: "Fabric",
         module: Any,
-        optimizer: Any,
+        optimizer: Optimizer,
         system: System,
         streams: Streams,
         transform: Transform | None,
@@ -246,7 +248,7 @@ def _set_noise(states: dict[str, Tensor]) -> None:
 
 
 @contextmanager
-def _annealed(objective: Any) -> Iterator[Any]:
+def _annealed(objective: ELBO) -> Iterator[Any]:
     """Whatever happens, leave the objective's schedule as results need it."""
     try:
         yield objective

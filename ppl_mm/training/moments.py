@@ -107,13 +107,13 @@ def _names(optimizer: torch.optim.Optimizer, system: System) -> list[str]:
     return [known[id(p)] for group in optimizer.param_groups for p in group["params"]]
 
 
-def _kept(value: Any) -> bool:
+def _kept(value: object) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_kept, value))
     return value is None or isinstance(value, bool | int | float | str | Tensor)
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: object, other: object) -> bool:
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return list(map(float, one)) == list(map(float, other))
     return bool(one == other)

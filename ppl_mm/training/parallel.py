@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
+from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
@@ -69,7 +69,9 @@ class JointNoise(SiteNoise):
         super().__init__()
         self.share, self.total, self.rank = share, total, rank
 
-    def standard(self, family: Any, shape: torch.Size, event: torch.Size, like: Tensor) -> Tensor:
+    def standard(
+        self, family: type[TorchDistribution], shape: torch.Size, event: torch.Size, like: Tensor
+    ) -> Tensor:
         """This process's rows of the joint batch's noise."""
         wide = (*self._joint(shape), *event)
         # The standard distribution's own draws, for the same numbers as one process.
@@ -81,7 +83,7 @@ class JointNoise(SiteNoise):
         joint = torch.rand(self._joint(shape), device=like.device)
         return self._own(joint, len(shape) - 1)
 
-    def other(self, fn: Any) -> Tensor:
+    def other(self, fn: TorchDistribution) -> Tensor:
         """Draws from a stream of the process's own, unless all rows are alike."""
         if isinstance(fn, EncodedMixture):
             shape = fn.batch_shape

@@ -1,6 +1,6 @@
 """Which way the steps of a run are taken, as far as it can be said before the first."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -8,6 +8,9 @@ from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch import host_masks as known
 from ppl_mm.training.batches import Streams
 from ppl_mm.training.compiled import check_compiler
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["Plan", "check_step", "plan"]
 
@@ -45,7 +48,7 @@ def check_step(step: str, device: torch.device) -> None:
 
 
 def plan(
-    step: str, fabric: Any, streams: Streams, impartial: Any, precision: str, num_steps: int
+    step: str, fabric: "Fabric", streams: Streams, impartial: object, precision: str, num_steps: int
 ) -> Plan:
     """The plan of a run of ``num_steps`` steps, the same wherever it is resumed."""
     why_not = _obstacle(fabric, streams, impartial, precision)
@@ -61,7 +64,7 @@ def plan(
     return Plan(True, why_not, False)
 
 
-def _obstacle(fabric: Any, streams: Streams, impartial: Any, precision: str) -> str | None:
+def _obstacle(fabric: "Fabric", streams: Streams, impartial: object, precision: str) -> str | None:
     """Why steps differ in more than numbers on any device; None if they do not."""
     if fabric.world_size > 1:
         return "several processes train together"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from pyro.infer import ELBO
 from torch import Tensor, fx, nn
 
 from ppl_mm.batch.host_masks import recording
@@ -52,7 +53,7 @@ class Recorded:
         self,
         eager: Step,
         system: nn.Module,
-        objective: Any,
+        objective: ELBO,
         why_not: str | None,
         compile: int = 0,
     ) -> None:

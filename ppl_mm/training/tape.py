@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
@@ -102,7 +103,11 @@ class _Tape(TorchDispatchMode):
         views[_lies(x)] = node
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: OpOverload,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         if func is _aten.lift_fresh.default:  # of Python's numbers: a new tensor in every step
@@ -137,7 +142,11 @@ class _Reads(TorchFunctionMode):
         self.tape = tape
 
     def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: OpOverload,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         name = getattr(func, "__name__", "")
         if name in ("tolist", "numpy", "__array__") and args[0] in self.tape.made:
@@ -145,18 +154,18 @@ class _Reads(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _is_tensor(x: Any) -> bool:
+def _is_tensor(x: object) -> bool:
     return isinstance(x, Tensor)
 
 
-def _looks(func: Any, args: Any) -> bool:
+def _looks(func: OpOverload, args: Sequence[Any]) -> bool:
     """Whether an operation's values decide what Python sees: a number, or a shape."""
     if func is _aten.index.Tensor:
         return any(x is not None and x.dtype in (torch.bool, torch.uint8) for x in args[1])
     return bool({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & {*func.tags})
 
 
-def _is_view(func: Any) -> bool:
+def _is_view(func: OpOverload) -> bool:
     returned = func._schema.returns
     info = returned[0].alias_info if len(returned) == 1 else None
     return info is not None and not info.is_write
@@ -184,7 +193,7 @@ def _drop_unused(graph: fx.Graph) -> None:
             graph.erase_node(node)
 
 
-def _written(x: Any, known: dict[str, Any]) -> str:
+def _written(x: object, known: dict[str, Any]) -> str:
     """An argument as source; what is no plain number goes by a name."""
     if isinstance(x, fx.Node):
         return x.name

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from ppl_mm import System
 from ppl_mm.cli.app import app
-from ppl_mm.runs.run import FILES
+from ppl_mm.runs.folder import FILES
 from ppl_mm.training import fit
 
 FAST = ["--epochs", "1", "--batch-size", "400", "--num-samples", "30", "--rows", "9"]
@@ -56,7 +56,7 @@ def trained(tmp_path_factory) -> tuple[Path, str]:
 @pytest.fixture
 def undrawn(monkeypatch):
     """Pictures take most of the time."""
-    monkeypatch.setattr("ppl_mm.runs.run._draw", lambda run: None)
+    monkeypatch.setattr("ppl_mm.runs.run.draw", lambda run: None)
 
 
 def test_train_writes_the_whole_folder_and_prints_one_table(trained):

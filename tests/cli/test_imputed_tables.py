@@ -71,7 +71,7 @@ def trained(tmp_path_factory) -> tuple[Path, Path]:
     torch.set_default_dtype(torch.float32)
     folder = tmp_path_factory.mktemp("cohort")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ppl_mm.runs.run._draw", lambda run: None)
+        patch.setattr("ppl_mm.runs.run.draw", lambda run: None)
         works("train", "mvae", cohort(folder), "--out", folder / "run", *FAST)
     return folder, folder / "run"
 
@@ -139,7 +139,7 @@ def test_draws_are_a_table_in_words_and_units(trained, tmp_path):
 
 
 def test_data_of_the_library_have_columns_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("ppl_mm.runs.run._draw", lambda run: None)
+    monkeypatch.setattr("ppl_mm.runs.run.draw", lambda run: None)
     run = tmp_path / "run"
     works("train", "mvae", "digits", "--out", run, "--epochs", "1", "--no-evaluate", "--quiet")
     works("embed", run, "--out", tmp_path / "z.csv")

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from ppl_mm import data, runs
 from ppl_mm.cli.app import app
-from ppl_mm.runs.run import FILES
+from ppl_mm.runs.folder import FILES
 
 pytestmark = pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning:mudata.*")
 mudata.set_options(pull_on_update=False)
@@ -76,7 +76,7 @@ def trained(tmp_path_factory) -> tuple[Path, Path, str]:
 @pytest.fixture
 def undrawn(monkeypatch):
     """Pictures take most of the time."""
-    monkeypatch.setattr("ppl_mm.runs.run._draw", lambda run: None)
+    monkeypatch.setattr("ppl_mm.runs.run.draw", lambda run: None)
 
 
 def test_a_run_on_a_table_is_a_run_like_any_other(trained):

@@ -21,7 +21,7 @@ from ppl_mm.evaluation import (
     joint_coherence,
     train_classifiers,
 )
-from ppl_mm.runs import records, run
+from ppl_mm.runs import folder, records, run
 from ppl_mm.runs.building import build
 from ppl_mm.runs.coherence import classifiable
 from ppl_mm.runs.config import configure
@@ -35,7 +35,7 @@ OPTIONS = {"epochs": 3, "batch_size": 300, "progress": False}
 @pytest.fixture
 def undrawn(monkeypatch):
     """Pictures, which take most of the time, are tested elsewhere."""
-    monkeypatch.setattr("ppl_mm.runs.run._draw", lambda finished: None)
+    monkeypatch.setattr("ppl_mm.runs.run.draw", lambda finished: None)
 
 
 def history(folder: Path) -> list[dict[str, str]]:
@@ -88,7 +88,7 @@ def test_one_modality_without_a_label(tmp_path):
     found = run.evaluate(done, num_samples=5, rows=4)
     assert [row.quantity for row in found.likelihoods] == ["ELBO", "log p(top)"]
     assert found.accuracies == ()
-    assert {path.name for path in tmp_path.iterdir()} == set(run.FILES)
+    assert {path.name for path in tmp_path.iterdir()} == set(folder.FILES)
     assert found.likelihoods[1].unreliable is None  # 5 draws tell nothing of a tail
     json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)  # no NaN
 
@@ -126,8 +126,8 @@ def test_defaults_of_a_data_set_and_of_a_system():
 
 def test_examples_show_one_row_of_each_class(tmp_path, undrawn):
     done = run.train(tmp_path, "mvae", "digits", **OPTIONS | {"epochs": 1})
-    assert run.examples(done)["label"].tolist() == list(range(10))
-    assert len(run.examples(done, 3)) == 3
+    assert folder.examples(done)["label"].tolist() == list(range(10))
+    assert len(folder.examples(done, 3)) == 3
 
 
 def test_measures_leave_out_what_is_not_there():
@@ -173,7 +173,7 @@ def test_a_conditional_system_is_measured_and_drawn_given_what_it_needs(
     own = {"cvae": {"given": [given]}, "cmmd": {"observed": [given], "label": "label"}}[system]
     options = {**OPTIONS, "epochs": 1, "options": {**own, "hidden": [8]}}
     done = run.train(tmp_path, system, "digits", **options)
-    assert {path.name for path in tmp_path.iterdir()} == set(run.FILES) - {
+    assert {path.name for path in tmp_path.iterdir()} == set(folder.FILES) - {
         "metrics.json",
         "likelihoods.npz",
     }

@@ -2,6 +2,7 @@
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,17 @@ def cells_of(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
     for name, rows in sources.items():
         if rows.is_table:
             found[name] = {
-                column: np.array([*words(rows.values.iloc[:, i]), None], dtype=object)[places[name]]
+                column: np.array([*_written(rows.values.iloc[:, i]), None], dtype=object)[
+                    places[name]
+                ]
                 for i, column in enumerate(rows.columns)
             }
     return found
+
+
+def _written(column: Any) -> list[str | None]:
+    """The cells of a column, text as it is written; None where missing."""
+    cells = zip(words(column), column.to_numpy(dtype=object), strict=True)
+    return [
+        cell.strip() if word is not None and isinstance(cell, str) else word for word, cell in cells
+    ]

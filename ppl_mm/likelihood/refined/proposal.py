@@ -9,7 +9,7 @@ Shapes: B rows, D unconstrained coordinates, C components of the base.
 """
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import torch
 from pyro import poutine
@@ -20,6 +20,7 @@ from ppl_mm.likelihood.path import Path
 from ppl_mm.likelihood.refined.student import Student
 from ppl_mm.likelihood.row_noise import RowNoise
 from ppl_mm.objectives.weights import guide_trace, model_trace, particles
+from ppl_mm.programs.contracts import Mixed
 
 __all__ = ["Base", "Proposal"]
 
@@ -35,8 +36,8 @@ class Base:
 
     def __init__(self, path: Path) -> None:
         self.path, self.obs = path, path.obs.scoring()
-        guide: Any = path.guide
-        if getattr(guide, "family", None):
+        guide = path.guide
+        if isinstance(guide, Mixed) and guide.family:
             allowed = (guide.strata(self.obs).log_weight > -torch.inf).any(1).tolist()
             family = [s for s, a in zip(guide.family, allowed, strict=True) if a]
             self.obs = self.obs.strata(family)

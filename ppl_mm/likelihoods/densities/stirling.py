@@ -7,10 +7,9 @@ Its series in 1 / x has three digits at x = 1 and eleven at 8, and lgamma's recu
 Source: Abramowitz & Stegun 1964, 6.1.15, 6.1.41 and 6.3.18.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction, FunctionCtx
 
 __all__ = ["stirling_remainder"]
 
@@ -48,16 +47,16 @@ class _Remainder(torch.autograd.Function):
         return seven.log1p_().mul_(x + 6.5).sub_(7.0).add_(series).sub_(rising.log_())
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
         ctx.save_for_forward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: BackwardCFunction, gradient: Tensor) -> Tensor:
         return gradient * _slope(*ctx.saved_tensors)
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
+    def jvp(ctx: BackwardCFunction, tangent: Tensor) -> Tensor:
         return tangent * _slope(*ctx.saved_tensors)
 
 

@@ -1,0 +1,116 @@
+"""Probabilities of labels: p(y | z) at the mean of q(z | x_given), or averaged over draws of z."""
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor
+from torch.distributions import Bernoulli, Categorical
+
+from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.batch.observations import Observations
+from ppl_mm.measures.accuracy import as_label, check_not_given, target_distributions
+from ppl_mm.measures.averaged import averaged, own_values
+from ppl_mm.systems import System
+
+__all__ = ["Given", "LabelDraws", "holding", "label_probabilities", "probabilities"]
+
+Given = str | Sequence[str] | None
+
+
+class LabelDraws(TypedDict):
+    """How probabilities of a label are computed, see :func:`probabilities`."""
+
+    num_samples: int | None
+    batch_size: int
+    seed: int
+
+
+@typed
+def probabilities(
+    system: System,
+    obs: Observations,
+    label: str,
+    given: Given = None,
+    *,
+    num_samples: int | None = None,
+    batch_size: int = 1000,
+    seed: int = 0,
+) -> Tensor:
+    """p(y | z) of every class at z = the mean of q(z | x_given), or p(y | x_given) by draws of z.
+
+    Args:
+        system: The system, a model and a guide.
+        obs: The rows.
+        label: The label's name: a class, one yes-or-no label, or several.
+        given: The modalities to predict from; None is all except the label.
+        num_samples: The number of weighted draws of the model's posterior to average over, see
+            :mod:`ppl_mm.measures.averaged`; None is the mean of z alone.
+        batch_size: The number of rows at a time, for the mean of z.
+        seed: The seed of the draws.
+
+    Returns:
+        (N, C) for classes, and (N, *event_shape) for yes-or-no labels.
+
+    Raises:
+        ValueError: If the label is given.
+        TypeError: If the label's likelihood is none of these.
+    """
+    options: LabelDraws = {"num_samples": num_samples, "batch_size": batch_size, "seed": seed}
+    return label_probabilities(system, obs, label, given, **options)[0]
+
+
+def holding(system: System, obs: Observations, name: str) -> Observations:
+    """The rows that hold a modality, once it is known that the system can take them."""
+    system.check(obs)
+    if name not in obs.names:
+        raise ValueError(unknown_name("modality to compare with", name, obs.names))
+    known = obs.present[name]
+    if not bool(known.any()):
+        raise ValueError(f"modality {name!r}: no row has it to compare with.")
+    return obs[known]
+
+
+def label_probabilities(
+    system: System,
+    obs: Observations,
+    label: str,
+    given: Given,
+    *,
+    num_samples: int | None,
+    batch_size: int,
+    seed: int,
+    score: bool = False,
+) -> tuple[Tensor, Tensor | None, bool]:
+    """Probabilities of a label, log p of the rows' own, and whether classes exclude each other.
+
+    Of classes (N, C), of yes-or-no labels (N, *event). log p is (N,), or None unless ``score``.
+    """
+    check_not_given(label, given)
+    _checked(label, next(target_distributions(system, obs[:1], label, given)))
+    if num_samples is not None:
+        options: dict[str, Any] = {"seed": seed, "score": score}
+        average = averaged(system, obs, label, given, num_samples, **options)
+        return average.mean, average.log_p, average.exclusive
+    means, scores, start = [], [], 0
+    for fn in target_distributions(system, obs, label, given, batch_size=batch_size):
+        base = _checked(label, fn)
+        means.append(base.probs[0, 0])
+        if score:
+            own = own_values(base, obs[label])[start : start + len(means[-1])]
+            scores.append(fn.log_prob(own.to(base.probs.device))[0, 0])
+        start += len(means[-1])
+    log_p = torch.cat(scores).double() if score else None
+    return torch.cat(means), log_p, not isinstance(base, Bernoulli)
+
+
+def _checked(label: str, fn: Any) -> Any:
+    """The Categorical, one-hot or Bernoulli distribution of a label's elements."""
+    base = as_label(label, fn)
+    if isinstance(base, Categorical) and len(base.batch_shape) > 3:
+        raise TypeError(
+            f"modality {label!r}: expected a label, Categorical, Bernoulli or MultiLabel, got "
+            "a sequence of symbols; use accuracy."
+        )
+    return base
