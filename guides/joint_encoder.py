@@ -3,12 +3,13 @@
 q(z | x_S) = Normal( loc_S(x_S), scale_S(x_S) )
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ppl_mm.batch.checks import check_at_least_one
+from ppl_mm.batch.covariates import reads_covariates
 from ppl_mm.batch.encoding import reads_elements
 from ppl_mm.batch.shapes import loc_scale
 from ppl_mm.modality import Modality
@@ -59,6 +60,12 @@ class _EncoderTrunk(nn.Module):
         """Whether the encoder asks which elements are observed."""
         return reads_elements(self.encoder)
 
-    def forward(self, x: Tensor, *elements: Tensor) -> Tensor:
-        loc, scale = loc_scale(self.name, self.encoder(x, *elements), self.size, len(x))
+    @property
+    def reads_covariates(self) -> tuple[str, ...]:
+        """The covariates that the encoder reads."""
+        return reads_covariates(self.encoder)
+
+    def forward(self, x: Tensor, *elements: Tensor, **covariates: Mapping[str, Tensor]) -> Tensor:
+        output = self.encoder(x, *elements, **covariates)
+        loc, scale = loc_scale(self.name, output, self.size, len(x))
         return torch.cat([loc, scale.log()], -1)

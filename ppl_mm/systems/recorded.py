@@ -70,8 +70,8 @@ def _recipe(name: str, system: System, options: dict[str, Any]) -> dict[str, Any
     subset_terms: dict[str, Any] | None = None
     if isinstance(terms, SubsetTerms):
         options.pop("terms")
-        subset_terms = {"k": terms.k, "uniform_over": terms.uniform_over}
-        subset_terms |= {"scored": {name: list(s) for name, s in terms.scored}}
+        scored = {name: list(those) for name, those in terms.scored}
+        subset_terms = {"k": terms.k, "uniform_over": terms.uniform_over, "scored": scored}
     shapes = None
     if isinstance(options.get("pseudo_inputs"), Observations):
         options.pop("pseudo_inputs")
