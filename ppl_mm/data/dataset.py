@@ -28,7 +28,7 @@ class DataSet:
     """The splits of one data set, with its paper's likelihoods, networks and latent size.
 
     Attributes:
-        name: The name that :func:`ppl_mm.data.load` knows it by.
+        name: The name of the data set for :func:`ppl_mm.data.load`.
         train: The training rows.
         validation: The rows for choosing a model; None if there are none.
         test: The test rows.
@@ -46,8 +46,8 @@ class DataSet:
             otherwise.
         join: The function that puts the modalities together, if they are parts of one picture:
             modality -> values (..., *event_shape) to the picture (..., C, H, W). None otherwise.
-        provenance: Where the rows come from and what rows and columns are called, if the data are
-            the user's own; None otherwise.
+        provenance: The origin of the rows, and the names of rows and columns, if the data are the
+            user's own; None otherwise.
 
     Raises:
         ValueError: If ``labels`` names a split that the data set lacks, has another number of
@@ -99,7 +99,7 @@ class DataSet:
 
     @property
     def reference(self) -> str:
-        """What runs remember it by: its name, or the path of the user's declaration."""
+        """The name that runs record: the data set's name, or the path of the user's declaration."""
         declared = None if self.provenance is None else self.provenance.path
         return self.name if declared is None else declared
 
@@ -114,11 +114,11 @@ class DataSet:
         return describe(self)
 
     def words(self) -> dict[str, Callable[[Tensor], str]]:
-        """Return how values read: the names of classes and labels, and the words of texts.
+        """Return functions that put values in words: names of classes and labels, words of texts.
 
         Returns:
-            Modality -> a function of one value; none for modalities whose values are numbers, or
-            which have no such names.
+            Modality -> a function of one value. Modalities of numbers, or without such names, have
+            none.
         """
         found: dict[str, Callable[[Tensor], str]] = {}
         for name, columns in ({} if self.provenance is None else self.provenance.columns).items():
@@ -142,7 +142,7 @@ class DataSet:
         if self.label is None or self.label not in obs.names:
             raise ValueError(f"{self.name}: the {split} rows have no class.")
         values = obs[self.label]
-        found = values.argmax(-1) if values.dim() == 2 else values.long()  # one-hot, or indices
+        found = values.argmax(-1) if values.dim() == 2 else values.long()  # The label is one-hot, or an index.
         return found.masked_fill(~obs.present[self.label], -1)
 
     def without_label(self) -> Self:

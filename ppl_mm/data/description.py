@@ -1,4 +1,4 @@
-"""What a data set holds, what looks wrong in it, and the networks that will be used."""
+"""Descriptions of data sets: their contents, suspicious values, and the chosen networks."""
 
 import io
 from collections import Counter
@@ -21,21 +21,22 @@ if TYPE_CHECKING:
 __all__ = ["Described", "Description", "describe"]
 
 _WIDTH = 80
-_PATTERNS, _WORDS = 12, 3  # the most patterns, and levels of a category, that are shown
+_PATTERNS, _WORDS = 12, 3  # The largest numbers of patterns, and of levels of a category, that are shown.
 
 
 @dataclass(frozen=True)
 class Described:
-    """What a modality holds.
+    """The description of one modality.
 
     Attributes:
         name: The modality's name.
-        kind: Its kind, such as "real"; of the library's own data sets its likelihood.
+        kind: The modality's kind, such as "real"; for the library's own data sets, its likelihood.
         shape: The shape of one value.
-        values: Its range, its levels or its symbols, in words.
-        missing: The share of all rows that lack it.
-        holes: The share of elements that are missing of rows that hold others.
-        networks: Its likelihood, encoder and decoder with the number of their parameters, in words.
+        values: The range, the levels or the symbols, in words.
+        missing: The share of all rows that lack the modality.
+        holes: The share of missing elements in rows that hold the modality.
+        networks: The likelihood, and the encoder and the decoder with their numbers of parameters,
+            in words.
     """
 
     name: str
@@ -49,17 +50,17 @@ class Described:
 
 @dataclass(frozen=True)
 class Description:
-    """What a data set holds; printing shows it within 80 columns.
+    """The description of a data set; printing shows it within 80 columns.
 
     Attributes:
         name: The data set's name.
-        rows: Split -> its number of rows.
+        rows: Split -> the number of its rows.
         label: The modality that is predicted, with its number of classes; None for no label.
         latent_dim: The size of the latent.
-        modalities: What each modality holds.
-        patterns: What rows hold, a truth for each modality, with the number of rows; the most
-            frequent first.
-        findings: What looks wrong, a sentence each.
+        modalities: The description of each modality.
+        patterns: The patterns of present modalities, as one truth value per modality, with the
+            number of rows of each; the most frequent come first.
+        findings: A sentence for everything that looks wrong.
     """
 
     name: str
@@ -98,7 +99,7 @@ class Description:
         return table
 
     def _pattern(self) -> list[Table]:
-        """The picture of what rows hold; none where all hold everything."""
+        """Draw the patterns of present modalities; no lines if every row holds everything."""
         if len(self.patterns) == 1 and all(self.patterns[0][0]):
             return []
         total = sum(self.rows.values())
@@ -128,7 +129,7 @@ class Description:
 
 
 def describe(dataset: "DataSet") -> Description:
-    """Describe a data set; all rows are read once."""
+    """Describe a data set; this reads all rows once."""
     splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     held = {split: obs for split, obs in splits.items() if obs is not None}
     patterns: Counter[tuple[bool, ...]] = Counter()

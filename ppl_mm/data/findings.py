@@ -1,4 +1,4 @@
-"""What looks wrong in a data set, a sentence each with what to do."""
+"""Checks of a data set: each problem becomes a sentence with its remedy."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 __all__ = ["find"]
 
 _MANY_LEVELS = 1000
-_FEW_ROWS = 5  # of a class, which are too few to learn it
-_MOSTLY = 0.5  # the share of rows from which a modality is said to be missing mostly
-_FAR = 10.0  # standard deviations that an outlier is away from the mean
-_DIGITS = 1e5  # the ratio of mean to deviation at which float32 has two digits left
-_PIXELS = 16  # the least number of elements of a picture
-_IDENTIFIERS = 20  # the least number of rows in which different numbers are no chance
+_FEW_ROWS = 5  # A class with fewer rows is too small to be learned.
+_MOSTLY = 0.5  # From this share of missing rows on, a modality is reported.
+_FAR = 10.0  # The distance of an outlier from the mean, in standard deviations.
+_DIGITS = 1e5  # At this ratio of mean to deviation, float32 has two digits left.
+_PIXELS = 16  # The smallest number of elements of a picture.
+_IDENTIFIERS = 20  # From this number of rows on, all-different numbers are no chance.
 _SHOWN = 3
 
 
 def find(
     dataset: "DataSet", sums: Mapping[str, Summed], missing: Mapping[str, float]
 ) -> Iterator[str]:
-    """Find what looks wrong.
+    """Find everything that looks wrong.
 
     Args:
         dataset: The data set.
-        sums: Modality -> the sums over its rows.
+        sums: Modality -> the statistics of its rows.
         missing: Modality -> the share of rows that lack it.
     """
     for modality in dataset.modalities:
@@ -55,7 +55,7 @@ def _numbers(dataset: "DataSet", name: str, found: Summed) -> Iterator[str]:
             'bytes with kind = "image", or divide by 255.'
         )
         return
-    if found.mean.dim() > 1:  # pictures have constant and rare pixels
+    if found.mean.dim() > 1:  # Pictures have constant and rare pixels.
         return
     spread = found.deviation > 0
     furthest = torch.maximum(found.greatest - found.mean, found.mean - found.least)
@@ -78,7 +78,7 @@ def _numbers(dataset: "DataSet", name: str, found: Summed) -> Iterator[str]:
 
 
 def _distinct(dataset: "DataSet", name: str, found: Summed) -> torch.Tensor:
-    """Which columns of whole numbers have no number twice, and leave out few between."""
+    """Find columns of whole numbers that have no number twice and few gaps between them."""
     dense = found.whole & (found.greatest - found.least < 2 * found.rows) & (found.deviation > 0)
     if found.rows < _IDENTIFIERS or found.mean.dim() != 1 or not bool(dense.any()):
         return torch.zeros_like(found.whole)
@@ -125,7 +125,7 @@ def _levels(dataset: "DataSet", name: str) -> Iterator[str]:
 
 
 def _alike(dataset: "DataSet") -> Iterator[str]:
-    """Test rows that are training rows too, value for value."""
+    """Find test rows whose values equal those of a training row."""
     known = set(_digests(dataset.train))
     same = sum(digest in known for digest in _digests(dataset.test))
     if same:
@@ -136,7 +136,7 @@ def _alike(dataset: "DataSet") -> Iterator[str]:
 
 
 def _digests(obs: Observations) -> Iterator[bytes]:
-    """A digest of all values of each row that holds something."""
+    """Return a digest of the values of each row that holds something."""
     for part in blocks(obs):
         names = [n for n in part.names if part[n][0].numel() > 0]
         held = torch.stack([part.present[n] for n in names], 1)

@@ -1,4 +1,4 @@
-"""Where the rows of one's own data come from, and what their rows and columns are called."""
+"""The origin of the user's own data, and the names of its rows and columns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ __all__ = ["Columns", "Provenance"]
 
 @dataclass(frozen=True)
 class Columns:
-    """What the values of a modality are called.
+    """The names of a modality's values.
 
     Attributes:
         kind: The kind of the modality, such as "real".
-        names: The names of its columns; none where its source has no names.
+        names: The names of its columns; empty if its source has no names.
         levels: The classes of a category, or the labels of a label set, by their number.
-        origin: The file that it is read from.
+        origin: The file that the modality is read from.
         guessed: Whether the library chose the kind.
     """
 
@@ -36,15 +36,16 @@ class Columns:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the rows come from, and what rows and columns are called.
+    """The origin of the rows, and the names of rows and columns.
 
     Attributes:
         path: The declaration's file; None for a frame.
         fingerprint: A number in hexadecimal digits that changes with the declaration or its files.
         index: The name of the column that matches rows; None if rows have no labels.
-        rows: The labels of the rows of each split, their numbers where they have no labels.
-        columns: What each modality's values are called.
-        places: The place of the rows of each split among all rows, as the files name them first.
+        rows: The labels of the rows of each split; rows without labels have numbers.
+        columns: The names of each modality's values.
+        places: The positions of each split's rows among all rows, in the order of their first
+            mention in the files.
     """
 
     path: str | None
@@ -55,7 +56,7 @@ class Provenance:
     places: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def guesses(self) -> list[str]:
-        """A line for each modality whose kind the library chose."""
+        """Return a line for each modality whose kind the library chose."""
         return [
             f'{name}: kind = "{c.kind}" is guessed'
             + (f" ({len(c.levels):,} levels)" if c.levels else "")

@@ -1,4 +1,4 @@
-"""What runs ask of a data set: what to remember it by, its training options, and its tiles."""
+"""Facts of data sets for runs: the recorded name, the training options and the tiles."""
 
 from pathlib import Path
 
@@ -7,19 +7,20 @@ from ppl_mm.data.registry import Defaults, Tiles, entry, is_declaration
 
 __all__ = ["defaults_of", "reference", "tiles_of"]
 
-_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 4000, 20, 300  # of training on the user's own data
-_MOST_ROWS = 500  # whose likelihoods are measured
+_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 4000, 20, 300  # The number of training steps on the user's own data.
+_MOST_ROWS = 500  # The number of test rows for likelihoods.
 
 
 def reference(name: str) -> str:
-    """Return what a run remembers a data set by: its name, or its declaration's absolute path."""
+    """Return the name that a run records: the data set's, or its declaration's absolute path."""
     return str(Path(name).resolve()) if is_declaration(name) else name
 
 
 def defaults_of(dataset: DataSet) -> Defaults:
-    """Return the training options of runs on a data set: of the user's own by its size.
+    """Return the training options of runs on a data set; for the user's own data by its size.
 
-    They take about 4,000 steps, in 20 to 300 epochs; likelihoods are of 500 test rows at most.
+    Runs on the user's own data take about 4,000 steps, in 20 to 300 epochs, and measure likelihoods
+    of at most 500 test rows.
     """
     if dataset.provenance is None:
         return entry(dataset.name).defaults

@@ -1,4 +1,4 @@
-"""Sums over the rows of a modality, a block of rows after another."""
+"""Summaries of a modality's values, computed one block of rows at a time."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ __all__ = ["Summed", "summed"]
 
 @dataclass(frozen=True)
 class Summed:
-    """What the rows of a modality that are there sum up to, by element.
+    """Statistics of each element over the rows that hold a modality.
 
     Attributes:
-        rows: The number of rows that hold it.
+        rows: The number of rows that hold the modality.
         shape: The shape of one value.
         least, greatest: The least and the greatest value of each element.
         mean, deviation: The mean and the standard deviation of each element.
@@ -35,26 +35,26 @@ class Summed:
 
     @property
     def holes(self) -> float:
-        """The share of elements that are missing of rows that hold others."""
+        """The share of missing elements in rows that hold the modality."""
         return 1 - self.seen.double().mean().item() / self.rows if self.rows else 0.0
 
     @property
     def low(self) -> float:
-        """The least of all values."""
+        """The smallest value."""
         return self.least.min().item()
 
     @property
     def high(self) -> float:
-        """The greatest of all values."""
+        """The largest value."""
         return self.greatest.max().item()
 
 
 def summed(name: str, parts: Iterable[Observations]) -> Summed:
-    """Sum up the rows of a modality that are there.
+    """Summarise the rows that hold a modality.
 
     Args:
         name: The modality.
-        parts: The rows, a block after another.
+        parts: The blocks of rows.
     """
     rows, shape = 0, torch.Size()
     seen = mean = squares = torch.zeros(())

@@ -1,4 +1,4 @@
-"""Training: :func:`fit`, what it returns and raises, and what may be called around it."""
+"""Training: :func:`fit`, its results and errors, and the callbacks around a run."""
 
 from ppl_mm.files import FolderInUseError
 from ppl_mm.training.callbacks import Callback

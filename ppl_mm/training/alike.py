@@ -1,4 +1,4 @@
-"""What makes two steps alike, so that one can be repeated for the other."""
+"""Tests of whether two steps do the same work, so that one can be replayed for the other."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,8 +23,8 @@ class Annealing:
     """An objective's factor of beta as a tensor, so that a repeated step follows its schedule.
 
     Args:
-        objective: Whose attribute ``annealing`` is read; inside a ``with`` block it is the tensor.
-        device: Of the tensor.
+        objective: The objective, whose ``annealing`` is that tensor inside a ``with`` block.
+        device: The device of the tensor.
     """
 
     def __init__(self, objective: ELBO, device: torch.device) -> None:
@@ -32,7 +32,7 @@ class Annealing:
         self.tensor = torch.ones((), dtype=torch.float64, device=device)
 
     def follow(self) -> bool:
-        """Give the tensor the present value; whether beta is still another than in the end."""
+        """Set the tensor to the present value; return whether beta differs from its final one."""
         value: float = getattr(self.objective, "annealing", 1.0)
         if value != 1.0:
             self.tensor.fill_(value)
@@ -49,7 +49,7 @@ class Annealing:
 
 
 class State:
-    """What a step changes besides gradients: buffers, and the random numbers to come."""
+    """The state that a step changes besides gradients: buffers and random generators."""
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         self.tensors = [x for x in tensors if not isinstance(x, nn.Parameter)]
@@ -59,7 +59,7 @@ class State:
         self.on_device = [torch.cuda.get_rng_state(i) for i in self.devices]
 
     def restore(self) -> None:
-        """Go back to it."""
+        """Restore the state."""
         torch.set_rng_state(self.host)
         for i, state in zip(self.devices, self.on_device, strict=True):
             torch.cuda.set_rng_state(state, i)
@@ -68,7 +68,7 @@ class State:
                 x.copy_(value)
 
     def equals(self, other: "State", exactly: bool) -> bool:
-        """Whether both go on with the same numbers, and have the same buffers if ``exactly``."""
+        """Whether both have the same random generators, and equal buffers if ``exactly``."""
         pairs = [(self.host, other.host), *zip(self.on_device, other.on_device, strict=True)]
         if exactly:
             pairs += zip(self.values, other.values, strict=True)
@@ -76,14 +76,14 @@ class State:
 
 
 def stage_of(objective: ELBO) -> Any:
-    """What tells the stages of an objective apart, and its weights, which callbacks may change."""
+    """Identify the objective's stage and its weights, which callbacks may change."""
     now = objective.current if isinstance(objective, Stages) else objective
     weights = tuple(getattr(now, "weights", {}).items())
     return id(now), getattr(now, "beta", 1.0), weights
 
 
 def pattern(batch: Observations) -> Any:
-    """Shapes and masks of a batch; None if only a device knows the masks, or elements miss."""
+    """Shapes and masks of a batch; None if the host lacks the masks or elements are missing."""
     masks = [m for kind in _KINDS for m in getattr(batch, kind).values()]
     if batch.elements or not all(map(on_host, masks)):
         return None

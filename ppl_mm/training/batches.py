@@ -28,11 +28,12 @@ class Streams:
     exhausted, in a new order.
 
     Args:
-        data: Observations, or several of them: the streams. They may hold different modalities.
+        data: Observations, or several of them, which are the streams. They may hold different
+            modalities.
 
     Raises:
-        TypeError: For anything else.
-        ValueError: For no stream, or streams without any modality.
+        TypeError: If ``data`` is anything else.
+        ValueError: If there is no stream, or if the streams have no modality.
     """
 
     def __init__(self, data: Observations | Sequence[Observations]) -> None:
@@ -62,7 +63,7 @@ class Streams:
 
     @property
     def told(self) -> tuple[Observations, ...]:
-        """The rows by which a checkpoint knows its run."""
+        """The rows whose fingerprint a checkpoint compares."""
         return self.parts
 
     @property
@@ -72,14 +73,14 @@ class Streams:
 
     @property
     def one_pattern(self) -> bool:
-        """Whether all rows of a stream hold the same modalities, and whole."""
+        """Whether all rows of each stream hold the same modalities, with no element missing."""
         if any(part.elements for part in self.parts):
             return False
         masks = [m for part in self.parts for kind in _MASKS for m in getattr(part, kind).values()]
         return all(bool((m == m[0]).all()) for m in masks)
 
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> "Streams":
-        """On another device, and in a dtype; rows in files go there batch by batch."""
+        """Move the rows to a device and a dtype; rows in files move batch by batch."""
         out = Streams(self.parts)
         if not self.mapped:
             out.parts = tuple(resident(part, device, dtype) for part in self.parts)
@@ -91,15 +92,15 @@ class Streams:
         return Observations.collate([part[: min(number, len(part))] for part in self.parts])
 
     def largest(self, batch_size: int) -> int:
-        """How many rows the first batches of an epoch have, the largest."""
+        """The number of rows of an epoch's first batches, which are the largest."""
         return sum(min(len(part), batch_size) for part in self.parts)
 
     def steps(self, batch_size: int) -> int:
-        """How many batches an epoch has."""
+        """The number of batches of an epoch."""
         return max(-(-len(part) // batch_size) for part in self.parts)
 
     def epoch(self, batch_size: int) -> list[Batch]:
-        """A random order of the rows, from torch's generator: ``batch_size`` of each stream."""
+        """Draw a random order of the rows: each batch takes ``batch_size`` rows of each stream."""
         steps = self.steps(batch_size)
         batches: list[list[Tensor]] = []
         for part in self.parts:
@@ -110,7 +111,7 @@ class Streams:
         return list(zip(*batches, strict=True))
 
     def skip(self, number: int) -> None:
-        """Leave out the first batches of an epoch, which are not read."""
+        """Skip the first batches of an epoch without reading them."""
 
     def take(self, batch: Batch, first: int = 0, last: int | None = None) -> Observations:
         """Rows ``first`` to ``last`` of a batch, whose streams follow one another."""
@@ -125,13 +126,13 @@ class Streams:
         return found[0] if len(self.parts) == 1 else Observations.collate(found)
 
     def _index(self, rows: Tensor) -> Tensor:
-        """As what masks and values take: the masks' rows are looked up on the host."""
+        """Return the index for masks and values; masks are looked up on the host."""
         if self.device is None or self.mapped or not known.waits(self.device):
             return rows
         return HostTensor.of(rows, self.device)
 
     def read(self, batches: Sequence[Batch], shares: Sequence[range]) -> Iterator[Observations]:
-        """A share of every batch; of rows in files, the next is read meanwhile."""
+        """Yield a share of every batch; of rows in files, the next one is read meanwhile."""
         if not self.mapped:
             for batch, share in zip(batches, shares, strict=True):
                 yield self.take(batch, share.start, share.stop)
@@ -152,7 +153,7 @@ class Streams:
 def resident(
     obs: Observations, device: torch.device, dtype: torch.dtype | None = None
 ) -> Observations:
-    """The rows on a device; their masks the host knows too, so that asking them waits for nothing.
+    """Move rows to a device; the host keeps their masks too, so that reading a mask never waits.
 
     See :class:`ppl_mm.batch.host_masks.HostTensor`. Floating-point values come in ``dtype``; None
     leaves theirs.

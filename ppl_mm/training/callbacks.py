@@ -1,4 +1,4 @@
-"""What may happen around a run, its epochs and its steps."""
+"""Callbacks around a run, its epochs and its steps."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,13 +9,13 @@ __all__ = ["Callback", "Callbacks"]
 
 
 class Callback:
-    """What :func:`ppl_mm.fit` calls around a run; override the methods that are of use.
+    """The methods that :func:`ppl_mm.fit` calls around a run; override those that you need.
 
     Every method gets the run, a :class:`ppl_mm.training.Training`: its ``system``, ``history``,
     ``epoch`` and ``step``, and ``stop()`` and ``save()``. Random numbers of torch's generators that
-    a method draws change the run: draw from a generator of your own, or inside
-    ``torch.random.fork_rng()``. An error ends the run. Of several processes each calls its own;
-    ``training.is_first`` is True in the one that writes and prints.
+    a method draws change the run, so draw from your own generator, or inside
+    ``torch.random.fork_rng()``. An error ends the run. With several processes, each calls its own
+    callbacks; ``training.is_first`` is True in the one that writes and prints.
 
     Example:
         >>> from ppl_mm import data, fit, systems
@@ -32,7 +32,7 @@ class Callback:
     """
 
     def before_fit(self, training: Training) -> None:
-        """Called once, when all has been checked and before the first step."""
+        """Called once, after all checks and before the first step."""
 
     def before_epoch(self, training: Training) -> None:
         """Called before each epoch."""
@@ -47,11 +47,11 @@ class Callback:
         """Called after each epoch; ``training.history[-1]`` is its row."""
 
     def after_fit(self, training: Training) -> None:
-        """Called once at the end, after an error too; last of all the callbacks comes the first."""
+        """Called once at the end, also after an error, in the reverse order of the callbacks."""
 
 
 class Callbacks:
-    """Several callbacks as one; what none of them overrides costs nothing."""
+    """Several callbacks as one; a method that no callback overrides costs nothing."""
 
     def __init__(self, callbacks: Sequence[Callback]) -> None:
         for callback in callbacks:
@@ -68,7 +68,7 @@ class Callbacks:
 
     @contextmanager
     def around(self, training: Training) -> Iterator[None]:
-        """Inside is the run; the end of each callback that has begun comes whatever happens."""
+        """Run the body; each callback that has begun is also ended, whatever happens."""
         begun: list[Callback] = []
         try:
             for callback in self.all:

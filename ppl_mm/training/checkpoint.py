@@ -1,4 +1,4 @@
-"""The file that a stopped run goes on from, as if it had never stopped."""
+"""Checkpoints: a resumed run continues as if it had never stopped."""
 
 import warnings
 from pathlib import Path
@@ -19,14 +19,15 @@ __all__ = ["load", "save"]
 
 _KIND = "checkpoint"
 _REMEDY = "Start again without resume, or give another checkpoint."
-_FIRST = "ppl_mm checkpoint 1"  # the format of the earlier version, which torch.save wrote
+_FIRST = "ppl_mm checkpoint 1"  # The earlier version's format, which torch.save wrote.
 
 
 def save(training: Training, path: Path) -> None:
-    """Write where a run stands, whole or not at all; the first process writes, all wait for it.
+    """Write the run's state, whole or not at all; the first process writes and all wait for it.
 
     Raises:
-        OSError: If it cannot be written, with its path; the former file is as it was.
+        OSError: If the file cannot be written; the error names it, and the former file is
+            unchanged.
     """
     if training.is_first:
         tensors, text = pack(_content(training))
@@ -54,7 +55,7 @@ def _content(training: Training) -> dict[str, Any]:
 
 
 def load(training: Training, path: Path, *, new_optimizer: bool = False) -> None:
-    """Go on from a checkpoint. It holds numbers and text; no code is read from it.
+    """Continue from a checkpoint, which holds numbers and text, and no code.
 
     Args:
         training: A run that has not begun; the options of its optimiser win over the checkpoint's.
@@ -63,11 +64,12 @@ def load(training: Training, path: Path, *, new_optimizer: bool = False) -> None
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, no checkpoint, or of another run.
+        ValueError: If the file is damaged, is no checkpoint, or belongs to another run.
 
     Warns:
-        UserWarning: If options of the optimiser differ from the checkpoint's, or if it is of an
-            earlier version, which tells neither damage nor all of its run.
+        UserWarning: If options of the optimiser differ from the checkpoint's, or if an earlier
+            version wrote it, in which neither damage nor all differences of the run can be
+            detected.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no checkpoint to resume from.")
@@ -96,7 +98,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _take_parameters(training: Training, content: dict[str, Any], path: Path) -> None:
-    """Load the parameters by name, once all of them fit."""
+    """Load the parameters by name, after checking that all of them fit."""
     own = training.system.state_dict()
     within = content["system_within"]
     for state in (content["system"], within, content["best_state"]):
@@ -137,10 +139,10 @@ def _is_zip(path: Path) -> bool:
 
 
 def _of_first_version(path: Path, training: Training) -> dict[str, Any]:
-    """What the earlier version wrote, in today's words: its optimiser counted parameters."""
+    """Convert an earlier version's content, in which the optimiser numbered its parameters."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle fails in any way
+    except Exception as error:  # A damaged pickle can raise any error.
         raise damaged(path, _REMEDY, str(error)[:100]) from error
     if not isinstance(content, dict) or content.get("format") != _FIRST:
         raise ValueError(f"{path}: no checkpoint of fit. {_REMEDY}")

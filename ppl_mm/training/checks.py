@@ -1,4 +1,4 @@
-"""What is checked before training: options, data, and that the optimiser sees every parameter."""
+"""Checks before training: the options, the data, and that the optimiser has every parameter."""
 
 import inspect
 import warnings
@@ -38,11 +38,11 @@ Transform = Callable[[Observations], Observations]
 
 
 class Found(NamedTuple):
-    """What a look at the programs says of them.
+    """Properties of the programs, found by running them once.
 
     Attributes:
-        shares: Whether they have sites that all rows share.
-        points: Whether the guide puts a latent at a point.
+        shares: Whether the programs have sites that all rows share.
+        points: Whether the guide has a point estimate of a latent.
     """
 
     shares: bool
@@ -55,7 +55,7 @@ def parameters(system: System) -> list[Tensor]:
 
 
 def make_optimizer(factory: Optimizer, system: System) -> torch.optim.Optimizer:
-    """The optimiser of all parameters, once the factory makes one."""
+    """Call the factory and check that its optimiser has every parameter."""
     optimizer = factory(parameters(system))
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(
@@ -72,7 +72,7 @@ def make_optimizer(factory: Optimizer, system: System) -> torch.optim.Optimizer:
 
 
 def check_options(system: System, annealing_epochs: int) -> None:
-    """Raise for options that do not go with the system."""
+    """Raise if options do not fit the system."""
     check_trainable(system.objective)
     if annealing_epochs and not hasattr(system.objective, "annealing"):
         raise ValueError(
@@ -84,7 +84,7 @@ def check_options(system: System, annealing_epochs: int) -> None:
 
 
 def _check_own_streams(objective: ELBO, streams: Streams) -> None:
-    """Raise if a modality's own term, a mean over rows, would count on several streams."""
+    """Raise if a modality's own term, which is a mean over rows, would occur in several streams."""
     terms = getattr(objective, "terms", ())
     if len(streams.parts) == 1 or getattr(objective, "mean", "") != "rows" or callable(terms):
         return
@@ -102,7 +102,7 @@ def _check_own_streams(objective: ELBO, streams: Streams) -> None:
 
 
 def _check_conditioned_on(model: Model, parts: Sequence[Observations]) -> None:
-    """Raise if no row can be learned from, as each lacks something that the model conditions on."""
+    """Raise if every row lacks a modality that the model conditions on."""
     names = conditioned_on(model)
     if not any(bool(holds(part, names).any()) for part in parts):
         raise ValueError(
@@ -112,7 +112,7 @@ def _check_conditioned_on(model: Model, parts: Sequence[Observations]) -> None:
 
 
 def warn_of_untrained(system: System, streams: Streams) -> None:
-    """Warn of every declared modality that no training row holds."""
+    """Warn about every declared modality that no training row holds."""
     for modality in system.modalities:
         name = modality.name
         if not any(
@@ -120,12 +120,12 @@ def warn_of_untrained(system: System, streams: Streams) -> None:
         ):
             warnings.warn(
                 f"fit: no training row holds modality {name!r}; its networks learn nothing of it.",
-                stacklevel=4,  # the caller of fit, past the check of its arguments
+                stacklevel=4,  # The warning points to the caller of fit.
             )
 
 
 def _few_of_files(part: Observations) -> Observations:
-    """Of rows in files some that hold each modality; others as they are."""
+    """Return rows in memory unchanged; of rows in files, return some that hold each modality."""
     if not isinstance(part, MemoryMapped):
         return part
     held = [mask.byte().topk(min(8, len(mask))).indices for mask in part.present.values()]
@@ -133,7 +133,7 @@ def _few_of_files(part: Observations) -> Observations:
 
 
 def _check_guide(system: System, few: Observations) -> None:
-    """Raise for an autoguide that knows the latents of one batch of rows alone."""
+    """Raise for an autoguide whose parameters are the latents of one batch of rows."""
     for kind, name in latents_of_rows(system.guide, few):
         raise ValueError(
             f"fit: {kind} holds one {name!r} for each row of one batch and looks at no data, and "
@@ -148,9 +148,10 @@ def check_data(
     transform: Transform | None,
     validation: Observations | None,
 ) -> Found:
-    """Check all rows for their support, and a few by a run with Pyro's validation on.
+    """Check the support of all rows, and run the programs on a few with Pyro's validation on.
 
-    Of rows in files a few too: :func:`ppl_mm.fit` checks the others as it first reads them.
+    Of rows in files only a few are checked here; :func:`ppl_mm.fit` checks the others as it first
+    reads them.
     """
     _check_own_streams(system.objective, streams)
     parts = [_few_of_files(part) for part in streams.parts]

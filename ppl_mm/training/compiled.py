@@ -1,4 +1,4 @@
-"""A recorded step under torch's compiler."""
+"""The compilation of a recorded step by torch's compiler."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,23 +9,23 @@ from torch import Tensor, fx
 __all__ = ["check_compiler", "compiled"]
 
 _OPTIONS = {
-    "fallback_random": True,  # the numbers of torch's generator, as without the compiler
-    "reorder_for_peak_memory": False,  # draws stay in their order
+    "fallback_random": True,  # Draw torch's own random numbers, as without the compiler.
+    "reorder_for_peak_memory": False,  # The order of draws is unchanged.
 }
 
 
 def compiled(
     graph: fx.Graph, constants: dict[str, Tensor], inputs: Sequence[Tensor]
 ) -> Callable[..., Any]:
-    """A graph of :func:`ppl_mm.training.tape.record`, compiled; equal to it up to rounding.
+    """Compile a graph of :func:`ppl_mm.training.tape.record`; results are equal up to rounding.
 
     Args:
-        graph: What to compile.
-        constants: The tensors that it reads besides its inputs.
-        inputs: As it was recorded with.
+        graph: The graph to compile.
+        constants: The tensors that the graph reads besides its inputs.
+        inputs: The inputs that it was recorded with.
 
     Raises:
-        Exception: Whatever the compiler raises, such as where there is none.
+        Exception: Any error of the compiler, for example if there is none.
     """
     root: Any = dict(constants)
     module = fx.GraphModule(root, graph)
@@ -38,7 +38,7 @@ def check_compiler(device: torch.device) -> None:
     """Raise unless torch can compile for the device.
 
     Raises:
-        RuntimeError: Where no working compiler is found.
+        RuntimeError: If no working compiler is found.
     """
     try:
         torch.compile(torch.sin)(torch.zeros(2, device=device))

@@ -15,10 +15,10 @@ __all__ = ["make_fabric"]
 
 
 def make_fabric(system: System, device: str, precision: str) -> "Fabric":
-    """Lightning Fabric, launched, for a device as ``fit`` takes it.
+    """Launch Lightning Fabric for the ``device`` and ``precision`` arguments of ``fit``.
 
     Raises:
-        ValueError: For a device that is not there, or a precision that it lacks.
+        ValueError: If the device is not available or lacks the precision.
     """
     from lightning_fabric import Fabric
     from lightning_fabric.strategies import DDPStrategy
@@ -37,7 +37,7 @@ def make_fabric(system: System, device: str, precision: str) -> "Fabric":
         devices=[int(index)] if index else local,
         num_nodes=world // local,
         strategy=DDPStrategy(find_unused_parameters=True) if world > 1 else "auto",
-        # Fabric would give a loss of float64 back rounded; in_precision converts the system.
+        # Fabric would round a float64 loss; in_precision converts the system instead.
         precision="32-true" if precision == "64-true" else precision,
     )
     fabric.launch()

@@ -1,4 +1,4 @@
-"""What makes a run the run that it is, as plain values that a checkpoint keeps and compares."""
+"""Fingerprints of runs: plain values that a checkpoint stores and compares on resuming."""
 
 import functools
 import inspect
@@ -25,13 +25,13 @@ MAY_DIFFER = (
 )
 """What a run that goes on may have other than the run that was stopped."""
 
-_LOOKED_AT = 1000  # the rows whose values are compared wherever they lie
+_LOOKED_AT = 1000  # The number of rows whose values are compared, in memory or in files.
 _VOLATILE = {"annealing", "epoch", "training"}
 _DEEPEST = 6
 
 
 def of_system(system: System) -> dict[str, Any]:
-    """Recipe, objective and parameters of a system; the order of its modalities plays no part."""
+    """Describe a system's recipe, objective and parameters, in any order of its modalities."""
     recipe = system.recipe
     if recipe is not None:
         names: list[str] = recipe["names"]
@@ -47,12 +47,12 @@ def of_system(system: System) -> dict[str, Any]:
 
 
 def of_functions(**options: object) -> dict[str, Any]:
-    """Options that may be functions, which are told by their names."""
+    """Describe options; a function is described by its name."""
     return {name: _plain(value) for name, value in options.items()}
 
 
 def of_data(parts: Iterable[Observations]) -> list[dict[str, Any]]:
-    """For each stream and modality: its rows, shape, and sums of its masks and values."""
+    """For each stream and modality, return the rows, the shape and sums of masks and values."""
     return [_of_part(part) for part in parts]
 
 
@@ -78,7 +78,7 @@ def _of_part(part: Observations) -> dict[str, Any]:
 def check_same_run(path: Path, saved: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """Raise ValueError naming the first difference between a checkpoint's run and this one.
 
-    What only one of them tells is not compared: an earlier version told less.
+    Entries that only one of them has are not compared, because earlier versions stored fewer.
     """
     for name in (name for name in asked if name in saved):
         found = _difference(name, saved[name], asked[name])
@@ -98,7 +98,7 @@ def _difference(place: str, saved: object, asked: object) -> tuple[str, Any, Any
     else:
         same = saved == asked or (saved != saved and asked != asked)
         return None if same else (place, saved, asked)
-    inside = place.endswith("values")  # of rows in files some values are not summed
+    inside = place.endswith("values")  # Some values of rows in files are not summed.
     for key, before, now in pairs:
         if inside and None in (before, now):
             continue
@@ -126,7 +126,7 @@ def _sum(x: Tensor) -> int:
 
 
 def _plain(value: object, depth: int = 0) -> Any:
-    """Any value as JSON has it: numbers as they are, objects by class and public attributes."""
+    """Convert any value for JSON; an object becomes its class and its public attributes."""
     if isinstance(value, bool | int | str | None):
         return value
     if isinstance(value, float):

@@ -1,8 +1,8 @@
 """Training: one readable loop around Lightning Fabric.
 
-Every epoch starts from random numbers of its own seed, so a resumed run equals an uninterrupted
-one; every process of a data-parallel run draws the joint batch's noise and keeps its own rows,
-so several processes equal one.
+Every epoch has its own seed, so a resumed run equals an uninterrupted one. Every process of a
+data-parallel run draws the joint batch's noise and keeps its own rows, so several processes give
+the same numbers as one.
 """
 
 import os
@@ -85,52 +85,54 @@ def fit(
     """Train a system by stochastic gradients of its objective, averaged over each batch's rows.
 
     Args:
-        system: Trained in place. It ends with the last epoch's parameters, or with those of the
-            best validation ELBO where ``validation`` is given.
-        data: The training rows; any of them may miss anything. Several observations are separate
+        system: The system, which is trained in place. It ends with the last epoch's parameters, or
+            with those of the best validation ELBO where ``validation`` is given.
+        data: The training rows; any row may lack any modality. Several observations are separate
             streams, such as :func:`ppl_mm.data.streams` makes: every step has a batch of each,
             and a shorter stream starts over, in a new order, until the longest is through.
             Rows of :class:`ppl_mm.data.MemoryMapped` stay in their files: the next batch is read
             while one trains, and rows are checked in their first epoch.
         epochs: Passes through the data, in total (with ``resume`` too).
         batch_size: Rows per step (of each stream), of all processes together.
-        optimizer: From parameters to a torch optimiser; Adam at 1e-3 by default.
-        scheduler: From the optimiser to a scheduler of its learning rate, such as
+        optimizer: The function from parameters to a torch optimiser; by default Adam at 1e-3.
+        scheduler: The function from the optimiser to a scheduler of its learning rate, such as
             ``partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=100)``. A
             ``ReduceLROnPlateau`` is given the monitor's value, or the loss without validation.
         scheduler_every: Whether the scheduler steps after each epoch or each step.
         accumulate: The number of batches whose gradients make one step; the gradient is that of
             the mean over all their rows.
         validation: The rows that are held out, for the monitor after every epoch.
-        monitor: What says how good the system is, for the best state and the patience: "elbo", with
-            neither weights nor beta; "log_likelihood:TARGET" or "log_likelihood:TARGET|GIVEN", a
-            mean over rows by 100 draws, with commas between modalities; "loss", of the training
-            rows, the lower the better; or a function of the system and the held-out rows, such as
+        monitor: The measure that decides the best state and the patience: "elbo", with neither
+            weights nor beta; "log_likelihood:TARGET" or "log_likelihood:TARGET|GIVEN", a mean over
+            rows by 100 draws, with commas between modalities; "loss", of the training rows, the
+            lower the better; or a function of the system and the held-out rows, such as
             :func:`ppl_mm.evaluation.accuracy` in a ``lambda``.
         mode: Whether a larger ("max") or a smaller value of the monitor is better.
         patience: The number of epochs without a better value after which the run ends.
-        annealing_epochs: Beta grows linearly for so many epochs, see
+        annealing_epochs: The number of epochs over which beta grows linearly, see
             :func:`ppl_mm.objectives.linear_annealing`.
-        clip_norm: Largest norm of the whole gradient.
+        clip_norm: The largest norm of the whole gradient.
         impartial: How the modalities' gradients are combined at the latent before they go on to
             the encoders: "pcgrad", "imtl_g", "mgda" (extra ``impartial``), or a function from
             their products to weights, see :func:`ppl_mm.training.impartial.impartially`.
-        transform: Applied to every training batch on its device, such as a fresh binarisation.
-        seed: Of the order of rows and of all noise. Torch's own generators are left alone.
+        transform: A function that is applied to every training batch on its device, such as a fresh
+            binarisation.
+        seed: The seed of the order of rows and of all noise. Torch's own generators do not change.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", or torch's own.
         precision: ``"32-true"``: the parameters' own dtype, float32 or float64. ``"64-true"``:
             the system becomes one of float64, and stays it; ``system.float()`` takes it back.
             ``"bf16-mixed"``, and on CUDA ``"16-mixed"``: networks of float32 compute in 16 bits,
             see docs/cuda.md. Data follow the system's dtype, integers stay as they are.
-        step: How steps are taken, see docs/steps.md. ``"recorded"``: as a program that is recorded
-            once and replayed, with the eager step's numbers to the last bit; on a CUDA device as a
-            CUDA graph. ``"compiled"``: recorded and compiled, equal up to rounding. ``"eager"``:
-            neither. ``"auto"``: recorded, and in a run of 20,000 steps or more compiled. What
-            cannot be recorded is eager; the result says what became of it and why.
-        checkpoint: The file that a stopped run goes on from. It is written whole, at the end and
-            when the run is stopped. Its run alone may write it, see :func:`ppl_mm.files.owned`.
+        step: How steps are taken, see docs/steps.md. With ``"recorded"`` a step is recorded once
+            and replayed, with the eager step's numbers to the last bit; on a CUDA device it is a
+            CUDA graph. With ``"compiled"`` the recorded step is also compiled, and equal up to
+            rounding. ``"eager"`` does neither. ``"auto"`` records, and also compiles in a run of
+            20,000 steps or more. A step that cannot be recorded is eager; the result says how steps
+            were taken and why.
+        checkpoint: The file from which a stopped run continues. It is written whole, at the end and
+            when the run is stopped. Only its own run may write it, see :func:`ppl_mm.files.owned`.
         checkpoint_every: The number of epochs from one checkpoint to the next.
-        checkpoint_minutes: The most minutes between them, within an epoch too.
+        checkpoint_minutes: The largest number of minutes between checkpoints, also within an epoch.
         resume: Whether to go on from ``checkpoint``. The run equals one that was never stopped. It
             must have the same system, objective, data and options; what may differ is in
             :data:`ppl_mm.training.MAY_DIFFER`. Options of the optimiser that are given now win
@@ -140,35 +142,35 @@ def fit(
             :class:`ppl_mm.training.Callback`.
         progress: Whether to show a progress bar with the current loss and validation ELBO.
 
-    Under ``torchrun`` the rows of each batch are divided among the processes; parameters come
-    out as from one process with the joint batch, and checkpoints go from one number of processes to
-    another. Each process has its own batch statistics, dropout, ``impartial`` weights, noise of
+    Under ``torchrun`` the rows of each batch are divided among the processes. The parameters become
+    those of one process with the joint batch, and a run may continue with another number of
+    processes. Each process has its own batch statistics, dropout, ``impartial`` weights, noise of
     ``transform``, and draws of latents other than Normal, Laplace and mixtures of them, see
     docs/several_machines.md.
 
-    What all rows share, a latent outside ``obs.plates()`` or a ``pyro.factor`` there, counts once
-    for all N rows of the data: B / N of it in a batch of B.
+    A latent that all rows share, outside ``obs.plates()``, or a ``pyro.factor`` there, counts once
+    for all N rows of the data: a batch of B rows scores B / N of it.
 
     Returns:
         The history (a row an epoch: epoch, loss, bound or surrogate, validation_elbo, seconds),
         the best state, and how steps were taken.
 
-    After an error the system has its former dtype and device. Ctrl-C and SIGTERM finish the step
-    and write the checkpoint; a second one stops at once. Fits and measures in several threads of
-    one process wait for each other.
+    After an error the system has its former dtype and device. After Ctrl-C or SIGTERM the run
+    finishes its step and writes the checkpoint; a second signal stops it at once. Fits and measures
+    in several threads of one process wait for each other.
 
     Raises:
-        ValueError: For data that do not fit the system or options out of range, before any step.
-        RuntimeError: For ``step="compiled"`` where torch finds no working compiler.
+        ValueError: If data do not fit the system or an option is out of range, before any step.
+        RuntimeError: If ``step="compiled"`` and torch finds no working compiler.
         DivergedError: When a loss or parameter stops being finite, or a loss is so large that its
             gradient's square would not be; the system is back in the state at the end of the last
             good epoch, and the error holds the result so far.
         StoppedError: After Ctrl-C or SIGTERM. It is a ``KeyboardInterrupt``.
-        OSError: If the checkpoint cannot be written, with its path, or another run writes it.
+        OSError: If the checkpoint cannot be written, or another run writes it; the error names it.
 
     Warns:
-        UserWarning: Naming a declared modality that no training row holds, or options of the
-            optimiser that a resumed run has other than its checkpoint.
+        UserWarning: If no training row holds a declared modality, or if options of the optimiser
+            differ between a resumed run and its checkpoint.
 
     Example:
         >>> from ppl_mm import data, systems

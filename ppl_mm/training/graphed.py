@@ -1,10 +1,10 @@
 """A training step as a CUDA graph: captured once, replayed for every batch of the same shape.
 
-A small network's step is hundreds of short kernels, and Python takes longer to launch them than
-the device to run them. A graph launches all of them at once. What it replays is what the device
-did while one step was captured; what Python decides or draws in a step must therefore be the same
-in every one. Its random numbers continue as without it: a replay takes the next ones of the
-device's generator.
+A small network's step is hundreds of short kernels, and Python takes longer to launch them than the
+device takes to run them. A graph launches all of them at once. It replays the work of the device
+during the captured step, so everything that Python decides or draws must be the same in every step.
+Random numbers continue as in eager steps: a replay takes the next numbers of the device's
+generator.
 
 Source: torch.cuda.graph, "Whole-network capture" of PyTorch's notes on CUDA.
 """
@@ -26,16 +26,16 @@ from ppl_mm.training.alike import Annealing, Step, pattern, stage_of
 
 __all__ = ["CUDA", "Graphed", "draws_on_host", "obstacle_of", "set_capturable", "synchronisation"]
 
-_WARM_UP = 3  # steps before the capture, as PyTorch advises: they make what is made lazily
-_WAITS = "called a synchronizing CUDA operation"  # torch's warning of it
+_WARM_UP = 3  # Steps before the capture, as PyTorch advises.
+_WAITS = "called a synchronizing CUDA operation"  # The text of torch's warning.
 _log = logging.getLogger("ppl_mm")
 
 
 @contextmanager
 def synchronisation(mode: str) -> Iterator[None]:
-    """Inside, what waits for a CUDA device warns ("warn") or raises ("error").
+    """Inside, an operation that waits for a CUDA device warns ("warn") or raises ("error").
 
-    Torch warns once that the mode is a prototype, in words much like those of a wait.
+    Torch also warns once that the mode is a prototype, in similar words; that warning is hidden.
     """
     before = torch.cuda.get_sync_debug_mode()
     try:
@@ -52,10 +52,10 @@ def _set_mode(mode: int | str) -> None:
 
 
 class CUDA:
-    """How steps are watched and captured on a CUDA device."""
+    """The trial and the capture of steps on a CUDA device."""
 
     def watched(self, run: Callable[[], Tensor]) -> tuple[Tensor, str | None]:
-        """Run a step on a side stream; what it returns, and what of it no graph could replay."""
+        """Run a step on a side stream; return its loss and the obstacle to a replay, or None."""
         side, current = torch.cuda.Stream(), torch.cuda.current_stream()
         side.wait_stream(current)
         with (
@@ -73,7 +73,7 @@ class CUDA:
         return loss, "a step draws random numbers on the host" if drew else None
 
     def capture(self, run: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
-        """Capture a step without running it: where its loss will be, and what runs it."""
+        """Capture a step without running it; return the tensor of its loss, and its replay."""
         generator = torch.cuda.default_generators[torch.cuda.current_device()]
         before = generator.clone_state()
         graph = torch.cuda.CUDAGraph()
@@ -81,35 +81,36 @@ class CUDA:
             with torch.cuda.graph(graph):
                 loss = run()
         except Exception:
-            generator.graphsafe_set_state(before)  # a broken capture leaves it unusable
+            generator.graphsafe_set_state(before)  # A broken capture leaves the generator unusable.
             raise
         return loss, graph.replay
 
 
 class Graphed:
-    """A step that is replayed where it can be, and run eagerly elsewhere.
+    """A training step that is replayed if possible, and otherwise run eagerly.
 
-    The first steps of one shape are eager ones and train as ever. Then the step is captured, which
-    runs nothing, and replayed for this and every later batch of the same rows' number, shapes,
-    masks and stage; what differs, such as a last and smaller batch, is eager. Results
-    are those of eager steps up to rounding.
+    The first steps of one shape are eager. Then the step is captured, which runs nothing, and
+    replayed for this and every later batch with the same number of rows, shapes, masks and stage. A
+    batch that differs, such as a smaller last one, gets an eager step. Results equal those of eager
+    steps up to rounding.
 
     Args:
-        step: From a batch, its share and its size to its loss; it updates the parameters.
-        objective: Its stage and beta are read.
-        optimizer: Its gradients are let go before the capture.
-        why_not: Why nothing is to be captured; None to try.
+        step: The function from a batch, its share and its size to its loss; it updates the
+            parameters.
+        objective: The objective, whose stage and beta are read.
+        optimizer: The optimiser, whose gradients are freed before the capture.
+        why_not: The reason to capture nothing; None tries to capture.
 
     Attributes:
-        why_not: As given, or as found on the way; None while there is no obstacle.
-        replayed: How many steps were replayed.
+        why_not: The reason why steps are eager, as given or found later; None if there is none.
+        replayed: The number of replayed steps.
     """
 
-    key: Hashable  # of the steps that are warmed up or replayed
+    key: Hashable  # The key of the steps that are warmed up or replayed.
     warm: int
     largest: int
     replay: tuple[Observations, Tensor, Callable[[], None]] | None
-    kept: dict[Any, Tensor]  # a graph reads these: they live as long as it does
+    kept: dict[Any, Tensor]  # The graph reads these, so they live as long as it does.
 
     def __init__(
         self, step: Step, objective: ELBO, optimizer: Optimizer, why_not: str | None
@@ -123,7 +124,7 @@ class Graphed:
 
     @property
     def outcome(self) -> str:
-        """What became of it, in a line."""
+        """How steps were taken, in a line."""
         if self.why_not is not None:
             return f"eager: {self.why_not}"
         if self.replayed == 0:
@@ -131,7 +132,7 @@ class Graphed:
         return f"captured: {self.replayed} steps replayed"
 
     def __call__(self, batch: Observations, share: range, size: int) -> Tensor:
-        """Take one step; the loss, which the next step overwrites."""
+        """Take one step and return its loss, which the next step overwrites."""
         key = None if self.why_not is not None else self._key(batch, size)
         if key is None or size < self.largest:
             return self.step(batch, share, size)
@@ -147,11 +148,11 @@ class Graphed:
         return self._replayed(batch)
 
     def doubt(self) -> None:
-        """Capture anew: what the graph rests on may have changed."""
+        """Discard the captured step, since a callback may have changed something that it uses."""
         self._forget(None)
 
     def _warm_up(self, batch: Observations, share: range, size: int) -> Tensor:
-        """An eager step; what must not be in a graph is found in the last of them."""
+        """Take an eager step; the last one finds operations that no graph can replay."""
         loss, why_not = self.device.watched(lambda: self.step(batch, share, size))
         self.warm += 1
         if why_not is not None and self.warm == _WARM_UP:
@@ -159,15 +160,15 @@ class Graphed:
         return loss
 
     def _captured(self, batch: Observations, share: range, size: int) -> bool:
-        """Capture a step, whose constants must all be on the device before.
+        """Capture a step; all of its constants must be on the device already.
 
-        What a capture copies there has not arrived: nothing runs until the graph is replayed, and
-        then from the host's memory, which may hold something else by that time.
+        A copy to the device during a capture does not run until the replay, and then reads the
+        host's memory, which may hold something else by that time.
         """
         static = batch._copy()
         static.values = {n: x.clone() for n, x in batch.values.items()}
         static.covariates = {n: x.clone() for n, x in batch.covariates.items()}
-        self.optimizer.zero_grad()  # gradients of the graph's own
+        self.optimizer.zero_grad()  # The graph allocates its own gradients.
         before = set(self.kept)
         try:
             with self.beta:
@@ -202,7 +203,7 @@ class Graphed:
         self.key, self.warm, self.largest, self.replay, self.kept = key, 0, 0, None, {}
 
     def _key(self, batch: Observations, size: int) -> Any:
-        """All that Python looks at in a step; None where it cannot know."""
+        """Everything that Python's decisions in a step depend on; None if it is not known."""
         found = pattern(batch)
         if found is None:
             self._note("the transform makes masks whose values only the device has")
@@ -212,14 +213,14 @@ class Graphed:
 
 
 def draws_on_host(run: Callable[[], Tensor]) -> tuple[Tensor, bool]:
-    """What a step returns, and whether it took numbers of torch's generator on the host."""
+    """Run a step; return its loss, and whether it used torch's random generator on the host."""
     before = torch.get_rng_state()
     loss = run()
     return loss, not torch.equal(before, torch.get_rng_state())
 
 
 def obstacle_of(optimizer: Optimizer) -> str | None:
-    """Why an optimiser's steps cannot be captured; None if they may be."""
+    """Return why an optimiser's steps cannot be captured; None if they can."""
     inner = getattr(optimizer, "optimizer", optimizer)
     ours = type(inner).__module__.startswith("torch.optim")
     if not ours or not ("capturable" in inner.defaults or isinstance(inner, torch.optim.SGD)):
@@ -228,9 +229,9 @@ def obstacle_of(optimizer: Optimizer) -> str | None:
 
 
 def set_capturable(optimizer: Optimizer, wanted: bool) -> None:
-    """Let an optimiser count its steps on the device, or where it would by itself.
+    """Let an optimiser count its steps on the device if wanted, else at its default place.
 
-    Do it after a checkpoint is loaded, which may come from another kind of device.
+    Call this after a checkpoint is loaded, since it may come from another kind of device.
     """
     inner = getattr(optimizer, "optimizer", optimizer)
     if "capturable" not in inner.defaults:

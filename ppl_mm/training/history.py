@@ -1,4 +1,4 @@
-"""What a training run returns and shows."""
+"""The result of a training run."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class FitResult:
             ``validation_elbo`` (neither weights nor beta; nats per row) where rows were
             validated; ``seconds``.
         best_epoch: The epoch of the best validation ELBO, or the last.
-        best_state: The system's state then, on the CPU.
+        best_state: The system's state after that epoch, on the CPU.
         step: How steps were taken, "recorded", "compiled", "captured" or "eager"; and how many, or
             why.
     """
@@ -40,7 +40,7 @@ class FitResult:
 
 
 class DivergedError(FloatingPointError):
-    """Training stopped being finite; ``result`` is what there was before."""
+    """The loss or a parameter became NaN or infinite; ``result`` holds the epochs before."""
 
     def __init__(self, message: str, result: FitResult) -> None:
         super().__init__(message)

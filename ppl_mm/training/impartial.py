@@ -6,7 +6,7 @@ and terms of a batch as one vector), the encoders get, in place of sum_m g_m,
     s sum_m w_m g_m,      s = || sum_m g_m || / || sum_m w_m g_m ||
 
 where a rule finds the weights w from the products g_m . g_n. Every decoder keeps its own gradient,
-and so does what else depends on z, such as a divergence.
+and so does any other term that depends on z, such as a divergence.
 
 Source: Javaloy, Meghdadi & Valera 2022, "Mitigating modality collapse in multimodal VAEs via
 impartial optimization", arXiv:2206.04496.
@@ -45,10 +45,11 @@ def impartially(system: System, rule: str | Rule | None) -> Iterator[None]:
             modalities whose gradient is zero. None does nothing.
 
     Raises:
-        ModuleNotFoundError: For a named rule where TorchJD is not installed.
-        ValueError: For an unknown rule; in training, for other than one weight a modality.
-        TypeError: For what is no rule; in a run of the model, for a modality whose decoder it
-            cannot find.
+        ModuleNotFoundError: If a rule is named and TorchJD is not installed.
+        ValueError: If the rule is unknown; in training, if it does not give one weight per
+            modality.
+        TypeError: If the argument is no rule; in a run of the model, if the decoder of a modality
+            is not found.
 
     Example:
         >>> from functools import partial
@@ -107,7 +108,7 @@ def _named(name: str) -> Rule:
 
 
 class _Meeting(Messenger):
-    """Joins the decoders of one run of a model at their latent, when the run is over."""
+    """Joins the decoders of one run of a model at their latent, at the end of the run."""
 
     def __init__(self, system: System, rule: Rule) -> None:
         super().__init__()
@@ -126,7 +127,7 @@ class _Meeting(Messenger):
         if torch.is_grad_enabled() and len(joined) > 1:
             latents = _Join.apply(self.rule, self.latent_dim, *(p.z for p in joined))
             for p, z in zip(joined, latents, strict=True):
-                p.z = z  # before its density is asked for
+                p.z = z  # This happens before the density is evaluated.
 
     def _pyro_post_sample(self, msg: Message) -> None:
         if msg["name"] not in self.names or not msg["is_observed"]:
@@ -141,7 +142,7 @@ class _Meeting(Messenger):
 
 
 class _Join(torch.autograd.Function):
-    """The identity, whose backward pass combines what comes back at the shared coordinates."""
+    """The identity; its backward pass combines the gradients at the shared coordinates."""
 
     @staticmethod
     def forward(ctx: Any, rule: Rule, latent_dim: int, *latents: Tensor) -> tuple[Tensor, ...]:
@@ -157,7 +158,7 @@ class _Join(torch.autograd.Function):
             return None, None, *gradients
         combined = _combined([shared[m] for m in held], ctx.rule)
         out: list[Tensor | None] = list(gradients)
-        for m in held:  # the first of them carries it all: the latent is the same
+        for m in held:  # The first carries the whole gradient, because the latent is the same.
             g = gradients[m]
             assert g is not None
             own = combined if m == held[0] else torch.zeros_like(combined)
@@ -166,12 +167,12 @@ class _Join(torch.autograd.Function):
 
 
 def _combined(gradients: Sequence[Any], rule: Rule) -> Tensor:
-    """The weighted sum of gradients, of the norm of their sum; of one shape, with M at least 2."""
+    """The weighted sum of M >= 2 gradients of one shape, scaled to the norm of their sum."""
     stacked: Tensor = torch.stack(list(gradients))
     flat = stacked.flatten(1)
     flat = flat if flat.dtype == torch.float64 else flat.float()
     products = flat @ flat.T
-    with torch.random.fork_rng(devices=[]):  # the noise of training is as without a rule
+    with torch.random.fork_rng(devices=[]):  # The rule must not change the noise of training.
         weights = rule(products / products.diagonal().mean())
     if not isinstance(weights, Tensor) or weights.shape != (len(flat),):
         found = tuple(weights.shape) if isinstance(weights, Tensor) else type(weights).__name__

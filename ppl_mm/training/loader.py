@@ -1,4 +1,4 @@
-"""Training rows that come as batches of their own, such as from a DataLoader."""
+"""Training rows from an iterable of batches, such as a DataLoader."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -13,9 +13,9 @@ __all__ = ["Loader", "streams_of"]
 
 
 def streams_of(data: Any) -> Streams:
-    """The rows that :func:`ppl_mm.fit` is given, whatever they are."""
+    """Return the streams of the data that :func:`ppl_mm.fit` gets, of any accepted type."""
     if isinstance(data, Observations | Sequence | Mapping) or not isinstance(data, Iterable):
-        return Streams(cast(Sequence[Observations], data))  # which refuses all others
+        return Streams(cast(Sequence[Observations], data))  # Streams refuses other types.
     if iter(data) is data:
         raise TypeError(
             f"fit: a {type(data).__name__} can be passed through once, and every epoch does so; "
@@ -28,16 +28,16 @@ class Loader(Streams):
     """The batches of an iterable, one a step, in the order in which they come.
 
     Args:
-        batches: The iterable; every pass gives observations, as many rows in all and in each batch
-            as the first.
+        batches: The iterable of observations; every pass gives batches of the same sizes as the
+            first.
 
     Raises:
-        TypeError: For an iterable of anything but observations.
+        TypeError: If the iterable gives anything but observations.
     """
 
     def __init__(self, batches: Iterable[Observations]) -> None:
         self.sizes: list[int] = []
-        some: list[Observations] = []  # a batch that holds each modality
+        some: list[Observations] = []  # Batches that together hold every modality.
         held: set[str] = set()
         for batch in batches:
             if not isinstance(batch, Observations):
@@ -58,7 +58,7 @@ class Loader(Streams):
 
     @property
     def told(self) -> tuple[Observations, ...]:
-        """None: batches may come in ever another order."""
+        """An empty tuple: rows may come in another order in every pass, so none are compared."""
         return ()
 
     @property
@@ -68,30 +68,30 @@ class Loader(Streams):
 
     @property
     def one_pattern(self) -> bool:
-        """False: what rows hold is not known beforehand."""
+        """False: the masks of later rows are not known in advance."""
         return False
 
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> "Loader":
-        """On another device, batch by batch."""
+        """Move the rows to another device, batch by batch."""
         self.device, self.dtype = device, dtype
         return self
 
     def steps(self, batch_size: int) -> int:
-        """How many batches an epoch has."""
+        """The number of batches of an epoch."""
         return len(self.sizes)
 
     def epoch(self, batch_size: int) -> list[Batch]:
-        """Begin a pass; of each batch the places of its rows in it."""
+        """Begin a pass; return the positions of the rows within each batch."""
         self.passing = iter(self.batches)
         return [(torch.arange(size),) for size in self.sizes]
 
     def skip(self, number: int) -> None:
-        """Leave out the first batches of the pass."""
+        """Skip the first batches of the pass."""
         for _ in range(number):
             next(self.passing)
 
     def read(self, batches: Sequence[Batch], shares: Sequence[range]) -> Iterator[Observations]:
-        """A share of every batch that is left."""
+        """Yield a share of every remaining batch."""
         for (rows,), share in zip(batches, shares, strict=True):
             batch = next(self.passing, None)
             if batch is None or len(batch) != len(rows):

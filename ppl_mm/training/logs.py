@@ -1,4 +1,4 @@
-"""Measures of a run that is going on, to a logger such as TensorBoard."""
+"""Measures of a run in progress, for a logger such as TensorBoard."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -17,25 +17,26 @@ __all__ = ["Log", "Logger", "elbo_by_site"]
 
 
 class Logger(Protocol):
-    """What measures go to: a logger of Lightning Fabric, or anything with this method."""
+    """A logger of Lightning Fabric, or any object with this method."""
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:
-        """Take in measures by name, at a step of the optimiser."""
+        """Log measures by name, at a step of the optimiser."""
 
 
 class Log(Callback):
-    """Give a logger what a run comes to.
+    """Send the measures of a run to a logger.
 
-    After every few steps: ``loss`` (nats per row, of the epoch so far), ``gradient_norm`` and
-    ``learning_rate``. After each epoch: its row of the history, and of some rows
-    ``log p(MODALITY)`` and ``KL(LATENT)``, which add up to the ELBO, in nats per row.
+    Every few steps the logger gets ``loss`` (nats per row, the mean of the epoch so far),
+    ``gradient_norm`` and ``learning_rate``. After each epoch it gets the epoch's row of the
+    history, and ``log p(MODALITY)`` and ``KL(LATENT)`` of some rows, which add up to the ELBO, in
+    nats per row.
 
     Args:
         logger: ``CSVLogger`` or ``TensorBoardLogger`` of ``lightning_fabric.loggers``, or any
             object of that interface, such as those of W&B and MLflow.
         every: The number of steps from one entry to the next.
-        rows: The rows whose ELBO is told site by site; by default those that are held out, none
-            without them. The first 256 are used.
+        rows: The rows whose ELBO is logged site by site; by default the held-out rows, if there are
+            any. The first 256 are used.
         picture: A function from the system to a figure, for loggers with TensorBoard's
             ``experiment.add_figure``.
         picture_every: The number of epochs from one picture to the next.
@@ -69,14 +70,14 @@ class Log(Callback):
         self.picture, self.picture_every = picture, picture_every
 
     def after_step(self, training: Training) -> None:
-        """Log a step, where it is one of those."""
+        """Log a step, if it is due."""
         if training.is_first and self._place(training) % self.every == 0:
             rate = float(training.optimizer.param_groups[0]["lr"])
             told = {"loss": training.loss, "gradient_norm": training.gradient_norm()}
             self.logger.log_metrics({**told, "learning_rate": rate}, self._place(training))
 
     def after_epoch(self, training: Training) -> None:
-        """Log an epoch, its ELBO by site, and a picture where it is due."""
+        """Log an epoch, its ELBO by site, and a picture if it is due."""
         if not training.is_first:
             return
         step, rows = self._place(training), training.validation if self.rows is None else self.rows
@@ -90,7 +91,7 @@ class Log(Callback):
             self.logger.experiment.add_figure("picture", figure, step)
 
     def after_fit(self, training: Training) -> None:
-        """Let the logger write what it holds back."""
+        """Let the logger write its buffered entries."""
         save = getattr(self.logger, "save", None)
         if training.is_first and save is not None:
             save()
@@ -100,12 +101,13 @@ class Log(Callback):
 
 
 def elbo_by_site(system: System, obs: Observations, *, seed: int = 0) -> dict[str, float]:
-    """One draw's ELBO of log p(x_present) by site: a mean over rows, in nats.
+    """Estimate the ELBO of log p(x_present) site by site with one draw: means over rows, in nats.
 
-        E_q[log p(x_m | z)] of each modality, as ``log p(m)``, and KL(q || p) of each latent
+        The result has E_q[log p(x_m | z)] of each modality as ``log p(m)``, and KL(q || p) of each
+        latent.
 
     Args:
-        system: A model and a guide.
+        system: The system of model and guide.
         obs: The rows; a modality that a row lacks counts as 0.
         seed: The seed of the draws.
 

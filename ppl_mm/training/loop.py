@@ -42,15 +42,15 @@ class Loop:
     Args:
         fabric: The processes, their devices and precision.
         module: The loss of a batch, summed over its rows.
-        optimizer: Of Fabric.
-        system: What is trained.
+        optimizer: The optimiser that Fabric has set up.
+        system: The system that is trained.
         streams: The rows, on the device.
-        transform: Of every batch.
-        clip_norm: Largest norm of the gradient.
-        found: What is known of the programs.
-        recorded: From loss and gradients to the same, replayed where they can be.
-        graphed: From a step to one that is a CUDA graph where it can be.
-        callbacks: What is called around each step.
+        transform: The function that is applied to every batch.
+        clip_norm: The largest norm of the gradient.
+        found: The properties of the programs.
+        recorded: The function that wraps loss and gradients so that they are replayed if possible.
+        graphed: The function that wraps a step so that it is a CUDA graph if possible.
+        callbacks: The callbacks around each step.
         accumulate: The number of batches of a step.
     """
 
@@ -73,24 +73,24 @@ class Loop:
         self.streams, self.transform, self.clip_norm = streams, transform, clip_norm
         self.num_rows, self.found, self.callbacks = len(streams), found, callbacks
         self.trained, self.accumulate = parameters(system), accumulate
-        self.summed: dict[Tensor, Tensor] = {}  # gradients of the batches of a step so far
-        self.rows = 0  # of these batches
-        self.unchecked = streams.mapped  # rows in files are checked in their first epoch
-        self.check_every = 1 if fabric.device.type == "cpu" else 50  # reading a loss waits for CUDA
+        self.summed: dict[Tensor, Tensor] = {}  # The gradients of the step's batches so far.
+        self.rows = 0  # The number of rows of these batches.
+        self.unchecked = streams.mapped  # Rows in files are checked in their first epoch.
+        self.check_every = 1 if fabric.device.type == "cpu" else 50  # Reading waits for CUDA.
         self.gradients = recorded(self.backward)
         self.graphed = graphed(self.update)
-        steady = streams.one_pattern and transform is None  # else masks are ever new ones
+        steady = streams.one_pattern and transform is None  # Otherwise masks are always new.
         self.kept: dict[Any, Tensor] | None = {} if steady else None
 
     def doubt(self) -> None:
-        """A callback may have changed what repeated steps rest on: they are looked at anew."""
+        """Check replayed steps again, since a callback may have changed something that they use."""
         self.gradients.doubt()
         self.graphed.doubt()
 
     def epoch(self, training: Training, batch_size: int, annealing_epochs: int) -> None:
-        """Run one epoch, or what is left of it, and put its row into the history.
+        """Run one epoch, or the rest of one, and add its row to the history.
 
-        After a stop within the epoch there is no row, and ``training.within`` says where it stands.
+        After a stop within the epoch no row is added, and ``training.within`` holds the position.
         """
         start = time.perf_counter()
         torch.manual_seed(training.epoch_seed)
@@ -101,7 +101,7 @@ class Loop:
         self.streams.skip(so_far.step)
         _set_noise(so_far.noise)
         read = self.streams.read(batches[so_far.step :], shares[so_far.step :])
-        begun = so_far.total if self.fabric.global_rank == 0 else 0.0  # it is all processes' sum
+        begun = so_far.total if self.fabric.global_rank == 0 else 0.0  # The sum over all processes.
         total = torch.tensor(begun, dtype=torch.float64, device=self.fabric.device)
         training.steps = len(batches)
         self.system.train()
@@ -137,9 +137,9 @@ class Loop:
         training.end_epoch(row)
 
     def _ends_here(self, training: Training, so_far: Within, total: Tensor) -> bool:
-        """Whether the run stops within an epoch; a checkpoint that is due is written then.
+        """Return whether the run stops within the epoch; write a checkpoint if one is due.
 
-        Several processes agree on that, every ``check_every`` steps.
+        Several processes decide this together, every ``check_every`` steps.
         """
         several = self.fabric.world_size > 1
         if several and (so_far.step - 1) % self.check_every:
@@ -152,12 +152,12 @@ class Loop:
         return training.stopping
 
     def step(self, batch: Observations, share: range, size: int) -> Tensor:
-        """One gradient step on a joint batch; this process's part of its loss, a sum over rows.
+        """Take a gradient step on a joint batch; return this process's part of the summed loss.
 
         Args:
             batch: This process's rows.
-            share: Which rows of the joint batch they are.
-            size: Rows of the joint batch.
+            share: The positions of these rows in the joint batch.
+            size: The number of rows of the joint batch.
         """
         rank, world = self.fabric.global_rank, self.fabric.world_size
         if self.transform is not None:
@@ -165,13 +165,13 @@ class Loop:
                 batch = self.transform(batch).to(self.system.dtype)
         if self.unchecked:
             self.system.check(batch)
-        if rank >= size:  # fewer rows than processes: this one's counts for nothing
+        if rank >= size:  # With fewer rows than processes, this process's row does not count.
             batch = batch.only()
         with nullcontext() if self.kept is None else constants(self.kept):
             return self.graphed(batch, share, size)
 
     def update(self, batch: Observations, share: range, size: int) -> Tensor:
-        """Loss, gradients and the optimiser's step; the same work for batches of one shape."""
+        """Compute loss and gradients and step the optimiser; a CUDA graph may replay this work."""
         self.optimizer.zero_grad()
         loss = self.gradients(batch, share, size)
         if self.accumulate > 1:
@@ -185,7 +185,7 @@ class Loop:
         return loss
 
     def _add(self, size: int) -> None:
-        """Sum gradients over batches; with the last one they become those of the mean over rows."""
+        """Sum gradients over batches; at the last batch, divide by the number of rows."""
         self.rows += size
         for p in self.trained:
             if p.grad is not None:
@@ -197,16 +197,16 @@ class Loop:
             self.summed, self.rows = {}, 0
 
     def backward(self, batch: Observations, share: range, size: int) -> Tensor:
-        """The loss, and as the parameters' gradients those of its mean over the joint batch."""
+        """Return the loss; the parameters get the gradients of its mean over the joint batch."""
         rank, world = self.fabric.global_rank, self.fabric.world_size
         noise = JointNoise(share, size, rank) if world > 1 else nullcontext()
-        shares = self.found.shares  # their KL has a gradient whatever the rows hold
-        some = world > 1 or shares or bool(batch.any_data.any())  # see AlwaysDifferentiable
+        shares = self.found.shares  # Their KL has a gradient, whatever the rows hold.
+        some = world > 1 or shares or bool(batch.any_data.any())  # See AlwaysDifferentiable.
         own = len(share) if rank < size else 0
         part = OfTheDataSet(own / self.num_rows) if shares else nullcontext()
         with noise, part, torch.set_grad_enabled(some):
             loss = self.module(batch)
-        if loss.requires_grad:  # a batch with nothing present has no gradient
+        if loss.requires_grad:  # A batch with nothing present has no gradient.
             self.fabric.backward(loss * (world / size))
         return loss.detach().double()
 
@@ -226,14 +226,14 @@ class Loop:
 
 
 def _share(size: int, rank: int, world: int) -> range:
-    """Which rows of a joint batch are one process's; one at least, which counts for nothing."""
+    """Return a process's rows of a joint batch; if it has none, one row that does not count."""
     each, more = divmod(size, world)
     first = rank * each + min(rank, more)
     return range(first, first + each + (rank < more)) if rank < size else range(1)
 
 
 def _noise(device: torch.device) -> dict[str, Tensor]:
-    """The states of the generators that a step may draw from."""
+    """Return the states of the generators that a step may draw from."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
@@ -249,7 +249,7 @@ def _set_noise(states: dict[str, Tensor]) -> None:
 
 @contextmanager
 def _annealed(objective: ELBO) -> Iterator[Any]:
-    """Whatever happens, leave the objective's schedule as results need it."""
+    """Reset the objective's schedule at the end, whatever happens."""
     try:
         yield objective
     finally:

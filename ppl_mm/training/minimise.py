@@ -1,4 +1,4 @@
-"""The minimisation of a loss of rows by Adam: what classifiers and baselines are trained with.
+"""The minimisation of a loss of rows by Adam, which trains classifiers and baselines.
 
 Systems are trained by :func:`ppl_mm.fit`, which also resumes, validates and runs in parallel.
 """

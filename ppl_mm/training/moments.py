@@ -1,4 +1,4 @@
-"""An optimiser's state by the names of the parameters, and what of it a run takes over."""
+"""An optimiser's state by the names of the parameters, and how a resumed run takes it over."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +14,12 @@ __all__ = ["Options", "options_of", "restore", "state_of"]
 Options = list[dict[str, Any]]
 """The options of each group of an optimiser."""
 
-_IMPLEMENTATION = {"fused", "foreach", "capturable", "differentiable"}  # how, and not what
+# Options that change how a step is computed, and not its result.
+_IMPLEMENTATION = {"fused", "foreach", "capturable", "differentiable"}
 
 
 def options_of(optimizer: torch.optim.Optimizer) -> Options:
-    """The options of each group, without its parameters; those that a file can hold."""
+    """Return the options of each group that a file can hold, without its parameters."""
     return [
         {name: value for name, value in group.items() if name != "params" and _kept(value)}
         for group in optimizer.param_groups
@@ -26,12 +27,12 @@ def options_of(optimizer: torch.optim.Optimizer) -> Options:
 
 
 def state_of(optimizer: torch.optim.Optimizer, system: System, given: Options) -> dict[str, Any]:
-    """What a checkpoint keeps of an optimiser.
+    """Return the part of an optimiser's state that a checkpoint stores.
 
     Args:
         optimizer: The optimiser.
-        system: The system whose parameters it has.
-        given: Its options as the user gave them; a schedule may have changed them since.
+        system: The system whose parameters the optimiser has.
+        given: The options as the user gave them; a schedule may have changed them since.
     """
     names = _names(optimizer, system)
     state = optimizer.state_dict()["state"]
@@ -50,10 +51,10 @@ def restore(
     given: Options,
     path: Path,
 ) -> list[str]:
-    """Give an optimiser the moments of a checkpoint; an option that is given anew wins.
+    """Load the moments of a checkpoint into an optimiser; an option that is given now wins.
 
     Returns:
-        The options that differ from the checkpoint's, in words.
+        A text such as ``lr=0.1 in place of 0.2`` for each option that differs.
 
     Raises:
         ValueError: If the checkpoint has another kind of optimiser, or other groups.
@@ -85,7 +86,7 @@ def restore(
 def _restore_options(
     group: dict[str, Any], now: dict[str, Any], before: dict[str, Any], asked: dict[str, Any]
 ) -> list[str]:
-    """Set a group's options: as they stood, but where another is asked for; these in words."""
+    """Restore a group's options, except those given anew; describe these."""
     told = []
     for name, value in now.items():
         if name in _IMPLEMENTATION:
@@ -95,7 +96,7 @@ def _restore_options(
         else:
             group[name] = asked[name]
             told.append(f"{name}={asked[name]} in place of {before.get(name)}")
-    if "initial_lr" in now and before["lr"]:  # what a schedule has lowered stays so by its factor
+    if "initial_lr" in now and before["lr"]:  # Keep the schedule's factor.
         factor = asked["lr"] / before["lr"]
         group |= {name: now[name] * factor for name in ("lr", "initial_lr")}
     return told

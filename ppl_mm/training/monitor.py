@@ -1,4 +1,4 @@
-"""What says how good a system is while it trains: for its best state, and for patience."""
+"""Monitors: the measure of a system in training that decides its best state and the patience."""
 
 import math
 import warnings
@@ -18,16 +18,16 @@ __all__ = ["Monitor", "Watch", "watched"]
 Monitor = Callable[[System, Observations], float]
 """From a system and the rows that are held out to a number."""
 
-_DRAWS = 100  # a row, of a log-likelihood
+_DRAWS = 100  # The number of draws per row of a log-likelihood.
 
 
 class Watch(Callback):
-    """Measure the system after each epoch, keep its best state, and stop without a better one.
+    """Measure the system after each epoch, keep its best state, and stop when patience runs out.
 
     Args:
         name: The measure's name in the history.
-        measure: From the run to the number, in the first process.
-        sign: 1 where larger is better, -1 where smaller is.
+        measure: The function from the run to the number; the first process calls it.
+        sign: 1 if larger values are better, -1 if smaller ones are.
         patience: The number of epochs without a better value after which the run ends.
     """
 
@@ -41,11 +41,11 @@ class Watch(Callback):
         self.name, self.measure, self.sign, self.patience = name, measure, sign, patience
 
     def before_fit(self, training: Training) -> None:
-        """A run that goes on may have been out of patience."""
+        """Stop a resumed run whose patience has run out already."""
         self._stop_without_patience(training)
 
     def after_epoch(self, training: Training) -> None:
-        """All processes have the first one's number, and so stop at one epoch."""
+        """Measure; all processes use the first one's number, so that they stop together."""
         value = float(training.fabric.broadcast(self.measure(training)))
         training.history[-1][self.name] = value
         best = self.sign * training.best_value
@@ -67,10 +67,10 @@ def watched(
     validation: Observations | None,
     seed: int,
 ) -> Watch | None:
-    """What :func:`ppl_mm.fit` watches by its arguments; None where there is nothing to watch.
+    """Return the monitor for the arguments of :func:`ppl_mm.fit`; None if none is asked for.
 
     Raises:
-        ValueError: For an unknown name, or one that needs rows that are held out.
+        ValueError: If the name is unknown, or needs held-out rows and there are none.
     """
     if monitor == "loss":
         return Watch("loss", lambda training: training.history[-1]["loss"], -1.0, patience)
@@ -114,7 +114,7 @@ def _elbo(training: Training, seed: int) -> float:
 def _log_likelihood(training: Training, target: list[str], given: list[str], seed: int) -> float:
     assert training.validation is not None
     rows = training.validation
-    with warnings.catch_warnings():  # it compares epochs, and reports nothing
+    with warnings.catch_warnings():  # The estimate only compares epochs.
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
         found = log_likelihood(training.system, rows, target, given, _DRAWS, seed=seed)
     return float(found.value.mean())

@@ -1,4 +1,4 @@
-"""What the library itself does around a run: the learning rate, the bar, and the checkpoint."""
+"""The library's own callbacks: the learning rate, the progress bar and the checkpoints."""
 
 import time
 from collections.abc import Callable
@@ -22,23 +22,23 @@ Scheduler = Callable[[torch.optim.Optimizer], Any]
 
 
 class Schedule(Callback):
-    """Let the scheduler set the learning rate.
+    """Step the scheduler of the learning rate.
 
     Args:
         every: "epoch" or "step".
-        watch: What a scheduler that looks at a measure is given; the loss with None.
+        watch: The monitor whose value a ``ReduceLROnPlateau`` reads; with None it reads the loss.
     """
 
     def __init__(self, every: str, watch: Watch | None) -> None:
         self.every, self.name = every, "loss" if watch is None else watch.name
 
     def after_step(self, training: Training) -> None:
-        """A step of the scheduler."""
+        """Step a scheduler of steps."""
         if self.every == "step":
             training.scheduler.step()
 
     def after_epoch(self, training: Training) -> None:
-        """A step of the scheduler, with the measure if it looks at one."""
+        """Step a scheduler of epochs, with the measure if it reads one."""
         if self.every == "epoch":
             plateau = isinstance(training.scheduler, ReduceLROnPlateau)
             training.scheduler.step(*([training.history[-1][self.name]] if plateau else []))
@@ -49,21 +49,21 @@ class Checkpoints(Callback):
 
     Args:
         path: The file.
-        every: The number of epochs from one to the next.
-        minutes: The most minutes from one to the next, within an epoch too.
+        every: The number of epochs between checkpoints.
+        minutes: The largest number of minutes between checkpoints, also within an epoch.
     """
 
     def __init__(self, path: Path, every: int, minutes: float) -> None:
         self.path, self.every, self.seconds = path, every, 60 * minutes
 
     def before_fit(self, training: Training) -> None:
-        """From now on the run can be saved."""
+        """Let the run write its checkpoint from now on."""
         self.last = time.monotonic()
         training.due = lambda: time.monotonic() - self.last >= self.seconds
         training.write = lambda: self._write(training)
 
     def after_epoch(self, training: Training) -> None:
-        """Write it where an epoch is one of those, or the last, or a checkpoint is due."""
+        """Write the checkpoint after every few epochs, after the last one, or if one is due."""
         due = training.agreed() or training.epoch == training.epochs
         if due or training.epoch % self.every == 0:
             self._write(training)
@@ -74,10 +74,10 @@ class Checkpoints(Callback):
 
 
 class Bar(Callback):
-    """A bar over epochs with the current loss and the last validation measure.
+    """Show a progress bar over epochs with the current loss and the last validation measure.
 
     Args:
-        watch: The measure that it shows; none with None.
+        watch: The monitor whose value the bar shows; None shows none.
     """
 
     def __init__(self, watch: Watch | None = None) -> None:
@@ -90,7 +90,7 @@ class Bar(Callback):
         )
 
     def before_fit(self, training: Training) -> None:
-        """Show it."""
+        """Show the bar."""
         self.shown = float("nan")
         done, total = training.epoch, training.epochs
         self.task = self.bar.add_task(
@@ -99,7 +99,7 @@ class Bar(Callback):
         self.bar.start()
 
     def after_step(self, training: Training) -> None:
-        """Show the share of the epoch that is done, and the mean loss so far."""
+        """Show the finished share of the epoch, and the mean loss so far."""
         if training.loss != self.shown:
             self.shown = training.loss
             done = training.epoch + training.step / training.steps
@@ -114,5 +114,5 @@ class Bar(Callback):
         self.bar.update(self.task, completed=training.epoch, at=at, measure=text)
 
     def after_fit(self, training: Training) -> None:
-        """Leave it as it is."""
+        """Close the bar."""
         self.bar.stop()

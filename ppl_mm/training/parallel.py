@@ -1,4 +1,4 @@
-"""What data-parallel training needs: the joint batch's noise, and a gradient in every process."""
+"""Data-parallel training: the joint batch's noise, and a gradient in every process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,15 +18,15 @@ __all__ = ["AlwaysDifferentiable", "JointNoise", "own_noise"]
 
 
 class AlwaysDifferentiable(nn.Module):
-    """A loss module whose output has a gradient, zero where the rows hold nothing at all.
+    """A loss module whose output always has a gradient, which is zero if the rows hold nothing.
 
     Every process must take part in every reduction of gradients, and of counts and pools. The zero
-    is the gradient of a parameter that no optimiser has: one of the system's, whose gradient is
-    zero, would move by its momentum.
+    is the gradient of an extra parameter that no optimiser has, because a parameter of the system
+    with a zero gradient would move by its momentum.
 
     Args:
-        loss: From rows to their loss.
-        shares: Whether rows share latents, whose KL has a gradient whatever the rows hold.
+        loss: The module from rows to their loss.
+        shares: Whether rows share latents, whose KL always has a gradient.
     """
 
     def __init__(self, loss: nn.Module, shares: bool) -> None:
@@ -35,7 +35,7 @@ class AlwaysDifferentiable(nn.Module):
         self.nothing = nn.Parameter(torch.zeros(()))
 
     def forward(self, obs: Observations) -> Tensor:
-        """The loss, on the graph of some parameter."""
+        """Return the loss, which depends on at least one parameter."""
         with torch.set_grad_enabled(self.shares or bool(obs.any_data.any())):
             value: Tensor = self.loss(obs)
         return value if value.requires_grad else value + 0.0 * self.nothing
@@ -43,7 +43,7 @@ class AlwaysDifferentiable(nn.Module):
 
 @contextmanager
 def own_noise(rank: int) -> Iterator[None]:
-    """Inside, random numbers of this process's own; afterwards all are in the same state again."""
+    """Inside, each process draws its own random numbers; afterwards all share one state again."""
     common = int(torch.randint(2**31, ()))
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
@@ -54,15 +54,15 @@ def own_noise(rank: int) -> Iterator[None]:
 class JointNoise(SiteNoise):
     """Draw the noise of the joint batch in every process and keep this one's rows.
 
-    All processes have the same random state, so together they use the very numbers that one
-    process with the joint batch would, and a site outside the plate of rows is the same in all. A
-    site of another kind than a diagonal Normal or Laplace, or mixtures of them, is drawn from a
-    stream of the process's own.
+    All processes have the same random state, so together they use the same numbers as one process
+    with the joint batch, and a site outside the plate of rows has one value in all of them.
+    Diagonal Normals and Laplaces, and mixtures of them, are drawn in this way. Each process draws a
+    site of another kind from its own stream.
 
     Args:
         share: This process's rows in the joint batch.
-        total: Rows of the joint batch.
-        rank: This process's number.
+        total: The number of rows of the joint batch.
+        rank: The number of this process.
     """
 
     def __init__(self, share: range, total: int, rank: int) -> None:
@@ -72,19 +72,19 @@ class JointNoise(SiteNoise):
     def standard(
         self, family: type[TorchDistribution], shape: torch.Size, event: torch.Size, like: Tensor
     ) -> Tensor:
-        """This process's rows of the joint batch's noise."""
+        """Draw the joint batch's noise and return this process's rows."""
         wide = (*self._joint(shape), *event)
-        # The standard distribution's own draws, for the same numbers as one process.
+        # The standard distribution draws the same numbers as in one process.
         noise = family(like.new_zeros(wide), like.new_ones(wide)).sample()
         return self._own(noise, len(shape) - 1)
 
     def uniform(self, shape: torch.Size, like: Tensor) -> Tensor:
-        """This process's rows of the joint batch's numbers."""
+        """Draw the joint batch's uniform numbers and return this process's rows."""
         joint = torch.rand(self._joint(shape), device=like.device)
         return self._own(joint, len(shape) - 1)
 
     def other(self, fn: TorchDistribution) -> Tensor:
-        """Draws from a stream of the process's own, unless all rows are alike."""
+        """Draw from this process's own stream; an encoded mixture is drawn jointly."""
         if isinstance(fn, EncodedMixture):
             shape = fn.batch_shape
             return self._own(fn.expand(self._joint(shape)).rsample(), len(shape) - 1)
@@ -93,7 +93,7 @@ class JointNoise(SiteNoise):
         return drawn
 
     def component(self, log_weight: Tensor) -> Tensor:
-        """A component of every row, from log-probabilities (..., B, C)."""
+        """Draw a component for every row, from log-probabilities (..., B, C)."""
         lead = log_weight.shape[:-2]
         wide = log_weight.new_zeros(*lead, self.total, log_weight.shape[-1])
         wide[..., self.share.start : self.share.stop, :] = log_weight

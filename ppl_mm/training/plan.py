@@ -1,4 +1,4 @@
-"""Which way the steps of a run are taken, as far as it can be said before the first."""
+"""The plan of how a run takes its steps, as far as it is known before the first step."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "check_step", "plan"]
 
 _STEPS = ("auto", "eager", "recorded", "compiled")
-_SHORT = 20  # steps that recording costs about as much as
-_LONG = 20_000  # steps that repay the compiler, whose work grows with the step's as its gain does
+_SHORT = 20  # Recording costs about as much as this number of steps.
+_LONG = 20_000  # From this number of steps on, compilation pays off.
 
 
 class Plan(NamedTuple):
-    """How to take steps.
+    """The way in which a run takes its steps.
 
     Attributes:
-        captured: Whether it is the whole step that is repeated, as a CUDA graph; else loss and
+        captured: Whether the whole step is replayed, as a CUDA graph; otherwise only loss and
             gradients are.
-        why_not: Why steps are eager; None to try.
-        compile: Whether recorded loss and gradients are compiled, too.
+        why_not: The reason why steps are eager; None tries to replay them.
+        compile: Whether recorded loss and gradients are also compiled.
     """
 
     captured: bool
@@ -35,11 +35,11 @@ class Plan(NamedTuple):
 
 
 def check_step(step: str, device: torch.device) -> None:
-    """Raise for an unknown option of ``fit``, or one that needs a compiler that is not there.
+    """Check the option ``step`` of ``fit``, and that there is a compiler if it needs one.
 
     Raises:
-        ValueError: For another option.
-        RuntimeError: For "compiled" where no working compiler is found.
+        ValueError: If the option is unknown.
+        RuntimeError: If the option is "compiled" and no working compiler is found.
     """
     if step not in _STEPS:
         raise ValueError(unknown_name("step", step, _STEPS))
@@ -50,7 +50,7 @@ def check_step(step: str, device: torch.device) -> None:
 def plan(
     step: str, fabric: "Fabric", streams: Streams, impartial: object, precision: str, num_steps: int
 ) -> Plan:
-    """The plan of a run of ``num_steps`` steps, the same wherever it is resumed."""
+    """Plan a run of ``num_steps`` steps; a resumed run gets the same plan."""
     why_not = _obstacle(fabric, streams, impartial, precision)
     if step == "eager":
         why_not = "step='eager'"
@@ -65,7 +65,7 @@ def plan(
 
 
 def _obstacle(fabric: "Fabric", streams: Streams, impartial: object, precision: str) -> str | None:
-    """Why steps differ in more than numbers on any device; None if they do not."""
+    """Return why a step cannot be replayed on any device; None if it can."""
     if fabric.world_size > 1:
         return "several processes train together"
     if not streams.one_pattern:

@@ -1,4 +1,4 @@
-"""The precision that a system is trained in, and its way back where training fails."""
+"""The precision that a system is trained in, and its restoration if training fails."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,11 +25,11 @@ _REFUSED = {
 
 
 def check_precision(system: System, precision: str, accelerator: str) -> None:
-    """Raise unless the system can be trained so on "cpu" or "cuda"; nothing has changed then.
+    """Raise, and change nothing, if "cpu" or "cuda" cannot train the system in this precision.
 
     Raises:
-        ValueError: For another precision, one that the device lacks, or learned parameters of
-            16 bits.
+        ValueError: If the precision is unknown, the device lacks it, or learned parameters have 16
+            bits.
     """
     if precision in _REFUSED:
         raise ValueError(
@@ -56,10 +56,10 @@ def check_precision(system: System, precision: str, accelerator: str) -> None:
 def check_clipping(
     optimizer: torch.optim.Optimizer, precision: str, clip_norm: float | None
 ) -> None:
-    """Raise where gradients cannot be clipped, as the optimiser itself takes out their scale.
+    """Raise if gradients cannot be clipped because the optimiser itself removes their scale.
 
     Raises:
-        ValueError: For ``clip_norm`` with a fused optimiser in "16-mixed".
+        ValueError: If ``clip_norm`` is given with a fused optimiser in "16-mixed".
     """
     fused = getattr(optimizer, "_step_supports_amp_scaling", False)
     if precision == "16-mixed" and clip_norm is not None and fused:
@@ -73,8 +73,8 @@ def check_clipping(
 def in_precision(system: System, precision: str) -> Iterator[None]:
     """Inside, the system has the precision's dtype, and new tensors have the system's.
 
-    It keeps that dtype afterwards. After an error every parameter and buffer has its former dtype
-    and device again, and the value that it has come to.
+    The system keeps that dtype afterwards. After an error every parameter and buffer has its former
+    dtype and device again, with its latest value.
     """
     before = [(holder, name, x.dtype, x.device) for holder, name, x in _tensors(system)]
     try:
@@ -89,14 +89,14 @@ def in_precision(system: System, precision: str) -> Iterator[None]:
 
 
 def _tensors(system: System) -> Iterator[tuple[dict[str, Any], str, Tensor]]:
-    """Every parameter and buffer, by the dict of its module that holds it."""
+    """Yield every parameter and buffer with the dict of the module that holds it."""
     for module in system.modules():
         for holder in (module._parameters, module._buffers):
             yield from ((holder, name, x) for name, x in holder.items() if x is not None)
 
 
 def _restore(holder: dict[str, Any], name: str, dtype: torch.dtype, device: torch.device) -> None:
-    """The same object for a parameter, which optimisers and users hold; its gradient too."""
+    """Convert a parameter and its gradient in place, because optimisers hold the object."""
     x = holder[name]
     if not isinstance(x, torch.nn.Parameter):
         holder[name] = x.to(device, dtype)

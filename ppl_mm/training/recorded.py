@@ -1,8 +1,8 @@
 """Loss and gradients of a step as a recorded program, equal to the eager step's to the last bit.
 
-With rows of one pattern the mathematics of a step is the same in every batch of one size. So the
-first of them is recorded (:mod:`ppl_mm.training.tape`) and the others are replayed, or run as
-compiled by :mod:`ppl_mm.training.compiled`.
+With rows of one pattern, a step performs the same operations for every batch of one size. So the
+first step is recorded (:mod:`ppl_mm.training.tape`), and the others replay the recording or run the
+program that :mod:`ppl_mm.training.compiled` compiles from it.
 """
 
 import logging
@@ -23,30 +23,32 @@ from ppl_mm.training.tape import program, record
 
 __all__ = ["Recorded"]
 
-_MOST = 12  # programs: for a last and smaller batch, for stages, for streams of several lengths
-_PROOFS = 2  # steps that are taken both ways before a program is relied on
-_TOLERANCE = 1e-2  # of a compiled step's gradient, relative to its norm: other noise is far beyond
+_MOST = 12  # The largest number of programs: a run has some for last batches, stages and streams.
+_PROOFS = 2  # The number of steps in which a new program is compared with eager steps.
+_TOLERANCE = 1e-2  # The largest relative error of a compiled gradient.
 _log = logging.getLogger("ppl_mm")
 
 
 class Recorded:
-    """Loss and gradients of a batch: by a program where there is one, else by the eager step.
+    """Loss and gradients of a batch, by a recorded program if there is one, else by an eager step.
 
-    Every batch size, stage and pattern of present modalities has a program of its own. The first
-    steps of each are taken both ways and compared, the eager one counts: a program that gives other
-    numbers is not used, and steps stay eager.
+    Every batch size, stage and pattern of present modalities has its own program. The first steps
+    of each are taken both ways and compared. If a program gives other numbers, the eager step's
+    numbers are used and steps stay eager.
 
     Args:
-        eager: From a batch, its share and size to its loss; it leaves gradients at the parameters.
-        system: Its parameters and buffers.
-        objective: Its stage and annealing are read.
-        why_not: Why nothing is to be recorded; None to try.
+        eager: The function from a batch, its share and size to its loss; it sets the parameters'
+            gradients.
+        system: The system, whose parameters and buffers are the state of a step.
+        objective: The objective, whose stage and annealing are read.
+        why_not: The reason to record nothing; None tries to record.
         compile: The size of the batches whose programs are compiled; 0 for none.
 
     Attributes:
-        why_not: As given, or as found on the way; None while there is no obstacle.
-        not_compiled: Why programs are not compiled although they were to be.
-        replayed: How many steps were replayed.
+        why_not: The reason why steps are eager, as given or found later; None if there is none.
+        not_compiled: The reason why programs that should be compiled are not; empty if there is
+            none.
+        replayed: The number of replayed steps.
     """
 
     def __init__(
@@ -64,11 +66,11 @@ class Recorded:
         self.why_not, self.compile, self.not_compiled = why_not, compile, ""
         self.replayed = 0
         self.programs: dict[Any, _Program] = {}
-        self.compiled: set[Any] = set()  # what of a key is no pattern
+        self.compiled: set[Any] = set()  # The parts of keys without their patterns.
 
     @property
     def outcome(self) -> str:
-        """What became of it, in a line."""
+        """How steps were taken, in a line."""
         if self.why_not is not None:
             return f"eager: {self.why_not}"
         if self.replayed == 0:
@@ -78,7 +80,7 @@ class Recorded:
         return f"{kind}: {self.replayed} steps replayed{more}"
 
     def __call__(self, batch: Observations, share: range, size: int) -> Tensor:
-        """The loss of a batch; the parameters have its gradients."""
+        """Return the loss of a batch; the parameters get its gradients."""
         if self.why_not is None and (alike := pattern(batch)) is None:
             self._note("only the device knows the masks that the transform makes")
         if self.why_not is not None:
@@ -96,13 +98,13 @@ class Recorded:
         return found(batch)
 
     def doubt(self) -> None:
-        """Compare each program with the eager step once more; record anew what has changed."""
+        """Compare each program with an eager step again; record again those that differ."""
         for found in self.programs.values():
             if found.proofs == _PROOFS:
                 found.proofs, found.doubted = _PROOFS - 1, True
 
     def _recorded(self, key: Any, batch: Observations, share: range, size: int) -> bool:
-        """Record a step, without a trace in the parameters, buffers and random numbers."""
+        """Record a step, and leave parameters, buffers and random numbers unchanged."""
         if self.why_not is not None:
             return False
         before = State(self.state)
@@ -117,7 +119,7 @@ class Recorded:
         try:
             with self.beta:
                 graph, constants = record(step, inputs)
-        except Exception as error:  # an eager step raises what is not of the recording
+        except Exception as error:  # An eager step raises the user's own errors.
             self._note(str(error).strip().splitlines()[0])
             return False
         finally:
@@ -133,7 +135,7 @@ class Recorded:
         return True
 
     def _proven(self, key: Any, batch: Observations, share: range, size: int) -> Tensor:
-        """The step both ways; the program's numbers count where they are right."""
+        """Take the step both ways; use the program's numbers if they agree with the eager ones."""
         found = self.programs[key]
         before = State(self.state)
         loss = self.eager(batch, share, size)
@@ -164,7 +166,7 @@ class Recorded:
 
 
 class _Program:
-    """A program with the tensors that it reads and the parameters that get its gradients."""
+    """A program, with the tensors that it reads and the parameters that get its gradients."""
 
     def __init__(
         self,
@@ -180,7 +182,7 @@ class _Program:
     def compile(
         self, graph: fx.Graph, constants: dict[str, Tensor], inputs: Sequence[Tensor]
     ) -> None:
-        """Run it compiled from now on, if the compiler works."""
+        """Run the compiled program from now on, if the compiler works."""
         start = time.perf_counter()
         try:
             self.run = compiled(graph, constants, inputs)
@@ -191,14 +193,14 @@ class _Program:
         _log.info("fit: a step is compiled, in %.0f s", time.perf_counter() - start)
 
     def give_up(self, why: str) -> None:
-        """Run it as recorded."""
+        """Run the recorded program again."""
         self.run, self.compiled, self.proofs = self.recorded, False, 0
         self.not_compiled = f"not compiled: {why}"
         _log.info("fit: steps are recorded, %s", self.not_compiled)
 
     def __call__(self, batch: Observations) -> Tensor:
-        """The loss; the parameters have its gradients."""
-        # It was recorded below autograd, and needs no more of it.
+        """Return the loss; the parameters get its gradients."""
+        # The program was recorded below autograd and does not need it.
         with torch.no_grad(), torch._C._AutoDispatchBelowAutograd():
             loss, *gradients = self.run(*self.state, *batch.values.values())
         for p, gradient in zip(self.parameters, gradients, strict=True):
@@ -207,7 +209,7 @@ class _Program:
         return loss
 
     def agrees(self, own: list[Tensor | None], others: list[Tensor | None]) -> bool:
-        """Whether loss and gradients are the eager step's; what is not finite proves nothing."""
+        """Whether loss and gradients equal the eager step's; a non-finite eager loss is accepted."""
         assert others[0] is not None
         if not bool(torch.isfinite(others[0])):
             return True

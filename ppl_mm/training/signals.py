@@ -22,9 +22,9 @@ class StoppedError(KeyboardInterrupt):
     """Training was stopped by Ctrl-C or SIGTERM; the system is in the state after the last step.
 
     Attributes:
-        where: What stopped it, and where.
-        result: What there was until then.
-        number: The signal's number.
+        where: The signal that stopped the run, and the step.
+        result: The result until then.
+        number: The number of the signal.
     """
 
     def __init__(self, where: str, remedy: str, result: FitResult, number: int) -> None:
@@ -34,7 +34,7 @@ class StoppedError(KeyboardInterrupt):
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Inside, SIGTERM does what Ctrl-C does: it raises KeyboardInterrupt."""
+    """Inside, SIGTERM raises KeyboardInterrupt, as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -46,13 +46,13 @@ def terminable() -> Iterator[None]:
 
 
 class Signals:
-    """Inside, the first signal is noted, and a second one does what it did before.
+    """Inside, the first signal calls ``stop``, and a second one has its former effect.
 
-    Signals reach the main thread of a process; in another thread nothing changes. A signal that is
-    ignored, as of a command in the background, stays so.
+    Signals reach only the main thread of a process; in another thread nothing changes. A signal
+    that is ignored, as in a background command, stays ignored.
 
     Args:
-        stop: What the first signal calls.
+        stop: The function that the first signal calls.
 
     Attributes:
         caught: The number of the signal; 0 before there is one.
@@ -85,11 +85,11 @@ class Signals:
             return
         self.caught = number
         self.stop()
-        os.write(2, _SAID)  # printing is not safe here
+        os.write(2, _SAID)  # Printing is not safe in a signal handler.
 
 
 def stopped(training: Training, number: int, file: Path | None) -> StoppedError:
-    """What is raised after a signal: where the run stands, and how it goes on."""
+    """Build the error after a signal, which says where the run stopped and how to resume it."""
     name = signal.Signals(number).name
     place = f"after {training.epoch} of {training.epochs} epochs"
     if training.within is not None:

@@ -1,4 +1,4 @@
-"""A training run: where it stands, what it has been, and its checkpoint."""
+"""A training run: its position, its history and its checkpoint."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ __all__ = ["Training", "Within", "parameters_of"]
 
 @dataclass
 class Within:
-    """Where an epoch stands that has begun.
+    """The position within an unfinished epoch.
 
     Attributes:
-        step: How many of its steps are done.
+        step: The number of finished steps.
         total: The sum of their losses.
-        rows: The rows of these steps.
+        rows: The number of rows of these steps.
         bound: Whether the losses are bounds with the other sign.
-        noise: The states of torch's generators then, by device.
+        noise: The states of torch's generators at that position, by device.
     """
 
     step: int
@@ -39,14 +39,14 @@ class Within:
 
 
 class Training:
-    """A training run, as callbacks see it.
+    """A training run, which callbacks receive.
 
     Attributes:
         system: The system that is trained.
         optimizer: Torch's optimiser.
         scheduler: Torch's scheduler of the learning rate, or None.
         validation: The rows that are held out, or None.
-        epochs: How many epochs there are to be.
+        epochs: The number of epochs of the run.
         epoch: The number of finished epochs.
         step: The number of finished steps of the epoch that has begun.
         steps: The number of steps of an epoch.
@@ -95,7 +95,7 @@ class Training:
     def stop(self) -> None:
         """End the training after this step, or before the next epoch.
 
-        Of several processes one is enough.
+        It is enough that one of several processes calls it.
         """
         self.stopping = True
 
@@ -104,7 +104,7 @@ class Training:
         self.save_wanted = True
 
     def agreed(self) -> bool:
-        """Whether a checkpoint is wanted now, and with ``stopping`` the end; in all processes."""
+        """Whether any process wants a checkpoint or the end; ``stopping`` agrees in all of them."""
         wish = 2 if self.stopping else int(self.save_wanted or self.due())
         if self.fabric.world_size > 1:
             wish = int(self.fabric.all_reduce(torch.tensor(wish), reduce_op="max"))
@@ -112,18 +112,18 @@ class Training:
         return wish > 0
 
     def gradient_norm(self) -> float:
-        """The norm of the last step's gradient, as the optimiser was given it."""
+        """Return the norm of the last step's gradient, after clipping."""
         gradients = [p.grad for p in self.system.parameters() if p.grad is not None]
         return float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
 
     def end_epoch(self, row: dict[str, float]) -> None:
-        """Take in a finished epoch."""
+        """Add a finished epoch to the history."""
         self.epoch, self.step, self.within = self.epoch + 1, 0, None
         self.history.append(row)
         self.last_good = parameters_of(self.system)
 
     def result(self) -> FitResult:
-        """The history and the best state; the last one where nothing was validated."""
+        """Return the history and the best state, or the last state without a monitor."""
         state = self.last_good if self.best_state is None else self.best_state
         if self.within is not None and self.best_state is None:
             state = parameters_of(self.system)
@@ -132,5 +132,5 @@ class Training:
 
 
 def parameters_of(system: System) -> dict[str, Tensor]:
-    """Copies on the CPU of all that a system's state holds."""
+    """Copy a system's state to the CPU."""
     return {n: t.detach().to("cpu", copy=True) for n, t in system.state_dict().items()}

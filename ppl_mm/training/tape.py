@@ -1,8 +1,8 @@
-"""What a step does with tensors, recorded once as a program that runs without the rest of Python.
+"""The recording of a step's tensor operations as a program that runs without Pyro's Python.
 
-While a step is recorded every operation on tensors runs as ever and is written down. The program
-repeats the operations in their order, with the next numbers of torch's generator, and knows nothing
-of handlers, plates, masks and checks, which decide the same in every step of one shape.
+While a step is recorded, every operation on tensors runs as usual and is written down. The program
+repeats the operations in their order, with the next numbers of torch's generator. It has no
+handlers, plates, masks or checks, whose decisions are the same in every step of one shape.
 """
 
 import operator
@@ -24,27 +24,28 @@ from ppl_mm.batch.host_masks import recording
 __all__ = ["Unrecordable", "program", "record"]
 
 _aten: Any = torch.ops.aten
-_Views = dict[tuple[Any, ...], fx.Node]  # of one piece of memory, by how they lie in it
+_Views = dict[tuple[Any, ...], fx.Node]  # The views of one memory, by their layout in it.
 
 
 class Unrecordable(RuntimeError):
-    """A step looks at values, so that Python may do something else in the next one."""
+    """A step reads values of tensors, so that Python may decide otherwise in the next step."""
 
 
 def record(
     step: Callable[[], Sequence[Tensor | None]], inputs: Sequence[Tensor]
 ) -> tuple[fx.Graph, dict[str, Tensor]]:
-    """Run a step once; its operations as a graph from ``inputs`` to what it returns.
+    """Run a step once and return its operations as a graph from ``inputs`` to its results.
 
     Args:
-        step: It uses these very inputs, and may change them in place.
-        inputs: All that differs from one step to the next: parameters, buffers, values.
+        step: The function to record; it uses the tensors of ``inputs`` and may change them in
+            place.
+        inputs: All tensors that differ from step to step: parameters, buffers and values.
 
     Returns:
         The graph, and the other tensors that it reads, by the names of their nodes.
 
     Raises:
-        Unrecordable: Where the step reads a value that depends on the inputs or on noise.
+        Unrecordable: If the step reads a value that depends on the inputs or on noise.
     """
     tape = _Tape(inputs)
     with recording(), _Reads(tape), tape:
@@ -55,7 +56,7 @@ def record(
 
 
 def program(graph: fx.Graph, constants: dict[str, Tensor]) -> Callable[..., list[Tensor | None]]:
-    """The graph as a function of its inputs, a line an operation."""
+    """Compile the graph to a Python function of its inputs, with one line per operation."""
     known: dict[str, Any] = dict(constants)
     last = {x: node for node in graph.nodes for x in node.all_input_nodes}
     inputs = [node.name for node in graph.nodes if node.op == "placeholder"]
@@ -76,7 +77,7 @@ def program(graph: fx.Graph, constants: dict[str, Tensor]) -> Callable[..., list
 
 
 class _Tape(TorchDispatchMode):
-    """Writes operations down as nodes; of views that lie alike in the same memory only one."""
+    """Writes operations down as nodes; equal views of the same memory share one node."""
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:
         super().__init__()
@@ -84,12 +85,12 @@ class _Tape(TorchDispatchMode):
         self.constants: dict[str, Tensor] = {}
         self.made: Any = (
             WeakTensorKeyDictionary()
-        )  # tensor -> its node, and the views of its memory
+        )  # Tensor -> its node, and the views of its memory.
         for i, x in enumerate(inputs):
             self._know(x, self.graph.placeholder(f"x{i}"), {})
 
     def node(self, x: Tensor) -> fx.Node:
-        """The node of a tensor; what no operation here has made is a constant."""
+        """Return the node of a tensor; a tensor that no recorded operation made is a constant."""
         if x not in self.made:
             name = f"constant{len(self.constants)}"
             self.constants[name] = x.detach()
@@ -110,7 +111,7 @@ class _Tape(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if func is _aten.lift_fresh.default:  # of Python's numbers: a new tensor in every step
+        if func is _aten.lift_fresh.default:  # A Python number becomes a new tensor in every step.
             func = _aten.clone.default
         if _looks(func, args) and any(x in self.made for x in tree_leaves(args) if _is_tensor(x)):
             raise Unrecordable(f"a step reads values at {_place()}")
@@ -135,7 +136,7 @@ class _Tape(TorchDispatchMode):
 
 
 class _Reads(TorchFunctionMode):
-    """Raises for what reads values past the dispatcher."""
+    """Raises if values are read past the dispatcher."""
 
     def __init__(self, tape: _Tape) -> None:
         super().__init__()
@@ -159,7 +160,7 @@ def _is_tensor(x: object) -> bool:
 
 
 def _looks(func: OpOverload, args: Sequence[Any]) -> bool:
-    """Whether an operation's values decide what Python sees: a number, or a shape."""
+    """Whether an operation turns values into a Python number or a shape."""
     if func is _aten.index.Tensor:
         return any(x is not None and x.dtype in (torch.bool, torch.uint8) for x in args[1])
     return bool({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & {*func.tags})
@@ -176,14 +177,14 @@ def _lies(x: Tensor) -> tuple[Any, ...]:
 
 
 def _place() -> str:
-    """Where Python's own code, outside of torch and of this file, has come to."""
+    """Return the file and line of the innermost caller outside torch and this file."""
     inside = (str(Path(torch.__file__).parent), __file__)
     frames = [f for f in traceback.extract_stack() if not f.filename.startswith(inside)]
     return f"{frames[-1].filename}:{frames[-1].lineno}"
 
 
 def _drop_unused(graph: fx.Graph) -> None:
-    """Take out operations whose results nobody uses, other than draws and changes in place."""
+    """Remove operations whose results are unused, except draws and changes in place."""
     for node in reversed(graph.nodes):
         if node.op != "call_function" or node.users:
             continue
@@ -194,7 +195,7 @@ def _drop_unused(graph: fx.Graph) -> None:
 
 
 def _written(x: object, known: dict[str, Any]) -> str:
-    """An argument as source; what is no plain number goes by a name."""
+    """Write an argument as source; anything but a plain value gets a name."""
     if isinstance(x, fx.Node):
         return x.name
     if isinstance(x, list | tuple) and any(isinstance(i, fx.Node) for i in x):

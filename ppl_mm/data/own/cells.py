@@ -42,7 +42,7 @@ def cells_of(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
 
 
 def _written(column: Any) -> list[str | None]:
-    """The cells of a column, text as it is written; None where missing."""
+    """Return the cells of a column as they are written; None where a cell is missing."""
     cells = zip(words(column), column.to_numpy(dtype=object), strict=True)
     return [
         cell.strip() if word is not None and isinstance(cell, str) else word for word, cell in cells

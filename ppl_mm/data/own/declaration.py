@@ -1,4 +1,4 @@
-"""The declaration of a user's own data set: which keys there are, and what they may hold."""
+"""The declaration of a user's own data set: its keys and their allowed values."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,21 +18,21 @@ Symbols = Literal["words", "characters"]
 
 @dataclass(frozen=True)
 class Declared:
-    """One modality as the user declares it; None is for the library to choose.
+    """One modality as the user declares it; the library chooses where a value is None.
 
     Attributes:
         name: The modality's name.
         file: A file or a folder of images, beside the declaration, or ``package.module:function``,
             which returns what a file would hold.
-        part: What of a file that holds several things: the array of an NPZ; ``X``, ``obs``,
-            ``layers/NAME`` or ``obsm/NAME`` of an H5AD, after ``NAME/`` of an H5MU.
-        index: The column that matches rows across files; of an NPZ the array of labels, and of an
-            NPY or MatrixMarket file a text file with a label a line.
+        part: The part of a file that holds several: the array of an NPZ; ``X``, ``obs``,
+            ``layers/NAME`` or ``obsm/NAME`` of an H5AD, with ``NAME/`` before it for an H5MU.
+        index: The column that matches rows across files; for an NPZ, the array of labels; for an
+            NPY or MatrixMarket file, a text file with one label per line.
         columns: Names of columns, with the wildcards ``*``, ``?`` and ``[...]``.
         kind: One of :data:`Kind`.
         likelihood: The likelihood.
         hidden: The sizes of the networks' hidden layers.
-        weight: The factor of its log-likelihood in training.
+        weight: The factor of the modality's log-likelihood in training.
         symbols: Whether text is words or characters.
         length: The number of symbols that texts are cut to.
         size: The height and width that images are resized to.
@@ -54,10 +54,10 @@ class Declared:
 
 @dataclass(frozen=True)
 class Splitting:
-    """Which rows train: shares drawn by a seed, or a column of train, validation and test.
+    """The split of the rows: shares drawn with a seed, or a column of train, validation and test.
 
     Raises:
-        ValueError: For shares that leave no rows to train on.
+        ValueError: If the shares leave no rows to train on.
     """
 
     validation: float = 0.1
@@ -72,10 +72,10 @@ class Declaration:
 
     Attributes:
         name: The data set's name.
-        where: How messages name it, the file's name.
+        where: The declaration's name in messages, which is the file's name.
         folder: The folder that its files are relative to.
         label: The modality that is predicted; None for no label.
-        split: Which rows train.
+        split: The split of the rows.
         latent_dim: The size of the latent; None for the library's choice.
         modalities: The modalities.
     """
@@ -99,11 +99,12 @@ def parse(content: Mapping[str, Any], where: str, folder: Path) -> Declaration:
 
     Args:
         content: The keys of the declaration.
-        where: How messages name it.
+        where: The declaration's name in messages.
         folder: The folder that its files are relative to.
 
     Raises:
-        ValueError: For an unknown key, with the nearest known one, or a value of another type.
+        ValueError: If a key is unknown (the message has the nearest known one), or a value has
+            another type.
     """
     top = _Table(content, where, _TOP)
     tables = top.get("modalities", Mapping, {})
@@ -167,7 +168,7 @@ def _split(table: "_Table") -> Splitting:
 
 
 def _likelihood(given: Any, where: str) -> Likelihood | None:
-    """A likelihood by its name, or by a table of its name and options."""
+    """Build a likelihood from its name, or from a table of its name and options."""
     if given is None:
         return None
     options = {"name": given} if isinstance(given, str) else dict(given)
@@ -184,7 +185,7 @@ def _likelihood(given: Any, where: str) -> Likelihood | None:
 
 
 def _one(sizes: Mapping[str, int | None]) -> int | None:
-    """The size of the latent, which all modalities share."""
+    """Read the size of the latent, which all modalities share."""
     given = {where: size for where, size in sizes.items() if size is not None}
     if len(set(given.values())) > 1:
         said = " and ".join(f"{size} in {where}" for where, size in given.items())
@@ -193,7 +194,7 @@ def _one(sizes: Mapping[str, int | None]) -> int | None:
 
 
 class _Table:
-    """A table of the declaration, whose keys are known and whose values are of their types."""
+    """Read a table of the declaration; check its keys and the types of its values."""
 
     def __init__(self, content: Mapping[str, Any], where: str, known: Sequence[str]) -> None:
         for key in content:

@@ -47,12 +47,12 @@ from ppl_mm.networks import (
 
 __all__ = ["latent_size", "modality_of"]
 
-_HIDDEN, _WIDE = (128, 128), (256, 256)  # of up to _MANY elements, and of more
+_HIDDEN, _WIDE = (128, 128), (256, 256)  # For up to _MANY elements, and for more.
 _MANY = 500
-_PARTS = 50  # from as many columns on, counts are parts of a row's total
+_PARTS = 50  # From this number of columns on, counts are parts of a row's total.
 _LATENT, _WIDE_LATENT = 16, 32
 _CHANNELS = (32, 64, 128, 128)
-_LEAST_MAP = 4  # the least height or width of a feature map
+_LEAST_MAP = 4  # The smallest height or width of a feature map.
 _EMBEDDING = 64
 
 _TRUNKS: dict[Any, Callable[..., Any]] = {
@@ -81,14 +81,14 @@ def modality_of(
     """Declare a modality with the likelihood and the networks of its kind and size.
 
     Args:
-        declared: What the user declares of it, which comes first.
+        declared: The user's declaration, which takes precedence.
         kind: Its kind.
         values: Its values.
-        training: The positions of its training rows, which tell the units of columns.
-        where: How messages name the declaration.
+        training: The positions of its training rows, which determine the units of columns.
+        where: The declaration's name in messages.
 
     Raises:
-        ValueError: For a likelihood that is not one of the kind.
+        ValueError: If the likelihood does not fit the kind.
     """
     likelihood = declared.likelihood
     if likelihood is not None and not isinstance(likelihood, _ALLOWED[kind]):
@@ -127,7 +127,7 @@ def modality_of(
 
 
 def latent_size(shapes: list[tuple[int, ...]]) -> int:
-    """The size of the latent: 16, or 32 if a modality has more than 500 elements."""
+    """Return the size of the latent: 16, or 32 if a modality has more than 500 elements."""
     return _WIDE_LATENT if any(math.prod(shape) > _MANY for shape in shapes) else _LATENT
 
 
@@ -141,7 +141,7 @@ def _columns(
     training: np.ndarray,
     hidden: tuple[int, ...],
 ) -> Made:
-    """Columns of numbers, which the networks see in units of the training rows."""
+    """Declare columns of numbers, which the networks see standardised by the training rows."""
     likelihood = likelihood or {"real": Normal(), "positive": LogNormal()}.get(kind)
     likelihood = likelihood or NegativeBinomial()
     transform: Any = {"positive": "log", "counts": "log1p"}.get(kind, "none")
@@ -164,7 +164,7 @@ def _columns(
 def _parts(
     likelihood: Likelihood, values: Values, training: np.ndarray, hidden: tuple[int, ...]
 ) -> Made:
-    """Counts that are parts of a row's total, such as the genes of a cell."""
+    """Declare counts that are parts of a row's total, such as the genes of a cell."""
     totals = np.concatenate([np.nansum(x, 1) for x in blocks(values.array, training)])
     form: dict[type, Any] = {Poisson: "poisson", ZeroInflatedNegativeBinomial: "zero_inflated"}
     options: dict[str, Any] = {"event_shape": tuple(values.array.shape[1:]), "hidden": hidden}
@@ -199,14 +199,14 @@ def _text(likelihood: Likelihood, length: int, symbols: int, hidden: int) -> Mad
 
 
 def _of_pixels(values: Values, training: np.ndarray) -> Likelihood:
-    """Bernoulli for pictures in black and white, a narrow Normal for others."""
+    """Choose Bernoulli for pictures in black and white, and a narrow Normal for others."""
     stored = next(blocks(values.array, training))
     grey = stored / 255 if values.convert is not None else stored
     return Bernoulli() if np.isin(grey[~np.isnan(grey)], (0, 1)).all() else Normal(scale=0.1)
 
 
 def _image(likelihood: Likelihood, shape: tuple[int, ...], hidden: tuple[int, ...]) -> Made:
-    """Convolutions that halve the picture, if its sides divide; dense layers otherwise."""
+    """Choose convolutions that halve the picture if its sides divide, else dense layers."""
     channels, height, width = shape
     halvings = 0
     while halvings < len(_CHANNELS) and all(
@@ -233,9 +233,9 @@ def _image(likelihood: Likelihood, shape: tuple[int, ...], hidden: tuple[int, ..
 def _moments(
     values: Values, training: np.ndarray, transform: str
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The mean and the standard deviation of each column over training rows, transformed.
+    """Return the mean and standard deviation of each transformed column over training rows.
 
-    A column that is constant or empty has the deviation 1.
+    The standard deviation of a constant or empty column is set to 1.
     """
     function = {"log": np.log, "log1p": np.log1p}.get(transform, np.asarray)
 
@@ -251,6 +251,6 @@ def _moments(
 
 
 def _log_means(values: Values, training: np.ndarray) -> tuple[float, ...]:
-    """The logarithm of each column's mean over training rows, of half a count at least."""
+    """Return the log of each column's mean over training rows, which is at least half a count."""
     total: Any = sum(np.nansum(x.astype(np.float64), 0) for x in blocks(values.array, training))
     return tuple(np.log((total + 0.5) / max(len(training), 1)).tolist())

@@ -1,4 +1,4 @@
-"""A number that changes with a declaration, and with the files that it names."""
+"""A fingerprint that changes with a declaration and with the files that it names."""
 
 import hashlib
 import json
@@ -14,8 +14,8 @@ _PIECE = 2**20
 def fingerprint(content: Mapping[str, Any], folder: Path) -> str:
     """Return 16 hexadecimal digits of a declaration and its files, wherever they lie.
 
-    Comments and the order of keys change nothing. Of a folder of images the names and the sizes
-    count, of a file all of it.
+    Comments and the order of keys do not matter. Of a folder of images, the names and sizes of its
+    files count; of a file, its whole content.
 
     Args:
         content: The content of the declaration.

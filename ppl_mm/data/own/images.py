@@ -1,4 +1,4 @@
-"""A folder of images, whose names without the suffix are the labels of its rows."""
+"""Folders of images; a file's name without its suffix is the label of its row."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from ppl_mm.data.own.source import Rows
 __all__ = ["Images", "read_images"]
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
-_KEPT_BYTES = 2**29  # smaller folders are read once
+_KEPT_BYTES = 2**29  # Smaller folders are read once.
 
 
 class Images:
@@ -54,11 +54,11 @@ def read_images(folder: Path, size: tuple[int, int] | None) -> Rows:
 
     Args:
         folder: The folder.
-        size: The height and width that they are resized to; None for as they are.
+        size: The height and width that the images are resized to; None keeps their size.
 
     Raises:
-        ValueError: For no images, damaged ones, ones of different sizes, two of the same name, or
-            pixels of more than 8 bits.
+        ValueError: If there are no images, or images are damaged, differ in size, share a name or
+            have pixels of more than 8 bits.
     """
     paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
     if not paths:
@@ -85,7 +85,7 @@ def read_images(folder: Path, size: tuple[int, int] | None) -> Rows:
 
 
 def _form(path: Path) -> tuple[str, tuple[int, int]]:
-    """The mode of an image, and its height and width."""
+    """Return the mode of an image, and its height and width."""
     from PIL import Image
 
     try:

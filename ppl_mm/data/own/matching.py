@@ -1,4 +1,4 @@
-"""The rows of several sources put side by side, and split into those that train and others."""
+"""The matching of rows across sources, and the split of the matched rows."""
 
 from collections.abc import Mapping
 
@@ -14,18 +14,18 @@ SPLITS = ("train", "validation", "test")
 
 
 def match(sources: Mapping[str, Rows]) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    """Put rows side by side, by their labels or else in their order.
+    """Match rows across sources by their labels, or by their order if there are no labels.
 
     Args:
         sources: Modality -> its rows.
 
     Returns:
-        The labels of the N rows, in the order in which the sources name them first; and modality ->
-        the position in its source of each row, (N,), -1 for a row that it lacks.
+        The labels of the N rows, in the order of their first mention in the sources; and modality
+        -> the position (N,) of each row in its source, -1 for a row that the source lacks.
 
     Raises:
-        ValueError: For a label that a source has twice, sources without a common label, or sources
-            without labels that have other numbers of rows.
+        ValueError: If a source has a label twice, sources have no common label, or sources without
+            labels have different numbers of rows.
     """
     labelled = {name: rows for name, rows in sources.items() if rows.labels is not None}
     if not labelled:
@@ -65,7 +65,7 @@ def _in_order(sources: Mapping[str, Rows]) -> tuple[tuple[str, ...], dict[str, n
 
 
 def _places(rows: Rows) -> dict[str, int]:
-    """Label -> its row."""
+    """Return label -> row."""
     assert rows.labels is not None
     found: dict[str, int] = {}
     for i, label in enumerate(rows.labels):
@@ -79,7 +79,7 @@ def _places(rows: Rows) -> dict[str, int]:
 
 
 def _check_common(labelled: Mapping[str, Rows], places: Mapping[str, Mapping[str, int]]) -> None:
-    """Raise for a source that has no label with any other one."""
+    """Raise if a source shares no label with any other source."""
     if len({id(own) for own in places.values()}) == 1:
         return
     for name, rows in labelled.items():
@@ -98,15 +98,15 @@ def _check_common(labelled: Mapping[str, Rows], places: Mapping[str, Mapping[str
 def split_by_shares(
     labels: tuple[str, ...], splitting: Splitting, where: str
 ) -> dict[str, np.ndarray]:
-    """Draw which rows are for training, validation and test, by a seed and the rows' labels alone.
+    """Draw the training, validation and test rows from a seed and the rows' labels alone.
 
-    The order of the rows in their files changes nothing.
+    The result does not depend on the order of the rows in their files.
 
     Returns:
-        Split -> the positions of its rows, increasing.
+        Split -> the increasing positions of its rows.
 
     Raises:
-        ValueError: For a split without rows.
+        ValueError: If a split has no rows.
     """
     n = len(labels)
     test, validation = round(n * splitting.test), round(n * splitting.validation)
@@ -129,16 +129,16 @@ def split_by_shares(
 def split_by_column(
     cells: list[str | None], column: str, where: str, at: list[str]
 ) -> dict[str, np.ndarray]:
-    """Read which rows are for training, validation and test from a column of these words.
+    """Read the training, validation and test rows from a column of these words.
 
     Args:
-        cells: The word of each row, None where it has none.
+        cells: The word of each row; None for a row without one.
         column: The column's name.
-        where: How messages name the declaration.
-        at: How messages name each row.
+        where: The declaration's name in messages.
+        at: The name of each row in messages.
 
     Raises:
-        ValueError: For another word, or no rows for training or test.
+        ValueError: If a cell is another word, or there are no rows for training or test.
     """
     for i, cell in enumerate(cells):
         if cell not in SPLITS:

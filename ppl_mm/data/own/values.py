@@ -1,4 +1,4 @@
-"""From the rows of a source to the values of a modality of a certain kind."""
+"""The values of a modality of a given kind, read from the rows of its source."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ __all__ = ["Values", "read_values"]
 
 @dataclass(frozen=True)
 class Values:
-    """The values of a modality, a row for each row of its source.
+    """The values of a modality, with one row for each row of its source.
 
     Attributes:
         array: The values (n, *D): an array, a sparse matrix, or images.
         missing: Whether a row holds nothing, (n,).
-        holes: Whether an element is missing of a row that holds others, (n, *D); None for no such
-            elements.
+        holes: Whether an element is missing in a row that holds others, (n, *D); None if no row has
+            such elements.
         levels: The classes, or the labels of a label set.
-        vocabulary: The symbols of text; None for anything else.
-        convert: The function from rows as they are stored to values, see
-            :class:`~ppl_mm.data.MemoryMapped`; None for values as they are stored.
+        vocabulary: The symbols of text; None for other kinds.
+        convert: The function from stored rows to values, see :class:`~ppl_mm.data.MemoryMapped`;
+            None if the values are stored directly.
     """
 
     array: Any
@@ -49,11 +49,12 @@ def read_values(rows: Rows, kind: Kind, training: np.ndarray, declared: Declared
     Args:
         rows: The rows of its source.
         kind: Its kind.
-        training: Whether a row trains, (n,): classes and vocabularies are those of training rows.
-        declared: Its declaration.
+        training: Whether a row is a training row, (n,); only these determine classes and
+            vocabularies.
+        declared: The modality's declaration.
 
     Raises:
-        ValueError: For values that are not of the kind, with the line and the column.
+        ValueError: If values are not of the kind; the message has the line and the column.
     """
     if kind == "image":
         return _images(rows)
@@ -75,7 +76,7 @@ def _is_text(rows: Rows) -> bool:
 
 
 def _numbers(rows: Rows, kind: Kind) -> Values:
-    """Columns of numbers (n, D)."""
+    """Read columns of numbers (n, D)."""
     if len(rows.values.shape) > 2:
         raise ValueError(
             f"{rows.origin}: expected columns (N, D) for kind {kind!r}, got the shape "
@@ -98,7 +99,7 @@ def _numbers(rows: Rows, kind: Kind) -> Values:
 
 
 def _column(rows: Rows, i: int, kind: Kind) -> np.ndarray:
-    """The numbers of a column of a table."""
+    """Read the numbers of a column of a table."""
     column = rows.values.iloc[:, i]
     found, bad = numbers(column)
     if bad is None:
@@ -118,7 +119,7 @@ def _column(rows: Rows, i: int, kind: Kind) -> np.ndarray:
 
 
 def _check_range(values: Values, rows: Rows, kind: Kind) -> None:
-    """Raise for the first number that the kind does not admit."""
+    """Raise for the first number that the kind does not allow."""
     stored = values.array.data if is_sparse(values.array) else values.array
     tests: dict[str, tuple[Callable[[Any], Any], str, str]] = {
         "positive": (lambda x: x > 0, "a value above 0", 'kind = "real" admits any number'),
@@ -149,7 +150,7 @@ def _check_range(values: Values, rows: Rows, kind: Kind) -> None:
 
 
 def _one_column(rows: Rows, kind: Kind) -> list[str | None]:
-    """The cells of the only column, as words."""
+    """Read the cells of the only column as words."""
     if rows.is_table:
         if len(rows.columns) != 1:
             raise ValueError(
@@ -168,7 +169,7 @@ def _one_column(rows: Rows, kind: Kind) -> list[str | None]:
 
 
 def _category(rows: Rows, training: np.ndarray) -> Values:
-    """Class indices (n,) int64 of the levels of training rows."""
+    """Return the class indices (n,) int64; the classes are the levels of training rows."""
     cells = _one_column(rows, "category")
     levels = _sorted({c for c, trains in zip(cells, training, strict=True) if trains and c})
     if not levels:
@@ -186,7 +187,7 @@ def _category(rows: Rows, training: np.ndarray) -> Values:
 
 
 def _label_set(rows: Rows, training: np.ndarray) -> Values:
-    """Which labels a row has, (n, L), from cells such as ``red; round``."""
+    """Return the labels of each row, (n, L), from cells such as ``red; round``."""
     cells = _one_column(rows, "label set")
     joined = next((s for s in ";|," if any(s in c for c in cells if c is not None)), ";")
     sets = [None if c is None else {x.strip() for x in c.split(joined)} - {""} for c in cells]
@@ -211,7 +212,7 @@ def _text(rows: Rows, training: np.ndarray, declared: Declared) -> Values:
 
 
 def _images(rows: Rows) -> Values:
-    """Pictures (n, C, H, W) in [0, 1]."""
+    """Read pictures (n, C, H, W) in [0, 1]."""
     array = rows.values
     if isinstance(array, Images):
         return Values(array, np.zeros(len(array.paths), dtype=bool), convert=_as_grey)
@@ -247,7 +248,7 @@ def _name(rows: Rows) -> str:
 
 
 def _sorted(levels: set[str]) -> list[str]:
-    """Levels in the order of their numbers, if all are numbers, or else of the alphabet."""
+    """Sort levels by number if all are numbers, else alphabetically."""
     try:
         return sorted(levels, key=float)
     except ValueError:
