@@ -59,7 +59,7 @@ def measure(
 def examples(
     system: System, dataset: DataSet, rows: Observations, *, num: int = 6, seed: int = 0
 ) -> list[dict[str, str]]:
-    """Show in words what is made of a few birds' pictures alone, and of their captions alone.
+    """Show in words what systems generate from a few birds' pictures, and from their captions.
 
     The data hold features of pictures, not pictures. So features that were made are shown by a
     caption of the training picture that is nearest to them.
@@ -73,7 +73,7 @@ def examples(
     """
     assert dataset.vocabulary is not None
     shown = rows[::CAPTIONS_PER_PICTURE]
-    shown = shown[evenly(len(shown), num)]  # rows are sorted by species
+    shown = shown[evenly(len(shown), num)]  # Rows are sorted by species.
     pictures = dataset.train[IMAGE][::CAPTIONS_PER_PICTURE]
     told = dataset.vocabulary.decode(dataset.train[TEXT][::CAPTIONS_PER_PICTURE])
     found: list[dict[str, str]] = []

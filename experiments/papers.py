@@ -42,7 +42,7 @@ def of(paper: str | None = None) -> dict[str, dict[str, Table]]:
 
 
 def about(paper: str) -> str:
-    """Return what a paper is, in a line.
+    """Return a line that describes a paper.
 
     Example:
         >>> about("svae")

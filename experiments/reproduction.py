@@ -1,4 +1,4 @@
-"""The parts of a paper's table or figure, and how to make it again."""
+"""Tables and figures of papers, and their reproduction."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -39,17 +39,17 @@ class Table:
     """A table or a figure of a paper.
 
     Attributes:
-        title: What it shows, in one line.
+        title: A line that says what the table shows.
         experiment: The module whose ``main(config)`` makes and measures one run.
         data: The data sets that the runs read.
         paper: The runs with the paper's own sizes.
         short: The runs with sizes that take minutes; they are fewer where the paper's are a grid.
             At the scale ``smoke``, the first run of each kind has the sizes of
             ``experiment.SMOKE``; a kind differs in system, data set or another of ``KINDS``.
-        show: A function from the runs' records to the lines of a Markdown page: numbers beside the
-            paper's, and the names of pictures.
-        draw: A function that writes pictures of several records into a folder.
-        smoke: Further runs at the scale ``smoke``, for what the short runs leave out.
+        show: The function from the runs' records to the lines of a Markdown page, which has our
+            numbers beside the paper's, and pictures.
+        draw: The function that writes pictures of several records into a folder.
+        smoke: Further runs at the scale ``smoke``, for cases that the short runs leave out.
     """
 
     title: str
@@ -104,7 +104,7 @@ def runs_of(
     chosen = [
         replace(run, **{**options, "seed": seed}) for run in runs for seed in seeds or (run.seed,)
     ]
-    return list(dict.fromkeys(chosen))  # the runs may have differed in an option alone
+    return list(dict.fromkeys(chosen))  # The runs may have differed only in a replaced option.
 
 
 def missing_data(table: Table, folder: str | Path | None = None) -> list[str]:
@@ -144,11 +144,12 @@ def reproduce(
 
     Raises:
         FileNotFoundError: If data are missing; the message says how to get them.
-        ValueError: As in :func:`runs_of`, or if a run of that name was made with other options.
+        ValueError: In the cases of :func:`runs_of`, or if a run of that name was made with other
+            options.
     """
     runs = runs_of(table, scale, seeds=seeds, out=str(out), **options)
     for missing in missing_data(table):
-        data.load(missing)  # the error says which files, and where to get them
+        data.load(missing)  # The error names the files and their source.
     calls = [(table.experiment.__name__, config) for config in runs]
     failures: dict[int, str] = {}
     with terminable():
@@ -169,7 +170,7 @@ def reproduce(
 
 
 def _made(experiment: str, config: Config) -> str:
-    """Make a run unless it is there; why it failed, or nothing."""
+    """Make a run unless it exists; return why it failed, or nothing."""
     kept = runner.files(config)
     try:
         with owned(kept.record):
@@ -179,15 +180,15 @@ def _made(experiment: str, config: Config) -> str:
             else:
                 rich.print(f"run: {runner.command(config)}")
                 import_module(experiment).main(config)
-    except Exception as error:  # whatever it is, the other runs go on
+    except Exception as error:  # The other runs continue after any error.
         if isinstance(error, ValueError) and "Give another folder with --out" in str(error):
-            raise  # it was made with other options
+            raise  # The run was made with other options.
         return str(error) or type(error).__name__
     return ""
 
 
 def _shown(table: Table, records: list[Record], out: Path, partial: bool) -> list[str]:
-    """The lines of the table; where runs failed, as far as the others suffice."""
+    """Return the lines of the table; if runs failed, those that the other runs allow."""
     try:
         if table.draw is not None:
             table.draw(records, out)
@@ -210,6 +211,6 @@ def _smoke(table: Table) -> list[Config]:
 
 
 def _kind(run: Config, name: str) -> Any:
-    """Return an option; of a share, whether it is all."""
+    """Return an option; for a share, return whether it is 1."""
     value = getattr(run, name, None)
     return value == 1 if name in SHARES else value

@@ -1,4 +1,4 @@
-"""The course of an experiment's run: it trains, measures and keeps a record, or goes on.
+"""The course of an experiment's run: it trains, measures and writes a record, or resumes.
 
 The options of an experiment are an :class:`~ppl_mm.experiments.options.Options`.
 """
@@ -66,8 +66,8 @@ def run(
     """Train where that is not done yet, measure, write record and system; return the measures.
 
     The record says how the training went only when the system is saved. A run that was stopped at
-    any time goes on: the last checkpoint of its training holds all that the record and the system
-    are written from.
+    any time can be resumed: the last checkpoint of its training holds everything that the record
+    and the system need.
 
     Raises:
         ValueError: If an earlier run of this name had other options, see :func:`begin`.

@@ -32,7 +32,7 @@ def settings(records: list[Record], order: Sequence[str]) -> list[Runs]:
 
 
 def filled(records: list[Record], config: type) -> list[Record]:
-    """Give records the defaults of the options that they lack, as these are newer than they."""
+    """Give records the defaults of the options that they lack, which are newer than the records."""
     default = {field.name: field.default for field in fields(config)}
     return [r | {"config": {**default, **r["config"]}} for r in records]
 

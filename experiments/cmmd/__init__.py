@@ -1,4 +1,4 @@
-"""Mancisidor et al. 2023 (CMMD): one view, or some of three modalities, are missing in use.
+"""Mancisidor et al. 2023 (CMMD): views or modalities that are missing at test time.
 
 The names here are those of the main experiment, which the command
 ``python -m ppl_mm.experiments.cmmd`` runs.

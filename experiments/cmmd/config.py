@@ -1,4 +1,4 @@
-"""The options of the CMMD paper's runs, and the task that each of its data sets sets."""
+"""The options of the CMMD paper's runs, and the task of each of its data sets."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -22,12 +22,12 @@ class Config(Options):
             mir_flickr has 1 to 5.
         speaker: The speaker of xrmb whose frames both train (70 %) and test; 0 takes the split's
             speakers.
-        observed: The modalities that are there in use, joined by +; empty for those of the data
-            set's task.
+        observed: The modalities that are observed at test time, joined by +; empty for those of the
+            data set's task.
         omega: CMMD's omega.
         scale: The fixed scale of CMMD's Gaussian decoders; with None the scale is learned.
-        held_out: Whether CMMD, too, leaves a tenth of the training rows for validation, to choose
-            omega by, where the data set has no validation rows.
+        held_out: Whether CMMD also leaves a tenth of the training rows for validation, which
+            chooses omega, if the data set has no validation rows.
         alpha: CMMD's factor of the label's cross-entropy.
         label_reduction: How CMMD reduces the label's term: sum, as in its release, or mean, as in
             its paper.
@@ -107,8 +107,8 @@ class Task:
     """The task of one data set.
 
     Attributes:
-        observed: The modalities that are there in use.
-        missing: The modalities that are there in training alone.
+        observed: The modalities that are observed at test time.
+        missing: The modalities that are observed in training only.
         networks: Options of :func:`ppl_mm.systems.cmmd`, after appendix C; the weights are those of
             the release.
         classifier: CMMD's layers from z to the label.

@@ -1,14 +1,14 @@
-"""Some modalities are there in use and others are not: who tells the class from what there is?
+"""Some modalities are missing at test time: which methods predict the class from the others?
 
-The experiments of Mancisidor et al. 2023 (CMMD): the error of the predicted class (or mean average
-precision of several labels), of what is generated, and what of the latent is used (posterior
-collapse), on
+The experiments of Mancisidor et al. 2023 (CMMD) measure the error of the predicted class (or mean
+average precision of several labels), the error of generated modalities, and the used part of the
+latent (posterior collapse), on
 
-    two_view_mnist      a rotated digit is there, a noisy digit of the same class is not
-    mnist_svhn          MNIST is there, SVHN is not
-    mnist_rotated_svhn  MNIST, or MNIST and a rotated digit, are there, the rest is not
-    xrmb                speech is there, movements of the mouth are not; the class is the phone
-    mir_flickr          a photograph is there, its tags are not; 38 labels, of some photographs
+    two_view_mnist      a rotated digit is observed, a noisy digit of the same class is not
+    mnist_svhn          MNIST is observed, SVHN is not
+    mnist_rotated_svhn  MNIST, or MNIST and a rotated digit, are observed, the rest is not
+    xrmb                speech is observed, movements of the mouth are not; the class is the phone
+    mir_flickr          a photograph is observed, its tags are not; some have 38 labels
 
     python -m ppl_mm.experiments.cmmd --system cmmd --omega 0.4 --epochs 1000
     python -m ppl_mm.experiments.cmmd --system vcca --epochs 250
@@ -16,12 +16,12 @@ collapse), on
     python -m ppl_mm.experiments.cmmd --dataset xrmb --speaker 7 --omega 0.7 --latent-dim 70
 
 CMMD predicts the label itself; so do the classifiers ``classifier`` (M-x_O) and ``matched`` (with
-CMMD's own networks). Of all others a linear support vector machine, or logistic regressions of
-several labels, read the latent's mean, or the projection, of what is there. They see no label in
-training.
+CMMD's own networks). All other methods see no label in training: a linear support vector machine,
+or logistic regressions for several labels, read the latent's mean or the projection of the observed
+modalities.
 
 VCCA, MVAE and MMVAE score rotated digits as Bernoulli, as VCCA's release does: pixels that are 0 in
-every row would drive a learned variance to 0. CMMD scores what is missing alone.
+every row would drive a learned variance to 0. CMMD scores only the missing modalities.
 """
 
 from dataclasses import replace

@@ -1,7 +1,7 @@
-"""The measures of the runs on the CMMD paper's data sets, and the methods that are fitted at once.
+"""The measures of the runs on the CMMD paper's data sets, and the methods fitted in one call.
 
 CMMD and the classifiers predict the label themselves. For the other methods, a linear classifier
-reads the mean of the latent, or the projection, given what is there in use.
+reads the mean of the latent, or the projection, given the modalities observed at test time.
 """
 
 import time
@@ -27,8 +27,8 @@ CLASSIFIERS = ("classifier", "matched")
 BASELINES = (*CLASSIFIERS, "cca", "dcca", "dccae", "mvcl")
 
 _MANY_TAGS = 4
-_SHOWN = 20  # photographs with tags, and as many without
-_READ = 50_000  # the most training rows of a linear classifier; two views of MNIST have as many
+_SHOWN = 20  # The number of photographs with tags, and of those without.
+_READ = 50_000  # The largest number of training rows of a linear classifier, as in two-view MNIST.
 
 Parts = dict[str, Observations]
 Features = Callable[[Observations], Tensor]
@@ -41,11 +41,11 @@ def labelled(rows: Observations) -> Observations:
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Measure how well each part's label is told, errors of what is missing, and collapse.
+    """Measure the label's prediction in each part, errors of missing modalities, and collapse.
 
-    ``error`` is that of the class, and ``mAP`` that of several labels. ``rmse`` and ``variance``
-    are of the last missing modality; ``variance`` is the mean of its elements' mean variances, and
-    their deviation.
+    ``error`` is the error of the class, and ``mAP`` the mean average precision of several labels.
+    ``rmse`` and ``variance`` belong to the last missing modality; ``variance`` has the mean of its
+    elements' mean variances, and their deviation.
     """
     task, ours = task_of(config), config.system == "cmmd"
     parts = cmmd_data.parts(dataset, config, held_out=not ours)
@@ -135,7 +135,7 @@ def _used(parts: Parts) -> Parts:
 
 
 def _told(rows: Observations, told: dict[str, Any], config: Config) -> dict[str, Any]:
-    """Return what a record says of the label."""
+    """Return the label's measures in a record."""
     if task_of(config).several:
         precision = {part: {"macro": t.macro, "micro": t.micro} for part, t in told.items()}
         return {"test rows": len(rows), "mAP": precision}
@@ -147,7 +147,7 @@ def _collapse(system: System, seen: Observations, config: Config) -> dict[str, A
     """Return the curves of figure 3."""
     task, collapse = task_of(config), evaluation.posterior_collapse
     curves = {"observed": collapse(system, seen, task.observed)}
-    if config.system == "vcca_private":  # z sees the observed view alone; the other has w
+    if config.system == "vcca_private":  # w belongs to the missing view.
         site = f"w_{task.missing[-1]}"
         curves["missing"] = collapse(system, seen, task.missing, site=site)
     elif config.system != "vcca":
@@ -183,7 +183,7 @@ def _tags(system: System, seen: Observations, config: Config) -> list[dict[str, 
 
 
 def _read(features: Features, parts: Parts, config: Config) -> dict[str, Any]:
-    """Tell the label by a linear classifier of features; several labels by logistic regressions."""
+    """Predict the label by a linear classifier, or several labels by logistic regressions."""
     parts = parts | {"train": labelled(parts["train"])[:_READ]}
     numbers = {part: features(rows).cpu() for part, rows in parts.items()}
     scale = numbers["train"].std(0).clamp(min=1e-6)

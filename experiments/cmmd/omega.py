@@ -88,15 +88,15 @@ def _paper(name: str) -> float | None:
     if not name.startswith("from "):
         return PAPER.get(name)
     letters = [n[0].replace("f", "s") for n in name.removeprefix("from ").split("+")]
-    known = {k: v for k, v in OMEGA.items() if k != "mst"}  # the paper has it in its figure alone
-    return known.get("".join(sorted(letters)))  # FashionMNIST takes SVHN's place
+    known = {k: v for k, v in OMEGA.items() if k != "mst"}  # The paper has it only in its figure.
+    return known.get("".join(sorted(letters)))  # FashionMNIST takes SVHN's place.
 
 
 def _error(measures: Record) -> list[float]:
     """Return the error of a class, or 1 less mean average precision of several labels."""
     if "mAP" in measures:
         return [1 - measures["mAP"]["validation"]["macro"], 0.0]
-    errors = measures["error"]  # with three modalities, test rows alone have it
+    errors = measures["error"]  # With three modalities, only test rows have it.
     cell: list[float] = errors["validation"] if isinstance(errors, dict) else measures[_THREE]
     return cell
 

@@ -1,4 +1,4 @@
-"""Mancisidor et al. 2023 (CMMD): one view, or some of three modalities, are missing in use."""
+"""Mancisidor et al. 2023 (CMMD): views or modalities that are missing at test time."""
 
 from dataclasses import replace
 from typing import Any
@@ -69,7 +69,7 @@ def _short(runs: list[Config], **sizes: Any) -> list[Config]:
 
 
 def _table(title: str, runs: list[Config], show: Any, draw: Any = None, **sizes: Any) -> Table:
-    """Make a table that in short has these sizes and CMMD's first omega alone."""
+    """Make a table whose short runs have these sizes and only CMMD's first omega."""
     short = _short(
         [run for run in runs if run.system != "cmmd" or run.omega == runs[0].omega], **sizes
     )
@@ -88,7 +88,7 @@ _PHOTOGRAPHS: dict[str, Any] = {"unlabelled": 5000, "unlabelled_epochs": 2}
 
 OBSERVED = ("mnist", "svhn", "text", "mnist+svhn", "mnist+text", "svhn+text", "mnist+svhn+text")
 THREE = [Three(observed=observed) for observed in OBSERVED]
-# Which rule the paper's rows with impartial optimisation follow, it does not say.
+# The paper does not name the rule of its rows with impartial optimisation.
 THREE += [
     Three(system=name, impartial=rule)
     for name in ("mvae", "mmvae", "mopoe")

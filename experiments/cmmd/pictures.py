@@ -1,4 +1,4 @@
-"""Pictures of what the CMMD paper's systems generate, and of latents: figures 4, F.1, G.1, tags."""
+"""Pictures of the CMMD paper's generations and latents: figures 4, F.1, G.1, and tags."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,16 +28,16 @@ __all__ = [
     "table_c1",
 ]
 
-_POINTS = 1000  # the rows that a picture of latents shows
+_POINTS = 1000  # The number of rows in a picture of latents.
 
 
 def figure_4(records: list[Record]) -> list[str]:
-    """Show what CMMD generates from the word, and from the word and MNIST."""
+    """Show generations of CMMD from the word, and from the word and MNIST."""
     return _page(records, three.Config, "generated")
 
 
 def draw_figure_4(records: list[Record], folder: Path) -> None:
-    """Write what each system generates from what it observes, for a test row of each class."""
+    """Write each system's generations from the modalities it observes, for a row of each class."""
     for config in _configs(records, three.Config, folder):
         system, dataset = runner.trained(config, three.load, three.build)
         rows = dataset.test[generated.one_of_each(dataset.test[LABEL])].drop(LABEL)
@@ -50,12 +50,12 @@ def draw_figure_4(records: list[Record], folder: Path) -> None:
 
 
 def figure_g1(records: list[Record]) -> list[str]:
-    """Show what CMMD, MMVAE and MVAE generate from MNIST."""
+    """Show generations of CMMD, MMVAE and MVAE from MNIST."""
     return _page(records, experiment.Config, "generated")
 
 
 def draw_missing(records: list[Record], folder: Path) -> None:
-    """Write what is generated for the missing modalities, for a test row of each class."""
+    """Write the generated missing modalities, for a test row of each class."""
     for config in _configs(records, experiment.Config, folder):
         system, dataset = runner.trained(config, data.load, experiment.build)
         task = task_of(config)
@@ -67,12 +67,12 @@ def draw_missing(records: list[Record], folder: Path) -> None:
 
 
 def figure_f1(records: list[Record]) -> list[str]:
-    """Show the latents of test rows given what is observed, by t-SNE."""
+    """Show the latents of test rows given the observed modalities, by t-SNE."""
     return _page(records, experiment.Config, "latents")
 
 
 def draw_latents(records: list[Record], folder: Path) -> None:
-    """Write the posterior means given what is observed, in two dimensions."""
+    """Write the posterior means given the observed modalities, in two dimensions."""
     for config in _configs(records, experiment.Config, folder):
         system, dataset = runner.trained(config, data.load, experiment.build)
         rows = dataset.test[: config.num_test][:_POINTS]

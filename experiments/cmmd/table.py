@@ -32,7 +32,7 @@ PANELS = {
     "observed against missing": "KL( q(z | {}) || q(z | missing*) )",
     "variance": "variance of what is missing",
 }
-OBSERVED = {"two_view_mnist": "rotated", "xrmb_1": "speech"}  # the file of the curves
+OBSERVED = {"two_view_mnist": "rotated", "xrmb_1": "speech"}  # The file of the curves.
 
 
 def render(records: list[Record]) -> str:
@@ -51,7 +51,7 @@ def render(records: list[Record]) -> str:
 
 
 def table_2(records: list[Record]) -> list[str]:
-    """Show how well the label is told from the view that is there, on one data set."""
+    """Show how well the label is predicted from the observed view, on one data set."""
     (name,) = by_data(records)
     before, after = _COLUMNS[name]
     rows = [["method", "epochs", *before, "paper", *after]]
@@ -113,7 +113,7 @@ def draw(records: list[Record], folder: Path) -> None:
 
 
 def collapse(records: list[Record], observed: str) -> Figure:
-    """Draw the curves of collapse on one data set, of which ``observed`` is there in use."""
+    """Draw the curves of collapse on one data set, whose observed modalities are ``observed``."""
     curves = _curves(records)
     panels = {
         title.format(observed): {k: found[kind] for k, found in curves.items() if kind in found}
@@ -176,7 +176,7 @@ def _rmse(measures: Measures) -> Any:
 
 
 Columns = dict[str, Callable[[Measures], Any]]
-_COLUMNS: dict[str, tuple[Columns, Columns]] = {  # before and after the paper's number
+_COLUMNS: dict[str, tuple[Columns, Columns]] = {  # These stand before and after the paper's number.
     "two_view_mnist": (
         {"error, test": _error("test"), "error, validation": _error("validation")},
         {"RMSE, noisy digit": _rmse},

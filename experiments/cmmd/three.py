@@ -1,4 +1,4 @@
-"""Three modalities of one digit: what does a latent know, and say, of what was not there?
+"""Three modalities of one digit: how well does a latent predict those that were not observed?
 
 The experiments of Mancisidor et al. 2023 (CMMD) on MNIST-SVHN-Text: latent accuracy from every
 subset of the modalities (Table 5), and coherence of every modality generated from every subset of

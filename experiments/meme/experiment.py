@@ -45,8 +45,8 @@ class Config(Options):
         system: meme, mvae or mmvae.
         dataset: mnist_fashion, mnist_svhn or cub.
         fraction: The share of training pairs that stay paired.
-        scheme: What the other rows hold: split (either modality, in equal shares), or the name of
-            the one that is always there.
+        scheme: The modality of the other rows: split (either one, in equal shares), or the name of
+            the one that all of them keep.
         preset: MEME's preset: bound, paper or code, see ``objectives.MutualSupervisionELBO``.
         direction: The direction in which MEME trains: both, or the one modality that is explained,
             from the other's encoder.
@@ -142,7 +142,7 @@ def load(config: Config) -> data.DataSet:
 
 
 def training_rows(config: Config, dataset: data.DataSet) -> Observations:
-    """Return what training may see: some pairs, and one modality of each of the other rows."""
+    """Return the training rows: some pairs, and one modality of each of the other rows."""
     rows = dataset.train[: config.num_train]
     always = None if config.scheme == "split" else config.scheme
     return data.keep_pairs(rows, config.fraction, always=always, seed=config.seed)
@@ -200,7 +200,7 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Measure what the data allow, see the module."""
+    """Make the measures of the data set, see the module."""
     test = dataset.test[: config.num_test]
     if dataset.vocabulary is not None:
         return _measure_captions(system, dataset, config, test)

@@ -1,4 +1,4 @@
-"""Pictures of the MEME experiment's runs: curves of its tables, and what is generated."""
+"""Pictures of the MEME experiment's runs: the curves of its tables, and generations."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +40,7 @@ def draw_curves(kind: str, records: list[Record], folder: Path) -> None:
         for (row, epochs), runs in rows_of(records).items():
             first = next(iter(runs.values()))[0]
             scheme = row.rpartition(", ")[2]
-            alone = set(runs) == {1}  # all are pairs, whatever the scheme
+            alone = set(runs) == {1}  # All rows are pairs, whatever the scheme.
             name = name_of(first) if alone else row
             name += "" if _same_epochs(records) else f", {epochs} epochs"
             panels.setdefault(title, {})[name] = [
@@ -78,7 +78,7 @@ def draw_crossed(records: list[Record], folder: Path) -> None:
 
 
 def figure_4(records: list[Record]) -> list[str]:
-    """Show what is made of birds' pictures, and of their captions, for the first seed."""
+    """Show generations from birds' pictures and from their captions, for the first seed."""
     lines = []
     for record in tables.first_seed(records):
         lines += [f"{name_of(record)}:\n", *captions.read(record["measures"]["examples"])]

@@ -97,7 +97,7 @@ def measure(
 def _estimate(
     system: System, test: Observations, target: str, given: str | None, num_samples: int, seed: int
 ) -> LogLikelihood:
-    with warnings.catch_warnings():  # the direction that was not trained has them
+    with warnings.catch_warnings():  # The direction that was not trained has them.
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
         return log_likelihood(system, test, target, given, num_samples, refine="none", seed=seed)
 

@@ -1,4 +1,4 @@
-"""Joy et al. 2022 (MEME, arXiv:2106.12570): pictures of two kinds, and birds, few of them pairs."""
+"""Joy et al. 2022 (MEME, arXiv:2106.12570): pairs of pictures, and birds, few of them paired."""
 
 from collections.abc import Callable
 from dataclasses import replace

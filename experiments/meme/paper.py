@@ -81,7 +81,7 @@ PAPER: dict[str, dict[str, tuple[float, ...]]] = {
         "MVAE, split": (-0.002, -0.002, -0.002, -0.002),
     },
 }
-TRUTH = 0.106  # the paper's score of real pairs
+TRUTH = 0.106  # The paper's score of real pairs.
 
 
 def rows_of(records: list[Record]) -> dict[tuple[str, int], dict[float, Runs]]:

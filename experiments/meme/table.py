@@ -97,7 +97,7 @@ def table_5(records: list[Record]) -> list[str]:
 
 
 def table_6(records: list[Record]) -> list[str]:
-    """Show mutual information of what is generated from the other modality, on one data set."""
+    """Show mutual information of modalities generated from the other one, on one data set."""
     own = [r for r in records if "mutual information" in r["measures"]]
     names = _modalities(own) if own else ()
     reads: Reads = {f"Mutual information, {n}": partial(_information, target=n) for n in names}
@@ -111,7 +111,7 @@ def table_7(records: list[Record]) -> list[str]:
 
 
 def figure_8(records: list[Record]) -> list[str]:
-    """Show how well distances of posteriors tell related pairs from others, on one data set."""
+    """Show how well distances of posteriors separate related pairs from others, on one data set."""
     return [*_relatedness(records), *_pictures(records, ("histogram",))]
 
 

@@ -72,7 +72,7 @@ def measure(
     few, few_labels = test[: sizes.subset_rows], labels[: sizes.subset_rows]
     more = [s for k in range(2, len(test.names)) for s in combinations(test.names, k)]
     by_size = {1: coherence.mean()}
-    if more:  # two modalities have no more to give
+    if more:  # With two modalities, only one can be given.
         by_size |= evaluation.coherence_of(read(obs=few, subsets=more), few_labels).by_size()
     out: dict[str, Any] = {
         "test rows": len(test),
@@ -142,7 +142,7 @@ def _diversity(
 
 
 def _real_fid(dataset: DataSet, classifiers: Mapping[str, nn.Module]) -> float:
-    """Return the mean distance of as many training as test rows: a perfect generator's score."""
+    """Return the mean distance of equally many training and test rows, the best possible score."""
     num = min(len(dataset.train), len(dataset.test))
     pairs = [
         [evaluation.features_of(module, part[name][:num]) for part in (dataset.train, dataset.test)]
@@ -166,7 +166,7 @@ def pictures(system: System, dataset: DataSet, *, seed: int = 0) -> dict[str, Fi
             out[f"grid-{target}"] = plotting.shared_private_grid(
                 system, test[:8], test[8:16], source=first, target=target, seed=seed
             )
-        of_w = test[:4]  # these rows give w, and the prior gives u
+        of_w = test[:4]  # These rows give w, and the prior gives u.
         drawn = generate(system, of_w, test.names, 4, given=(), private=of_w, mean=True, seed=seed)
         out["private"] = plotting.samples(system, of_w, drawn)
     return out

@@ -42,7 +42,7 @@ from ppl_mm.systems import System
 
 __all__ = ["SMOKE", "Config", "build", "load", "main", "measure", "train"]
 
-_CAPTIONS, _SIZE_OF_WORDS, _BATCH = 10, 300, 100  # a picture's, a word vector's, a batch's
+_CAPTIONS, _SIZE_OF_WORDS, _BATCH = 10, 300, 100  # Per picture, word, batch.
 
 
 @dataclass(frozen=True)

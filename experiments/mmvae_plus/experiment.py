@@ -119,7 +119,7 @@ class Config(Options):
 
 SMOKE = Config(
     num_train=40,
-    num_test=100,  # every class has some of them
+    num_test=100,  # Every class has some of them.
     epochs=1,
     batch_size=20,
     shared_dim=2,

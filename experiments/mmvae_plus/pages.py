@@ -21,7 +21,7 @@ SYSTEMS = [
     ),
     *(
         replace(PRODUCTS, system=s, beta=b, strata=strata)
-        for s, strata in (("mvae", None), ("mopoe", 1))  # MoPoE's release draws one stratum
+        for s, strata in (("mvae", None), ("mopoe", 1))  # MoPoE's release draws one stratum.
         for b in (1.0, 0.03, 0.3, 3.0)
     ),
 ]

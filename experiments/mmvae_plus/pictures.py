@@ -21,7 +21,7 @@ __all__ = ["ALPHAS", "alphas", "grid", "of_birds", "of_digits", "resampled", "tr
 
 ALPHAS = tuple(round(0.1 * i, 1) for i in range(1, 31))
 """The factors on the scale of p(w) in figures 20 and 21; each has a column."""
-_INCHES = 0.45  # the size of an image
+_INCHES = 0.45  # The size of an image.
 
 
 def grid(
@@ -82,7 +82,7 @@ def resampled(system: System, obs: Observations, *, num_samples: int = 4, seed: 
     together: list[list[Tensor | None]] = []
     for first, *more in zip(*blocks, strict=True):
         together.append([*first, *(image for row in more for image in (None, *row))])
-    names = [[n, *([""] * len(obs))] for n in obs.names]  # it stands above the first row of a block
+    names = [[n, *([""] * len(obs))] for n in obs.names]  # above a block's first row
     columns = [name for block in names for name in block][:-1]
     return grid(together, columns=columns, title="above: given; below: the others, w from r(w)")
 

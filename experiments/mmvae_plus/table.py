@@ -41,7 +41,7 @@ def render(records: list[Record]) -> str:
 
 
 def claims(records: list[Record]) -> list[str]:
-    """Show the paper's claims, and the numbers here that speak to them."""
+    """Show the paper's claims beside the measured numbers that test them."""
     groups = settings(records)
 
     def found(read: Callable[[Record], Any], *systems: str) -> str:
@@ -124,7 +124,7 @@ def quality(records: list[Record]) -> list[str]:
 
 
 def latents(records: list[Record]) -> list[str]:
-    """Show what logistic regression reads in each group of latents."""
+    """Show the accuracy of logistic regression on each group of latents."""
     groups = settings(records)
     rows = [["system", "β", "u (or z)", "w", "u and w", "means of 500 rows: u (or z)"]]
     for runs in groups:

@@ -3,8 +3,8 @@
 A face and 18 attributes are a modality each (CelebA). In figure 9 of Wu & Goodman 2018
 (arXiv:1802.05335) each modality of every training row is kept with a probability p, once: how well
 are attributes then read from test images, and what are the likelihoods? In figure 10 the objective
-has the terms of everything, of each modality alone, and of k random subsets: what do larger k give?
-Its part (c) draws all terms of a row with the same noise.
+has the terms of everything, of each modality alone, and of k random subsets: what is the effect of
+a larger k? Its part (c) draws all terms of a row with the same noise.
 
     python -m ppl_mm.experiments.mvae.attributes --keep 0.1
     python -m ppl_mm.experiments.mvae.attributes --k 10 --shared-noise --seed 1

@@ -55,7 +55,8 @@ class Config(Options):
             fashion_mnist, multimnist, celeba, or celeba19 (mvae alone).
         label_weight: The lambda of the label, or of each attribute; the image's is 1. VAE and CVAE
             do not score labels.
-        terms: What the singleton terms of mvae and mvae_q reconstruct, one of ``readings.TERMS``.
+        terms: The modalities that singleton terms of mvae and mvae_q reconstruct, one of
+            ``readings.TERMS``.
         epochs: The number of passes through the training rows; beta grows over 40 % of them
             (CelebA: 20 %).
         num_samples: The K of the likelihoods.
@@ -141,7 +142,7 @@ def build(config: Config, dataset: data.DataSet, **options: Any) -> System:
     modalities = [image, *(replace(m, weight=config.label_weight) for m in (label, *more))]
     if config.system == "vae":
         modalities = [image]
-    elif config.system == "cvae":  # one-hot labels enter the image encoder's first dense layer
+    elif config.system == "cvae":  # One-hot labels enter the image encoder's first dense layer.
         encoder: Any = image.encoder
         features: Any = image.features
         modalities = [

@@ -27,7 +27,7 @@ from ppl_mm.systems import System
 
 __all__ = ["accuracy", "label_marginal", "measure"]
 
-Config = Any  # the main experiment's
+Config = Any  # The numbers of the main experiment.
 
 
 def measure(system: System, dataset: DataSet, config: Config) -> dict[str, float]:
@@ -35,9 +35,9 @@ def measure(system: System, dataset: DataSet, config: Config) -> dict[str, float
     test, both = dataset.test[: config.test_rows], dataset.test[: config.joint_rows]
     image, *labels = every = tuple(m.name for m in dataset.modalities)
     options: Any = {"num_samples": config.num_samples, "seed": config.seed}
-    plain: Any = {**options, "refine": "none"}  # this is the paper's estimator
+    plain: Any = {**options, "refine": "none"}  # This is the paper's estimator.
     out: dict[str, float] = {}
-    with warnings.catch_warnings():  # the number of unreliable rows is recorded
+    with warnings.catch_warnings():  # The number of unreliable rows is recorded.
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
         if config.system == "vae":
             test = test.drop(*labels)
@@ -47,7 +47,7 @@ def measure(system: System, dataset: DataSet, config: Config) -> dict[str, float
             _add(out, "log p(x1|x2) by x1x2", given)
         else:
             proposals = {"x1": ((image,), test), "x1x2": (every, both)}
-            if config.system == "bivcca":  # none of its terms trains q(z | x1, x2)
+            if config.system == "bivcca":  # None of its terms trains q(z | x1, x2).
                 del proposals["x1x2"]
             rows = max((rows for _, rows in proposals.values()), key=len)
             of_label = label_marginal(system, rows, labels, config)
@@ -121,7 +121,7 @@ def accuracy(predicted: Tensor, truth: Tensor, names: Sequence[str] = ()) -> dic
         hits, count = (right * digits).sum(1), digits.sum(1)
         share = (
             hits.sum() / count.sum()
-        )  # this is a ratio of means, with an error by the rows' deviations
+        )  # This is a ratio of means, with an error from the rows' deviations.
         out["accuracy of digits"] = Estimate.of(share + (hits - share * count) / count.mean())
     return out
 
@@ -134,7 +134,7 @@ def _draw(system: System, dataset: DataSet, config: Config) -> None:
         labels = torch.full((4, 4), FILL)
         for row, string in enumerate(("1773", "204", "58", "6")):
             labels[row, : len(string)] = torch.tensor([int(digit) for digit in string])
-    elif config.of_faces:  # one attribute alone
+    elif config.of_faces:  # Only one attribute is given.
         labels = torch.eye(len(ATTRIBUTES))
     words = {label: _attributes} if config.of_faces else None
     asked, like = Observations({label: labels}), dataset.test[:500].only(image)

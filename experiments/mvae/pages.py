@@ -24,7 +24,7 @@ SYSTEMS = in_readings(
     Config(system=system, dataset=dataset, epochs=500, joint_rows=10_000)
     for dataset in IMAGES
     for system in mvae.SYSTEMS
-    if (system, dataset) != ("cvae", "multimnist")  # the paper does not have it
+    if (system, dataset) != ("cvae", "multimnist")  # The paper does not have it.
 )
 SAMPLED = [
     Config(dataset=dataset, epochs=500, joint_rows=10_000)

@@ -1,4 +1,4 @@
-"""The readings of MVAE's label weight and terms that its tables have side by side."""
+"""The readings of MVAE's label weight and terms, which its tables show side by side."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -6,7 +6,7 @@ from typing import Any
 
 __all__ = ["READINGS", "TERMS", "check_terms", "in_readings", "reading"]
 
-Run = Any  # of the main experiment, or of weak supervision
+Run = Any  # The options of the main experiment, or of weak supervision.
 
 TERMS = ("own", "image_all")
 """The image-only term reconstructs the image alone, as in the paper, or the label too."""

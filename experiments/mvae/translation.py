@@ -9,9 +9,9 @@ in training and beta grows from 0, as otherwise the decoders would do without z.
     python -m ppl_mm.experiments.mvae.translation --fraction 0.05
 
 The paper does not give the networks' sizes, the rate of word dropout, the epochs of annealing, the
-batch size or the learning rate. Nor does it say what its log p(x) is of and how it is estimated:
-log p(en, vi) by draws from q(z | en, vi) is our reading. The files are read from ``PPL_MM_DATA``,
-see :mod:`ppl_mm.data.iwslt`. Probabilities of 25,000 words at 70 places of every pair need a GPU.
+batch size or the learning rate. It also does not define its log p(x) or the estimator: we take log
+p(en, vi), estimated by draws from q(z | en, vi). The files are read from ``PPL_MM_DATA``, see
+:mod:`ppl_mm.data.iwslt`. Probabilities of 25,000 words at 70 places of every pair need a GPU.
 """
 
 import warnings
@@ -39,7 +39,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "log p(en)": ("en",),
     "log p(vi)": ("vi",),
 }
-_ROWS = 128  # rows scored at a time; each has 70 x 17,191 logits
+_ROWS = 128  # The number of rows scored at a time; each has 70 x 17,191 logits.
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
     """Measure nats of test sentences, with standard errors over them, and make examples."""
     test = dataset.test[: config.num_test]
     found: dict[str, Any] = {"test rows": len(test)}
-    with warnings.catch_warnings():  # the number of unreliable rows is recorded
+    with warnings.catch_warnings():  # The number of unreliable rows is recorded.
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
         for name, target in TARGETS.items():
             result = log_likelihood(
@@ -193,7 +193,7 @@ def by_frequency(train: Tensor, test: Tensor, num_symbols: int) -> Tensor:
 def examples(
     system: System, dataset: data.DataSet, test: Observations, config: Config
 ) -> dict[str, list[list[str]]]:
-    """Return short test sentences and what is made of them.
+    """Return short test sentences and their translations.
 
     Returns:
         ``"en"``, ``"vi"`` -> rows of a sentence in this language, one in the other that is drawn

@@ -1,4 +1,4 @@
-"""MVAE on six views of a face: how much does each view tell of the others?
+"""MVAE on six views of a face: how well does each view predict the others?
 
 These are figures 4 and 11 to 14 of Wu & Goodman 2018 (arXiv:1802.05335). A picture of CelebA, its
 grey values, its edges, a mask of the face's parts, the picture with its right half black, and the
@@ -128,7 +128,7 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
 
 def _error(system: System, rows: Observations, target: str, given: tuple[str, ...]) -> list[float]:
     others = [name for name in rows.names if name not in (target, *given)]
-    found = rmse(system, rows.drop(*others), target, given)  # the others are not read
+    found = rmse(system, rows.drop(*others), target, given)  # The other rows are not read.
     return [found.value, found.standard_error]
 
 

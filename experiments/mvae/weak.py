@@ -55,8 +55,8 @@ class Config(Options):
         dataset: mnist (table 8), fashion_mnist (table 9) or multimnist (table 10: mvae and jmvae).
         fraction: The share of training rows that are paired.
         label_weight: The lambda of the label in mvae and jmvae; the image's is 1.
-        terms: What mvae's image-only term reconstructs, one of ``readings.TERMS``: the
-            image, as in the paper, or a pair's label too.
+        terms: The modalities that mvae's image-only term reconstructs, one of ``readings.TERMS``:
+            the image, as in the paper, or also a pair's label.
         epochs: The number of passes through as many rows as training has (logreg makes none); beta
             grows over 40 % of them.
         batch_size: The number of rows per step; a step of MVAE has this number of unpaired images,
@@ -187,10 +187,10 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
 
 
 def fit_baseline(config: Config, dataset: data.DataSet) -> Tensor:
-    """Fit one of the other methods; return the classes that it tells of the test images, (N,)."""
+    """Fit one of the other methods; return its predicted classes of the test images, (N,)."""
     rows, test = dataset.train[: config.num_train], dataset.test[: config.num_test]
     image, label = dataset.modalities
-    if config.method == "nn":  # MVAE's image encoder, the mean alone, and its label decoder
+    if config.method == "nn":  # The networks of MVAE, without scales.
         encoder: Any = image.encoder
         decoder: Any = label.decoder
         features: Any = image.features
@@ -213,7 +213,7 @@ def fit_baseline(config: Config, dataset: data.DataSet) -> Tensor:
         return classifier.predict(test).cpu()
     numbers = learned_features(config, dataset, rows, test)
     paired = paired_rows(len(rows), config.fraction, config.seed)
-    with warnings.catch_warnings():  # 100 iterations are scikit-learn's default
+    with warnings.catch_warnings():  # 100 iterations are scikit-learn's default.
         warnings.simplefilter("ignore", ConvergenceWarning)
         machine = baselines.logistic_regression(
             numbers["train"][paired], rows["label"][paired], max_iterations=100
@@ -259,7 +259,7 @@ def learned_features(
 
 
 def _device(config: Config) -> str:
-    """Return where methods train that are no system; those of scikit-learn know the CPU alone."""
+    """Return the device of methods that are no system; scikit-learn's need the CPU."""
     if config.method in ("logreg", "rbm"):
         return "cpu"
     if config.device == "auto":

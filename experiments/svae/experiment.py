@@ -1,7 +1,7 @@
-"""What do modalities say together, and each of the other? SVAE, VAEVAE and MMVAE.
+"""SVAE, VAEVAE and MMVAE: generation from all modalities together, and from each alone.
 
-The experiments of Kutuzova et al. 2021 (SVAE), for training data of which a share is paired and the
-rest is not:
+These are the experiments of Kutuzova et al. 2021 (SVAE), in which only a share of the training data
+is paired:
 
     mnist_split, mnist_split_3    The halves or thirds of MNIST pictures, of which none alone tells
                                   the digit for sure, so that a joint encoder must combine them. A
@@ -209,7 +209,7 @@ def _watched(dataset: data.DataSet, config: Config, system: System) -> dict[str,
 
 
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
-    """Measure what the data allow, see the module."""
+    """Make the measures of the data set, see the module."""
     if dataset.vocabulary is not None:
         test = dataset.test[: config.num_test]
         scores = captions.measure(system, dataset, test, seed=config.seed)

@@ -1,4 +1,4 @@
-"""Pictures of the SVAE experiment's runs: curves of its figures, and what is generated."""
+"""Pictures of the SVAE experiment's runs: the curves of its figures, and generations."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ from ppl_mm.systems import System
 
 __all__ = ["draw_curves", "draw_together", "figure_9", "with_curves"]
 
-_DRAWS = 10  # draws of z in a picture
+_DRAWS = 10  # The number of draws of z in a picture.
 
 
 def with_curves(page: Callable[[list[Record]], list[str]], records: list[Record]) -> list[str]:
@@ -84,7 +84,7 @@ def _pixels(picture: Tensor) -> Any:
 
 
 def figure_9(records: list[Record]) -> list[str]:
-    """Show what is made of birds' pictures, and of their captions, for the first seed."""
+    """Show generations from birds' pictures and from their captions, for the first seed."""
     lines = []
     for record in tables.first_seed(records):
         found = record["measures"]["test"]["examples"]

@@ -101,7 +101,7 @@ def _correlation(test: Record, given: Sequence[str]) -> list[float]:
 
 
 def table_1(records: list[Record]) -> list[str]:
-    """Show the accuracy of what is rebuilt from both halves and from one, with all rows paired."""
+    """Show the accuracy of digits rebuilt from both halves and from one, with all rows paired."""
     found = settings_of(records, dataset="mnist_split", supervision=1.0)
     if not found:
         return []
@@ -123,7 +123,7 @@ def table_1(records: list[Record]) -> list[str]:
 
 
 def figure_4(records: list[Record]) -> list[str]:
-    """Show the accuracy of what is rebuilt from halves, by the share of rows that are paired."""
+    """Show the accuracy of digits rebuilt from halves, by the share of paired rows."""
     found = settings_of(records, dataset="mnist_split")
     if not found:
         return []
@@ -134,7 +134,7 @@ def figure_4(records: list[Record]) -> list[str]:
 
 
 def figure_6(records: list[Record]) -> list[str]:
-    """Show the accuracy of what is rebuilt from each third, each pair and all."""
+    """Show the accuracy of digits rebuilt from each third, each pair and all thirds."""
     found = settings_of(records, dataset="mnist_split_3")
     if not found:
         return []
@@ -201,7 +201,7 @@ def name_of(runs: Runs) -> str:
 
 
 def figure_3(records: list[Record]) -> list[str]:
-    """Show what is rebuilt, for the first seed of each setting of halves."""
+    """Show rebuilt digits, for the first seed of each setting of halves."""
     halves = [r for r in records if r["config"]["dataset"] == "mnist_split"]
     return ["### Figure 3: rebuilt from a part\n", *together(halves)]
 

@@ -1,4 +1,4 @@
-"""How SVAE's paper chooses the epoch: by validation, after every epoch (its appendix F)."""
+"""The choice of the epoch by validation after every epoch, as in the SVAE paper's appendix F."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from ppl_mm.systems import System
 
 __all__ = ["best_by"]
 
-_ROWS = 1000  # what a measure after every epoch looks at, and draws
+_ROWS = 1000  # The numbers of rows and of draws of a measure after every epoch.
 
 
 def best_by(dataset: data.DataSet, readers: Mapping[str, nn.Module], config: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The command ``ppl-mm``: it parses and prints; the work is in ppl_mm.runs.
 
-What a command works with is imported when it runs: help and wrong names need no torch.
+A command imports its modules when it runs, so help and wrong names need no torch.
 """
 
 import sys
@@ -25,25 +25,25 @@ __all__ = ["app"]
 
 
 class _OneLineErrors(TyperGroup):
-    """Say what the user can mend in one line; anything else keeps its traceback."""
+    """Report an error that the user can correct in one line; other errors keep their traceback."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
         try:
             code = super().main(*args, **{**extra, "standalone_mode": False})
         except typer.Abort:
             code = 130
-        # FloatingPointError: training that diverged
+        # FloatingPointError means that training diverged.
         except (ValueError, OSError, ModuleNotFoundError, FloatingPointError) as error:
             code = _say(str(error))
         except Exception as error:
-            if not hasattr(error, "format_message"):  # typer's own, for arguments it cannot read
+            if not hasattr(error, "format_message"):  # Not an error of Typer's arguments.
                 raise
             code = _say(error.format_message())
         sys.exit(code if isinstance(code, int) else 0)
 
 
 def _say(message: str) -> int:
-    if message:  # none where the help has been shown instead
+    if message:  # There is no result if help was shown.
         typer.echo(f"error: {message}", err=True)
     return 2
 
@@ -217,7 +217,7 @@ def train(
         except StoppedError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(128 + error.number) from None
-        if not is_first():  # of several processes one measures and prints
+        if not is_first():  # Only one of several processes measures and prints.
             return
         with alone():
             found = runs.evaluate(run) if evaluate else None

@@ -23,7 +23,7 @@ _NOT_SHARED = (
 )
 """The options of ``train`` that have no meaning here, or another one."""
 
-_BESIDE = 3  # the number of systems in one table of the terminal
+_BESIDE = 3  # The number of systems in one table of the terminal.
 _CAPTION = (
     "± standard error over seeds, or over test rows of one seed. ?, in grey: off by an unknown "
     "amount in more than 5% of the rows (Pareto k above 0.7); do not rank systems by it."

@@ -1,4 +1,4 @@
-"""The commands ``ppl-mm data``: what data sets there are, their files, and what they hold."""
+"""The commands ``ppl-mm data``: the list of data sets, their files, and their contents."""
 
 from pathlib import Path
 from typing import Annotated

@@ -15,7 +15,7 @@ DATASET: Any = typer.Argument(
 
 
 def names(given: Iterable[str] | None) -> list[str]:
-    """Names, several times or with commas between.
+    """Return names that are given several times or separated by commas.
 
     Example:
         >>> names(["a,b", "c"])
@@ -25,10 +25,10 @@ def names(given: Iterable[str] | None) -> list[str]:
 
 
 def weights(given: Sequence[str]) -> dict[str, float]:
-    """Numbers by name.
+    """Return numbers by name.
 
     Raises:
-        ValueError: For anything but NAME=NUMBER.
+        ValueError: If a flag is not NAME=NUMBER.
 
     Example:
         >>> weights(["label=5"])
@@ -47,10 +47,10 @@ def weights(given: Sequence[str]) -> dict[str, float]:
 
 
 def options(given: Sequence[str]) -> dict[str, Any]:
-    """JSON values, or words, by name.
+    """Return JSON values, or words, by name.
 
     Raises:
-        ValueError: For anything but NAME=VALUE.
+        ValueError: If a flag is not NAME=VALUE.
 
     Example:
         >>> options(["private_dim=8", "objective=elbo"])
@@ -69,7 +69,7 @@ def options(given: Sequence[str]) -> dict[str, Any]:
 
 
 def settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of :class:`ppl_mm.runs.Config` from the flags of ``train``, without those not given.
+    """Return the fields of :class:`ppl_mm.runs.Config` that the flags of ``train`` set.
 
     Example:
         >>> settings({"modality": ["top"], "terms": "3", "weight": None, "epochs": 2})

@@ -1,4 +1,4 @@
-"""Lists within the width of the terminal: an entry a line, cut off where it is longer."""
+"""Lists with one entry per line, cut off at the width of the terminal."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ def width() -> int:
 
 
 def table(heading: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
-    """Return a line an entry, its cells below each other; the last one is cut to fit.
+    """Return one line per entry with aligned cells; the last cell is cut to fit.
 
     Example:
         >>> print(table(("system", "what it is"), [("mvae", "MVAE: a product of experts.")]))
@@ -36,8 +36,8 @@ def page(documentation: str, needs: str, options: Iterable[Sequence[str]]) -> st
     """Return the page of a system: what it is, what data it needs, and its options.
 
     Args:
-        documentation: What it is, paragraphs with formulas that are indented.
-        needs: What modalities it takes.
+        documentation: The description of the system, in paragraphs and indented formulas.
+        needs: The modalities that the system takes.
         options: Name, default and meaning of each option.
     """
     wide = min(width(), 100)
@@ -51,7 +51,7 @@ def page(documentation: str, needs: str, options: Iterable[Sequence[str]]) -> st
 
 
 def _wrapped(paragraph: str, wide: int) -> str:
-    """A paragraph of prose filled anew, a line of a formula or a list wrapped by itself."""
+    """Fill a paragraph of prose, or wrap each line of a formula or list separately."""
     if not paragraph.startswith((" ", "-")):
         return textwrap.fill(paragraph, wide)
     lines = paragraph.split("\n")

@@ -1,4 +1,4 @@
-"""What ``ppl-mm reproduce`` lists: the papers, or a paper's tables with what they need and cost."""
+"""The lists of ``ppl-mm reproduce``: the papers, or a paper's tables with data and cost."""
 
 import textwrap
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ __all__ = ["listed"]
 
 
 def listed(paper: str | None) -> str:
-    """Return the papers, a line each; or a paper's tables, a line each below the data they need."""
+    """Return a line for each paper, or for each table of a paper, below the data it needs."""
     if paper is None:
         return _papers()
     groups: dict[str, list[tuple[str, ...]]] = {}

@@ -1,4 +1,4 @@
-"""The command ``ppl-mm watch``: a run that is going on, seen from another terminal."""
+"""The command ``ppl-mm watch``, which shows a run in progress from another terminal."""
 
 import csv
 import time
@@ -15,7 +15,7 @@ __all__ = ["watch"]
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 60
-_SHOWN = 10  # epochs in the table
+_SHOWN = 10  # The number of epochs in the table.
 
 
 def watch(
@@ -60,7 +60,7 @@ def _table(rows: list[dict[str, str]]) -> Table:
 
 
 def _curves(rows: list[dict[str, str]]) -> list[Text]:
-    """Each measure over the epochs, between its least and its largest value."""
+    """Draw each measure over the epochs, between its smallest and its largest value."""
     found = []
     for name in rows[0] if rows else ():
         values = [float(row[name]) for row in rows if row[name]]

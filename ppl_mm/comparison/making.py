@@ -26,7 +26,7 @@ from ppl_mm.training.signals import terminable
 
 __all__ = ["run"]
 
-_EPOCHS, _ROWS_SEEN = 10, 100_000  # the least training of an oracle
+_EPOCHS, _ROWS_SEEN = 10, 100_000  # The shortest training of an oracle.
 
 
 @typed
@@ -104,11 +104,11 @@ def _several(
 
 
 def _in_worker(folder: Path, config: Config, names: tuple[str, ...]) -> Outcome:
-    """A trial in a process of its own, which reads the data itself; its outcome has no data."""
+    """Make a trial in its own process, which reads the data itself; its outcome has no data."""
     whole = load_data(config.dataset, config.data_dir, config.data_options)
     trial = Trial(folder, config, choose(whole, config.modalities))
     found = _made(trial, _oracles(trial, names, False), False)
-    nothing = cast(DataSet, None)  # the caller has it
+    nothing = cast(DataSet, None)  # The caller has the data.
     return replace(found, trial=Trial(folder, config, nothing))
 
 
@@ -126,7 +126,7 @@ def _recorded(trial: Trial, oracles: Sequence[str]) -> Outcome:
 
 
 def _looked_at_again(outcome: Outcome, oracles: Sequence[str]) -> Outcome:
-    """The outcome of a trial that another process has finished meanwhile."""
+    """Return the outcome of a trial that another process has finished meanwhile."""
     if outcome.elsewhere is None:
         return outcome
     found = _recorded(outcome.trial, oracles)
@@ -138,14 +138,14 @@ def _made(trial: Trial, classifiers: Mapping[str, nn.Module], progress: bool) ->
     begun = trial.begun
     try:
         with owned(trial.folder):
-            done = _recorded(trial, list(classifiers))  # another process may have been quicker
+            done = _recorded(trial, list(classifiers))  # Another process may have been quicker.
             if done.measures is not None:
                 return done
             measures = _train_and_measure(trial, classifiers, progress)
             return Outcome(trial, measures, training(trial.folder))
     except FolderInUseError as error:
         return Outcome(trial, elsewhere=str(error))
-    except Exception as error:  # whatever it is, the other trials go on
+    except Exception as error:  # The other trials continue after any error.
         text = str(error) or type(error).__name__
         damaged = begun and isinstance(error, ValueError)
         return Outcome(trial, failure=f"{text} {_anew(trial)}" if damaged else text)

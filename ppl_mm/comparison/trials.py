@@ -80,7 +80,7 @@ class Trial:
             TypeError,
             ValueError,
             AttributeError,
-        ):  # the file is damaged, or of another version
+        ):  # The file is damaged or has another version.
             return None
         rows = min(found.rows, self.config.rows or found.rows)
         same = (found.num_samples, found.likelihood_rows) == (self.config.num_samples, rows)
@@ -92,8 +92,8 @@ class Trial:
 class Outcome:
     """The measures and the training of a trial, or the reason why it failed; None if not run.
 
-    A trial that another process makes says by whom in ``elsewhere``.
-    The measures hold the log-likelihoods row by row.
+    For a trial that another process makes, ``elsewhere`` names the process. The measures hold the
+    log-likelihoods row by row.
     """
 
     trial: Trial
@@ -158,7 +158,7 @@ def plan(
                 trials.append(Trial(Path(folder, f"{name}-{share:g}-{seed}"), config, chosen))
     for trial in trials:
         if trial.begun:
-            with suppress(DamagedRecordError):  # the trial fails by itself, and the others do not
+            with suppress(DamagedRecordError):  # Only this trial fails.
                 _check_same(trial, trial.folder)
     return tuple(trials)
 

@@ -142,7 +142,7 @@ class DataSet:
         if self.label is None or self.label not in obs.names:
             raise ValueError(f"{self.name}: the {split} rows have no class.")
         values = obs[self.label]
-        found = values.argmax(-1) if values.dim() == 2 else values.long()  # The label is one-hot, or an index.
+        found = values.argmax(-1) if values.dim() == 2 else values.long()  # one-hot or an index
         return found.masked_fill(~obs.present[self.label], -1)
 
     def without_label(self) -> Self:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Described", "Description", "describe"]
 
 _WIDTH = 80
-_PATTERNS, _WORDS = 12, 3  # The largest numbers of patterns, and of levels of a category, that are shown.
+_PATTERNS, _WORDS = 12, 3  # The largest numbers of shown patterns and levels.
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def find_flickr(
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: For another number of a split.
+        ValueError: If there is no split of this number.
     """
     if split not in range(1, 6):
         raise ValueError(f"mir_flickr: expected split 1, 2, 3, 4 or 5, got {split}.")

@@ -65,7 +65,7 @@ class Landmarks:
         path: The path of the predictor's file.
 
     Raises:
-        ImportError: Without dlib.
+        ImportError: If dlib is not installed.
         ValueError: If the file is another one.
     """
 
@@ -107,7 +107,7 @@ def draw_face(landmarks: np.ndarray | None, size: tuple[int, int]) -> "Image.Ima
         A grey picture, 255 in the face's parts and 0 elsewhere.
 
     Raises:
-        ValueError: For another number of landmarks.
+        ValueError: If the number of landmarks is not 68.
 
     Example:
         >>> points = np.zeros((68, 2), int)

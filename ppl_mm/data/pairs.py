@@ -28,7 +28,7 @@ from ppl_mm.networks import presets
 __all__ = ["Labelled", "mnist_fashion", "mnist_svhn", "pair_by_class", "read_labelled"]
 
 _LATENT_DIM = 20
-_LAMBDA_MNIST = 3 * 32 * 32 / (28 * 28)  # MNIST counts as if it had as many values as SVHN
+_LAMBDA_MNIST = 3 * 32 * 32 / (28 * 28)  # The weight makes up for MNIST's smaller number of values.
 
 Labelled = tuple[Tensor, Tensor]
 """Images (N, C, H, W) uint8 and labels (N,) int64."""

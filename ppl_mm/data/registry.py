@@ -157,7 +157,7 @@ class Summary:
     """The facts of a data set that a list of data sets shows.
 
     Attributes:
-        name: The name that :func:`load` knows it by.
+        name: The name of the data set for :func:`load`.
         modalities: The names of its modalities.
         sizes: The default numbers of rows for training, validation and test; None if only the
             files tell.
@@ -244,9 +244,7 @@ def entry(name: str) -> Entry:
     """Return the facts of a data set.
 
     Raises:
-        ValueError: For an unknown name; the nearest known one is in the message.
-
-    Example:
+        ValueError: If the name is unknown; the message has the nearest known one.
         >>> entry("digits").defaults.epochs, entry("digits").tiles
         (200, (('top', 'bottom'),))
     """

@@ -7,7 +7,7 @@ from ppl_mm.data.registry import Defaults, Tiles, entry, is_declaration
 
 __all__ = ["defaults_of", "reference", "tiles_of"]
 
-_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 4000, 20, 300  # The number of training steps on the user's own data.
+_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 4000, 20, 300  # For the user's own data.
 _MOST_ROWS = 500  # The number of test rows for likelihoods.
 
 

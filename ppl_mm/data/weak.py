@@ -19,8 +19,9 @@ def weakly_supervised(obs: Observations, fraction: float, *, seed: int = 0) -> O
 
     P = round(fraction N) of the N rows (at least 1 if fraction > 0) stay as they are, in their
     order. Each of the other N - P rows gives one row for every modality that it holds, with that
-    modality alone. The rows of a modality follow as one stream in an order of its own. So complete
-    data of M modalities become P + M (N - P) rows; a modality that a row lacks adds no row.
+    modality alone. The rows of each modality follow as one stream in their own random order. So
+    complete data of M modalities become P + M (N - P) rows; a modality that a row lacks adds no
+    row.
 
     Args:
         obs: The data; rows may lack modalities.

@@ -41,7 +41,7 @@ def write_words(digits: Classes, generator: torch.Generator | None = None) -> Te
         Symbols (N, 8) int64.
 
     Raises:
-        ValueError: For anything but digits.
+        ValueError: If a value is no digit.
 
     Example:
         >>> strings = write_words(torch.tensor([3, 1]))
@@ -61,7 +61,7 @@ def spell(strings: Symbols) -> list[str]:
     """Return the text of each row of symbols (N, 8), 8 characters each.
 
     Raises:
-        ValueError: For anything but such symbols.
+        ValueError: If a value is no such symbol.
     """
     if not 0 <= int(strings.min()) <= int(strings.max()) < len(ALPHABET):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, that tell damage, and that have one owner."""
+"""Files that are written whole or not at all, have a checksum, and have one owner."""
 
 from ppl_mm.files.owned import FolderInUseError, owned
 from ppl_mm.files.sealed import Sealed, read_sealed, write_sealed

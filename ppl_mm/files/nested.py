@@ -16,11 +16,11 @@ def pack(content: object) -> tuple[dict[str, Tensor], str]:
     """Take a nested value apart; :func:`unpack` puts it together again.
 
     Args:
-        content: Dicts by strings, counters, lists, tuples, numbers, strings, dtypes, None and
-            tensors.
+        content: Nested dicts with string keys, counters, lists, tuples, numbers, strings, dtypes,
+            None and tensors.
 
     Raises:
-        TypeError: For anything else, with its place.
+        TypeError: If a value has another type; the message has its place.
 
     Example:
         >>> tensors, text = pack({"state": {"step": torch.ones(())}, "betas": (0.9, 0.999)})
@@ -34,10 +34,10 @@ def pack(content: object) -> tuple[dict[str, Tensor], str]:
 
 
 def unpack(tensors: Mapping[str, Tensor], text: str) -> Any:
-    """The value that :func:`pack` took apart.
+    """Restore the value that :func:`pack` took apart.
 
     Raises:
-        ValueError: If the text is no JSON.
+        ValueError: If the text is not JSON.
         KeyError: If a tensor is missing.
     """
     return _unpacked(json.loads(text), tensors)

@@ -1,4 +1,4 @@
-"""One owner for what several processes might write: a lock beside the folder or file."""
+"""Locks beside folders and files, so that only one of several processes writes to them."""
 
 import json
 import os
@@ -16,22 +16,22 @@ __all__ = ["FolderInUseError", "owned", "owner"]
 
 
 class FolderInUseError(OSError):
-    """Another process, or another thread, writes there."""
+    """Another process or thread owns the folder or file."""
 
 
 @contextmanager
 def owned(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Inside, this thread alone owns a run folder or a file; it may ask for it again.
+    """Inside, this thread alone owns a run folder or a file; it may acquire it again.
 
-    The lock is the operating system's, on ``.NAME.lock`` beside the path: it goes with its
-    process, however that ends. The owner says who it is in ``.NAME.owner``, and removes the
-    temporary files that a killed owner left.
+    The operating system locks ``.NAME.lock`` beside the path, and releases it when the process ends
+    in any way. The owner records itself in ``.NAME.owner``, and removes the temporary files that a
+    killed owner left.
 
     Args:
-        path: The folder or file, which need not be there yet.
+        path: The folder or file, which need not exist yet.
 
     Raises:
-        FolderInUseError: If it has another owner; it names the process and its host.
+        FolderInUseError: If the path has another owner; the error names the process and its host.
 
     Example:
         >>> import tempfile
@@ -57,17 +57,17 @@ def owned(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     finally:
         told.unlink(missing_ok=True)
-        _beside(place, "lock").unlink(missing_ok=True)  # while it is held: a waiter sees that
+        _beside(place, "lock").unlink(missing_ok=True)  # A waiter sees the removal.
         lock.release()
         for folder in made:
-            with suppress(OSError):  # it is not empty
+            with suppress(OSError):  # The folder is not empty.
                 folder.rmdir()
 
 
 def owner(path: str | os.PathLike[str]) -> dict[str, int | str]:
-    """Who owned a folder or file last: process, host and time; empty where that is not known.
+    """Return the last owner of a folder or file: process, host and time; empty if not known.
 
-    After a kill that is the dead owner.
+    After a kill, this is the dead owner.
     """
     try:
         found = json.loads(_beside(Path(path).absolute(), "owner").read_text())

@@ -1,4 +1,4 @@
-"""Tensors and a header in one safetensors file, whose checksum tells any damage.
+"""Tensors and a header in one safetensors file, whose checksum detects any damage.
 
 The header's entry ``checksum`` is the SHA-256 of the whole file with zeros in its place. A file
 holds numbers and text; no code is read from it.
@@ -36,15 +36,15 @@ _BROKEN = (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, Overf
 
 @dataclass(frozen=True)
 class Sealed:
-    """A file whose header has been read and whose checksum is right; its tensors wait.
+    """A file whose header has been read and whose checksum is right; tensors are read on demand.
 
     Attributes:
         path: The file.
-        version: The version of its format.
-        header: The entries of its header.
-        shapes: Tensor -> its shape.
-        dtypes: Tensor -> its dtype.
-        remedy: What to do about a file that is damaged.
+        version: The version of the file's format.
+        header: The entries of the file's header.
+        shapes: The name of each tensor -> its shape.
+        dtypes: The name of each tensor -> its dtype.
+        remedy: The remedy for a damaged file, for messages.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class Sealed:
     remedy: str
 
     def tensors(self) -> dict[str, Tensor]:
-        """Read the tensors, on the CPU; copies, which a change of the file does not reach."""
+        """Read the tensors to the CPU, as copies that later changes of the file do not affect."""
         try:
             with safe_open(self.path, framework="pt") as file:
                 return {name: file.get_tensor(name).clone() for name in self.shapes}
@@ -70,8 +70,8 @@ def write_sealed(
 
     Args:
         path: The file.
-        kind: What it holds, such as "system".
-        tensors: Name -> tensor; those that share memory are written each.
+        kind: The kind of its content, such as "system".
+        tensors: Name -> tensor; tensors that share memory are written separately.
         header: Further entries of the header.
     """
     told = {**header, "format": f"ppl_mm {kind} {VERSION}", "checksum": _ZEROS.decode()}
@@ -86,15 +86,15 @@ def read_sealed(path: Path, kind: str, remedy: str) -> Sealed:
 
     Args:
         path: The file.
-        kind: What it should hold.
-        remedy: What to do if it does not, a sentence.
+        kind: The expected kind of its content.
+        remedy: A sentence with the remedy for a wrong file.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, foreign, of another kind or of a newer version.
+        ValueError: If the file is damaged, foreign, of another kind or of a newer version.
 
     Warns:
-        UserWarning: If it is of an earlier version, which has no checksum.
+        UserWarning: If the file has an earlier version, which has no checksum.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file.")
@@ -119,7 +119,7 @@ def read_sealed(path: Path, kind: str, remedy: str) -> Sealed:
 
 
 def damaged(path: Path, remedy: str, why: object) -> ValueError:
-    """The error of a file that cannot be read."""
+    """Return the error for a file that cannot be read."""
     return ValueError(f"{path}: truncated, damaged, or another kind of file ({why}). {remedy}")
 
 
@@ -138,7 +138,7 @@ def _version(path: Path, told: str, kind: str, remedy: str) -> int:
 
 
 def _place(content: bytes | bytearray) -> tuple[int, int]:
-    """Where the checksum stands in a header."""
+    """Return the position of the checksum in a header."""
     found = re.search(rb'"checksum":"([0-9a-f]{64})"', content)
     if found is None:
         raise ValueError("no checksum in the header")
@@ -146,10 +146,10 @@ def _place(content: bytes | bytearray) -> tuple[int, int]:
 
 
 def _checksum(path: Path) -> str:
-    """The checksum that a file should have; empty where its header has no place for one."""
+    """Compute the checksum of a file; empty if its header has no place for one."""
     with path.open("rb") as file:
         (size,) = struct.unpack("<Q", file.read(8))
-        header = bytearray(struct.pack("<Q", size) + file.read(size))  # its size has been checked
+        header = bytearray(struct.pack("<Q", size) + file.read(size))  # a checked size
         try:
             start, end = _place(header)
         except ValueError:
@@ -162,7 +162,7 @@ def _checksum(path: Path) -> str:
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """On the CPU, and copies of those that share memory, which the format refuses."""
+    """Move tensors to the CPU; copy those that share memory, which the format refuses."""
     seen: set[int] = set()
     out = {}
     for name, tensor in tensors.items():

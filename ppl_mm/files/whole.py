@@ -12,12 +12,12 @@ _PART = ".part"
 def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` to a temporary neighbour, then rename it over ``path``.
 
-    The content is on the disk before the name is, so that a loss of power leaves the former file
-    or the new one. Each call has a temporary file of its own.
+    The content is on the disk before the name is, so a loss of power leaves the former file or the
+    new one. Each call has its own temporary file.
 
     Raises:
-        OSError: If the disk is full or the folder cannot be written; it names ``path``, which is
-            as it was, and no temporary file is left.
+        OSError: If the disk is full or the folder cannot be written; the error names ``path``,
+            which is unchanged, and no temporary file is left.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def remove_parts(path: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Put the names of a folder on the disk, where the system can."""
+    """Write the names of a folder to the disk, if the system supports it."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Run folders: train by name, come back to what was trained, and ask it."""
+"""Run folders: train a system by name, load it again, and measure it."""
 
 from ppl_mm.files import owned
 from ppl_mm.runs.ask import generate, likelihood

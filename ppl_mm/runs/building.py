@@ -20,7 +20,7 @@ from ppl_mm.training.checks import check_data, check_options
 
 __all__ = ["build", "check", "choose", "load_data", "training_rows", "untrained"]
 
-_FEW = 100  # rows to try a system on
+_FEW = 100  # The number of rows for the trial of a system.
 
 
 def load_data(dataset: str, folder: str | None, options: Mapping[str, Any]) -> DataSet:
@@ -31,7 +31,7 @@ def load_data(dataset: str, folder: str | None, options: Mapping[str, Any]) -> D
     """
     try:
         return data.load(dataset, folder, **options)
-    except TypeError as error:  # an option that the data set does not have
+    except TypeError as error:  # The data set does not have an option.
         raise ValueError(f"data set {dataset!r}: {error}") from error
 
 
@@ -51,7 +51,7 @@ def choose(dataset: DataSet, names: Sequence[str]) -> DataSet:
 
 
 def build(config: Config, dataset: DataSet, rows: Observations | list[Observations]) -> System:
-    """Build the untrained system; its networks start by the seed. ``rows`` are what it trains on.
+    """Build the untrained system, with networks initialised from the seed; it trains on ``rows``.
 
     Raises:
         ValueError: If the system does not have an option.
@@ -72,7 +72,7 @@ def build(config: Config, dataset: DataSet, rows: Observations | list[Observatio
         torch.manual_seed(config.seed)
         try:
             return systems.build(config.system, modalities, config.latent_dim, **options)
-        except TypeError as error:  # an option that the system does not have
+        except TypeError as error:  # The system does not have an option.
             raise ValueError(f"system {config.system!r}: {error}") from error
 
 
@@ -95,7 +95,7 @@ def check(config: Config, whole: DataSet) -> DataSet:
     """Return the data set with the run's modalities, once a system is built that can take its rows.
 
     Raises:
-        ValueError: As :func:`train` raises for the system, its options and the data.
+        ValueError: If the system, its options or the data are refused, as in :func:`train`.
     """
     chosen = choose(whole, config.modalities)
     rows = training_rows(config, chosen)

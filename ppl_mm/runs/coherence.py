@@ -22,9 +22,9 @@ class Accuracy:
     """The share of rows whose class is read right.
 
     Attributes:
-        label: What the class is read off: the predicted label, or a generated modality. It is empty
-            if everything is drawn together from the prior.
-        given: The modalities that it is made from; empty for the prior.
+        label: The predicted label or generated modality whose class is read. It is empty if
+            everything is drawn together from the prior.
+        given: The modalities that are given; empty for the prior.
         value: The share, in [0, 1].
         standard_error: The standard error over rows; None for one row.
     """

@@ -39,13 +39,13 @@ class DamagedRecordError(ValueError):
 _STEADIER = ("learning_rate", "clip_norm")
 """Options that a run may change where it goes on; its record says since when."""
 
-_SEVERAL = ("weights", "options", "data_options")  # flags that repeat
+_SEVERAL = ("weights", "options", "data_options")  # These flags may be repeated.
 
 
 @typed
 @dataclass(frozen=True)
 class Config:
-    """Everything that a run depends on; :func:`configure` fills in a data set's defaults.
+    """All options of a run; :func:`configure` fills in a data set's defaults.
 
     Attributes:
         system: A name of ``systems.available()``.
@@ -57,8 +57,8 @@ class Config:
         learning_rate: The learning rate of Adam.
         scheduler: How the learning rate changes: "cosine" or "linear" to 0 over all epochs,
             "exponential:GAMMA" by a factor an epoch, or "plateau"; None leaves it as it is.
-        monitor: What says which epoch is best: "elbo", "loss", "accuracy:LABEL",
-            "log_likelihood:TARGET|GIVEN"; None for the ELBO where rows are held out.
+        monitor: The measure that decides the best epoch: "elbo", "loss", "accuracy:LABEL" or
+            "log_likelihood:TARGET|GIVEN"; None takes the ELBO if rows are held out.
         weights: The factors lambda_m in training; a modality that is not named has the data set's.
         terms: The number of random subsets besides everything and each modality alone, or "all"
             subsets; None for a system that has no such choice.
@@ -176,7 +176,7 @@ def resumed(folder: Path, options: Mapping[str, Any]) -> Config:
             those that help where training diverged.
     """
     config = read_config(folder)
-    if Path(options["dataset"]).name == Path(config.dataset).name:  # it may have moved
+    if Path(options["dataset"]).name == Path(config.dataset).name:  # The data may have moved.
         config = dataclasses.replace(config, dataset=options["dataset"])
     _check_known("option", options, [f.name for f in dataclasses.fields(Config)])
     remedy = "Leave the option out, or start a run in another folder."

@@ -1,4 +1,4 @@
-"""The files of a run folder: its history, its pictures, and the run that they belong to."""
+"""The files of a run folder: its history and its pictures."""
 
 import time
 from contextlib import suppress
@@ -36,14 +36,14 @@ FILES = (
 )
 """The files that a run writes, and that ``overwrite`` removes."""
 
-SHOWN, _MOST = 8, 10  # the most rows of a picture, without classes and with
-DRAWN = 1000  # test rows whose latents, and whose range of values, pictures show
-_SECONDS = 1.0  # the least time between two writings of the history
+SHOWN, _MOST = 8, 10  # The largest numbers of rows of a picture, without classes and with.
+DRAWN = 1000  # The number of test rows for latents and ranges of values in pictures.
+_SECONDS = 1.0  # The smallest time between two writings of the history.
 
 
 @dataclass(frozen=True)
 class Run:
-    """A trained system with the data set, of the run's modalities, that it was trained on."""
+    """A trained system, with its data set of the run's modalities."""
 
     folder: Path
     config: Config
@@ -52,29 +52,29 @@ class Run:
 
     @property
     def label(self) -> str | None:
-        """The data set's label, where the run uses it."""
+        """The data set's label, if the run uses it."""
         return self.dataset.label if self.dataset.label in self.dataset.test.names else None
 
     @property
     def tiles(self) -> plotting.Tiles:
-        """Which modalities to draw as one image."""
+        """The groups of modalities that pictures show as one image."""
         return tiles_of(self.dataset)
 
     @property
     def words(self) -> plotting.Words:
-        """How values of modalities read, where the data set says it."""
+        """The functions that put values of modalities in words, if the data set has them."""
         return self.dataset.words()
 
 
 class Kept(Callback):
-    """Begin a run folder once the run can start, and keep its history up to date."""
+    """Begin a run folder when the run can start, and keep its history up to date."""
 
     def __init__(self, folder: Path, config: Config, resume: bool) -> None:
         self.folder, self.config, self.resume = folder, config, resume
         self.written = 0.0
 
     def before_fit(self, training: Training) -> None:
-        """Replace the old run's files; its options go last, so that none are those of another."""
+        """Replace the old run's files; its options go last, so files and options always match."""
         if training.is_first:
             for name in () if self.resume else FILES:
                 if name != CONFIG_FILE:
@@ -88,7 +88,7 @@ class Kept(Callback):
             self.written = time.monotonic()
 
     def after_fit(self, training: Training) -> None:
-        """Write what came last, of a run that is stopped too."""
+        """Write the last part of the history, also of a stopped run."""
         if training.is_first and training.history:
             write_csv(self.folder / "history.csv", training.history)
 
@@ -125,8 +125,8 @@ def check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
 
 
 def write_history(folder: Path, result: FitResult) -> None:
-    """Write a row an epoch, and the picture of the losses."""
-    if result.history:  # it is empty where the first epoch diverged
+    """Write a row for each epoch, and the picture of the losses."""
+    if result.history:  # The history is empty if the first epoch diverged.
         write_csv(folder / "history.csv", result.history)
         plotting.save(plotting.losses(result.history, result.best_epoch), folder / "loss.png")
 
@@ -148,7 +148,7 @@ def draw(run: Run) -> None:
         ),
         "latent": plotting.posterior_means(run.system, like, label=run.label),
     }
-    with suppress(ValueError):  # fewer than two latent coordinates, or one that is discrete
+    with suppress(ValueError):  # There are fewer than two latent coordinates, or one is discrete.
         pictures["posterior"] = plotting.posterior(run.system, run.dataset.test)
     for name, picture in pictures.items():
         plotting.save(picture, run.folder / f"{name}.png")

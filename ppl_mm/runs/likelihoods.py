@@ -22,7 +22,7 @@ _FACTS = ("target", "given", "num_samples", "proposal", "row_ids")
 
 
 def write(path: Path, results: Sequence[LogLikelihood]) -> None:
-    """Write results: the columns of number i as ``i.value`` and so on, what they are as JSON."""
+    """Write results: the columns of result i as ``i.value`` and so on, their meaning as JSON."""
     arrays = {
         f"{i}.{name}": getattr(result, name).cpu().numpy()
         for i, result in enumerate(results)
@@ -35,7 +35,7 @@ def write(path: Path, results: Sequence[LogLikelihood]) -> None:
 
 
 def read(path: Path, modalities: Sequence[Modality]) -> list[LogLikelihood]:
-    """Read what :func:`write` wrote; nothing where there is no file.
+    """Read the file of :func:`write`; return an empty result if there is no file.
 
     Rows that hold the same count as sharing their draws, as those of refined proposals do.
 

@@ -26,7 +26,7 @@ from ppl_mm.systems import System
 
 __all__ = ["Accuracy", "Likelihood", "Measures", "measure"]
 
-_STAGES = 13  # characters of a line of stages, so that the table has 80
+_STAGES = 13  # The width of a line of stages, so that the table has 80 characters.
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def in_parallel(
     num_jobs: int,
     dask: str | None,
 ) -> Iterator[tuple[int, T]]:
-    """Call a function once for each run; what it returns comes as soon as it is there.
+    """Call a function once for each run, and yield each result as soon as it is ready.
 
     Args:
         function: The function, which each process imports.
@@ -39,7 +39,7 @@ def in_parallel(
         dask: The address of a Dask scheduler, in place of them.
 
     Raises:
-        ModuleNotFoundError: For ``dask`` where it is not installed.
+        ModuleNotFoundError: If ``dask`` is given and Dask is not installed.
     """
     threads = max(1, torch.get_num_threads() // num_jobs)
     with ExitStack() as stack:
@@ -65,7 +65,7 @@ def _all(calls: Sequence[Any]) -> Iterator[tuple[int, Any]]:
 
 
 def _call(i: int, threads: int, function: Callable[..., T], call: tuple[Any, ...]) -> tuple[int, T]:
-    """A call in a process of its own, whose bars would run into those of the others."""
+    """Call the function in its own process, without bars, which would mix with the others'."""
     torch.set_num_threads(threads)
     with redirect_stdout(io.StringIO()):
         return i, function(*call)
@@ -82,7 +82,7 @@ def _client(address: str) -> Any:
 
 
 def _table(folders: Mapping[str, Path], done: set[int]) -> Table:
-    """What each run has come to."""
+    """Return the state of each run."""
     table = Table("run", "state", "epochs", "loss")
     for i, (name, folder) in enumerate(folders.items()):
         rows = _history(folder)

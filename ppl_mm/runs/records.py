@@ -1,8 +1,8 @@
-"""What every run keeps, a run of the command and a run of an experiment alike.
+"""The files that every run keeps, both of the command and of experiments.
 
 A run has a frozen dataclass of options. Its record is a JSON file with these options, the command
-that repeats the run, the hardware and the versions. Its checkpoint is what a stopped run goes on
-from, and its last file is the trained system.
+that repeats the run, the hardware and the versions. A stopped run continues from its checkpoint,
+and the last file is the trained system.
 """
 
 import csv
@@ -49,7 +49,7 @@ _TRAINED_WITH = ("epochs", "batch_size", "clip_norm", "precision", "seed", "devi
 
 @dataclass(frozen=True)
 class Files:
-    """Where a run keeps its record, its checkpoint and its trained system."""
+    """The paths of a run's record, checkpoint and trained system."""
 
     record: Path
     checkpoint: Path
@@ -115,7 +115,7 @@ def check_same(
         where: The folder or the record of the run that was saved.
         saved: The options of that run.
         asked: The options that are asked for.
-        remedy: What the user can do where they differ.
+        remedy: The remedy if they differ, for the message.
         may_differ: The options that may differ.
 
     Raises:
@@ -131,7 +131,7 @@ def check_same(
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON keeps it."""
+    """Return a value as JSON stores it."""
     return json.loads(json.dumps(value))
 
 
@@ -146,7 +146,7 @@ def command(words: Sequence[str], given: Mapping[str, Any]) -> str:
 
 
 def _words(given: Mapping[str, Any]) -> list[str]:
-    """The words of a command line that set these flags; None is not given.
+    """Return the words of a command line that set these flags; a flag of None is left out.
 
     Example:
         >>> _words({"seed": [0, 1], "clip_norm": None, "data_dir": "x", "resume": False})

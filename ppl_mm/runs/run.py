@@ -1,4 +1,4 @@
-"""Run folders: train a system on a data set, both by name, and come back to it.
+"""Run folders: train a system on a data set, both by name, and load it again.
 
     run = train("runs/digits", "mvae", "digits", epochs=50)
     metrics = evaluate(run)
@@ -71,7 +71,7 @@ def train(
         overwrite: Whether to replace the run in ``folder``; its files go once the new run can
             start.
         progress: Whether to show a progress bar.
-        callbacks: What is called around the run, see :func:`ppl_mm.fit`.
+        callbacks: The callbacks around the run, see :func:`ppl_mm.fit`.
         options: Fields of :class:`Config`; the others get the data set's defaults, or with
             ``resume`` those of the saved run.
 
@@ -83,7 +83,7 @@ def train(
         FolderInUseError: If another process trains in ``folder``; it names the process and host.
         DivergedError: If training diverges, see :func:`ppl_mm.fit`; the history so far is in the
             folder.
-        StoppedError: After Ctrl-C or SIGTERM; it says the command that goes on.
+        StoppedError: After Ctrl-C or SIGTERM; the message has the command that resumes the run.
     """
     folder, dataset = Path(folder), reference(dataset)
     with owned(folder) if is_first() else nullcontext():
@@ -100,7 +100,7 @@ def _train(
     callbacks: Sequence[Callback],
     options: dict[str, Any],
 ) -> Run:
-    """Train in a folder that is this process's own."""
+    """Train in a folder that this process owns."""
     check_folder(folder, resume, overwrite)
     if resume:
         config = resumed(folder, {"system": system, "dataset": dataset, **options})

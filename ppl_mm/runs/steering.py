@@ -1,4 +1,4 @@
-"""Schedulers, monitors, loggers and callbacks of a run by the words of a command line."""
+"""Schedulers, monitors, loggers and callbacks of a run, from the words of a command line."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,10 +20,10 @@ _LOGGERS = {"csv": "CSVLogger", "tensorboard": "TensorBoardLogger"}
 
 
 def scheduler_of(text: str | None, epochs: int) -> Callable[..., Any] | None:
-    """The scheduler of a word, over so many epochs.
+    """Return the scheduler that a word names, for a run of ``epochs`` epochs.
 
     Raises:
-        ValueError: For an unknown word, or a factor that is no number.
+        ValueError: If the word is unknown, or its factor is no number.
 
     Example:
         >>> scheduler_of("exponential:0.9", 10).keywords
@@ -46,7 +46,7 @@ def scheduler_of(text: str | None, epochs: int) -> Callable[..., Any] | None:
 
 
 def monitor_of(text: str | None) -> Any:
-    """The monitor of a word: accuracies by this module, the others by :func:`ppl_mm.fit`."""
+    """Return the monitor that a word names: this module makes accuracies, ``fit`` the others."""
     kind, _, label = (text or "elbo").partition(":")
     if kind != "accuracy":
         return text or "elbo"
@@ -59,11 +59,11 @@ def monitor_of(text: str | None) -> Any:
 
 
 def log_of(name: str, folder: Path, **options: Any) -> Log:
-    """The log of a run in its folder, by "csv" or "tensorboard".
+    """Return the log of a run in its folder, "csv" or "tensorboard".
 
     Raises:
-        ValueError: For an unknown logger.
-        ModuleNotFoundError: For TensorBoard where it is not installed.
+        ValueError: If the logger is unknown.
+        ModuleNotFoundError: If TensorBoard is asked for and not installed.
     """
     if name not in _LOGGERS:
         raise ValueError(unknown_name("logger", name, _LOGGERS))
@@ -73,10 +73,10 @@ def log_of(name: str, folder: Path, **options: Any) -> Log:
 
 
 def callback_of(text: str) -> Callback:
-    """The callback that a module has by a name: an object, or a class or function that makes one.
+    """Import a callback from a module: an object, or a class or function that makes one.
 
     Raises:
-        ValueError: For anything but MODULE:NAME, or a module or name that is not there.
+        ValueError: If the text is not MODULE:NAME, or there is no such module or name.
     """
     module, _, name = text.partition(":")
     try:

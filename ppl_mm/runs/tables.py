@@ -1,4 +1,4 @@
-"""All rows of a run's data as a table: filled in, and as places in the latent space."""
+"""Tables of all rows of a run's data: imputed values, and positions in the latent space."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -36,17 +36,17 @@ def impute(
 ) -> int:
     """Write all rows without an empty cell, as CSV in the user's index and columns.
 
-    A cell that is observed stands there as the user wrote it. An empty one has the mean given what
-    the row holds, or of yes-or-no values, classes and words the most probable one. Images are left
-    out.
+    An observed cell stays as the user wrote it. An empty cell gets the mean given the observed
+    values of its row; for yes-or-no values, classes and words, it gets the most probable one.
+    Images are left out.
 
     Args:
         run: A trained run.
         path: The CSV file.
-        num_draws: The draws of a row.
-        refine: Where latents come from, see :func:`ppl_mm.impute`.
-        interval: The level of intervals, such as 0.9, which stand in columns ``x low`` and
-            ``x high`` beside each column of numbers; None for no such columns.
+        num_draws: The number of draws per row.
+        refine: The source of the latents, see :func:`ppl_mm.impute`.
+        interval: The level of the intervals, such as 0.9, in columns ``x low`` and ``x high``
+            beside each column of numbers; None writes no such columns.
         seed: The seed of the draws.
 
     Returns:
@@ -104,8 +104,8 @@ def embed(
     Args:
         run: A trained run.
         path: The CSV file.
-        given: The modalities to look at; None is all that each row holds.
-        refine: Whose posterior it is, see :func:`ppl_mm.embed`.
+        given: The modalities to condition on; None takes all that each row holds.
+        refine: The kind of posterior, see :func:`ppl_mm.embed`.
         seed: The seed of the draws.
     """
     import pandas
@@ -138,7 +138,7 @@ def drawn_table(run: Run, drawn: dict[str, Tensor], path: Path) -> None:
 
 
 def _splits(run: Run) -> list[tuple[str, Observations]]:
-    """The rows of each split that there is."""
+    """Return the rows of each existing split."""
     parts = {split: getattr(run.dataset, split) for split in ("train", "validation", "test")}
     return [(split, obs) for split, obs in parts.items() if obs is not None]
 
@@ -163,7 +163,7 @@ def _values(obs: Observations, name: str) -> Tensor:
 
 
 def _text(run: Run, name: str, values: Tensor) -> dict[str, Any]:
-    """The columns of a modality's values (N, *D), by name."""
+    """Return the columns of a modality's values (N, *D), by name."""
     columns, words = _columns(run, name), run.words.get(name)
     names = () if columns is None else columns.names
     if columns is not None and columns.kind == "label set" and len(names) == 1:
@@ -176,7 +176,7 @@ def _text(run: Run, name: str, values: Tensor) -> dict[str, Any]:
 
 
 def _joined(levels: Sequence[str], row: Tensor) -> str:
-    """The labels that hold, as a cell; ``;`` for none."""
+    """Return the labels of a row as a cell; ``;`` if there are none."""
     return "; ".join(levels[i] for i in row.nonzero()[:, 0].tolist()) or ";"
 
 
@@ -189,7 +189,7 @@ def _numbers(run: Run, name: str, values: Tensor) -> dict[str, Any]:
 
 
 def _with_own_cells(run: Run, frame: Any) -> None:
-    """Put the user's own cells where they are not empty, as they are written."""
+    """Put back the user's own non-empty cells as they are written."""
     own = run.dataset.provenance
     if own is None or own.path is None:
         return
@@ -206,7 +206,7 @@ def _with_own_cells(run: Run, frame: Any) -> None:
 
 
 def _as_written(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Values in which 0 and 1 are how cells of the user most often write them."""
+    """Replace 0 and 1 by the words that the user's cells use most often."""
     usual = reversed(Counter(cells).most_common())
     told = [(label_text(cell).lower(), cell) for cell, _ in usual]
     words = {TRUTH[text]: cell for text, cell in told if text in TRUTH}

@@ -209,7 +209,7 @@ class _Program:
         return loss
 
     def agrees(self, own: list[Tensor | None], others: list[Tensor | None]) -> bool:
-        """Whether loss and gradients equal the eager step's; a non-finite eager loss is accepted."""
+        """Whether loss and gradients equal the eager step's, or the eager loss is not finite."""
         assert others[0] is not None
         if not bool(torch.isfinite(others[0])):
             return True

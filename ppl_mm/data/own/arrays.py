@@ -1,4 +1,4 @@
-"""Arrays of NPY, NPZ and MatrixMarket files, and arrays that rows are taken from when asked for."""
+"""Arrays of NPY, NPZ and MatrixMarket files, and arrays whose rows are taken on demand."""
 
 import gzip
 import zipfile
@@ -17,12 +17,12 @@ _ROWS_AT_ONCE = 2048
 
 
 class Taken:
-    """Rows of an array or a sparse matrix, dense and only when they are asked for.
+    """Rows of an array or a sparse matrix, which become dense on demand.
 
     Args:
-        array: What holds the rows: an array (n, *D), a sparse matrix (n, D), or images.
-        positions: The row of ``array`` that each row comes from, (N,); -1 for a row that is
-            missing, which must not be asked for.
+        array: The array (n, *D), sparse matrix (n, D), or images, that holds the rows.
+        positions: The row of ``array`` for each row, (N,); -1 for a missing row, which must not be
+            read.
 
     Example:
         >>> import scipy.sparse
@@ -44,12 +44,12 @@ class Taken:
 
 
 def dense(values: Any) -> np.ndarray:
-    """Rows as a dense array."""
+    """Return rows as a dense array."""
     return np.asarray(values.toarray() if is_sparse(values) else values)
 
 
 def blocks(array: Any, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """These rows, dense, a block after another."""
+    """Yield these rows as dense blocks."""
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         yield dense(array[rows[start : start + _ROWS_AT_ONCE]])
 
@@ -58,7 +58,7 @@ def read_npy(path: Path) -> np.ndarray:
     """Open an NPY file, which stays on disk.
 
     Raises:
-        ValueError: For a damaged file, or one of another format.
+        ValueError: If the file is damaged or has another format.
     """
     try:
         array: np.ndarray = np.load(path, mmap_mode="r")
@@ -75,10 +75,10 @@ def read_npz(path: Path, part: str, needed: bool) -> np.ndarray:
     Args:
         path: The file.
         part: The array's name.
-        needed: Whether the name was given; otherwise the only array of a file has any name.
+        needed: Whether the user gave the name; if not, the only array of a file may have any name.
 
     Raises:
-        ValueError: For a damaged file, or no such array.
+        ValueError: If the file is damaged or has no such array.
     """
     try:
         with np.load(path) as file:
@@ -107,7 +107,7 @@ def read_matrix_market(path: Path) -> Any:
     """Read a MatrixMarket file, rows by columns, as a sparse matrix by rows.
 
     Raises:
-        ValueError: For a damaged file.
+        ValueError: If the file is damaged.
     """
     import scipy.io
     import scipy.sparse

@@ -1,4 +1,4 @@
-"""From a declaration and its files to a data set."""
+"""The building of a data set from a declaration and its files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ from ppl_mm.data.provenance import Columns, Provenance
 
 __all__ = ["build"]
 
-_IN_MEMORY_BYTES = 2**30  # larger data are read batch by batch
+_IN_MEMORY_BYTES = 2**30  # Larger data are read batch by batch.
 
 
 def build(
@@ -32,13 +32,13 @@ def build(
 
     Args:
         declaration: The declaration.
-        fingerprint: That of the declaration and its files.
+        fingerprint: The fingerprint of the declaration and its files.
         path: The declaration's file; None for a frame.
-        frame: What holds modalities that name no file.
+        frame: The frame of the modalities that name no file.
 
     Raises:
-        ValueError: For files that are not what is declared.
-        FileNotFoundError: For a file that is not there.
+        ValueError: If files differ from the declaration.
+        FileNotFoundError: If a file is missing.
     """
     reader = Reader(declaration, frame)
     sources = {declared.name: reader.rows(declared) for declared in declaration.modalities}
@@ -126,7 +126,7 @@ def _split(
 
 
 def _observations(read: Mapping[str, Values], places: Mapping[str, np.ndarray]) -> Observations:
-    """All rows in the order of their labels, in memory if they are dense and fit."""
+    """Return all rows in the order of their labels, in memory if they are dense and fit."""
     present = {n: (at >= 0) & ~read[n].missing[at] for n, at in places.items()}
     convert = {n: v.convert for n, v in read.items() if v.convert is not None}
     arrays = {n: Taken(v.array, places[n]) for n, v in read.items()}

@@ -1,4 +1,4 @@
-"""The kind of a modality, guessed from its values where the declaration does not say it."""
+"""The guess of a modality's kind from its values, if the declaration does not give it."""
 
 from typing import Any
 
@@ -19,23 +19,24 @@ TRUTH = {
 }
 """The words of a binary value, in lower case."""
 
-_MOST_LEVELS = 50  # of a category that is guessed
-_MOST_NUMBERS = 20  # of a category whose levels are whole numbers
-_MANY_ZEROS = 0.2  # the share from which whole numbers from 0 are counts
-_FOLD = 100  # the range over which positive values are thought of in factors
-_LOOKED_AT, _NUMBERS_LOOKED_AT = 5000, 10_000_000  # rows of an array, and its numbers
+_MOST_LEVELS = 50  # The largest number of levels of a guessed category.
+_MOST_NUMBERS = 20  # The same, if the levels are whole numbers.
+_MANY_ZEROS = 0.2  # From this share of zeros on, whole numbers are counts.
+_FOLD = 100  # From this ratio of largest to smallest on, values are positive.
+_LOOKED_AT, _NUMBERS_LOOKED_AT = 5000, 10_000_000  # The limits of a guess.
 
 
 def guess(rows: Rows, is_label: bool) -> Kind:
     """Guess the kind of a modality from its values.
 
-    Text is a category if few words repeat, a label set if they are joined by ``;`` or ``|``, and
-    text otherwise. Numbers are binary if all are 0 or 1, counts if they are whole, from 0 and often
-    0, a category if one column has few whole values that repeat, positive if they span factors of
-    100 in every column, and real otherwise. Arrays of rows with two or three dimensions are images.
+    Text is a category if it has few, repeated words, a label set if words are joined by ``;`` or
+    ``|``, and text otherwise. Numbers are binary if all are 0 or 1; counts if they are whole, at
+    least 0 and often 0; a category if one column has few, repeated whole values; positive if every
+    column spans a factor of 100; and real otherwise. Arrays of rows with two or three dimensions
+    are images.
 
     Raises:
-        ValueError: For columns of text beside columns of numbers.
+        ValueError: If some columns are text and others are numbers.
     """
     if is_label:
         return "category"
@@ -80,7 +81,7 @@ def _of_words(cells: list[str]) -> Kind:
 
 
 def _of_numbers(values: np.ndarray, sparse: bool) -> Kind:
-    """The kind of columns (n, D) of numbers, NaN where missing."""
+    """Guess the kind of columns (n, D) of numbers, NaN where missing."""
     one_column = values.ndim == 1 or values.shape[1] == 1
     held = values[~np.isnan(values)]
     if held.size == 0 or not np.isfinite(held).all():
@@ -100,7 +101,7 @@ def _of_numbers(values: np.ndarray, sparse: bool) -> Kind:
 
 
 def _sample(array: Any) -> np.ndarray:
-    """Some rows of an array or a sparse matrix."""
+    """Return some rows of an array or a sparse matrix."""
     n = array.shape[0]
     most = max(1, _NUMBERS_LOOKED_AT // max(int(np.prod(array.shape[1:])), 1))
     step = max(1, n // min(_LOOKED_AT, most))

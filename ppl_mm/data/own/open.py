@@ -1,4 +1,4 @@
-"""The two doors to a data set of one's own: a declaration's file, and a frame in memory."""
+"""The two ways to read a data set of your own: from a declaration's file, or a frame in memory."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -35,14 +35,14 @@ def from_file(path: str | Path, *, fingerprint: str | None = None, quiet: bool =
         kind = "category"
 
     Rows are matched by the index; rows that a file lacks are missing. Kinds are real, positive,
-    counts, binary, category, label set, image and text; a kind that is not said is guessed, and the
-    guess printed. Real and positive columns keep their units: the networks see them standardised by
-    the training rows. ``docs/your_data.md`` lists all keys.
+    counts, binary, category, label set, image and text; the library guesses a kind that is not
+    given, and prints the guess. Real and positive columns keep their units: the networks see them
+    standardised by the training rows. ``docs/your_data.md`` lists all keys.
 
     Args:
         path: The declaration.
-        fingerprint: The fingerprint that declaration and files must have,
-            ``dataset.provenance.fingerprint`` of an earlier time; None for any.
+        fingerprint: The fingerprint that declaration and files must have, such as an earlier
+            ``dataset.provenance.fingerprint``; None accepts any.
         quiet: Whether to print no guesses.
 
     Returns:
@@ -127,8 +127,8 @@ def from_frame(
         The data set that :func:`from_file` returns for the same declaration.
 
     Raises:
-        TypeError: For a frame that is none.
-        ValueError: As :func:`from_file` raises.
+        TypeError: If ``frame`` is of another type.
+        ValueError: In the cases in which :func:`from_file` raises it.
 
     Example:
         >>> import pandas
@@ -158,7 +158,7 @@ def from_frame(
 
 
 def _told(dataset: DataSet, quiet: bool) -> DataSet:
-    """Print what was guessed."""
+    """Print the guesses."""
     assert dataset.provenance is not None
     for line in () if quiet else dataset.provenance.guesses():
         print(line)

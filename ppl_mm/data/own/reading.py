@@ -1,4 +1,4 @@
-"""From what a modality declares to the rows of its source."""
+"""The reading of a modality's rows from the source that it declares."""
 
 import importlib
 import sys
@@ -38,8 +38,8 @@ class Reader:
 
     Args:
         declaration: The declaration.
-        frame: What holds modalities that name no file: a data frame, AnnData or MuData; None if
-            there is no such thing.
+        frame: The data frame, AnnData or MuData of the modalities that name no file; None if there
+            is none.
     """
 
     def __init__(self, declaration: Declaration, frame: Any = None) -> None:
@@ -47,14 +47,14 @@ class Reader:
         self._opened: dict[str, Any] = {}
 
     def rows(self, declared: Declared) -> Rows:
-        """The rows of one modality.
+        """Read the rows of one modality.
 
         Raises:
-            FileNotFoundError: For a file that is not there.
-            ValueError: For files, parts or columns that are not what is declared.
+            FileNotFoundError: If a file is missing.
+            ValueError: If files, parts or columns differ from the declaration.
         """
         source, origin = self._source(declared)
-        if isinstance(source, Rows):  # images
+        if isinstance(source, Rows):  # An array of images.
             return source
         if is_single_cell(source):
             source = self._single_cell(source, declared, origin)
@@ -70,7 +70,7 @@ class Reader:
         return Rows(rows.origin, rows.values[:, chosen], columns, rows.labels, rows.place)
 
     def tables(self) -> list[Table]:
-        """All tables that modalities are read from, in the order of the declaration."""
+        """Return all tables that modalities are read from, in the order of the declaration."""
         found: dict[int, Table] = {}
         for declared in self.declaration.modalities:
             source, origin = self._source(declared)
@@ -81,7 +81,7 @@ class Reader:
         return list(found.values())
 
     def labels_of(self, table: Table) -> tuple[str, ...] | None:
-        """The labels of a table's rows, by the index of the modalities that are read from it."""
+        """Return the labels of a table's rows, from the index of the modalities that use it."""
         for declared in self.declaration.modalities:
             source, _ = self._source(declared)
             if isinstance(source, Table) and source.frame is table.frame:
@@ -89,7 +89,7 @@ class Reader:
         return table.labels
 
     def _source(self, declared: Declared) -> tuple[Any, str]:
-        """What is opened, and how messages name it."""
+        """Open a modality's source; return it with its name in messages."""
         name, where = declared.file, self.declaration.where
         if name is None:
             if self.frame is None:
@@ -124,7 +124,7 @@ class Reader:
         return _OPENED[suffix](path)
 
     def _single_cell(self, source: Any, declared: Declared, origin: str) -> Rows | Table:
-        """The part; cells' own columns where columns are named that are no genes."""
+        """Choose the part; columns that are no genes are columns of the cells' own table."""
         obs = part_of(source, "obs", declared.name, origin)
         unnamed = declared.part is None and declared.columns is not None
         whole = not holds_parts(source) or declared.name not in source.mod
@@ -149,7 +149,7 @@ class Reader:
         return Rows(table.origin, table.frame.iloc[:, chosen], columns, labels, table.place)
 
     def _of_array(self, source: Any, declared: Declared, origin: str) -> Rows:
-        """An array of an NPY, NPZ or MatrixMarket file, or one that a function returned."""
+        """Return the rows of an NPY, NPZ or MatrixMarket file, or of a function's array."""
         index, labels = declared.index, None
         if isinstance(source, Path):
             array: Any = read_npz(source, declared.part or declared.name, declared.part is not None)
@@ -171,7 +171,7 @@ class Reader:
                 f"{origin}: has {array.shape[0]} rows and {len(labels)} labels in {index}; give "
                 "one label a row."
             )
-        if not is_sparse(array) and array.dtype.kind in "OUST":  # text: a table of one column
+        if not is_sparse(array) and array.dtype.kind in "OUST":  # A table of one column.
             return _text_array(array, declared.name, labels, origin)
         if array.dtype.kind not in "fiub":
             raise ValueError(f"{origin}: expected numbers or text, got {array.dtype}.")
@@ -179,7 +179,7 @@ class Reader:
 
 
 def words_of(array: np.ndarray) -> list[str]:
-    """The entries of an array as text."""
+    """Return the entries of an array as text."""
     return [str(x.decode() if isinstance(x, bytes) else x) for x in array.tolist()]
 
 
@@ -206,7 +206,7 @@ def _labels(table: Table, index: str | None) -> tuple[str, ...] | None:
 
 
 def _opened_object(value: Any, origin: str) -> Any:
-    """A data frame, array, sparse matrix, AnnData or MuData as what a file would be opened to."""
+    """Wrap a data frame, array, sparse matrix, AnnData or MuData as if a file had been opened."""
     if isinstance(value, Mapping):
         import pandas
 
@@ -228,7 +228,7 @@ def _opened_object(value: Any, origin: str) -> Any:
 
 
 def _called(name: str, declaration: Declaration) -> Any:
-    """What ``package.module:function`` returns; modules beside the declaration are found too."""
+    """Call ``package.module:function``; modules beside the declaration are found too."""
     module, _, function = name.partition(":")
     beside = str(declaration.folder.resolve())
     sys.path.insert(0, beside)

@@ -18,7 +18,7 @@ def open_single_cell(path: Path) -> Any:
 
     Raises:
         ModuleNotFoundError: If anndata or mudata is not installed.
-        ValueError: For a damaged file.
+        ValueError: If the file is damaged.
     """
     try:
         import anndata
@@ -30,12 +30,12 @@ def open_single_cell(path: Path) -> Any:
             f"{path.name}: {error.name} is not installed; pip install 'ppl-mm[single-cell]'."
         ) from error
     try:
-        with warnings.catch_warnings():  # which these libraries give of one another's changes
+        with warnings.catch_warnings():  # These libraries warn about one another's changes.
             warnings.simplefilter("ignore")
             if path.suffix == ".h5mu":
                 return mudata.read_h5mu(path)
             return anndata.read_h5ad(path)
-    except Exception as error:  # h5py, anndata and mudata raise errors of many kinds
+    except Exception as error:  # h5py, anndata and mudata raise errors of many kinds.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
             f"{path.name}: damaged, or no {path.suffix[1:].upper()} file ({reason})."
@@ -48,22 +48,22 @@ def is_single_cell(value: Any) -> bool:
 
 
 def holds_parts(data: Any) -> bool:
-    """Whether an object is a MuData, which holds an AnnData a modality."""
+    """Whether an object is a MuData, which holds one AnnData per modality."""
     return hasattr(data, "mod")
 
 
 def part_of(data: Any, part: str | None, name: str, origin: str) -> Rows | Table:
-    """The matrix or the table of a part.
+    """Return the matrix or the table of a part.
 
     Args:
-        data: AnnData or MuData.
-        part: The part, see :class:`~ppl_mm.data.own.declaration.Declared`; None for the matrix X,
-            of a MuData that of the modality's name.
+        data: The AnnData or MuData.
+        part: The part, see :class:`~ppl_mm.data.own.declaration.Declared`; None takes the matrix X,
+            which in a MuData is that of the modality's name.
         name: The modality's name.
-        origin: How messages name the data.
+        origin: The data's name in messages.
 
     Raises:
-        ValueError: For an unknown part, with the nearest known one.
+        ValueError: If the part is unknown; the message has the nearest known one.
     """
     words = [] if part is None else part.split("/")
     if holds_parts(data) and words != ["obs"]:

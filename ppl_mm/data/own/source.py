@@ -1,4 +1,4 @@
-"""What a source holds of one modality, before its kind is known."""
+"""The rows of one modality in its source, before its kind is known."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ def _row(i: int) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """A table in memory with the place of each of its rows.
+    """A table in memory, with the place of each row in its file.
 
     Attributes:
         origin: The file's name, for messages.
-        frame: The pandas.DataFrame, text as it is written, or numbers.
-        place: How a message names row i, such as ``line 7``.
-        labels: The rows' labels, if they are no column; None otherwise.
+        frame: The pandas.DataFrame, with text as it is written, or numbers.
+        place: The function from i to the name of row i in messages, such as ``line 7``.
+        labels: The rows' labels if no column holds them; None otherwise.
     """
 
     origin: str
@@ -38,10 +38,10 @@ class Table:
         return tuple(str(name) for name in self.frame.columns)
 
     def column(self, name: str) -> Any:
-        """The column of that name, or the index of that name, a pandas.Series.
+        """Return the column or the index of this name, a pandas.Series.
 
         Raises:
-            ValueError: For an unknown name, with the nearest known one.
+            ValueError: If the name is unknown; the message has the nearest known one.
         """
         if name == self.frame.index.name:
             return self.frame.index.to_series()
@@ -58,9 +58,9 @@ class Rows:
         origin: The file's name, for messages.
         values: A :class:`pandas.DataFrame` of cells, an array (n, *D), a sparse matrix (n, D), or
             images, see :mod:`ppl_mm.data.own.images`.
-        columns: The names of the columns; none for what has no names.
-        labels: The label of each row; None where the rows have none.
-        place: How a message names row i.
+        columns: The names of the columns; empty if they have no names.
+        labels: The label of each row; None if the rows have none.
+        place: The function from i to the name of row i in messages.
     """
 
     origin: str
@@ -78,7 +78,7 @@ class Rows:
         return int(self.values.shape[0])
 
     def at(self, i: int, column: int | None = None) -> str:
-        """How a message names row i, and a column."""
+        """Name row i, and a column, in messages."""
         what = f"{self.origin}, {self.place(int(i))}"
         if column is None or not self.columns:
             return what
@@ -91,16 +91,17 @@ def selected(
     taken: frozenset[str],
     where: str,
 ) -> np.ndarray:
-    """The positions of the columns that patterns name, in the order of the patterns.
+    """Return the positions of the columns that match patterns, in the order of the patterns.
 
     Args:
         patterns: Names with wildcards; None for all columns.
         columns: The names of the source's columns.
-        taken: Names that no wildcard stands for: the index, and what other modalities name.
-        where: How messages name the source.
+        taken: The names that wildcards do not match: the index, and the columns of other
+            modalities.
+        where: The source's name in messages.
 
     Raises:
-        ValueError: For a pattern that no column matches.
+        ValueError: If no column matches a pattern.
     """
     found: dict[int, None] = {}
     place = {name: i for i, name in enumerate(columns)}

@@ -19,11 +19,11 @@ _MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>"})
 
 
 def read_delimited(path: Path) -> Table:
-    """Read a CSV or TSV file, plain or gzipped, all cells as they are written.
+    """Read a CSV or TSV file, plain or gzipped, with every cell as it is written.
 
     Raises:
-        ValueError: For a file without rows, a header that repeats a name, a line of another number
-            of cells, or text that is not UTF-8.
+        ValueError: If the file has no rows, its header repeats a name, a line has another number of
+            cells, or its text is not UTF-8.
     """
     import pandas
 
@@ -40,7 +40,7 @@ def read_delimited(path: Path) -> Table:
 
 
 def _check(path: Path, delimiter: str) -> list[str]:
-    """The names of the columns, once every line has as many cells."""
+    """Read the names of the columns, and check that every line has this number of cells."""
     with _text(path) as file:
         reader = csv.reader(file, delimiter=delimiter)
         names = [name.strip() for name in next(reader, [])]
@@ -63,10 +63,10 @@ def _check(path: Path, delimiter: str) -> list[str]:
 
 
 def _line(path: Path, delimiter: str, i: int) -> str:
-    """The line on which row i of a file begins."""
+    """Return the line on which row i of a file begins."""
     with _text(path) as file:
         reader = csv.reader(file, delimiter=delimiter)
-        before, row = -1, -1  # the header is no row
+        before, row = -1, -1  # The header is no row.
         for cells in reader:
             row += bool(cells)
             if row > i:
@@ -88,11 +88,11 @@ def _text(path: Path) -> Iterator[TextIO]:
 
 
 def read_parquet(path: Path) -> Table:
-    """Read a Parquet file; an index of labels counts as the rows' labels.
+    """Read a Parquet file; an index of labels gives the rows' labels.
 
     Raises:
         ModuleNotFoundError: If pyarrow is not installed.
-        ValueError: For a damaged file.
+        ValueError: If the file is damaged.
     """
     import pandas
 
@@ -110,13 +110,13 @@ def read_parquet(path: Path) -> Table:
 
 
 def of_frame(origin: str, frame: Any) -> Table:
-    """A data frame as a table, whose rows its index labels unless it only numbers them."""
+    """Return a data frame as a table; its index labels the rows unless it only numbers them."""
     numbered = type(frame.index).__name__ == "RangeIndex"
     return Table(origin, frame, labels=None if numbered else tuple(map(label_text, frame.index)))
 
 
 def numbers(column: Any) -> tuple[np.ndarray, int | None]:
-    """The numbers of a column (n,), NaN where missing, and the first cell that is none.
+    """Return a column's numbers (n,), NaN where missing, and the position of its first non-number.
 
     Example:
         >>> import pandas
@@ -125,7 +125,7 @@ def numbers(column: Any) -> tuple[np.ndarray, int | None]:
     """
     import pandas
 
-    if column.dtype.kind in "mM":  # a time is no number
+    if column.dtype.kind in "mM":  # A time is no number.
         held = column.notna().to_numpy().nonzero()[0]
         return np.full(len(column), np.nan), int(held[0]) if len(held) else None
     parsed = pandas.to_numeric(column, errors="coerce")
@@ -138,7 +138,7 @@ def numbers(column: Any) -> tuple[np.ndarray, int | None]:
 
 
 def words(column: Any) -> list[str | None]:
-    """The cells of a column as text without blanks around it, None where missing.
+    """Return the cells of a column as text without surrounding blanks; None where missing.
 
     Example:
         >>> import pandas
@@ -150,7 +150,7 @@ def words(column: Any) -> list[str | None]:
 
 
 def label_text(cell: Any) -> str:
-    """A cell as text; whole numbers have no decimals, whoever wrote them.
+    """Return a cell as text; whole numbers never have decimals.
 
     Example:
         >>> label_text(3.0), label_text("3.0"), label_text("3.10"), label_text(" p3 ")

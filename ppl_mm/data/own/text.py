@@ -1,4 +1,4 @@
-"""Text as symbols of a vocabulary that the training rows have."""
+"""Text as symbols of a vocabulary, which the training rows determine."""
 
 from collections import Counter
 
@@ -9,8 +9,8 @@ from ppl_mm.data.vocabulary import SPECIALS, Vocabulary, split_words
 
 __all__ = ["read_text"]
 
-_LONGEST = {"words": 64, "characters": 128}  # what a length that is not given is at most
-_TWICE = 2  # rarer words of training rows are unknown ones
+_LONGEST = {"words": 64, "characters": 128}  # The largest default lengths.
+_TWICE = 2  # Rarer words of training rows become the unknown word.
 
 
 def read_text(
@@ -22,16 +22,16 @@ def read_text(
 ) -> tuple[np.ndarray, Vocabulary]:
     """Read texts as symbols (n, T), with the end and padding of :mod:`ppl_mm.data.vocabulary`.
 
-    Words that fewer than two training rows' texts use become the unknown one; of characters all
-    those of training rows have a symbol.
+    Words in fewer than two training texts become the unknown word; every character of training
+    texts has a symbol.
 
     Args:
         cells: The texts, None where missing.
-        training: Whether a row trains, (n,).
-        symbols: Words or characters; None takes words where texts have several.
-        length: T; None takes the longest training text with its end, 64 words or 128 characters at
-            most.
-        origin: How messages name the source.
+        training: Whether a row is a training row, (n,).
+        symbols: Words or characters; None takes words if texts have several words.
+        length: The number T of symbols; None takes that of the longest training text with its end,
+            at most 64 words or 128 characters.
+        origin: The source's name in messages.
 
     Raises:
         ValueError: If no training row has a text.
