@@ -65,8 +65,9 @@ def examples(
     caption of the training picture that is nearest to them.
 
     Returns:
-        A dict for each bird and each of the two inputs: what is ``given``, the bird's ``caption``,
-            the caption ``made``, and a caption of the picture ``nearest`` to the features made.
+        A dict for each bird and each of the two inputs: the ``given`` modality, the bird's
+            ``caption``, the caption ``made``, and a caption of the picture ``nearest`` to the
+            features made.
 
     Source: Shi et al. 2019 (MMVAE), as in figure 4 of Joy et al. 2022 (MEME) and figure 9 of
     Kutuzova et al. 2021 (SVAE), which show the picture itself.

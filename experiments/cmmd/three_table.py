@@ -18,7 +18,7 @@ LATENT = {
     "mopoe": (0.95, 0.80, 0.99, 0.97, 0.98, 0.99, 0.98),
     "cmmd": (0.98, 0.80, 1.00, 0.99, 1.00, 1.00, 0.99),
 }
-# Table 6: target and what is given.
+# Table 6, by target and given modalities.
 COLUMNS = ("m|s", "m|t", "m|st", "s|m", "s|t", "s|mt", "t|m", "t|s", "t|ms")
 COHERENCE = {
     "mvae": (0.24, 0.20, 0.32, 0.43, 0.30, 0.75, 0.28, 0.17, 0.29),

@@ -6,8 +6,7 @@ paired. Of each other pair one modality is seen, always the same one or either. 
 survive from one modality to the other (coherence), do the latents know it, and are posteriors of
 related pictures nearer to each other than those of others (relatedness)? How likely are pairs,
 where MEME was trained on all of them, in one direction or both? The experiment also has features of
-birds' pictures, and captions: does what is generated from one fit the other, by canonical
-correlation?
+birds' pictures, and captions: do generations from one fit the other, by canonical correlation?
 
     python -m ppl_mm.experiments.meme --system meme --fraction 0.25 --scheme split --epochs 100
     python -m ppl_mm.experiments.meme --system mvae --dataset mnist_svhn --fraction 0.25

@@ -34,8 +34,8 @@ def shown(kind: str, show: Callable[[list[Record]], list[str]]) -> Callable[...,
 def draw_scatter(records: list[Record], folder: Path) -> None:
     """Draw figure 1, right: quality against coherence, of each system at every beta.
 
-    The upper plot is of what is generated given one modality, the lower one of draws from the
-    prior. A good system is at the top left.
+    The upper plot shows generations given one modality, the lower one draws from the prior. A good
+    system is at the top left.
     """
     panels = {
         "given one": (lambda m: m["fid"]["cross mean"], lambda m: m["coherence"]["mean"]),

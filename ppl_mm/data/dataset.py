@@ -104,7 +104,7 @@ class DataSet:
         return self.name if declared is None else declared
 
     def describe(self) -> Description:
-        """Describe rows, modalities, what is missing, what looks wrong, and the networks.
+        """Describe rows, modalities, missing values, suspicious values and the networks.
 
         Example:
             >>> from ppl_mm import data

@@ -9,7 +9,7 @@ from ppl_mm.data.sources import Source, data_folder, find
 
 __all__ = ["get"]
 
-_TIMEOUT = 30  # seconds without an answer
+_TIMEOUT = 30  # Seconds without an answer.
 
 
 @typed

@@ -25,7 +25,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 @typed
 def read_idx(path: str | Path) -> Tensor:
-    """Read an IDX file; its content, not its name, tells whether it is gzipped.
+    """Read an IDX file; its content, not its name, decides whether it is gzipped.
 
     Args:
         path: The path of the file.

@@ -51,7 +51,7 @@ def mnist_split(
     validation: int = 5_000,
     scale: ScaleMap = "softplus",
 ) -> DataSet:
-    """Read the top and the bottom half of MNIST pictures; neither alone tells the digit for sure.
+    """Read the top and the bottom half of MNIST pictures; neither alone determines the digit.
 
     The training rows are all 60,000 published training pictures. The test rows are the first 5,000
     of the published test file and the validation rows its last 5,000, as in the release.

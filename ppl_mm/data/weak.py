@@ -79,8 +79,8 @@ def streams(
     """Make paired rows and a stream of rows for each modality, which :func:`ppl_mm.fit` trains on.
 
     Let N rows hold two modalities or more; ceil(fraction N) of them are paired, chosen at random.
-    The stream of a modality holds it alone. ``fit`` takes each stream in an order of its own, so no
-    row of one stream tells anything about a row of another.
+    The stream of a modality holds only that modality. ``fit`` takes each stream in its own random
+    order, so rows of different streams are not related.
 
     Args:
         obs: The data; rows may lack modalities.

@@ -72,7 +72,7 @@ def spell(strings: Symbols) -> list[str]:
 
 
 def move_words(obs: Observations) -> Observations:
-    """Draw the places of the words of ``text`` anew, on its device, as every epoch does.
+    """Draw new positions of the words of ``text``, on its device, as in every epoch.
 
     Example:
         >>> obs = Observations({"text": write_words(torch.tensor([7]))})

@@ -43,7 +43,7 @@ XRMB_FOLDS = ((1, 3), (43, 45), (10, 13), (27, 29))
 """The pairs of speakers of section 4.2, which trains on three pairs and tests on the fourth."""
 
 _FILES = ("XRMBf2KALDI_window7_single1.mat", "XRMBf2KALDI_window7_single2.mat")
-_PARTS = {  # part -> acoustics, articulation, phones, speakers
+_PARTS = {  # Part -> acoustics, articulation, phones, speakers.
     "train": ("X1", "X2", "trainLabel", "trainID"),
     "tune": ("XV1", "XV2", "tuneLabel", "tuneID"),
     "test": ("XTe1", "XTe2", "testLabel", "testID"),

@@ -73,7 +73,7 @@ class Config:
         patience: The number of epochs without a better validation ELBO after which training stops.
         clip_norm: The largest norm of the whole gradient.
         impartial: How the modalities' gradients are combined, see :func:`ppl_mm.fit`.
-        seed: The seed of networks, order, noise, pairs, and of what is missing.
+        seed: The seed of networks, order, noise, pairs and missing modalities.
         precision: Fabric's flag.
         step: How steps are taken, see :func:`ppl_mm.fit`.
         device: "auto", "cpu", "cuda" or "cuda:1".

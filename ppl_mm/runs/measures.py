@@ -172,7 +172,7 @@ def measure(
 
     The label's accuracy is measured too. If a model conditions on some modalities (CVAE, CMMD),
     these are always given, and the label's accuracy is also measured from those alone. Every row's
-    log-likelihood has a proposal of its own (``refine="auto"``, see :func:`ppl_mm.log_likelihood`).
+    log-likelihood has its own proposal (``refine="auto"``, see :func:`ppl_mm.log_likelihood`).
     A modality that no row holds is left out.
 
     Args:

@@ -15,10 +15,10 @@ class FitResult:
     Attributes:
         history: A row an epoch: ``epoch``; ``loss`` (the objective's loss per row, with its
             weights and beta; nats); the same with the other sign as ``bound`` where it is a lower
-            bound (on log p of what is scored, or on a weighted sum of such), as ``surrogate``
-            where it is not (weights, beta, annealing, learned auxiliary priors);
-            ``validation_elbo`` (neither weights nor beta; nats per row) where rows were
-            validated; ``seconds``.
+            bound (on log p of the scored modalities, or on a weighted sum of such terms), as
+            ``surrogate`` where it is not (weights, beta, annealing, learned auxiliary priors);
+            ``validation_elbo`` (neither weights nor beta; nats per row) where rows were validated;
+            ``seconds``.
         best_epoch: The epoch of the best validation ELBO, or the last.
         best_state: The system's state after that epoch, on the CPU.
         step: How steps were taken, "recorded", "compiled", "captured" or "eager"; and how many, or

@@ -1,4 +1,4 @@
-"""Data sets of one's own: a declaration in TOML, or a data frame in memory.
+"""The user's own data sets: a declaration in TOML, or a data frame in memory.
 
 ``building`` calls the others in order: ``declaration`` reads the declaration, ``reading`` opens the
 files, ``matching`` puts their rows side by side and splits them, ``kinds`` and ``values`` turn

@@ -14,7 +14,7 @@ _KEPT_BYTES = 2**29  # Smaller folders are read once.
 
 
 class Images:
-    """Pictures (n, C, H, W), bytes 0..255, read from their files when rows are asked for.
+    """Pictures (n, C, H, W), bytes 0..255, which are read from their files on demand.
 
     Args:
         paths: The files.

@@ -51,8 +51,8 @@ def from_file(path: str | Path, *, fingerprint: str | None = None, quiet: bool =
     Raises:
         FileNotFoundError: If the declaration or a file is missing.
         ModuleNotFoundError: If a file needs an extra that is not installed.
-        ValueError: For an unknown key, or files that are not what is declared; the message names
-            the file with its line and column, or the key, and the remedy.
+        ValueError: If a key is unknown, or files differ from the declaration; the message names the
+            file with its line and column, or the key, and the remedy.
 
     Example:
         >>> import tempfile, pathlib
