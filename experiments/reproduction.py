@@ -28,7 +28,7 @@ KINDS = (
     *("system", "method", "dataset", "terms", "objective", "preset", "direction", "family"),
     *SHARES,
 )
-"""The options that make runs differ in what they do, and not in sizes alone."""
+"""The options that distinguish kinds of runs, not only their sizes."""
 
 Config = Any
 Run = TypeVar("Run", bound="DataclassInstance")

@@ -7,7 +7,7 @@ from ppl_mm.experiments.tables import Record, Runs
 __all__ = ["FOLDS", "PAPER", "QUOTED", "SPEAKERS", "TITLES", "by_data", "name_of", "settings"]
 
 # Tables of Mancisidor et al. 2023, with errors as shares.
-PAPER = {  # table 2; mir_flickr has mean average precision in %
+PAPER = {  # Table 2; mir_flickr has mean average precision in %.
     "two_view_mnist": {
         "cmmd": 0.024,
         "vcca": 0.030,
@@ -51,7 +51,7 @@ QUOTED = {
     "DCCA, pretrained": {"two_view_mnist": 0.029},
     "DCCAE, pretrained": {"two_view_mnist": 0.022},
 }
-FOLDS: dict[str, dict[str, tuple[float, ...]]] = {  # table 1: error and RMSE of each fold
+FOLDS: dict[str, dict[str, tuple[float, ...]]] = {  # Table 1: error and RMSE of each fold.
     "classifier": {"error": (0.399, 0.365, 0.549, 0.480)},
     "vcca": {"error": (0.402, 0.406, 0.554, 0.472)},
     "mvae": {"error": (0.455, 0.442, 0.568, 0.517), "rmse": (1.07, 1.06, 1.09, 1.07)},
@@ -59,7 +59,7 @@ FOLDS: dict[str, dict[str, tuple[float, ...]]] = {  # table 1: error and RMSE of
     "mmvae": {"error": (0.489, 0.470, 0.602, 0.537), "rmse": (0.77, 0.79, 0.83, 0.82)},
     "cmmd": {"error": (0.324, 0.312, 0.474, 0.382), "rmse": (0.74, 0.75, 0.77, 0.80)},
 }
-SPEAKERS = {  # table 8: RMSE and error
+SPEAKERS = {  # Table 8: RMSE and error.
     7: (0.80, 0.158),
     16: (0.76, 0.214),
     20: (0.73, 0.162),

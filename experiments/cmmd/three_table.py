@@ -105,7 +105,7 @@ def _rows(
     paper: Mapping[str, Sequence[float]],
     kind: str,
 ) -> list[list[str]]:
-    heads = [column.replace("|", "\\|") for column in columns]  # a bar ends a cell
+    heads = [column.replace("|", "\\|") for column in columns]  # A bar would end the cell.
     rows = [["system", "epochs", *heads, "mean"]]
     for system, title in TITLES.items():
         own = [r for r in records if r["config"]["system"] == system]

@@ -1,4 +1,4 @@
-"""How likely are pairs under MEME, in the direction of training and against it?
+"""Likelihoods of pairs under MEME, in the direction of training and against it.
 
 MEME of two modalities s and t has two joint densities, which share all networks:
 

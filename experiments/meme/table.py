@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 Reads = dict[str, Callable[[Record], Any]]
-"""Title -> what to read of a record's measures, a value with its standard error."""
+"""Title -> the function that reads a value with its standard error from a record's measures."""
 Numbers = Mapping[str, Mapping[str, tuple[float, ...]]]
 """Title -> system and scheme -> the paper's numbers by the fraction of pairs."""
 _PAPER_7 = {

@@ -21,7 +21,7 @@ _LARGEST_ALPHA = 3.0
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many rows and draws the costly measures use.
+    """The numbers of rows and draws of the costly measures.
 
     Attributes:
         probe_rows: The number of training rows for latent classification.

@@ -1,4 +1,4 @@
-"""How many parameters the inference networks have: Table 1 of Wu & Goodman 2018.
+"""The numbers of parameters of the inference networks: Table 1 of Wu & Goodman 2018.
 
 Nothing is trained and no data are read. The systems are those of the main experiment, with the 18
 attributes of CelebA as one modality or as 18.

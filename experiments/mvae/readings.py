@@ -9,7 +9,7 @@ __all__ = ["READINGS", "TERMS", "check_terms", "in_readings", "reading"]
 Run = Any  # The options of the main experiment, or of weak supervision.
 
 TERMS = ("own", "image_all")
-"""The image-only term reconstructs the image alone, as in the paper, or the label too."""
+"""The image-only term reconstructs only the image, as in the paper, or also the label."""
 READINGS: dict[str, tuple[float, str]] = {
     "as stated": (50.0, "own"),
     "weight 1": (1.0, "own"),

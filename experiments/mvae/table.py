@@ -83,7 +83,7 @@ def _table(records: list[Record], dataset: str, by: str) -> list[str]:
     settings = [s for s in _settings(records, dataset) if _measured(s, by)]
     if not settings:
         return []
-    names = [q.replace("|", "\\|") for q in QUANTITIES]  # a bar ends a cell
+    names = [q.replace("|", "\\|") for q in QUANTITIES]  # A bar would end the cell.
     rows = [["system", "λ label", "epochs", "test rows", *names]]
     rows[0] += [*(f"variance, {n.removeprefix('log ')}" for n in names), "Pareto k > 0.7"]
     rows[0] += _accuracies(dataset) if by == "x1" else []

@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 JOINT = ("vaevae", "vaevae_star", "jmvae", "jmvae_zero", "telbo")
-"""Systems whose joint networks have a head of their own, softplus like the encoders'."""
+"""Systems whose joint networks have their own head, softplus like the encoders'."""
 PAIRS = ("mnist_svhn", "mnist_fashion")
 """Data sets of pictures that are paired by class."""
 

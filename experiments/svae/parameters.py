@@ -1,4 +1,4 @@
-"""How many parameters the inference networks of SVAE and VAEVAE have: figure 5 of the paper.
+"""The numbers of parameters of SVAE's and VAEVAE's inference networks: figure 5 of the paper.
 
 Nothing is trained. The numbers are counted for the halves and thirds of MNIST, and beside them
 stand the paper's k n^2 and k n 2^(n - 1) of n modalities, with the k parameters of one encoder.

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 Reads = Mapping[str, Callable[[Record], Any]]
-"""Title -> what to read of the test's measures, a value with its standard error."""
+"""Title -> the function that reads a value with its standard error from the test's measures."""
 
 # Table 1 of Kutuzova et al. 2021: accuracy from both halves, from the top, from the bottom, after
 # 200 epochs, all rows paired. MMVAE's two columns may be exchanged, as its release labels them so.
@@ -44,7 +44,7 @@ TITLES = {
     "svae_star": "SVAE*",
     "vaevae_a": "VAEVAE (a)",
     "mmvae": "MMVAE",
-}  # others have their names in capitals
+}  # Others have their names in capitals.
 _HALVES = (("top", "bottom"), ("top",), ("bottom",))
 
 

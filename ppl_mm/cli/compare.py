@@ -21,7 +21,7 @@ _NOT_SHARED = (
     *("system", "dataset", "option", "missing", "seed", "out", "quiet"),
     *("resume", "overwrite", "evaluate", "monitor", "logger", "callback"),
 )
-"""The options of ``train`` that have no meaning here, or another one."""
+"""The options of ``train`` that have no meaning here, or a different one."""
 
 _BESIDE = 3  # The number of systems in one table of the terminal.
 _CAPTION = (

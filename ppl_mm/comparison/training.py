@@ -13,7 +13,7 @@ PICTURES = ("cross_generation", "prior_samples", "latent", "loss")
 """The pictures of every run, in the order of the page."""
 
 OPTIONAL = ("posterior",)
-"""A picture of the runs whose latents allow it."""
+"""The picture of runs with latents that can be shown."""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ SIZES = (162_770, 19_867, 19_962)
 PICTURES = "img_align_celeba"
 ATTRIBUTES = "list_attr_celeba.txt"
 PARTITION = "list_eval_partition.txt"
-_SIZE = (178, 218)  # width and height of the aligned faces
+_SIZE = (178, 218)  # The width and height of the aligned faces.
 _NUM_ATTRIBUTES = 40
 _WHAT = "The file is not the original or is damaged: copy it again."
 

@@ -59,7 +59,7 @@ _FILES = {
     "full": {view: f"full_{view}_64.npy" for view in VIEWS},
     "aligned": {view: f"aligned_{view}_64.npy" for view in VIEWS} | {"image": "faces_64.npy"},
 }
-_MARK, _STROKE, _OPACITY = 512, 32, 128  # the watermark's side and lines in pixels; of 255
+_MARK, _STROKE, _OPACITY = 512, 32, 128  # Side and line in pixels; opacity of 255.
 
 _BY_HAND = (
     f"{BY_HAND} The views of the paper are of the full-size pictures; those you unpack as "
@@ -209,7 +209,7 @@ def _views(folder: str | Path | None) -> dict[str, View]:
     lock, load = Lock(), cache(lambda: Landmarks(find_predictor(folder)))
 
     def mask(picture: "Image.Image") -> "Image.Image":
-        with lock:  # only one of several threads reads the predictor
+        with lock:  # Only one of several threads reads the predictor.
             landmarks = load()
         return draw_face(landmarks(picture), picture.size)
 

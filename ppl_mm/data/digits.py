@@ -23,7 +23,7 @@ from ppl_mm.networks import LabelEncoder, MLPDecoder, MLPEncoder
 
 __all__ = ["digits"]
 
-_NUM_TRAIN, _NUM_VALIDATION = 1200, 200  # the other 397 rows are for the test
+_NUM_TRAIN, _NUM_VALIDATION = 1200, 200  # The other 397 rows are for the test.
 _HIDDEN = (128, 128)
 
 

@@ -73,7 +73,7 @@ def _fetch(source: Source, file: str, mirrors: tuple[str, ...], root: Path) -> N
                 path=root,
                 downloader=pooch.HTTPDownloader(timeout=_TIMEOUT),
             )
-        except (OSError, ValueError) as error:  # requests' errors are OSErrors
+        except (OSError, ValueError) as error:  # requests' errors are OSErrors.
             failures.append(f"{url}: {error}")
         else:
             return

@@ -37,7 +37,7 @@ _FIRST = (
     "<unk>",
     "<s>",
     "</s>",
-)  # the first words of a published vocabulary, which become SPECIALS
+)  # The first words of a published vocabulary, which become SPECIALS.
 
 _BY_HAND = (
     "Download train, tst2012, tst2013 and vocab, each with the ends .en and .vi, from "
@@ -147,7 +147,7 @@ def _vocabulary(path: Path, train: Sentences, num_words: int | None) -> Vocabula
         count = Counter(word for sentence in train for word in sentence)
         words = sorted(words, key=lambda word: -count[word])[
             :num_words
-        ]  # the first of equally common words
+        ]  # The first of equally common words comes first.
     return Vocabulary((*SPECIALS, *words))
 
 

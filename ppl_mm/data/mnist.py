@@ -164,7 +164,7 @@ def binary_mnist(
     if binarisation == "dynamic":
         train = train[: len(drawn_train)]
         if held_out is not None:
-            held_out = held_out[torch.arange(len(held_out))]  # a copy lets go of all of `drawn`
+            held_out = held_out[torch.arange(len(held_out))]  # The copy frees `drawn`.
         transform = binarise
     else:
         train, transform = drawn_train, None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bytes_shape", "open_picture", "picture_array"]
 
-_AT_A_TIME = 256  # pictures
+_AT_A_TIME = 256  # The number of pictures.
 
 
 def picture_array(

@@ -286,7 +286,7 @@ def load(name: str, folder: str | Path | None = None, **options: Any) -> DataSet
         options: The options of the data set's own function, such as ``binarisation="dynamic"``.
 
     Raises:
-        ValueError: For an unknown name; the nearest known one is in the message.
+        ValueError: If the name is unknown; the message has the nearest known one.
         FileNotFoundError: If files are missing; the message says how to get them.
     """
     if is_declaration(name):

@@ -60,7 +60,7 @@ def read_svhn(path: str | Path) -> tuple[Tensor, Tensor]:
     with Path(path).open("rb") as file:
         try:
             arrays = loadmat(file, variable_names=("X", "y"))
-        except Exception as error:  # a damaged file makes the parser fail in many ways
+        except Exception as error:  # A damaged file makes the parser fail in many ways.
             raise _damaged(path, "a MATLAB 5 file", f"a broken one ({error})") from error
     for name in ("X", "y"):
         if name not in arrays:

@@ -32,7 +32,7 @@ def weakly_supervised(obs: Observations, fraction: float, *, seed: int = 0) -> O
         The paired rows, then one stream a modality, in the order of ``obs.names``.
 
     Raises:
-        ValueError: For a fraction outside [0, 1], or if no row is left.
+        ValueError: If ``fraction`` is outside [0, 1], or no row is left.
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, section 5.1. Differs: any number of modalities.
 
@@ -47,7 +47,7 @@ def weakly_supervised(obs: Observations, fraction: float, *, seed: int = 0) -> O
     if num_paired == len(obs):
         return Observations(
             obs.values, obs.present, obs.elements, obs.covariates
-        )  # without a copy of every value
+        )  # This does not copy the values.
     order = torch.randperm(len(obs), generator=generator)
     paired, rest = order[:num_paired].sort().values, order[num_paired:]
     held = {name: obs.present[name].cpu() for name in obs.names}
@@ -93,7 +93,7 @@ def streams(
         The paired rows if there are any, then a stream for every modality that has one.
 
     Raises:
-        ValueError: For a fraction outside [0, 1], or an unknown ``unpaired``.
+        ValueError: If ``fraction`` is outside [0, 1], or ``unpaired`` is unknown.
 
     Source: Kutuzova et al. 2020 (SVAE), section 4 and release.
 
@@ -136,7 +136,7 @@ def keep_modalities(obs: Observations, probability: float, *, seed: int = 0) -> 
         :class:`ppl_mm.data.MemoryMapped` stay in their files.
 
     Raises:
-        ValueError: For a probability outside [0, 1].
+        ValueError: If ``probability`` is outside [0, 1].
 
     Source: Wu & Goodman 2018, arXiv:1802.05335, appendix F. Differs: none (the
     caption of its figure says "drop" and means "keep").
@@ -182,7 +182,7 @@ def keep_pairs(
         The same number of rows, in their order.
 
     Raises:
-        ValueError: For a fraction outside [0, 1], or an unknown modality.
+        ValueError: If ``fraction`` is outside [0, 1], or the modality is unknown.
 
     Source: Joy et al. 2022, arXiv:2106.12570, section 4.1: MEME_MNIST is ``always="mnist"``.
     Differs: any number of modalities.

@@ -51,7 +51,7 @@ _PARTS = {  # Part -> acoustics, articulation, phones, speakers.
 _NAMES = ("acoustic", "articulatory", "label")
 _CENTRE = slice(117, 156)
 _ACOUSTIC, _ARTICULATORY, _PHONES, _LATENT_DIM = 273, 112, 40, 70
-_TEST_TENTHS = 3  # tenths of the frames of one speaker
+_TEST_TENTHS = 3  # Tenths of the frames of one speaker.
 
 _BY_HAND = (
     "Ask the University of Wisconsin for the XRMB database, take the two files of "
@@ -164,7 +164,7 @@ def read_xrmb(folder: str | Path | None = None) -> dict[str, Frames]:
             "speaker": torch.from_numpy(speakers.reshape(-1).astype(np.int64)),
         }
     phones = torch.cat([frames["label"] for frames in found.values()])
-    first = int(phones.min() > 0)  # the smallest phone, 0 or 1
+    first = int(phones.min() > 0)  # The smallest phone is 0 or 1.
     if phones.min() < 0 or phones.max() >= _PHONES + first:
         raise ValueError(
             f"xrmb: expected phones 0..39 or 1..40, got {int(phones.min())}..{int(phones.max())}."
@@ -184,7 +184,7 @@ def _arrays(paths: Sequence[Path]) -> dict[str, Any]:
         try:
             here = wanted & {name for name, _, _ in whosmat(path)}
             arrays |= {key: loadmat(path, variable_names=[key])[key] for key in sorted(here)}
-        except Exception as error:  # a damaged file makes the parser fail in many ways
+        except Exception as error:  # A damaged file makes the parser fail in many ways.
             raise ValueError(
                 f"{path}: expected a MATLAB 5 file, got a broken or another one ({error})."
             ) from error
@@ -237,7 +237,7 @@ def _of_one(frames: Frames, seed: int) -> list[Frames]:
     """Split off 30 % of the frames, the same share of every phone up to rounding."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(frames["label"]), generator=generator)
-    order = order[frames["label"][order].argsort(stable=True)]  # phone by phone
+    order = order[frames["label"][order].argsort(stable=True)]  # Sorted by phone.
     places = torch.arange(len(order))
     tested = (places + 1) * _TEST_TENTHS // 10 > places * _TEST_TENTHS // 10
     rows = [order[~tested].sort().values, order[tested].sort().values]

@@ -37,7 +37,7 @@ class DamagedRecordError(ValueError):
 
 
 _STEADIER = ("learning_rate", "clip_norm")
-"""Options that a run may change where it goes on; its record says since when."""
+"""Options that a resumed run may change; its record says from which epoch on."""
 
 _SEVERAL = ("weights", "options", "data_options")  # These flags may be repeated.
 

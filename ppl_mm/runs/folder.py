@@ -34,7 +34,7 @@ FILES = (
     *("loss.png", "prior_samples.png", "cross_generation.png", "latent.png", "posterior.png"),
     likelihoods.LIKELIHOODS,
 )
-"""The files that a run writes, and that ``overwrite`` removes."""
+"""The files that a run writes and ``overwrite`` removes."""
 
 SHOWN, _MOST = 8, 10  # The largest numbers of rows of a picture, without classes and with.
 DRAWN = 1000  # The number of test rows for latents and ranges of values in pictures.

@@ -42,7 +42,7 @@ PLACES = (
     *("device", "step", "threads"),
     *("data_dir", "checkpoint_every", "out"),
 )
-"""Options that say where and how fast a run trains; they may change where a run goes on."""
+"""Options that set where and how fast a run trains; a resumed run may change them."""
 
 _TRAINED_WITH = ("epochs", "batch_size", "clip_norm", "precision", "seed", "device")
 

@@ -14,7 +14,7 @@ from ppl_mm.objectives import Stages
 __all__ = ["Annealing", "State", "Step", "pattern", "stage_of"]
 
 Step = Callable[[Observations, range, int], Tensor]
-"""From a batch, this process's share of it and its size to its loss."""
+"""A function from a batch, this process's share of it and its size to its loss."""
 
 _KINDS = ("present", "scored", "evidence", "source")
 

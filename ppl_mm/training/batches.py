@@ -18,7 +18,7 @@ __all__ = ["Batch", "Streams", "resident"]
 _MASKS = ("present", "scored", "evidence", "source")
 
 Batch = tuple[Tensor, ...]
-"""The rows of one step, a tensor of indices a stream."""
+"""The rows of one step: a tensor of indices for each stream."""
 
 
 class Streams:

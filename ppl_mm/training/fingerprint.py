@@ -23,7 +23,7 @@ MAY_DIFFER = (
     *("step", "callbacks", "checkpoint", "checkpoint_every", "progress"),
     "whether rows lie in memory or in files",
 )
-"""What a run that goes on may have other than the run that was stopped."""
+"""The settings in which a resumed run may differ from the stopped run."""
 
 _LOOKED_AT = 1000  # The number of rows whose values are compared, in memory or in files.
 _VOLATILE = {"annealing", "epoch", "training"}

@@ -28,7 +28,7 @@ from ppl_mm.systems import System
 __all__ = ["Rule", "impartially"]
 
 Rule = Callable[[Tensor], Tensor]
-"""From the products g_m . g_n, (M, M), to the weights, (M,); it may draw random numbers."""
+"""A function from the products g_m . g_n, (M, M), to the weights, (M,); it may be random."""
 
 _RULES = {"pcgrad": "PCGradWeighting", "imtl_g": "IMTLGWeighting", "mgda": "MGDAWeighting"}
 

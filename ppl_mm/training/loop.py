@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Loop"]
 
 _LARGEST_LOSS = torch.finfo(torch.float32).max ** 0.5
-"""Per row, in nats; the squares of larger gradients, which Adam takes, overflow in float32."""
+"""Nats per row. Adam squares gradients, and those of larger losses overflow in float32."""
 
 
 class Loop:

@@ -16,7 +16,7 @@ from ppl_mm.training.state import Training
 __all__ = ["Monitor", "Watch", "watched"]
 
 Monitor = Callable[[System, Observations], float]
-"""From a system and the rows that are held out to a number."""
+"""A function from a system and the held-out rows to a number."""
 
 _DRAWS = 100  # The number of draws per row of a log-likelihood.
 

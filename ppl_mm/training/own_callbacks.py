@@ -18,7 +18,7 @@ __all__ = ["Bar", "Checkpoints", "Schedule", "Scheduler"]
 
 
 Scheduler = Callable[[torch.optim.Optimizer], Any]
-"""From an optimiser to a scheduler of its learning rate."""
+"""A function from an optimiser to a scheduler of its learning rate."""
 
 
 class Schedule(Callback):

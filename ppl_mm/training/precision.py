@@ -14,7 +14,7 @@ from ppl_mm.systems import System
 __all__ = ["PRECISIONS", "check_clipping", "check_precision", "in_precision"]
 
 PRECISIONS = ("32-true", "64-true", "bf16-mixed", "16-mixed")
-"""What ``fit`` trains in, by Fabric's names."""
+"""The precisions of ``fit``, by Fabric's names."""
 
 _REFUSED = {
     "16-true": "parameters of 16 bits lose the small steps of an optimiser",

@@ -61,7 +61,7 @@ _TRUNKS: dict[Any, Callable[..., Any]] = {
     SentenceEncoder: SentenceFeatures,
     ConvEncoder: ConvFeatures,
 }
-"""What joint networks see of a modality, where the flattened values would not do."""
+"""The features of a modality for joint networks, if flattened values are not suitable."""
 
 _ALLOWED: dict[str, tuple[type[Likelihood], ...]] = {
     "real": (Normal, Laplace),
