@@ -17,7 +17,7 @@ class Options:
         of_measures: The options that only the measures depend on. They may differ from those of an
             earlier run of the same name, whose trained system is then measured again.
         epochs: The number of passes through the training rows, in total. A run that was stopped
-            goes on.
+            continues.
         batch_size: The number of rows per step.
         lr: The learning rate of Adam.
         clip_norm: The largest norm of the gradient; None sets no bound.

@@ -148,7 +148,7 @@ def training_rows(config: Config, dataset: data.DataSet) -> Observations:
 
 
 def build(config: Config, dataset: data.DataSet) -> System:
-    """Build the system, untrained; MEME's pseudo-inputs begin as what the training rows hold."""
+    """Build the system, untrained; MEME's pseudo-inputs start at values of training rows."""
     modalities = [_normal(m, dataset) for m in dataset.modalities]
     options: dict[str, Any] = {}
     if config.system == "meme":

@@ -9,7 +9,7 @@ __all__ = ["EPOCHS", "FRACTIONS", "PAPER", "TITLES", "TRUTH", "name_of", "rows_o
 TITLES = {"meme": "MEME", "mmvae": "MMVAE", "mvae": "MVAE"}
 FRACTIONS = (1, 0.5, 0.25, 0.125, 0.0625)
 EPOCHS = {"mnist_svhn": "100", "cub": "300"}
-# Tables 3 to 6 of Joy et al. 2022, on MNIST-SVHN and CUB, by what the unpaired rows hold, at the
+# Tables 3 to 6 of Joy et al. 2022, on MNIST-SVHN and CUB, by the modality of unpaired rows, at the
 # fractions above. MMVAE learns from pairs alone there, so it has the first value only.
 PAPER: dict[str, dict[str, tuple[float, ...]]] = {
     "coherence, mnist to svhn": {

@@ -22,7 +22,7 @@ def render(records: list[Record]) -> str:
 
 
 def measures(records: list[Record]) -> list[str]:
-    """Show distances of pictures, correlation with captions, and ELBO, with a row a setting."""
+    """Show distances of pictures, correlation with captions, and ELBO, with one row per setting."""
     head = ["system", "K, objective", "β", "epochs", "training rows"]
     quality = [[*head, "features", "image given caption", "from the prior", "rebuilt", "real"]]
     fit = [[*head, "image given caption", "caption given image", "drawn together", "real pairs"]]

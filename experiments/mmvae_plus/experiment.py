@@ -138,7 +138,7 @@ SMOKE = Config(
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     """Train, measure, write record, pictures and system; return the measures.
 
-    It skips what an earlier, interrupted run has done: training goes on from its last checkpoint,
+    It skips what an earlier, interrupted run has done: training continues from its last checkpoint,
     and a trained system is only measured.
     """
     steps = load, build, train, measure

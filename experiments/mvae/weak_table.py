@@ -138,7 +138,7 @@ def _table(title: str, dataset: str, records: list[Record], measure: str = "accu
 
 
 def _kinds(records: list[Record], method: str) -> dict[tuple[str, ...], Runs]:
-    """Return name, label weight, what the image-only term makes, and epochs -> the runs."""
+    """Return name, label weight, image-only term and epochs -> the runs."""
     found: dict[tuple[str, ...], Runs] = {}
     for record in records:
         if record["config"]["method"] == method:

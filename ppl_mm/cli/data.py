@@ -43,7 +43,7 @@ def describe_data(
     ] = None,
     folder: DataFolder = None,
 ) -> None:
-    """Show what a data set holds, what looks wrong, and the networks that will be used."""
+    """Show a data set's contents, suspicious values, and the networks that will be used."""
     from ppl_mm import data, plotting
     from ppl_mm.files import write_atomically
 

@@ -26,7 +26,7 @@ def picture_array(
     pictures: Callable[[], Iterable["Image.Image"]],
     make: Callable[["Image.Image"], np.ndarray],
 ) -> Path:
-    """Make a file of bytes for ``MemoryMapped``, a row from each picture.
+    """Make a file of bytes for ``MemoryMapped``, with one row per picture.
 
     A file with bytes of that shape is kept; another one is replaced. The file is written whole or
     not at all.

@@ -193,8 +193,8 @@ def files(folder: Path) -> Files:
 def write_config(folder: Path, config: Config, epoch: int = 0) -> None:
     """Write the options, the command that repeats the run, the hardware and the versions.
 
-    A run that goes on with another learning rate or norm also says the former ones, and the number
-    of epochs after which they changed.
+    A run that is resumed with another learning rate or norm also records the former ones, and the
+    number of epochs after which they changed.
     """
     content: dict[str, Any] = {"command": config.command(folder), "options": asdict(config)}
     if epoch > 0:

@@ -177,7 +177,8 @@ def measure(
 
     Args:
         system: A model and a guide.
-        test: Held-out rows. Rows that lack what the model conditions on are left out.
+        test: The held-out rows. Rows that lack a modality that the model conditions on are left
+            out.
         label: The modality to predict; None for none.
         num_samples: The number of draws per row for log-likelihoods.
         rows: The number of rows for log-likelihoods, from the first on; None takes all.

@@ -92,7 +92,7 @@ class Files:
             rows: The training rows.
             config: The options of the run.
             learning_rate: The learning rate of Adam.
-            resume: Whether the run goes on from its checkpoint.
+            resume: Whether the run continues from its checkpoint.
             options: Options of :func:`ppl_mm.fit`, which come before those of ``config``.
         """
         given = {name: getattr(config, name) for name in _TRAINED_WITH}
@@ -109,7 +109,7 @@ def check_same(
     *,
     may_differ: Sequence[str] = PLACES,
 ) -> None:
-    """Check that a run which goes on has the options of the run that was saved.
+    """Check that a resumed run has the options of the saved run.
 
     Args:
         where: The folder or the record of the run that was saved.

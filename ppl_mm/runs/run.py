@@ -7,9 +7,9 @@
 A run folder holds
 
     config.json                  the options, with versions and the command that repeats the run
-    checkpoint.pt                what ``resume=True`` goes on from
+    checkpoint.pt                the state from which ``resume=True`` continues
     system.safetensors           the trained system, for ``System.load``
-    history.csv, loss.png        a row an epoch, and its curves
+    history.csv, loss.png        one row per epoch, and its curves
     prior_samples.png, cross_generation.png, latent.png
     posterior.png                where a posterior has two coordinates to show
     metrics.json                 likelihoods and accuracies of held-out rows
@@ -66,7 +66,7 @@ def train(
         folder: The run folder.
         system: A name of ``systems.available()``.
         dataset: A name of ``data.available()``, or the path of a declaration.
-        resume: Whether to go on with the run in ``folder``; the result equals a run that was never
+        resume: Whether to continue the run in ``folder``; the result equals a run that was never
             stopped.
         overwrite: Whether to replace the run in ``folder``; its files go once the new run can
             start.

@@ -112,9 +112,9 @@ def fit(
         annealing_epochs: The number of epochs over which beta grows linearly, see
             :func:`ppl_mm.objectives.linear_annealing`.
         clip_norm: The largest norm of the whole gradient.
-        impartial: How the modalities' gradients are combined at the latent before they go on to
-            the encoders: "pcgrad", "imtl_g", "mgda" (extra ``impartial``), or a function from
-            their products to weights, see :func:`ppl_mm.training.impartial.impartially`.
+        impartial: The rule that combines the modalities' gradients at the latent before they reach
+            the encoders: "pcgrad", "imtl_g", "mgda" (extra ``impartial``), or a function from their
+            products to weights, see :func:`ppl_mm.training.impartial.impartially`.
         transform: A function that is applied to every training batch on its device, such as a fresh
             binarisation.
         seed: The seed of the order of rows and of all noise. Torch's own generators do not change.
@@ -133,12 +133,12 @@ def fit(
             when the run is stopped. Only its own run may write it, see :func:`ppl_mm.files.owned`.
         checkpoint_every: The number of epochs from one checkpoint to the next.
         checkpoint_minutes: The largest number of minutes between checkpoints, also within an epoch.
-        resume: Whether to go on from ``checkpoint``. The run equals one that was never stopped. It
-            must have the same system, objective, data and options; what may differ is in
-            :data:`ppl_mm.training.MAY_DIFFER`. Options of the optimiser that are given now win
+        resume: Whether to continue from ``checkpoint``. The run then equals one that was never
+            stopped. It must have the same system, objective, data and options; what may differ is
+            in :data:`ppl_mm.training.MAY_DIFFER`. Options of the optimiser that are given now win
             over those of the checkpoint, with a warning that says so; with "new optimizer" the
             optimiser starts anew.
-        callbacks: What is called around the run, its epochs and its steps, see
+        callbacks: The callbacks around the run, its epochs and its steps, see
             :class:`ppl_mm.training.Callback`.
         progress: Whether to show a progress bar with the current loss and validation ELBO.
 
@@ -152,7 +152,7 @@ def fit(
     for all N rows of the data: a batch of B rows scores B / N of it.
 
     Returns:
-        The history (a row an epoch: epoch, loss, bound or surrogate, validation_elbo, seconds),
+        The history (one row per epoch: epoch, loss, bound or surrogate, validation_elbo, seconds),
         the best state, and how steps were taken.
 
     After an error the system has its former dtype and device. After Ctrl-C or SIGTERM the run

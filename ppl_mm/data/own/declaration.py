@@ -23,7 +23,7 @@ class Declared:
     Attributes:
         name: The modality's name.
         file: A file or a folder of images, beside the declaration, or ``package.module:function``,
-            which returns what a file would hold.
+            which returns the content that a file would have.
         part: The part of a file that holds several: the array of an NPZ; ``X``, ``obs``,
             ``layers/NAME`` or ``obsm/NAME`` of an H5AD, with ``NAME/`` before it for an H5MU.
         index: The column that matches rows across files; for an NPZ, the array of labels; for an
