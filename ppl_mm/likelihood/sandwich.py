@@ -48,20 +48,21 @@ def sandwich(
 
     Args:
         system: A model, and a guide for ``start="posterior"``.
-        rows: How many to simulate; or rows whose missingness is kept and, if the model conditions
-            on some modalities, their values. All other values are simulated.
-        target: The modalities scored; None is all that are simulated.
-        num_temperatures: T, one or several in growing order.
-        num_chains: K, for each row and direction.
-        num_leaps: Leapfrog steps of each transition.
-        start: f_0, as in :func:`ppl_mm.evaluation.annealed_log_likelihood`.
-        chunk: At most so many (chain, row) pairs are decoded at a time, see ``log_likelihood``.
-        seed: Of the data and the chains.
+        rows: The number of rows to simulate, or rows whose missingness is kept. If the model
+            conditions on some modalities, the rows' values for these are kept too. All other values
+            are simulated.
+        target: The modalities that are scored; with None, all that are simulated.
+        num_temperatures: The number of temperatures T, one or several in growing order.
+        num_chains: The number of chains K for each row and direction.
+        num_leaps: The number of leapfrog steps of each transition.
+        start: The start f_0, as in :func:`ppl_mm.evaluation.annealed_log_likelihood`.
+        chunk: The most (chain, row) pairs that are decoded at a time, see ``log_likelihood``.
+        seed: The seed of the data and the chains.
 
     Raises:
-        ValueError: For a number of rows where the model conditions on some modalities, a target
-            that is not simulated, or numbers below 1.
-        TypeError: For rows that are neither.
+        ValueError: If ``rows`` is a number and the model conditions on some modalities, if a target
+            is not simulated, or if a number is below 1.
+        TypeError: If ``rows`` is neither a number nor observations.
 
     Source: Grosse, Ghahramani & Adams 2015, arXiv:1511.02543; Wu et al. 2017, arXiv:1611.04273.
 

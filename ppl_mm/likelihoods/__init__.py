@@ -5,7 +5,7 @@ A likelihood is called as ``likelihood(parameters, batch_dims=1, event_shape=Non
 Log-probabilities are in nats and summed over the event (pixels, classes, positions), so each row
 has one. ``check`` is called once, before training, and raises for data outside the support.
 
-Source of the choice of likelihoods: Wu & Goodman 2018, arXiv:1802.05335, appendix A and its release.
+Source of the selection: Wu & Goodman 2018, arXiv:1802.05335, appendix A and its release.
 """
 
 from ppl_mm.likelihoods.binary import Bernoulli, ContinuousBernoulli, MultiLabel, SoftBernoulli

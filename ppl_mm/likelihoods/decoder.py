@@ -32,9 +32,11 @@ def of_decoder(
         name: The modality's name, for messages.
 
     Raises:
-        TypeError: If the output holds anything but tensors and numbers.
-        ValueError: If there are too many or too few parameters, if :class:`Likelihood` does not
-            allow their shapes, or if their event shape differs from the data's.
+        TypeError: If the output holds anything but tensors and numbers, or several parameters
+            where the likelihood takes one.
+        ValueError: If a likelihood of several parameters gets another number of them, if
+            :class:`Likelihood` does not allow their shapes, or if their event shape differs from
+            the data's.
     """
     found: list[Any] = []
     mapped(output, found.append)
