@@ -90,9 +90,9 @@ def simulated(system: System, rows: int | Observations) -> tuple[Observations, d
     """Rows drawn from the model, and the latents that they were drawn from.
 
     Args:
-        system: Whose model is run.
-        rows: How many; or rows whose missingness is kept, and whose values of what the model
-            conditions on.
+        system: The system whose model is run.
+        rows: The number of rows, or rows whose missingness is kept, with their values for the
+            modalities that the model conditions on.
     """
     given = conditioned_on(system.model)
     if isinstance(rows, int) and given:
@@ -132,9 +132,9 @@ def bounded(
     Args:
         system: A model and a guide.
         obs: The rows.
-        latents: What they were simulated from; None for approximate draws of p(z | x).
-        names: The modalities scored.
-        plans: How chains go.
+        latents: The latents that generated the rows; None draws from p(z | x) approximately.
+        names: The modalities that are scored.
+        plans: The plans of the chains.
     """
     found = [_bounded(system, obs, latents, names, plan) for plan in plans]
     return {key: torch.stack([each[key] for each in found]) for key in found[0]}
