@@ -87,8 +87,8 @@ def jmvae(system: System) -> Loss:
         mu, scale = joint(*xs.values())
         loc, own = experts(system.guide.encoders, xs)
         total = kl(mu, scale**2).sum() + kl(mu, scale**2, loc, own**2).sum()
-        # The library draws for the other terms too, later; torch then has the same first numbers
-        # where B Z is a multiple of 16.
+        # The library later draws noise for the other terms too. Torch's first numbers are then
+        # the same if B Z is a multiple of 16.
         z = mu + scale * torch.randn_like(mu)
         for n, x in xs.items():
             total = total - score(system.model.decoders[n](z), x).sum()

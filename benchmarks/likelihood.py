@@ -39,7 +39,7 @@ OWN: dict[str, dict[str, Any]] = {
     "cmmd": {"options": {"observed": ["top"], "label": "label"}},
     "vae": {"modalities": ("top",)},
 }
-"""What a system alone needs on digits."""
+"""The settings on digits of systems that differ from the others."""
 BINARY = {
     "epochs": 30,
     "annealing_epochs": 12,

@@ -52,7 +52,7 @@ def certify(
         seed: The seed of the rows, the chains and the draws.
 
     Returns:
-        Which prints in how many rows the intervals hold, see
+        A certificate, which prints in how many rows the intervals hold, see
         :class:`ppl_mm.evaluation.Certificate`.
 
     Raises:

@@ -49,7 +49,8 @@ def latents_given(
         rows_at_once: The rows of a block.
 
     Returns:
-        Of each block, the positions of its rows, (B,), and site -> (K, 1, B, *event).
+        For each block, the positions of its rows, (B,), and a dict from site names to draws,
+        (K, 1, B, *event).
     """
     obs = scored_and_given(system, obs, names)
     for rows in blocks(system, obs, rows_at_once):

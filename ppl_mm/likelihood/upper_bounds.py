@@ -57,7 +57,7 @@ def upper_bounds(
         seed: The seed of the simulated rows and of all draws.
 
     Returns:
-        Which prints as a table, see :class:`ppl_mm.evaluation.UpperBounds`.
+        The bounds, which print as a table, see :class:`ppl_mm.evaluation.UpperBounds`.
 
     Raises:
         ValueError: For unknown modalities, rows that lack what the model conditions on, a latent

@@ -118,7 +118,7 @@ class ContinuousBernoulli(TorchDistribution):
     def icdf(self, value: Tensor) -> Tensor:
         """Return the quantile log(1 + u (exp(l) - 1)) / l of u in [0, 1].
 
-        Near l = 0 it is computed by quadrature, so that its gradient is exact there too:
+        Near l = 0 it is computed by quadrature, so that its gradient is accurate there too:
 
             log(1 + u (exp(l) - 1)) / l = integral over s in [0, 1] of sigmoid(s l + logit(u))
         """

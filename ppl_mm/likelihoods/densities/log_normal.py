@@ -1,4 +1,4 @@
-"""The log-normal distribution, with a finite gradient at 0, which missing values are stored as."""
+"""The log-normal distribution, with a finite gradient at 0, the placeholder of missing values."""
 
 from typing import ClassVar
 
