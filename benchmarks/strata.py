@@ -179,7 +179,7 @@ def _draw(curves: dict[str, dict[str, Curve]], path: Path) -> None:
         axes.set_ylabel("held-out ELBO, nats")
         best = max(bound for curve in runs.values() for _, bound in curve)
         first = max(curve[0][1] for curve in runs.values())
-        if best > first:  # without the first epoch, which would fill the picture
+        if best > first:  # leaves out the first epoch, which would fill the picture
             axes.set_ylim(first - 0.2 * (best - first), best + 0.05 * (best - first))
         axes.legend(frameon=False)
         axes.grid(alpha=0.3)

@@ -164,7 +164,7 @@ def check_values(name: str, values: Tensor, present: Tensor) -> Tensor:
 
 def _check_finite(name: str, values: Tensor) -> None:
     """Raise ValueError unless all values are finite; missing rows hold zeros."""
-    # A sum is finite only if every value is. Only an infinite sum needs the search for the row.
+    # A sum is finite only if every value is. Otherwise the row is searched for.
     if values.is_floating_point() and not bool(values.sum().isfinite()):
         finite = torch.isfinite(values.reshape(len(values), values[0].numel())).all(1)
         if not bool(finite.all()):

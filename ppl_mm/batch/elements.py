@@ -80,7 +80,8 @@ def elements(where: Where, array: object) -> Elements:
     Raises:
         TypeError: For text, times, complex numbers, and objects that are neither arrays nor
             sequences.
-        ValueError: If rows have different shapes, or every row is missing.
+        ValueError: If rows have different shapes, if every row is None, or if a data frame has no
+            columns.
         MemoryError: If a sparse matrix is too large as a dense one.
     """
     if isinstance(array, Tensor):
