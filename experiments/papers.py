@@ -32,7 +32,7 @@ def of(paper: str | None = None) -> dict[str, dict[str, Table]]:
 
     Example:
         >>> list(of("svae")["svae"])[:4]
-        ['table-1', 'figure-3', 'figure-4', 'figure-6']
+        ['table-1', 'figure-3', 'figure-4', 'figure-5']
     """
     if paper is None:
         return TABLES

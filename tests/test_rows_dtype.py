@@ -150,7 +150,7 @@ def test_a_resumed_run_needs_its_precision(started):
     system, obs = own(), rows()
     before, generator = state_of(system), torch.get_rng_state()
     for precision in ("32-true", "bf16-mixed"):
-        with pytest.raises(ValueError, match=f"precision=64-true, resumed with {precision}"):
+        with pytest.raises(ValueError, match=f"precision='64-true', resumed with {precision!r}"):
             fit(system, obs, epochs=4, precision=precision, checkpoint=path, resume=True, **QUIET)
         assert_untouched(system, before, generator)
 
@@ -158,10 +158,9 @@ def test_a_resumed_run_needs_its_precision(started):
 def test_a_resumed_run_needs_its_dtype(tmp_path):
     path = tmp_path / "run.ckpt"
     fit(own().double(), rows(), epochs=1, checkpoint=path, **QUIET)
-    content = torch.load(path)
-    del content["setting"]["precision"], content["loss_scale"]  # as files were before
-    torch.save(content, path)
-    with pytest.raises(ValueError, match=r"saved as torch\.float64, the system has torch\.float32"):
+    with pytest.raises(
+        ValueError, match=r"was saved as torch\.float64, the system has torch\.float32"
+    ):
         fit(own(), rows(), epochs=2, checkpoint=path, resume=True, **QUIET)
     fit(own().double(), rows(), epochs=2, checkpoint=path, resume=True, **QUIET)
 

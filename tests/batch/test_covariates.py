@@ -149,7 +149,9 @@ def cells():
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-@pytest.mark.parametrize("make", [systems.mvae, systems.mopoe, systems.jmvae], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make", [systems.mvae, systems.mopoe, systems.jmvae], ids=lambda make: make.__name__
+)
 def test_trains_and_answers_and_comes_back_from_a_file(kind, make, tmp_path):
     obs, system = cells(), make(declared(kind), 2)
     fit(system, obs, epochs=2, batch_size=5, progress=False)

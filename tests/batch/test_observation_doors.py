@@ -187,7 +187,7 @@ def test_new_values_are_encoded_anew() -> None:
     ):
         obs.encoded("x", encoder, 1)
         other = obs.replace("x", torch.tensor([5.0, 6.0, 7.0]))
-        wholes = [other.whole] if isinstance(other, DrawnStrata) else []
+        wholes = [other.all_strata] if isinstance(other, DrawnStrata) else []
         for batch in (other, *wholes):
             assert batch.encoded("x", encoder, 1)[0].flatten().tolist() == [10.0, 0.0, 14.0]
         assert obs.encoded("x", encoder, 1)[0].flatten().tolist() == [0.0, 0.0, 4.0]

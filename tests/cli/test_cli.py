@@ -67,7 +67,7 @@ def test_train_writes_the_whole_folder_and_prints_one_table(trained):
         "log p(label | top, bottom)",
         "ELBO",
         "k>0.7",
-        "laplace",
+        "guide 100%",
     ):
         assert part in printed
     assert "from top, bottom" in printed

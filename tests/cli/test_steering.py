@@ -67,7 +67,7 @@ def test_wrong_words_are_told_in_one_line(tmp_path, words, told):
 def test_a_run_can_be_watched(tmp_path):
     train(tmp_path / "run")
     shown = call("watch", tmp_path / "run").stdout
-    assert "ended, 2 epochs" in shown
+    assert "ended, 2 epochs" in " ".join(shown.split())
     assert "loss" in shown
     with owned(tmp_path / "run"):
         assert "run: process" in call("watch", tmp_path / "run", "--no-follow").stdout

@@ -16,6 +16,7 @@ from comparing import MINUS, MISSING, SEEDS, SYSTEMS, Page, call, compare, spare
 from ppl_mm import System
 from ppl_mm.comparison import plan
 from ppl_mm.comparison.training import training
+from ppl_mm.runs import FILES
 from ppl_mm.runs import run as runs
 from ppl_mm.runs.building import training_rows
 from ppl_mm.training.loop import Loop
@@ -44,7 +45,7 @@ def test_every_trial_is_a_run_folder(compared, tmp_path):
     names = {"-".join(trial) for trial in itertools.product(SYSTEMS, MISSING, SEEDS)}
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {*names, "oracles"}
     for name in names:
-        assert {path.name for path in (folder / name).iterdir()} == set(runs.FILES)
+        assert {path.name for path in (folder / name).iterdir()} == set(FILES)
     copy = shutil.copytree(folder / "mvae-0.5-1", tmp_path / "copy")
     assert call("evaluate", copy).exit_code == 0
     assert "(8 of 8)" in printed

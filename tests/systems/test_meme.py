@@ -136,7 +136,7 @@ def test_without_rows_they_are_draws_of_the_decoders():
 
 
 def test_too_few_rows_or_modalities_are_refused():
-    with pytest.raises(ValueError, match="at least 128 rows that hold it, got 9"):
+    with pytest.raises(ValueError, match="at least 128 rows that hold it whole, got 9"):
         build("meme", pseudo_inputs=complete(9))
     with pytest.raises(ValueError, match="meme needs at least two modalities, got 1"):
         build("meme", modalities("normal"))

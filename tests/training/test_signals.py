@@ -14,6 +14,14 @@ from ppl_mm import fit, log_likelihood
 from ppl_mm.training import Callback, StoppedError
 
 
+@pytest.fixture(autouse=True)
+def _interrupts():
+    """A shell's background job ignores SIGINT, and what it starts does too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Press(Callback):
     """Send signals in a step of the second epoch."""
 
