@@ -1,7 +1,8 @@
 """The losses of the systems in :mod:`declared`, written by hand in plain PyTorch.
 
-A function for each takes a system, whose networks alone it calls, and returns the loss of complete
-rows, a mean over them. Noise is drawn in the library's order: one seed, one loss.
+A function for each system takes the system and returns its loss, a mean over complete rows. It
+calls the system's networks and nothing else. Noise is drawn in the library's order, so the same
+seed gives the same loss.
 """
 
 import math
@@ -23,7 +24,7 @@ Loss = Callable[[Values], Tensor]
 
 
 def score(logits: Tensor, x: Tensor) -> Tensor:
-    """log p(x_m | z) of every row of (..., B, D) logits, (..., B)."""
+    """Return log p(x_m | z) for logits (..., B, D), as a tensor (..., B)."""
     if x.dim() == 1:
         flat = F.cross_entropy(
             logits.flatten(0, -2), x.expand(logits.shape[:-1]).reshape(-1), reduction="none"
@@ -34,7 +35,7 @@ def score(logits: Tensor, x: Tensor) -> Tensor:
 
 
 def read(encoder: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Location and scale row by row; the library runs a label's encoder once for each class."""
+    """Return loc and scale of each row; the library runs a label's encoder once for each class."""
     if not isinstance(encoder, LabelEncoder):
         return encoder(x)
     embedded = encoder.features.embedding(x)
@@ -42,13 +43,13 @@ def read(encoder: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def experts(encoders: nn.ModuleDict, xs: Values) -> tuple[Tensor, Tensor]:
-    """Locations and scales, (M, B, Z)."""
+    """Return the experts' locations and scales, (M, B, Z)."""
     loc, scale = zip(*(read(encoders[n], x) for n, x in xs.items()), strict=True)
     return torch.stack(loc), torch.stack(scale)
 
 
 def products(loc: Tensor, scale: Tensor, member: Tensor, prior: float) -> tuple[Tensor, Tensor]:
-    """Mean and variance, (S, B, Z), of the products whose members are True in (S, M)."""
+    """Return mean and variance (S, B, Z) of products, whose members are True in a mask (S, M)."""
     t = scale**-2
     shape = (len(member), *loc.shape[1:])
     precision = prior + (member @ t.flatten(1)).view(shape)
@@ -56,7 +57,7 @@ def products(loc: Tensor, scale: Tensor, member: Tensor, prior: float) -> tuple[
 
 
 def kl(mu: Tensor, var: Tensor, mu2: Tensor | None = None, var2: Tensor | None = None) -> Tensor:
-    """KL of diagonal Normals, to the standard one by default, summed over the last dim."""
+    """Return the KL of diagonal Normals, by default to N(0, I), summed over the last dimension."""
     if mu2 is None:
         return 0.5 * (mu**2 + var - 1 - var.log()).sum(-1)
     return 0.5 * (((mu - mu2) ** 2 + var) / var2 - 1 + (var2 / var).log()).sum(-1)
@@ -86,8 +87,8 @@ def jmvae(system: System) -> Loss:
         mu, scale = joint(*xs.values())
         loc, own = experts(system.guide.encoders, xs)
         total = kl(mu, scale**2).sum() + kl(mu, scale**2, loc, own**2).sum()
-        # The library draws for the other terms too, later; torch then has the same first numbers
-        # where B Z is a multiple of 16.
+        # The library later draws noise for the other terms too. Torch's first numbers are then
+        # the same if B Z is a multiple of 16.
         z = mu + scale * torch.randn_like(mu)
         for n, x in xs.items():
             total = total - score(system.model.decoders[n](z), x).sum()
@@ -207,10 +208,10 @@ _WRITTEN = {"mvae": mvae, "jmvae": jmvae, "mopoe": mopoe, "cmmd": cmmd, "meme": 
 
 
 def written(name: str) -> bool:
-    """Whether there is one; there is none of MoPoE's random strata."""
+    """Return whether a loss is written by hand; MoPoE's random strata have none."""
     return name in _WRITTEN or name.startswith("mmvae")
 
 
 def by_hand(name: str, system: System) -> Loss:
-    """The loss of a system of :data:`declared.SYSTEMS` that calls the networks of this one."""
+    """Return the loss of a system in :data:`declared.SYSTEMS`, which calls its networks."""
     return mmvae(name, system) if name.startswith("mmvae") else _WRITTEN[name](system)

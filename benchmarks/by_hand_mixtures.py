@@ -1,4 +1,4 @@
-"""The losses of MMVAE and MMVAE+ by hand: the looser bound, under IWAE and under DReG."""
+"""The losses of MMVAE and MMVAE+ by hand: the looser bound, with IWAE and with DReG gradients."""
 
 import math
 from collections.abc import Callable
@@ -15,20 +15,20 @@ Loss = Callable[[dict[str, Tensor]], Tensor]
 
 
 def laplace(value: Tensor, loc: Tensor | float, scale: Tensor) -> Tensor:
-    """Log-density, summed over the last dim."""
+    """Return the Laplace log-density, summed over the last dimension."""
     return -((value - loc).abs() / scale + scale.log()).sum(-1) - math.log(2) * value.shape[-1]
 
 
 def mmvae(name: str, system: System) -> Loss:
-    """The loss of ``"mmvae iwae"``, ``"mmvae_plus dreg"`` and so on."""
+    """Return the loss of a name such as ``"mmvae iwae"`` or ``"mmvae_plus dreg"``."""
     return _Loss(name, system)
 
 
 class _Loss:
-    """The loss of one batch, a mean over rows; K draws from each of M experts."""
+    """The loss of one batch, a mean over rows, with K draws from each of M experts."""
 
     def __init__(self, name: str, system: System) -> None:
-        """Of MMVAE or MMVAE+, minus the looser IWAE bound, by DReG's gradient or its own."""
+        """Prepare MMVAE's or MMVAE+'s loss, with DReG's gradient or the bound's own."""
         self.plus, self.dreg = name.startswith("mmvae_plus"), name.endswith("dreg")
         self.draws = system.objective.num_particles
         shared = system.guide.shared if self.plus else system.guide
@@ -40,7 +40,7 @@ class _Loss:
             self.prior = system.model.prior.raw
 
     def __call__(self, xs: dict[str, Tensor]) -> Tensor:
-        """Minus the looser bound, the mean over experts of log (1/K) sum of the weights."""
+        """Return minus the looser bound, the mean over experts of log (1/K) sum of the weights."""
         k, m, b = self.draws, len(xs), len(next(iter(xs.values())))
         experts = [self.encode[n](x) for n, x in xs.items()]
         loc, scale = (torch.stack([expert[i] for expert in experts]) for i in (0, 1))
@@ -75,7 +75,7 @@ class _Loss:
         return -(log_w.logsumexp(0) - math.log(k)).mean()
 
     def _hooked(self, value: Tensor, kind: str, n: int = 0) -> Tensor:
-        """Under DReG, a copy whose gradient is scaled by what ``_doubly`` finds."""
+        """Return a copy whose gradient ``_doubly``'s factors scale; without DReG, the value."""
         if not self.dreg:
             return value
         copy = value.view_as(value)
@@ -99,7 +99,7 @@ class _Loss:
         scale: Tensor,
         own: list[tuple[Tensor, ...]],
     ) -> Tensor:
-        """The unbiased doubly reparameterised gradient for a mixture."""
+        """Return a loss whose gradient is the unbiased doubly reparameterised one for a mixture."""
         k, m, b = total.shape
         each = laplace(draws[:, :, None], loc.detach(), scale.detach())
         log_sum = each.detach().logsumexp(2)
@@ -125,12 +125,12 @@ class _Loss:
 
 
 def _noise(*shape: int) -> Tensor:
-    """Standard Laplace noise, as :mod:`torch.distributions` draws it."""
+    """Return standard Laplace noise, drawn as in :mod:`torch.distributions`."""
     return torch.distributions.Laplace(torch.zeros(shape), 1.0).rsample()
 
 
 def _score(logits: Tensor, x: Tensor, times: int) -> Tensor:
-    """log p(x_m | z) of every row, (times * B,)."""
+    """Return log p(x_m | z) of every row, (times * B,)."""
     target = x.expand(times, *x.shape).flatten(0, 1)
     if x.dim() == 1:
         return -F.cross_entropy(logits, target, reduction="none")

@@ -1,11 +1,11 @@
 #!/bin/sh
-# What a CUDA device has to show, in one command of at most ten minutes on one device: the tests that
-# need one; the steps of every system, eager, as a graph, compiled, by hand and of the package
-# multivae; MVAE on BinaryMNIST for the paper's 500 epochs, with its likelihoods.
+# Run everything that needs a CUDA device, in at most ten minutes: the tests for CUDA; the training
+# steps of every system (eager, as a graph, compiled, by hand, and by the package multivae); and MVAE
+# on BinaryMNIST for the paper's 500 epochs, with its likelihoods.
 #
 #     PPL_MM_DATA=... benchmarks/cuda.sh
 #
-# $PPL_MM_DATA holds mnist/, the four IDX files. Records go to benchmarks/results/ and runs/cuda/.
+# $PPL_MM_DATA holds the folder mnist/ with its four IDX files. Records are written to benchmarks/results/ and runs/cuda/.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}

@@ -30,27 +30,27 @@ SYSTEMS = tuple(OPTIONS)
 
 
 def data(num_modalities: int, batch: int, pixels: int) -> dict[str, Tensor]:
-    """So many binary images."""
+    """Return random binary images for the given number of modalities."""
     width = len(str(num_modalities - 1))
     names = [f"x{m:0{width}}" for m in range(num_modalities)]
     return {name: (torch.rand(batch, pixels) > 0.5).float() for name in names}
 
 
 def image_and_label(batch: int, pixels: int) -> dict[str, Tensor]:
-    """A binary image and a label."""
+    """Return a random binary image and label for each row."""
     image = (torch.rand(batch, pixels) > 0.5).float()
     return {"image": image, "label": torch.randint(CLASSES, (batch,))}
 
 
 def latents(system: str, latent_dim: int) -> int:
-    """Z; of MMVAE+ half of it, for w_m has the other half."""
+    """Return the shared latent size: Z, or half of it for MMVAE+, whose w_m has the other half."""
     return latent_dim // 2 if system.startswith("mmvae_plus") else latent_dim
 
 
 def declared(
     system: str, values: dict[str, Tensor], layers: tuple[int, ...], latent_dim: int, **options: Any
 ) -> System:
-    """The system over these values, all networks with these hidden layers."""
+    """Return a system for these values, all of whose networks have these hidden layers."""
     laplace = system.startswith("mmvae")
     scale = "softmax" if laplace else "exp"
     modalities = []

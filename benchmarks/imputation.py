@@ -1,15 +1,16 @@
-r"""The error of imputed cells beside scikit-learn's imputers, on its breast cancer data.
+r"""Compare imputation errors with those of scikit-learn's imputers, on its breast cancer data.
 
     python benchmarks/imputation.py --seeds 3 --out benchmarks/results/imputation.json
 
-Thirty numbers of 569 tumours are three modalities of ten (means, standard errors, worst values),
-the diagnosis is a fourth. A tenth of all cells is removed at random, a fifth of the rows is held
-out. The error is that of the numbers removed from held-out rows, in standard deviations of the
-columns of the training rows: its root mean square, and its mean absolute value. All methods see the
-same cells, the diagnosis among them, which is 0 or 1 where a method takes numbers alone.
+Thirty numbers of 569 tumours form three modalities of ten (means, standard errors, worst values),
+and the diagnosis is a fourth modality. A tenth of all cells is removed at random, and a fifth of
+the rows is held out. Errors are measured on the numbers removed from held-out rows, in standard
+deviations of the training rows' columns; the root mean square and the mean absolute error are
+reported. All methods see the same cells, including the diagnosis, which is 0 or 1 for methods that
+take numbers alone.
 
     default     mvae with the networks of a data set that is declared from a file
-    linear      the same with linear decoders, that is factor analysis, trained on the ELBO of all
+    linear      mvae with linear decoders, which is factor analysis, trained on the ELBO of all
                 that a row holds
 """
 
@@ -35,8 +36,8 @@ from ppl_mm.data import DataSet
 from ppl_mm.modality import Modality
 from ppl_mm.objectives import Term
 
-SHARE = 0.1  # of the cells that are removed
-HELD_OUT, CHOOSING = 113, 57  # test and validation rows
+SHARE = 0.1  # the share of cells that are removed
+HELD_OUT, CHOOSING = 113, 57  # the numbers of test and validation rows
 NUMBERS = {"means": "mean_*", "errors": "*_error", "worst": "worst_*"}
 SKLEARN: Mapping[str, Callable[[], Any]] = {
     "column means": SimpleImputer,
@@ -50,7 +51,7 @@ OURS: Mapping[str, dict[str, Any]] = {
 
 
 class Cohort:
-    """The data with cells removed, and the split of rows, by a seed."""
+    """The data with removed cells, and the split of the rows; a seed determines both."""
 
     def __init__(self, seed: int) -> None:
         bunch = load_breast_cancer()
@@ -68,26 +69,26 @@ class Cohort:
         self.scale = self.truth[self.split == "train"].std(0)
 
     def errors(self, filled: np.ndarray) -> dict[str, float]:
-        """The errors of numbers (569, 30) where they were removed from held-out rows."""
+        """Return the errors of imputed numbers (569, 30) in the removed cells of held-out rows."""
         error = ((filled - self.truth) / self.scale)[self.split == "test"]
         error = error[self.removed[self.split == "test"]]
         return {"rmse": float(np.sqrt(np.mean(error**2))), "mae": float(np.abs(error).mean())}
 
     def by_sklearn(self, make: Callable[[], Any]) -> dict[str, float]:
-        """An imputer of scikit-learn, on standardised columns."""
+        """Return the errors of a scikit-learn imputer on standardised columns."""
         benign = (self.frame["diagnosis"] == "benign").where(self.frame["diagnosis"].notna())
         x = np.c_[self.frame[self.names].to_numpy(float), benign.to_numpy(float)]
         known = x[self.split != "test"]
         centre, scale = np.nanmean(known, 0), np.nanstd(known, 0)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it has not converged
+            warnings.simplefilter("ignore")  # about convergence
             filled = make().fit((known - centre) / scale).transform((x - centre) / scale)
         return self.errors((filled * scale + centre)[:, :-1])
 
     def by_us(
         self, seed: int, *, linear: bool, epochs: int, learning_rate: float
     ) -> dict[str, float]:
-        """A trained mvae, with how many of the intervals of 95 % hold the number, and seconds."""
+        """Return a trained mvae's errors, the coverage of its 95 % intervals, and its seconds."""
         declared = {name: {"columns": columns, "kind": "real"} for name, columns in NUMBERS.items()}
         declared["diagnosis"] = {"columns": "diagnosis", "kind": "category"}
         frame = self.frame.assign(split=self.split)
@@ -130,13 +131,13 @@ class Cohort:
         }
 
     def rows(self, dataset: DataSet) -> np.ndarray:
-        """The places of the test rows."""
+        """Return the positions of the test rows."""
         assert dataset.provenance is not None
         return np.array(dataset.provenance.places["test"])
 
 
 def with_linear_decoder(modality: Modality) -> Modality:
-    """The same modality; if it is one of numbers, with a decoder without hidden layers."""
+    """Return the modality; if it holds numbers, its decoder has no hidden layers."""
     made = modality.decoder
     if modality.name not in NUMBERS or not isinstance(made, partial):
         return modality
@@ -148,7 +149,7 @@ def main(
     out: Annotated[Path | None, typer.Option(help="A JSON file.")] = None,
     only: Annotated[str, typer.Option(help="Ours to run, with commas between.")] = "default,linear",
 ) -> None:
-    """Print every error, seed by seed, and write them."""
+    """Print the errors of every seed, and write them."""
     found: dict[str, list[dict[str, float]]] = {}
     for seed in range(seeds):
         cohort = Cohort(seed)

@@ -1,19 +1,19 @@
-r"""How many log-likelihoods can be trusted, and what they cost.
+r"""Measure how many log-likelihoods are reliable, and how long they take.
 
     PPL_MM_DATA=... python benchmarks/likelihood.py --only "quick start, binary" \
         --out benchmarks/results/likelihood.json
     python benchmarks/likelihood.py --only "systems, agreement" --rows 50 --agreeing-rows 25 \
         --chains 16 --out benchmarks/results/likelihood-systems.json
 
-Of trained systems: the quick start (MVAE on digits, its five questions), every system after 30
-epochs on digits, and MVAE on BinaryMNIST with the paper's networks, 64 latents and label weight.
-Each question is asked of the guide with 1,000 draws a row (the papers' estimator), of the guide
-with 10 and with 100 times as many, of the refined default, and of annealing from the guide's
-posterior. The slower ways are asked of fewer rows, the first ones; "refined there" is the refined
-mean of these very rows. The last table holds the refined estimates against annealing from the prior
-over many temperatures, which knows neither guide nor refined proposals.
+The trained systems are the quick start (MVAE on digits, with its five questions), every system
+after 30 epochs on digits, and MVAE on BinaryMNIST with the paper's networks, 64 latents and label
+weight. Each question is answered by the guide with 1,000 draws a row (the papers' estimator), by
+the guide with 10 and with 100 times as many draws, by the refined default, and by annealing from
+the guide's posterior. The slower ways use fewer rows, the first ones; "refined there" is the
+refined mean of the same rows. The last table compares the refined estimates with annealing from the
+prior over many temperatures, which uses neither the guide nor refined proposals.
 
-A run that is not in ``--folder`` is trained there first.
+A run that is missing in ``--folder`` is trained there first.
 """
 
 import warnings
@@ -39,7 +39,7 @@ OWN: dict[str, dict[str, Any]] = {
     "cmmd": {"options": {"observed": ["top"], "label": "label"}},
     "vae": {"modalities": ("top",)},
 }
-"""What a system alone needs on digits."""
+"""The settings on digits of systems that differ from the others."""
 BINARY = {
     "epochs": 30,
     "annealing_epochs": 12,
@@ -56,14 +56,14 @@ Way = Callable[..., LogLikelihood]
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained system, and what it is asked.
+    """A trained system, and the questions that are asked about it.
 
     Attributes:
-        name: As the tables have it.
+        name: The name in the tables.
         run: The system and its data.
-        questions: Target and given of each.
-        rows: How many test rows are asked by the guide and by refined proposals.
-        ways: The ways of asking.
+        questions: The target and the given modalities of each question.
+        rows: The number of test rows for the guide and for refined proposals.
+        ways: The ways to estimate an answer.
     """
 
     name: str
@@ -94,7 +94,7 @@ QUICKEST = ("guide", "refined")
 
 
 def subjects(folder: Path, small: bool, only: str) -> list[Subject]:
-    """The trained systems; what is not there is trained."""
+    """Return the trained systems; those that are missing are trained first."""
     brief = {"epochs": 1} if small else {}
     found = []
     if "quick" in only:
@@ -115,7 +115,7 @@ def subjects(folder: Path, small: bool, only: str) -> list[Subject]:
 
 
 def trained(folder: Path, system: str, dataset: str, options: Mapping[str, Any]) -> Run:
-    """The run in a folder, trained before if it is not there."""
+    """Return the run in a folder; a missing one is trained first."""
     if not (folder / "system.safetensors").is_file():
         resume = (folder / "config.json").is_file()
         runs.train(folder, system, dataset, resume=resume, progress=False, **options)
@@ -123,7 +123,7 @@ def trained(folder: Path, system: str, dataset: str, options: Mapping[str, Any])
 
 
 def ask(subject: Subject, question: Question, way: str, rows: int, seconds: Any) -> dict[str, Any]:
-    """One result, with its time."""
+    """Return the result of one question, with its time."""
     make, share = subject.ways[way]
     test = subject.run.dataset.test[: max(2, round(share * min(rows, subject.rows)))]
     start = seconds()
@@ -133,7 +133,7 @@ def ask(subject: Subject, question: Question, way: str, rows: int, seconds: Any)
 
 
 def line(found: dict[str, Any], refined: LogLikelihood) -> list[str]:
-    """The cells of a result, beside the refined mean of the same rows."""
+    """Return the table cells of a result, with the refined mean of the same rows."""
     result: LogLikelihood = found["result"]
     n = len(result.value)
     good = (result.pareto_k <= 0.7).double().mean().item()
@@ -155,7 +155,7 @@ def line(found: dict[str, Any], refined: LogLikelihood) -> list[str]:
 def agreement(
     subject: Subject, rows: int, temperatures: int, chains: int
 ) -> tuple[list[str], dict[str, Any]]:
-    """Refined estimates beside long annealing from the prior."""
+    """Compare refined estimates with long annealing from the prior."""
     test = subject.run.dataset.test[:rows]
     refined = log_likelihood(subject.run.system, test, *subject.questions[0])
     long = annealed_log_likelihood(
@@ -188,18 +188,18 @@ def main(
     threads: int = 1,
     out: str = "",
 ) -> None:
-    """Ask, print the tables, write the record.
+    """Estimate all log-likelihoods, print the tables and write the record.
 
     Args:
-        folder: Of the trained runs.
-        rows: At most so many test rows of a question.
-        agreeing_rows: Rows that are annealed over many temperatures.
-        temperatures: How many.
-        chains: Of each of these rows.
-        only: Which parts.
-        small: Whether to train for one epoch, and two systems alone.
-        threads: Of torch.
-        out: The record's file.
+        folder: The folder of the trained runs.
+        rows: The most test rows of a question.
+        agreeing_rows: The number of rows that are annealed over many temperatures.
+        temperatures: The number of temperatures.
+        chains: The number of chains for each of these rows.
+        only: The parts to run.
+        small: Whether to train only two systems, for one epoch.
+        threads: The number of torch's threads.
+        out: The file of the record.
     """
     torch.set_num_threads(threads)
     pyro.enable_validation(False)

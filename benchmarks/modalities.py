@@ -1,10 +1,11 @@
-"""Time and memory of a training step as the number of modalities grows.
+"""Measure time and memory of a training step as the number of modalities grows.
 
     python benchmarks/modalities.py --out benchmarks/results/modalities.json
 
-2, 4, 8, 16 and 32 modalities of 32 binary pixels, one hidden layer of 32, 8 latents, batch 32;
-every system that takes them. Steps of different numbers take turns. What would need more than
-``limit`` components or terms is left out, and the table says how many there would be.
+The data have 2, 4, 8, 16 and 32 modalities of 32 binary pixels. Networks have one hidden layer of
+32, there are 8 latents, and the batch size is 32. All systems that take such modalities are
+measured. Steps with different numbers of modalities take turns. A case that needs more than
+``limit`` components or terms is left out, and the table states their number.
 """
 
 from collections.abc import Callable
@@ -25,12 +26,16 @@ Sizes = dict[str, Any]
 
 
 def everything(m: int) -> int:
-    """Non-empty subsets of m modalities."""
+    """Return the number of non-empty subsets of m modalities."""
     return 2**m - 1
 
 
 def chain(m: int) -> int:
-    """SVAE's terms: of each subset of several, each member given the others, by each supplier."""
+    """Return the number of SVAE's terms.
+
+    In each subset of at least two modalities, each member given the others has a term for each
+    supplier.
+    """
     if m == 2:
         return 6
     pairs = sum(comb(m, s) * s * (s - 1 if s > 2 else 2) for s in range(2, m))
@@ -38,7 +43,11 @@ def chain(m: int) -> int:
 
 
 def systems() -> dict[str, tuple[str, Callable[[list[str]], Sizes], Callable[[int], int]]]:
-    """Row -> system, its options by the modalities' names, and how many terms or components."""
+    """Return a dict from row names to triples.
+
+    A triple holds the system, its options as a function of the modalities' names, and its number of
+    terms or components.
+    """
     plain = {n: (n, lambda _: {}, lambda m: m + 1) for n in OPTIONS if not n.startswith("mopoe")}
     return {
         **plain,
@@ -65,7 +74,7 @@ def systems() -> dict[str, tuple[str, Callable[[list[str]], Sizes], Callable[[in
 
 
 def family(names: list[str]) -> list[list[str]]:
-    """Each modality alone, and the first 2, 3, ... of them up to all."""
+    """Return each modality alone, and the first 2, 3, ... of them up to all."""
     return [[n] for n in names] + [names[:size] for size in range(2, len(names) + 1)]
 
 
@@ -79,17 +88,17 @@ def main(
     only: str = "",
     out: str = "",
 ) -> None:
-    """Measure, print the tables, write the record and its picture.
+    """Measure all systems, print the tables, and write the record and its picture.
 
     Args:
-        largest: Number of modalities, the last of 2, 4, 8, ...
-        rounds: Steps of each that count.
-        warmup: Steps before.
-        threads: Of torch.
-        seed: Of data and parameters.
+        largest: The largest number of modalities among 2, 4, 8, ...
+        rounds: The number of measured steps of each.
+        warmup: The number of steps before the measured ones.
+        threads: The number of torch's threads.
+        seed: The seed of data and parameters.
         limit: The most components, terms or networks that are measured.
-        only: One row; all by default.
-        out: The record's file; the picture has its name.
+        only: The row to measure; the default is all.
+        out: The file of the record; the picture has the same name.
     """
     torch.set_num_threads(threads)
     pyro.enable_validation(False)
@@ -137,7 +146,7 @@ def _step(name: str, m: int, options: Callable[[list[str]], Sizes], seed: int) -
 
 
 def _draw(record: dict[str, Any], path: Path) -> None:
-    """Median time and memory against the number of modalities, both axes logarithmic."""
+    """Draw median time and memory against the number of modalities, on logarithmic axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,7 +1,8 @@
 """The same systems in the PyPI package ``multivae`` (the extra ``benchmarks``), with our networks.
 
-What differs there: MMVAE's and MMVAE+'s DReG is that of one component, without the mixture's
-correction; MoPoE decodes one component a row, as ours does with ``strata=1``, whose row it has.
+Two things differ there. The DReG gradient of MMVAE and MMVAE+ is that of one component, without the
+mixture's correction. MoPoE decodes one component for each row, so its time stands in the row of our
+MoPoE with ``strata=1``.
 """
 
 from collections.abc import Callable
@@ -34,7 +35,7 @@ _TORCHVISION = (
 
 
 def available(system: str) -> bool:
-    """Whether the package is installed and has the system."""
+    """Return whether the package is installed and has the system."""
     return system in _KNOWN and _imported()
 
 
@@ -46,7 +47,7 @@ def _imported() -> bool:
         declared_ones = torch.library.Library("torchvision", "DEF")
         for operator in _TORCHVISION:
             declared_ones.define(operator)
-        _libraries.append(declared_ones)  # an operator lives as long as its library
+        _libraries.append(declared_ones)  # keeps the operator alive
     import multivae.models  # noqa: F401
 
     return True
@@ -58,7 +59,7 @@ _libraries: list[torch.library.Library] = []
 def loss(
     system: str, xs: dict[str, Tensor], hidden: tuple[int, ...], latent_dim: int
 ) -> tuple[Any, Callable[[], Tensor]]:
-    """The model, and the loss of one batch, a mean over rows."""
+    """Return the model and the loss of one batch, a mean over rows."""
     from multivae import models
     from multivae.data.datasets import DatasetOutput
     from multivae.models.base import BaseDecoder, BaseEncoder

@@ -2,8 +2,8 @@
 
     python benchmarks/page.py
 
-A record is what a script here wrote with ``--out``: its title, setting, tables and perhaps a
-picture. What was found out about it stands in a file of the same name that ends in ``.notes.md``.
+A script in this folder writes a record with ``--out``. A record holds a title, a setting, tables
+and perhaps a picture. Notes on a record are in a file of the same name that ends in ``.notes.md``.
 """
 
 import json
@@ -34,7 +34,7 @@ are of the processor: waiting for a core that others use does not count.
 
 
 def page(folder: Path) -> str:
-    """The whole page."""
+    """Return the whole page."""
     records = sorted(folder.glob("*.json"))  # docs/imputation.md shows its own
     found = {path.stem: path for path in records if "tables" in json.loads(path.read_text())}
     names = [n for n in ORDER if n in found] + [n for n in found if n not in ORDER]

@@ -1,17 +1,18 @@
-"""One training step of every system against the same computation by hand, and against ``multivae``.
+"""Time one training step of every system, the same step written by hand, and that of ``multivae``.
 
     python benchmarks/step.py --out benchmarks/results/step.json
     python benchmarks/step.py --compile --only mvae --out benchmarks/results/step-compiled.json
 
-Two modalities, an image of 784 pixels and a label, and five of 784 pixels; encoders and decoders of
-two hidden layers, at width 8 on 8 pixels, where networks take next to no time; 64 latents (MMVAE+:
-32 shared, 32 private), batch 128, fused Adam. All sides have the same parameters and data. Their
-losses and gradients for the same noise are compared before anything is timed; those of recorded
-steps are equal to the last bit. Then their steps take turns in one process. Where the extra
-``benchmarks`` is installed, the same system of the package ``multivae`` takes its turn too.
+The data are an image of 784 pixels and a label, or five images of 784 pixels. Encoders and decoders
+have two hidden layers. At width 8 the images have 8 pixels, and the networks take almost no time.
+There are 64 latents (MMVAE+: 32 shared, 32 private), the batch size is 128, and the optimiser is
+fused Adam. All sides have the same parameters and data. Before anything is timed, their losses and
+gradients for the same noise are compared; those of recorded steps are equal to the last bit. Then
+the steps take turns in one process. If the extra ``benchmarks`` is installed, the same system of
+the package ``multivae`` takes part too.
 
-Another table has the eager step on rows that lack half of their modalities, at random, where
-nothing is recorded.
+Another table shows the eager step on rows that lack half of their modalities, at random; such steps
+are not recorded.
 """
 
 import copy
@@ -36,11 +37,11 @@ Values = dict[str, Tensor]
 HAND, HAND_COMPILED, PEER = "by hand", "by hand, compiled", "multivae"
 OURS = ("eager", "recorded", "compiled")
 WIDTHS = [8, 64, 128, 512]
-NARROW = 8  # also the pixels there
+NARROW = 8  # the width of narrow networks, and their number of pixels
 
 
 def ours(system: System, obs: Observations, way: str) -> Step:
-    """A step of the library's side as ``fit(step=way)`` takes it."""
+    """Return a training step of the library, as ``fit(step=way)`` takes it."""
     optimizer = torch.optim.Adam(system.parameters(), lr=1e-3, fused=True)
     size = len(obs)
 
@@ -70,7 +71,7 @@ def ours(system: System, obs: Observations, way: str) -> Step:
 
 
 def hand(name: str, system: System, xs: Values, compiled: bool) -> Step:
-    """A step of the hand-written side."""
+    """Return a training step of the hand-written side."""
     loss = by_hand.by_hand(name, system)
     if compiled:
         plain, compiled_loss = loss, torch.compile(loss, options={"fallback_random": True})
@@ -87,13 +88,13 @@ def hand(name: str, system: System, xs: Values, compiled: bool) -> Step:
 
 
 def packaged(name: str, xs: Values, hidden: tuple[int, ...], latent_dim: int) -> Step:
-    """A step of ``multivae``'s."""
+    """Return a training step of ``multivae``."""
     model, loss = multivae_models.loss(name, xs, hidden, latent_dim)
     return optimised((p for p in model.parameters() if p.requires_grad), loss)
 
 
 def compare(name: str, system: System, xs: Values) -> dict[str, float]:
-    """Relative differences of loss and gradients for the same noise; equal, or an error."""
+    """Return the relative differences of loss and gradients for the same noise; raise if large."""
     other = copy.deepcopy(system)  # the same parameters
     system.zero_grad()
     torch.manual_seed(1)
@@ -117,7 +118,7 @@ def compare(name: str, system: System, xs: Values) -> dict[str, float]:
 def sides(
     name: str, xs: Values, hidden: tuple[int, ...], latent_dim: int, compile: bool
 ) -> dict[str, Callable[[], Step]]:
-    """How to build the step of each side that there is, from the same seed."""
+    """Return a function for each available side that builds its step from the same seed."""
 
     def build(side: str) -> Step:
         torch.manual_seed(0)
@@ -137,18 +138,18 @@ def sides(
 
 
 def half_missing(xs: Values) -> Observations:
-    """Each value absent with probability 1/2."""
+    """Mark each value as missing with probability 1/2."""
     return Observations(xs, {n: torch.rand(len(x)) > 0.5 for n, x in xs.items()})
 
 
 def pairs(obs: Observations) -> float:
-    """The share of (expert, decoder) pairs that a mixture of experts needs of all."""
+    """Return the share of all (expert, decoder) pairs that a mixture of experts computes."""
     held = torch.stack([obs.present[n] for n in obs.names]).float()
     return (held.sum(0) ** 2).mean().item() / len(held) ** 2
 
 
 def scene(number: int, batch: int, pixels: int) -> Values:
-    """The values of two modalities, or of more."""
+    """Return the values of an image and a label for two modalities, else of images."""
     return image_and_label(batch, pixels) if number == 2 else data(number, batch, pixels)
 
 
@@ -170,19 +171,19 @@ def main(
     """Check that all sides compute the same, time them, print the tables, write the record.
 
     Args:
-        rounds: Rounds of two modalities.
-        rounds_of_five: Rounds of five.
-        warmup: Rounds before those that count.
-        threads: Of torch.
-        seed: Of data and parameters.
-        batch: Rows of a batch.
-        pixels: Of an image.
-        width: Of both hidden layers, as often as there are tables.
-        latent_dim: Z.
-        modalities: How many there are, as often as there are tables.
-        compile: Whether there are compiled sides, which take a minute a row to build.
-        only: Systems of the list; all by default.
-        out: The record's file.
+        rounds: The number of measured rounds with two modalities.
+        rounds_of_five: The number of measured rounds with five modalities.
+        warmup: The number of rounds before the measured ones.
+        threads: The number of torch's threads.
+        seed: The seed of data and parameters.
+        batch: The number of rows in a batch.
+        pixels: The number of pixels in an image.
+        width: The width of both hidden layers; repeat the option for several tables.
+        latent_dim: The number of latents, Z.
+        modalities: The number of modalities; repeat the option for several tables.
+        compile: Whether compiled sides take part. Building one takes a minute.
+        only: The systems to measure; the default is all.
+        out: The file of the record.
     """
     torch.set_num_threads(threads)
     pyro.enable_validation(False)
@@ -214,7 +215,7 @@ def main(
             columns += ["recorded / multivae"]
             title = f"A step, {number} modalities, width {each}, {clock(threads)}"
             record["tables"].append(table(title, columns, rows))
-            write(record, out)  # what there is, should the rest not come
+            write(record, out)  # keeps the tables so far if a later one fails
     for each in width if 5 in modalities else ():
         torch.manual_seed(seed)
         xs = scene(5, batch, NARROW if each == NARROW else pixels)
@@ -238,7 +239,7 @@ def _row(
 ) -> list[str]:
     key = f"{number}, {name}, width {layers[0]}"
     steps, built = {}, {}
-    torch.compiler.reset()  # torch gives a function up that it has compiled eight times
+    torch.compiler.reset()  # torch compiles a function at most eight times
     for side, build in sides(name, xs, layers, latent_dim, compile).items():
         start = time.perf_counter()
         steps[side] = build()
@@ -273,7 +274,7 @@ def _missing(
     warmup: int,
     threads: int,
 ) -> dict[str, Any]:
-    """The table of rows that lack half of their modalities."""
+    """Return the table for rows that lack half of their modalities."""
     complete, half = Observations(xs), half_missing(xs)
     rows = []
     for name in names:

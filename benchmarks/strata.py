@@ -1,13 +1,13 @@
-"""Time to a held-out bound on PolyMNIST, with some of a mixture's components a step and with all.
+"""Measure the time to a held-out bound on PolyMNIST, with some or all of a mixture's components.
 
     PPL_MM_DATA=... python benchmarks/strata.py --out benchmarks/results/strata.json
 
-MMVAE, MMVAE+ and MoPoE with K = 1 draw a component, small convolutions, 32 latents (MMVAE+: 16
-shared, 16 private). Each row of a batch draws from 1, from s or from all of the components, chosen
-at random in every step; the estimate is unbiased in all three. The settings of a system take turns,
-an epoch each, until each has had its seconds of training. The held-out bound is the ELBO of the
-model, :func:`ppl_mm.evaluation.elbo`, whose own time does not count. The target of a system is the
-best bound of the setting whose best is lowest.
+The systems are MMVAE, MMVAE+ and MoPoE with K = 1 draw from each component, small convolutions and
+32 latents (MMVAE+: 16 shared, 16 private). Each row of a batch draws from 1, s or all of the
+components, which are chosen at random in every step; the estimate is unbiased in all three cases.
+The settings of a system take turns, one epoch each, until each has had its seconds of training. The
+held-out bound is the ELBO of the model, :func:`ppl_mm.evaluation.elbo`, whose own time does not
+count. Each setting reaches a best bound; the target of a system is the lowest of these.
 """
 
 import time
@@ -36,7 +36,7 @@ SETTINGS: dict[str, tuple[tuple[int | None, ...], int]] = {
 
 
 class Run:
-    """One system in training, with its curve."""
+    """A system in training, with its curve of held-out bounds."""
 
     def __init__(self, name: str, strata: int | None, seed: int, threads: int) -> None:
         torch.manual_seed(seed)
@@ -57,7 +57,7 @@ class Run:
         self.curve.append((self.seconds, elbo(self.system, held_out).mean().item()))
 
     def reaches(self, target: float) -> float:
-        """Seconds until the bound first lies above the target, between two measurements."""
+        """Return the seconds until the bound reaches the target, interpolated linearly."""
         before = (0.0, -float("inf"))
         for second, bound in self.curve:
             if bound >= target:
@@ -70,7 +70,7 @@ class Run:
 
 
 def declared(name: str, strata: int | None) -> System:
-    """The system with small convolutions."""
+    """Return the system with small convolutions."""
     laplace = name.startswith("mmvae")
     encoder = partial(
         networks.ConvEncoder,
@@ -103,17 +103,17 @@ def main(
     data_dir: str = "",
     out: str = "",
 ) -> None:
-    """Train, print the table, write the record and its picture.
+    """Train all settings, print the table, and write the record and its picture.
 
     Args:
-        seconds: Of training, of each setting.
-        num_train: Rows to train on.
-        num_held_out: Rows of the bound.
-        batch: Rows of a step.
-        threads: Of torch.
-        seed: Of parameters, order and noise.
-        data_dir: Where the files of MNIST or PolyMNIST are; default ``PPL_MM_DATA``.
-        out: The record's file; the picture has its name.
+        seconds: The seconds of training for each setting.
+        num_train: The number of rows to train on.
+        num_held_out: The number of rows for the bound.
+        batch: The number of rows in a step.
+        threads: The number of torch's threads.
+        seed: The seed of parameters, order and noise.
+        data_dir: The folder of MNIST's or PolyMNIST's files; the default is ``PPL_MM_DATA``.
+        out: The file of the record; the picture has the same name.
     """
     torch.set_num_threads(threads)
     pyro.enable_validation(False)
@@ -163,7 +163,7 @@ def _title(strata: int | None, every: int) -> str:
 
 
 def _draw(curves: dict[str, dict[str, Curve]], path: Path) -> None:
-    """The held-out bound against seconds, a panel a system."""
+    """Draw the held-out bound against seconds, with one panel for each system."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -179,7 +179,7 @@ def _draw(curves: dict[str, dict[str, Curve]], path: Path) -> None:
         axes.set_ylabel("held-out ELBO, nats")
         best = max(bound for curve in runs.values() for _, bound in curve)
         first = max(curve[0][1] for curve in runs.values())
-        if best > first:  # the first epoch would fill the picture
+        if best > first:  # leaves out the first epoch, which would fill the picture
             axes.set_ylim(first - 0.2 * (best - first), best + 0.05 * (best - first))
         axes.legend(frameon=False)
         axes.grid(alpha=0.3)

@@ -1,12 +1,12 @@
-"""What each system is good at, on the same data with the same networks: a help in choosing one.
+"""Compare all systems on the same data with the same networks, as a help in choosing one.
 
     python benchmarks/systems.py --out benchmarks/results/systems.json
 
-Every system learns the top half, the bottom half and the label of digits for 30 epochs, with one
-seed, and is asked for labels, for coherent draws, and for the likelihood of complete rows. With one
+Every system is trained on the top half, the bottom half and the label of digits for 30 epochs, with
+one seed. Labels, coherent draws and the likelihood of complete rows are then measured. With one
 seed and one small data set, differences below 0.03 in a share mean nothing.
 
-A run that is not in ``--folder`` is trained there first.
+A run that is missing in ``--folder`` is trained there first.
 """
 
 import warnings
@@ -38,7 +38,7 @@ COLUMNS = [
 
 
 class OneHot(nn.Module):
-    """A drawn label as its own reading."""
+    """A classifier that reads a drawn label as the label itself."""
 
     def forward(self, label: Tensor) -> Tensor:
         """Return logits (N, 10)."""
@@ -46,7 +46,7 @@ class OneHot(nn.Module):
 
 
 def measured(run: Run, oracles: dict[str, nn.Module], rows: int) -> list[str]:
-    """The cells of one system; a question that it does not answer is a dash."""
+    """Return the cells of one system, with a dash for each question that it does not answer."""
     system, test = run.system, run.dataset.test
     fixed = conditioned_on(system.model)
     names = [m.name for m in system.modalities]
@@ -82,7 +82,7 @@ def measured(run: Run, oracles: dict[str, nn.Module], rows: int) -> list[str]:
 def _share(ask: Callable[[], float]) -> str:
     try:
         return f"{ask():.2f}"
-    except ValueError:  # a modality that this system lacks or conditions on
+    except ValueError:  # the system lacks the modality, or conditions on it
         return "-"
 
 
@@ -96,11 +96,11 @@ def main(
     """Train and measure every system, or those that ``only`` names with commas between.
 
     Args:
-        out: Where to write the record.
-        folder: Where the trained runs are.
-        rows: The number of test rows that are generated from; a third of them for likelihoods.
-        epochs: The epochs of a run that is trained here.
-        only: The systems.
+        out: The file of the record.
+        folder: The folder of the trained runs.
+        rows: The number of test rows for draws; likelihoods use a third of them.
+        epochs: The number of epochs of a run that is trained here.
+        only: The systems to measure; the default is all.
     """
     torch.set_num_threads(1)
     record: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What the benchmarks share: steps that take turns, peak memory, and records with their setting."""
+"""Functions of all benchmarks: steps that take turns, peak memory, and records with a setting."""
 
 import ctypes
 import json
@@ -23,7 +23,7 @@ Step = Callable[[], object]
 
 
 def optimised(parameters: Any, loss: Callable[[], torch.Tensor]) -> Step:
-    """A training step: ``loss``, its gradients and fused Adam, as :func:`ppl_mm.fit` has it."""
+    """Return a training step: ``loss``, its gradients and fused Adam, as in :func:`ppl_mm.fit`."""
     optimizer = torch.optim.Adam(parameters, lr=1e-3, fused=True)
 
     def step() -> None:
@@ -35,23 +35,23 @@ def optimised(parameters: Any, loss: Callable[[], torch.Tensor]) -> Step:
 
 
 def timer(threads: int) -> Callable[[], float]:
-    """Seconds: of the processor with one thread, of the clock on the wall with several.
+    """Return a clock: processor time with one thread, and wall-clock time with several.
 
-    A thread that waits for a core while others use it spends no processor time: with one, the two
-    are the same on an idle machine, and the first is nearly so on a busy one.
+    A thread that waits for a core spends no processor time. With one thread, the two times are
+    equal on an idle machine, and processor time is almost the same on a busy one.
     """
     return time.process_time if threads == 1 else time.perf_counter
 
 
 def clock(threads: int) -> str:
-    """What :func:`timer` counts, for a table's title."""
+    """Return the name of the time that :func:`timer` counts, for a table's title."""
     return "processor time" if threads == 1 else "wall time"
 
 
 def alternate(
     steps: Mapping[str, Step], rounds: int, warmup: int, threads: int
 ) -> dict[str, list[float]]:
-    """Milliseconds of every round; the order within a round changes from one to the next."""
+    """Return the milliseconds of every round; the order of steps changes between rounds."""
     now = timer(threads)
     times: dict[str, list[float]] = {name: [] for name in steps}
     for i in range(rounds + warmup):
@@ -64,21 +64,21 @@ def alternate(
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
-    """The median, and the quartiles in brackets."""
+    """Return the median, with the quartiles in brackets, as text."""
     low, median, high = statistics.quantiles(values, n=4)
     return f"{median:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
-    """Round by round: both sides of a ratio then meet the same load."""
+    """Return the ratio in each round; both sides of a ratio then run under the same load."""
     return [a / b for a, b in zip(over, under, strict=True)]
 
 
 def peak_memory(build: Callable[[], Step], threads: int, steps: int = 2) -> float:
-    """MiB that a few steps add at their peak to what a process holds before it builds them.
+    """Return the peak memory of a few steps in MiB, above that of the process before them.
 
-    Measured in a forked process by its largest resident set. Call it before anything has run in
-    several threads, or the fork would wait for threads that it lacks.
+    A forked process measures it by its largest resident set. Call this before anything has run in
+    several threads; otherwise the fork would wait for threads that it does not have.
     """
     parent, child = multiprocessing.Pipe(duplex=False)
     _give_back()
@@ -102,7 +102,7 @@ def peak_memory(build: Callable[[], Step], threads: int, steps: int = 2) -> floa
 
 
 def _give_back() -> None:
-    """What was freed goes back to the system, where the C library can: no step is to reuse it."""
+    """Return freed memory to the system, if the C library can, so that no step reuses it."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
@@ -114,12 +114,12 @@ def _resident() -> float:
 
 
 def load() -> float:
-    """Processes that wanted a core, on average over the last minute."""
+    """Return the average number of processes that wanted a core in the last minute."""
     return round(os.getloadavg()[0], 1)
 
 
 def setting(threads: int, seed: int, **options: Any) -> dict[str, Any]:
-    """The command, the hardware, the versions and the load: taken when a measurement begins."""
+    """Return the command, hardware, versions and load at the beginning of a measurement."""
     return {
         "command": " ".join(["python", *sys.argv]),
         "begun": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -144,7 +144,7 @@ def _processor() -> str:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """A table of a record, printed too."""
+    """Print a table and return it for the record."""
     shown = Table(*columns, title=title)
     for row in rows:
         shown.add_row(*row)
@@ -153,7 +153,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def write(record: dict[str, Any], out: str) -> None:
-    """Write a record, with the load at the end; nothing without a file's name."""
+    """Write a record with the load at its end; without a file name, write nothing."""
     record["setting"]["load at the end"] = load()
     if out:
         Path(out).parent.mkdir(parents=True, exist_ok=True)

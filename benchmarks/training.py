@@ -1,12 +1,13 @@
-"""A step within ``fit``: eager, recorded (on a CUDA device as a graph), compiled, in bfloat16.
+"""Time a step within ``fit``: eager, recorded (on CUDA as a graph), compiled, and in bfloat16.
 
     python benchmarks/training.py --out benchmarks/results/training.json
     python benchmarks/training.py --device cuda --out benchmarks/results/training-cuda.json
 
-An image of 784 pixels and a label, two hidden layers of 512, 64 latents, batch 128, fused Adam.
-Each way trains from the same parameters for some epochs; the first, in which a step is recorded,
-compiled or captured, is told apart. The ways take turns. The same by hand takes its turn in a plain
-loop, and so does the package ``multivae`` where the extra ``benchmarks`` is installed.
+The data are an image of 784 pixels and a label. The networks have two hidden layers of 512 and
+there are 64 latents; the batch size is 128 and the optimiser is fused Adam. Each way of training
+starts from the same parameters and runs for some epochs. The first epoch, in which a step is
+recorded, compiled or captured, is reported separately. The ways take turns. The hand-written step
+runs in a plain loop, and so does the package ``multivae`` if the extra ``benchmarks`` is installed.
 """
 
 import statistics
@@ -41,16 +42,16 @@ PEER, HAND = "multivae", "by hand"
 
 
 class Training:
-    """One system, and how it trains in a few epochs.
+    """A system, and the time that a few epochs of its training take.
 
     Args:
-        name: Of :data:`declared.SYSTEMS`.
-        values: All rows.
-        batch: Rows a step.
-        epochs: Those that count; there is one before.
-        layers: Hidden widths.
-        latent_dim: Z.
-        device: As in :func:`ppl_mm.fit`.
+        name: The name of a system in :data:`declared.SYSTEMS`.
+        values: The values of all rows.
+        batch: The number of rows in a step.
+        epochs: The number of measured epochs; one more comes before them.
+        layers: The widths of the hidden layers.
+        latent_dim: The number of latents, Z.
+        device: The device, as in :func:`ppl_mm.fit`.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Training:
         self.steps = len(next(iter(values.values()))) // batch
 
     def milliseconds(self, way: str) -> tuple[list[float], float]:
-        """Of a step, in each epoch that counts; and what the first took beyond, in seconds."""
+        """Return the milliseconds of a step by epoch, and the first epoch's extra seconds."""
         torch.manual_seed(0)
         others = {PEER: self._peer, HAND: self._by_hand}
         seconds = others[way]() if way in others else self._ours({**WAYS, **ON_CUDA}[way])
@@ -94,7 +95,7 @@ class Training:
         return self._plain([p for p in model.parameters() if p.requires_grad], loss)
 
     def _by_hand(self) -> list[float]:
-        with torch.device(self.device):  # what a loss makes on its way is there too
+        with torch.device(self.device):  # tensors that a loss creates are on the device too
             system = declared(self.name, self.values, self.layers, self.latent_dim)
             loss, xs = by_hand.by_hand(self.name, system), self._batch()
             return self._plain(system.parameters(), lambda: loss(xs))
@@ -103,7 +104,7 @@ class Training:
         return {n: x[: self.batch].to(self.device) for n, x in self.values.items()}
 
     def _plain(self, parameters: Iterable[Tensor], loss: Callable[[], Tensor]) -> list[float]:
-        """In a plain loop, whose batch stays the same."""
+        """Time a plain loop, which takes the same batch in every step."""
         step, seconds = optimised(parameters, loss), []
         for _ in range(1 + self.epochs):
             start = time.perf_counter()
@@ -131,17 +132,17 @@ def main(
     """Time every way, print the tables, write the record.
 
     Args:
-        rounds: Trainings of each way.
-        epochs: Of each training, beside the first.
-        steps: Of an epoch.
-        threads: Of torch.
-        seed: Of data.
-        batch: Rows of a step.
-        hidden: Width of both hidden layers.
-        latent_dim: Z.
-        device: cpu or cuda.
-        only: One system of the list; all by default.
-        out: The record's file.
+        rounds: The number of trainings for each way.
+        epochs: The number of epochs in each training, without the first.
+        steps: The number of steps in an epoch.
+        threads: The number of torch's threads.
+        seed: The seed of the data.
+        batch: The number of rows in a step.
+        hidden: The width of both hidden layers.
+        latent_dim: The number of latents, Z.
+        device: The device, cpu or cuda.
+        only: The system to measure; the default is all.
+        out: The file of the record.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
@@ -156,7 +157,7 @@ def main(
     values = image_and_label(batch * steps, 784)
     rows, firsts = [], []
     for name in (s for s in SYSTEMS if only in ("", s)):
-        torch.compiler.reset()  # torch gives a function up that it has compiled eight times
+        torch.compiler.reset()  # torch compiles a function at most eight times
         run = Training(name, values, batch, epochs, (hidden, hidden), latent_dim, device)
         own = [*ways, *([HAND] if by_hand.written(name) else [])]
         own += [PEER] if multivae_models.available(name) else []

@@ -1,1 +1,1 @@
-"""Checks of the arguments of public functions: their kinds, and the words for them."""
+"""Checks of the arguments of public functions, and the wording of the error messages."""

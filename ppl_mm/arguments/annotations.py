@@ -1,4 +1,4 @@
-"""From the annotation of an argument to the kind of values that it admits."""
+"""Conversion of an argument's annotation into the kind of values that it admits."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -32,7 +32,7 @@ __all__ = ["kind_of"]
 
 
 def _all_of(parts: Iterable[tuple[str, Kind, Any]]) -> list[Any] | None:
-    """What the parts read; None if one of them is not admitted."""
+    """Return the values that all parts read, or None if one part is not admitted."""
     found = []
     for _, kind, value in parts:
         got = kind.read(value)
@@ -47,7 +47,10 @@ def _changed(found: Iterable[Any], values: Iterable[Any]) -> bool:
 
 
 def _sequence(element: Kind, *, ordered: bool) -> Kind:
-    """Lists, tuples and other iterables, which become tuples; no strings, mappings or tensors."""
+    """Return the kind of lists, tuples and other iterables, which it reads as tuples.
+
+    It does not admit strings, mappings or tensors.
+    """
     not_these = (str, bytes, Mapping, Tensor, *((Set,) if ordered else ()))
 
     def typed(value: object) -> bool:
@@ -75,7 +78,7 @@ def _sequence(element: Kind, *, ordered: bool) -> Kind:
 
 
 def _fixed(elements: list[Kind]) -> Kind:
-    """A tuple of certain kinds, one after the other."""
+    """Return the kind of tuples whose elements have the given kinds, in order."""
 
     def typed(value: object) -> TypeGuard[Sequence[object]]:
         return isinstance(value, tuple | list) and len(value) == len(elements)
@@ -131,7 +134,7 @@ def _union(kinds: list[Kind]) -> Kind:
         return NO
 
     def parts(value: object) -> Iterator[tuple[str, Kind, Any]]:
-        """Those of the one container that the value is."""
+        """Yield the parts of the value, if exactly one kind of the union fits its type."""
         fitting = [k for k in kinds if k.typed(value)]
         if len(fitting) == 1 and fitting[0].parts is not None:
             yield from fitting[0].parts(value)
@@ -154,10 +157,11 @@ def _is_path_type(cls: object) -> bool:
 
 
 def kind_of(annotation: object, limits: Range = ANY_NUMBER) -> Kind:
-    """The kind of an annotation, its numbers within limits.
+    """Return the kind of an annotation, whose numbers lie within limits.
 
-    ``Annotated[int, Range(0)]`` has limits of its own, ``Annotated[X, kind]`` a kind. What has no
-    test at run time, such as a type variable, admits anything; a tensor's shape is not looked at.
+    ``Annotated[int, Range(0)]`` has its own limits, and ``Annotated[X, kind]`` its own kind. An
+    annotation that cannot be tested at run time, such as a type variable, admits anything. The
+    shapes of tensors are not checked.
     """
     if get_origin(annotation) is Annotated:
         annotation, more = get_args(annotation)
@@ -180,7 +184,7 @@ def kind_of(annotation: object, limits: Range = ANY_NUMBER) -> Kind:
         return FACTORY if inside and inside[-1] is nn.Module else FUNCTION
     if origin is tuple and inside[-1] is not Ellipsis:
         return _fixed([kind_of(a, limits) for a in inside])
-    cls = origin or getattr(annotation, "array_type", annotation)  # that of a jaxtyping shape
+    cls = origin or getattr(annotation, "array_type", annotation)  # of a jaxtyping shape
     if not isinstance(cls, type):
         return ANYTHING
     if issubclass(cls, Mapping):

@@ -1,6 +1,6 @@
-"""Kinds of values that an argument may have: a test of values, and the words for it.
+"""Kinds of values that an argument may have: a test of values, and the words for messages.
 
-A kind reads a value and gives it back, as Python's own number where it was NumPy's, or says no.
+A kind reads a value. It returns the value, with NumPy's numbers as Python's, or ``NO``.
 """
 
 import math
@@ -39,10 +39,10 @@ __all__ = [
 ]
 
 LARGEST = 2**32 - 1
-"""No integer is larger: it would be of no use, and torch and NumPy fail on it obscurely."""
+"""The largest integer that is admitted. Torch and NumPy fail on larger ones with obscure errors."""
 
 NO = object()
-"""The answer of a kind to a value that it does not admit."""
+"""The result of reading a value that a kind does not admit."""
 
 Parts = Callable[[Any], Iterable[tuple[str, "Kind", Any]]]
 
@@ -54,12 +54,12 @@ class Kind:
     Attributes:
         words: The words for one value, such as "an integer of at least 1".
         many: The words for several values.
-        read: A function from a value to the value that it stands for; to ``NO`` where it is not
+        read: A function that returns the value to use for a given one, or ``NO`` if it is not
             admitted.
-        typed: Whether a value is of the right type, in or out of range.
-        parts: The place, the kind and the value of each element of a value.
-        choices: The strings to choose from.
-        exact: A type all of whose direct instances are admitted, as they are.
+        typed: A function that says whether a value has the right type, in or out of range.
+        parts: A function that yields the place, the kind and the value of each element of a value.
+        choices: The strings that are admitted, if the kind lists them.
+        exact: A type whose direct instances are all admitted unchanged.
     """
 
     words: str
@@ -73,14 +73,14 @@ class Kind:
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers from ``low`` to ``high``; ``above`` leaves out ``low`` itself."""
+    """The numbers from ``low`` to ``high``; ``above`` excludes ``low`` itself."""
 
     low: float = -math.inf
     high: float = math.inf
     above: bool = False
 
     def holds(self, number: float) -> bool:
-        """Whether a number lies in it."""
+        """Return whether a number lies in the range."""
         return (self.low < number if self.above else self.low <= number) and number <= self.high
 
     def __str__(self) -> str:
@@ -115,7 +115,7 @@ _WORDS: dict[str, tuple[str, str]] = {
 
 
 def instance(cls: type) -> Kind:
-    """Instances of a class; of a protocol that cannot be tested, anything."""
+    """Return the kind of a class's instances; an untestable protocol admits anything."""
     words, many = _WORDS.get(cls.__name__, (article(cls.__name__), f"{cls.__name__} objects"))
 
     def typed(value: object) -> bool:
@@ -151,13 +151,13 @@ BOOL = Kind("True or False", "True or False", lambda x: bool(x) if _is_bool(x) e
 
 
 def integer(limits: Range) -> Kind:
-    """Integers within limits, NumPy's too; no booleans."""
+    """Return the kind of integers within limits, NumPy's included and booleans excluded."""
 
     def typed(value: object) -> TypeGuard[int]:
         return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
     def read(value: object) -> Any:
-        if type(value) is int or typed(value):  # the usual case first, for speed
+        if type(value) is int or typed(value):  # the most common case comes first, for speed
             return int(value) if limits.holds(value) and -LARGEST <= value <= LARGEST else NO
         return NO
 
@@ -165,7 +165,7 @@ def integer(limits: Range) -> Kind:
 
 
 def real(limits: Range) -> Kind:
-    """Finite numbers within limits, integers and NumPy's too."""
+    """Return the kind of finite numbers within limits, integers and NumPy's included."""
 
     def typed(value: object) -> TypeGuard[float]:
         return isinstance(value, numbers.Real) and not isinstance(value, bool)
@@ -183,7 +183,7 @@ def real(limits: Range) -> Kind:
 
 
 def literal(options: tuple[Any, ...]) -> Kind:
-    """One of some values."""
+    """Return the kind that admits the given options alone."""
     types = {type(option) for option in options}
     words = either([repr(option) for option in options])
     return Kind(
@@ -204,7 +204,7 @@ READ_PATH = replace(PATH, read=lambda x: Path(x) if _is_path(x) else NO)
 
 
 def _device(value: object) -> Any:
-    """A torch device by its name, once torch knows it."""
+    """Return the name of a torch device, or ``NO`` if torch does not know it."""
     if isinstance(value, torch.device):
         value = str(value)
     if not isinstance(value, str):

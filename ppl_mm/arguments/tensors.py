@@ -1,6 +1,7 @@
-"""What tensors a public function takes, for its annotations: checked at the door, named in errors.
+"""Annotations for the tensors that public functions take; ``@typed`` checks them and names them.
 
-For functions of measures; what a training step calls reads no value of a tensor.
+Measures use these annotations. Functions that a training step calls do not, because these checks
+read the values of tensors.
 """
 
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ __all__ = ["Classes", "Matrix", "Numbers", "Symbols", "Vector"]
 
 
 def _tensor(what: str, dims: int | None, *, integers: bool) -> Kind:
-    """The kind of tensors with a given number of dimensions and at least one row."""
+    """Return the kind of tensors with a given number of dimensions and at least one element."""
 
     def typed(value: object) -> bool:
         return isinstance(value, Tensor)

@@ -1,13 +1,13 @@
-"""Public functions and classes check their arguments at the door, against the annotations.
+"""The decorator ``@typed``, which checks a public function's arguments against its annotations.
 
     @typed
     def draw(obs: Observations, names: Sequence[str], num_samples: int = 1, seed: int = 0): ...
 
-A value that does not fit is refused before anything else happens, in a sentence with the function,
-the argument, what was expected, what came, and where it can be said the remedy: by TypeError for
-another type, by ValueError for a value out of range. A number must be finite, and an argument's
-name says its range, the same one in the whole library (``RANGES``). NumPy's numbers become
-Python's, a ``torch.device`` its name, an iterable a tuple.
+A value that does not fit is refused before anything else happens. The message names the function,
+the argument, what was expected, what was given and, if one is known, the remedy. A wrong type
+raises TypeError, and a value out of range raises ValueError. Numbers must be finite. An argument's
+name determines its range, which is the same in the whole library (``RANGES``). NumPy's numbers
+become Python's, a ``torch.device`` becomes its name, and an iterable becomes a tuple.
 """
 
 import difflib
@@ -53,10 +53,10 @@ _NAMES = {
     _SHARE: """
         dropout fraction lam missing omega paired probability shrinkage word_dropout
         """,
-    Range(0, LARGEST): "seed",  # what NumPy and scikit-learn take too
+    Range(0, LARGEST): "seed",  # the range that NumPy and scikit-learn accept
 }
 RANGES = {name: limits for limits, names in _NAMES.items() for name in names.split()}
-"""What a number must be, by the name of the argument; ``num_...`` is at least 1 besides."""
+"""The range of each argument by its name; in addition, every ``num_...`` is at least 1."""
 
 
 _RAISES = """Raises:
@@ -68,7 +68,7 @@ _RAISES = """Raises:
 def typed(public: T) -> T:
     """Check the arguments of a function, a method, or a class's constructor.
 
-    A docstring that does not say what is raised says so of these checks.
+    If the docstring has no "Raises:" section, one for these checks is added.
     """
     if isinstance(public, type):
         if "__init__" in vars(public):
@@ -81,7 +81,7 @@ def typed(public: T) -> T:
     @functools.wraps(function)
     def checked(*args: object, **kwargs: object) -> object:
         nonlocal door
-        if door is None:  # annotations may name what is defined after the function
+        if door is None:  # annotations may name later definitions
             door = _Door(function)
         given, named = door.read(args, kwargs)
         return function(*given, **named)
@@ -92,14 +92,14 @@ def typed(public: T) -> T:
 
 
 def _say_what_is_raised(public: object) -> None:
-    """Add what the door raises to a docstring that does not say what is raised."""
+    """Add the exceptions of the checks to a docstring without a "Raises:" section."""
     text = inspect.cleandoc(public.__doc__ or "")
     if text and "Raises:" not in text and getattr(public, "__name__", "") != "__init__":
         public.__doc__ = f"{text}\n\n{_RAISES}"
 
 
 class _Door:
-    """What a function takes: the kinds of its arguments, by position and by name."""
+    """The arguments that a function takes: their kinds, by position and by name."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         parameters = inspect.signature(function).parameters.values()
@@ -117,7 +117,7 @@ class _Door:
     def read(
         self, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> tuple[Iterable[object], dict[str, object]]:
-        """The arguments as the function takes them."""
+        """Return the checked arguments, by position and by name."""
         places = self.by_position
         if len(args) > len(places):
             if self.others is None:
@@ -159,7 +159,7 @@ class _Door:
         kind: Kind,
         value: object,
     ) -> NoReturn:
-        """Raise for a value that its kind does not admit, or for the element that is to blame."""
+        """Raise for a value that its kind does not admit, or for its first such element."""
         what = name
         while kind.typed(value) and kind.parts is not None:
             place, kind, value = next(
@@ -180,7 +180,7 @@ class _Door:
         )
 
     def _who(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> str:
-        """The function's name; of a method with its class; that of a class, and what it makes."""
+        """Return the name of the function, method or class, and that of the object it makes."""
         *outer, name = self.name.split(".")
         if not outer or not args:
             return name
@@ -193,14 +193,17 @@ class _Door:
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of the arguments; what is returned may have a type that is not loaded."""
+    """Return the annotations of the arguments.
+
+    The return type is left out, since it may name a type that is not loaded.
+    """
     own = {name: kind for name, kind in function.__annotations__.items() if name != "return"}
     asked = SimpleNamespace(__annotations__=own)
     return get_type_hints(asked, cast(FunctionType, function).__globals__, include_extras=True)
 
 
 def _kind(name: str, annotation: object) -> Kind:
-    """The kind of an argument, by its annotation and its name."""
+    """Return the kind of an argument, which its annotation and its name determine."""
     if annotation is inspect.Parameter.empty:
         return ANYTHING
     if name == "device" and annotation in (str, str | torch.device):
@@ -209,7 +212,7 @@ def _kind(name: str, annotation: object) -> Kind:
 
 
 def remedy(kind: Kind, value: object) -> str:
-    """What to write instead, where that can be told from what came."""
+    """Return the remedy for a refused value, or an empty string if none is known."""
     words = kind.words.lower()
     if isinstance(value, int) and abs(value) > LARGEST and "integer" in words:
         return f"; the largest is {LARGEST}"

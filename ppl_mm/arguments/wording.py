@@ -1,4 +1,4 @@
-"""How messages name a value, a choice of several, and what was perhaps meant."""
+"""The wording of values, choices and suggestions in messages."""
 
 import difflib
 import reprlib
@@ -15,7 +15,7 @@ _short.maxlist = _short.maxtuple = _short.maxdict = 4
 
 
 def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
-    """The message for a name that does not exist, with the nearest that does."""
+    """Return the message for an unknown name, with the most similar known one."""
     known = list(known)
     near = difflib.get_close_matches(str(name), known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -23,7 +23,7 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
 
 
 def either(choices: Sequence[str]) -> str:
-    """``a, b or c``.
+    """Return the choices as ``a, b or c``.
 
     Example:
         >>> either(["a string", "a path", "None"])
@@ -34,7 +34,7 @@ def either(choices: Sequence[str]) -> str:
 
 
 def article(noun: str) -> str:
-    """The noun with its article; plurals such as Observations have none."""
+    """Return the noun with its article; plurals such as Observations have none."""
     if noun == "Observations":
         return noun
     return f"{'an' if noun[0] in 'AEIOUaeio' else 'a'} {noun}"
@@ -44,13 +44,13 @@ _CALLED = {"Tensor": "tensor", "ndarray": "NumPy array"}
 
 
 def _has_holes(tensor: torch.Tensor) -> bool:
-    """Whether a tensor that holds its values holds NaN or infinity."""
+    """Return whether a tensor holds NaN or infinity; False if its values cannot be read."""
     held = tensor.layout is torch.strided and tensor.device.type != "meta"
     return held and not bool(tensor.isfinite().all())
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: plain ones as they are, others by what they are.
+    """Return a value as messages show it: a plain value by its repr, another by a description.
 
     Example:
         >>> shown("a"), shown(torch.zeros(2, 3)), shown({"x": 1.0}), shown(dict)
@@ -78,7 +78,7 @@ def shown(value: object) -> str:
     if isinstance(value, list | tuple):
         plain = all(x is None or isinstance(x, bool | int | float | str) for x in value)
         return _short.repr(value) if plain else f"{kind} of {len(value)}"
-    name = getattr(value, "name", None)  # of a modality, a data set, a path
+    name = getattr(value, "name", None)  # modalities, data sets and paths have names
     if isinstance(name, str):
         return f"{kind} {name!r}"
     return kind

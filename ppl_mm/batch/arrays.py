@@ -1,4 +1,4 @@
-"""Rows of numbers as tensors and masks: what comes in from arrays, lists, frames and files."""
+"""Conversion of arrays, lists, data frames and files into tensors and masks."""
 
 from collections.abc import Mapping
 
@@ -14,13 +14,16 @@ from ppl_mm.batch.libraries import is_pandas
 __all__ = ["Readable", "as_tensor", "native", "read_arrays", "read_mask"]
 
 Readable = object
-"""Whatever holds rows of numbers, of any library; what it is, is found out as it is read."""
+"""An object of any library that holds rows of numbers; its kind is found when it is read."""
 
 
 def read_arrays(
     arrays: Mapping[str, Readable], present: Mapping[str, Readable] | None
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-    """Values, masks and masks of elements, see :meth:`ppl_mm.Observations.from_arrays`."""
+    """Return values, masks and masks of elements.
+
+    :meth:`ppl_mm.Observations.from_arrays` explains the arguments.
+    """
     if not isinstance(arrays, Mapping):
         raise TypeError(
             "from_arrays: expected arrays as a dict from modalities' names to arrays, got "
@@ -47,15 +50,15 @@ def read_arrays(
 def _read_array(
     name: str, array: Readable, present: Readable = None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """What holds numbers as values (B, *D), mask (B,) and mask of elements; zeros where missing.
+    """Return an array's values (B, *D), mask (B,) and mask of elements, with zeros where missing.
 
     Args:
-        name: The modality.
-        array: What holds the numbers; a row all of whose elements are missing is missing.
-        present: Booleans (B,), False for other rows that are missing; None for no such rows.
+        name: The modality's name.
+        array: The rows of numbers. A row is missing if all its elements are.
+        present: Booleans (B,) that are False for further missing rows. None adds no missing rows.
 
     Returns:
-        The mask of elements is None where no row is missing in parts.
+        The three tensors. The mask of elements is None if no row is partly missing.
     """
     where = Where(f"modality {name!r}")
     data, missing = elements(where, array)
@@ -70,7 +73,7 @@ def _read_array(
     if missing is not None and data.size:
         held &= ~missing.reshape(len(data), -1).all(1)
     observed = None
-    if not held.all():  # what missing rows hold does not matter
+    if not held.all():  # the values of missing rows have no meaning
         data = data.copy()
         data[~held] = 0
     if missing is not None and missing[held].any():
@@ -80,7 +83,7 @@ def _read_array(
 
 
 def read_mask(name: str, present: Readable, size: int) -> Tensor:
-    """The mask (B,) of a modality from booleans of any kind; all True for None."""
+    """Return a modality's mask (B,) from booleans of any kind; None is True everywhere."""
     if present is not None and not isinstance(present, Tensor):
         where = Where(f"the mask of modality {name!r}")
         data, missing = elements(where, present)
@@ -95,7 +98,7 @@ def read_mask(name: str, present: Readable, size: int) -> Tensor:
 
 
 def _check_order(arrays: Mapping[str, Readable]) -> None:
-    """Raise where pandas' labels say that the rows of two modalities are in different orders."""
+    """Raise ValueError if pandas' labels show the rows of two modalities in different orders."""
     labels = [(n, x.index) for n, x in arrays.items() if is_pandas(x, "DataFrame", "Series")]
     for name, index in labels[1:]:
         first, expected = labels[0]
@@ -110,7 +113,7 @@ def _check_order(arrays: Mapping[str, Readable]) -> None:
 
 
 def as_tensor(where: Where, data: np.ndarray) -> Tensor:
-    """The numbers of an array in a tensor of its own: int64, or torch's default dtype."""
+    """Return an array's numbers as a new tensor of int64, or of torch's default dtype."""
     target = torch.int64 if data.dtype.kind in "iu" else torch.get_default_dtype()
     wide = {torch.int64: np.int64, torch.float64: np.float64}.get(target, np.float32)
     with np.errstate(over="ignore"):
@@ -134,7 +137,7 @@ def as_tensor(where: Where, data: np.ndarray) -> Tensor:
 
 
 def native(data: np.ndarray) -> np.ndarray:
-    """The numbers of an array in a dtype that torch knows."""
+    """Return an array's numbers in a dtype that torch knows."""
     if data.dtype.kind == "f" and data.dtype.itemsize > 8:
         return data.astype(np.float64)
     return np.asarray(data, data.dtype.newbyteorder("="))

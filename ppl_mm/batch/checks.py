@@ -1,4 +1,4 @@
-"""What a batch is checked for at the public edge, once."""
+"""Checks of a batch, which run once, when it enters through the public functions."""
 
 from collections.abc import Mapping, Sequence, Set
 from typing import cast
@@ -39,7 +39,10 @@ def check_rows(
     present: Mapping[str, Tensor] | None,
     elements: Mapping[str, Tensor] | None,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-    """The values, masks and masks of elements of a batch, see :class:`ppl_mm.Observations`."""
+    """Check a batch and return its values, masks and masks of elements.
+
+    :class:`ppl_mm.Observations` explains the three arguments.
+    """
     for what, given in (("values", values), ("present", present)):
         if not isinstance(given, Mapping | None):
             raise TypeError(
@@ -67,7 +70,7 @@ def check_rows(
 
 
 def common_length(values: Mapping[str, Tensor]) -> int:
-    """The number of rows that all modalities share."""
+    """Return the number of rows, which must be the same for all modalities."""
     lengths, devices = {}, {}
     for name, x in values.items():
         if not isinstance(name, str):
@@ -92,7 +95,7 @@ def common_length(values: Mapping[str, Tensor]) -> int:
 
 
 def _check_numbers(name: str, x: Tensor) -> None:
-    """Raise unless a tensor stores one real number for every element."""
+    """Raise TypeError unless a tensor stores one real number for every element."""
     if isinstance(x, MaskedTensor):
         kind, remedy = "a masked tensor", "from_arrays, which reads its mask"
     elif x.is_nested:
@@ -114,13 +117,13 @@ def _check_numbers(name: str, x: Tensor) -> None:
 
 
 def check_at_least_one(what: str, number: object) -> None:
-    """Raise unless ``number`` is an integer of at least 1."""
+    """Raise ValueError unless ``number`` is an integer of at least 1."""
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise ValueError(f"{what}: expected an integer of at least 1, got {number!r}.")
 
 
 def check_mask(name: str, mask: object, values: Tensor) -> Tensor:
-    """The mask (B,) of a modality; all True for None."""
+    """Check the mask (B,) of a modality and return it; None means True everywhere."""
     if mask is None:
         return torch.ones(len(values), dtype=torch.bool, device=values.device)
     if not isinstance(mask, Tensor):
@@ -148,7 +151,7 @@ def check_mask(name: str, mask: object, values: Tensor) -> Tensor:
 
 
 def check_values(name: str, values: Tensor, present: Tensor) -> Tensor:
-    """Values with zeros in missing rows; observed ones must be finite."""
+    """Return the values with zeros in missing rows; raise unless observed ones are finite."""
     if values.is_meta:
         raise ValueError(f"modality {name!r}: a tensor on the device 'meta' holds no values.")
     values = values.detach()
@@ -160,8 +163,8 @@ def check_values(name: str, values: Tensor, present: Tensor) -> Tensor:
 
 
 def _check_finite(name: str, values: Tensor) -> None:
-    """Raise unless all values are finite; those of missing rows are zeros."""
-    # A sum is finite only if every value is; the search for the row comes where it is not.
+    """Raise ValueError unless all values are finite; missing rows hold zeros."""
+    # A sum is finite only if every value is. Otherwise the row is searched for.
     if values.is_floating_point() and not bool(values.sum().isfinite()):
         finite = torch.isfinite(values.reshape(len(values), values[0].numel())).all(1)
         if not bool(finite.all()):
@@ -176,7 +179,7 @@ def _check_finite(name: str, values: Tensor) -> None:
 def check_replacement(
     name: str, values: Tensor, present: Tensor, elements: Tensor | None, device: torch.device
 ) -> Tensor:
-    """Other values for a modality's rows, with zeros where they or their elements are missing."""
+    """Return new values for a modality, with zeros in missing rows and missing elements."""
     if common_length({name: values}) != len(present):
         raise ValueError(f"modality {name!r}: expected {len(present)} rows, got {len(values)}.")
     if values.device != device:
@@ -187,14 +190,14 @@ def check_replacement(
     if elements is not None:
         check_elements({name: elements}, {name: values})
     values = zeroed(without_holes(values, elements), ~present)
-    # A training step, in which validation is off, must not wait for its device's values.
+    # A training step runs without validation and must not wait for its device's values.
     if not values.is_meta and (on_host(values) or is_validation_enabled()):
         _check_finite(name, values)
     return values
 
 
 def check_joinable(name: str, parts: Sequence[Tensor]) -> None:
-    """Raise unless tensors (B_i, *D) can be joined along their rows."""
+    """Raise ValueError unless tensors (B_i, *D) can be joined along their rows."""
 
     def refuse(what: str, found: Set[object], remedy: str) -> None:
         if len(found) > 1:
@@ -209,7 +212,7 @@ def check_joinable(name: str, parts: Sequence[Tensor]) -> None:
 
 
 def check_target(target: object) -> None:
-    """Raise unless values can be sent there: to a device, or to a floating-point dtype."""
+    """Raise unless ``target`` is a device or a floating-point dtype."""
     if isinstance(target, torch.dtype):
         if not target.is_floating_point:
             raise TypeError(
@@ -227,16 +230,16 @@ def check_target(target: object) -> None:
 
 
 def zeroed(values: Tensor, missing: Tensor) -> Tensor:
-    """A copy with zeros in the missing rows."""
+    """Return a copy of the values with zeros in the missing rows."""
     mask = missing.reshape(-1, *[1] * (values.dim() - 1))
     return values.masked_fill(mask, 0)
 
 
 def in_dtype(name: str, values: Tensor, dtype: torch.dtype) -> Tensor:
-    """Floating-point values in another dtype; integers as they are.
+    """Return floating-point values in another dtype, and integers unchanged.
 
     Raises:
-        ValueError: For values beyond the range of a narrower dtype.
+        ValueError: If a value exceeds the range of a narrower dtype.
     """
     if not values.is_floating_point() or values.dtype == dtype:
         return values
@@ -250,7 +253,7 @@ def in_dtype(name: str, values: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def check_encoded(name: str, output: object, latent_dim: int, rows: int) -> tuple[Tensor, Tensor]:
-    """The pair (loc, scale) that an encoder must return, as views (rows, latent_dim)."""
+    """Check an encoder's output and return (loc, scale) as views (rows, latent_dim)."""
     loc, scale = loc_scale(name, output, latent_dim, rows)
     if is_validation_enabled() and not bool((scale > 0).all()):
         raise ValueError(
@@ -261,7 +264,7 @@ def check_encoded(name: str, output: object, latent_dim: int, rows: int) -> tupl
 
 
 def check_features(name: str, output: object, size: int, rows: int) -> Tensor:
-    """The tensor (rows, size) that a modality's trunk must return."""
+    """Check the output of a modality's trunk and return it, a tensor (rows, size)."""
     if not isinstance(output, Tensor) or output.shape != (rows, size):
         raise ValueError(
             f"modality {name!r}: expected features of shape (B, out_features) = ({rows}, {size}), "

@@ -1,8 +1,8 @@
-"""Numbers and where they are missing, out of what holds them.
+"""Conversion of array-like objects into numbers and a mask of missing elements.
 
-What is read are the numbers that ``np.asarray`` gives, where it gives numbers. Elements that their
-holder calls missing are missing: None, ``pd.NA``, a NaN in a list, what a NumPy mask or a masked
-tensor hides. Whatever is not read is refused with the line that makes it readable.
+The numbers are those that ``np.asarray`` returns. An element is missing if its container marks it
+so: None, ``pd.NA``, a NaN in a list, or an element that a NumPy mask or a masked tensor hides. An
+error refuses every other object and names the line of code that converts it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -25,7 +25,7 @@ __all__ = ["Elements", "Where", "check_dtype", "elements"]
 T = TypeVar("T")
 
 Elements = tuple[np.ndarray, np.ndarray | None]
-"""Numbers, and where they are missing, of the same shape; None for nowhere."""
+"""Numbers, and a mask of the same shape that is True where they are missing, or None."""
 
 _PLAIN = {bool, int, float, np.bool_} | {
     np.dtype(code).type for code in np.typecodes["AllInteger"] + np.typecodes["Float"]
@@ -51,7 +51,7 @@ _REMEDIES = {
 
 
 class Where(NamedTuple):
-    """What a message is about: in words, and as the code that a user would write."""
+    """The subject of a message, in words and as the expression that a user would write."""
 
     text: str
     x: str = "x"
@@ -60,12 +60,12 @@ class Where(NamedTuple):
         return self.text
 
     def line(self, remedy: str) -> str:
-        """A remedy that names what was given."""
+        """Return a remedy with the user's expression filled in."""
         return remedy.format(x=self.x)
 
 
 def check_dtype(where: Where, dtype: np.dtype) -> None:
-    """Raise unless an array of this dtype holds real numbers."""
+    """Raise TypeError unless an array of this dtype holds real numbers."""
     if dtype.kind not in "fiub":
         opaque = (
             dtype.kind == "V" and dtype.names is None
@@ -75,12 +75,14 @@ def check_dtype(where: Where, dtype: np.dtype) -> None:
 
 
 def elements(where: Where, array: object) -> Elements:
-    """The numbers of anything that holds some, and where they are missing.
+    """Return the numbers of an array-like object, and a mask of the missing ones.
 
     Raises:
-        TypeError: For text, times, complex numbers, and what is no array and no sequence.
-        ValueError: For rows of different shapes, or none that is there.
-        MemoryError: For a sparse matrix that is too large as a dense one.
+        TypeError: For text, times, complex numbers, and objects that are neither arrays nor
+            sequences.
+        ValueError: If rows have different shapes, if every row is None, or if a data frame has no
+            columns.
+        MemoryError: If a sparse matrix is too large as a dense one.
     """
     if isinstance(array, Tensor):
         return _of_tensor(where, array)
@@ -99,7 +101,7 @@ def elements(where: Where, array: object) -> Elements:
 
 
 def _check_kind(where: Where, array: object) -> None:
-    """Raise for what holds no rows, or not in an order."""
+    """Raise TypeError for an object without rows, or whose rows have no order."""
     kind = type(array).__name__
     if isinstance(array, str | bytes | bytearray | PathLike):
         file = isinstance(array, PathLike) or str(array).endswith((".npy", ".npz"))
@@ -138,7 +140,7 @@ def _of_masked(where: Where, array: np.ma.MaskedArray) -> Elements:
     mask = np.ma.getmaskarray(array)
     if array.dtype == object:
         objects = array.data.copy()
-        objects[mask] = None  # what is hidden may be anything
+        objects[mask] = None  # hidden elements may hold anything
         return _of_ndarray(where, objects)
     return _of_ndarray(where, array.data)[0], mask
 
@@ -177,7 +179,7 @@ def _dense(where: Where, shape: Sequence[int], densify: Callable[[], T]) -> T:
 
 
 def _of_frame(where: Where, frame: Any) -> Elements:
-    """One row a row, one element a column."""
+    """Read a data frame, each row of which is a row and each column an element."""
     if frame.shape[1] == 0:
         raise ValueError(f"{where}: expected a data frame of at least one column, got none.")
     columns = []
@@ -204,14 +206,14 @@ def _of_column(where: Where, column: Any) -> Elements:
             f"into {list(dtype.categories)[:4]}..., or, of categories that are numbers, "
             f"pd.Series({where.x}).astype(object)."
         )
-    plain = getattr(dtype, "numpy_dtype", None)  # of nullable columns and those of Arrow
+    plain = getattr(dtype, "numpy_dtype", None)  # nullable and Arrow columns have this attribute
     if plain is not None and dtype.kind in "fiub":
         return column.to_numpy(dtype=plain, na_value=0), np.asarray(column.isna())
     return _of_ndarray(where, np.asarray(column))
 
 
 def _of_rows(where: Where, rows: list[object]) -> Elements:
-    """Rows one after another, any of which may be None, ``pd.NA``, NaN or ``np.ma.masked``."""
+    """Read a list of rows, of which any may be None, ``pd.NA``, NaN or ``np.ma.masked``."""
     held = np.array([not _stands_for_missing(row) for row in rows], dtype=bool)
     given = rows if held.all() else [row for row, here in zip(rows, held, strict=True) if here]
     if not given and rows:
@@ -231,7 +233,7 @@ def _of_given(where: Where, rows: list[object]) -> Elements:
     if _plain(rows):
         try:
             return _checked(where, np.asarray(rows)), None
-        except ValueError:  # of different shapes; those of parts are to be told
+        except ValueError:  # the rows differ in shape; the error below names the shapes
             pass
     parts = [_of_row(where, row) for row in rows]
     shapes = sorted({data.shape for data, _ in parts})
@@ -265,7 +267,7 @@ def _stands_for_missing(row: object) -> bool:
 
 
 def _plain(rows: Iterable[object]) -> bool:
-    """Whether nested lists hold numbers alone, which NumPy reads at once."""
+    """Return whether nested lists hold numbers alone, which NumPy reads in one call."""
     kinds = set(map(type, rows))
     return kinds <= _PLAIN or (
         kinds <= {list, tuple} and all(_plain(cast(Iterable[object], row)) for row in rows)

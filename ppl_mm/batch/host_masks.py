@@ -1,8 +1,8 @@
-"""Tensors whose values the host knows, so that Python can ask for them without waiting.
+"""Small tensors that stay on the host, so that Python reads their values without waiting.
 
-Masks decide which rows a network sees. Read from a CUDA device, an answer waits until the device
-has done all that is queued. The masks of a training batch are therefore computed on the host, where
-they come from, and copied to the device where they meet something there.
+Masks decide which rows a network sees. A value read from a CUDA device arrives only when the device
+has done all its queued work. The masks of a training batch are therefore computed on the host and
+copied to the device when they are combined with a tensor there.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 __all__ = ["HostTensor", "constants", "on_host", "plain", "recording", "waits"]
 
 _Constants = dict[tuple[Any, ...], Tensor]
-_kept: list[_Constants] = []  # the innermost is in use
+_kept: list[_Constants] = []  # the last one is in use
 _recording = False
 
 _RANDOM = (  # these draw on the device
@@ -27,15 +27,15 @@ _RANDOM = (  # these draw on the device
 
 
 class HostTensor(Tensor):
-    """A small tensor for ``target``, kept on the host.
+    """A small tensor for the device ``target`` whose values are kept on the host.
 
-    What is computed from such tensors and numbers alone is another of them. What is computed
-    from one and any other tensor is a tensor of the device, and so is what is drawn at random.
-    It has no gradient.
+    A result computed from host tensors and numbers alone is a host tensor. A result computed from a
+    host tensor and any other tensor is a tensor on the device, and so is a random draw. Host
+    tensors have no gradient.
 
     Example:
         >>> mask = HostTensor.of(torch.tensor([True, False]), torch.device("meta"))
-        >>> bool((~mask).any()), mask.device  # no value of a tensor on "meta" can be read
+        >>> bool((~mask).any()), mask.device  # "meta" tensors hold no values
         (True, device(type='meta'))
         >>> (mask * torch.ones(2, device="meta")).device
         device(type='meta')
@@ -46,21 +46,21 @@ class HostTensor(Tensor):
 
     @staticmethod
     def of(host: Tensor, target: torch.device) -> "HostTensor":
-        """The values of a tensor on the host, for ``target``."""
+        """Return a host tensor for ``target`` with the values of ``host``."""
         known = host.as_subclass(HostTensor)
         known.target, known._copied = target, None
         return known
 
     @property
     def host(self) -> Tensor:
-        """The values, on the host."""
+        """The values as a plain tensor on the host."""
         return self.as_subclass(Tensor)
 
     def copied(self) -> Tensor:
-        """The values on the device, without waiting; one copy, however often it is asked for."""
+        """Return the values on the device, without waiting; repeated calls share one copy."""
         with torch._C.DisableTorchFunctionSubclass(), _aside():
             host, version = self.host, self._version
-            if _kept:  # there by its values, and nowhere else, as copies of a failed capture go
+            if _kept:  # kept only there, by value, because copies of a failed capture are lost
                 return _copy(host, self.target)
             if self._copied is None or self._copied[0] != version:
                 self._copied = (version, _send(host, self.target))
@@ -103,26 +103,26 @@ _MOVES = (Tensor.to,)
 
 
 def waits(device: torch.device) -> bool:
-    """Whether reading a value from the device waits for what is queued there.
+    """Return whether reading a value from the device waits for its queued work.
 
-    While a step is recorded every device is one whose values are not read.
+    While a step is recorded, no device's values are read, so the answer is True.
     """
     return _recording or device.type != "cpu"
 
 
 def on_host(x: Tensor) -> bool:
-    """Whether the host can read a tensor's values without waiting for its device."""
+    """Return whether the host can read a tensor's values without waiting for its device."""
     return isinstance(x, HostTensor) or not waits(x.device)
 
 
 def plain(x: Tensor) -> Tensor:
-    """The tensor itself; a :class:`HostTensor` one as a tensor of its device."""
+    """Return the tensor itself, or a :class:`HostTensor` as a tensor on its device."""
     return x.copied() if isinstance(x, HostTensor) else x
 
 
 @contextmanager
 def recording() -> Iterator[None]:
-    """Inside, what is computed from host tensors alone is no part of a graph that is recorded."""
+    """Keep computations on host tensors alone out of a graph that is recorded in the context."""
     global _recording
     before, _recording = _recording, True
     try:
@@ -132,17 +132,17 @@ def recording() -> Iterator[None]:
 
 
 def _aside() -> AbstractContextManager[None]:
-    """Outside of what records operations, if a step is recorded."""
+    """Return a context in which operations are not recorded, if a step is being recorded."""
     return _disable_current_modes() if _recording else nullcontext()
 
 
 @contextmanager
 def constants(kept: _Constants | None = None) -> Iterator[_Constants]:
-    """Inside, what was copied to a device before is not copied again.
+    """Reuse copies on a device in the context, where the same values were copied before.
 
     Args:
-        kept: The copies, by their values. They grow with every new one, so use it where batch
-            after batch asks for the same ones.
+        kept: The copies, by their values; None starts with none. Their number grows with every new
+            value, so use this where the same values occur in batch after batch.
     """
     kept = {} if kept is None else kept
     _kept.append(kept)

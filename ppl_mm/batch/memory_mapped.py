@@ -1,4 +1,4 @@
-"""Observations whose values stay in files and are read row by row, when they are asked for."""
+"""Observations whose values stay in files, from which rows are read when they are needed."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -29,35 +29,36 @@ __all__ = ["MemoryMapped", "blocks"]
 
 @typed
 class MemoryMapped(Observations):
-    """Rows of files, or of any arrays, that need not fit into memory.
+    """Rows of files, or of other arrays, that need not fit into memory.
 
-    Everything of :class:`ppl_mm.Observations`, and whatever takes those: ``fit`` reads a batch
-    while it trains on the one before, and checks rows as it first reads them; measures read the
-    rows that they look at. ``obs[rows]``, ``only``, ``drop``, ``to`` and so on read nothing; a
-    modality's values are read when a program asks for them, or by ``obs["label"]``, for these rows
-    alone and in the order of the file, and then stay as long as the object. What is missing is
-    never read.
+    They have every method of :class:`ppl_mm.Observations`, and every function that takes
+    observations takes them. ``fit`` reads one batch while it trains on the one before, and checks
+    each row when it first reads it. Measures read the rows that they use. ``obs[rows]``, ``only``,
+    ``drop``, ``to`` and similar methods read nothing. A modality's values are read when a program
+    or ``obs["label"]`` uses them. Only the rows of this object are read, in the order of the file,
+    and they stay in memory as long as the object. Missing rows are never read.
 
-    The files must not change meanwhile. In memory are the masks, a byte a row and modality, and
-    while training an order of the rows, 8 bytes a row.
+    The files must not change while they are in use. The masks are held in memory, one byte for each
+    row and modality. Training also holds an order of the rows, 8 bytes for each row.
 
     Args:
-        arrays: Name -> a ``.npy`` file, or an array (N, *D_m) of numbers that slices by an
-            increasing array of indices, such as a ``numpy.memmap``.
-        present: Name -> booleans (N,), as an array or a tensor; complete where not named. Rows of
-            NaN are not searched for: they must be named as missing.
-        elements: Name -> booleans of the shape of its values, (N, *D_m), as a ``.npy`` file or an
-            array, False for an element that is missing of a row that is present. They are looked
-            through once, for rows that hold no element, and then stay in their file.
-        convert: Name -> a function of the tensor of a few rows as stored, to their values, such as
-            ``lambda x: x / 255`` of bytes. Without one floating-point and boolean values become
-            torch's default dtype, integers int64.
+        arrays: A dict from each modality's name to a ``.npy`` file, or to an array (N, *D_m) of
+            numbers that an increasing array of indices can slice, such as a ``numpy.memmap``.
+        present: A dict from names to booleans (N,), as arrays or tensors. A modality that is not
+            named is complete. Rows of NaN are not searched for; ``present`` must mark them as
+            missing.
+        elements: A dict from names to booleans of the values' shape, (N, *D_m), as ``.npy`` files
+            or arrays. False marks a missing element of a row that is present. The booleans are read
+            once, to find rows without any element, and then stay in their file.
+        convert: A dict from names to functions that turn a tensor of a few stored rows into their
+            values, such as ``lambda x: x / 255`` for bytes. Without a function, floating-point and
+            boolean values become torch's default dtype, and integers become int64.
 
     Raises:
-        FileNotFoundError: For a file that is not there.
-        TypeError: For arrays of anything but numbers, or masks that are not boolean.
-        ValueError: For a truncated file or one of another format, lengths or shapes that differ,
-            masks of unknown modalities; while reading, for an observed value that is NaN or
+        FileNotFoundError: If a file does not exist.
+        TypeError: If an array does not hold numbers, or a mask is not boolean.
+        ValueError: If a file is truncated or has another format, if lengths or shapes differ, or if
+            a mask names an unknown modality; while reading, if an observed value is NaN or
             infinite.
 
     Example:
@@ -115,13 +116,14 @@ class MemoryMapped(Observations):
         self.covariates = {}
 
     def in_memory(self) -> Observations:
-        """These rows as plain observations."""
+        """Return these rows as plain observations, with all values in memory."""
         return Observations.collate([self])
 
     def masked(self, present: Mapping[str, Tensor]) -> Self:
-        """As if the data held these modalities in these rows alone, (B,) each.
+        """Return the same rows with further ones marked as missing, by masks (B,).
 
-        Nothing is read now; later, what is left out may be read with the rest of its row.
+        Nothing is read now. Values that are masked here may be read later, with the rest of their
+        row.
         """
         out = self._copy()
         out.present = {n: self.present[n] & present[n] for n in self.names}
@@ -129,12 +131,12 @@ class MemoryMapped(Observations):
         return out
 
     def replace(self, name: str, value: Tensor) -> Observations:  # type: ignore[override]
-        """Plain observations: the same rows with other values (B, *D_m) of one modality."""
+        """Return plain observations: the same rows with new values (B, *D_m) for one modality."""
         return self.in_memory().replace(name, value)
 
 
 def blocks(obs: Observations) -> Iterator[Observations]:
-    """The rows as they are if they are in memory; otherwise a part that fits after another."""
+    """Yield the observations themselves if they are in memory, otherwise parts that fit into it."""
     if not isinstance(obs, MemoryMapped):
         yield obs
         return
@@ -146,7 +148,7 @@ def blocks(obs: Observations) -> Iterator[Observations]:
 def _opened_elements(
     name: str, array: object, present: Tensor
 ) -> tuple[Tensor, ElementsColumn | None]:
-    """The rows that hold something, and their elements; None where no element is missing."""
+    """Return which rows hold any element, and the elements, or None if no element is missing."""
     opened = _open(name, array)
     if opened.dtype != np.dtype(bool) or len(opened) != len(present):
         raise TypeError(
@@ -162,7 +164,7 @@ def _opened_elements(
 
 
 def _open(name: str, array: object) -> Sliced:
-    """The array of a file, or an array as it is, once it is one of numbers."""
+    """Return the array of a file, or the array itself; raise unless it holds numbers."""
     if isinstance(array, str | os.PathLike):
         if not os.path.isfile(array):
             raise FileNotFoundError(f"modality {name!r}: {array}: no such file.")
@@ -173,7 +175,7 @@ def _open(name: str, array: object) -> Sliced:
                 f"modality {name!r}: {array}: truncated, or no .npy file of numbers ({error})."
             ) from error
     where = Where(f"modality {name!r}")
-    labelled = is_pandas(array, "DataFrame", "Series", "Index")  # sliced by other than place
+    labelled = is_pandas(array, "DataFrame", "Series", "Index")  # these are not sliced by position
     lazy = hasattr(array, "shape") and hasattr(array, "dtype") and hasattr(array, "__getitem__")
     if not lazy or labelled or is_sparse(array) or isinstance(array, Tensor | np.ma.MaskedArray):
         raise TypeError(

@@ -1,7 +1,7 @@
-"""Run a network on the rows that count, and only on those.
+"""Functions that run a network on observed rows only.
 
-An absent row must reach neither a network's output nor the statistics of its batch
-normalisation, and costs nothing if it is never computed.
+A missing row must affect neither a network's output nor the statistics of its batch normalisation.
+A row that is left out also costs no computation.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,16 +31,16 @@ __all__ = [
 
 
 def indices(mask: Bool[Tensor, "..."]) -> Int[Tensor, " N"] | None:
-    """Flat positions of True in ``mask``, or None where all of it is True."""
+    """Return the flat positions where ``mask`` is True, or None if it is True everywhere."""
     flat = mask.reshape(-1)
     return None if bool(flat.all()) else flat.nonzero().squeeze(-1)
 
 
 def one_if_same(mask: Bool[Tensor, "*S B"]) -> Bool[Tensor, "*S #B"]:
-    """One entry for all rows, (..., 1), where a mask (..., B) is the same in every row.
+    """Return one entry, (..., 1), if a mask (..., B) is the same in every row; else the mask.
 
-    Rows are usually complete and so have the same mask; a result for one then holds for all. A mask
-    whose values only a device has stays as it is.
+    Rows are usually complete, so they have the same mask, and a result for one holds for all. A
+    mask whose values are on another device is returned unchanged.
     """
     if not on_host(mask):
         return mask
@@ -51,12 +51,12 @@ def one_if_same(mask: Bool[Tensor, "*S B"]) -> Bool[Tensor, "*S #B"]:
 def put_rows(
     rows: Int[Tensor, " N"] | None, values: Float[Tensor, "..."], size: int, fill: float, dim: int
 ) -> Float[Tensor, "..."]:
-    """Spread ``values`` over ``size`` positions along ``dim``, with ``fill`` elsewhere.
+    """Return ``values`` at some of ``size`` positions along ``dim``, and ``fill`` elsewhere.
 
     Args:
-        rows: Positions of the values, or None where they are all there.
+        rows: The positions of the values, or None if they fill all positions.
         values: The computed rows.
-        size: Length of ``dim`` in the result.
+        size: The length of ``dim`` in the result.
         fill: The number that the other positions hold.
         dim: The dimension that ``rows`` indexes.
     """
@@ -74,14 +74,14 @@ def run_network(
     note: str | None = None,
     covariates: Covariates | None = None,
 ) -> Any:
-    """``network(rows, *more)`` for rows with one batch dimension.
+    """Return ``network(rows, *more)`` for rows with one batch dimension.
 
-    A network that reads covariates is given those, ``network(rows, *more, covariates={...})``.
+    A network that reads covariates is called with them: ``network(rows, *more, covariates={...})``.
 
-    Floating-point rows come in the network's own dtype, whatever theirs. One row has no batch
-    statistics: batch normalisation then uses its running ones. Output of 16 bits, whose densities
-    must not be rounded, comes back in float32. An error says in a note of its own which network it
-    was and what it was given.
+    Floating-point rows are converted to the network's own dtype. A single row has no batch
+    statistics, so batch normalisation uses its running ones. An output of 16 bits is converted to
+    float32, because densities must not be rounded. A note on an error names the network and its
+    input.
     """
     dtype = dtype_of(network) if isinstance(network, nn.Module) else None
     rows, *others = (_in_dtype(x, dtype) for x in (rows, *more))
@@ -98,15 +98,15 @@ def run_network(
 
 
 def dtype_of(network: nn.Module) -> torch.dtype | None:
-    """What a network computes in: the dtype of its first floating-point parameter or buffer.
+    """Return the dtype of a network's first floating-point parameter or buffer.
 
-    None for a network that has neither.
+    It is None for a network that has neither.
     """
     return _first_dtype(network, "_parameters") or _first_dtype(network, "_buffers")
 
 
 def _first_dtype(module: nn.Module, kind: str) -> torch.dtype | None:
-    """As module.parameters() would find it, which takes ten times as long: every step asks."""
+    """Return the first dtype, ten times as fast as by module.parameters(); every step needs it."""
     for x in getattr(module, kind).values():
         if x is not None and x.is_floating_point():
             return x.dtype
@@ -119,7 +119,7 @@ def _first_dtype(module: nn.Module, kind: str) -> torch.dtype | None:
 
 @contextmanager
 def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Inside, tensors that are made of Python's numbers have this dtype."""
+    """Make ``dtype`` the dtype of tensors that are made from Python's numbers in the context."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -133,7 +133,10 @@ def _in_dtype(x: Tensor, dtype: torch.dtype | None) -> Tensor:
 
 
 def at_least_float32(output: object) -> Any:
-    """A tensor, or several, with half precision made single: densities must not be rounded."""
+    """Return a network's output with half-precision tensors converted to float32.
+
+    Densities would be rounded in half precision.
+    """
     return mapped(output, lambda x: x.float() if _is_half(x) else x)
 
 
@@ -142,13 +145,13 @@ def _is_half(x: object) -> TypeGuard[Tensor]:
 
 
 def running_statistics(network: nn.Module) -> AbstractContextManager[None]:
-    """Batch normalisation uses its running statistics inside, and leaves them alone."""
+    """Make batch normalisation use its running statistics in the context, without an update."""
     return eval_mode(*(m for m in network.modules() if isinstance(m, _BatchNorm)))
 
 
 @contextmanager
 def eval_mode(*modules: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; every module and submodule in its former mode afterwards."""
+    """Put modules into evaluation mode in the context, and restore each submodule's mode after."""
     modes = [(part, part.training) for module in modules for part in module.modules()]
     for module in modules:
         module.eval()

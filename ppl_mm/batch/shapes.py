@@ -1,17 +1,18 @@
-"""What a network returns for some rows, read so that the number of rows does not matter.
+"""Rules that read a network's output in the same way for every number of rows.
 
-A network sees B rows and returns tensors about events of shape D: a decoder's parameters, where D
-is the shape of a value; an encoder's loc and scale, D = (Z,). Each of them is one of
+A network sees B rows and returns tensors for events of shape D. A decoder returns parameters, and D
+is the shape of a value. An encoder returns loc and scale, and D = (Z,). Each tensor has one of
+these shapes:
 
-    one number an element          (B, *D)
-    fewer, for each row            (B, *d), where d broadcasts against D, aligned on the right
+    one number for each element    (B, *D)
+    fewer numbers for each row     (B, *d), where d broadcasts against D, aligned on the right
     shared by all rows             D itself, a tensor without dimensions, or a number
 
-A tensor of shape D is shared, also where B = D[0]. Its twin, d = D[1:], has the very shape
-(B, *D[1:]) of a shared tensor when B = D[0], and is therefore refused for every B, unless D[0] = 1,
-where the two mean the same. Written as (B, 1, *D[1:]) it is allowed. One tensor at least has the
-shape (B, *D), or several have it together, as (B, 4, 1) and (B, 1, 5) do: they say what D is. Only
-shapes are looked at, so a CUDA device is never waited for.
+A tensor of shape D is shared, even if B = D[0]. A tensor (B, *D[1:]), where d = D[1:], would then
+have the same shape as a shared one. It is therefore refused for every B, unless D[0] = 1, where
+both readings agree; the shape (B, 1, *D[1:]) is allowed. At least one tensor has the shape (B, *D),
+or several broadcast to it, as (B, 4, 1) and (B, 1, 5) do; these define D. The rules read shapes
+alone, so they never wait for a CUDA device.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,8 +25,12 @@ __all__ = ["aligned", "allowed", "check_numbers", "loc_scale", "mapped", "shape_
 
 
 def mapped(output: object, change: Callable[[Any], Any]) -> Any:
-    """A network's output, a tensor or tuples and dicts of them, with every tensor changed."""
-    if isinstance(output, Tensor):  # most often
+    """Return a network's output with ``change`` applied to each of its leaves.
+
+    The output is a leaf, such as a tensor or a number, or consists of tuples, lists and dicts of
+    leaves.
+    """
+    if isinstance(output, Tensor):  # the most common case
         return change(output)
     if isinstance(output, dict):
         return {k: mapped(v, change) for k, v in output.items()}
@@ -36,24 +41,24 @@ def mapped(output: object, change: Callable[[Any], Any]) -> Any:
 
 
 def shape_of(x: object) -> tuple[int, ...] | str:
-    """A tensor's shape, for messages; of what is none, what it is."""
+    """Return a tensor's shape, or the name of another object's type, for messages."""
     return tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
 
 
 def spread(x: Tensor, batch: Sequence[int], event: Sequence[int]) -> Tensor | None:
-    """A view (*batch, *event) of a tensor about rows of that batch shape; None if it has none.
+    """Return a view (*batch, *event) of a network's tensor, or None if its shape is not allowed.
 
     Args:
-        x: One number an element, fewer for each row, or shared by all rows, as above.
-        batch: The rows' shape, such as (B,).
-        event: D.
+        x: The tensor, which has one of the shapes in this module's docstring.
+        batch: The batch shape of the rows, such as (B,).
+        event: The event shape D.
 
     Example:
         >>> spread(torch.ones(3, 1), (3,), (4, 5)).shape  # one number a row
         torch.Size([3, 4, 5])
-        >>> spread(torch.ones(4, 5), (3,), (4, 5)).shape  # one an element, for all rows
+        >>> spread(torch.ones(4, 5), (3,), (4, 5)).shape  # shared by all rows
         torch.Size([3, 4, 5])
-        >>> spread(torch.ones(3, 5), (3,), (4, 5)) is None  # with 4 rows it would be the latter
+        >>> spread(torch.ones(3, 5), (3,), (4, 5)) is None  # (4, 5) would be shared
         True
     """
     batch, event, own = tuple(batch), tuple(event), tuple(x.shape)
@@ -75,7 +80,7 @@ def spread(x: Tensor, batch: Sequence[int], event: Sequence[int]) -> Tensor | No
 
 
 def allowed(event: Sequence[int] | None) -> str:
-    """What a decoder may return, for messages; None where the event's shape is not known."""
+    """Return the sentence on what a decoder may return; ``event`` is None if it is unknown."""
     own = "*event" if event is None else ", ".join(map(str, event))
     whole = f"(B, {own})" if own else "(B,)"
     shared = "the event's shape" if event is None else f"shape {tuple(event)}"
@@ -90,18 +95,18 @@ def aligned(
     batch: Sequence[int] | int,
     data: Sequence[int] | None = None,
 ) -> list[Tensor]:
-    """Parameters of independent elements as views of one shape, (*batch, *event).
+    """Return the parameters of independent elements as views of one shape, (*batch, *event).
 
-    The event is what those with the most dimensions say: the rows' and all of its own.
+    The parameters with the most dimensions define the event shape.
 
     Args:
-        parameters: Tensors and numbers, each as this module's beginning says.
-        batch: The rows' shape, or the number of its dimensions.
+        parameters: Tensors and numbers, each with a shape that this module's docstring allows.
+        batch: The batch shape of the rows, or its number of dimensions.
         data: The data's event shape, for messages.
 
     Raises:
-        TypeError: For parameters that are neither.
-        ValueError: If they do not go together so.
+        TypeError: If a parameter is neither a tensor nor a number.
+        ValueError: If the shapes do not follow the rules.
 
     Example:
         >>> loc, scale = aligned([torch.zeros(3, 2, 4), torch.ones(3, 1)], (3,))
@@ -112,7 +117,7 @@ def aligned(
     shapes = [tuple(x.shape) if isinstance(x, Tensor) else None for x in parameters]
     whole = shapes[0] if len(set(shapes)) == 1 else None
     if whole is not None and len(whole) >= lead and (lead == batch or whole[:lead] == batch):
-        return list(parameters)  # the usual case, at no cost
+        return list(parameters)  # the most common case costs nothing
     check_numbers(parameters)
     tensors = [x for x in parameters if isinstance(x, Tensor)]
     if not tensors:
@@ -146,11 +151,11 @@ def check_numbers(parameters: Sequence[Any]) -> None:
 
 
 def loc_scale(name: str, output: object, latent_dim: int, rows: int) -> tuple[Tensor, Tensor]:
-    """An encoder's pair (loc, scale) of one modality, as views (rows, latent_dim).
+    """Return an encoder's pair (loc, scale) for one modality, as views (rows, latent_dim).
 
     Raises:
-        TypeError: For anything but a pair of tensors and numbers.
-        ValueError: If neither has that shape, or one cannot be spread over it.
+        TypeError: If the output is not a pair of tensors and numbers.
+        ValueError: If neither of the two has this shape, or one cannot be expanded to it.
     """
     if not (isinstance(output, tuple | list) and len(output) == 2):
         raise TypeError(
@@ -181,7 +186,7 @@ def loc_scale(name: str, output: object, latent_dim: int, rows: int) -> tuple[Te
 
 
 def _event(shapes: Sequence[tuple[int, ...]], rows: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The event's shape by those of equally many dimensions, (*rows, *d); None if they differ."""
+    """Return the event shape that shapes (*rows, *d) broadcast to, or None if they do not."""
     if any(shape[: len(rows)] != rows for shape in shapes):
         return None
     sizes = [set(dim) - {1} for dim in zip(*(s[len(rows) :] for s in shapes), strict=True)]

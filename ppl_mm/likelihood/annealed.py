@@ -54,23 +54,24 @@ def annealed_log_likelihood(
     Args:
         system: A model, and a guide for ``start="posterior"``.
         obs: The rows.
-        target: The modalities A; None is all that ``obs`` has and is not given.
-        given: The modalities B; None is none.
-        num_chains: K, for each row. Pareto k needs 25.
-        num_temperatures: T; 1 is importance sampling from f_0.
-        num_leaps: Leapfrog steps of each transition.
-        start: f_0. ``"prior"``; ``"posterior"``: the guide's of target and given, from which a
-            good one needs few temperatures; or ``"refined"``: a proposal of every row's own, see
-            :mod:`ppl_mm.likelihood.refined`, which needs fewer still. Its draws come in strata, so
-            that there are a few more chains.
-        chunk: At most so many (chain, row) pairs are decoded at a time, see ``log_likelihood``.
-        seed: Of the draws; torch's own generators are left as they were.
+        target: The modalities A; with None, all that ``obs`` has and ``given`` does not name.
+        given: The modalities B; with None, there are none.
+        num_chains: The number of chains K for each row. Pareto k needs 25.
+        num_temperatures: The number of temperatures T; 1 is importance sampling from f_0.
+        num_leaps: The number of leapfrog steps of each transition.
+        start: The start f_0. ``"prior"`` is the prior. ``"posterior"`` is the guide's posterior
+            given target and given; a good guide needs few temperatures. ``"refined"`` is a proposal
+            for each row, see :mod:`ppl_mm.likelihood.refined`, and needs fewer still. Its draws
+            come in strata, so there are a few more chains.
+        chunk: The most (chain, row) pairs that are decoded at a time, see ``log_likelihood``.
+        seed: The seed of the draws; torch's own generators keep their states.
 
     Returns:
-        As ``log_likelihood``; its ``draws`` are chains.
+        A result as ``log_likelihood`` returns it, whose ``draws`` counts chains.
 
     Raises:
-        ValueError: As ``log_likelihood``; for an unknown start, or a discrete latent site.
+        ValueError: For the reasons of ``log_likelihood``, an unknown start, or a discrete latent
+            site.
 
     Warns:
         UnreliableLikelihoodWarning: Naming the rows whose weights have too heavy a tail.

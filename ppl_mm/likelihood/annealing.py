@@ -116,10 +116,11 @@ def anneal(
 
     Args:
         path: The densities.
-        point: Draws of f_0; in reverse of p(z | x).
-        schedule: Temperatures and step sizes.
+        point: Draws of f_0, or of p(z | x) if ``reverse`` is True.
+        schedule: The temperatures and step sizes.
         noise: The source of random numbers.
-        reverse: From p(z | x) to f_0. It is then minus the log of an unbiased estimate of 1 / p(x).
+        reverse: Whether chains go from p(z | x) to f_0. The result is then minus the log of an
+            unbiased estimate of 1 / p(x).
     """
     betas, steps = schedule.betas, list(schedule.steps)
     if reverse:

@@ -40,19 +40,19 @@ def certify(
 
     Args:
         system: A model and a guide.
-        num_rows: How many rows to simulate; or rows whose missingness is kept and, if the model
-            conditions on some modalities, their values.
-        target: The modalities scored; None is all that are simulated.
+        num_rows: The number of rows to simulate, or rows whose missingness is kept. If the model
+            conditions on some modalities, the rows' values for these are kept too.
+        target: The modalities that are scored; with None, all that are simulated.
         num_samples: The number of draws of the estimates that are tested.
         refine: The proposal of the estimates that are tested, see :func:`ppl_mm.log_likelihood`.
         num_temperatures: The T of the bounds; more bring them closer together.
         num_chains: The K of the bounds, for each row and direction.
         num_leaps: The number of leapfrog steps of each transition.
-        chunk: At most so many (draw, row) pairs are decoded at a time, see ``log_likelihood``.
+        chunk: The most (draw, row) pairs that are decoded at a time, see ``log_likelihood``.
         seed: The seed of the rows, the chains and the draws.
 
     Returns:
-        Which prints in how many rows the intervals hold, see
+        A certificate, which prints in how many rows the intervals hold, see
         :class:`ppl_mm.evaluation.Certificate`.
 
     Raises:

@@ -30,19 +30,19 @@ _SETTLING = 5  # transitions that draws of p(z | x) make before they go back
 
 
 class Annealing:
-    """How chains go from f_0 to p(x, z), see :mod:`ppl_mm.likelihood.annealing`.
+    """The plan of chains from f_0 to p(x, z), see :mod:`ppl_mm.likelihood.annealing`.
 
     Args:
-        num_chains: K, for each row and direction.
-        num_temperatures: T.
-        num_leaps: Leapfrog steps of a transition.
-        start: f_0: ``"prior"``, ``"posterior"`` (the guide's), or ``"refined"``, a proposal of
-            every row's own.
-        chunk: At most so many (chain, row) pairs are decoded at a time.
+        num_chains: The number of chains K for each row and direction.
+        num_temperatures: The number of temperatures T.
+        num_leaps: The number of leapfrog steps of a transition.
+        start: The start f_0: ``"prior"``, ``"posterior"`` (the guide's), or ``"refined"``, a
+            proposal for each row.
+        chunk: The most (chain, row) pairs that are decoded at a time.
         seed: The seed of refined proposals.
 
     Raises:
-        ValueError: For numbers below 1, or an unknown start.
+        ValueError: If a number is below 1, or the start is unknown.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Chains:
     Args:
         model: A Pyro program of observations.
         guide: The guide; not used where chains start at the prior.
-        obs: The rows, with what is scored and what the guide may look at.
+        obs: The rows, with the modalities to score and those that the guide may look at.
         plan: The numbers of chains, temperatures and leaps, and the start.
     """
 

@@ -26,7 +26,7 @@ def compare(results: Mapping[str, LogLikelihood]) -> Comparison:
             same question.
 
     Returns:
-        Which prints as a table, see :class:`ppl_mm.evaluation.Comparison`.
+        A comparison, which prints as a table, see :class:`ppl_mm.evaluation.Comparison`.
 
     Raises:
         ValueError: For fewer than two results; or for results of other rows, of another question,

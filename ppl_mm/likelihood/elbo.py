@@ -32,14 +32,14 @@ def elbo(system: System, obs: Observations, *, batch_size: int = 1000, seed: int
     Args:
         system: A model and a guide.
         obs: The rows; modalities may be missing.
-        batch_size: Rows at a time; it changes memory, not the estimate's distribution.
-        seed: Of the draws.
+        batch_size: The rows at a time; it changes memory, not the estimate's distribution.
+        seed: The seed of the draws.
 
     Raises:
-        ValueError: For rows that do not fit the system.
+        ValueError: If the rows do not fit the system.
 
     Warns:
-        UnreliableLikelihoodWarning: Naming the rows whose ELBO is -inf.
+        UnreliableLikelihoodWarning: If the ELBO of a row is -inf; it names the rows.
     """
     system.check(obs)
     return elbo_of_checked(system, obs, batch_size=batch_size, seed=seed)

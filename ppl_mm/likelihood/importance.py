@@ -169,10 +169,10 @@ def log_weights_of(model: Model, obs: Observations, draws: Draws, chunk: int) ->
     """Score every draw of every row.
 
     Args:
-        model: Run with the draws held fixed; latent sites that they lack are drawn and cancel.
-        obs: The rows, with what is scored.
-        draws: From a sampler.
-        chunk: At most so many (draw, row) pairs at a time.
+        model: The model, run at the draws; latent sites that they lack are drawn and cancel.
+        obs: The rows, with the modalities to score.
+        draws: The draws of a sampler.
+        chunk: The most (draw, row) pairs at a time.
     """
     num_draws, size = draws.log_q.shape
     columns, shared = [], False

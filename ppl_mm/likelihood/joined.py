@@ -21,8 +21,8 @@ def joined(own: LogLikelihood, modalities: Sequence[Modality]) -> LogLikelihood:
     Process r of R has rows r, r + R, r + 2 R and so on. All processes must take part.
 
     Args:
-        own: The result of this process's rows, whose draws are the rows' own.
-        modalities: Those that the system declares.
+        own: The result for this process's rows, which share no draws.
+        modalities: The modalities that the system declares.
     """
     device, fields = own.value.device, (*COLUMNS, "shared_error")
     weights = None if own.log_weights is None else own.log_weights.cpu()

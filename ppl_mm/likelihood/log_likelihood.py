@@ -72,36 +72,37 @@ def log_likelihood(
     Args:
         system: A model and a guide.
         obs: The rows.
-        target: The modalities A; None is all that ``obs`` has and is not given.
-        given: The modalities B; None is none.
-        num_samples: K.
-        proposal: The r of log p(x_A) or log p(x_A, x_B), or what it is refined from. ``"joint"``:
-            the posterior of target and given together, the best where the guide is good.
-            ``"given"``: that of the given, which knows nothing of the target: for the papers'
-            comparisons. ``"prior"``: the model's prior. ``"defensive"``: nine tenths "joint" and
-            one tenth prior, drawn in equal numbers and never refined: bounded weights, and draws
-            that reach modes which the guide does not know. A sequence of names: the posterior of
-            those, such as q(z | x1) for log p(x1, x2). For labels no proposal looks at the label.
-        refine: Whether every row gets a proposal of its own, see
-            :mod:`ppl_mm.likelihood.refined`. ``"auto"``: stages as each row needs them, by a pilot
-            that the estimate does not use; the draws are those of ``proposal`` alone, and the
-            result says why, where a latent is discrete or shared by all rows, for fewer than 100
-            draws, or for a defensive proposal. ``"none"``: these draws for every row, the papers'
-            own estimator. Or one stage for all rows, by name. The refined result of a row is the
-            same whatever rows stand beside it; rows that hold the same have the same draws.
-        denominator: How log p(x_B) is estimated. ``"posterior"``: as log p(x_A), from
-            q(z | x_B); from its defensive mixture where ``proposal`` is "defensive". ``"prior"``:
-            with 5 K draws from the prior that all rows share, as in the MVAE paper; good where x_B
-            is a label or the like, which a fair share of all z explain. Of a model that conditions
-            on something, whose prior may depend on it, every row has its own draws.
+        target: The modalities A; with None, all that ``obs`` has and ``given`` does not name.
+        given: The modalities B; with None, there are none.
+        num_samples: The number of draws K of each row.
+        proposal: The proposal r of log p(x_A) or log p(x_A, x_B), from which refinement starts.
+            ``"joint"`` is the posterior given target and given, the best choice for a good guide.
+            ``"given"`` is the posterior given x_B alone, for the papers' comparisons. ``"prior"``
+            is the model's prior. ``"defensive"`` mixes nine tenths "joint" and one tenth prior,
+            drawn in equal numbers and never refined; its weights are bounded, and its draws reach
+            modes that the guide misses. A sequence of names is the posterior given those
+            modalities, such as q(z | x1) for log p(x1, x2). For labels no proposal looks at the
+            label.
+        refine: Whether every row gets its own proposal, see :mod:`ppl_mm.likelihood.refined`.
+            ``"auto"`` uses as many stages as each row needs, which a pilot decides that the
+            estimate does not use. It uses the draws of ``proposal`` alone if a latent is discrete
+            or shared by all rows, for fewer than 100 draws, or for a defensive proposal; the result
+            then states the reason. ``"none"`` uses these draws for every row, as the papers'
+            estimator does. A stage's name applies this stage to all rows. The refined result of a
+            row does not depend on the other rows, and equal rows have equal draws.
+        denominator: The estimator of log p(x_B). ``"posterior"`` estimates it as log p(x_A), from
+            q(z | x_B), or from its defensive mixture if ``proposal`` is "defensive". ``"prior"``
+            uses 5 K draws from the prior that all rows share, as in the MVAE paper. This is good if
+            a large share of all z explains x_B, as for a label. If the model conditions on a
+            modality, its prior may depend on it, and every row has its own draws.
         target_standard_error: The standard error, in nats, to reach. The draws of a row whose error
-            is larger, or whose Pareto k above 0.7 says that it cannot be believed, are doubled
-            until it is reached. A row that stops where its error looks small has a slightly larger
-            one. None: K for every row.
-        max_samples: The most draws of a row; a conditional's parts have so many each.
-        chunk: At most so many (draw, row) pairs are decoded at a time. It bounds the memory and
-            does not change the result beyond rounding. None: 2**14, or as many as keep what a
-            module of a decoder gives within 2**26 numbers.
+            is larger, or whose error is unreliable by a Pareto k above 0.7, are doubled until the
+            target is reached. A row stops when its error looks small, so its true error is slightly
+            larger. With None, every row has K draws.
+        max_samples: The most draws of a row; each part of a conditional may have this number.
+        chunk: The most (draw, row) pairs that are decoded at a time. It bounds the memory and
+            does not change the result beyond rounding. With None, it is 2**14, or the number that
+            keeps the output of each module of a decoder within 2**26 numbers.
         seed: The seed of the draws; torch's own generators are left as they were.
 
     Returns:

@@ -29,11 +29,11 @@ class Point(NamedTuple):
     """Where chains are, and the two log-densities there with their gradients.
 
     Attributes:
-        position: (K, B, D).
-        start: log f_0, (K, B).
-        rise: r = log p(x, z) - log f_0, (K, B).
-        start_force: Gradient of ``start``, (K, B, D).
-        rise_force: Gradient of ``rise``, (K, B, D).
+        position: The positions, (K, B, D).
+        start: The values of log f_0, (K, B).
+        rise: The values of r = log p(x, z) - log f_0, (K, B).
+        start_force: The gradient of ``start``, (K, B, D).
+        rise_force: The gradient of ``rise``, (K, B, D).
     """
 
     position: Tensor
@@ -56,16 +56,16 @@ class Path:
 
     Args:
         model: A Pyro program of observations; all its latent sites are annealed.
-        guide: Whose posterior is f_0; None for the model's prior. Latent sites that it lacks start
-            at the prior.
-        obs: The rows, with what is scored and what the guide may look at.
-        chunk: At most so many (chain, row) pairs are decoded at a time.
+        guide: The guide whose posterior is f_0; with None, f_0 is the model's prior. Latent sites
+            that the guide lacks start at the prior.
+        obs: The rows, with the modalities to score and those that the guide may look at.
+        chunk: The most (chain, row) pairs that are decoded at a time.
 
     Attributes:
         shared: The model's latent sites that all rows have in common.
 
     Raises:
-        ValueError: For a latent site with a discrete support.
+        ValueError: If a latent site has a discrete support.
     """
 
     def __init__(

@@ -38,20 +38,20 @@ def posterior_check(
     """Draw p(z | x_given) of a few rows by NUTS, and hold the guide against it.
 
     A likelihood's proposal, a latent's picture and an imputation are all as good as q(z | x); the
-    chains need no guide, and say how good that is. All rows move together in one chain, so take a
-    few: time grows with rows, and with how unlike each other their posteriors are.
+    chains need no guide, and say how good that is. All rows move together in one chain, and the
+    time grows with their number and with the differences between their posteriors. Use few rows.
 
     Args:
         system: A trained model and guide.
         obs: The rows, at most 100; any modality may be missing.
-        given: What is conditioned on; None is all that each row holds.
-        num_samples: Draws of each chain, and as many of the guide as of all chains.
-        num_warmup: Draws before these, in which step sizes and scales are found.
-        num_chains: Chains, one after the other, from draws of the prior; R-hat needs two.
-        seed: Of the draws; torch's own generators are left as they were.
+        given: The modalities to condition on; with None, all that each row holds.
+        num_samples: The number of draws of each chain. The guide gives as many as all chains.
+        num_warmup: The number of earlier draws, which find step sizes and scales.
+        num_chains: The number of chains, which start at draws of the prior; R-hat needs two.
+        seed: The seed of the draws; torch's own generators keep their states.
 
     Raises:
-        ValueError: For more than 100 rows, numbers below 1, or unknown modalities.
+        ValueError: If there are more than 100 rows, a number below 1, or an unknown modality.
 
     Source: Hoffman & Gelman 2014, arXiv:1111.4246, by ``pyro.infer.NUTS``.
     """

@@ -39,16 +39,18 @@ def latents_given(
     Args:
         system: A model and a guide, in evaluation.
         obs: The rows, on the system's device.
-        names: The modalities to look at: what each row holds of them.
-        num_draws: K.
-        refine: ``"auto"``: draws of the row's own proposal, fitted to p(x, z), resampled by their
-            weights; ``"none"``, or where some latent is discrete: draws of the guide.
+        names: The modalities to condition on, as far as a row holds them.
+        num_draws: The number of draws K.
+        refine: The source of draws. ``"auto"`` is each row's own proposal, fitted to p(x, z), whose
+            draws are resampled by weight. ``"none"`` is the guide, which also replaces ``"auto"``
+            if a latent is discrete.
         seed: The seed of the draws.
-        chunk: At most so many (draw, row) pairs are decoded at a time.
+        chunk: The most (draw, row) pairs that are decoded at a time.
         rows_at_once: The rows of a block.
 
     Returns:
-        Of each block, the positions of its rows, (B,), and site -> (K, 1, B, *event).
+        For each block, the positions of its rows, (B,), and a dict from site names to draws,
+        (K, 1, B, *event).
     """
     obs = scored_and_given(system, obs, names)
     for rows in blocks(system, obs, rows_at_once):

@@ -50,13 +50,14 @@ def posterior_ranks(
 
     Args:
         system: A model and a guide.
-        num_rows: How many rows to simulate; or rows whose missingness is kept and, if the model
-            conditions on some modalities, their values.
-        given: What the posterior conditions on; None is everything.
-        draws: ``"guide"``: draws of the guide's posterior. ``"refined"``: draws of a proposal that
-            is refined for every row, resampled by weight, as behind refined log-likelihoods.
-        num_draws: L; let L + 1 have many divisors, as 99 and 199 do.
-        chunk: At most so many (draw, row) pairs are decoded at a time, see ``log_likelihood``.
+        num_rows: The number of rows to simulate, or rows whose missingness is kept. If the model
+            conditions on some modalities, the rows' values for these are kept too.
+        given: The modalities that the posterior conditions on; with None, all of them.
+        draws: The source of draws. ``"guide"`` is the guide's posterior. ``"refined"`` is a
+            proposal that is refined for every row, as for refined log-likelihoods; its draws are
+            resampled by weight.
+        num_draws: The number of draws L. L + 1 should have many divisors, as for L = 99 and 199.
+        chunk: The most (draw, row) pairs that are decoded at a time, see ``log_likelihood``.
         seed: The seed of the rows and the draws.
 
     Returns:
@@ -64,8 +65,8 @@ def posterior_ranks(
         are those of all latent sites side by side.
 
     Raises:
-        ValueError: For unknown modalities, a number of rows where the model conditions on some
-            modalities, a latent that is discrete, or numbers below 1.
+        ValueError: If a modality is unknown, if ``num_rows`` is a number and the model conditions
+            on some modalities, if a latent is discrete, or if a number is below 1.
 
     Source: Talts et al. 2018, arXiv:1804.06788.
 

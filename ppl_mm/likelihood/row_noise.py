@@ -62,7 +62,7 @@ class RowNoise(SiteNoise):
     Args:
         keys: A fingerprint of each row, see :func:`row_keys`.
         seed: The seed of all rows.
-        purpose: What the numbers are for; those for different purposes are independent.
+        purpose: The purpose of the numbers; different purposes have independent numbers.
 
     Example:
         >>> both, one = RowNoise([b"a", b"b"], 0, "pilot"), RowNoise([b"b"], 0, "pilot")

@@ -29,13 +29,13 @@ class Plan:
     """How many draws a row gets, and how many are decoded at a time.
 
     Attributes:
-        num_samples: K, for every row.
-        chunk: At most so many (draw, row) pairs are decoded at a time.
-        target_error: The standard error at which a row is done; None for K draws and no more.
-        max_samples: At most so many draws of a row, where there is a target.
+        num_samples: The number of draws K of every row.
+        chunk: The most (draw, row) pairs that are decoded at a time.
+        target_error: The standard error at which a row is done; None stops after K draws.
+        max_samples: The most draws of a row, if there is a target.
 
     Raises:
-        ValueError: For numbers below 1, a target that is not above 0, or a maximum below K.
+        ValueError: If a number is below 1, the target not above 0, or the maximum below K.
     """
 
     num_samples: int
@@ -80,9 +80,9 @@ class Block:
 
     Attributes:
         rows: Their indices, (B,).
-        draw: From indices of rows of the block, and the number of a round, to K draws of each;
-            those of different rounds are independent.
-        stage: How far the rows' proposals are refined, an index in ``STAGES``.
+        draw: A function from indices of the block's rows and the number of a round to K draws of
+            each row; different rounds have independent draws.
+        stage: The stage of the rows' proposals, an index in ``STAGES``.
     """
 
     rows: Tensor
@@ -104,14 +104,14 @@ def guide_blocks(
     """Blocks of rows whose draws come from a sampler as it is.
 
     Args:
-        system: Whose programs are drawn from.
-        obs: The rows, with what is scored.
+        system: The system whose programs are drawn from.
+        obs: The rows, with the modalities to score.
         sampler: The source of draws.
         evidence: The modalities that the guide looks at.
         plan: The number of draws.
-        shared: Draws of the first round, made for one row and given to all; None for own ones.
-        noise: From rows and the number of a round to a handler that makes their random numbers;
-            by default they come from torch's own stream.
+        shared: Draws of the first round that all rows share; with None, each row has its own.
+        noise: A function from rows and the number of a round to a handler that makes their random
+            numbers; by default they come from torch's own stream.
     """
     for rows in blocks(system, obs, plan.rows_at_once):
         batch = obs[rows].given(*evidence)
@@ -136,10 +136,10 @@ def weigh(
     """The answer to each question in every row, from one set of draws.
 
     Args:
-        system: Whose model scores the draws.
+        system: The system whose model scores the draws.
         obs: The rows.
-        questions: What to score.
-        parts: All rows, block by block.
+        questions: The questions to answer.
+        parts: The blocks, which hold all rows.
         plan: The number of draws.
     """
     obs = obs.scoring(*{n: None for question in questions for n in question.scored})

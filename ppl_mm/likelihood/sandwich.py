@@ -48,20 +48,21 @@ def sandwich(
 
     Args:
         system: A model, and a guide for ``start="posterior"``.
-        rows: How many to simulate; or rows whose missingness is kept and, if the model conditions
-            on some modalities, their values. All other values are simulated.
-        target: The modalities scored; None is all that are simulated.
-        num_temperatures: T, one or several in growing order.
-        num_chains: K, for each row and direction.
-        num_leaps: Leapfrog steps of each transition.
-        start: f_0, as in :func:`ppl_mm.evaluation.annealed_log_likelihood`.
-        chunk: At most so many (chain, row) pairs are decoded at a time, see ``log_likelihood``.
-        seed: Of the data and the chains.
+        rows: The number of rows to simulate, or rows whose missingness is kept. If the model
+            conditions on some modalities, the rows' values for these are kept too. All other values
+            are simulated.
+        target: The modalities that are scored; with None, all that are simulated.
+        num_temperatures: The number of temperatures T, one or several in growing order.
+        num_chains: The number of chains K for each row and direction.
+        num_leaps: The number of leapfrog steps of each transition.
+        start: The start f_0, as in :func:`ppl_mm.evaluation.annealed_log_likelihood`.
+        chunk: The most (chain, row) pairs that are decoded at a time, see ``log_likelihood``.
+        seed: The seed of the data and the chains.
 
     Raises:
-        ValueError: For a number of rows where the model conditions on some modalities, a target
-            that is not simulated, or numbers below 1.
-        TypeError: For rows that are neither.
+        ValueError: If ``rows`` is a number and the model conditions on some modalities, if a target
+            is not simulated, or if a number is below 1.
+        TypeError: If ``rows`` is neither a number nor observations.
 
     Source: Grosse, Ghahramani & Adams 2015, arXiv:1511.02543; Wu et al. 2017, arXiv:1611.04273.
 
@@ -89,9 +90,9 @@ def simulated(system: System, rows: int | Observations) -> tuple[Observations, d
     """Rows drawn from the model, and the latents that they were drawn from.
 
     Args:
-        system: Whose model is run.
-        rows: How many; or rows whose missingness is kept, and whose values of what the model
-            conditions on.
+        system: The system whose model is run.
+        rows: The number of rows, or rows whose missingness is kept, with their values for the
+            modalities that the model conditions on.
     """
     given = conditioned_on(system.model)
     if isinstance(rows, int) and given:
@@ -131,9 +132,9 @@ def bounded(
     Args:
         system: A model and a guide.
         obs: The rows.
-        latents: What they were simulated from; None for approximate draws of p(z | x).
-        names: The modalities scored.
-        plans: How chains go.
+        latents: The latents that generated the rows; None draws from p(z | x) approximately.
+        names: The modalities that are scored.
+        plans: The plans of the chains.
     """
     found = [_bounded(system, obs, latents, names, plan) for plan in plans]
     return {key: torch.stack([each[key] for each in found]) for key in found[0]}

@@ -17,8 +17,8 @@ def summarise_weights(log_w: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
     """Estimate, error and diagnostics from log importance weights.
 
     Args:
-        log_w: log p(x, z) - log q(z), (S, K, N): S strata of K draws each, q the whole mixture.
-        log_pi: Log-probabilities of the strata, (S, N); zeros for one stratum.
+        log_w: log p(x, z) - log q(z), (S, K, N), for S strata of K draws and the mixture q.
+        log_pi: The log-probabilities of the strata, (S, N); zeros for one stratum.
 
     The estimate is sum_s pi_s (1/K) sum_k w_sk; its variance sum_s pi_s^2 Var_k[w_sk] / K. The
     interval's variance and skewness are those of :func:`cumulants`. Its lower end is no further
@@ -75,7 +75,7 @@ def cumulants(parts: Tensor, log_w: Tensor) -> tuple[Tensor, Tensor]:
     :func:`weight_moments` exceed those of the draws. The tail is fitted to all strata together.
 
     Args:
-        parts: What is summed, (S, K, N).
+        parts: The summands, (S, K, N).
         log_w: Log-weights whose tail is that of the parts, with the strata's probabilities,
             (S, K, N).
     """

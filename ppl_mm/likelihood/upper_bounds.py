@@ -49,15 +49,15 @@ def upper_bounds(
     Args:
         system: A model and a guide.
         obs: The rows; any may be missing, but not what the model conditions on.
-        target: The modalities scored; None is all that the model does not condition on.
-        num_temperatures: T, one or several in growing order.
-        num_chains: K, for each row and direction.
+        target: The modalities to score; with None, all that the model does not condition on.
+        num_temperatures: The number of temperatures T, one or several in growing order.
+        num_chains: The number of chains K for each row and direction.
         num_leaps: The number of leapfrog steps of each transition.
-        chunk: At most so many (chain, row) pairs are decoded at a time, see ``log_likelihood``.
+        chunk: The most (chain, row) pairs that are decoded at a time, see ``log_likelihood``.
         seed: The seed of the simulated rows and of all draws.
 
     Returns:
-        Which prints as a table, see :class:`ppl_mm.evaluation.UpperBounds`.
+        The bounds, which print as a table, see :class:`ppl_mm.evaluation.UpperBounds`.
 
     Raises:
         ValueError: For unknown modalities, rows that lack what the model conditions on, a latent

@@ -22,9 +22,9 @@ class Weighted(NamedTuple):
 
     Attributes:
         rows: The indices of the rows, (B,).
-        latents: Site -> value, (L, 1, B, *event).
+        latents: A dict from site names to values, (L, 1, B, *event).
         log_share: The logs of weights that add up to 1 over the draws, (L, B).
-        chunk: At most so many (draw, row) pairs are to be decoded at a time.
+        chunk: The most (draw, row) pairs to decode at a time.
     """
 
     rows: Tensor

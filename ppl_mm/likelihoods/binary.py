@@ -1,4 +1,4 @@
-"""Values that are 0 or 1, or between."""
+"""Likelihoods of values that are 0 or 1, or lie between."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +18,11 @@ __all__ = ["Bernoulli", "ContinuousBernoulli", "MultiLabel", "SoftBernoulli"]
 @typed
 @dataclass(frozen=True)
 class Bernoulli(Likelihood):
-    """Independent binary values; parameters are logits l of the event's shape.
+    """The likelihood of independent binary values.
 
-    log p(x | l) = sum of x l - softplus(l), x in {0, 1}.
+        log p(x | l) = sum of x l - softplus(l),    x in {0, 1}
+
+    The decoder returns the logits l, which have the event's shape.
 
     Example:
         >>> p = Bernoulli()(torch.zeros(2, 3))
@@ -35,12 +37,12 @@ class Bernoulli(Likelihood):
     def __call__(
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
-        """Bernoulli(logits)."""
+        """Return Bernoulli(logits)."""
         parameters = at_least_float32(one_tensor(self, parameters))
         return densities.Bernoulli(logits=parameters).to_event(parameters.dim() - batch_dims)
 
     def check(self, name: str, values: Tensor) -> None:
-        """Values are 0 or 1."""
+        """Raise ValueError unless all values are 0 or 1."""
         check_floating_point(name, values)
         require(
             ((values == 0) | (values == 1)).all(),
@@ -54,18 +56,23 @@ class Bernoulli(Likelihood):
 @typed
 @dataclass(frozen=True)
 class MultiLabel(Bernoulli):
-    """Several yes-or-no labels of one sample: independent Bernoullis, an event of shape (L,)."""
+    """The likelihood of L yes-or-no labels of one sample, an event of shape (L,).
+
+    The labels are independent Bernoulli variables given z.
+    """
 
 
 @typed
 @dataclass(frozen=True)
 class SoftBernoulli(Likelihood):
-    """Grey values in [0, 1] as the targets of a Bernoulli: a score, not a density.
+    """The Bernoulli score of grey values in [0, 1], which is not a density.
 
-    score(x | l) = sum of x l - softplus(l). It equals the Bernoulli log-mass for x in {0, 1};
-    in between it is **not normalised** over [0, 1], so a "log-likelihood" made of it compares
-    only with models scored the same way. The papers' grey MNIST and FashionMNIST numbers are
-    such scores; :func:`ppl_mm.log_likelihood` marks its result accordingly.
+        score(x | l) = sum of x l - softplus(l)
+
+    The score equals the Bernoulli log-mass for x in {0, 1}. Over [0, 1] it is **not normalised**,
+    so a "log-likelihood" made of it can only be compared with those of models that use the same
+    score. The papers' results on grey MNIST and FashionMNIST are such scores.
+    :func:`ppl_mm.log_likelihood` marks a result that contains one.
     """
 
     elementwise: ClassVar[bool] = True
@@ -74,22 +81,25 @@ class SoftBernoulli(Likelihood):
     def __call__(
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
-        """Bernoulli(logits) that accepts grey values."""
+        """Return a Bernoulli(logits) that accepts grey values."""
         parameters = at_least_float32(one_tensor(self, parameters))
         bernoulli = densities.SoftBernoulli(logits=parameters)
         return bernoulli.to_event(parameters.dim() - batch_dims)
 
     def check(self, name: str, values: Tensor) -> None:
-        """Values lie in [0, 1]."""
+        """Raise ValueError unless all values lie in [0, 1]."""
         _in_unit_interval(name, values)
 
 
 @typed
 @dataclass(frozen=True)
 class ContinuousBernoulli(Likelihood):
-    """The density on [0, 1] proportional to exp(x l); parameters are logits l.
+    """The likelihood of independent values in [0, 1] with a density proportional to exp(x l).
 
-    log p(x | l) = sum of x l - log((exp(l) - 1) / l), exact at every logit, near 0 and far from it.
+        log p(x | l) = sum of x l - log((exp(l) - 1) / l)
+
+    The decoder returns the logits l, which have the event's shape. The density is exact at every
+    logit, near 0 and far from it.
 
     Example:
         >>> p = ContinuousBernoulli()(torch.tensor([[50.0]]))
@@ -104,12 +114,12 @@ class ContinuousBernoulli(Likelihood):
     def __call__(
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
-        """ContinuousBernoulli(logits)."""
+        """Return ContinuousBernoulli(logits)."""
         parameters = at_least_float32(one_tensor(self, parameters))
         return densities.ContinuousBernoulli(parameters).to_event(parameters.dim() - batch_dims)
 
     def check(self, name: str, values: Tensor) -> None:
-        """Values lie in [0, 1]."""
+        """Raise ValueError unless all values lie in [0, 1]."""
         _in_unit_interval(name, values)
 
 

@@ -1,4 +1,4 @@
-"""One of C classes, and sequences of symbols."""
+"""Likelihoods of classes and of sequences of symbols."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,10 +23,11 @@ __all__ = ["Categorical", "Tokens"]
 @typed
 @dataclass(frozen=True)
 class Categorical(Likelihood):
-    """One of C classes; parameters are logits (..., C).
+    """The likelihood of a class, one of C.
 
-    Data are class indices (integers, event shape ()) or one-hot vectors (event shape (C,));
-    samples come in the form of the data, and as indices where there are none.
+    The decoder returns logits (..., C). Data are class indices (integers, event shape ()) or
+    one-hot vectors (event shape (C,)). Samples have the form of the data; without data they are
+    class indices.
 
     Example:
         >>> logits = torch.zeros(2, 4)
@@ -39,7 +40,7 @@ class Categorical(Likelihood):
     def __call__(
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
-        """Categorical(logits), or OneHotCategorical(logits) for one-hot data."""
+        """Return Categorical(logits), or OneHotCategorical(logits) for one-hot data."""
         parameters = at_least_float32(one_tensor(self, parameters))
         if parameters.dim() != batch_dims + 1:
             raise ValueError(
@@ -51,7 +52,7 @@ class Categorical(Likelihood):
         return densities.Categorical(parameters)
 
     def check(self, name: str, values: Tensor) -> None:
-        """Values are indices from 0, or one-hot rows."""
+        """Raise ValueError unless values are class indices of at least 0, or one-hot rows."""
         if values.dim() == 1:
             check_integers(name, values, "integer class indices")
             fix = (
@@ -75,13 +76,16 @@ class Categorical(Likelihood):
 @typed
 @dataclass(frozen=True)
 class Tokens(Likelihood):
-    """A sequence of T symbols out of V; parameters are logits (..., T, V), data integers (N, T).
+    """The likelihood of a sequence of T symbols from a vocabulary of V.
 
-    log p(x | z) = sum over positions t of log softmax(logits_t)[x_t].
+        log p(x | z) = sum over positions t of log softmax(logits_t)[x_t]
+
+    The decoder returns logits (..., T, V). Data are integers (N, T).
 
     Args:
-        padding: The symbol that fills the end of short sequences. Positions that hold it are
-            not scored: the density is that of the sequence given its length. None scores all.
+        padding: The symbol that fills the end of short sequences. Positions that hold it are not
+            scored, so the density is that of the sequence given its length. With None, every
+            position is scored.
     """
 
     padding: int | None = None
@@ -89,7 +93,7 @@ class Tokens(Likelihood):
     def __call__(
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
-        """Independent Categorical positions."""
+        """Return independent Categorical positions."""
         parameters = at_least_float32(one_tensor(self, parameters))
         event_dims = parameters.dim() - batch_dims - 1
         if event_dims < 1:
@@ -102,7 +106,7 @@ class Tokens(Likelihood):
         return densities.Tokens(parameters, event_dims, self.padding)
 
     def check(self, name: str, values: Tensor) -> None:
-        """Values are symbol indices from 0."""
+        """Raise ValueError unless values are symbol indices of at least 0."""
         fix = "Symbol indices have shape (N, T), with padding included in the vocabulary."
         require(values.dim() > 1, name, "integers (N, T)", values, fix)
         check_integers(name, values, "integers (N, T)")

@@ -1,4 +1,4 @@
-"""Counts."""
+"""Likelihoods of counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +19,13 @@ __all__ = ["NegativeBinomial", "Poisson", "ZeroInflatedNegativeBinomial"]
 @typed
 @dataclass(frozen=True)
 class Poisson(Likelihood):
-    """Independent counts; parameters are log rates of the event's shape.
+    """The likelihood of independent Poisson counts.
 
-    log p(k | l) = sum of k l - exp(l) - log k!, exact to 1e-5 in float32 for counts to 1e10. Draws
-    are floats, never negative: above a rate of 1e8 rounded Normal ones, which stop at the largest
-    number of their dtype.
+        log p(k | l) = sum of k l - exp(l) - log k!
+
+    The decoder returns the log rates l, which have the event's shape. In float32 the log-mass is
+    exact to 1e-5 for counts up to 1e10. Draws are floats of at least 0. For rates above 1e8 they
+    are rounded Normal draws, clamped to the largest number of their dtype.
 
     Example:
         >>> p = Poisson()(torch.tensor([[1e7]]).log())
@@ -36,27 +38,29 @@ class Poisson(Likelihood):
     def __call__(
         self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
-        """Poisson(exp(parameters))."""
+        """Return Poisson(exp(parameters))."""
         parameters = at_least_float32(one_tensor(self, parameters, "log rates"))
         return densities.Poisson(parameters).to_event(parameters.dim() - batch_dims)
 
     def check(self, name: str, values: Tensor) -> None:
-        """Values are whole numbers from 0."""
+        """Raise ValueError unless all values are whole numbers of at least 0."""
         _counts(name, values)
 
 
 @typed
 @dataclass(frozen=True)
 class NegativeBinomial(Likelihood):
-    """Independent over-dispersed counts; parameters are a pair (total_count, logits).
+    """The likelihood of independent negative binomial counts, which are over-dispersed.
 
-    total_count > 0 and logits have the event's shape, or one of them is smaller or shared by all
-    rows, see :class:`Likelihood`. The mean is total_count * exp(logits), the variance
-    mean * (1 + exp(logits)). With r the total count and l the logits,
+    The decoder returns a pair (total_count, logits) with total_count > 0. Both have the event's
+    shape, or one of them is smaller or shared by all rows, see :class:`Likelihood`. The mean is
+    total_count * exp(logits), and the variance is mean * (1 + exp(logits)). With the total count r
+    and the logits l,
 
         log p(k) = sum of log Gamma(k + r) - log Gamma(r) - log k! + k l - (k + r) log(1 + exp(l))
 
-    which tends to Poisson's as r grows, to all digits. Draws are as those of :class:`Poisson`.
+    As r grows, this tends to the Poisson log-mass and keeps all its digits. Draws have the form of
+    those of :class:`Poisson`.
 
     Example:
         >>> total_count = torch.tensor([[1e8]])
@@ -70,7 +74,7 @@ class NegativeBinomial(Likelihood):
     def __call__(
         self, parameters: Parameters, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
-        """NegativeBinomial(total_count, logits)."""
+        """Return NegativeBinomial(total_count, logits)."""
         what = "(total_count, logits)"
         parameters = at_least_float32(parameters)
         total_count, logits = pair(type(self).__name__, parameters, what, batch_dims)
@@ -78,18 +82,19 @@ class NegativeBinomial(Likelihood):
         return counts.to_event(logits.dim() - batch_dims)
 
     def check(self, name: str, values: Tensor) -> None:
-        """Values are whole numbers from 0."""
+        """Raise ValueError unless all values are whole numbers of at least 0."""
         _counts(name, values)
 
 
 @typed
 @dataclass(frozen=True)
 class ZeroInflatedNegativeBinomial(Likelihood):
-    """Independent counts with extra zeros; parameters are (total_count, logits, gate_logits).
+    """The likelihood of independent negative binomial counts with extra zeros.
 
-    Each count is 0 with probability g = sigmoid(gate_logits), and otherwise that of
-    :class:`NegativeBinomial`. Of the three parameters, each has the event's shape, or is smaller or
-    shared by all rows, see :class:`Likelihood`.
+    The decoder returns a triple (total_count, logits, gate_logits). Each count is 0 with
+    probability g = sigmoid(gate_logits), and otherwise has the distribution of
+    :class:`NegativeBinomial`. Each parameter has the event's shape, or is smaller or shared by all
+    rows, see :class:`Likelihood`.
 
         log p(0) = log( g + (1 - g) NB(0) ),    log p(k) = log(1 - g) + log NB(k)    for k > 0
 
@@ -99,7 +104,7 @@ class ZeroInflatedNegativeBinomial(Likelihood):
         >>> p.log_prob(torch.tensor([[0.0]])).exp()  # 1/2 + 1/2 of NB(0), which is 1/2
         tensor([0.7500])
 
-    Source: Lopez et al. 2018, Nature Methods 15 (scVI), for its use with counts of single cells.
+    Source: Lopez et al. 2018, Nature Methods 15 (scVI), who use it for counts of single cells.
     """
 
     elementwise: ClassVar[bool] = True
@@ -107,7 +112,7 @@ class ZeroInflatedNegativeBinomial(Likelihood):
     def __call__(
         self, parameters: Parameters, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
-        """ZeroInflatedNegativeBinomial(total_count, logits, gate_logits)."""
+        """Return ZeroInflatedNegativeBinomial(total_count, logits, gate_logits)."""
         if not (isinstance(parameters, tuple | list) and len(parameters) == 3):
             raise ValueError(
                 f"{type(self).__name__}: the decoder must return three tensors (total_count, "
@@ -119,7 +124,7 @@ class ZeroInflatedNegativeBinomial(Likelihood):
         return counts.to_event(logits.dim() - batch_dims)
 
     def check(self, name: str, values: Tensor) -> None:
-        """Values are whole numbers from 0."""
+        """Raise ValueError unless all values are whole numbers of at least 0."""
         _counts(name, values)
 
 

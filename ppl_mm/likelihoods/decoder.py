@@ -1,4 +1,4 @@
-"""From what a decoder returns to the distribution of its rows."""
+"""Conversion of a decoder's output into the distribution of its rows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,19 +22,21 @@ def of_decoder(
     event_shape: Sequence[int] | None = None,
     name: str | None = None,
 ) -> TorchDistribution:
-    """The distribution that a decoder's output for flat rows stands for, in their batch shape.
+    """Return the distribution that a decoder's output describes, with the rows' batch shape.
 
     Args:
-        likelihood: The likelihood, which says which distribution it is.
-        output: The decoder's output, for as many rows as ``batch`` has entries.
+        likelihood: The likelihood, which makes a distribution of parameters.
+        output: The decoder's output for flat rows, one for each entry of ``batch``.
         batch: The batch shape of the rows.
-        event_shape: The data's event shape; None where there are no data.
-        name: The modality, for messages.
+        event_shape: The data's event shape, or None without data.
+        name: The modality's name, for messages.
 
     Raises:
-        TypeError: For an output of anything but tensors and numbers, or too many or few of them.
-        ValueError: For shapes that :class:`Likelihood` does not allow, or an event shape other
-            than the data's.
+        TypeError: If the output holds anything but tensors and numbers, or several parameters
+            where the likelihood takes one.
+        ValueError: If a likelihood of several parameters gets another number of them, if
+            :class:`Likelihood` does not allow their shapes, or if their event shape differs from
+            the data's.
     """
     found: list[Any] = []
     mapped(output, found.append)
@@ -56,7 +58,7 @@ def check_factorises(name: str | None, likelihood: Likelihood, decoder: object) 
     """Raise unless the elements of a modality's values are independent given z.
 
     Raises:
-        ValueError: Naming the modality and what does not factorise.
+        ValueError: If the likelihood or the decoder does not factorise; it names the modality.
     """
     if not likelihood.elementwise:
         raise refuse_holes(name, f"the likelihood {type(likelihood).__name__}")
@@ -70,7 +72,7 @@ def _of_rows(
     batch: torch.Size,
     event_shape: Sequence[int] | None,
 ) -> list[Any]:
-    """The decoder's tensors and numbers, rows in their batch shape."""
+    """Return the decoder's tensors and numbers, with rows in their batch shape."""
     rows = batch.numel()
     if likelihood.elementwise:
         return [x.reshape(*batch, *x.shape[1:]) for x in aligned(found, (rows,), event_shape)]

@@ -1,4 +1,4 @@
-"""The base class of likelihoods, and checks of data and of decoders' output."""
+"""The base class of likelihoods, and checks of data and of decoders' outputs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,35 +24,38 @@ __all__ = [
 ]
 
 Parameters = Tensor | float | Sequence[Tensor | float] | Mapping[str, Tensor | float]
-"""What a decoder returns: one tensor or several, of the shapes at :class:`Likelihood`."""
+"""What a decoder returns: one or several tensors, whose shapes :class:`Likelihood` explains."""
 
 
 @typed
 @dataclass(frozen=True)
 class Likelihood:
-    """The base class of likelihoods; subclass it for one of your own.
+    """The base class of likelihoods. A likelihood of your own is a subclass of it.
 
-    A decoder sees B rows and returns the parameters, for events (values of one row) of shape D:
+    A decoder sees B rows and returns parameters. An event, the value of one row, has shape D:
 
-    - one parameter at least of shape (B, *D), which tells the event's shape. A likelihood of one
-      parameter needs no more: logits (B, *D); (B, C) of classes, (B, *D, V) of tokens.
-    - Any other may be of that shape too; smaller for each row, (B, *d), where d broadcasts against
-      D aligned on the right: (B, 1), (B, 1, 1), (B, 4, 1) for D = (4, 5); or shared by all rows:
-      D itself (a learned scale, the dispersion of each gene), a tensor without dimensions, or a
-      number, as in ``(loc, 1.0)``. With scalar events, D = (), it is (B,), () or a number.
+    - At least one parameter has shape (B, *D), which defines the event's shape. A likelihood with
+      one parameter takes just this one: logits (B, *D), or (B, C) for classes and (B, *D, V) for
+      tokens.
+    - Every other parameter may have that shape too. It may be smaller for each row, (B, *d), where
+      d broadcasts against D aligned on the right: (B, 1), (B, 1, 1) or (B, 4, 1) for D = (4, 5).
+      It may be shared by all rows: a tensor of shape D (a learned scale, the dispersion of each
+      gene), a tensor without dimensions, or a number, as in ``(loc, 1.0)``. With scalar events,
+      D = (), it is (B,), () or a number.
 
-    A tensor of shape D is shared, whatever B is. What could be mistaken for one, (B, *D[1:]), is
-    refused for every B unless D[0] is 1; write it as (B, 1, *D[1:]). So the same decoder means the
-    same for every number of rows. All else is a ValueError that names the modality.
+    A tensor of shape D is shared for every B. The shape (B, *D[1:]) could be mistaken for it and is
+    refused for every B unless D[0] is 1; write (B, 1, *D[1:]) instead. The meaning of a decoder's
+    output therefore does not depend on the number of rows. Every other shape raises a ValueError
+    that names the modality.
 
     Attributes:
         normalised: Whether ``log_prob`` is that of a density or mass. Another score cannot be
             compared with other likelihoods, and results that contain one say so.
-        elementwise: Whether elements are independent given the parameters, which broadcast against
-            each other as above; models then call the likelihood with all of them of one shape,
-            (*batch, *D), and elements of a row may be missing. Where False, as it is unless a
-            subclass says so, parameters have shapes of their own: each tensor keeps its shape
-            (B, ...), and shared are only numbers and tensors without dimensions.
+        elementwise: Whether the elements of a value are independent given the parameters. If True,
+            parameters broadcast against each other as above, models call the likelihood with all of
+            them in one shape, (*batch, *D), and elements of a row may be missing. If False, which
+            is the default, each tensor keeps its own shape (B, ...), and only numbers and tensors
+            without dimensions are shared.
 
     Example:
         >>> import pyro.distributions as dist
@@ -75,7 +78,10 @@ class Likelihood:
     def __call__(
         self, parameters: Any, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
-        """The distribution of the event, batch shape = the first ``batch_dims`` dimensions."""
+        """Return the distribution of the event.
+
+        Its batch shape is that of the parameters' first ``batch_dims`` dimensions.
+        """
         raise TypeError(f"{type(self).__name__} must define __call__(parameters, batch_dims).")
 
     def check(self, name: str, values: Tensor) -> None:
@@ -93,7 +99,7 @@ def require(ok: Tensor | bool, name: str, expected: str, values: Tensor, fix: st
 
 
 def one_tensor(likelihood: Likelihood, parameters: Parameters, what: str = "logits") -> Tensor:
-    """The one tensor that the decoder must return."""
+    """Return the parameters if they are one tensor; raise TypeError otherwise."""
     if not isinstance(parameters, Tensor):
         raise TypeError(
             f"{type(likelihood).__name__}: the decoder must return {what} as one tensor, got "
@@ -105,7 +111,7 @@ def one_tensor(likelihood: Likelihood, parameters: Parameters, what: str = "logi
 def pair(
     likelihood: str, parameters: Parameters, what: str, batch_dims: int, fix: str = ""
 ) -> tuple[Tensor, Tensor]:
-    """The two parameters that the decoder must return, as views of one shape (*batch, *event)."""
+    """Return a decoder's two parameters as views of one shape, (*batch, *event)."""
     if not (isinstance(parameters, tuple | list) and len(parameters) == 2):
         raise ValueError(
             f"{likelihood}: the decoder must return a pair {what}, got "
@@ -116,24 +122,27 @@ def pair(
 
 
 def check_floating_point(name: str, values: Tensor) -> None:
-    """Raise unless values are floating-point numbers."""
+    """Raise ValueError unless values are floating-point numbers."""
     fix = converted(name, ".to(torch.get_default_dtype())")
     require(values.is_floating_point(), name, "floating-point values", values, fix)
 
 
 def converted(name: str, conversion: str) -> str:
-    """The line that gives a modality's values in another dtype."""
+    """Return the remedy that converts a modality's values to another dtype."""
     line = f"obs = obs.replace({name!r}, obs[{name!r}]{conversion})"
     return f"Write {line}, which keeps what is missing."
 
 
 def check_integers(name: str, values: Tensor, expected: str) -> None:
-    """Raise unless values are integers; other whole numbers are told how to become some."""
+    """Raise ValueError unless values are integers.
+
+    For whole numbers of another dtype the message holds the conversion.
+    """
     whole = not values.is_floating_point() or bool((values == values.floor()).all())
     fix = converted(name, ".long()") if whole else "They number classes or symbols: 0, 1, ..."
     require(is_integer(values), name, expected, values, fix)
 
 
 def is_integer(values: Tensor) -> bool:
-    """Whether values are integers; booleans are none."""
+    """Return whether values are integers; booleans do not count as integers."""
     return not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)

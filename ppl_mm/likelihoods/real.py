@@ -1,4 +1,4 @@
-"""Real values, and positive ones."""
+"""Likelihoods of real and of positive values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ __all__ = ["Laplace", "LogNormal", "Normal"]
 @typed
 @dataclass(frozen=True)
 class Normal(Likelihood):
-    """Independent Normal values.
+    """The likelihood of independent Normal values.
 
     Args:
-        scale: The fixed standard deviation; the decoder returns loc. With None the scale is
-            learned: the decoder returns a pair (loc, scale), scale > 0.
+        scale: The fixed standard deviation, with which the decoder returns loc alone. With None the
+            scale is learned: the decoder returns a pair (loc, scale) with scale > 0.
     """
 
     elementwise: ClassVar[bool] = True
@@ -41,7 +41,7 @@ class Normal(Likelihood):
     def __call__(
         self, parameters: Parameters, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
-        """Normal(loc, scale)."""
+        """Return Normal(loc, scale)."""
         parameters = at_least_float32(parameters)
         loc, scale = _loc_scale(type(self).__name__, parameters, self.scale, batch_dims)
         return densities.Normal(loc, scale).to_event(loc.dim() - batch_dims)
@@ -50,11 +50,12 @@ class Normal(Likelihood):
 @typed
 @dataclass(frozen=True)
 class Laplace(Likelihood):
-    """Independent Laplace values, density exp(-|x - loc| / scale) / (2 scale).
+    """The likelihood of independent Laplace values, p(x) = exp(-|x - loc| / b) / (2 b).
 
     Args:
-        scale: The fixed scale b (standard deviation b sqrt 2), 0.75 as in MMVAE and MMVAE+.
-            With None it is learned: the decoder returns a pair (loc, scale), scale > 0.
+        scale: The fixed scale b, whose default is that of MMVAE and MMVAE+. The standard deviation
+            is b sqrt 2. With None the scale is learned: the decoder returns a pair (loc, scale)
+            with scale > 0.
     """
 
     elementwise: ClassVar[bool] = True
@@ -66,7 +67,7 @@ class Laplace(Likelihood):
     def __call__(
         self, parameters: Parameters, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
-        """Laplace(loc, scale)."""
+        """Return Laplace(loc, scale)."""
         parameters = at_least_float32(parameters)
         loc, scale = _loc_scale(type(self).__name__, parameters, self.scale, batch_dims)
         return dist.Laplace(loc, scale).to_event(loc.dim() - batch_dims)
@@ -75,13 +76,13 @@ class Laplace(Likelihood):
 @typed
 @dataclass(frozen=True)
 class LogNormal(Likelihood):
-    """Independent positive values whose logarithms are Normal.
+    """The likelihood of independent positive values whose logarithms are Normal.
 
         log p(x) = sum of log Normal(log x | loc, scale) - log x
 
     Args:
         scale: The fixed standard deviation of log x. With None it is learned: the decoder returns
-            a pair (loc, scale) of log x, scale > 0.
+            the pair (loc, scale) of log x, with scale > 0.
 
     Example:
         >>> p = LogNormal(scale=1.0)(torch.zeros(2, 3))
@@ -98,13 +99,13 @@ class LogNormal(Likelihood):
     def __call__(
         self, parameters: Parameters, batch_dims: int = 1, event_shape: Sequence[int] | None = None
     ) -> TorchDistribution:
-        """LogNormal(loc, scale)."""
+        """Return LogNormal(loc, scale)."""
         parameters = at_least_float32(parameters)
         loc, scale = _loc_scale(type(self).__name__, parameters, self.scale, batch_dims)
         return densities.LogNormal(loc, scale).to_event(loc.dim() - batch_dims)
 
     def check(self, name: str, values: Tensor) -> None:
-        """Values are above 0."""
+        """Raise ValueError unless all values are above 0."""
         check_floating_point(name, values)
         fix = "Values from 0 on are counts, or real values of kind 'real'."
         require((values > 0).all(), name, "values above 0", values, fix)

@@ -11,14 +11,14 @@ __all__ = ["AnnealedPath"]
 
 
 class AnnealedPath:
-    """f_0 = q(z), the proposal, and f_1 = p(x, z), at z = loc + tril y for positions y, (K, B, D).
+    """The path from f_0 = q(z), the proposal, to f_1 = p(x, z), in positions y (K, B, D).
 
-    loc and tril are those of the proposal's first part, so a Hamiltonian transition in y has one
-    step size for all directions.
+    The latents are z = loc + tril y, where loc and tril are those of the proposal's first part. A
+    Hamiltonian transition in y therefore has one step size for all directions.
 
     Args:
         path: The densities of B rows.
-        proposal: Of the same rows.
+        proposal: The proposal for the same rows.
     """
 
     def __init__(self, path: Path, proposal: Proposal) -> None:

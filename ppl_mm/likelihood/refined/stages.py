@@ -73,13 +73,13 @@ class Refined:
     """Proposals of a block of rows, each refined as far as its row needs.
 
     Args:
-        path: From the base to p(x, z).
+        path: The path from the base to p(x, z).
         keys: The rows' fingerprints, see :func:`ppl_mm.likelihood.row_noise.row_keys`.
         seed: The seed of all draws.
         refine: One of ``REFINEMENTS`` but "none".
 
     Attributes:
-        stage: Where each row's number comes from, indices in ``STAGES``, (B,).
+        stage: The stage that gives each row's number, as indices in ``STAGES``, (B,).
     """
 
     def __init__(self, path: Path, keys: Sequence[bytes], seed: int, refine: str = "auto") -> None:

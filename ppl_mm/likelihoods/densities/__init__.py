@@ -1,7 +1,7 @@
-"""The distributions that likelihoods are made of, exact over the whole range of their parameters.
+"""Distributions for likelihoods that are exact over the whole range of their parameters.
 
-They replace those of :mod:`torch.distributions` where those lose their digits, refuse what is valid
-by rounding, or draw what is not in the support.
+Each class replaces one of :mod:`torch.distributions` that loses digits, refuses valid parameters
+because of rounding, or draws values outside the support.
 """
 
 from ppl_mm.likelihoods.densities.binary import Bernoulli, SoftBernoulli

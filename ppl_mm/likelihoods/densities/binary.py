@@ -1,4 +1,4 @@
-"""Bernoulli whose moments keep their digits at large logits, and its form for grey targets."""
+"""A Bernoulli whose moments stay exact at large logits, and a variant for grey targets."""
 
 from typing import ClassVar
 
@@ -12,7 +12,9 @@ __all__ = ["Bernoulli", "SoftBernoulli"]
 
 
 class Bernoulli(dist.Bernoulli):
-    """p(1) = sigmoid(logits). In float32, 1 - sigmoid(l) is 0 for l above 17; sigmoid(-l) is not.
+    """The Bernoulli distribution, p(1) = sigmoid(l), with moments that stay exact at large logits.
+
+    In float32, 1 - sigmoid(l) is 0 for l above 17. The moments use sigmoid(-l), which is not 0.
 
     Example:
         >>> Bernoulli(logits=torch.tensor(20.0)).variance
@@ -21,16 +23,16 @@ class Bernoulli(dist.Bernoulli):
 
     @property
     def variance(self) -> Tensor:
-        """sigmoid(l) sigmoid(-l)."""
+        """The variance, sigmoid(l) sigmoid(-l)."""
         return torch.sigmoid(self.logits) * torch.sigmoid(-self.logits)
 
     def entropy(self) -> Tensor:
-        """-p log p - (1 - p) log (1 - p), in nats."""
+        """Return the entropy -p log p - (1 - p) log (1 - p), in nats."""
         yes, no = torch.sigmoid(self.logits), torch.sigmoid(-self.logits)
         return -(yes * logsigmoid(self.logits) + no * logsigmoid(-self.logits))
 
 
 class SoftBernoulli(Bernoulli):
-    """x l - softplus(l) for x in [0, 1]; draws are 0 or 1."""
+    """A Bernoulli that scores any x in [0, 1] as x l - softplus(l); its draws are 0 or 1."""
 
     support: ClassVar[constraints.Constraint] = constraints.unit_interval

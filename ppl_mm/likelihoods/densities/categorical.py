@@ -14,11 +14,11 @@ _LOGITS: dict[str, constraints.Constraint] = {"logits": constraints.real_vector}
 
 
 class Categorical(dist.Categorical):
-    """Index of one of C classes, with probabilities softmax(logits).
+    """The distribution of a class index in 0, ..., C - 1, with probabilities softmax(logits).
 
-    The log-probabilities are logits - max - log sum exp(logits - max): torch subtracts a rounded
-    log sum exp, which costs 5e-4 nats at logits of 10,000. Draws add up probabilities in float64:
-    in float32 a class of 1e-5 is drawn 0.1 % too often.
+    The log-probabilities are logits - max - log sum exp(logits - max). Torch's own class subtracts
+    a rounded log sum exp, which costs 5e-4 nats at logits of 10,000. Sampling adds up probabilities
+    in float64; float32 sums draw a class of probability 1e-5 too often, by 0.1 %.
 
     Example:
         >>> Categorical(torch.tensor([10000.0, 10001.0])).log_prob(torch.tensor([0, 1]))
@@ -34,11 +34,11 @@ class Categorical(dist.Categorical):
         torch.distributions.Distribution.__init__(self, shape, validate_args=validate_args)
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "Categorical":
-        """The same under more batch dimensions."""
+        """Return the same distribution, expanded to a larger batch shape."""
         return super().expand(batch_shape, _instance or self.__new__(type(self)))
 
     def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
-        """Indices, sample shape then batch shape."""
+        """Return class indices whose shape is the sample shape followed by the batch shape."""
         shape = self._extended_shape(sample_shape)
         rows = self.probs.detach().double().reshape(-1, self._num_events)
         draws = torch.multinomial(rows, torch.Size(sample_shape).numel(), replacement=True)
@@ -46,10 +46,10 @@ class Categorical(dist.Categorical):
 
 
 class OneHotCategorical(dist.OneHotCategorical):
-    """The same as one-hot vectors (C,).
+    """The categorical distribution over one-hot vectors (C,).
 
-    Torch asks float32 probabilities to add up to 1 within 1e-6, which those of thousands of classes
-    do by chance; a softmax needs no such check.
+    Torch checks that float32 probabilities add up to 1 within 1e-6. With thousands of classes,
+    rounding decides whether they pass. A softmax needs no such check, so this class leaves it out.
 
     Example:
         >>> OneHotCategorical(torch.randn(64, 20_000)).event_shape
@@ -65,30 +65,33 @@ class OneHotCategorical(dist.OneHotCategorical):
         self._validate_args = self._categorical._validate_args
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "OneHotCategorical":
-        """The same under more batch dimensions."""
+        """Return the same distribution, expanded to a larger batch shape."""
         return super().expand(batch_shape, _instance or self.__new__(type(self)))
 
     @property
     def variance(self) -> Tensor:
-        """p (1 - p) of each class, with 1 - p in float64: near 1, float32 has no digits left."""
+        """The variance p (1 - p) of each class.
+
+        1 - p is computed in float64, because float32 has no digits left for p near 1.
+        """
         p = torch.softmax(self.logits.double(), -1)
         return (p * (1.0 - p)).to(self.logits.dtype)
 
 
 class Tokens(dist.Independent):
-    """Independent categorical positions; the padding symbol counts for nothing."""
+    """Independent categorical positions; positions that hold the padding symbol are not scored."""
 
     def __init__(self, logits: Tensor, event_dims: int, padding: int) -> None:
         self.padding = padding
         super().__init__(Categorical(logits), event_dims)
 
     def expand(self, batch_shape: Sequence[int], _instance: "Tokens | None" = None) -> "Tokens":
-        """The same under more batch dimensions."""
+        """Return the same distribution, expanded to a larger batch shape."""
         new = _instance or self.__new__(type(self))
         new.padding = self.padding
         return super().expand(batch_shape, new)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-probability in nats of the symbols that are no padding."""
+        """Return the log-probability, in nats, of all symbols except padding."""
         log_prob = self.base_dist.log_prob(value).masked_fill(value == self.padding, 0.0)
         return log_prob.flatten(-len(self.event_shape)).sum(-1)

@@ -1,4 +1,4 @@
-"""The continuous Bernoulli, exact at every logit."""
+"""The continuous Bernoulli distribution, exact at every logit."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from torch import Tensor
 
 __all__ = ["ContinuousBernoulli"]
 
-_NEAR = 0.5  # logits nearer to 0 take series: elsewhere 1 / l - 1 / (e^l - 1) keeps its digits
+_NEAR = 0.5  # below this |l|, series are used; above it, 1 / l - 1 / (e^l - 1) is exact
 
 # log(sinh(l / 2) / (l / 2)) = sum over n of B_2n l^2n / (2n (2n)!), with Bernoulli's numbers B_2n
 _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730)
@@ -27,17 +27,18 @@ _GAUSS_LEGENDRE = tuple(
 
 
 class ContinuousBernoulli(TorchDistribution):
-    """The density on [0, 1] proportional to exp(x l), for logits l.
+    """The distribution on [0, 1] whose density is proportional to exp(x l), for logits l.
 
         log p(x) = -a d + log(a / (1 - exp(-a)))
         log p(x) = (x - 1/2) l - log(sinh(l / 2) / (l / 2))
 
-    with a = |l| and d the distance of x from the likelier end; the second, by its series, is taken
-    for l near 0. In either form nothing large is subtracted, in values or in gradients. Torch goes
-    by way of p = sigmoid(l), which it clamps: in float32 its density at l = 50 integrates to 0.3.
+    Here a = |l|, and d is the distance of x from the likelier end. The two forms are equal; the
+    second, as a series, is used for l near 0. Neither form subtracts large numbers, in values or in
+    gradients. Torch's own class computes with p = sigmoid(l), which it clamps: in float32 its
+    density at l = 50 integrates to 0.3.
 
     Args:
-        logits: l, any finite numbers, of the batch shape.
+        logits: The logits l, any finite numbers; they have the batch shape.
 
     Source: Loaiza-Ganem & Cunningham 2019, arXiv:1907.06845.
 
@@ -58,7 +59,7 @@ class ContinuousBernoulli(TorchDistribution):
         super().__init__(logits.shape, validate_args=validate_args)
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "ContinuousBernoulli":
-        """The same under more batch dimensions."""
+        """Return the same distribution, expanded to a larger batch shape."""
         new = self._get_checked_instance(ContinuousBernoulli, _instance)
         new.logits = self.logits.expand(batch_shape)
         super(ContinuousBernoulli, new).__init__(new.logits.shape, validate_args=False)
@@ -66,7 +67,7 @@ class ContinuousBernoulli(TorchDistribution):
         return new
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density in nats."""
+        """Return the log-density of ``value``, in nats."""
         if self._validate_args:
             self._validate_sample(value)
         value = value.to(torch.result_type(value, self.logits))
@@ -80,14 +81,14 @@ class ContinuousBernoulli(TorchDistribution):
 
     @property
     def mean(self) -> Tensor:
-        """1 / (1 - exp(-l)) - 1 / l; 1/2 at l = 0."""
+        """The mean 1 / (1 - exp(-l)) - 1 / l, which is 1/2 at l = 0."""
         near, small, large = self._split()
         far = torch.where(self.logits > 0, 1.0 - _distance(large), _distance(large))
         return torch.where(near, 0.5 + _odd(_SLOPE, small), far)
 
     @property
     def variance(self) -> Tensor:
-        """1 / l^2 - exp(-l) / (1 - exp(-l))^2; 1/12 at l = 0."""
+        """The variance 1 / l^2 - exp(-l) / (1 - exp(-l))^2, which is 1/12 at l = 0."""
         near, small, large = self._split()
         rest = torch.exp(-large) / torch.expm1(-large).square()
         far = large.reciprocal().square() - rest
@@ -95,29 +96,31 @@ class ContinuousBernoulli(TorchDistribution):
         return torch.where(near, curvature, far)
 
     def entropy(self) -> Tensor:
-        """-E[log p(x)] in nats; 0 at l = 0."""
+        """Return the entropy -E[log p(x)], in nats; it is 0 at l = 0."""
         near, small, large = self._split()
         far = large * _distance(large) - torch.log(large / -torch.expm1(-large))
         return torch.where(near, _even(_SERIES, small) - small * _odd(_SLOPE, small), far)
 
     def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
-        """Draws with gradients, sample shape then batch shape."""
+        """Return reparameterised draws, of the sample shape followed by the batch shape."""
         shape = self._extended_shape(sample_shape)
         return self.icdf(torch.rand(shape, dtype=self.logits.dtype, device=self.logits.device))
 
     def cdf(self, value: Tensor) -> Tensor:
-        """(exp(x l) - 1) / (exp(l) - 1)."""
+        """Return the distribution function (exp(x l) - 1) / (exp(l) - 1)."""
         near, small, large = self._split()
         far = torch.expm1(-large * value) / torch.expm1(-large)
         far = torch.where(self.logits > 0, torch.exp(-large * (1.0 - value)), 1.0) * far
-        # log of (exp(x l) - 1) / (x l) is x l / 2 plus the even series
+        # log((exp(x l) - 1) / (x l)) equals x l / 2 plus the even series
         shift = 0.5 * (value - 1.0) * small + _even(_SERIES, value * small) - _even(_SERIES, small)
         return torch.where(near, value * torch.exp(shift), far)
 
     def icdf(self, value: Tensor) -> Tensor:
-        """log(1 + u (exp(l) - 1)) / l, whose gradient near l = 0 is that of an integral.
+        """Return the quantile log(1 + u (exp(l) - 1)) / l of u in [0, 1].
 
-        log(1 + u (exp(l) - 1)) / l = integral over s in [0, 1] of sigmoid(s l + logit(u))
+        Near l = 0 it is computed by quadrature, so that its gradient is accurate there too:
+
+            log(1 + u (exp(l) - 1)) / l = integral over s in [0, 1] of sigmoid(s l + logit(u))
         """
         near, small, large = self._split()
         logit = torch.logit(value)
@@ -128,9 +131,11 @@ class ContinuousBernoulli(TorchDistribution):
         return torch.where(near, inner, torch.where(upper, 1.0 - distance, distance))
 
     def _split(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Which logits are near 0; those, 0 elsewhere; sizes of the others, 1 elsewhere.
+        """Return (near, small, large), which separate the logits near 0 from the others.
 
-        Both branches of a ``torch.where`` are then finite, and so are their gradients.
+        ``near`` says which logits are near 0, ``small`` holds them with 0 elsewhere, and ``large``
+        holds the absolute values of the others with 1 elsewhere. Both branches of a ``torch.where``
+        are then finite, and so are their gradients.
         """
         size = self.logits.abs()
         near = size < _NEAR
@@ -138,17 +143,17 @@ class ContinuousBernoulli(TorchDistribution):
 
 
 def _distance(size: Tensor) -> Tensor:
-    """The mean distance from the likelier end, 1 / a - 1 / (exp(a) - 1)."""
+    """Return the mean distance from the likelier end, 1 / a - 1 / (exp(a) - 1)."""
     return size.reciprocal() + torch.exp(-size) / torch.expm1(-size)
 
 
 def _even(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
-    """c_1 x^2 + c_2 x^4 + ..."""
+    """Return the even polynomial c_1 x^2 + c_2 x^4 + ..."""
     return x * _odd(coefficients, x)
 
 
 def _odd(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
-    """c_1 x + c_2 x^3 + ..."""
+    """Return the odd polynomial c_1 x + c_2 x^3 + ..."""
     square = x * x
     total = coefficients[-1] * square + coefficients[-2]
     for c in coefficients[-3::-1]:

@@ -1,20 +1,20 @@
-"""Poisson and negative binomial counts without differences of large numbers.
+"""Poisson and negative binomial distributions that subtract no large numbers.
 
 Stirling's formula with its remainder J, lgamma(x) = (x - 1/2) log x - x + log(2 pi) / 2 + J(x),
-turns a log-mass into a deviance D, which is 0 where the mean is the count, and small terms. With
-mean m, and total count r of the negative binomial, for k above 0:
+turns a log-mass into small terms and a deviance D, which is 0 where the mean equals the count. Let
+m be the mean and r the total count of the negative binomial. For k above 0,
 
     Poisson            log p(k) = -D - c(k),   c(k) = log(2 pi k) / 2 + J(k)
                        D = m - k - k log(m / k)
     negative binomial  log p(k) = -D - c(k) - log(1 + k / r) / 2 + J(r + k) - J(r)
                        D = (r + k) log((r + m) / (r + k)) - k log(m / k)
 
-As r grows, the second becomes the first term by term. Deviances are taken in float64 whatever the
-dtype of the parameters: a float32 log rate is a number to all its digits, and ten million counts
-multiply what is lost of them. Log-masses hold to 1e-5 nats, or 1e-5 of themselves, for counts to
-1e10.
+As r grows, the second becomes the first term by term. Deviances are computed in float64 whatever
+the dtype of the parameters, because a count of ten million multiplies every rounding error of the
+log rate. Log-masses have an error of at most 1e-5 nats, or a relative error of at most 1e-5, for
+counts up to 1e10.
 
-Source: Loader 2000, "Fast and accurate computation of binomial probabilities", for the idea.
+The idea comes from Loader 2000, "Fast and accurate computation of binomial probabilities".
 """
 
 import math
@@ -31,19 +31,20 @@ from ppl_mm.likelihoods.densities.stirling import stirling_remainder
 
 __all__ = ["NegativeBinomial", "Poisson"]
 
-_ZERO = 1e-20  # what the count 0 is for Poisson's deviance, which is continuous there
-_LEAST = 1e-300  # of k / r: its logarithm counts k times, none for k = 0
-_EXACT = 1e8  # rates to here are drawn as they are: CUDA's own draws are 32-bit integers
+_ZERO = 1e-20  # stands for the count 0 in Poisson's deviance, which is continuous there
+_LEAST = 1e-300  # the least k / r: k multiplies its logarithm, so the value is irrelevant at k = 0
+_EXACT = 1e8  # the largest rate drawn exactly: CUDA draws 32-bit integers
 
 
 class Poisson(TorchDistribution):
-    """Counts with rate exp(log_rate), kept as its logarithm.
+    """The Poisson distribution with rate exp(log_rate).
 
-    Draws are floats. Above a rate of 1e8 they are rounded Normal ones, whose skewness, 1e-4 there,
-    no sample shows, and they stop at the dtype's largest number.
+    Draws are floats. For rates above 1e8 they are rounded draws of a Normal distribution; the
+    Poisson distribution's skewness is below 1e-4 there. Draws are clamped to the dtype's largest
+    number.
 
     Args:
-        log_rate: The logarithm of the rate, of the batch shape.
+        log_rate: The logarithm of the rate; it has the batch shape.
 
     Example:
         >>> p = Poisson(torch.tensor(1e7).log())
@@ -61,7 +62,7 @@ class Poisson(TorchDistribution):
         super().__init__(log_rate.shape, validate_args=validate_args)
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "Poisson":
-        """The same under more batch dimensions."""
+        """Return the same distribution, expanded to a larger batch shape."""
         new = self._get_checked_instance(Poisson, _instance)
         new.log_rate = self.log_rate.expand(batch_shape)
         super(Poisson, new).__init__(new.log_rate.shape, validate_args=False)
@@ -70,16 +71,16 @@ class Poisson(TorchDistribution):
 
     @property
     def mean(self) -> Tensor:
-        """The rate."""
+        """The mean, which is the rate."""
         return self.log_rate.exp()
 
     @property
     def variance(self) -> Tensor:
-        """The rate."""
+        """The variance, which is the rate."""
         return self.log_rate.exp()
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-mass in nats."""
+        """Return the log-mass of ``value``, in nats."""
         if self._validate_args:
             self._validate_sample(value)
         dtype = torch.result_type(value, self.log_rate)
@@ -89,21 +90,23 @@ class Poisson(TorchDistribution):
         return -_own(value.to(dtype)) - deviance.to(dtype)
 
     def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
-        """Draws, sample shape then batch shape."""
+        """Return draws whose shape is the sample shape followed by the batch shape."""
         with torch.no_grad():
             log_rate = self.log_rate.expand(self._extended_shape(sample_shape))
             return _draws(log_rate.double(), log_rate.dtype)
 
 
 class NegativeBinomial(TorchDistribution):
-    """Counts with mean total_count exp(logits): Poisson ones whose rate is a Gamma variable.
+    """The negative binomial distribution with mean total_count exp(logits).
 
-    Draws are as those of :class:`Poisson`; the Gamma's are taken as logarithms, since of a total
-    count of 0.001 most are smaller than any float.
+    A count is a Poisson variable whose rate is a Gamma variable, and is drawn so; see
+    :class:`Poisson` for the form of the draws. The Gamma variable is drawn as its logarithm: at a
+    total count of 0.001, most of its values are smaller than any float.
 
     Args:
-        total_count: r, at least 0, of the batch shape; infinite dispersion at 0.
-        logits: The logits, of the batch shape.
+        total_count: The total count r, at least 0; it has the batch shape. The dispersion is
+            infinite at 0.
+        logits: The logits; they have the batch shape.
 
     Example:
         >>> x, mean, total_count = torch.tensor([4.0, 3.0, 1e7])
@@ -127,7 +130,7 @@ class NegativeBinomial(TorchDistribution):
         super().__init__(shape, validate_args=validate_args)
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "NegativeBinomial":
-        """The same under more batch dimensions."""
+        """Return the same distribution, expanded to a larger batch shape."""
         new = self._get_checked_instance(NegativeBinomial, _instance)
         new.total_count = self.total_count.expand(batch_shape)
         new.logits = self.logits.expand(batch_shape)
@@ -137,16 +140,16 @@ class NegativeBinomial(TorchDistribution):
 
     @property
     def mean(self) -> Tensor:
-        """total_count exp(logits)."""
+        """The mean, total_count exp(logits)."""
         return self._log_mean().exp().to(self._dtype)
 
     @property
     def variance(self) -> Tensor:
-        """mean (1 + exp(logits))."""
+        """The variance, mean (1 + exp(logits))."""
         return (self._log_mean() + _softplus(self.logits.double())).exp().to(self._dtype)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-mass in nats."""
+        """Return the log-mass of ``value``, in nats."""
         if self._validate_args:
             self._validate_sample(value)
         dtype = torch.promote_types(torch.result_type(value, self.logits), self._dtype)
@@ -158,7 +161,7 @@ class NegativeBinomial(TorchDistribution):
         return self._rest(value.to(dtype), floor) - deviance.to(dtype)
 
     def _rest(self, k: Tensor, floor: float) -> Tensor:
-        """The log-mass where the mean is the count."""
+        """Return the log-mass without the deviance, as if the mean were the count."""
         r = self.total_count.to(k.dtype).clamp(min=floor)
         some, k1 = k.clamp(max=1.0), k.clamp(min=1.0)
         remainder = (
@@ -169,11 +172,11 @@ class NegativeBinomial(TorchDistribution):
         return (some * spread - _own(k)).masked_fill(impossible, -torch.inf)
 
     def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
-        """Draws, sample shape then batch shape."""
+        """Return draws whose shape is the sample shape followed by the batch shape."""
         with torch.no_grad():
             shape = self._extended_shape(sample_shape)
             r = self.total_count.double().expand(shape)
-            # a Gamma(r) variable is one of r + 1 times U^(1 / r), with U uniform
+            # a Gamma(r) variable is a Gamma(r + 1) variable times U^(1 / r), with U uniform
             log_gamma = torch.distributions.Gamma(r + 1.0, torch.ones_like(r)).sample().log()
             log_gamma = log_gamma + torch.rand_like(r).log() / r
             return _draws(self.logits.double() + log_gamma, self._dtype)
@@ -187,18 +190,24 @@ class NegativeBinomial(TorchDistribution):
 
 
 def _own(k: Tensor) -> Tensor:
-    """-log p(k) of the Poisson distribution with rate k: log(2 pi k) / 2 + J(k), 0 for k = 0."""
+    """Return c(k), minus the log-mass of k under the Poisson distribution with rate k.
+
+    It is log(2 pi k) / 2 + J(k), and 0 for k = 0.
+    """
     some, k = k.clamp(max=1.0), k.clamp(min=1.0)
     return some * (0.5 * torch.log(2.0 * math.pi * k) + stirling_remainder(k))
 
 
 def _softplus(x: Tensor) -> Tensor:
-    """log(1 + exp(x)) of float64; torch's default gives it up above 20, 2e-9 too low."""
+    """Return log(1 + exp(x)) in float64.
+
+    Above a threshold torch returns x; with its default threshold, 20, the error is 2e-9.
+    """
     return softplus(x, threshold=40.0)
 
 
 def _draws(log_rate: Tensor, dtype: torch.dtype) -> Tensor:
-    """Poisson draws of a float64 log rate, as numbers of that dtype."""
+    """Return Poisson draws for a float64 log rate, converted to ``dtype``."""
     largest = torch.finfo(dtype).max
     rate = log_rate.exp().clamp(max=largest)
     exact = rate <= _EXACT

@@ -1,4 +1,4 @@
-"""The log-normal distribution, with a finite gradient at 0, the stored number of missing values."""
+"""The log-normal distribution, with a finite gradient at 0, the placeholder of missing values."""
 
 from typing import ClassVar
 
@@ -13,9 +13,11 @@ __all__ = ["LogNormal"]
 
 
 class LogNormal(dist.LogNormal):
-    """log p(x) = log Normal(log x | loc, scale) - log x for x > 0, in nats.
+    """The distribution of x > 0 whose logarithm is Normal.
 
-    The density is 0 at x = 0. The value returned there is that of the smallest positive normal
+        log p(x) = log Normal(log x | loc, scale) - log x    in nats
+
+    The density is 0 at x = 0. There, ``log_prob`` returns the value at the smallest positive normal
     number of the dtype, so that gradients stay finite.
 
     Example:
@@ -26,7 +28,7 @@ class LogNormal(dist.LogNormal):
     support: ClassVar[constraints.Constraint] = constraints.nonnegative
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density in nats."""
+        """Return the log-density of ``value``, in nats."""
         if self._validate_args:
             self._validate_sample(value)
         log = value.clamp(min=torch.finfo(value.dtype).tiny).log()

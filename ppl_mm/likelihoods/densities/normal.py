@@ -1,4 +1,4 @@
-"""Normal that squares no scale."""
+"""A Normal distribution that does not square its scale."""
 
 import math
 
@@ -10,9 +10,12 @@ __all__ = ["Normal"]
 
 
 class Normal(dist.Normal):
-    """log p(x) = -((x - loc) / scale)^2 / 2 - log scale - log(2 pi) / 2.
+    """The Normal distribution, whose log-density divides by the scale before it squares.
 
-    In float32, scale^2 is 0 for scales below 1e-23, and (x - loc)^2 is infinite above 1e19.
+        log p(x) = -((x - loc) / scale)^2 / 2 - log scale - log(2 pi) / 2
+
+    In float32, scale^2 is 0 for scales below 1e-23, and (x - loc)^2 is infinite for distances
+    above 1e19.
 
     Example:
         >>> Normal(0.0, torch.tensor(1e-25)).log_prob(torch.tensor(1e-25))
@@ -20,7 +23,7 @@ class Normal(dist.Normal):
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density in nats."""
+        """Return the log-density of ``value``, in nats."""
         if self._validate_args:
             self._validate_sample(value)
         deviation = (value - self.loc) / self.scale

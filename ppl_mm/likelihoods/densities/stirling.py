@@ -1,6 +1,7 @@
 """The remainder of Stirling's formula, J(x) = lgamma(x) - (x - 1/2) log x + x - log(2 pi) / 2.
 
-Its series in 1 / x has three digits at x = 1 and eleven at 8, and lgamma's recurrence leads there:
+Its series in 1 / x is exact to three digits at x = 1 and to eleven at x = 8. The recurrence of
+lgamma leads from x to x + 7, where the series is evaluated:
 
     J(x) = J(x + 7) + (x + 13/2) log(1 + 7 t) - 7 - log((1 + t) (1 + 2 t) ... (1 + 6 t)),  t = 1 / x
 
@@ -17,7 +18,9 @@ _PAIRS = (6.0, 10.0, 12.0)  # (1 + j t) (1 + (7 - j) t) = 1 + 7 t + c t^2 for j 
 
 
 def stirling_remainder(x: Tensor) -> Tensor:
-    """J(x) for x of at least 1, with an error of 6e-12, or of ten roundings of 1, at most.
+    """Return J(x) for x of at least 1.
+
+    The error is at most 6e-12, or ten times the rounding error of 1 where that is larger.
 
     Example:
         >>> stirling_remainder(torch.tensor([1.0, 10.0]))  # lgamma(1) = 0
@@ -28,7 +31,10 @@ def stirling_remainder(x: Tensor) -> Tensor:
 
 
 class _Remainder(torch.autograd.Function):
-    """J with its derivative written out: the steps of J, recorded, cost three times as much."""
+    """J with its derivative written out.
+
+    Automatic differentiation through the steps of J would cost three times as much.
+    """
 
     generate_vmap_rule = True
 
@@ -61,7 +67,7 @@ class _Remainder(torch.autograd.Function):
 
 
 def _slope(x: Tensor) -> Tensor:
-    """J'(x) = digamma(x) - log x + 1 / (2 x), by the recurrence of digamma."""
+    """Return J'(x) = digamma(x) - log x + 1 / (2 x), by the recurrence of digamma."""
     t, shifted = x.reciprocal(), (x + 7.0).reciprocal()
     seven, square = 7.0 * t, shifted * shifted
     one, both = seven + 1.0, t * (seven + 2.0)

@@ -1,4 +1,4 @@
-"""Counts with more zeros than a negative binomial has."""
+"""The zero-inflated negative binomial distribution, for counts with extra zeros."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -15,14 +15,14 @@ __all__ = ["ZeroInflatedNegativeBinomial"]
 
 
 class ZeroInflatedNegativeBinomial(TorchDistribution):
-    """A count that is 0 with probability g, and negative binomial otherwise.
+    """The distribution of a count that is 0 with probability g, and negative binomial otherwise.
 
         p(k) = g [k = 0] + (1 - g) NB(k),    g = sigmoid(gate_logits)
 
     Args:
         total_count: The total count r of the negative binomial, at least 0.
         logits: The logits l of the negative binomial, whose mean is r exp(l).
-        gate_logits: The logits of an extra zero.
+        gate_logits: The logits of g, the probability of an extra zero.
 
     Example:
         >>> r, l = torch.tensor(2.0), torch.tensor(0.5)
@@ -55,7 +55,7 @@ class ZeroInflatedNegativeBinomial(TorchDistribution):
     def expand(
         self, batch_shape: Sequence[int], _instance: object = None
     ) -> "ZeroInflatedNegativeBinomial":
-        """The same under more batch dimensions."""
+        """Return the same distribution, expanded to a larger batch shape."""
         new = self._get_checked_instance(ZeroInflatedNegativeBinomial, _instance)
         new.counts = self.counts.expand(batch_shape)
         new.total_count, new.logits = new.counts.total_count, new.counts.logits
@@ -73,13 +73,13 @@ class ZeroInflatedNegativeBinomial(TorchDistribution):
 
     @property
     def variance(self) -> Tensor:
-        """The variance (1 - g) (v + g m^2), with the negative binomial's m and v."""
+        """The variance (1 - g) (v + g m^2), where m and v are the negative binomial's."""
         rest = torch.sigmoid(-self.gate_logits)
         gate = torch.sigmoid(self.gate_logits)
         return rest * (self.counts.variance + gate * self.counts.mean.square())
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-mass in nats."""
+        """Return the log-mass of ``value``, in nats."""
         if self._validate_args:
             self._validate_sample(value)
         counted = self.counts.log_prob(value)
@@ -88,7 +88,7 @@ class ZeroInflatedNegativeBinomial(TorchDistribution):
         return torch.where(value == 0, torch.logaddexp(F.logsigmoid(gate), counted), counted)
 
     def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
-        """Draws, sample shape then batch shape."""
+        """Return draws whose shape is the sample shape followed by the batch shape."""
         with torch.no_grad():
             counts = self.counts.sample(sample_shape)
             extra = torch.rand_like(counts) < torch.sigmoid(self.gate_logits)
