@@ -27,7 +27,7 @@ class Averaged(NamedTuple):
     """What is predicted of every row.
 
     Attributes:
-        mean: Of classes and symbols the probabilities, (N, *event, C); else the mean, (N, *event).
+        mean: The probabilities of classes and symbols, (N, *event, C); else the mean, (N, *event).
         log_p: log p of the rows' own values, nats, (N,); None where they were not asked for.
         kind: The class of the distribution of single elements.
     """

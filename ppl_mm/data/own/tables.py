@@ -15,7 +15,8 @@ from ppl_mm.data.own.source import Table
 __all__ = ["label_text", "numbers", "of_frame", "read_delimited", "read_parquet", "words"]
 
 _WHOLE = re.compile(r"-?\d+\.0*")
-_MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>"})
+_MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "<na>"})
+_NO_NUMBER = _MISSING | {"none"}  # among words, "none" is one of them
 
 
 def read_delimited(path: Path) -> Table:
@@ -132,7 +133,7 @@ def numbers(column: Any) -> tuple[np.ndarray, int | None]:
     found = parsed.to_numpy(dtype=np.float64, na_value=np.nan)
     doubtful = np.isnan(found).nonzero()[0]
     for i, cell in zip(doubtful, column.to_numpy(dtype=object)[doubtful], strict=True):
-        if not _is_missing(cell):
+        if not _is_missing(cell, _NO_NUMBER):
             return found, int(i)
     return found, None
 
@@ -144,6 +145,8 @@ def words(column: Any) -> list[str | None]:
         >>> import pandas
         >>> words(pandas.Series([" a", "NA"])), words(pandas.Series([1.0, None, 2.5]))
         (['a', None], ['1', None, '2.5'])
+        >>> words(pandas.Series(["none", "mild", None]))  # a class may be called "none"
+        ['none', 'mild', None]
     """
     cells = column.to_numpy(dtype=object)
     return [None if _is_missing(cell) else label_text(cell) for cell in cells]
@@ -160,7 +163,7 @@ def label_text(cell: Any) -> str:
     return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
 
 
-def _is_missing(cell: Any) -> bool:
+def _is_missing(cell: Any, missing: frozenset[str] = _MISSING) -> bool:
     if isinstance(cell, str):
-        return cell.strip().lower() in _MISSING
+        return cell.strip().lower() in missing
     return cell is None or type(cell).__name__ in ("NAType", "NaTType") or bool(cell != cell)

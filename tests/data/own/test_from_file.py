@@ -110,6 +110,19 @@ def test_rows_that_a_file_lacks_are_missing(frame, tmp_path):
         assert clinical[1] or not any(clinical[0])
 
 
+def test_a_class_may_be_called_none_and_a_number_is_missing_then(frame, tmp_path):
+    frame["diagnosis"] = [("none", "ill")[i % 2] for i in range(NUMBER)]
+    frame["age"] = ["none" if i == 3 else str(age) for i, age in enumerate(frame["age"])]
+    frame.to_csv(tmp_path / "all.csv", index=False)
+    dataset = data.from_file(declare(tmp_path, dict.fromkeys(KEYS, "all.csv")))
+    parts = [dataset.train, dataset.validation, dataset.test]
+    assert all(bool(part.present["diagnosis"].all()) for part in parts)
+    assert dataset.provenance.columns["diagnosis"].levels == ("ill", "none")
+    held = torch.cat([part.observed("clinical") for part in parts])
+    assert held.shape == (NUMBER, 4)
+    assert int((~held).sum()) == 1
+
+
 def test_an_empty_cell_of_a_category_is_missing(frame, tmp_path):
     frame.loc[3, "diagnosis"] = None
     frame.to_csv(tmp_path / "cohort.csv", index=False)
