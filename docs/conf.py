@@ -1,10 +1,13 @@
 """How Sphinx builds the site: MyST notebooks that run, and a reference from the docstrings."""
 
+import os
 import sys
 from importlib import metadata
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+# A notebook's "!ppl-mm" is the command of the environment that builds the site.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 project = "ppl_mm"
 author = "The ppl_mm developers"

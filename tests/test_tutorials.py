@@ -2,18 +2,26 @@
 
 import ast
 import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import pytest
 import torch
+from typer.testing import CliRunner
+
+from ppl_mm.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[1] / "docs" / "tutorials"
 TUTORIALS = sorted(path.stem for path in ROOT.glob("*.md"))
 CELL = re.compile(r"```\{code-cell\} ipython3\n(.*?)```", re.DOTALL)
+QUICK_RUN = "--epochs 1 --rows 5 --num-samples 30"
 QUICK = (  # what makes a tutorial long, and what it is here
     (re.compile(r"epochs=\d+"), "epochs=1"),
+    (re.compile(r"--epochs \d+ --rows \d+ --num-samples \d+"), QUICK_RUN),
+    (re.compile(r"num_draws=\d{3,}"), "num_draws=30"),
     (re.compile(r"num_samples=\d{3,}"), "num_samples=30"),
     (re.compile(r"num_particles=\d{3,}"), "num_particles=5"),
     (re.compile(r"warmup_steps=\d+"), "warmup_steps=10"),
@@ -28,7 +36,17 @@ def code(name: str) -> str:
     text = "\n".join(re.sub(r"^:tags:.*\n", "", cell) for cell in cells)
     for pattern, quick in QUICK:
         text = pattern.sub(quick, text)
-    return text
+    return re.sub(r"^!(.*)$", r"shell('\1')", text.replace("\\\n", ""), flags=re.MULTILINE)
+
+
+def shell(line: str) -> None:
+    """Run a line of a notebook's shell; our command in this process, which has torch already."""
+    program, *words = shlex.split(line)
+    if program == "ppl-mm":
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, f"{line}: {result.output} {result.exception!r}"
+    else:
+        subprocess.run([program, *words], check=True)
 
 
 @pytest.mark.filterwarnings("ignore::ppl_mm.results.unreliable.UnreliableLikelihoodWarning")
@@ -37,7 +55,7 @@ def test_a_tutorial_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     matplotlib.use("Agg")
     torch.set_default_dtype(torch.float32)
     monkeypatch.chdir(ROOT)  # as the site runs it
-    exec(compile(code(name), f"{name}.md", "exec"), {"__name__": name})
+    exec(compile(code(name), f"{name}.md", "exec"), {"__name__": name, "shell": shell})
     matplotlib.pyplot.close("all")
 
 
