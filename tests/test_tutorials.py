@@ -36,7 +36,7 @@ def cells(name: str) -> list[tuple[str, str]]:
     """The options and the quick code of each cell of a page."""
     found = []
     for cell in CELL.findall((ROOT / f"{name}.md").read_text()):
-        options, text = re.fullmatch(r"((?::\w+:.*\n)*)(.*)", cell, re.DOTALL).groups()
+        options, text = re.fullmatch(r"((?::\w+:[^\n]*\n)*)(.*)", cell, re.DOTALL).groups()
         for pattern, quick in QUICK:
             text = pattern.sub(quick, text)
         text = text.replace("\\\n", "")  # a command of several lines
