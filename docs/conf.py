@@ -39,7 +39,6 @@ nb_merge_streams = True
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_preserve_defaults = True
 maximum_signature_line_length = 80
 autodoc_default_options = {"members": True, "show-inheritance": False}
 napoleon_google_docstring, napoleon_numpy_docstring = True, False
