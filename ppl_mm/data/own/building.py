@@ -55,7 +55,8 @@ def build(
         seen = (training & ~values.missing).nonzero()[0]
         if len(seen) == 0:
             raise ValueError(
-                f"{rows.origin}: no training row holds modality {name!r}; change the split."
+                f"{rows.origin}: no training row holds modality {name!r}; change the split, or "
+                "leave the modality out."
             )
         modalities.append(modality_of(declared, kind, values, seen, declaration.where))
         columns[name] = Columns(

@@ -91,6 +91,12 @@ def modality_of(
         ValueError: If the likelihood does not fit the kind.
     """
     likelihood = declared.likelihood
+    for key in ("symbols", "length"):
+        if kind != "text" and getattr(declared, key) is not None:
+            raise ValueError(
+                f"{where}, [modalities.{declared.name}], {key}: is for kind 'text', got kind "
+                f"{kind!r}; leave it out."
+            )
     if likelihood is not None and not isinstance(likelihood, _ALLOWED[kind]):
         names = ", ".join(k.__name__ for k in _ALLOWED[kind])
         raise ValueError(
