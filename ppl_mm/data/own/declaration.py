@@ -79,6 +79,8 @@ class Declaration:
         split: The split of the rows.
         latent_dim: The size of the latent; None for the library's choice.
         modalities: The modalities.
+        covariates: The column that networks read and nothing scores -> "category" or "real"; None
+            for the library's choice.
     """
 
     name: str
@@ -88,9 +90,13 @@ class Declaration:
     split: Splitting
     latent_dim: int | None
     modalities: tuple[Declared, ...]
+    covariates: Mapping[str, Literal["category", "real"] | None]
 
 
-_TOP = ("name", "label", "split", "latent_dim", "hidden", "file", "index", "modalities")
+_TOP = (
+    *("name", "label", "split", "latent_dim", "hidden", "file", "index", "covariates"),
+    "modalities",
+)
 _OF_MODALITY = (*(f.name for f in fields(Declared) if f.name != "name"), "latent_dim")
 _OF_SPLIT = tuple(f.name for f in fields(Splitting))
 
@@ -129,7 +135,17 @@ def parse(content: Mapping[str, Any], where: str, folder: Path) -> Declaration:
         raise ValueError(f"{where}, label: {unknown_name('modality', label, names)}")
     name = top.get("name", str, Path(where).stem)
     split = _split(_Table(top.get("split", Mapping, {}), f"{where}, split", _OF_SPLIT))
-    return Declaration(name, where, folder, label, split, _one(sizes), tuple(found))
+    read = _covariates(top)
+    return Declaration(name, where, folder, label, split, _one(sizes), tuple(found), read)
+
+
+def _covariates(top: "_Table") -> Mapping[str, Any]:
+    """Read the columns of covariates: a list, or a table of column -> kind."""
+    given: Any = top.get("covariates", str | Collection, ())
+    if isinstance(given, Mapping):
+        table = _Table(given, f"{top.where}, covariates", [str(column) for column in given])
+        return {str(column): table.choice(column, ("category", "real")) for column in given}
+    return dict.fromkeys(top.names("covariates", given)) if len(given) else {}
 
 
 def _modality(name: str, table: "_Table", shared: Mapping[str, Any]) -> Declared:

@@ -90,8 +90,12 @@ class Reader:
     def labels_of(self, table: Table) -> tuple[str, ...] | None:
         """Return the labels of a table's rows, from the index of the modalities that use it."""
         for declared in self.declaration.modalities:
-            source, _ = self._source(declared)
-            if isinstance(source, Table) and source.frame is table.frame:
+            source, origin = self._source(declared)
+            if is_single_cell(source):
+                obs = part_of(source, "obs", declared.name, origin)
+                if obs.frame is table.frame and declared.index in obs.columns:
+                    return _labels(table, declared.index)
+            elif isinstance(source, Table) and source.frame is table.frame:
                 return _labels(table, declared.index)
         return table.labels
 
@@ -169,6 +173,7 @@ class Reader:
         if declared.columns is None:
             taken |= {n for n in table.columns for names in others for p in names if fnmatch(n, p)}
         taken |= {n for n in (index, self.declaration.split.column) if n is not None}
+        taken |= set(self.declaration.covariates)
         chosen = selected(declared.columns, table.columns, frozenset(taken), table.origin)
         labels = _labels(table, index)
         names = table.columns

@@ -19,7 +19,7 @@ from ppl_mm.data.own.tables import numbers, remedy, words
 from ppl_mm.data.own.text import read_text
 from ppl_mm.data.vocabulary import Vocabulary
 
-__all__ = ["Values", "read_values"]
+__all__ = ["Values", "read_values", "sorted_levels"]
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _one_column(rows: Rows, kind: Kind) -> list[str | None]:
 def _category(rows: Rows, training: np.ndarray) -> Values:
     """Return the class indices (n,) int64; the classes are the levels of training rows."""
     cells = _one_column(rows, "category")
-    levels = _sorted({c for c, trains in zip(cells, training, strict=True) if trains and c})
+    levels = sorted_levels({c for c, trains in zip(cells, training, strict=True) if trains and c})
     if not levels:
         what = f"column {rows.columns[0]!r}" if rows.columns else "its array"
         raise ValueError(
@@ -167,7 +167,7 @@ def _label_set(rows: Rows, training: np.ndarray) -> Values:
     joined = next((s for s in ";|," if any(s in c for c in cells if c is not None)), ";")
     sets = [None if c is None else {x.strip() for x in c.split(joined)} - {""} for c in cells]
     known = {x for s, trains in zip(sets, training, strict=True) if trains and s for x in s}
-    levels = _sorted(known)
+    levels = sorted_levels(known)
     found = np.zeros((len(cells), len(levels)))
     for i, labels in enumerate(sets):
         for label in labels or ():
@@ -225,7 +225,7 @@ def _as_grey(stored: Tensor) -> Tensor:
     return stored.to(torch.get_default_dtype()) / 255
 
 
-def _sorted(levels: set[str]) -> list[str]:
+def sorted_levels(levels: set[str]) -> list[str]:
     """Sort levels by number if all are numbers, else alphabetically; "1" comes before "01"."""
     try:
         number = {level: float(level) for level in levels}

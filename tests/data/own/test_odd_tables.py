@@ -14,7 +14,7 @@ from ppl_mm import data
 from ppl_mm.data.own.opened import located
 from ppl_mm.data.own.source import selected
 from ppl_mm.data.own.tables import numbers, read_delimited, words
-from ppl_mm.data.own.values import _sorted
+from ppl_mm.data.own.values import sorted_levels
 
 ROWS = 20
 SPLIT = "split = {validation = 0, test = 0.2}\n"
@@ -209,13 +209,13 @@ def test_labels_match_however_a_file_writes_them(tmp_path):
 
 @pytest.mark.parametrize("order", [("01", "1", "1e0"), ("1e0", "01", "1"), ("1", "1e0", "01")])
 def test_levels_of_one_number_have_one_order_in_every_process(order):
-    assert _sorted(dict.fromkeys(order)) == ["1", "01", "1e0"]
+    assert sorted_levels(dict.fromkeys(order)) == ["1", "01", "1e0"]
 
 
 def test_levels_are_in_the_order_of_numbers_or_letters():
-    assert _sorted({"10", "9", "-1"}) == ["-1", "9", "10"]
-    assert _sorted({"10", "9", "b"}) == ["10", "9", "b"]
-    assert _sorted({"2", "-nan", "10"}) == ["-nan", "10", "2"]
+    assert sorted_levels({"10", "9", "-1"}) == ["-1", "9", "10"]
+    assert sorted_levels({"10", "9", "b"}) == ["10", "9", "b"]
+    assert sorted_levels({"2", "-nan", "10"}) == ["-nan", "10", "2"]
 
 
 SERIES = {
