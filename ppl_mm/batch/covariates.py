@@ -1,6 +1,6 @@
 """Covariates: what networks read of a row and no model scores, such as the batch of a cell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -135,13 +135,18 @@ def check_size(name: str, x: Tensor, size: int) -> None:
             )
 
 
-def blank_covariates(network: object, size: int) -> dict[str, Tensor]:
-    """Zeros (size, C) for each covariate whose number C of classes or columns a network names.
+def blank_covariates(networks: Iterable[object], size: int) -> dict[str, Tensor]:
+    """Zeros (size, C) for each covariate whose number C of classes or columns all networks name.
 
     They stand for no class, and for a number of 0.
     """
-    sizes = getattr(network, "reads_covariates", ())
-    return {n: torch.zeros(size, c) for n, c in sizes.items()} if isinstance(sizes, Mapping) else {}
+    found: dict[str, int | None] = {}
+    for network in networks:
+        sizes = getattr(network, "reads_covariates", ())
+        for name in sizes:
+            own = sizes[name] if isinstance(sizes, Mapping) else None
+            found[name] = own if name not in found or found[name] == own else None
+    return {name: torch.zeros(size, c) for name, c in found.items() if c is not None}
 
 
 def columns_for(network: object, given: Covariates) -> dict[str, Tensor]:

@@ -92,7 +92,8 @@ def impute(
             if interval is not None and name in found.low and _is_number(run, name):
                 ends = [_numbers(run, name, end[name]) for end in (found.low, found.high)]
             tables[name] = _beside(cells, *ends)
-        parts.append(pandas.DataFrame(_together(tables, _added(run))))
+        cells_of_all = _together(tables, _added(run))
+        parts.append(pandas.DataFrame(cells_of_all, index=range(len(obs))))
     for name, found_images in images.items():
         filled += write_images(found_images, image_folder(path, name))
     _write(run, pandas.concat(parts, ignore_index=True), path)

@@ -88,7 +88,7 @@ def _drawn(modalities: Sequence[Modality], latent_dim: int, number: int) -> Obse
     with torch.no_grad(), eval_mode(model):
         with torch.random.fork_rng(devices=[]):
             networks = [*model.decoders.values(), *(m.encoder(latent_dim) for m in modalities)]
-        read = {n: x for net in networks for n, x in blank_covariates(net, number).items()}
+        read = blank_covariates(networks, number)
         blank = Observations.blank(number).with_covariates(read)
         trace = poutine.trace(model).get_trace(blank)
     values = {m.name: trace.nodes[m.name]["value"] for m in modalities}

@@ -203,7 +203,10 @@ def test_a_wrong_covariate_is_told_with_its_place(frame, what):
 
 def test_a_file_that_lacks_a_row_is_named(frame, tmp_path):
     frame[["id", "age"]][1:].to_csv(tmp_path / "x.csv", index=False)
-    keys = {"x": KEYS["x"], "y": {"file": str(tmp_path / "x.csv"), "columns": "age", "kind": "real"}}
+    keys = {
+        "x": KEYS["x"],
+        "y": {"file": str(tmp_path / "x.csv"), "columns": "age", "kind": "real"},
+    }
     keys["w"] = {"file": str(tmp_path / "w.csv"), "columns": "w", "kind": "real"}
     frame[["id", "few", "bits"]][1:].assign(w=1.0).to_csv(tmp_path / "w.csv", index=False)
     with pytest.raises(ValueError, match=r"w.csv: has no row 'p0', so column 'bits', which cov"):
@@ -244,7 +247,9 @@ def test_stored_images_carry_covariates(frame, tmp_path, monkeypatch):
     monkeypatch.setattr("ppl_mm.data.own.images._KEPT_BYTES", 0)
     (tmp_path / "pictures").mkdir()
     for i in range(ROWS):
-        Image.fromarray(np.full((4, 4), i, dtype=np.uint8)).save(tmp_path / "pictures" / f"p{i}.png")
+        Image.fromarray(np.full((4, 4), i, dtype=np.uint8)).save(
+            tmp_path / "pictures" / f"p{i}.png"
+        )
     keys = {"picture": {"file": str(tmp_path / "pictures")}, "x": KEYS["x"]}
     dataset = read(frame, ["site id"], keys)
     assert isinstance(dataset.train, MemoryMapped)
@@ -268,9 +273,7 @@ def test_networks_of_tables_read_covariates_beside_their_input(kind):
     made = {
         "features": lambda: networks.TableFeatures(**units, **options),
         "decoder": lambda: networks.TableDecoder(2, **units, learned_scale=False, **options),
-        "rates": lambda: networks.RatesDecoder(
-            2, log_mean=(0.5, 1.0), dispersion=False, **options
-        ),
+        "rates": lambda: networks.RatesDecoder(2, log_mean=(0.5, 1.0), dispersion=False, **options),
     }
     network = made[kind]()
     x, site, age = torch.randn(5, 2), torch.tensor([0, 2, 1, 1, 0]), torch.randn(5, 1)
