@@ -157,16 +157,15 @@ def test_columns_of_covariates_belong_to_no_modality(frame):
 
 def test_the_fingerprint_is_of_the_covariates_too(frame, tmp_path):
     frame.to_csv(tmp_path / "x.csv", index=False)
-    found = []
-    for text in (TOML, TOML.replace('age = "real"', 'age = "category"')):
-        text = text.replace("0.1, test = 0.2", "0, test = 0.1, seed = 1")
+    found = set()
+    for text in (
+        TOML,
+        TOML.replace('"site id" = "category", ', ""),
+        TOML.replace("age =", "a ="),
+    ):
         (tmp_path / "own.toml").write_text(text)
-        try:
-            found.append(data.from_file(tmp_path / "own.toml", quiet=True).provenance.fingerprint)
-        except ValueError as error:
-            assert "a class that some training row has" in str(error)
-            found.append("")
-    assert found[0] != found[1]
+        found.add(data.from_file(tmp_path / "own.toml", quiet=True).provenance.fingerprint)
+    assert len(found) == 3
 
 
 WRONG = {
@@ -202,13 +201,8 @@ def test_a_wrong_covariate_is_told_with_its_place(frame, what):
 
 
 def test_a_file_that_lacks_a_row_is_named(frame, tmp_path):
-    frame[["id", "age"]][1:].to_csv(tmp_path / "x.csv", index=False)
-    keys = {
-        "x": KEYS["x"],
-        "y": {"file": str(tmp_path / "x.csv"), "columns": "age", "kind": "real"},
-    }
-    keys["w"] = {"file": str(tmp_path / "w.csv"), "columns": "w", "kind": "real"}
-    frame[["id", "few", "bits"]][1:].assign(w=1.0).to_csv(tmp_path / "w.csv", index=False)
+    frame[["id", "bits"]][1:].assign(w=1.0).to_csv(tmp_path / "w.csv", index=False)
+    keys = {"x": KEYS["x"], "w": {"file": str(tmp_path / "w.csv"), "columns": "w", "kind": "real"}}
     with pytest.raises(ValueError, match=r"w.csv: has no row 'p0', so column 'bits', which cov"):
         read(frame.drop(columns="bits"), ["bits"], keys)
 
