@@ -55,7 +55,8 @@ def ours(system: System, obs: Observations, way: str) -> Step:
         system,
         system.objective,
         why_not="eager" if way == "eager" else None,
-        compile=size if way == "compiled" else 0,
+        compile=way == "compiled",
+        missing=Missing(size, None if obs_is_complete else frozenset()),
     )
 
     def step() -> None:

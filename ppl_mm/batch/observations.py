@@ -26,6 +26,7 @@ from ppl_mm.batch.checks import check_rows
 from ppl_mm.batch.collate import joined
 from ppl_mm.batch.covariates import check_covariates, joined_covariates
 from ppl_mm.batch.terms import Masks, Term, resolve_components, resolve_terms, via_masks
+from ppl_mm.batch.unread import every
 
 __all__ = ["DrawnStrata", "Observations", "UnderStrata", "UnderTerms"]
 
@@ -309,4 +310,4 @@ class DrawnStrata(UnderStrata):
 
 def _taken(mask: Tensor, drawn: Tensor) -> Tensor:
     """A mask at the strata drawn; where it is True throughout, without asking which they are."""
-    return mask[: len(drawn)] if bool(mask.all()) else mask.gather(0, drawn)
+    return mask[: len(drawn)] if every(mask) else mask.gather(0, drawn)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ppl_mm.arguments.wording import shown
 from ppl_mm.batch.rows import one_if_same
+from ppl_mm.batch.unread import within
 
 if TYPE_CHECKING:
     from ppl_mm.batch.batch import Batch
@@ -128,6 +129,7 @@ def resolve_terms(
         active = active & ~_repeats(_same_kind(terms, obs), masks.flatten(0, 1), active)
     masks = (masks & active).expand(-1, -1, -1, len(obs))
     source, scored, reference = (dict(zip(obs.names, m.unbind(), strict=True)) for m in masks)
+    scored = {n: within(m, asks) for (n, m), asks in zip(scored.items(), asked[1], strict=True)}
     active = active.expand(-1, len(obs))
     weight = obs.as_tensor([[float(t.weight)] for t in terms])
     return source, scored, reference, active, weight

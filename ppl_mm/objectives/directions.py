@@ -24,6 +24,7 @@ from pyro.poutine.runtime import Message
 from torch import Tensor, nn
 
 from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.unread import every
 from ppl_mm.distributions import (
     PseudoInputPrior,
     RandomMixture,
@@ -139,4 +140,4 @@ def _product(
 
 
 def _where(rows: Tensor, first: TorchDistribution, second: TorchDistribution) -> TorchDistribution:
-    return first if bool(rows.all()) else RowwiseReference(rows, first, second)
+    return first if every(rows) else RowwiseReference(rows, first, second)
