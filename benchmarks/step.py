@@ -31,6 +31,8 @@ from torch import Tensor
 
 from ppl_mm import Observations
 from ppl_mm.systems import System
+from ppl_mm.training.alike import mixed
+from ppl_mm.training.plan import Missing
 from ppl_mm.training.recorded import Recorded
 
 Values = dict[str, Tensor]
@@ -56,7 +58,7 @@ def ours(system: System, obs: Observations, way: str) -> Step:
         system.objective,
         why_not="eager" if way == "eager" else None,
         compile=way == "compiled",
-        missing=Missing(size, None if obs_is_complete else frozenset()),
+        missing=Missing(size, frozenset() if mixed(obs) else None),
     )
 
     def step() -> None:

@@ -128,8 +128,10 @@ def resolve_terms(
     if dedupe:
         active = active & ~_repeats(_same_kind(terms, obs), masks.flatten(0, 1), active)
     masks = (masks & active).expand(-1, -1, -1, len(obs))
-    source, scored, reference = (dict(zip(obs.names, m.unbind(), strict=True)) for m in masks)
-    scored = {n: within(m, asks) for (n, m), asks in zip(scored.items(), asked[1], strict=True)}
+    source, scored, reference = (
+        {n: within(m, a) for n, m, a in zip(obs.names, *pair, strict=True)}
+        for pair in zip(masks, asked, strict=True)
+    )
     active = active.expand(-1, len(obs))
     weight = obs.as_tensor([[float(t.weight)] for t in terms])
     return source, scored, reference, active, weight

@@ -173,7 +173,7 @@ class Recorded:
         def step() -> list[Tensor | None]:
             with nullcontext() if uses is None else collecting(uses):
                 loss = self.eager(rows, share, size)
-            flags = [] if uses is None else [uses.stacked()]
+            flags = [] if uses is None else [uses.flags()]
             return [loss, *(p.grad for p in self.parameters), *flags]
 
         try:
