@@ -19,7 +19,14 @@ from torch.distributions import transform_to
 
 from ppl_mm.batch.host_masks import aside
 
-__all__ = ["SCORES_ELEMENTS", "ObservedElements", "OfElements", "elements_of", "inside", "refuse_holes"]
+__all__ = [
+    "SCORES_ELEMENTS",
+    "ObservedElements",
+    "OfElements",
+    "elements_of",
+    "inside",
+    "refuse_holes",
+]
 
 SCORES_ELEMENTS = "scores_elements"
 """The key of ``infer`` at a site that scores only the elements that are observed."""

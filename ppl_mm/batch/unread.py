@@ -16,7 +16,18 @@ from torch import Tensor, nn
 
 from ppl_mm.batch.host_masks import plain, unread
 
-__all__ = ["Uses", "among", "collecting", "counting", "every", "outer", "runs", "some", "stacked", "within"]
+__all__ = [
+    "Uses",
+    "among",
+    "collecting",
+    "counting",
+    "every",
+    "outer",
+    "runs",
+    "some",
+    "stacked",
+    "within",
+]
 
 
 class Uses:

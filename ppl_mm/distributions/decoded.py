@@ -260,9 +260,7 @@ class Decoded(TorchDistribution):
             more = tuple(x.expand(*batch, *event).reshape(-1, *event) for x in seen)
         note = None if self.name is None else f"the decoder of modality {self.name!r}, given z"
         latents, read = z.reshape(-1, z.shape[-1]), _flat(read, batch)
-        output = run_network(
-            self.decoder, latents, *more, note=note, covariates=read, held=where
-        )
+        output = run_network(self.decoder, latents, *more, note=note, covariates=read, held=where)
         return of_decoder(self.likelihood, output, batch, self._data_shape, self.name)
 
 

@@ -122,11 +122,7 @@ def layout(batch: Observations, steady: frozenset[str]) -> Any:
 
 def mixed(batch: Observations) -> bool:
     """Whether rows of a batch hold different modalities, or elements are missing."""
-    if batch.elements:
-        return True
-    once = {id(m): m for kind in MASKS for m in getattr(batch, kind).values()}
-    values = [_values(m) for m in once.values()]
-    return not all(v.all() or not v.any() for v in values)
+    return bool(batch.elements) or batch.pattern is None
 
 
 def tensors_of(batch: Observations, steady: frozenset[str] | None = None) -> list[Tensor]:
@@ -161,10 +157,6 @@ def _shapes(batch: Observations) -> Any:
     return tuple((n, x.shape, x.dtype) for n, x in both)
 
 
-def _values(mask: Tensor) -> Any:
-    return mask.as_subclass(Tensor).numpy()
-
-
 def _bytes(mask: Tensor) -> bytes:
-    found: bytes = _values(mask).tobytes()
+    found: bytes = mask.as_subclass(Tensor).numpy().tobytes()
     return found

@@ -1,4 +1,4 @@
-"""Recorded steps on rows that hold different modalities: networks see all rows, masks are inputs."""
+"""Recorded steps on rows that hold different modalities: networks see all rows."""
 
 from functools import partial
 
@@ -153,9 +153,7 @@ def test_patterns_that_recur_have_programs_of_their_own():
         def __iter__(self):
             return iter(batches)
 
-    one, other = (
-        trained("mvae", Loader(), step=step, epochs=6) for step in ("eager", "recorded")
-    )
+    one, other = (trained("mvae", Loader(), step=step, epochs=6) for step in ("eager", "recorded"))
     assert other[0] == "recorded: 6 steps replayed"  # the third and fourth of each are compared
     assert_equal(one, other)
 
