@@ -1,6 +1,7 @@
 """Covariates: what networks read of a row and no model scores, such as the batch of a cell."""
 
 from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor
 
