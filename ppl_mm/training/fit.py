@@ -43,7 +43,7 @@ from ppl_mm.training.moments import options_of
 from ppl_mm.training.monitor import Monitor, watched
 from ppl_mm.training.own_callbacks import Bar, Checkpoints, Schedule, Scheduler
 from ppl_mm.training.parallel import AlwaysDifferentiable
-from ppl_mm.training.plan import check_step, plan
+from ppl_mm.training.plan import check_step, missing, plan
 from ppl_mm.training.precision import check_clipping, in_precision
 from ppl_mm.training.recorded import Recorded
 from ppl_mm.training.signals import Signals, stopped
@@ -235,6 +235,7 @@ def fit(
             scheduler=None if scheduler is None else scheduler(own),
             given=given,
             validation=validation,
+            missing=missing(step, streams, transform, batch_size),
         )
         if resume:
             assert file is not None
@@ -268,7 +269,8 @@ def fit(
                 system=system,
                 objective=system.objective,
                 why_not="whole steps are captured" if planned.captured else planned.why_not,
-                compile=streams.largest(batch_size) if planned.compile else 0,
+                compile=planned.compile,
+                missing=training.missing,
             ),
             partial(
                 Graphed,

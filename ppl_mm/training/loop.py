@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from ppl_mm.batch.host_masks import constants
 from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.unread import some as may_be
 from ppl_mm.objectives import Stages, linear_annealing
 from ppl_mm.objectives.handlers import OfTheDataSet
 from ppl_mm.objectives.stock import is_bound
@@ -201,7 +202,7 @@ class Loop:
         rank, world = self.fabric.global_rank, self.fabric.world_size
         noise = JointNoise(share, size, rank) if world > 1 else nullcontext()
         shares = self.found.shares  # Their KL has a gradient, whatever the rows hold.
-        some = world > 1 or shares or bool(batch.any_data.any())  # See AlwaysDifferentiable.
+        some = world > 1 or shares or may_be(batch.any_data)  # See AlwaysDifferentiable.
         own = len(share) if rank < size else 0
         part = OfTheDataSet(own / self.num_rows) if shares else nullcontext()
         with noise, part, torch.set_grad_enabled(some):

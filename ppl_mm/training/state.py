@@ -12,6 +12,7 @@ from ppl_mm.processes import is_first
 from ppl_mm.systems import System
 from ppl_mm.training.history import FitResult
 from ppl_mm.training.moments import Options, options_of
+from ppl_mm.training.plan import Missing
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -67,10 +68,12 @@ class Training:
         scheduler: Any = None,
         given: Options | None = None,
         validation: Observations | None = None,
+        missing: Missing | None = None,
     ) -> None:
         self.system, self.optimizer, self.scheduler = system, optimizer, scheduler
         self.fabric, self.setting, self.validation = fabric, setting, validation
         self.given = options_of(optimizer) if given is None else given
+        self.missing = Missing(0) if missing is None else missing
         self.epochs, self.epoch, self.step, self.steps = epochs, 0, 0, 0
         self.loss = float("nan")
         self.history: list[dict[str, float]] = []
