@@ -80,6 +80,11 @@ class Term:
             if not isinstance(number, float | int) or not math.isfinite(number):
                 raise ValueError(f"Term: expected finite weights and lambdas, got {shown(number)}.")
 
+    def __str__(self) -> str:
+        """Return source, scored and, if there is one, reference, such as "image label : image"."""
+        groups = [self.source, self.scored, *([self.reference] if self.reference else [])]
+        return " : ".join(" ".join(group) or "nothing" for group in groups)
+
     @property
     def names(self) -> set[str]:
         """Every modality that the term mentions."""
