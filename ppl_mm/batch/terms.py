@@ -81,9 +81,10 @@ class Term:
                 raise ValueError(f"Term: expected finite weights and lambdas, got {shown(number)}.")
 
     def __str__(self) -> str:
-        """Return source, scored and, if there is one, reference, such as "image label : image"."""
-        groups = [self.source, self.scored, *([self.reference] if self.reference else [])]
-        return " : ".join(" ".join(group) or "nothing" for group in groups)
+        """Return what is scored, the source and the reference: "label from image against label"."""
+        scored, source = (" ".join(group) or "nothing" for group in (self.scored, self.source))
+        against = f" against {' '.join(self.reference)}" if self.reference else ""
+        return f"{scored} from {source}{against}"
 
     @property
     def names(self) -> set[str]:

@@ -105,7 +105,7 @@ class ELBOTerms(Objective):
         return self.term_bounds(model, guide, obs).sum(0)
 
     def by_term(self, model: Model, guide: Guide, obs: Observations) -> dict[str, Tensor]:
-        """The sum of the terms of each name, such as "image label : image"."""
+        """The sum of the terms of each name, such as "image from image label"."""
         terms = self._list(getattr(model, "names", obs.names))
         found: dict[str, Tensor] = {}
         for term, value in zip(terms, self._bounds(model, guide, obs, terms), strict=True):

@@ -1,6 +1,5 @@
 """Several runs at a time, in processes of this machine or of a Dask cluster, in one table."""
 
-import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
@@ -14,7 +13,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from ppl_mm.files.owned import owner
+from ppl_mm.files.owned import at_work
+from ppl_mm.runs.folder import read_history
 from ppl_mm.training.signals import Signals, deaf, stopped_by
 
 __all__ = ["in_parallel"]
@@ -108,16 +108,8 @@ def _table(folders: Mapping[str, Path], done: set[int]) -> Table:
     """Return the state of each run."""
     table = Table("run", "state", "epochs", "loss")
     for i, (name, folder) in enumerate(folders.items()):
-        rows = _history(folder)
-        state = "done" if i in done else "in work" if owner(folder) else "waits"
-        loss = f"{float(rows[-1]['loss']):.2f}" if rows else ""
+        rows = read_history(folder)
+        state = "done" if i in done else "in work" if at_work(folder) else "waits"
+        loss = f"{rows[-1]['loss']:.2f}" if rows else ""
         table.add_row(name, state, str(len(rows)), loss)
     return table
-
-
-def _history(folder: Path) -> list[dict[str, str]]:
-    try:
-        with (folder / "history.csv").open() as file:
-            return list(csv.DictReader(file))
-    except OSError:
-        return []

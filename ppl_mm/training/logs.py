@@ -106,7 +106,7 @@ class Log(LossParts):
             save()
 
     def _log(self, told: dict[str, float], step: int) -> None:
-        self.logger.log_metrics({re.sub(r"[^\w\-. :/]", "_", k): x for k, x in told.items()}, step)
+        self.logger.log_metrics({re.sub(r"[^\w\-. /]", "_", k): x for k, x in told.items()}, step)
 
 
 def _place(training: Training) -> int:

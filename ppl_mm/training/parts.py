@@ -36,7 +36,7 @@ class LossParts(Callback):
         >>> options = {"epochs": 1, "batch_size": 600, "progress": False}
         >>> result = fit(system, digits.train, callbacks=[LossParts()], **options)
         >>> list(result.history[0])
-        ['epoch', 'loss', 'bound', 'seconds', 'gradient_norm', 'loss/top', 'loss/z', 'KL/z']
+        ['epoch', 'loss', 'bound', 'seconds', 'gradient_norm', 'share/top', 'share/z', 'KL/z']
     """
 
     def __init__(self, rows: Observations | None = None) -> None:
@@ -63,11 +63,11 @@ def loss_parts(system: System, obs: Observations, *, seed: int = 0) -> dict[str,
         The share of a site is the derivative of the loss by the logarithm of a factor of the site's
         log-probability, in model and guide:
 
-            loss/s  =  d loss / d c_s  at c = 1,    c_m log p(x_m | z),  c_z log p(z) - c_z log q(z)
+            share/s  =  d loss / d c_s  at c = 1,   c_m log p(x_m | z),  c_z (log p(z) - log q(z))
 
-        An ELBO is linear in these factors: ``loss/m`` is minus the modality's weighted
-        log-likelihood, ``loss/z`` the KL times beta, and they add up to the loss. Under importance
-        weights they are means by the normalised weights. ``loss/rest`` is what no site has, such
+        An ELBO is linear in these factors: ``share/m`` is minus the modality's weighted
+        log-likelihood, ``share/z`` the KL times beta, and they add up to the loss. Under importance
+        weights they are means by the normalised weights. ``share/rest`` is what no site has, such
         as an MMD; it is absent where the shares add up. ``term/...`` names the parts that
         ``objective.by_term`` has; they add up too.
 
@@ -82,9 +82,9 @@ def loss_parts(system: System, obs: Observations, *, seed: int = 0) -> dict[str,
         >>> digits = data.load("digits")
         >>> system = systems.jmvae(digits.modalities, digits.latent_dim)
         >>> parts = loss_parts(system, digits.test[:5])
-        >>> sorted(name for name in parts if name.startswith("loss/"))
-        ['loss/bottom', 'loss/label', 'loss/top', 'loss/z']
-        >>> loss = sum(x for name, x in parts.items() if name.startswith("loss/"))
+        >>> sorted(name for name in parts if name.startswith("share/"))
+        ['share/bottom', 'share/label', 'share/top', 'share/z']
+        >>> loss = sum(x for name, x in parts.items() if name.startswith("share/"))
         >>> terms = sum(x for name, x in parts.items() if name.startswith("term/"))
         >>> abs(loss - terms) < 1e-3 * abs(loss)
         True
@@ -102,7 +102,7 @@ def loss_parts(system: System, obs: Observations, *, seed: int = 0) -> dict[str,
     rest = _mean(loss, rows) - sum(shares.values())
     if abs(rest) > _SMALL * sum(map(abs, shares.values())):
         shares["rest"] = rest
-    parts = {f"loss/{name}": share for name, share in shares.items()}
+    parts = {f"share/{name}": share for name, share in shares.items()}
     if len(terms) > 1:
         parts |= {f"term/{name}": _mean(value, rows) for name, value in terms.items()}
     return parts

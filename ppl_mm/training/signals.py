@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, ClassVar, Self
@@ -133,7 +133,8 @@ class Signals:
             signal.raise_signal(number)
             return
         self.ask(number)
-        os.write(2, _SAID)  # Printing is not safe in a signal handler.
+        with suppress(OSError):  # Ctrl-C may have ended the reader of a pipe.
+            os.write(2, _SAID)  # Printing is not safe in a signal handler.
 
 
 def stopped(training: Training, number: int, file: Path | None) -> StoppedError:
