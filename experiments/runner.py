@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 Config = Any
+_UNTOLD = ("bound", "surrogate", "seconds")  # Columns of a training's history that records lack.
 
 
 def files(config: Config) -> Files:
@@ -119,8 +120,8 @@ def train(system: System, rows: Any, config: Config, **options: Any) -> Record:
     options = {"checkpoint_every": config.checkpoint_every, **options}
     result = files(config).train(system, rows, config, config.lr, **options)
     seconds = sum(row["seconds"] for row in result.history)
-    losses = [{k: row[k] for k in ("epoch", "loss")} for row in result.history]
-    return describe(config, seconds, system.device) | {"history": losses}
+    told = [{k: v for k, v in row.items() if k not in _UNTOLD} for row in result.history]
+    return describe(config, seconds, system.device) | {"history": told}
 
 
 def check(config: Config, record: Record, *, may_differ: Sequence[str] = PLACES) -> None:

@@ -35,6 +35,7 @@ from ppl_mm import baselines, data, evaluation
 from ppl_mm.batch.observations import Observations
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.mvae import experiment
+from ppl_mm.experiments.mvae.held_out import HeldOut, chosen
 from ppl_mm.experiments.mvae.readings import check_terms
 from ppl_mm.experiments.options import Options
 from ppl_mm.files import write_atomically
@@ -44,6 +45,7 @@ __all__ = ["METHODS", "SMOKE", "Config", "main", "paired_rows", "train"]
 
 SYSTEMS = ("mvae", "jmvae")
 METHODS = (*SYSTEMS, "nn", "logreg", "rbm", "ae", "vae")
+_UNUSED = ("fraction", "label_weight", "terms", "every_step", "held_out")  # by features
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Config(Options):
         batch_size: The number of rows per step; a step of MVAE has this number of unpaired images,
             and of unpaired labels.
         lr: The learning rate of Adam, where a system is trained.
+        every_step: Whether every step of mvae has a batch of pairs beside those of images and of
+            labels; otherwise pairs have their share of the batch.
+        held_out: Whether held-out pairs are measured after every epoch of mvae or jmvae, so that
+            the accuracy is also told at the epoch that is best by their loss, and by their
+            accuracy.
         num_train: The number of training rows, the first of the data set; None takes all.
         num_test: The number of test rows; None takes all.
     """
@@ -75,6 +82,8 @@ class Config(Options):
     label_weight: float = 50.0
     terms: str = "own"
     epochs: int = 500
+    every_step: bool = False
+    held_out: bool = False
     num_train: int | None = None
     num_test: int | None = None
     checkpoint_every: int = 10
@@ -90,6 +99,10 @@ class Config(Options):
                 f"got {self.method!r}."
             )
         check_terms(self.terms, self.method)
+        if self.every_step and self.method != "mvae":
+            raise ValueError(f"every_step: an option of mvae, got {self.method!r}.")
+        if self.held_out and self.method not in SYSTEMS:
+            raise ValueError(f"held_out: an option of mvae and jmvae, got {self.method!r}.")
 
     @property
     def name(self) -> str:
@@ -97,6 +110,8 @@ class Config(Options):
         parts = [self.dataset, "weak", self.method]
         parts += [f"{self.label_weight:g}"] if self.method in SYSTEMS else []
         parts += [self.terms] if self.terms != "own" else []
+        parts += ["every_step"] if self.every_step else []
+        parts += ["held_out"] if self.held_out else []
         parts += [f"{self.fraction:g}"]
         parts += [] if self.method == "logreg" else [str(self.epochs)]
         return "-".join([*parts, str(self.seed)])
@@ -172,18 +187,29 @@ def pairs(rows: Observations, config: Config) -> Observations:
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """Train MVAE, JMVAE or VAE, from its checkpoint where there is one; return its record."""
     rows = dataset.train[: config.num_train]
-    if config.method == "mvae":
+    seen: Any
+    if config.every_step:
+        seen = data.streams(rows, config.fraction, seed=config.seed)
+    elif config.method == "mvae":
         seen = data.weakly_supervised(rows, config.fraction, seed=config.seed)
     else:
         seen = rows.drop("label") if config.method == "vae" else pairs(rows, config)
+    shown = 1.0 if config.every_step else len(seen) / len(rows)
+    watched = []
+    if config.held_out:
+        held_out, test = dataset.validation, dataset.test
+        assert held_out is not None
+        watched = [HeldOut(held_out[: config.num_test], test[: config.num_test], config.seed)]
     described = runner.train(
         system,
         seen,
         config,
-        batch_size=round(config.batch_size * len(seen) / len(rows)),
+        batch_size=round(config.batch_size * shown),
         annealing_epochs=round(0.4 * config.epochs),
+        callbacks=watched,
     )
-    return described | {"train_rows": len(rows)}
+    best = {"chosen": chosen(described["history"])} if watched else {}
+    return described | {"train_rows": len(rows)} | best
 
 
 def fit_baseline(config: Config, dataset: data.DataSet) -> Tensor:
@@ -231,7 +257,17 @@ def learned_features(
     """
     if config.method == "logreg":
         return {"train": rows["image"].flatten(1), "test": test["image"].flatten(1)}
-    unused = ("fraction", "label_weight", "terms", "device", "threads", "checkpoint_every", "out")
+    unused = (
+        "fraction",
+        "label_weight",
+        "terms",
+        "every_step",
+        "held_out",
+        "device",
+        "threads",
+        "checkpoint_every",
+        "out",
+    )
     options = {k: v for k, v in asdict(config).items() if k not in unused}
     key = zlib.crc32(json.dumps(options).encode())
     path = Path(config.out) / f"{config.dataset}-{config.method}-{key:08x}-features.safetensors"
