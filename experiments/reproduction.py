@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ppl_mm import data
 from ppl_mm.experiments import runner
+from ppl_mm.experiments.page import head
 from ppl_mm.experiments.tables import Record
 from ppl_mm.files import owned, write_atomically
 from ppl_mm.runs.parallel import in_parallel
@@ -49,6 +50,7 @@ class Table:
         show: The function from the runs' records to the lines of a Markdown page, which has our
             numbers beside the paper's, and pictures.
         draw: The function that writes pictures of several records into a folder.
+        stands_in: The paper's data, where ``data`` stand in for them; empty elsewhere.
         smoke: Further runs at the scale ``smoke``, for cases that the short runs leave out.
     """
 
@@ -59,6 +61,7 @@ class Table:
     short: Sequence[Config]
     show: Callable[[list[Record]], list[str]]
     draw: Callable[[list[Record], Path], None] | None = None
+    stands_in: str = ""
     smoke: Sequence[Config] = ()
 
 
@@ -163,7 +166,7 @@ def reproduce(
                 failures[i] = failure
     records = [runner.files(c).read() for i, c in enumerate(runs) if i not in failures]
     page = out / f"{name}.md"
-    lines = [f"# {table.title}\n", *_shown(table, records, out, bool(failures))]
+    lines = [*head(table, name, scale, runs, records), *_shown(table, records, out, bool(failures))]
     lines += [f"- failed: `{runner.command(runs[i])}`: {failures[i]}" for i in sorted(failures)]
     write_atomically(page, ("\n".join(lines) + "\n").encode())
     return page

@@ -77,6 +77,7 @@ def _tables(dataset: str, suffix: str) -> dict[str, Table]:
 
     def table(title: str, show: Show, paper: list[Config], draw: Any = None) -> Table:
         common: dict[str, Any] = {"experiment": meme, "data": (dataset,), "draw": draw}
+        common["stands_in"] = "MNIST and SVHN" if suffix else ""
         return Table(title, paper=runs(paper), short=runs(_short(paper)), show=show, **common)
 
     related = table("Relatedness: distances of pairs and others", meme_table.figure_8, PAIRED)

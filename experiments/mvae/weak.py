@@ -117,7 +117,9 @@ class Config(Options):
         return "-".join([*parts, str(self.seed)])
 
 
-SMOKE = Config(epochs=1, batch_size=20, num_train=40, num_test=20, fraction=0.5, device="cpu")
+SMOKE = Config(
+    epochs=1, batch_size=20, rows=500, num_train=40, num_test=20, fraction=0.5, device="cpu"
+)
 
 
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
@@ -136,7 +138,7 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
             train_only=train_only,
         )
     runner.begin(config)
-    dataset, start = load(config), time.perf_counter()
+    dataset, start = runner.loaded(load, config), time.perf_counter()
     predicted = fit_baseline(config, dataset)
     seconds = time.perf_counter() - start
     measures = _accuracies(predicted, dataset.test["label"][: config.num_test])
