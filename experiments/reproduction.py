@@ -203,10 +203,14 @@ def _shown(table: Table, records: list[Record], out: Path, partial: bool) -> lis
 
 
 def _smoke(table: Table) -> list[Config]:
-    """Return one run of each kind, with every option that ``SMOKE`` has changed."""
+    """Return one run of each kind, with every option that ``SMOKE`` has changed, in float32.
+
+    A few steps in bfloat16 take seconds on processors that have to emulate it.
+    """
     smoke = table.experiment.SMOKE
     default = asdict(type(smoke)())
     sizes = {name: value for name, value in asdict(smoke).items() if value != default[name]}
+    sizes |= {"precision": default["precision"]} if "precision" in default else {}
     first: dict[str, Config] = {}
     for run in (*table.short, *table.smoke):
         first.setdefault(str([_kind(run, name) for name in KINDS]), run)
