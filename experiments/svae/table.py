@@ -106,7 +106,7 @@ def table_1(records: list[Record]) -> list[str]:
     if not found:
         return []
     rows = [["system", "epochs", "both (synergy)", "from top", "from bottom", "paper: both"]]
-    rows[0] += ["from top", "from bottom", "prior draws"]
+    rows[0] += ["paper: from top", "paper: from bottom", "prior draws"]
     for runs in found:
         system = runs[0]["config"]["system"]
         cells = [_cell(runs, given) for given in _HALVES]
