@@ -25,9 +25,17 @@ __all__ = ["SCALES", "Table", "each", "missing_data", "reproduce", "runs_of"]
 
 SCALES = ("smoke", "short", "paper")
 SHARES = ("fraction", "supervision", "keep")
+_KIND_OF: dict[str, Callable[[Any], Any]] = {
+    "scheme": lambda scheme: scheme == "split",
+    "observed": lambda names: "+" in names,
+    "split": bool,
+    **dict.fromkeys(SHARES, lambda share: share == 1),
+}
+"""An option of many values -> the function to its kind."""
 KINDS = (
     *("system", "method", "dataset", "terms", "objective", "preset", "direction", "family"),
-    *SHARES,
+    *("shared_noise", "impartial", "scale"),
+    *_KIND_OF,
 )
 """The options that distinguish kinds of runs, not only their sizes."""
 
@@ -218,6 +226,6 @@ def _smoke(table: Table) -> list[Config]:
 
 
 def _kind(run: Config, name: str) -> Any:
-    """Return an option; for a share, return whether it is 1."""
+    """Return the kind of an option, None if the run does not have it."""
     value = getattr(run, name, None)
-    return value == 1 if name in SHARES else value
+    return value if value is None else _KIND_OF.get(name, lambda same: same)(value)
