@@ -29,6 +29,7 @@ _KIND_OF: dict[str, Callable[[Any], Any]] = {
     "scheme": lambda scheme: scheme == "split",
     "observed": lambda names: "+" in names,
     "split": bool,
+    "omega": lambda omega: omega == 1,
     **dict.fromkeys(SHARES, lambda share: share == 1),
 }
 """An option of many values -> the function to its kind."""

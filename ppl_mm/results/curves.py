@@ -71,7 +71,7 @@ def error_curves(
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:g}")
         elif all(float(x).is_integer() for points in curves.values() for x, _, _ in points):
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(color=PALE)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
