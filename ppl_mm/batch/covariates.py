@@ -23,16 +23,9 @@ Covariates = Mapping[str, Tensor]
 """Name -> the covariates of some rows, (N,) or (N, C)."""
 
 
-@runtime_checkable
-class ReadsCovariates(Protocol):
-    """A network that is called with covariates beside its other arguments."""
-
-    reads_covariates: Sequence[str] | Mapping[str, int]
-
-
 def reads_covariates(network: object) -> tuple[str, ...]:
     """The names of the covariates that a network reads."""
-    return tuple(network.reads_covariates) if isinstance(network, ReadsCovariates) else ()
+    return tuple(getattr(network, "reads_covariates", ()))
 
 
 def covariates_for(network: object, given: Covariates) -> dict[str, Tensor]:

@@ -105,8 +105,10 @@ class Path:
 
     def _hold(self, obs: Observations) -> None:
         rows = torch.arange(len(obs), device=obs.device)
-        self.obs = obs
-        self.blocks = [(part, obs[part]) for part in rows.split(max(1, self.chunk))]
+        self.obs = _remembering(obs, rows)
+        parts = rows.split(max(1, self.chunk))
+        whole = len(parts) == 1
+        self.blocks = [(part, self.obs if whole else _remembering(obs, part)) for part in parts]
 
     def rows(self, rows: Tensor) -> "Path":
         """The densities of some rows; itself where they are all in order."""
@@ -160,13 +162,26 @@ class Path:
     def values(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """log f_0 and log p(x, z) at positions (K, B, D), (K, B) each, without gradients."""
         with torch.no_grad():
-            start, rise = self._in_parts(position, self._densities)
-        return start, start + rise
+            start, joint = self._in_parts(position, self._densities)
+        return start, joint
 
     def base(self, position: Tensor) -> Tensor:
         """log f_0 at positions (K, B, D), (K, B), without gradients; no decoder runs."""
         with torch.no_grad():
             return self._in_parts(position, lambda p, o: self._densities(p, o.scoring()))[0]
+
+    def joint(self, position: Tensor) -> Tensor:
+        """log p(x, z) at positions (K, B, D), (K, B), without gradients; the guide does not run."""
+        with torch.no_grad():
+            return self._in_parts(position, lambda p, o: (self._joint(p, o),))[0]
+
+    def slope(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(x, z) at positions (K, B, D), (K, B), and its gradient, (K, B, D).
+
+        The guide does not run.
+        """
+        value, force = self._in_parts(position, self._slope)
+        return value, force
 
     def _in_parts(
         self, position: Tensor, evaluate: Callable[[Tensor, Observations], tuple[Tensor, ...]]
@@ -182,29 +197,39 @@ class Path:
     def _at(self, position: Tensor, obs: Observations) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         with torch.enable_grad(), gradients_of(self.model):
             position = position.detach().requires_grad_()
-            start, rise = self._densities(position, obs)
-            forces = [_gradient(value, position) for value in (start, rise)]
-        return start.detach(), rise.detach(), forces[0], forces[1]
+            start, joint = self._densities(position, obs)
+            pull, force = (_gradient(value, position) for value in (start, joint))
+        return start.detach(), (joint - start).detach(), pull, force - pull
+
+    def _slope(self, position: Tensor, obs: Observations) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad(), gradients_of(self.model):
+            position = position.detach().requires_grad_()
+            joint = self._joint(position, obs)
+            return joint.detach(), _gradient(joint, position)
 
     def _densities(self, position: Tensor, obs: Observations) -> tuple[Tensor, Tensor]:
-        """log f_0 and r, (K, B) each."""
+        """log f_0 and log p(x, z), (K, B) each."""
         latents, batch = self.latents(position), (len(position), 1, len(obs))
-        with particles(len(position)):
+        log_q, log_p = {}, self._log_p(latents, obs)
+        if self.guide is not None:
+            with particles(len(position)):
+                q = guide_trace(poutine.condition(self.guide, data=latents), obs)
+            log_q = _log_probs(q, batch)
+        volume = self.log_volume(position)
+        return volume + sum(log_q.get(n, log_p[n]) for n in self.shapes), volume + _sum(log_p)
+
+    def _joint(self, position: Tensor, obs: Observations) -> Tensor:
+        """log p(x, z), (K, B)."""
+        log_p = self._log_p(self.latents(position), obs)
+        return self.log_volume(position) + _sum(log_p)
+
+    def _log_p(self, latents: dict[str, Tensor], obs: Observations) -> dict[str, Tensor]:
+        """The model's log-probability of every site, (K, B) each."""
+        num = len(next(iter(latents.values())))
+        with particles(num):
             conditioned = poutine.condition(self.model, data=latents)
             p = model_trace(conditioned, obs, self.absent)
-            q = None
-            if self.guide is not None:
-                q = guide_trace(poutine.condition(self.guide, data=latents), obs)
-        log_p = _log_probs(p, batch)
-        log_q = {} if q is None else _log_probs(q, batch)
-        start = sum(
-            (log_q.get(n, log_p[n]) for n in self.shapes), torch.zeros_like(position[..., 0])
-        )
-        rise = torch.zeros_like(start)
-        for name, value in log_p.items():
-            rise = rise + (value - log_q[name] if name in log_q else value)
-        rise = rise - sum(log_p[n] for n in self.shapes if n not in log_q)
-        return start + self.log_volume(position), rise
+        return _log_probs(p, (num, 1, len(obs)))
 
     def log_volume(self, position: Tensor) -> Tensor:
         """log |d latents / d position|, (K, B)."""
@@ -261,6 +286,17 @@ def _log_probs(trace: Trace, batch: Sequence[int]) -> dict[str, Tensor]:
     }
 
 
+def _sum(log_p: dict[str, Tensor]) -> Tensor:
+    return torch.stack(list(log_p.values())).sum(0)
+
+
+def _remembering(obs: Observations, rows: Tensor) -> Observations:
+    """Some rows for which every encoder runs once, however often a program asks."""
+    part = obs[rows]
+    part.memo = {}
+    return part
+
+
 def _gradient(value: Tensor, position: Tensor) -> Tensor:
     if not value.requires_grad:
         return torch.zeros_like(position)
@@ -272,6 +308,8 @@ def _gradient(value: Tensor, position: Tensor) -> Tensor:
 
 def gradients_of(model: nn.Module) -> AbstractContextManager[Any]:
     """Where a model in eval mode can be differentiated: cuDNN has no gradients of its RNNs then."""
+    if not torch.cuda.is_available():
+        return nullcontext()
     if any(isinstance(module, nn.RNNBase) for module in model.modules()):
         return torch.backends.cudnn.flags(enabled=False)
     return nullcontext()
