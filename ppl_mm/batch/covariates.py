@@ -1,7 +1,6 @@
 """Covariates: what networks read of a row and no model scores, such as the batch of a cell."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -10,7 +9,6 @@ from ppl_mm.arguments.wording import shown
 
 __all__ = [
     "Covariates",
-    "ReadsCovariates",
     "check_covariates",
     "check_read",
     "check_size",

@@ -55,8 +55,8 @@ def refined_blocks(
         path = Path(system.model, guide, batch, plan.chunk)
         refined = Refined(path, row_keys(batch), seed, refine)
         numbers = refined.temperatures
-        parts = [(numbers == n).nonzero().squeeze(-1) for n in numbers.unique()]
-        for own in [part for own in parts for part in own.split(plan.rows_at_once)]:
+        groups = [(numbers == n).nonzero().squeeze(-1) for n in numbers.unique()]
+        for own in [part for group in groups for part in group.split(plan.rows_at_once)]:
 
             def draw(
                 part: Tensor,
