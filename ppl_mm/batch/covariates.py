@@ -1,38 +1,24 @@
 """Covariates: what networks read of a row and no model scores, such as the batch of a cell."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from ppl_mm.arguments.wording import shown
+from ppl_mm.batch.network_contracts import covariate_sizes, reads_covariates
 
 __all__ = [
     "Covariates",
-    "ReadsCovariates",
     "check_covariates",
     "check_read",
     "check_size",
     "covariates_for",
     "joined_covariates",
-    "reads_covariates",
 ]
 
 Covariates = Mapping[str, Tensor]
 """Name -> the covariates of some rows, (N,) or (N, C)."""
-
-
-@runtime_checkable
-class ReadsCovariates(Protocol):
-    """A network that is called with covariates beside its other arguments."""
-
-    reads_covariates: Sequence[str] | Mapping[str, int]
-
-
-def reads_covariates(network: object) -> tuple[str, ...]:
-    """The names of the covariates that a network reads."""
-    return tuple(network.reads_covariates) if isinstance(network, ReadsCovariates) else ()
 
 
 def covariates_for(network: object, given: Covariates) -> dict[str, Tensor]:
@@ -106,8 +92,7 @@ def check_read(network: object, given: Covariates) -> None:
             number of columns.
     """
     found = covariates_for(network, given)
-    sizes = getattr(network, "reads_covariates", ())
-    for name, size in sizes.items() if isinstance(sizes, Mapping) else ():
+    for name, size in covariate_sizes(network).items():
         check_size(name, found[name], size)
 
 

@@ -29,6 +29,7 @@ from ppl_mm.objectives.weights import (
     replayed,
 )
 from ppl_mm.processes import total
+from ppl_mm.programs.asked import names_of, posterior_of, site_of
 from ppl_mm.programs.contracts import Guide, Model
 
 __all__ = ["ELBOTerms", "TermList"]
@@ -111,7 +112,7 @@ class ELBOTerms(Objective):
         scores something, with the term's weight; every row has an equal part of it.
         """
         scaling = self.scaling(model, obs)
-        terms = self._list(getattr(model, "names", obs.names))
+        terms = self._list(names_of(model, obs))
         scaling.weights.update(self._own_lambdas(terms, obs))
         set_up(guide, obs)
         under = obs.terms(terms, rows=self.rows, dedupe=self.dedupe)
@@ -188,13 +189,9 @@ class ELBOTerms(Objective):
     def _references(self, guide: Guide, obs: UnderTerms) -> tuple[Reference, ...]:
         if not obs.reference:  # a batch without any modality
             return ()
-        if not hasattr(guide, "posterior"):
-            raise ValueError(
-                f"a term with a reference needs a guide with a method posterior(obs), which "
-                f"{type(guide).__name__} lacks: use one of ppl_mm.guides, or terms without."
-            )
         rows = torch.stack(list(obs.reference.values())).any(0)
-        return (Reference(getattr(guide, "site", "z"), guide.posterior(obs.at_reference()), rows),)
+        q = posterior_of(guide, obs.at_reference(), "a term with a reference")
+        return (Reference(site_of(guide), q, rows),)
 
 
 def _check_all_take_part(guide: Guide, obs: UnderTerms, terms: Sequence[Term]) -> None:

@@ -5,10 +5,10 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
+from ppl_mm.batch.network_contracts import width_of
 from ppl_mm.batch.rows import eval_mode, run_network
 from ppl_mm.likelihoods.decoder import of_decoder
 from ppl_mm.modality import Modality
-from ppl_mm.programs.contracts import Trunk
 from ppl_mm.programs.networks import decoder_of
 
 __all__ = ["ValueFeatures", "declared_features", "example", "one_hot", "value_features"]
@@ -72,15 +72,16 @@ def declared_features(modality: Modality) -> nn.Module:
     """The module ``features()`` of a modality that declares it.
 
     Raises:
-        TypeError: If it has no attribute ``out_features``.
+        TypeError: If it has no attribute ``out_features``, see :func:`width_of`.
     """
     assert modality.features is not None
     trunk = modality.features()
-    if not isinstance(trunk, Trunk) or not isinstance(trunk.out_features, int):
+    try:
+        width_of(trunk)
+    except TypeError as error:
         raise TypeError(
-            f"modality {modality.name!r}: features() must return a module with an attribute "
-            f"out_features, the number of its features; {type(trunk).__name__} has none."
-        )
+            f"modality {modality.name!r}: features() must return a module with its width; {error}"
+        ) from error
     return trunk
 
 
