@@ -2,6 +2,7 @@
 
 import pyro.distributions as dist
 import torch
+from jaxtyping import Float, Int, Shaped
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
@@ -14,7 +15,7 @@ from ppl_mm.programs.networks import decoder_of
 __all__ = ["ValueFeatures", "declared_features", "example", "one_hot", "value_features"]
 
 
-def one_hot(classes: Tensor, num_classes: int) -> Tensor:
+def one_hot(classes: Int[Tensor, "*B"], num_classes: int) -> Int[Tensor, "*B {num_classes}"]:
     """As torch's function, which looks at all values first: a recorded step must not.
 
     Example:
@@ -60,7 +61,7 @@ class ValueFeatures(nn.Module):
                 f"that its decoder knows, got {values.max().item()}."
             )
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Shaped[Tensor, "B *D"]) -> Float[Tensor, "B F"]:
         """The features."""
         if self.num_classes is not None and not values.is_floating_point():
             values = one_hot(values, self.num_classes)
@@ -110,7 +111,9 @@ def value_features(modality: Modality, in_features: int) -> nn.Module:
     return ValueFeatures(modality.name, draw.shape[1:], base.logits.shape[-1])
 
 
-def example(modality: Modality, in_features: int) -> tuple[TorchDistribution, Tensor]:
+def example(
+    modality: Modality, in_features: int
+) -> tuple[TorchDistribution, Shaped[Tensor, "1 *D"]]:
     """p(x_m | z) of a fresh decoder, and a draw (1, *D_m): what values look like without data."""
     decoder = decoder_of(modality, in_features)
     with torch.no_grad(), eval_mode(decoder):
