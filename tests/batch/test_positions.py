@@ -69,7 +69,9 @@ def test_no_index_names_no_row(empty):
 
 
 @pytest.mark.parametrize(
-    ("index", "row"), [(7, 7), (-8, -8), ([0, 9], 9), ([-8, 9], -8), (torch.tensor([7]), 7)], ids=str
+    ("index", "row"),
+    [(7, 7), (-8, -8), ([0, 9], 9), ([-8, 9], -8), (torch.tensor([7]), 7)],
+    ids=str,
 )
 def test_a_row_that_is_not_there_is_named(index, row):
     with pytest.raises(IndexError, match=f"row {row} is out of bounds: expected rows from -7 to 6"):
@@ -98,7 +100,9 @@ def test_an_index_has_one_dimension():
     ids=str,
 )
 def test_what_names_no_rows_is_refused_with_the_ways_to_write_it(index):
-    with pytest.raises(TypeError, match=r"expected integers, booleans or a slice, .*obs\[\[0, 2\]\]"):
+    with pytest.raises(
+        TypeError, match=r"expected integers, booleans or a slice, .*obs\[\[0, 2\]\]"
+    ):
         positions(index, SIZE)
 
 
