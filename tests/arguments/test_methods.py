@@ -86,7 +86,7 @@ def test_a_classs_constructor_and_methods_name_the_class():
         Thing()
     with pytest.raises(TypeError, match=r"Thing.take, argument \*names"):
         Thing("a").take(1)
-    with pytest.raises(ValueError, match="Thing.take, argument step: .* at least 0, got -1"):
+    with pytest.raises(ValueError, match=r"Thing.take, argument step: .* at least 0, got -1"):
         Thing("a").take(step=-1)
 
 
@@ -95,7 +95,7 @@ def test_a_child_is_named_by_its_own_class():
         Child("a", num_rows=0)
     with pytest.raises(TypeError, match=r"Child.take, argument \*names"):
         Child("a").take(1)
-    with pytest.raises(ValueError, match="Child.make, argument num_rows"):
+    with pytest.raises(ValueError, match=r"Child.make, argument num_rows"):
         Child.make(0)
     assert type(Child.make(2)) is Child
 
@@ -137,7 +137,7 @@ def test_a_context_manager_is_checked_when_it_is_made():
 
     with scaled(2) as found:
         assert found == 2.0
-    with pytest.raises(ValueError, match="scaled, argument scale: .* above 0, got 0"):
+    with pytest.raises(ValueError, match=r"scaled, argument scale: .* above 0, got 0"):
         scaled(0)
 
 
@@ -193,12 +193,8 @@ def test_a_checked_function_is_still_itself():
 
 @pytest.mark.parametrize("name", sorted(RANGES))
 def test_a_range_is_that_of_its_name_everywhere(name):
-    def takes(value):
-        return value
-
-    source = f"def takes({name}): return {name}"
     scope: dict[str, Any] = {}
-    exec(source, scope)
+    exec(f"def takes({name}): return {name}", scope)
     takes = scope["takes"]
     takes.__annotations__ = {name: float}
     checked, limits = typed(takes), RANGES[name]

@@ -196,7 +196,7 @@ def test_floats_change_their_dtype_and_integers_do_not():
 def test_values_beyond_a_narrower_dtype_are_refused_and_infinity_is_not_made():
     with pytest.raises(ValueError, match=r"up to 1e\+39 are beyond the range of torch.float32"):
         checks.in_dtype("x", torch.tensor([0.0, -1e39]), torch.float32)
-    with pytest.raises(ValueError, match="system.double"):
+    with pytest.raises(ValueError, match=r"system.double"):
         checks.in_dtype("x", torch.tensor([7e4], dtype=torch.float32), torch.float16)
     wide = checks.in_dtype("x", torch.tensor([1e38], dtype=torch.float32), torch.float64)
     assert wide.item() == pytest.approx(1e38)

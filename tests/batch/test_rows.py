@@ -121,9 +121,9 @@ def test_half_precision_is_converted_in_every_part_of_an_output():
 
 
 def test_the_default_dtype_comes_back_after_an_error():
-    assert torch.get_default_dtype() == torch.float64
-    with pytest.raises(ZeroDivisionError), default_dtype(torch.float16):
+    with default_dtype(torch.float16):
         assert torch.tensor(0.5).dtype == torch.float16
+    with pytest.raises(ZeroDivisionError), default_dtype(torch.float16):
         raise ZeroDivisionError
     assert torch.get_default_dtype() == torch.float64
 
