@@ -103,7 +103,7 @@ def pattern(batch: Observations) -> tuple[object, ...] | None:
     return _shapes(batch), tuple(held[id(m)] for m in masks)
 
 
-def layout(batch: Observations, steady: frozenset[str]) -> Any:
+def layout(batch: Observations, steady: frozenset[str]) -> tuple[object, ...]:
     """Everything that is the same in batches with other masks: shapes, and masks that are steady.
 
     It also says which of the other masks are one tensor.
@@ -153,7 +153,7 @@ def to_record(batch: Observations, steady: frozenset[str] | None = None) -> Obse
     return rows
 
 
-def _shapes(batch: Observations) -> Any:
+def _shapes(batch: Observations) -> tuple[object, ...]:
     both = (*batch.values.items(), *batch.covariates.items())
     return tuple((n, x.shape, x.dtype) for n, x in both)
 
