@@ -55,6 +55,10 @@ def test_every_block_of_python_has_its_test():
         assert f'"{Path(page).name}"' in (ROOT / "tests" / test).read_text(), page
 
 
+def test_the_readme_is_short():
+    assert len(PAGES["README.md"].splitlines()) <= 150
+
+
 def test_every_other_block_has_its_test():
     languages = {
         (Path(page).parts[1:-1], language)
