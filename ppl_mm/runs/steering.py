@@ -98,8 +98,8 @@ def check_monitor(text: str | None, system: System, obs: Observations | None) ->
                 accuracy(system, obs[held.nonzero()[:_FEW, 0]], names)
             else:
                 target, _, given = names.partition("|")
-                parts = [[n for n in part.split(",") if n] for part in (target, given)]
-                log_likelihood(system, obs[:_FEW], *parts, num_samples=2, refine="none")
+                asked, known = ([n for n in x.split(",") if n] for x in (target, given))
+                log_likelihood(system, obs[:_FEW], asked, known, num_samples=2, refine="none")
     except (TypeError, ValueError) as error:
         raise ValueError(f"monitor {text!r}: {error}") from error
 
