@@ -10,7 +10,8 @@
     any that reads covariates     ReadsCovariates    reads_covariates
 
 A network of your own needs these names and no base class of ours. The library asks a network for
-them by the functions of this file and nowhere else.
+them by the functions of this file and nowhere else. They use ``getattr``: a network that
+``torch.compile`` made passes its names on to it, and not to ``isinstance`` from Python 3.12 on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,22 +41,22 @@ __all__ = [
 
 def reads_elements(network: object) -> bool:
     """Whether a network is called with the mask of observed elements beside the values."""
-    return isinstance(network, ReadsElements) and bool(network.reads_elements)
+    return bool(getattr(network, "reads_elements", False))
 
 
 def reads_value(decoder: object) -> bool:
     """Whether a decoder is called with the values beside the latents."""
-    return isinstance(decoder, ReadsValue) and bool(decoder.reads_value)
+    return bool(getattr(decoder, "reads_value", False))
 
 
 def reads_covariates(network: object) -> tuple[str, ...]:
     """The names of the covariates that a network reads."""
-    return tuple(network.reads_covariates) if isinstance(network, ReadsCovariates) else ()
+    return tuple(getattr(network, "reads_covariates", ()))
 
 
 def covariate_sizes(network: object) -> Mapping[str, int]:
     """Covariate -> how many classes or columns of it a network reads; empty where it says none."""
-    sizes = network.reads_covariates if isinstance(network, ReadsCovariates) else ()
+    sizes = getattr(network, "reads_covariates", ())
     return sizes if isinstance(sizes, Mapping) else {}
 
 
@@ -65,7 +66,7 @@ def width_of(trunk: nn.Module) -> int:
     Raises:
         TypeError: If the trunk has no such attribute, or it is no integer of at least 1.
     """
-    width = trunk.out_features if isinstance(trunk, Trunk) else None
+    width = getattr(trunk, "out_features", None)
     if isinstance(width, int) and width > 0:
         return width
     found = "none" if width is None else f"{width!r}"

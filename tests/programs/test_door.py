@@ -328,3 +328,14 @@ def test_a_proper_trunk_passes():
     assert width_of(trunk) == 4
     given = Modality("x", X.likelihood, linear, linear, features=lambda: trunk)
     assert declared_features(given) is trunk
+
+
+def test_what_a_compiled_network_reads_is_what_it_says_itself():
+    network = network_with(
+        reads_elements=True, reads_value=True, reads_covariates={"age": 1}, out_features=3
+    )
+    compiled = torch.compile(network)
+    assert reads_elements(compiled)
+    assert reads_value(compiled)
+    assert covariate_sizes(compiled) == {"age": 1}
+    assert width_of(compiled) == 3
