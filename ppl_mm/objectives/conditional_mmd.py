@@ -141,17 +141,21 @@ class ConditionalMMD(Objective):
 
     def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """Minus the loss of every row, (B,); each has an equal share of D."""
+        return torch.stack(list(self.by_term(model, guide, obs).values())).sum(0)
+
+    def by_term(self, model: Model, guide: Guide, obs: Observations) -> dict[str, Tensor]:
+        """Minus the parts of the loss of every row with their factors; those of 0 are absent."""
         parts = self.parts(model, guide, obs)
         rows = holds(obs, conditioned_on(model))
-        value = -parts.reconstruction
-        for factor, part in (
-            (self.omega * self.beta * self.annealing, parts.kl),
-            ((1.0 - self.omega) * self.mmd_weight, torch.where(rows, parts.mmd, 0.0)),
-            (self.alpha * self._label_factor(rows), parts.label),
+        found = {"reconstruction": -parts.reconstruction}
+        for name, factor, part in (
+            ("KL", self.omega * self.beta * self.annealing, parts.kl),
+            ("MMD", (1.0 - self.omega) * self.mmd_weight, torch.where(rows, parts.mmd, 0.0)),
+            ("label", self.alpha * self._label_factor(rows), parts.label),
         ):
             if isinstance(factor, Tensor) or factor:
-                value = value - factor * part
-        return value
+                found[name] = -factor * part
+        return found
 
     def parts(self, model: Model, guide: Guide, obs: Observations) -> LossParts:
         """R, KL, D and C of one draw (S with ``num_particles``)."""

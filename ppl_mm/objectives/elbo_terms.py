@@ -105,14 +105,26 @@ class ELBOTerms(Objective):
         """The sum over terms of every row, (B,)."""
         return self.term_bounds(model, guide, obs).sum(0)
 
+    def by_term(self, model: Model, guide: Guide, obs: Observations) -> dict[str, Tensor]:
+        """The sum of the terms of each name, such as "image from image label"."""
+        terms = self._list(names_of(model, obs))
+        found: dict[str, Tensor] = {}
+        for term, value in zip(terms, self._bounds(model, guide, obs, terms), strict=True):
+            found[str(term)] = found[str(term)] + value if str(term) in found else value
+        return found
+
     def term_bounds(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """Every term of every row with its weight, (T, B); zero where a term is not active.
 
         A latent outside ``obs.plates()``, which all rows share, counts once in every term that
         scores something, with the term's weight; every row has an equal part of it.
         """
+        return self._bounds(model, guide, obs, self._list(names_of(model, obs)))
+
+    def _bounds(
+        self, model: Model, guide: Guide, obs: Observations, terms: Sequence[Term]
+    ) -> Tensor:
         scaling = self.scaling(model, obs)
-        terms = self._list(names_of(model, obs))
         scaling.weights.update(self._own_lambdas(terms, obs))
         set_up(guide, obs)
         under = obs.terms(terms, rows=self.rows, dedupe=self.dedupe)

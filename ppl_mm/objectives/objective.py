@@ -59,6 +59,13 @@ class Objective(TrainingWeights):
         """The bound of every row, (B,), in nats."""
         raise TypeError(f"{type(self).__name__} must define bound(model, guide, obs).")
 
+    def by_term(self, model: Model, guide: Guide, obs: Observations) -> dict[str, Tensor]:
+        """Name of a term -> its part of the bound of every row, (B,); they add up to the bound.
+
+        By default the bound is one term.
+        """
+        return {"bound": self.bound(model, guide, obs)}
+
     def scaling(self, model: Model, obs: Observations) -> ScaleSites:
         """The handler that applies weights and beta, for the model and the guide alike."""
         if not isinstance(obs, Observations):

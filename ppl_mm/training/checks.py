@@ -29,6 +29,7 @@ __all__ = [
     "Transform",
     "check_data",
     "check_options",
+    "first_rows",
     "make_optimizer",
     "parameters",
     "warn_of_untrained",
@@ -124,6 +125,14 @@ def warn_of_untrained(system: System, streams: Streams) -> None:
                 f"fit: no training row holds modality {name!r}; its networks learn nothing of it.",
                 stacklevel=4,  # The warning points to the caller of fit.
             )
+
+
+def first_rows(streams: Streams, transform: Transform | None, number: int = 256) -> Observations:
+    """Return the first rows of each stream as steps get them; random numbers stay as they are."""
+    rows = streams.head(number)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return rows if transform is None else transform(rows)
 
 
 def _few_of_files(part: Observations) -> Observations:
