@@ -10,13 +10,9 @@
     any that reads covariates     ReadsCovariates    reads_covariates
 
 A network of your own needs these names and no base class of ours. The library asks a network for
-<<<<<<< HEAD
-them by the functions of this file and nowhere else. They use ``getattr``: a network that
-``torch.compile`` made passes its names on to it, and not to ``isinstance`` from Python 3.12 on.
-=======
 them by the functions of this file and nowhere else. They look at one attribute, since every call of
-a network asks, and ``isinstance`` with a Protocol takes ten times as long.
->>>>>>> main
+a network asks, and ``isinstance`` with a Protocol takes ten times as long; it also misses, from
+Python 3.12 on, the names that a network made by ``torch.compile`` passes on.
 """
 
 from collections.abc import Mapping, Sequence

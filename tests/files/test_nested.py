@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Nested values as named tensors and text: each comes back, or is refused by its place."""
-=======
-"""Nested values as named tensors and text: each comes back as it was, or names its place."""
->>>>>>> main
 
 import json
 import math
