@@ -43,9 +43,7 @@ def tiny(tiny_files: Path, narrowed: Any, monkeypatch: pytest.MonkeyPatch) -> No
         sizes = {"validation": held_out[name]} if name in held_out else {}
         if name == "mnist_rotated_svhn":
             sizes = {"num_train": 40, "num_test": 20}
-        dataset = load(name, **sizes, **options)
-        wide = ("two_view_mnist", "xrmb", "mir_flickr", "celeba", "celeba19", "celeba_vision")
-        return narrowed(dataset) if name in wide else dataset
+        return narrowed(load(name, **sizes, **options))
 
     torch.set_default_dtype(torch.float32)
     monkeypatch.setenv("PPL_MM_DATA", str(tiny_files))
