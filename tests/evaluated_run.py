@@ -96,4 +96,3 @@ def one_of_two(rank: int, out: str) -> None:
     torch.save(found, f"{out}.{rank}")
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
-

@@ -50,12 +50,12 @@ def elbo_of_checked(
 ) -> Tensor:
     """:func:`elbo` of rows that ``system.check`` has seen, such as a validation set's."""
     obs = obs.to(system)
-    together = bool(obs.names) and system.alternatives(obs.names, ()) is not None
+    has_alternatives = bool(obs.names) and system.alternatives(obs.names, ()) is not None
     value = torch.zeros(len(obs), dtype=system.dtype, device=system.device)
     with evaluating(system, seed):
         for rows in torch.arange(len(obs), device=obs.device).split(batch_size):
             with OfTheDataSet(len(rows) / len(obs)):
-                own = (_of_directions if together else _of_model)(system, obs[rows])
+                own = (_of_directions if has_alternatives else _of_model)(system, obs[rows])
             value[rows] = own.to(value.dtype)
     value = value.nan_to_num(-torch.inf, posinf=torch.inf, neginf=-torch.inf)
     warn_of_rows("the ELBO", value == -torch.inf, NOTHING)

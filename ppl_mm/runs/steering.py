@@ -32,7 +32,7 @@ def scheduler_of(text: str | None, epochs: int) -> Callable[..., Any] | None:
     if text is None:
         return None
     name, _, factor = text.partition(":")
-    known: dict[str, Callable[[], Callable[..., Any]]] = {
+    makers: dict[str, Callable[[], Callable[..., Any]]] = {
         "cosine": lambda: partial(lr_scheduler.CosineAnnealingLR, T_max=epochs),
         "linear": lambda: partial(
             lr_scheduler.LinearLR, start_factor=1.0, end_factor=0.0, total_iters=epochs
@@ -40,9 +40,9 @@ def scheduler_of(text: str | None, epochs: int) -> Callable[..., Any] | None:
         "exponential": lambda: partial(lr_scheduler.ExponentialLR, gamma=float(factor)),
         "plateau": lambda: partial(lr_scheduler.ReduceLROnPlateau, mode="max"),
     }
-    if name not in known:
-        raise ValueError(unknown_name("scheduler", name, known))
-    return known[name]()
+    if name not in makers:
+        raise ValueError(unknown_name("scheduler", name, makers))
+    return makers[name]()
 
 
 def monitor_of(text: str | None) -> Any:

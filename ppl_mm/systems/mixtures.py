@@ -271,8 +271,8 @@ def _importance(
     modalities: Sequence[Modality],
     options: ImportanceOptions,
 ) -> IWAE | DReG:
-    known = {"dreg": DReG, "iwae": IWAE, "elbo": IWAE}
-    if objective not in known:
+    classes = {"dreg": DReG, "iwae": IWAE, "elbo": IWAE}
+    if objective not in classes:
         raise ValueError(unknown_name("objective", objective, known))
     if objective == "elbo" and num_particles not in (None, 1):
         raise ValueError(
@@ -280,4 +280,4 @@ def _importance(
             "or 'dreg'."
         )
     number = 1 if objective == "elbo" else 10 if num_particles is None else num_particles
-    return known[objective](number, **options)
+    return classes[objective](number, **options)

@@ -17,7 +17,6 @@ from ppl_mm.objectives import Stages, linear_annealing
 from ppl_mm.objectives.handlers import OfTheDataSet
 from ppl_mm.objectives.stock import is_bound
 from ppl_mm.systems import System
-from ppl_mm.training.alike import Step
 from ppl_mm.training.batches import Streams
 from ppl_mm.training.callbacks import Callbacks
 from ppl_mm.training.checks import Found, Transform, parameters
@@ -26,6 +25,7 @@ from ppl_mm.training.history import DivergedError
 from ppl_mm.training.parallel import JointNoise, own_noise
 from ppl_mm.training.recorded import Recorded
 from ppl_mm.training.state import Training, Within
+from ppl_mm.training.step_state import Step
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -16,9 +16,9 @@ from torch import Tensor, fx, nn
 
 from ppl_mm.batch.host_masks import recording
 from ppl_mm.batch.observations import Observations
-from ppl_mm.training.alike import Annealing, State, Step, pattern, stage_of
 from ppl_mm.training.batches import resident
 from ppl_mm.training.compiled import compiled
+from ppl_mm.training.step_state import Annealing, State, Step, pattern, stage_of
 from ppl_mm.training.tape import program, record
 
 __all__ = ["Recorded"]
@@ -81,12 +81,12 @@ class Recorded:
 
     def __call__(self, batch: Observations, share: range, size: int) -> Tensor:
         """Return the loss of a batch; the parameters get its gradients."""
-        if self.why_not is None and (alike := pattern(batch)) is None:
+        if self.why_not is None and (key_of_rows := pattern(batch)) is None:
             self._note("only the device knows the masks that the transform makes")
         if self.why_not is not None:
             return self.eager(batch, share, size)
         grows, learned = self.beta.follow(), tuple(p.requires_grad for p in self.parameters)
-        key = size, stage_of(self.objective), grows, learned, alike
+        key = size, stage_of(self.objective), grows, learned, key_of_rows
         if key not in self.programs and len(self.programs) == _MOST:
             self._note("masks or the objective differ from batch to batch")
         if key not in self.programs and not self._recorded(key, batch, share, size):

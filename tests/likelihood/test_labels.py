@@ -18,8 +18,8 @@ from ppl_mm import (
     models,
 )
 from ppl_mm.evaluation import accuracy, annealed_log_likelihood, calibration, predict, probabilities
+from ppl_mm.likelihood.estimand import labels_alone
 from ppl_mm.likelihood.log_likelihood import log_likelihoods
-from ppl_mm.likelihood.question import labels_alone
 from ppl_mm.likelihood.shares import summarise_shares
 from ppl_mm.objectives import IWAE
 from ppl_mm.programs.answerable import answerable, conditioned_on
