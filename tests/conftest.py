@@ -23,6 +23,8 @@ with install_import_hook(SHAPED, "beartype.beartype"):
         import_module(module)
     from exact_classes import classes  # the fixture
 
+    from ppl_mm.results import style
+
 __all__ = ["classes"]
 
 LACKING = (  # a device, files that cannot be shipped, wheels that tie torch
@@ -44,6 +46,12 @@ def _same_start() -> Iterator[None]:
     with pyro.validation_enabled(True):
         yield
     torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def few_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures that are written have at most 600 pixels a side, and take half of the time."""
+    monkeypatch.setattr(style, "MOST_PIXELS", 600)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

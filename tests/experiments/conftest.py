@@ -141,7 +141,9 @@ def narrowed() -> Callable[[DataSet], DataSet]:
 
 
 @pytest.fixture
-def tiny_mnist(tiny_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def tiny_mnist(
+    tiny_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_pixels: None
+) -> Path:
     """A folder of one's own, while the tiny files are the data."""
     torch.set_default_dtype(torch.float32)
     monkeypatch.setenv("PPL_MM_DATA", str(tiny_files))

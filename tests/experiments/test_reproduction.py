@@ -18,7 +18,6 @@ from ppl_mm.experiments.cmmd import three as cmmd_three
 from ppl_mm.experiments.papers import TABLES
 from ppl_mm.experiments.reproduction import SCALES, reproduce, runs_of
 from ppl_mm.experiments.svae import experiment as svae
-from ppl_mm.results import style
 
 EVERY = [(paper, name) for paper, tables in TABLES.items() for name in tables]
 
@@ -30,7 +29,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny(tiny_files: Path, narrowed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny(
+    tiny_files: Path, narrowed: Any, few_pixels: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The tiny files as data, with validation rows, and narrow networks."""
     load = data.load
 
@@ -49,7 +50,6 @@ def tiny(tiny_files: Path, narrowed: Any, monkeypatch: pytest.MonkeyPatch) -> No
     torch.set_default_dtype(torch.float32)
     monkeypatch.setenv("PPL_MM_DATA", str(tiny_files))
     monkeypatch.setattr(data, "load", tiny_load)
-    monkeypatch.setattr(style, "MOST_PIXELS", 600)  # of a picture's sides
     monkeypatch.setattr(captions, "picture", lambda features: features[:, :49])
     monkeypatch.setattr(cmmd_three, "HIDDEN", (20,))
     for task in cmmd_config.TASKS.values():
