@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.encoding import width_of
 from ppl_mm.batch.observations import Observations
-from ppl_mm.batch.rows import indices, put_rows
+from ppl_mm.batch.row_masks import indices, put_rows
 from ppl_mm.distributions import ObservedPrior
 from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
-from ppl_mm.batch.rows import one_if_same
+from ppl_mm.batch.row_masks import one_if_same
 from ppl_mm.batch.subsets import check_all_subsets, non_empty_subsets
 from ppl_mm.distributions import product_of_experts
 from ppl_mm.distributions.prior import normal_prior

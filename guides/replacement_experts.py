@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations, UnderTerms
-from ppl_mm.batch.rows import one_if_same
+from ppl_mm.batch.row_masks import one_if_same
 from ppl_mm.distributions import RandomMixture, product_of_experts
 from ppl_mm.guides.experts import Experts
 from ppl_mm.modality import Modality

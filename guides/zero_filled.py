@@ -18,7 +18,8 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.covariates import reads_covariates
 from ppl_mm.batch.encoding import width_of
 from ppl_mm.batch.observations import Observations
-from ppl_mm.batch.rows import indices, put_rows, run_network
+from ppl_mm.batch.row_masks import indices, put_rows
+from ppl_mm.batch.rows import run_network
 from ppl_mm.distributions.prior import normal_prior
 from ppl_mm.guides.joint_encoder import joint_encoder
 from ppl_mm.modality import Modality

@@ -13,7 +13,7 @@ from jaxtyping import install_import_hook
 
 # The modules whose signatures carry shapes; elsewhere the library's own messages are tested.
 SHAPED = [
-    *("ppl_mm.batch.rows", "ppl_mm.distributions.experts"),
+    *("ppl_mm.batch.row_masks", "ppl_mm.distributions.experts"),
     *("ppl_mm.models.shared_private", "ppl_mm.networks.conv", "ppl_mm.networks.joint"),
     *("ppl_mm.networks.label", "ppl_mm.networks.mlp", "ppl_mm.networks.sentence"),
     *("ppl_mm.networks.text", "ppl_mm.objectives.iwae", "ppl_mm.programs.conditioning"),

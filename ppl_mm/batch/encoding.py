@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ppl_mm.batch.checks import check_encoded, check_features
 from ppl_mm.batch.covariates import covariates_for
-from ppl_mm.batch.rows import dtype_of, indices, put_rows, run_network
+from ppl_mm.batch.row_masks import indices, put_rows
+from ppl_mm.batch.rows import dtype_of, run_network
 
 if TYPE_CHECKING:
     from ppl_mm.batch.batch import Batch

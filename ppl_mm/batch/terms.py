@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ppl_mm.arguments.wording import shown
-from ppl_mm.batch.rows import one_if_same
+from ppl_mm.batch.row_masks import one_if_same
 
 if TYPE_CHECKING:
     from ppl_mm.batch.batch import Batch

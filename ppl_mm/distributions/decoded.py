@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from ppl_mm.batch.covariates import Covariates, covariates_for
 from ppl_mm.batch.observed_elements import OfElements
-from ppl_mm.batch.rows import indices, one_if_same, put_rows, run_network
+from ppl_mm.batch.row_masks import indices, one_if_same, put_rows
+from ppl_mm.batch.rows import run_network
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.likelihoods.decoder import check_factorises, of_decoder
 from ppl_mm.likelihoods.likelihood import Parameters

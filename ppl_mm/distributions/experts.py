@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ppl_mm.batch.host_masks import on_host
-from ppl_mm.batch.rows import one_if_same
+from ppl_mm.batch.row_masks import one_if_same
 
 __all__ = ["normal_quotient", "product_of_experts", "quotient_of_experts"]
 

@@ -11,7 +11,7 @@ from pyro.distributions.util import broadcast_shape
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, register_kl
 
-from ppl_mm.batch.rows import one_if_same
+from ppl_mm.batch.row_masks import one_if_same
 from ppl_mm.distributions.kl import diagonal_normal, kl
 
 __all__ = ["RowwiseReference"]
