@@ -72,7 +72,7 @@ class MixtureELBO(Objective):
         super().__init__(num_particles=num_particles, weights=weights, beta=beta)
         choices = ("mixture", "components", "jensen_shannon")
         if divergence not in choices:
-            raise ValueError(unknown_name("divergence", divergence, known))
+            raise ValueError(unknown_name("divergence", divergence, choices))
         self.divergence, self.strata = divergence, strata
 
     @property

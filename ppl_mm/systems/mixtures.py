@@ -273,7 +273,7 @@ def _importance(
 ) -> IWAE | DReG:
     classes = {"dreg": DReG, "iwae": IWAE, "elbo": IWAE}
     if objective not in classes:
-        raise ValueError(unknown_name("objective", objective, known))
+        raise ValueError(unknown_name("objective", objective, classes))
     if objective == "elbo" and num_particles not in (None, 1):
         raise ValueError(
             f"objective='elbo' draws one particle, got num_particles={num_particles}; use 'iwae' "
