@@ -43,6 +43,7 @@ class _OneLineErrors(TyperGroup):
 
 
 def _say(message: str) -> int:
+    message = message.partition("\nTrace Shapes")[0]  # Pyro adds a table of sites to messages.
     if message:  # There is no result if help was shown.
         typer.echo(f"error: {message}", err=True)
     return 2
