@@ -17,6 +17,7 @@ from scipy.sparse import csr_matrix
 from tiny_celeba import write_celeba, write_masks
 from tiny_cub import write_pictures
 
+from ppl_mm import data
 from ppl_mm.data import XRMB_FOLDS, XRMB_TEST, DataSet
 
 
@@ -148,6 +149,13 @@ def tiny_mnist(
     torch.set_default_dtype(torch.float32)
     monkeypatch.setenv("PPL_MM_DATA", str(tiny_files))
     return tmp_path
+
+
+@pytest.fixture
+def narrow_data(narrowed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every data set that is loaded has narrow networks."""
+    load = data.load
+    monkeypatch.setattr(data, "load", lambda name, **options: narrowed(load(name, **options)))
 
 
 def numbers(measures: Any) -> list[float]:
