@@ -31,7 +31,9 @@ from torch import Tensor
 
 from ppl_mm import Observations
 from ppl_mm.systems import System
+from ppl_mm.training.plan import Missing
 from ppl_mm.training.recorded import Recorded
+from ppl_mm.training.step_state import mixed
 
 Values = dict[str, Tensor]
 HAND, HAND_COMPILED, PEER = "by hand", "by hand, compiled", "multivae"
@@ -55,7 +57,8 @@ def ours(system: System, obs: Observations, way: str) -> Step:
         system,
         system.objective,
         why_not="eager" if way == "eager" else None,
-        compile=size if way == "compiled" else 0,
+        compile=way == "compiled",
+        missing=Missing(size, frozenset() if mixed(obs) else None),
     )
 
     def step() -> None:

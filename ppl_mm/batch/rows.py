@@ -9,20 +9,63 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeGuard, cast
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ppl_mm.batch.covariates import Covariates, covariates_for
+from ppl_mm.batch.host_masks import on_host
 from ppl_mm.batch.shapes import mapped
+from ppl_mm.batch.unread import runs
 
 __all__ = [
     "at_least_float32",
     "default_dtype",
     "dtype_of",
     "eval_mode",
+    "indices",
+    "one_if_same",
+    "put_rows",
     "run_network",
     "running_statistics",
 ]
+
+
+def indices(mask: Bool[Tensor, "..."]) -> Int[Tensor, " N"] | None:
+    """Return the flat positions where ``mask`` is True, or None if it is True everywhere."""
+    flat = mask.reshape(-1)
+    return None if bool(flat.all()) else flat.nonzero().squeeze(-1)
+
+
+def one_if_same(mask: Bool[Tensor, "*S B"]) -> Bool[Tensor, "*S #B"]:
+    """Return one entry, (..., 1), if a mask (..., B) is the same in every row; else the mask.
+
+    Rows are usually complete, so they have the same mask, and a result for one holds for all. A
+    mask whose values are on another device is returned unchanged.
+    """
+    if not on_host(mask):
+        return mask
+    first = mask[..., :1]
+    return first if bool((mask == first).all()) else mask
+
+
+def put_rows(
+    rows: Int[Tensor, " N"] | None, values: Float[Tensor, "..."], size: int, fill: float, dim: int
+) -> Float[Tensor, "..."]:
+    """Return ``values`` at some of ``size`` positions along ``dim``, and ``fill`` elsewhere.
+
+    Args:
+        rows: The positions of the values, or None if they fill all positions.
+        values: The computed rows.
+        size: The length of ``dim`` in the result.
+        fill: The number that the other positions hold.
+        dim: The dimension that ``rows`` indexes.
+    """
+    if rows is None:
+        return values
+    shape = list(values.shape)
+    shape[dim] = size
+    return values.new_full(shape, fill).index_copy(dim, rows, values)
 
 
 def run_network(
@@ -31,6 +74,7 @@ def run_network(
     *more: Tensor,
     note: str | None = None,
     covariates: Covariates | None = None,
+    held: Bool[Tensor, "..."] | None = None,
 ) -> Any:
     """Return ``network(rows, *more)`` for rows with one batch dimension.
 
@@ -39,8 +83,12 @@ def run_network(
     Floating-point rows are converted to the network's own dtype. A single row has no batch
     statistics, so batch normalisation uses its running ones. An output of 16 bits is converted to
     float32, because densities must not be rounded. A note on an error names the network and its
-    input.
+    input. With a mask ``held`` of unread values the network sees all rows, and its output counts
+    where the mask is True.
     """
+    runs((network,), held)
+    if held is not None:
+        _refuse_batch_statistics(network)
     dtype = dtype_of(network) if isinstance(network, nn.Module) else None
     rows, *others = (_in_dtype(x, dtype) for x in (rows, *more))
     read = covariates_for(network, covariates or {})
@@ -53,6 +101,12 @@ def run_network(
         if note is not None:
             error.add_note(f"In {note} of shape {tuple(rows.shape)}, {rows.dtype}.")
         raise
+
+
+def _refuse_batch_statistics(network: object) -> None:
+    parts = network.modules() if isinstance(network, nn.Module) else ()
+    if any(isinstance(part, _BatchNorm) and part.training for part in parts):
+        raise RuntimeError("batch normalisation sees no rows but those that count")
 
 
 def dtype_of(network: nn.Module) -> torch.dtype | None:

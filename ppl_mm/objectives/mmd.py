@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.batch.row_masks import indices
+from ppl_mm.batch.rows import indices
 from ppl_mm.objectives.objective import value_with_gradient
 from ppl_mm.processes import all_rows
 

@@ -50,14 +50,14 @@ def losses(history: Sequence[Mapping[str, float]], best_epoch: int | None = None
         history: Rows with ``epoch``, ``loss`` and perhaps ``validation_elbo``, as ``fit`` returns.
         best_epoch: The epoch to mark.
     """
-    from matplotlib.figure import Figure
+    from ppl_mm.results.picture import Picture
 
     if not history:
         raise ValueError("losses: expected a history of one epoch at least, got none.")
     curves = [("loss", "training loss (nats per row)", ORANGE)]
     if any("validation_elbo" in row for row in history):
         curves.append(("validation_elbo", "validation ELBO (nats per row)", BLUE))
-    figure = Figure(figsize=(4.2 * len(curves), 3.2), layout="constrained")
+    figure = Picture(figsize=(4.2 * len(curves), 3.2), layout="constrained")
     for axes, (key, title, colour) in zip(
         np.atleast_1d(figure.subplots(1, len(curves))), curves, strict=True
     ):
@@ -208,7 +208,7 @@ def posterior_means(
     is the only modality, or if the model conditions on something (CVAE); such a model's posterior
     is p(z) for rows that lack a modality.
     """
-    from matplotlib.figure import Figure
+    from ppl_mm.results.picture import Picture
 
     alone = [] if conditioned_on(system.model) else [n for n in obs.names if n != label]
     names = list(given or alone or obs.names)
@@ -220,7 +220,7 @@ def posterior_means(
     title = f"posterior means given {' + '.join(names)}"
     if label in obs.names:
         title += f"\neach mark: the {label} of a test row"
-    figure = Figure(figsize=(5.6, 5.2), layout="constrained")
+    figure = Picture(figsize=(5.6, 5.2), layout="constrained")
     axes = figure.subplots()
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.spines[["top", "right"]].set_visible(False)

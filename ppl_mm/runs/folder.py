@@ -1,5 +1,6 @@
 """The files of a run folder: its history and its pictures."""
 
+import csv
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ __all__ = [
     "draw",
     "examples",
     "numbers",
+    "read_history",
     "write_history",
 ]
 
@@ -122,6 +124,16 @@ def check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
             f"{folder}: holds a run already ({', '.join(there)}). Go on with it by --resume, "
             "replace it by --overwrite, or give another folder."
         )
+
+
+def read_history(folder: Path) -> list[dict[str, float]]:
+    """Return the rows of a run's history that are whole; none if there is no such file."""
+    found = []
+    with suppress(OSError), (folder / "history.csv").open() as file:
+        for row in csv.DictReader(file):
+            with suppress(TypeError, ValueError):  # The file ends within this row.
+                found.append({name: float(x) for name, x in row.items() if x != ""})
+    return [row for row in found if {"epoch", "loss"} <= row.keys()]
 
 
 def write_history(folder: Path, result: FitResult) -> None:

@@ -9,7 +9,7 @@ A run folder holds
     config.json                  the options, with versions and the command that repeats the run
     checkpoint.pt                the state from which ``resume=True`` continues
     system.safetensors           the trained system, for ``System.load``
-    history.csv, loss.png        one row per epoch, and its curves
+    history.csv, loss.png        one row per epoch with the parts of the loss, and its curves
     prior_samples.png, cross_generation.png, latent.png
     posterior.png                where a posterior has two coordinates to show
     metrics.json                 likelihoods and accuracies of held-out rows
@@ -41,7 +41,7 @@ from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.runs.records import command
 from ppl_mm.runs.steering import monitor_of, scheduler_of
 from ppl_mm.systems import System
-from ppl_mm.training import Callback, DivergedError, StoppedError
+from ppl_mm.training import Callback, DivergedError, LossParts, StoppedError
 
 __all__ = ["evaluate", "load", "train"]
 
@@ -114,6 +114,8 @@ def _train(
     rows = training_rows(config, chosen)
     built = build(config, chosen, rows)
     kept = files(folder)
+    measured = any(isinstance(callback, LossParts) for callback in callbacks)  # by a Log
+    parts = [] if measured else [LossParts()]
     try:
         result = kept.train(
             built,
@@ -130,7 +132,7 @@ def _train(
             resume=resume,
             scheduler=scheduler_of(config.scheduler, config.epochs),
             monitor=monitor_of(config.monitor),
-            callbacks=[Kept(folder, config, resume), *callbacks],
+            callbacks=[*parts, Kept(folder, config, resume), *callbacks],
             progress=progress,
         )
     except DivergedError as error:

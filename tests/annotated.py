@@ -1,0 +1,87 @@
+"""Shapes in signatures hold in every call that succeeds; the library's own errors come first."""
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, get_args, get_origin
+from unittest import mock
+
+import jaxtyping
+from beartype import beartype
+from jaxtyping import AbstractArray
+
+__all__ = ["checked_shapes", "modules_with_shapes", "shapes"]
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def modules_with_shapes() -> list[str]:
+    """The library's modules that import jaxtyping, by their names."""
+    found = []
+    for folder in ("ppl_mm", "models", "guides"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if re.search("^from jaxtyping import", path.read_text(), re.MULTILINE):
+                parts = path.relative_to(ROOT).with_suffix("").parts
+                found.append(".".join(parts if folder == "ppl_mm" else ("ppl_mm", *parts)))
+    return [name.removesuffix(".__init__") for name in found]
+
+
+@contextmanager
+def checked_shapes(modules: list[str]) -> Iterator[None]:
+    """Check the shapes in signatures of the modules that are first imported inside.
+
+    jaxtyping's hook wraps every function of a module, and a wrapper takes longer than many of the
+    functions. So only those whose signature carries a shape are wrapped.
+    """
+    wrap = jaxtyping.jaxtyped
+
+    def jaxtyped(*, typechecker: Any) -> Callable[[Any], Any]:
+        return lambda made: wrap(made, typechecker=typechecker) if carries_shape(made) else made
+
+    with (
+        mock.patch.object(jaxtyping, "jaxtyped", jaxtyped),
+        jaxtyping.install_import_hook(modules, f"{__name__}.shapes"),
+    ):
+        yield
+
+
+def carries_shape(made: Any) -> bool:
+    """Whether a function's signature has a shape to check; of a class, its fields may."""
+    if inspect.isclass(made):
+        return True
+    kinds = made.__annotations__
+    return kinds.get("return", Any) is not Any and any(map(has_shape, kinds.values()))
+
+
+def shapes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The type checker of jaxtyping's import hook: it checks the annotations with shapes alone.
+
+    jaxtyping gives it two signatures of each function: the arguments', before the call, and the
+    arguments' with the result's, after it. Only the second one is checked, so that a call which
+    the library refuses raises the library's own error.
+    """
+    annotations = dict(function.__annotations__)
+    if annotations.get("return") in (Any, inspect.Signature.empty):
+        return lambda *args, **kwargs: None
+    shaped = {name: shape_of(kind) for name, kind in annotations.items() if has_shape(kind)}
+    if not shaped:
+        return lambda *args, **kwargs: None
+    function.__annotations__ = shaped
+    return beartype(function)
+
+
+def has_shape(annotation: object) -> bool:
+    """Whether an annotation is a jaxtyping shape, or holds one."""
+    if inspect.isclass(annotation) and issubclass(annotation, AbstractArray):
+        return True
+    return any(map(has_shape, get_args(annotation)))
+
+
+def shape_of(annotation: Any) -> Any:
+    """An annotation without what is no shape in its tuples and lists, such as ``Self``."""
+    if get_origin(annotation) not in (tuple, list, dict):
+        return annotation
+    parts = get_args(annotation)
+    return get_origin(annotation)[tuple(shape_of(x) if has_shape(x) else Any for x in parts)]
