@@ -166,9 +166,7 @@ def test_covariates_that_do_not_fit_are_named(given, error, words):
 def test_sizes_of_covariates_are_at_least_one():
     assert checked_sizes("MLP", None) == {}
     assert checked_sizes("MLP", {"batch": 1}) == {"batch": 1}
-    with pytest.raises(
-        ValueError, match="MLP: covariate 'batch': expected at least 1 class or col"
-    ):
+    with pytest.raises(ValueError, match="MLP: covariate 'batch': expected at least 1 class"):
         checked_sizes("MLP", {"batch": 0})
 
 
