@@ -199,8 +199,8 @@ def fit(
             **{"accumulate": accumulate, "scheduler_every": scheduler_every},
         }
         if file is not None:
-            options = {"transform": transform, "scheduler": scheduler, "impartial": impartial}
-            options["monitor"] = (monitor, mode)
+            options: dict[str, Any] = {"transform": transform, "scheduler": scheduler}
+            options |= {"impartial": impartial, "monitor": (monitor, mode)}
             setting |= of_run(system, streams.told, validation, options)
         training = Training(
             system,

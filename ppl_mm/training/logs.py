@@ -118,7 +118,7 @@ def _log_picture(logger: Any, figure: Any, step: int) -> None:
     if hasattr(logger, "log_image"):  # W&B
         logger.log_image(key="picture", images=[_pixels(figure)], step=step)
         return
-    experiment = getattr(logger, "experiment", None)
+    experiment: Any = getattr(logger, "experiment", None)
     if hasattr(experiment, "add_figure"):  # TensorBoard
         experiment.add_figure("picture", figure, step)
     elif hasattr(experiment, "log_figure") and hasattr(logger, "run_id"):  # MLflow
