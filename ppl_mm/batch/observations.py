@@ -25,7 +25,8 @@ from ppl_mm.batch.batch import Batch
 from ppl_mm.batch.checks import check_rows
 from ppl_mm.batch.collate import joined
 from ppl_mm.batch.covariates import check_covariates, joined_covariates
-from ppl_mm.batch.terms import Masks, Term, resolve_components, resolve_terms, via_masks
+from ppl_mm.batch.terms import Masks, Term, resolve_strata, resolve_terms, via_masks
+from ppl_mm.batch.unread import every
 
 __all__ = ["DrawnStrata", "Observations", "UnderStrata", "UnderTerms"]
 
@@ -269,11 +270,8 @@ class UnderStrata(Observations):
     plate: ClassVar[str | None] = "strata"
 
     def __init__(self, rows_of: Observations, family: Sequence[Iterable[str]]) -> None:
-        masks, allowed = resolve_components(family, rows_of)
         self.__dict__.update(rows_of.__dict__, memo={})
-        self.source = {n: torch.stack([mask[n] for mask in masks]) for n in self.names}
-        self.scored = {n: mask & allowed for n, mask in self.scored.items()}
-        self.log_weight = self.evenly(allowed)
+        self.source, self.scored, self.log_weight = resolve_strata(family, rows_of)
 
     @property
     def plate_size(self) -> int:
@@ -323,4 +321,4 @@ class DrawnStrata(UnderStrata):
 
 def _taken(mask: Tensor, drawn: Tensor) -> Tensor:
     """A mask at the strata drawn; where it is True throughout, without asking which they are."""
-    return mask[: len(drawn)] if bool(mask.all()) else mask.gather(0, drawn)
+    return mask[: len(drawn)] if every(mask) else mask.gather(0, drawn)

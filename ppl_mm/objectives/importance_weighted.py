@@ -31,7 +31,8 @@ from ppl_mm.objectives.weights import (
     replayed,
     stratified,
 )
-from ppl_mm.programs.contracts import Guide, HasPrivate, Model, Prior
+from ppl_mm.programs.asked import private_priors
+from ppl_mm.programs.contracts import Guide, Model, Prior
 
 __all__ = ["GuideSite", "ImportanceWeighted", "Weighted"]
 
@@ -185,7 +186,7 @@ class ImportanceWeighted(Objective):
     def _priors(self, guide: Guide) -> Mapping[str, Prior]:
         """The priors of the private latents off the source."""
         auxiliary = self.private == "auxiliary"
-        priors = guide.priors_of_private(auxiliary) if isinstance(guide, HasPrivate) else {}
+        priors = private_priors(guide, auxiliary)
         if not priors:
             kind = "auxiliary priors" if auxiliary else "private latents"
             raise ValueError(

@@ -12,6 +12,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives.handlers import ScaleSites
 from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.objectives.weights import trace_pair
+from ppl_mm.programs.asked import names_of
 from ppl_mm.programs.contracts import Guide, Model
 
 __all__ = ["Objective", "check_weights", "value_with_gradient"]
@@ -74,7 +75,7 @@ class Objective(TrainingWeights):
                 f"{type(self).__name__}: expected observations without a plate, got one of "
                 f"{obs.plate}; an objective opens its own."
             )
-        names = getattr(model, "names", obs.names)
+        names = names_of(model, obs)
         latents = ("z", "u", *(f"w_{name}" for name in names))
         check_weights(self.weights, self.beta, names, latents)
         self.declare(model)

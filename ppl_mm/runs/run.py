@@ -39,7 +39,7 @@ from ppl_mm.runs.config import (
 from ppl_mm.runs.folder import Kept, Run, check_folder, draw, numbers, write_history
 from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.runs.records import command
-from ppl_mm.runs.steering import monitor_of, scheduler_of
+from ppl_mm.runs.steering import check_monitor, monitor_of, scheduler_of
 from ppl_mm.systems import System
 from ppl_mm.training import Callback, DivergedError, LossParts, StoppedError
 
@@ -113,6 +113,7 @@ def _train(
     chosen = choose(whole, config.modalities)
     rows = training_rows(config, chosen)
     built = build(config, chosen, rows)
+    check_monitor(config.monitor, built, chosen.validation)
     kept = files(folder)
     measured = any(isinstance(callback, LossParts) for callback in callbacks)  # by a Log
     parts = [] if measured else [LossParts()]

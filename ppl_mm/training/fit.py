@@ -37,7 +37,7 @@ from ppl_mm.training.loader import streams_of
 from ppl_mm.training.loop import Loop
 from ppl_mm.training.monitor import Monitor, watched
 from ppl_mm.training.own_callbacks import Bar, Checkpoints, Schedule, Scheduler
-from ppl_mm.training.plan import check_step, plan
+from ppl_mm.training.plan import check_step, missing, plan
 from ppl_mm.training.precision import check_clipping
 from ppl_mm.training.signals import Signals, stopped
 from ppl_mm.training.state import Training
@@ -210,6 +210,7 @@ def fit(
             epochs=epochs,
             scheduler=scheduler,
             validation=validation,
+            missing=missing(step, streams, transform, batch_size),
             some_rows=partial(first_rows, streams, transform),
         )
         if resume:
@@ -244,6 +245,7 @@ def fit(
             accumulate,
             found,
             planned,
+            training.missing,
             around,
         )
         with Signals(training.stop) as signals, around.around(training):

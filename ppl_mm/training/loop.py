@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from ppl_mm.batch.host_masks import constants
 from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.unread import some as may_be
 from ppl_mm.objectives import Stages, linear_annealing
 from ppl_mm.objectives.handlers import OfTheDataSet
 from ppl_mm.objectives.stock import is_bound
@@ -24,7 +25,7 @@ from ppl_mm.training.checks import Found, Transform, parameters
 from ppl_mm.training.graphed import Graphed, obstacle_of, set_capturable
 from ppl_mm.training.history import DivergedError
 from ppl_mm.training.parallel import JointNoise, noise_states, own_noise, own_rows, set_noise
-from ppl_mm.training.plan import Plan
+from ppl_mm.training.plan import Missing, Plan
 from ppl_mm.training.recorded import Recorded
 from ppl_mm.training.state import Training, Within
 
@@ -53,6 +54,7 @@ class Loop:
         accumulate: The number of batches of a step.
         found: The properties of the programs.
         planned: How steps are taken, as far as it is known.
+        missing: How steps are taken on rows that hold different modalities.
         callbacks: The callbacks around each epoch and step.
     """
 
@@ -70,6 +72,7 @@ class Loop:
         accumulate: int,
         found: Found,
         planned: Plan,
+        missing: Missing,
         callbacks: Callbacks,
     ) -> None:
         self.fabric, self.module, self.optimizer, self.system = fabric, module, optimizer, system
@@ -89,7 +92,8 @@ class Loop:
             system,
             system.objective,
             "whole steps are captured" if planned.captured else planned.why_not,
-            streams.largest(batch_size) if planned.compile else 0,
+            planned.compile,
+            missing=missing,
         )
         self.graphed = Graphed(
             self.update,
@@ -221,7 +225,7 @@ class Loop:
         rank, world = self.fabric.global_rank, self.fabric.world_size
         noise = JointNoise(share, size, rank) if world > 1 else nullcontext()
         shares = self.found.shares  # Their KL has a gradient, whatever the rows hold.
-        some = world > 1 or shares or bool(batch.any_data.any())  # See AlwaysDifferentiable.
+        some = world > 1 or shares or may_be(batch.any_data)  # See AlwaysDifferentiable.
         own = len(share) if rank < size else 0
         part = OfTheDataSet(own / self.num_rows) if shares else nullcontext()
         with noise, part, torch.set_grad_enabled(some):

@@ -13,6 +13,7 @@ from ppl_mm.processes import is_first
 from ppl_mm.systems import System
 from ppl_mm.training.history import FitResult
 from ppl_mm.training.moments import Options, options_of
+from ppl_mm.training.plan import Missing
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -69,10 +70,12 @@ class Training:
         epochs: int = 1,
         scheduler: Callable[[torch.optim.Optimizer], Any] | None = None,
         validation: Observations | None = None,
+        missing: Missing | None = None,
         some_rows: Callable[[], Observations] | None = None,
     ) -> None:
         self.system, self.optimizer = system, optimizer
         self.fabric, self.setting, self.validation = fabric, setting, validation
+        self.missing = Missing(0) if missing is None else missing
         self.given: Options = options_of(optimizer)  # before a scheduler adds its own
         self.scheduler: Any = None if scheduler is None else scheduler(optimizer)
         self.some_rows = partial(Observations.blank, 0) if some_rows is None else some_rows
