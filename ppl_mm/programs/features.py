@@ -2,7 +2,7 @@
 
 import pyro.distributions as dist
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Integer, Shaped
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
@@ -16,7 +16,9 @@ from ppl_mm.programs.networks import decoder_of
 __all__ = ["ValueFeatures", "declared_features", "example", "one_hot", "value_features"]
 
 
-def one_hot(classes: Int[Tensor, "*B"], num_classes: int) -> Int[Tensor, "*B {num_classes}"]:
+def one_hot(
+    classes: Integer[Tensor, "*B"], num_classes: int
+) -> Integer[Tensor, "*B {num_classes}"]:
     """As torch's function, which looks at all values first: a recorded step must not.
 
     Example:

@@ -118,6 +118,8 @@ def check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
     """Raise if a folder holds a run that is neither resumed nor overwritten."""
     if resume and overwrite:
         raise ValueError("resume and overwrite exclude each other; choose one.")
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: is a file, and a run needs a folder; give another.")
     there = [name for name in FILES if (folder / name).exists()]
     if there and not (resume or overwrite):
         raise FileExistsError(

@@ -27,9 +27,10 @@ from torch import nn
 from ppl_mm.arguments.typed import typed
 from ppl_mm.data.running import reference
 from ppl_mm.files import owned, write_atomically
+from ppl_mm.networks.recipe import describe
 from ppl_mm.processes import is_first
 from ppl_mm.runs import likelihoods
-from ppl_mm.runs.building import build, choose, load_data, training_rows
+from ppl_mm.runs.building import build, choose, load_data, training_rows, weighted
 from ppl_mm.runs.config import (
     configure,
     files,
@@ -39,7 +40,7 @@ from ppl_mm.runs.config import (
 from ppl_mm.runs.folder import Kept, Run, check_folder, draw, numbers, write_history
 from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.runs.records import command
-from ppl_mm.runs.steering import monitor_of, scheduler_of
+from ppl_mm.runs.steering import check_monitor, monitor_of, scheduler_of
 from ppl_mm.systems import System
 from ppl_mm.training import Callback, DivergedError, LossParts, StoppedError
 
@@ -113,6 +114,7 @@ def _train(
     chosen = choose(whole, config.modalities)
     rows = training_rows(config, chosen)
     built = build(config, chosen, rows)
+    check_monitor(config.monitor, built, chosen.validation)
     kept = files(folder)
     measured = any(isinstance(callback, LossParts) for callback in callbacks)  # by a Log
     parts = [] if measured else [LossParts()]
@@ -172,7 +174,11 @@ def load(folder: str | Path, *, data_dir: str | None = None) -> Run:
             "command and --resume."
         )
     whole = load_data(config.dataset, data_dir or config.data_dir, config.data_options)
-    return Run(folder, config, choose(whole, config.modalities), System.load(path))
+    chosen = choose(whole, config.modalities)
+    factories = [f for m in chosen.modalities for f in (m.encoder, m.decoder)]
+    own = any(describe(factory) is None for factory in factories)  # networks that no file describes
+    system = System.load(path, weighted(config, chosen) if own else None)
+    return Run(folder, config, chosen, system)
 
 
 @typed

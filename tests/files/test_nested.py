@@ -1,4 +1,4 @@
-"""Nested values as named tensors and text: each comes back as it was, or names its place."""
+"""Nested values as named tensors and text: each comes back, or is refused by its place."""
 
 import json
 import math

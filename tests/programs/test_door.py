@@ -328,3 +328,28 @@ def test_a_proper_trunk_passes():
     assert width_of(trunk) == 4
     given = Modality("x", X.likelihood, linear, linear, features=lambda: trunk)
     assert declared_features(given) is trunk
+
+
+class PassesOn(nn.Module):
+    """A network around another, with its names, as ``torch.compile`` makes one."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def __getattr__(self, name):
+        if name == "network":
+            return super().__getattr__(name)
+        return getattr(self.network, name)
+
+
+def test_a_network_around_another_reads_what_that_one_does():
+    network = PassesOn(
+        network_with(
+            reads_elements=True, reads_value=True, reads_covariates={"age": 1}, out_features=3
+        )
+    )
+    assert reads_elements(network)
+    assert reads_value(network)
+    assert covariate_sizes(network) == {"age": 1}
+    assert width_of(network) == 3

@@ -37,6 +37,8 @@ class Declared:
         symbols: Whether text is words or characters.
         length: The number of symbols that texts are cut to.
         size: The height and width that images are resized to.
+        encoder, decoder: Networks of the user's own, as ``package.module:Class``, which is called
+            with the size of the latent, or of the decoder's input.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Declared:
     symbols: Symbols | None = None
     length: int | None = None
     size: tuple[int, int] | None = None
+    encoder: str | None = None
+    decoder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -135,8 +139,8 @@ def parse(content: Mapping[str, Any], where: str, folder: Path) -> Declaration:
         raise ValueError(f"{where}, label: {unknown_name('modality', label, names)}")
     name = top.get("name", str, Path(where).stem)
     split = _split(_Table(top.get("split", Mapping, {}), f"{where}, split", _OF_SPLIT))
-    read = _covariates(top)
-    return Declaration(name, where, folder, label, split, _one(sizes), tuple(found), read)
+    beside = _covariates(top)
+    return Declaration(name, where, folder, label, split, _one(sizes), tuple(found), beside)
 
 
 def _covariates(top: "_Table") -> Mapping[str, Any]:
@@ -166,6 +170,8 @@ def _modality(name: str, table: "_Table", shared: Mapping[str, Any]) -> Declared
         table.choice("symbols", get_args(Symbols)),
         table.number("length"),
         None if size is None else (size[0], size[1]),
+        table.get("encoder", str),
+        table.get("decoder", str),
     )
 
 
@@ -230,7 +236,8 @@ class _Table:
 
     def names(self, key: str, value: Any) -> tuple[str, ...]:
         found = (value,) if isinstance(value, str) else tuple(value)
-        if not found or not all(isinstance(x, str | Integral) for x in found):
+        plain = all(isinstance(x, str | Integral) for x in found)
+        if isinstance(value, Mapping) or not found or not plain:
             raise self.wrong(key, "a list of at least one name")
         return tuple(map(str, found))
 
