@@ -96,12 +96,6 @@ class ZeroFilledNetwork(Program):
         self.check_names(obs)
         for name, trunk in self.network.trunks.items():
             check_trunk(name, trunk, obs)
-            for covariate in reads_covariates(trunk):
-                raise ValueError(
-                    f"covariate {covariate!r}: the features of modality {name!r} read it, and a "
-                    "network of zeros for missing modalities has features that are the same in "
-                    "all rows. Take another guide, or features that read no covariate."
-                )
 
     def posterior(self, obs: Observations) -> dist.TorchDistribution:
         """q(z | x_source) of every row: batch shape (B,) or (S, B), event shape (Z,)."""
@@ -131,8 +125,10 @@ class ZeroFilledNetwork(Program):
         source = obs.source.get(name, torch.zeros_like(looks))
         absent = looks.new_zeros(width_of(trunk), dtype=self.prior.loc.dtype)
         if zero is not None and some(looks & ~source):
+            read = obs.covariates if reads_covariates(trunk) else {}
+            zeros = zero.expand(len(obs) if read else 1, *zero.shape[1:])
             with counting(looks & ~source):
-                absent = run_network(trunk, zero)[0]
+                absent = run_network(trunk, zeros, covariates=read)
         if name not in obs.names:
             return absent.expand(*obs.shape, -1)
         own = obs.features(name, trunk, obs.evidence[name])

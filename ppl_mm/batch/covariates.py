@@ -1,17 +1,20 @@
 """Covariates: what networks read of a row and no model scores, such as the batch of a cell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ppl_mm.arguments.wording import shown
 
 __all__ = [
     "Covariates",
+    "blank_covariates",
     "check_covariates",
     "check_read",
     "check_size",
+    "columns_for",
     "covariates_for",
     "joined_covariates",
     "reads_covariates",
@@ -121,6 +124,35 @@ def check_size(name: str, x: Tensor, size: int) -> None:
                 f"covariate {name!r}: the network knows the classes 0 to {size - 1}, got "
                 f"{low if low < 0 else high}."
             )
+
+
+def blank_covariates(networks: Iterable[object], size: int) -> dict[str, Tensor]:
+    """Zeros (size, C) for each covariate whose number C of classes or columns all networks name.
+
+    They stand for no class, and for a number of 0.
+    """
+    found: dict[str, int | None] = {}
+    for network in networks:
+        sizes = getattr(network, "reads_covariates", ())
+        for name in sizes:
+            own = sizes[name] if isinstance(sizes, Mapping) else None
+            found[name] = own if name not in found or found[name] == own else None
+    return {name: torch.zeros(size, c) for name, c in found.items() if c is not None}
+
+
+def columns_for(network: object, given: Covariates) -> dict[str, Tensor]:
+    """The covariates that a network reads as columns (N, C), classes as indicators.
+
+    Those whose number C it does not name stay as they are.
+    """
+    sizes = getattr(network, "reads_covariates", ())
+    found = covariates_for(network, given)
+    for name, size in sizes.items() if isinstance(sizes, Mapping) else ():
+        x = found[name]
+        if x.dim() == 1:
+            x = x[:, None] if x.is_floating_point() else F.one_hot(x.long(), size)
+        found[name] = x.to(torch.get_default_dtype())
+    return found
 
 
 def joined_covariates(batches: Sequence[Covariates]) -> dict[str, Tensor]:

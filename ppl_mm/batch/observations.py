@@ -82,12 +82,26 @@ class Observations(Batch):
 
     @staticmethod
     @typed
-    def blank(num_rows: int) -> "Observations":
-        """Rows that hold no modality at all: a model run on them draws every one."""
+    def blank(num_rows: int, like: "Observations | None" = None) -> "Observations":
+        """Rows that hold no modality at all: a model run on them draws every one.
+
+        Args:
+            num_rows: How many.
+            like: Rows whose covariates these have, from the first on and over again; with None
+                they have none.
+
+        Example:
+            >>> cells = Observations({"x": torch.zeros(2)}, covariates={"batch": torch.arange(2)})
+            >>> Observations.blank(3, cells).covariates["batch"]
+            tensor([0, 1, 0])
+        """
         if num_rows < 1:
             raise ValueError(f"expected at least one row, got {num_rows}.")
         obs = Observations.__new__(Observations)
         obs._size, obs.values, obs.elements, obs.covariates = num_rows, {}, {}, {}
+        if like is not None and like.covariates:
+            rows = torch.arange(num_rows) % len(like)
+            obs.covariates = {n: x[rows.to(x.device)] for n, x in like.covariates.items()}
         obs.present = obs.scored = obs.evidence = obs.source = {}
         return obs
 

@@ -100,7 +100,11 @@ def label_probabilities(
     own = []
     for fn, values in zip(found, batches[share], strict=True):
         probs = _checked(label, fn).probs[0, 0]
-        log_p = fn.log_prob(values.to(probs.device))[0, 0].double() if score else probs.new_zeros(len(probs))
+        log_p = (
+            fn.log_prob(values.to(probs.device))[0, 0].double()
+            if score
+            else probs.new_zeros(len(probs))
+        )
         own.append((probs.cpu(), log_p.cpu()))
     parts = in_order(own, len(batches), share)
     probs, log_p = (torch.cat(x).to(system.device) for x in zip(*parts, strict=True))

@@ -110,19 +110,17 @@ def prior_samples(
         tiles: Modalities to stack to one image; each by itself otherwise.
         like: Data to take the range of values from that are not between 0 and 1; the draws' own
             by default. What a model conditions on (CVAE) and the covariates that networks read
-            come from its first rows, which they then need.
+            come from its rows, which they then need.
         num_samples: The number of draws.
         columns: The number of draws side by side in a block.
         prior: The distribution that draws the latents in place of the model's prior, see
             :func:`ppl_mm.evaluation.fit_latent_sampler`.
         words: Modality -> how a value reads, such as the name of its class.
     """
-    fixed, obs = conditioned_on(system.model), Observations.blank(num_samples)
+    fixed, obs = conditioned_on(system.model), Observations.blank(num_samples, like)
     names = [m.name for m in system.modalities if m.name not in fixed]
     if fixed and like is not None:
         obs = answerable(system.model, like)[:num_samples]
-    elif like is not None and like.covariates:
-        obs = like[:num_samples].drop(*like.names)
     drawn = generate(system, obs, names, given=fixed, mean=True, prior=prior)
     values = {n: x[0] for n, x in drawn.items()}
     tiles = tiles_of(tiles, names, system.modalities, values)

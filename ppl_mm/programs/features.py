@@ -5,6 +5,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
+from ppl_mm.batch.covariates import blank_covariates
 from ppl_mm.batch.rows import eval_mode, run_network
 from ppl_mm.likelihoods.decoder import of_decoder
 from ppl_mm.modality import Modality
@@ -113,6 +114,7 @@ def example(modality: Modality, in_features: int) -> tuple[TorchDistribution, Te
     """p(x_m | z) of a fresh decoder, and a draw (1, *D_m): what values look like without data."""
     decoder = decoder_of(modality, in_features)
     with torch.no_grad(), eval_mode(decoder):
-        output = run_network(decoder, torch.zeros(1, in_features))
+        none = blank_covariates([decoder], 1)
+        output = run_network(decoder, torch.zeros(1, in_features), covariates=none)
         p = of_decoder(modality.likelihood, output, torch.Size([1]), name=modality.name)
     return p, p.sample()

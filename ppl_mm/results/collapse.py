@@ -106,7 +106,8 @@ def collapse_curves(panels: Mapping[str, Mapping[str, Collapse]]) -> "Figure":
                 color=COLOURS[i % len(COLOURS)],
                 linestyle=_DASHES[i // len(COLOURS) % len(_DASHES)],
             )
-        axes.set(title=title, xlabel="epsilon", ylim=(-3, 103))
+        axes.set_title(title, fontsize="medium")  # Longer titles than these would overlap.
+        axes.set(xlabel="epsilon", ylim=(-3, 103))
         axes.grid(color=PALE)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)

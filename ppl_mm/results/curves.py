@@ -46,6 +46,7 @@ def error_curves(
         ['accuracy']
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     if not panels or not all(any(curves.values()) for curves in panels.values()):
         raise ValueError("error_curves: expected panels with points, got none.")
@@ -69,6 +70,8 @@ def error_curves(
         if logarithmic:
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:g}")
+        elif all(float(x).is_integer() for points in curves.values() for x, _, _ in points):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(color=PALE)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
