@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.batch.encoding import width_of
+from ppl_mm.batch.network_contracts import width_of
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.unread import some
 from ppl_mm.distributions.prior import normal_prior

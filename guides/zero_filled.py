@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.batch.covariates import reads_covariates
-from ppl_mm.batch.encoding import width_of
 from ppl_mm.batch.host_masks import unread
+from ppl_mm.batch.network_contracts import reads_covariates, width_of
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import indices, put_rows, run_network
 from ppl_mm.batch.unread import counting, runs, some

@@ -28,6 +28,7 @@ from ppl_mm.systems import System
 __all__ = ["accuracy", "label_marginal", "measure"]
 
 Config = Any  # The numbers of the main experiment.
+REFINED_ROWS = 500  # The test rows, at most, whose likelihoods are also estimated by refined draws.
 
 
 def measure(system: System, dataset: DataSet, config: Config) -> dict[str, float]:
@@ -45,6 +46,7 @@ def measure(system: System, dataset: DataSet, config: Config) -> dict[str, float
         elif config.system == "cvae":
             given = log_likelihood(system, both, image, labels, **plain)
             _add(out, "log p(x1|x2) by x1x2", given)
+            _refine(out, "log p(x1|x2)", system, both, (image, labels), given.value, config)
         else:
             proposals = {"x1": ((image,), test), "x1x2": (every, both)}
             if config.system == "bivcca":  # None of its terms trains q(z | x1, x2).
@@ -59,6 +61,13 @@ def measure(system: System, dataset: DataSet, config: Config) -> dict[str, float
                 _add(out, f"log p(x1) by {by}", marginal)
                 _add(out, f"log p(x1,x2) by {by}", joint)
                 _add(out, f"log p(x1|x2) by {by}", replace(joint, value=conditional))
+                if by == "x1x2":
+                    for name, question, value in (
+                        ("log p(x1)", (image, None), marginal.value),
+                        ("log p(x1,x2)", (every, None), joint.value),
+                        ("log p(x1|x2)", (image, labels), conditional),
+                    ):
+                        _refine(out, name, system, rows, question, value, config)
     if config.system not in ("vae", "cvae"):
         found = [predict(system, test, label, (image,)) for label in labels]
         truth, names = _together([test[n] for n in labels]), ATTRIBUTES if config.of_faces else ()
@@ -150,6 +159,24 @@ def _draw(system: System, dataset: DataSet, config: Config) -> None:
 def _attributes(values: Tensor) -> str:
     held = (n for n, x in zip(ATTRIBUTES, values.tolist(), strict=True) if x > 0.5)
     return " ".join(held).replace("_", " ")
+
+
+def _refine(
+    out: dict[str, float],
+    name: str,
+    system: System,
+    rows: Observations,
+    question: Any,
+    papers: Tensor,
+    config: Config,
+) -> None:
+    """Add what refined draws give for the first rows, and how much more than the paper's draws."""
+    few = rows[:REFINED_ROWS]
+    found = log_likelihood(system, few, *question, config.num_samples, seed=config.seed)
+    _add(out, f"{name} refined", found)
+    gain = Estimate.of(found.value - papers[: len(few)])
+    out |= {f"{name} refined gain": gain.value, f"{name} refined gain se": gain.standard_error}
+    out[f"{name} refined rows"] = len(few)
 
 
 def _add(out: dict[str, float], name: str, result: LogLikelihood) -> None:

@@ -49,7 +49,10 @@ def tables_2_and_3(records: list[Record]) -> list[str]:
 
 
 def tables_6_and_7(records: list[Record]) -> list[str]:
-    """Show likelihoods and variances of log weights by draws from q(z | x1, x2)."""
+    """Show likelihoods and variances of log weights by draws from q(z | x1, x2).
+
+    Runs that have them also show how many nats refined draws add, paired by test row.
+    """
     return _by("## Tables 6 and 7: proposal q(z | x1, x2)", records, "x1x2")
 
 
@@ -92,10 +95,14 @@ def _table(records: list[Record], dataset: str, by: str) -> list[str]:
     names = [q.replace("|", "\\|") for q in QUANTITIES]  # A bar would end the cell.
     rows = [["system", "λ label", "epochs", "test rows", *names]]
     rows[0] += [*(f"variance, {n.removeprefix('log ')}" for n in names), "Pareto k > 0.7"]
+    gains = _refined(settings, by)
+    rows[0] += [
+        f"refined draws add, {n}" for q, n in zip(QUANTITIES, names, strict=True) if q in gains
+    ]
     rows[0] += _accuracies(dataset) if by == "x1" else []
     for system in SYSTEMS:
         own = [s for s in settings if _system(s[0]["config"]) == system]
-        rows += [_row(runs, by) for runs in own]
+        rows += [_row(runs, by, gains) for runs in own]
         paper = LIKELIHOODS[dataset][by].get(system)
         weight = "" if system in ("vae", "cvae") else "50"
         sizes = ["100", "19,962"] if dataset == "celeba" else ["500", "10,000"]
@@ -104,12 +111,13 @@ def _table(records: list[Record], dataset: str, by: str) -> list[str]:
             cells += [_number(x) for x in (*paper, *VARIANCES[dataset][by][system])]
             accuracy = ACCURACY.get(dataset, {}).get(system)
             last = ["" if accuracy is None else f"{accuracy:.4f}" for _ in _accuracies(dataset)]
-            rows.append([*cells, "", *(last if by == "x1" else [])])
+            rows.append([*cells, "", *("" for _ in gains), *(last if by == "x1" else [])])
         printed = _printed(dataset, by, system)
         if own and printed:
             cells = [f"*{SYSTEMS[system]}, paper as printed*", weight, *sizes]
             cells += ["", "", _number(printed[0]), "", "", _number(printed[1])]
-            rows.append([*cells, "", *(["" for _ in _accuracies(dataset)] if by == "x1" else [])])
+            rest = ["" for _ in _accuracies(dataset)] if by == "x1" else []
+            rows.append([*cells, "", *("" for _ in gains), *rest])
     return [f"### {TITLES[dataset]}\n", *table(rows)]
 
 
@@ -141,7 +149,15 @@ def _measured(runs: Runs, by: str) -> list[str]:
     return [q for q in QUANTITIES if f"{q} by {by}" in runs[0]["measures"]]
 
 
-def _row(runs: Runs, by: str) -> list[str]:
+def _refined(settings: list[Runs], by: str) -> list[str]:
+    """The quantities that some run has also by refined draws, which need no other proposal."""
+    gains = [
+        q for q in QUANTITIES if any(f"{q} refined gain" in s[0]["measures"] for s in settings)
+    ]
+    return gains if by == "x1x2" else []
+
+
+def _row(runs: Runs, by: str, gains: list[str]) -> list[str]:
     config, measures = runs[0]["config"], [r["measures"] for r in runs]
     weight = "" if config["system"] in ("vae", "cvae") else f"{config['label_weight']:g}"
     name = SYSTEMS[_system(config)]
@@ -154,6 +170,7 @@ def _row(runs: Runs, by: str) -> list[str]:
     cells += [_number(None if None in found else mean(found)) for found in variances]
     first = _measured(runs, by)[0]
     cells.append(f"{mean([m[f'{first} by {by} unreliable'] for m in measures]):.0%}")
+    cells += [_spread(measures, f"{q} refined gain", 2) for q in gains]
     accuracies = _accuracies(config["dataset"]) if by == "x1" else []
     return [*cells, *(_spread(measures, name, 4) for name in accuracies)]
 

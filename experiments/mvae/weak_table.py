@@ -93,10 +93,11 @@ def draw(records: list[Record], folder: Path) -> None:
     paper: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
     for dataset, panel in _PANELS.items():
         own = [r for r in records if r["config"]["dataset"] == dataset]
-        for method, title in TITLES.items():
+        for method in TITLES:
             kinds = _kinds(own, method)
             for kind, runs in kinds.items():
-                name = title if len(kinds) == 1 else ", ".join(filter(None, kind))
+                lengths = {k[-1] for k in kinds}
+                name = f"{kind[0]}, {kind[-1]} epochs" if len(lengths) > 1 else kind[0]
                 cells: dict[float, list[list[float]]] = {}
                 for r in runs:
                     share = 100 * r["config"]["fraction"]

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ppl_mm.arguments.wording import shown
+from ppl_mm.batch.network_contracts import covariate_sizes, reads_covariates
 
 __all__ = [
     "Covariates",
@@ -17,16 +18,10 @@ __all__ = [
     "columns_for",
     "covariates_for",
     "joined_covariates",
-    "reads_covariates",
 ]
 
 Covariates = Mapping[str, Tensor]
 """Name -> the covariates of some rows, (N,) or (N, C)."""
-
-
-def reads_covariates(network: object) -> tuple[str, ...]:
-    """The names of the covariates that a network reads."""
-    return tuple(getattr(network, "reads_covariates", ()))  # every network, in every step
 
 
 def covariates_for(network: object, given: Covariates) -> dict[str, Tensor]:
@@ -100,8 +95,7 @@ def check_read(network: object, given: Covariates) -> None:
             number of columns.
     """
     found = covariates_for(network, given)
-    sizes = getattr(network, "reads_covariates", ())
-    for name, size in sizes.items() if isinstance(sizes, Mapping) else ():
+    for name, size in covariate_sizes(network).items():
         check_size(name, found[name], size)
 
 
@@ -133,9 +127,9 @@ def blank_covariates(networks: Iterable[object], size: int) -> dict[str, Tensor]
     """
     found: dict[str, int | None] = {}
     for network in networks:
-        sizes = getattr(network, "reads_covariates", ())
-        for name in sizes:
-            own = sizes[name] if isinstance(sizes, Mapping) else None
+        sizes = covariate_sizes(network)
+        for name in reads_covariates(network):
+            own = sizes.get(name)
             found[name] = own if name not in found or found[name] == own else None
     return {name: torch.zeros(size, c) for name, c in found.items() if c is not None}
 
@@ -145,9 +139,8 @@ def columns_for(network: object, given: Covariates) -> dict[str, Tensor]:
 
     Those whose number C it does not name stay as they are.
     """
-    sizes = getattr(network, "reads_covariates", ())
     found = covariates_for(network, given)
-    for name, size in sizes.items() if isinstance(sizes, Mapping) else ():
+    for name, size in covariate_sizes(network).items():
         x = found[name]
         if x.dim() == 1:
             x = x[:, None] if x.is_floating_point() else F.one_hot(x.long(), size)

@@ -5,7 +5,7 @@ memo, which the terms and the strata of one batch share.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from ppl_mm.batch.checks import check_encoded, check_features
 from ppl_mm.batch.covariates import covariates_for
 from ppl_mm.batch.host_masks import unread
+from ppl_mm.batch.network_contracts import reads_elements, width_of
 from ppl_mm.batch.rows import dtype_of, indices, put_rows, run_network
 from ppl_mm.batch.unread import runs
 
 if TYPE_CHECKING:
     from ppl_mm.batch.batch import Batch
 
-__all__ = ["Memo", "encode", "featurise", "inputs", "reads_elements", "width_of"]
+__all__ = ["Memo", "encode", "featurise", "inputs"]
 
 Outputs = tuple[Tensor, ...]
 
@@ -59,16 +60,6 @@ def encode(
     values = inputs(batch, names, network)
     loc, scale = _once(batch, what, held, values, network, latent_dim, (0.0, 1.0), check)
     return loc, scale
-
-
-def reads_elements(network: object) -> bool:
-    """Whether a network is called with the mask of observed elements beside the values."""
-    return bool(getattr(network, "reads_elements", False))
-
-
-def width_of(trunk: nn.Module) -> int:
-    """F, the number of features of a trunk, its attribute ``out_features``."""
-    return cast(int, trunk.out_features)
 
 
 def featurise(

@@ -173,7 +173,7 @@ class MaskedRows:
         return out
 
     def replace(self, name: str, value: Tensor) -> Self:
-        """The same rows and masks with the same rows with other values (B, *D_m) of one modality.
+        """The same rows and masks with other values (B, *D_m) of one modality.
 
         Raises:
             TypeError: For anything but a dense tensor of real numbers.

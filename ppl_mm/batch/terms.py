@@ -82,6 +82,12 @@ class Term:
             if not isinstance(number, float | int) or not math.isfinite(number):
                 raise ValueError(f"Term: expected finite weights and lambdas, got {shown(number)}.")
 
+    def __str__(self) -> str:
+        """Return what is scored, the source and the reference: "label from image against label"."""
+        scored, source = (" ".join(group) or "nothing" for group in (self.scored, self.source))
+        against = f" against {' '.join(self.reference)}" if self.reference else ""
+        return f"{scored} from {source}{against}"
+
     @property
     def names(self) -> set[str]:
         """Every modality that the term mentions."""

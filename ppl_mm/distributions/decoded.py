@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from ppl_mm.batch.covariates import Covariates, covariates_for
 from ppl_mm.batch.host_masks import unread
+from ppl_mm.batch.network_contracts import DrawsValue, reads_value
 from ppl_mm.batch.observed_elements import OfElements, elements_of, inside
 from ppl_mm.batch.rows import indices, one_if_same, put_rows, run_network
 from ppl_mm.batch.unread import among
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.likelihoods.decoder import check_factorises, of_decoder
 from ppl_mm.likelihoods.likelihood import Parameters
-from ppl_mm.programs.contracts import DrawsValue
 
 __all__ = ["Decoded"]
 
@@ -83,7 +83,7 @@ class Decoded(TorchDistribution):
         self.likelihood, self.decoder, self.z, self.where = likelihood, decoder, z, where
         self.name, self.undrawable, self.elements = name, undrawable, elements
         self.covariates = covariates_for(decoder, covariates or {})
-        self._reads_value = bool(getattr(decoder, "reads_value", False))
+        self._reads_value = reads_value(decoder)
         # Pyro's tensors that track dependencies have plain tuples for shapes.
         self._data_shape = None if event_shape is None else torch.Size(event_shape)
         self._whole: TorchDistribution | None = None

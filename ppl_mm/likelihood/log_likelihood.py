@@ -66,8 +66,9 @@ def log_likelihood(
 
     A system may say that its likelihoods are put together otherwise (``meme``, see
     :mod:`ppl_mm.programs.conditionals`). Each of its conditionals is then estimated as p(x_A)
-    above, with K draws of its own and the proposal for its own target and given, or as p(y | x_B)
-    with its own prior as the posterior of x_B; there is no denominator.
+    above, with K draws of its own and the proposal for its own target and given, or if the whole
+    target is labels as p(y | x_B), with its own prior as the posterior of x_B; there is no
+    denominator.
 
     Args:
         system: A model and a guide.
@@ -138,7 +139,7 @@ def log_likelihood(
         if system.alternatives(names, given_names) is not None:
             # A chain has as many conditionals as targets at most, each scored once.
             each = plan.among(len(names))
-            estimate = _conditional(system, proposal, each, refine, seed)
+            estimate = _conditional(system, proposal, each, refine, seed, shares=labels)
             result = combine_parts(system, obs, names, given_names, estimate, num_samples)
             if bool(result.refinement.any()):
                 result = result.sharing(same_draws(obs.scoring(*names).given(*given_names)))
@@ -196,7 +197,7 @@ def log_likelihoods(
             source = source_of(system, obs, union, sampler, evidence, plan, "none", seed)
             results = source.answers([Question(group) for group in groups])
         else:
-            estimate = _conditional(system, proposal, plan, "none", seed)
+            estimate = _conditional(system, proposal, plan, "none", seed, shares=False)
             results = [combine_parts(system, obs, g, (), estimate, num_samples) for g in groups]
     label = proposal_label(proposal, evidence)
     results = [certain(replace(r, proposal=label), obs, system.modalities) for r in results]
@@ -206,14 +207,24 @@ def log_likelihoods(
 
 
 def _conditional(
-    system: System, proposal: str | Sequence[str], plan: Plan, refine: str, seed: int
+    system: System,
+    proposal: str | Sequence[str],
+    plan: Plan,
+    refine: str,
+    seed: int,
+    *,
+    shares: bool,
 ) -> Estimate:
-    """What estimates one conditional of a system, for rows that hold all of it."""
+    """What estimates one conditional of a system, for rows that hold all of it.
+
+    With ``shares``, p(y | x_B) of labels y is estimated from draws that do not look at y, so that
+    the classes add up to 1. Among other factors its draws look at y, as those of p(x_A) do at x_A.
+    """
 
     def estimate(conditional: Conditional, rows: Observations) -> LogLikelihood:
         target, given, model = conditional
         one = System(model, system.guide, system.objective)
-        if given and labels_alone(system.modalities, rows, target):
+        if shares and given:
             source = label_source(one, rows, given, proposal, plan, refine, seed, prior=True)
             (result,) = source.answers([Question(target, ())])
         else:

@@ -4,25 +4,31 @@ Shapes: K chains of B rows, D unconstrained coordinates of all latent sites side
 """
 
 import copy
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from pyro import poutine
-from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.distributions.util import sum_rightmost
 from pyro.poutine import Trace
 from torch import Tensor, nn
-from torch.distributions import Laplace, Transform, biject_to, constraints
+from torch.distributions import Transform, constraints
 
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions.gaussianised import NormalToLaplace
+from ppl_mm.likelihood.sites import (
+    coordinates,
+    gradient,
+    gradients_of,
+    log_probs,
+    remembering,
+    summed,
+)
 from ppl_mm.objectives.sites import check_own_latents, shared_latents
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.programs.contracts import Guide
 
-__all__ = ["Path", "Point", "gradients_of"]
+__all__ = ["Path", "Point"]
 
 
 class Point(NamedTuple):
@@ -87,7 +93,7 @@ class Path:
                     f"latent site {name!r} is discrete ({site['fn'].support}); Hamiltonian "
                     "transitions need a density with a gradient."
                 )
-            change, value = _coordinates(site["fn"]), site["value"]
+            change, value = coordinates(site["fn"]), site["value"]
             support = site["fn"].support
             plain = getattr(support, "base_constraint", support) is constraints.real
             if isinstance(change, NormalToLaplace) or not plain:
@@ -105,8 +111,10 @@ class Path:
 
     def _hold(self, obs: Observations) -> None:
         rows = torch.arange(len(obs), device=obs.device)
-        self.obs = obs
-        self.blocks = [(part, obs[part]) for part in rows.split(max(1, self.chunk))]
+        self.obs = remembering(obs, rows)
+        parts = rows.split(max(1, self.chunk))
+        whole = len(parts) == 1
+        self.blocks = [(part, self.obs if whole else remembering(obs, part)) for part in parts]
 
     def rows(self, rows: Tensor) -> "Path":
         """The densities of some rows; itself where they are all in order."""
@@ -160,13 +168,26 @@ class Path:
     def values(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """log f_0 and log p(x, z) at positions (K, B, D), (K, B) each, without gradients."""
         with torch.no_grad():
-            start, rise = self._in_parts(position, self._densities)
-        return start, start + rise
+            start, joint = self._in_parts(position, self._densities)
+        return start, joint
 
     def base(self, position: Tensor) -> Tensor:
         """log f_0 at positions (K, B, D), (K, B), without gradients; no decoder runs."""
         with torch.no_grad():
             return self._in_parts(position, lambda p, o: self._densities(p, o.scoring()))[0]
+
+    def joint(self, position: Tensor) -> Tensor:
+        """log p(x, z) at positions (K, B, D), (K, B), without gradients; the guide does not run."""
+        with torch.no_grad():
+            return self._in_parts(position, lambda p, o: (self._joint(p, o),))[0]
+
+    def slope(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(x, z) at positions (K, B, D), (K, B), and its gradient, (K, B, D).
+
+        The guide does not run.
+        """
+        value, force = self._in_parts(position, self._slope)
+        return value, force
 
     def _in_parts(
         self, position: Tensor, evaluate: Callable[[Tensor, Observations], tuple[Tensor, ...]]
@@ -182,29 +203,39 @@ class Path:
     def _at(self, position: Tensor, obs: Observations) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         with torch.enable_grad(), gradients_of(self.model):
             position = position.detach().requires_grad_()
-            start, rise = self._densities(position, obs)
-            forces = [_gradient(value, position) for value in (start, rise)]
-        return start.detach(), rise.detach(), forces[0], forces[1]
+            start, joint = self._densities(position, obs)
+            pull, force = (gradient(value, position) for value in (start, joint))
+        return start.detach(), (joint - start).detach(), pull, force - pull
+
+    def _slope(self, position: Tensor, obs: Observations) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad(), gradients_of(self.model):
+            position = position.detach().requires_grad_()
+            joint = self._joint(position, obs)
+            return joint.detach(), gradient(joint, position)
 
     def _densities(self, position: Tensor, obs: Observations) -> tuple[Tensor, Tensor]:
-        """log f_0 and r, (K, B) each."""
+        """log f_0 and log p(x, z), (K, B) each."""
         latents, batch = self.latents(position), (len(position), 1, len(obs))
-        with particles(len(position)):
+        log_q, log_p = {}, self._log_p(latents, obs)
+        if self.guide is not None:
+            with particles(len(position)):
+                q = guide_trace(poutine.condition(self.guide, data=latents), obs)
+            log_q = log_probs(q, batch)
+        volume = self.log_volume(position)
+        return volume + sum(log_q.get(n, log_p[n]) for n in self.shapes), volume + summed(log_p)
+
+    def _joint(self, position: Tensor, obs: Observations) -> Tensor:
+        """log p(x, z), (K, B)."""
+        log_p = self._log_p(self.latents(position), obs)
+        return self.log_volume(position) + summed(log_p)
+
+    def _log_p(self, latents: dict[str, Tensor], obs: Observations) -> dict[str, Tensor]:
+        """The model's log-probability of every site, (K, B) each."""
+        num = len(next(iter(latents.values())))
+        with particles(num):
             conditioned = poutine.condition(self.model, data=latents)
             p = model_trace(conditioned, obs, self.absent)
-            q = None
-            if self.guide is not None:
-                q = guide_trace(poutine.condition(self.guide, data=latents), obs)
-        log_p = _log_probs(p, batch)
-        log_q = {} if q is None else _log_probs(q, batch)
-        start = sum(
-            (log_q.get(n, log_p[n]) for n in self.shapes), torch.zeros_like(position[..., 0])
-        )
-        rise = torch.zeros_like(start)
-        for name, value in log_p.items():
-            rise = rise + (value - log_q[name] if name in log_q else value)
-        rise = rise - sum(log_p[n] for n in self.shapes if n not in log_q)
-        return start + self.log_volume(position), rise
+        return log_probs(p, (num, 1, len(obs)))
 
     def log_volume(self, position: Tensor) -> Tensor:
         """log |d latents / d position|, (K, B)."""
@@ -240,38 +271,3 @@ def _check_own_densities(guide: Guide, q: Trace) -> None:
                 f"start='posterior' needs the density of the guide's own latents, and "
                 f"{type(guide).__name__} draws them by way of {name!r}; use start='prior'."
             )
-
-
-def _coordinates(fn: TorchDistribution) -> Transform:
-    """The change from unconstrained coordinates to a site's values."""
-    base = getattr(fn, "base_dist", fn)
-    if isinstance(base, Laplace):
-        loc, scale = (x.detach().flatten(0, -1 - fn.event_dim) for x in (base.loc, base.scale))
-        if bool((loc == loc[:1]).all() & (scale == scale[:1]).all()):  # of all rows
-            return NormalToLaplace(loc[0], scale[0])
-    return biject_to(fn.support)
-
-
-def _log_probs(trace: Trace, batch: Sequence[int]) -> dict[str, Tensor]:
-    """Log-probability of every observed or conditioned site, (K, B) each."""
-    trace.compute_log_prob(lambda name, site: site["is_observed"])
-    return {
-        name: trace.nodes[name]["log_prob"].expand(*batch).squeeze(1)
-        for name in trace.observation_nodes
-    }
-
-
-def _gradient(value: Tensor, position: Tensor) -> Tensor:
-    if not value.requires_grad:
-        return torch.zeros_like(position)
-    (force,) = torch.autograd.grad(
-        value.sum(), position, retain_graph=True, allow_unused=True, materialize_grads=True
-    )
-    return force
-
-
-def gradients_of(model: nn.Module) -> AbstractContextManager[Any]:
-    """Where a model in eval mode can be differentiated: cuDNN has no gradients of its RNNs then."""
-    if any(isinstance(module, nn.RNNBase) for module in model.modules()):
-        return torch.backends.cudnn.flags(enabled=False)
-    return nullcontext()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
-from ppl_mm.likelihood.path import gradients_of
+from ppl_mm.likelihood.sites import gradients_of
 from ppl_mm.likelihood.targets import named
 from ppl_mm.objectives.handlers import SkipAbsent
 from ppl_mm.objectives.weights import absent_names, guide_trace, particles

@@ -15,6 +15,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.importance import Draws, Sampler, log_weights_of, shared_by
 from ppl_mm.likelihood.question import Question
 from ppl_mm.modality import Modality
+from ppl_mm.programs.asked import family_of
 from ppl_mm.results.log_likelihood import RELIABLE_K, LogLikelihood
 from ppl_mm.systems import System
 
@@ -292,7 +293,7 @@ def blocks(system: System, obs: Observations, size: int) -> list[Tensor]:
     Rows that hold the same modalities allow the same components, so none draws in vain.
     """
     rows = torch.arange(len(obs))
-    if not getattr(system.guide, "family", ()):
+    if not family_of(system.guide):
         return list(rows.split(size))
     held = torch.stack([obs.present[n] for n in obs.names], 1).cpu()
     _, pattern = torch.unique(held, dim=0, return_inverse=True)

@@ -35,6 +35,7 @@ from ppl_mm.objectives.handlers import ByComponent
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.sites import Site, check_own_latents
 from ppl_mm.objectives.weights import trace_pair
+from ppl_mm.programs.asked import declared_names, prior_of
 from ppl_mm.programs.conditionals import Alternatives, Conditional
 from ppl_mm.programs.contracts import Guide, Mixed, Model
 
@@ -228,13 +229,13 @@ class _OwnExpert(ByComponent):
 
 def _checked(model: Model, guide: Guide) -> tuple[HasPseudoInputs, Mixed]:
     """The programs, once they are those that the objective needs."""
-    prior = getattr(model, "prior", None)
+    prior = prior_of(model)
     if not isinstance(prior, PseudoInputPrior) or len(prior.names) < 2:
         raise ValueError(
             "MutualSupervisionELBO needs a model of two modalities at least whose prior is a "
             "PseudoInputPrior, such as systems.meme's."
         )
-    singles = tuple((n,) for n in getattr(guide, "names", ()))
+    singles = tuple((n,) for n in declared_names(guide))
     if not isinstance(guide, Mixed) or guide.family != singles:
         raise ValueError(
             "MutualSupervisionELBO needs a guide that is a mixture of every modality's expert, "

@@ -1,7 +1,6 @@
 """Tests of whether two steps do the same work, so that one can be replayed for the other."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from pyro.infer import ELBO
@@ -11,6 +10,7 @@ from ppl_mm.batch.host_masks import on_host, plain, recording
 from ppl_mm.batch.masked import MASKS
 from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives import Stages
+from ppl_mm.objectives.training_weights import TrainingWeights, annealing_of
 from ppl_mm.training.batches import resident
 
 __all__ = [
@@ -43,13 +43,13 @@ class Annealing:
 
     def follow(self) -> bool:
         """Set the tensor to the present value; return whether beta differs from its final one."""
-        value: float = getattr(self.objective, "annealing", 1.0)
+        value = annealing_of(self.objective)
         if value != 1.0:
             self.tensor.fill_(value)
         return value != 1.0
 
     def __enter__(self) -> None:
-        self.value = getattr(self.objective, "annealing", 1.0)
+        self.value = annealing_of(self.objective)
         if self.value != 1.0:
             self.objective.annealing = self.tensor
 
@@ -85,14 +85,15 @@ class State:
         return all(torch.equal(a, b) for a, b in pairs)
 
 
-def stage_of(objective: ELBO) -> Any:
+def stage_of(objective: ELBO) -> tuple[object, ...]:
     """Identify the objective's stage and its weights, which callbacks may change."""
     now = objective.current if isinstance(objective, Stages) else objective
-    weights = tuple(getattr(now, "weights", {}).items())
-    return id(now), getattr(now, "beta", 1.0), weights
+    if not isinstance(now, TrainingWeights):
+        return (id(now),)
+    return id(now), now.beta, *now.weights.items()
 
 
-def pattern(batch: Observations) -> Any:
+def pattern(batch: Observations) -> tuple[object, ...] | None:
     """Shapes and masks of a batch; None if the host lacks the masks or elements are missing."""
     masks = [m for kind in MASKS for m in getattr(batch, kind).values()]
     if batch.elements or not all(map(on_host, masks)):
@@ -102,7 +103,7 @@ def pattern(batch: Observations) -> Any:
     return _shapes(batch), tuple(held[id(m)] for m in masks)
 
 
-def layout(batch: Observations, steady: frozenset[str]) -> Any:
+def layout(batch: Observations, steady: frozenset[str]) -> tuple[object, ...]:
     """Everything that is the same in batches with other masks: shapes, and masks that are steady.
 
     It also says which of the other masks are one tensor.
@@ -152,7 +153,7 @@ def to_record(batch: Observations, steady: frozenset[str] | None = None) -> Obse
     return rows
 
 
-def _shapes(batch: Observations) -> Any:
+def _shapes(batch: Observations) -> tuple[object, ...]:
     both = (*batch.values.items(), *batch.covariates.items())
     return tuple((n, x.shape, x.dtype) for n, x in both)
 

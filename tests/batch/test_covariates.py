@@ -240,9 +240,8 @@ def test_draws_without_rows_have_zeros_for_covariates_whose_sizes_are_named():
     fit(system, cells(), epochs=1, progress=False)
     first, second = declared("mlp")
     own = replace(first, decoder=lambda in_features: ShiftDecoder())
-    with pytest.raises(
-        ValueError, match=r"'batch': ShiftDecoder reads it, and those given are 'age'"
-    ):
+    wrong = r"'batch': ShiftDecoder reads it, and those given are 'age'"
+    with pytest.raises(ValueError, match=wrong):
         systems.meme([own, second], 2)
 
 

@@ -56,7 +56,8 @@ def test_two_processes_equal_one(folder, name):
 def test_no_thread_of_the_group_outlives_the_script(folder):
     for rank in range(2):
         threads = (folder / f"two.threads.{rank}").read_text().splitlines()
-        assert threads and not [name for name in threads if "gloo" in name]
+        assert threads
+        assert not [name for name in threads if "gloo" in name]
 
 
 def test_two_processes_write_one_checkpoint(folder):

@@ -135,8 +135,8 @@ def parse(content: Mapping[str, Any], where: str, folder: Path) -> Declaration:
         raise ValueError(f"{where}, label: {unknown_name('modality', label, names)}")
     name = top.get("name", str, Path(where).stem)
     split = _split(_Table(top.get("split", Mapping, {}), f"{where}, split", _OF_SPLIT))
-    read = _covariates(top)
-    return Declaration(name, where, folder, label, split, _one(sizes), tuple(found), read)
+    beside = _covariates(top)
+    return Declaration(name, where, folder, label, split, _one(sizes), tuple(found), beside)
 
 
 def _covariates(top: "_Table") -> Mapping[str, Any]:
@@ -230,7 +230,8 @@ class _Table:
 
     def names(self, key: str, value: Any) -> tuple[str, ...]:
         found = (value,) if isinstance(value, str) else tuple(value)
-        if not found or not all(isinstance(x, str | Integral) for x in found):
+        plain = all(isinstance(x, str | Integral) for x in found)
+        if isinstance(value, Mapping) or not found or not plain:
             raise self.wrong(key, "a list of at least one name")
         return tuple(map(str, found))
 

@@ -134,7 +134,8 @@ def modality_of(
         made = _text(likelihood or Tokens(), shape[0], len(values.vocabulary), hidden[-1])
     else:
         made = _image(likelihood or _of_pixels(values, training), shape, hidden)
-    likelihood, encoder, decoder = (made[0], *(_reading(made[i], covariates) for i in (1, 2)))
+    likelihood = made[0]
+    encoder, decoder = (_reading(network, covariates) for network in made[1:])
     trunk = _TRUNKS.get(encoder.func)
     features = None if trunk is None else partial(trunk, **encoder.keywords)
     return Modality(declared.name, likelihood, encoder, decoder, declared.weight, features)

@@ -15,7 +15,13 @@ from ppl_mm.data.own.declaration import Declaration, Declared
 from ppl_mm.data.own.images import read_images
 from ppl_mm.data.own.objects import called, opened_object
 from ppl_mm.data.own.opened import located
-from ppl_mm.data.own.single_cell import holds_parts, is_single_cell, open_single_cell, part_of
+from ppl_mm.data.own.single_cell import (
+    holds_parts,
+    is_single_cell,
+    obs_of,
+    open_single_cell,
+    part_of,
+)
 from ppl_mm.data.own.source import Rows, Table, selected
 from ppl_mm.data.own.tables import (
     label_text,
@@ -82,7 +88,7 @@ class Reader:
         for declared in self.declaration.modalities:
             source, origin = self._source(declared)
             if is_single_cell(source):
-                source = part_of(source, "obs", declared.name, origin)
+                source = obs_of(source, origin, "obs", declared.name)
             if isinstance(source, Table):
                 found[id(source.frame)] = source
         return list(found.values())
@@ -92,7 +98,7 @@ class Reader:
         for declared in self.declaration.modalities:
             source, origin = self._source(declared)
             if is_single_cell(source):
-                obs = part_of(source, "obs", declared.name, origin)
+                obs = obs_of(source, origin, "obs", declared.name)
                 if obs.frame is table.frame and declared.index in obs.columns:
                     return _labels(table, declared.index)
             elif isinstance(source, Table) and source.frame is table.frame:
@@ -152,14 +158,15 @@ class Reader:
 
     def _single_cell(self, source: Any, declared: Declared, origin: str) -> Rows | Table:
         """Choose the part; columns that are no genes are columns of the cells' own table."""
-        obs = part_of(source, "obs", declared.name, origin)
+        obs = obs_of(source, origin, "obs", declared.name)
         unnamed = declared.part is None and declared.columns is not None
         whole = not holds_parts(source) or declared.name not in source.mod
         if unnamed and whole and set(declared.columns or ()) <= set(obs.columns):
             return obs
         found = part_of(source, declared.part, declared.name, origin)
-        if isinstance(found, Rows) and declared.index in obs.columns:
-            return replace(found, labels=_labels(obs, declared.index))
+        own = obs_of(source, origin, declared.part, declared.name)
+        if isinstance(found, Rows) and declared.index in own.columns:
+            return replace(found, labels=_labels(own, declared.index))
         return found
 
     def _of_table(self, table: Table, declared: Declared) -> Rows:

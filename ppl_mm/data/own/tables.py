@@ -160,9 +160,9 @@ def numbers(column: Any) -> tuple[np.ndarray, int | None]:
     """
     import pandas
 
-    timed = isinstance(column.dtype, pandas.PeriodDtype)
-    parsed = None if timed else pandas.to_numeric(column, errors="coerce")
-    if timed or column.dtype.kind in "mM" or parsed.dtype.kind == "c":  # times, complex numbers
+    timed = isinstance(column.dtype, pandas.PeriodDtype) or column.dtype.kind in "mM"
+    parsed: Any = column if timed else pandas.to_numeric(column, errors="coerce")
+    if timed or parsed.dtype.kind == "c":  # Times and complex numbers are no numbers here.
         held = column.notna().to_numpy().nonzero()[0]
         return np.full(len(column), np.nan), int(held[0]) if len(held) else None
     found = parsed.to_numpy(dtype=np.float64, na_value=np.nan)

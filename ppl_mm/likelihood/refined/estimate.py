@@ -17,6 +17,9 @@ __all__ = ["MOST_COORDINATES", "check_refinable", "refined_blocks", "unrefinable
 MOST_COORDINATES = 512
 """Of all latent sites together: the second derivatives of more take too long."""
 
+_TOGETHER = 512  # rows whose proposals are refined together, however many draws they get
+_NUMBERS = 2**26  # of their covariance matrices, at most
+
 
 def refined_blocks(
     system: System,
@@ -44,19 +47,23 @@ def refined_blocks(
         from_prior: Whether the prior takes the guide's place.
     """
     obs = obs.scoring(*names).given(*evidence)
-    for rows in blocks(system, obs, plan.rows_at_once):
+    guide = None if from_prior else system.guide
+    size = Path(system.model, guide, obs[:1], 1).size if len(obs) > 0 else 1
+    together = max(1, min(max(plan.rows_at_once, _TOGETHER), _NUMBERS // size**2))
+    for rows in blocks(system, obs, together):
         batch = obs[rows]
-        path = Path(system.model, None if from_prior else system.guide, batch, plan.chunk)
+        path = Path(system.model, guide, batch, plan.chunk)
         refined = Refined(path, row_keys(batch), seed, refine)
-        for number in refined.temperatures.unique().tolist():
-            own = (refined.temperatures == number).nonzero().squeeze(-1)
+        numbers = refined.temperatures
+        groups = [(numbers == n).nonzero().squeeze(-1) for n in numbers.unique()]
+        for own in [part for group in groups for part in group.split(plan.rows_at_once)]:
 
             def draw(
                 part: Tensor,
                 round: int,
                 own: Tensor = own,
                 refined: Refined = refined,
-                chains: bool = number > 0,
+                chains: bool = bool(numbers[own[0]] > 0),
             ) -> Draws:
                 if chains:
                     return refined.annealed(own[part], f"chains {round}")

@@ -13,7 +13,7 @@ from ppl_mm.likelihood.refined.student import Student
 
 __all__ = ["WIDER", "Start", "laplace"]
 
-WIDER = 1.05
+WIDER = 1.15
 """The proposal's scale over that of the Laplace approximation."""
 
 _ASCENTS = 30  # steps of Adam towards the mode
@@ -42,7 +42,7 @@ class Start(NamedTuple):
 def laplace(path: Path, start: Start) -> Student:
     """A Student distribution with nu = 10 at a mode of p(x, z), a little wider than p there.
 
-        loc  =  a mode z* of log p(x, z),      tril tril'  =  1.05^2 H^{-1},
+        loc  =  a mode z* of log p(x, z),      tril tril'  =  1.15^2 H^{-1},
         H    =  - d^2 log p(x, z) / dz^2  at z*
 
     Adam's steps approach the mode and damped Newton steps reach it. H is a central difference of
@@ -58,9 +58,9 @@ def laplace(path: Path, start: Start) -> Student:
     rows = torch.arange(len(loc), device=loc.device)
     for _ in range(_NEWTON):
         here = path.rows(rows)
-        point = here.at(loc[rows][None])
+        now, force = (x[0] for x in here.slope(loc[rows][None]))
         wide = start.widest[rows]
-        force = (point.start_force + point.rise_force)[0] * wide
+        force = force * wide
         curvature = _curvature(here, loc[rows], scale[rows]) * wide[:, :, None] * wide[:, None]
         e, v = torch.linalg.eigh(curvature)
         e = e.abs().clamp(min=1.0)
@@ -70,7 +70,6 @@ def laplace(path: Path, start: Start) -> Student:
         if not bool(far.any()):
             break
         step = torch.einsum("bij,bj->bi", v, along / e) * wide
-        now = point.start[0] + point.rise[0]
         better, gained = _searched(here, loc[rows], step, now)
         loc[rows] = better
         rows = rows[far & gained]
@@ -86,9 +85,8 @@ def _ascended(path: Path, start: Start) -> Tensor:
     mean, square = torch.zeros_like(y), torch.zeros_like(y)
     best, best_y = y.new_full((len(y),), -torch.inf), y
     for i in range(1, _ASCENTS + 1):
-        point = path.at((start.loc + start.scale * y)[None])
-        value = point.start[0] + point.rise[0]
-        force = ((point.start_force + point.rise_force)[0] * start.scale).nan_to_num(0.0)
+        value, force = (x[0] for x in path.slope((start.loc + start.scale * y)[None]))
+        force = (force * start.scale).nan_to_num(0.0)
         up = value > best
         best, best_y = torch.where(up, value, best), torch.where(up[:, None], y, best_y)
         mean, square = 0.9 * mean + 0.1 * force, 0.95 * square + 0.05 * force**2
@@ -104,8 +102,8 @@ def _curvature(path: Path, loc: Tensor, scale: Tensor) -> Tensor:
     for rows in torch.arange(len(loc), device=loc.device).split(max(1, _NUMBERS // (2 * size**2))):
         h = _DIFFERENCE * scale[rows]
         moves = torch.eye(size, device=loc.device, dtype=loc.dtype)[:, None] * h
-        point = path.rows(rows).at(torch.cat([loc[rows] + moves, loc[rows] - moves]))
-        up, down = (point.start_force + point.rise_force).split(size)
+        _, forces = path.rows(rows).slope(torch.cat([loc[rows] + moves, loc[rows] - moves]))
+        up, down = forces.split(size)
         second = ((down - up) / (2.0 * h.T[:, :, None])).movedim(1, 0)
         parts.append(0.5 * (second + second.mT))
     return torch.cat(parts).nan_to_num(0.0)
@@ -115,8 +113,7 @@ def _searched(path: Path, loc: Tensor, step: Tensor, value: Tensor) -> tuple[Ten
     """The best point along a step, and whether it is better than where the step begins."""
     lengths = torch.tensor(_LENGTHS).to(loc)[:, None, None]
     tried = loc + lengths * step
-    _, values = path.values(tried)
-    best, which = values.nan_to_num(-torch.inf).max(0)
+    best, which = path.joint(tried).nan_to_num(-torch.inf).max(0)
     gained = best > value
     found = tried.gather(0, which[None, :, None].expand(1, *loc.shape))[0]
     return torch.where(gained[:, None], found, loc), gained

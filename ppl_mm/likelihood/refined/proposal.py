@@ -2,8 +2,10 @@
 
     q(z)  =  3/5 first(z)  +  1/5 second(z)  +  1/5 base(z)
 
-The base is the guide's posterior, or the model's prior. Its share bounds the weights by five times
-those of the base alone, and its draws reach modes that the Student distributions miss.
+The second has a mode of its own where the row is known to have another, and else the mode of the
+first with wider tails. The base is the guide's posterior, or the model's prior. Its share bounds
+the weights by five times those of the base alone, and its draws reach modes that the Student
+distributions miss.
 
 Shapes: B rows, D unconstrained coordinates, C components of the base.
 """
@@ -25,6 +27,7 @@ from ppl_mm.programs.contracts import Mixed
 __all__ = ["Base", "Proposal"]
 
 _SHARES = (3, 1, 1)  # fifths
+_WIDE = 1.3  # the scale of a second at the mode of the first
 
 
 class Base:
@@ -71,13 +74,19 @@ class Proposal:
 
     Attributes:
         first: Student distributions.
-        second: Student distributions; in rows where ``alone`` is True, the base takes their share.
-        alone: A mask, (B,).
+        second: Student distributions.
+        alone: The rows whose second has the mode of their first, (B,).
     """
 
     first: Student
     second: Student
     alone: Tensor
+
+    @classmethod
+    def at(cls, first: Student) -> Self:
+        """At one mode a row."""
+        alone = torch.ones_like(first.loc[:, 0], dtype=torch.bool)
+        return cls(first, Student(first.loc.clone(), _WIDE * first.tril, first.nu), alone)
 
     def around(self, first: Student) -> Self:
         """With another first; the former one becomes the second, unless that has its own mode."""
@@ -111,29 +120,24 @@ class Proposal:
         first, second = noise.normal(student, size, self.first.loc).split(
             [_SHARES[0] * strata * each, _SHARES[1] * strata * each]
         )
-        stand_in, own = base.draw(2 * each, noise).split(each, 1)
-        placed = self.second.place(second).unflatten(0, (strata, each))
         drawn = [
             self.first.place(first).unflatten(0, (_SHARES[0] * strata, each)),
-            torch.where(self.alone[:, None], stand_in, placed),
-            own,
+            self.second.place(second).unflatten(0, (_SHARES[1] * strata, each)),
+            base.draw(_SHARES[2] * each, noise),
         ]
         fifth = log_pi.new_full(log_pi.shape, 1.0 / (sum(_SHARES) * strata)).log()
-        by_component = log_pi + torch.tensor(1.0 / sum(_SHARES)).log()
-        middle = torch.where(self.alone, by_component, fifth)
-        return torch.cat(drawn), torch.cat([fifth.repeat(_SHARES[0], 1), middle, by_component])
+        by_component = log_pi + torch.tensor(_SHARES[2] / sum(_SHARES)).log()
+        return torch.cat(drawn), torch.cat([fifth.repeat(sum(_SHARES[:2]), 1), by_component])
 
     def log_prob(self, position: Tensor, base: Tensor) -> Tensor:
         """log q at positions (K, B, D), (K, B), given the base's log-density there."""
-        second = torch.where(self.alone, base, self.second.log_prob(position))
-        return self._mixed(self.first.log_prob(position), second, base).logsumexp(0)
+        first, second = self.first.log_prob(position), self.second.log_prob(position)
+        return self._mixed(first, second, base).logsumexp(0)
 
     def with_gradient(self, position: Tensor, base: Tensor, force: Tensor) -> tuple[Tensor, Tensor]:
         """log q and its gradient, given the base's log-density (K, B) and gradient (K, B, D)."""
         first, slope = self.first.with_gradient(position)
         second, other = self.second.with_gradient(position)
-        second = torch.where(self.alone, base, second)
-        other = torch.where(self.alone[:, None], force, other)
         parts = self._mixed(first, second, base)
         log_prob = parts.logsumexp(0)
         a, b, c = (parts - log_prob).exp()[..., None]

@@ -35,8 +35,8 @@ def fitted(path: Path, start: Student, noise: RowNoise) -> Student:
         w = below.tril(-1) + torch.diag_embed(log_diagonal.exp())
         e = torch.cat([normals[i - 1], -normals[i - 1]])
         y = a + torch.einsum("bij,kbj->kbi", w, e)
-        point = path.at(start.loc + torch.einsum("bij,kbj->kbi", start.tril, y))
-        force = torch.einsum("bji,kbj->kbi", start.tril, point.start_force + point.rise_force)
+        _, force = path.slope(start.loc + torch.einsum("bij,kbj->kbi", start.tril, y))
+        force = torch.einsum("bji,kbj->kbi", start.tril, force)
         # d log q / dy at fixed parameters: - W^-T e
         pull = torch.linalg.solve_triangular(w.mT, e.permute(1, 2, 0), upper=True).permute(2, 0, 1)
         slope = (force + pull).nan_to_num(0.0, 0.0, 0.0)
