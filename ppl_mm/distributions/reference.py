@@ -92,7 +92,10 @@ def _in_rows(
     if isinstance(p, EncodedMixture):
         return p
     if isinstance(p, RandomMixture) and all(isinstance(c, EncodedMixture) for c in p.components):
-        weight = p.log_weight.expand(-1, *shape).reshape(len(p.components), -1)
+        weight = p.log_weight
+        ones = [1] * (len(shape) - weight.dim() + 1)
+        weight = weight.reshape(len(weight), *ones, *weight.shape[1:]).expand(-1, *shape)
+        weight = weight.reshape(len(weight), -1)
         return RandomMixture(p.components, weight.index_select(1, positions))
     return None
 

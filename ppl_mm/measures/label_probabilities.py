@@ -100,17 +100,9 @@ def label_probabilities(
     own = []
     for fn, values in zip(found, batches[share], strict=True):
         probs = _checked(label, fn).probs[0, 0]
-<<<<<<< HEAD
-        log_p = (
-            fn.log_prob(values.to(probs.device))[0, 0].double()
-            if score
-            else probs.new_zeros(len(probs))
-        )
-=======
         log_p = probs.new_zeros(len(probs))
         if score:
             log_p = fn.log_prob(values.to(probs.device))[0, 0].double()
->>>>>>> main
         own.append((probs.cpu(), log_p.cpu()))
     parts = in_order(own, len(batches), share)
     probs, log_p = (torch.cat(x).to(system.device) for x in zip(*parts, strict=True))
