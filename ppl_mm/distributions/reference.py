@@ -63,10 +63,11 @@ class RowwiseReference(TorchDistribution):
         some = None if needed is None else _in_rows(self.second, needed, tail)
         if needed is None or some is None:
             return torch.where(self.rows, first, self.second.log_prob(value))
-        z = value.reshape(*value.shape[: -len(tail) - 1], tail.numel(), -1)
+        batch = torch.broadcast_shapes(value.shape[:-1], tail)
+        z = value.expand(*batch, -1).reshape(*batch[: -len(tail)], tail.numel(), -1)
         second = some.log_prob(z.index_select(-2, needed))
         second = put_rows(needed, second, tail.numel(), 0.0, dim=-1)
-        return torch.where(self.rows, first, second.reshape(value.shape[:-1]))
+        return torch.where(self.rows, first, second.reshape(batch))
 
     @property
     def mean(self) -> Tensor:
