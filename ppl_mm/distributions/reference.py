@@ -63,11 +63,11 @@ class RowwiseReference(TorchDistribution):
         some = None if needed is None else _in_rows(self.second, needed, tail)
         if needed is None or some is None:
             return torch.where(self.rows, first, self.second.log_prob(value))
-        batch = torch.broadcast_shapes(value.shape[:-1], tail)
-        z = value.expand(*batch, -1).reshape(*batch[: -len(tail)], tail.numel(), -1)
+        value = value.expand(*broadcast_shape(value.shape[:-1], tail), -1)
+        z = value.reshape(*value.shape[: -len(tail) - 1], tail.numel(), -1)
         second = some.log_prob(z.index_select(-2, needed))
         second = put_rows(needed, second, tail.numel(), 0.0, dim=-1)
-        return torch.where(self.rows, first, second.reshape(batch))
+        return torch.where(self.rows, first, second.reshape(value.shape[:-1]))
 
     @property
     def mean(self) -> Tensor:
@@ -93,10 +93,7 @@ def _in_rows(
     if isinstance(p, EncodedMixture):
         return p
     if isinstance(p, RandomMixture) and all(isinstance(c, EncodedMixture) for c in p.components):
-        weight = p.log_weight
-        ones = [1] * (len(shape) - weight.dim() + 1)
-        weight = weight.reshape(len(weight), *ones, *weight.shape[1:]).expand(-1, *shape)
-        weight = weight.reshape(len(weight), -1)
+        weight = p.expand(shape).log_weight.reshape(len(p.components), -1)
         return RandomMixture(p.components, weight.index_select(1, positions))
     return None
 
