@@ -17,6 +17,7 @@ ORDER = (
     "step",
     "step-compiled",
     "step-missing",
+    "step-missing-mixtures",
     "training",
     "training-cuda",
     "modalities",

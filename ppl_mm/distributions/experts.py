@@ -72,11 +72,8 @@ def product_of_experts(
         if len(set(first)) < len(first):  # a subset that comes again is worked out once
             own = sorted(set(first))
             q = product_of_experts(loc, scale, source[:, own], prior, prior_expert).base_dist
-            of = [own.index(i) for i in first]
-            mean, deviation = (
-                torch.stack([x[i] for i in of]) for x in (q.loc.unbind(), q.scale.unbind())
-            )
-            return dist.Normal(mean, deviation).to_event(1)
+            of = torch.tensor([own.index(i) for i in first], device=loc.device)
+            return dist.Normal(q.loc.index_select(0, of), q.scale.index_select(0, of)).to_event(1)
     dtype = loc.dtype
     prior_loc, prior_precision = prior[0].double(), _precision(prior[1])
     precision = _precision(scale)  # (M, B, Z)

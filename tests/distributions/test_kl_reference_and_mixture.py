@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch.distributions import kl_divergence
 
-from ppl_mm.distributions import RowwiseReference, StratifiedMixture, kl
+from ppl_mm.distributions import (
+    EncodedMixture,
+    RandomMixture,
+    RowwiseReference,
+    StratifiedMixture,
+    kl,
+)
 
 ROUNDING = {"atol": 1e-12, "rtol": 1e-12}
 
@@ -217,3 +223,16 @@ def test_mixture_has_no_analytic_divergence():
     mixture = StratifiedMixture(normal(2, 4, 3), torch.zeros(2, 4))
     with pytest.raises(NotImplementedError):
         kl(mixture, normal(3))
+
+
+def test_a_mixture_that_rows_share_has_its_density_in_the_rows_that_need_it():
+    """Whatever lies around the rows: particles, strata, and values that all components score."""
+    parts = [EncodedMixture(lambda: (torch.randn(4, 2), torch.ones(4, 2)), 2) for _ in range(2)]
+    rows = torch.tensor([[True, False, True], [False, False, True]])
+    first = dist.Normal(torch.randn(2, 3, 2), 1.0).to_event(1)
+    for second in (parts[0], RandomMixture(parts, torch.zeros(2).log_softmax(0))):
+        p = RowwiseReference(rows, first, second)
+        for shape in ((2, 3), (5, 2, 3), (5, 4, 1, 3)):
+            value = torch.randn(*shape, 2)
+            expected = torch.where(rows, first.log_prob(value), second.log_prob(value))
+            torch.testing.assert_close(p.log_prob(value), expected)
