@@ -31,6 +31,8 @@ from torch import Tensor
 
 from ppl_mm import Observations
 from ppl_mm.systems import System
+from ppl_mm.training.alike import mixed
+from ppl_mm.training.plan import Missing
 from ppl_mm.training.recorded import Recorded
 
 Values = dict[str, Tensor]
@@ -55,7 +57,8 @@ def ours(system: System, obs: Observations, way: str) -> Step:
         system,
         system.objective,
         why_not="eager" if way == "eager" else None,
-        compile=size if way == "compiled" else 0,
+        compile=way == "compiled",
+        missing=Missing(size, frozenset() if mixed(obs) else None),
     )
 
     def step() -> None:

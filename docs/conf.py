@@ -1,10 +1,13 @@
 """How Sphinx builds the site: MyST notebooks that run, and a reference from the docstrings."""
 
+import os
 import sys
 from importlib import metadata
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+# A notebook's "!ppl-mm" is the command of the environment that builds the site.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 project = "ppl_mm"
 author = "The ppl_mm developers"
@@ -35,7 +38,8 @@ nb_execution_raise_on_error = True
 nb_merge_streams = True
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # they stand in the signature
+autodoc_typehints = "signature"
+maximum_signature_line_length = 80
 autodoc_default_options = {"members": True, "show-inheritance": False}
 napoleon_google_docstring, napoleon_numpy_docstring = True, False
 napoleon_use_ivar, napoleon_use_rtype = True, False

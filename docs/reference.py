@@ -26,6 +26,7 @@ PAGES = {
     "ppl_mm.baselines": "Baselines",
     "ppl_mm.runs": "Run folders",
     "ppl_mm.comparison": "Comparisons",
+    "ppl_mm.processes": "Several processes",
 }
 
 

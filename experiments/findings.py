@@ -3,7 +3,10 @@
 from functools import cache
 from pathlib import Path
 
-__all__ = ["finding", "page_head"]
+__all__ = ["CLAIMS", "claims", "finding", "page_head"]
+
+CLAIMS = "What the paper claims"
+"""The section with a table: pages, the paper's claim, what ours show, and the records."""
 
 
 def finding(paper: str, title: str) -> str:
@@ -26,6 +29,25 @@ def finding(paper: str, title: str) -> str:
 def page_head(paper: str, title: str) -> str:
     """Return a section under its title, with which a part of the page of results begins."""
     return f"# {title}\n\n{finding(paper, title)}"
+
+
+def claims(paper: str, page: str) -> list[list[str]]:
+    """Return the rows of the claims that a page speaks of, if there are any.
+
+    Returns:
+        The paper's claim, what ours show, and the names of the records.
+
+    Example:
+        >>> [row[0] for row in claims("svae", "table-1")][1]
+        'VAEVAE rebuilds best from one half'
+    """
+    try:
+        text = finding(paper, CLAIMS)
+    except (KeyError, FileNotFoundError):  # Experiments of one's own need no findings.
+        return []
+    lines = [line.strip("| ") for line in text.splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line.split(" |")] for line in lines[2:]]
+    return [row for pages, *row in rows if page in pages.split()]
 
 
 @cache

@@ -22,6 +22,8 @@ class Options:
         lr: The learning rate of Adam.
         clip_norm: The largest norm of the gradient; None sets no bound.
         precision: Fabric's flag for training; measures are always in float32.
+        rows: The number of rows of each part of the data that the run takes, the first; None takes
+            all. Smoke runs take few, so that their classifiers train fast too.
         seed: The seed of data, networks, order, noise and draws.
         device: auto, cpu or cuda.
         threads: The number of threads that torch uses.
@@ -37,6 +39,7 @@ class Options:
     lr: float = 1e-3
     clip_norm: float | None = None
     precision: str = "32-true"
+    rows: int | None = None
     seed: int = 0
     device: str = "auto"
     threads: int = 1

@@ -9,10 +9,10 @@ from ppl_mm.experiments.cmmd import pages as cmmd
 from ppl_mm.experiments.meme import pages as meme
 from ppl_mm.experiments.mmvae_plus import pages as mmvae_plus
 from ppl_mm.experiments.mvae import pages as mvae
-from ppl_mm.experiments.reproduction import Table
+from ppl_mm.experiments.reproduction import Table, missing_data
 from ppl_mm.experiments.svae import pages as svae
 
-__all__ = ["TABLES", "about", "of", "table"]
+__all__ = ["TABLES", "about", "of", "ready", "table"]
 
 TABLES = {
     "mvae": mvae.TABLES,
@@ -39,6 +39,15 @@ def of(paper: str | None = None) -> dict[str, dict[str, Table]]:
     if paper not in TABLES:
         raise ValueError(unknown_name("paper", paper, TABLES))
     return {paper: TABLES[paper]}
+
+
+def ready(paper: str) -> list[str]:
+    """Return the names of a paper's tables whose data are here.
+
+    Raises:
+        ValueError: If the paper is unknown.
+    """
+    return [name for name, table in of(paper)[paper].items() if not missing_data(table)]
 
 
 def about(paper: str) -> str:

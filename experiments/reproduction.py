@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ppl_mm import data
 from ppl_mm.experiments import runner
+from ppl_mm.experiments.page import head
 from ppl_mm.experiments.tables import Record
 from ppl_mm.files import owned, write_atomically
 from ppl_mm.runs.parallel import in_parallel
@@ -24,9 +25,18 @@ __all__ = ["SCALES", "Table", "each", "missing_data", "reproduce", "runs_of"]
 
 SCALES = ("smoke", "short", "paper")
 SHARES = ("fraction", "supervision", "keep")
+_KIND_OF: dict[str, Callable[[Any], Any]] = {
+    "scheme": lambda scheme: scheme == "split",
+    "observed": lambda names: "+" in names,
+    "split": bool,
+    "omega": lambda omega: omega == 1,
+    **dict.fromkeys(SHARES, lambda share: share == 1),
+}
+"""An option of many values -> the function to its kind."""
 KINDS = (
     *("system", "method", "dataset", "terms", "objective", "preset", "direction", "family"),
-    *SHARES,
+    *("shared_noise", "impartial", "scale"),
+    *_KIND_OF,
 )
 """The options that distinguish kinds of runs, not only their sizes."""
 
@@ -49,6 +59,7 @@ class Table:
         show: The function from the runs' records to the lines of a Markdown page, which has our
             numbers beside the paper's, and pictures.
         draw: The function that writes pictures of several records into a folder.
+        stands_in: The paper's data, where ``data`` stand in for them; empty elsewhere.
         smoke: Further runs at the scale ``smoke``, for cases that the short runs leave out.
     """
 
@@ -59,6 +70,7 @@ class Table:
     short: Sequence[Config]
     show: Callable[[list[Record]], list[str]]
     draw: Callable[[list[Record], Path], None] | None = None
+    stands_in: str = ""
     smoke: Sequence[Config] = ()
 
 
@@ -163,7 +175,7 @@ def reproduce(
                 failures[i] = failure
     records = [runner.files(c).read() for i, c in enumerate(runs) if i not in failures]
     page = out / f"{name}.md"
-    lines = [f"# {table.title}\n", *_shown(table, records, out, bool(failures))]
+    lines = [*head(table, name, scale, runs, records), *_shown(table, records, out, bool(failures))]
     lines += [f"- failed: `{runner.command(runs[i])}`: {failures[i]}" for i in sorted(failures)]
     write_atomically(page, ("\n".join(lines) + "\n").encode())
     return page
@@ -200,10 +212,14 @@ def _shown(table: Table, records: list[Record], out: Path, partial: bool) -> lis
 
 
 def _smoke(table: Table) -> list[Config]:
-    """Return one run of each kind, with every option that ``SMOKE`` has changed."""
+    """Return one run of each kind, with every option that ``SMOKE`` has changed, in float32.
+
+    A few steps in bfloat16 take seconds on processors that have to emulate it.
+    """
     smoke = table.experiment.SMOKE
     default = asdict(type(smoke)())
     sizes = {name: value for name, value in asdict(smoke).items() if value != default[name]}
+    sizes |= {"precision": default["precision"]} if "precision" in default else {}
     first: dict[str, Config] = {}
     for run in (*table.short, *table.smoke):
         first.setdefault(str([_kind(run, name) for name in KINDS]), run)
@@ -211,6 +227,6 @@ def _smoke(table: Table) -> list[Config]:
 
 
 def _kind(run: Config, name: str) -> Any:
-    """Return an option; for a share, return whether it is 1."""
+    """Return the kind of an option, None if the run does not have it."""
     value = getattr(run, name, None)
-    return value == 1 if name in SHARES else value
+    return value if value is None else _KIND_OF.get(name, lambda same: same)(value)

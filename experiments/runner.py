@@ -6,7 +6,7 @@ The options of an experiment are an :class:`~ppl_mm.experiments.options.Options`
 import inspect
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,14 @@ __all__ = [
     "describe",
     "files",
     "finish",
+    "loaded",
     "run",
     "train",
     "trained",
 ]
 
 Config = Any
+_UNTOLD = ("bound", "surrogate", "seconds")  # Columns of a training's history that records lack.
 
 
 def files(config: Config) -> Files:
@@ -73,7 +75,7 @@ def run(
         ValueError: If an earlier run of this name had other options, see :func:`begin`.
     """
     record, kept = begin(config), files(config)
-    dataset = load(config)
+    dataset = loaded(load, config)
     system = build(config, dataset)
     if "train_seconds" in record and kept.system.exists():
         System.load(kept.system, system=system)
@@ -92,6 +94,17 @@ def run(
     return finish(config, record | told)
 
 
+def loaded(load: Callable[[Config], DataSet], config: Config) -> DataSet:
+    """Return the data of a run: the first rows of each part, or all."""
+    dataset = load(config)
+    if config.rows is None:
+        return dataset
+    parts = {name: getattr(dataset, name) for name in ("train", "validation", "test")}
+    cut = {name: obs[: config.rows] for name, obs in parts.items() if obs is not None}
+    labels = {name: found[: config.rows] for name, found in (dataset.labels or {}).items()}
+    return replace(dataset, **cut, labels=labels or None)
+
+
 def finish(config: Config, record: Record) -> Record:
     """Write a record that has measures, with the options of its run; return the measures."""
     files(config).write(record | _options(config))
@@ -105,7 +118,7 @@ def trained(
 ) -> tuple[System, DataSet]:
     """Return the system of a run that is done, from its file, and its data, to draw pictures."""
     begin(config)
-    dataset = load(config)
+    dataset = loaded(load, config)
     system = build(config, dataset)
     System.load(files(config).system, system=system)
     return system, dataset
@@ -119,8 +132,8 @@ def train(system: System, rows: Any, config: Config, **options: Any) -> Record:
     options = {"checkpoint_every": config.checkpoint_every, **options}
     result = files(config).train(system, rows, config, config.lr, **options)
     seconds = sum(row["seconds"] for row in result.history)
-    losses = [{k: row[k] for k in ("epoch", "loss")} for row in result.history]
-    return describe(config, seconds, system.device) | {"history": losses}
+    told = [{k: v for k, v in row.items() if k not in _UNTOLD} for row in result.history]
+    return describe(config, seconds, system.device) | {"history": told}
 
 
 def check(config: Config, record: Record, *, may_differ: Sequence[str] = PLACES) -> None:

@@ -1,6 +1,6 @@
 """Parts that the pages of results share: records of several seeds as one row, Markdown tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from statistics import mean, stdev
 from typing import Any
@@ -116,11 +116,19 @@ def commands(records: list[Record]) -> list[str]:
     return [*lines, ""]
 
 
-def pictures(names: Sequence[str], kinds: Sequence[str]) -> list[str]:
-    r"""The lines that show these pictures of the runs of these names, each under its title.
+def pictures(runs: Mapping[str, str], kinds: Mapping[str, str]) -> list[str]:
+    r"""The lines that show pictures of runs, each under its caption.
+
+    Args:
+        runs: The name of a run's files -> the run in words.
+        kinds: The end of a picture's name -> what it shows, in words.
 
     Example:
-        >>> pictures(["mnist-own-50-500-0"], ["prior"])
-        ['mnist-own-50-500-0, prior:\n\n![prior](mnist-own-50-500-0-prior.png)\n']
+        >>> pictures({"mnist-own-50-500-0": "MVAE"}, {"prior": "from the prior"})
+        ['MVAE: from the prior\n\n![MVAE: from the prior](mnist-own-50-500-0-prior.png)\n']
     """
-    return [f"{n}, {kind}:\n\n![{kind}]({n}-{kind}.png)\n" for n in names for kind in kinds]
+    lines = []
+    for name, title in runs.items():
+        for kind, what in kinds.items():
+            lines.append(f"{title}: {what}\n\n![{title}: {what}]({name}-{kind}.png)\n")
+    return lines

@@ -16,8 +16,9 @@ import torch
 from torch import nn
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.batch.encoding import width_of
+from ppl_mm.batch.network_contracts import width_of
 from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.unread import some
 from ppl_mm.distributions.prior import normal_prior
 from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder
@@ -104,7 +105,7 @@ class ConditionalNetwork(Program):
         loc, scale = self.prior.loc.expand(*obs.shape, -1), self.prior.scale.expand(*obs.shape, -1)
         if set(self.names) <= set(obs.names):
             asked = torch.stack([obs.source[n].expand(obs.shape) for n in self.names]).all(0)
-            if bool(asked.any()):
+            if some(asked):
                 names = tuple(self.network.trunks)
                 own = obs.encoded_together(names, self.network, self.latent_dim)
                 loc = torch.where(asked[..., None], own[0], loc)

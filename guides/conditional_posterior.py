@@ -20,9 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.batch.encoding import width_of
+from ppl_mm.batch.host_masks import unread
+from ppl_mm.batch.network_contracts import width_of
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import indices, put_rows
+from ppl_mm.batch.unread import counting, every, runs, some
 from ppl_mm.distributions import ObservedPrior
 from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder
@@ -117,13 +119,14 @@ class ConditionalPosterior(Program):
         sees = torch.stack([source[n] for n in self.prior.names]).all(0)
         rest = [source[n] for n in self.names if n not in self.prior.names]
         more = sees & torch.stack(rest).any(0)
-        if bool(more.all()):
+        if every(more):
             return dist.Normal(*self._encode(obs, source, more)).to_event(1)
         alone = sees & ~more
-        prior = (self.prior(obs) if bool(alone.any()) else self.prior()).base_dist
+        with counting(alone):
+            prior = (self.prior(obs) if some(alone) else self.prior()).base_dist
         loc = torch.where(alone[..., None], prior.loc, 0.0)
         scale = torch.where(alone[..., None], prior.scale, 1.0)
-        if bool(more.any()):
+        if some(more):
             own = self._encode(obs, source, more)
             loc = torch.where(more[..., None], own[0], loc)
             scale = torch.where(more[..., None], own[1], scale)
@@ -133,7 +136,7 @@ class ConditionalPosterior(Program):
         self, obs: Observations, source: dict[str, Tensor], more: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The network's (loc, scale), (*obs.shape, Z), valid in the rows ``more``."""
-        rows, size = indices(more), more.numel()
+        rows, size = None if unread(more) else indices(more), more.numel()
 
         def features(name: str, trunk: nn.Module) -> Tensor:
             """The features of the rows ``more``; zeros outside the source."""
@@ -141,15 +144,17 @@ class ConditionalPosterior(Program):
                 found = self.prior.zero.new_zeros(width_of(trunk)).expand(size, -1)
             else:
                 own = obs.features(name, trunk, obs.evidence[name])
-                whole = bool(source[name].all())
+                whole = every(source[name])
                 found = own if whole else torch.where(source[name][..., None], own, 0.0)
                 found = found.expand(*obs.shape, -1).reshape(size, -1)
             return found if rows is None else found.index_select(0, rows)
 
-        joint = torch.cat([features(n, t) for n, t in self.network.trunks.items()], -1)
-        late = None
-        if self.label is not None and self.label_trunk is not None and self.label in obs.names:
-            late = features(self.label, self.label_trunk)
+        with counting(more):
+            joint = torch.cat([features(n, t) for n, t in self.network.trunks.items()], -1)
+            late = None
+            if self.label is not None and self.label_trunk is not None and self.label in obs.names:
+                late = features(self.label, self.label_trunk)
+        runs([m for n, m in self.network.named_children() if n != "trunks"], more)
         loc, scale = self.network.join(joint, late)
         shape = (*obs.shape, self.latent_dim)
         return (

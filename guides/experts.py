@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.unread import stacked
 from ppl_mm.distributions import PseudoInputPrior
 from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale, as_prior, family_named
 from ppl_mm.modality import Modality
@@ -104,8 +105,8 @@ class Experts(Program):
         experts = [expert for expert in encoded.values() if expert is not None]
         if not experts:
             return self.prior().expand(obs.shape)
-        loc, scale, source = (torch.stack(part) for part in zip(*experts, strict=True))
-        return self.combine(loc, scale, source)
+        locs, scales, sources = zip(*experts, strict=True)
+        return self.combine(torch.stack(locs), torch.stack(scales), stacked(sources))
 
     def combine(
         self,

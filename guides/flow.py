@@ -9,7 +9,7 @@ Source: Rezende & Mohamed 2015, arXiv:1505.05770, eq. 7; the transforms are Pyro
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import pyro
 import pyro.distributions as dist
@@ -23,6 +23,8 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import RowwiseReference
 from ppl_mm.distributions.flowed import Flowed
 from ppl_mm.distributions.kl import diagonal_normal
+from ppl_mm.programs.asked import check_rows_of, posterior_of
+from ppl_mm.programs.contracts import Combinable, DiagonalFamily, HasExperts
 from ppl_mm.programs.door import combinable
 from ppl_mm.programs.program import Program
 
@@ -66,8 +68,10 @@ class Flow(Program):
         torch.Size([3])
     """
 
+    guide: Combinable
+
     def __init__(self, guide: nn.Module, transforms: int | Sequence[nn.Module] = 4) -> None:
-        base: Any = combinable("guide", guide)
+        base = combinable("guide", guide, "prior")
         super().__init__(base.modalities, base.latent_dim)
         self.guide = base
         if isinstance(transforms, int):
@@ -75,18 +79,18 @@ class Flow(Program):
         self.transforms = nn.ModuleList(transforms)
 
     @property
-    def prior(self) -> Any:
+    def prior(self) -> DiagonalFamily:
         """What a row with nothing to condition on gets."""
-        return self.guide.prior
+        return cast(HasExperts, self.guide).prior
 
     @property
     def encoders(self) -> nn.ModuleDict:
         """The guide's encoders."""
-        return self.guide.encoders
+        return cast(HasExperts, self.guide).encoders
 
     def check(self, obs: Observations) -> None:
         """Raise unless every encoder makes a proper expert of the observed values."""
-        self.guide.check(obs)
+        check_rows_of(self.guide, obs)
 
     def forward(self, obs: Observations) -> None:
         """Sample ``z`` from the posterior of every row."""
@@ -95,7 +99,7 @@ class Flow(Program):
 
     def posterior(self, obs: Observations) -> dist.TorchDistribution:
         """q(z | x_source) of every row: batch shape (B,) or (S, B), event shape (Z,)."""
-        base = self.guide.posterior(obs)
+        base = posterior_of(self.guide, obs, "Flow")
         if diagonal_normal(base) is None:
             raise TypeError(
                 f"Flow: expected a guide with a diagonal Normal posterior, got "
@@ -154,6 +158,6 @@ class _Coupling(AffineCoupling):
         """log |det dT/dx|, of the batch shape."""
         return super().log_abs_det_jacobian(x, y.flip(-1))
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """The state without what the last call left, whose gradients cannot be copied."""
         return {**super().__getstate__(), "_cached_x_y": (None, None), "_cached_log_scale": None}

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_mm.batch.checks import check_at_least_one
-from ppl_mm.batch.covariates import reads_covariates
-from ppl_mm.batch.encoding import reads_elements
+from ppl_mm.batch.network_contracts import reads_covariates, reads_elements
 from ppl_mm.batch.shapes import loc_scale
 from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder

@@ -23,6 +23,7 @@ from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import one_if_same
 from ppl_mm.batch.subsets import check_all_subsets, non_empty_subsets
+from ppl_mm.batch.unread import counting, every, some
 from ppl_mm.distributions import product_of_experts
 from ppl_mm.distributions.prior import normal_prior
 from ppl_mm.guides.joint_encoder import joint_encoder
@@ -121,14 +122,15 @@ class JointNetwork(Program):
         source = one_if_same(torch.stack(held))  # (M, *shape), the last dim 1 for rows alike
         asked = {subset: self._exactly(obs, source, subset) for subset in self.subsets}
         for subset, rows in asked.items():
-            if bool(rows.all()):  # the usual case: nothing to put together
+            if every(rows):  # the usual case: nothing to put together
                 own = obs.encoded_together(subset, self._network(subset), self.latent_dim)
                 return dist.Normal(*(x.expand(*obs.shape, -1) for x in own)).to_event(1)
         rest = ~torch.stack([torch.zeros_like(source[0]), *asked.values()]).any(0)
         loc, scale = self._without_networks(obs, source, rest)
         for subset, rows in asked.items():
-            if bool(rows.any()):
-                own = obs.encoded_together(subset, self._network(subset), self.latent_dim)
+            if some(rows):
+                with counting(rows):
+                    own = obs.encoded_together(subset, self._network(subset), self.latent_dim)
                 loc = torch.where(rows[..., None], own[0], loc)
                 scale = torch.where(rows[..., None], own[1], scale)
         return dist.Normal(loc, scale).to_event(1)
@@ -151,8 +153,9 @@ class JointNetwork(Program):
         prior = (self.prior.loc, self.prior.scale)
         experts = []
         for own, (name, encoder) in zip(source, self.encoders.items(), strict=True):
-            if bool((own & rest).any()):
-                encoded = obs.encoded(name, encoder, self.latent_dim)
+            if some(own & rest):
+                with counting(own & rest):
+                    encoded = obs.encoded(name, encoder, self.latent_dim)
                 assert encoded is not None  # no row has a source that the data lack
                 experts.append((*encoded[:2], own))
         if not experts:

@@ -24,7 +24,8 @@ from ppl_mm.distributions import RandomMixture, StratifiedMixture
 from ppl_mm.guides.product_of_experts import ProductOfExperts
 from ppl_mm.guides.single_expert import SingleExpert
 from ppl_mm.modality import Modality
-from ppl_mm.programs.contracts import Checks, Combinable, DiagonalFamily, HasExperts
+from ppl_mm.programs.asked import check_rows_of, posterior_of
+from ppl_mm.programs.contracts import Combinable, DiagonalFamily, HasExperts
 from ppl_mm.programs.door import combinable
 from ppl_mm.programs.program import Program
 
@@ -88,8 +89,7 @@ class Mixture(Program):
 
     def check(self, obs: Observations) -> None:
         """Raise unless the guide takes these rows."""
-        if isinstance(self.guide, Checks):
-            self.guide.check(obs)
+        check_rows_of(self.guide, obs)
 
     def strata(self, obs: Observations, number: int | None = None) -> UnderStrata:
         """The rows with a plate of this family's components, all or some, at dim -2."""
@@ -105,13 +105,16 @@ class Mixture(Program):
         self.check_names(obs)
         if isinstance(obs, DrawnStrata):
             whole = obs.all_strata
-            components, drawn = self.guide.posterior(whole), self.guide.posterior(obs)
+            components, drawn = self._components(whole), self._components(obs)
             return StratifiedMixture(components, whole.log_weight, obs.drawn, drawn)
         if isinstance(obs, UnderStrata):
-            components = self.guide.posterior(obs)
+            components = self._components(obs)
             return StratifiedMixture(components, obs.log_weight, None, components)
         views, allowed = obs.components(self.family)
-        return RandomMixture([self.guide.posterior(view) for view in views], obs.evenly(allowed))
+        return RandomMixture([self._components(view) for view in views], obs.evenly(allowed))
+
+    def _components(self, obs: Observations) -> dist.TorchDistribution:
+        return posterior_of(self.guide, obs, "a mixture")
 
 
 @typed

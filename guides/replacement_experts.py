@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations, UnderTerms
 from ppl_mm.batch.rows import one_if_same
+from ppl_mm.batch.unread import counting, some
 from ppl_mm.distributions import RandomMixture, product_of_experts
 from ppl_mm.guides.experts import Experts
 from ppl_mm.modality import Modality
@@ -88,7 +89,7 @@ class ReplacementExperts(Experts):
         chosen = self._suppliers(obs, held, count)
         supplied = chosen.any(0)
         several = (count > 1) & (count < len(self.names)) & ~supplied
-        if not bool(several.any()):
+        if len(self.names) < 3 or not bool(several.any()):
             return self._product(obs, source, torch.where(supplied, chosen, held))
         views, weights = [], []
         for i in range(len(self.names)):
@@ -120,8 +121,9 @@ class ReplacementExperts(Experts):
             stand_ins = cast(nn.ModuleDict, self.stand_ins[name])
             for missing, encoder in stand_ins.items():
                 stands = supplier[i] & source[name] & ~source[missing]
-                if bool(stands.any()):
-                    stand_in = obs.encoded(name, encoder, self.latent_dim)
+                if some(stands):
+                    with counting(stands):
+                        stand_in = obs.encoded(name, encoder, self.latent_dim)
                     assert stand_in is not None  # as own is
                     experts.append((*stand_in[:2], stands))
         if not experts:

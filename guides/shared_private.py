@@ -23,8 +23,8 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions.prior import LearnedScale, as_prior, diagonal
 from ppl_mm.modality import private_sizes
-from ppl_mm.programs.asked import family_of
-from ppl_mm.programs.contracts import Checks, Combinable, DiagonalFamily, HasExperts, Mixed
+from ppl_mm.programs.asked import check_rows_of, family_of, strata_of
+from ppl_mm.programs.contracts import Combinable, DiagonalFamily, HasExperts
 from ppl_mm.programs.door import combinable
 from ppl_mm.programs.networks import check_encoder, encoder_of
 from ppl_mm.programs.program import Program
@@ -59,7 +59,7 @@ class SharedPrivate(Program):
         private_prior: str | dist.Distribution | None = None,
         auxiliary: str | None = None,
     ) -> None:
-        guide = combinable("shared", shared)
+        guide = combinable("shared", shared, "prior")
         super().__init__(guide.modalities, guide.latent_dim)
         self.shared = guide
         self.private_dim = private_sizes(private_dim, self.names)
@@ -92,7 +92,7 @@ class SharedPrivate(Program):
 
     def strata(self, obs: Observations, number: int | None = None) -> Observations:
         """The rows under a plate of the components of ``u``; unchanged if it is no mixture."""
-        return self.shared.strata(obs, number) if isinstance(self.shared, Mixed) else obs
+        return strata_of(self.shared, obs, number)
 
     def forward(self, obs: Observations) -> None:
         """Sample ``u`` and every ``w_<modality>``."""
@@ -103,8 +103,7 @@ class SharedPrivate(Program):
 
     def check(self, obs: Observations) -> None:
         """Raise unless every encoder makes a proper expert of the observed values."""
-        if isinstance(self.shared, Checks):
-            self.shared.check(obs)
+        check_rows_of(self.shared, obs)
         for name, encoder in self.private_encoders.items():
             check_encoder(name, encoder, self.private_dim[name], obs)
 

@@ -10,6 +10,7 @@ from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations, UnderStrata
+from ppl_mm.batch.unread import every
 from ppl_mm.distributions import DiagonalPrior, LearnedScale, PseudoInputPrior, RowwiseReference
 from ppl_mm.distributions.prior import diagonal
 from ppl_mm.guides.experts import Experts
@@ -36,7 +37,7 @@ class SingleExpert(Experts):
         some = torch.stack([obs.source[n].expand(obs.shape) for n in obs.names]).any(0)
         if isinstance(obs, UnderStrata):  # strata that a row does not allow count nowhere
             some = some | (obs.log_weight == -torch.inf)
-        return q if bool(some.all()) else RowwiseReference(some, q, self.prior())
+        return q if every(some) else RowwiseReference(some, q, self.prior())
 
     def combine(
         self,

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.batch.covariates import reads_covariates
-from ppl_mm.batch.encoding import width_of
+from ppl_mm.batch.host_masks import unread
+from ppl_mm.batch.network_contracts import reads_covariates, width_of
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import indices, put_rows, run_network
+from ppl_mm.batch.unread import counting, runs, some
 from ppl_mm.distributions.prior import normal_prior
 from ppl_mm.guides.joint_encoder import joint_encoder
 from ppl_mm.modality import Modality
@@ -94,12 +95,6 @@ class ZeroFilledNetwork(Program):
         self.check_names(obs)
         for name, trunk in self.network.trunks.items():
             check_trunk(name, trunk, obs)
-            for covariate in reads_covariates(trunk):
-                raise ValueError(
-                    f"covariate {covariate!r}: the features of modality {name!r} read it, and a "
-                    "network of zeros for missing modalities has features that are the same in "
-                    "all rows. Take another guide, or features that read no covariate."
-                )
 
     def posterior(self, obs: Observations) -> dist.TorchDistribution:
         """q(z | x_source) of every row: batch shape (B,) or (S, B), event shape (Z,)."""
@@ -107,13 +102,15 @@ class ZeroFilledNetwork(Program):
         looks = obs.false_mask()
         for source in obs.source.values():
             looks = looks | source
-        rows, size = indices(looks), looks.numel()
+        rows, size = None if unread(looks) else indices(looks), looks.numel()
         loc, scale = self.prior.loc.expand(size, -1), self.prior.scale.expand(size, -1)
         if rows is None or len(rows):
             trunks = self.network.trunks.items()
-            features = torch.cat([self._features(n, t, obs, looks) for n, t in trunks], -1)
+            with counting(looks):
+                features = torch.cat([self._features(n, t, obs, looks) for n, t in trunks], -1)
             features = features.reshape(size, -1)
             seen = features if rows is None else features.index_select(0, rows)
+            runs([m for n, m in self.network.named_children() if n != "trunks"], looks)
             own = self.network.join(seen)
             found = looks.reshape(-1, 1)
             loc = torch.where(found, put_rows(rows, own[0], size, 0.0, dim=0), loc)
@@ -126,8 +123,11 @@ class ZeroFilledNetwork(Program):
         zero = self._buffers[f"zero_{name}"]
         source = obs.source.get(name, torch.zeros_like(looks))
         absent = looks.new_zeros(width_of(trunk), dtype=self.prior.loc.dtype)
-        if zero is not None and bool((looks & ~source).any()):
-            absent = run_network(trunk, zero)[0]
+        if zero is not None and some(looks & ~source):
+            read = obs.covariates if reads_covariates(trunk) else {}
+            zeros = zero.expand(len(obs) if read else 1, *zero.shape[1:])
+            with counting(looks & ~source):
+                absent = run_network(trunk, zeros, covariates=read)
         if name not in obs.names:
             return absent.expand(*obs.shape, -1)
         own = obs.features(name, trunk, obs.evidence[name])

@@ -51,7 +51,7 @@ __all__ = [
     "systems",
 ]
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 _DEFINED_IN = {
     "Modality": "ppl_mm.modality",

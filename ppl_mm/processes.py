@@ -5,7 +5,7 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -14,7 +14,18 @@ from torch import Tensor
 
 from ppl_mm.batch.host_masks import plain
 
-__all__ = ["all_rows", "alone", "gathered", "is_first", "one_thread", "own_share", "total"]
+__all__ = [
+    "all_rows",
+    "alone",
+    "divided",
+    "gathered",
+    "in_order",
+    "in_turn",
+    "is_first",
+    "one_thread",
+    "own_share",
+    "total",
+]
 
 T = TypeVar("T")
 
@@ -97,6 +108,40 @@ def gathered(own: T) -> list[T]:
     found: list[T | None] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(found, own)
     return found  # type: ignore[return-value]
+
+
+def divided(num: int, what: str, compute: Callable[[int], T]) -> list[T]:
+    """``compute(i)`` of each i below ``num``, in every process; each is computed by one of them.
+
+    Args:
+        num: The number of results.
+        what: What they are, see :func:`own_share`.
+        compute: A function of i alone, such as draws from a seed of their own. A result is sent to
+            the other processes, so its tensors are on the CPU.
+    """
+    own = own_share(num, what)
+    found = [compute(i) for i in range(num)[own]]
+    return in_order(found, num, own)
+
+
+def in_order(own: Sequence[T], num: int, share: slice) -> list[T]:
+    """The results of all processes.
+
+    Args:
+        own: This process's results, tensors on the CPU.
+        num: The number of all results.
+        share: Which of them this process has, by :func:`own_share`.
+    """
+    if share == slice(None):
+        return list(own)
+    parts = gathered(list(own))
+    return [parts[i % len(parts)][i // len(parts)] for i in range(num)]
+
+
+def in_turn(parts: Sequence[Tensor]) -> Tensor:
+    """Rows in order, of which process r of R has r, r + R, r + 2 R and so on."""
+    rows = [torch.arange(len(part)) * len(parts) + r for r, part in enumerate(parts)]
+    return torch.cat(list(parts))[torch.cat(rows).argsort()]
 
 
 def total(count: Tensor) -> Tensor:

@@ -9,16 +9,11 @@ import numpy as np
 import pyro
 import pytest
 import torch
+from annotated import modules_with_shapes
 from jaxtyping import install_import_hook
 
-# The modules whose signatures carry shapes; elsewhere the library's own messages are tested.
-SHAPED = [
-    *("ppl_mm.batch.rows", "ppl_mm.distributions.experts"),
-    *("ppl_mm.models.shared_private", "ppl_mm.networks.conv", "ppl_mm.networks.joint"),
-    *("ppl_mm.networks.label", "ppl_mm.networks.mlp", "ppl_mm.networks.sentence"),
-    *("ppl_mm.networks.text", "ppl_mm.objectives.iwae", "ppl_mm.programs.conditioning"),
-]
-with install_import_hook(SHAPED, "beartype.beartype"):
+SHAPED = modules_with_shapes()
+with install_import_hook(SHAPED, "annotated.shapes"):
     for module in SHAPED:
         import_module(module)
     from exact_classes import classes  # the fixture

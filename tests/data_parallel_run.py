@@ -5,12 +5,14 @@ python data_parallel_run.py OUT STARTED
 What is saved begins with OUT; STARTED is the checkpoint of a run in one process, to go on from.
 """
 
+import atexit
 import os
 import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -154,8 +156,14 @@ def train(case: Case, out: str, **options: Any) -> None:
     torch.save({"state": result.best_state, "losses": losses}, f"{out}.{rank}")
 
 
+def write_threads(path: Path) -> None:
+    """The names of the process's threads, a line each."""
+    path.write_text("".join(each.read_text() for each in Path("/proc/self/task").glob("*/comm")))
+
+
 def main(out: str, started: str) -> None:
     """All cases; a run that stops and leaves a checkpoint; one that goes on from ``started``."""
+    atexit.register(write_threads, Path(f"{out}.threads.{os.environ['RANK']}"))
     torch.set_num_threads(1)
     for name, case in cases().items():
         train(case, f"{out}.{name}")

@@ -1,4 +1,4 @@
-"""Likelihoods and readings of a small system; alone, or in several processes by torchrun.
+"""Likelihoods and measures of a small system; alone, or in several processes by torchrun.
 
 python evaluated_run.py OUT
 
@@ -8,13 +8,14 @@ Process r saves what it finds as OUT.r.
 import sys
 import warnings
 from typing import Any
+from unittest import mock
 
 import torch
 from linear_gaussian import LinearGaussian
 from torch import nn
 
 from ppl_mm import Observations, System, evaluation, guides, log_likelihood, objectives, processes
-from ppl_mm.likelihood import refined
+from ppl_mm.likelihood import refined, sampling
 
 NUM_ROWS = 13
 
@@ -24,6 +25,8 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "by_prior": {"target": "a", "given": "b", "denominator": "prior"},
     "doubled": {"target_standard_error": 0.01, "max_samples": 800},
     "unrefined": {"refine": "none"},
+    "unrefined_conditional": {"refine": "none", "target": "a", "given": ("b", "c")},
+    "unrefined_doubled": {"refine": "none", "target_standard_error": 0.05, "max_samples": 800},
 }
 
 
@@ -45,7 +48,12 @@ def linear() -> System:
 
 
 def answers(system: System) -> dict[str, Any]:
-    """What is estimated of each question, and what a classifier reads."""
+    """What is estimated of each question, and what measures find."""
+    with mock.patch.object(sampling, "_DRAWS_AT_ONCE", 400):  # four rows a block
+        return _answers(system)
+
+
+def _answers(system: System) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, options in QUESTIONS.items():
         result = log_likelihood(system, rows(), num_samples=100, seed=3, **options)
@@ -53,14 +61,25 @@ def answers(system: System) -> dict[str, Any]:
         columns = {"value": result.value, "high": result.high, "draws": result.draws}
         columns |= {"stage": result.refinement, "error": error}
         found[name] = (columns, result.log_weights, result.row_ids)
-    classifier = nn.Linear(3, 4, bias=False)
+    classifier = Reader(3, 4, bias=False)
     with torch.no_grad():
         classifier.weight.copy_(torch.arange(12.0).reshape(4, 3).sin())
-    readings = evaluation.read_generations(
-        system, LinearGaussian().sample(NUM_ROWS), {"a": classifier}, ["b", ()], batch_size=2
-    )
-    found["readings"] = readings.predictions
+    whole, options = LinearGaussian().sample(NUM_ROWS), {"batch_size": 2, "seed": 3}
+    read = (system, whole, {"a": classifier}, ["b", ()])
+    found["readings"] = evaluation.read_generations(*read, **options).predictions
+    found["diversity"] = evaluation.diversity(*read, num_samples=3, **options).distances
+    found["elbo"] = evaluation.elbo(system, rows(), **options)
+    found["means"] = evaluation.predict(system, whole, "a", **options)
+    found["averages"] = evaluation.predict(system, whole, "a", num_samples=100, **options)
     return found
+
+
+class Reader(nn.Linear):
+    """A classifier whose features are its logits."""
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """The logits."""
+        return self(x)
 
 
 def refined_rows(system: System) -> int:

@@ -17,7 +17,7 @@ from ppl_mm import System
 Work = Callable[[Path], None]
 """Does a job in a folder; where the folder holds a part of it, it goes on."""
 
-_FORK = multiprocessing.get_context("fork")  # everything is imported
+FORK = multiprocessing.get_context("fork")  # everything is imported
 
 
 def _start(work: Work, folder: Path) -> multiprocessing.process.BaseProcess:
@@ -26,7 +26,7 @@ def _start(work: Work, folder: Path) -> multiprocessing.process.BaseProcess:
         os.dup2(silence, 1)
         work(folder)
 
-    process = _FORK.Process(target=quietly)
+    process = FORK.Process(target=quietly)
     process.start()
     return process
 

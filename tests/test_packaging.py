@@ -1,11 +1,13 @@
 """The wheel and the editable install both work outside the checkout."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import venv
 import zipfile
@@ -17,7 +19,8 @@ import ppl_mm
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("ppl_mm", "models", "guides", "experiments")
-FILES = ("pyproject.toml", "README.md", "LICENSE")
+FILES = ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in")
+FILES += ("CHANGELOG.md", "CITATION.cff", "constraints.txt")
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +73,19 @@ IMPORTS = (
     "print(ppl_mm.models.__file__)"
 )
 
+METADATA = (
+    "import json; from importlib.metadata import metadata;"
+    "print(json.dumps(metadata('ppl-mm').json))"
+)
+
 
 def test_wheel_in_a_fresh_environment(source, tmp_path):
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation"]
+    build = [sys.executable, "-m", "build", "--no-isolation"]  # the wheel is made of the sdist
     run([*build, "--outdir", str(tmp_path), str(source)])
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert {*FILES, "models/shared_latent.py", "ppl_mm/py.typed"} <= held
     wheel = next(tmp_path.glob("*.whl"))
     names = zipfile.ZipFile(wheel).namelist()
     assert {"ppl_mm/py.typed", "ppl_mm/models/shared_latent.py"} <= set(names)
@@ -85,6 +97,14 @@ def test_wheel_in_a_fresh_environment(source, tmp_path):
     install(binaries, str(wheel))
     where = run([str(binaries / "python"), "-c", IMPORTS], cwd=tmp_path)
     assert str(tmp_path / "env") in where
+    found = json.loads(run([str(binaries / "python"), "-c", METADATA], cwd=tmp_path))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert found["version"] == project["version"] == ppl_mm.__version__
+    assert found["license_expression"] == project["license"]
+    assert found["requires_python"] == project["requires-python"]
+    assert found["classifier"] == project["classifiers"]
+    assert "Typing :: Typed" in found["classifier"]
+    assert found["description"].startswith("# ppl_mm\n")
     where = run([str(binaries / "python"), "-c", IMPORTS], cwd=source)  # its package comes first
     assert str(source / "models") in where
     assert "mvae" in run([str(binaries / "ppl-mm"), "systems"], cwd=tmp_path)

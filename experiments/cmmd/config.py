@@ -92,6 +92,7 @@ class Config(Options):
 SMOKE = Config(
     num_particles=2,
     epochs=1,
+    rows=500,
     batch_size=20,
     latent_dim=4,
     unlabelled=5,

@@ -51,7 +51,7 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
     """
     if config.system in BASELINES:
         runner.begin(config)
-        return runner.finish(config, fit_baseline(config, cmmd_data.load(config)))
+        return runner.finish(config, fit_baseline(config, runner.loaded(cmmd_data.load, config)))
     return runner.run(config, cmmd_data.load, build, train, measure, train_only=train_only)
 
 

@@ -122,6 +122,7 @@ def _three(suffix: str, *, fashion: bool) -> dict[str, Table]:
         paper=runs,
         short=_short_three(runs),
         show=three_table.table_5,
+        stands_in="MNIST, SVHN and text" if fashion else "",
     )
     coherence = replace(latents, title="Three modalities: coherence", show=three_table.table_6)
     ours = runs[: len(OBSERVED)]

@@ -111,6 +111,7 @@ SMOKE = Config(
     num_particles=2,
     num_pseudo_inputs=5,
     epochs=1,
+    rows=500,
     batch_size=20,
     latent_dim=20,
     num_train=40,

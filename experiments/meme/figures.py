@@ -57,12 +57,13 @@ def draw_curves(kind: str, records: list[Record], folder: Path) -> None:
 
 def figure_3(records: list[Record]) -> list[str]:
     """Show each modality generated from the other, for the first seed; ``draw_crossed`` draws."""
-    configs = [Config(**r["config"]) for r in tables.first_seed(records)]
-    return [
-        line
-        for config in configs
-        for line in tables.pictures([config.name], [f"from-{n}" for n in _names(config)])
-    ]
+    lines = []
+    for record in tables.first_seed(records):
+        config = Config(**record["config"])
+        first, second = _names(config)
+        kinds = {f"from-{s}": f"{t} given {s}" for s, t in ((first, second), (second, first))}
+        lines += tables.pictures({config.name: name_of(record)}, kinds)
+    return lines
 
 
 def draw_crossed(records: list[Record], folder: Path) -> None:

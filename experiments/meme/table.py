@@ -41,10 +41,11 @@ def render(records: list[Record]) -> str:
     lines = [page_head("meme", "MEME: few pairs"), finding("meme", "What the paper claims")]
     for dataset in sorted({r["config"]["dataset"] for r in records}):
         own = [r for r in records if r["config"]["dataset"] == dataset]
-        lines += [f"### {dataset}\n"]
+        presets = _presets(own)
+        lines += [f"### {dataset}\n", *presets]
         classes = (likelihood.table_2, table_3, table_4, table_6, _relatedness)
         for part in (table_5,) if dataset == "cub" else classes:
-            lines += part(own)
+            lines += [line for line in part(own) if line not in presets]
     shown = _pictures(
         [r for r in records if r["config"]["dataset"] != "cub"],
         ("histogram", "matrix", "dendrogram"),
@@ -80,12 +81,12 @@ def correlations(records: list[Record]) -> Reads:
 
 def table_3(records: list[Record]) -> list[str]:
     """Show coherence by the fraction of pairs."""
-    return _tables(records, coherences(records))
+    return [*_presets(records), *_tables(records, coherences(records))]
 
 
 def table_4(records: list[Record]) -> list[str]:
     """Show latent accuracy by the fraction of pairs."""
-    return _tables(records, latent_accuracies(records))
+    return [*_presets(records), *_tables(records, latent_accuracies(records))]
 
 
 def table_5(records: list[Record]) -> list[str]:
@@ -93,7 +94,7 @@ def table_5(records: list[Record]) -> list[str]:
     both = (captions.IMAGE, captions.TEXT)
     truth = spread([_correlation(records[0]["measures"], both)])
     note = f"Real pairs: {truth}, in the paper {TRUTH}.\n"
-    return [note, *_tables(records, correlations(records))]
+    return [note, *_presets(records), *_tables(records, correlations(records))]
 
 
 def table_6(records: list[Record]) -> list[str]:
@@ -101,18 +102,21 @@ def table_6(records: list[Record]) -> list[str]:
     own = [r for r in records if "mutual information" in r["measures"]]
     names = _modalities(own) if own else ()
     reads: Reads = {f"Mutual information, {n}": partial(_information, target=n) for n in names}
-    return _tables(own, reads)
+    return [*_presets(own), *_tables(own, reads)]
 
 
 def table_7(records: list[Record]) -> list[str]:
     """Show latent accuracy and coherence of MMVAE with Laplace posteriors and prior."""
     accuracies = _tables(records, latent_accuracies(records), _PAPER_7)
-    return [finding("meme", "Table 7"), *accuracies, *_tables(records, coherences(records), {})]
+    published = records[0]["config"]["dataset"] in EPOCHS
+    note = [finding("meme", "Table 7")] if published else []
+    return [*note, *accuracies, *_tables(records, coherences(records), {})]
 
 
 def figure_8(records: list[Record]) -> list[str]:
     """Show how well distances of posteriors separate related pairs from others, on one data set."""
-    return [*_relatedness(records), *_pictures(records, ("histogram",))]
+    found = _relatedness(records)
+    return [*_presets(records), *found, *_pictures(records, ("histogram",))]
 
 
 def figure_9(records: list[Record]) -> list[str]:
@@ -142,9 +146,13 @@ def _modalities(records: list[Record]) -> tuple[str, str]:
     return first, second
 
 
-def _tables(records: list[Record], reads: Reads, paper: Numbers = PAPER) -> list[str]:
+def _presets(records: list[Record]) -> list[str]:
     several = any(r["config"]["system"] == "meme" for r in records)
-    lines = [finding("meme", "Presets")] if several else []
+    return [finding("meme", "Presets")] if several else []
+
+
+def _tables(records: list[Record], reads: Reads, paper: Numbers = PAPER) -> list[str]:
+    lines = []
     for title, read in reads.items():
         fractions = sorted({r["config"]["fraction"] for r in records}, reverse=True)
         rows = [["system, unpaired rows hold", "epochs", *(f"{f:g}" for f in fractions)]]

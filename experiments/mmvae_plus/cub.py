@@ -108,6 +108,7 @@ SMOKE = Config(
     num_train=6,
     num_test=5,
     epochs=1,
+    rows=500,
     batch_size=30,
     shared_dim=3,
     private_dim=2,

@@ -21,12 +21,20 @@ __all__ = [
 
 Points = dict[str, list[tuple[float, float, float]]]
 
+_CAPTIONS = {
+    "scatter": "Coherence against the distance to the data, of each system at every β",
+    "by-beta": "Coherence and distance by β and the size of private latents",
+    "by-size": "Coherence and distance by the size of private latents",
+    "latents": "Accuracy of the class from the latents",
+    "alphas": "Coherence and distance by the scale of private latents",
+}
+
 
 def shown(kind: str, show: Callable[[list[Record]], list[str]]) -> Callable[..., list[str]]:
     """Return a page with the picture of this kind above its tables."""
 
     def page(records: list[Record]) -> list[str]:
-        return [f"![{kind}]({_file(records, kind)})\n", *show(records)]
+        return [f"![{_CAPTIONS[kind]}]({_file(records, kind)})\n", *show(records)]
 
     return page
 

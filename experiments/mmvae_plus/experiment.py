@@ -121,6 +121,7 @@ SMOKE = Config(
     num_train=40,
     num_test=100,  # Every class has some of them.
     epochs=1,
+    rows=500,
     batch_size=20,
     shared_dim=2,
     private_dim=2,

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from ppl_mm.experiments.mmvae_plus import cub, cub_table, curves, sizes_table, table
+from ppl_mm.experiments.mmvae_plus import birds_pages, curves, sizes_table, table
 from ppl_mm.experiments.mmvae_plus import experiment as mmvae_plus
-from ppl_mm.experiments.mmvae_plus.cub import Config as Birds
 from ppl_mm.experiments.mmvae_plus.experiment import Config
+from ppl_mm.experiments.mmvae_plus.shown import pictures_of
 from ppl_mm.experiments.reproduction import Table, each
-from ppl_mm.experiments.tables import Record, first_seed, pictures
+from ppl_mm.experiments.tables import Record
 
 __all__ = ["TABLES"]
 
@@ -55,12 +55,6 @@ PAIRS = [
     for w in (1, 3, 5, 7, 9)
 ]
 
-BIRDS = [
-    Birds(),
-    Birds(system="mmvae"),
-    *(Birds(system=s, beta=9.0, lr=5e-4, epochs=150) for s in ("mvae", "mopoe")),
-]
-
 
 def _short(runs: list[Config], beta: float = 1.0) -> list[Config]:
     """Return short runs: K = 1 from one random stratum, small networks, fewer rows, one beta."""
@@ -80,35 +74,7 @@ def _compared(records: list[Record]) -> list[str]:
     ]
 
 
-def _pictures(records: list[Record], *kinds: str) -> list[str]:
-    return pictures([Config(**record["config"]).name for record in first_seed(records)], kinds)
-
-
-def _short_birds(runs: list[Birds]) -> list[Birds]:
-    """Return short runs: K = 1 from one random stratum, few channels, every eighth picture."""
-    sizes = {"num_train": 1100, "num_test": 500, "channels": 16, "epochs": 2, "lr": 1e-3}
-    cheap = {"objective": "elbo", "num_particles": 1, "strata": 1, "precision": "bf16-mixed"}
-    return each(runs, **sizes, **cheap)
-
-
-def _of_birds(title: str, *kinds: str, runs: list[Birds] = BIRDS) -> Table:
-    """Make a table of pictures of these kinds, after the measures."""
-
-    def show(records: list[Record]) -> list[str]:
-        names = [Birds(**record["config"]).name for record in first_seed(records)]
-        return [*cub_table.measures(records), *pictures(names, kinds)]
-
-    return Table(
-        title=f"Birds and their captions: {title}",
-        experiment=cub,
-        data=("cub_images",),
-        paper=runs,
-        short=_short_birds(runs),
-        show=show,
-    )
-
-
-def _figure_17(dataset: str) -> Table:
+def _figure_17(dataset: str, stands_in: str = "") -> Table:
     """Make the table on MNIST-SVHN, or on data in its place."""
     runs = each(PAIRS, dataset=dataset)
     return Table(
@@ -118,11 +84,12 @@ def _figure_17(dataset: str) -> Table:
         paper=runs,
         short=_short([run for run in runs if run.private_dim in (1, 9)], beta=2.5),
         show=sizes_table.pairs,
+        stands_in=stands_in,
     )
 
 
-GIVEN_CAPTIONS = _of_birds("images given a caption", "image-given-caption")
 TABLES = {
+    **birds_pages.TABLES,
     "figure-1": Table(
         title="PolyMNIST: coherence, quality and diversity of MMVAE+, MMVAE, MVAE and MoPoE",
         experiment=mmvae_plus,
@@ -151,14 +118,13 @@ TABLES = {
         show=curves.shown("by-size", _compared),
         draw=curves.draw_by_size,
     ),
-    "figure-4": GIVEN_CAPTIONS,
     "figure-6": Table(
         title="PolyMNIST: draws of every modality given one",
         experiment=mmvae_plus,
         data=("polymnist",),
         paper=[run for run in SYSTEMS if run.beta == 1],
         short=_short(SYSTEMS),
-        show=lambda records: _pictures(records, "conditional"),
+        show=lambda records: pictures_of(records, Config, "conditional"),
     ),
     "figure-7": Table(
         title="PolyMNIST: draws of every modality from the prior",
@@ -166,7 +132,7 @@ TABLES = {
         data=("polymnist",),
         paper=[run for run in SYSTEMS if run.beta == 1],
         short=_short(SYSTEMS),
-        show=lambda records: _pictures(records, "prior"),
+        show=lambda records: pictures_of(records, Config, "prior"),
     ),
     "figure-8": Table(
         title="PolyMNIST: MMVAE+ with u of one modality's input and w of a target's",
@@ -174,7 +140,7 @@ TABLES = {
         data=("polymnist",),
         paper=[DREG],
         short=_short([DREG]),
-        show=lambda records: _pictures(records, *(f"grid-m{i}" for i in range(1, 5))),
+        show=lambda records: pictures_of(records, Config, *(f"grid-m{i}" for i in range(1, 5))),
     ),
     "figure-9": Table(
         title="PolyMNIST: MMVAE+ with u from the prior and w of an input",
@@ -182,7 +148,7 @@ TABLES = {
         data=("polymnist",),
         paper=[DREG],
         short=_short([DREG]),
-        show=lambda records: _pictures(records, "private"),
+        show=lambda records: pictures_of(records, Config, "private"),
     ),
     "figure-10": Table(
         title="PolyMNIST: MMVAE+ with one coordinate of u, or of w, moved",
@@ -190,7 +156,7 @@ TABLES = {
         data=("polymnist",),
         paper=[DREG],
         short=_short([DREG]),
-        show=lambda records: _pictures(records, "traversal-u", "traversal-w"),
+        show=lambda records: pictures_of(records, Config, "traversal-u", "traversal-w"),
     ),
     "figure-11": Table(
         title="PolyMNIST: what of the class the latents know",
@@ -201,24 +167,15 @@ TABLES = {
         show=curves.shown("latents", table.latents),
         draw=curves.draw_latents,
     ),
-    "figure-12": _of_birds("images from the prior", "image-prior"),
-    "figure-13": GIVEN_CAPTIONS,
-    "figure-14": _of_birds("captions given an image", "caption-given-image"),
-    "figure-15": _of_birds("captions from the prior, each with its image", "both-prior"),
-    "figure-16": _of_birds(
-        "MMVAE+ with one coordinate of u, or of w, moved",
-        *("image-given-caption", "traversal-u", "traversal-w"),
-        runs=BIRDS[:1],
-    ),
     "figure-17": _figure_17("mnist_svhn"),
-    "figure-17-fashion": _figure_17("mnist_fashion"),
+    "figure-17-fashion": _figure_17("mnist_fashion", "MNIST and SVHN"),
     "figure-18": Table(
         title="PolyMNIST: MMVAE+ with private latents from the auxiliary priors",
         experiment=mmvae_plus,
         data=("polymnist",),
         paper=[DREG],
         short=_short([DREG]),
-        show=lambda records: _pictures(records, "auxiliary"),
+        show=lambda records: pictures_of(records, Config, "auxiliary"),
     ),
     "figure-19": Table(
         title="PolyMNIST: MMVAE+ by where the private latent of a target comes from",
@@ -235,9 +192,6 @@ TABLES = {
         data=("polymnist",),
         paper=[DREG],
         short=_short([DREG]),
-        show=lambda records: _pictures(records, "alpha"),
-    ),
-    "figure-21": _of_birds(
-        "MMVAE+ given one caption, by the scale of its private latents", "alpha", runs=BIRDS[:1]
+        show=lambda records: pictures_of(records, Config, "alpha"),
     ),
 }

@@ -36,7 +36,13 @@ def render(records: list[Record]) -> str:
     if any(r["config"]["system"] == "mmjsd" for r in five):
         lines += sizes(five)
     return "\n".join(
-        [page_head("mmvae_plus", "MMVAE+ on PolyMNIST"), *lines, *pairs(records), *_runs(records)]
+        [
+            page_head("mmvae_plus", "MMVAE+ on PolyMNIST"),
+            finding("mmvae_plus", "What the paper claims"),
+            *lines,
+            *pairs(records),
+            *_runs(records),
+        ]
     )
 
 
@@ -68,7 +74,11 @@ def claims(records: list[Record]) -> list[str]:
     for group, claim in (("u", "the class is in u"), ("w", "and not in w")):
         probe = found(lambda m, g=group: m["latents"][g]["mean"], "mmvae_plus")  # type: ignore[misc]
         rows.append([claim, probe])
-    return ["## Claims\n", finding("mmvae_plus", "Claims"), *table([row for row in rows if row[1]])]
+    return [
+        "## Measures of the claims\n",
+        finding("mmvae_plus", "Claims"),
+        *table([row for row in rows if row[1]]),
+    ]
 
 
 def coherence(records: list[Record]) -> list[str]:

@@ -109,6 +109,7 @@ class Config(Options):
 
 SMOKE = Config(
     epochs=1,
+    rows=500,
     num_samples=3,
     joint_rows=4,
     test_rows=6,

@@ -58,8 +58,14 @@ def tables_6_and_7(records: list[Record]) -> list[str]:
 
 def figure_2(records: list[Record]) -> list[str]:
     """Show the pictures of draws from the prior, and given labels."""
-    names = [Config(**record["config"]).name for record in records]
-    return tables.pictures(names, ("prior", "conditional"))
+    runs = {}
+    for record in records:
+        config = record["config"]
+        title = f"{SYSTEMS[config['system']]}, {reading(config)}, on {TITLES[config['dataset']]}"
+        runs[Config(**config).name] = title
+    one = "an attribute" if records[0]["config"]["dataset"] == "celeba" else "a label"
+    kinds = {"prior": "drawn from the prior", "conditional": f"drawn given {one}"}
+    return tables.pictures(runs, kinds)
 
 
 def _by(title: str, records: list[Record], by: str) -> list[str]:

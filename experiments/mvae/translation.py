@@ -90,6 +90,7 @@ SMOKE = Config(
     latent_dim=3,
     hidden=8,
     epochs=1,
+    rows=500,
     batch_size=10,
     num_words=18,
     num_samples=3,

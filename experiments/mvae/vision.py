@@ -73,6 +73,7 @@ class Config(Options):
 
 SMOKE = Config(
     epochs=1,
+    rows=500,
     batch_size=10,
     test_rows=4,
     train_rows=20,

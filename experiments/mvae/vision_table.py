@@ -5,15 +5,25 @@ from collections.abc import Callable
 from ppl_mm.experiments.mvae.vision import Config
 from ppl_mm.experiments.tables import Record, pictures, spread, table
 
-__all__ = ["errors", "figure"]
+__all__ = ["CAPTIONS", "errors", "figure"]
+
+CAPTIONS = {
+    "views": "picture, edges and face's parts given the picture",
+    "edges": "picture, edges and face's parts given all six views",
+    "colours": "the picture given its grey values",
+    "halves": "the right half given the left",
+    "watermarks": "the picture given the one under a watermark",
+}
+"""A picture of ``vision.FIGURES`` -> what it shows."""
 
 
 def figure(*names: str) -> Callable[[list[Record]], list[str]]:
     """Return a page's lines with these pictures of every run, names of ``vision.FIGURES``."""
 
     def show(records: list[Record]) -> list[str]:
-        runs = [Config(**record["config"]).name for record in records]
-        return [*pictures(runs, names), *errors(records)]
+        configs = [Config(**record["config"]) for record in records]
+        runs = {c.name: f"{c.epochs} epochs, seed {c.seed}" for c in configs}
+        return [*pictures(runs, {name: CAPTIONS[name] for name in names}), *errors(records)]
 
     return show
 

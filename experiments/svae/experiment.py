@@ -112,6 +112,7 @@ class Config(Options):
 
 SMOKE = Config(
     epochs=1,
+    rows=500,
     batch_size=20,
     latent_dim=20,
     num_train=40,

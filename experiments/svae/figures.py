@@ -37,7 +37,10 @@ def draw_curves(records: list[Record], folder: Path) -> None:
             cells = [read(r["measures"]["test"]) for r in runs]
             points = panels.setdefault(title, {}).setdefault(name, [])
             points.append(tables.point(100 * config["supervision"], cells))
-    figure = plotting.error_curves(panels, xlabel="paired rows, %", logarithmic=True)
+    measure = "correlation" if records[0]["config"]["dataset"] == "cub" else "accuracy"
+    figure = plotting.error_curves(
+        panels, xlabel="paired rows, %", ylabel=measure, logarithmic=True
+    )
     plotting.save(figure, folder / _curves_file(records))
 
 

@@ -71,6 +71,7 @@ def _pairs(dataset: str, suffix: str) -> dict[str, Table]:
     """Return the tables on MNIST-SVHN, or on data in its place."""
     runs, drawn = each(PAIRS, dataset=dataset), each(TOGETHER, dataset=dataset)
     common: dict[str, Any] = {"experiment": svae, "data": (dataset,)}
+    common["stands_in"] = "MNIST and SVHN" if suffix else ""
     return {
         f"figure-2{suffix}": Table(
             title="VAEVAE: pairs of pictures drawn together, and the class of each",
@@ -143,6 +144,7 @@ TABLES = {
         data=("mnist_split",),
         paper=SHARES,
         short=_short([r for r in SHARES if r.system in FEW and r.supervision in FEW_LEVELS]),
+        smoke=_short([r for r in SHARES if r.system not in FEW and r.supervision == 0.1]),
         **_curves(table.figure_4),
     ),
     "figure-5": Table(

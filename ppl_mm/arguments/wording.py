@@ -9,6 +9,8 @@ import torch
 
 __all__ = ["either", "shown", "unknown_name"]
 
+_LISTED = 30  # A table of genes has thousands of names.
+
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 60
 _short.maxlist = _short.maxtuple = _short.maxdict = 4
@@ -19,7 +21,8 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
     known = list(known)
     near = difflib.get_close_matches(str(name), known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"unknown {what} {name!r}; known: {', '.join(known) or 'none'}.{hint}"
+    rest = f" and {len(known) - _LISTED:,} more" if len(known) > _LISTED else ""
+    return f"unknown {what} {name!r}; known: {', '.join(known[:_LISTED]) or 'none'}{rest}.{hint}"
 
 
 def either(choices: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from ppl_mm.batch.encoding import Memo, encode, featurise
-from ppl_mm.batch.host_masks import HostTensor
+from ppl_mm.batch.host_masks import HostTensor, unread
 from ppl_mm.batch.masked import MaskedRows
 from ppl_mm.batch.observed_elements import ObservedElements
 from ppl_mm.batch.plate import ROWS, Plate
@@ -154,5 +154,8 @@ class Batch(MaskedRows):
 
     def _host_target(self) -> torch.device | None:
         """The device of masks whose values the host knows; None for ordinary masks."""
-        mask = next(iter(self.present.values()), None)
-        return mask.target if isinstance(mask, HostTensor) else None
+        masks = list(self.present.values())
+        hosted = next((m for m in masks if isinstance(m, HostTensor)), None)
+        if hosted is None and masks and unread(masks[0]):
+            return self.device
+        return None if hosted is None else hosted.target

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence, Set
 from typing import cast
 
 import torch
+from jaxtyping import Bool, Shaped
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 from torch.masked import MaskedTensor
@@ -122,7 +123,7 @@ def check_at_least_one(what: str, number: object) -> None:
         raise ValueError(f"{what}: expected an integer of at least 1, got {number!r}.")
 
 
-def check_mask(name: str, mask: object, values: Tensor) -> Tensor:
+def check_mask(name: str, mask: object, values: Shaped[Tensor, "B *D"]) -> Bool[Tensor, " B"]:
     """Check the mask (B,) of a modality and return it; None means True everywhere."""
     if mask is None:
         return torch.ones(len(values), dtype=torch.bool, device=values.device)
@@ -150,7 +151,9 @@ def check_mask(name: str, mask: object, values: Tensor) -> Tensor:
     return mask
 
 
-def check_values(name: str, values: Tensor, present: Tensor) -> Tensor:
+def check_values(
+    name: str, values: Shaped[Tensor, "B *D"], present: Bool[Tensor, " B"]
+) -> Shaped[Tensor, "B *D"]:
     """Return the values with zeros in missing rows; raise unless observed ones are finite."""
     if values.is_meta:
         raise ValueError(f"modality {name!r}: a tensor on the device 'meta' holds no values.")
@@ -177,8 +180,12 @@ def _check_finite(name: str, values: Tensor) -> None:
 
 
 def check_replacement(
-    name: str, values: Tensor, present: Tensor, elements: Tensor | None, device: torch.device
-) -> Tensor:
+    name: str,
+    values: Shaped[Tensor, "B *D"],
+    present: Bool[Tensor, " B"],
+    elements: Bool[Tensor, "B *D"] | None,
+    device: torch.device,
+) -> Shaped[Tensor, "B *D"]:
     """Return new values for a modality, with zeros in missing rows and missing elements."""
     if common_length({name: values}) != len(present):
         raise ValueError(f"modality {name!r}: expected {len(present)} rows, got {len(values)}.")
@@ -229,13 +236,13 @@ def check_target(target: object) -> None:
         ) from error
 
 
-def zeroed(values: Tensor, missing: Tensor) -> Tensor:
+def zeroed(values: Shaped[Tensor, "B *D"], missing: Bool[Tensor, " B"]) -> Shaped[Tensor, "B *D"]:
     """Return a copy of the values with zeros in the missing rows."""
     mask = missing.reshape(-1, *[1] * (values.dim() - 1))
     return values.masked_fill(mask, 0)
 
 
-def in_dtype(name: str, values: Tensor, dtype: torch.dtype) -> Tensor:
+def in_dtype(name: str, values: Shaped[Tensor, "*D"], dtype: torch.dtype) -> Shaped[Tensor, "*D"]:
     """Return floating-point values in another dtype, and integers unchanged.
 
     Raises:
@@ -252,7 +259,9 @@ def in_dtype(name: str, values: Tensor, dtype: torch.dtype) -> Tensor:
     return found
 
 
-def check_encoded(name: str, output: object, latent_dim: int, rows: int) -> tuple[Tensor, Tensor]:
+def check_encoded(
+    name: str, output: object, latent_dim: int, rows: int
+) -> tuple[Shaped[Tensor, "{rows} {latent_dim}"], Shaped[Tensor, "{rows} {latent_dim}"]]:
     """Check an encoder's output and return (loc, scale) as views (rows, latent_dim)."""
     loc, scale = loc_scale(name, output, latent_dim, rows)
     if is_validation_enabled() and not bool((scale > 0).all()):
@@ -263,7 +272,9 @@ def check_encoded(name: str, output: object, latent_dim: int, rows: int) -> tupl
     return loc, scale
 
 
-def check_features(name: str, output: object, size: int, rows: int) -> Tensor:
+def check_features(
+    name: str, output: object, size: int, rows: int
+) -> Shaped[Tensor, "{rows} {size}"]:
     """Check the output of a modality's trunk and return it, a tensor (rows, size)."""
     if not isinstance(output, Tensor) or output.shape != (rows, size):
         raise ValueError(

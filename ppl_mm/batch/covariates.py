@@ -1,29 +1,27 @@
 """Covariates: what networks read of a row and no model scores, such as the batch of a cell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ppl_mm.arguments.wording import shown
+from ppl_mm.batch.network_contracts import covariate_sizes, reads_covariates
 
 __all__ = [
     "Covariates",
+    "blank_covariates",
     "check_covariates",
     "check_read",
     "check_size",
+    "columns_for",
     "covariates_for",
     "joined_covariates",
-    "reads_covariates",
 ]
 
 Covariates = Mapping[str, Tensor]
 """Name -> the covariates of some rows, (N,) or (N, C)."""
-
-
-def reads_covariates(network: object) -> tuple[str, ...]:
-    """The names of the covariates that a network reads."""
-    return tuple(getattr(network, "reads_covariates", ()))
 
 
 def covariates_for(network: object, given: Covariates) -> dict[str, Tensor]:
@@ -97,8 +95,7 @@ def check_read(network: object, given: Covariates) -> None:
             number of columns.
     """
     found = covariates_for(network, given)
-    sizes = getattr(network, "reads_covariates", ())
-    for name, size in sizes.items() if isinstance(sizes, Mapping) else ():
+    for name, size in covariate_sizes(network).items():
         check_size(name, found[name], size)
 
 
@@ -121,6 +118,34 @@ def check_size(name: str, x: Tensor, size: int) -> None:
                 f"covariate {name!r}: the network knows the classes 0 to {size - 1}, got "
                 f"{low if low < 0 else high}."
             )
+
+
+def blank_covariates(networks: Iterable[object], size: int) -> dict[str, Tensor]:
+    """Zeros (size, C) for each covariate whose number C of classes or columns all networks name.
+
+    They stand for no class, and for a number of 0.
+    """
+    found: dict[str, int | None] = {}
+    for network in networks:
+        sizes = covariate_sizes(network)
+        for name in reads_covariates(network):
+            own = sizes.get(name)
+            found[name] = own if name not in found or found[name] == own else None
+    return {name: torch.zeros(size, c) for name, c in found.items() if c is not None}
+
+
+def columns_for(network: object, given: Covariates) -> dict[str, Tensor]:
+    """The covariates that a network reads as columns (N, C), classes as indicators.
+
+    Those whose number C it does not name stay as they are.
+    """
+    found = covariates_for(network, given)
+    for name, size in covariate_sizes(network).items():
+        x = found[name]
+        if x.dim() == 1:
+            x = x[:, None] if x.is_floating_point() else F.one_hot(x.long(), size)
+        found[name] = x.to(torch.get_default_dtype())
+    return found
 
 
 def joined_covariates(batches: Sequence[Covariates]) -> dict[str, Tensor]:

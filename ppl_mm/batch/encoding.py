@@ -5,7 +5,7 @@ memo, which the terms and the strata of one batch share.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,17 +13,23 @@ from torch import Tensor, nn
 
 from ppl_mm.batch.checks import check_encoded, check_features
 from ppl_mm.batch.covariates import covariates_for
+from ppl_mm.batch.host_masks import unread
+from ppl_mm.batch.network_contracts import reads_elements, width_of
 from ppl_mm.batch.rows import dtype_of, indices, put_rows, run_network
+from ppl_mm.batch.unread import runs
 
 if TYPE_CHECKING:
     from ppl_mm.batch.batch import Batch
 
-__all__ = ["Memo", "encode", "featurise", "inputs", "reads_elements", "width_of"]
+__all__ = ["Memo", "encode", "featurise", "inputs"]
 
 Outputs = tuple[Tensor, ...]
 
-Memo = dict[tuple[str, nn.Module], list[tuple[Tensor, Outputs]]]
-"""The outputs of a network of some modalities, for each mask (B,) of the rows that it saw."""
+Memo = dict[tuple[str, nn.Module], list[tuple[Tensor | None, Outputs]]]
+"""The outputs of a network of some modalities, for each mask (B,) of the rows that it saw.
+
+None stands for all rows, where the values of masks are unread.
+"""
 
 
 def encode(
@@ -54,16 +60,6 @@ def encode(
     values = inputs(batch, names, network)
     loc, scale = _once(batch, what, held, values, network, latent_dim, (0.0, 1.0), check)
     return loc, scale
-
-
-def reads_elements(network: object) -> bool:
-    """Whether a network is called with the mask of observed elements beside the values."""
-    return bool(getattr(network, "reads_elements", False))
-
-
-def width_of(trunk: nn.Module) -> int:
-    """F, the number of features of a trunk, its attribute ``out_features``."""
-    return cast(int, trunk.out_features)
 
 
 def featurise(
@@ -111,8 +107,28 @@ def _once(
 ) -> Outputs:
     """A network's outputs, (B, size) each, with ``fills`` where ``held`` is False."""
     seen_before = [] if batch.memo is None else batch.memo.setdefault((what, network), [])
+
+    def run(rows: Tensor | None, held: Tensor | None = None) -> Outputs:
+        seen = values if rows is None else [x.index_select(0, rows) for x in values]
+        read = covariates_for(network, batch.covariates)
+        if rows is not None:
+            read = {n: x.index_select(0, rows) for n, x in read.items()}
+        note = f"the network of modality {what!r}, given values"
+        output = run_network(network, *seen, note=note, covariates=read, held=held)
+        return check(output, len(batch) if rows is None else len(rows))
+
+    if unread(held):
+        whole = next((outputs for before, outputs in seen_before if before is None), None)
+        if whole is None:
+            whole = run(None, held)
+            seen_before.append((None, whole))
+        else:
+            runs((network,), held)
+        return tuple(
+            torch.where(held[:, None], part, fill) for part, fill in zip(whole, fills, strict=True)
+        )
     for before, outputs in seen_before:
-        if before is held or torch.equal(before, held):
+        if before is not None and (before is held or torch.equal(before, held)):
             return outputs
     rows, total = indices(held), len(batch)
     if rows is not None and len(rows) == 0:
@@ -120,16 +136,9 @@ def _once(
         shape, device = (total, size), batch.device
         outputs = tuple(torch.full(shape, fill, dtype=dtype, device=device) for fill in fills)
     else:
-        seen = values if rows is None else [x.index_select(0, rows) for x in values]
-        read = covariates_for(network, batch.covariates)
-        if rows is not None:
-            read = {n: x.index_select(0, rows) for n, x in read.items()}
-        note = f"the network of modality {what!r}, given values"
-        output = run_network(network, *seen, note=note, covariates=read)
-        parts = check(output, total if rows is None else len(rows))
         outputs = tuple(
             put_rows(rows, part, total, fill, dim=0)
-            for part, fill in zip(parts, fills, strict=True)
+            for part, fill in zip(run(rows), fills, strict=True)
         )
     seen_before.append((held, outputs))
     return outputs

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 from ppl_mm.arguments.wording import unknown_name
@@ -51,7 +52,9 @@ def check_elements(
     return dict(elements or {})
 
 
-def folded(present: Tensor, elements: Tensor) -> tuple[Tensor, Tensor | None]:
+def folded(
+    present: Bool[Tensor, " B"], elements: Bool[Tensor, "B *D"]
+) -> tuple[Bool[Tensor, " B"], Bool[Tensor, "B *D"] | None]:
     """The rows that hold something, (B,), and their elements; None where no element is missing.
 
     A row all of whose elements are missing is a row that misses the modality. Rows that are missing
@@ -64,12 +67,14 @@ def folded(present: Tensor, elements: Tensor) -> tuple[Tensor, Tensor | None]:
     return present, None if bool(elements.all()) else elements
 
 
-def without_holes(values: Tensor, elements: Tensor | None) -> Tensor:
+def without_holes(
+    values: Shaped[Tensor, "B *D"], elements: Bool[Tensor, "B *D"] | None
+) -> Shaped[Tensor, "B *D"]:
     """A copy of the values with zeros where elements are missing; themselves for None."""
     return values if elements is None else values.masked_fill(~elements, 0)
 
 
-def observed_values(batch: "Batch", name: str) -> Tensor:
+def observed_values(batch: "Batch", name: str) -> Shaped[Tensor, "n *D"]:
     """The observed values of one modality, (n, *D), for checks of their support.
 
     Zeros may lie outside of it: an element that is missing holds its value in another row, or, if

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-__all__ = ["HostTensor", "constants", "on_host", "plain", "recording", "waits"]
+__all__ = ["HostTensor", "aside", "constants", "on_host", "plain", "recording", "unread", "waits"]
 
 _Constants = dict[tuple[Any, ...], Tensor]
 _kept: list[_Constants] = []  # the last one is in use
@@ -58,7 +58,7 @@ class HostTensor(Tensor):
 
     def copied(self) -> Tensor:
         """Return the values on the device, without waiting; repeated calls share one copy."""
-        with torch._C.DisableTorchFunctionSubclass(), _aside():
+        with torch._C.DisableTorchFunctionSubclass(), aside():
             host, version = self.host, self._version
             if _kept:  # kept only there, by value, because copies of a failed capture are lost
                 return _copy(host, self.target)
@@ -85,11 +85,11 @@ class HostTensor(Tensor):
             if met or moved or func.__name__ in _RANDOM:
                 args, kwargs = tree_map_only(HostTensor, HostTensor.copied, (args, kwargs))
                 return func(*args, **kwargs)
-            with _aside():
+            with aside():
                 args, kwargs = tree_map_only(HostTensor, _as_tensor, (args, kwargs))
             if kwargs.get("device") is not None:
                 kwargs = {**kwargs, "device": "cpu"}
-            with _aside():
+            with aside():
                 result, target = func(*args, **kwargs), mine[0].target
                 return tree_map_only(Tensor, lambda x: HostTensor.of(x, target), result)
 
@@ -115,6 +115,14 @@ def on_host(x: Tensor) -> bool:
     return isinstance(x, HostTensor) or not waits(x.device)
 
 
+def unread(x: Tensor) -> bool:
+    """Return whether Python must not read a tensor's values, as a step is being recorded.
+
+    The recorded step serves all values of a mask that is no :class:`HostTensor`.
+    """
+    return _recording and not isinstance(x, HostTensor)
+
+
 def plain(x: Tensor) -> Tensor:
     """Return the tensor itself, or a :class:`HostTensor` as a tensor on its device."""
     return x.copied() if isinstance(x, HostTensor) else x
@@ -131,7 +139,7 @@ def recording() -> Iterator[None]:
         _recording = before
 
 
-def _aside() -> AbstractContextManager[None]:
+def aside() -> AbstractContextManager[None]:
     """Return a context in which operations are not recorded, if a step is being recorded."""
     return _disable_current_modes() if _recording else nullcontext()
 

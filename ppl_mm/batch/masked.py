@@ -4,7 +4,7 @@
 """
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Annotated, ClassVar, Self, overload
 
 import torch
@@ -16,7 +16,7 @@ from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.checks import check_replacement, check_target, in_dtype
 from ppl_mm.batch.covariates import check_covariates
 from ppl_mm.batch.encoding import Memo
-from ppl_mm.batch.host_masks import HostTensor
+from ppl_mm.batch.host_masks import HostTensor, on_host
 from ppl_mm.batch.lazy import LazyValues, event_shapes, only
 from ppl_mm.batch.positions import Index, positions
 from ppl_mm.batch.rows import dtype_of
@@ -89,6 +89,24 @@ class MaskedRows:
         lead = () if self.plate_size is None else (self.plate_size,)
         return torch.Size((*lead, self._size))
 
+    @property
+    def pattern(self) -> tuple[Hashable, ...] | None:
+        """The masks of all rows, if they are the same in each; None if not, or if unread."""
+        found: dict[int, bool] = {}
+        hosted = False
+        for kind in MASKS:
+            for mask in getattr(self, kind).values():
+                if id(mask) not in found:
+                    if not on_host(mask):
+                        return None
+                    values = mask.as_subclass(Tensor).numpy()
+                    found[id(mask)] = bool(values.flat[0])
+                    if not (values.all() if found[id(mask)] else not values.any()):
+                        return None
+                    hosted = hosted or isinstance(mask, HostTensor)
+        masks = (found[id(m)] for kind in MASKS for m in getattr(self, kind).values())
+        return (hosted, *masks)
+
     # ---------------------------------------------------------------- rows and values
 
     @overload
@@ -155,7 +173,7 @@ class MaskedRows:
         return out
 
     def replace(self, name: str, value: Tensor) -> Self:
-        """The same rows and masks with the same rows with other values (B, *D_m) of one modality.
+        """The same rows and masks with other values (B, *D_m) of one modality.
 
         Raises:
             TypeError: For anything but a dense tensor of real numbers.

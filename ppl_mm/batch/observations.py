@@ -25,7 +25,8 @@ from ppl_mm.batch.batch import Batch
 from ppl_mm.batch.checks import check_rows
 from ppl_mm.batch.collate import joined
 from ppl_mm.batch.covariates import check_covariates, joined_covariates
-from ppl_mm.batch.terms import Masks, Term, resolve_components, resolve_terms, via_masks
+from ppl_mm.batch.terms import Masks, Term, resolve_strata, resolve_terms, via_masks
+from ppl_mm.batch.unread import every
 
 __all__ = ["DrawnStrata", "Observations", "UnderStrata", "UnderTerms"]
 
@@ -81,12 +82,26 @@ class Observations(Batch):
 
     @staticmethod
     @typed
-    def blank(num_rows: int) -> "Observations":
-        """Rows that hold no modality at all: a model run on them draws every one."""
+    def blank(num_rows: int, like: "Observations | None" = None) -> "Observations":
+        """Rows that hold no modality at all: a model run on them draws every one.
+
+        Args:
+            num_rows: How many.
+            like: Rows whose covariates these have, from the first on and over again; with None
+                they have none.
+
+        Example:
+            >>> cells = Observations({"x": torch.zeros(2)}, covariates={"batch": torch.arange(2)})
+            >>> Observations.blank(3, cells).covariates["batch"]
+            tensor([0, 1, 0])
+        """
         if num_rows < 1:
             raise ValueError(f"expected at least one row, got {num_rows}.")
         obs = Observations.__new__(Observations)
         obs._size, obs.values, obs.elements, obs.covariates = num_rows, {}, {}, {}
+        if like is not None and like.covariates:
+            rows = torch.arange(num_rows) % len(like)
+            obs.covariates = {n: x[rows.to(x.device)] for n, x in like.covariates.items()}
         obs.present = obs.scored = obs.evidence = obs.source = {}
         return obs
 
@@ -255,11 +270,8 @@ class UnderStrata(Observations):
     plate: ClassVar[str | None] = "strata"
 
     def __init__(self, rows_of: Observations, family: Sequence[Iterable[str]]) -> None:
-        masks, allowed = resolve_components(family, rows_of)
         self.__dict__.update(rows_of.__dict__, memo={})
-        self.source = {n: torch.stack([mask[n] for mask in masks]) for n in self.names}
-        self.scored = {n: mask & allowed for n, mask in self.scored.items()}
-        self.log_weight = self.evenly(allowed)
+        self.source, self.scored, self.log_weight = resolve_strata(family, rows_of)
 
     @property
     def plate_size(self) -> int:
@@ -309,4 +321,4 @@ class DrawnStrata(UnderStrata):
 
 def _taken(mask: Tensor, drawn: Tensor) -> Tensor:
     """A mask at the strata drawn; where it is True throughout, without asking which they are."""
-    return mask[: len(drawn)] if bool(mask.all()) else mask.gather(0, drawn)
+    return mask[: len(drawn)] if every(mask) else mask.gather(0, drawn)

@@ -17,7 +17,16 @@ from pyro.poutine.runtime import Message
 from torch import Tensor
 from torch.distributions import transform_to
 
-__all__ = ["SCORES_ELEMENTS", "ObservedElements", "OfElements", "elements_of", "refuse_holes"]
+from ppl_mm.batch.host_masks import aside
+
+__all__ = [
+    "SCORES_ELEMENTS",
+    "ObservedElements",
+    "OfElements",
+    "elements_of",
+    "inside",
+    "refuse_holes",
+]
 
 SCORES_ELEMENTS = "scores_elements"
 """The key of ``infer`` at a site that scores only the elements that are observed."""
@@ -71,7 +80,7 @@ class OfElements(TorchDistribution):
         """Log-probability of the observed elements in nats; the others reach no gradient."""
         each = elements_of(self.whole)
         assert each is not None
-        value = torch.where(self.held, value, _inside(each.support))
+        value = torch.where(self.held, value, inside(each.support))
         found = torch.where(self.held, each.log_prob(value), 0.0)
         return found.flatten(-len(self.event_shape)).sum(-1)
 
@@ -126,10 +135,11 @@ def _scoring(name: str, fn: TorchDistribution, held: Tensor) -> TorchDistributio
     return OfElements(fn, held)
 
 
-def _inside(support: constraints.Constraint) -> Tensor | float:
+def inside(support: constraints.Constraint) -> Tensor | float:
     """A number in the support: 0 where it is one, as of all counts and binary values."""
-    try:
-        found: Tensor = transform_to(support)(torch.zeros(()))
-    except NotImplementedError:
-        return 0.0
-    return found if found.dim() or found.is_cuda else found.item()
+    with aside():
+        try:
+            found: Tensor = transform_to(support)(torch.zeros(()))
+        except NotImplementedError:
+            return 0.0
+        return found if found.dim() or found.is_cuda else found.item()

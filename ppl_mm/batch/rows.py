@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ppl_mm.batch.covariates import Covariates, covariates_for
 from ppl_mm.batch.host_masks import on_host
 from ppl_mm.batch.shapes import mapped
+from ppl_mm.batch.unread import runs
 
 __all__ = [
     "at_least_float32",
@@ -73,6 +74,7 @@ def run_network(
     *more: Tensor,
     note: str | None = None,
     covariates: Covariates | None = None,
+    held: Bool[Tensor, "..."] | None = None,
 ) -> Any:
     """Return ``network(rows, *more)`` for rows with one batch dimension.
 
@@ -81,8 +83,12 @@ def run_network(
     Floating-point rows are converted to the network's own dtype. A single row has no batch
     statistics, so batch normalisation uses its running ones. An output of 16 bits is converted to
     float32, because densities must not be rounded. A note on an error names the network and its
-    input.
+    input. With a mask ``held`` of unread values the network sees all rows, and its output counts
+    where the mask is True.
     """
+    runs((network,), held)
+    if held is not None:
+        _refuse_batch_statistics(network)
     dtype = dtype_of(network) if isinstance(network, nn.Module) else None
     rows, *others = (_in_dtype(x, dtype) for x in (rows, *more))
     read = covariates_for(network, covariates or {})
@@ -95,6 +101,12 @@ def run_network(
         if note is not None:
             error.add_note(f"In {note} of shape {tuple(rows.shape)}, {rows.dtype}.")
         raise
+
+
+def _refuse_batch_statistics(network: object) -> None:
+    parts = network.modules() if isinstance(network, nn.Module) else ()
+    if any(isinstance(part, _BatchNorm) and part.training for part in parts):
+        raise RuntimeError("batch normalisation sees no rows but those that count")
 
 
 def dtype_of(network: nn.Module) -> torch.dtype | None:

@@ -18,12 +18,14 @@ import torch
 from torch import Tensor
 
 from ppl_mm.arguments.wording import shown
+from ppl_mm.batch.once import once
 from ppl_mm.batch.rows import one_if_same
+from ppl_mm.batch.unread import within
 
 if TYPE_CHECKING:
     from ppl_mm.batch.batch import Batch
 
-__all__ = ["Masks", "Term", "resolve_components", "resolve_terms", "via_masks"]
+__all__ = ["Masks", "Term", "resolve_components", "resolve_strata", "resolve_terms", "via_masks"]
 
 Masks = dict[str, Tensor]
 
@@ -80,6 +82,12 @@ class Term:
             if not isinstance(number, float | int) or not math.isfinite(number):
                 raise ValueError(f"Term: expected finite weights and lambdas, got {shown(number)}.")
 
+    def __str__(self) -> str:
+        """Return what is scored, the source and the reference: "label from image against label"."""
+        scored, source = (" ".join(group) or "nothing" for group in (self.scored, self.source))
+        against = f" against {' '.join(self.reference)}" if self.reference else ""
+        return f"{scored} from {source}{against}"
+
     @property
     def names(self) -> set[str]:
         """Every modality that the term mentions."""
@@ -109,6 +117,13 @@ def resolve_terms(
         raise ValueError("expected at least one term, got none.")
     if rows not in ("restrict", "require"):
         raise ValueError(f"rows: expected 'restrict' or 'require', got {rows!r}.")
+    what = (tuple(terms), rows, dedupe)
+    return once(obs, what, lambda: _resolved(terms, obs, rows=rows, dedupe=dedupe))
+
+
+def _resolved(
+    terms: Sequence[Term], obs: "Batch", *, rows: str, dedupe: bool
+) -> tuple[Masks, Masks, Masks, Tensor, Tensor]:
     held, asked = _held(obs), _asked(terms, obs)
     masks = asked & held  # (3, M, T, B)
     if rows == "require":
@@ -127,7 +142,10 @@ def resolve_terms(
     if dedupe:
         active = active & ~_repeats(_same_kind(terms, obs), masks.flatten(0, 1), active)
     masks = (masks & active).expand(-1, -1, -1, len(obs))
-    source, scored, reference = (dict(zip(obs.names, m.unbind(), strict=True)) for m in masks)
+    source, scored, reference = (
+        {n: within(m, a) for n, m, a in zip(obs.names, *pair, strict=True)}
+        for pair in zip(masks, asked, strict=True)
+    )
     active = active.expand(-1, len(obs))
     weight = obs.as_tensor([[float(t.weight)] for t in terms])
     return source, scored, reference, active, weight
@@ -164,6 +182,22 @@ def resolve_components(family: Sequence[Iterable[str]], obs: "Batch") -> tuple[l
     ]
     allowed[0] = allowed[0] | ~torch.stack(allowed).any(0)
     return masks, torch.stack(allowed)
+
+
+def resolve_strata(family: Sequence[Iterable[str]], obs: "Batch") -> tuple[Masks, Masks, Tensor]:
+    """The masks ``source`` and ``scored``, (C, B), of mixture components, with their log-weights.
+
+    Raises: as :func:`resolve_components`.
+    """
+
+    def resolved() -> tuple[Masks, Masks, Tensor]:
+        masks, allowed = resolve_components(family, obs)
+        asked = {n: obs.as_tensor([[n in subset] for subset in family]) for n in obs.names}
+        source = {n: within(torch.stack([m[n] for m in masks]), asked[n]) for n in obs.names}
+        scored = {n: mask & allowed for n, mask in obs.scored.items()}
+        return source, scored, obs.evenly(allowed)
+
+    return once(obs, ("strata", tuple(family)), resolved)
 
 
 def via_masks(terms: Sequence[Term], obs: "Batch") -> Masks:

@@ -43,6 +43,7 @@ class _OneLineErrors(TyperGroup):
 
 
 def _say(message: str) -> int:
+    message = message.partition("\nTrace Shapes")[0]  # Pyro adds a table of sites to messages.
     if message:  # There is no result if help was shown.
         typer.echo(f"error: {message}", err=True)
     return 2
@@ -240,10 +241,17 @@ def reproduce(
     paper: Annotated[
         str | None, typer.Argument(help="svae, mmvae_plus, ...; all are listed without it.")
     ] = None,
-    table: Annotated[str | None, typer.Argument(help="A table or figure, as listed.")] = None,
+    table: Annotated[
+        str | None,
+        typer.Argument(help="A table or figure; all whose data are here, with --scale alone."),
+    ] = None,
     scale: Annotated[
-        str, typer.Option(help="smoke (seconds), short (minutes a run), or paper (its own sizes).")
-    ] = "short",
+        str | None,
+        typer.Option(
+            help="smoke (seconds), short (minutes a run), or paper (its own sizes).  "
+            "[default: short]"
+        ),
+    ] = None,
     seed: Annotated[list[int] | None, typer.Option(help="A run each; repeatable.")] = None,
     option: Annotated[
         list[str] | None,
@@ -265,21 +273,24 @@ def reproduce(
     from ppl_mm.cli.papers import listed
     from ppl_mm.experiments import papers, reproduction
 
-    if paper is None or table is None:
+    if paper is None or (table is None and scale is None):
         typer.echo(listed(paper))
         return
-    found = papers.table(paper, table)
+    scale = scale or "short"
     folder = Path("runs", "reproduce", f"{paper}-{scale}") if out is None else out
-    options = flags.options(option or [])
+    options: dict[str, Any] = flags.options(option or [])
+    options |= {"seeds": seed or (), "num_jobs": jobs, "dask": dask}
+    names = papers.ready(paper) if table is None else [table]
     try:
-        page = reproduction.reproduce(
-            found, folder, table, scale, seeds=seed or (), num_jobs=jobs, dask=dask, **options
-        )
+        for name in names:
+            found = papers.table(paper, name)
+            page = reproduction.reproduce(found, folder, name, scale, **options)
+            if table is not None:
+                Console().print(Markdown(page.read_text()))
+            typer.echo(f"page: {page}")
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here.", err=True)
         raise typer.Exit(130) from None
-    Console().print(Markdown(page.read_text()))
-    typer.echo(f"page: {page}")
 
 
 def _print(table: Table) -> None:

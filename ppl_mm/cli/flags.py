@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-__all__ = ["DATASET", "names", "options", "settings", "weights"]
+__all__ = ["DATASET", "covariates", "names", "options", "settings", "weights"]
 
 
 DATASET: Any = typer.Argument(
@@ -22,6 +22,25 @@ def names(given: Iterable[str] | None) -> list[str]:
         ['a', 'b', 'c']
     """
     return [name for together in given or () for name in together.split(",")]
+
+
+def covariates(given: Sequence[str]) -> dict[str, str]:
+    """Return values by name, as they are written.
+
+    Raises:
+        ValueError: If a flag is not NAME=VALUE.
+
+    Example:
+        >>> covariates(["site=b", "age=50"])
+        {'site': 'b', 'age': '50'}
+    """
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"covariate: expected NAME=VALUE such as site=b, got {text!r}.")
+        found[name] = value
+    return found
 
 
 def weights(given: Sequence[str]) -> dict[str, float]:

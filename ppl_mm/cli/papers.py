@@ -24,7 +24,10 @@ def listed(paper: str | None) -> str:
     for needs, rows in groups.items():
         heading = (f"needs {needs}", "runs", "epochs", "what it shows")
         blocks.append(_block(heading, rows))
-    caption = "runs, epochs: in all, at --scale short / paper\n* not here yet: ppl-mm data list"
+    caption = (
+        "runs, epochs: in all, at --scale short / paper\n* not here yet: ppl-mm data list\n"
+        f"ppl-mm reproduce {paper} --scale smoke makes all whose data are here"
+    )
     return "\n\n".join([*blocks, caption])
 
 

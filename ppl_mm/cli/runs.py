@@ -60,6 +60,13 @@ def generate(
     csv: Annotated[
         Path | None, typer.Option(help="Also write the values, a line for each row and draw.")
     ] = None,
+    covariate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Draw as for rows with this covariate, such as site=b; repeatable.",
+        ),
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Draw modalities given others of test rows, or from the prior, into a picture.
@@ -80,6 +87,7 @@ def generate(
         seed=seed,
         npz=npz,
         csv=csv,
+        covariates=flags.covariates(covariate or ()),
     )
     typer.echo(" ".join(str(path) for path in (out, npz, csv) if path is not None))
 
@@ -100,7 +108,8 @@ def impute(
 ) -> None:
     """Fill in the empty cells of all rows, given what each row holds; the others stay as they are.
 
-    Numbers have their mean; yes or no, classes and words the most probable one.
+    Numbers have their mean; yes or no, classes and words the most probable one. Images that rows
+    lack become files in a folder beside the CSV.
     """
     from ppl_mm import runs
 

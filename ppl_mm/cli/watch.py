@@ -1,6 +1,5 @@
 """The command ``ppl-mm watch``, which shows a run in progress from another terminal."""
 
-import csv
 import time
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,8 @@ from rich.text import Text
 __all__ = ["watch"]
 
 _BARS = "▁▂▃▄▅▆▇█"
-_WIDTH = 60
+_LONGEST = 28  # The largest number of characters of a measure's name.
+_RANGE = 26  # The space for a measure's smallest and largest value.
 _SHOWN = 10  # The number of epochs in the table.
 
 
@@ -23,51 +23,54 @@ def watch(
     follow: Annotated[bool, typer.Option(help="Go on until the run ends.")] = True,
 ) -> None:
     """Show a run: who trains it, its last epochs, and the curve of each measure."""
-    from ppl_mm.files.owned import owner
+    from ppl_mm.files.owned import at_work
 
-    if not folder.is_dir():
+    console = Console(highlight=False)
+    if not folder.is_dir() and not at_work(folder):
         raise ValueError(f"{folder}: no run here.")
-    with Live(_shown(folder), console=Console(highlight=False), auto_refresh=False) as live:
-        while follow and owner(folder):
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        while follow and at_work(folder):
+            live.update(_shown(folder, console.width), refresh=True)
             time.sleep(1)
-            live.update(_shown(folder), refresh=True)
-        live.update(_shown(folder), refresh=True)
+        live.vertical_overflow = "visible"
+        live.update(_shown(folder, console.width), refresh=True)
 
 
-def _shown(folder: Path) -> Group:
-    from ppl_mm.files.owned import owner
+def _shown(folder: Path, width: int) -> Group:
+    from ppl_mm.files.owned import at_work
+    from ppl_mm.runs.folder import read_history
 
-    who, rows = owner(folder), _history(folder)
+    who, rows = at_work(folder), read_history(folder)
     state = "ended" if (folder / "system.safetensors").exists() else "stopped"
     if who:
         state = f"process {who.get('process')} on {who.get('host')} since {who.get('since')}"
-    return Group(Text(f"{folder}: {state}, {len(rows)} epochs"), _table(rows), *_curves(rows))
+    head = Text(f"{folder}: {state}, {len(rows)} epochs")
+    return Group(head, _table(rows), *_curves(rows, width))
 
 
-def _history(folder: Path) -> list[dict[str, str]]:
-    try:
-        with (folder / "history.csv").open() as file:
-            return list(csv.DictReader(file))
-    except OSError:
-        return []
-
-
-def _table(rows: list[dict[str, str]]) -> Table:
-    table = Table(*(rows[0] if rows else ()))
+def _table(rows: list[dict[str, float]]) -> Table:
+    """Return the last epochs, without the parts of the loss."""
+    names = [name for name in (rows[0] if rows else ()) if "/" not in name]
+    table = Table(*names)
     for row in rows[-_SHOWN:]:
-        table.add_row(*(f"{float(value):.6g}" if value else "" for value in row.values()))
+        table.add_row(*(f"{row[name]:.6g}" if name in row else "" for name in names))
     return table
 
 
-def _curves(rows: list[dict[str, str]]) -> list[Text]:
+def _curves(rows: list[dict[str, float]], width: int) -> list[Text]:
     """Draw each measure over the epochs, between its smallest and its largest value."""
+    names = [name for name in (rows[-1] if rows else ()) if name not in ("epoch", "seconds")]
+    longest = min(max(map(len, names), default=0), _LONGEST)
+    columns = max(10, width - longest - _RANGE)
     found = []
-    for name in rows[0] if rows else ():
-        values = [float(row[name]) for row in rows if row[name]]
-        if name not in ("epoch", "seconds") and len(values) > 1:
-            few = [values[i * len(values) // _WIDTH] for i in range(_WIDTH)]
-            few = few if len(values) > _WIDTH else values
-            found.append(Text(f"{name:>20} {_curve(few)} {min(values):.6g} to {max(values):.6g}"))
+    for name in names:
+        values = [row[name] for row in rows if name in row]
+        if len(values) > 1:
+            if len(values) > columns:
+                values = [values[i * len(values) // columns] for i in range(columns)]
+            title = name if len(name) <= longest else name[: longest - 1] + "…"
+            limits = f"{min(values):.6g} to {max(values):.6g}"
+            found.append(Text(f"{title:>{longest}} {_curve(values)} {limits}", overflow="ellipsis"))
     return found
 
 

@@ -17,10 +17,10 @@ def curve(blocks: Sequence[Block], measure: str) -> "Figure":
 
     A system has the same colour in every figure. The marks of doubtful estimates are hollow.
     """
-    from matplotlib.figure import Figure
+    from ppl_mm.results.picture import Picture
 
     names = list(dict.fromkeys(name for block in blocks for name in block.systems))
-    figure = Figure(figsize=(4.4, 3.6), layout="constrained")
+    figure = Picture(figsize=(4.4, 3.6), layout="constrained")
     axes = figure.subplots()
     for i, name in enumerate(names):
         points = [(b.missing, b.entries[measure, name]) for b in blocks if name in b.row(measure)]

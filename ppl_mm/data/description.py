@@ -61,6 +61,7 @@ class Description:
         patterns: The patterns of present modalities, as one truth value per modality, with the
             number of rows of each; the most frequent come first.
         findings: A sentence for everything that looks wrong.
+        covariates: The columns that networks read and nothing scores, in words.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Description:
     modalities: tuple[Described, ...]
     patterns: tuple[tuple[tuple[bool, ...], int], ...]
     findings: tuple[str, ...]
+    covariates: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         file = io.StringIO()
@@ -85,7 +87,8 @@ class Description:
         label = ""
         if self.label is not None:
             label = f"; label {self.label[0]!r} of {self.label[1]:,} classes"
-        return escape(f"{self.name}: {total:,} rows ({splits}){label}")
+        read = f"\nnetworks read: {'; '.join(self.covariates)}" if self.covariates else ""
+        return escape(f"{self.name}: {total:,} rows ({splits}){label}{read}")
 
     def _values(self) -> Table:
         holes = any(m.holes for m in self.modalities)
@@ -153,6 +156,15 @@ def describe(dataset: "DataSet") -> Description:
         tuple(_described(dataset, m, sums[m.name], missing[m.name]) for m in dataset.modalities),
         tuple(patterns.most_common()),
         tuple(find(dataset, sums, missing)),
+        _covariates(dataset),
+    )
+
+
+def _covariates(dataset: "DataSet") -> tuple[str, ...]:
+    own = dataset.provenance
+    return tuple(
+        f"{c.column} ({len(c.levels):,} classes)" if c.levels else f"{c.column} (a number)"
+        for c in ({} if own is None else own.covariates).values()
     )
 
 

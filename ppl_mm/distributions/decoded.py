@@ -13,12 +13,14 @@ from pyro.ops.provenance import detach_provenance
 from torch import Tensor, nn
 
 from ppl_mm.batch.covariates import Covariates, covariates_for
-from ppl_mm.batch.observed_elements import OfElements
+from ppl_mm.batch.host_masks import unread
+from ppl_mm.batch.network_contracts import DrawsValue, reads_value
+from ppl_mm.batch.observed_elements import OfElements, elements_of, inside
 from ppl_mm.batch.rows import indices, one_if_same, put_rows, run_network
+from ppl_mm.batch.unread import among
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.likelihoods.decoder import check_factorises, of_decoder
 from ppl_mm.likelihoods.likelihood import Parameters
-from ppl_mm.programs.contracts import DrawsValue
 
 __all__ = ["Decoded"]
 
@@ -81,7 +83,7 @@ class Decoded(TorchDistribution):
         self.likelihood, self.decoder, self.z, self.where = likelihood, decoder, z, where
         self.name, self.undrawable, self.elements = name, undrawable, elements
         self.covariates = covariates_for(decoder, covariates or {})
-        self._reads_value = bool(getattr(decoder, "reads_value", False))
+        self._reads_value = reads_value(decoder)
         # Pyro's tensors that track dependencies have plain tuples for shapes.
         self._data_shape = None if event_shape is None else torch.Size(event_shape)
         self._whole: TorchDistribution | None = None
@@ -177,6 +179,8 @@ class Decoded(TorchDistribution):
             return self._score(self.z, read, value, held)
         tail = torch.Size(self.batch_shape[-self.where.dim() :])
         where = self.where.expand(tail)
+        if unread(where):
+            return self._masked(value, where, among(self.where))
         if len(tail) == 2 and value.dim() == len(self.event_shape) + 1:  # one value a row
             where = one_if_same(where)
         rows = indices(where)
@@ -195,6 +199,24 @@ class Decoded(TorchDistribution):
         log_prob = self._score(z, read, x, held)
         return put_rows(rows, log_prob, tail.numel(), 0.0, dim=-1).reshape(self.batch_shape)
 
+    def _masked(self, value: Tensor, where: Tensor, terms: Tensor | None) -> Tensor:
+        """Log-probability where a mask of unread values is True; every row is decoded.
+
+        Args:
+            value: The values.
+            where: The mask, (B,) or (T, B).
+            terms: The positions of the terms in which it may be True; None for all.
+        """
+        z, size = self.z, len(where)
+        if terms is not None and value.dim() == len(self.event_shape) + 1:  # one value a row
+            z, where = z.index_select(-3, terms), where.index_select(0, terms)
+        else:
+            terms = None
+        if where.numel() == 0:
+            return self.z.new_zeros(self.batch_shape)
+        log_prob = self._score(z, self.covariates, value, self.elements, where)
+        return put_rows(terms, torch.where(where, log_prob, 0.0), size, 0.0, dim=-2)
+
     def _rows_of(self, value: Tensor, rows: Tensor, tail: torch.Size) -> Tensor:
         """The values that belong to the flat positions ``rows`` of ``tail``."""
         dims = len(self.event_shape)
@@ -205,9 +227,21 @@ class Decoded(TorchDistribution):
         value = value.expand(*lead, *tail, *self.event_shape)
         return value.reshape(*lead, tail.numel(), *self.event_shape).index_select(len(lead), rows)
 
-    def _score(self, z: Tensor, read: Covariates, value: Tensor, held: Tensor | None) -> Tensor:
-        """Log-probability of the values, or of their elements where ``held`` is True."""
-        p = self._decode(z, read, value, held)
+    def _score(
+        self,
+        z: Tensor,
+        read: Covariates,
+        value: Tensor,
+        held: Tensor | None,
+        where: Tensor | None = None,
+    ) -> Tensor:
+        """Log-probability of the values, or of their elements where ``held`` is True.
+
+        It counts where ``where`` is True, whose values are unread.
+        """
+        p = self._decode(z, read, value, held, where)
+        if where is not None:
+            value = _legal(value, where, p)
         return (p if held is None else OfElements(p, held)).log_prob(value)
 
     def _decode(
@@ -216,6 +250,7 @@ class Decoded(TorchDistribution):
         read: Covariates,
         value: Tensor | None = None,
         held: Tensor | None = None,
+        where: Tensor | None = None,
     ) -> TorchDistribution:
         batch = torch.Size(z.shape[:-1])
         more: tuple[Tensor, ...] = ()
@@ -225,8 +260,18 @@ class Decoded(TorchDistribution):
             more = tuple(x.expand(*batch, *event).reshape(-1, *event) for x in seen)
         note = None if self.name is None else f"the decoder of modality {self.name!r}, given z"
         latents, read = z.reshape(-1, z.shape[-1]), _flat(read, batch)
-        output = run_network(self.decoder, latents, *more, note=note, covariates=read)
+        output = run_network(self.decoder, latents, *more, note=note, covariates=read, held=where)
         return of_decoder(self.likelihood, output, batch, self._data_shape, self.name)
+
+
+def _legal(value: Tensor, where: Tensor, p: TorchDistribution) -> Tensor:
+    """The values, with a number in the support in rows that do not count, which hold zeros."""
+    each = elements_of(p)
+    number = 0.0 if each is None else inside(each.support)
+    if isinstance(number, float) and number == 0.0:
+        return value
+    counts = where if where.dim() == 1 else where.any(0)
+    return torch.where(counts.reshape(-1, *[1] * (value.dim() - 1)), value, number)
 
 
 def _flat(covariates: Covariates, batch: torch.Size) -> Covariates:

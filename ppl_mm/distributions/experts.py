@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ppl_mm.batch.host_masks import on_host
 from ppl_mm.batch.rows import one_if_same
+from ppl_mm.batch.unread import outer
 
 __all__ = ["normal_quotient", "product_of_experts", "quotient_of_experts"]
 
@@ -79,8 +80,8 @@ def product_of_experts(
     dtype = loc.dtype
     prior_loc, prior_precision = prior[0].double(), _precision(prior[1])
     precision = _precision(scale)  # (M, B, Z)
-    total = _sum_of_members(source, precision)
-    shift = _sum_of_members(source, precision * (loc.double() - prior_loc))
+    shifts = precision * (loc.double() - prior_loc)
+    total, shift = _sum_of_members(source, torch.cat([precision, shifts], -1)).chunk(2, -1)
     if prior_expert is True:
         total = total + prior_precision
     else:
@@ -93,6 +94,10 @@ def product_of_experts(
 
 def _sum_of_members(source: Tensor, values: Tensor) -> Tensor:
     """The sum over the members of (M, B, Z) values, for a source (M, B) or (M, S, B)."""
+    known = outer(source)
+    if known is not None:
+        source, rows = known[0][..., None], known[1]
+        values = torch.where(rows[..., None], values, 0.0)
     member = source if source.dim() == 3 else source[:, None]
     if member.shape[-1] == 1:  # rows alike: one product of matrices
         sums = member[..., 0].T.to(values.dtype) @ values.flatten(1)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.checks import check_at_least_one, check_encoded
+from ppl_mm.batch.covariates import Covariates, columns_for
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import dtype_of, run_network, running_statistics
 from ppl_mm.distributions.mixture import RandomMixture
@@ -107,8 +108,9 @@ class PseudoInputPrior(nn.Module):
 
     It owns the encoders e_m; a guide of single experts that is given it as its prior has the same
     ones. Pseudo-inputs are unconstrained parameters where a modality's values are floating-point
-    numbers. Integers (classes, symbols) have no gradient and stay the rows that they were. As
-    pseudo-inputs are not data, batch normalisation uses its running statistics for them.
+    numbers. Integers (classes, symbols) have no gradient and stay the rows that they were, and so
+    do the covariates of these rows. As pseudo-inputs are not data, batch normalisation uses its
+    running statistics for them.
 
     Args:
         modalities: The modalities, each with its encoder.
@@ -179,7 +181,8 @@ class PseudoInputPrior(nn.Module):
                 )
             check_encoder(name, encoder, self.latent_dim, obs)
             chosen = held[torch.randperm(len(held))[: self.num_pseudo_inputs].to(held.device)]
-            self.inputs[name] = _Rows(obs[chosen].to(encoder)[name])
+            rows = obs[chosen].to(encoder)
+            self.inputs[name] = _Rows(rows[name], columns_for(encoder, rows.covariates))
 
     def forward(self) -> RandomMixture:
         """The distribution; component k is that of the k-th of ``names``."""
@@ -193,18 +196,27 @@ class PseudoInputPrior(nn.Module):
         encoder, rows = self.encoders[name], self.pseudo_inputs(name)
         with running_statistics(encoder):
             note = f"the encoder of modality {name!r}, given its pseudo-inputs"
-            output = run_network(encoder, rows, note=note)
+            read = cast(_Rows, self.inputs[name]).covariates
+            output = run_network(encoder, rows, note=note, covariates=read)
         return check_encoded(name, output, self.latent_dim, len(rows))
 
 
 class _Rows(nn.Module):
-    """Values that are learned where they are floating-point numbers."""
+    """Values that are learned where they are floating-point numbers, and their covariates."""
 
     values: Tensor
 
-    def __init__(self, values: Tensor) -> None:
+    def __init__(self, values: Tensor, covariates: Covariates) -> None:
         super().__init__()
+        self.names = tuple(covariates)
+        for name, x in covariates.items():
+            self.register_buffer(f"covariate_{name}", x)
         if values.is_floating_point():
             self.values = nn.Parameter(values)
         else:
             self.register_buffer("values", values)
+
+    @property
+    def covariates(self) -> dict[str, Tensor]:
+        """Name -> (N, C)."""
+        return {name: self.get_buffer(f"covariate_{name}") for name in self.names}

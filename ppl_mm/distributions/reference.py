@@ -11,8 +11,11 @@ from pyro.distributions.util import broadcast_shape
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, register_kl
 
-from ppl_mm.batch.rows import one_if_same
+from ppl_mm.batch.host_masks import unread
+from ppl_mm.batch.rows import indices, one_if_same, put_rows
 from ppl_mm.distributions.kl import diagonal_normal, kl
+from ppl_mm.distributions.mixture import RandomMixture
+from ppl_mm.distributions.pseudo_inputs import EncodedMixture
 
 __all__ = ["RowwiseReference"]
 
@@ -54,8 +57,16 @@ class RowwiseReference(TorchDistribution):
         return torch.where(self.rows.expand(shape)[..., None], a, b)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density in nats."""
-        return torch.where(self.rows, self.first.log_prob(value), self.second.log_prob(value))
+        """Log-density in nats; of a mixture that all rows share, in the rows that need it."""
+        first, tail = self.first.log_prob(value), self.rows.shape
+        needed = None if unread(self.rows) else indices(~self.rows)
+        some = None if needed is None else _in_rows(self.second, needed, tail)
+        if needed is None or some is None:
+            return torch.where(self.rows, first, self.second.log_prob(value))
+        z = value.reshape(*value.shape[: -len(tail) - 1], tail.numel(), -1)
+        second = some.log_prob(z.index_select(-2, needed))
+        second = put_rows(needed, second, tail.numel(), 0.0, dim=-1)
+        return torch.where(self.rows, first, second.reshape(value.shape[:-1]))
 
     @property
     def mean(self) -> Tensor:
@@ -66,6 +77,24 @@ class RowwiseReference(TorchDistribution):
     def variance(self) -> Tensor:
         """The variance of each row's part."""
         return torch.where(self.rows[..., None], self.first.variance, self.second.variance)
+
+
+def _in_rows(
+    p: TorchDistribution, positions: Tensor, shape: torch.Size
+) -> TorchDistribution | None:
+    """A mixture whose components all rows share, in some rows; None for other distributions.
+
+    Args:
+        p: The distribution.
+        positions: The rows, as flat positions in ``shape``.
+        shape: The batch shape of all rows.
+    """
+    if isinstance(p, EncodedMixture):
+        return p
+    if isinstance(p, RandomMixture) and all(isinstance(c, EncodedMixture) for c in p.components):
+        weight = p.log_weight.expand(-1, *shape).reshape(len(p.components), -1)
+        return RandomMixture(p.components, weight.index_select(1, positions))
+    return None
 
 
 @register_kl(Independent, RowwiseReference)  # type: ignore[untyped-decorator]

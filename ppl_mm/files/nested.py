@@ -45,10 +45,12 @@ def unpack(tensors: Mapping[str, Tensor], text: str) -> Any:
 
 def _packed(value: object, place: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
+        while place in tensors:  # {"a/b": x, "a": {"b": y}}
+            place += "'"
         tensors[place] = value
         return {"tensor": place}
     if isinstance(value, Counter):
-        return {"counter": [[k, n] for k, n in value.items()]}
+        return {"counter": [[_packed(k, place, tensors), n] for k, n in value.items()]}
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {"dict": {k: _packed(v, f"{place}/{k}", tensors) for k, v in value.items()}}
     if isinstance(value, list | tuple):
@@ -74,6 +76,6 @@ def _unpacked(value: object, tensors: Mapping[str, Tensor]) -> Any:
     if kind == "dtype":
         return getattr(torch, inner)
     if kind == "counter":
-        return Counter(dict(inner))
+        return Counter({_unpacked(k, tensors): n for k, n in inner})
     several = [_unpacked(v, tensors) for v in inner]
     return tuple(several) if kind == "tuple" else several

@@ -12,7 +12,9 @@ from filelock import FileLock, Timeout
 
 from ppl_mm.files.whole import remove_parts
 
-__all__ = ["FolderInUseError", "owned", "owner"]
+__all__ = ["FolderInUseError", "at_work", "owned", "owner"]
+
+_TRIES = 100  # to lock a path in a folder that others make and remove
 
 
 class FolderInUseError(OSError):
@@ -40,16 +42,11 @@ def owned(path: str | os.PathLike[str]) -> Iterator[None]:
         True
     """
     place = Path(path).absolute()
-    made = [folder for folder in place.parents if not folder.exists()]
-    place.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(_beside(place, "lock"), is_singleton=True)
     if lock.is_locked:
         yield
         return
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise FolderInUseError(_refusal(place)) from None
+    made = _acquired(lock, place)
     told = _beside(place, "owner")
     try:
         told.write_text(json.dumps(_myself()))
@@ -74,6 +71,35 @@ def owner(path: str | os.PathLike[str]) -> dict[str, int | str]:
         return {str(key): value for key, value in found.items()}
     except (OSError, ValueError, AttributeError):
         return {}
+
+
+def at_work(path: str | os.PathLike[str]) -> dict[str, int | str]:
+    """Return the owner, unless it is a process of this machine that has died."""
+    found = owner(path)
+    if found.get("host") == socket.gethostname() and os.name == "posix":
+        try:
+            os.kill(int(found["process"]), 0)
+        except (KeyError, ValueError, ProcessLookupError):
+            return {}
+        except PermissionError:  # It lives, and belongs to another user.
+            pass
+    return found
+
+
+def _acquired(lock: FileLock, place: Path) -> list[Path]:
+    """Lock the path; return the folders that were made for it, the innermost first."""
+    for attempt in range(_TRIES):
+        made = [folder for folder in place.parents if not folder.exists()]
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+            return made
+        except Timeout:
+            raise FolderInUseError(_refusal(place)) from None
+        except FileNotFoundError:  # An owner has removed the folder, which it had made.
+            if attempt == _TRIES - 1:
+                raise
+    raise AssertionError
 
 
 def _beside(path: Path, end: str) -> Path:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from ppl_mm.batch.observations import Observations
+from ppl_mm.programs.asked import decoders_of
 from ppl_mm.systems import System
 
 __all__ = ["check_and_size"]
@@ -22,8 +23,7 @@ def check_and_size(system: System, obs: Observations, chunk: int | None) -> int:
     for them, and 2**14 at most. What a module gives for one pair is seen in the check, which runs
     the decoders on a few.
     """
-    decoders = getattr(system.model, "decoders", None)
-    with _largest(decoders if isinstance(decoders, nn.ModuleDict) else nn.ModuleDict()) as largest:
+    with _largest(decoders_of(system.model)) as largest:
         system.check(obs)
     return min(_MOST, max(1, _NUMBERS // largest["output"])) if chunk is None else chunk
 

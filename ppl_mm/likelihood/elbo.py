@@ -7,6 +7,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives import row_elbo, trace_pair
 from ppl_mm.objectives.handlers import OfTheDataSet
+from ppl_mm.processes import divided
 from ppl_mm.programs.conditionals import Conditional
 from ppl_mm.results.unreliable import NOTHING, warn_of_rows
 from ppl_mm.systems import System
@@ -51,12 +52,17 @@ def elbo_of_checked(
     """:func:`elbo` of rows that ``system.check`` has seen, such as a validation set's."""
     obs = obs.to(system)
     together = bool(obs.names) and system.alternatives(obs.names, ()) is not None
-    value = torch.zeros(len(obs), dtype=system.dtype, device=system.device)
+    batches = torch.arange(len(obs), device=obs.device).split(batch_size)
+
+    def of_batch(i: int) -> Tensor:
+        torch.manual_seed(seed * 1_000_003 + i if i else seed)
+        with OfTheDataSet(len(batches[i]) / len(obs)):
+            own = (_of_directions if together else _of_model)(system, obs[batches[i]])
+        return own.to(system.dtype).cpu()
+
     with evaluating(system, seed):
-        for rows in torch.arange(len(obs), device=obs.device).split(batch_size):
-            with OfTheDataSet(len(rows) / len(obs)):
-                own = (_of_directions if together else _of_model)(system, obs[rows])
-            value[rows] = own.to(value.dtype)
+        each = divided(len(batches), f"the ELBO of {len(obs)} rows, seed {seed}", of_batch)
+    value = torch.cat(each).to(system.device)
     value = value.nan_to_num(-torch.inf, posinf=torch.inf, neginf=-torch.inf)
     warn_of_rows("the ELBO", value == -torch.inf, NOTHING)
     return value

@@ -16,6 +16,7 @@ from ppl_mm.batch.plate import of_rows
 from ppl_mm.objectives.sites import check_own_latents, shared_latents
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.programs.answerable import conditioned_on
+from ppl_mm.programs.asked import with_posterior
 from ppl_mm.programs.contracts import Guide, Mixed, Model
 
 __all__ = [
@@ -86,11 +87,7 @@ def from_mixture(prior_share: float) -> Sampler:
     """
 
     def draw(model: Model, guide: Guide, obs: Observations, num_samples: int) -> Draws:
-        if not hasattr(guide, "posterior"):
-            raise ValueError(
-                "proposal='defensive' needs a guide with a method posterior(obs); this one, "
-                f"{type(guide).__name__}, has none."
-            )
+        with_posterior(guide, "proposal='defensive'")
         each = -(-num_samples // 2)
         halves = []
         least = obs.given(*(n for n in conditioned_on(model) if n in obs.names))

@@ -15,29 +15,29 @@ from ppl_mm.results.log_likelihood import COLUMNS, LogLikelihood
 __all__ = ["joined"]
 
 
-def joined(own: LogLikelihood, modalities: Sequence[Modality]) -> LogLikelihood:
-    """The result of all rows, in every process.
-
-    Process r of R has rows r, r + R, r + 2 R and so on. All processes must take part.
+def joined(own: LogLikelihood, which: Tensor, modalities: Sequence[Modality]) -> LogLikelihood:
+    """The result of all rows, in every process. All processes must take part.
 
     Args:
-        own: The result for this process's rows, which share no draws.
+        own: The result for this process's rows.
+        which: The indices of these rows.
         modalities: The modalities that the system declares.
     """
     device, fields = own.value.device, (*COLUMNS, "shared_error")
     weights = None if own.log_weights is None else own.log_weights.cpu()
-    parts = gathered(({field: getattr(own, field).cpu() for field in fields}, weights))
-    lengths = [len(columns["value"]) for columns, _ in parts]
-    rows = [torch.arange(n) * len(parts) + rank for rank, n in enumerate(lengths)]
+    parts = gathered(({field: getattr(own, field).cpu() for field in fields}, weights, which))
+    rows = [each for *_, each in parts]
     back = torch.cat(rows).argsort()
-    whole = {f: torch.cat([c[f] for c, _ in parts])[back].to(device) for f in fields}
+    whole = {f: torch.cat([c[f] for c, *_ in parts])[back].to(device) for f in fields}
     columns = {field: whole[field] for field in COLUMNS}
     names = own.num_samples, own.target, own.given, own.proposal
-    return replace(
+    found = replace(
         LogLikelihood.of(columns, *names, modalities),
         shared_error=whole["shared_error"],
-        log_weights=_log_weights([weights for _, weights in parts], rows, device),
+        log_weights=_log_weights([weights for _, weights, _ in parts], rows, device),
     )
+    shared = bool(found.shared_error.any())  # by latents that all rows have in common
+    return found.sharing(torch.zeros_like(found.draws)) if shared else found
 
 
 def _log_weights(

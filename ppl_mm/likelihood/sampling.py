@@ -1,8 +1,9 @@
 """Importance sampling of rows, a block at a time, with more draws for the rows that need them."""
 
 import math
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +15,21 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.importance import Draws, Sampler, log_weights_of, shared_by
 from ppl_mm.likelihood.question import Question
 from ppl_mm.modality import Modality
+from ppl_mm.programs.asked import family_of
 from ppl_mm.results.log_likelihood import RELIABLE_K, LogLikelihood
 from ppl_mm.systems import System
 
-__all__ = ["WEIGHTS_KEPT", "Block", "Plan", "blocks", "guide_blocks", "needs_more", "weigh"]
+__all__ = [
+    "WEIGHTS_KEPT",
+    "Block",
+    "Noise",
+    "Plan",
+    "blocks",
+    "guide_blocks",
+    "needs_more",
+    "torchs_own",
+    "weigh",
+]
 
 _DRAWS_AT_ONCE = 2**17  # (draw, row) pairs whose latents are held at a time
 _WEIGHTS_AT_ONCE = 2**24  # (draw, row) pairs whose weights are held at a time
@@ -90,6 +102,15 @@ class Block:
     stage: Tensor | int = 0
 
 
+Noise = Callable[[Observations, int], AbstractContextManager[Any]]
+"""A function from rows and the number of a round to a handler that makes their random numbers."""
+
+
+def torchs_own(obs: Observations, round: int) -> AbstractContextManager[None]:
+    """Random numbers of torch's generators, in their order."""
+    return nullcontext()
+
+
 def guide_blocks(
     system: System,
     obs: Observations,
@@ -97,11 +118,14 @@ def guide_blocks(
     evidence: Sequence[str],
     plan: Plan,
     shared: Draws | None = None,
-    noise: Callable[[Observations, int], AbstractContextManager[Any]] = lambda obs, round: (
-        nullcontext()
-    ),
+    noise: Noise = torchs_own,
+    seed: int = 0,
+    own: slice = slice(None),
 ) -> Iterator[Block]:
     """Blocks of rows whose draws come from a sampler as it is.
+
+    Every block has random numbers of its own, whoever draws the others; the first goes on with
+    torch's own stream.
 
     Args:
         system: The system whose programs are drawn from.
@@ -110,10 +134,14 @@ def guide_blocks(
         evidence: The modalities that the guide looks at.
         plan: The number of draws.
         shared: Draws of the first round that all rows share; with None, each row has its own.
-        noise: A function from rows and the number of a round to a handler that makes their random
-            numbers; by default they come from torch's own stream.
+        noise: What makes the random numbers of the draws.
+        seed: The seed of the blocks but the first.
+        own: The blocks to yield.
     """
-    for rows in blocks(system, obs, plan.rows_at_once):
+    parts = blocks(system, obs, plan.rows_at_once)
+    held = torch.cat(parts[own]).sort().values
+    asked = zlib.crc32(repr((obs.names, evidence)).encode())
+    for i, rows in list(enumerate(parts))[own]:
         batch = obs[rows].given(*evidence)
 
         def draw(part: Tensor, round: int, batch: Observations = batch) -> Draws:
@@ -123,7 +151,16 @@ def guide_blocks(
             with noise(own, round):
                 return sampler(system.model, system.guide, own, plan.num_samples)
 
-        yield Block(rows, draw)
+        with _stream((seed * 1_000_003 + i) ^ asked, system.device) if i else nullcontext():
+            yield Block(torch.searchsorted(held, rows), draw)
+
+
+@contextmanager
+def _stream(seed: int, device: torch.device) -> Iterator[None]:
+    """Draw from a seed inside; afterwards torch's generators are in their former states."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def weigh(
@@ -256,7 +293,7 @@ def blocks(system: System, obs: Observations, size: int) -> list[Tensor]:
     Rows that hold the same modalities allow the same components, so none draws in vain.
     """
     rows = torch.arange(len(obs))
-    if not getattr(system.guide, "family", ()):
+    if not family_of(system.guide):
         return list(rows.split(size))
     held = torch.stack([obs.present[n] for n in obs.names], 1).cpu()
     _, pattern = torch.unique(held, dim=0, return_inverse=True)

@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import torch
+from torch import Tensor
+
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.importance import Sampler, from_guide, from_prior
 from ppl_mm.likelihood.joined import joined
@@ -11,7 +14,8 @@ from ppl_mm.likelihood.proposals import proposal_of
 from ppl_mm.likelihood.question import Question
 from ppl_mm.likelihood.refined import refined_blocks, unrefinable
 from ppl_mm.likelihood.row_noise import RowNoise, row_keys, same_draws
-from ppl_mm.likelihood.sampling import Block, Plan, guide_blocks, weigh
+from ppl_mm.likelihood.sampling import Block, Noise, Plan, guide_blocks, torchs_own, weigh
+from ppl_mm.likelihood.sampling import blocks as row_blocks
 from ppl_mm.processes import own_share
 from ppl_mm.programs.answerable import conditioned_on
 from ppl_mm.results.log_likelihood import LogLikelihood
@@ -36,7 +40,7 @@ class Source:
         by_row: Whether the draws are a row's own, whatever rows stand beside it, so that equal rows
             have the same.
         reason: Why they have not, though they were to; "" else.
-        own: The rows of the blocks; those of other processes are theirs to answer.
+        own: The rows of the blocks, in order; None for all. Other processes answer the others.
     """
 
     system: System
@@ -47,14 +51,14 @@ class Source:
     blocks: Iterable[Block]
     by_row: bool
     reason: str
-    own: slice
+    own: Tensor | None
 
     def answers(self, questions: Sequence[Question]) -> list[LogLikelihood]:
         """The answer to each question in every row."""
-        rows = self.obs[self.own]
+        rows = self.obs if self.own is None else self.obs[self.own]
         found = weigh(self.system, rows, questions, self.blocks, self.plan)
-        if self.own != slice(None):
-            found = [joined(result, self.system.modalities) for result in found]
+        if self.own is not None:
+            found = [joined(result, self.own, self.system.modalities) for result in found]
         if self.by_row:
             draws = same_draws(self.obs.scoring(*self.names).given(*self.evidence))
             found = [result.sharing(draws) for result in found]
@@ -70,6 +74,7 @@ def source_of(
     plan: Plan,
     refine: str,
     seed: int,
+    noise: Noise = torchs_own,
 ) -> Source:
     """Draws near the posterior of x_names.
 
@@ -81,20 +86,26 @@ def source_of(
         evidence: The modalities that the guide looks at.
         plan: The number of draws.
         refine: See :func:`ppl_mm.log_likelihood`.
-        seed: The seed of refined draws; others come from torch's own stream.
+        seed: The seed of refined draws, and of other blocks of rows than the first.
+        noise: See :func:`ppl_mm.likelihood.sampling.guide_blocks`.
     """
     reason = _reason(system, obs, sampler, evidence, plan) if refine == "auto" else ""
     refined = refine != "none" and not reason
-    own = slice(None)
-    if not refined:
-        blocks = guide_blocks(system, obs, sampler, evidence, plan)
-    else:
+    asked = f"log p({', '.join(names)}) of {len(obs)} rows, seed {seed}"
+    if refined:
         prior = sampler is from_prior
-        own = own_share(len(obs), f"log p({', '.join(names)}) of {len(obs)} rows, seed {seed}")
-        blocks = refined_blocks(
-            system, obs[own], names, evidence, plan, refine=refine, seed=seed, from_prior=prior
+        share = own_share(len(obs), asked)
+        parts = list(torch.arange(len(obs)).split(1))
+        made = refined_blocks(
+            system, obs[share], names, evidence, plan, refine=refine, seed=seed, from_prior=prior
         )
-    return Source(system, obs, names, evidence, plan, blocks, refined, reason, own)
+    else:
+        parts = row_blocks(system, obs, plan.rows_at_once)
+        share = own_share(len(parts), asked)
+        made = guide_blocks(system, obs, sampler, evidence, plan, noise=noise, seed=seed, own=share)
+    own = None if share == slice(None) else torch.cat(parts[share]).sort().values
+    by_row = refined or noise is not torchs_own
+    return Source(system, obs, names, evidence, plan, made, by_row, reason, own)
 
 
 def label_source(
@@ -133,12 +144,8 @@ def label_source(
     sampler, evidence = proposal_of(proposal, obs, (), given)
     if not rest and proposal == "joint":
         sampler, evidence, refine = from_prior, given, "none"
-    source = source_of(system, obs, rest, sampler, evidence, plan, refine, seed)
-    if source.by_row:
-        return source
     noise = partial(_noise, seed)
-    blocks = guide_blocks(system, obs, sampler, evidence, plan, noise=noise)
-    return replace(source, blocks=blocks, by_row=True)
+    return source_of(system, obs, rest, sampler, evidence, plan, refine, seed, noise)
 
 
 def _noise(seed: int, obs: Observations, round: int) -> RowNoise:

@@ -7,7 +7,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from ppl_mm.batch.encoding import reads_elements
+from ppl_mm.batch.network_contracts import reads_elements, reads_value
 from ppl_mm.batch.observed_elements import refuse_holes
 from ppl_mm.batch.shapes import aligned, check_numbers, mapped, shape_of
 from ppl_mm.likelihoods.likelihood import Likelihood
@@ -62,7 +62,7 @@ def check_factorises(name: str | None, likelihood: Likelihood, decoder: object) 
     """
     if not likelihood.elementwise:
         raise refuse_holes(name, f"the likelihood {type(likelihood).__name__}")
-    if getattr(decoder, "reads_value", False) and not reads_elements(decoder):
+    if reads_value(decoder) and not reads_elements(decoder):
         raise refuse_holes(name, f"the decoder {type(decoder).__name__}, which reads values,")
 
 

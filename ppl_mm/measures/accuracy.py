@@ -14,6 +14,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.measures.averaged import averaged
 from ppl_mm.measures.generation import central_value, elementwise, target_sites
 from ppl_mm.objectives.weights import guide_trace
+from ppl_mm.processes import in_order, own_share
 from ppl_mm.programs.answerable import check_answerable
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
@@ -64,8 +65,11 @@ def predict(
         system.check(obs)
         average = averaged(system, obs, target, given, num_samples, seed=seed)
         return average.mean.argmax(-1) if average.exclusive else average.mean
-    found = target_distributions(system, obs, target, given, batch_size=batch_size)
-    return torch.cat([central_value(fn)[0, 0] for fn in found])
+    number = -(-len(obs) // batch_size)
+    share = own_share(number, f"predictions of {target} of {len(obs)} rows")
+    found = target_distributions(system, obs, target, given, batch_size=batch_size, own=share)
+    own = [central_value(fn)[0, 0].cpu() for fn in found]
+    return torch.cat(in_order(own, number, share)).to(system.device)
 
 
 def target_distributions(
@@ -75,8 +79,11 @@ def target_distributions(
     given: str | Sequence[str] | None = None,
     *,
     batch_size: int = 1000,
+    own: slice = slice(None),
 ) -> Iterator[Any]:
     """Yield p(x_target | z) of each batch, at the mean of q(z | x_given).
+
+    ``own`` says of which batches.
 
     Yields:
         Distributions of batch shape (1, 1, B).
@@ -87,7 +94,7 @@ def target_distributions(
     given = tuple(n for n in obs.names if n != target) if given is None else tuple(given)
     check_answerable(system.model, obs, [target], given)
     with evaluating(system, 0):
-        for rows in torch.arange(len(obs)).split(batch_size):
+        for rows in torch.arange(len(obs)).split(batch_size)[own]:
             batch = obs[rows].to(system)
             q = guide_trace(system.guide, batch.given(*given))
             # A particle dim of 1 for means, as target_sites expects it.

@@ -16,6 +16,7 @@ from torch.distributions import Bernoulli, Categorical, OneHotCategorical
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.weighted import Weighted, weighted_draws
 from ppl_mm.measures.generation import elementwise, target_sites
+from ppl_mm.processes import gathered, in_turn, own_share
 from ppl_mm.programs.answerable import check_answerable
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
@@ -68,7 +69,9 @@ def averaged(
     names = (given,) if isinstance(given, str) else given
     names = tuple(n for n in obs.names if n != target) if names is None else tuple(names)
     check_answerable(system.model, obs, [target], names)
-    obs = obs.to(system)
+    asked = f"predictions of {target} of {len(obs)} rows by draws, seed {seed}"
+    share = own_share(len(obs), asked)
+    obs = obs[share].to(system)
     order, means, scores = [], [], []
     kind: type = object
     with evaluating(system, seed):
@@ -78,7 +81,11 @@ def averaged(
             means.append(mean)
             scores.append(log_p)
     back = torch.cat(order).argsort().to(obs.device)
-    return Averaged(torch.cat(means)[back], torch.cat(scores)[back] if score else None, kind)
+    whole = [torch.cat(part)[back] for part in (means, scores)]
+    if share != slice(None):
+        parts = gathered([x.cpu() for x in whole])
+        whole = [in_turn([part[i] for part in parts]).to(obs.device) for i in (0, 1)]
+    return Averaged(whole[0], whole[1] if score else None, kind)
 
 
 def own_values(base: TorchDistribution, values: Tensor) -> Tensor:

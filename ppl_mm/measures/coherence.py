@@ -153,6 +153,7 @@ def joint_coherence(
     classifiers: Mapping[str, nn.Module],
     num_samples: int = 10_000,
     *,
+    like: Observations | None = None,
     batch_size: int = 500,
     seed: int = 0,
     **options: Unpack[GenerationOptions],
@@ -166,13 +167,14 @@ def joint_coherence(
         system: The system, a model and a guide.
         classifiers: Modality -> module from images (B, *event) to logits (B, C).
         num_samples: The number of joint draws; the paper's number is that of its test rows.
+        like: Rows whose covariates the draws have, from the first on, where networks read any.
         batch_size: The number of draws at a time.
         seed: The seed of the draws.
         **options: The options of :func:`ppl_mm.generate`.
 
     Source: Palumbo, Daunhawer & Vogt 2023 (MMVAE+).
     """
-    blank = Observations.blank(num_samples)
+    blank = Observations.blank(num_samples, like)
     readings = read_generations(
         system, blank, classifiers, [()], batch_size=batch_size, seed=seed, **options
     )

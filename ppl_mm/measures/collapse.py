@@ -25,7 +25,7 @@ from ppl_mm.measures.accuracy import target_distributions
 from ppl_mm.measures.coordinates import divergence, posterior_coordinates
 from ppl_mm.measures.generation import elementwise
 from ppl_mm.measures.readings import as_subsets
-from ppl_mm.programs.contracts import NamesSite
+from ppl_mm.programs.asked import site_of
 from ppl_mm.results.collapse import Collapse
 from ppl_mm.systems import System
 
@@ -131,7 +131,7 @@ def posterior_collapse(
     subsets = as_subsets(obs, asked)
     options: dict[str, Any] = {"mixtures": True, "batch_size": batch_size, "seed": seed}
     q, *others = (posterior_coordinates(system, obs, s, site, **options) for s in subsets)
-    own = system.guide.site if isinstance(system.guide, NamesSite) else "z"
+    own = site_of(system.guide)
     name = own if site is None else site
     if others:
         reference = others[0]

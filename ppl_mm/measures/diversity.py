@@ -15,6 +15,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.measures.generation import GenerationOptions, generate_checked
 from ppl_mm.measures.readings import as_subsets, batches, classified
 from ppl_mm.oracles.outputs import checked_labels, features_of
+from ppl_mm.processes import divided
 from ppl_mm.programs.answerable import check_held
 from ppl_mm.results.by_subset import Subset
 from ppl_mm.results.estimate import Estimate
@@ -155,8 +156,9 @@ def diversity(
     system.check(obs)
     targets = classified(classifiers)
     chosen = as_subsets(obs, targets if subsets is None else subsets)
-    parts = []
-    for batch, own, asked in batches(obs, batch_size, seed, options):
+
+    def of_batch(i: int) -> Tensor:
+        ((batch, own, asked),) = batches(obs, batch_size, seed, options, slice(i, i + 1))
         cells = []
         for subset in chosen:
             drawn = generate_checked(
@@ -164,7 +166,10 @@ def diversity(
             )
             spreads = [torch.stack(spread(drawn[t], classifiers[t])) for t in targets]
             cells.append(torch.stack(spreads, 1))  # (2, T, B)
-        parts.append(torch.stack(cells, 1))
+        return torch.stack(cells, 1).cpu()
+
+    number = -(-len(obs) // batch_size)
+    parts = divided(number, f"the diversity of {len(obs)} rows, seed {seed}", of_batch)
     distances, deviations = torch.cat(parts, -1)
     return Diversity(chosen, targets, distances, deviations)
 

@@ -16,6 +16,7 @@ from ppl_mm.measures.latent_sampler import LatentSampler
 from ppl_mm.measures.private import private_draws
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.programs.answerable import check_answerable
+from ppl_mm.programs.asked import declared_names
 from ppl_mm.programs.contracts import Model
 from ppl_mm.systems import System
 from ppl_mm.systems.evaluating import evaluating
@@ -171,7 +172,7 @@ def target_sites(
         p = model_trace(poutine.condition(model, data=latents), obs, absent)
     for name in targets:
         if name not in p.nodes:
-            observed = getattr(model, "names", tuple(p.stochastic_nodes))
+            observed = declared_names(model) or tuple(p.stochastic_nodes)
             raise ValueError(unknown_name("modality to generate", name, observed))
     return {name: p.nodes[name] for name in targets}
 

@@ -12,6 +12,7 @@ from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.measures.accuracy import as_label, check_not_given, target_distributions
 from ppl_mm.measures.averaged import averaged, own_values
+from ppl_mm.processes import in_order, own_share
 from ppl_mm.systems import System
 
 __all__ = ["Given", "LabelDraws", "holding", "label_probabilities", "probabilities"]
@@ -88,21 +89,24 @@ def label_probabilities(
     Of classes (N, C), of yes-or-no labels (N, *event). log p is (N,), or None unless ``score``.
     """
     check_not_given(label, given)
-    _checked(label, next(target_distributions(system, obs[:1], label, given)))
+    kind = _checked(label, next(target_distributions(system, obs[:1], label, given)))
     if num_samples is not None:
         options: dict[str, Any] = {"seed": seed, "score": score}
         average = averaged(system, obs, label, given, num_samples, **options)
         return average.mean, average.log_p, average.exclusive
-    means, scores, start = [], [], 0
-    for fn in target_distributions(system, obs, label, given, batch_size=batch_size):
-        base = _checked(label, fn)
-        means.append(base.probs[0, 0])
+    batches = own_values(kind, obs[label]).split(batch_size)
+    share = own_share(len(batches), f"probabilities of {label} of {len(obs)} rows")
+    found = target_distributions(system, obs, label, given, batch_size=batch_size, own=share)
+    own = []
+    for fn, values in zip(found, batches[share], strict=True):
+        probs = _checked(label, fn).probs[0, 0]
+        log_p = probs.new_zeros(len(probs))
         if score:
-            own = own_values(base, obs[label])[start : start + len(means[-1])]
-            scores.append(fn.log_prob(own.to(base.probs.device))[0, 0])
-        start += len(means[-1])
-    log_p = torch.cat(scores).double() if score else None
-    return torch.cat(means), log_p, not isinstance(base, Bernoulli)
+            log_p = fn.log_prob(values.to(probs.device))[0, 0].double()
+        own.append((probs.cpu(), log_p.cpu()))
+    parts = in_order(own, len(batches), share)
+    probs, log_p = (torch.cat(x).to(system.device) for x in zip(*parts, strict=True))
+    return probs, log_p if score else None, not isinstance(kind, Bernoulli)
 
 
 def _checked(label: str, fn: Any) -> Any:

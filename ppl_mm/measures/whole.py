@@ -87,6 +87,7 @@ def joint_confidence(
     join: Join | None,
     num_samples: int = 1000,
     *,
+    like: Observations | None = None,
     batch_size: int = 500,
     seed: int = 0,
     **options: Unpack[GenerationOptions],
@@ -103,6 +104,7 @@ def joint_confidence(
         oracle: Module from pictures (B, C, H, W) to logits (B, classes).
         join: From modality -> values (B, *event) to pictures.
         num_samples: The number of draws.
+        like: Rows whose covariates the draws have, from the first on, where networks read any.
         batch_size: The number of draws at a time.
         seed: The seed of the draws.
         **options: The options of :func:`ppl_mm.generate`.
@@ -114,7 +116,7 @@ def joint_confidence(
     report no number.
     """
     join = _checked(join)
-    blank = Observations.blank(num_samples)
+    blank = Observations.blank(num_samples, like)
     drawn = generations(
         system,
         blank,

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ppl_mm.batch.covariates import covariates_for, reads_covariates
-from ppl_mm.batch.encoding import reads_elements, width_of
+from ppl_mm.batch.covariates import covariates_for
+from ppl_mm.batch.network_contracts import reads_covariates, reads_elements, width_of
 from ppl_mm.networks.layers import Activation, LocationScale, LocScale, ScaleMap, dense
 
 __all__ = ["JointEncoder"]

@@ -1,6 +1,6 @@
 """Encoders and decoders of table columns in the user's own units, which are standardised inside."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ppl_mm.arguments.typed import typed
+from ppl_mm.networks.covariates import beside, checked_sizes
 from ppl_mm.networks.layers import Activation, Encoder, Features, ScaleMap, as_rows, dense
 
 __all__ = ["RatesDecoder", "TableDecoder", "TableEncoder", "TableFeatures", "Transform"]
@@ -34,6 +35,8 @@ class TableFeatures(Features):
         activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``.
         elements: Whether which columns are observed is a further input, an indicator each. With or
             without, a missing element is 0 once standardised: at its column's centre.
+        covariates: Name -> the number of classes, or of columns of numbers, of each covariate of
+            the rows that the network reads besides, see :class:`ppl_mm.Observations`.
 
     Shapes:
         values (..., D) to (..., out_features); booleans (..., D) may follow the values, True where
@@ -62,15 +65,23 @@ class TableFeatures(Features):
         dropout: float = 0.0,
         activation: Activation = "silu",
         elements: bool = False,
+        covariates: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.transform, self.elements = transform, elements
+        self.reads_covariates = checked_sizes("TableFeatures", covariates)
         _keep_units(self, centre, spread)
-        sizes = ((1 + elements) * len(centre), *hidden)
+        size = (1 + elements) * len(centre) + sum(self.reads_covariates.values())
+        sizes = (size, *hidden)
         self.hidden = dense(sizes, dropout=dropout, activation=activation)
         self.out_features = sizes[-1]
 
-    def forward(self, values: Tensor, elements: Tensor | None = None) -> Float[Tensor, "*rows F"]:
+    def forward(
+        self,
+        values: Tensor,
+        elements: Tensor | None = None,
+        covariates: Mapping[str, Tensor] | None = None,
+    ) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         rows, leading = as_rows(values.to(self.centre.dtype), self.centre.shape, "TableFeatures")
         if self.transform == "log":
@@ -83,7 +94,7 @@ class TableFeatures(Features):
         if self.elements:
             held = torch.ones_like(rows) if elements is None else elements.to(rows).reshape_as(rows)
             standard = torch.cat([standard, held], -1)
-        features = self.hidden(standard)
+        features: Tensor = self.hidden(beside(standard, self.reads_covariates, covariates, leading))
         return features.reshape(*leading, self.out_features)
 
 
@@ -93,8 +104,8 @@ class TableEncoder(Encoder):
 
     Args:
         latent_dim: The size of the latent.
-        centre, spread, transform, hidden, dropout, activation, elements: The options of
-            :class:`TableFeatures`.
+        centre, spread, transform, hidden, dropout, activation, elements, covariates: The options
+            of :class:`TableFeatures`.
         scale, min_scale: The map to a positive scale, see :func:`~ppl_mm.networks.location_scale`.
 
     Shapes:
@@ -121,6 +132,7 @@ class TableEncoder(Encoder):
         dropout: float = 0.0,
         activation: Activation = "silu",
         elements: bool = False,
+        covariates: Mapping[str, int] | None = None,
         scale: ScaleMap = "exp",
         min_scale: float | None = None,
     ) -> None:
@@ -132,6 +144,7 @@ class TableEncoder(Encoder):
             dropout=dropout,
             activation=activation,
             elements=elements,
+            covariates=covariates,
         )
         super().__init__(latent_dim, features, scale, min_scale)
 
@@ -158,6 +171,8 @@ class TableDecoder(nn.Module):
             that the others determine grows without bound.
         dropout: The probability of dropout after each hidden layer.
         activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``.
+        covariates: Name -> the number of classes, or of columns of numbers, of each covariate of
+            the rows that the network reads besides, see :class:`ppl_mm.Observations`.
 
     Shapes:
         features (..., in_features) to loc (..., D) and scale (D,), which all rows share.
@@ -186,18 +201,24 @@ class TableDecoder(nn.Module):
         min_scale: float = 0.01,
         dropout: float = 0.0,
         activation: Activation = "silu",
+        covariates: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.in_features, self.learned_scale, self.min_scale = in_features, learned_scale, min_scale
         _keep_units(self, centre, spread)
-        self.hidden = dense((in_features, *hidden), dropout=dropout, activation=activation)
-        self.output = nn.Linear((in_features, *hidden)[-1], len(centre))
+        self.reads_covariates = checked_sizes("TableDecoder", covariates)
+        sizes = (in_features + sum(self.reads_covariates.values()), *hidden)
+        self.hidden = dense(sizes, dropout=dropout, activation=activation)
+        self.output = nn.Linear(sizes[-1], len(centre))
         if learned_scale:
             self.raw_scale = nn.Parameter(torch.full((len(centre),), _START))
 
-    def forward(self, features: Float[Tensor, "*rows F"]) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(
+        self, features: Float[Tensor, "*rows F"], covariates: Mapping[str, Tensor] | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Return the likelihood's parameters."""
         rows, leading = as_rows(features, (self.in_features,), "TableDecoder")
+        rows = beside(rows, self.reads_covariates, covariates, leading)
         loc = self.centre + self.spread * self.output(self.hidden(rows))
         loc = loc.reshape(*leading, -1)
         if not self.learned_scale:
@@ -222,6 +243,8 @@ class RatesDecoder(nn.Module):
             log rates of a Poisson.
         dropout: The probability of dropout after each hidden layer.
         activation: ``"silu"`` (Swish), ``"relu"``, ``"elu"`` or ``"softplus"``.
+        covariates: Name -> the number of classes, or of columns of numbers, of each covariate of
+            the rows that the network reads besides, see :class:`ppl_mm.Observations`.
 
     Shapes:
         features (..., in_features) to total_count (D,) and logits (..., D).
@@ -247,6 +270,7 @@ class RatesDecoder(nn.Module):
         dispersion: bool = True,
         dropout: float = 0.0,
         activation: Activation = "silu",
+        covariates: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         if not log_mean:
@@ -254,14 +278,19 @@ class RatesDecoder(nn.Module):
         self.in_features, self.dispersion = in_features, dispersion
         kept = torch.tensor(list(log_mean), dtype=torch.get_default_dtype())
         self.register_buffer("log_mean", kept, persistent=False)
-        self.hidden = dense((in_features, *hidden), dropout=dropout, activation=activation)
-        self.output = nn.Linear((in_features, *hidden)[-1], len(log_mean))
+        self.reads_covariates = checked_sizes("RatesDecoder", covariates)
+        sizes = (in_features + sum(self.reads_covariates.values()), *hidden)
+        self.hidden = dense(sizes, dropout=dropout, activation=activation)
+        self.output = nn.Linear(sizes[-1], len(log_mean))
         if dispersion:
             self.log_total = nn.Parameter(torch.zeros(len(log_mean)))
 
-    def forward(self, features: Float[Tensor, "*rows F"]) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(
+        self, features: Float[Tensor, "*rows F"], covariates: Mapping[str, Tensor] | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Return the likelihood's parameters."""
         rows, leading = as_rows(features, (self.in_features,), "RatesDecoder")
+        rows = beside(rows, self.reads_covariates, covariates, leading)
         log_rates = (self.log_mean + self.output(self.hidden(rows))).reshape(*leading, -1)
         if not self.dispersion:
             return log_rates

@@ -27,7 +27,7 @@ def set_up(guide: Guide, obs: Observations) -> None:
 
     Other guides, and those that are set up, stay as they are; so do torch's random numbers.
     """
-    if getattr(guide, "prototype_trace", guide) is None or _unmet(guide):
+    if (isinstance(guide, AutoGuide) and guide.prototype_trace is None) or _unmet(guide):
         with torch.random.fork_rng(devices=[]), poutine.block(), known_rows(guide, obs):
             guide(obs)
 

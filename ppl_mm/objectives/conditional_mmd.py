@@ -36,6 +36,7 @@ from ppl_mm.objectives.sites import Site
 from ppl_mm.objectives.weights import divergence, particles, trace_pair
 from ppl_mm.processes import total
 from ppl_mm.programs.answerable import conditioned_on
+from ppl_mm.programs.asked import label_of, latent_dim_of, names_of
 from ppl_mm.programs.conditioning import holds
 from ppl_mm.programs.contracts import Guide, Model
 
@@ -140,17 +141,21 @@ class ConditionalMMD(Objective):
 
     def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """Minus the loss of every row, (B,); each has an equal share of D."""
+        return torch.stack(list(self.by_term(model, guide, obs).values())).sum(0)
+
+    def by_term(self, model: Model, guide: Guide, obs: Observations) -> dict[str, Tensor]:
+        """Minus the parts of the loss of every row with their factors; those of 0 are absent."""
         parts = self.parts(model, guide, obs)
         rows = holds(obs, conditioned_on(model))
-        value = -parts.reconstruction
-        for factor, part in (
-            (self.omega * self.beta * self.annealing, parts.kl),
-            ((1.0 - self.omega) * self.mmd_weight, torch.where(rows, parts.mmd, 0.0)),
-            (self.alpha * self._label_factor(rows), parts.label),
+        found = {"reconstruction": -parts.reconstruction}
+        for name, factor, part in (
+            ("KL", self.omega * self.beta * self.annealing, parts.kl),
+            ("MMD", (1.0 - self.omega) * self.mmd_weight, torch.where(rows, parts.mmd, 0.0)),
+            ("label", self.alpha * self._label_factor(rows), parts.label),
         ):
             if isinstance(factor, Tensor) or factor:
-                value = value - factor * part
-        return value
+                found[name] = -factor * part
+        return found
 
     def parts(self, model: Model, guide: Guide, obs: Observations) -> LossParts:
         """R, KL, D and C of one draw (S with ``num_particles``)."""
@@ -170,7 +175,7 @@ class ConditionalMMD(Objective):
         reconstruction, label = zero, zero
         for name in p.observation_nodes:
             log_prob = p.nodes[name]["log_prob"].expand(shape).mean(0)  # (T, B)
-            if name == getattr(model, "label", None):
+            if name == label_of(model):
                 label = label - log_prob[-1]
             else:
                 reconstruction = reconstruction - log_prob[0]
@@ -181,8 +186,8 @@ class ConditionalMMD(Objective):
 
     def _terms(self, model: Model, obs: Observations) -> tuple[list[Term], list[bool]]:
         """(all : M : prior) and (O : y : prior), and which of them draw with noise."""
-        observed, label = conditioned_on(model), getattr(model, "label", None)
-        names = getattr(model, "names", obs.names)
+        observed, label = conditioned_on(model), label_of(model)
+        names = names_of(model, obs)
         if not observed:
             raise ValueError(
                 "ConditionalMMD needs a model that conditions on some modalities, and names them "
@@ -228,8 +233,8 @@ class _SharedNoise(Messenger):
 
     def _pyro_sample(self, msg: Message) -> None:
         if msg["name"] == "z" and msg["value"] is None:
-            base = getattr(msg["fn"], "base_dist", None)
-            if not isinstance(base, torch.distributions.Normal):
+            base = diagonal_normal(msg["fn"])
+            if base is None:
                 raise ValueError(
                     "ConditionalMMD needs a guide of diagonal Normals, such as "
                     f"guides.ConditionalPosterior; its z is a {type(msg['fn']).__name__}."
@@ -254,7 +259,7 @@ def _check_latents(p: Trace, q: Trace) -> None:
 
 def _draw_noise(model: Model, guide: Guide, obs: Observations, num_particles: int) -> Tensor:
     """eps, (S, 1, B, Z); a site of its own, so that handlers of noise apply."""
-    latent_dim = getattr(model, "latent_dim", getattr(guide, "latent_dim", None))
+    latent_dim = latent_dim_of(model, guide)
     if latent_dim is None:
         raise ValueError(
             "ConditionalMMD draws the noise of z itself and needs its size: give the model or the "

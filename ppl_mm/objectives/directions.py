@@ -24,6 +24,7 @@ from pyro.poutine.runtime import Message
 from torch import Tensor, nn
 
 from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.unread import every
 from ppl_mm.distributions import (
     PseudoInputPrior,
     RandomMixture,
@@ -81,6 +82,7 @@ class DirectionPrior(Messenger):
         never = obs.false_mask()
         own = {n: self.own.get(n, never) for n in pseudo}
         weight = obs.evenly(~torch.stack(list(own.values())))
+        idle = ~torch.stack(list(own.values())).any(0)  # rows and strata without a direction
         experts = {}  # name -> loc, scale, and the rows that have it
         for name, encoder in self.prior.encoders.items():
             encoded = obs.encoded(name, encoder, latent_dim)
@@ -88,9 +90,11 @@ class DirectionPrior(Messenger):
                 experts[name] = (*encoded[:2], obs.evidence[name])
         if self.kind == "product" or len(pseudo) == 2:
             absent = RandomMixture(list(pseudo.values()), weight)
-            return _product(experts, own, absent) if experts else absent
+            return _product(experts, own, absent, idle) if experts else absent
         parts = [
-            _where(experts[n][2], diagonal("normal", *experts[n][:2]), p) if n in experts else p
+            _where(experts[n][2] | idle, diagonal("normal", *experts[n][:2]), p)
+            if n in experts
+            else p
             for n, p in pseudo.items()
         ]
         return RandomMixture(parts, weight)
@@ -129,14 +133,18 @@ def _product(
     experts: Mapping[str, tuple[Tensor, Tensor, Tensor]],
     own: Mapping[str, Tensor],
     absent: TorchDistribution,
+    idle: Tensor,
 ) -> TorchDistribution:
-    """The product of the other modalities' experts; ``absent`` where a row has none."""
+    """The product of the other modalities' experts; ``absent`` where a row has none.
+
+    What it is in the rows ``idle`` does not matter.
+    """
     others = torch.stack([held & ~own[n] for n, (_, _, held) in experts.items()])
     loc, scale = (torch.stack([e[k] for e in experts.values()]) for k in (0, 1))
     unused = (torch.zeros_like(loc[0, 0]), torch.ones_like(loc[0, 0]))  # where a row has none
     product = product_of_experts(loc, scale, others, unused, prior_expert=False)
-    return _where(others.any(0), product, absent)
+    return _where(others.any(0) | idle, product, absent)
 
 
 def _where(rows: Tensor, first: TorchDistribution, second: TorchDistribution) -> TorchDistribution:
-    return first if bool(rows.all()) else RowwiseReference(rows, first, second)
+    return first if every(rows) else RowwiseReference(rows, first, second)

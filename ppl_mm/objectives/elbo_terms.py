@@ -29,6 +29,7 @@ from ppl_mm.objectives.weights import (
     replayed,
 )
 from ppl_mm.processes import total
+from ppl_mm.programs.asked import names_of, posterior_of, site_of
 from ppl_mm.programs.contracts import Guide, Model
 
 __all__ = ["ELBOTerms", "TermList"]
@@ -104,14 +105,26 @@ class ELBOTerms(Objective):
         """The sum over terms of every row, (B,)."""
         return self.term_bounds(model, guide, obs).sum(0)
 
+    def by_term(self, model: Model, guide: Guide, obs: Observations) -> dict[str, Tensor]:
+        """The sum of the terms of each name, such as "image from image label"."""
+        terms = self._list(names_of(model, obs))
+        found: dict[str, Tensor] = {}
+        for term, value in zip(terms, self._bounds(model, guide, obs, terms), strict=True):
+            found[str(term)] = found[str(term)] + value if str(term) in found else value
+        return found
+
     def term_bounds(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """Every term of every row with its weight, (T, B); zero where a term is not active.
 
         A latent outside ``obs.plates()``, which all rows share, counts once in every term that
         scores something, with the term's weight; every row has an equal part of it.
         """
+        return self._bounds(model, guide, obs, self._list(names_of(model, obs)))
+
+    def _bounds(
+        self, model: Model, guide: Guide, obs: Observations, terms: Sequence[Term]
+    ) -> Tensor:
         scaling = self.scaling(model, obs)
-        terms = self._list(getattr(model, "names", obs.names))
         scaling.weights.update(self._own_lambdas(terms, obs))
         set_up(guide, obs)
         under = obs.terms(terms, rows=self.rows, dedupe=self.dedupe)
@@ -188,13 +201,9 @@ class ELBOTerms(Objective):
     def _references(self, guide: Guide, obs: UnderTerms) -> tuple[Reference, ...]:
         if not obs.reference:  # a batch without any modality
             return ()
-        if not hasattr(guide, "posterior"):
-            raise ValueError(
-                f"a term with a reference needs a guide with a method posterior(obs), which "
-                f"{type(guide).__name__} lacks: use one of ppl_mm.guides, or terms without."
-            )
         rows = torch.stack(list(obs.reference.values())).any(0)
-        return (Reference(getattr(guide, "site", "z"), guide.posterior(obs.at_reference()), rows),)
+        q = posterior_of(guide, obs.at_reference(), "a term with a reference")
+        return (Reference(site_of(guide), q, rows),)
 
 
 def _check_all_take_part(guide: Guide, obs: UnderTerms, terms: Sequence[Term]) -> None:

@@ -31,7 +31,8 @@ from ppl_mm.objectives.weights import (
     replayed,
     stratified,
 )
-from ppl_mm.programs.contracts import Guide, HasPrivate, Model, Prior
+from ppl_mm.programs.asked import private_priors
+from ppl_mm.programs.contracts import Guide, Model, Prior
 
 __all__ = ["GuideSite", "ImportanceWeighted", "Weighted"]
 
@@ -135,6 +136,16 @@ class ImportanceWeighted(Objective):
         each = torch.logsumexp(log_w, 0) - log_num
         return torch.where(log_pi > -torch.inf, log_pi.exp() * each, 0.0).sum(0)
 
+    def value(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
+        """The value of every row, (B,), and what it depends on; DReG's gradient is another."""
+        weighted = self.weigh(model, guide, obs)
+        value = self.reduce(weighted.log_weights(), weighted.log_pi)
+        return torch.where(weighted.obs.any_data, value, 0.0)
+
+    def by_term(self, model: Model, guide: Guide, obs: Observations) -> dict[str, Tensor]:
+        """The value, one term."""
+        return {"bound": self.value(model, guide, obs)}
+
     def weigh(
         self, model: Model, guide: Guide, obs: Observations, link: Link | None = None
     ) -> Weighted:
@@ -175,7 +186,7 @@ class ImportanceWeighted(Objective):
     def _priors(self, guide: Guide) -> Mapping[str, Prior]:
         """The priors of the private latents off the source."""
         auxiliary = self.private == "auxiliary"
-        priors = guide.priors_of_private(auxiliary) if isinstance(guide, HasPrivate) else {}
+        priors = private_priors(guide, auxiliary)
         if not priors:
             kind = "auxiliary priors" if auxiliary else "private latents"
             raise ValueError(

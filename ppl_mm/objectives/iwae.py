@@ -5,7 +5,6 @@ Sources: Burda, Grosse & Salakhutdinov 2016, arXiv:1509.00519; Shi et al. 2019, 
 
 import math
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -56,6 +55,4 @@ class IWAE(ImportanceWeighted):
 
     def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """The value of every row, (B,)."""
-        weighted = self.weigh(model, guide, obs)
-        value = self.reduce(weighted.log_weights(), weighted.log_pi)
-        return torch.where(weighted.obs.any_data, value, 0.0)
+        return self.value(model, guide, obs)

@@ -5,7 +5,6 @@ Notation: components q_S with probabilities pi_S, q their mixture, z_S one draw 
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any
 
 import torch
 from pyro.distributions.util import scale_and_mask
@@ -14,11 +13,12 @@ from torch import Tensor
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations, UnderStrata
-from ppl_mm.distributions import kl, product_of_experts
+from ppl_mm.distributions import DiagonalPrior, StratifiedMixture, kl, product_of_experts
 from ppl_mm.objectives.handlers import ByComponent
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.weights import elbo_parts, stratified, trace_pair
-from ppl_mm.programs.contracts import Guide, HasPosterior, Model
+from ppl_mm.programs.asked import posterior_of, prior_of, site_of
+from ppl_mm.programs.contracts import Guide, Model
 
 __all__ = ["MixtureELBO"]
 
@@ -89,7 +89,7 @@ class MixtureELBO(Objective):
             p, q = trace_pair(model, guide, obs, num_particles=self.num_particles)
             known = {}
             if self.divergence == "jensen_shannon":
-                name = getattr(guide, "site", "z")
+                name = site_of(guide)
                 scale, mask = q.nodes[name]["scale"], q.nodes[name]["mask"]
                 known[name] = scale_and_mask(jensen_shannon(guide, obs), scale=scale, mask=mask)
             parts = elbo_parts(p, q, analytic=not sampled, known=known)
@@ -108,14 +108,14 @@ def jensen_shannon(guide: Guide, obs: Observations) -> Tensor:
     Raises:
         ValueError: For a guide that is no mixture of Normals.
     """
-    own: Any = getattr(guide, "prior", None)
-    normal = getattr(own, "family", None) == "normal"
-    if obs.plate is None or not normal or not isinstance(guide, HasPosterior):
+    own = prior_of(guide)
+    normal = isinstance(own, DiagonalPrior) and own.family == "normal"
+    mixture = posterior_of(guide, obs, "divergence='jensen_shannon'") if normal else None
+    if not isinstance(own, DiagonalPrior) or not isinstance(mixture, StratifiedMixture):
         raise ValueError(
             "divergence='jensen_shannon' needs a mixture of Normal experts, such as "
             "guides.MixtureOfExperts."
         )
-    mixture: Any = guide.posterior(obs)
     components, allowed = mixture.components, mixture.log_weight > -torch.inf
     loc, scale = components.base_dist.loc, components.base_dist.scale
     share = 1.0 / (1.0 + allowed.sum(0, dtype=loc.dtype))  # pi_0 and every pi_S, (B,)

@@ -17,17 +17,25 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
 from pyro.distributions.util import scale_and_mask
+from pyro.poutine.runtime import Message
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
-from ppl_mm.distributions import PseudoInputPrior, RandomMixture, RowwiseReference, kl
+from ppl_mm.distributions import (
+    PseudoInputPrior,
+    RandomMixture,
+    RowwiseReference,
+    StratifiedMixture,
+    kl,
+)
 from ppl_mm.objectives.directions import KINDS, Direction, DirectionPrior, HasPseudoInputs
 from ppl_mm.objectives.handlers import ByComponent
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.sites import Site, check_own_latents
 from ppl_mm.objectives.weights import trace_pair
+from ppl_mm.programs.asked import declared_names, prior_of
 from ppl_mm.programs.conditionals import Alternatives, Conditional
 from ppl_mm.programs.contracts import Guide, Mixed, Model
 
@@ -140,7 +148,7 @@ class MutualSupervisionELBO(Objective):
         declared, mixture = _checked(model, guide)
         obs = mixture.strata(obs)  # direction i along the plate
         prior = DirectionPrior(declared.prior, obs, obs.source, self.conditional_prior)
-        with scaling, ByComponent():
+        with scaling, _OwnExpert():
             p, q = trace_pair(
                 model, guide, obs, num_particles=self.num_particles, on_model=(prior,)
             )
@@ -168,8 +176,6 @@ class MutualSupervisionELBO(Objective):
             prior, rows = prior.first, prior.rows
         if self.kl == "sample" or isinstance(prior, RandomMixture):
             return value
-        if isinstance(posterior, RowwiseReference):  # rows with nothing, which count nowhere
-            posterior = posterior.first
         closed = kl(posterior, prior)
         closed = scale_and_mask(closed, scale=q_site["scale"], mask=q_site["mask"])
         return closed if rows is None else torch.where(rows, closed, value)
@@ -211,15 +217,25 @@ class MutualSupervisionELBO(Objective):
         return [[conditional(n, *order[:k]) for k, n in enumerate(order)] for order in orders]
 
 
+class _OwnExpert(ByComponent):
+    """Give every direction its own expert; rows with nothing to look at count nowhere."""
+
+    def _pyro_sample(self, msg: Message) -> None:
+        mixed = isinstance(msg["fn"], StratifiedMixture)
+        super()._pyro_sample(msg)
+        if mixed and isinstance(msg["fn"], RowwiseReference):
+            msg["fn"] = msg["fn"].first
+
+
 def _checked(model: Model, guide: Guide) -> tuple[HasPseudoInputs, Mixed]:
     """The programs, once they are those that the objective needs."""
-    prior = getattr(model, "prior", None)
+    prior = prior_of(model)
     if not isinstance(prior, PseudoInputPrior) or len(prior.names) < 2:
         raise ValueError(
             "MutualSupervisionELBO needs a model of two modalities at least whose prior is a "
             "PseudoInputPrior, such as systems.meme's."
         )
-    singles = tuple((n,) for n in getattr(guide, "names", ()))
+    singles = tuple((n,) for n in declared_names(guide))
     if not isinstance(guide, Mixed) or guide.family != singles:
         raise ValueError(
             "MutualSupervisionELBO needs a guide that is a mixture of every modality's expert, "

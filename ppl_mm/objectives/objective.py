@@ -12,6 +12,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives.handlers import ScaleSites
 from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.objectives.weights import trace_pair
+from ppl_mm.programs.asked import names_of
 from ppl_mm.programs.contracts import Guide, Model
 
 __all__ = ["Objective", "check_weights", "value_with_gradient"]
@@ -58,6 +59,13 @@ class Objective(TrainingWeights):
         """The bound of every row, (B,), in nats."""
         raise TypeError(f"{type(self).__name__} must define bound(model, guide, obs).")
 
+    def by_term(self, model: Model, guide: Guide, obs: Observations) -> dict[str, Tensor]:
+        """Name of a term -> its part of the bound of every row, (B,); they add up to the bound.
+
+        By default the bound is one term.
+        """
+        return {"bound": self.bound(model, guide, obs)}
+
     def scaling(self, model: Model, obs: Observations) -> ScaleSites:
         """The handler that applies weights and beta, for the model and the guide alike."""
         if not isinstance(obs, Observations):
@@ -67,7 +75,7 @@ class Objective(TrainingWeights):
                 f"{type(self).__name__}: expected observations without a plate, got one of "
                 f"{obs.plate}; an objective opens its own."
             )
-        names = getattr(model, "names", obs.names)
+        names = names_of(model, obs)
         latents = ("z", "u", *(f"w_{name}" for name in names))
         check_weights(self.weights, self.beta, names, latents)
         self.declare(model)

@@ -11,6 +11,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.objectives.handlers import ScaleSites
 from ppl_mm.objectives.objective import check_weights
 from ppl_mm.objectives.training_weights import TrainingWeights
+from ppl_mm.programs.asked import declared_names
 from ppl_mm.programs.contracts import Guide, Model
 
 __all__ = ["Reweighted"]
@@ -53,7 +54,7 @@ class Reweighted(TrainingWeights):
         self.elbo = elbo
 
     def _scaled(self, model: Model, guide: Guide) -> tuple[Any, Any]:
-        check_weights(self.weights, self.beta, getattr(model, "names", tuple(self.weights)))
+        check_weights(self.weights, self.beta, declared_names(model) or tuple(self.weights))
         self.declare(model)
         handler = ScaleSites(self.lambdas, self.beta * self.annealing)
         return handler(model), handler(guide)

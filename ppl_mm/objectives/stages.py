@@ -74,6 +74,11 @@ class Stages(Objective):
         self.current.annealing = self.annealing
         return self.current.bound(model, guide, obs)
 
+    def by_term(self, model: Model, guide: Guide, obs: Observations) -> dict[str, Tensor]:
+        """The terms of the current objective."""
+        self.current.annealing = self.annealing
+        return self.current.by_term(model, guide, obs)
+
     def differentiable_loss(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """The current objective's loss."""
         _forget_zeros(model, guide)

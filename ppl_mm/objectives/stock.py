@@ -25,6 +25,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.reweighted import Reweighted
 from ppl_mm.objectives.sites import check_gradients
+from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.objectives.weights import trace_pair
 from ppl_mm.programs.answerable import conditioned_on
 from ppl_mm.programs.conditioning import holds
@@ -37,9 +38,8 @@ _JIT = (JitTrace_ELBO, JitTraceEnum_ELBO, JitTraceGraph_ELBO, JitTraceMeanField_
 
 def is_bound(objective: ELBO) -> bool:
     """Return whether an objective's value is a lower bound on a log p, and no surrogate."""
-    found = getattr(objective, "is_bound", None)
-    if found is not None:
-        return bool(found)
+    if isinstance(objective, TrainingWeights):
+        return objective.is_bound
     bounds = Trace_ELBO | TraceEnum_ELBO | TraceTMC_ELBO
     return isinstance(objective, bounds) and not isinstance(objective, TraceTailAdaptive_ELBO)
 
@@ -61,7 +61,7 @@ def check_trainable(objective: ELBO) -> None:
     Raises:
         TypeError: With its name, and what to use.
     """
-    inner = getattr(objective, "elbo", objective)  # of Reweighted
+    inner = objective.elbo if isinstance(objective, Reweighted) else objective
     name = type(inner).__name__
     if isinstance(inner, _JIT):
         raise TypeError(
@@ -119,8 +119,8 @@ def check_matched(objective: ELBO, p: Trace, q: Trace) -> None:
     if not isinstance(inner, TraceMeanField_ELBO):
         return
     for site in q.stochastic_nodes:
-        density = getattr(q.nodes[site]["fn"], "log_density", None)
-        if site in p.nodes and density is not None and bool((density != 0).any()):
+        fn = q.nodes[site]["fn"]
+        if site in p.nodes and isinstance(fn, Delta) and bool((fn.log_density != 0).any()):
             raise ValueError(
                 f"{name} is no bound here: it drops the density of the guide's transformed site "
                 f"{site!r}. Use Trace_ELBO, or an objective of ppl_mm.objectives."

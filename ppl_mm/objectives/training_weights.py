@@ -1,15 +1,14 @@
 """The factors of log-probabilities in training: lambda per modality, beta on the latents."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from pyro.infer import ELBO
 
-from ppl_mm.modality import Modality
+from ppl_mm.programs.asked import declared
 from ppl_mm.programs.contracts import Model
 
-__all__ = ["TrainingWeights"]
+__all__ = ["TrainingWeights", "annealing_of"]
 
 
 class TrainingWeights(ELBO):
@@ -31,8 +30,7 @@ class TrainingWeights(ELBO):
 
     def declare(self, model: Model) -> None:
         """Take the weights that a model's modalities declare; runs and a ``System`` call this."""
-        found = getattr(inspect.unwrap(model), "modalities", ())  # handlers may be around it
-        self._declared = {m.name: m.weight for m in found if isinstance(m, Modality)}
+        self._declared = {m.name: m.weight for m in declared(model)}
 
     @property
     def lambdas(self) -> dict[str, float]:
@@ -46,3 +44,8 @@ class TrainingWeights(ELBO):
         The answer depends on the model of the :class:`ppl_mm.systems.System`, or of the last run.
         """
         return self.beta * self.annealing == 1.0 and set(self.lambdas.values()) <= {1.0}
+
+
+def annealing_of(objective: ELBO) -> float:
+    """The factor of beta of an objective; 1 for those of Pyro's, which have none."""
+    return objective.annealing if isinstance(objective, TrainingWeights) else 1.0

@@ -28,6 +28,7 @@ from ppl_mm.distributions import RandomMixture, kl
 from ppl_mm.objectives.automatic import check_rows, known_rows, set_up
 from ppl_mm.objectives.handlers import Matched, SkipAbsent
 from ppl_mm.objectives.sites import Site, added_up, check_own_latents, check_sites
+from ppl_mm.programs.asked import declared_names, strata_of
 
 __all__ = [
     "Parts",
@@ -94,7 +95,7 @@ def stratified(guide: Program, obs: Observations, number: int | None = None) -> 
         number: The number of components of each row, at random; None for all.
     """
     set_up(guide, obs)
-    return guide.strata(obs, number) if hasattr(guide, "strata") else obs
+    return strata_of(guide, obs, number)
 
 
 def guide_trace(guide: Program, obs: Observations) -> Trace:
@@ -124,7 +125,7 @@ def model_trace(
 
 def absent_names(model: Program, obs: Observations) -> frozenset[str]:
     """The model's modalities that the data do not hold."""
-    return frozenset(getattr(model, "names", ())) - frozenset(obs.names)
+    return frozenset(declared_names(model)) - frozenset(obs.names)
 
 
 def particles(num_particles: int | None) -> AbstractContextManager[Any]:

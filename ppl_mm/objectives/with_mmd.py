@@ -85,10 +85,18 @@ class WithMMD(Objective):
         """The objective's value of every row, less the penalty, shared out equally, (B,)."""
         self.objective.annealing = self.annealing
         value = self.objective.bound(model, guide, obs)
-        if self.mmd_weight == 0.0:
-            return value
+        return value if self.mmd_weight == 0.0 else value + self._shared(model, guide, obs)
+
+    def by_term(self, model: Model, guide: Guide, obs: Observations) -> dict[str, Tensor]:
+        """The objective's terms, and the MMD."""
+        self.objective.annealing = self.annealing
+        terms = self.objective.by_term(model, guide, obs)
+        return {**terms, "MMD": self._shared(model, guide, obs)}
+
+    def _shared(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
+        """Minus the penalty in every row, (B,)."""
         rows = obs.any_data & holds(obs, conditioned_on(model))
-        return value - self.mmd_weight * torch.where(rows, self.penalty(model, guide, obs), 0.0)
+        return -self.mmd_weight * torch.where(rows, self.penalty(model, guide, obs), 0.0)
 
     def penalty(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
         """The sum over latent sites of MMD^2, ()."""

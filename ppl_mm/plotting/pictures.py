@@ -50,14 +50,14 @@ def losses(history: Sequence[Mapping[str, float]], best_epoch: int | None = None
         history: Rows with ``epoch``, ``loss`` and perhaps ``validation_elbo``, as ``fit`` returns.
         best_epoch: The epoch to mark.
     """
-    from matplotlib.figure import Figure
+    from ppl_mm.results.picture import Picture
 
     if not history:
         raise ValueError("losses: expected a history of one epoch at least, got none.")
     curves = [("loss", "training loss (nats per row)", ORANGE)]
     if any("validation_elbo" in row for row in history):
         curves.append(("validation_elbo", "validation ELBO (nats per row)", BLUE))
-    figure = Figure(figsize=(4.2 * len(curves), 3.2), layout="constrained")
+    figure = Picture(figsize=(4.2 * len(curves), 3.2), layout="constrained")
     for axes, (key, title, colour) in zip(
         np.atleast_1d(figure.subplots(1, len(curves))), curves, strict=True
     ):
@@ -110,19 +110,17 @@ def prior_samples(
         tiles: Modalities to stack to one image; each by itself otherwise.
         like: Data to take the range of values from that are not between 0 and 1; the draws' own
             by default. What a model conditions on (CVAE) and the covariates that networks read
-            come from its first rows, which they then need.
+            come from its rows, which they then need.
         num_samples: The number of draws.
         columns: The number of draws side by side in a block.
         prior: The distribution that draws the latents in place of the model's prior, see
             :func:`ppl_mm.evaluation.fit_latent_sampler`.
         words: Modality -> how a value reads, such as the name of its class.
     """
-    fixed, obs = conditioned_on(system.model), Observations.blank(num_samples)
+    fixed, obs = conditioned_on(system.model), Observations.blank(num_samples, like)
     names = [m.name for m in system.modalities if m.name not in fixed]
     if fixed and like is not None:
         obs = answerable(system.model, like)[:num_samples]
-    elif like is not None and like.covariates:
-        obs = like[:num_samples].drop(*like.names)
     drawn = generate(system, obs, names, given=fixed, mean=True, prior=prior)
     values = {n: x[0] for n, x in drawn.items()}
     tiles = tiles_of(tiles, names, system.modalities, values)
@@ -157,7 +155,8 @@ def samples(
 
     Args:
         system: The system that drew them.
-        obs: The rows; ``Observations.blank(n)`` for draws from the prior.
+        obs: The rows; ``Observations.blank(n)`` for draws from the prior. What they do not hold
+            has no place before the draws.
         drawn: Modality -> (K, N, *event), as :func:`ppl_mm.generate` returns.
         given: The modalities that the draws were given.
         tiles: Modalities to stack to one image; each by itself otherwise.
@@ -171,26 +170,31 @@ def samples(
     example = {n: drawn[n][0] if n in drawn else obs[n] for n in shown}
     tiles = tiles_of(tiles, shown, system.modalities, example)
     targets = [tile for tile in tiles if any(n in drawn for n in tile)]
-    known = obs if like is None else like
-    sheet = Sheet(system.modalities, tiles, example, truth=known, words=words)
-    start = sheet.width() if obs.names else 0.0
+    ranges = obs if like is None else like
+    sheet = Sheet(system.modalities, tiles, example, truth=ranges, words=words)
+    there = {n for n in obs.names if obs.present[n].any()}
+    held = [tile for tile in tiles if there.intersection(tile)]
+    real = bool(there.intersection(drawn))
+    start = sheet.width(held) if held else 0.0
     lefts = [start + k * sheet.width(targets) for k in range(len(next(iter(drawn.values()))))]
-    if obs.names:
-        sheet.heading(0, sheet.width(), "truth")
+    if held:
+        sheet.heading(0, sheet.width(held), "truth" if real else "given")
     for k, left in enumerate(lefts):
         sheet.heading(left, sheet.width(targets), f"draw {k + 1}")
     kept = [n for n in given if n not in drawn]
     for row, truth in enumerate(rows_of(obs, shown)):
-        if obs.names:
-            sheet.cell(0, row, truth, given=given)
+        if held:
+            sheet.cell(0, row, truth, given=given, only=held)
         for k, left in enumerate(lefts):
             values = {n: drawn[n][k, row] if n in drawn else truth[n] for n in shown}
-            real = truth if obs.names else None
-            sheet.cell(left, row, values, given=kept, truth=real, only=targets)
+            known = truth if real else None
+            sheet.cell(left, row, values, given=kept, truth=known, only=targets)
     if not given:
         return sheet.figure(f"{' + '.join(drawn)} from the prior")
     what = f"{' + '.join(drawn)} given {' + '.join(given)}"
-    return sheet.figure(f"{what}      blue frame: given      {sheet.orange()}")
+    return sheet.figure(
+        f"{what}      blue frame: given" + (f"      {sheet.orange()}" if real else "")
+    )
 
 
 @typed
@@ -210,7 +214,7 @@ def posterior_means(
     is the only modality, or if the model conditions on something (CVAE); such a model's posterior
     is p(z) for rows that lack a modality.
     """
-    from matplotlib.figure import Figure
+    from ppl_mm.results.picture import Picture
 
     alone = [] if conditioned_on(system.model) else [n for n in obs.names if n != label]
     names = list(given or alone or obs.names)
@@ -222,7 +226,7 @@ def posterior_means(
     title = f"posterior means given {' + '.join(names)}"
     if label in obs.names:
         title += f"\neach mark: the {label} of a test row"
-    figure = Figure(figsize=(5.6, 5.2), layout="constrained")
+    figure = Picture(figsize=(5.6, 5.2), layout="constrained")
     axes = figure.subplots()
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.spines[["top", "right"]].set_visible(False)

@@ -86,8 +86,9 @@ def posterior(
         >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
         ('z[0]', 'z[1]')
     """
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+
+    from ppl_mm.results.picture import Picture
 
     if not 0 <= row < len(obs):
         raise ValueError(f"row: expected one from 0 to {len(obs) - 1}, got {row}.")
@@ -97,7 +98,7 @@ def posterior(
         a, b = _chosen(coordinates, found, system, seed)
         grid = _grid(found, a, b)
         contours = _posterior_density(found, a, b, grid)
-    figure = Figure(figsize=(5.4, 5.0), layout="constrained")
+    figure = Picture(figsize=(5.4, 5.0), layout="constrained")
     axes = figure.subplots()
     axes.contourf(*grid, contours, _levels(contours), colors=[BLUE], alpha=0.25, extend="max")
     axes.contour(*grid, contours, _levels(contours), colors=[BLUE], linewidths=1.0)

@@ -32,14 +32,15 @@ def presence(dataset: DataSet) -> "Figure":
         1
     """
     from matplotlib.colors import ListedColormap
-    from matplotlib.figure import Figure
+
+    from ppl_mm.results.picture import Picture
 
     names = [m.name for m in dataset.modalities]
     splits = [s for s in (dataset.train, dataset.validation, dataset.test) if s is not None]
     held = torch.cat([torch.stack([s.present[n] for n in names], 1) for s in splits]).cpu()
     kinds, which, number = held.unique(dim=0, return_inverse=True, return_counts=True)
     held = held[(-number[which] * len(kinds) + which).argsort(stable=True)]
-    figure = Figure(figsize=(1.5 + _INCHES * len(names), _HEIGHT), layout="constrained")
+    figure = Picture(figsize=(1.5 + _INCHES * len(names), _HEIGHT), layout="constrained")
     axes = figure.subplots()
     colours = ListedColormap([PALE, BLUE])
     axes.imshow(held.numpy(), aspect="auto", interpolation="nearest", cmap=colours, vmin=0, vmax=1)

@@ -81,9 +81,9 @@ class Sheet:
         self.widths = {tile: self._width(tile) for tile in tiles}
         self.row_height = max(self._tile_height(tile) for tile in tiles)
         self.right = self.bottom = 0.0
-        from matplotlib.figure import Figure
+        from ppl_mm.results.picture import Picture
 
-        self.canvas = Figure()
+        self.canvas = Picture()
         self.axes = self.canvas.add_axes((0, 0, 1, 1))
 
     def cell(

@@ -4,16 +4,22 @@
 (:class:`typing.Protocol`), which a program of your own meets by its names alone.
 """
 
+from ppl_mm.batch.network_contracts import (
+    Decoder,
+    DrawsValue,
+    Encoder,
+    ReadsCovariates,
+    ReadsElements,
+    ReadsValue,
+    Trunk,
+)
 from ppl_mm.programs.contracts import (
     Alternatives,
     Checks,
     Combinable,
     Conditional,
     Declares,
-    Decoder,
     DiagonalFamily,
-    DrawsValue,
-    Encoder,
     Guide,
     HasExperts,
     HasPosterior,
@@ -24,10 +30,6 @@ from ppl_mm.programs.contracts import (
     NamesFamily,
     NamesSite,
     Prior,
-    ReadsCovariates,
-    ReadsElements,
-    ReadsValue,
-    Trunk,
 )
 from ppl_mm.programs.program import Program
 

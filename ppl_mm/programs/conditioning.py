@@ -8,8 +8,8 @@ from pyro.distributions.util import broadcast_shape
 from torch import Tensor, nn
 
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.batch.encoding import width_of
 from ppl_mm.batch.holes import observed_values
+from ppl_mm.batch.network_contracts import width_of
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.modality import Modality

@@ -1,4 +1,4 @@
-"""What a model, a guide and their networks must have, and what they may offer besides.
+"""What a model and a guide must have, and what they may offer besides.
 
 Every contract is a :class:`typing.Protocol`: a program of your own needs these names and no base
 class of ours. :class:`ppl_mm.Program` has those of :class:`Declares` and :class:`Checks` already.
@@ -17,26 +17,22 @@ class of ours. :class:`ppl_mm.Program` has those of :class:`Declares` and :class
       of one encoder a modality   HasExperts       encoders, prior
       with private latents        HasPrivate       private_dim, private_posterior(name, obs),
                                                    priors_of_private(auxiliary)
-
-    a modality's networks         Encoder, Decoder, Trunk
-      of a decoder that reads x   ReadsValue, DrawsValue
-      told what x misses          ReadsElements
-      told covariates of rows     ReadsCovariates
     p(z)                          Prior, NamesFamily, DiagonalFamily
 
-Whatever needs more than a forward method says so by an error that names the program, what it lacks
-and the remedy, see :mod:`ppl_mm.programs.door`.
+The contracts of a modality's networks are in :mod:`ppl_mm.batch.network_contracts`. The library
+asks a program for what it may offer by the functions of :mod:`ppl_mm.programs.asked` and nowhere
+else. Whatever needs more than a forward method says so by an error that names the program, what it
+lacks and the remedy, see :mod:`ppl_mm.programs.door`.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from ppl_mm.batch.observations import Observations, UnderStrata
-from ppl_mm.likelihoods.likelihood import Parameters
 from ppl_mm.modality import Modality
 from ppl_mm.programs.conditionals import Alternatives as Listed
 
@@ -49,10 +45,7 @@ __all__ = [
     "Combinable",
     "Conditional",
     "Declares",
-    "Decoder",
     "DiagonalFamily",
-    "DrawsValue",
-    "Encoder",
     "Guide",
     "HasExperts",
     "HasPosterior",
@@ -63,13 +56,7 @@ __all__ = [
     "NamesFamily",
     "NamesSite",
     "Prior",
-    "ReadsCovariates",
-    "ReadsElements",
-    "ReadsValue",
-    "Trunk",
 ]
-
-# -------------------------------------------------------------------------- programs
 
 
 @runtime_checkable
@@ -247,82 +234,4 @@ class HasPrivate(Protocol):
 
     def priors_of_private(self, auxiliary: bool = False) -> Mapping[str, DiagonalFamily]:
         """Modality -> p(w_m), or the auxiliary r_m(w_m); empty where the guide has none."""
-        ...
-
-
-# -------------------------------------------------------------------------- networks
-
-
-@runtime_checkable
-class Encoder(Protocol):
-    """What ``Modality.encoder(latent_dim)`` returns, a torch module."""
-
-    def __call__(
-        self, values: Shaped[Tensor, "B *D"], /
-    ) -> tuple[Float[Tensor, "B Z"], Float[Tensor, "B Z"]]:
-        """(loc, scale), (B, latent_dim) each, of values (B, *D_m); the scale is above 0."""
-        ...
-
-
-@runtime_checkable
-class Decoder(Protocol):
-    """What ``Modality.decoder(in_features)`` returns, a torch module."""
-
-    def __call__(self, z: Float[Tensor, "B F"], /) -> Parameters:
-        """The likelihood's parameters of latents (B, in_features), one row each."""
-        ...
-
-
-@runtime_checkable
-class ReadsElements(Protocol):
-    """An encoder, a trunk, or a decoder that reads values, which asks what of them is observed.
-
-    With ``reads_elements`` True it is given, where elements of some row are missing, booleans of
-    the shape of the values after them, ``encoder(x, elements)``, True where observed. Other
-    networks cannot tell a missing element from a zero.
-    """
-
-    reads_elements: bool
-
-
-@runtime_checkable
-class ReadsCovariates(Protocol):
-    """A network that reads covariates of its rows, see :class:`ppl_mm.Observations`.
-
-    It is given those that it names after its other arguments, ``network(x, covariates={...})``, by
-    their names, (B,) or (B, C) each; so is the method ``sample`` of a decoder that draws values. A
-    mapping says besides how many classes or columns each one has, which is checked before training.
-    """
-
-    reads_covariates: Sequence[str] | Mapping[str, int]
-
-
-@runtime_checkable
-class ReadsValue(Protocol):
-    """A decoder whose parameters depend on the value too, such as an autoregressive one.
-
-    With ``reads_value`` True it is called with latents and values, ``decoder(z, x)``, and draws
-    values by itself, see :class:`DrawsValue`.
-    """
-
-    reads_value: bool
-
-
-@runtime_checkable
-class DrawsValue(ReadsValue, Protocol):
-    """A decoder that reads values and draws them, one element after another."""
-
-    def sample(self, z: Float[Tensor, "B F"], /) -> Shaped[Tensor, "B *D"]:
-        """Values (B, *D_m) given latents (B, in_features)."""
-        ...
-
-
-@runtime_checkable
-class Trunk(Protocol):
-    """What ``Modality.features()`` returns, a torch module."""
-
-    out_features: int
-
-    def __call__(self, values: Shaped[Tensor, "B *D"], /) -> Float[Tensor, "B F"]:
-        """Features (B, out_features) of values (B, *D_m)."""
         ...

@@ -2,19 +2,23 @@
 
 import pyro.distributions as dist
 import torch
+from jaxtyping import Float, Integer, Shaped
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
+from ppl_mm.batch.covariates import blank_covariates
+from ppl_mm.batch.network_contracts import width_of
 from ppl_mm.batch.rows import eval_mode, run_network
 from ppl_mm.likelihoods.decoder import of_decoder
 from ppl_mm.modality import Modality
-from ppl_mm.programs.contracts import Trunk
 from ppl_mm.programs.networks import decoder_of
 
 __all__ = ["ValueFeatures", "declared_features", "example", "one_hot", "value_features"]
 
 
-def one_hot(classes: Tensor, num_classes: int) -> Tensor:
+def one_hot(
+    classes: Integer[Tensor, "*B"], num_classes: int
+) -> Integer[Tensor, "*B {num_classes}"]:
     """As torch's function, which looks at all values first: a recorded step must not.
 
     Example:
@@ -60,7 +64,7 @@ class ValueFeatures(nn.Module):
                 f"that its decoder knows, got {values.max().item()}."
             )
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Shaped[Tensor, "B *D"]) -> Float[Tensor, "B F"]:
         """The features."""
         if self.num_classes is not None and not values.is_floating_point():
             values = one_hot(values, self.num_classes)
@@ -72,15 +76,16 @@ def declared_features(modality: Modality) -> nn.Module:
     """The module ``features()`` of a modality that declares it.
 
     Raises:
-        TypeError: If it has no attribute ``out_features``.
+        TypeError: If it has no attribute ``out_features``, see :func:`width_of`.
     """
     assert modality.features is not None
     trunk = modality.features()
-    if not isinstance(trunk, Trunk) or not isinstance(trunk.out_features, int):
+    try:
+        width_of(trunk)
+    except TypeError as error:
         raise TypeError(
-            f"modality {modality.name!r}: features() must return a module with an attribute "
-            f"out_features, the number of its features; {type(trunk).__name__} has none."
-        )
+            f"modality {modality.name!r}: features() must return a module with its width; {error}"
+        ) from error
     return trunk
 
 
@@ -109,10 +114,13 @@ def value_features(modality: Modality, in_features: int) -> nn.Module:
     return ValueFeatures(modality.name, draw.shape[1:], base.logits.shape[-1])
 
 
-def example(modality: Modality, in_features: int) -> tuple[TorchDistribution, Tensor]:
+def example(
+    modality: Modality, in_features: int
+) -> tuple[TorchDistribution, Shaped[Tensor, "1 *D"]]:
     """p(x_m | z) of a fresh decoder, and a draw (1, *D_m): what values look like without data."""
     decoder = decoder_of(modality, in_features)
     with torch.no_grad(), eval_mode(decoder):
-        output = run_network(decoder, torch.zeros(1, in_features))
+        none = blank_covariates([decoder], 1)
+        output = run_network(decoder, torch.zeros(1, in_features), covariates=none)
         p = of_decoder(modality.likelihood, output, torch.Size([1]), name=modality.name)
     return p, p.sample()

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from ppl_mm.batch.checks import check_encoded, check_features
 from ppl_mm.batch.covariates import Covariates, check_read
-from ppl_mm.batch.encoding import inputs, width_of
+from ppl_mm.batch.encoding import inputs
 from ppl_mm.batch.holes import observed_values
+from ppl_mm.batch.network_contracts import width_of
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.observed_elements import elements_of, refuse_holes
 from ppl_mm.batch.rows import eval_mode, run_network

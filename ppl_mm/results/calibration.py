@@ -133,11 +133,11 @@ def reliability_diagram(found: Calibration) -> "Figure":
     Args:
         found: The result of :func:`ppl_mm.evaluation.calibration`.
     """
-    from matplotlib.figure import Figure
+    from ppl_mm.results.picture import Picture
 
     bins = found.reliability()
     filled = bins.count > 0
-    figure = Figure(figsize=(4.2, 4.8), layout="constrained")
+    figure = Picture(figsize=(4.2, 4.8), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     above.plot([0, 1], [0, 1], linestyle="--", color="black", linewidth=0.8)
     above.errorbar(

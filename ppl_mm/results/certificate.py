@@ -132,9 +132,9 @@ def certified_intervals(found: Certificate) -> "Figure":
     Args:
         found: See :func:`ppl_mm.evaluation.certify`.
     """
-    from matplotlib.figure import Figure
+    from ppl_mm.results.picture import Picture
 
-    figure = Figure(figsize=(5.8, 3.2), layout="constrained")
+    figure = Picture(figsize=(5.8, 3.2), layout="constrained")
     axes = figure.subplots()
     order = found.error.argsort()
     lower, upper = (side[order] - found.middle[order] for side in found.range)

@@ -88,12 +88,12 @@ def collapse_curves(panels: Mapping[str, Mapping[str, Collapse]]) -> "Figure":
     Raises:
         ValueError: For no panel, or one without curves.
     """
-    from matplotlib.figure import Figure
+    from ppl_mm.results.picture import Picture
 
     if not panels or not all(panels.values()):
         raise ValueError("collapse_curves: expected panels with curves, got none.")
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
-    figure = Figure(figsize=(3.1 * len(panels) + 1.4, 2.9), layout="constrained")
+    figure = Picture(figsize=(3.1 * len(panels) + 1.4, 2.9), layout="constrained")
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     lines = {}
     for axes, (title, curves) in zip(all_axes, panels.items(), strict=True):
@@ -106,7 +106,8 @@ def collapse_curves(panels: Mapping[str, Mapping[str, Collapse]]) -> "Figure":
                 color=COLOURS[i % len(COLOURS)],
                 linestyle=_DASHES[i // len(COLOURS) % len(_DASHES)],
             )
-        axes.set(title=title, xlabel="epsilon", ylim=(-3, 103))
+        axes.set_title(title, fontsize="medium")  # Longer titles than these would overlap.
+        axes.set(xlabel="epsilon", ylim=(-3, 103))
         axes.grid(color=PALE)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)

@@ -235,11 +235,11 @@ def paired_differences(found: Comparison) -> "Figure":
     Args:
         found: See :func:`ppl_mm.evaluation.compare`.
     """
-    from matplotlib.figure import Figure
+    from ppl_mm.results.picture import Picture
 
     lines = found.to_frame()
     rows = len(found.results[found.best].value)
-    figure = Figure(figsize=(7.2, 0.32 * len(lines) + 1.1), layout="constrained")
+    figure = Picture(figsize=(7.2, 0.32 * len(lines) + 1.1), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for i, (_, line) in enumerate(lines.iterrows()):
         colour = GREY if line["unreliable"] > FEW else BLUE

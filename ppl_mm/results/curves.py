@@ -45,14 +45,16 @@ def error_curves(
         >>> [axes.get_title() for axes in figure.axes]
         ['accuracy']
     """
-    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    from ppl_mm.results.picture import Picture
 
     if not panels or not all(any(curves.values()) for curves in panels.values()):
         raise ValueError("error_curves: expected panels with points, got none.")
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
     columns = min(len(panels), _ABREAST)
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(3.1 * columns + 1.6, 3.1 * rows), layout="constrained")
+    figure = Picture(figsize=(3.1 * columns + 1.6, 3.1 * rows), layout="constrained")
     all_axes = [figure.add_subplot(rows, columns, i + 1) for i in range(len(panels))]
     handles: dict[str, Any] = {}
     for axes, (title, curves) in zip(all_axes, panels.items(), strict=True):
@@ -69,6 +71,8 @@ def error_curves(
         if logarithmic:
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:g}")
+        elif all(float(x).is_integer() for points in curves.values() for x, _, _ in points):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(color=PALE)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)

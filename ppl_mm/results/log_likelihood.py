@@ -276,9 +276,9 @@ def likelihood_intervals(result: LogLikelihood) -> "Figure":
     Args:
         result: See :func:`ppl_mm.log_likelihood`.
     """
-    from matplotlib.figure import Figure
+    from ppl_mm.results.picture import Picture
 
-    figure = Figure(figsize=(5.4, 3.0), layout="constrained")
+    figure = Picture(figsize=(5.4, 3.0), layout="constrained")
     axes = figure.subplots()
     order = result.value.argsort()
     flagged = result.pareto_k[order] > RELIABLE_K

@@ -143,11 +143,11 @@ def posterior_intervals(check: PosteriorCheck) -> "Figure":
     Args:
         check: See :func:`ppl_mm.evaluation.posterior_check`.
     """
-    from matplotlib.figure import Figure
+    from ppl_mm.results.picture import Picture
 
     sites = list(check.guide)
     rows = min(_MOST_ROWS, next(iter(check.guide.values())).shape[1])
-    figure = Figure(figsize=(1.9 * rows + 1.2, 1.9 * len(sites) + 0.6), layout="constrained")
+    figure = Picture(figsize=(1.9 * rows + 1.2, 1.9 * len(sites) + 0.6), layout="constrained")
     panels = figure.subplots(len(sites), rows, squeeze=False, sharey="row", sharex="row")
     for line, site in zip(panels, sites, strict=True):
         line[0].set_ylabel(site)

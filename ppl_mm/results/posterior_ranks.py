@@ -121,9 +121,9 @@ def rank_curves(found: PosteriorRanks) -> "Figure":
     Args:
         found: See :func:`ppl_mm.evaluation.posterior_ranks`.
     """
-    from matplotlib.figure import Figure
+    from ppl_mm.results.picture import Picture
 
-    figure = Figure(figsize=(7.2, 3.0), layout="constrained")
+    figure = Picture(figsize=(7.2, 3.0), layout="constrained")
     left, right = figure.subplots(1, 2)
     counts = found.counts().double().mean(0).cpu()
     bins = torch.arange(found.num_bins) / found.num_bins

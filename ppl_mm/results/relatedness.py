@@ -164,12 +164,12 @@ def class_distances(found: Relatedness, class_names: Sequence[str] | None = None
     Raises:
         ValueError: Without classes, or for another number of names.
     """
-    from matplotlib.figure import Figure
+    from ppl_mm.results.picture import Picture
 
     matrix, names = found.matrix().numpy(), _names(found, class_names)
     size, few = len(names), len(names) <= _FEW
     inches = (_CELL if few else _SMALL_CELL) * size
-    figure = Figure(figsize=(1.9 + inches, 1.2 + inches), layout="constrained")
+    figure = Picture(figsize=(1.9 + inches, 1.2 + inches), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(matrix, cmap="gray")
     middle = (matrix.min() + matrix.max()) / 2
@@ -197,11 +197,11 @@ def pair_distances(found: Relatedness, by: By = "item", *, bins: int = 60) -> "F
     Raises:
         ValueError: For ``"class"`` without classes.
     """
-    from matplotlib.figure import Figure
+    from ppl_mm.results.picture import Picture
 
     pairs, distances = found.related(by), found.distances
     edges = np.histogram_bin_edges(distances.numpy(), bins).tolist()
-    figure = Figure(figsize=(5.2, 3.2), layout="constrained")
+    figure = Picture(figsize=(5.2, 3.2), layout="constrained")
     axes = figure.subplots()
     kinds = ((~pairs, "other pairs", ORANGE), (pairs, f"pairs of the same {by}", BLUE))
     for which, label, colour in kinds:
@@ -233,15 +233,16 @@ def class_dendrogram(found: Relatedness, class_names: Sequence[str] | None = Non
     Raises:
         ValueError: Without classes, or for another number of names.
     """
-    from matplotlib.figure import Figure
     from scipy.cluster.hierarchy import dendrogram, linkage
     from scipy.spatial.distance import squareform
+
+    from ppl_mm.results.picture import Picture
 
     matrix, names = found.matrix().numpy(), _names(found, class_names)
     between = (matrix + matrix.T) / 2
     np.fill_diagonal(between, 0.0)
     cell = _CELL if len(names) <= _FEW else _SMALL_CELL
-    figure = Figure(figsize=(1.6 + cell * len(names), 3.6), layout="constrained")
+    figure = Picture(figsize=(1.6 + cell * len(names), 3.6), layout="constrained")
     axes = figure.subplots()
     dendrogram(
         linkage(squareform(between), "average"),

@@ -126,14 +126,14 @@ def estimates(found: Result) -> "Figure":
     Args:
         found: The result of any measure of :mod:`ppl_mm.evaluation`.
     """
-    from matplotlib.figure import Figure
+    from ppl_mm.results.picture import Picture
 
     panels: dict[str, list[Number]] = {}
     for row in found.numbers():
         panels.setdefault(row["measure"], []).append(row)
     lines = [len(rows) for rows in panels.values()]
     height = _LINE * sum(lines) + 0.9 * len(panels)
-    figure = Figure(figsize=(5.6, height), layout="constrained")
+    figure = Picture(figsize=(5.6, height), layout="constrained")
     all_axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=lines)[:, 0]
     for axes, (measure, rows) in zip(all_axes, panels.items(), strict=True):
         axes.errorbar(

@@ -111,11 +111,11 @@ def sandwich_curves(panels: Mapping[str, Sandwich]) -> "Figure":
     Raises:
         ValueError: For no result.
     """
-    from matplotlib.figure import Figure
+    from ppl_mm.results.picture import Picture
 
     if not panels:
         raise ValueError("sandwich_curves: expected at least one result, got none.")
-    figure = Figure(figsize=(3.4 * len(panels) + 0.6, 2.9), layout="constrained")
+    figure = Picture(figsize=(3.4 * len(panels) + 0.6, 2.9), layout="constrained")
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, (title, result) in zip(all_axes, panels.items(), strict=True):
         error = [Estimate.of(gap).standard_error for gap in result.gap]

@@ -102,7 +102,7 @@ def upper_bound_curves(found: UpperBounds) -> "Figure":
     Args:
         found: See :func:`ppl_mm.evaluation.upper_bounds`.
     """
-    from matplotlib.figure import Figure
+    from ppl_mm.results.picture import Picture
 
     simulated = found.simulated
     panels = {
@@ -113,7 +113,7 @@ def upper_bound_curves(found: UpperBounds) -> "Figure":
             found.simulated_upper,
         ),
     }
-    figure = Figure(figsize=(7.4, 3.1), layout="constrained")
+    figure = Picture(figsize=(7.4, 3.1), layout="constrained")
     for axes, (title, (lower, exact, approximate)) in zip(
         figure.subplots(1, 2), panels.items(), strict=True
     ):

@@ -1,7 +1,7 @@
 """Samples and likelihoods of a trained run: a picture, and a table of rows."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ppl_mm import plotting
 from ppl_mm.arguments.typed import typed
+from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
 from ppl_mm.files import write_atomically
@@ -35,6 +36,7 @@ def generate(
     seed: int = 0,
     npz: Path | None = None,
     csv: Path | None = None,
+    covariates: Mapping[str, str] | None = None,
 ) -> dict[str, Tensor]:
     """Draw modalities of test rows given others, and write a picture.
 
@@ -48,16 +50,23 @@ def generate(
         seed: The seed of the draws.
         npz: A file for the values; with None they are not written.
         csv: A file for the values as a table, a line for each row and draw.
+        covariates: Covariates that all rows are given in place of their own, as the user's files
+            write them, such as ``{"site": "b"}``.
+
+    Raises:
+        ValueError: If a covariate or its class is unknown.
 
     Returns:
         Target -> the likelihood's mean or mode at each draw of z, (num_samples, rows, *event).
     """
     check_at_least_one("rows", 1 if rows is None else rows)
-    obs = examples(run, rows) if given else Observations.blank(rows or SHOWN)
+    test = run.dataset.test
+    obs = examples(run, rows) if given else Observations.blank(rows or SHOWN, test)
+    obs = obs.with_covariates(_read(run, covariates or {}, len(obs)))
     drawn = generation.generate(
         run.system, obs, targets, num_samples, given=given, mean=True, seed=seed
     )
-    like = run.dataset.test[:DRAWN]
+    like = test[:DRAWN]
     picture = plotting.samples(
         run.system, obs, drawn, given, tiles=run.tiles, like=like, words=run.words
     )
@@ -109,3 +118,15 @@ def likelihood(
         lines = zip(range(len(test)), *columns, result.stage, strict=True)
         write_csv(path, [dict(zip(names, line, strict=True)) for line in lines])
     return result
+
+
+def _read(run: Run, given: Mapping[str, str], size: int) -> dict[str, Tensor]:
+    """Return covariates of ``size`` rows that all have these values."""
+    known = {} if run.dataset.provenance is None else run.dataset.provenance.covariates
+    found = {}
+    for name, text in given.items():
+        if name not in known:
+            raise ValueError(unknown_name("covariate", name, known))
+        value = known[name].value(text)
+        found[name] = value.expand(size, *value.shape)
+    return found

@@ -76,7 +76,7 @@ def coherences(
             for given in subsets:
                 yield _accuracy(target, given, found.cell(given, target))
     if len(targets) > 1 and not fixed:
-        yield _accuracy("", (), joint_coherence(system, targets, len(test)))
+        yield _accuracy("", (), joint_coherence(system, targets, len(test), like=test))
 
 
 def _accuracy(label: str, given: tuple[str, ...], found: Estimate) -> Accuracy:

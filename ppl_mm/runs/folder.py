@@ -1,5 +1,6 @@
 """The files of a run folder: its history and its pictures."""
 
+import csv
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ __all__ = [
     "draw",
     "examples",
     "numbers",
+    "read_history",
     "write_history",
 ]
 
@@ -116,12 +118,24 @@ def check_folder(folder: Path, resume: bool, overwrite: bool) -> None:
     """Raise if a folder holds a run that is neither resumed nor overwritten."""
     if resume and overwrite:
         raise ValueError("resume and overwrite exclude each other; choose one.")
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: is a file, and a run needs a folder; give another.")
     there = [name for name in FILES if (folder / name).exists()]
     if there and not (resume or overwrite):
         raise FileExistsError(
             f"{folder}: holds a run already ({', '.join(there)}). Go on with it by --resume, "
             "replace it by --overwrite, or give another folder."
         )
+
+
+def read_history(folder: Path) -> list[dict[str, float]]:
+    """Return the rows of a run's history that are whole; none if there is no such file."""
+    found = []
+    with suppress(OSError), (folder / "history.csv").open() as file:
+        for row in csv.DictReader(file):
+            with suppress(TypeError, ValueError):  # The file ends within this row.
+                found.append({name: float(x) for name, x in row.items() if x != ""})
+    return [row for row in found if {"epoch", "loss"} <= row.keys()]
 
 
 def write_history(folder: Path, result: FitResult) -> None:

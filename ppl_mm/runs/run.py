@@ -9,7 +9,7 @@ A run folder holds
     config.json                  the options, with versions and the command that repeats the run
     checkpoint.pt                the state from which ``resume=True`` continues
     system.safetensors           the trained system, for ``System.load``
-    history.csv, loss.png        one row per epoch, and its curves
+    history.csv, loss.png        one row per epoch with the parts of the loss, and its curves
     prior_samples.png, cross_generation.png, latent.png
     posterior.png                where a posterior has two coordinates to show
     metrics.json                 likelihoods and accuracies of held-out rows
@@ -39,9 +39,9 @@ from ppl_mm.runs.config import (
 from ppl_mm.runs.folder import Kept, Run, check_folder, draw, numbers, write_history
 from ppl_mm.runs.measures import Measures, measure
 from ppl_mm.runs.records import command
-from ppl_mm.runs.steering import monitor_of, scheduler_of
+from ppl_mm.runs.steering import check_monitor, monitor_of, scheduler_of
 from ppl_mm.systems import System
-from ppl_mm.training import Callback, DivergedError, StoppedError
+from ppl_mm.training import Callback, DivergedError, LossParts, StoppedError
 
 __all__ = ["evaluate", "load", "train"]
 
@@ -113,7 +113,10 @@ def _train(
     chosen = choose(whole, config.modalities)
     rows = training_rows(config, chosen)
     built = build(config, chosen, rows)
+    check_monitor(config.monitor, built, chosen.validation)
     kept = files(folder)
+    measured = any(isinstance(callback, LossParts) for callback in callbacks)  # by a Log
+    parts = [] if measured else [LossParts()]
     try:
         result = kept.train(
             built,
@@ -130,7 +133,7 @@ def _train(
             resume=resume,
             scheduler=scheduler_of(config.scheduler, config.epochs),
             monitor=monitor_of(config.monitor),
-            callbacks=[Kept(folder, config, resume), *callbacks],
+            callbacks=[*parts, Kept(folder, config, resume), *callbacks],
             progress=progress,
         )
     except DivergedError as error:

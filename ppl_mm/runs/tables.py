@@ -1,7 +1,7 @@
 """Tables of all rows of a run's data: imputed values, and positions in the latent space."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.data.own.cells import cells_of
 from ppl_mm.data.own.kinds import TRUTH
 from ppl_mm.data.own.tables import label_text
-from ppl_mm.data.provenance import Columns
+from ppl_mm.data.provenance import Columns, Provenance
 from ppl_mm.files import write_atomically
 from ppl_mm.likelihood.posterior_draws import Refine
 from ppl_mm.measures import embedding, imputation
 from ppl_mm.results.imputation import frame_of
 from ppl_mm.runs.folder import Run
+from ppl_mm.runs.images import image_folder, write_images
 
 __all__ = ["drawn_table", "embed", "impute"]
 
@@ -37,8 +38,11 @@ def impute(
     """Write all rows without an empty cell, as CSV in the user's index and columns.
 
     An observed cell stays as the user wrote it. An empty cell gets the mean given the observed
-    values of its row; for yes-or-no values, classes and words, it gets the most probable one.
-    Images are left out.
+    values of its row; for yes-or-no values, classes and words, it gets the most probable one. A
+    column that several modalities have is named after its modality too, as in ``x.age``.
+
+    Images that rows lack are written as PNG files beside the CSV, in a folder for each modality,
+    such as ``filled_picture`` beside ``filled.csv``; a file has the name of its row.
 
     Args:
         run: A trained run.
@@ -50,13 +54,19 @@ def impute(
         seed: The seed of the draws.
 
     Returns:
-        The number of cells that were empty.
+        The number of cells that were empty, where an image is one.
+
+    Raises:
+        ValueError: If a column of an interval has the name of a column of the user's.
     """
     import pandas
 
     level = 0.95 if interval is None else interval
+    own = run.dataset.provenance
+    written = {} if own is None or own.path is None else cells_of(own.path)
     filled, parts = 0, []
-    for _, obs in _splits(run):
+    images: dict[str, list[tuple[list[str], Tensor, Tensor]]] = {}
+    for split, obs in _splits(run):
         found = imputation.impute(
             run.system,
             obs,
@@ -66,27 +76,27 @@ def impute(
             keep_draws=False,
             seed=seed,
         )
-        columns: dict[str, Any] = {}
+        tables: dict[str, dict[str, Any]] = {}
         for modality in run.dataset.modalities:
             name = modality.name
-            if not _is_shown(run, name):
+            held = found.observed.get(name, torch.ones_like(_values(obs, name)).bool())
+            mean = found.mean.get(name, _values(obs, name))
+            if _is_image(run, name):
+                images.setdefault(name, []).append((_labels(run, split), mean, held))
                 continue
-            observed = found.observed.get(name, torch.ones_like(_values(obs, name)).bool())
-            filled += int((~observed).sum())
-            own = _text(run, name, found.mean.get(name, _values(obs, name)))
-            low, high = (
-                _numbers(run, name, ends[name]) if name in ends and _is_number(run, name) else {}
-                for ends in (found.low, found.high)
-            )
-            for column, cells in own.items():
-                columns[column] = cells
-                if interval is not None and column in low:
-                    columns[f"{column} low"] = low[column]
-                    columns[f"{column} high"] = high[column]
-        parts.append(pandas.DataFrame(columns))
-    frame = pandas.concat(parts, ignore_index=True)
-    _with_own_cells(run, frame)
-    _write(run, frame, path)
+            filled += int((~held).sum())
+            cells = _text(run, name, mean)
+            if name in written and own is not None:
+                cells = _with_own_cells(own.columns[name].kind, cells, written[name], own, split)
+            ends: list[dict[str, Any]] = [{}, {}]
+            if interval is not None and name in found.low and _is_number(run, name):
+                ends = [_numbers(run, name, end[name]) for end in (found.low, found.high)]
+            tables[name] = _beside(cells, *ends)
+        cells_of_all = _together(tables, _added(run))
+        parts.append(pandas.DataFrame(cells_of_all, index=range(len(obs))))
+    for name, found_images in images.items():
+        filled += write_images(found_images, image_folder(path, name))
+    _write(run, pandas.concat(parts, ignore_index=True), path)
     return filled
 
 
@@ -132,9 +142,8 @@ def drawn_table(run: Run, drawn: dict[str, Tensor], path: Path) -> None:
         "row": torch.arange(rows).repeat(number).tolist(),
         "draw": torch.arange(number).repeat_interleave(rows).tolist(),
     }
-    for name, values in drawn.items():
-        columns |= _text(run, name, values.flatten(0, 1).cpu())
-    _save(pandas.DataFrame(columns), path)
+    tables = {name: _text(run, name, x.flatten(0, 1).cpu()) for name, x in drawn.items()}
+    _save(pandas.DataFrame(columns | _together(tables, columns)), path)
 
 
 def _splits(run: Run) -> list[tuple[str, Observations]]:
@@ -148,9 +157,9 @@ def _columns(run: Run, name: str) -> Columns | None:
     return None if own is None else own.columns.get(name)
 
 
-def _is_shown(run: Run, name: str) -> bool:
+def _is_image(run: Run, name: str) -> bool:
     columns = _columns(run, name)
-    return columns is None or columns.kind != "image"
+    return columns is not None and columns.kind == "image"
 
 
 def _is_number(run: Run, name: str) -> bool:
@@ -188,29 +197,73 @@ def _numbers(run: Run, name: str, values: Tensor) -> dict[str, Any]:
     return {str(column): frame[column].to_numpy() for column in frame.columns}
 
 
-def _with_own_cells(run: Run, frame: Any) -> None:
+def _beside(cells: dict[str, Any], low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
+    """Return columns, each with the ends of its intervals after it."""
+    found: dict[str, Any] = {}
+    for column, own in cells.items():
+        found[column] = own
+        for word, ends in (("low", low), ("high", high)):
+            if column in ends:
+                name = f"{column} {word}"
+                if name in cells:
+                    raise ValueError(
+                        f"interval: the data have a column {name!r} of their own; rename it, or "
+                        "ask for no intervals."
+                    )
+                found[name] = ends[column]
+    return found
+
+
+def _together(tables: dict[str, dict[str, Any]], added: Collection[str]) -> dict[str, Any]:
+    """Return the columns of all modalities; ``x.a`` where modality x is not the only one with a."""
+    number = Counter([*added, *(column for table in tables.values() for column in table)])
+    return {
+        column if number[column] == 1 else f"{name}.{column}": cells
+        for name, table in tables.items()
+        for column, cells in table.items()
+    }
+
+
+def _with_own_cells(
+    kind: str,
+    cells: dict[str, Any],
+    written: dict[str, np.ndarray],
+    own: Provenance,
+    split: str,
+) -> dict[str, Any]:
     """Put back the user's own non-empty cells as they are written."""
-    own = run.dataset.provenance
-    if own is None or own.path is None:
-        return
-    order = [i for split, _ in _splits(run) for i in own.places[split]]
-    for name, cells in cells_of(own.path).items():
-        for column, every in cells.items():
-            if column not in frame.columns:
-                continue
-            written, found = every[order], frame[column].to_numpy(dtype=object)
-            empty = np.array([cell is None for cell in written])
-            if own.columns[name].kind in ("binary", "label set"):
-                found = _as_written(found, written[~empty])
-            frame[column] = np.where(empty, found, written)
+    found = {}
+    for column, values in cells.items():
+        every = written[column]
+        mine = every[list(own.places[split])]
+        empty = np.array([cell is None for cell in mine])
+        filled = np.asarray(values, dtype=object)
+        if kind in ("binary", "label set"):
+            filled = _as_written(filled, [cell for cell in every if cell is not None])
+        found[column] = np.where(empty, filled, mine)
+    return found
 
 
-def _as_written(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
+def _as_written(values: np.ndarray, cells: list[str]) -> np.ndarray:
     """Replace 0 and 1 by the words that the user's cells use most often."""
     usual = reversed(Counter(cells).most_common())
     told = [(label_text(cell).lower(), cell) for cell, _ in usual]
     words = {TRUTH[text]: cell for text, cell in told if text in TRUTH}
     return np.array([words.get(value, value) for value in values], dtype=object)
+
+
+def _labels(run: Run, split: str) -> list[str]:
+    """Return the labels of a split's rows; their numbers if they have none."""
+    own = run.dataset.provenance
+    if own is None:
+        return [f"{split}{i}" for i in range(len(getattr(run.dataset, split)))]
+    return list(own.rows[split])
+
+
+def _added(run: Run) -> list[str]:
+    """Return the column that says which row a line is of."""
+    own = run.dataset.provenance
+    return ["split"] if own is None else [] if own.index is None else [own.index]
 
 
 def _write(run: Run, frame: Any, path: Path) -> None:

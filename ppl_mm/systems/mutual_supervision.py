@@ -6,6 +6,7 @@ from typing import Unpack
 import torch
 from pyro import poutine
 
+from ppl_mm.batch.covariates import blank_covariates
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import eval_mode
 from ppl_mm.distributions import PseudoInputPrior
@@ -85,5 +86,10 @@ def _drawn(modalities: Sequence[Modality], latent_dim: int, number: int) -> Obse
     """Valid values of every modality: draws of untrained decoders at z ~ Normal(0, I)."""
     model = SharedLatent(modalities, latent_dim)
     with torch.no_grad(), eval_mode(model):
-        trace = poutine.trace(model).get_trace(Observations.blank(number))
-    return Observations({m.name: trace.nodes[m.name]["value"] for m in modalities})
+        with torch.random.fork_rng(devices=[]):
+            networks = [*model.decoders.values(), *(m.encoder(latent_dim) for m in modalities)]
+        read = blank_covariates(networks, number)
+        blank = Observations.blank(number).with_covariates(read)
+        trace = poutine.trace(model).get_trace(blank)
+    values = {m.name: trace.nodes[m.name]["value"] for m in modalities}
+    return Observations(values, covariates=read)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.infer import ELBO
 from pyro.infer.autoguide import AutoGuide
 from torch import nn
@@ -20,8 +21,14 @@ from ppl_mm.modality import Modality
 from ppl_mm.objectives import Objective
 from ppl_mm.objectives.stock import check_matched, check_trainable, looked_at
 from ppl_mm.objectives.training_weights import TrainingWeights
+from ppl_mm.programs.asked import (
+    check_rows_of,
+    declared,
+    latent_dim_of,
+    listed_alternatives,
+    posterior_of,
+)
 from ppl_mm.programs.conditionals import Alternatives
-from ppl_mm.programs.contracts import Declares
 from ppl_mm.programs.door import check_program
 from ppl_mm.systems import saved
 
@@ -62,24 +69,21 @@ class System(nn.Module):
         check_program("model", model)
         check_program("guide", guide)
         parts = () if isinstance(guide, AutoGuide) else (model, guide)  # its size is of all rows
-        sizes = [getattr(part, "latent_dim", None) for part in parts]
+        sizes = [latent_dim_of(part) for part in parts]
         if None not in sizes and len(set(sizes)) > 1:
             raise ValueError(
                 f"System: the model's latent_dim is {sizes[0]}, the guide's {sizes[1]}; build both "
                 "with the same."
             )
         self.model, self.guide, self.objective, self.recipe = model, guide, objective, recipe
-        if isinstance(objective, TrainingWeights) and hasattr(model, "modalities"):
+        if isinstance(objective, TrainingWeights) and declared(model):
             objective.declare(model)
         self._checked = False
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """The modalities that the model declares, or else the guide."""
-        for part in (self.model, self.guide):
-            if isinstance(part, Declares) and part.modalities:
-                return tuple(part.modalities)
-        return ()
+        return declared(self.model) or declared(self.guide)
 
     @property
     def device(self) -> torch.device:
@@ -91,10 +95,10 @@ class System(nn.Module):
         """The dtype of the parameters, at least float32; data are converted to it."""
         return torch.promote_types(dtype_of(self) or torch.get_default_dtype(), torch.float32)
 
-    def posterior(self, obs: Observations) -> Any:
+    def posterior(self, obs: Observations) -> TorchDistribution:
         """q(z | x_source) of every row, see the guide."""
         with default_dtype(self.dtype):
-            return self.guide.posterior(_placed(obs, self))  # type: ignore[operator]
+            return posterior_of(self.guide, _placed(obs, self), "System.posterior")
 
     def alternatives(self, target: tuple[str, ...], given: tuple[str, ...]) -> Alternatives | None:
         """The conditionals of log p(x_target | x_given), see :mod:`ppl_mm.programs.conditionals`.
@@ -102,11 +106,8 @@ class System(nn.Module):
         The objective gives them, or else the model. None, if neither does, stands for
         log p(x_target, x_given) - log p(x_given) under the model.
         """
-        for part in (self.objective, self.model):
-            if hasattr(part, "alternatives"):
-                found: Alternatives = part.alternatives(self, target, given)  # type: ignore[operator]
-                return found
-        return None
+        found = listed_alternatives(self.objective, self, target, given)
+        return listed_alternatives(self.model, self, target, given) if found is None else found
 
     def check(self, obs: Observations) -> None:
         """Raise unless ``obs`` fits the declared modalities; once, before work that takes long."""
@@ -122,11 +123,9 @@ class System(nn.Module):
                 self._check(rows)
 
     def _check(self, obs: Observations) -> None:
-        for part in (self.model, self.guide):
-            check = getattr(part, "check", None) or getattr(part, "check_names", None)
-            if check is not None:
-                check(obs)
-        if not hasattr(self.model, "check"):
+        by_model = check_rows_of(self.model, obs)
+        check_rows_of(self.guide, obs)
+        if not by_model:
             for modality in self.modalities:
                 if modality.name in obs.names:
                     modality.likelihood.check(modality.name, observed_values(obs, modality.name))

@@ -5,7 +5,8 @@ from ppl_mm.training.callbacks import Callback
 from ppl_mm.training.fingerprint import MAY_DIFFER
 from ppl_mm.training.fit import fit
 from ppl_mm.training.history import DivergedError, FitResult
-from ppl_mm.training.logs import Log, elbo_by_site
+from ppl_mm.training.logs import Log
+from ppl_mm.training.parts import LossParts, elbo_by_site, loss_parts
 from ppl_mm.training.signals import StoppedError
 from ppl_mm.training.state import Training
 
@@ -16,8 +17,10 @@ __all__ = [
     "FitResult",
     "FolderInUseError",
     "Log",
+    "LossParts",
     "StoppedError",
     "Training",
     "elbo_by_site",
     "fit",
+    "loss_parts",
 ]

@@ -1,22 +1,32 @@
 """Tests of whether two steps do the same work, so that one can be replayed for the other."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
-from ppl_mm.batch.host_masks import on_host
+from ppl_mm.batch.host_masks import on_host, plain, recording
+from ppl_mm.batch.masked import MASKS
 from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives import Stages
+from ppl_mm.objectives.training_weights import TrainingWeights, annealing_of
+from ppl_mm.training.batches import resident
 
-__all__ = ["Annealing", "State", "Step", "pattern", "stage_of"]
+__all__ = [
+    "Annealing",
+    "State",
+    "Step",
+    "layout",
+    "mixed",
+    "pattern",
+    "stage_of",
+    "tensors_of",
+    "to_record",
+]
 
 Step = Callable[[Observations, range, int], Tensor]
 """A function from a batch, this process's share of it and its size to its loss."""
-
-_KINDS = ("present", "scored", "evidence", "source")
 
 
 class Annealing:
@@ -33,13 +43,13 @@ class Annealing:
 
     def follow(self) -> bool:
         """Set the tensor to the present value; return whether beta differs from its final one."""
-        value: float = getattr(self.objective, "annealing", 1.0)
+        value = annealing_of(self.objective)
         if value != 1.0:
             self.tensor.fill_(value)
         return value != 1.0
 
     def __enter__(self) -> None:
-        self.value = getattr(self.objective, "annealing", 1.0)
+        self.value = annealing_of(self.objective)
         if self.value != 1.0:
             self.objective.annealing = self.tensor
 
@@ -75,20 +85,79 @@ class State:
         return all(torch.equal(a, b) for a, b in pairs)
 
 
-def stage_of(objective: ELBO) -> Any:
+def stage_of(objective: ELBO) -> tuple[object, ...]:
     """Identify the objective's stage and its weights, which callbacks may change."""
     now = objective.current if isinstance(objective, Stages) else objective
-    weights = tuple(getattr(now, "weights", {}).items())
-    return id(now), getattr(now, "beta", 1.0), weights
+    if not isinstance(now, TrainingWeights):
+        return (id(now),)
+    return id(now), now.beta, *now.weights.items()
 
 
-def pattern(batch: Observations) -> Any:
+def pattern(batch: Observations) -> tuple[object, ...] | None:
     """Shapes and masks of a batch; None if the host lacks the masks or elements are missing."""
-    masks = [m for kind in _KINDS for m in getattr(batch, kind).values()]
+    masks = [m for kind in MASKS for m in getattr(batch, kind).values()]
     if batch.elements or not all(map(on_host, masks)):
         return None
     once = {id(m): m for m in masks}
-    held = {key: m.as_subclass(Tensor).numpy().tobytes() for key, m in once.items()}
-    shapes = tuple((n, x.shape, x.dtype) for n, x in batch.values.items())
-    shapes += tuple((n, x.shape, x.dtype) for n, x in batch.covariates.items())
-    return shapes, tuple(held[id(m)] for m in masks)
+    held = {key: _bytes(m) for key, m in once.items()}
+    return _shapes(batch), tuple(held[id(m)] for m in masks)
+
+
+def layout(batch: Observations, steady: frozenset[str]) -> tuple[object, ...]:
+    """Everything that is the same in batches with other masks: shapes, and masks that are steady.
+
+    It also says which of the other masks are one tensor.
+
+    Args:
+        batch: The rows.
+        steady: The modalities whose masks do not differ between batches.
+    """
+    places: dict[int, int] = {}
+    masks = tuple(
+        _bytes(m) if n in steady else places.setdefault(id(m), len(places))
+        for kind in MASKS
+        for n, m in getattr(batch, kind).items()
+    )
+    return _shapes(batch), masks, tuple(batch.elements)
+
+
+def mixed(batch: Observations) -> bool:
+    """Whether rows of a batch hold different modalities, or elements are missing."""
+    return bool(batch.elements) or batch.pattern is None
+
+
+def tensors_of(batch: Observations, steady: frozenset[str] | None = None) -> list[Tensor]:
+    """The tensors of a batch that a program reads: values, covariates, and masks if not steady.
+
+    Args:
+        batch: The rows.
+        steady: The modalities whose masks are no inputs; None for all.
+    """
+    found = [*batch.values.values(), *batch.covariates.values()]
+    if steady is None:
+        return found
+    once = {id(m): m for kind in MASKS for n, m in getattr(batch, kind).items() if n not in steady}
+    return [*found, *map(plain, once.values()), *batch.elements.values()]
+
+
+def to_record(batch: Observations, steady: frozenset[str] | None = None) -> Observations:
+    """The batch with masks that the host knows, but for those that are inputs of the program."""
+    with recording():
+        rows = resident(batch, batch.device)
+    if steady is None:
+        return rows
+    rows = rows._copy()
+    for kind in MASKS:
+        own, known = getattr(batch, kind), getattr(rows, kind)
+        setattr(rows, kind, {n: known[n] if n in steady else plain(m) for n, m in own.items()})
+    return rows
+
+
+def _shapes(batch: Observations) -> tuple[object, ...]:
+    both = (*batch.values.items(), *batch.covariates.items())
+    return tuple((n, x.shape, x.dtype) for n, x in both)
+
+
+def _bytes(mask: Tensor) -> bytes:
+    found: bytes = mask.as_subclass(Tensor).numpy().tobytes()
+    return found

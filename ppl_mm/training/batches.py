@@ -10,12 +10,11 @@ from torch import Tensor
 from ppl_mm.arguments.wording import shown
 from ppl_mm.batch import host_masks as known
 from ppl_mm.batch.host_masks import HostTensor
+from ppl_mm.batch.masked import MASKS
 from ppl_mm.batch.memory_mapped import MemoryMapped
 from ppl_mm.batch.observations import Observations
 
 __all__ = ["Batch", "Streams", "resident"]
-
-_MASKS = ("present", "scored", "evidence", "source")
 
 Batch = tuple[Tensor, ...]
 """The rows of one step: a tensor of indices for each stream."""
@@ -76,8 +75,19 @@ class Streams:
         """Whether all rows of each stream hold the same modalities, with no element missing."""
         if any(part.elements for part in self.parts):
             return False
-        masks = [m for part in self.parts for kind in _MASKS for m in getattr(part, kind).values()]
+        masks = [m for part in self.parts for kind in MASKS for m in getattr(part, kind).values()]
         return all(bool((m == m[0]).all()) for m in masks)
+
+    @property
+    def steady(self) -> frozenset[str]:
+        """The modalities that all rows hold, or none."""
+
+        def same(name: str, kind: str) -> bool:
+            masks = [getattr(part, kind).get(name) for part in self.parts]
+            return all(m is not None for m in masks) and len(torch.cat(masks).unique()) == 1
+
+        names = {name for part in self.parts for name in part.names}
+        return frozenset(n for n in names if all(same(n, kind) for kind in MASKS))
 
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> "Streams":
         """Move the rows to a device and a dtype; rows in files move batch by batch."""
@@ -162,9 +172,9 @@ def resident(
     hosted_already = any(isinstance(m, HostTensor) for m in obs.present.values())
     if hosted_already or not known.waits(device):
         return obs.to(device)
-    masks = {id(m): m for kind in _MASKS for m in getattr(obs, kind).values()}
+    masks = {id(m): m for kind in MASKS for m in getattr(obs, kind).values()}
     hosted = {key: HostTensor.of(mask.cpu(), device) for key, mask in masks.items()}
     out = obs.to(device)
-    for kind in _MASKS:
+    for kind in MASKS:
         setattr(out, kind, {n: hosted[id(m)] for n, m in getattr(obs, kind).items()})
     return out

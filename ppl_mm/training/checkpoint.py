@@ -50,6 +50,7 @@ def _content(training: Training) -> dict[str, Any]:
         "system_within": None if within is None else parameters_of(training.system),
         "optimizer": state_of(training.optimizer, training.system, training.given),
         "scheduler": None if scheduler is None else scheduler.state_dict(),
+        "dense": training.missing.dense,
         "loss_scale": training.fabric.strategy.precision.state_dict(),
     }
 
@@ -82,6 +83,7 @@ def load(training: Training, path: Path, *, new_optimizer: bool = False) -> None
         training.epoch, training.history = content["epoch"], content["history"]
         training.best_epoch, training.best_state = content["best_epoch"], content["best_state"]
         training.best_value = content["best_value"]
+        training.missing.dense = content.get("dense")
         if content["within"] is not None:
             training.within = Within(**content["within"])
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from ppl_mm.batch.memory_mapped import MemoryMapped
 from ppl_mm.batch.observations import Observations
-from ppl_mm.objectives import Objective
+from ppl_mm.objectives import ELBOTerms, Objective
 from ppl_mm.objectives.automatic import latents_of_rows
 from ppl_mm.objectives.sites import shared_sites
 from ppl_mm.objectives.stock import check_matched, check_trainable, has_points, looked_at
+from ppl_mm.objectives.training_weights import TrainingWeights
 from ppl_mm.objectives.weights import absent_names
 from ppl_mm.programs.answerable import conditioned_on
 from ppl_mm.programs.conditioning import holds
@@ -28,6 +29,7 @@ __all__ = [
     "Transform",
     "check_data",
     "check_options",
+    "first_rows",
     "make_optimizer",
     "parameters",
     "warn_of_untrained",
@@ -74,7 +76,7 @@ def make_optimizer(factory: Optimizer, system: System) -> torch.optim.Optimizer:
 def check_options(system: System, annealing_epochs: int) -> None:
     """Raise if options do not fit the system."""
     check_trainable(system.objective)
-    if annealing_epochs and not hasattr(system.objective, "annealing"):
+    if annealing_epochs and not isinstance(system.objective, TrainingWeights):
         raise ValueError(
             f"annealing_epochs: {type(system.objective).__name__} has no beta to anneal; wrap it "
             "as objectives.Reweighted(...)."
@@ -85,10 +87,11 @@ def check_options(system: System, annealing_epochs: int) -> None:
 
 def _check_own_streams(objective: ELBO, streams: Streams) -> None:
     """Raise if a modality's own term, which is a mean over rows, would occur in several streams."""
-    terms = getattr(objective, "terms", ())
-    if len(streams.parts) == 1 or getattr(objective, "mean", "") != "rows" or callable(terms):
+    if not isinstance(objective, ELBOTerms) or objective.mean != "rows":
         return
-    own = {n for t in terms if len(t.names) == 1 and not t.alone for n in t.names}
+    if len(streams.parts) == 1 or callable(objective.terms):
+        return
+    own = {n for t in objective.terms if len(t.names) == 1 and not t.alone for n in t.names}
     for name in sorted(own):
         number = sum(
             name in part.names and bool(part.present[name].any()) for part in streams.parts
@@ -122,6 +125,14 @@ def warn_of_untrained(system: System, streams: Streams) -> None:
                 f"fit: no training row holds modality {name!r}; its networks learn nothing of it.",
                 stacklevel=4,  # The warning points to the caller of fit.
             )
+
+
+def first_rows(streams: Streams, transform: Transform | None, number: int = 256) -> Observations:
+    """Return the first rows of each stream as steps get them; random numbers stay as they are."""
+    rows = streams.head(number)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return rows if transform is None else transform(rows)
 
 
 def _few_of_files(part: Observations) -> Observations:

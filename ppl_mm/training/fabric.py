@@ -1,5 +1,7 @@
 """The processes, devices and precision that a run trains with."""
 
+import atexit
+import gc
 import os
 from typing import TYPE_CHECKING
 
@@ -40,5 +42,19 @@ def make_fabric(system: System, device: str, precision: str) -> "Fabric":
         # Fabric would round a float64 loss; in_precision converts the system instead.
         precision="32-true" if precision == "64-true" else precision,
     )
+    started = torch.distributed.is_available() and torch.distributed.is_initialized()
     fabric.launch()
+    if world > 1 and not started:
+        atexit.register(_leave)
     return fabric
+
+
+def _leave() -> None:
+    """Leave the group of processes, unless the script has done so already.
+
+    The threads of the group run for as long as something refers to it. An interpreter that ends
+    while they run may be aborted, and torchrun then stops the other processes too.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    gc.collect()  # a wrapped system refers to its group, and to itself

@@ -16,11 +16,11 @@ from ppl_mm.batch.memory_mapped import MemoryMapped
 from ppl_mm.batch.observations import Observations
 from ppl_mm.systems import System
 
-__all__ = ["MAY_DIFFER", "check_same_run", "of_data", "of_functions", "of_system"]
+__all__ = ["MAY_DIFFER", "check_same_run", "of_run"]
 
 MAY_DIFFER = (
     *("epochs", "patience", "optimizer's options", "clip_norm", "device", "number of processes"),
-    *("step", "callbacks", "checkpoint", "checkpoint_every", "progress"),
+    *("step", "callbacks", "checkpoint", "checkpoint_every", "checkpoint_minutes", "progress"),
     "whether rows lie in memory or in files",
 )
 """The settings in which a resumed run may differ from the stopped run."""
@@ -30,7 +30,22 @@ _VOLATILE = {"annealing", "epoch", "training"}
 _DEEPEST = 6
 
 
-def of_system(system: System) -> dict[str, Any]:
+def of_run(
+    system: System,
+    streams: Iterable[Observations],
+    validation: Observations | None,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Describe a run by its system, its rows and its options; a function by its name."""
+    return {
+        **_of_system(system),
+        **{name: _plain(value) for name, value in options.items()},
+        "data": _of_data(streams),
+        "validation": None if validation is None else _of_data([validation]),
+    }
+
+
+def _of_system(system: System) -> dict[str, Any]:
     """Describe a system's recipe, objective and parameters, in any order of its modalities."""
     recipe = system.recipe
     if recipe is not None:
@@ -46,12 +61,7 @@ def of_system(system: System) -> dict[str, Any]:
     }
 
 
-def of_functions(**options: object) -> dict[str, Any]:
-    """Describe options; a function is described by its name."""
-    return {name: _plain(value) for name, value in options.items()}
-
-
-def of_data(parts: Iterable[Observations]) -> list[dict[str, Any]]:
+def _of_data(parts: Iterable[Observations]) -> list[dict[str, Any]]:
     """For each stream and modality, return the rows, the shape and sums of masks and values."""
     return [_of_part(part) for part in parts]
 

@@ -7,7 +7,6 @@ the same numbers as one.
 
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,9 +17,6 @@ from rich import print as rich_print
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
-from ppl_mm.batch.rows import eval_mode
-from ppl_mm.files import owned
-from ppl_mm.processes import is_first, one_thread
 from ppl_mm.systems import System
 from ppl_mm.training.callbacks import Callback, Callbacks
 from ppl_mm.training.checkpoint import load
@@ -29,25 +25,23 @@ from ppl_mm.training.checks import (
     Transform,
     check_data,
     check_options,
+    first_rows,
     make_optimizer,
     warn_of_untrained,
 )
 from ppl_mm.training.fabric import make_fabric
-from ppl_mm.training.fingerprint import of_data, of_functions, of_system
-from ppl_mm.training.graphed import Graphed, obstacle_of, set_capturable
+from ppl_mm.training.fingerprint import of_run
 from ppl_mm.training.history import FitResult
-from ppl_mm.training.impartial import Rule, impartially
+from ppl_mm.training.impartial import Rule
 from ppl_mm.training.loader import streams_of
 from ppl_mm.training.loop import Loop
-from ppl_mm.training.moments import options_of
 from ppl_mm.training.monitor import Monitor, watched
 from ppl_mm.training.own_callbacks import Bar, Checkpoints, Schedule, Scheduler
-from ppl_mm.training.parallel import AlwaysDifferentiable
-from ppl_mm.training.plan import check_step, plan
-from ppl_mm.training.precision import check_clipping, in_precision
-from ppl_mm.training.recorded import Recorded
+from ppl_mm.training.plan import check_step, missing, plan
+from ppl_mm.training.precision import check_clipping
 from ppl_mm.training.signals import Signals, stopped
 from ppl_mm.training.state import Training
+from ppl_mm.training.surroundings import module_of, surroundings
 
 __all__ = ["fit"]
 
@@ -183,7 +177,8 @@ def fit(
     streams = streams_of(data)
     check_options(system, annealing_epochs)
     watch = watched(monitor, mode, patience, validation, seed)
-    if resume and checkpoint is None:
+    file = None if checkpoint is None else Path(checkpoint)
+    if resume and file is None:
         raise ValueError("resume=True needs checkpoint=, the file to go on from.")
     fabric = make_fabric(system, str(device), precision)
     check_step(step, fabric.device)
@@ -191,106 +186,72 @@ def fit(
     planned = plan(step, fabric, streams, impartial, precision, num_steps)
     if optimizer is None:
         optimizer = partial(torch.optim.Adam, lr=1e-3, fused=precision != "16-mixed")
-    devices = [fabric.device] if fabric.device.type == "cuda" else []
-    file = None if checkpoint is None else Path(checkpoint)
-    with (
-        one_thread(),
-        owned(file) if file is not None and is_first() else nullcontext(),
-        eval_mode(system),
-        torch.random.fork_rng(devices=devices),
-        impartially(system, impartial),
-        in_precision(system, precision),
-    ):
-        torch.manual_seed(seed)
+    with surroundings(system, fabric, file, seed, precision, impartial):
         found = check_data(system, streams, transform, validation)
         if fabric.is_global_zero:
             warn_of_untrained(system, streams)
-        module = system.objective(system.model, system.guide)
-        if fabric.world_size > 1:
-            module = AlwaysDifferentiable(module, found.shares)
         own = make_optimizer(optimizer, system)
         check_clipping(own, precision, clip_norm)
-        module, torch_optimizer = fabric.setup(module, own)
+        module, set_up = fabric.setup(module_of(system, fabric, found.shares), own)
         setting: dict[str, Any] = {
             **{"seed": seed, "batch_size": batch_size, "num_rows": len(streams)},
             **{"precision": precision, "annealing_epochs": annealing_epochs},
             **{"accumulate": accumulate, "scheduler_every": scheduler_every},
         }
         if file is not None:
-            setting |= of_system(system) | of_functions(
-                impartial=impartial,
-                transform=transform,
-                scheduler=scheduler,
-                monitor=(monitor, mode),
-            )
-            setting["data"] = of_data(streams.told)
-            setting["validation"] = None if validation is None else of_data([validation])
-        given = options_of(own)
+            options: dict[str, Any] = {"transform": transform, "scheduler": scheduler}
+            options |= {"impartial": impartial, "monitor": (monitor, mode)}
+            setting |= of_run(system, streams.told, validation, options)
         training = Training(
             system,
             own,
             fabric,
             setting,
             epochs=epochs,
-            scheduler=None if scheduler is None else scheduler(own),
-            given=given,
+            scheduler=scheduler,
             validation=validation,
+            missing=missing(step, streams, transform, batch_size),
+            some_rows=partial(first_rows, streams, transform),
         )
         if resume:
             assert file is not None
             load(training, file, new_optimizer=resume == "new optimizer")
-        not_captured = planned.why_not or obstacle_of(torch_optimizer)
-        if accumulate > 1:
-            not_captured = not_captured or "gradients are accumulated"
-        set_capturable(torch_optimizer, planned.captured and not_captured is None)
-        chosen: list[Callback] = [] if watch is None else [watch]
-        chosen += [] if scheduler is None else [Schedule(scheduler_every, watch)]
-        chosen += callbacks
-        chosen += [Bar(watch)] if progress and fabric.is_global_zero else []
-        if file is not None:
-            chosen.append(Checkpoints(file, checkpoint_every, checkpoint_minutes))
-        if planned.compile and progress and fabric.is_global_zero:
-            rich_print(
-                f"A step is compiled for the {num_steps:,} of the run; the first waits for it."
-            )
-        around = Callbacks(chosen)
+        shown = progress and fabric.is_global_zero
+        if planned.compile and shown:
+            rich_print(f"A step is compiled for the {num_steps:,} of the run; the first waits.")
+        around = Callbacks(
+            [
+                *([] if watch is None else [watch]),
+                *([] if scheduler is None else [Schedule(scheduler_every, watch)]),
+                *callbacks,
+                *([Bar(watch)] if shown else []),
+                *(
+                    []
+                    if file is None
+                    else [Checkpoints(file, checkpoint_every, checkpoint_minutes)]
+                ),
+            ]
+        )
         loop = Loop(
             fabric,
             module,
-            torch_optimizer,
+            set_up,
             system,
             streams.to(fabric.device, system.dtype),
             transform,
+            batch_size,
+            annealing_epochs,
             clip_norm,
-            found,
-            partial(
-                Recorded,
-                system=system,
-                objective=system.objective,
-                why_not="whole steps are captured" if planned.captured else planned.why_not,
-                compile=streams.largest(batch_size) if planned.compile else 0,
-            ),
-            partial(
-                Graphed,
-                objective=system.objective,
-                optimizer=torch_optimizer,
-                why_not=not_captured if planned.captured else "steps are recorded",
-            ),
-            around,
             accumulate,
+            found,
+            planned,
+            training.missing,
+            around,
         )
         with Signals(training.stop) as signals, around.around(training):
-            while training.epoch < epochs and not training.stopping:
-                around.before_epoch(training)
-                if callbacks:
-                    loop.doubt()
-                loop.epoch(training, batch_size, annealing_epochs)
-                if training.within is None:
-                    around.after_epoch(training)
-                training.agreed()
+            loop.run(training, doubtful=bool(callbacks))
     if signals.caught:
         raise stopped(training, signals.caught, file)
     if training.best_state is not None:
         system.load_state_dict(training.best_state)
-    taken = loop.graphed if planned.captured else loop.gradients
-    return replace(training.result(), step=taken.outcome)
+    return replace(training.result(), step=loop.taken.outcome)

@@ -18,7 +18,7 @@ class FitResult:
             bound (on log p of the scored modalities, or on a weighted sum of such terms), as
             ``surrogate`` where it is not (weights, beta, annealing, learned auxiliary priors);
             ``validation_elbo`` (neither weights nor beta; nats per row) where rows were validated;
-            ``seconds``.
+            ``seconds``. Callbacks may add more, such as :class:`ppl_mm.training.LossParts`.
         best_epoch: The epoch of the best validation ELBO, or the last.
         best_state: The system's state after that epoch, on the CPU.
         step: How steps were taken, "recorded", "compiled", "captured" or "eager"; and how many, or
@@ -31,8 +31,9 @@ class FitResult:
     step: str = ""
 
     def table(self) -> Table:
-        """The history, for ``rich.print``."""
-        columns = list(dict.fromkeys(key for row in self.history for key in row))
+        """The history without the parts of the loss, for ``rich.print``."""
+        keys = (key for row in self.history for key in row if "/" not in key)
+        columns = list(dict.fromkeys(keys))
         table = Table(*columns)
         for row in self.history:
             table.add_row(*(f"{row[c]:.6g}" if c in row else "" for c in columns))

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.distributions import Decoded
+from ppl_mm.programs.asked import latent_dim_of
 from ppl_mm.systems import System
 
 __all__ = ["Rule", "impartially"]
@@ -113,7 +114,7 @@ class _Meeting(Messenger):
     def __init__(self, system: System, rule: Rule) -> None:
         super().__init__()
         self.names = {m.name for m in system.modalities}
-        self.latent_dim: int = getattr(system.model, "latent_dim", None) or system.guide.latent_dim  # type: ignore[assignment]
+        self.latent_dim = latent_dim_of(system.model, system.guide)
         self.rule = rule
         self.decoded: list[Decoded] = []
 

@@ -71,6 +71,15 @@ class Loader(Streams):
         """False: the masks of later rows are not known in advance."""
         return False
 
+    @property
+    def steady(self) -> frozenset[str]:
+        """The empty set: the masks of later rows are not known in advance."""
+        return frozenset()
+
+    def largest(self, batch_size: int) -> int:
+        """The number of rows of the largest batch."""
+        return max(self.sizes)
+
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> "Loader":
         """Move the rows to another device, batch by batch."""
         self.device, self.dtype = device, dtype

@@ -1,7 +1,7 @@
 """One epoch of training steps."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +13,19 @@ from torch.optim import Optimizer
 
 from ppl_mm.batch.host_masks import constants
 from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.unread import some as may_be
 from ppl_mm.objectives import Stages, linear_annealing
 from ppl_mm.objectives.handlers import OfTheDataSet
 from ppl_mm.objectives.stock import is_bound
 from ppl_mm.systems import System
-from ppl_mm.training.alike import Step
+from ppl_mm.training.accumulated import Summed
 from ppl_mm.training.batches import Streams
 from ppl_mm.training.callbacks import Callbacks
 from ppl_mm.training.checks import Found, Transform, parameters
-from ppl_mm.training.graphed import Graphed
+from ppl_mm.training.graphed import Graphed, obstacle_of, set_capturable
 from ppl_mm.training.history import DivergedError
-from ppl_mm.training.parallel import JointNoise, own_noise
+from ppl_mm.training.parallel import JointNoise, noise_states, own_noise, own_rows, set_noise
+from ppl_mm.training.plan import Missing, Plan
 from ppl_mm.training.recorded import Recorded
 from ppl_mm.training.state import Training, Within
 
@@ -46,12 +48,14 @@ class Loop:
         system: The system that is trained.
         streams: The rows, on the device.
         transform: The function that is applied to every batch.
+        batch_size: The number of rows of a step, of each stream.
+        annealing_epochs: The number of epochs over which beta grows.
         clip_norm: The largest norm of the gradient.
-        found: The properties of the programs.
-        recorded: The function that wraps loss and gradients so that they are replayed if possible.
-        graphed: The function that wraps a step so that it is a CUDA graph if possible.
-        callbacks: The callbacks around each step.
         accumulate: The number of batches of a step.
+        found: The properties of the programs.
+        planned: How steps are taken, as far as it is known.
+        missing: How steps are taken on rows that hold different modalities.
+        callbacks: The callbacks around each epoch and step.
     """
 
     def __init__(
@@ -62,44 +66,76 @@ class Loop:
         system: System,
         streams: Streams,
         transform: Transform | None,
+        batch_size: int,
+        annealing_epochs: int,
         clip_norm: float | None,
-        found: Found,
-        recorded: Callable[[Step], Recorded],
-        graphed: Callable[[Step], Graphed],
-        callbacks: Callbacks,
         accumulate: int,
+        found: Found,
+        planned: Plan,
+        missing: Missing,
+        callbacks: Callbacks,
     ) -> None:
         self.fabric, self.module, self.optimizer, self.system = fabric, module, optimizer, system
         self.streams, self.transform, self.clip_norm = streams, transform, clip_norm
+        self.batch_size, self.annealing_epochs = batch_size, annealing_epochs
         self.num_rows, self.found, self.callbacks = len(streams), found, callbacks
         self.trained, self.accumulate = parameters(system), accumulate
-        self.summed: dict[Tensor, Tensor] = {}  # The gradients of the step's batches so far.
-        self.rows = 0  # The number of rows of these batches.
+        self.sums = Summed(self.trained)
         self.unchecked = streams.mapped  # Rows in files are checked in their first epoch.
         self.check_every = 1 if fabric.device.type == "cpu" else 50  # Reading waits for CUDA.
-        self.gradients = recorded(self.backward)
-        self.graphed = graphed(self.update)
+        not_captured = planned.why_not or obstacle_of(optimizer)
+        if accumulate > 1:
+            not_captured = not_captured or "gradients are accumulated"
+        set_capturable(optimizer, planned.captured and not_captured is None)
+        self.gradients = Recorded(
+            self.backward,
+            system,
+            system.objective,
+            "whole steps are captured" if planned.captured else planned.why_not,
+            planned.compile,
+            missing=missing,
+        )
+        self.graphed = Graphed(
+            self.update,
+            system.objective,
+            optimizer,
+            not_captured if planned.captured else "steps are recorded",
+        )
+        self.taken = self.graphed if planned.captured else self.gradients
         steady = streams.one_pattern and transform is None  # Otherwise masks are always new.
         self.kept: dict[Any, Tensor] | None = {} if steady else None
 
-    def doubt(self) -> None:
-        """Check replayed steps again, since a callback may have changed something that they use."""
-        self.gradients.doubt()
-        self.graphed.doubt()
+    def run(self, training: Training, *, doubtful: bool) -> None:
+        """Run the epochs, until the last one or until the run is stopped.
 
-    def epoch(self, training: Training, batch_size: int, annealing_epochs: int) -> None:
+        Args:
+            training: The run.
+            doubtful: Whether replayed steps are checked again in each epoch, since the user's
+                callbacks may have changed something that they use.
+        """
+        while training.epoch < training.epochs and not training.stopping:
+            self.callbacks.before_epoch(training)
+            if doubtful:
+                self.gradients.doubt()
+                self.graphed.doubt()
+            self.epoch(training)
+            if training.within is None:
+                self.callbacks.after_epoch(training)
+            training.agreed()
+
+    def epoch(self, training: Training) -> None:
         """Run one epoch, or the rest of one, and add its row to the history.
 
         After a stop within the epoch no row is added, and ``training.within`` holds the position.
         """
         start = time.perf_counter()
         torch.manual_seed(training.epoch_seed)
-        batches = self.streams.epoch(batch_size)
+        batches = self.streams.epoch(self.batch_size)
         sizes = [sum(len(rows) for rows in batch) for batch in batches]
-        shares = [_share(size, self.fabric.global_rank, self.fabric.world_size) for size in sizes]
+        shares = [own_rows(size, self.fabric.global_rank, self.fabric.world_size) for size in sizes]
         so_far = training.within or Within(0, 0.0, 0, True, {})
         self.streams.skip(so_far.step)
-        _set_noise(so_far.noise)
+        set_noise(so_far.noise)
         read = self.streams.read(batches[so_far.step :], shares[so_far.step :])
         begun = so_far.total if self.fabric.global_rank == 0 else 0.0  # The sum over all processes.
         total = torch.tensor(begun, dtype=torch.float64, device=self.fabric.device)
@@ -111,7 +147,7 @@ class Loop:
             for i, batch in enumerate(read, so_far.step):
                 step = training.epoch * len(batches) + i
                 objective.annealing = linear_annealing(
-                    step, epochs=annealing_epochs, steps_per_epoch=len(batches)
+                    step, epochs=self.annealing_epochs, steps_per_epoch=len(batches)
                 )
                 self.callbacks.before_step(training)
                 self.last = (i + 1) % self.accumulate == 0 or i == len(batches) - 1
@@ -146,7 +182,7 @@ class Loop:
             return False
         if training.agreed():
             so_far.total = float(self.fabric.all_reduce(total, reduce_op="sum"))
-            so_far.noise = _noise(self.fabric.device)
+            so_far.noise = noise_states(self.fabric.device)
             training.within = so_far
             training.write()
         return training.stopping
@@ -175,7 +211,7 @@ class Loop:
         self.optimizer.zero_grad()
         loss = self.gradients(batch, share, size)
         if self.accumulate > 1:
-            self._add(size)
+            self.sums.add(size, self.last)
         if self.last and any(p.grad is not None for p in self.trained):
             if self.clip_norm is not None:
                 self.fabric.clip_gradients(
@@ -184,24 +220,12 @@ class Loop:
             self.optimizer.step()
         return loss
 
-    def _add(self, size: int) -> None:
-        """Sum gradients over batches; at the last batch, divide by the number of rows."""
-        self.rows += size
-        for p in self.trained:
-            if p.grad is not None:
-                own = p.grad * size
-                self.summed[p] = self.summed[p] + own if p in self.summed else own
-        if self.last:
-            for p, gradient in self.summed.items():
-                p.grad = gradient / self.rows
-            self.summed, self.rows = {}, 0
-
     def backward(self, batch: Observations, share: range, size: int) -> Tensor:
         """Return the loss; the parameters get the gradients of its mean over the joint batch."""
         rank, world = self.fabric.global_rank, self.fabric.world_size
         noise = JointNoise(share, size, rank) if world > 1 else nullcontext()
         shares = self.found.shares  # Their KL has a gradient, whatever the rows hold.
-        some = world > 1 or shares or bool(batch.any_data.any())  # See AlwaysDifferentiable.
+        some = world > 1 or shares or may_be(batch.any_data)  # See AlwaysDifferentiable.
         own = len(share) if rank < size else 0
         part = OfTheDataSet(own / self.num_rows) if shares else nullcontext()
         with noise, part, torch.set_grad_enabled(some):
@@ -223,28 +247,6 @@ class Loop:
             "look at the scales of the data and of Normal likelihoods.",
             training.result(),
         )
-
-
-def _share(size: int, rank: int, world: int) -> range:
-    """Return a process's rows of a joint batch; if it has none, one row that does not count."""
-    each, more = divmod(size, world)
-    first = rank * each + min(rank, more)
-    return range(first, first + each + (rank < more)) if rank < size else range(1)
-
-
-def _noise(device: torch.device) -> dict[str, Tensor]:
-    """Return the states of the generators that a step may draw from."""
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def _set_noise(states: dict[str, Tensor]) -> None:
-    if "cpu" in states:
-        torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
 
 
 @contextmanager

@@ -34,12 +34,12 @@ class Schedule(Callback):
 
     def after_step(self, training: Training) -> None:
         """Step a scheduler of steps."""
-        if self.every == "step":
+        if self.every == "step" and training.scheduler is not None:
             training.scheduler.step()
 
     def after_epoch(self, training: Training) -> None:
         """Step a scheduler of epochs, with the measure if it reads one."""
-        if self.every == "epoch":
+        if self.every == "epoch" and training.scheduler is not None:
             plateau = isinstance(training.scheduler, ReduceLROnPlateau)
             training.scheduler.step(*([training.history[-1][self.name]] if plateau else []))
 

@@ -14,7 +14,14 @@ from ppl_mm.distributions import (
 )
 from ppl_mm.distributions.site_noise import SiteNoise
 
-__all__ = ["AlwaysDifferentiable", "JointNoise", "own_noise"]
+__all__ = [
+    "AlwaysDifferentiable",
+    "JointNoise",
+    "noise_states",
+    "own_noise",
+    "own_rows",
+    "set_noise",
+]
 
 
 class AlwaysDifferentiable(nn.Module):
@@ -104,3 +111,26 @@ class JointNoise(SiteNoise):
 
     def _own(self, joint: Tensor, dim: int) -> Tensor:
         return joint.narrow(dim, self.share.start, len(self.share))
+
+
+def own_rows(size: int, rank: int, world: int) -> range:
+    """Return a process's rows of a joint batch; if it has none, one row that does not count."""
+    each, more = divmod(size, world)
+    first = rank * each + min(rank, more)
+    return range(first, first + each + (rank < more)) if rank < size else range(1)
+
+
+def noise_states(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of the generators that a step may draw from."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_noise(states: dict[str, Tensor]) -> None:
+    """Set the states of the generators of this machine's devices."""
+    if "cpu" in states:
+        torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])

@@ -1,5 +1,6 @@
 """The plan of how a run takes its steps, as far as it is known before the first step."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from ppl_mm.training.compiled import check_compiler
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["Plan", "check_step", "plan"]
+__all__ = ["Missing", "Plan", "check_step", "missing", "plan"]
 
 _STEPS = ("auto", "eager", "recorded", "compiled")
 _SHORT = 20  # Recording costs about as much as this number of steps.
@@ -34,6 +35,25 @@ class Plan(NamedTuple):
     compile: bool
 
 
+@dataclass
+class Missing:
+    """How steps are taken on rows that hold different modalities.
+
+    Attributes:
+        largest: The size of the batches that are recorded with their masks as inputs; others are
+            eager.
+        steady: The modalities whose masks are the same in all rows of the run, so that they are no
+            inputs; None if all are.
+        timed: Whether the faster way is taken; otherwise it is the recorded one.
+        dense: Whether steps are recorded, once that is known. A checkpoint keeps it.
+    """
+
+    largest: int
+    steady: frozenset[str] | None = None
+    timed: bool = False
+    dense: bool | None = None
+
+
 def check_step(step: str, device: torch.device) -> None:
     """Check the option ``step`` of ``fit``, and that there is a compiler if it needs one.
 
@@ -51,7 +71,7 @@ def plan(
     step: str, fabric: "Fabric", streams: Streams, impartial: object, precision: str, num_steps: int
 ) -> Plan:
     """Plan a run of ``num_steps`` steps; a resumed run gets the same plan."""
-    why_not = _obstacle(fabric, streams, impartial, precision)
+    why_not = _obstacle(fabric, impartial, precision)
     if step == "eager":
         why_not = "step='eager'"
     elif step == "auto" and num_steps < _SHORT:
@@ -59,17 +79,25 @@ def plan(
     if step == "compiled" or not known.waits(fabric.device):
         long = step == "auto" and num_steps >= _LONG
         return Plan(False, why_not, step == "compiled" or long)
+    if why_not is None and not streams.one_pattern:
+        why_not = "rows hold different modalities, so shapes differ from batch to batch"
     if why_not is None and streams.mapped:
         why_not = "rows are read from files while it trains"
     return Plan(True, why_not, False)
 
 
-def _obstacle(fabric: "Fabric", streams: Streams, impartial: object, precision: str) -> str | None:
+def missing(step: str, streams: Streams, transform: object, batch_size: int) -> Missing:
+    """Plan what is done with rows that hold different modalities."""
+    steady = None if streams.one_pattern else frozenset[str]()
+    if steady is not None and transform is None:
+        steady = streams.steady
+    return Missing(streams.largest(batch_size), steady, timed=step == "auto")
+
+
+def _obstacle(fabric: "Fabric", impartial: object, precision: str) -> str | None:
     """Return why a step cannot be replayed on any device; None if it can."""
     if fabric.world_size > 1:
         return "several processes train together"
-    if not streams.one_pattern:
-        return "rows hold different modalities, so shapes differ from batch to batch"
     if impartial is not None:
         return "impartial looks at gradients on the host"
     if precision.startswith("16"):

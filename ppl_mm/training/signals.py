@@ -4,18 +4,19 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ppl_mm.training.history import FitResult
 from ppl_mm.training.state import Training
 
-__all__ = ["Signals", "StoppedError", "stopped", "terminable"]
+__all__ = ["Signals", "StoppedError", "deaf", "stopped", "stopped_by", "terminable"]
 
 _ASKED = (signal.SIGINT, signal.SIGTERM)
 _SAID = b"\nStopping after this step; a second time stops at once.\n"
+_SECONDS = 0.5  # The time from one look for the file of ``stopped_by`` to the next.
 
 
 class StoppedError(KeyboardInterrupt):
@@ -45,6 +46,43 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def deaf() -> Iterator[None]:
+    """Inside, Ctrl-C and SIGTERM have no effect; a process that another one stops is so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ASKED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def stopped_by(file: Path) -> Iterator[None]:
+    """Inside, a run of ``fit`` stops as after SIGTERM once the file exists.
+
+    A file reaches runs in any thread of any machine that shares the folder. A thread looks for it.
+    """
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(_SECONDS):
+            if file.exists():
+                for run in list(Signals.running):
+                    run.ask(signal.SIGTERM)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 class Signals:
     """Inside, the first signal calls ``stop``, and a second one has its former effect.
 
@@ -56,13 +94,17 @@ class Signals:
 
     Attributes:
         caught: The number of the signal; 0 before there is one.
+        running: All that are entered in this process.
     """
+
+    running: ClassVar[list["Signals"]] = []
 
     def __init__(self, stop: Callable[[], None]) -> None:
         self.stop, self.caught = stop, 0
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
+        self.running.append(self)
         if threading.current_thread() is threading.main_thread():
             for number in _ASKED:
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
@@ -75,17 +117,24 @@ class Signals:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.running.remove(self)
         for number, handler in self.before.items():
             signal.signal(number, handler)
+
+    def ask(self, number: int) -> None:
+        """Do what the first signal does."""
+        if not self.caught:
+            self.caught = number
+            self.stop()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.caught:
             signal.signal(number, self.before[number])
             signal.raise_signal(number)
             return
-        self.caught = number
-        self.stop()
-        os.write(2, _SAID)  # Printing is not safe in a signal handler.
+        self.ask(number)
+        with suppress(OSError):  # Ctrl-C may have ended the reader of a pipe.
+            os.write(2, _SAID)  # Printing is not safe in a signal handler.
 
 
 def stopped(training: Training, number: int, file: Path | None) -> StoppedError:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +13,7 @@ from ppl_mm.processes import is_first
 from ppl_mm.systems import System
 from ppl_mm.training.history import FitResult
 from ppl_mm.training.moments import Options, options_of
+from ppl_mm.training.plan import Missing
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -54,6 +56,8 @@ class Training:
             50 steps.
         history: A row for each finished epoch, see :class:`ppl_mm.training.FitResult`. A callback
             may add numbers to the last row after its epoch.
+        some_rows: A function that returns the first training rows, up to 256 of each stream, as
+            steps get them.
     """
 
     def __init__(
@@ -64,13 +68,17 @@ class Training:
         setting: dict[str, Any],
         *,
         epochs: int = 1,
-        scheduler: Any = None,
-        given: Options | None = None,
+        scheduler: Callable[[torch.optim.Optimizer], Any] | None = None,
         validation: Observations | None = None,
+        missing: Missing | None = None,
+        some_rows: Callable[[], Observations] | None = None,
     ) -> None:
-        self.system, self.optimizer, self.scheduler = system, optimizer, scheduler
+        self.system, self.optimizer = system, optimizer
         self.fabric, self.setting, self.validation = fabric, setting, validation
-        self.given = options_of(optimizer) if given is None else given
+        self.missing = Missing(0) if missing is None else missing
+        self.given: Options = options_of(optimizer)  # before a scheduler adds its own
+        self.scheduler = None if scheduler is None else scheduler(optimizer)
+        self.some_rows = partial(Observations.blank, 0) if some_rows is None else some_rows
         self.epochs, self.epoch, self.step, self.steps = epochs, 0, 0, 0
         self.loss = float("nan")
         self.history: list[dict[str, float]] = []

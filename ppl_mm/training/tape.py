@@ -24,6 +24,10 @@ from ppl_mm.batch.host_masks import recording
 __all__ = ["Unrecordable", "program", "record"]
 
 _aten: Any = torch.ops.aten
+_OF_NUMBERS = (  # They make tensors without reading any.
+    *(_aten.scalar_tensor.default, _aten.zeros.default, _aten.ones.default),
+    *(_aten.full.default, _aten.arange.default, _aten.arange.start, _aten.eye.default),
+)
 _Views = dict[tuple[Any, ...], fx.Node]  # The views of one memory, by their layout in it.
 
 
@@ -52,6 +56,7 @@ def record(
         outputs = step()
     tape.graph.output([None if x is None else tape.node(x) for x in outputs])
     _drop_unused(tape.graph)
+    tape.constants |= _made_once(tape.graph)
     return tape.graph, tape.constants
 
 
@@ -192,6 +197,33 @@ def _drop_unused(graph: fx.Graph) -> None:
         mutable = schema is not None and schema.is_mutable
         if not mutable and torch.Tag.nondeterministic_seeded not in tags:
             graph.erase_node(node)
+
+
+def _made_once(graph: fx.Graph) -> dict[str, Tensor]:
+    """Make tensors of numbers alone once, if nothing changes them; return them by name."""
+    kept = [n for n in graph.nodes if n.op == "call_function" and n.target in _OF_NUMBERS]
+    made: dict[str, Tensor] = {}
+    for node in kept:
+        if not _may_change(node):
+            name = f"number{len(made)}"
+            made[name] = node.target(*node.args, **node.kwargs)
+            with graph.inserting_before(node):
+                constant = graph.create_node("get_attr", name, name=name)
+            node.replace_all_uses_with(constant)
+            graph.erase_node(node)
+    return made
+
+
+def _may_change(node: fx.Node) -> bool:
+    """Whether a tensor or a view of it is a result, or is changed in place."""
+    for user in node.users:
+        if user.op == "output" or not isinstance(user.target, OpOverload):
+            return True
+        if user.target._schema.is_mutable:
+            return True
+        if _is_view(user.target) and _may_change(user):
+            return True
+    return False
 
 
 def _written(x: object, known: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Networks read covariates of the rows that they see, and no model scores them."""
 
 import copy
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -230,8 +231,18 @@ def test_a_missing_or_wrong_covariate_is_refused_by_name():
         Observations.collate([obs, bare])
     with pytest.raises(ValueError, match=r"'batch': .* none is given"):
         generate(system, Observations.blank(2), "rna", num_samples=1)
-    with pytest.raises(ValueError, match=r"'batch': .* none is given"):
-        systems.meme(declared("mlp"), 2)
+
+
+def test_draws_without_rows_have_zeros_for_covariates_whose_sizes_are_named():
+    system = systems.meme(declared("mlp"), 2, num_pseudo_inputs=4)
+    kept = system.model.prior.inputs["rna"].covariates["batch"]
+    torch.testing.assert_close(kept, torch.zeros(4, BATCHES))
+    fit(system, cells(), epochs=1, progress=False)
+    first, second = declared("mlp")
+    own = replace(first, decoder=lambda in_features: ShiftDecoder())
+    wrong = r"'batch': ShiftDecoder reads it, and those given are 'age'"
+    with pytest.raises(ValueError, match=wrong):
+        systems.meme([own, second], 2)
 
 
 def test_pictures_of_the_prior_take_the_covariates_of_rows():

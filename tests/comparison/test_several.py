@@ -1,11 +1,18 @@
 """Trials made by several processes at once: the same numbers, one owner each, failures alone."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
+from contextlib import ExitStack
 
 import pytest
 import torch
 from comparing import compare
+from toy_runs import content_of
 
 from ppl_mm.comparison import plan, run
 from ppl_mm.files import owned
@@ -44,6 +51,61 @@ def test_a_cluster_of_two_workers_finds_the_same(one_by_one, tmp_path):
         result = compare(tmp_path, "--no-coherence", "--dask", address, **TWO)
     assert result.exit_code == 0, result.stderr
     assert (tmp_path / "table.csv").read_text() == (one_by_one / "table.csv").read_text()
+
+
+COMMAND = "import sys; from ppl_mm.cli import app; app(sys.argv[1:])"
+LONG = ["compare", "digits", "--system", "mvae", "--system", "mmvae", "--no-coherence"]
+LONG += ["--modality", "top", "--latent-dim", "2", "--epochs", "100000", "--out"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["jobs", "dask"])
+@pytest.mark.parametrize("whom", ["the command", "the terminal"])
+def test_several_that_are_stopped_finish_their_steps_and_save_them(tmp_path, where, whom):
+    with ExitStack() as stack:
+        words = ["--jobs", "2"]
+        if where == "dask":
+            from distributed import LocalCluster
+
+            cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+            words = ["--dask", stack.enter_context(cluster).scheduler_address]
+        command = [sys.executable, "-c", COMMAND, *LONG, tmp_path / "out", *words]
+        process = stack.enter_context(
+            subprocess.Popen(command, stdout=-1, stderr=-1, text=True, start_new_session=True)
+        )
+        while len(list(tmp_path.rglob("history.csv"))) < 2:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.1)
+        if whom == "the command":
+            process.send_signal(signal.SIGTERM)
+        else:
+            os.killpg(process.pid, signal.SIGINT)
+        output, error = process.communicate()
+        assert process.returncode == 130, error
+        assert "stopped; the same command goes on from here." in output
+        for name in ("mvae-0-0", "mmvae-0-0"):
+            content = content_of(tmp_path / "out" / name / "checkpoint.pt")
+            assert 0 < content["epoch"] < 5000  # They come every 5,000 epochs.
+            with owned(tmp_path / "out" / name):  # The run has ended.
+                pass
+        assert not list((tmp_path / "out").rglob(".*"))
+
+
+@pytest.mark.slow
+def test_a_second_signal_stops_several_at_once(tmp_path):
+    command = [sys.executable, "-c", COMMAND, *LONG, tmp_path / "out", "--jobs", "2"]
+    with subprocess.Popen(command, stdout=-1, stderr=-1, start_new_session=True) as process:
+        while len(list(tmp_path.rglob("history.csv"))) < 2:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.1)
+        for _ in range(2):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.01)
+        process.communicate()
+    assert process.returncode == 130
+    for name in ("mvae-0-0", "mmvae-0-0"):
+        with owned(tmp_path / "out" / name):  # Its process has ended.
+            pass
 
 
 def test_a_trial_that_another_process_makes_is_left_to_it(tmp_path):

@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 
+from ppl_mm.experiments.mvae import vision
 from ppl_mm.experiments.papers import TABLES
 from ppl_mm.experiments.reproduction import runs_of
 
@@ -104,6 +105,47 @@ def test_few_labels_of_mvae(table, datasets):
     settings("mvae", table, batch_size=100, lr=1e-3, num_train=None, num_test=None)
 
 
+def test_pictures_of_images_and_faces():
+    names = ("dataset", "system", "label_weight", "terms", "epochs")
+    images = ("mnist", "fashion_mnist", "multimnist")
+    assert of("mvae", "figure-2", *names) == {(d, "mvae", *STATED, 500) for d in images}
+    assert of("mvae", "figure-2-celeba", *names) == {("celeba", "mvae", *STATED, 100)}
+
+
+def test_missing_modalities_and_random_subsets_of_faces():
+    names = ("keep", "k", "shared_noise", "label_weight")
+    assert of("mvae", "figure-9", *names) == {(p, 1, False, 50.0) for p in FRACTIONS}
+    expected = {(1.0, k, own, 50.0) for k in (0, 1, 2, 5, 10, 20, 50) for own in (False, True)}
+    assert of("mvae", "figure-10", *names) == expected
+    for table in ("figure-9", "figure-10"):
+        same = {"dataset": "celeba19", "epochs": 100, "batch_size": 100, "lr": 1e-4}
+        sizes = {"num_samples": 100, "test_rows": 19_962, "joint_rows": 19_962, "train_rows": None}
+        settings("mvae", table, **same, **sizes)
+
+
+def test_views_of_faces():
+    given = {name: views for name, (views, _) in vision.FIGURES.items()}
+    made = {name: views for name, (_, views) in vision.FIGURES.items()}
+    one = {"views": ("image",), "colours": ("gray",), "halves": ("obscured",)}
+    assert given == {**one, "watermarks": ("watermark",), "edges": None}  # None: all six
+    several, picture = ("image", "edge", "mask"), ("image",)
+    assert made == {"views": several, "edges": several} | dict.fromkeys(
+        ("colours", "halves", "watermarks"), picture
+    )
+    for number in (4, 11, 12, 13, 14):
+        same = {"epochs": 100, "batch_size": 50, "lr": 1e-4, "train_rows": None}
+        settings("mvae", f"figure-{number}", **same)
+
+
+@pytest.mark.parametrize("number", [4, 5, 11, 12, 13])
+def test_translation(number):
+    shares = (0.001, 0.005, 0.01, 0.05, 0.1, 1.0)
+    assert of("mvae", f"table-{number}", "fraction") == {(share,) for share in shares}
+    sizes = {"num_words": None, "num_train": None, "num_test": None, "num_samples": 100}
+    same = {"latent_dim": 100, "hidden": 512, "word_dropout": 0.5, "epochs": 100}
+    settings("mvae", f"table-{number}", **same, **sizes, batch_size=100, lr=1e-3)
+
+
 @pytest.mark.parametrize("table", ["table-2", "table-8"])
 def test_an_option_that_a_system_does_not_have_is_refused_before_anything_runs(table):
     with pytest.raises(ValueError, match=r"terms: an option of mvae and mvae_q, got '(vae|jmvae)'"):
@@ -157,6 +199,19 @@ def test_private_latents_of_mnist_and_svhn():
     kinds = (("dmvae", 1.0, "elbo"), ("dmvae", 2.5, "elbo"), ("mmvae_plus", 2.5, "dreg"))
     expected = {(s, b, 10, *w, objective) for (s, b, objective), w in product(kinds, widths)}
     assert of("mmvae_plus", "figure-17", *names) == expected
+
+
+def test_birds_of_mmvae_plus():
+    names = ("system", "beta", "objective", "num_particles", "lr", "epochs")
+    mixtures = {(s, 1.0, "dreg", 10, 1e-3, 50) for s in ("mmvae_plus", "mmvae")}
+    products = {(s, 9.0, 5e-4, 150) for s in ("mvae", "mopoe")}
+    for number in (4, 12, 13, 14, 15):
+        found = of("mmvae_plus", f"figure-{number}", *names)
+        assert {run for run in found if run[0] in ("mmvae_plus", "mmvae")} == mixtures
+        assert {(*run[:2], *run[4:]) for run in found - mixtures} == products
+        settings("mmvae_plus", f"figure-{number}", num_train=None, num_test=None)
+    for number in (16, 21):
+        assert of("mmvae_plus", f"figure-{number}", "system") == {("mmvae_plus",)}
 
 
 # ------------------------------------------------------------------ MEME

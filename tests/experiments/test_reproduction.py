@@ -22,6 +22,32 @@ from ppl_mm.experiments.svae import experiment as svae
 EVERY = [(paper, name) for paper, tables in TABLES.items() for name in tables]
 
 
+# The heads of tables that a page must have.
+OF_BIRDS = "| system | K, objective | β | epochs | training rows | "
+HEADS = {
+    ("mvae", "table-8"): ["| method | λ label | image term | epochs | "],
+    ("mvae", "figure-9"): [
+        "| kept | λ label | epochs | accuracy | log p(x1) by x1 | log p(x1\\|x2) by x1 | ",
+        "| attribute | commoner value | kept ",
+    ],
+    ("mvae", "figure-10"): [
+        "Each term with noise of its own:",
+        "Each term with the row's noise:",
+        "| subsets k | λ label | epochs | log p(x1,x2) by x1 | log p(x1,x2) by x1 variance | ",
+    ],
+    ("mvae", "figure-4"): ["| given | image | gray | edge | mask | obscured | watermark |"],
+    ("mvae", "table-4"): [
+        "| paired | share | rows | words | epochs | log p(en,vi) | log p(en) | log p(vi) | ELBO | "
+    ],
+    ("mvae", "table-5"): ["| English, real | Vietnamese, drawn | Vietnamese, likeliest | "],
+    ("mvae", "table-11"): ["| English, real | Vietnamese, real | English, drawn | "],
+    ("mmvae_plus", "figure-12"): [
+        f"{OF_BIRDS}features | image given caption | from the prior | rebuilt | real |",
+        f"{OF_BIRDS}image given caption | caption given image | drawn together | real pairs | ",
+    ],
+}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where tables of one paper find each other's runs."""
@@ -63,6 +89,11 @@ def test_smoke(tiny, folder, paper, name):
     page = reproduce(table, folder / paper, name, "smoke")
     text = page.read_text()
     assert text.startswith(f"# {table.title}\n")
+    assert "\n## What the paper claims\n" in text
+    assert "at the scale *smoke*" in text or "with the paper's settings" in text
+    assert ("**This page is a stand-in.**" in text) == name.endswith("-fashion")
+    assert not (table.stands_in and ", paper*" in text)  # A stand-in has no number of other data.
+    assert [head for head in HEADS.get((paper, name), []) if head not in text] == []
     shown = re.findall(r"!\[[^\]]*\]\((.*?)\)", text)
     assert shown or "| --- |" in text
     assert all((page.parent / picture).stat().st_size > 1000 for picture in shown)

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from ppl_mm.files import FolderInUseError, owned
-from ppl_mm.files.owned import owner
+from ppl_mm.files.owned import at_work, owner
 
 HOLD = """
 import sys, time
@@ -30,6 +30,22 @@ try:
         print("won")
 except FolderInUseError:
     print("refused")
+"""
+
+MANY = """
+import os, sys
+from pathlib import Path
+from ppl_mm.files import FolderInUseError, owned
+path, won = Path(sys.argv[1]), 0
+for _ in range(1000):
+    try:
+        with owned(path / "new" / "run"):
+            os.close(os.open(path / "inside", os.O_CREAT | os.O_EXCL))  # fails with two inside
+            (path / "inside").unlink()
+            won += 1
+    except FolderInUseError:
+        pass
+print(won)
 """
 
 
@@ -57,7 +73,9 @@ def test_a_dead_owners_lock_is_taken_over(held):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert owner(path)["process"] == process.pid
+    assert at_work(path) == {}
     with owned(path):
+        assert at_work(path) == owner(path)
         assert owner(path)["process"] == os.getpid()
     assert list(path.parent.iterdir()) == []
 
@@ -98,6 +116,17 @@ def race(path) -> list[str]:
 
 def test_of_two_that_start_at_once_one_wins(tmp_path):
     assert race(tmp_path / "run") == ["refused", "won"]
+
+
+@pytest.mark.slow
+def test_removing_lock_files_and_folders_never_gives_two_owners(tmp_path):
+    words = [sys.executable, "-c", MANY, tmp_path]
+    several = [subprocess.Popen(words, stdout=-1, stderr=-1, text=True) for _ in range(4)]
+    for process in several:
+        output, error = process.communicate()
+        assert process.returncode == 0, error
+        assert int(output) > 0
+    assert not list(tmp_path.rglob(".*"))
 
 
 @pytest.mark.slow

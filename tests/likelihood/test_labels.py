@@ -18,13 +18,11 @@ from ppl_mm import (
     models,
 )
 from ppl_mm.evaluation import accuracy, annealed_log_likelihood, calibration, predict, probabilities
-from ppl_mm.likelihood.log_likelihood import _conditional, log_likelihoods
+from ppl_mm.likelihood.log_likelihood import log_likelihoods
 from ppl_mm.likelihood.question import labels_alone
-from ppl_mm.likelihood.sampling import Plan
 from ppl_mm.likelihood.shares import summarise_shares
 from ppl_mm.objectives import IWAE
 from ppl_mm.programs.answerable import answerable, conditioned_on
-from ppl_mm.systems.evaluating import evaluating
 
 pytestmark = pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")
 
@@ -170,29 +168,6 @@ def test_every_measure_says_the_same_of_the_same_question(name):
     assert torch.equal(chosen, p.argmax(-1))
     share = accuracy(system, obs, LABEL, others, num_samples=100, seed=3)
     assert share == (chosen == obs[LABEL]).double().mean().item()
-
-
-def test_an_unlikely_label_among_other_targets_has_draws_that_look_at_it():
-    """MEME's log p(x, y) has the factor p(y | x), which draws of p(z | x) alone estimate badly."""
-    system, obs = build("meme"), complete(6)
-    with torch.no_grad():
-        for weight in system.model.decoders[LABEL].parameters():
-            weight.mul_(6.0)
-    others = [n for n in obs.names if n != LABEL]
-    ((conditional,),) = system.alternatives((LABEL,), others)
-    with evaluating(system, 0):
-        blind, sees = (
-            _conditional(system, "joint", Plan(400, 2**14), "auto", 0, shares=shares)(
-                conditional, obs
-            )
-            for shares in (True, False)
-        )
-    error = torch.hypot(blind.standard_error, sees.standard_error)
-    assert ((blind.value - sees.value).abs() < 5 * error + 1e-9).all()
-    rare = blind.value < -1.0
-    assert rare.sum() >= 3
-    assert sees.standard_error[rare].mean() < 0.7 * blind.standard_error[rare].mean()
-    assert (sees.pareto_k < 0.7).all()
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

@@ -53,6 +53,12 @@ def test_each_process_has_the_whole_readings_of_one(one, two):
             assert torch.equal(readings[key], expected)
 
 
+@pytest.mark.parametrize("name", ["diversity", "elbo", "means", "averages"])
+def test_each_process_has_the_whole_measure_of_one(one, two, name):
+    for found in two:
+        torch.testing.assert_close(found["answers"][name], one[name], atol=1e-9, rtol=1e-9)
+
+
 def test_each_process_refines_its_own_rows(two):
     assert [found["together"] for found in two] == [NUM_ROWS - NUM_ROWS // 2, NUM_ROWS // 2]
 

@@ -5,7 +5,10 @@ The network has its true architecture and format of weights, at random values.
 
 import pickle
 import sys
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.error import URLError
 
 import pytest
@@ -83,6 +86,30 @@ def test_a_missing_file_or_network_says_what_to_do(fidelity, monkeypatch, tmp_pa
     monkeypatch.setattr(fidelity, "load_state_dict_from_url", offline)
     with pytest.raises(FileNotFoundError, match=r"no network.*give its path as weights="):
         Inception()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves a folder, and says nothing."""
+
+    def log_message(self, *_):
+        pass
+
+
+def test_weights_are_downloaded_once_into_torchs_cache(fidelity, weights, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=weights.parent)) as server:
+        url = f"http://127.0.0.1:{server.server_port}/{weights.name}"
+        monkeypatch.setattr(fidelity, "URL_INCEPTION_V3", url)
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            found = Inception()
+        finally:
+            server.shutdown()
+    kept = tmp_path / "hub" / "checkpoints" / weights.name
+    assert kept.read_bytes() == weights.read_bytes()
+    known = Inception(weights).state_dict()
+    for again in (found, Inception()):  # The second time there is no server.
+        assert all(torch.equal(known[name], value) for name, value in again.state_dict().items())
 
 
 KINDS = ("soft_bernoulli", "categorical")

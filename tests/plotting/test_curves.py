@@ -45,6 +45,14 @@ def test_many_panels_stand_in_rows_of_four():
     ]
 
 
+@pytest.mark.parametrize("most", [2, 3, 5, 500])
+def test_whole_numbers_have_whole_ticks(most):
+    points = {"SVAE": [(2, 4.0, 0.0), (most, 20.0, 0.0)]}
+    figure = plotting.error_curves({"millions": points}, xlabel="modalities")
+    figure.draw_without_rendering()
+    assert all(tick == round(tick) for tick in figure.axes[0].get_xticks())
+
+
 def test_picture_is_written(tmp_path):
     plotting.save(plotting.error_curves(PANELS, xlabel="pairs"), tmp_path / "c.png", dpi=60)
     assert imread(tmp_path / "c.png")[..., :3].std() > 0.05

@@ -209,6 +209,18 @@ def test_samples_show_the_truth_and_every_draw(build):
     assert not frames(prior)
 
 
+def test_what_rows_do_not_hold_has_no_place_before_the_draws(build):
+    system, obs = build("plane", "label", num_rows=3)
+    drawn = {"plane": torch.rand(5, 3, 4, 6)}
+    figure = plotting.samples(system, obs.only("label"), drawn, ["label"], like=obs)
+    assert len(figure.axes[0].images) == 3 * 5
+    assert "given" in texts(figure)
+    assert not any("truth" in text for text in texts(figure))
+    assert len(frames(figure)) == 3
+    wide = plotting.samples(system, obs, drawn, ["label"])
+    assert figure.get_size_inches()[0] < wide.get_size_inches()[0]
+
+
 def test_symbols_read_as_they_are_told_to(build):
     system, obs = build("plane", "string", num_rows=2)
     spelt = {"string": lambda value: "".join("abcdefgh"[int(i)] for i in value)}

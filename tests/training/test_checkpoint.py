@@ -1,5 +1,6 @@
 """A checkpoint belongs to its run, tells damage, and gives every parameter its own moments."""
 
+import inspect
 import random
 import sys
 import threading
@@ -12,7 +13,7 @@ from toy_runs import ADAM, QUIET, content_of, go_on, rows, same, start, toy, wri
 from ppl_mm import Observations, data, fit, objectives, systems
 from ppl_mm.files import FolderInUseError, owned
 from ppl_mm.objectives import subset_terms
-from ppl_mm.training import Callback, DivergedError
+from ppl_mm.training import MAY_DIFFER, Callback, DivergedError
 from ppl_mm.training.moments import state_of
 
 # ------------------------------------------------------------------ a checkpoint belongs to its run
@@ -66,7 +67,20 @@ def test_another_system_of_the_same_data_is_refused(tmp_path, other):
 
 def test_what_is_listed_may_differ(tmp_path):
     start(tmp_path / "run")
-    go_on(tmp_path / "run", patience=None, clip_norm=5.0, checkpoint_every=1, callbacks=[])
+    step = {"step": "eager", "callbacks": [Callback()], "progress": True, "epochs": 3}
+    checkpoint = {"checkpoint_every": 1, "checkpoint_minutes": 1.0}
+    go_on(tmp_path / "run", clip_norm=5.0, **step, **checkpoint)
+    assert {"clip_norm", *step, *checkpoint} <= set(MAY_DIFFER)
+
+
+def test_every_option_of_fit_is_compared_or_may_differ(tmp_path):
+    start(tmp_path / "run")
+    options = set(inspect.signature(fit).parameters) - {"system", "data", "resume"}
+    compared = set(content_of(tmp_path / "run")["setting"]) - {"data", "num_rows"}
+    compared -= {"recipe", "programs", "objective", "parameters"}  # of the system
+    compared |= {"mode"}  # of the monitor
+    assert compared <= options
+    assert options - compared <= {*MAY_DIFFER, "optimizer"}
 
 
 def test_rows_in_files_go_on_in_memory_and_back(tmp_path):

@@ -5,7 +5,7 @@ import torch
 from every_system import SYSTEMS, build, complete, kinds_of
 
 from ppl_mm import fit
-from ppl_mm.training import plan, recorded
+from ppl_mm.training import plan, replayed
 from ppl_mm.training.tape import program
 
 QUIET = {"epochs": 3, "batch_size": 8, "device": "cpu", "progress": False, "precision": "64-true"}
@@ -35,7 +35,7 @@ def fails(*args, **kwargs):
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(plan, "check_compiler", lambda device: None)
-    monkeypatch.setattr(recorded, "compiled", interpreted(lambda x: x * (1 + 1e-9)))
+    monkeypatch.setattr(replayed, "compiled", interpreted(lambda x: x * (1 + 1e-9)))
 
 
 def assert_close(one, other):
@@ -68,7 +68,7 @@ def test_a_long_run_is_compiled(quick, monkeypatch):
 
 def test_without_a_compiler_auto_records_and_compiled_is_an_error(quick, monkeypatch):
     monkeypatch.setattr(plan, "_LONG", 20)
-    monkeypatch.setattr(recorded, "compiled", fails)
+    monkeypatch.setattr(replayed, "compiled", fails)
     data = complete(16)
     step, state = trained("mvae", data, step="auto", epochs=10)
     assert step == "recorded: 18 steps replayed (not compiled: no C++ compiler)"
@@ -81,7 +81,7 @@ def test_without_a_compiler_auto_records_and_compiled_is_an_error(quick, monkeyp
 
 
 def test_a_compiler_that_computes_something_else_is_noticed(quick, monkeypatch):
-    monkeypatch.setattr(recorded, "compiled", interpreted(lambda x: x * 1.1))
+    monkeypatch.setattr(replayed, "compiled", interpreted(lambda x: x * 1.1))
     data = complete(16)
     step, state = trained("mvae", data, step="compiled")
     assert step.startswith("recorded: ")

@@ -53,6 +53,13 @@ def test_two_processes_equal_one(folder, name):
     assert_same(folder, f"one.{name}.0", f"two.{name}.0", f"two.{name}.1")
 
 
+def test_no_thread_of_the_group_outlives_the_script(folder):
+    for rank in range(2):
+        threads = (folder / f"two.threads.{rank}").read_text().splitlines()
+        assert threads
+        assert not [name for name in threads if "gloo" in name]
+
+
 def test_two_processes_write_one_checkpoint(folder):
     for name in ("one", "two"):
         file = read_sealed(folder / f"{name}.checkpoint", "checkpoint", "")

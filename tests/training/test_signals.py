@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 from linear_gaussian import LinearGaussian
-from toy_runs import QUIET, go_on, rows, same, start, toy
+from toy_runs import QUIET, content_of, go_on, rows, same, start, toy
 
 from ppl_mm import fit, log_likelihood
 from ppl_mm.training import Callback, StoppedError
@@ -65,6 +65,22 @@ def test_a_second_one_stops_at_once(tmp_path):
 def test_without_a_checkpoint_it_says_so():
     with pytest.raises(StoppedError, match="fit has no checkpoint="):
         fit(toy(), rows(), epochs=3, batch_size=8, callbacks=[Press(signal.SIGINT)], **QUIET)
+
+
+def test_a_run_whose_standard_error_is_a_broken_pipe_is_saved(tmp_path):
+    """As after Ctrl-C in ``ppl-mm train ... 2>&1 | tee log``, which ends tee first."""
+    read, write = os.pipe()
+    os.close(read)
+    before = os.dup(2)
+    os.dup2(write, 2)
+    try:
+        with pytest.raises(StoppedError, match="resume=True"):
+            start(tmp_path / "run", epochs=3, callbacks=[Press(signal.SIGINT)])
+    finally:
+        os.dup2(before, 2)
+        for handle in (before, write):
+            os.close(handle)
+    assert content_of(tmp_path / "run")["within"]["step"] == 2
 
 
 def test_a_signal_that_is_ignored_stays_so():

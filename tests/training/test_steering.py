@@ -1,5 +1,6 @@
 """Schedulers, monitors, batches of the user's own, accumulated gradients, callbacks and logs."""
 
+import re
 import warnings
 from collections import Counter
 from functools import partial
@@ -273,11 +274,14 @@ def test_a_logger_gets_steps_epochs_and_the_elbo_by_site():
     memory, system = Memory(), toy()
     options = {"callbacks": [Log(memory, every=2)], "validation": rows(3), **QUIET}
     result = fit(system, rows(), epochs=2, batch_size=8, **options)
-    steps = [step for step, told in memory.told if "gradient_norm" in told]
+    steps = [step for step, told in memory.told if "learning_rate" in told]
     assert steps == [2, 4, 6]
     epochs = [told for _, told in memory.told if "epoch_loss" in told]
     assert [told["epoch_loss"] for told in epochs] == [row["loss"] for row in result.history]
-    assert {"log p(a)", "log p(b)", "log p(c)", "KL(z)", "validation_elbo"} <= epochs[0].keys()
+    parts = {"share/a", "share/z", "term/a from a", "KL/z", "gradient_norm"}
+    held_out = {"validation/log p/a", "validation/KL/z", "validation_elbo"}
+    assert parts | held_out <= set(epochs[0])
+    assert not any(re.search(r"[^\w\-. /]", name) for name in epochs[0])  # MLflow refuses it.
     sites = elbo_by_site(system, rows(3))
     whole = sum(v if name.startswith("log") else -v for name, v in sites.items())
     assert whole == pytest.approx(elbo(system, rows(3)).mean().item())
@@ -297,3 +301,75 @@ def test_fabrics_own_loggers_write_their_files(tmp_path):
     assert list((tmp_path / "board").rglob("events*"))
     with pytest.raises(TypeError, match="log_metrics"):
         Log(LinearGaussian())
+
+
+def drawn(system):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2, 1), dpi=50)
+    figure.subplots().plot([p.sum().item() for p in system.parameters()])
+    return figure
+
+
+def logged(logger):
+    torch.set_default_dtype(torch.float32)
+    log = Log(logger, every=1, picture=drawn, picture_every=1)
+    options = {"validation": rows(3), "monitor": "log_likelihood:a|b,c", "progress": False}
+    fit(toy(), rows(), epochs=2, batch_size=8, callbacks=[log], device="cpu", **options)
+
+
+def test_pictures_are_files_beside_the_csv(tmp_path):
+    from lightning_fabric.loggers import CSVLogger
+    from PIL import Image
+
+    logged(CSVLogger(tmp_path, name="logs", version=""))
+    names = ["metrics.csv", "picture-3.png", "picture-6.png"]
+    assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == names
+    with Image.open(tmp_path / "logs" / "picture-6.png") as picture:
+        assert picture.size == (100, 50)
+
+
+def test_pictures_are_in_tensorboard(tmp_path):
+    from lightning_fabric.loggers import TensorBoardLogger
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logged(TensorBoardLogger(tmp_path))
+    (path,) = tmp_path.rglob("events*")
+    found = EventAccumulator(str(path)).Reload()
+    assert [image.step for image in found.Images("picture")] == [3, 6]
+    assert found.Images("picture")[0].width == 100
+    assert {"share/a", "term/a from a", "KL/z"} <= set(found.Tags()["scalars"])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_pictures_and_measures_are_in_mlflow(tmp_path, monkeypatch):
+    pytest.importorskip("mlflow")
+    from lightning.pytorch.loggers import MLFlowLogger
+
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    logger = MLFlowLogger(tracking_uri=f"file:{tmp_path}/mlruns")
+    logged(logger)
+    names = [file.path for file in logger.experiment.list_artifacts(logger.run_id)]
+    assert names == ["picture-3.png", "picture-6.png"]
+    metrics = logger.experiment.get_run(logger.run_id).data.metrics
+    assert {"share/a", "term/a from a", "log_likelihood_a_b_c", "validation/log p/a"} <= set(
+        metrics
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_pictures_and_measures_are_in_weights_and_biases(tmp_path):
+    pytest.importorskip("wandb")
+    from lightning.pytorch.loggers import WandbLogger
+
+    logger = WandbLogger(save_dir=tmp_path, offline=True)
+    logged(logger)
+    run = logger.experiment
+    assert {"share/a", "term/a from a", "validation/log p/a", "picture"} <= set(run.summary.keys())
+    run.finish()
+    assert len(list(tmp_path.rglob("picture*.png"))) == 2
+
+
+def test_a_logger_that_takes_no_pictures_is_refused():
+    with pytest.raises(TypeError, match="a Memory takes no pictures; leave out picture="):
+        logged(Memory())

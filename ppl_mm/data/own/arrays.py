@@ -1,6 +1,5 @@
 """Arrays of NPY, NPZ and MatrixMarket files, and arrays whose rows are taken on demand."""
 
-import gzip
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,8 @@ import numpy as np
 
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.libraries import is_sparse
+from ppl_mm.data.own.opened import opened, opened_text
+from ppl_mm.data.own.tables import label_text
 
 __all__ = ["Taken", "blocks", "dense", "read_labels", "read_matrix_market", "read_npy", "read_npz"]
 
@@ -87,7 +88,7 @@ def read_npz(path: Path, part: str, needed: bool) -> np.ndarray:
                 part = names[0]
             if part not in names:
                 raise KeyError(part)
-            return _with_rows(file[part], f"{path.name}, {part}")
+            array = file[part]
     except KeyError as error:
         message = unknown_name("part", part, names)
         raise ValueError(f"{path.name}: {message} Name one as part.") from error
@@ -95,11 +96,14 @@ def read_npz(path: Path, part: str, needed: bool) -> np.ndarray:
         raise ValueError(
             f"{path.name}: damaged, or no NPZ file of numbers or text ({error})."
         ) from error
+    return _with_rows(array, f"{path.name}, {part}")
 
 
 def _with_rows(array: np.ndarray, where: str) -> np.ndarray:
-    if array.ndim == 0 or array.shape[0] == 0:
-        raise ValueError(f"{where}: expected an array with rows, got the shape {array.shape}.")
+    if array.ndim == 0 or array.size == 0:
+        raise ValueError(
+            f"{where}: expected an array of rows that hold something, got the shape {array.shape}."
+        )
     return array
 
 
@@ -112,16 +116,14 @@ def read_matrix_market(path: Path) -> Any:
     import scipy.io
     import scipy.sparse
 
-    opened: Any = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rb") as file:
+    with opened(path) as file:
+        try:
             return scipy.sparse.csr_array(scipy.io.mmread(file))
-    except (ValueError, OSError, IndexError) as error:
-        raise ValueError(f"{path.name}: damaged, or no MatrixMarket file ({error}).") from error
+        except (ValueError, OSError, IndexError) as error:
+            raise ValueError(f"{path.name}: damaged, or no MatrixMarket file ({error}).") from error
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
     """Read a text file with a label a line, such as the barcodes of cells."""
-    opened: Any = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8-sig") as file:
-        return tuple(line.strip() for line in file if line.strip())
+    with opened_text(path) as file:
+        return tuple(label_text(line) for line in file if line.strip())

@@ -11,9 +11,11 @@ from ppl_mm.batch.memory_mapped import MemoryMapped
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.own.arrays import Taken
+from ppl_mm.data.own.covariates import read_covariates, sizes_of
 from ppl_mm.data.own.declaration import Declaration
 from ppl_mm.data.own.defaults import latent_size, modality_of
 from ppl_mm.data.own.kinds import guess
+from ppl_mm.data.own.looking_up import looked_up
 from ppl_mm.data.own.matching import match, split_by_column, split_by_shares
 from ppl_mm.data.own.reading import Reader
 from ppl_mm.data.own.tables import words
@@ -44,6 +46,8 @@ def build(
     sources = {declared.name: reader.rows(declared) for declared in declaration.modalities}
     labels, places = match(sources)
     splits = _split(declaration, reader, labels)
+    covariates, given = read_covariates(declaration, reader, labels, splits["train"])
+    sizes = sizes_of(covariates)
     read, columns, modalities = {}, {}, []
     for declared in declaration.modalities:
         name, rows = declared.name, sources[declared.name]
@@ -55,15 +59,16 @@ def build(
         seen = (training & ~values.missing).nonzero()[0]
         if len(seen) == 0:
             raise ValueError(
-                f"{rows.origin}: no training row holds modality {name!r}; change the split."
+                f"{rows.origin}: no training row holds modality {name!r}; change the split, or "
+                "leave the modality out."
             )
-        modalities.append(modality_of(declared, kind, values, seen, declaration.where))
+        modalities.append(modality_of(declared, kind, values, seen, declaration.where, sizes))
         columns[name] = Columns(
             kind, rows.columns, values.levels, rows.origin, declared.kind is None
         )
         read[name] = values
     _check_label(declaration, columns)
-    everything = _observations(read, places)
+    everything = _observations(read, places).with_covariates(given)
     parts = {split: everything[torch.from_numpy(at)] for split, at in splits.items() if len(at)}
     index = next((m.index for m in declaration.modalities if m.index is not None), None)
     label = declaration.label
@@ -87,6 +92,7 @@ def build(
             {split: tuple(labels[i] for i in at) for split, at in splits.items()},
             columns,
             {split: tuple(at.tolist()) for split, at in splits.items()},
+            covariates,
         ),
     )
 
@@ -106,21 +112,8 @@ def _split(
     splitting, where = declaration.split, declaration.where
     if splitting.column is None:
         return split_by_shares(labels, splitting, where)
-    tables = reader.tables()
-    table = next((t for t in tables if splitting.column in t.columns), None)
-    if table is None:
-        names = ", ".join(t.origin for t in tables) or "the files, none of which is a table"
-        raise ValueError(f"{where}, split: no column {splitting.column!r} in {names}.")
+    table, rows = looked_up(declaration, reader, splitting.column, labels, "split")
     cells = words(table.column(splitting.column))
-    own = reader.labels_of(table) or tuple(map(str, range(len(cells))))
-    place = {label: i for i, label in enumerate(own)}
-    for label in labels:
-        if label not in place:
-            raise ValueError(
-                f"{table.origin}: has no row {label!r}, so column {splitting.column!r} does "
-                "not say which split it is of; add the row."
-            )
-    rows = [place[label] for label in labels]
     at = [f"{table.origin}, {table.place(i)}" if cells[i] is None else table.origin for i in rows]
     return split_by_column([cells[i] for i in rows], splitting.column, where, at)
 

@@ -1,8 +1,9 @@
 """The declaration of a user's own data set: its keys and their allowed values."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -78,6 +79,8 @@ class Declaration:
         split: The split of the rows.
         latent_dim: The size of the latent; None for the library's choice.
         modalities: The modalities.
+        covariates: The column that networks read and nothing scores -> "category" or "real"; None
+            for the library's choice.
     """
 
     name: str
@@ -87,9 +90,13 @@ class Declaration:
     split: Splitting
     latent_dim: int | None
     modalities: tuple[Declared, ...]
+    covariates: Mapping[str, Literal["category", "real"] | None]
 
 
-_TOP = ("name", "label", "split", "latent_dim", "hidden", "file", "index", "modalities")
+_TOP = (
+    *("name", "label", "split", "latent_dim", "hidden", "file", "index", "covariates"),
+    "modalities",
+)
 _OF_MODALITY = (*(f.name for f in fields(Declared) if f.name != "name"), "latent_dim")
 _OF_SPLIT = tuple(f.name for f in fields(Splitting))
 
@@ -128,11 +135,21 @@ def parse(content: Mapping[str, Any], where: str, folder: Path) -> Declaration:
         raise ValueError(f"{where}, label: {unknown_name('modality', label, names)}")
     name = top.get("name", str, Path(where).stem)
     split = _split(_Table(top.get("split", Mapping, {}), f"{where}, split", _OF_SPLIT))
-    return Declaration(name, where, folder, label, split, _one(sizes), tuple(found))
+    beside = _covariates(top)
+    return Declaration(name, where, folder, label, split, _one(sizes), tuple(found), beside)
+
+
+def _covariates(top: "_Table") -> Mapping[str, Any]:
+    """Read the columns of covariates: a list, or a table of column -> kind."""
+    given: Any = top.get("covariates", str | Collection, ())
+    if isinstance(given, Mapping):
+        table = _Table(given, f"{top.where}, covariates", [str(column) for column in given])
+        return {str(column): table.choice(column, ("category", "real")) for column in given}
+    return dict.fromkeys(top.names("covariates", given)) if len(given) else {}
 
 
 def _modality(name: str, table: "_Table", shared: Mapping[str, Any]) -> Declared:
-    columns: Any = table.get("columns", str | Sequence)
+    columns: Any = table.get("columns", str | Collection)
     size = table.numbers("size")
     if size is not None and len(size) != 2:
         raise ValueError(f"{table.where}, size: expected [height, width], got {list(size)}.")
@@ -213,9 +230,10 @@ class _Table:
 
     def names(self, key: str, value: Any) -> tuple[str, ...]:
         found = (value,) if isinstance(value, str) else tuple(value)
-        if not found or not all(isinstance(name, str) for name in found):
+        plain = all(isinstance(x, str | Integral) for x in found)
+        if isinstance(value, Mapping) or not found or not plain:
             raise self.wrong(key, "a list of at least one name")
-        return found
+        return tuple(map(str, found))
 
     def choice(self, key: str, choices: tuple[str, ...]) -> Any:
         value = self.get(key, str)
@@ -225,22 +243,24 @@ class _Table:
 
     def number(self, key: str, default: int | None = None, least: int = 1) -> int | None:
         value = self.content.get(key, default)
-        if value is not None and not (type(value) is int and value >= least):
+        whole = isinstance(value, Integral) and not isinstance(value, bool)
+        if value is not None and not (whole and value >= least):
             raise self.wrong(key, f"an integer of at least {least}")
-        return value
+        return None if value is None else int(value)
 
     def numbers(self, key: str) -> tuple[int, ...] | None:
         value = self.content.get(key)
         if value is None:
             return None
         listed = isinstance(value, list | tuple)
-        if not (listed and all(type(size) is int and size >= 1 for size in value)):
+        if not (listed and value and all(type(size) is int and size >= 1 for size in value)):
             raise self.wrong(key, "a list of integers of at least 1")
         return tuple(value)
 
     def share(self, key: str, default: float, most: float = 1.0) -> float:
         value = self.content.get(key, default)
-        if type(value) not in (int, float) or not 0 <= value <= most:
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if not (number and 0 <= value <= most and value < float("inf")):
             limits = "from 0 to 1" if most == 1 else "of at least 0"
             raise self.wrong(key, f"a number {limits}")
         return float(value)

@@ -1,7 +1,8 @@
 """The likelihood and the networks of a modality, by its kind and its size."""
 
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -76,7 +77,12 @@ _ALLOWED: dict[str, tuple[type[Likelihood], ...]] = {
 
 
 def modality_of(
-    declared: Declared, kind: Kind, values: Values, training: np.ndarray, where: str
+    declared: Declared,
+    kind: Kind,
+    values: Values,
+    training: np.ndarray,
+    where: str,
+    covariates: Mapping[str, int] | None = None,
 ) -> Modality:
     """Declare a modality with the likelihood and the networks of its kind and size.
 
@@ -86,11 +92,19 @@ def modality_of(
         values: Its values.
         training: The positions of its training rows, which determine the units of columns.
         where: The declaration's name in messages.
+        covariates: Name -> the number of classes, or 1, of what dense networks read besides; those
+            of images and text, and the encoder of a category, do not.
 
     Raises:
         ValueError: If the likelihood does not fit the kind.
     """
     likelihood = declared.likelihood
+    for key in ("symbols", "length"):
+        if kind != "text" and getattr(declared, key) is not None:
+            raise ValueError(
+                f"{where}, [modalities.{declared.name}], {key}: is for kind 'text', got kind "
+                f"{kind!r}; leave it out."
+            )
     if likelihood is not None and not isinstance(likelihood, _ALLOWED[kind]):
         names = ", ".join(k.__name__ for k in _ALLOWED[kind])
         raise ValueError(
@@ -120,10 +134,18 @@ def modality_of(
         made = _text(likelihood or Tokens(), shape[0], len(values.vocabulary), hidden[-1])
     else:
         made = _image(likelihood or _of_pixels(values, training), shape, hidden)
-    likelihood, encoder, decoder = made
+    likelihood = made[0]
+    encoder, decoder = (_reading(network, covariates) for network in made[1:])
     trunk = _TRUNKS.get(encoder.func)
     features = None if trunk is None else partial(trunk, **encoder.keywords)
     return Modality(declared.name, likelihood, encoder, decoder, declared.weight, features)
+
+
+def _reading(network: partial[Any], covariates: Mapping[str, int] | None) -> partial[Any]:
+    """Let a network read covariates if it can."""
+    if covariates is None or "covariates" not in inspect.signature(network.func).parameters:
+        return network
+    return partial(network, covariates=dict(covariates))
 
 
 def latent_size(shapes: list[tuple[int, ...]]) -> int:

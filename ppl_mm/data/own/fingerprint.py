@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ppl_mm.data.own.opened import located
+
 __all__ = ["fingerprint"]
 
 _PIECE = 2**20
@@ -27,7 +29,7 @@ def fingerprint(content: Mapping[str, Any], folder: Path) -> str:
     tables = content.get("modalities", {}).values()
     names = [content.get("file"), *(t.get(key) for t in tables for key in ("file", "index"))]
     for name in sorted({name for name in names if isinstance(name, str)}):
-        path = folder / name
+        path = located(folder, name)
         if path.is_dir():
             sizes = sorted((p.name, p.stat().st_size) for p in path.iterdir() if p.is_file())
             digest.update(json.dumps(sizes).encode())

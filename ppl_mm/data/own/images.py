@@ -40,7 +40,8 @@ class Images:
         channels, height, width = self.shape[1:]
         try:
             with Image.open(path) as file:
-                picture: Any = file.convert("L" if channels == 1 else "RGB")
+                whole = file.convert("RGBA") if file.mode == "P" else file  # It may be transparent.
+                picture: Any = whole.convert("L" if channels == 1 else "RGB")
                 if self.resize:
                     picture = picture.resize((width, height), Image.Resampling.BOX)
                 pixels = np.asarray(picture)
@@ -60,7 +61,7 @@ def read_images(folder: Path, size: tuple[int, int] | None) -> Rows:
         ValueError: If there are no images, or images are damaged, differ in size, share a name or
             have pixels of more than 8 bits.
     """
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
+    paths = sorted(p for p in folder.iterdir() if _is_image(p))
     if not paths:
         raise ValueError(
             f"{folder.name}: expected images ({', '.join(sorted(_SUFFIXES))}), found none."
@@ -82,6 +83,11 @@ def read_images(folder: Path, size: tuple[int, int] | None) -> Rows:
     small = np.prod(lazy.shape) <= _KEPT_BYTES
     values = lazy[:] if small else lazy
     return Rows(folder.name, values, labels=labels, place=lambda i: paths[i].name)
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a file is an image by its name; the names of hidden files begin with a point."""
+    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def _form(path: Path) -> tuple[str, tuple[int, int]]:

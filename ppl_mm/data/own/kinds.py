@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 
+from ppl_mm.arguments.wording import shown
 from ppl_mm.batch.libraries import is_sparse
 from ppl_mm.data.own.arrays import blocks
 from ppl_mm.data.own.declaration import Kind
 from ppl_mm.data.own.images import Images
 from ppl_mm.data.own.source import Rows
-from ppl_mm.data.own.tables import numbers, words
+from ppl_mm.data.own.tables import numbers, remedy, words
 
 __all__ = ["TRUTH", "guess"]
 
@@ -59,10 +60,11 @@ def guess(rows: Rows, is_label: bool) -> Kind:
             raise ValueError(
                 f"{rows.origin}: columns {names} are text; make each a modality of its own."
             )
+        bad = found[text[0]][1] or 0
+        cell = told[0][bad]
         raise ValueError(
-            f"{rows.at(found[text[0]][1] or 0, text[0])}: expected a number as in column "
-            f"{rows.columns[number]!r}, got {told[0][found[text[0]][1] or 0]!r}; correct it, or "
-            "make text a modality of its own."
+            f"{rows.at(bad, text[0])}: expected a number as in column {rows.columns[number]!r}, "
+            f"got {shown(cell)}; {remedy(cell)}, or make text a modality of its own."
         )
     return _of_words([cell for cell in told[0] if cell is not None])
 

@@ -104,6 +104,7 @@ def from_frame(
     split: Mapping[str, Any] | None = None,
     latent_dim: int | None = None,
     hidden: Sequence[int] | None = None,
+    covariates: Sequence[str] | Mapping[str, str] | None = None,
     name: str = "frame",
     quiet: bool = False,
 ) -> DataSet:
@@ -120,6 +121,8 @@ def from_frame(
             ``{"column": name}``.
         latent_dim: The size of the latent.
         hidden: The sizes of the networks' hidden layers.
+        covariates: Columns that networks read and no model scores, such as the batch of a cell; a
+            dict says which are ``"category"`` and which ``"real"``.
         name: The data set's name.
         quiet: Whether to print no guesses.
 
@@ -150,6 +153,7 @@ def from_frame(
         "index": index,
         "split": split,
         "latent_dim": latent_dim,
+        "covariates": covariates,
     }
     given |= {"hidden": None if hidden is None else list(hidden), "name": name}
     content = {key: value for key, value in given.items() if value is not None}

@@ -1,8 +1,7 @@
 """The reading of a modality's rows from the source that it declares."""
 
-import importlib
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,26 @@ from typing import Any
 import numpy as np
 
 from ppl_mm.arguments.wording import shown, unknown_name
-from ppl_mm.batch.libraries import is_pandas, is_sparse
+from ppl_mm.batch.libraries import is_sparse
 from ppl_mm.data.own.arrays import read_labels, read_matrix_market, read_npy, read_npz
 from ppl_mm.data.own.declaration import Declaration, Declared
 from ppl_mm.data.own.images import read_images
-from ppl_mm.data.own.single_cell import holds_parts, is_single_cell, open_single_cell, part_of
+from ppl_mm.data.own.objects import called, opened_object
+from ppl_mm.data.own.opened import located
+from ppl_mm.data.own.single_cell import (
+    holds_parts,
+    is_single_cell,
+    obs_of,
+    open_single_cell,
+    part_of,
+)
 from ppl_mm.data.own.source import Rows, Table, selected
-from ppl_mm.data.own.tables import of_frame, read_delimited, read_parquet, words
+from ppl_mm.data.own.tables import (
+    label_text,
+    read_delimited,
+    read_parquet,
+    words,
+)
 
 __all__ = ["Reader"]
 
@@ -54,6 +66,7 @@ class Reader:
             ValueError: If files, parts or columns differ from the declaration.
         """
         source, origin = self._source(declared)
+        self._check_keys(declared, source, origin)
         if isinstance(source, Rows):  # An array of images.
             return source
         if is_single_cell(source):
@@ -75,7 +88,7 @@ class Reader:
         for declared in self.declaration.modalities:
             source, origin = self._source(declared)
             if is_single_cell(source):
-                source = part_of(source, "obs", declared.name, origin)
+                source = obs_of(source, origin, "obs", declared.name)
             if isinstance(source, Table):
                 found[id(source.frame)] = source
         return list(found.values())
@@ -83,8 +96,12 @@ class Reader:
     def labels_of(self, table: Table) -> tuple[str, ...] | None:
         """Return the labels of a table's rows, from the index of the modalities that use it."""
         for declared in self.declaration.modalities:
-            source, _ = self._source(declared)
-            if isinstance(source, Table) and source.frame is table.frame:
+            source, origin = self._source(declared)
+            if is_single_cell(source):
+                obs = obs_of(source, origin, "obs", declared.name)
+                if obs.frame is table.frame and declared.index in obs.columns:
+                    return _labels(table, declared.index)
+            elif isinstance(source, Table) and source.frame is table.frame:
                 return _labels(table, declared.index)
         return table.labels
 
@@ -97,7 +114,7 @@ class Reader:
                     f'{where}, [modalities.{declared.name}]: expected file = "...", got none.'
                 )
             if "" not in self._opened:
-                self._opened[""] = _opened_object(self.frame, "the frame")
+                self._opened[""] = opened_object(self.frame, "the frame")
             return self._opened[""], "the frame"
         key = f"{name} {declared.size}" if declared.size else name
         if key not in self._opened:
@@ -105,12 +122,12 @@ class Reader:
         return self._opened[key], Path(name).name if ":" not in name else name
 
     def _open(self, name: str, declared: Declared) -> Any:
-        path = self.declaration.folder / Path(name).expanduser()
+        path = located(self.declaration.folder, name)
         if ":" in name and not path.exists():
-            return _opened_object(_called(name, self.declaration), name)
+            return opened_object(called(name, self.declaration), name)
         if path.is_dir():
             return read_images(path, declared.size)
-        suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+        suffix = Path(path.name.lower().removesuffix(".gz")).suffix
         where = f"{self.declaration.where}, [modalities.{declared.name}]"
         if not path.is_file():
             near = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -123,14 +140,34 @@ class Reader:
             )
         return _OPENED[suffix](path)
 
+    def _check_keys(self, declared: Declared, source: Any, origin: str) -> None:
+        """Raise for a key that says nothing of such a source."""
+        folder = isinstance(source, Rows)
+        several = isinstance(source, Path) or is_single_cell(source)
+        meant = {
+            "size": ("a folder of images", folder),
+            "columns": ("tables", not folder),
+            "part": ("NPZ, H5AD and H5MU files", several),
+        }
+        for key, (what, fits) in meant.items():
+            if getattr(declared, key) is not None and not fits:
+                raise ValueError(
+                    f"{self.declaration.where}, [modalities.{declared.name}], {key}: is for "
+                    f"{what}, and {origin} is none; leave it out."
+                )
+
     def _single_cell(self, source: Any, declared: Declared, origin: str) -> Rows | Table:
         """Choose the part; columns that are no genes are columns of the cells' own table."""
-        obs = part_of(source, "obs", declared.name, origin)
+        obs = obs_of(source, origin, "obs", declared.name)
         unnamed = declared.part is None and declared.columns is not None
         whole = not holds_parts(source) or declared.name not in source.mod
         if unnamed and whole and set(declared.columns or ()) <= set(obs.columns):
             return obs
-        return part_of(source, declared.part, declared.name, origin)
+        found = part_of(source, declared.part, declared.name, origin)
+        own = obs_of(source, origin, declared.part, declared.name)
+        if isinstance(found, Rows) and declared.index in own.columns:
+            return replace(found, labels=_labels(own, declared.index))
+        return found
 
     def _of_table(self, table: Table, declared: Declared) -> Rows:
         index = declared.index
@@ -143,10 +180,14 @@ class Reader:
         if declared.columns is None:
             taken |= {n for n in table.columns for names in others for p in names if fnmatch(n, p)}
         taken |= {n for n in (index, self.declaration.split.column) if n is not None}
+        taken |= set(self.declaration.covariates)
         chosen = selected(declared.columns, table.columns, frozenset(taken), table.origin)
         labels = _labels(table, index)
-        columns = tuple(table.columns[i] for i in chosen)
-        return Rows(table.origin, table.frame.iloc[:, chosen], columns, labels, table.place)
+        names = table.columns
+        columns = tuple(names[i] for i in chosen)
+        rows = Rows(table.origin, table.frame.iloc[:, chosen], columns, labels, table.place)
+        _check_cells(rows)
+        return rows
 
     def _of_array(self, source: Any, declared: Declared, origin: str) -> Rows:
         """Return the rows of an NPY, NPZ or MatrixMarket file, or of a function's array."""
@@ -155,11 +196,16 @@ class Reader:
             array: Any = read_npz(source, declared.part or declared.name, declared.part is not None)
             if index is not None:
                 found = read_npz(source, index, True)
-                labels = tuple(words_of(found))
+                if found.ndim != 1:
+                    raise ValueError(
+                        f"{origin}, {index}: expected labels as an array (N,), got the shape "
+                        f"{found.shape}."
+                    )
+                labels = tuple(map(label_text, words_of(found)))
         else:
             array = source
             if index is not None:
-                path = self.declaration.folder / index
+                path = located(self.declaration.folder, index)
                 if not path.is_file():
                     raise FileNotFoundError(
                         f"{self.declaration.where}, [modalities.{declared.name}], index: {origin} "
@@ -192,6 +238,21 @@ def _text_array(array: np.ndarray, name: str, labels: tuple[str, ...] | None, or
     return Rows(origin, frame, (name,), labels)
 
 
+def _check_cells(rows: Rows) -> None:
+    """Raise for a cell that holds several things, as nested columns of Parquet files do."""
+    import pandas
+
+    for j in range(len(rows.columns)):
+        column = rows.values.iloc[:, j]
+        if column.dtype.kind == "O" and not isinstance(column.dtype, pandas.StringDtype):
+            for i, cell in enumerate(column):
+                if isinstance(cell, bytes | list | tuple | set | dict | np.ndarray):
+                    raise ValueError(
+                        f"{rows.at(i, j)}: expected one number or text, got {shown(cell)}; make "
+                        "columns of what it holds."
+                    )
+
+
 def _labels(table: Table, index: str | None) -> tuple[str, ...] | None:
     if index is None:
         return table.labels
@@ -203,42 +264,3 @@ def _labels(table: Table, index: str | None) -> tuple[str, ...] | None:
             "remove it."
         )
     return tuple(str(cell) for cell in cells)
-
-
-def _opened_object(value: Any, origin: str) -> Any:
-    """Wrap a data frame, array, sparse matrix, AnnData or MuData as if a file had been opened."""
-    if isinstance(value, Mapping):
-        import pandas
-
-        value = pandas.DataFrame(value)
-    if is_pandas(value, "DataFrame"):
-        return of_frame(origin, value)
-    if is_sparse(value):
-        import scipy.sparse
-
-        return scipy.sparse.csr_array(value)
-    if is_single_cell(value):
-        return value
-    if hasattr(value, "__array__"):
-        return np.asarray(value)
-    raise TypeError(
-        f"{origin}: expected a data frame, an array, a sparse matrix, AnnData or MuData, got "
-        f"{shown(value)}."
-    )
-
-
-def _called(name: str, declaration: Declaration) -> Any:
-    """Call ``package.module:function``; modules beside the declaration are found too."""
-    module, _, function = name.partition(":")
-    beside = str(declaration.folder.resolve())
-    sys.path.insert(0, beside)
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"{declaration.where}, file: {name!r} is no file, and no function package.module:"
-            f"function ({error})."
-        ) from error
-    finally:
-        sys.path.remove(beside)
-    return found()

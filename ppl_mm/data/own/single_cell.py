@@ -10,7 +10,7 @@ from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.libraries import is_sparse
 from ppl_mm.data.own.source import Rows, Table
 
-__all__ = ["holds_parts", "is_single_cell", "open_single_cell", "part_of"]
+__all__ = ["holds_parts", "is_single_cell", "obs_of", "open_single_cell", "part_of"]
 
 
 def open_single_cell(path: Path) -> Any:
@@ -88,6 +88,14 @@ def part_of(data: Any, part: str | None, name: str, origin: str) -> Rows | Table
     values = getattr(data, kind)[inner]
     columns = data.var_names if kind == "layers" else getattr(values, "columns", ())
     return _matrix(values, columns, cells, f"{origin}, {kind}/{inner}")
+
+
+def obs_of(data: Any, origin: str, part: str | None, name: str) -> Table:
+    """Return the table of the cells that a part is of."""
+    inner = (part or name).split("/")[0]
+    if holds_parts(data) and part != "obs" and inner in data.mod:
+        data, origin = data.mod[inner], f"{origin}, {inner}"
+    return Table(f"{origin}, obs", data.obs, labels=tuple(map(str, data.obs_names)))
 
 
 def _matrix(values: Any, columns: Any, cells: tuple[str, ...], origin: str) -> Rows:

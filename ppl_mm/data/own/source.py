@@ -47,7 +47,7 @@ class Table:
             return self.frame.index.to_series()
         if name not in self.columns:
             raise ValueError(f"{self.origin}: {unknown_name('column', name, self.columns)}")
-        return self.frame[name]
+        return self.frame.iloc[:, self.columns.index(name)]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def selected(
         patterns: Names with wildcards; None for all columns.
         columns: The names of the source's columns.
         taken: The names that wildcards do not match: the index, and the columns of other
-            modalities.
+            modalities. Wildcards match no column without a name.
         where: The source's name in messages.
 
     Raises:
@@ -109,11 +109,11 @@ def selected(
         if pattern in place:
             found[place[pattern]] = None
             continue
-        matched = [i for i, name in enumerate(columns) if fnmatchcase(name, pattern)]
+        matched = [i for i, name in enumerate(columns) if name and fnmatchcase(name, pattern)]
         matched = [i for i in matched if columns[i] not in taken]
         if not matched:
             if any(sign in pattern for sign in "*?["):
-                listed = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
+                listed = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "") or "none"
                 raise ValueError(
                     f"{where}: no column matches {pattern!r} that is not the index or another "
                     f"modality's; the columns are {listed}."

@@ -1,20 +1,22 @@
 """CSV, TSV and Parquet files, and the cells of a table as numbers or words."""
 
 import csv
-import gzip
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
+from ppl_mm.data.own.opened import opened, opened_text
 from ppl_mm.data.own.source import Table
 
-__all__ = ["label_text", "numbers", "of_frame", "read_delimited", "read_parquet", "words"]
+__all__ = ["label_text", "numbers", "of_frame", "read_delimited", "read_parquet", "remedy", "words"]
 
 _WHOLE = re.compile(r"-?\d+\.0*")
+_NEARLY = re.compile(r"[-+]?[\d.,' _]*\d\s*%?")  # such as 0,5 or 1'000 or 30 %
 _MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "<na>"})
 _NO_NUMBER = _MISSING | {"none"}  # among words, "none" is one of them
 
@@ -22,70 +24,93 @@ _NO_NUMBER = _MISSING | {"none"}  # among words, "none" is one of them
 def read_delimited(path: Path) -> Table:
     """Read a CSV or TSV file, plain or gzipped, with every cell as it is written.
 
+    Of several columns without a name, as programs write for row numbers or after a last delimiter,
+    the first is kept.
+
     Raises:
         ValueError: If the file has no rows, its header repeats a name, a line has another number of
             cells, or its text is not UTF-8.
     """
     import pandas
 
-    with _text(path) as file:
-        header = file.readline()
-    delimiter = "\t" if ".tsv" in path.name or header.count("\t") > header.count(",") else ","
-    if delimiter == "," and "," not in header and ";" in header:
-        delimiter = ";"
+    delimiter = _delimiter(path)
     names = _check(path, delimiter)
-    frame = pandas.read_csv(
-        path, sep=delimiter, dtype=str, na_filter=False, encoding="utf-8-sig", header=0, names=names
-    )
+    with opened(path) as file:
+        frame = pandas.read_csv(
+            file,
+            sep=delimiter,
+            dtype=str,
+            na_filter=False,
+            encoding="utf-8-sig",
+            header=0,
+            names=range(len(names)),
+        )
+    first: dict[str, int] = {}
+    for i, name in enumerate(names):
+        first.setdefault(name, i)
+    frame = frame.iloc[:, [*first.values()]].set_axis([*first], axis=1)
     return Table(path.name, frame, lambda i: _line(path, delimiter, i))
+
+
+def _delimiter(path: Path) -> str:
+    """Return the delimiter under which the header and the first row have equally many cells."""
+    widths: dict[str, list[int]] = {}
+    for sign in "\t,;|" if ".tsv" in path.name.lower() else ",;\t|":
+        with opened_text(path) as file, suppress(csv.Error):
+            rows = (row for row in csv.reader(file, delimiter=sign) if not _is_blank(row))
+            widths[sign] = [len(row) for row in islice(rows, 2)]
+    header = {sign: found[0] for sign, found in widths.items() if found}
+    even = {sign: n for sign, n in header.items() if n > 1 and set(widths[sign]) == {n}}
+    likely = even or header or {",": 0}
+    return max(likely, key=lambda sign: likely[sign])
+
+
+def _is_blank(row: list[str]) -> bool:
+    """Whether pandas skips a line: it is empty or all blanks."""
+    return not row or (len(row) == 1 and row[0].isspace())
 
 
 def _check(path: Path, delimiter: str) -> list[str]:
     """Read the names of the columns, and check that every line has this number of cells."""
-    with _text(path) as file:
+    names: list[str] | None = None
+    rows = False
+    with opened_text(path) as file:
         reader = csv.reader(file, delimiter=delimiter)
-        names = [name.strip() for name in next(reader, [])]
-        rows = False
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(
-                    f"{path.name}, line 1: column {name!r} is there twice; rename one."
-                )
         for row in reader:
-            rows = rows or bool(row)
-            if row and len(row) != len(names):
+            if _is_blank(row):
+                continue
+            if names is None:
+                names = [name.strip() for name in row]
+                _check_names(names, f"{path.name}, line {reader.line_num}")
+                continue
+            rows = True
+            if len(row) != len(names):
                 raise ValueError(
                     f"{path.name}, line {reader.line_num}: expected {len(names)} cells as in the "
                     f"header, got {len(row)}; put text that holds {delimiter!r} in quotes."
                 )
-    if not rows:
+    if names is None or not rows:
         raise ValueError(f"{path.name}: expected a header and at least one row, got none.")
     return names
 
 
+def _check_names(names: list[str], where: str) -> None:
+    for name, number in Counter(names).items():
+        if number > 1 and name:
+            raise ValueError(f"{where}: column {name!r} is there twice; rename one.")
+
+
 def _line(path: Path, delimiter: str, i: int) -> str:
     """Return the line on which row i of a file begins."""
-    with _text(path) as file:
+    with opened_text(path) as file:
         reader = csv.reader(file, delimiter=delimiter)
         before, row = -1, -1  # The header is no row.
         for cells in reader:
-            row += bool(cells)
+            row += not _is_blank(cells)
             if row > i:
                 break
             before = reader.line_num
         return f"line {before + 1}"
-
-
-@contextmanager
-def _text(path: Path) -> Iterator[TextIO]:
-    opened: Any = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            yield file
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name}: expected UTF-8 text ({error}); save it as such.") from error
-    except csv.Error as error:
-        raise ValueError(f"{path.name}: expected text with delimiters ({error}).") from error
 
 
 def read_parquet(path: Path) -> Table:
@@ -111,9 +136,18 @@ def read_parquet(path: Path) -> Table:
 
 
 def of_frame(origin: str, frame: Any) -> Table:
-    """Return a data frame as a table; its index labels the rows unless it only numbers them."""
-    numbered = type(frame.index).__name__ == "RangeIndex"
-    return Table(origin, frame, labels=None if numbered else tuple(map(label_text, frame.index)))
+    """Return a data frame as a table; its index labels the rows unless it only numbers them.
+
+    Raises:
+        ValueError: If two columns have one name, or a label is missing.
+    """
+    _check_names([str(name) for name in frame.columns], origin)
+    if type(frame.index).__name__ == "RangeIndex":
+        return Table(origin, frame)
+    for i, label in enumerate(frame.index):
+        if _is_missing(label):
+            raise ValueError(f"{origin}, row {i}: its index is empty; name the row, or remove it.")
+    return Table(origin, frame, labels=tuple(map(label_text, frame.index)))
 
 
 def numbers(column: Any) -> tuple[np.ndarray, int | None]:
@@ -126,16 +160,28 @@ def numbers(column: Any) -> tuple[np.ndarray, int | None]:
     """
     import pandas
 
-    if column.dtype.kind in "mM":  # A time is no number.
+    timed = isinstance(column.dtype, pandas.PeriodDtype) or column.dtype.kind in "mM"
+    parsed: Any = column if timed else pandas.to_numeric(column, errors="coerce")
+    if timed or parsed.dtype.kind == "c":  # Times and complex numbers are no numbers here.
         held = column.notna().to_numpy().nonzero()[0]
         return np.full(len(column), np.nan), int(held[0]) if len(held) else None
-    parsed = pandas.to_numeric(column, errors="coerce")
     found = parsed.to_numpy(dtype=np.float64, na_value=np.nan)
     doubtful = np.isnan(found).nonzero()[0]
     for i, cell in zip(doubtful, column.to_numpy(dtype=object)[doubtful], strict=True):
         if not _is_missing(cell, _NO_NUMBER):
             return found, int(i)
     return found, None
+
+
+def remedy(cell: str | None) -> str:
+    """Return the remedy for a cell that is no number.
+
+    Example:
+        >>> remedy("0,5"), remedy("young")
+        ('write a decimal point and no other signs', 'correct it')
+    """
+    near = _NEARLY.fullmatch(cell or "")
+    return "write a decimal point and no other signs" if near else "correct it"
 
 
 def words(column: Any) -> list[str | None]:

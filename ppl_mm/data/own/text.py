@@ -38,7 +38,9 @@ def read_text(
     """
     known = [c for c, trains in zip(cells, training, strict=True) if trains and c is not None]
     if not known:
-        raise ValueError(f"{origin}: no training row has a text; change the split.")
+        raise ValueError(
+            f"{origin}: no training row has a text; change the split, or leave the modality out."
+        )
     if symbols is None:
         symbols = (
             "words" if sum(len(c.split()) > 1 for c in known) > len(known) / 2 else "characters"

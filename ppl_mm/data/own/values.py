@@ -8,16 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ppl_mm.arguments.wording import shown
 from ppl_mm.batch.libraries import is_sparse
 from ppl_mm.data.own.declaration import Declared, Kind
 from ppl_mm.data.own.images import Images
 from ppl_mm.data.own.kinds import TRUTH
+from ppl_mm.data.own.ranges import check_range
 from ppl_mm.data.own.source import Rows
-from ppl_mm.data.own.tables import numbers, words
+from ppl_mm.data.own.tables import numbers, remedy, words
 from ppl_mm.data.own.text import read_text
 from ppl_mm.data.vocabulary import Vocabulary
 
-__all__ = ["Values", "read_values"]
+__all__ = ["Values", "read_values", "sorted_levels"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def read_values(rows: Rows, kind: Kind, training: np.ndarray, declared: Declared
     if kind == "label set" and rows.is_table and _is_text(rows):
         return _label_set(rows, training)
     found = _numbers(rows, kind)
-    _check_range(found, rows, kind)
+    check_range(found.array, rows, kind)
     return found
 
 
@@ -113,40 +115,9 @@ def _column(rows: Rows, i: int, kind: Kind) -> np.ndarray:
     else:
         expected = "a number"
     raise ValueError(
-        f"{rows.at(bad, i)}: expected {expected}, got {cells[bad]!r}; correct it, or leave the "
-        "cell empty where the value is missing."
+        f"{rows.at(bad, i)}: expected {expected}, got {shown(cells[bad])}; {remedy(cells[bad])}, "
+        "or leave the cell empty where the value is missing."
     )
-
-
-def _check_range(values: Values, rows: Rows, kind: Kind) -> None:
-    """Raise for the first number that the kind does not allow."""
-    stored = values.array.data if is_sparse(values.array) else values.array
-    tests: dict[str, tuple[Callable[[Any], Any], str, str]] = {
-        "positive": (lambda x: x > 0, "a value above 0", 'kind = "real" admits any number'),
-        "counts": (
-            lambda x: (x >= 0) & (x == np.floor(x)),
-            "a whole number of at least 0",
-            'kind = "real" admits any number; counts must not be scaled or log-transformed',
-        ),
-        "binary": (lambda x: (x == 0) | (x == 1), "0 or 1", 'kind = "category" has other levels'),
-    }
-    tests["label set"] = tests["binary"]
-    admits, expected, remedy = tests.get(
-        kind, (np.isfinite, "a finite number", "leave the cell empty where the value is missing")
-    )
-    wrong = ~(admits(stored) & np.isfinite(stored)) & ~np.isnan(stored)
-    if kind == "positive" and is_sparse(values.array):
-        raise ValueError(f"{rows.origin}: a sparse matrix holds zeros, which are not positive.")
-    if not wrong.any():
-        return
-    if is_sparse(values.array):
-        place = int(wrong.argmax())
-        i = int(np.searchsorted(values.array.indptr, place, side="right")) - 1
-        column, got = int(values.array.indices[place]), stored[place]
-    else:
-        i, column = (int(x) for x in np.argwhere(wrong)[0])
-        got = stored[i, column]
-    raise ValueError(f"{rows.at(i, column)}: expected {expected}, got {got:g}; {remedy}.")
 
 
 def _one_column(rows: Rows, kind: Kind) -> list[str | None]:
@@ -171,9 +142,13 @@ def _one_column(rows: Rows, kind: Kind) -> list[str | None]:
 def _category(rows: Rows, training: np.ndarray) -> Values:
     """Return the class indices (n,) int64; the classes are the levels of training rows."""
     cells = _one_column(rows, "category")
-    levels = _sorted({c for c, trains in zip(cells, training, strict=True) if trains and c})
+    levels = sorted_levels({c for c, trains in zip(cells, training, strict=True) if trains and c})
     if not levels:
-        raise ValueError(f"{rows.origin}: no training row has a {_name(rows)}; change the split.")
+        what = f"column {rows.columns[0]!r}" if rows.columns else "its array"
+        raise ValueError(
+            f"{rows.origin}: no training row has a class in {what}; change the split, or leave the "
+            "modality out."
+        )
     number = {level: i for i, level in enumerate(levels)}
     missing = np.array([cell is None for cell in cells])
     for i, cell in enumerate(cells):
@@ -192,7 +167,7 @@ def _label_set(rows: Rows, training: np.ndarray) -> Values:
     joined = next((s for s in ";|," if any(s in c for c in cells if c is not None)), ";")
     sets = [None if c is None else {x.strip() for x in c.split(joined)} - {""} for c in cells]
     known = {x for s, trains in zip(sets, training, strict=True) if trains and s for x in s}
-    levels = _sorted(known)
+    levels = sorted_levels(known)
     found = np.zeros((len(cells), len(levels)))
     for i, labels in enumerate(sets):
         for label in labels or ():
@@ -223,7 +198,7 @@ def _images(rows: Rows) -> Values:
         )
     if array.ndim == 3:
         array = array[:, None]
-    elif array.shape[1] not in (1, 3) and array.shape[-1] in (1, 3):
+    elif _has_channels_last(array.shape):
         array = np.moveaxis(array, -1, 1)
     if array.dtype == np.uint8:
         return Values(array, np.zeros(len(array), dtype=bool), convert=_as_grey)
@@ -239,17 +214,23 @@ def _images(rows: Rows) -> Values:
     return Values(array.astype(np.float64), missing, holes if holes.any() else None)
 
 
+def _has_channels_last(shape: tuple[int, ...]) -> bool:
+    """Whether images of this shape are (N, H, W, C) rather than (N, C, H, W)."""
+    _, first, second, last = shape
+    opaque = first not in (1, 3) and last in (1, 3)
+    return opaque or (last in (2, 4) and min(first, second) > 4)  # The last channel is opacity.
+
+
 def _as_grey(stored: Tensor) -> Tensor:
     return stored.to(torch.get_default_dtype()) / 255
 
 
-def _name(rows: Rows) -> str:
-    return rows.columns[0] if rows.columns else "level"
-
-
-def _sorted(levels: set[str]) -> list[str]:
-    """Sort levels by number if all are numbers, else alphabetically."""
+def sorted_levels(levels: set[str]) -> list[str]:
+    """Sort levels by number if all are numbers, else alphabetically; "1" comes before "01"."""
     try:
-        return sorted(levels, key=float)
+        number = {level: float(level) for level in levels}
     except ValueError:
         return sorted(levels)
+    if any(x != x for x in number.values()):  # NaN has no place in an order.
+        return sorted(levels)
+    return sorted(levels, key=lambda level: (number[level], len(level), level))

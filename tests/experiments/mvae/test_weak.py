@@ -11,6 +11,7 @@ import torch
 from ppl_mm import Observations, baselines, data
 from ppl_mm.experiments import results_table
 from ppl_mm.experiments.mvae import weak as mvae_weak
+from ppl_mm.experiments.mvae import weak_baselines, weak_training
 from ppl_mm.experiments.mvae import weak_table as mvae_weak_table
 from ppl_mm.runs import records
 
@@ -66,7 +67,7 @@ def test_features_are_learned_once_for_all_fractions_and_without_labels(
     config, monkeypatch, method, learner
 ):
     seen = []
-    where, name = (records, "fit") if learner is None else (mvae_weak.baselines, learner)
+    where, name = (records, "fit") if learner is None else (baselines, learner)
     learn = getattr(where, name)
 
     def watched(*args, **options):
@@ -100,7 +101,7 @@ def test_methods_of_pairs_see_the_pairs_of_mvae_alone_as_often_as_mvae_sees_rows
         lambda s, d, **o: watched(s.recipe["system"], partial(fit, s, d, **o), d, o),
     )
     monkeypatch.setattr(
-        mvae_weak.baselines,
+        baselines,
         "matched_classifier",
         lambda d, *a, **o: watched("nn", partial(nn, d, *a, **o), d, o),
     )
@@ -127,10 +128,10 @@ def test_the_network_is_the_mean_of_mvae_s_image_encoder_and_its_label_decoder(
         found.append(learn(*args, **options))
         return found[-1]
 
-    monkeypatch.setattr(mvae_weak.baselines, "matched_classifier", watched)
+    monkeypatch.setattr(baselines, "matched_classifier", watched)
     for name, encoder in (("mnist", 730240), ("fashion_mnist", 3409536)):
         dataset = data.load(name, validation=0)
-        mvae_weak.fit_baseline(replace(mvae_weak.SMOKE, method="nn"), dataset)
+        weak_baselines.fit_baseline(replace(mvae_weak.SMOKE, method="nn"), dataset)
         scale = 64 * (512 + 1)  # the head that gives the encoder's scale
         parameters = sum(p.numel() for p in found.pop().parameters())
         assert parameters == encoder - scale + 563722
@@ -152,10 +153,61 @@ def test_the_image_only_term_can_read_a_pair_s_label(tiny_mnist):
 def test_the_pairs_are_those_of_weak_supervision():
     obs = Observations({"image": torch.rand(50, 2), "label": torch.arange(50)})
     for fraction in (0.02, 0.3, 1.0):
-        rows = mvae_weak.paired_rows(50, fraction, seed=3)
+        rows = weak_training.paired_rows(50, fraction, seed=3)
         weak = data.weakly_supervised(obs, fraction, seed=3)
         assert torch.equal(weak["label"][: len(rows)], obs["label"][rows])
         assert len(rows) == round(50 * fraction)
+
+
+@pytest.mark.parametrize("options", [{"method": "jmvae"}, {"every_step": True}])
+def test_the_epoch_is_chosen_by_held_out_pairs(config, monkeypatch, options):
+    load = data.load
+    monkeypatch.setattr(data, "load", lambda name: replace(load(name), validation=load(name).test))
+    config = replace(config, held_out=True, epochs=3, **options)
+    mvae_weak.main(config)
+    record = json.loads((Path(config.out) / f"{config.name}.json").read_text())
+    rows = record["history"]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert all(row["held-out accuracy"] == row["test accuracy"] for row in rows)  # the same rows
+    assert rows[-1]["test accuracy"] == record["measures"]["accuracy"][0]
+    losses = [row["held-out loss"] for row in rows]
+    best = record["chosen"]["loss"]["epoch"]
+    assert losses[best - 1] == min(losses)
+    assert record["chosen"]["accuracy"]["test accuracy"] == max(r["test accuracy"] for r in rows)
+
+
+def test_measures_of_held_out_pairs_do_not_change_the_run(config):
+    losses = []
+    for held_out in (False, True):
+        asked = replace(config, held_out=held_out, epochs=2)
+        dataset = mvae_weak.load(asked)
+        dataset = replace(dataset, validation=dataset.test)
+        torch.manual_seed(0)
+        system = mvae_weak.build(asked, dataset)
+        losses.append([row["loss"] for row in mvae_weak.train(system, dataset, asked)["history"]])
+    assert losses[0] == losses[1]
+
+
+def test_every_step_has_a_batch_of_pairs_of_images_and_of_labels(config, monkeypatch):
+    seen = []
+    fit = records.fit
+    monkeypatch.setattr(
+        records, "fit", lambda s, rows, **o: seen.append((rows, o)) or fit(s, rows, **o)
+    )
+    mvae_weak.main(replace(config, every_step=True, fraction=0.25))
+    ((streams, options),) = seen
+    assert [(len(rows), rows.names) for rows in streams] == [
+        (10, ("image", "label")),
+        (40, ("image",)),
+        (40, ("label",)),
+    ]
+    assert options["batch_size"] == config.batch_size
+
+
+def test_options_of_systems_are_refused_elsewhere():
+    for name, method in (("every_step", "jmvae"), ("held_out", "nn")):
+        with pytest.raises(ValueError, match=f"{name}: an option of mvae"):
+            replace(mvae_weak.SMOKE, method=method, **{name: True})
 
 
 def test_an_unknown_method_is_refused(config):
@@ -174,6 +226,17 @@ def record(method, fraction, accuracy=0.5, seed=0, dataset="mnist"):
         "versions": {"torch": "2"},
         "measures": {"test rows": 20, "accuracy": [accuracy, 0.01]},
     }
+
+
+def test_the_table_tells_the_epochs_that_held_out_pairs_choose():
+    known = record("mvae", 0.01)
+    known["config"] |= {"held_out": True, "every_step": True}
+    best = {"loss": {"epoch": 5, "test accuracy": 0.8}, "accuracy": {"epoch": 2}}
+    best["accuracy"]["test accuracy"] = 0.9
+    lines = mvae_weak_table.table_8([known | {"chosen": best}, record("jmvae", 0.01)])
+    name = "MVAE, as stated, pairs in every step"
+    assert f"| {name} | 50 | 1 % | 500 | 0.5000 | 0.8000 (5) | 0.9000 (2) |" in lines
+    assert not any("held-out" in line for line in mvae_weak_table.table_8([record("nn", 0.01)]))
 
 
 def test_the_tables_have_a_column_a_share_and_the_papers_rows():

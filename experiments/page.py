@@ -1,0 +1,85 @@
+"""The head of a page: what the paper claims, what ours show, and how its runs differ from them."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from ppl_mm.experiments.findings import claims
+from ppl_mm.experiments.tables import Record, table
+from ppl_mm.runs.records import PLACES
+
+if TYPE_CHECKING:
+    from ppl_mm.experiments.reproduction import Table
+
+__all__ = ["differences", "head"]
+
+Config = Any
+
+_SHOWN = 6  # The number of values of an option that a cell shows.
+
+
+def head(
+    page: "Table", name: str, scale: str, runs: Sequence[Config], records: Sequence[Record]
+) -> list[str]:
+    """Return the first lines of a page.
+
+    Args:
+        page: The table or figure.
+        name: Its name, by which the paper's findings know it.
+        scale: The scale of the runs.
+        runs: The runs that were asked for.
+        records: Their records, as far as they were made.
+    """
+    lines = [f"# {page.title}\n"]
+    if page.stands_in:
+        lines.append(
+            f"**This page is a stand-in.** The paper's is of {page.stands_in}; this one is of "
+            f"{' and '.join(page.data)}. No number below compares with the paper's.\n"
+        )
+    origins = sorted({r["data"] for r in records if r.get("data")})
+    lines += [f"Data: {'; '.join(origins)}.\n"] if origins else []
+    known = claims(page.experiment.__name__.split(".")[2], name)
+    if known:
+        lines += ["## What the paper claims\n", *table([_HEAD, *known])]
+    return [*lines, *_how_far(page, scale, runs)]
+
+
+_HEAD = ["the paper says", "our recorded runs show", "records in experiments/results"]
+
+
+def _how_far(page: "Table", scale: str, runs: Sequence[Config]) -> list[str]:
+    found = differences(runs, page.paper)
+    number = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
+    if not found:
+        return [f"The numbers below are of {number} with the paper's settings.\n"]
+    only = ", which show that the page can be made and nothing else" if scale == "smoke" else ""
+    return [
+        f"The numbers below are of {number} at the scale *{scale}*{only}. The paper has "
+        f"{len(page.paper)}:\n",
+        *table([["option", "these runs", "the paper"], *found]),
+    ]
+
+
+def differences(runs: Sequence[Config], paper: Sequence[Config]) -> list[list[str]]:
+    """Return a row for each option whose values differ: its name, ours and the paper's.
+
+    Example:
+        >>> from ppl_mm.experiments.svae import Config
+        >>> differences([Config(epochs=3, seed=1)], [Config(), Config(supervision=0.1)])
+        [['supervision', '1.0', '0.1, 1.0'], ['epochs', '3', '200']]
+    """
+    rows = []
+    for field in fields(runs[0]):
+        if field.name not in ("seed", *PLACES):
+            ours, theirs = ({getattr(r, field.name) for r in many} for many in (runs, paper))
+            if ours != theirs:
+                rows.append([field.name.replace("_", " "), _values(ours), _values(theirs)])
+    return rows
+
+
+def _values(found: set[Any]) -> str:
+    """Return the values in order, or the ends of many."""
+    numbers = all(isinstance(value, int | float) for value in found)
+    told = [str(v) for v in (sorted(found) if numbers else sorted(found, key=str))]
+    told = ["all" if v == "None" else v or "none" for v in told]
+    return ", ".join(told) if len(told) <= _SHOWN else f"{told[0]} to {told[-1]} ({len(told)})"

@@ -1,0 +1,58 @@
+"""What a user hands over from Python: objects in memory, and functions that return them."""
+
+import importlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ppl_mm.arguments.wording import shown
+from ppl_mm.batch.libraries import is_pandas, is_sparse
+from ppl_mm.data.own.declaration import Declaration
+from ppl_mm.data.own.single_cell import is_single_cell
+from ppl_mm.data.own.tables import of_frame
+
+__all__ = ["called", "opened_object"]
+
+
+def opened_object(value: Any, origin: str) -> Any:
+    """Wrap a data frame, array, sparse matrix, AnnData or MuData as if a file had been opened."""
+    if isinstance(value, Mapping):
+        import pandas
+
+        try:
+            value = pandas.DataFrame(value)
+        except ValueError as error:  # Its columns have different lengths.
+            raise ValueError(f"{origin}: {error}") from error
+    if is_pandas(value, "DataFrame"):
+        return of_frame(origin, value)
+    if is_sparse(value):
+        import scipy.sparse
+
+        return scipy.sparse.csr_array(value)
+    if is_single_cell(value):
+        return value
+    if hasattr(value, "__array__"):
+        return np.asarray(value)
+    raise TypeError(
+        f"{origin}: expected a data frame, an array, a sparse matrix, AnnData or MuData, got "
+        f"{shown(value)}."
+    )
+
+
+def called(name: str, declaration: Declaration) -> Any:
+    """Call ``package.module:function``; modules beside the declaration are found too."""
+    module, _, function = name.partition(":")
+    beside = str(declaration.folder.resolve())
+    sys.path.insert(0, beside)
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{declaration.where}, file: {name!r} is no file, and no function package.module:"
+            f"function ({error})."
+        ) from error
+    finally:
+        sys.path.remove(beside)
+    return found()
