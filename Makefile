@@ -21,9 +21,11 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-types: $(STAMP)  # on an installed copy, where models/, guides/ and experiments/ are in place
+types: $(STAMP)  # on a copy, where models/, guides/ and experiments/ are in place
 	rm -rf build
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/types .
+	mkdir -p build/types
+	cp -r ppl_mm build/types
+	cp -r models guides experiments build/types/ppl_mm
 	cd build/types && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml
 
 docs: $(STAMP)  # the site, in docs/_build/html; tutorials run, and what ran before is kept
@@ -32,7 +34,8 @@ docs: $(STAMP)  # the site, in docs/_build/html; tutorials run, and what ran bef
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e ".[$(EXTRAS)]"
+	$(BIN)/python -W ignore -m compileall -qq -j 0 $(VENV)/lib || true  # pip would compile on one core
 	touch $(STAMP)
 
 clean:

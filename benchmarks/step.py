@@ -31,9 +31,9 @@ from torch import Tensor
 
 from ppl_mm import Observations
 from ppl_mm.systems import System
-from ppl_mm.training.alike import mixed
 from ppl_mm.training.plan import Missing
 from ppl_mm.training.recorded import Recorded
+from ppl_mm.training.step_state import mixed
 
 Values = dict[str, Tensor]
 HAND, HAND_COMPILED, PEER = "by hand", "by hand, compiled", "multivae"

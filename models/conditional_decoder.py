@@ -90,12 +90,12 @@ class ConditionalDecoder(Program):
     def forward(self, obs: Observations) -> None:
         """Run the generative story; the plates are those of ``obs``."""
         self.check_names(obs)
-        context, known = self.context(obs)  # (B, F), (B,)
+        context, held = self.context(obs)  # (B, F), (B,)
         with obs.plates():
             z = joined(pyro.sample("z", self.prior()), context)  # (K?, S?, B, Z + F)
             for name, decoder in self.decoders.items():
                 x, scored = obs.filled(name)  # (B, *D_m), (S?, B)
-                where, event_shape = (True, None) if x is None else (scored & known, x.shape[1:])
+                where, event_shape = (True, None) if x is None else (scored & held, x.shape[1:])
                 p = Decoded(
                     self.likelihoods[name],
                     decoder,

@@ -26,8 +26,8 @@ from ppl_mm.programs.conditioning import (
     check_label,
     holds,
     joined,
+    nan_unless_held,
     undrawable,
-    where_known,
 )
 from ppl_mm.programs.networks import check_decoder, decoder_of
 from ppl_mm.programs.program import Program
@@ -107,14 +107,14 @@ class ConditionalPrior(Program):
     def forward(self, obs: Observations) -> None:
         """Run the generative story; the plates are those of ``obs``."""
         self.check_names(obs)
-        known = holds(obs, self.conditions_on)  # (B,)
+        held = holds(obs, self.conditions_on)  # (B,)
         with obs.plates():
             z = pyro.sample("z", self.prior(obs))  # (K?, S?, B, Z)
-            z = where_known(known, z)
+            z = nan_unless_held(held, z)
             seen = z if self.context is None else joined(z, self.context(obs)[0])  # (..., Z + F)
             for name, decoder in self.decoders.items():
                 x, scored = obs.filled(name)  # (B, *D_m), (S?, B)
-                where, event_shape = (True, None) if x is None else (scored & known, x.shape[1:])
+                where, event_shape = (True, None) if x is None else (scored & held, x.shape[1:])
                 inputs = z if name == self.label else seen
                 p = Decoded(
                     self.likelihoods[name],

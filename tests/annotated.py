@@ -2,14 +2,17 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args, get_origin
+from unittest import mock
 
+import jaxtyping
 from beartype import beartype
 from jaxtyping import AbstractArray
 
-__all__ = ["modules_with_shapes", "shapes"]
+__all__ = ["checked_shapes", "modules_with_shapes", "shapes"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -23,6 +26,33 @@ def modules_with_shapes() -> list[str]:
                 parts = path.relative_to(ROOT).with_suffix("").parts
                 found.append(".".join(parts if folder == "ppl_mm" else ("ppl_mm", *parts)))
     return [name.removesuffix(".__init__") for name in found]
+
+
+@contextmanager
+def checked_shapes(modules: list[str]) -> Iterator[None]:
+    """Check the shapes in signatures of the modules that are first imported inside.
+
+    jaxtyping's hook wraps every function of a module, and a wrapper takes longer than many of the
+    functions. So only those whose signature carries a shape are wrapped.
+    """
+    wrap = jaxtyping.jaxtyped
+
+    def jaxtyped(*, typechecker: Any) -> Callable[[Any], Any]:
+        return lambda made: wrap(made, typechecker=typechecker) if carries_shape(made) else made
+
+    with (
+        mock.patch.object(jaxtyping, "jaxtyped", jaxtyped),
+        jaxtyping.install_import_hook(modules, f"{__name__}.shapes"),
+    ):
+        yield
+
+
+def carries_shape(made: Any) -> bool:
+    """Whether a function's signature has a shape to check; of a class, its fields may."""
+    if inspect.isclass(made):
+        return True
+    kinds = made.__annotations__
+    return kinds.get("return", Any) is not Any and any(map(has_shape, kinds.values()))
 
 
 def shapes(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,14 +9,15 @@ import numpy as np
 import pyro
 import pytest
 import torch
-from annotated import modules_with_shapes
-from jaxtyping import install_import_hook
+from annotated import checked_shapes, modules_with_shapes
 
 SHAPED = modules_with_shapes()
-with install_import_hook(SHAPED, "annotated.shapes"):
+with checked_shapes(SHAPED):
     for module in SHAPED:
         import_module(module)
     from exact_classes import classes  # the fixture
+
+    from ppl_mm.results import style
 
 __all__ = ["classes"]
 
@@ -39,6 +40,12 @@ def _same_start() -> Iterator[None]:
     with pyro.validation_enabled(True):
         yield
     torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def few_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures that are written have at most 600 pixels a side, and take half of the time."""
+    monkeypatch.setattr(style, "MOST_PIXELS", 600)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

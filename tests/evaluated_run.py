@@ -1,11 +1,8 @@
-"""Likelihoods and measures of a small system; alone, or in several processes by torchrun.
-
-python evaluated_run.py OUT
+"""Likelihoods and measures of a small system, in one process or in two.
 
 Process r saves what it finds as OUT.r.
 """
 
-import sys
 import warnings
 from typing import Any
 from unittest import mock
@@ -98,12 +95,13 @@ def refined_rows(system: System) -> int:
     return sum(counts)
 
 
-def main(out: str) -> None:
+def one_of_two(rank: int, out: str) -> None:
     """Everything together; then one process by itself, inside ``alone`` and without it."""
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
-    torch.distributed.init_process_group("gloo")
-    rank, system = torch.distributed.get_rank(), linear()
+    store = f"file://{out}.store"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+    system = linear()
     processes._WAIT = 120.0
     found = {"answers": answers(system), "together": refined_rows(system)}
     processes._WAIT = 0.1
@@ -117,7 +115,3 @@ def main(out: str) -> None:
     torch.save(found, f"{out}.{rank}")
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

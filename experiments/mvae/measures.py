@@ -70,8 +70,11 @@ def measure(system: System, dataset: DataSet, config: Config) -> dict[str, float
                         _refine(out, name, system, rows, question, value, config)
     if config.system not in ("vae", "cvae"):
         found = [predict(system, test, label, (image,)) for label in labels]
-        truth, names = _together([test[n] for n in labels]), ATTRIBUTES if config.of_faces else ()
-        for name, share in accuracy(_together(found), truth, names).items():
+        truth, names = (
+            _side_by_side([test[n] for n in labels]),
+            ATTRIBUTES if config.of_faces else (),
+        )
+        for name, share in accuracy(_side_by_side(found), truth, names).items():
             out |= {name: share.value, f"{name} se": share.standard_error}
     if config.system != "bivcca":
         out["elbo"] = elbo(system, test, seed=config.seed).mean().item()
@@ -100,7 +103,7 @@ def label_marginal(
     return result.value[which.to(result.value.device)]
 
 
-def _together(columns: list[Tensor]) -> Tensor:
+def _side_by_side(columns: list[Tensor]) -> Tensor:
     """Return one modality's values, or those of several attributes side by side."""
     return columns[0] if len(columns) == 1 else torch.stack(columns, 1)
 
@@ -172,7 +175,7 @@ def _refine(
 ) -> None:
     """Add what refined draws give for the first rows, and how much more than the paper's draws."""
     few = rows[:REFINED_ROWS]
-    found = log_likelihood(system, few, *question, config.num_samples, seed=config.seed)
+    found = log_likelihood(system, few, *question, num_samples=config.num_samples, seed=config.seed)
     _add(out, f"{name} refined", found)
     gain = Estimate.of(found.value - papers[: len(few)])
     out |= {f"{name} refined gain": gain.value, f"{name} refined gain se": gain.standard_error}

@@ -17,7 +17,7 @@ from ppl_mm.experiments.tables import Record
 from ppl_mm.oracles.outputs import classify
 from ppl_mm.systems import System
 
-__all__ = ["draw_curves", "draw_together", "figure_9", "with_curves"]
+__all__ = ["draw_curves", "draw_pairs", "figure_9", "with_curves"]
 
 _DRAWS = 10  # The number of draws of z in a picture.
 
@@ -48,20 +48,20 @@ def _curves_file(records: list[Record]) -> str:
     return f"{records[0]['config']['dataset']}-by-share.png"
 
 
-def draw_together(records: list[Record], folder: Path) -> None:
+def draw_pairs(records: list[Record], folder: Path) -> None:
     """Write pairs of pictures drawn from the prior, with the class that classifiers read."""
     for record in tables.first_seed(records):
         config = replace(Config(**record["config"]), out=str(folder), device="cpu")
         if config.dataset not in experiment.PAIRS:
             continue
         system, dataset = runner.trained(config, experiment.load, experiment.build)
-        figure = _drawn_together(
+        figure = _pairs_figure(
             system, experiment.classifiers(dataset, config), dataset, config.seed
         )
         plotting.save(figure, folder / f"{config.name}-together.png")
 
 
-def _drawn_together(
+def _pairs_figure(
     system: System, classifiers: dict[str, nn.Module], dataset: data.DataSet, seed: int
 ) -> Figure:
     names = [m.name for m in dataset.modalities]

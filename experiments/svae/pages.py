@@ -55,7 +55,7 @@ BIRDS = [
 
 
 DESCRIBED = [run for run in BIRDS if run.supervision == 1 and run.system in ("svae", "vaevae")]
-TOGETHER = [run for run in PAIRS if run.system == "vaevae" and run.supervision == 1]
+DRAWN_PAIRS = [run for run in PAIRS if run.system == "vaevae" and run.supervision == 1]
 
 
 def _short_pairs(runs: list[Config]) -> list[Config]:
@@ -69,7 +69,7 @@ def _curves(show: Any) -> dict[str, Any]:
 
 def _pairs(dataset: str, suffix: str) -> dict[str, Table]:
     """Return the tables on MNIST-SVHN, or on data in its place."""
-    runs, drawn = each(PAIRS, dataset=dataset), each(TOGETHER, dataset=dataset)
+    runs, drawn = each(PAIRS, dataset=dataset), each(DRAWN_PAIRS, dataset=dataset)
     common: dict[str, Any] = {"experiment": svae, "data": (dataset,)}
     common["stands_in"] = "MNIST and SVHN" if suffix else ""
     return {
@@ -77,8 +77,8 @@ def _pairs(dataset: str, suffix: str) -> dict[str, Table]:
             title="VAEVAE: pairs of pictures drawn together, and the class of each",
             paper=drawn,
             short=_short_pairs(drawn),
-            show=table.together,
-            draw=figures.draw_together,
+            show=table.pictures,
+            draw=figures.draw_pairs,
             **common,
         ),
         f"figure-7{suffix}": Table(
@@ -105,8 +105,8 @@ def _both(system: str) -> dict[str, Table]:
         data=("mnist_split", "mnist_svhn"),
         paper=halves + pairs,
         short=_short(halves) + _short_pairs(pairs),
-        show=table.together,
-        draw=figures.draw_together,
+        show=table.pictures,
+        draw=figures.draw_pairs,
     )
     alone = replace(
         both,

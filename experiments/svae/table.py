@@ -18,11 +18,11 @@ __all__ = [
     "figure_7",
     "figure_8",
     "name_of",
+    "pictures",
     "reads",
     "render",
     "settings_of",
     "table_1",
-    "together",
 ]
 
 Reads = Mapping[str, Callable[[Record], Any]]
@@ -203,10 +203,10 @@ def name_of(runs: Runs) -> str:
 def figure_3(records: list[Record]) -> list[str]:
     """Show rebuilt digits, for the first seed of each setting of halves."""
     halves = [r for r in records if r["config"]["dataset"] == "mnist_split"]
-    return ["### Figure 3: rebuilt from a part\n", *together(halves)]
+    return ["### Figure 3: rebuilt from a part\n", *pictures(halves)]
 
 
-def together(records: list[Record]) -> list[str]:
+def pictures(records: list[Record]) -> list[str]:
     """Show pictures of digits rebuilt, or of pairs drawn together, for the first seed."""
     lines = []
     for record in first_seed(records):

@@ -47,9 +47,9 @@ class HostTensor(Tensor):
     @staticmethod
     def of(host: Tensor, target: torch.device) -> "HostTensor":
         """Return a host tensor for ``target`` with the values of ``host``."""
-        known = host.as_subclass(HostTensor)
-        known.target, known._copied = target, None
-        return known
+        kept = host.as_subclass(HostTensor)
+        kept.target, kept._copied = target, None
+        return kept
 
     @property
     def host(self) -> Tensor:

@@ -270,11 +270,11 @@ def reproduce(
     """
     from rich.markdown import Markdown
 
-    from ppl_mm.cli.papers import listed
+    from ppl_mm.cli.papers import pages_list
     from ppl_mm.experiments import papers, reproduction
 
     if paper is None or (table is None and scale is None):
-        typer.echo(listed(paper))
+        typer.echo(pages_list(paper))
         return
     scale = scale or "short"
     folder = Path("runs", "reproduce", f"{paper}-{scale}") if out is None else out

@@ -21,7 +21,7 @@ def names(given: Iterable[str] | None) -> list[str]:
         >>> names(["a,b", "c"])
         ['a', 'b', 'c']
     """
-    return [name for together in given or () for name in together.split(",")]
+    return [name for words in given or () for name in words.split(",")]
 
 
 def covariates(given: Sequence[str]) -> dict[str, str]:

@@ -7,10 +7,10 @@ from typing import Any
 from ppl_mm.cli import listing
 from ppl_mm.experiments import papers, reproduction
 
-__all__ = ["listed"]
+__all__ = ["pages_list"]
 
 
-def listed(paper: str | None) -> str:
+def pages_list(paper: str | None) -> str:
     """Return a line for each paper, or for each table of a paper, below the data it needs."""
     if paper is None:
         return _papers()

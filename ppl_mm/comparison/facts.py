@@ -30,7 +30,7 @@ def duration(seconds: float) -> str:
         >>> duration(3.21), duration(61), duration(7260)
         ('3.2 s', '1 min 1 s', '2 h 01 min')
     """
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, rest_minutes = divmod(minutes, 60)

@@ -70,7 +70,7 @@ _IMAGE = Modality(
     presets.celeba_image_decoder,
     features=presets.celeba_image_features,
 )
-_TOGETHER = Modality(
+_ATTRIBUTES_AS_ONE = Modality(
     "attributes",
     MultiLabel(),
     presets.celeba_attributes_encoder,
@@ -93,7 +93,7 @@ def celeba(folder: str | Path | None = None) -> DataSet:
     """
     path, attributes, parts = _read(folder)
     arrays = {"image": path, "attributes": attributes}
-    return _dataset("celeba", arrays, parts, (_IMAGE, _TOGETHER))
+    return _dataset("celeba", arrays, parts, (_IMAGE, _ATTRIBUTES_AS_ONE))
 
 
 @_register(modalities=("image", *ATTRIBUTES))

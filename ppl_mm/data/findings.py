@@ -44,7 +44,7 @@ def find(
             yield from _levels(dataset, name)
         elif isinstance(modality.likelihood, Normal | Laplace) and found.rows:
             yield from _numbers(dataset, name, found)
-    yield from _alike(dataset)
+    yield from _repeated_rows(dataset)
 
 
 def _numbers(dataset: "DataSet", name: str, found: Summed) -> Iterator[str]:
@@ -94,8 +94,8 @@ def _columns(dataset: "DataSet", name: str, places: list[int]) -> str:
     names = () if dataset.provenance is None else dataset.provenance.columns[name].names
     words = [repr(names[i]) if names else str(i) for i in places[:_SHOWN]]
     more = len(places) - len(words)
-    listed = ", ".join(words) + (f" and {more:,} more" if more else "")
-    return f"column {listed}" if len(places) == 1 else f"columns {listed}"
+    words_shown = ", ".join(words) + (f" and {more:,} more" if more else "")
+    return f"column {words_shown}" if len(places) == 1 else f"columns {words_shown}"
 
 
 def _levels(dataset: "DataSet", name: str) -> Iterator[str]:
@@ -124,10 +124,10 @@ def _levels(dataset: "DataSet", name: str) -> Iterator[str]:
             )
 
 
-def _alike(dataset: "DataSet") -> Iterator[str]:
+def _repeated_rows(dataset: "DataSet") -> Iterator[str]:
     """Find test rows whose values equal those of a training row."""
-    known = set(_digests(dataset.train))
-    same = sum(digest in known for digest in _digests(dataset.test))
+    training = set(_digests(dataset.train))
+    same = sum(digest in training for digest in _digests(dataset.test))
     if same:
         yield (
             f"{same:,} of {len(dataset.test):,} test rows are equal to training rows in every "

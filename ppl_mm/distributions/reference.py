@@ -63,6 +63,7 @@ class RowwiseReference(TorchDistribution):
         some = None if needed is None else _in_rows(self.second, needed, tail)
         if needed is None or some is None:
             return torch.where(self.rows, first, self.second.log_prob(value))
+        value = value.expand(*broadcast_shape(value.shape[:-1], tail), -1)
         z = value.reshape(*value.shape[: -len(tail) - 1], tail.numel(), -1)
         second = some.log_prob(z.index_select(-2, needed))
         second = put_rows(needed, second, tail.numel(), 0.0, dim=-1)
@@ -92,7 +93,7 @@ def _in_rows(
     if isinstance(p, EncodedMixture):
         return p
     if isinstance(p, RandomMixture) and all(isinstance(c, EncodedMixture) for c in p.components):
-        weight = p.log_weight.expand(-1, *shape).reshape(len(p.components), -1)
+        weight = p.expand(shape).log_weight.reshape(len(p.components), -1)
         return RandomMixture(p.components, weight.index_select(1, positions))
     return None
 

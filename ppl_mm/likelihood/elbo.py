@@ -51,13 +51,13 @@ def elbo_of_checked(
 ) -> Tensor:
     """:func:`elbo` of rows that ``system.check`` has seen, such as a validation set's."""
     obs = obs.to(system)
-    together = bool(obs.names) and system.alternatives(obs.names, ()) is not None
+    has_alternatives = bool(obs.names) and system.alternatives(obs.names, ()) is not None
     batches = torch.arange(len(obs), device=obs.device).split(batch_size)
 
     def of_batch(i: int) -> Tensor:
         torch.manual_seed(seed * 1_000_003 + i if i else seed)
         with OfTheDataSet(len(batches[i]) / len(obs)):
-            own = (_of_directions if together else _of_model)(system, obs[batches[i]])
+            own = (_of_directions if has_alternatives else _of_model)(system, obs[batches[i]])
         return own.to(system.dtype).cpu()
 
     with evaluating(system, seed):

@@ -11,9 +11,9 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.chunk import check_and_size
 from ppl_mm.likelihood.combine import Estimate, combine_parts
+from ppl_mm.likelihood.estimand import Estimand, labels_alone
 from ppl_mm.likelihood.importance import from_guide, from_prior
 from ppl_mm.likelihood.proposals import proposal_label, proposal_of
-from ppl_mm.likelihood.question import Question, labels_alone
 from ppl_mm.likelihood.row_noise import same_draws
 from ppl_mm.likelihood.sampling import Plan, guide_blocks, weigh
 from ppl_mm.likelihood.source import label_source, source_of
@@ -146,7 +146,7 @@ def log_likelihood(
             evidence: tuple[str, ...] = (*names, *given_names)
         elif labels:
             source = label_source(system, obs, given_names, proposal, plan, refine, seed)
-            (result,) = source.answers([Question(names, rest)])
+            (result,) = source.answers([Estimand(names, rest)])
             proposal, evidence = _label_proposal(proposal), source.evidence
         else:
             sampler, evidence = proposal_of(proposal, obs, names, given_names)
@@ -155,11 +155,11 @@ def log_likelihood(
             if rest and denominator == "prior":  # first, so that its draws rest on the seed alone
                 other = _by_prior(system, obs, rest, given_names, each)
             source = source_of(system, obs, both, sampler, evidence, each, refine, seed)
-            (result,) = source.answers([Question(both)])
+            (result,) = source.answers([Estimand(both)])
             if rest and other is None:
                 own = sampler if proposal == "defensive" else from_guide
                 below = source_of(system, obs, rest, own, given_names, each, refine, seed)
-                (other,) = below.answers([Question(rest)])
+                (other,) = below.answers([Estimand(rest)])
             result = result if other is None else result.minus(other)
     result = replace(result, given=given_names, proposal=proposal_label(proposal, evidence))
     result = certain(result, obs, system.modalities)
@@ -195,7 +195,7 @@ def log_likelihoods(
     with evaluating(system, seed):
         if system.alternatives(union, ()) is None:
             source = source_of(system, obs, union, sampler, evidence, plan, "none", seed)
-            results = source.answers([Question(group) for group in groups])
+            results = source.answers([Estimand(group) for group in groups])
         else:
             estimate = _conditional(system, proposal, plan, "none", seed, shares=False)
             results = [combine_parts(system, obs, g, (), estimate, num_samples) for g in groups]
@@ -226,11 +226,11 @@ def _conditional(
         one = System(model, system.guide, system.objective)
         if shares and given:
             source = label_source(one, rows, given, proposal, plan, refine, seed, prior=True)
-            (result,) = source.answers([Question(target, ())])
+            (result,) = source.answers([Estimand(target, ())])
         else:
             sampler, evidence = proposal_of(proposal, rows, target, given)
             source = source_of(one, rows, target, sampler, evidence, plan, refine, seed)
-            (result,) = source.answers([Question(target)])
+            (result,) = source.answers([Estimand(target)])
         return result
 
     return estimate
@@ -256,13 +256,13 @@ def _by_prior(
     plan = replace(plan, num_samples=5 * plan.num_samples, max_samples=5 * plan.max_samples)
     if conditioned_on(system.model):
         source = source_of(system, obs, rest, from_prior, given, plan, "none", 0)
-        (result,) = source.answers([Question(rest)])
+        (result,) = source.answers([Estimand(rest)])
         return result
     first, which = _distinct(obs, rest)
     distinct = obs[first]
     shared = from_prior(system.model, system.guide, distinct[0], plan.num_samples)
     parts = guide_blocks(system, distinct, from_prior, rest, plan, shared)
-    (found,) = weigh(system, distinct, [Question(rest)], parts, plan)
+    (found,) = weigh(system, distinct, [Estimand(rest)], parts, plan)
     columns = {field: getattr(found, field)[which] for field in COLUMNS}
     result = LogLikelihood.of(columns, plan.num_samples, rest, (), "", system.modalities)
     result = result.sharing(torch.zeros_like(result.draws))

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
+from ppl_mm.likelihood.estimand import Estimand
 from ppl_mm.likelihood.importance import Draws, Sampler, log_weights_of, shared_by
-from ppl_mm.likelihood.question import Question
 from ppl_mm.modality import Modality
 from ppl_mm.programs.asked import family_of
 from ppl_mm.results.log_likelihood import RELIABLE_K, LogLikelihood
@@ -166,21 +166,21 @@ def _stream(seed: int, device: torch.device) -> Iterator[None]:
 def weigh(
     system: System,
     obs: Observations,
-    questions: Sequence[Question],
+    estimands: Sequence[Estimand],
     parts: Iterable[Block],
     plan: Plan,
 ) -> list[LogLikelihood]:
-    """The answer to each question in every row, from one set of draws.
+    """The answer to each estimand in every row, from one set of draws.
 
     Args:
         system: The system whose model scores the draws.
         obs: The rows.
-        questions: The questions to answer.
+        estimands: The estimands to answer.
         parts: The blocks, which hold all rows.
         plan: The number of draws.
     """
-    obs = obs.scoring(*{n: None for question in questions for n in question.scored})
-    found = [_Collected(question) for question in questions]
+    obs = obs.scoring(*{n: None for estimand in estimands for n in estimand.scored})
+    found = [_Collected(estimand) for estimand in estimands]
     shared = False
     for block in parts:
         batch = obs[block.rows]
@@ -188,7 +188,7 @@ def weigh(
         weights = log_weights_of(system.model, batch, block.draw(every, 0), plan.chunk)
         shared = shared or weights.shared
         for one in found:
-            terms = one.question.terms(weights)
+            terms = one.estimand.terms(weights)
             columns = one.put(block.rows, terms, weights.log_pi)
             columns["refinement"] = columns["refinement"] + block.stage
             if plan.target_error is not None:
@@ -204,10 +204,10 @@ def weigh(
 
 
 class _Collected:
-    """The columns and log-weights of one question, block by block."""
+    """The columns and log-weights of one estimand, block by block."""
 
-    def __init__(self, question: Question) -> None:
-        self.question = question
+    def __init__(self, estimand: Estimand) -> None:
+        self.estimand = estimand
         self.rows: list[Tensor] = []
         self.columns: list[dict[str, Tensor]] = []
         self.weights: list[tuple[Tensor, Tensor]] = []
@@ -216,13 +216,13 @@ class _Collected:
     def put(self, rows: Tensor, terms: Sequence[Tensor], log_pi: Tensor) -> dict[str, Tensor]:
         """Summarise the draws of a block."""
         self.rows.append(rows)
-        self.columns.append(self.question.columns(terms, log_pi))
+        self.columns.append(self.estimand.columns(terms, log_pi))
         self._keep(rows, terms, log_pi)
         return self.columns[-1]
 
     def change(self, which: Tensor, terms: Sequence[Tensor], log_pi: Tensor) -> dict[str, Tensor]:
         """Summarise all draws of some rows of the last block."""
-        now = self.question.columns(terms, log_pi)
+        now = self.estimand.columns(terms, log_pi)
         last = self.columns[-1]
         for key, column in now.items():
             if key != "refinement":
@@ -234,7 +234,7 @@ class _Collected:
         kept = terms[0].shape[0] * terms[0].shape[1] * len(rows)
         self.numbers += kept
         if self.numbers <= WEIGHTS_KEPT:
-            self.weights.append((rows, self.question.log_weights(terms, log_pi)))
+            self.weights.append((rows, self.estimand.log_weights(terms, log_pi)))
 
     def result(self, num_samples: int, modalities: Sequence[Modality]) -> LogLikelihood:
         """All rows, in order."""
@@ -242,7 +242,7 @@ class _Collected:
         columns = {key: torch.cat([part[key] for part in self.columns]) for key in self.columns[0]}
         back = order.argsort().to(columns["value"].device)
         columns = {key: column[back] for key, column in columns.items()}
-        names = self.question.names
+        names = self.estimand.names
         found = LogLikelihood.of(columns, num_samples, names, (), "", modalities)
         return replace(found, log_weights=self._weights(len(order)))
 
@@ -266,13 +266,13 @@ def _add_draws(
     plan: Plan,
 ) -> None:
     """Double the draws of the rows whose error is too large or unknown."""
-    held = torch.stack([obs.present[n] for n in found.question.names]).any(0)
+    held = torch.stack([obs.present[n] for n in found.estimand.names]).any(0)
     rows = (needs_more(found.columns[-1], plan) & held).nonzero().squeeze(-1)
     terms, rounds = [x[:, :, rows] for x in terms], 1
     while len(rows) and 2 * rounds * plan.num_samples <= plan.max_samples:
         for i in range(rounds, 2 * rounds):
             draws = block.draw(rows, i)
-            more = found.question.terms(log_weights_of(system.model, obs[rows], draws, plan.chunk))
+            more = found.estimand.terms(log_weights_of(system.model, obs[rows], draws, plan.chunk))
             terms = [torch.cat(pair, 1) for pair in zip(terms, more, strict=True)]
         rounds = 2 * rounds
         now = found.change(rows, terms, log_pi[:, rows])

@@ -106,8 +106,8 @@ def simulated(system: System, rows: int | Observations) -> tuple[Observations, d
     like = like.to(system)
     modalities = [m.name for m in system.modalities]
     drawn = [n for n in modalities if n not in given and (n in like.names or not like.names)]
-    known = like.drop(*(n for n in drawn if n in like.names))
-    trace = model_trace(system.model, known, frozenset())
+    given_rows = like.drop(*(n for n in drawn if n in like.names))
+    trace = model_trace(system.model, given_rows, frozenset())
     values = {n: trace.nodes[n]["value"] for n in drawn}
     latents = {}
     for name in trace.stochastic_nodes:
@@ -115,7 +115,7 @@ def simulated(system: System, rows: int | Observations) -> tuple[Observations, d
             site = trace.nodes[name]
             event = site["value"].shape[site["value"].dim() - site["fn"].event_dim :]
             latents[name] = site["value"].expand(len(like), *event)
-    drawn_rows = {**known.values, **values}
+    drawn_rows = {**given_rows.values, **values}
     obs = Observations(drawn_rows, like.present, like.elements, like.covariates)
     return obs, latents
 
@@ -160,16 +160,16 @@ def _bounded(
         upper = summarise_weights(back, torch.zeros_like(back[:, 0]))
         parts.append(
             {
-                "lower": _known(lower["value"], -torch.inf),
-                "upper": _known(-upper["value"], torch.inf),
-                "lower_error": _known(_error(lower), torch.inf),
-                "upper_error": _known(_error(upper), torch.inf),
+                "lower": _finite_or(lower["value"], -torch.inf),
+                "upper": _finite_or(-upper["value"], torch.inf),
+                "lower_error": _finite_or(_error(lower), torch.inf),
+                "upper_error": _finite_or(_error(upper), torch.inf),
             }
         )
     return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
 
-def _known(values: Tensor, otherwise: float) -> Tensor:
+def _finite_or(values: Tensor, otherwise: float) -> Tensor:
     """The values, and another number in rows whose log-density overflows."""
     return values.masked_fill(~values.isfinite(), otherwise)
 

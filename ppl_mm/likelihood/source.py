@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations
+from ppl_mm.likelihood.estimand import Estimand
 from ppl_mm.likelihood.importance import Sampler, from_guide, from_prior
 from ppl_mm.likelihood.joined import joined
 from ppl_mm.likelihood.proposals import proposal_of
-from ppl_mm.likelihood.question import Question
 from ppl_mm.likelihood.refined import refined_blocks, unrefinable
 from ppl_mm.likelihood.row_noise import RowNoise, row_keys, same_draws
 from ppl_mm.likelihood.sampling import Block, Noise, Plan, guide_blocks, torchs_own, weigh
@@ -53,10 +53,10 @@ class Source:
     reason: str
     own: Tensor | None
 
-    def answers(self, questions: Sequence[Question]) -> list[LogLikelihood]:
-        """The answer to each question in every row."""
+    def answers(self, estimands: Sequence[Estimand]) -> list[LogLikelihood]:
+        """The answer to each estimand in every row."""
         rows = self.obs if self.own is None else self.obs[self.own]
-        found = weigh(self.system, rows, questions, self.blocks, self.plan)
+        found = weigh(self.system, rows, estimands, self.blocks, self.plan)
         if self.own is not None:
             found = [joined(result, self.own, self.system.modalities) for result in found]
         if self.by_row:

@@ -9,7 +9,7 @@ import torch
 
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
-from ppl_mm.likelihood.question import has_mass
+from ppl_mm.likelihood.estimand import has_mass
 from ppl_mm.likelihood.row_noise import add_holes
 from ppl_mm.modality import Modality
 from ppl_mm.programs.answerable import check_held

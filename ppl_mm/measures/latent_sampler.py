@@ -64,8 +64,8 @@ class LatentSampler:
 
     def log_prob(self, latents: Mapping[str, Tensor]) -> Tensor:
         """The log-density (N,) of latents, nats."""
-        together = torch.cat([latents[name] for name in self.sizes], -1)
-        standard = (together - self.loc) / self.scale
+        joined = torch.cat([latents[name] for name in self.sizes], -1)
+        standard = (joined - self.loc) / self.scale
         found: Tensor = self.distribution.log_prob(standard)
         return found - self.scale.log().sum()
 
@@ -114,14 +114,14 @@ def fit_latent_sampler(
         )
     system.check(obs)
     means = _posterior_means(system, obs[obs.any_data.nonzero().squeeze(-1)], seed)
-    together = torch.cat(list(means.values()), -1).double()
-    if len(together) < 2 * num_components:
+    joined = torch.cat(list(means.values()), -1).double()
+    if len(joined) < 2 * num_components:
         raise ValueError(
             f"fit_latent_sampler: expected two rows for each of {num_components} components at "
-            f"least, got {len(together)}; give more rows or fewer components."
+            f"least, got {len(joined)}; give more rows or fewer components."
         )
-    loc, scale = together.mean(0), together.std(0).clamp(min=1e-6)
-    standard = (together - loc) / scale
+    loc, scale = joined.mean(0), joined.std(0).clamp(min=1e-6)
+    standard = (joined - loc) / scale
     dtype = next(iter(means.values())).dtype
     with torch.random.fork_rng():
         torch.manual_seed(seed)

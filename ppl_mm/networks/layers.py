@@ -126,7 +126,8 @@ class LocationScale(nn.Module):
         min_scale: The number that is added to the scale.
 
     Shapes:
-        raw (N, 2 D), and the leading dimensions of N rows, to loc and scale, each (*leading, D).
+        raw (N, 2 D), or (*leading, 2 D) itself, and the leading dimensions of its rows, to loc and
+        scale, each (*leading, D).
 
     Example:
         >>> end = LocationScale("softmax")
@@ -141,7 +142,7 @@ class LocationScale(nn.Module):
         self.scale: ScaleMap = scale
         self.min_scale = _checked_min_scale(scale, min_scale)
 
-    def forward(self, raw: Float[Tensor, "N F"], leading: Sequence[int]) -> LocScale:
+    def forward(self, raw: Float[Tensor, "*N F"], leading: Sequence[int]) -> LocScale:
         """Return the expert's (loc, scale)."""
         raw = raw.reshape(*leading, raw.shape[-1])
         return location_scale(raw, self.scale, self.min_scale)

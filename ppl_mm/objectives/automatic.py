@@ -19,7 +19,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.plate import ROWS, of_rows
 from ppl_mm.programs.contracts import Guide
 
-__all__ = ["check_rows", "known_rows", "latents_of_rows", "set_up"]
+__all__ = ["check_rows", "explained_row_errors", "latents_of_rows", "set_up"]
 
 
 def set_up(guide: Guide, obs: Observations) -> None:
@@ -28,7 +28,7 @@ def set_up(guide: Guide, obs: Observations) -> None:
     Other guides, and those that are set up, stay as they are; so do torch's random numbers.
     """
     if (isinstance(guide, AutoGuide) and guide.prototype_trace is None) or _unmet(guide):
-        with torch.random.fork_rng(devices=[]), poutine.block(), known_rows(guide, obs):
+        with torch.random.fork_rng(devices=[]), poutine.block(), explained_row_errors(guide, obs):
             guide(obs)
 
 
@@ -37,7 +37,7 @@ def _unmet(guide: Guide) -> bool:
 
 
 @contextmanager
-def known_rows(guide: Guide, obs: Observations) -> Iterator[None]:
+def explained_row_errors(guide: Guide, obs: Observations) -> Iterator[None]:
     """Explain the errors that an autoguide raises inside for rows that it does not know.
 
     Raises:

@@ -70,9 +70,9 @@ class MixtureELBO(Objective):
         beta: float = 1.0,
     ) -> None:
         super().__init__(num_particles=num_particles, weights=weights, beta=beta)
-        known = ("mixture", "components", "jensen_shannon")
-        if divergence not in known:
-            raise ValueError(unknown_name("divergence", divergence, known))
+        choices = ("mixture", "components", "jensen_shannon")
+        if divergence not in choices:
+            raise ValueError(unknown_name("divergence", divergence, choices))
         self.divergence, self.strata = divergence, strata
 
     @property
@@ -87,12 +87,14 @@ class MixtureELBO(Objective):
         sampled = self.divergence == "mixture"
         with scaling, nullcontext() if sampled else ByComponent():
             p, q = trace_pair(model, guide, obs, num_particles=self.num_particles)
-            known = {}
+            divergences = {}
             if self.divergence == "jensen_shannon":
                 name = site_of(guide)
                 scale, mask = q.nodes[name]["scale"], q.nodes[name]["mask"]
-                known[name] = scale_and_mask(jensen_shannon(guide, obs), scale=scale, mask=mask)
-            parts = elbo_parts(p, q, analytic=not sampled, known=known)
+                divergences[name] = scale_and_mask(
+                    jensen_shannon(guide, obs), scale=scale, mask=mask
+                )
+            parts = elbo_parts(p, q, analytic=not sampled, divergences=divergences)
             value = parts.shared_by(len(obs))
         value = value.expand(self.num_particles, obs.plate_size or 1, len(obs)).mean(0)  # (S, B)
         if not isinstance(obs, UnderStrata):

@@ -25,7 +25,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.plate import ROWS, Plate, of_rows
 from ppl_mm.distributions import RandomMixture, kl
-from ppl_mm.objectives.automatic import check_rows, known_rows, set_up
+from ppl_mm.objectives.automatic import check_rows, explained_row_errors, set_up
 from ppl_mm.objectives.handlers import Matched, SkipAbsent
 from ppl_mm.objectives.sites import Site, added_up, check_own_latents, check_sites
 from ppl_mm.programs.asked import declared_names, strata_of
@@ -104,7 +104,7 @@ def guide_trace(guide: Program, obs: Observations) -> Trace:
     Raises:
         ValueError: For an autoguide of other rows.
     """
-    with known_rows(guide, obs):
+    with explained_row_errors(guide, obs):
         trace = prune_subsample_sites(poutine.trace(guide).get_trace(obs))
     check_rows(guide, trace, obs)
     return trace
@@ -165,7 +165,7 @@ class Parts(NamedTuple):
 
 
 def elbo_parts(
-    p: Trace, q: Trace, *, analytic: bool = True, known: Mapping[str, Tensor] | None = None
+    p: Trace, q: Trace, *, analytic: bool = True, divergences: Mapping[str, Tensor] | None = None
 ) -> Parts:
     """log p(x_scored | z) - KL(q || p), site by site added up.
 
@@ -174,13 +174,13 @@ def elbo_parts(
         q: The guide's trace. Its auxiliary sites, which the model lacks, have a density but no
             prior.
         analytic: Whether a KL is taken in closed form where that is right.
-        known: Site -> the divergence that takes the place of its KL.
+        divergences: Site -> the divergence that takes the place of its KL.
     """
     values = [(p.nodes[name], _log_prob(p, name)) for name in p.observation_nodes]
     for name in q.stochastic_nodes:
         site = q.nodes[name]
-        if known and name in known:
-            value = -known[name]
+        if divergences and name in divergences:
+            value = -divergences[name]
         elif name not in p.nodes:
             value = -_log_prob(q, name)
         elif analytic and _in_order(name, p, q):

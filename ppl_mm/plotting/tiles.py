@@ -287,4 +287,5 @@ class Sheet:
         from matplotlib.patches import Rectangle
 
         x, y, width, height = box
-        self.axes.add_patch(Rectangle((x, y), width, height, **style))
+        # Unlike add_patch it does not look for the data's limits; figure sets the axes' own.
+        self.axes.add_artist(Rectangle((x, y), width, height, **style))

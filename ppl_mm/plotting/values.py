@@ -69,9 +69,9 @@ def tiles_of(
     small = [n for n in alone if _is_small(declared[n], examples[n][0])]
     shared = small if len(small) > _FEW else []
     starts = range(0, len(shared), _MOST_LINES)
-    together = [tuple(shared[i : i + _MOST_LINES]) for i in starts]
+    lists = [tuple(shared[i : i + _MOST_LINES]) for i in starts]
     rest = [(n,) for n in alone if n not in shared]
-    return [tile for tile in stacked if tile] + rest + together
+    return [tile for tile in stacked if tile] + rest + lists
 
 
 def is_image(modality: Modality, value: Tensor) -> bool:

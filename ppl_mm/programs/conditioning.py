@@ -23,8 +23,8 @@ __all__ = [
     "check_seen",
     "holds",
     "joined",
+    "nan_unless_held",
     "undrawable",
-    "where_known",
 ]
 
 
@@ -58,13 +58,13 @@ class Context(nn.Module):
 
         The model conditions on what the data hold, whatever the guide may look at.
         """
-        known = holds(obs, self.names)
+        held = holds(obs, self.names)
         if not set(self.names) <= set(obs.names):
-            unknown = torch.full((len(obs), self.out_features), torch.nan, device=obs.device)
-            return unknown, known
+            missing = torch.full((len(obs), self.out_features), torch.nan, device=obs.device)
+            return missing, held
         trunks = self.trunks.items()
-        features = torch.cat([obs.features(n, trunk, known) for n, trunk in trunks], -1)
-        return where_known(known, features), known
+        features = torch.cat([obs.features(n, trunk, held) for n, trunk in trunks], -1)
+        return nan_unless_held(held, features), held
 
     def check(self, obs: Observations) -> None:
         """Raise unless the observed values lie in their support and have features."""
@@ -80,9 +80,11 @@ def holds(obs: Observations, names: Sequence[str]) -> Bool[Tensor, " B"]:
     return masks[0] if len(masks) == 1 else torch.stack(masks).all(0)
 
 
-def where_known(known: Bool[Tensor, " B"], x: Float[Tensor, "*K B F"]) -> Float[Tensor, "*K B F"]:
-    """Values (..., B, F), NaN in the rows that are not ``known``, (B,)."""
-    return x if bool(known.all()) else torch.where(known[:, None], x, torch.nan)
+def nan_unless_held(
+    held: Bool[Tensor, " B"], x: Float[Tensor, "*K B F"]
+) -> Float[Tensor, "*K B F"]:
+    """Values (..., B, F), NaN in the rows that are not ``held``, (B,)."""
+    return x if bool(held.all()) else torch.where(held[:, None], x, torch.nan)
 
 
 def undrawable(name: str, obs: Observations, given: Sequence[str]) -> str | None:

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from ppl_mm.batch.observations import Observations, UnderStrata
 from ppl_mm.modality import Modality
-from ppl_mm.programs.conditionals import Alternatives as Listed
+from ppl_mm.programs import conditionals
 
 if TYPE_CHECKING:
     from ppl_mm.systems.system import System
@@ -127,7 +127,7 @@ class Alternatives(Protocol):
 
     def alternatives(
         self, system: "System", target: tuple[str, ...], given: tuple[str, ...]
-    ) -> Listed:
+    ) -> conditionals.Alternatives:
         """The conditionals that are multiplied, see :mod:`ppl_mm.programs.conditionals`."""
         ...
 

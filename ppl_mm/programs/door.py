@@ -17,7 +17,7 @@ from ppl_mm.programs.contracts import Combinable, HasPrivate, Mixed
 
 __all__ = ["check_program", "combinable"]
 
-_TOGETHER = {
+_CONTRACTS = {
     Mixed: {
         "family": "the subsets of modalities, one a component",
         "strata": "a method strata(obs, number=None), such as obs.strata(self.family, number)",
@@ -109,7 +109,7 @@ def check_program(role: str, program: nn.Module) -> None:
 
 
 def _check_together(guide: nn.Module) -> None:
-    for names in _TOGETHER.values():
+    for names in _CONTRACTS.values():
         first, *_ = names
         if not hasattr(guide, first):
             continue

@@ -10,6 +10,7 @@ from ppl_mm import data, systems
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet
+from ppl_mm.modality import Modality
 from ppl_mm.objectives import subset_terms
 from ppl_mm.processes import one_thread
 from ppl_mm.runs.config import Config, configure
@@ -18,7 +19,7 @@ from ppl_mm.systems.paired import STREAMED
 from ppl_mm.training.batches import Streams
 from ppl_mm.training.checks import check_data, check_options
 
-__all__ = ["build", "check", "choose", "load_data", "training_rows", "untrained"]
+__all__ = ["build", "check", "choose", "load_data", "training_rows", "untrained", "weighted"]
 
 _FEW = 100  # The number of rows for the trial of a system.
 
@@ -50,15 +51,18 @@ def choose(dataset: DataSet, names: Sequence[str]) -> DataSet:
     )
 
 
+def weighted(config: Config, dataset: DataSet) -> list[Modality]:
+    """Return the data set's modalities with the run's weights."""
+    return [replace(m, weight=config.weights.get(m.name, m.weight)) for m in dataset.modalities]
+
+
 def build(config: Config, dataset: DataSet, rows: Observations | list[Observations]) -> System:
     """Build the untrained system, with networks initialised from the seed; it trains on ``rows``.
 
     Raises:
         ValueError: If the system does not have an option.
     """
-    modalities = [
-        replace(m, weight=config.weights.get(m.name, m.weight)) for m in dataset.modalities
-    ]
+    modalities = weighted(config, dataset)
     options = dict(config.options)
     if config.paired < 1 and config.system in STREAMED:
         options["unpaired"] = "disjoint"

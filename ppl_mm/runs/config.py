@@ -143,12 +143,12 @@ def configure(system: str, dataset: DataSet, **options: Any) -> Config:
     Raises:
         ValueError: If a name is unknown, or an option is out of range.
     """
-    _check_known("option", options, [f.name for f in dataclasses.fields(Config)])
-    _check_known("system", [system], systems.available())
+    _check_names("option", options, [f.name for f in dataclasses.fields(Config)])
+    _check_names("system", [system], systems.available())
     names = [m.name for m in dataset.modalities]
     chosen = options.pop("modalities", None) or names
-    _check_known("modality", chosen, names)
-    _check_known("modality in weights", options.get("weights", ()), chosen)
+    _check_names("modality", chosen, names)
+    _check_names("modality in weights", options.get("weights", ()), chosen)
     defaults = defaults_of(dataset)
     settings = {"latent_dim": dataset.latent_dim, **defaults.options(), **options}
     if has_terms(system):
@@ -178,7 +178,7 @@ def resumed(folder: Path, options: Mapping[str, Any]) -> Config:
     config = read_config(folder)
     if Path(options["dataset"]).name == Path(config.dataset).name:  # The data may have moved.
         config = dataclasses.replace(config, dataset=options["dataset"])
-    _check_known("option", options, [f.name for f in dataclasses.fields(Config)])
+    _check_names("option", options, [f.name for f in dataclasses.fields(Config)])
     remedy = "Leave the option out, or start a run in another folder."
     may_differ = (*PLACES, *_STEADIER)
     check_same(folder, asdict(config), options, remedy, may_differ=may_differ)
@@ -236,7 +236,7 @@ def read_facts(folder: Path) -> tuple[str, str]:
     return content.get("hardware", "not recorded"), versions
 
 
-def _check_known(what: str, given: Any, known: Any) -> None:
+def _check_names(what: str, given: Any, names: Any) -> None:
     for name in given:
-        if name not in known:
-            raise ValueError(unknown_name(what, name, known))
+        if name not in names:
+            raise ValueError(unknown_name(what, name, names))

@@ -194,16 +194,16 @@ def measure(
     there = [n for n in test.names if bool(part.present[n].any())]
     gone = [n for n in test.names if not bool(test.present[n].any())]
     label = None if label in (*fixed, *gone) else label
-    questions: list[tuple[Sequence[str], Sequence[str]]] = [(scored, fixed)]
+    estimands: list[tuple[Sequence[str], Sequence[str]]] = [(scored, fixed)]
     others = tuple(n for n in test.names if n != label)
     if len(scored) > 1:
-        questions += [((n,), fixed) for n in scored if n in there]
-        questions += [((label,), others)] if label in there else []
+        estimands += [((n,), fixed) for n in scored if n in there]
+        estimands += [((label,), others)] if label in there else []
     found = [Likelihood("ELBO", bound.mean().item(), _error(bound.std().item(), len(test)))]
     results: list[LogLikelihood] = []
     with warnings.catch_warnings():  # the share of unreliable rows is part of the result
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
-        for target, given in questions:
+        for target, given in estimands:
             result = log_likelihood(system, part, target, given, num_samples, refine="auto")
             found.append(_likelihood(result))
             results.append(result)

@@ -27,9 +27,10 @@ from torch import nn
 from ppl_mm.arguments.typed import typed
 from ppl_mm.data.running import reference
 from ppl_mm.files import owned, write_atomically
+from ppl_mm.networks.recipe import describe
 from ppl_mm.processes import is_first
 from ppl_mm.runs import likelihoods
-from ppl_mm.runs.building import build, choose, load_data, training_rows
+from ppl_mm.runs.building import build, choose, load_data, training_rows, weighted
 from ppl_mm.runs.config import (
     configure,
     files,
@@ -173,7 +174,11 @@ def load(folder: str | Path, *, data_dir: str | None = None) -> Run:
             "command and --resume."
         )
     whole = load_data(config.dataset, data_dir or config.data_dir, config.data_options)
-    return Run(folder, config, choose(whole, config.modalities), System.load(path))
+    chosen = choose(whole, config.modalities)
+    factories = [f for m in chosen.modalities for f in (m.encoder, m.decoder)]
+    own = any(describe(factory) is None for factory in factories)  # networks that no file describes
+    system = System.load(path, weighted(config, chosen) if own else None)
+    return Run(folder, config, chosen, system)
 
 
 @typed

@@ -36,7 +36,7 @@ def scheduler_of(text: str | None, epochs: int) -> Callable[..., Any] | None:
     if text is None:
         return None
     name, _, factor = text.partition(":")
-    known: dict[str, Callable[[], Callable[..., Any]]] = {
+    makers: dict[str, Callable[[], Callable[..., Any]]] = {
         "cosine": lambda: partial(lr_scheduler.CosineAnnealingLR, T_max=epochs),
         "linear": lambda: partial(
             lr_scheduler.LinearLR, start_factor=1.0, end_factor=0.0, total_iters=epochs
@@ -44,11 +44,11 @@ def scheduler_of(text: str | None, epochs: int) -> Callable[..., Any] | None:
         "exponential": lambda: partial(lr_scheduler.ExponentialLR, gamma=_factor(factor)),
         "plateau": lambda: partial(lr_scheduler.ReduceLROnPlateau, mode="max"),
     }
-    if name not in known:
-        raise ValueError(unknown_name("scheduler", name, known))
+    if name not in makers:
+        raise ValueError(unknown_name("scheduler", name, makers))
     if factor and name != "exponential":
         raise ValueError(f"scheduler: {name} takes no factor, got {text!r}; write {name!r}.")
-    return known[name]()
+    return makers[name]()
 
 
 def _factor(text: str) -> float:

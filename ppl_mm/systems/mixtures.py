@@ -271,13 +271,13 @@ def _importance(
     modalities: Sequence[Modality],
     options: ImportanceOptions,
 ) -> IWAE | DReG:
-    known = {"dreg": DReG, "iwae": IWAE, "elbo": IWAE}
-    if objective not in known:
-        raise ValueError(unknown_name("objective", objective, known))
+    classes = {"dreg": DReG, "iwae": IWAE, "elbo": IWAE}
+    if objective not in classes:
+        raise ValueError(unknown_name("objective", objective, classes))
     if objective == "elbo" and num_particles not in (None, 1):
         raise ValueError(
             f"objective='elbo' draws one particle, got num_particles={num_particles}; use 'iwae' "
             "or 'dreg'."
         )
     number = 1 if objective == "elbo" else 10 if num_particles is None else num_particles
-    return known[objective](number, **options)
+    return classes[objective](number, **options)

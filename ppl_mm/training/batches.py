@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ppl_mm.arguments.wording import shown
-from ppl_mm.batch import host_masks as known
+from ppl_mm.batch import host_masks
 from ppl_mm.batch.host_masks import HostTensor
 from ppl_mm.batch.masked import MASKS
 from ppl_mm.batch.memory_mapped import MemoryMapped
@@ -137,7 +137,7 @@ class Streams:
 
     def _index(self, rows: Tensor) -> Tensor:
         """Return the index for masks and values; masks are looked up on the host."""
-        if self.device is None or self.mapped or not known.waits(self.device):
+        if self.device is None or self.mapped or not host_masks.waits(self.device):
             return rows
         return HostTensor.of(rows, self.device)
 
@@ -170,7 +170,7 @@ def resident(
     """
     obs = obs if dtype is None else obs.to(dtype)
     hosted_already = any(isinstance(m, HostTensor) for m in obs.present.values())
-    if hosted_already or not known.waits(device):
+    if hosted_already or not host_masks.waits(device):
         return obs.to(device)
     masks = {id(m): m for kind in MASKS for m in getattr(obs, kind).values()}
     hosted = {key: HostTensor.of(mask.cpu(), device) for key, mask in masks.items()}

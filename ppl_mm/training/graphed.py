@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from ppl_mm.batch.host_masks import constants
 from ppl_mm.batch.observations import Observations
-from ppl_mm.training.alike import Annealing, Step, pattern, stage_of
+from ppl_mm.training.step_state import Annealing, Step, pattern, stage_of
 
 __all__ = ["CUDA", "Graphed", "draws_on_host", "obstacle_of", "set_capturable", "synchronisation"]
 

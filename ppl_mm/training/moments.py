@@ -104,8 +104,8 @@ def _restore_options(
 
 def _names(optimizer: torch.optim.Optimizer, system: System) -> list[str]:
     """The name of each parameter, in the optimiser's order."""
-    known = {id(p): name for name, p in system.named_parameters()}
-    return [known[id(p)] for group in optimizer.param_groups for p in group["params"]]
+    names = {id(p): name for name, p in system.named_parameters()}
+    return [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
 
 
 def _kept(value: object) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.batch import host_masks as known
+from ppl_mm.batch import host_masks
 from ppl_mm.training.batches import Streams
 from ppl_mm.training.compiled import check_compiler
 
@@ -76,7 +76,7 @@ def plan(
         why_not = "step='eager'"
     elif step == "auto" and num_steps < _SHORT:
         why_not = f"the run has fewer than {_SHORT} steps"
-    if step == "compiled" or not known.waits(fabric.device):
+    if step == "compiled" or not host_masks.waits(fabric.device):
         long = step == "auto" and num_steps >= _LONG
         return Plan(False, why_not, step == "compiled" or long)
     if why_not is None and not streams.one_pattern:

@@ -21,7 +21,9 @@ from torch import Tensor, nn
 
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.unread import Uses, collecting
-from ppl_mm.training.alike import (
+from ppl_mm.training.plan import Missing
+from ppl_mm.training.replayed import Replayed
+from ppl_mm.training.step_state import (
     Annealing,
     State,
     Step,
@@ -32,8 +34,6 @@ from ppl_mm.training.alike import (
     tensors_of,
     to_record,
 )
-from ppl_mm.training.plan import Missing
-from ppl_mm.training.replayed import Replayed
 from ppl_mm.training.tape import record
 
 __all__ = ["Recorded"]

@@ -77,7 +77,7 @@ class Training:
         self.fabric, self.setting, self.validation = fabric, setting, validation
         self.missing = Missing(0) if missing is None else missing
         self.given: Options = options_of(optimizer)  # before a scheduler adds its own
-        self.scheduler = None if scheduler is None else scheduler(optimizer)
+        self.scheduler: Any = None if scheduler is None else scheduler(optimizer)
         self.some_rows = partial(Observations.blank, 0) if some_rows is None else some_rows
         self.epochs, self.epoch, self.step, self.steps = epochs, 0, 0, 0
         self.loss = float("nan")

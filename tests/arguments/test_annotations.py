@@ -61,7 +61,7 @@ WORDS = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "words"), WORDS, ids=str)
+@pytest.mark.parametrize(("annotation", "words"), WORDS, ids=[words for _, words in WORDS])
 def test_an_annotation_is_said_in_words(annotation, words):
     assert kind_of(annotation).words == words
 

@@ -20,7 +20,10 @@ from ppl_mm import data, runs
 from ppl_mm.cli.app import app
 from ppl_mm.runs.folder import FILES
 
-pytestmark = pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning:mudata.*")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning:mudata.*"),
+    pytest.mark.usefixtures("few_pixels"),
+]
 mudata.set_options(pull_on_update=False)
 
 FAST = ["--epochs", "2", "--num-samples", "30", "--rows", "6", "--latent-dim", "3"]

@@ -3,6 +3,7 @@
 import math
 from functools import partial
 
+import pyro.distributions as dist
 import pytest
 import torch
 from every_system import KINDS, complete, loss_and_gradients, mixed, modalities, modality
@@ -11,7 +12,7 @@ from toy_meme import PAIR
 from toy_mixture import assert_mean
 
 from ppl_mm import Observations, System, guides, models
-from ppl_mm.distributions import EncodedMixture, PseudoInputPrior
+from ppl_mm.distributions import EncodedMixture, PseudoInputPrior, RandomMixture, RowwiseReference
 from ppl_mm.objectives import IWAE, ELBOTerms, MutualSupervisionELBO, subset_terms
 
 EXACT = {"atol": 1e-12, "rtol": 1e-12}
@@ -262,3 +263,18 @@ def test_pseudo_inputs_are_no_data_to_batch_normalisation():
         assert torch.equal(one.running_mean, other.running_mean)
         assert torch.equal(one.running_var, other.running_var)
     assert system.guide.encoders["a"].norm.running_mean.any()
+
+
+@pytest.mark.parametrize("lead", [(), (3,), (3, 2, 1)], ids=str)
+@pytest.mark.parametrize("several", [False, True], ids=["one", "mixture"])
+def test_a_reference_in_some_rows_is_that_of_all_rows_there(lead, several):
+    """Strata of 2 beside 4 rows, whose values may broadcast over them."""
+    parts = [mixture(seed=seed)[-1] for seed in range(2)]
+    weight = torch.tensor([0.25, 0.75]).log()
+    shared = RandomMixture(parts, weight) if several else parts[0]
+    rows = torch.tensor([[True, False, True, True], [False, True, True, True]])
+    first = dist.Normal(torch.randn(2, 4, 3), 1.0).to_event(1)
+    value = torch.randn(*lead, *((4,) if lead[-1:] == (1,) else (2, 4)), 3)
+    found = RowwiseReference(rows, first, shared).log_prob(value)
+    expected = torch.where(rows, first.log_prob(value), shared.log_prob(value))
+    torch.testing.assert_close(found, expected)

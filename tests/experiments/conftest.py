@@ -1,5 +1,6 @@
 """Tiny data sets in their published formats, for experiments to run on."""
 
+import inspect
 import shutil
 import struct
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from scipy.sparse import csr_matrix
 from tiny_celeba import write_celeba, write_masks
 from tiny_cub import write_pictures
 
+from ppl_mm import data
 from ppl_mm.data import XRMB_FOLDS, XRMB_TEST, DataSet
 
 
@@ -101,30 +103,59 @@ def _write_iwslt(folder: Path, rng: np.random.Generator) -> None:
             (folder / f"{part}.{name}").write_text(lines)
 
 
+def few(name: str, value: Any) -> Any:
+    """An option of a network, with at most 20 units a layer and 8 channels."""
+    if name == "hidden" and isinstance(value, tuple):
+        return tuple(min(units, 20) for units in value)
+    if name in ("layers", "start") and isinstance(value, tuple):
+        convolutions = value if name == "layers" else (value,)
+        kept = tuple((min(channels, 8), *rest) for channels, *rest in convolutions)
+        return kept if name == "layers" else kept[0]
+    most = {"hidden": 20, "channels": 8, "max_channels": 8, "embedding": 32}
+    return min(value, most[name]) if name in most and value is not None else value
+
+
+def narrow(network: Any) -> Any:
+    """A network's factory, whose layers have few units and channels and are as many."""
+    if not isinstance(network, partial):
+        return network
+    options = {n: p.default for n, p in inspect.signature(network.func).parameters.items()}
+    options = {n: v for n, v in options.items() if v is not inspect.Parameter.empty}
+    options |= network.keywords
+    changed = {name: few(name, value) for name, value in options.items()}
+    return partial(network, **{n: v for n, v in changed.items() if v != options[n]})
+
+
 @pytest.fixture
 def narrowed() -> Callable[[DataSet], DataSet]:
-    """A data set whose modalities' dense networks have one layer of 20 units."""
+    """A data set whose modalities' networks are narrow: what a run does asks for no more."""
 
-    def narrow(dataset: DataSet) -> DataSet:
+    def narrowed(dataset: DataSet) -> DataSet:
+        networks = ("encoder", "decoder", "features")
         modalities = tuple(
-            replace(
-                m,
-                encoder=partial(m.encoder, hidden=(20,)),
-                decoder=partial(m.decoder, hidden=(20,)),
-            )
+            replace(m, **{name: narrow(getattr(m, name)) for name in networks})
             for m in dataset.modalities
         )
         return replace(dataset, modalities=modalities)
 
-    return narrow
+    return narrowed
 
 
 @pytest.fixture
-def tiny_mnist(tiny_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def tiny_mnist(
+    tiny_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_pixels: None
+) -> Path:
     """A folder of one's own, while the tiny files are the data."""
     torch.set_default_dtype(torch.float32)
     monkeypatch.setenv("PPL_MM_DATA", str(tiny_files))
     return tmp_path
+
+
+@pytest.fixture
+def narrow_data(narrowed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every data set that is loaded has narrow networks."""
+    load = data.load
+    monkeypatch.setattr(data, "load", lambda name, **options: narrowed(load(name, **options)))
 
 
 def numbers(measures: Any) -> list[float]:

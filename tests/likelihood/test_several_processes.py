@@ -1,28 +1,30 @@
 """Processes divide the rows of an estimate, and each has the whole result of one."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+import multiprocessing
+import warnings
 from typing import Any
 
 import evaluated_run
 import pytest
 import torch
-from evaluated_run import NUM_ROWS, QUESTIONS
+from evaluated_run import NUM_ROWS, QUESTIONS, one_of_two
 
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+FORK = multiprocessing.get_context("fork")  # a child has what its parent has imported
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes found, launched once."""
-    out = tmp_path_factory.mktemp("two") / "found"
-    command = [sys.executable, *TORCHRUN, str(evaluated_run.__file__), str(out)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [torch.load(Path(f"{out}.{rank}"), weights_only=False) for rank in range(2)]
+    out = str(tmp_path_factory.mktemp("two") / "found")
+    processes = [FORK.Process(target=one_of_two, args=(rank, out)) for rank in range(2)]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
+        for process in processes:
+            process.start()
+    for process in processes:
+        process.join(400)
+    assert [process.exitcode for process in processes] == [0, 0]
+    return [torch.load(f"{out}.{rank}", weights_only=False) for rank in range(2)]
 
 
 @pytest.fixture(scope="module")

@@ -346,8 +346,9 @@ def numbers(count):
     return systems.mvae([*declared, LABEL], 2), names
 
 
-@pytest.mark.parametrize("count", [1, 2, 8, 40])
-@pytest.mark.parametrize("num_rows", [1, 8, 200])
+@pytest.mark.parametrize(
+    ("count", "num_rows"), [(1, 1), (1, 200), (2, 8), (8, 8), (40, 1), (40, 200)]
+)
 def test_pictures_have_bounded_sides(count, num_rows, tmp_path):
     system, names = numbers(count)
     values = {n: torch.randn(num_rows) for n in names}

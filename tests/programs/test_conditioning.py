@@ -12,8 +12,8 @@ from ppl_mm.programs.conditioning import (
     check_label,
     holds,
     joined,
+    nan_unless_held,
     undrawable,
-    where_known,
 )
 
 NAMES = ("a", "b", "c")
@@ -136,8 +136,8 @@ def test_a_label_is_declared_and_predicted():
 
 def test_what_is_not_known_is_nan():
     x = torch.ones(2, 3, 1)
-    assert where_known(torch.ones(3, dtype=torch.bool), x) is x
-    found = where_known(torch.tensor([True, False, True]), x)
+    assert nan_unless_held(torch.ones(3, dtype=torch.bool), x) is x
+    found = nan_unless_held(torch.tensor([True, False, True]), x)
     assert found.isnan()[..., 0].tolist() == [[False, True, False]] * 2
 
 

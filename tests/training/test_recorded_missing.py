@@ -11,9 +11,9 @@ from torch import nn
 from ppl_mm import Observations, fit, networks
 from ppl_mm.batch.host_masks import recording
 from ppl_mm.training import recorded
-from ppl_mm.training.alike import to_record
 from ppl_mm.training.plan import Missing
 from ppl_mm.training.recorded import Recorded
+from ppl_mm.training.step_state import to_record
 
 QUIET = {"epochs": 3, "batch_size": 8, "device": "cpu", "progress": False, "precision": "64-true"}
 STEADY = {"cmmd": "normal", "cvae": "categorical", "svae": "normal", "svae_star": "normal"}

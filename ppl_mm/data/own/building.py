@@ -1,26 +1,30 @@
 """The building of a data set from a declaration and its files."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from ppl_mm.arguments.wording import shown
 from ppl_mm.batch.memory_mapped import MemoryMapped
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.own.arrays import Taken
 from ppl_mm.data.own.covariates import read_covariates, sizes_of
-from ppl_mm.data.own.declaration import Declaration
+from ppl_mm.data.own.declaration import Declaration, Declared
 from ppl_mm.data.own.defaults import latent_size, modality_of
 from ppl_mm.data.own.kinds import guess
 from ppl_mm.data.own.looking_up import looked_up
 from ppl_mm.data.own.matching import match, split_by_column, split_by_shares
+from ppl_mm.data.own.objects import imported
 from ppl_mm.data.own.reading import Reader
 from ppl_mm.data.own.tables import words
 from ppl_mm.data.own.values import Values, read_values
 from ppl_mm.data.provenance import Columns, Provenance
+from ppl_mm.modality import Modality
 
 __all__ = ["build"]
 
@@ -62,7 +66,8 @@ def build(
                 f"{rows.origin}: no training row holds modality {name!r}; change the split, or "
                 "leave the modality out."
             )
-        modalities.append(modality_of(declared, kind, values, seen, declaration.where, sizes))
+        made = modality_of(declared, kind, values, seen, declaration.where, sizes)
+        modalities.append(_with_own_networks(made, declared, declaration))
         columns[name] = Columns(
             kind, rows.columns, values.levels, rows.origin, declared.kind is None
         )
@@ -95,6 +100,23 @@ def build(
             covariates,
         ),
     )
+
+
+def _with_own_networks(
+    modality: Modality, declared: Declared, declaration: Declaration
+) -> Modality:
+    """Put the networks that the user names in place of the library's."""
+    own: dict[str, Any] = {}
+    for key in ("encoder", "decoder"):
+        name = getattr(declared, key)
+        if name is not None:
+            where = f"{declaration.where}, [modalities.{declared.name}], {key}: {name!r} is no"
+            own[key] = imported(name, declaration.folder, where)
+            if not callable(own[key]):
+                raise ValueError(f"{where} class or function; got {shown(own[key])}.")
+    if "encoder" in own:
+        own["features"] = None  # Joint networks then take the encoder.
+    return replace(modality, **own)
 
 
 def _check_label(declaration: Declaration, columns: Mapping[str, Columns]) -> None:

@@ -37,6 +37,8 @@ class Declared:
         symbols: Whether text is words or characters.
         length: The number of symbols that texts are cut to.
         size: The height and width that images are resized to.
+        encoder, decoder: Networks of the user's own, as ``package.module:Class``, which is called
+            with the size of the latent, or of the decoder's input.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Declared:
     symbols: Symbols | None = None
     length: int | None = None
     size: tuple[int, int] | None = None
+    encoder: str | None = None
+    decoder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,8 @@ def _modality(name: str, table: "_Table", shared: Mapping[str, Any]) -> Declared
         table.choice("symbols", get_args(Symbols)),
         table.number("length"),
         None if size is None else (size[0], size[1]),
+        table.get("encoder", str),
+        table.get("decoder", str),
     )
 
 

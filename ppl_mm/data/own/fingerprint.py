@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ppl_mm.data.own.opened import located
+from ppl_mm.data.own.opened import located, module_beside
 
 __all__ = ["fingerprint"]
 
@@ -16,7 +16,8 @@ _PIECE = 2**20
 def fingerprint(content: Mapping[str, Any], folder: Path) -> str:
     """Return 16 hexadecimal digits of a declaration and its files, wherever they lie.
 
-    Comments and the order of keys do not matter. Of a folder of images, the names and sizes of its
+    Comments and the order of keys do not matter. Of ``module:name``, a module beside the
+    declaration counts. Of a folder of images, the names and sizes of its
     files count; of a file, its whole content.
 
     Args:
@@ -27,9 +28,12 @@ def fingerprint(content: Mapping[str, Any], folder: Path) -> str:
         json.dumps(content, sort_keys=True, default=str).encode(), digest_size=8
     )
     tables = content.get("modalities", {}).values()
-    names = [content.get("file"), *(t.get(key) for t in tables for key in ("file", "index"))]
+    keys = ("file", "index", "encoder", "decoder")
+    names = [content.get("file"), *(t.get(key) for t in tables for key in keys)]
     for name in sorted({name for name in names if isinstance(name, str)}):
         path = located(folder, name)
+        if ":" in name and not path.exists():  # the module of a function, if it lies beside
+            path = module_beside(folder, name)
         if path.is_dir():
             sizes = sorted((p.name, p.stat().st_size) for p in path.iterdir() if p.is_file())
             digest.update(json.dumps(sizes).encode())

@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import numpy as np
 from ppl_mm.arguments.wording import shown
 from ppl_mm.batch.libraries import is_pandas, is_sparse
 from ppl_mm.data.own.declaration import Declaration
+from ppl_mm.data.own.opened import module_beside
 from ppl_mm.data.own.single_cell import is_single_cell
 from ppl_mm.data.own.tables import of_frame
 
-__all__ = ["called", "opened_object"]
+__all__ = ["called", "imported", "opened_object"]
 
 
 def opened_object(value: Any, origin: str) -> Any:
@@ -43,16 +45,30 @@ def opened_object(value: Any, origin: str) -> Any:
 
 def called(name: str, declaration: Declaration) -> Any:
     """Call ``package.module:function``; modules beside the declaration are found too."""
-    module, _, function = name.partition(":")
-    beside = str(declaration.folder.resolve())
+    where = f"{declaration.where}, file: {name!r} is no file, and no function"
+    return imported(name, declaration.folder, where)()
+
+
+def imported(name: str, folder: Path, where: str) -> Any:
+    """Return what ``package.module:name`` names; modules in a folder are found too.
+
+    Args:
+        name: The name.
+        folder: The folder of the declaration.
+        where: The beginning of the message.
+
+    Raises:
+        ValueError: If there is no such module or name.
+    """
+    module, _, inner = name.partition(":")
+    beside = str(folder.resolve())
+    own, cached = module_beside(folder, name), sys.modules.get(module)
+    if own.is_file() and Path(getattr(cached, "__file__", None) or own).resolve() != own.resolve():
+        del sys.modules[module]  # It is the module of another declaration.
     sys.path.insert(0, beside)
     try:
-        found = getattr(importlib.import_module(module), function)
+        return getattr(importlib.import_module(module), inner)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"{declaration.where}, file: {name!r} is no file, and no function package.module:"
-            f"function ({error})."
-        ) from error
+        raise ValueError(f"{where} package.module:name ({error}).") from error
     finally:
         sys.path.remove(beside)
-    return found()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-__all__ = ["located", "opened", "opened_text"]
+__all__ = ["located", "module_beside", "opened", "opened_text"]
 
 _GZIPPED = b"\x1f\x8b"
 
@@ -26,6 +26,16 @@ def located(folder: Path, name: str) -> Path:
     """
     path = folder / os.path.expanduser(name)
     return path if path.exists() or "\\" not in name else folder / name.replace("\\", "/")
+
+
+def module_beside(folder: Path, name: str) -> Path:
+    """Return where the module of ``package.module:name`` would lie in a folder.
+
+    Example:
+        >>> module_beside(Path("data"), "own.nets:Encoder").as_posix()
+        'data/own/nets.py'
+    """
+    return folder / (name.partition(":")[0].replace(".", "/") + ".py")
 
 
 @contextmanager

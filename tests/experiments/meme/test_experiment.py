@@ -22,7 +22,7 @@ from ppl_mm.runs import records
 
 
 @pytest.fixture
-def config(tiny_mnist: Path) -> meme.Config:
+def config(tiny_mnist: Path, narrow_data: None) -> meme.Config:
     """MNIST paired with itself under FashionMNIST's name."""
     return replace(meme.SMOKE, out=str(tiny_mnist / "out"))
 

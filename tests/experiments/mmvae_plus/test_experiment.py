@@ -18,7 +18,7 @@ SYSTEMS = ("mmvae_plus", "mmvae", "mopoe", "mvae")  # figures 2 and 17 have the 
 
 
 @pytest.fixture
-def config(tiny_mnist: Path) -> mmvae_plus.Config:
+def config(tiny_mnist: Path, narrow_data: None) -> mmvae_plus.Config:
     """On PolyMNIST composed of a tiny MNIST."""
     return replace(mmvae_plus.SMOKE, num_test=20, out=str(tiny_mnist / "out"))
 

@@ -224,7 +224,7 @@ def test_pictures_drawn_together_are_marked_by_what_is_read_in_them(config):
             return images.flatten(1)[:, :10]
 
     classifiers = dict.fromkeys(("mnist", "fashion"), Brightest())
-    figure = svae_figures._drawn_together(system, classifiers, dataset, seed=3)
+    figure = svae_figures._pairs_figure(system, classifiers, dataset, seed=3)
     blank = Observations.blank(10)
     drawn = generate(system, blank, ["mnist", "fashion"], given=(), mean=True, seed=3)
     told = [int(axes.get_title()) for axes in figure.axes]
@@ -237,7 +237,7 @@ def test_pictures_drawn_together_are_marked_by_what_is_read_in_them(config):
 def test_both_kinds_of_pictures_are_on_a_page():
     halves = record("svae", 0.001)
     pairs = {**halves, "config": {**halves["config"], "dataset": "mnist_svhn"}}
-    page = "".join(svae_table.together([halves, pairs]))
+    page = "".join(svae_table.pictures([halves, pairs]))
     assert "(mnist_split-svae-0.001-200-0-reconstructions.png)" in page
     assert "(mnist_svhn-svae-0.001-200-0-together.png)" in page
     assert "SVAE, 0.1 % paired" in page

@@ -1,4 +1,4 @@
-"""Questions of one estimate: log p(x_A), or log p(y | x_B) of labels y by the weights of x_B."""
+"""What a likelihood estimates: log p(x_A), or log p(y | x_B) of labels y by the weights of x_B."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from ppl_mm.likelihood.summarise import equal_weights, summarise_weights
 from ppl_mm.likelihoods import Bernoulli, Categorical, NegativeBinomial, Poisson, Tokens
 from ppl_mm.modality import Modality
 
-__all__ = ["Question", "has_mass", "labels_alone"]
+__all__ = ["Estimand", "has_mass", "labels_alone"]
 
-_MOST_LABELS = 32  # yes-or-no values of a label; more are an image, see Question
+_MOST_LABELS = 32  # yes-or-no values of a label; more are an image, see Estimand
 _DISCRETE = (Bernoulli, Categorical, NegativeBinomial, Poisson, Tokens)
 
 
 @dataclass(frozen=True)
-class Question:
+class Estimand:
     """What the draws of a row are weighed for.
 
     Without ``given`` it is log p(x_names), the log of the mean weight. With ``given`` the names are

@@ -1,4 +1,4 @@
-"""Tests of whether two steps do the same work, so that one can be replayed for the other."""
+"""The state and the pattern of a step: whether one step can be replayed for another."""
 
 from collections.abc import Callable, Sequence
 
