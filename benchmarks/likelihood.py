@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import multivae_models
 import pyro
 import torch
 import typer
@@ -132,6 +133,18 @@ def ask(subject: Subject, question: Question, way: str, rows: int, seconds: Any)
     return {"way": way, "result": found, "milliseconds": 1e3 * spent / len(test)}
 
 
+def peer(subject: Subject, rows: int, seconds: Any, refined: LogLikelihood) -> list[str]:
+    """Return the table cells of ``multivae`` with the same networks; it tells no error and no k."""
+    test = subject.run.dataset.test[: min(rows, subject.rows)]
+    start = seconds()
+    values = {n: test[n] for n in test.names}
+    found = multivae_models.joint_log_likelihood(subject.run.system, values, 1000)
+    spent = 1e3 * (seconds() - start) / len(test)
+    there = refined.value[: len(test)].mean().item()
+    mean = f"{found.mean().item():.2f}"
+    return ["multivae", str(len(test)), "", "", mean, f"{there:.2f}", f"{spent:.1f}"]
+
+
 def line(found: dict[str, Any], refined: LogLikelihood) -> list[str]:
     """Return the table cells of a result, with the refined mean of the same rows."""
     result: LogLikelihood = found["result"]
@@ -219,6 +232,8 @@ def main(
             found = [ask(subject, question, way, rows, seconds) for way in subject.ways]
             refined = next(f["result"] for f in found if f["way"] == "refined")
             lines = [line(f, refined) for f in found]
+            if question == (LABEL, ()) and multivae_models.available("mvae"):
+                lines.append(peer(subject, rows, seconds, refined))
             quantity = refined.quantity
             record["measured"][f"{subject.name}, {quantity}"] = [_numbers(f) for f in found]
             if subject.ways is WAYS:

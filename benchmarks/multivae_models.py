@@ -14,7 +14,7 @@ import torch
 from declared import CLASSES, declared, latents
 from torch import Tensor
 
-__all__ = ["available", "loss"]
+__all__ = ["available", "joint_log_likelihood", "loss"]
 
 _KNOWN = {
     "mvae": "MVAE",
@@ -153,3 +153,63 @@ def loss(
         return model(batch, epoch=2).loss_sum / size_of_batch
 
     return model, one
+
+
+def joint_log_likelihood(system: Any, values: dict[str, Tensor], num_samples: int) -> Tensor:
+    """Return what its MVAE, with the networks of ours, estimates log p of everything to be, (N,).
+
+    It draws from the joint posterior, as the guide does, and tells no error.
+
+    Args:
+        system: A trained ``mvae`` whose modalities are classes or have a Normal with a fixed scale.
+        values: The modalities of complete rows.
+        num_samples: The number of draws of each row.
+    """
+    from multivae import models
+    from multivae.data.datasets import DatasetOutput
+    from multivae.models.base import BaseDecoder, BaseEncoder
+    from pythae.models.base.base_utils import ModelOutput
+
+    class Encoder(BaseEncoder):
+        def __init__(self, network: Any) -> None:
+            super().__init__()
+            self.network, self.latent_dim = network, system.guide.latent_dim
+
+        def forward(self, x: Tensor) -> Any:
+            loc, scale = self.network(x)
+            return ModelOutput(embedding=loc, log_covariance=2 * scale.log())
+
+    class Decoder(BaseDecoder):
+        def __init__(self, network: Any) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, z: Tensor) -> Any:
+            return ModelOutput(reconstruction=self.network(z))
+
+    classes = [n for n, x in values.items() if x.dim() == 1]
+    scales = {m.name: getattr(m.likelihood, "scale", None) for m in system.modalities}
+    config = models.MVAEConfig(
+        n_modalities=len(values),
+        latent_dim=system.guide.latent_dim,
+        input_dims={
+            n: (CLASSES,) if n in classes else tuple(x.shape[1:]) for n, x in values.items()
+        },
+        decoders_dist={n: "categorical" if n in classes else "normal" for n in values},
+        decoder_dist_params={n: {"scale": scales[n]} for n in values if n not in classes},
+        warmup=1,
+    )
+    model = models.MVAE(
+        config,
+        encoders={n: Encoder(e) for n, e in system.guide.encoders.items()},
+        decoders={n: Decoder(d) for n, d in system.model.decoders.items()},
+    )
+    one_hot = torch.nn.functional.one_hot
+    data = {n: one_hot(x, CLASSES).float() if n in classes else x for n, x in values.items()}
+    size = len(next(iter(values.values())))
+    found = []
+    with torch.no_grad():
+        for i in range(size):  # it adds up the rows that it is given
+            row = DatasetOutput(data={n: x[i : i + 1] for n, x in data.items()})
+            found.append(-model.compute_joint_nll(row, K=num_samples))
+    return torch.stack(found).flatten()

@@ -12,11 +12,11 @@ from ppl_mm import log_likelihood
 pytestmark = pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")
 
 
-def asked(kind, seed, target, given, num_samples):
-    """The estimates of nine rows, the truth, and the rows in which there is something to err in."""
+def asked(kind, seed, target, given, num_rows, num_samples):
+    """The estimates of some rows, the truth, and the rows in which there is something to err in."""
     with torch.no_grad():
         toy = GridToy.random(kind, seed)
-        obs = toy.sample(9, seed)
+        obs = toy.sample(num_rows, seed)
         truth = toy.log_p(obs, (*target, *given))
         truth = truth - toy.log_p(obs, given) if given else truth
     found = log_likelihood(toy.system, obs, target, given, num_samples=num_samples, seed=seed)
@@ -27,7 +27,7 @@ def asked(kind, seed, target, given, num_samples):
 @pytest.mark.parametrize("kind", KINDS)
 def test_estimates_agree_with_the_grid(kind):
     for target, given in ((("x", "y"), ()), (("x",), ("y",))):
-        found, truth, varied = asked(kind, 3, target, given, num_samples=200)
+        found, truth, varied = asked(kind, 3, target, given, num_rows=9, num_samples=200)
         close = (found.value - truth).abs() <= 5 * found.standard_error + 1e-9
         trusted = found.pareto_k < 0.7
         assert close[varied & trusted].all()
@@ -35,14 +35,21 @@ def test_estimates_agree_with_the_grid(kind):
         assert trusted.double().mean() > 0.7
 
 
-@pytest.mark.slow  # two hundred problems of every kind and question
+@pytest.mark.slow  # six problems of every kind and question
 @pytest.mark.parametrize("kind", KINDS)
 def test_intervals_cover_the_truth(kind):
-    """Two hundred problems of six to nine rows: a standard error of at most 0.8 %."""
+    """Six problems of 120 rows, a third of which lack x and a third y, and five questions.
+
+    All rows count, whatever their k. About 3000 rows in all have a standard error of 0.4 %, and
+    the 480 to 720 of one question one of at most 1 %.
+    """
+    hits = []
     for target, given in QUESTIONS:
-        hits = []
-        for seed in range(200):
-            found, truth, varied = asked(kind, seed, target, given, num_samples=1000)
+        own = []
+        for seed in range(6):
+            found, truth, varied = asked(kind, seed, target, given, num_rows=120, num_samples=1000)
             hit = (found.low <= truth + 1e-9) & (truth <= found.high + 1e-9)
-            hits.append(hit[varied])
-        assert 0.92 <= torch.cat(hits).double().mean() <= 0.98
+            own.append(hit[varied].double())
+        hits.append(torch.cat(own))
+        assert 0.92 <= hits[-1].mean() <= 0.98
+    assert 0.93 <= torch.cat(hits).mean() <= 0.97

@@ -12,6 +12,7 @@ from torch import nn
 
 from ppl_mm import Observations, System, guides, log_likelihood, models, objectives
 from ppl_mm.distributions.gaussianised import NormalToLaplace
+from ppl_mm.likelihood.path import Path
 from ppl_mm.likelihood.refined.student import Student
 from ppl_mm.programs.program import Program
 from ppl_mm.results.log_likelihood import STAGES
@@ -182,6 +183,28 @@ def test_a_mode_that_the_guide_does_not_know_is_found():
     assert ((found.value - exact).abs() <= 5 * found.standard_error + 1e-6).all()
     assert (found.standard_error < 0.1).all()
     assert (found.pareto_k < 0.7).all()
+
+
+@pytest.mark.parametrize("build", [product, mixture])
+def test_the_slope_of_the_joint_density_is_that_of_the_whole_path(build):
+    toy, system = build()
+    path = Path(system.model, system.guide, toy.mixed(), 5)
+    z = torch.randn(3, len(path.obs), path.size)
+    point = path.at(z)
+    value, force = path.slope(z)
+    torch.testing.assert_close(value, point.start + point.rise)
+    torch.testing.assert_close(force, point.start_force + point.rise_force)
+    torch.testing.assert_close(path.joint(z), value)
+    torch.testing.assert_close(path.values(z), (point.start, value))
+
+
+def test_encoders_run_once_for_a_path():
+    toy, system = product()
+    calls = []
+    hook = system.guide.encoders["a"].register_forward_hook(lambda *_: calls.append(1))
+    log_likelihood(system, toy.sample(3), num_samples=100, refine="laplace")
+    hook.remove()
+    assert len(calls) <= 6
 
 
 def test_a_student_distribution():

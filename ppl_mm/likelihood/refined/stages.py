@@ -29,7 +29,7 @@ _PILOT = {"laplace": 400, "variational": 500}  # draws
 _ROUNDS = (500, 1000, 2000)  # draws of each round of adaptive importance sampling
 _ENOUGH = {"laplace": 0.25, "variational": 0.2, "adaptive": 0.2, "annealed": 0.4}
 """The ESS of a good pilot, as a share of its draws."""
-_TOLERABLE = -0.62  # the quality below which chains are worth their time
+_TOLERABLE = 0.1  # the quality below which a row is worth the dearer stages
 _TELLING = 2.0  # nats of a draw's weight above p(x) by the first mode alone
 _APART = 6.0  # squared distance of another mode, in deviations, beside two for each coordinate
 _NEGLIGIBLE = 7.0  # nats below the first: a mode that counts for nothing
@@ -178,6 +178,7 @@ class Refined:
         """
         poor = pilot.quality < _ENOUGH["laplace"]
         rows = self._adapt(rows[poor], pilot.rows(poor), "adaptive")
+        rows = rows[self.quality[rows] < _TOLERABLE]
         if len(rows) == 0:
             return rows
         pilot = self._vary(rows)
