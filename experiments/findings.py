@@ -20,8 +20,8 @@ def finding(paper: str, title: str) -> str:
         KeyError: If the paper's findings have no such section.
 
     Example:
-        >>> print(finding("svae", "Figure 7").split(".")[0])
-        The paper gives no numbers
+        >>> print(finding("svae", "MNIST-Split: SVAE, VAEVAE, MMVAE").split(" makes")[0])
+        `python -m ppl_mm.experiments.svae`
     """
     return _sections(paper)[title]
 

@@ -66,7 +66,7 @@ def differences(runs: Sequence[Config], paper: Sequence[Config]) -> list[list[st
     Example:
         >>> from ppl_mm.experiments.svae import Config
         >>> differences([Config(epochs=3, seed=1)], [Config(), Config(supervision=0.1)])
-        [['supervision', '1.0', '0.1, 1.0'], ['epochs', '3', '200']]
+        [['epochs', '3', '200'], ['supervision', '1.0', '0.1, 1.0']]
     """
     rows = []
     for field in fields(runs[0]):
