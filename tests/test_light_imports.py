@@ -13,6 +13,7 @@ HEAVY = {
     *("PIL", "arviz", "lightning_fabric", "matplotlib", "pandas", "pooch", "scipy", "skimage"),
     *("anndata", "mudata", "pyarrow", "sklearn", "torchjd", "torchmetrics", "xarray"),
 }
+DRAWN = "ppl_mm.results.picture"  # The one file of a matplotlib class, imported where one draws.
 PACKAGE = Path(ppl_mm.__file__).parent
 FOLDERS = sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file())
 
@@ -24,13 +25,13 @@ def imported_at_once(source: str) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.partition(".")[0])
+            found.add("matplotlib" if node.module == DRAWN else node.module.partition(".")[0])
     return found
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_no_file_imports_a_heavy_library_at_its_top(folder):
-    files = sorted((PACKAGE / folder).rglob("*.py"))
+    files = [p for p in sorted((PACKAGE / folder).rglob("*.py")) if p.name != "picture.py"]
     assert files
     heavy = {file.name: imported_at_once(file.read_text()) & HEAVY for file in files}
     assert {name: found for name, found in heavy.items() if found} == {}

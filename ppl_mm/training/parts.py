@@ -33,10 +33,11 @@ class LossParts(Callback):
         >>> from ppl_mm import data, fit, systems
         >>> digits = data.load("digits")
         >>> system = systems.vae(digits.modalities[:1], digits.latent_dim)
+        >>> rows = digits.train.drop("bottom", "label")
         >>> options = {"epochs": 1, "batch_size": 600, "progress": False}
-        >>> result = fit(system, digits.train, callbacks=[LossParts()], **options)
+        >>> result = fit(system, rows, callbacks=[LossParts()], **options)
         >>> list(result.history[0])
-        ['epoch', 'loss', 'bound', 'seconds', 'gradient_norm', 'share/top', 'share/z', 'KL/z']
+        ['epoch', 'loss', 'bound', 'seconds', 'gradient_norm', 'share/z', 'share/top', 'KL/z']
     """
 
     def __init__(self, rows: Observations | None = None) -> None:
