@@ -52,8 +52,12 @@ def declared(program: object) -> tuple[Modality, ...]:
 
 
 def declared_names(program: object) -> tuple[str, ...]:
-    """The names of the modalities that a program declares; none where it declares none."""
-    return tuple(m.name for m in declared(program))
+    """The names of the modalities that a program declares; none where it declares none.
+
+    A program without modalities of its own, such as one of MEME's directions, may have ``names``.
+    """
+    own = getattr(inspect.unwrap(program), "names", None)  # type: ignore[arg-type]
+    return tuple(m.name for m in declared(program)) if own is None else tuple(own)
 
 
 def names_of(program: object, obs: Observations) -> tuple[str, ...]:

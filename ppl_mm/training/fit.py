@@ -118,11 +118,11 @@ def fit(
             ``"bf16-mixed"``, and on CUDA ``"16-mixed"``: networks of float32 compute in 16 bits,
             see docs/cuda.md. Data follow the system's dtype, integers stay as they are.
         step: How steps are taken, see docs/steps.md. With ``"recorded"`` a step is recorded once
-            and replayed, with the eager step's numbers to the last bit; on a CUDA device it is a
-            CUDA graph. With ``"compiled"`` the recorded step is also compiled, and equal up to
-            rounding. ``"eager"`` does neither. ``"auto"`` records, and also compiles in a run of
-            20,000 steps or more. A step that cannot be recorded is eager; the result says how steps
-            were taken and why.
+            and replayed, with the eager step's numbers to the last bit, or up to rounding where
+            rows miss something; on a CUDA device it is a CUDA graph. With ``"compiled"`` the
+            recorded step is also compiled, and equal up to rounding. ``"eager"`` does neither.
+            ``"auto"`` records complete rows, and also compiles in a run of 20,000 steps or more. A
+            step that cannot be recorded is eager; the result says how steps were taken and why.
         checkpoint: The file from which a stopped run continues. It is written whole, at the end and
             when the run is stopped. Only its own run may write it, see :func:`ppl_mm.files.owned`.
         checkpoint_every: The number of epochs from one checkpoint to the next.
@@ -210,7 +210,7 @@ def fit(
             epochs=epochs,
             scheduler=scheduler,
             validation=validation,
-            missing=missing(step, streams, transform, batch_size),
+            missing=missing(step, streams, transform, batch_size, num_steps),
             some_rows=partial(first_rows, streams, transform),
         )
         if resume:

@@ -18,6 +18,7 @@ __all__ = ["Missing", "Plan", "check_step", "missing", "plan"]
 _STEPS = ("auto", "eager", "recorded", "compiled")
 _SHORT = 20  # Recording costs about as much as this number of steps.
 _LONG = 20_000  # From this number of steps on, compilation pays off.
+_TIMED = _LONG  # From this number on, "auto" times steps on rows that miss something.
 
 
 class Plan(NamedTuple):
@@ -86,12 +87,21 @@ def plan(
     return Plan(True, why_not, False)
 
 
-def missing(step: str, streams: Streams, transform: object, batch_size: int) -> Missing:
-    """Plan what is done with rows that hold different modalities."""
+def missing(
+    step: str, streams: Streams, transform: object, batch_size: int, num_steps: int
+) -> Missing:
+    """Plan what is done with rows that hold different modalities.
+
+    Recorded steps on all rows equal steps on some to rounding only. Like compilation, they are
+    tried without being asked for in long runs alone, so that short ones have the same bits however
+    often they are stopped.
+    """
     steady = None if streams.one_pattern else frozenset[str]()
     if steady is not None and transform is None:
         steady = streams.steady
-    return Missing(streams.largest(batch_size), steady, timed=step == "auto")
+    timed = step == "auto"
+    never = False if timed and num_steps < _TIMED else None
+    return Missing(streams.largest(batch_size), steady, timed, never)
 
 
 def _obstacle(fabric: "Fabric", impartial: object, precision: str) -> str | None:

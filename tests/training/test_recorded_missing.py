@@ -10,7 +10,7 @@ from torch import nn
 
 from ppl_mm import Observations, fit, networks
 from ppl_mm.batch.host_masks import recording
-from ppl_mm.training import recorded
+from ppl_mm.training import plan, recorded
 from ppl_mm.training.plan import Missing
 from ppl_mm.training.recorded import Recorded
 from ppl_mm.training.step_state import to_record
@@ -91,7 +91,14 @@ def test_a_program_serves_every_pattern_of_missing_modalities(name):
             assert a is None or torch.equal(a, b)
 
 
-@pytest.mark.parametrize("name", ["mvae", "jmvae", "mmvae", "meme", "cmmd"])
+def test_pseudo_inputs_that_no_row_of_a_batch_needs_change_no_number():
+    data = shuffled("meme")
+    one, other = (trained("meme", data, step=step) for step in ("eager", "recorded"))
+    assert other[0].startswith(("recorded: 7", "eager: a replayed step gives other numbers"))
+    assert_close((other[0], *one[1:]), other)
+
+
+@pytest.mark.parametrize("name", ["mvae", "jmvae", "mmvae", "cmmd"])
 def test_training_is_that_of_eager_steps_up_to_rounding(name):
     data = shuffled(name)
     step, *rest = trained(name, data, step="recorded")
@@ -124,18 +131,28 @@ def test_a_smaller_last_batch_is_eager_and_beta_grows():
 
 
 def test_the_faster_way_is_taken_and_kept_in_the_checkpoint(monkeypatch, tmp_path):
+    monkeypatch.setattr(plan, "_TIMED", 1)
     data, file = shuffled(times=8), tmp_path / "run.pt"
     for faster in (True, False):
         monkeypatch.setattr(Recorded, "_faster", lambda *_, faster=faster: faster)
         options = {"checkpoint": file, "step": "auto"}
         whole = trained("mvae", data, epochs=4, step="auto")
-        assert whole[0].startswith("recorded" if faster else "eager: on rows that hold different")
+        assert whole[0].startswith("recorded" if faster else "eager: rows hold different")
         trained("mvae", data, epochs=3, **options)
         monkeypatch.setattr(Recorded, "_faster", lambda *_, faster=faster: not faster)
         assert_equal(whole, trained("mvae", data, epochs=4, resume=True, **options))
 
 
-def test_timing_leaves_the_run_as_it_is():
+def test_short_runs_are_eager_unless_asked_otherwise_and_time_nothing(monkeypatch):
+    monkeypatch.delattr(Recorded, "_faster")
+    data = shuffled(times=8)
+    one, other = (trained("mvae", data, step=step) for step in ("eager", "auto"))
+    assert other[0].startswith("eager: rows hold different modalities, and the run is short")
+    assert_equal(one, other)
+
+
+def test_timing_leaves_the_run_as_it_is(monkeypatch):
+    monkeypatch.setattr(plan, "_TIMED", 1)
     data = shuffled(times=8)
     timed, own = (trained("mvae", data, step=step) for step in ("auto", "recorded"))
     if timed[0].startswith("eager"):
