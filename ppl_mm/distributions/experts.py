@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ppl_mm.batch.host_masks import on_host
+from ppl_mm.batch.host_masks import HostTensor, on_host
 from ppl_mm.batch.rows import one_if_same
 from ppl_mm.batch.unread import outer
 
@@ -72,7 +72,8 @@ def product_of_experts(
         if len(set(first)) < len(first):  # a subset that comes again is worked out once
             own = sorted(set(first))
             q = product_of_experts(loc, scale, source[:, own], prior, prior_expert).base_dist
-            of = torch.tensor([own.index(i) for i in first], device=loc.device)
+            positions = torch.tensor([own.index(i) for i in first], device="cpu")
+            of = HostTensor.of(positions, loc.device).copied()
             return dist.Normal(q.loc.index_select(0, of), q.scale.index_select(0, of)).to_event(1)
     dtype = loc.dtype
     prior_loc, prior_precision = prior[0].double(), _precision(prior[1])

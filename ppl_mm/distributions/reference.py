@@ -58,7 +58,7 @@ class RowwiseReference(TorchDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density in nats; of a mixture that all rows share, in the rows that need it."""
-        first, tail = self.first.log_prob(value), self.rows.shape
+        first, tail = self.first.log_prob(value), torch.Size(self.rows.shape)
         needed = None if unread(self.rows) else indices(~self.rows)
         some = None if needed is None else _in_rows(self.second, needed, tail)
         if needed is None or some is None:

@@ -94,14 +94,15 @@ def label_probabilities(
         options: dict[str, Any] = {"seed": seed, "score": score}
         average = averaged(system, obs, label, given, num_samples, **options)
         return average.mean, average.log_p, average.exclusive
-    batches = own_values(kind, obs[label]).split(batch_size)
+    batches = torch.arange(len(obs), device=obs.device).split(batch_size)
     share = own_share(len(batches), f"probabilities of {label} of {len(obs)} rows")
     found = target_distributions(system, obs, label, given, batch_size=batch_size, own=share)
     own = []
-    for fn, values in zip(found, batches[share], strict=True):
+    for fn, rows in zip(found, batches[share], strict=True):
         probs = _checked(label, fn).probs[0, 0]
         log_p = probs.new_zeros(len(probs))
         if score:
+            values = own_values(kind, obs[label])[rows]
             log_p = fn.log_prob(values.to(probs.device))[0, 0].double()
         own.append((probs.cpu(), log_p.cpu()))
     parts = in_order(own, len(batches), share)
