@@ -169,13 +169,15 @@ def _refine(
     name: str,
     system: System,
     rows: Observations,
-    question: Any,
+    question: tuple[Any, Any],
     papers: Tensor,
     config: Config,
 ) -> None:
     """Add what refined draws give for the first rows, and how much more than the paper's draws."""
     few = rows[:REFINED_ROWS]
-    found = log_likelihood(system, few, *question, num_samples=config.num_samples, seed=config.seed)
+    target, given = question
+    options: Any = {"num_samples": config.num_samples, "seed": config.seed}
+    found = log_likelihood(system, few, target, given, **options)
     _add(out, f"{name} refined", found)
     gain = Estimate.of(found.value - papers[: len(few)])
     out |= {f"{name} refined gain": gain.value, f"{name} refined gain se": gain.standard_error}
