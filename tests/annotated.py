@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args, get_origin
-from unittest import mock
 
 import jaxtyping
 from beartype import beartype
-from jaxtyping import AbstractArray
+from jaxtyping import AbstractArray, jaxtyped
 
 __all__ = ["checked_shapes", "modules_with_shapes", "shapes"]
 
@@ -33,24 +32,26 @@ def checked_shapes(modules: list[str]) -> Iterator[None]:
     """Check the shapes in signatures of the modules that are first imported inside.
 
     jaxtyping's hook wraps every function of a module, and a wrapper takes longer than many of the
-    functions. So only those whose signature carries a shape are wrapped.
+    functions. So only those whose signature carries a shape are wrapped. Functions inside others
+    are made in every call, so jaxtyping's decorator is replaced for good.
     """
-    wrap = jaxtyping.jaxtyped
-
-    def jaxtyped(*, typechecker: Any) -> Callable[[Any], Any]:
-        return lambda made: wrap(made, typechecker=typechecker) if carries_shape(made) else made
-
-    with (
-        mock.patch.object(jaxtyping, "jaxtyped", jaxtyped),
-        jaxtyping.install_import_hook(modules, f"{__name__}.shapes"),
-    ):
+    jaxtyping.jaxtyped = _where_shaped
+    with jaxtyping.install_import_hook(modules, f"{__name__}.shapes"):
         yield
 
 
+def _where_shaped(*, typechecker: Any) -> Callable[[Any], Any]:
+    return lambda made: jaxtyped(made, typechecker=typechecker) if carries_shape(made) else made
+
+
 def carries_shape(made: Any) -> bool:
-    """Whether a function's signature has a shape to check; of a class, its fields may."""
-    if inspect.isclass(made):
-        return True
+    """Whether a function's signature has a shape to check.
+
+    Fields of dataclasses and functions inside others are not checked: jaxtyping compiles a checker
+    for every object and in every call of the function outside.
+    """
+    if inspect.isclass(made) or "<locals>" in made.__qualname__:
+        return False
     kinds = made.__annotations__
     return kinds.get("return", Any) is not Any and any(map(has_shape, kinds.values()))
 
