@@ -88,7 +88,7 @@ class Recorded:
         self.programs: dict[Any, Replayed] = {}
         self.compiled: set[Any] = set()  # The parts of keys without their patterns.
         self.met: Counter[Any] = Counter()
-        if missing.dense is not None and missing.steady is None:  # As found before a resume.
+        if missing.dense and missing.steady is None:  # As found before a resume.
             missing.steady = frozenset()
 
     @property
@@ -96,7 +96,7 @@ class Recorded:
         """How steps were taken, in a line."""
         if self.why_not is not None:
             return f"eager: {self.why_not}"
-        if self.missing.dense is False:
+        if self.missing.dense is False and self.replayed == 0 and self.missing.steady is not None:
             return "eager: rows hold different modalities, and the run is short or so it is faster"
         if self.replayed == 0:
             return f"eager: no more than {_PROOFS} batches of one size and stage"
