@@ -68,7 +68,7 @@ def test_every_other_block_has_its_test():
     }
     cell = "{code-cell} ipython3"
     assert languages == {
-        *{((), language) for language in ("python", "sh", "toml", cell)},
+        *{((), language) for language in ("python", "sh", "text", "toml", cell)},
         *{(("tutorials",), language) for language in ("toml", cell)},  # test_tutorials.py
         (("papers",), cell),  # test_tutorials.py
     }

@@ -93,7 +93,7 @@ def test_what_the_model_conditions_on_is_kept():
     toy = GaussianGivenObserved()
     system = System(toy.model(), ExactGivenObserved(toy), IWAE())
     obs = toy.sample(3)
-    found = upper_bounds(system, obs, num_temperatures=4, num_chains=10)
+    found = upper_bounds(system, obs, num_temperatures=30, num_chains=10)
     truth = toy.log_p(obs, ("a", "b"))
     torch.testing.assert_close(found.lower[0], truth, atol=0.1, rtol=0)
     torch.testing.assert_close(found.upper[0], truth, atol=0.1, rtol=0)
