@@ -97,7 +97,7 @@ class Recorded:
         if self.why_not is not None:
             return f"eager: {self.why_not}"
         if self.missing.dense is False and self.replayed == 0 and self.missing.steady is not None:
-            return "eager: rows hold different modalities, and the run is short or so it is faster"
+            return "eager: rows hold different modalities; step='recorded' gives networks all rows"
         if self.replayed == 0:
             return f"eager: no more than {_PROOFS} batches of one size and stage"
         kind = "compiled" if any(p.compiled for p in self.programs.values()) else "recorded"
