@@ -343,7 +343,6 @@ def test_pictures_are_in_tensorboard(tmp_path):
 
 @pytest.mark.filterwarnings("ignore")
 def test_pictures_and_measures_are_in_mlflow(tmp_path, monkeypatch):
-    pytest.importorskip("mlflow")
     from lightning.pytorch.loggers import MLFlowLogger
 
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
@@ -359,7 +358,6 @@ def test_pictures_and_measures_are_in_mlflow(tmp_path, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore")
 def test_pictures_and_measures_are_in_weights_and_biases(tmp_path):
-    pytest.importorskip("wandb")
     from lightning.pytorch.loggers import WandbLogger
 
     logger = WandbLogger(save_dir=tmp_path, offline=True)
