@@ -116,6 +116,13 @@ class Path:
         whole = len(parts) == 1
         self.blocks = [(part, self.obs if whole else remembering(obs, part)) for part in parts]
 
+    @property
+    def from_prior(self) -> "Path":
+        """The path of the same densities whose f_0 is the prior."""
+        out = copy.copy(self)
+        out.guide = None
+        return out
+
     def rows(self, rows: Tensor) -> "Path":
         """The densities of some rows; itself where they are all in order."""
         if len(rows) == len(self.obs) and bool((rows == torch.arange(len(rows)).to(rows)).all()):
@@ -165,16 +172,19 @@ class Path:
         """The point at positions (K, B, D)."""
         return Point(position, *self._in_parts(position, self._at))
 
-    def values(self, position: Tensor) -> tuple[Tensor, Tensor]:
-        """log f_0 and log p(x, z) at positions (K, B, D), (K, B) each, without gradients."""
+    def values(self, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log f_0, log p(z) and log p(x, z) at positions (K, B, D), (K, B), without gradients."""
         with torch.no_grad():
-            start, joint = self._in_parts(position, self._densities)
-        return start, joint
+            start, prior, joint = self._in_parts(position, self._densities)
+        return start, prior, joint
 
-    def base(self, position: Tensor) -> Tensor:
-        """log f_0 at positions (K, B, D), (K, B), without gradients; no decoder runs."""
+    def bases(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """log f_0 and log p(z) as in :meth:`values`; no decoder runs."""
         with torch.no_grad():
-            return self._in_parts(position, lambda p, o: self._densities(p, o.scoring()))[0]
+            start, prior, _ = self._in_parts(
+                position, lambda p, o: self._densities(p, o.scoring())
+            )
+        return start, prior
 
     def joint(self, position: Tensor) -> Tensor:
         """log p(x, z) at positions (K, B, D), (K, B), without gradients; the guide does not run."""
@@ -203,7 +213,7 @@ class Path:
     def _at(self, position: Tensor, obs: Observations) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         with torch.enable_grad(), gradients_of(self.model):
             position = position.detach().requires_grad_()
-            start, joint = self._densities(position, obs)
+            start, _, joint = self._densities(position, obs)
             pull, force = (gradient(value, position) for value in (start, joint))
         return start.detach(), (joint - start).detach(), pull, force - pull
 
@@ -213,8 +223,8 @@ class Path:
             joint = self._joint(position, obs)
             return joint.detach(), gradient(joint, position)
 
-    def _densities(self, position: Tensor, obs: Observations) -> tuple[Tensor, Tensor]:
-        """log f_0 and log p(x, z), (K, B) each."""
+    def _densities(self, position: Tensor, obs: Observations) -> tuple[Tensor, Tensor, Tensor]:
+        """log f_0, log p(z) and log p(x, z), (K, B) each."""
         latents, batch = self.latents(position), (len(position), 1, len(obs))
         log_q, log_p = {}, self._log_p(latents, obs)
         if self.guide is not None:
@@ -222,7 +232,8 @@ class Path:
                 q = guide_trace(poutine.condition(self.guide, data=latents), obs)
             log_q = log_probs(q, batch)
         volume = self.log_volume(position)
-        return volume + sum(log_q.get(n, log_p[n]) for n in self.shapes), volume + summed(log_p)
+        start, prior = ({n: x.get(n, log_p[n]) for n in self.shapes} for x in (log_q, log_p))
+        return volume + summed(start), volume + summed(prior), volume + summed(log_p)
 
     def _joint(self, position: Tensor, obs: Observations) -> Tensor:
         """log p(x, z), (K, B)."""

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
-from torch.distributions import Laplace, Normal
+from torch.distributions import Independent, Laplace, Normal
 
 from ppl_mm.batch.observations import Observations
+from ppl_mm.distributions.mixture import RandomMixture
 from ppl_mm.distributions.pseudo_inputs import EncodedMixture
 from ppl_mm.distributions.site_noise import SiteNoise
 
@@ -97,6 +98,20 @@ class RowNoise(SiteNoise):
         u = self._stack(torch.rand, log_weight.shape[:-2], (), log_weight)
         below = log_weight.softmax(-1).cumsum(-1)[..., :-1]
         return (u[..., None] >= below).sum(-1)
+
+    def _draw(self, fn: TorchDistribution) -> Tensor:
+        """As in the class above; one draw of noise serves all components of a family."""
+        parts = fn.components if isinstance(fn, RandomMixture) else ()
+        bases = [part.base_dist for part in parts if isinstance(part, Independent)]
+        family = {type(base) for base in bases}
+        if len(bases) < max(1, len(parts)) or family not in ({Normal}, {Laplace}):
+            return super()._draw(fn)
+        index = self.component(fn.log_weight.movedim(0, -1))[..., None]
+        loc, scale = bases[0].loc, bases[0].scale
+        for i, base in enumerate(bases[1:], 1):
+            loc = torch.where(index == i, base.loc, loc)
+            scale = torch.where(index == i, base.scale, scale)
+        return loc + scale * self.standard(*family, fn.batch_shape, fn.event_shape, loc)
 
     def other(self, fn: TorchDistribution) -> Tensor:
         """Draws of a mixture over pseudo-inputs; of other kinds from torch's own stream."""

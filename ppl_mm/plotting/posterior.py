@@ -191,7 +191,7 @@ def _posterior_density(found: _Found, a: int, b: int, grid: tuple[Any, Any]) -> 
     flat = torch.from_numpy(np.stack([side.ravel() for side in grid], -1)).to(found.draws)
     position = torch.zeros_like(flat)
     position[:, [a, b]] = flat
-    _, joint = found.path.values(position[:, None])
+    joint = found.path.joint(position[:, None])
     density = (joint[:, 0] - joint.max()).double().exp().cpu().numpy()
     return density.reshape(grid[0].shape)
 

@@ -195,7 +195,10 @@ def test_the_slope_of_the_joint_density_is_that_of_the_whole_path(build):
     torch.testing.assert_close(value, point.start + point.rise)
     torch.testing.assert_close(force, point.start_force + point.rise_force)
     torch.testing.assert_close(path.joint(z), value)
-    torch.testing.assert_close(path.values(z), (point.start, value))
+    start, prior, joint = path.values(z)
+    torch.testing.assert_close((start, joint), (point.start, value))
+    torch.testing.assert_close(path.bases(z), (start, prior))
+    torch.testing.assert_close(prior, path.from_prior.at(z).start)
 
 
 def test_encoders_run_once_for_a_path():

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ppl_mm.likelihood.path import Path, Point
-from ppl_mm.likelihood.refined.proposal import Base, Proposal
+from ppl_mm.likelihood.refined.proposal import Proposal
 from ppl_mm.likelihood.row_noise import RowNoise
 
 __all__ = ["AnnealedPath"]
@@ -22,11 +22,11 @@ class AnnealedPath:
     """
 
     def __init__(self, path: Path, proposal: Proposal) -> None:
-        self.path, self.proposal, self.first = path, proposal, proposal.first
+        self.path, self.proposal, self.first = path, proposal.without_prior, proposal.first
 
     def draws(self, num_chains: int, noise: RowNoise) -> tuple[Point, Tensor]:
         """Chains at draws of the proposal by stratum, (S K, B), and log-probabilities, (S, B)."""
-        position, log_pi = self.proposal.draw(Base(self.path), num_chains, noise)
+        position, log_pi = self.proposal.draw(self.path, num_chains, noise)
         return self.at(self.first.whitened(position.flatten(0, 1))), log_pi
 
     def at(self, y: Tensor) -> Point:

@@ -8,45 +8,59 @@ from torch import Tensor
 
 from ppl_mm.likelihood.path import Path
 from ppl_mm.likelihood.refined.adaptive import adapted
-from ppl_mm.likelihood.refined.proposal import Base, Proposal
+from ppl_mm.likelihood.refined.proposal import Proposal
 from ppl_mm.likelihood.row_noise import RowNoise
 from ppl_mm.likelihood.summarise import pareto_k
 from ppl_mm.results.log_likelihood import RELIABLE_K
 
-__all__ = ["Pilot", "quality"]
+__all__ = ["Pilot", "effective_share", "quality"]
 
 _PILOT_K = RELIABLE_K - 0.15  # of a good pilot: k is known to about a tenth
 
 
 class Pilot(NamedTuple):
-    """Draws of proposals with what is known of their densities; L of B rows.
+    """Draws of J proposals with what is known of their densities; L of B rows.
+
+    Every proposal is judged by the draws of all of them. A region that a proposal lacks and another
+    one reached is then seen, and of several proposals the one with lucky draws is not the best.
 
     Attributes:
-        proposals: The proposals that the draws come from and how many each gave; the last is on
-            trial.
+        proposals: The proposals that the draws come from and how many each gave.
         position: The draws, (L, B, D).
-        base: The values of log f_0, (L, B).
+        bases: The values of log f_0 and log p(z), (2, L, B).
         joint: The values of log p(x, z), (L, B).
-        log_share: The log of the share of each draw's stratum, over that in equal shares, (L, B).
-        quality: See :func:`quality`, (B,).
+        log_q: The log-densities of the proposals, (J, L, B).
     """
 
     proposals: list[tuple[Proposal, int]]
     position: Tensor
-    base: Tensor
+    bases: Tensor
     joint: Tensor
-    log_share: Tensor
-    quality: Tensor
+    log_q: Tensor
 
     @classmethod
-    def of(cls, path: Path, proposal: Proposal, num_draws: int, noise: RowNoise) -> "Pilot":
-        """So many draws of each row's proposal."""
-        drawn, log_pi = proposal.draw(Base(path), num_draws, noise)
-        flat = drawn.flatten(0, 1)
-        base, joint = path.values(flat)
-        log_w = (joint - proposal.log_prob(flat, base)).unflatten(0, drawn.shape[:2])
-        share = (log_pi + math.log(len(log_pi))).repeat_interleave(drawn.shape[1], 0)
-        return cls([(proposal, len(flat))], flat, base, joint, share, quality(log_w, log_pi))
+    def of_prior(cls, path: Path, proposal: Proposal, position: Tensor) -> "Pilot":
+        """Draws of the prior."""
+        *bases, joint = path.values(position)
+        every = torch.ones_like(proposal.alone)
+        prior = [(proposal.of_prior(every), len(position))]
+        return cls(prior, position, torch.stack(bases), joint, bases[1][None])
+
+    def tried(self, path: Path, proposal: Proposal, num_draws: int, noise: RowNoise) -> "Pilot":
+        """With so many draws of each row's own one of more proposals."""
+        flat = proposal.draw(path, num_draws, noise)[0].flatten(0, 1)
+        *both, joint = path.values(flat)
+        bases = torch.stack(both)
+        own = proposal.log_prob(flat, *bases)
+        before = [q.log_prob(flat, *bases) for q, _ in self.proposals]
+        now = torch.cat([proposal.log_prob(self.position, *self.bases), own])
+        return Pilot(
+            [*self.proposals, (proposal, len(flat))],
+            torch.cat([self.position, flat]),
+            torch.cat([self.bases, bases], 1),
+            torch.cat([self.joint, joint]),
+            torch.cat([torch.cat([self.log_q, torch.stack(before)], 1), now[None]]),
+        )
 
     def rows(self, rows: Tensor) -> Self:
         """The pilot of some rows."""
@@ -54,27 +68,46 @@ class Pilot(NamedTuple):
         own = [(proposal.rows(rows), number) for proposal, number in proposals]
         return type(self)(own, position[:, rows], *(x[..., rows] for x in columns))
 
-    def joined(self, other: "Pilot") -> "Pilot":
-        """The draws of two pilots of the same rows, with the quality of the second."""
-        pairs = zip(self[1:5], other[1:5], strict=True)
-        position, base, joint, share = (torch.cat(pair) for pair in pairs)
-        proposals = self.proposals + other.proposals
-        return Pilot(proposals, position, base, joint, share, other.quality)
+    @property
+    def log_w(self) -> Tensor:
+        """The log-weights of all draws under the mixture of all proposals, (L, B)."""
+        numbers = self.joint.new_tensor([number for _, number in self.proposals])
+        shares = (numbers / numbers.sum()).log()
+        return (self.joint - (self.log_q + shares[:, None, None]).logsumexp(0)).double()
 
     @property
-    def proposal(self) -> Proposal:
-        """The proposals on trial."""
-        return self.proposals[-1][0]
+    def quality(self) -> Tensor:
+        """How good each proposal but the first is, the prior, (J - 1, B).
 
-    def adapted(self) -> Proposal:
-        """Proposals around the moments of all draws, weighted by the mixture of the proposals."""
-        parts = [
-            proposal.log_prob(self.position, self.base) + math.log(number / len(self.position))
-            for proposal, number in self.proposals
-        ]
-        log_w = self.joint - torch.stack(parts).logsumexp(0) + self.log_share
-        anchor = self.proposals[0][0]
-        return anchor.around(adapted(self.position, log_w, anchor.first))
+        It is the effective sample size as a share of the draws, or -k where k says that this share
+        cannot be believed. With the weights w of the mixture of all proposals, it is the square of
+        the mean of w over the mean of w p(x, z) / q(z); or that of the proposal's own draws, if it
+        is less: these had no part in making it. k is that of p(x, z) / q(z) at all draws.
+        """
+        log_w = self.log_w.nan_to_num(nan=-math.inf)
+        own = (self.joint - self.log_q[1:]).double().nan_to_num(nan=-math.inf)
+        second = (log_w + own).logsumexp(1)
+        share = (2.0 * log_w.logsumexp(0) - math.log(len(log_w)) - second).exp()
+        numbers = [number for _, number in self.proposals]
+        alone = [x[j] for j, x in enumerate(own.split(numbers, 1)[1:])]
+        share = torch.minimum(share, torch.stack([effective_share(x) for x in alone]))
+        every = torch.ones_like(own[0, :1], dtype=torch.bool)
+        k = torch.stack([pareto_k(x[None], every) for x in own])
+        return _judged(share, k)
+
+    def adapted(self, anchor: int) -> Proposal:
+        """Proposals with the moments and the parts' shares of all draws, weighted.
+
+        Args:
+            anchor: The number of the proposal whose first becomes the second.
+        """
+        around, last = self.proposals[anchor][0], self.proposals[-1][0]
+        log_w = self.log_w
+        parts = last.parts(self.position, *self.bases).softmax(0)
+        squares = log_w + self.joint - self.log_q[-1]
+        weight = squares.nan_to_num(nan=-math.inf).softmax(0).nan_to_num(0.0).to(parts)
+        moved = around.around(adapted(self.position, log_w, around.first))
+        return moved.sharing((weight * parts).sum(1))
 
 
 def quality(log_w: Tensor, log_pi: Tensor) -> Tensor:
@@ -85,6 +118,13 @@ def quality(log_w: Tensor, log_pi: Tensor) -> Tensor:
     """
     log_w = log_w.double()
     k = pareto_k(log_w, log_pi > -torch.inf)
-    share = (log_w + log_pi[:, None]).flatten(0, 1).softmax(0)
-    effective = 1.0 / (share.square().sum(0) * len(share))
-    return torch.where(k <= _PILOT_K, effective.nan_to_num(0.0), -k.nan_to_num(math.inf))
+    return _judged(effective_share((log_w + log_pi[:, None]).flatten(0, 1)), k)
+
+
+def effective_share(log_w: Tensor) -> Tensor:
+    """The effective sample size of weights (L, B) as a share of the draws, (B,)."""
+    return 1.0 / (log_w.softmax(0).square().sum(0) * len(log_w))
+
+
+def _judged(share: Tensor, k: Tensor) -> Tensor:
+    return torch.where(k <= _PILOT_K, share.nan_to_num(0.0), -k.nan_to_num(math.inf))

@@ -12,7 +12,7 @@ from ppl_mm.likelihood.importance import Draws
 from ppl_mm.likelihood.path import Path, Point
 from ppl_mm.likelihood.refined.annealed_path import AnnealedPath
 from ppl_mm.likelihood.refined.laplace import Start, laplace
-from ppl_mm.likelihood.refined.pilot import Pilot, quality
+from ppl_mm.likelihood.refined.pilot import Pilot, effective_share, quality
 from ppl_mm.likelihood.refined.proposal import Base, Proposal
 from ppl_mm.likelihood.refined.student import Student
 from ppl_mm.likelihood.refined.variational import fitted
@@ -27,9 +27,10 @@ REFINEMENTS = ("auto", "none", *STAGES[1:])
 _START = 32  # draws of each of the base's components, which say where it is
 _PILOT = {"laplace": 400, "variational": 500}  # draws
 _ROUNDS = (500, 1000, 2000)  # draws of each round of adaptive importance sampling
-_ENOUGH = {"laplace": 0.25, "variational": 0.2, "adaptive": 0.2, "annealed": 0.4}
+_ENOUGH = {"laplace": 0.25, "variational": 0.2, "adaptive": 0.3, "annealed": 0.4}
 """The ESS of a good pilot, as a share of its draws."""
 _TOLERABLE = 0.1  # the quality below which a row is worth the dearer stages
+_PRIOR = 0.15  # the ESS of draws of the prior, as a share, at which it is the proposal
 _TELLING = 2.0  # nats of a draw's weight above p(x) by the first mode alone
 _APART = 6.0  # squared distance of another mode, in deviations, beside two for each coordinate
 _NEGLIGIBLE = 7.0  # nats below the first: a mode that counts for nothing
@@ -60,22 +61,15 @@ class Refined:
         self._steps: dict[int, Tensor] = {}
         left = rows if refine == "annealed" else rows[:0]
         if refine in ("auto", "variational", "adaptive"):
-            pilot = self._piloted(rows, self.proposal, _PILOT["laplace"], "laplace")
-            self.quality = pilot.quality
-        if refine == "auto":
-            left = self._improved(rows, pilot)
-        elif refine == "variational":
-            self._vary(rows)
-        elif refine == "adaptive":
-            self._adapt(rows, pilot, "adaptive")
+            left = self._improved(rows, refine)
         self.stage[left] = STAGES.index("annealed")
 
     def draw(self, rows: Tensor, num_samples: int, purpose: str) -> Draws:
         """Draws of some rows' proposals, for importance sampling; independent for each purpose."""
         path, proposal = self.path.rows(rows), self.proposal.rows(rows)
-        position, log_pi = proposal.draw(Base(path), num_samples, self._noise(rows, purpose))
+        position, log_pi = proposal.draw(path, num_samples, self._noise(rows, purpose))
         flat = position.flatten(0, 1)
-        log_q = proposal.log_prob(flat, path.base(flat)) - path.log_volume(flat)
+        log_q = proposal.log_prob(flat, *path.bases(flat)) - path.log_volume(flat)
         return Draws(path.latents(flat), log_q, log_pi)
 
     def annealed(self, rows: Tensor, purpose: str) -> Draws:
@@ -133,7 +127,8 @@ class Refined:
         start, wide = self._start(rows)
         first = laplace(self.path, start)
         proposal = Proposal.at(first)
-        joint = self.path.joint(wide)
+        self._wide = Pilot.of_prior(self.path, proposal, wide)
+        joint = self._wide.joint
         excess = (joint - first.log_prob(wide)).nan_to_num(-torch.inf)
         best = excess.argmax(0)
         told = excess.amax(0) > self._mass(rows, first) + _TELLING
@@ -146,7 +141,7 @@ class Refined:
             apart = (away > _APART + 2.0 * other.loc.shape[1]) & counts
             proposal.second.put(left[apart], other.rows(apart))
             proposal.alone[left[apart]] = False
-        return proposal
+        return proposal.of_prior(effective_share(self._wide.log_w) > _PRIOR)
 
     def _mass(self, rows: Tensor, student: Student) -> Tensor:
         """The log of the integral of p(x, z) if it had q's shape around q's mode, (B,)."""
@@ -158,63 +153,78 @@ class Refined:
 
         And draws of the prior, (L, B, D).
         """
-        base = Base(self.path)
-        drawn = base.draw(_START, self._noise(rows, "start"))
+        drawn, allowed = Base(self.path).by_component(_START, self._noise(rows, "start"))
         means, scales = drawn.mean(1), drawn.std(1)
-        joint = self.path.joint(means)
-        joint = joint.masked_fill(base.log_pi == -torch.inf, -torch.inf).nan_to_num(-torch.inf)
+        joint = self.path.joint(means).masked_fill(~allowed, -torch.inf).nan_to_num(-torch.inf)
         best = joint.argmax(0)[None, :, None].expand(1, *means.shape[1:])
-        prior = Path(self.path.model, None, self.path.obs, self.path.chunk)
-        wide = Base(prior).draw(2 * _START, self._noise(rows, "prior"))[0]
+        wide = Base(self.path.from_prior).draw(2 * _START, self._noise(rows, "prior"))
         low, high = wide.quantile(wide.new_tensor([0.1587, 0.8413]), 0)  # one deviation each way
         widest = (0.5 * (high - low)).clamp(min=1e-6)
         scale = torch.minimum(scales.gather(0, best)[0], widest).clamp(min=1e-6)
         return Start(means.gather(0, best)[0], scale, widest), wide
 
-    def _improved(self, rows: Tensor, pilot: Pilot) -> Tensor:
+    def _improved(self, rows: Tensor, refine: str) -> Tensor:
         """Improve the proposals of the rows whose pilot is poor; the rows that are still poor.
 
         The moments of draws are the cheaper way. Where they do not help, a Normal is fitted first.
         """
-        poor = pilot.quality < _ENOUGH["laplace"]
-        rows = self._adapt(rows[poor], pilot.rows(poor), "adaptive")
-        rows = rows[self.quality[rows] < _TOLERABLE]
-        if len(rows) == 0:
-            return rows
-        pilot = self._vary(rows)
-        poor = self.quality[rows] < _ENOUGH["variational"]
-        rows = self._adapt(rows[poor], pilot.rows(poor), "adaptive again")
-        return rows[self.quality[rows] < _TOLERABLE]
-
-    def _vary(self, rows: Tensor) -> Pilot:
-        """Fit Normals with full covariance; their pilot."""
+        auto = refine == "auto"
+        pilot, stages = self._wide, ["laplace"]
+        pilot = self._tried(rows, pilot, self.proposal, _PILOT["laplace"], "laplace")
+        if auto:
+            rows, pilot = self._chosen(rows, pilot, stages, _ENOUGH["laplace"])
+        if refine != "variational":
+            rows, pilot = self._adapted(rows, pilot, stages, 1, "adaptive")
+        if auto:
+            keep = self.quality[rows] < _TOLERABLE
+            rows, pilot = rows[keep], pilot.rows(keep)
+        if len(rows) == 0 or refine == "adaptive":
+            return rows[:0]
         own = self.proposal.rows(rows)
         found = fitted(self.path.rows(rows), own.first, self._noise(rows, "variational"))
-        pilot = self._piloted(rows, own.around(found), _PILOT["variational"], "variational")
-        self._offer(rows, pilot, "variational")
-        return pilot
+        stages.append("variational")
+        fresh = own.around(found)
+        pilot = self._tried(rows, pilot, fresh, _PILOT["variational"], "variational")
+        rows, pilot = self._chosen(rows, pilot, stages, _ENOUGH["variational"])
+        if not auto:
+            return rows[:0]
+        rows, pilot = self._adapted(rows, pilot, stages, len(stages), "adaptive again")
+        return rows[self.quality[rows] < _TOLERABLE]
 
-    def _adapt(self, rows: Tensor, pilot: Pilot, purpose: str) -> Tensor:
+    def _adapted(
+        self, rows: Tensor, pilot: Pilot, stages: list[str], anchor: int, purpose: str
+    ) -> tuple[Tensor, Pilot]:
         """Adapt to the moments of all draws so far, round by round; the rows still poor."""
         for num in _ROUNDS:
             if len(rows) == 0:
                 break
-            fresh = self._piloted(rows, pilot.adapted(), num, f"{purpose} {num}")
-            self._offer(rows, fresh, "adaptive")
-            keep = self.quality[rows] < _ENOUGH["adaptive"]
-            pilot, rows = pilot.joined(fresh).rows(keep), rows[keep]
-        return rows
+            stages.append("adaptive")
+            fresh = pilot.adapted(anchor)
+            pilot = self._tried(rows, pilot, fresh, num, f"{purpose} {num}")
+            rows, pilot = self._chosen(rows, pilot, stages, _ENOUGH["adaptive"])
+        return rows, pilot
 
-    def _piloted(self, rows: Tensor, proposal: Proposal, num: int, purpose: str) -> Pilot:
-        return Pilot.of(self.path.rows(rows), proposal, num, self._noise(rows, f"pilot {purpose}"))
+    def _tried(
+        self, rows: Tensor, pilot: Pilot, proposal: Proposal, num: int, purpose: str
+    ) -> Pilot:
+        noise = self._noise(rows, f"pilot {purpose}")
+        return pilot.tried(self.path.rows(rows), proposal, num, noise)
 
-    def _offer(self, rows: Tensor, pilot: Pilot, stage: str) -> None:
-        """Take a proposal in the rows in which its pilot is the better one, or if it is asked."""
-        better = pilot.quality > self.quality[rows]
-        better = better | (self.asked != "auto")
-        taken = rows[better]
-        self.proposal.put(taken, pilot.proposal.rows(better))
-        self.stage[taken], self.quality[taken] = STAGES.index(stage), pilot.quality[better]
+    def _chosen(
+        self, rows: Tensor, pilot: Pilot, stages: list[str], enough: float
+    ) -> tuple[Tensor, Pilot]:
+        """Take each row's best proposal, or the last if a stage is asked; the rows still poor."""
+        quality = pilot.quality
+        best = quality.argmax(0)
+        if self.asked != "auto":
+            best = torch.full_like(best, len(quality) - 1)
+        self.quality[rows] = quality.gather(0, best[None])[0]
+        for j, stage in enumerate(stages):
+            taken = best == j
+            self.proposal.put(rows[taken], pilot.proposals[j + 1][0].rows(taken))
+            self.stage[rows[taken]] = STAGES.index(stage)
+        keep = self.quality[rows] < enough
+        return rows[keep], pilot.rows(keep)
 
     def _noise(self, rows: Tensor, purpose: str) -> RowNoise:
         return RowNoise([self.keys[i] for i in rows.tolist()], self.seed, purpose)
