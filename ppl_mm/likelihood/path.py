@@ -181,9 +181,7 @@ class Path:
     def bases(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """log f_0 and log p(z) as in :meth:`values`; no decoder runs."""
         with torch.no_grad():
-            start, prior, _ = self._in_parts(
-                position, lambda p, o: self._densities(p, o.scoring())
-            )
+            start, prior, _ = self._in_parts(position, lambda p, o: self._densities(p, o.scoring()))
         return start, prior
 
     def joint(self, position: Tensor) -> Tensor:

@@ -9,20 +9,18 @@ from torch import Tensor
 from ppl_mm.likelihood.path import Path
 from ppl_mm.likelihood.refined.adaptive import adapted
 from ppl_mm.likelihood.refined.proposal import Proposal
+from ppl_mm.likelihood.refined.student import Student
 from ppl_mm.likelihood.row_noise import RowNoise
 from ppl_mm.likelihood.summarise import pareto_k
 from ppl_mm.results.log_likelihood import RELIABLE_K
 
-__all__ = ["Pilot", "effective_share", "quality"]
+__all__ = ["Pilot", "quality"]
 
 _PILOT_K = RELIABLE_K - 0.15  # of a good pilot: k is known to about a tenth
 
 
 class Pilot(NamedTuple):
     """Draws of J proposals with what is known of their densities; L of B rows.
-
-    Every proposal is judged by the draws of all of them. A region that a proposal lacks and another
-    one reached is then seen, and of several proposals the one with lucky draws is not the best.
 
     Attributes:
         proposals: The proposals that the draws come from and how many each gave.
@@ -77,36 +75,34 @@ class Pilot(NamedTuple):
 
     @property
     def quality(self) -> Tensor:
-        """How good each proposal but the first is, the prior, (J - 1, B).
+        """How good the last proposal is by its own draws, which had no part in making it, (B,)."""
+        own = (self.joint - self.log_q[-1])[-self.proposals[-1][1] :]
+        return quality(own[None], torch.zeros_like(own[:1]))
 
-        It is the effective sample size as a share of the draws, or -k where k says that this share
-        cannot be believed. With the weights w of the mixture of all proposals, it is the square of
-        the mean of w over the mean of w p(x, z) / q(z); or that of the proposal's own draws, if it
-        is less: these had no part in making it. k is that of p(x, z) / q(z) at all draws.
+    def shares(self, proposal: Proposal) -> tuple[Tensor, Tensor]:
+        """The effective sample sizes of all draws and of a proposal, as shares, (B,) each.
+
+        With the weights w of the mixture of the proposals, both are the square of the mean of w
+        over a mean, of w^2 or of w p(x, z) / q(z). Draws that q lacks are seen.
         """
         log_w = self.log_w.nan_to_num(nan=-math.inf)
-        own = (self.joint - self.log_q[1:]).double().nan_to_num(nan=-math.inf)
-        second = (log_w + own).logsumexp(1)
-        share = (2.0 * log_w.logsumexp(0) - math.log(len(log_w)) - second).exp()
-        numbers = [number for _, number in self.proposals]
-        alone = [x[j] for j, x in enumerate(own.split(numbers, 1)[1:])]
-        share = torch.minimum(share, torch.stack([effective_share(x) for x in alone]))
-        every = torch.ones_like(own[0, :1], dtype=torch.bool)
-        k = torch.stack([pareto_k(x[None], every) for x in own])
-        return _judged(share, k)
+        other = (self.joint - proposal.log_prob(self.position, *self.bases)).double()
+        square = 2.0 * log_w.logsumexp(0) - math.log(len(log_w))
+        both = [(log_w + x.nan_to_num(nan=-math.inf)).logsumexp(0) for x in (log_w, other)]
+        own, its = [(square - x).exp().nan_to_num(0.0) for x in both]
+        return own, its
 
-    def adapted(self, anchor: int) -> Proposal:
+    def adapted(self, towards: Student) -> Proposal:
         """Proposals with the moments and the parts' shares of all draws, weighted.
 
         Args:
-            anchor: The number of the proposal whose first becomes the second.
+            towards: The Student distributions to shrink to.
         """
-        around, last = self.proposals[anchor][0], self.proposals[-1][0]
-        log_w = self.log_w
+        last, log_w = self.proposals[-1][0], self.log_w
         parts = last.parts(self.position, *self.bases).softmax(0)
         squares = log_w + self.joint - self.log_q[-1]
         weight = squares.nan_to_num(nan=-math.inf).softmax(0).nan_to_num(0.0).to(parts)
-        moved = around.around(adapted(self.position, log_w, around.first))
+        moved = last.around(adapted(self.position, log_w, towards))
         return moved.sharing((weight * parts).sum(1))
 
 
@@ -118,10 +114,10 @@ def quality(log_w: Tensor, log_pi: Tensor) -> Tensor:
     """
     log_w = log_w.double()
     k = pareto_k(log_w, log_pi > -torch.inf)
-    return _judged(effective_share((log_w + log_pi[:, None]).flatten(0, 1)), k)
+    return _judged(_effective((log_w + log_pi[:, None]).flatten(0, 1)), k)
 
 
-def effective_share(log_w: Tensor) -> Tensor:
+def _effective(log_w: Tensor) -> Tensor:
     """The effective sample size of weights (L, B) as a share of the draws, (B,)."""
     return 1.0 / (log_w.softmax(0).square().sum(0) * len(log_w))
 

@@ -101,12 +101,11 @@ class Proposal:
         return cls(first, second, alone, share)
 
     def around(self, first: Student) -> Self:
-        """With another first; the former one becomes the second, unless that has its own mode."""
+        """With another first; the second is the same with wider tails, or keeps its own mode."""
         alone = self.alone[:, None]
-        loc = torch.where(alone, self.first.loc, self.second.loc)
-        tril = torch.where(alone[..., None], self.first.tril, self.second.tril)
-        second = Student(loc, tril, first.nu)
-        return replace(self, first=first, second=second, alone=torch.zeros_like(self.alone))
+        loc = torch.where(alone, first.loc, self.second.loc)
+        tril = torch.where(alone[..., None], _WIDE * first.tril, self.second.tril)
+        return replace(self, first=first, second=Student(loc, tril, first.nu))
 
     def sharing(self, mass: Tensor) -> Self:
         """With shares that follow the posterior's mass of each part, (4, B), and are not too small.

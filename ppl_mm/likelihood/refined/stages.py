@@ -12,7 +12,7 @@ from ppl_mm.likelihood.importance import Draws
 from ppl_mm.likelihood.path import Path, Point
 from ppl_mm.likelihood.refined.annealed_path import AnnealedPath
 from ppl_mm.likelihood.refined.laplace import Start, laplace
-from ppl_mm.likelihood.refined.pilot import Pilot, effective_share, quality
+from ppl_mm.likelihood.refined.pilot import Pilot, quality
 from ppl_mm.likelihood.refined.proposal import Base, Proposal
 from ppl_mm.likelihood.refined.student import Student
 from ppl_mm.likelihood.refined.variational import fitted
@@ -27,10 +27,12 @@ REFINEMENTS = ("auto", "none", *STAGES[1:])
 _START = 32  # draws of each of the base's components, which say where it is
 _PILOT = {"laplace": 400, "variational": 500}  # draws
 _ROUNDS = (500, 1000, 2000)  # draws of each round of adaptive importance sampling
-_ENOUGH = {"laplace": 0.25, "variational": 0.2, "adaptive": 0.3, "annealed": 0.4}
+_ENOUGH = {"laplace": 0.25, "variational": 0.2, "adaptive": 0.2, "annealed": 0.4}
 """The ESS of a good pilot, as a share of its draws."""
-_TOLERABLE = 0.1  # the quality below which a row is worth the dearer stages
-_PRIOR = 0.15  # the ESS of draws of the prior, as a share, at which it is the proposal
+_TOLERABLE = {"adaptive": 0.1, "variational": 0.05}
+"""The quality below which a row is worth the next, dearer stage."""
+_PRIOR = 0.3  # the ESS of draws of the prior, as a share, at which it is the proposal
+_AS_GOOD = 0.6  # and that over the other proposal's, as far as these draws tell
 _TELLING = 2.0  # nats of a draw's weight above p(x) by the first mode alone
 _APART = 6.0  # squared distance of another mode, in deviations, beside two for each coordinate
 _NEGLIGIBLE = 7.0  # nats below the first: a mode that counts for nothing
@@ -141,7 +143,8 @@ class Refined:
             apart = (away > _APART + 2.0 * other.loc.shape[1]) & counts
             proposal.second.put(left[apart], other.rows(apart))
             proposal.alone[left[apart]] = False
-        return proposal.of_prior(effective_share(self._wide.log_w) > _PRIOR)
+        own, other = self._wide.shares(proposal)
+        return proposal.of_prior((own > _PRIOR) & (own > _AS_GOOD * other))
 
     def _mass(self, rows: Tensor, student: Student) -> Tensor:
         """The log of the integral of p(x, z) if it had q's shape around q's mode, (B,)."""
@@ -169,62 +172,56 @@ class Refined:
         The moments of draws are the cheaper way. Where they do not help, a Normal is fitted first.
         """
         auto = refine == "auto"
-        pilot, stages = self._wide, ["laplace"]
-        pilot = self._tried(rows, pilot, self.proposal, _PILOT["laplace"], "laplace")
+        pilot = self._wide.tried(
+            self.path, self.proposal, _PILOT["laplace"], self._noise(rows, "pilot laplace")
+        )
+        self.quality = pilot.quality
         if auto:
-            rows, pilot = self._chosen(rows, pilot, stages, _ENOUGH["laplace"])
+            rows, pilot = self._poor(rows, pilot, _ENOUGH["laplace"])
         if refine != "variational":
-            rows, pilot = self._adapted(rows, pilot, stages, 1, "adaptive")
+            rows, pilot = self._adapted(rows, pilot, "adaptive")
         if auto:
-            keep = self.quality[rows] < _TOLERABLE
-            rows, pilot = rows[keep], pilot.rows(keep)
+            rows, pilot = self._poor(rows, pilot, _TOLERABLE["adaptive"])
         if len(rows) == 0 or refine == "adaptive":
             return rows[:0]
         own = self.proposal.rows(rows)
         found = fitted(self.path.rows(rows), own.first, self._noise(rows, "variational"))
-        stages.append("variational")
-        fresh = own.around(found)
-        pilot = self._tried(rows, pilot, fresh, _PILOT["variational"], "variational")
-        rows, pilot = self._chosen(rows, pilot, stages, _ENOUGH["variational"])
+        around, number = own.around(found), _PILOT["variational"]
+        pilot = self._tried(rows, pilot, around, number, "variational", "pilot variational")
         if not auto:
             return rows[:0]
-        rows, pilot = self._adapted(rows, pilot, stages, len(stages), "adaptive again")
-        return rows[self.quality[rows] < _TOLERABLE]
+        rows, pilot = self._poor(rows, pilot, _ENOUGH["variational"])
+        rows, pilot = self._adapted(rows, pilot, "adaptive again")
+        return self._poor(rows, pilot, _TOLERABLE["variational"])[0]
 
-    def _adapted(
-        self, rows: Tensor, pilot: Pilot, stages: list[str], anchor: int, purpose: str
-    ) -> tuple[Tensor, Pilot]:
+    def _adapted(self, rows: Tensor, pilot: Pilot, purpose: str) -> tuple[Tensor, Pilot]:
         """Adapt to the moments of all draws so far, round by round; the rows still poor."""
+        anchor = pilot.proposals[-1][0].first
         for num in _ROUNDS:
             if len(rows) == 0:
                 break
-            stages.append("adaptive")
-            fresh = pilot.adapted(anchor)
-            pilot = self._tried(rows, pilot, fresh, num, f"{purpose} {num}")
-            rows, pilot = self._chosen(rows, pilot, stages, _ENOUGH["adaptive"])
+            moved = pilot.adapted(anchor)
+            pilot = self._tried(rows, pilot, moved, num, "adaptive", f"pilot {purpose} {num}")
+            keep = self.quality[rows] < _ENOUGH["adaptive"]
+            anchor = anchor.rows(keep)
+            rows, pilot = self._poor(rows, pilot, _ENOUGH["adaptive"])
         return rows, pilot
 
-    def _tried(
-        self, rows: Tensor, pilot: Pilot, proposal: Proposal, num: int, purpose: str
-    ) -> Pilot:
-        noise = self._noise(rows, f"pilot {purpose}")
-        return pilot.tried(self.path.rows(rows), proposal, num, noise)
-
-    def _chosen(
-        self, rows: Tensor, pilot: Pilot, stages: list[str], enough: float
-    ) -> tuple[Tensor, Pilot]:
-        """Take each row's best proposal, or the last if a stage is asked; the rows still poor."""
-        quality = pilot.quality
-        best = quality.argmax(0)
-        if self.asked != "auto":
-            best = torch.full_like(best, len(quality) - 1)
-        self.quality[rows] = quality.gather(0, best[None])[0]
-        for j, stage in enumerate(stages):
-            taken = best == j
-            self.proposal.put(rows[taken], pilot.proposals[j + 1][0].rows(taken))
-            self.stage[rows[taken]] = STAGES.index(stage)
+    def _poor(self, rows: Tensor, pilot: Pilot, enough: float) -> tuple[Tensor, Pilot]:
         keep = self.quality[rows] < enough
         return rows[keep], pilot.rows(keep)
+
+    def _tried(
+        self, rows: Tensor, pilot: Pilot, proposal: Proposal, num: int, stage: str, purpose: str
+    ) -> Pilot:
+        """Take a proposal in the rows in which its draws are the better ones, or if it is asked."""
+        pilot = pilot.tried(self.path.rows(rows), proposal, num, self._noise(rows, purpose))
+        quality = pilot.quality
+        better = (quality > self.quality[rows]) | (self.asked != "auto")
+        taken = rows[better]
+        self.proposal.put(taken, proposal.rows(better))
+        self.stage[taken], self.quality[taken] = STAGES.index(stage), quality[better]
+        return pilot
 
     def _noise(self, rows: Tensor, purpose: str) -> RowNoise:
         return RowNoise([self.keys[i] for i in rows.tolist()], self.seed, purpose)
