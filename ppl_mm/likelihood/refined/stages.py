@@ -29,8 +29,7 @@ _PILOT = {"laplace": 400, "variational": 500}  # draws
 _ROUNDS = (500, 1000, 2000)  # draws of each round of adaptive importance sampling
 _ENOUGH = {"laplace": 0.25, "variational": 0.2, "adaptive": 0.2, "annealed": 0.4}
 """The ESS of a good pilot, as a share of its draws."""
-_TOLERABLE = {"adaptive": 0.1, "variational": 0.05}
-"""The quality below which a row is worth the next, dearer stage."""
+_TOLERABLE = 0.1  # the quality below which a row is worth the dearer stages
 _PRIOR = 0.3  # the ESS of draws of the prior, as a share, at which it is the proposal
 _AS_GOOD = 0.6  # and that over the other proposal's, as far as these draws tell
 _TELLING = 2.0  # nats of a draw's weight above p(x) by the first mode alone
@@ -181,7 +180,7 @@ class Refined:
         if refine != "variational":
             rows, pilot = self._adapted(rows, pilot, "adaptive")
         if auto:
-            rows, pilot = self._poor(rows, pilot, _TOLERABLE["adaptive"])
+            rows, pilot = self._poor(rows, pilot, _TOLERABLE)
         if len(rows) == 0 or refine == "adaptive":
             return rows[:0]
         own = self.proposal.rows(rows)
@@ -192,7 +191,7 @@ class Refined:
             return rows[:0]
         rows, pilot = self._poor(rows, pilot, _ENOUGH["variational"])
         rows, pilot = self._adapted(rows, pilot, "adaptive again")
-        return self._poor(rows, pilot, _TOLERABLE["variational"])[0]
+        return self._poor(rows, pilot, _TOLERABLE)[0]
 
     def _adapted(self, rows: Tensor, pilot: Pilot, purpose: str) -> tuple[Tensor, Pilot]:
         """Adapt to the moments of all draws so far, round by round; the rows still poor."""
