@@ -199,7 +199,7 @@ def train(
             "rows": rows,
         }
     )
-    out = Path("runs", f"{system}-{dataset}") if out is None else out
+    out = Path("runs", f"{system}-{Path(dataset).stem}") if out is None else out
     with runs.owned(out) if is_first() else nullcontext():
         try:
             run = runs.train(
