@@ -251,3 +251,12 @@ def test_a_machine_that_reads_features_refuses_other_rows():
     found = baselines.linear_svm(x.float(), y, x.float(), 1 - y, penalties=[2])
     assert found.penalty == 2.0
     assert found.tune_error == (found.predict(x.float()) == y).double().mean().item()
+
+
+@pytest.mark.parametrize(("least", "most"), [(-0.1, 1.0), (0.0, 1.5), (-2.0, 3.0)])
+def test_a_machine_takes_values_from_0_to_1(least, most):
+    x = torch.tensor([[0.0, 1.0], [least, most]])
+    with pytest.raises(ValueError, match=f"values from 0 to 1, got {least:g} to {most:g}; scale"):
+        baselines.rbm(Observations({"x": x}), numbers("x", 2), epochs=1)
+    whole = Observations({"x": torch.tensor([[0.0, 1.0], [1.0, 0.0]])})
+    assert baselines.rbm(whole, numbers("x", 2), hidden=3, epochs=1)(whole).shape == (2, 3)

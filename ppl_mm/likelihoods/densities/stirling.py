@@ -20,7 +20,7 @@ _PAIRS = (6.0, 10.0, 12.0)  # (1 + j t) (1 + (7 - j) t) = 1 + 7 t + c t^2 for j 
 def stirling_remainder(x: Tensor) -> Tensor:
     """Return J(x) for x of at least 1.
 
-    The error is at most 6e-12, or ten times the rounding error of 1 where that is larger.
+    The error is at most 7e-12, or ten times the rounding error of 1 where that is larger.
 
     Example:
         >>> stirling_remainder(torch.tensor([1.0, 10.0]))  # lgamma(1) = 0
