@@ -141,6 +141,8 @@ def test_rows_that_lack_a_label_are_left_out_of_precision_and_calibration():
     found = calibration(system, obs, "y", num_samples=None)
     assert found.predicted.shape == (1, 3)
     assert (found.label, found.given) == ("y", ("picture",))
+    for given, told in (("picture", ("picture",)), (["picture"], ("picture",)), ((), ())):
+        assert calibration(system, part, "y", given, num_samples=None).given == told
 
 
 # ------------------------------------------------------------------ calibration
