@@ -66,6 +66,19 @@ def test_parts_of_a_file_that_does_not_exist_yet_are_removed(tmp_path):
     assert list(tmp_path.iterdir()) == [kept]
 
 
+def test_what_a_process_leaves_that_is_killed_while_it_writes_is_removed(tmp_path, monkeypatch):
+    path, left = tmp_path / "run.csv", []
+    monkeypatch.setattr("os.fsync", lambda handle: left.extend(tmp_path.iterdir()))
+    write_atomically(path, b"x")
+    part = left[0]
+    assert part not in (path, *tmp_path.iterdir())
+    part.write_bytes(b"half of i")
+    remove_parts(tmp_path / "other")
+    assert part.exists()
+    remove_parts(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 # ---------------------------------------------------------------- owners
 
 

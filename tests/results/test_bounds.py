@@ -7,7 +7,7 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from ppl_mm import Observations
+from ppl_mm import Observations, plotting
 from ppl_mm.evaluation import Estimate, Sandwich, UpperBounds
 from ppl_mm.results.style import BLUE, ORANGE
 
@@ -100,6 +100,11 @@ def test_curves_of_a_sandwich_have_half_of_two_errors_of_the_gap_on_either_side(
     assert [t.get_text() for t in axes.get_legend().texts] == ["lower", "upper"]
 
 
+def test_no_curves_are_told():
+    with pytest.raises(ValueError, match=r"^sandwich_curves: expected at least one result, got "):
+        plotting.sandwich_curves({})
+
+
 MEANS = {  # measure -> value and error at 10 temperatures, then at 100
     "lower bound": [(-8.0, 1 / math.sqrt(3)), (-6.0, 0.0)],
     "approximate upper bound": [(-4.0, 1 / math.sqrt(3)), (-5.5, 0.5 / math.sqrt(3))],
@@ -151,6 +156,9 @@ def test_curves_of_upper_bounds_have_approximate_ones_dashed():
     gap = left.containers[1].lines[2][0].get_segments()
     assert [s[1, 1] - s[0, 1] for s in gap] == pytest.approx([2.0, 1 / math.sqrt(3)])
     assert [t.get_text() for t in left.get_xticklabels()] == ["10", "100"]
+    assert left.get_xlabel() == right.get_xlabel() == "temperatures"
+    names = [t.get_text() for t in right.get_legend().texts]
+    assert names == ["lower", "upper", "approximate upper"]
 
 
 def test_bounds_of_one_row_by_one_chain_have_no_errors():

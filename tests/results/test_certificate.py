@@ -49,6 +49,12 @@ def test_an_interval_holds_the_middle_up_to_its_ends():
     assert found.contradicted.tolist() == [False, False, False, True]
 
 
+def test_an_interval_that_touches_the_range_of_the_truth_is_not_contradicted():
+    ends = [(-1.0, 0.5, 0.5, -0.5, 0.0, 0.0, 0.0), (-1.0, 0.5, 0.5, -2.0, -1.5, 0.0, 0.0)]
+    beyond = (-1.0, 0.5, 0.5, -0.25, 0.0, 0.0, 0.0)
+    assert certificate([*ends, beyond]).contradicted.tolist() == [False, False, True]
+
+
 def test_each_side_is_judged_by_its_own_distance():
     high = (-1.0, 0.1, 2.0, 0.5, 0.5, 0.0, 0.0)
     low = (-1.0, 2.0, 0.1, -2.5, -2.5, 0.0, 0.0)

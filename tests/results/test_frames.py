@@ -28,7 +28,7 @@ def test_columns_and_rows_have_the_names_they_are_given():
 
 @pytest.mark.parametrize("names", [["a"], ["a", "b", "c"]])
 def test_another_number_of_names_than_elements_is_told(names):
-    message = rf"modality 'x': expected 2 names of columns, one an element, got {len(names)}\."
+    message = rf"^modality 'x': expected 2 names of columns, one an element, got {len(names)}\."
     with pytest.raises(ValueError, match=message):
         frame_of({"x": torch.zeros(3, 2)}, {"x": names})
 

@@ -262,7 +262,7 @@ def test_arviz_gets_every_column_and_the_weights_in_one_chain():
 
 
 def test_the_picture_has_rows_in_order_and_doubtful_ones_apart():
-    found = result([-1.0, -3.0, -2.0], [0.1, 0.2, 0.3], [0.4, 0.5, 0.6], k=[0.1, 0.9, 0.2])
+    found = result([-1.0, -3.0, -2.0], [0.1, 0.2, 0.3], [0.4, 0.5, 0.6], k=[0.1, 0.9, 0.7])
     (axes,) = plotting.likelihood_intervals(found).axes
     fine, doubtful = axes.containers
     assert fine.lines[0].get_xydata().tolist() == [[1, -2.0], [2, -1.0]]

@@ -74,6 +74,7 @@ def test_an_estimate_of_one_row_has_no_error():
 def test_an_estimate_of_single_precision_is_summed_in_double():
     rows = torch.tensor([1.0, 1.0 + 2**-20]).float()
     assert Estimate.of(rows).value == 1.0 + 2**-21
+    assert Estimate.of(rows).standard_error == pytest.approx(2**-21)
 
 
 def test_a_table_has_the_columns_that_say_something():
