@@ -1,11 +1,14 @@
 """Measures of generated values are what the same draws give by hand: batches, seeds, options."""
 
+import pytest
 import torch
+from every_system import build, complete
 
-from ppl_mm import Observations, generate
+from ppl_mm import Observations, embed, generate
 from ppl_mm.evaluation import (
     Coherence,
     collapse_of,
+    correlation,
     cross_coherence,
     diversity,
     frechet,
@@ -151,3 +154,24 @@ def test_thresholds_of_collapse_go_from_0_to_the_largest():
     assert len(found.epsilons) == 40
     assert collapse_of(values, delta=0.0).thresholds.tolist() == [5.0, 3.0]
     assert collapse_of(values, delta=0.74).thresholds.tolist() == [1.0, 1.0]
+
+
+def test_a_pair_learns_from_the_rows_that_hold_both(classes):
+    toy = noisy(classes)
+    held = {"a": torch.arange(40) % 3 > 0, "b": torch.arange(40) % 5 > 0}
+    junk = {n: torch.where(m[:, None, None, None], toy.obs[n], 99.0) for n, m in held.items()}
+    train = Observations({**toy.obs.values, **junk}, held)
+    flat = dict.fromkeys(("a", "b"), lambda x: x[:, :, 0].flatten(1))
+    arguments = {"num_components": 2, **OPTIONS}
+    found = correlation(toy.system, train, toy.obs, flat, [("a", "b")], **arguments)
+    both = held["a"] & held["b"]
+    exact = correlation(toy.system, toy.obs[both], toy.obs, flat, [("a", "b")], **arguments)
+    assert torch.equal(found.scores, exact.scores)
+
+
+@pytest.mark.parametrize("name", ["mmvae", "mmvae_plus", "mopoe"])
+def test_the_place_of_a_stratum_is_no_latent(name):
+    """A guide that draws some of its strata has a site that says which."""
+    system, obs = build(name, strata=1), complete(4)
+    expected = set(draw_latents(build(name), obs))
+    assert set(draw_latents(system, obs)) == set(embed(system, obs).mean) == expected
