@@ -102,6 +102,21 @@ def test_draws_predict_a_probability_of_each_label_and_the_likeliest_class():
     assert accuracy(classes, obs, "y", num_samples=50, seed=4) == 1.0
 
 
+@pytest.mark.parametrize("measure", [accuracy, classification_error, calibration, probabilities])
+def test_a_label_may_be_named_as_a_part_of_what_is_given(measure):
+    modalities = [
+        Modality("digit_image", likelihoods.Normal(0.1), lambda _: Copy(), lambda _: Times(1.0)),
+        Modality("digit", likelihoods.Categorical(), lambda _: Copy(), lambda _: Times(5.0)),
+    ]
+    guide = guides.ProductOfExperts(modalities, 3, prior_expert=False)
+    system = System(models.SharedLatent(modalities, 3), guide, IWAE())
+    obs = Observations({"digit_image": Z, "digit": torch.tensor([0, 1, 2])})
+    measure(system, obs, "digit", "digit_image")
+    for given in ("digit", ["digit"], ("digit_image", "digit")):
+        with pytest.raises(ValueError, match="given: 'digit' is what is predicted; leave it out"):
+            measure(system, obs, "digit", given)
+
+
 def test_one_row_has_no_standard_error():
     system = system_of(likelihoods.Categorical())
     obs = rows(torch.tensor([0, 1, 2]))[1:2]
@@ -141,6 +156,8 @@ def test_rows_that_lack_a_label_are_left_out_of_precision_and_calibration():
     found = calibration(system, obs, "y", num_samples=None)
     assert found.predicted.shape == (1, 3)
     assert (found.label, found.given) == ("y", ("picture",))
+    for given, told in (("picture", ("picture",)), (["picture"], ("picture",)), ((), ())):
+        assert calibration(system, part, "y", given, num_samples=None).given == told
 
 
 # ------------------------------------------------------------------ calibration
