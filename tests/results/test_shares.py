@@ -127,6 +127,7 @@ def test_a_relation_that_there_is_not_is_told_with_those_that_there_are():
     alone = Relatedness((("a",), ("b",)), distances)
     with pytest.raises(ValueError, match=r"^unknown relation 'class'; known: item\.$"):
         alone.related("class")
+    assert set(alone.to_dict()) == {"given", "rows", "item"}
     message = "a matrix of classes needs labels; give relatedness the rows' classes."
     with pytest.raises(ValueError, match=f"^{message}$"):
         alone.matrix()
