@@ -76,7 +76,7 @@ def test_the_picture_of_ranks():
     found = ranked(torch.stack([uniform, torch.zeros(100).long()], 1), 9)
     figure = plotting.rank_curves(found)
     left, right = figure.axes
-    assert figure._suptitle.get_text().startswith("guide draws: p = ")
+    assert figure.get_suptitle().startswith("guide draws: p = ")
     assert [bar.get_height() for bar in left.patches] == [55.0, *[5.0] * 9]
     assert left.patches[3].get_x() == pytest.approx(0.3)
     assert left.patches[0].get_width() == pytest.approx(0.1)
