@@ -32,7 +32,7 @@ def product_of_experts(
     loc: Float[Tensor, "M B Z"],
     scale: Float[Tensor, "M B Z"],
     source: Bool[Tensor, "M *S #B"],
-    prior: tuple[Float[Tensor, " Z"], Float[Tensor, " Z"]],
+    prior: tuple[Float[Tensor, "*#rows Z"], Float[Tensor, "*#rows Z"]],
     prior_expert: bool | Bool[Tensor, "*S #B"] = True,
 ) -> dist.Independent:
     """Combine Normal experts into the subset posterior q(z | x_S).
@@ -47,7 +47,7 @@ def product_of_experts(
         scale: Expert standard deviations, > 0.
         source: True where modality m takes part, (M, B) or (M, S, B); a last dim of 1 stands for
             all rows.
-        prior: loc and scale of p(z), each (Z,).
+        prior: loc and scale of p(z), each (Z,), or (B, Z) where rows differ.
         prior_expert: Whether p(z) is a factor; or in which rows it is, (B,) or (S, B).
 
     Returns:
