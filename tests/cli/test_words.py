@@ -197,6 +197,12 @@ def test_the_table_has_the_last_ten_epochs_without_parts_of_the_loss(tmp_path):
     assert "a/b ▁" in text  # the curve of a part is there
 
 
+def test_names_with_square_brackets_are_headings_and_titles_of_curves(tmp_path):
+    history(tmp_path, [(1, 1, 1), (2, 2, 2)], ("epoch", "loss", "error [mm]"))
+    text = "\n".join(seen(tmp_path))
+    assert text.count("error [mm]") == 2
+
+
 def test_a_long_run_is_thinned_out_to_the_width(tmp_path):
     history(tmp_path, [(i, i) for i in range(1000)])
     *_, line = seen(tmp_path, 80)

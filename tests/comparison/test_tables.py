@@ -7,6 +7,7 @@ from matplotlib.colors import to_hex
 
 from ppl_mm.comparison import Block, Entry, Outcome, plan, summarise
 from ppl_mm.comparison.curves import curve
+from ppl_mm.comparison.facts import facts
 from ppl_mm.comparison.summary import is_share, to_csv, to_markdown
 from ppl_mm.comparison.training import Training
 from ppl_mm.runs.measures import Accuracy, Likelihood, Measures
@@ -175,6 +176,16 @@ def test_marks_of_doubtful_estimates_are_hollow():
     assert bars.lines[0].get_color() != marks[0].get_color()  # b's own
     ends = [segment[:, 1].tolist() for segment in bars.lines[2][0].get_segments()]
     assert ends == [[0.0, 0.0], [0.5, 0.5]]
+
+
+def test_all_that_changes_training_is_among_the_settings():
+    options = {"scheduler": "cosine", "clip_norm": 2.0, "impartial": "mgda"}
+    (one,) = outcomes([None], precision="64-true", **options)
+    told = facts([one])["Settings"]
+    assert "; scheduler cosine; clip_norm 2.0; impartial mgda; precision 64-true; mvae: " in told
+    (plain,) = outcomes([None])
+    assert "scheduler" not in facts([plain])["Settings"]
+    assert "precision" not in facts([plain])["Settings"]
 
 
 def test_the_state_of_a_trial_in_words():

@@ -64,7 +64,7 @@ def test_one_pixel_and_a_long_number_read_in_three_digits():
     assert text_of(modality("x", likelihoods.Tokens()), torch.tensor([[2, 0], [1, 1]])) == "2 0 1 1"
 
 
-def tiles(names, stacked=(), many=()):
+def tiles(names, stacked=()):
     examples = {n: torch.zeros(2, 4, 6) if n.startswith("image") else torch.zeros(2) for n in names}
     return tiles_of(stacked, names, [modality(n) for n in names] + [modality("gone")], examples)
 

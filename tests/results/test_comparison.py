@@ -180,6 +180,6 @@ def test_the_picture_shows_means_a_row_and_differences_to_the_best(three):
     assert [half(c) for c in thick] == pytest.approx([x["mcse"] / 40 for x in lines])
     assert [c.lines[0].get_color() for c in left.containers] == [GREY, BLUE, BLUE]
     note = "grey: Pareto k above 0.7 in more than 5% of the rows"
-    assert three.figure()._supxlabel.get_text() == note
+    assert three.figure().get_supxlabel() == note
     plain = compare({"a": result([-1.0, -2.0]), "b": result([-2.0, -4.0])})
-    assert plain.figure()._supxlabel is None
+    assert plain.figure().get_supxlabel() == ""

@@ -110,19 +110,19 @@ def test_the_average_with_an_unknown_row_is_unknown_and_never_nan():
 
 
 def test_numbers_are_the_average_and_the_rest_of_the_summary():
-    found = result([-1.0, -3.0], 0.5, target=("x",), given=("a", "b"))
+    found = result([-1.0, -3.0], 0.5, target=("x", "y"), given=("a", "b"))
     first, *others = found.numbers()
     assert first == {
-        "measure": "log p(x | a, b)",
+        "measure": "log p(x, y | a, b)",
         "observed": "a + b",
-        "target": "x",
+        "target": "x, y",
         "value": -2.0,
         "standard_error": 1.0,
     }
     told = {row["measure"].replace(" ", "_"): row["value"] for row in others}
     rest = found.summary().items()
     assert told == {n: v for n, v in rest if n not in ("mean", "standard_error")}
-    assert {(row["observed"], row["target"]) for row in others} == {("a + b", "x")}
+    assert {(row["observed"], row["target"]) for row in others} == {("a + b", "x, y")}
 
 
 def test_a_conditional_is_a_difference_with_both_errors():
@@ -207,7 +207,11 @@ def test_what_is_not_known_is_said_in_words():
     assert "Pareto k needs 25 draws a row" in few
     assert "above 0.7" not in few
     lost = str(result([-1.0, -INF]))
-    assert lost.endswith("  -inf in 1 rows, of which nothing is known")
+    assert lost.splitlines()[-2:] == [
+        "  Pareto k above 0.7 in 1 rows (largest inf): those are mostly too low by an unknown "
+        "amount",
+        "  -inf in 1 rows, of which nothing is known",
+    ]
     fine = str(result([-1.0, -2.0]))
     assert fine.endswith("  Pareto k above 0.7 in 0 rows (largest 0.10)")
     assert "refined" not in fine
@@ -251,7 +255,7 @@ def test_arviz_gets_every_column_and_the_weights_in_one_chain():
         result([-1.0, -2.0], 0.5), log_weights=torch.tensor([[-1.0, -2.0], [-1.5, -2.5]] * 2)
     )
     group = found.to_arviz()["log_likelihood"]
-    assert group["log_weight"].shape == (1, 4, 2)
+    assert group["log_weight"].sizes == {"chain": 1, "draw": 4, "row": 2}
     assert group["log_weight"].values[0, 1].tolist() == [-1.5, -2.5]
     for name in COLUMNS:
         assert group[name].dims == ("row",)

@@ -63,7 +63,11 @@ def test_the_table_of_ranks():
     assert cells(fine) == [["z[0]"], ["1"], ["1.00"], ["+0.000"]]
     wrong = ranked(torch.zeros(100, 1).long(), 9, "refined", ("a", "b")).table()
     assert wrong.title == "refined draws of p(z | a, b), ranks of the truth in 100 rows"
-    assert "not uniform: these are not draws of the posterior." in wrong.caption
+    p = ranked(torch.zeros(100, 1).long(), 9, "refined").p_value()
+    assert wrong.caption == (
+        f"all together: p = {p:.2g}, not uniform: these are not draws of the posterior. width: "
+        "above 1 too narrow. shift: above 0 too small."
+    )
     assert cells(wrong)[2:] == [["2.45"], ["-0.500"]]
 
 
@@ -72,7 +76,7 @@ def test_the_picture_of_ranks():
     found = ranked(torch.stack([uniform, torch.zeros(100).long()], 1), 9)
     figure = plotting.rank_curves(found)
     left, right = figure.axes
-    assert figure._suptitle.get_text().startswith("guide draws: p = ")
+    assert figure.get_suptitle().startswith("guide draws: p = ")
     assert [bar.get_height() for bar in left.patches] == [55.0, *[5.0] * 9]
     assert left.patches[3].get_x() == pytest.approx(0.3)
     assert left.patches[0].get_width() == pytest.approx(0.1)
@@ -89,6 +93,19 @@ def test_the_picture_of_ranks():
     np.testing.assert_allclose(fine.get_ydata(), n - (uniform.sort().values + 0.5) / 10)
     (label,) = right.get_legend().get_texts()
     assert label.get_text().startswith("z[1] (p = ")
+    assert left.get_xlabel() == right.get_xlabel() == "rank / draws"
+    assert left.get_ylabel() == "rows, mean over coordinates"
+    assert right.get_ylabel() == "share of rows below, less rank"
+
+
+def test_numbers_of_ranks_are_by_coordinate():
+    found = ranked(torch.tensor([[0, 4]] * 6), 4, given=("a", "b"))
+    rows = [(row["measure"], row["target"], row["value"]) for row in found.numbers()]
+    assert [row[:2] for row in rows] == [
+        (measure, name) for measure in ("p-value", "width", "shift") for name in ("z[0]", "z[1]")
+    ]
+    assert [row[2] for row in rows[4:]] == [-0.5, 0.5]
+    assert {row["observed"] for row in found.numbers()} == {"a + b"}
 
 
 def test_a_legend_is_left_out_where_none_or_many_stand_out():
@@ -139,14 +156,25 @@ def test_numbers_are_of_the_sites_of_the_guide_by_row():
     }
     assert values == {name: x.tolist() for name, x in expected.items()}
     assert min(values["shift"]) > 1
-    headings, *_ = found.table().columns, None
-    assert [str(c.header) for c in headings] == [
+    assert (
+        found.table().title == "q(z | nothing) against NUTS, in standard deviations of the latter"
+    )
+    assert [str(c.header) for c in found.table().columns] == [
         *("site", "row", "|shift|", "ratio of sd", "distance", "R-hat", "ESS"),
     ]
     lines = cells(found.table())
     assert lines[:2] == [["z", "z"], ["0", "1"]]
     assert lines[2] == [f"{x:.3g}" for x in values["shift"]]
     assert lines[6] == [f"{x:.3g}" for x in values["effective sample size"]]
+
+
+def test_draws_go_to_arviz_by_chain_draw_row_and_coordinate():
+    data = checked(rows=3, size=2).to_arviz()
+    assert data["posterior"]["z"].sizes == {"chain": 2, "draw": 2, "row": 3, "z_dim": 2}
+    assert data["posterior"]["w"].dims == ("chain", "draw", "row", "w_dim")
+    assert data["guide"]["z"].sizes == {"chain": 1, "draw": 3, "row": 3, "z_dim": 2}
+    assert data["posterior"]["z"].values[1, 0].tolist() == [[4.0, 4.0]] * 3
+    assert data["posterior"]["row"].values.tolist() == [0, 1, 2]
 
 
 def test_the_picture_has_six_rows_and_twelve_coordinates_at_most():

@@ -37,6 +37,7 @@ def test_a_curve_of_collapse_names_its_quantity_and_delta():
     figure = collapse(0.5, 2.0, delta=0.25).figure()
     (axes,) = figure.axes
     assert axes.get_title() == "KL( q || p )"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("epsilon", "collapsed coordinates, %")
     assert [t.get_text() for t in figure.legends[0].texts] == ["delta 0.25"]
     assert axes.lines[0].get_ydata().tolist() == [0.0, 50.0, 50.0]
 

@@ -79,6 +79,27 @@ def test_annealing_is_the_data_sets_share_of_the_epochs(monkeypatch, digits):
 
 
 @pytest.mark.parametrize(
+    ("rows", "batch_size", "epochs", "measured"),
+    [(10, 32, 300, None), (600, 64, 300, None), (1500, 128, 300, None), (2000, 128, 256, 500)],
+)
+def test_own_data_have_options_by_their_size_and_a_fingerprint(
+    tmp_path, rows, batch_size, epochs, measured
+):
+    lines = [f"{i / 7},{i % 5}" for i in range(rows * 5 // 4)]
+    (tmp_path / "x.csv").write_text("\n".join(["a,b", *lines]))
+    (tmp_path / "own.toml").write_text(
+        'file = "x.csv"\nsplit = {validation = 0, test = 0.2}\n[modalities.x]\nkind = "real"\n'
+    )
+    own = data.from_file(tmp_path / "own.toml", quiet=True)
+    own = replace(own, test=own.test[[0] * 501] if measured else own.test)
+    made = configure("mvae", own, data_options={"quiet": True})
+    assert len(own.train) == rows
+    assert (made.batch_size, made.epochs, made.rows) == (batch_size, epochs, measured)
+    assert made.dataset == str(tmp_path / "own.toml")
+    assert made.data_options == {"quiet": True, "fingerprint": own.provenance.fingerprint}
+
+
+@pytest.mark.parametrize(
     ("system", "options", "message"),
     [
         ("mave", {}, "unknown system 'mave'; .* Did you mean 'mvae'"),

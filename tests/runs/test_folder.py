@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from ppl_mm import Observations, data, runs, systems
 from ppl_mm.runs.folder import (
     FILES,
     Kept,
     check_folder,
+    draw,
     examples,
     numbers,
     read_history,
@@ -146,6 +148,46 @@ def test_rows_to_show_are_the_first_of_each_class_or_the_first_few(made):
     assert torch.equal(examples(plain)["top"], made.dataset.test["top"][:8])
     assert torch.equal(examples(plain, 3)["top"], made.dataset.test["top"][:3])
     assert len(examples(made, 2)) == 2
+
+
+def test_the_pictures_of_a_run_are_of_its_test_rows(made, tmp_path, monkeypatch):
+    """What is asked of each picture; the pictures themselves are tested with the others."""
+    seen = {}
+
+    def drawn(name):
+        def picture(*args, **options):
+            seen[name] = (args, options)
+            if name == "posterior" and "posterior" in refused:
+                raise ValueError("fewer than two coordinates")
+            return Figure(figsize=(0.1, 0.1))
+
+        return picture
+
+    refused = set()
+    for name in ("prior_samples", "cross_generation", "posterior_means", "posterior"):
+        monkeypatch.setattr(f"ppl_mm.plotting.{name}", drawn(name))
+    run = replace(made, folder=tmp_path)
+    draw(run)
+    names = {"prior_samples.png", "cross_generation.png", "latent.png", "posterior.png"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    test, system = made.dataset.test, made.system
+    (of_prior,), options = seen["prior_samples"]
+    assert of_prior is system
+    assert torch.equal(options["like"]["top"], test["top"][:1000])
+    assert options["tiles"] == made.tiles == (("top", "bottom"),)
+    (of_cross, shown), options = seen["cross_generation"]
+    assert of_cross is system
+    assert shown["label"].tolist() == list(range(10))
+    assert torch.equal(options["like"]["top"], test["top"][:1000])
+    assert options["label"] == "label"
+    (of_means, rows), options = seen["posterior_means"]
+    assert of_means is system
+    assert len(rows) == len(test[:1000])
+    assert options == {"label": "label"}
+    assert seen["posterior"] == ((system, test), {})
+    refused.add("posterior")
+    draw(replace(run, folder=tmp_path / "new"))
+    assert {path.name for path in (tmp_path / "new").iterdir()} == names - {"posterior.png"}
 
 
 def test_rows_without_a_class_are_not_shown_as_one(made):

@@ -155,6 +155,24 @@ def test_every_row_is_bounded_and_the_first_few_are_scored(digits):
     assert plain.accuracies == ()
 
 
+def test_a_likelihood_has_the_numbers_of_its_rows(digits):
+    system = systems.mvae(digits.modalities, 2)
+    found = measure(system, digits.test[:6], num_samples=30)
+    for told, rows in zip(found.likelihoods[1:], found.results, strict=True):
+        expected = rows.summary()
+        assert told == Likelihood(
+            rows.quantity,
+            expected["mean"],
+            expected["standard_error"],
+            expected["monte_carlo_error"],
+            expected["median_ess"],
+            len(rows.unreliable) / 6,
+            {"guide": 1.0},
+        )
+    few = measure(system, digits.test[:6], num_samples=3).likelihoods[1]
+    assert few.unreliable is None  # three draws tell nothing of a tail
+
+
 def test_rows_that_all_lack_something_have_no_coherence(digits):
     system = systems.mvae(digits.modalities, 2)
     rows = digits.test[:4].without("bottom")

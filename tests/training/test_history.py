@@ -3,6 +3,7 @@
 import pytest
 import torch
 from matplotlib.figure import Figure
+from rich.console import Console
 from toy_runs import QUIET, rows, toy
 
 from ppl_mm import fit
@@ -144,3 +145,9 @@ def test_parts_of_the_loss_are_those_of_the_rows_given():
     assert {n: row[n] for n in expected} == {n: pytest.approx(x) for n, x in expected.items()}
     assert row["KL/z"] == pytest.approx(elbo_by_site(system, given)["KL/z"])
     assert not [name for name in row if name.startswith("log p/")]
+
+
+def test_measures_with_square_brackets_in_their_names_are_headings_as_they_are():
+    console = Console(width=100, record=True)
+    console.print(FitResult([{"epoch": 1, "error [mm]": 0.5}], 1, {}).table())
+    assert "error [mm]" in console.export_text()
