@@ -170,6 +170,7 @@ def test_marks_of_doubtful_estimates_are_hollow():
     assert faces == [to_hex(marks[0].get_color()), "#ffffff"]
     assert (axes.get_ylabel(), axes.get_title()) == ("nats a row", "m")
     assert axes.get_xticks().tolist() == [0.0, 0.5]
+    assert axes.get_xlabel() == "share of training values missing"
     (shares,) = curve(blocks, "accuracy of l from a").axes
     assert shares.get_ylabel() == "share"
     (bars,) = shares.containers

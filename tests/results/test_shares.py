@@ -108,6 +108,16 @@ def test_the_title_of_a_reliability_diagram_says_what_was_given(given, words):
     assert to_hex(points.lines[0].get_color()) == BLUE.lower()
 
 
+def test_a_bin_of_one_prediction_is_a_point_and_bins_go_from_0_to_1():
+    assert len(calibration(num_bins=8).figure().axes[0].containers[0].lines[0].get_xdata()) == 6
+    one = torch.tensor([0.625]).double()
+    found = Calibration(one[:, None], torch.tensor([[True]]), one, one, 4)
+    above, below = found.figure().axes
+    assert above.containers[0].lines[0].get_xydata().tolist() == [[0.625, 1.0]]
+    assert [bar.get_height() for bar in below.patches] == [0, 0, 1, 0]
+    assert below.patches[0].get_x() == 0.0
+
+
 def test_a_relation_that_there_is_not_is_told_with_those_that_there_are():
     distances = torch.tensor([[1.0, 2.0], [4.0, 3.0]])
     with_classes = Relatedness((("a",), ("b",)), distances, torch.tensor([0, 1]))
@@ -117,6 +127,7 @@ def test_a_relation_that_there_is_not_is_told_with_those_that_there_are():
     alone = Relatedness((("a",), ("b",)), distances)
     with pytest.raises(ValueError, match=r"^unknown relation 'class'; known: item\.$"):
         alone.related("class")
+    assert set(alone.to_dict()) == {"given", "rows", "item"}
     message = "a matrix of classes needs labels; give relatedness the rows' classes."
     with pytest.raises(ValueError, match=f"^{message}$"):
         alone.matrix()

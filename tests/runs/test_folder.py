@@ -204,5 +204,7 @@ def test_draws_and_rows_are_the_runs_unless_others_are_asked_for(made):
     assert numbers(made, 5, 1) == (5, 1)
     every = replace(made, config=replace(made.config, rows=None))
     assert numbers(every, None, None) == (30, None)
-    with pytest.raises(ValueError, match="rows: expected an integer of at least 1, got 0"):
-        numbers(made, None, 0)
+    for wrong in ({"rows": 0}, {"num_samples": 0}):
+        with pytest.raises(ValueError, match="expected an integer of at least 1 or None, got 0"):
+            runs.evaluate(made, **wrong)
+    assert list(made.folder.iterdir()) == []
