@@ -75,7 +75,7 @@ def test_every_module_with_shapes_is_checked():
     mixture = StratifiedMixture(
         dist.Normal(torch.zeros(2, 3, 1), 1.0).to_event(1), torch.zeros(2, 3)
     )
-    with pytest.raises(TypeCheckError, match="log_prob_each"):
+    with pytest.raises(TypeCheckError, match="log_density"):
         mixture.log_prob_each(torch.zeros(2, 3, 1).long())
 
 

@@ -166,3 +166,45 @@ def test_an_inner_option_is_replaced_by_an_outer_one():
     inner = partial(networks.MLPEncoder, event_shape=(2,), hidden=(3,))
     assert describe(partial(inner, hidden=(5,)))["options"]["hidden"] == [5]
     assert describe(partial(networks.MLPEncoder, 2, event_shape=(2,))) is None
+
+
+# ------------------------------------------------------------------ options
+
+
+def test_an_encoder_of_characters_has_as_many_channels_as_asked():
+    encoder = networks.CharacterEncoder(3, vocab_size=5, channels=6)
+    assert encoder.head.weight.shape == (6, 6)
+    assert encoder.features.convolutions[0].weight.shape == (6, 5, 1)
+    decoder = networks.CharacterDecoder(3, vocab_size=5, channels=6)
+    assert decoder(torch.zeros(2, 3)).shape == (2, 8, 5)
+    assert decoder.input.weight.shape == (6, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: networks.ConvFeatures(event_shape=(8, 8), layers=((4, 4, 2, 1),)),
+            r"ConvFeatures: expected event_shape \(channels, height, width\), got \(8, 8\)",
+        ),
+        (
+            lambda: networks.ResidualDecoder(2, event_shape=(1, 2, 8, 8)),
+            r"ResidualDecoder: expected event_shape \(channels, height, width\), got \(1, 2,",
+        ),
+        (
+            lambda: networks.LabelFeatures(num_classes=3, hidden=()),
+            r"LabelFeatures: expected hidden sizes, one at least, got \(\)",
+        ),
+        (
+            lambda: networks.BinaryEncoder(2, hidden=()),
+            r"LabelFeatures: expected hidden sizes, one at least, got \(\)",
+        ),
+        (
+            lambda: networks.MLPFeatures(event_shape=(2,), covariates={"a": 0}),
+            "covariate",
+        ),
+    ],
+)
+def test_options_that_make_no_network_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

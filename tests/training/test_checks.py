@@ -101,6 +101,7 @@ def test_a_term_of_one_modality_counts_on_one_stream():
     assert "the term of modality 'a' alone would count on 2 of the streams" in message
     assert "unpaired='disjoint', or give one set of rows" in message
     fit(system, rows(), epochs=1, **QUIET)  # of one set of rows it is what it is
+    fit(system, [rows().without("c"), rows(1).without("a", "b")], epochs=1, **QUIET)
 
 
 # ------------------------------------------------------------------ data
