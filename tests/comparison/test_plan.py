@@ -163,7 +163,7 @@ def test_a_trial_of_other_settings_in_the_folder_is_told_before_anything_runs(tm
         ("system.safetensors", b"x"),
         ("config.json", b"{}"),
         ("loss.png", None),
-        ("loss.png", 60),  # the first bytes alone
+        ("loss.png", -30),  # all but the last bytes
     ],
 )
 def test_facts_of_a_training_are_read_and_damage_names_the_folder(tmp_path, name, content):
