@@ -13,6 +13,7 @@ from typing import cast
 
 import pyro
 import pyro.distributions as dist
+from jaxtyping import Float
 from pyro.distributions.transforms import AffineCoupling, spline
 from pyro.nn import DenseNN
 from torch import Tensor, nn
@@ -154,7 +155,9 @@ class _Coupling(AffineCoupling):
     def _inverse(self, y: Tensor) -> Tensor:
         return super()._inverse(y.flip(-1))
 
-    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+    def log_abs_det_jacobian(
+        self, x: Float[Tensor, "*batch Z"], y: Float[Tensor, "*batch Z"]
+    ) -> Float[Tensor, "*batch"]:
         """log |det dT/dx|, of the batch shape."""
         return super().log_abs_det_jacobian(x, y.flip(-1))
 

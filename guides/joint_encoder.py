@@ -6,6 +6,7 @@ q(z | x_S) = Normal( loc_S(x_S), scale_S(x_S) )
 from collections.abc import Mapping, Sequence
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ppl_mm.batch.checks import check_at_least_one
@@ -64,7 +65,9 @@ class _EncoderTrunk(nn.Module):
         """The covariates that the encoder reads."""
         return reads_covariates(self.encoder)
 
-    def forward(self, x: Tensor, *elements: Tensor, **covariates: Mapping[str, Tensor]) -> Tensor:
+    def forward(
+        self, x: Shaped[Tensor, "B *D"], *elements: Tensor, **covariates: Mapping[str, Tensor]
+    ) -> Float[Tensor, "B F"]:
         output = self.encoder(x, *elements, **covariates)
         loc, scale = loc_scale(self.name, output, self.size, len(x))
         return torch.cat([loc, scale.log()], -1)

@@ -1,5 +1,6 @@
-"""Shapes in signatures hold in every call that succeeds; the library's own errors come first."""
+"""Shapes in signatures hold in calls that succeed; the library's own errors come first."""
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -10,10 +11,12 @@ from typing import Any, get_args, get_origin
 import jaxtyping
 from beartype import beartype
 from jaxtyping import AbstractArray, jaxtyped
+from torch import Tensor
 
-__all__ = ["checked_shapes", "modules_with_shapes", "shapes"]
+__all__ = ["CHECKED", "checked_shapes", "modules_with_shapes", "shapes"]
 
 ROOT = Path(__file__).resolve().parents[1]
+CHECKED: set[object] = set()  # functions with the shapes that they were checked for in this test
 
 
 def modules_with_shapes() -> list[str]:
@@ -41,7 +44,30 @@ def checked_shapes(modules: list[str]) -> Iterator[None]:
 
 
 def _where_shaped(*, typechecker: Any) -> Callable[[Any], Any]:
-    return lambda made: jaxtyped(made, typechecker=typechecker) if carries_shape(made) else made
+    def decorated(made: Any) -> Any:
+        if not carries_shape(made):
+            return made
+        return once_for_each_shape(made, jaxtyped(made, typechecker=typechecker))
+
+    return decorated
+
+
+def once_for_each_shape(plain: Callable[..., Any], checked: Callable[..., Any]) -> Any:
+    """A function that is checked in its first call with arguments of these shapes in each test.
+
+    A check takes longer than many of the functions, and most calls repeat the shapes of another.
+    """
+
+    @functools.wraps(plain)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = (*args, *kwargs.values())
+        key = plain, tuple([x.shape if isinstance(x, Tensor) else None for x in given])
+        if key in CHECKED:
+            return plain(*args, **kwargs)
+        CHECKED.add(key)
+        return checked(*args, **kwargs)
+
+    return call
 
 
 def carries_shape(made: Any) -> bool:

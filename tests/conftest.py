@@ -9,7 +9,7 @@ import numpy as np
 import pyro
 import pytest
 import torch
-from annotated import checked_shapes, modules_with_shapes
+from annotated import CHECKED, checked_shapes, modules_with_shapes
 
 SHAPED = modules_with_shapes()
 with checked_shapes(SHAPED):
@@ -37,6 +37,7 @@ def _same_start() -> Iterator[None]:
     np.random.seed(0)  # noqa: NPY002 - guards libraries that draw from it
     random.seed(0)
     pyro.clear_param_store()
+    CHECKED.clear()
     with pyro.validation_enabled(True):
         yield
     torch.set_default_dtype(torch.float32)

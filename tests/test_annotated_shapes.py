@@ -3,7 +3,7 @@
 import pyro.distributions as dist
 import pytest
 import torch
-from annotated import has_shape, modules_with_shapes, shapes
+from annotated import CHECKED, has_shape, modules_with_shapes, once_for_each_shape, shapes
 from jaxtyping import Bool, Float, TypeCheckError, jaxtyped
 from torch import Tensor
 
@@ -75,5 +75,26 @@ def test_every_module_with_shapes_is_checked():
     mixture = StratifiedMixture(
         dist.Normal(torch.zeros(2, 3, 1), 1.0).to_event(1), torch.zeros(2, 3)
     )
-    with pytest.raises(TypeCheckError, match="log_prob_each"):
+    with pytest.raises(TypeCheckError, match="log_density"):
         mixture.log_prob_each(torch.zeros(2, 3, 1).long())
+
+
+def test_a_function_is_checked_once_for_each_shape_in_a_test():
+    calls = []
+
+    def plain(x, factor=1):
+        return x * factor
+
+    def checked(*args, **kwargs):
+        calls.append((*args, *kwargs.values()))
+        return plain(*args, **kwargs)
+
+    call = once_for_each_shape(plain, checked)
+    two, three = torch.ones(2), torch.ones(3)
+    assert [call(x).sum() for x in (two, three, two, three)] == [2, 3, 2, 3]
+    assert torch.equal(call(two, factor=three[:1]), two)
+    call(two, factor=three[:1])
+    assert [len(given) for given in calls] == [1, 1, 2]
+    CHECKED.clear()  # as every test begins
+    call(two)
+    assert len(calls) == 4

@@ -28,7 +28,7 @@ from torch import nn
 
 from ppl_mm import Observations
 
-CALLS, SHARE = 2000, 0.02
+CALLS, SHARE = 1000, 0.02
 SECONDS = 8.0  # of processor time for a call: the slowest right one takes a second
 ROOT = Path(__file__).resolve().parents[1]
 OURS = tuple(str(ROOT / folder) for folder in ("ppl_mm", "models", "guides"))

@@ -1,5 +1,6 @@
 """The command ``ppl-mm watch``, which shows a run in progress from another terminal."""
 
+import math
 import time
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -51,7 +53,7 @@ def _shown(folder: Path, width: int) -> Group:
 def _table(rows: list[dict[str, float]]) -> Table:
     """Return the last epochs, without the parts of the loss."""
     names = [name for name in (rows[0] if rows else ()) if "/" not in name]
-    table = Table(*names)
+    table = Table(*map(escape, names))
     for row in rows[-_SHOWN:]:
         table.add_row(*(f"{row[name]:.6g}" if name in row else "" for name in names))
     return table
@@ -65,16 +67,20 @@ def _curves(rows: list[dict[str, float]], width: int) -> list[Text]:
     found = []
     for name in names:
         values = [row[name] for row in rows if name in row]
-        if len(values) > 1:
-            if len(values) > columns:
-                values = [values[i * len(values) // columns] for i in range(columns)]
+        if len(values) > columns:
+            values = [values[i * len(values) // columns] for i in range(columns)]
+        known = [value for value in values if math.isfinite(value)]
+        if len(values) > 1 and known:
             title = name if len(name) <= longest else name[: longest - 1] + "…"
-            limits = f"{min(values):.6g} to {max(values):.6g}"
+            limits = f"{min(known):.6g} to {max(known):.6g}"
             found.append(Text(f"{title:>{longest}} {_curve(values)} {limits}", overflow="ellipsis"))
     return found
 
 
 def _curve(values: list[float]) -> str:
-    low, high = min(values), max(values)
+    """Return a bar for each value, and a space for one that is not finite; one must be."""
+    known = [v for v in values if math.isfinite(v)]
+    low, high = min(known), max(known)
     size = (high - low) or 1.0
-    return "".join(_BARS[round((v - low) / size * (len(_BARS) - 1))] for v in values)
+    heights = {v: _BARS[round((v - low) / size * (len(_BARS) - 1))] for v in known}
+    return "".join(heights.get(v, " ") for v in values)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ppl_mm.comparison.trials import Outcome
+from ppl_mm.runs.config import Config
 
 __all__ = ["duration", "facts"]
 
@@ -76,9 +77,10 @@ def _settings(outcomes: Sequence[Outcome]) -> str:
     for name, value in (("weights", c.weights), ("annealing epochs", c.annealing_epochs)):
         parts += [f"{name} {value}"] if value else []
     parts += [f"{c.paired:g} of the rows paired"] if c.paired < 1 else []
-    for name in ("beta", "patience", "clip_norm", "impartial"):
+    for name in ("scheduler", "beta", "patience", "clip_norm", "impartial"):
         value = getattr(c, name)
         parts += [f"{name} {value}"] if value is not None else []
+    parts += [f"precision {c.precision}"] if c.precision != Config.precision else []
     configs = {o.trial.config.system: o.trial.config for o in outcomes}
     for name, config in configs.items():
         own = {**({"terms": config.terms} if config.terms is not None else {}), **config.options}

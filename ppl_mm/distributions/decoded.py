@@ -6,6 +6,7 @@ from types import new_class
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Bool, Float
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.infer.util import is_validation_enabled
@@ -71,13 +72,13 @@ class Decoded(TorchDistribution):
         self,
         likelihood: Likelihood,
         decoder: nn.Module | Callable[..., Parameters],
-        z: Tensor,
-        where: Tensor | bool = True,
+        z: Float[Tensor, "*batch F"],
+        where: Bool[Tensor, "*#S #B"] | bool = True,
         event_shape: torch.Size | None = None,
         *,
         name: str | None = None,
         undrawable: str | None = None,
-        elements: Tensor | None = None,
+        elements: Bool[Tensor, "B *D"] | None = None,
         covariates: Covariates | None = None,
     ) -> None:
         self.likelihood, self.decoder, self.z, self.where = likelihood, decoder, z, where
@@ -116,7 +117,7 @@ class Decoded(TorchDistribution):
             self._whole = self._decode(detach_provenance(self.z), self.covariates)
         return self._whole
 
-    def of_elements(self, held: Tensor) -> "Decoded":
+    def of_elements(self, held: Bool[Tensor, "B *D"]) -> "Decoded":
         """The same, of which only the elements are observed where ``held`` is True.
 
         Args:
@@ -172,7 +173,7 @@ class Decoded(TorchDistribution):
         value = self.decoder.sample(z.reshape(-1, z.shape[-1]), **options)
         return value.reshape(*z.shape[:-1], *value.shape[1:])
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, value: Tensor) -> Float[Tensor, "*batch"]:
         """Log-probability in nats, batch shape; zero in the rows that do not count."""
         held, read = self.elements, self.covariates
         if isinstance(self.where, bool):

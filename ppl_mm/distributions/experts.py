@@ -32,7 +32,7 @@ def product_of_experts(
     loc: Float[Tensor, "M B Z"],
     scale: Float[Tensor, "M B Z"],
     source: Bool[Tensor, "M *S #B"],
-    prior: tuple[Tensor, Tensor],
+    prior: tuple[Float[Tensor, "*#rows Z"], Float[Tensor, "*#rows Z"]],
     prior_expert: bool | Bool[Tensor, "*S #B"] = True,
 ) -> dist.Independent:
     """Combine Normal experts into the subset posterior q(z | x_S).
@@ -47,7 +47,7 @@ def product_of_experts(
         scale: Expert standard deviations, > 0.
         source: True where modality m takes part, (M, B) or (M, S, B); a last dim of 1 stands for
             all rows.
-        prior: loc and scale of p(z), each (Z,).
+        prior: loc and scale of p(z), each (Z,), or (B, Z) where rows differ.
         prior_expert: Whether p(z) is a factor; or in which rows it is, (B,) or (S, B).
 
     Returns:
@@ -117,7 +117,7 @@ def quotient_of_experts(
     loc: Float[Tensor, "M B Z"],
     scale: Float[Tensor, "M B Z"],
     source: Bool[Tensor, "M *S B"],
-    prior: tuple[Tensor, Tensor],
+    prior: tuple[Float[Tensor, " Z"], Float[Tensor, " Z"]],
     num_modalities: int,
 ) -> dist.Independent:
     """Divide the surplus priors out of a product of full posteriors (MVAE-Q).
@@ -166,8 +166,11 @@ def quotient_of_experts(
 
 
 def normal_quotient(
-    loc_a: Tensor, scale_a: Tensor, loc_b: Tensor, scale_b: Tensor
-) -> tuple[Tensor, Tensor]:
+    loc_a: Float[Tensor, "*#B"],
+    scale_a: Float[Tensor, "*#B"],
+    loc_b: Float[Tensor, "*#B"],
+    scale_b: Float[Tensor, "*#B"],
+) -> tuple[Float[Tensor, "*B"], Float[Tensor, "*#B"]]:
     """loc and scale of N(loc_a, scale_a^2) / N(loc_b, scale_b^2), renormalised.
 
     Raises:

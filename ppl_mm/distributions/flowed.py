@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from pyro.distributions import TransformedDistribution
 from torch import Tensor
 from torch.quasirandom import SobolEngine
@@ -45,19 +46,19 @@ class Flowed(TransformedDistribution):
         """The same under more batch dimensions."""
         return Flowed(self.base_dist.expand(torch.Size(batch_shape)), self.transforms)
 
-    def push(self, e: Tensor) -> Tensor:
+    def push(self, e: Float[Tensor, "*batch Z"]) -> Float[Tensor, "*batch Z"]:
         """T(e), for values (..., Z) of the Normal."""
         for transform in self.transforms:
             e = transform(e)
         return e
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> Float[Tensor, "*batch Z"]:
         """The mean, (*batch, Z)."""
         return self._points().mean(0)
 
     @property
-    def variance(self) -> Tensor:
+    def variance(self) -> Float[Tensor, "*batch Z"]:
         """The variance, (*batch, Z)."""
         return self._points().var(0, unbiased=False)
 

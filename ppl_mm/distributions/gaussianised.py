@@ -3,6 +3,7 @@
 import math
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Transform, constraints
 
@@ -34,7 +35,7 @@ class NormalToLaplace(Transform):
     bijective = True
     sign = +1
 
-    def __init__(self, loc: Tensor, scale: Tensor) -> None:
+    def __init__(self, loc: Float[Tensor, "*#B"], scale: Float[Tensor, "*#B"]) -> None:
         super().__init__()
         self.loc, self.scale = loc, scale
 
@@ -61,7 +62,9 @@ class NormalToLaplace(Transform):
             u = (u - (-log_tail - target) / slope).clamp(min=0.0)
         return (z.sign() * u).to(y.dtype)
 
-    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+    def log_abs_det_jacobian(
+        self, x: Float[Tensor, "*batch"], y: Float[Tensor, "*batch"]
+    ) -> Float[Tensor, "*batch"]:
         """log |dz / du|, elementwise."""
         log_normal = -0.5 * x**2 - 0.5 * math.log(2.0 * math.pi)
         return log_normal - torch.special.log_ndtr(-x.abs()) + self.scale.log()

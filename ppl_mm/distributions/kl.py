@@ -1,13 +1,14 @@
 """Kullback-Leibler divergences, safe in float32 at extreme scales."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
 __all__ = ["diagonal_normal", "kl"]
 
 
-def kl(q: Distribution, p: Distribution) -> Tensor:
+def kl(q: Distribution, p: Distribution) -> Float[Tensor, "*batch"]:
     """KL(q || p) in nats, batch shape.
 
     Diagonal Normals, event dimension 1, by

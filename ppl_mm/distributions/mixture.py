@@ -14,7 +14,9 @@ from torch.distributions import Independent, Laplace, Normal
 __all__ = ["RandomMixture", "StratifiedMixture", "log_density"]
 
 
-def log_density(fn: TorchDistribution, value: Tensor) -> Tensor:
+def log_density(
+    fn: TorchDistribution, value: Float[Tensor, "*#batch Z"]
+) -> Float[Tensor, "*batch"]:
     """``fn.log_prob(value)`` in nats, for many values of few Normal or Laplace distributions.
 
     Every draw is scored under every component: (K, S, C, B, Z) numbers, over which torch divides
@@ -81,7 +83,7 @@ class StratifiedMixture(TorchDistribution):
             self.components, self.log_weight, self.drawn, self.from_drawn, torch.Size(batch_shape)
         )
 
-    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Float[Tensor, "*K S B Z"]:
         """One draw of the component of every index."""
         lead = self.batch_shape[: len(self.batch_shape) - len(self.from_drawn.batch_shape)]
         return self.from_drawn.rsample(torch.Size(sample_shape) + lead)
@@ -98,7 +100,7 @@ class StratifiedMixture(TorchDistribution):
         # A new dim before B: the drawn stratum S stays, the components to compare stand at -2.
         return log_density(self.components, value.unsqueeze(-2 - len(self.event_shape)))
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, value: Float[Tensor, "*#batch Z"]) -> Float[Tensor, "*batch"]:
         """Log-density of the mixture in nats, batch shape; value (..., S, B, Z)."""
         return torch.logsumexp(self.log_prob_each(value) + self.log_weight, -2)
 
@@ -136,7 +138,7 @@ class RandomMixture(TorchDistribution):
         components = [c.expand(shape) for c in self.components]
         return RandomMixture(components, weight.expand(len(weight), *shape))
 
-    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Float[Tensor, "*batch Z"]:
         """A draw of a random component for every row."""
         sample_shape = torch.Size(sample_shape)
         chosen = torch.distributions.Categorical(logits=self.log_weight.movedim(0, -1))
@@ -144,7 +146,7 @@ class RandomMixture(TorchDistribution):
         draws = torch.stack([c.rsample(sample_shape) for c in self.components])
         return draws.take_along_dim(index, 0).squeeze(0)
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, value: Float[Tensor, "*#batch Z"]) -> Float[Tensor, "*batch"]:
         """Log-density of the mixture in nats."""
         each = torch.stack([c.log_prob(value) for c in self.components])
         lead = [1] * (each.dim() - self.log_weight.dim())  # of the values, as in draws
@@ -152,12 +154,12 @@ class RandomMixture(TorchDistribution):
         return torch.logsumexp(each + weight, 0)
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> Float[Tensor, "*batch Z"]:
         """The mixture's mean, (*batch, *event)."""
         return self._average([c.mean for c in self.components])
 
     @property
-    def variance(self) -> Tensor:
+    def variance(self) -> Float[Tensor, "*batch Z"]:
         """The mixture's variance: within components and between them."""
         second = self._average([c.variance + c.mean**2 for c in self.components])
         return second - self.mean**2

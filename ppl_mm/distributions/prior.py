@@ -104,7 +104,7 @@ class LearnedScale(nn.Module):
         family: str = "normal",
         scale_map: str | None = None,
         initial_scale: float | Tensor = 1.0,
-        loc: Tensor | None = None,
+        loc: Float[Tensor, " Z"] | None = None,
     ) -> None:
         super().__init__()
         self.family = _family(family)

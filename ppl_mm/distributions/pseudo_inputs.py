@@ -67,7 +67,7 @@ class EncodedMixture(TorchDistribution):
         """The same components under other batch dimensions."""
         return EncodedMixture(self.encoded, self.event_shape[0], torch.Size(batch_shape))
 
-    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Float[Tensor, "*batch Z"]:
         """Draws of components at random; their probabilities are constants."""
         loc, scale = self.encoded()
         shape = torch.Size(sample_shape) + self.batch_shape
@@ -90,12 +90,12 @@ class EncodedMixture(TorchDistribution):
         return (each.logsumexp(-1) - math.log(len(loc))).to(value.dtype)
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> Float[Tensor, "*batch Z"]:
         """The average of the components' means, (*batch, Z)."""
         return self.encoded()[0].mean(0).expand(self.batch_shape + self.event_shape)
 
     @property
-    def variance(self) -> Tensor:
+    def variance(self) -> Float[Tensor, "*batch Z"]:
         """The mixture's variance: within components and between them."""
         loc, scale = self.encoded()
         variance = (scale**2).mean(0) + loc.var(0, correction=0)
@@ -217,6 +217,6 @@ class _Rows(nn.Module):
             self.register_buffer("values", values)
 
     @property
-    def covariates(self) -> dict[str, Tensor]:
+    def covariates(self) -> dict[str, Shaped[Tensor, "N ..."]]:
         """Name -> (N, C)."""
         return {name: self.get_buffer(f"covariate_{name}") for name in self.names}

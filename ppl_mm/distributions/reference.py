@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.distributions.util import broadcast_shape
@@ -49,14 +49,14 @@ class RowwiseReference(TorchDistribution):
         first, second = self.first.expand(batch_shape), self.second.expand(batch_shape)
         return RowwiseReference(self.rows.expand(batch_shape), first, second)
 
-    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Float[Tensor, "*batch Z"]:
         """Draw each row from its part."""
         shape = torch.Size(sample_shape) + self.batch_shape
         first, second = self.first.expand(self.batch_shape), self.second.expand(self.batch_shape)
         a, b = first.rsample(torch.Size(sample_shape)), second.rsample(torch.Size(sample_shape))
         return torch.where(self.rows.expand(shape)[..., None], a, b)
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, value: Float[Tensor, "*#batch Z"]) -> Float[Tensor, "*batch"]:
         """Log-density in nats; of a mixture that all rows share, in the rows that need it."""
         first, tail = self.first.log_prob(value), torch.Size(self.rows.shape)
         needed = None if unread(self.rows) else indices(~self.rows)
@@ -70,12 +70,12 @@ class RowwiseReference(TorchDistribution):
         return torch.where(self.rows, first, second.reshape(value.shape[:-1]))
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> Float[Tensor, "*batch Z"]:
         """The mean of each row's part, (*batch, *event)."""
         return torch.where(self.rows[..., None], self.first.mean, self.second.mean)
 
     @property
-    def variance(self) -> Tensor:
+    def variance(self) -> Float[Tensor, "*batch Z"]:
         """The variance of each row's part."""
         return torch.where(self.rows[..., None], self.first.variance, self.second.variance)
 

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 
 import torch
+from jaxtyping import Float, Int
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import Message
@@ -66,16 +67,20 @@ class SiteNoise(Messenger):
 
     @abstractmethod
     def standard(
-        self, family: type[Distribution], shape: torch.Size, event: torch.Size, like: Tensor
-    ) -> Tensor:
+        self,
+        family: type[Distribution],
+        shape: torch.Size,
+        event: torch.Size,
+        like: Float[Tensor, "..."],
+    ) -> Float[Tensor, "*batch_D"]:
         """Draws of the standard Normal or Laplace, (*shape, *event); the rows are shape[-1]."""
 
     @abstractmethod
-    def uniform(self, shape: torch.Size, like: Tensor) -> Tensor:
+    def uniform(self, shape: torch.Size, like: Float[Tensor, "..."]) -> Float[Tensor, "*batch"]:
         """Draws between 0 and 1, (*shape)."""
 
     @abstractmethod
-    def component(self, log_weight: Tensor) -> Tensor:
+    def component(self, log_weight: Float[Tensor, "*batch C"]) -> Int[Tensor, "*batch"]:
         """A component of every row, (..., B), from log-probabilities (..., B, C)."""
 
     @abstractmethod

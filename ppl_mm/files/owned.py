@@ -79,8 +79,8 @@ def at_work(path: str | os.PathLike[str]) -> dict[str, int | str]:
     if found.get("host") == socket.gethostname() and os.name == "posix":
         try:
             os.kill(int(found["process"]), 0)
-        except (KeyError, ValueError, ProcessLookupError):
-            return {}
+        except (KeyError, TypeError, ValueError, OverflowError, ProcessLookupError):
+            return {}  # It has died, or its record is damaged.
         except PermissionError:  # It lives, and belongs to another user.
             pass
     return found

@@ -1,5 +1,6 @@
 """Files that are written whole or not at all."""
 
+import glob
 import os
 import tempfile
 from pathlib import Path
@@ -44,7 +45,7 @@ def remove_parts(path: Path) -> None:
     Only the owner of ``path`` may do so, see :func:`ppl_mm.files.owned`.
     """
     inside = path.glob(f".*{_PART}") if path.is_dir() else ()
-    for part in (*inside, *path.parent.glob(f".{path.name}.*{_PART}")):
+    for part in (*inside, *path.parent.glob(f".{glob.escape(path.name)}.*{_PART}")):
         part.unlink(missing_ok=True)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from jaxtyping import Float
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
@@ -41,7 +42,7 @@ class Bernoulli(Likelihood):
         parameters = at_least_float32(one_tensor(self, parameters))
         return densities.Bernoulli(logits=parameters).to_event(parameters.dim() - batch_dims)
 
-    def check(self, name: str, values: Tensor) -> None:
+    def check(self, name: str, values: Float[Tensor, "B *D"]) -> None:
         """Raise ValueError unless all values are 0 or 1."""
         check_floating_point(name, values)
         require(
@@ -86,7 +87,7 @@ class SoftBernoulli(Likelihood):
         bernoulli = densities.SoftBernoulli(logits=parameters)
         return bernoulli.to_event(parameters.dim() - batch_dims)
 
-    def check(self, name: str, values: Tensor) -> None:
+    def check(self, name: str, values: Float[Tensor, "B *D"]) -> None:
         """Raise ValueError unless all values lie in [0, 1]."""
         _in_unit_interval(name, values)
 
@@ -118,7 +119,7 @@ class ContinuousBernoulli(Likelihood):
         parameters = at_least_float32(one_tensor(self, parameters))
         return densities.ContinuousBernoulli(parameters).to_event(parameters.dim() - batch_dims)
 
-    def check(self, name: str, values: Tensor) -> None:
+    def check(self, name: str, values: Float[Tensor, "B *D"]) -> None:
         """Raise ValueError unless all values lie in [0, 1]."""
         _in_unit_interval(name, values)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jaxtyping import Integer, Shaped
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
@@ -51,7 +52,7 @@ class Categorical(Likelihood):
             return densities.OneHotCategorical(parameters)
         return densities.Categorical(parameters)
 
-    def check(self, name: str, values: Tensor) -> None:
+    def check(self, name: str, values: Shaped[Tensor, "B *C"]) -> None:
         """Raise ValueError unless values are class indices of at least 0, or one-hot rows."""
         if values.dim() == 1:
             check_integers(name, values, "integer class indices")
@@ -105,7 +106,7 @@ class Tokens(Likelihood):
             return densities.Categorical(parameters).to_event(event_dims)
         return densities.Tokens(parameters, event_dims, self.padding)
 
-    def check(self, name: str, values: Tensor) -> None:
+    def check(self, name: str, values: Integer[Tensor, "B *D"]) -> None:
         """Raise ValueError unless values are symbol indices of at least 0."""
         fix = "Symbol indices have shape (N, T), with padding included in the vocabulary."
         require(values.dim() > 1, name, "integers (N, T)", values, fix)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from jaxtyping import Shaped
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
@@ -42,7 +43,7 @@ class Poisson(Likelihood):
         parameters = at_least_float32(one_tensor(self, parameters, "log rates"))
         return densities.Poisson(parameters).to_event(parameters.dim() - batch_dims)
 
-    def check(self, name: str, values: Tensor) -> None:
+    def check(self, name: str, values: Shaped[Tensor, "B *D"]) -> None:
         """Raise ValueError unless all values are whole numbers of at least 0."""
         _counts(name, values)
 
@@ -81,7 +82,7 @@ class NegativeBinomial(Likelihood):
         counts = densities.NegativeBinomial(total_count, logits)
         return counts.to_event(logits.dim() - batch_dims)
 
-    def check(self, name: str, values: Tensor) -> None:
+    def check(self, name: str, values: Shaped[Tensor, "B *D"]) -> None:
         """Raise ValueError unless all values are whole numbers of at least 0."""
         _counts(name, values)
 
@@ -123,7 +124,7 @@ class ZeroInflatedNegativeBinomial(Likelihood):
         counts = densities.ZeroInflatedNegativeBinomial(total_count, logits, gate_logits)
         return counts.to_event(logits.dim() - batch_dims)
 
-    def check(self, name: str, values: Tensor) -> None:
+    def check(self, name: str, values: Shaped[Tensor, "B *D"]) -> None:
         """Raise ValueError unless all values are whole numbers of at least 0."""
         _counts(name, values)
 

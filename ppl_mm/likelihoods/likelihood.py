@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Bool, Float, Integer, Shaped
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
@@ -84,11 +85,13 @@ class Likelihood:
         """
         raise TypeError(f"{type(self).__name__} must define __call__(parameters, batch_dims).")
 
-    def check(self, name: str, values: Tensor) -> None:
+    def check(self, name: str, values: Shaped[Tensor, "B *D"]) -> None:
         """Raise ValueError unless ``values``, the observed rows (B, *D), lie in the support."""
 
 
-def require(ok: Tensor | bool, name: str, expected: str, values: Tensor, fix: str) -> None:
+def require(
+    ok: Bool[Tensor, ""] | bool, name: str, expected: str, values: Shaped[Tensor, "B *D"], fix: str
+) -> None:
     """Raise ValueError with the values' range and the remedy, unless ``ok``."""
     if not ok:
         low, high = (values.min().item(), values.max().item()) if values.numel() else (0, 0)
@@ -110,7 +113,7 @@ def one_tensor(likelihood: Likelihood, parameters: Parameters, what: str = "logi
 
 def pair(
     likelihood: str, parameters: Parameters, what: str, batch_dims: int, fix: str = ""
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Float[Tensor, "*batch_D"], Float[Tensor, "*batch_D"]]:
     """Return a decoder's two parameters as views of one shape, (*batch, *event)."""
     if not (isinstance(parameters, tuple | list) and len(parameters) == 2):
         raise ValueError(
@@ -121,7 +124,7 @@ def pair(
     return first, second
 
 
-def check_floating_point(name: str, values: Tensor) -> None:
+def check_floating_point(name: str, values: Float[Tensor, "B *D"]) -> None:
     """Raise ValueError unless values are floating-point numbers."""
     fix = converted(name, ".to(torch.get_default_dtype())")
     require(values.is_floating_point(), name, "floating-point values", values, fix)
@@ -133,7 +136,7 @@ def converted(name: str, conversion: str) -> str:
     return f"Write {line}, which keeps what is missing."
 
 
-def check_integers(name: str, values: Tensor, expected: str) -> None:
+def check_integers(name: str, values: Integer[Tensor, "B *D"], expected: str) -> None:
     """Raise ValueError unless values are integers.
 
     For whole numbers of another dtype the message holds the conversion.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import pyro.distributions as dist
+from jaxtyping import Float
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
@@ -104,7 +105,7 @@ class LogNormal(Likelihood):
         loc, scale = _loc_scale(type(self).__name__, parameters, self.scale, batch_dims)
         return densities.LogNormal(loc, scale).to_event(loc.dim() - batch_dims)
 
-    def check(self, name: str, values: Tensor) -> None:
+    def check(self, name: str, values: Float[Tensor, "B *D"]) -> None:
         """Raise ValueError unless all values are above 0."""
         check_floating_point(name, values)
         fix = "Values from 0 on are counts, or real values of kind 'real'."

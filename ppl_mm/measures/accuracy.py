@@ -105,7 +105,7 @@ def target_distributions(
 
 def check_not_given(label: str, given: str | Sequence[str] | None) -> None:
     """Raise ValueError for a label that is to be predicted from itself."""
-    if label == given or label in (given or ()):
+    if label in ((given,) if isinstance(given, str) else given or ()):
         raise ValueError(f"given: {label!r} is what is predicted; leave it out.")
 
 

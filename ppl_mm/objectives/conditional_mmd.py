@@ -17,6 +17,7 @@ from typing import NamedTuple
 import pyro
 import pyro.distributions as dist
 import torch
+from jaxtyping import Float
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine import Trace
 from pyro.poutine.messenger import Messenger
@@ -139,11 +140,13 @@ class ConditionalMMD(Objective):
         plain = self.omega == self.alpha == 1.0 and self.label_reduction == "mean"
         return super().is_bound and plain and self.classify != "mean"
 
-    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Float[Tensor, " B"]:
         """Minus the loss of every row, (B,); each has an equal share of D."""
         return torch.stack(list(self.by_term(model, guide, obs).values())).sum(0)
 
-    def by_term(self, model: Model, guide: Guide, obs: Observations) -> dict[str, Tensor]:
+    def by_term(
+        self, model: Model, guide: Guide, obs: Observations
+    ) -> dict[str, Float[Tensor, " B"]]:
         """Minus the parts of the loss of every row with their factors; those of 0 are absent."""
         parts = self.parts(model, guide, obs)
         rows = holds(obs, conditioned_on(model))

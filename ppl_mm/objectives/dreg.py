@@ -22,6 +22,7 @@ the one-component formula for a mixture, which is biased where experts overlap a
 import copy
 
 import torch
+from jaxtyping import Float
 from pyro.distributions import Delta
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
@@ -60,7 +61,7 @@ class DReG(ImportanceWeighted):
         False
     """
 
-    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Float[Tensor, " B"]:
         """The value of every row, (B,), with the gradient above."""
         weights: dict[str, Tensor] = {}  # by site, what scales the gradient of its draws
 
@@ -120,11 +121,13 @@ class _Density:
         self.rho = torch.exp(weighted - self.log_total.unsqueeze(-2))
         self.rho_s = (self.rho * self.own).sum(-2)
 
-    def log_prob(self) -> Tensor:
+    def log_prob(self) -> Float[Tensor, "K S B"]:
         """The scaled log-density, (K, S, B), without gradient."""
         return self.site.scale * self.log_total
 
-    def surrogate(self, a: Tensor, p: Tensor) -> Tensor:
+    def surrogate(
+        self, a: Float[Tensor, "K S B"], p: Float[Tensor, "K S B"]
+    ) -> Float[Tensor, " B"]:
         """The term of the density in the gradient's surrogate, which subtracts it, (B,)."""
         beta, rho, rho_s = self.site.scale, self.rho, self.rho_s.unsqueeze(-2)
         scaled = (beta * a).unsqueeze(-2)

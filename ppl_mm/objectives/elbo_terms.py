@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -101,11 +102,13 @@ class ELBOTerms(Objective):
         own = {value for term in terms for value in term.lambdas.values()}
         return super().is_bound and own <= {1.0} and not any(term.reference for term in terms)
 
-    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Float[Tensor, " B"]:
         """The sum over terms of every row, (B,)."""
         return self.term_bounds(model, guide, obs).sum(0)
 
-    def by_term(self, model: Model, guide: Guide, obs: Observations) -> dict[str, Tensor]:
+    def by_term(
+        self, model: Model, guide: Guide, obs: Observations
+    ) -> dict[str, Float[Tensor, " B"]]:
         """The sum of the terms of each name, such as "image from image label"."""
         terms = self._list(names_of(model, obs))
         found: dict[str, Tensor] = {}
@@ -113,7 +116,7 @@ class ELBOTerms(Objective):
             found[str(term)] = found[str(term)] + value if str(term) in found else value
         return found
 
-    def term_bounds(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
+    def term_bounds(self, model: Model, guide: Guide, obs: Observations) -> Float[Tensor, "T B"]:
         """Every term of every row with its weight, (T, B); zero where a term is not active.
 
         A latent outside ``obs.plates()``, which all rows share, counts once in every term that

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine import Trace
@@ -51,7 +52,7 @@ class GuideSite(NamedTuple):
     value: Tensor
     scale: Tensor
 
-    def log_prob(self) -> Tensor:
+    def log_prob(self) -> Float[Tensor, "K S B"]:
         """The scaled log-density, (K, S, B)."""
         return self.scale * self.fn.log_prob(self.value)
 
@@ -71,7 +72,7 @@ class Weighted(NamedTuple):
     log_pi: Tensor
     obs: Observations
 
-    def log_weights(self) -> Tensor:
+    def log_weights(self) -> Float[Tensor, "K S B"]:
         """l[k, s] of every row, (K, S, B)."""
         return self.log_joint - torch.stack([s.log_prob() for s in self.sites.values()]).sum(0)
 
@@ -128,7 +129,9 @@ class ImportanceWeighted(Objective):
         """
         return super().is_bound and self.private != "auxiliary"
 
-    def reduce(self, log_w: Tensor, log_pi: Tensor) -> Tensor:
+    def reduce(
+        self, log_w: Float[Tensor, "K S B"], log_pi: Float[Tensor, "S #B"]
+    ) -> Float[Tensor, " B"]:
         """The value of every row, (B,), from (K, S, B) log weights."""
         log_num = math.log(len(log_w))
         if self.form == "tighter":
@@ -136,13 +139,15 @@ class ImportanceWeighted(Objective):
         each = torch.logsumexp(log_w, 0) - log_num
         return torch.where(log_pi > -torch.inf, log_pi.exp() * each, 0.0).sum(0)
 
-    def value(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
+    def value(self, model: Model, guide: Guide, obs: Observations) -> Float[Tensor, " B"]:
         """The value of every row, (B,), and what it depends on; DReG's gradient is another."""
         weighted = self.weigh(model, guide, obs)
         value = self.reduce(weighted.log_weights(), weighted.log_pi)
         return torch.where(weighted.obs.any_data, value, 0.0)
 
-    def by_term(self, model: Model, guide: Guide, obs: Observations) -> dict[str, Tensor]:
+    def by_term(
+        self, model: Model, guide: Guide, obs: Observations
+    ) -> dict[str, Float[Tensor, " B"]]:
         """The value, one term."""
         return {"bound": self.value(model, guide, obs)}
 

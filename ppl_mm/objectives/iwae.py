@@ -53,6 +53,6 @@ class IWAE(ImportanceWeighted):
         (True, False)
     """
 
-    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Float[Tensor, " B"]:
         """The value of every row, (B,)."""
         return self.value(model, guide, obs)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 
 import torch
+from jaxtyping import Float
 from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
@@ -80,7 +81,7 @@ class MixtureELBO(Objective):
         """Whether the value is a lower bound on log p(x_scored), see the class."""
         return super().is_bound and self.divergence != "jensen_shannon"
 
-    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Float[Tensor, " B"]:
         """The value of every row, (B,)."""
         scaling = self.scaling(model, obs)
         obs = stratified(guide, obs, self.strata)
@@ -102,7 +103,7 @@ class MixtureELBO(Objective):
         return torch.where(obs.log_weight > -torch.inf, obs.log_weight.exp() * value, 0.0).sum(0)
 
 
-def jensen_shannon(guide: Guide, obs: Observations) -> Tensor:
+def jensen_shannon(guide: Guide, obs: Observations) -> Float[Tensor, " B"]:
     """mmJSD's divergence of every row, (B,), from prior and experts to their geometric mean.
 
     The geometric mean has the precision sum_j pi_j / sigma_j^2 and the precision-weighted location.

@@ -13,6 +13,7 @@ Sources: Gretton et al. 2012, JMLR 13 (the estimators); Zhao, Song & Ermon 2019,
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
@@ -29,7 +30,9 @@ ESTIMATORS = ("biased", "unbiased", "analytic")
 
 
 @typed
-def kernel_width(kernel: str | float, x: Tensor, y: Tensor) -> Tensor:
+def kernel_width(
+    kernel: str | float, x: Float[Tensor, "*batch N D"], y: Float[Tensor, "*batch M D"]
+) -> Float[Tensor, "..."]:
     """The width h of the kernel between pools x and y, (..., N, D), a constant without gradient.
 
     Args:
@@ -61,13 +64,13 @@ def kernel_width(kernel: str | float, x: Tensor, y: Tensor) -> Tensor:
 
 @typed
 def squared_mmd(
-    x: Tensor,
-    y: Tensor,
-    width: float | Tensor,
+    x: Float[Tensor, "*batch N D"],
+    y: Float[Tensor, "*batch N D"],
+    width: float | Float[Tensor, "..."],
     *,
     unbiased: bool = False,
     matched: bool = False,
-) -> Tensor:
+) -> Float[Tensor, "*batch"]:
     """MMD^2 of two pools of draws, by all their pairs.
 
     The sums use k - 1, as the ones cancel: for a large h, such as D^2, k is so close to 1 that few
@@ -103,8 +106,10 @@ def squared_mmd(
 
 @typed
 def squared_mmd_of_normals(
-    x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor], width: float | Tensor
-) -> Tensor:
+    x: tuple[Float[Tensor, "N D"], Float[Tensor, "N D"]],
+    y: tuple[Float[Tensor, "N D"], Float[Tensor, "N D"]],
+    width: float | Float[Tensor, ""],
+) -> Float[Tensor, ""]:
     """MMD^2 of two mixtures, with equal weights, of N diagonal Normals each: no draws, no noise.
 
         E k  =  mean over i, i' of  prod_d (1 + 2 s_d / h)^(-1/2) exp( -(a_d - b_d)^2 / (h + 2 s_d))
@@ -165,11 +170,11 @@ class MMD:
         self,
         q: TorchDistribution,
         p: TorchDistribution,
-        draws: tuple[Tensor, Tensor],
+        draws: tuple[Float[Tensor, "*batch N D"], Float[Tensor, "*batch N D"]],
         *,
         matched: bool,
-        rows: Tensor | None = None,
-    ) -> Tensor:
+        rows: Bool[Tensor, " N"] | None = None,
+    ) -> Float[Tensor, ""]:
         """MMD^2 of the pools, one number, averaged over leading dimensions of the draws.
 
         If several processes train together, the pools hold the rows of all of them. Each row

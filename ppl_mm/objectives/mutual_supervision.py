@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
+from jaxtyping import Float
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine.runtime import Message
 from torch import Tensor
@@ -142,7 +143,7 @@ class MutualSupervisionELBO(Objective):
         plain = self.alpha == 1.0 and self.kl == "sample" and self.combine == "mean"
         return super().is_bound and plain
 
-    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Float[Tensor, " B"]:
         """The value of every row, (B,)."""
         scaling = self.scaling(model, obs)
         declared, mixture = _checked(model, guide)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -55,11 +56,13 @@ class Objective(TrainingWeights):
             vectorize_particles=True,
         )
 
-    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Float[Tensor, " B"]:
         """The bound of every row, (B,), in nats."""
         raise TypeError(f"{type(self).__name__} must define bound(model, guide, obs).")
 
-    def by_term(self, model: Model, guide: Guide, obs: Observations) -> dict[str, Tensor]:
+    def by_term(
+        self, model: Model, guide: Guide, obs: Observations
+    ) -> dict[str, Float[Tensor, " B"]]:
         """Name of a term -> its part of the bound of every row, (B,); they add up to the bound.
 
         By default the bound is one term.
@@ -81,7 +84,9 @@ class Objective(TrainingWeights):
         self.declare(model)
         return ScaleSites(self.lambdas, self.beta * self.annealing)
 
-    def differentiable_loss(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
+    def differentiable_loss(
+        self, model: Model, guide: Guide, obs: Observations
+    ) -> Float[Tensor, ""]:
         """Minus the bound, summed over rows."""
         return -self.bound(model, guide, obs).sum()
 
@@ -103,7 +108,9 @@ class Objective(TrainingWeights):
         return trace_pair(model, guide, *args, **kwargs)
 
 
-def value_with_gradient(value: Tensor, surrogate: Tensor) -> Tensor:
+def value_with_gradient(
+    value: Float[Tensor, "*batch"], surrogate: Float[Tensor, "*batch"]
+) -> Float[Tensor, "*batch"]:
     """``value`` with the gradient of ``surrogate``."""
     return value.detach() + (surrogate - surrogate.detach())
 

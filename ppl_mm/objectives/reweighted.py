@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from pyro.infer import ELBO
 from torch import Tensor
 
@@ -61,7 +62,7 @@ class Reweighted(TrainingWeights):
 
     def differentiable_loss(
         self, model: Model, guide: Guide, *args: object, **kwargs: object
-    ) -> Tensor:
+    ) -> Float[Tensor, ""]:
         """The stock loss under the weights."""
         return self.elbo.differentiable_loss(*self._scaled(model, guide), *args, **kwargs)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from pyro.distributions import Delta
 from pyro.infer.util import is_validation_enabled
 from pyro.poutine import Trace
@@ -28,12 +29,12 @@ Site = dict[str, Any]
 """A node of a Pyro trace: its distribution ``fn``, ``value``, ``scale``, ``mask``, and others."""
 
 
-def added_up(value: Tensor) -> Tensor:
+def added_up(value: Float[Tensor, "*plates"]) -> Float[Tensor, "..."]:
     """The sum over a site's own plates, () or (K, 1, 1) under particles."""
     return value.sum((-2, -1)[-value.dim() :], keepdim=True) if value.dim() else value
 
 
-def of_each_row(site: Site, num_rows: int) -> Tensor:
+def of_each_row(site: Site, num_rows: int) -> Float[Tensor, "*batch"]:
     """A site's log-probability of every row, which has an equal part of what all rows share."""
     value: Tensor = site["log_prob"]
     return value if of_rows(site) else added_up(value) / num_rows

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -69,17 +70,21 @@ class Stages(Objective):
         """Whether the current objective's value is a bound."""
         return self.annealing == 1.0 and self.current.is_bound
 
-    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Float[Tensor, " B"]:
         """The current objective's bound."""
         self.current.annealing = self.annealing
         return self.current.bound(model, guide, obs)
 
-    def by_term(self, model: Model, guide: Guide, obs: Observations) -> dict[str, Tensor]:
+    def by_term(
+        self, model: Model, guide: Guide, obs: Observations
+    ) -> dict[str, Float[Tensor, " B"]]:
         """The terms of the current objective."""
         self.current.annealing = self.annealing
         return self.current.by_term(model, guide, obs)
 
-    def differentiable_loss(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
+    def differentiable_loss(
+        self, model: Model, guide: Guide, obs: Observations
+    ) -> Float[Tensor, ""]:
         """The current objective's loss."""
         _forget_zeros(model, guide)
         self.current.annealing = self.annealing

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Bool, Float
 from pyro import poutine
 from pyro.distributions import Delta
 from pyro.distributions.util import scale_and_mask
@@ -146,7 +147,7 @@ class Parts(NamedTuple):
     rows: Tensor
     whole: Tensor | None
 
-    def shared_by(self, num_rows: int) -> Tensor:
+    def shared_by(self, num_rows: int) -> Float[Tensor, "*batch"]:
         """The ELBO of every row, which has an equal part of the whole."""
         return self.rows if self.whole is None else self.rows + self.whole / num_rows
 
@@ -155,7 +156,7 @@ class Parts(NamedTuple):
         rows = self.rows.mean(0)
         return Parts(rows, None if self.whole is None else self.whole.mean(0))
 
-    def where(self, which: Tensor, other: "Parts") -> "Parts":
+    def where(self, which: Bool[Tensor, "T 1"], other: "Parts") -> "Parts":
         """These parts in some terms, (T, 1), and others elsewhere."""
         rows = torch.where(which, self.rows, other.rows)
         if self.whole is None:
@@ -165,7 +166,11 @@ class Parts(NamedTuple):
 
 
 def elbo_parts(
-    p: Trace, q: Trace, *, analytic: bool = True, divergences: Mapping[str, Tensor] | None = None
+    p: Trace,
+    q: Trace,
+    *,
+    analytic: bool = True,
+    divergences: Mapping[str, Float[Tensor, "*batch"]] | None = None,
 ) -> Parts:
     """log p(x_scored | z) - KL(q || p), site by site added up.
 
@@ -216,7 +221,7 @@ def _in_order(name: str, p: Trace, q: Trace) -> bool:
 
 
 @typed
-def row_elbo(p: Trace, q: Trace) -> Tensor:
+def row_elbo(p: Trace, q: Trace) -> Float[Tensor, "*batch"]:
     """One draw's ELBO of every row (and term), batch shape of the traces' sites.
 
         sum over observed sites of log p(x_m | z)  -  KL(q || p)
@@ -230,7 +235,7 @@ def row_elbo(p: Trace, q: Trace) -> Tensor:
     return elbo_parts(p, q).shared_by(next(sizes, 1))
 
 
-def divergence(p_site: Site, q_site: Site) -> Tensor:
+def divergence(p_site: Site, q_site: Site) -> Float[Tensor, "*batch"]:
     """KL(q || p) of one latent site with the guide's scale and mask, batch shape."""
     scale, mask = q_site["scale"], q_site["mask"]
     q, p = q_site["fn"], p_site["fn"]
@@ -248,7 +253,9 @@ def divergence(p_site: Site, q_site: Site) -> Tensor:
 
 
 @typed
-def log_weights(model: Program, guide: Program, obs: Observations, *, num_particles: int) -> Tensor:
+def log_weights(
+    model: Program, guide: Program, obs: Observations, *, num_particles: int
+) -> Float[Tensor, "K *S B"]:
     """log w = log p(x_scored, z) - log q(z) of every particle, (K, S, B) or (K, B).
 
     The dim of strata is there if ``obs`` has the plate.

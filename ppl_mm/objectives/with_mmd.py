@@ -1,6 +1,7 @@
 """The MMD between a posterior and a prior, beside any objective."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -81,13 +82,15 @@ class WithMMD(Objective):
         """Whether there is no penalty and the objective's value is a bound."""
         return self.mmd_weight == 0.0 and self.objective.is_bound
 
-    def bound(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Float[Tensor, " B"]:
         """The objective's value of every row, less the penalty, shared out equally, (B,)."""
         self.objective.annealing = self.annealing
         value = self.objective.bound(model, guide, obs)
         return value if self.mmd_weight == 0.0 else value + self._shared(model, guide, obs)
 
-    def by_term(self, model: Model, guide: Guide, obs: Observations) -> dict[str, Tensor]:
+    def by_term(
+        self, model: Model, guide: Guide, obs: Observations
+    ) -> dict[str, Float[Tensor, " B"]]:
         """The objective's terms, and the MMD."""
         self.objective.annealing = self.annealing
         terms = self.objective.by_term(model, guide, obs)
@@ -98,7 +101,7 @@ class WithMMD(Objective):
         rows = obs.any_data & holds(obs, conditioned_on(model))
         return -self.mmd_weight * torch.where(rows, self.penalty(model, guide, obs), 0.0)
 
-    def penalty(self, model: Model, guide: Guide, obs: Observations) -> Tensor:
+    def penalty(self, model: Model, guide: Guide, obs: Observations) -> Float[Tensor, ""]:
         """The sum over latent sites of MMD^2, ()."""
         rows = obs.any_data & holds(obs, conditioned_on(model))
         obs = obs.scoring()

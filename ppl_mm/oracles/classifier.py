@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from jaxtyping import Integer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -226,7 +227,7 @@ def train_classifier(
 
 @typed
 def classifier_accuracy(
-    classifiers: Mapping[str, nn.Module], obs: Observations, labels: Tensor
+    classifiers: Mapping[str, nn.Module], obs: Observations, labels: Integer[Tensor, " N"]
 ) -> dict[str, Estimate]:
     """The accuracy on real rows, modality by modality, above which no coherence can be measured.
 

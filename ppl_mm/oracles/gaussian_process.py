@@ -15,6 +15,7 @@ from typing import Any
 
 import pyro
 import torch
+from jaxtyping import Float, Integer, Shaped
 from pyro.contrib import gp
 from pyro.infer import TraceMeanField_ELBO
 from torch import Tensor, nn
@@ -44,11 +45,13 @@ class GaussianProcessClassifier(nn.Module):
         super().__init__()
         self.classifier, self.process = classifier, process
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Shaped[Tensor, "B *D"]) -> Float[Tensor, "B C"]:
         """The means of f, (B, C)."""
         return self.latent(images)[0]
 
-    def latent(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def latent(
+        self, images: Shaped[Tensor, "B *D"]
+    ) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B C"]]:
         """Means and variances of q(f_c | image), (B, C) each, in float64."""
         features: Any = self.classifier.features(images)  # type: ignore[operator]
         with pyro.get_param_store().scope():  # a process enters its parameters by common names
@@ -56,8 +59,11 @@ class GaussianProcessClassifier(nn.Module):
         return loc.T, variance.T
 
     def probabilities(
-        self, images: Tensor, num_samples: int = 256, generator: torch.Generator | None = None
-    ) -> Tensor:
+        self,
+        images: Shaped[Tensor, "B *D"],
+        num_samples: int = 256,
+        generator: torch.Generator | None = None,
+    ) -> Float[Tensor, "S B C"]:
         """Draws of the probabilities, p_k = softmax(f_k), f_k ~ q(f | image), (S, B, C).
 
         Args:
@@ -119,8 +125,8 @@ def train_gaussian_processes(
 @typed
 def train_gaussian_process(
     classifier: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Shaped[Tensor, "N *D"],
+    labels: Integer[Tensor, " N"],
     num_classes: int,
     *,
     num_inducing: int = 100,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 import torch
+from jaxtyping import Float, Int, Integer, Shaped
 from torch import Tensor, nn
 
 from ppl_mm.arguments.tensors import Numbers
@@ -14,7 +15,9 @@ from ppl_mm.batch.rows import eval_mode
 __all__ = ["check_classifiers", "checked_labels", "classify", "features_of", "logits_of"]
 
 
-def checked_labels(labels: Tensor, num_rows: int, what: str = "labels") -> Tensor:
+def checked_labels(
+    labels: Integer[Tensor, " N"], num_rows: int, what: str = "labels"
+) -> Integer[Tensor, " N"]:
     """Classes (N,) on the CPU; -1 where a row has none.
 
     Raises:
@@ -33,18 +36,24 @@ def checked_labels(labels: Tensor, num_rows: int, what: str = "labels") -> Tenso
     return labels.cpu()
 
 
-def classify(classifier: nn.Module, images: Tensor, *, batch_size: int = 1000) -> Tensor:
+def classify(
+    classifier: nn.Module, images: Shaped[Tensor, "N *D"], *, batch_size: int = 1000
+) -> Int[Tensor, " N"]:
     """The likeliest class of every image, (N,) on the CPU."""
     return logits_of(classifier, images, batch_size=batch_size).argmax(-1)
 
 
-def logits_of(classifier: nn.Module, images: Tensor, *, batch_size: int = 1000) -> Tensor:
+def logits_of(
+    classifier: nn.Module, images: Shaped[Tensor, "N *D"], *, batch_size: int = 1000
+) -> Float[Tensor, "N C"]:
     """The classifier's logits of every image, (N, C) on the CPU."""
     return torch.cat(list(_batches(classifier, "forward", images, batch_size)))
 
 
 @typed
-def features_of(classifier: nn.Module, images: Numbers, *, batch_size: int = 1000) -> Tensor:
+def features_of(
+    classifier: nn.Module, images: Numbers, *, batch_size: int = 1000
+) -> Float[Tensor, "N D"]:
     """The classifier's features of every image, (N, D) on the CPU.
 
     Raises:

@@ -22,6 +22,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from ppl_mm.arguments.tensors import Matrix, Numbers
@@ -62,7 +63,7 @@ class SentenceEmbedding:
     @classmethod
     def fit(
         cls,
-        tokens: Tensor,
+        tokens: Integer[Tensor, "N T"],
         num_symbols: int,
         *,
         num_components: int = 300,
@@ -100,7 +101,7 @@ class SentenceEmbedding:
         direction = torch.linalg.svd(whole(tokens), full_matrices=False)[2][0]
         return cls(vectors, whole.weights, direction, ends)
 
-    def __call__(self, tokens: Tensor) -> Tensor:
+    def __call__(self, tokens: Integer[Tensor, "N T"]) -> Float[Tensor, "N D"]:
         """The vectors of sentences (N, T), (N, D) in float64 on the CPU; 0 for one of no word."""
         from scipy.sparse import coo_array
 

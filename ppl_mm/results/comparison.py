@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -161,7 +162,7 @@ class Comparison(Result):
         rows = len(self.results[self.best].value)
         table = Table(
             title=f"{self.quantity}, sum over {rows} rows, nats",
-            caption=self._caption(),
+            caption=escape(self._caption()),
             caption_justify="left",
             box=box.SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
@@ -181,7 +182,7 @@ class Comparison(Result):
                 cells.append(f"{line['undecided']:.0%}")
             cells.append(f"{line['unreliable']:.1%}")
             grey = "bright_black" if line["unreliable"] > FEW else None
-            table.add_row(name, *cells, style=grey)
+            table.add_row(escape(name), *cells, style=grey)
         return table
 
     def figure(self) -> "Figure":

@@ -87,7 +87,8 @@ class PosteriorCheck(Result):
 
     def table(self) -> Table:
         """The guide's errors and the chains' mixing, in a line for each site and row."""
-        title = f"q(z | {', '.join(self.given)}) against NUTS, in standard deviations of the latter"
+        given = ", ".join(self.given) or "nothing"
+        title = f"q(z | {given}) against NUTS, in standard deviations of the latter"
         table = Table("site", "row", title=title)
         columns: dict[tuple[str, int], list[str]] = {}
         for found in self.numbers():

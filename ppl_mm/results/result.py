@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ppl_mm.arguments.typed import typed
@@ -93,9 +94,9 @@ class Result(ABC):
         rows = list(self.numbers())
         keys = dict.fromkeys(key for row in rows for key in row)
         shown = [key for key in keys if any(_text(row.get(key, "")) for row in rows)]
-        table = Table(*(key.replace("_", " ") for key in shown))
+        table = Table(*(escape(key.replace("_", " ")) for key in shown))
         for row in rows:
-            table.add_row(*(_text(row.get(key, "")) for key in shown))
+            table.add_row(*(escape(_text(row.get(key, ""))) for key in shown))
         return table
 
     def figure(self) -> "Figure":

@@ -11,7 +11,6 @@ from torch import Tensor
 from ppl_mm import plotting
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
-from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
 from ppl_mm.files import write_atomically
 from ppl_mm.likelihood.log_likelihood import log_likelihood
@@ -59,7 +58,6 @@ def generate(
     Returns:
         Target -> the likelihood's mean or mode at each draw of z, (num_samples, rows, *event).
     """
-    check_at_least_one("rows", 1 if rows is None else rows)
     test = run.dataset.test
     obs = examples(run, rows) if given else Observations.blank(rows or SHOWN, test)
     obs = obs.with_covariates(_read(run, covariates or {}, len(obs)))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ppl_mm import plotting
-from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet
 from ppl_mm.data.running import tiles_of
@@ -108,10 +107,10 @@ def examples(run: Run, rows: int | None = None) -> Observations:
 
 def numbers(run: Run, num_samples: int | None, rows: int | None) -> tuple[int, int | None]:
     """Return the draws and test rows of likelihoods, by default the configuration's."""
-    num_samples = run.config.num_samples if num_samples is None else num_samples
-    rows = run.config.rows if rows is None else rows
-    check_at_least_one("rows", 1 if rows is None else rows)
-    return num_samples, rows
+    return (
+        run.config.num_samples if num_samples is None else num_samples,
+        run.config.rows if rows is None else rows,
+    )
 
 
 def check_folder(folder: Path, resume: bool, overwrite: bool) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor, nn
 
@@ -113,7 +114,7 @@ class Measures:
 
     def table(self, title: str) -> Table:
         """Return a table of all measures, for ``rich.print``."""
-        table = Table(title=title, caption=self._caption(), caption_justify="left")
+        table = Table(title=escape(title), caption=self._caption(), caption_justify="left")
         table.box, table.padding = SIMPLE_HEAD, 0
         table.add_column("held-out rows")
         for heading in ("nats", "± rows", "± draws", "ESS", "k>0.7"):
@@ -199,7 +200,7 @@ def measure(
     if len(scored) > 1:
         estimands += [((n,), fixed) for n in scored if n in there]
         estimands += [((label,), others)] if label in there else []
-    found = [Likelihood("ELBO", bound.mean().item(), _error(bound.std().item(), len(test)))]
+    found = [Likelihood("ELBO", bound.mean().item(), _error(bound))]
     results: list[LogLikelihood] = []
     with warnings.catch_warnings():  # the share of unreliable rows is part of the result
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
@@ -249,8 +250,8 @@ def _likelihood(result: LogLikelihood) -> Likelihood:
     )
 
 
-def _error(deviation: float, number: int) -> float | None:
-    return deviation / math.sqrt(number) if number > 1 else None
+def _error(values: Tensor) -> float | None:
+    return values.std().item() / math.sqrt(len(values)) if len(values) > 1 else None
 
 
 def _three(number: float | None) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,8 @@ def callback_of(text: str) -> Callback:
     """Import a callback from a module: an object, or a class or function that makes one.
 
     Raises:
-        ValueError: If the text is not MODULE:NAME, or there is no such module or name.
+        ValueError: If the text is not MODULE:NAME, there is no such module or name, or it needs
+            arguments.
     """
     module, _, name = text.partition(":")
     try:
@@ -131,7 +133,15 @@ def callback_of(text: str) -> Callback:
         raise ValueError(
             f"callback: expected MODULE:NAME such as my_module:MyCallback, got {text!r} ({error})."
         ) from error
-    made = found if isinstance(found, Callback) else found()
+    made = found
+    if callable(found) and not isinstance(found, Callback):
+        try:
+            signature(found).bind()
+        except TypeError as error:
+            raise ValueError(
+                f"callback: {text!r} is called without arguments, and it needs some ({error})."
+            ) from error
+        made = found()
     if not isinstance(made, Callback):
         raise ValueError(
             f"callback: {text!r} makes a {type(made).__name__}, not a ppl_mm.training.Callback."

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -34,7 +35,7 @@ class FitResult:
         """The history without the parts of the loss, for ``rich.print``."""
         keys = (key for row in self.history for key in row if "/" not in key)
         columns = list(dict.fromkeys(keys))
-        table = Table(*columns)
+        table = Table(*map(escape, columns))
         for row in self.history:
             table.add_row(*(f"{row[c]:.6g}" if c in row else "" for c in columns))
         return table

@@ -49,7 +49,7 @@ class Watch(Callback):
         value = float(training.fabric.broadcast(self.measure(training)))
         training.history[-1][self.name] = value
         best = self.sign * training.best_value
-        if not math.isnan(value) and not self.sign * value < best:
+        if not math.isnan(value) and not self.sign * value <= best:  # The first best is NaN.
             training.best_value, training.best_epoch = value, training.epoch
             training.best_state = training.last_good
         self._stop_without_patience(training)

@@ -83,7 +83,12 @@ def tiny(
             monkeypatch.setitem(task.networks, name, (20,))
 
 
-@pytest.mark.parametrize(("paper", "name"), EVERY)
+def slow_stand_in(paper: str, name: str) -> Any:
+    """A page of stand-ins runs the code of the page that it stands in for, on other data."""
+    return pytest.param(paper, name, marks=pytest.mark.slow if name.endswith("-fashion") else ())
+
+
+@pytest.mark.parametrize(("paper", "name"), [slow_stand_in(*page) for page in EVERY])
 def test_smoke(tiny, folder, paper, name):
     table = TABLES[paper][name]
     page = reproduce(table, folder / paper, name, "smoke")

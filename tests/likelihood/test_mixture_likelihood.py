@@ -107,7 +107,7 @@ def test_every_conditional_of_every_pattern(make, target, given):
 def test_every_proposal(make, proposal):
     toy, system = make()
     obs = toy.mixed()
-    found = log_likelihood(system, obs, ("a", "b"), ("c",), num_samples=10_000, proposal=proposal)
+    found = log_likelihood(system, obs, ("a", "b"), ("c",), num_samples=5000, proposal=proposal)
     assert_within_error(found, conditional(toy, obs, ("a", "b"), ("c",)))
 
 
@@ -233,13 +233,11 @@ def test_chunks_do_not_matter(make, proposal):
     obs = toy.mixed()
     results = [
         log_likelihood(system, obs, "a", "b", num_samples=30, proposal=proposal, chunk=chunk)
-        for chunk in (10**6, 40, 7)
+        for chunk in (10**6, 7)
     ]
-    for other in results[1:]:
-        for field in FIELDS:
-            torch.testing.assert_close(
-                getattr(results[0], field), getattr(other, field), atol=1e-9, rtol=1e-9
-            )
+    for field in FIELDS:
+        one, other = (getattr(result, field) for result in results)
+        torch.testing.assert_close(one, other, atol=1e-9, rtol=1e-9)
 
 
 @every_case

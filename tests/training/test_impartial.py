@@ -232,9 +232,9 @@ def test_named_rules_train_every_system(name):
     obs = mixed(*kinds_of(name), rows_per_pattern=2)
     for rule in NAMED:
         system = build(name)
-        result = fit(system, obs, epochs=2, batch_size=5, impartial=rule, progress=False)
+        result = fit(system, obs, epochs=1, batch_size=6, impartial=rule, progress=False)
         assert all(torch.isfinite(p).all() for p in system.parameters())
-        assert len(result.history) == 2
+        assert len(result.history) == 1
 
 
 def test_mixed_precision():

@@ -4,7 +4,6 @@ import csv
 import re
 from collections import Counter
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +28,25 @@ def read_delimited(path: Path) -> Table:
 
     Raises:
         ValueError: If the file has no rows, its header repeats a name, a line has another number of
-            cells, or its text is not UTF-8.
+            cells, a quote is not closed, or its text is not UTF-8.
     """
     import pandas
 
     delimiter = _delimiter(path)
     names = _check(path, delimiter)
-    with opened(path) as file:
-        frame = pandas.read_csv(
-            file,
-            sep=delimiter,
-            dtype=str,
-            na_filter=False,
-            encoding="utf-8-sig",
-            header=0,
-            names=range(len(names)),
-        )
+    try:
+        with opened(path) as file:
+            frame = pandas.read_csv(
+                file,
+                sep=delimiter,
+                dtype=str,
+                na_filter=False,
+                encoding="utf-8-sig",
+                header=0,
+                names=range(len(names)),
+            )
+    except pandas.errors.ParserError as error:  # The last quote is open.
+        raise ValueError(f"{path.name}: {error}; close every quote.") from error
     first: dict[str, int] = {}
     for i, name in enumerate(names):
         first.setdefault(name, i)
@@ -54,15 +56,24 @@ def read_delimited(path: Path) -> Table:
 
 def _delimiter(path: Path) -> str:
     """Return the delimiter under which the header and the first row have equally many cells."""
-    widths: dict[str, list[int]] = {}
-    for sign in "\t,;|" if ".tsv" in path.name.lower() else ",;\t|":
-        with opened_text(path) as file, suppress(csv.Error):
-            rows = (row for row in csv.reader(file, delimiter=sign) if not _is_blank(row))
-            widths[sign] = [len(row) for row in islice(rows, 2)]
+    signs = "\t,;|" if ".tsv" in path.name.lower() else ",;\t|"
+    widths = {sign: _widths(path, sign) for sign in signs}
     header = {sign: found[0] for sign, found in widths.items() if found}
     even = {sign: n for sign, n in header.items() if n > 1 and set(widths[sign]) == {n}}
     likely = even or header or {",": 0}
     return max(likely, key=lambda sign: likely[sign])
+
+
+def _widths(path: Path, delimiter: str) -> list[int]:
+    """Return the numbers of cells of the header and the first row; 0 for what csv cannot read."""
+    found: list[int] = []
+    with opened_text(path) as file, suppress(csv.Error):
+        for row in csv.reader(file, delimiter=delimiter):
+            found += [] if _is_blank(row) else [len(row)]
+            if len(found) == 2:
+                break
+        return found
+    return [*found, 0]
 
 
 def _is_blank(row: list[str]) -> bool:

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import pyro.distributions as dist
 import torch
+from jaxtyping import Float
 from pyro.distributions import constraints
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -22,11 +23,11 @@ class Bernoulli(dist.Bernoulli):
     """
 
     @property
-    def variance(self) -> Tensor:
+    def variance(self) -> Float[Tensor, "*batch"]:
         """The variance, sigmoid(l) sigmoid(-l)."""
         return torch.sigmoid(self.logits) * torch.sigmoid(-self.logits)
 
-    def entropy(self) -> Tensor:
+    def entropy(self) -> Float[Tensor, "*batch"]:
         """Return the entropy -p log p - (1 - p) log (1 - p), in nats."""
         yes, no = torch.sigmoid(self.logits), torch.sigmoid(-self.logits)
         return -(yes * logsigmoid(self.logits) + no * logsigmoid(-self.logits))

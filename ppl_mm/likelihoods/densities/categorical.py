@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import pyro.distributions as dist
 import torch
+from jaxtyping import Float, Int, Integer
 from pyro.distributions import constraints
 from torch import Tensor
 
@@ -27,7 +28,9 @@ class Categorical(dist.Categorical):
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = _LOGITS
 
-    def __init__(self, logits: Tensor, validate_args: bool | None = None) -> None:
+    def __init__(
+        self, logits: Float[Tensor, "*batch C"], validate_args: bool | None = None
+    ) -> None:
         self.logits = self._param = torch.log_softmax(logits, -1)
         self._num_events = logits.shape[-1]
         shape = logits.shape[:-1]
@@ -37,7 +40,7 @@ class Categorical(dist.Categorical):
         """Return the same distribution, expanded to a larger batch shape."""
         return super().expand(batch_shape, _instance or self.__new__(type(self)))
 
-    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Int[Tensor, "*sample_batch"]:
         """Return class indices whose shape is the sample shape followed by the batch shape."""
         shape = self._extended_shape(sample_shape)
         rows = self.probs.detach().double().reshape(-1, self._num_events)
@@ -58,7 +61,9 @@ class OneHotCategorical(dist.OneHotCategorical):
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = _LOGITS
 
-    def __init__(self, logits: Tensor, validate_args: bool | None = None) -> None:
+    def __init__(
+        self, logits: Float[Tensor, "*batch C"], validate_args: bool | None = None
+    ) -> None:
         self._categorical = Categorical(logits, validate_args=validate_args)
         shapes = logits.shape[:-1], logits.shape[-1:]
         torch.distributions.Distribution.__init__(self, *shapes, validate_args=False)
@@ -69,7 +74,7 @@ class OneHotCategorical(dist.OneHotCategorical):
         return super().expand(batch_shape, _instance or self.__new__(type(self)))
 
     @property
-    def variance(self) -> Tensor:
+    def variance(self) -> Float[Tensor, "*batch C"]:
         """The variance p (1 - p) of each class.
 
         1 - p is computed in float64, because float32 has no digits left for p near 1.
@@ -81,7 +86,7 @@ class OneHotCategorical(dist.OneHotCategorical):
 class Tokens(dist.Independent):
     """Independent categorical positions; positions that hold the padding symbol are not scored."""
 
-    def __init__(self, logits: Tensor, event_dims: int, padding: int) -> None:
+    def __init__(self, logits: Float[Tensor, "*batch T V"], event_dims: int, padding: int) -> None:
         self.padding = padding
         super().__init__(Categorical(logits), event_dims)
 
@@ -91,7 +96,7 @@ class Tokens(dist.Independent):
         new.padding = self.padding
         return super().expand(batch_shape, new)
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, value: Integer[Tensor, "*#batch_D T"]) -> Float[Tensor, "*batch"]:
         """Return the log-probability, in nats, of all symbols except padding."""
         log_prob = self.base_dist.log_prob(value).masked_fill(value == self.padding, 0.0)
         return log_prob.flatten(-len(self.event_shape)).sum(-1)

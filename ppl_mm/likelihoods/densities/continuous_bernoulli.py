@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from jaxtyping import Float, Shaped
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
@@ -54,7 +55,7 @@ class ContinuousBernoulli(TorchDistribution):
     support: ClassVar[constraints.Constraint] = constraints.unit_interval
     has_rsample = True
 
-    def __init__(self, logits: Tensor, validate_args: bool | None = None) -> None:
+    def __init__(self, logits: Float[Tensor, "*batch"], validate_args: bool | None = None) -> None:
         self.logits = logits
         super().__init__(logits.shape, validate_args=validate_args)
 
@@ -66,7 +67,7 @@ class ContinuousBernoulli(TorchDistribution):
         new._validate_args = self._validate_args
         return new
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, value: Shaped[Tensor, "*#batch"]) -> Float[Tensor, "*batch"]:
         """Return the log-density of ``value``, in nats."""
         if self._validate_args:
             self._validate_sample(value)
@@ -80,14 +81,14 @@ class ContinuousBernoulli(TorchDistribution):
         )
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> Float[Tensor, "*batch"]:
         """The mean 1 / (1 - exp(-l)) - 1 / l, which is 1/2 at l = 0."""
         near, small, large = self._split()
         far = torch.where(self.logits > 0, 1.0 - _distance(large), _distance(large))
         return torch.where(near, 0.5 + _odd(_SLOPE, small), far)
 
     @property
-    def variance(self) -> Tensor:
+    def variance(self) -> Float[Tensor, "*batch"]:
         """The variance 1 / l^2 - exp(-l) / (1 - exp(-l))^2, which is 1/12 at l = 0."""
         near, small, large = self._split()
         rest = torch.exp(-large) / torch.expm1(-large).square()
@@ -95,18 +96,18 @@ class ContinuousBernoulli(TorchDistribution):
         curvature = _CURVATURE[0] + small * _odd(_CURVATURE[1:], small)
         return torch.where(near, curvature, far)
 
-    def entropy(self) -> Tensor:
+    def entropy(self) -> Float[Tensor, "*batch"]:
         """Return the entropy -E[log p(x)], in nats; it is 0 at l = 0."""
         near, small, large = self._split()
         far = large * _distance(large) - torch.log(large / -torch.expm1(-large))
         return torch.where(near, _even(_SERIES, small) - small * _odd(_SLOPE, small), far)
 
-    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Float[Tensor, "*sample_batch"]:
         """Return reparameterised draws, of the sample shape followed by the batch shape."""
         shape = self._extended_shape(sample_shape)
         return self.icdf(torch.rand(shape, dtype=self.logits.dtype, device=self.logits.device))
 
-    def cdf(self, value: Tensor) -> Tensor:
+    def cdf(self, value: Float[Tensor, "*#batch"]) -> Float[Tensor, "*batch"]:
         """Return the distribution function (exp(x l) - 1) / (exp(l) - 1)."""
         near, small, large = self._split()
         far = torch.expm1(-large * value) / torch.expm1(-large)
@@ -115,7 +116,7 @@ class ContinuousBernoulli(TorchDistribution):
         shift = 0.5 * (value - 1.0) * small + _even(_SERIES, value * small) - _even(_SERIES, small)
         return torch.where(near, value * torch.exp(shift), far)
 
-    def icdf(self, value: Tensor) -> Tensor:
+    def icdf(self, value: Float[Tensor, "*#batch"]) -> Float[Tensor, "*batch"]:
         """Return the quantile log(1 + u (exp(l) - 1)) / l of u in [0, 1].
 
         Near l = 0 it is computed by quadrature, so that its gradient is accurate there too:

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float, Shaped
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
@@ -57,7 +58,9 @@ class Poisson(TorchDistribution):
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {"log_rate": constraints.real}
     support: ClassVar[constraints.Constraint] = constraints.nonnegative_integer
 
-    def __init__(self, log_rate: Tensor, validate_args: bool | None = None) -> None:
+    def __init__(
+        self, log_rate: Float[Tensor, "*batch"], validate_args: bool | None = None
+    ) -> None:
         self.log_rate = log_rate
         super().__init__(log_rate.shape, validate_args=validate_args)
 
@@ -70,16 +73,16 @@ class Poisson(TorchDistribution):
         return new
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> Float[Tensor, "*batch"]:
         """The mean, which is the rate."""
         return self.log_rate.exp()
 
     @property
-    def variance(self) -> Tensor:
+    def variance(self) -> Float[Tensor, "*batch"]:
         """The variance, which is the rate."""
         return self.log_rate.exp()
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, value: Shaped[Tensor, "*#batch"]) -> Float[Tensor, "*batch"]:
         """Return the log-mass of ``value``, in nats."""
         if self._validate_args:
             self._validate_sample(value)
@@ -89,7 +92,7 @@ class Poisson(TorchDistribution):
         deviance = k * (torch.expm1(log_ratio) - log_ratio)
         return -_own(value.to(dtype)) - deviance.to(dtype)
 
-    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Float[Tensor, "*sample_batch"]:
         """Return draws whose shape is the sample shape followed by the batch shape."""
         with torch.no_grad():
             log_rate = self.log_rate.expand(self._extended_shape(sample_shape))
@@ -123,7 +126,10 @@ class NegativeBinomial(TorchDistribution):
     support: ClassVar[constraints.Constraint] = constraints.nonnegative_integer
 
     def __init__(
-        self, total_count: Tensor, logits: Tensor, validate_args: bool | None = None
+        self,
+        total_count: Float[Tensor, "*#batch"],
+        logits: Float[Tensor, "*#batch"],
+        validate_args: bool | None = None,
     ) -> None:
         shape = torch.broadcast_shapes(total_count.shape, logits.shape)
         self.total_count, self.logits = total_count, logits
@@ -139,16 +145,16 @@ class NegativeBinomial(TorchDistribution):
         return new
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> Float[Tensor, "*batch"]:
         """The mean, total_count exp(logits)."""
         return self._log_mean().exp().to(self._dtype)
 
     @property
-    def variance(self) -> Tensor:
+    def variance(self) -> Float[Tensor, "*batch"]:
         """The variance, mean (1 + exp(logits))."""
         return (self._log_mean() + _softplus(self.logits.double())).exp().to(self._dtype)
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, value: Shaped[Tensor, "*#batch"]) -> Float[Tensor, "*batch"]:
         """Return the log-mass of ``value``, in nats."""
         if self._validate_args:
             self._validate_sample(value)
@@ -171,7 +177,7 @@ class NegativeBinomial(TorchDistribution):
         impossible = (self.total_count == 0) & (k > 0)
         return (some * spread - _own(k)).masked_fill(impossible, -torch.inf)
 
-    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Float[Tensor, "*sample_batch"]:
         """Return draws whose shape is the sample shape followed by the batch shape."""
         with torch.no_grad():
             shape = self._extended_shape(sample_shape)

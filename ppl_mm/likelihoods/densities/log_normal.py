@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import pyro.distributions as dist
 import torch
+from jaxtyping import Float
 from pyro.distributions import constraints
 from torch import Tensor
 
@@ -27,7 +28,7 @@ class LogNormal(dist.LogNormal):
 
     support: ClassVar[constraints.Constraint] = constraints.nonnegative
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, value: Float[Tensor, "*#batch"]) -> Float[Tensor, "*batch"]:
         """Return the log-density of ``value``, in nats."""
         if self._validate_args:
             self._validate_sample(value)

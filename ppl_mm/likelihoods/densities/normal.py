@@ -4,6 +4,7 @@ import math
 
 import pyro.distributions as dist
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 __all__ = ["Normal"]
@@ -22,7 +23,7 @@ class Normal(dist.Normal):
         tensor(56.1457)
     """
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, value: Float[Tensor, "*#batch"]) -> Float[Tensor, "*batch"]:
         """Return the log-density of ``value``, in nats."""
         if self._validate_args:
             self._validate_sample(value)

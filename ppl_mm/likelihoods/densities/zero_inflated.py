@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float, Shaped
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
@@ -40,9 +41,9 @@ class ZeroInflatedNegativeBinomial(TorchDistribution):
 
     def __init__(
         self,
-        total_count: Tensor,
-        logits: Tensor,
-        gate_logits: Tensor,
+        total_count: Float[Tensor, "*#batch"],
+        logits: Float[Tensor, "*#batch"],
+        gate_logits: Float[Tensor, "*#batch"],
         validate_args: bool | None = None,
     ) -> None:
         self.counts = NegativeBinomial(total_count, logits, validate_args=validate_args)
@@ -67,18 +68,18 @@ class ZeroInflatedNegativeBinomial(TorchDistribution):
         return new
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> Float[Tensor, "*batch"]:
         """The mean (1 - g) r exp(l)."""
         return self.counts.mean * torch.sigmoid(-self.gate_logits)
 
     @property
-    def variance(self) -> Tensor:
+    def variance(self) -> Float[Tensor, "*batch"]:
         """The variance (1 - g) (v + g m^2), where m and v are the negative binomial's."""
         rest = torch.sigmoid(-self.gate_logits)
         gate = torch.sigmoid(self.gate_logits)
         return rest * (self.counts.variance + gate * self.counts.mean.square())
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, value: Shaped[Tensor, "*#batch"]) -> Float[Tensor, "*batch"]:
         """Return the log-mass of ``value``, in nats."""
         if self._validate_args:
             self._validate_sample(value)
@@ -87,7 +88,7 @@ class ZeroInflatedNegativeBinomial(TorchDistribution):
         counted = counted + F.logsigmoid(-gate)
         return torch.where(value == 0, torch.logaddexp(F.logsigmoid(gate), counted), counted)
 
-    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Float[Tensor, "*sample_batch"]:
         """Return draws whose shape is the sample shape followed by the batch shape."""
         with torch.no_grad():
             counts = self.counts.sample(sample_shape)

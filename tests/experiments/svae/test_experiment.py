@@ -39,7 +39,13 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("system", SETTINGS)
+ONE_OF_A_KIND = ("svae", "vaevae_star", "svae_star")  # the pages' tests train the others too
+
+
+@pytest.mark.parametrize(
+    "system",
+    [s if s in ONE_OF_A_KIND else pytest.param(s, marks=pytest.mark.slow) for s in SETTINGS],
+)
 def test_smoke(config, system, numbers):
     config = replace(config, system=system, **SETTINGS[system])
     measures = svae.main(config)
