@@ -37,7 +37,8 @@ def mixture():
 def assert_unbiased(build, stage, rows, num_seeds):
     """The mean over seeds of estimate over truth is 1 within 5 of its standard errors.
 
-    The weights are at most five times those of the guide alone, whose variance is finite here.
+    The weights are at most five times those of the guide alone, whose variance is finite here, or
+    p(x | z), which is bounded.
     """
     toy, system = build()
     obs = toy.mixed()[rows]
