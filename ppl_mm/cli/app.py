@@ -4,6 +4,7 @@ A command imports its modules when it runs, so help and wrong names need no torc
 """
 
 import sys
+import textwrap
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -226,7 +227,8 @@ def train(
         if found is not None:
             _print(found.table(f"{system} on {run.dataset.name}"))
         pictures = ", ".join(sorted(path.name for path in run.folder.glob("*.png")))
-        typer.echo(f"run folder: {run.folder}   pictures: {pictures}")
+        typer.echo(f"run folder: {run.folder}")
+        typer.echo(textwrap.fill(f"pictures: {pictures}", listing.width(), subsequent_indent="  "))
 
 
 app.command("compare")(compare.command(train))

@@ -67,10 +67,10 @@ def _curves(rows: list[dict[str, float]], width: int) -> list[Text]:
     found = []
     for name in names:
         values = [row[name] for row in rows if name in row]
+        if len(values) > columns:
+            values = [values[i * len(values) // columns] for i in range(columns)]
         known = [value for value in values if math.isfinite(value)]
         if len(values) > 1 and known:
-            if len(values) > columns:
-                values = [values[i * len(values) // columns] for i in range(columns)]
             title = name if len(name) <= longest else name[: longest - 1] + "…"
             limits = f"{min(known):.6g} to {max(known):.6g}"
             found.append(Text(f"{title:>{longest}} {_curve(values)} {limits}", overflow="ellipsis"))
@@ -78,9 +78,9 @@ def _curves(rows: list[dict[str, float]], width: int) -> list[Text]:
 
 
 def _curve(values: list[float]) -> str:
-    """Return a bar for each value, and a space for one that is not finite."""
+    """Return a bar for each value, and a space for one that is not finite; one must be."""
     known = [v for v in values if math.isfinite(v)]
-    low, high = min(known, default=0.0), max(known, default=0.0)
+    low, high = min(known), max(known)
     size = (high - low) or 1.0
     heights = {v: _BARS[round((v - low) / size * (len(_BARS) - 1))] for v in known}
     return "".join(heights.get(v, " ") for v in values)

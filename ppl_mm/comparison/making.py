@@ -41,9 +41,9 @@ def run(
     """Train and measure the unfinished trials; those that were stopped continue.
 
     A trial that fails (it diverges, memory runs out, or one of its files is damaged) does not stop
-    the others, and is tried again next time. Ctrl-C and SIGTERM end the run with the finished
-    trials. Each trial is made by one process: where several commands work in one folder, each
-    makes those that no other has begun.
+    the others, and is tried again next time. Ctrl-C, SIGTERM and SIGHUP end the run with the
+    finished trials. Each trial is made by one process: where several commands work in one folder,
+    each makes those that no other has begun.
 
     Args:
         trials: The trials of one :func:`plan`.

@@ -40,11 +40,11 @@ def in_parallel(
         num_jobs: The number of processes on this machine.
         dask: The address of a Dask scheduler, in place of them.
 
-    Ctrl-C and SIGTERM let each run finish its step and write its checkpoint, by a file in the
-    runs' folder, which also reaches workers on other machines. A second signal stops at once.
+    Ctrl-C, SIGTERM and SIGHUP let each run finish its step and write its checkpoint, by a file in
+    the runs' folder, which also reaches workers on other machines. A second signal stops at once.
 
     Raises:
-        KeyboardInterrupt: After Ctrl-C or SIGTERM, when all runs have stopped.
+        KeyboardInterrupt: After such a signal, when all runs have stopped.
         ModuleNotFoundError: If ``dask`` is given and Dask is not installed.
     """
     threads = max(1, torch.get_num_threads() // num_jobs)

@@ -84,7 +84,8 @@ def train(
         FolderInUseError: If another process trains in ``folder``; it names the process and host.
         DivergedError: If training diverges, see :func:`ppl_mm.fit`; the history so far is in the
             folder.
-        StoppedError: After Ctrl-C or SIGTERM; the message has the command that resumes the run.
+        StoppedError: After Ctrl-C, SIGTERM or SIGHUP; the message has the command that resumes the
+            run.
     """
     folder, dataset = Path(folder), reference(dataset)
     with owned(folder) if is_first() else nullcontext():

@@ -149,9 +149,9 @@ def fit(
         The history (one row per epoch: epoch, loss, bound or surrogate, validation_elbo, seconds),
         the best state, and how steps were taken.
 
-    After an error the system has its former dtype and device. After Ctrl-C or SIGTERM the run
-    finishes its step and writes the checkpoint; a second signal stops it at once. Fits and measures
-    in several threads of one process wait for each other.
+    After an error the system has its former dtype and device. After Ctrl-C, SIGTERM or SIGHUP the
+    run finishes its step and writes the checkpoint; a second signal stops it at once. Fits and
+    measures in several threads of one process wait for each other.
 
     Raises:
         ValueError: If data do not fit the system or an option is out of range, before any step.
@@ -159,7 +159,7 @@ def fit(
         DivergedError: When a loss or parameter stops being finite, or a loss is so large that its
             gradient's square would not be; the system is back in the state at the end of the last
             good epoch, and the error holds the result so far.
-        StoppedError: After Ctrl-C or SIGTERM. It is a ``KeyboardInterrupt``.
+        StoppedError: After such a signal. It is a ``KeyboardInterrupt``.
         OSError: If the checkpoint cannot be written, or another run writes it; the error names it.
 
     Warns:

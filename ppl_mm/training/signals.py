@@ -1,9 +1,12 @@
-"""Ctrl-C and SIGTERM while a run trains: the step is finished, and nothing is lost."""
+"""Ctrl-C, SIGTERM and SIGHUP while a run trains: the step is finished, and nothing is lost.
+
+SIGHUP comes when a terminal is closed, or a connection to another machine is lost.
+"""
 
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -14,13 +17,14 @@ from ppl_mm.training.state import Training
 
 __all__ = ["Signals", "StoppedError", "deaf", "stopped", "stopped_by", "terminable"]
 
-_ASKED = (signal.SIGINT, signal.SIGTERM)
+_ENDING = tuple(getattr(signal, n) for n in ("SIGTERM", "SIGHUP") if hasattr(signal, n))
+_ASKED = (signal.SIGINT, *_ENDING)
 _SAID = b"\nStopping after this step; a second time stops at once.\n"
 _SECONDS = 0.5  # The time from one look for the file of ``stopped_by`` to the next.
 
 
 class StoppedError(KeyboardInterrupt):
-    """Training was stopped by Ctrl-C or SIGTERM; the system is in the state after the last step.
+    """Training was stopped by a signal; the system is in the state after the last step.
 
     Attributes:
         where: The signal that stopped the run, and the step.
@@ -35,29 +39,35 @@ class StoppedError(KeyboardInterrupt):
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Inside, SIGTERM raises KeyboardInterrupt, as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
+    """Inside, SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does."""
+    with _handled(_ENDING, signal.default_int_handler):
         yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
 def deaf() -> Iterator[None]:
-    """Inside, Ctrl-C and SIGTERM have no effect; a process that another one stops is so."""
-    if threading.current_thread() is not threading.main_thread():
+    """Inside, no such signal has an effect; a process that another one stops is so."""
+    with _handled(_ASKED, signal.SIG_IGN):
         yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ASKED}
+
+
+@contextmanager
+def _handled(numbers: Iterable[int], handler: Any) -> Iterator[dict[int, Any]]:
+    """Handle signals so inside; yield number -> former handler.
+
+    Signals reach only the main thread of a process; in another thread nothing changes. A signal
+    that is ignored, as in a background command or after ``nohup``, stays ignored.
+    """
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in numbers:
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                before[number] = signal.signal(number, handler)
     try:
-        yield
+        yield before
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former in before.items():
+            signal.signal(number, former)
 
 
 @contextmanager
@@ -86,8 +96,7 @@ def stopped_by(file: Path) -> Iterator[None]:
 class Signals:
     """Inside, the first signal calls ``stop``, and a second one has its former effect.
 
-    Signals reach only the main thread of a process; in another thread nothing changes. A signal
-    that is ignored, as in a background command, stays ignored.
+    A second SIGHUP has none: a terminal that closes often sends several.
 
     Args:
         stop: The function that the first signal calls.
@@ -101,14 +110,11 @@ class Signals:
 
     def __init__(self, stop: Callable[[], None]) -> None:
         self.stop, self.caught = stop, 0
-        self.before: dict[int, Any] = {}
+        self.handled = _handled(_ASKED, self._note)
 
     def __enter__(self) -> Self:
         self.running.append(self)
-        if threading.current_thread() is threading.main_thread():
-            for number in _ASKED:
-                if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                    self.before[number] = signal.signal(number, self._note)
+        self.before = self.handled.__enter__()
         return self
 
     def __exit__(
@@ -118,8 +124,7 @@ class Signals:
         trace: TracebackType | None,
     ) -> None:
         self.running.remove(self)
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
+        self.handled.__exit__(kind, error, trace)
 
     def ask(self, number: int) -> None:
         """Do what the first signal does."""
@@ -128,6 +133,8 @@ class Signals:
             self.stop()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.caught and number == getattr(signal, "SIGHUP", None):
+            return
         if self.caught:
             signal.signal(number, self.before[number])
             signal.raise_signal(number)

@@ -212,6 +212,34 @@ def test_notes_of_samples_say_what_was_drawn_from_what(images):
         plotting.samples(system, obs, {}, ["wide"])
 
 
+def test_what_is_given_is_framed_in_the_draws_unless_it_is_drawn_again(images):
+    system, obs = images
+    both = {"label": torch.tensor([[0, 1, 2, 0]] * 2), "wide": torch.rand(2, 4, 4, 8)}
+    figure = plotting.samples(system, obs, both, ["label"])
+    assert len(frames(figure)) == 4  # beside the truth
+    stacked = plotting.samples(system, obs, {"wide": both["wide"]}, ["high"],
+                               tiles=[("wide", "high")])  # fmt: skip
+    assert len(frames(stacked)) == 4 * 3  # beside the truth, and in each of two draws
+
+
+def test_many_given_modalities_are_named_by_the_one_that_is_not():
+    names = [f"n{i}" for i in range(5)]
+    system = systems.mvae([*(modality(n) for n in names), label()], 2)
+    values = {n: torch.zeros(1) for n in names}
+    obs = Observations({**values, "label": torch.tensor([1])})
+    named = [t for t in texts(plotting.cross_generation(system, obs, label="label"))
+             if t.startswith("given\n")]  # fmt: skip
+    alone = [f"given\n{n}" for n in (*names, "label")]
+    assert named == [*alone, "given\nall but label", "given\neverything"]
+
+
+def test_classes_of_the_prior_read_as_they_are_told_to(images):
+    system, obs = images
+    words = {"label": lambda value: ["zero", "one", "two"][int(value)]}
+    shown = texts(plotting.prior_samples(system, num_samples=4, like=obs, words=words))
+    assert sum(text in ("zero", "one", "two") for text in shown) == 4
+
+
 def test_long_texts_are_wrapped_and_a_shared_tile_has_names():
     names = ["first", "second", "third"]
     system = systems.mvae([modality(n) for n in names], 2)

@@ -1,7 +1,6 @@
-"""Log-likelihoods put in by hand: averages, words, differences, warnings and the picture."""
+"""Log-likelihoods put in by hand: averages, differences, columns and the picture."""
 
 import math
-import warnings
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +10,6 @@ from likelihoods_by_hand import result
 from matplotlib.colors import to_hex
 
 from ppl_mm import Modality, likelihoods, networks, plotting
-from ppl_mm.evaluation import UnreliableLikelihoodWarning
 from ppl_mm.results.log_likelihood import COLUMNS
 from ppl_mm.results.style import BLUE, ORANGE
 
@@ -179,75 +177,6 @@ def test_rows_share_their_errors_where_they_share_their_draws():
     shared = found.sharing(torch.tensor([7, 7, 7, 7]))
     assert found.summary()["monte_carlo_low"] == pytest.approx(-1.0 - 0.5 / 2)
     assert shared.summary()["monte_carlo_low"] == pytest.approx(-1.0 - 0.5)
-
-
-def test_the_printed_lines_word_by_word():
-    columns = {"refinement": [0.0, 1.0, 1.0, 4.0], "draws": [1000.0, 1000.0, 1000.0, 4000.0]}
-    found = result([-1.0, -2.0, -3.0, -6.0], 0.5, k=[0.1, 0.2, 0.9, 0.3], **columns)
-    low, high = (found.summary()[n] for n in ("low", "high"))
-    assert str(found).splitlines() == [
-        "log p(x, y) = -3.000 nats a row (4 rows)",
-        f"  95 % {low:.3f} to {high:.3f} over rows and draws; -3.250 to -2.750 over draws alone, "
-        "were it not for 1 rows that are not to be trusted",
-        "  1000 to 4000 draws a row from the guide; median effective sample size 100; variance "
-        "of log weights 1.00",
-        "  refined: 2 by laplace, 1 by annealed; 1 by the draws of the guide alone",
-        "  Pareto k above 0.7 in 1 rows (largest 0.90): those are mostly too low by an unknown "
-        "amount",
-    ]
-
-
-def test_draws_that_hardly_differ_in_number_are_not_a_range():
-    assert "1000 draws a row" in str(result([-1.0], draws=1999.0))
-    assert "1000 to 2000 draws a row" in str(result([-1.0], draws=2000.0))
-
-
-def test_what_is_not_known_is_said_in_words():
-    few = str(result([-1.0, -2.0], k=[0.1, math.nan]))
-    assert "Pareto k needs 25 draws a row" in few
-    assert "above 0.7" not in few
-    lost = str(result([-1.0, -INF]))
-    assert lost.splitlines()[-2:] == [
-        "  Pareto k above 0.7 in 1 rows (largest inf): those are mostly too low by an unknown "
-        "amount",
-        "  -inf in 1 rows, of which nothing is known",
-    ]
-    fine = str(result([-1.0, -2.0]))
-    assert fine.endswith("  Pareto k above 0.7 in 0 rows (largest 0.10)")
-    assert "refined" not in fine
-    unrefined = replace(result([-1.0, -2.0]), reason="fewer than 100 draws a row")
-    line = "  2 by the draws of the guide alone (fewer than 100 draws a row)"
-    assert line in str(unrefined).splitlines()
-
-
-def warned(found, *advice):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found.warn_if_unreliable(*advice)
-    assert all(w.category is UnreliableLikelihoodWarning for w in caught)
-    return [str(w.message) for w in caught]
-
-
-def test_warnings_name_unknown_rows_and_doubtful_ones_apart():
-    nothing, doubtful = warned(result([-1.0, -INF, -2.0, -3.0], k=[0.1, 0.1, 0.8, 0.7]))
-    assert nothing.startswith(
-        "log p(x, y): 1 of 4 rows have the value -inf, of which nothing is known: no draw gives "
-        "them any probability (rows 1). They lie beyond what the decoders can give"
-    )
-    assert doubtful.startswith(
-        "log p(x, y): 1 of 4 rows have a Pareto k above 0.7; their estimates are mostly too low "
-        "by an unknown amount (rows 2). More draws alone rarely help: refine the proposals"
-    )
-    assert warned(result([-1.0], k=0.7)) == []
-    (own,) = warned(result([-1.0], k=0.8, given=("z",)), "Ask again.")
-    assert own.endswith("off to either side by an unknown amount (rows 0). Ask again.")
-
-
-@pytest.mark.parametrize(("count", "more"), [(10, ""), (11, ", ...")])
-def test_a_warning_names_ten_rows_at_most(count, more):
-    (text,) = warned(result([-1.0] * count, k=0.9))
-    assert f"{count} of {count} rows" in text
-    assert f"(rows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9{more})" in text
 
 
 def test_arviz_gets_every_column_and_the_weights_in_one_chain():

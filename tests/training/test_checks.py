@@ -101,6 +101,7 @@ def test_a_term_of_one_modality_counts_on_one_stream():
     assert "the term of modality 'a' alone would count on 2 of the streams" in message
     assert "unpaired='disjoint', or give one set of rows" in message
     fit(system, rows(), epochs=1, **QUIET)  # of one set of rows it is what it is
+    fit(system, [rows().without("c"), rows(1).without("a", "b")], epochs=1, **QUIET)
 
 
 # ------------------------------------------------------------------ data
@@ -167,6 +168,25 @@ def test_a_parameter_of_pyros_own_is_refused_by_its_name():
     system = System(Scaled(), guide, objectives.IWAE())
     message = refused(system, rows().only("a"))
     assert message.startswith("fit: 'own scale' is a pyro.param, which a torch optimiser does not")
+
+
+class Negative(Scaled):
+    """A model whose scale is below 0."""
+
+    def forward(self, obs):
+        with obs.plates():
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            x, scored = obs.filled("a")
+            fn = dist.Normal(z @ self.weight, torch.tensor(-1.0)).to_event(1)
+            pyro.sample("a", fn.mask(scored), obs=x)
+
+
+def test_parameters_are_checked_though_pyro_is_told_to_check_nothing():
+    made = LinearGaussian()
+    guide = guides.ProductOfExperts(made.modalities, 2)
+    system = System(Negative(), guide, objectives.IWAE())
+    with pyro.validation_enabled(False):
+        assert "scale" in refused(system, rows().only("a"))
 
 
 def test_validation_rows_are_checked_before_the_first_step():

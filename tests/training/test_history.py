@@ -7,7 +7,15 @@ from rich.console import Console
 from toy_runs import QUIET, rows, toy
 
 from ppl_mm import fit
-from ppl_mm.training import Callback, DivergedError, FitResult, Log, elbo_by_site, loss_parts
+from ppl_mm.training import (
+    Callback,
+    DivergedError,
+    FitResult,
+    Log,
+    LossParts,
+    elbo_by_site,
+    loss_parts,
+)
 
 
 def cells(table):
@@ -131,13 +139,12 @@ def test_a_logger_with_a_folder_gets_a_file(tmp_path):
         log_image = property(lambda self: self.nothing)  # it has none
         log_dir = str(tmp_path / "deep" / "logs")
 
-    logged(Log(Folder(), picture=lambda _: Figure((1, 1), dpi=10), picture_every=1), epochs=1)
-    assert [path.name for path in (tmp_path / "deep" / "logs").iterdir()] == ["picture-3.png"]
+    logged(Log(Folder(), picture=lambda _: Figure((1, 1), dpi=10), picture_every=1))
+    found = sorted(path.name for path in (tmp_path / "deep" / "logs").iterdir())
+    assert found == ["picture-3.png", "picture-6.png"]
 
 
 def test_parts_of_the_loss_are_those_of_the_rows_given():
-    from ppl_mm.training import LossParts
-
     given = rows(7)
     system, result = logged(LossParts(given), epochs=1)
     expected = loss_parts(system, given)
@@ -151,3 +158,13 @@ def test_measures_with_square_brackets_in_their_names_are_headings_as_they_are()
     console = Console(width=100, record=True)
     console.print(FitResult([{"epoch": 1, "error [mm]": 0.5}], 1, {}).table())
     assert "error [mm]" in console.export_text()
+
+
+def test_parts_of_the_loss_are_those_of_the_first_rows_as_steps_get_them():
+    def shifted(obs):
+        return obs.replace("a", obs["a"] + 10.0)
+
+    system, result = logged(LossParts(), epochs=1, transform=shifted)
+    expected = loss_parts(system, shifted(rows()))
+    assert result.history[0]["share/a"] == pytest.approx(expected["share/a"])
+    assert expected["share/a"] > 2 * loss_parts(system, rows())["share/a"]

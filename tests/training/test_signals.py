@@ -13,6 +13,8 @@ from toy_runs import QUIET, content_of, go_on, rows, same, start, toy
 from ppl_mm import fit, log_likelihood
 from ppl_mm.training import Callback, StoppedError
 
+ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @pytest.fixture(autouse=True)
 def _interrupts():
@@ -35,11 +37,11 @@ class Press(Callback):
                 time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", ALL)
 @pytest.mark.parametrize("step", [1, 2, 3])
 def test_a_stopped_run_is_saved_and_goes_on_exactly(tmp_path, number, step, capfd):
     whole, stopped, resumed = toy(), toy(), toy()
-    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    handlers = [signal.getsignal(n) for n in ALL]
     fit(whole, rows(), epochs=3, batch_size=8, **QUIET)
     with pytest.raises(StoppedError, match=r"run', resume=True") as caught:
         start(tmp_path / "run", stopped, epochs=3, callbacks=[Press(number, step)])
@@ -47,7 +49,7 @@ def test_a_stopped_run_is_saved_and_goes_on_exactly(tmp_path, number, step, capf
     place = "2 of 3 epochs" if step == 3 else f"1 of 3 epochs and {step} of 3 steps"
     assert f"training stopped after {place}" in str(caught.value)
     assert "a second time stops at once" in capfd.readouterr().err
-    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert [signal.getsignal(n) for n in ALL] == handlers
     go_on(tmp_path / "run", resumed, epochs=3)
     assert same(whole, resumed)
 
@@ -60,6 +62,12 @@ def test_a_second_one_stops_at_once(tmp_path):
     assert not isinstance(caught.value, StoppedError)
     assert (tmp_path / "run").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_terminal_that_closes_sends_several_and_the_run_is_saved(tmp_path):
+    with pytest.raises(StoppedError, match="SIGHUP: training stopped after 1 of 3 epochs"):
+        start(tmp_path / "run", epochs=3, callbacks=[Press(signal.SIGHUP, times=3)])
+    assert content_of(tmp_path / "run")["within"]["step"] == 2
 
 
 def test_without_a_checkpoint_it_says_so():

@@ -108,6 +108,9 @@ def test_streams_know_which_modalities_every_row_holds():
     assert Streams([whole, without]).one_pattern
     assert Streams([whole, without]).steady == {"x"}
     assert Streams([whole, whole.only("x")]).steady == {"x"}
+    # y is there in all rows, and in those of one stream no network may look at it
+    assert Streams([whole, whole.given("x")]).steady == {"x"}
+    assert Streams(whole.given("x")).steady == {"x", "y"}
 
 
 def test_a_missing_element_is_no_one_pattern():
