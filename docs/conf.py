@@ -8,6 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 # A notebook's "!ppl-mm" is the command of the environment that builds the site.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ["NO_COLOR"] = "1"  # A terminal's colours are too faint on a light page.
 
 project = "ppl_mm"
 author = "The ppl_mm developers"

@@ -163,6 +163,7 @@ def test_a_trial_of_other_settings_in_the_folder_is_told_before_anything_runs(tm
         ("system.safetensors", b"x"),
         ("config.json", b"{}"),
         ("loss.png", None),
+        ("loss.png", -30),  # all but the last bytes
     ],
 )
 def test_facts_of_a_training_are_read_and_damage_names_the_folder(tmp_path, name, content):
@@ -170,16 +171,19 @@ def test_facts_of_a_training_are_read_and_damage_names_the_folder(tmp_path, name
     write_config(trial.folder, trial.config)
     system = build("mvae", trial.dataset.modalities, 2)
     system.save(trial.folder / "system.safetensors")
-    (trial.folder / "history.csv").write_text("epoch,seconds\n1,1.5\n2,2.0\n")
+    (trial.folder / "history.csv").write_text(
+        "epoch,seconds,validation_elbo\n1,1.5,-5\n2,2.0,-3\n3,0.5,-4\n"
+    )
     for picture in PICTURES:
         plotting.save(Figure(figsize=(0.1, 0.1)), trial.folder / f"{picture}.png", dpi=50)
     found = training(trial.folder)
     number = sum(p.numel() for p in system.parameters())
-    assert (found.epochs, found.best_epoch, found.seconds, found.parameters) == (2, 2, 3.5, number)
+    assert (found.epochs, found.best_epoch, found.seconds, found.parameters) == (3, 2, 4.0, number)
     assert "torch " in found.versions
     if content is None:
         (trial.folder / name).unlink()
     else:
-        (trial.folder / name).write_bytes(content)
+        whole = (trial.folder / name).read_bytes()
+        (trial.folder / name).write_bytes(whole[:content] if isinstance(content, int) else content)
     with pytest.raises(ValueError, match=r"mvae-0-0: a file is damaged \(.*\)\.$"):
         training(trial.folder)
