@@ -35,8 +35,8 @@ def checked_shapes(modules: list[str]) -> Iterator[None]:
     """Check the shapes in signatures of the modules that are first imported inside.
 
     jaxtyping's hook wraps every function of a module, and a wrapper takes longer than many of the
-    functions. So only those whose signature carries a shape are wrapped. Functions inside others
-    are made in every call, so jaxtyping's decorator is replaced for good.
+    functions. So only those whose signature carries a shape are wrapped, in their first call.
+    Functions inside others are made in every call, so jaxtyping's decorator is replaced for good.
     """
     jaxtyping.jaxtyped = _where_shaped
     with jaxtyping.install_import_hook(modules, f"{__name__}.shapes"):
@@ -47,7 +47,8 @@ def _where_shaped(*, typechecker: Any) -> Callable[[Any], Any]:
     def decorated(made: Any) -> Any:
         if not carries_shape(made):
             return made
-        return once_for_each_shape(made, jaxtyped(made, typechecker=typechecker))
+        checked = functools.cache(lambda: jaxtyped(made, typechecker=typechecker))
+        return once_for_each_shape(made, lambda *args, **kwargs: checked()(*args, **kwargs))
 
     return decorated
 
@@ -61,13 +62,18 @@ def once_for_each_shape(plain: Callable[..., Any], checked: Callable[..., Any]) 
     @functools.wraps(plain)
     def call(*args: Any, **kwargs: Any) -> Any:
         given = (*args, *kwargs.values())
-        key = plain, tuple([x.shape if isinstance(x, Tensor) else None for x in given])
+        key = plain, tuple(map(_shape, given))
         if key in CHECKED:
             return plain(*args, **kwargs)
         CHECKED.add(key)
         return checked(*args, **kwargs)
 
     return call
+
+
+def _shape(x: object) -> tuple[int, ...] | None:
+    """The shape of an argument; None of what has none, as nested tensors."""
+    return x.shape if isinstance(x, Tensor) and not x.is_nested else None
 
 
 def carries_shape(made: Any) -> bool:

@@ -8,6 +8,7 @@ Source: the baseline AE of Wu & Goodman 2018, arXiv:1802.05335, table 8.
 from typing import Any
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -29,7 +30,7 @@ class Location(nn.Module):
         self.name, self.latent_dim = modality.name, latent_dim
         self.encoder = modality.encoder(latent_dim)
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Shaped[Tensor, "B *D"]) -> Float[Tensor, "B Z"]:
         """(B, *event_shape) to (B, Z)."""
         return loc_scale(self.name, self.encoder(values), self.latent_dim, len(values))[0]
 

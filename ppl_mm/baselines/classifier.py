@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float, Shaped
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
@@ -74,17 +75,17 @@ class LabelClassifier(nn.Module):
         logits = self.output(self.inner(features)).reshape(len(features), *self.shape)
         return self.likelihood(logits, 1, self.event_shape)
 
-    def log_prob(self, obs: Observations) -> Tensor:
+    def log_prob(self, obs: Observations) -> Float[Tensor, " N"]:
         """log p(y | x_O) of every row, (N,), in nats; every row must hold y and x_O."""
         require(obs, self.label)
         y = obs[self.label].to(self.output.weight.device)
         return torch.cat([p.log_prob(y[rows]) for rows, p in self._parts(obs)])
 
-    def probabilities(self, obs: Observations) -> Tensor:
+    def probabilities(self, obs: Observations) -> Float[Tensor, "N *C"]:
         """Probabilities of classes (N, C), or of labels being 1 (N, *event); rows hold x_O."""
         return torch.cat([_probabilities(p) for _, p in self._parts(obs)])
 
-    def predict(self, obs: Observations) -> Tensor:
+    def predict(self, obs: Observations) -> Shaped[Tensor, "N *D"]:
         """The most probable class, (N,) int64; or labels 0 and 1, (N, *event)."""
         found = self.probabilities(obs)
         return found.argmax(-1) if isinstance(self.likelihood, Categorical) else (found > 0.5) * 1.0

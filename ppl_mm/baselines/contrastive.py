@@ -12,6 +12,7 @@ squared Euclidean distances.
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,7 +27,9 @@ __all__ = ["contrastive_loss", "mvcl"]
 
 
 @typed
-def contrastive_loss(first: Tensor, second: Tensor, margin: float) -> Tensor:
+def contrastive_loss(
+    first: Float[Tensor, "B k"], second: Float[Tensor, "B k"], margin: float
+) -> Float[Tensor, ""]:
     """The loss above of two views' features, (B, k) each, B at least 2; a scalar.
 
     Raises:

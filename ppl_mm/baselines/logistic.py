@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from ppl_mm.arguments.tensors import Matrix, Vector
@@ -22,7 +23,7 @@ class LogisticRegression:
 
     machine: Any
 
-    def predict(self, features: Tensor) -> Tensor:
+    def predict(self, features: Float[Tensor, "N k"]) -> Shaped[Tensor, " N"]:
         """The most probable classes (N,) of features (N, k)."""
         return torch.from_numpy(self.machine.predict(features.detach().cpu().numpy()))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from ppl_mm.arguments.tensors import Matrix, Vector
@@ -27,7 +28,7 @@ class LinearSVM:
     tune_error: float
     machine: Any
 
-    def predict(self, features: Tensor) -> Tensor:
+    def predict(self, features: Float[Tensor, "N k"]) -> Shaped[Tensor, " N"]:
         """The classes (N,) of features (N, k)."""
         return torch.from_numpy(self.machine.predict(features.detach().cpu().numpy()))
 

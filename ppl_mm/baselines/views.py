@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ppl_mm.arguments.wording import unknown_name
@@ -39,7 +40,7 @@ class Projection(nn.Module):
         self.networks = nn.ModuleDict(dict(zip(names, networks, strict=True)))
         self.eval()
 
-    def forward(self, obs: Observations, view: str | None = None) -> Tensor:
+    def forward(self, obs: Observations, view: str | None = None) -> Float[Tensor, "N k"]:
         """The features (N, k) of the first view, or of the one that is named."""
         view = self.names[0] if view is None else view
         if view not in self.names:
@@ -92,7 +93,7 @@ class Views:
         return Projection(self.names, [nn.Sequential(*pair) for pair in pairs])
 
 
-def held_by(obs: Observations, names: Sequence[str]) -> Tensor:
+def held_by(obs: Observations, names: Sequence[str]) -> Int[Tensor, " n"]:
     """The rows that hold all of these modalities, as indices.
 
     Raises:

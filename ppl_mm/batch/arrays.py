@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from ppl_mm.arguments.wording import unknown_name
@@ -82,7 +83,7 @@ def _read_array(
     return as_tensor(where, data), torch.from_numpy(held), observed
 
 
-def read_mask(name: str, present: Readable, size: int) -> Tensor:
+def read_mask(name: str, present: Readable, size: int) -> Bool[Tensor, "{size}"]:
     """Return a modality's mask (B,) from booleans of any kind; None is True everywhere."""
     if present is not None and not isinstance(present, Tensor):
         where = Where(f"the mask of modality {name!r}")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Annotated, ClassVar, Self, overload
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from ppl_mm.arguments.kinds import DEVICE
@@ -172,7 +173,7 @@ class MaskedRows:
             setattr(out, kind, {n: getattr(self, kind)[n] for n in kept})
         return out
 
-    def replace(self, name: str, value: Tensor) -> Self:
+    def replace(self, name: str, value: Shaped[Tensor, "B *D"]) -> Self:
         """The same rows and masks with other values (B, *D_m) of one modality.
 
         Raises:

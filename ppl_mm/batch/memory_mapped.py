@@ -6,6 +6,7 @@ from typing import Self, cast
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -119,7 +120,7 @@ class MemoryMapped(Observations):
         """Return these rows as plain observations, with all values in memory."""
         return Observations.collate([self])
 
-    def masked(self, present: Mapping[str, Tensor]) -> Self:
+    def masked(self, present: Mapping[str, Bool[Tensor, " B"]]) -> Self:
         """Return the same rows with further ones marked as missing, by masks (B,).
 
         Nothing is read now. Values that are masked here may be read later, with the rest of their
@@ -130,7 +131,7 @@ class MemoryMapped(Observations):
         out.scored = out.evidence = out.source = out.present
         return out
 
-    def replace(self, name: str, value: Tensor) -> Observations:  # type: ignore[override]
+    def replace(self, name: str, value: Shaped[Tensor, "B *D"]) -> Observations:  # type: ignore[override]
         """Return plain observations: the same rows with new values (B, *D_m) for one modality."""
         return self.in_memory().replace(name, value)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from pyro.distributions import MaskedDistribution, constraints
 from pyro.distributions.torch import Independent
 from pyro.distributions.torch_distribution import TorchDistribution
@@ -76,7 +77,7 @@ class OfElements(TorchDistribution):
         """Draws of all elements, with a gradient."""
         return self.whole.rsample(sample_shape)
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_prob(self, value: Tensor) -> Float[Tensor, "*batch"]:
         """Log-probability of the observed elements in nats; the others reach no gradient."""
         each = elements_of(self.whole)
         assert each is not None

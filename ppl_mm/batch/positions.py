@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 
@@ -15,7 +16,7 @@ Index = int | slice | Tensor | np.ndarray | Sequence[int] | Sequence[bool]
 """What names rows of a batch."""
 
 
-def positions(index: Index, size: int) -> Tensor:
+def positions(index: Index, size: int) -> Int[Tensor, " N"]:
     """The rows, from 0 to size - 1, of a slice, of one integer or several, or of a mask (size,).
 
     Raises:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor
 
 __all__ = ["aligned", "allowed", "check_numbers", "loc_scale", "mapped", "shape_of", "spread"]
@@ -150,7 +151,9 @@ def check_numbers(parameters: Sequence[Any]) -> None:
             )
 
 
-def loc_scale(name: str, output: object, latent_dim: int, rows: int) -> tuple[Tensor, Tensor]:
+def loc_scale(
+    name: str, output: object, latent_dim: int, rows: int
+) -> tuple[Float[Tensor, "{rows} {latent_dim}"], Float[Tensor, "{rows} {latent_dim}"]]:
     """Return an encoder's pair (loc, scale) for one modality, as views (rows, latent_dim).
 
     Raises:

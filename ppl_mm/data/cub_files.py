@@ -22,6 +22,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ppl_mm.data.sources import data_folder, find
@@ -132,7 +133,7 @@ def read_captions(path: str | Path) -> list[str]:
     return captions
 
 
-def read_features(path: str | Path, num_pictures: int) -> Tensor:
+def read_features(path: str | Path, num_pictures: int) -> Float[Tensor, "P 2048"]:
     """Read the features of pictures, one row each.
 
     Args:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Literal, Self, get_args
 
 import torch
+from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -128,7 +129,7 @@ class DataSet:
             found[name] = partial(_spelled, vocabulary)
         return found
 
-    def classes(self, split: Split) -> Tensor:
+    def classes(self, split: Split) -> Int[Tensor, " N"]:
         """Return the class (N,) int64 of each row of a split; -1 for a row that lacks it.
 
         Raises:
@@ -194,12 +195,14 @@ def split_last(
     return obs[: len(obs) - validation], obs[len(obs) - validation :]
 
 
-def split_labels(train: Tensor, test: Tensor, num_train: int) -> dict[str, Tensor]:
+def split_labels(
+    train: Int[Tensor, " N"], test: Int[Tensor, " N_test"], num_train: int
+) -> dict[str, Int[Tensor, " _"]]:
     """Return ``DataSet.labels`` if the training rows from ``num_train`` on are for validation."""
     labels = {"train": train[:num_train], "test": test}
     return labels if num_train == len(train) else {**labels, "validation": train[num_train:]}
 
 
-def as_floats(images: Tensor) -> Tensor:
+def as_floats(images: Integer[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Turn bytes 0..255 into floats in [0, 1], of torch's default dtype."""
     return images.to(torch.get_default_dtype()).div_(255)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from jaxtyping import Int, Integer
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -183,7 +184,9 @@ def binarise(obs: Observations, generator: torch.Generator | None = None) -> Obs
     return obs.replace("image", torch.bernoulli(obs["image"], generator=generator))
 
 
-def read_images(source: Source, folder: str | Path | None, part: Part) -> tuple[Tensor, Tensor]:
+def read_images(
+    source: Source, folder: str | Path | None, part: Part
+) -> tuple[Integer[Tensor, "N 28 28"], Int[Tensor, " N"]]:
     """Read the published images (N, 28, 28) uint8 and labels (N,) int64 of one part.
 
     Raises:

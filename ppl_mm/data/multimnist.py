@@ -14,6 +14,7 @@ et al. 2016. Differs: the random numbers, hence the pictures, are not the releas
 from pathlib import Path
 
 import torch
+from jaxtyping import Float, Int, Integer
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -91,8 +92,8 @@ def multimnist(
 
 
 def draw_canvases(
-    digits: Tensor, labels: Tensor, num_canvases: int, *, seed: int
-) -> tuple[Tensor, Tensor]:
+    digits: Integer[Tensor, "D 28 28"], labels: Int[Tensor, " D"], num_canvases: int, *, seed: int
+) -> tuple[Float[Tensor, "{num_canvases} 1 50 50"], Int[Tensor, "{num_canvases} 4"]]:
     """Draw pictures and their strings.
 
     Args:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from jaxtyping import Int, Integer
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -36,13 +37,13 @@ Labelled = tuple[Tensor, Tensor]
 
 @typed
 def pair_by_class(
-    labels_a: Tensor,
-    labels_b: Tensor,
+    labels_a: Integer[Tensor, " N_a"],
+    labels_b: Integer[Tensor, " N_b"],
     *,
     repeats: int = 1,
     seed: int = 0,
     max_per_class: int = 10_000,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"]]:
     """Pair the rows of two data sets at random, so that their classes agree.
 
     For every class c that both data sets have, the first n_c = min(N_c^a, N_c^b, ``max_per_class``)

@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Int, Integer
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -112,7 +113,9 @@ def polymnist(
     )
 
 
-def match_classes(labels: Tensor, num_modalities: int, generator: torch.Generator) -> Tensor:
+def match_classes(
+    labels: Integer[Tensor, " N"], num_modalities: int, generator: torch.Generator
+) -> Int[Tensor, "{num_modalities} N"]:
     """Choose the digit that each modality shows in each row, all of the row's class.
 
     The digits of each class are permuted independently for each modality. So every modality shows
@@ -142,7 +145,11 @@ def match_classes(labels: Tensor, num_modalities: int, generator: torch.Generato
     return chosen
 
 
-def blend(digits: Tensor, photograph: Tensor, generator: torch.Generator) -> Tensor:
+def blend(
+    digits: Integer[Tensor, "N 28 28"],
+    photograph: Integer[Tensor, "H W 3"],
+    generator: torch.Generator,
+) -> Integer[Tensor, "N 3 28 28"]:
     """Invert a random crop of a photograph under each digit.
 
         x = 255 - crop  where the digit's pixel > 128,  else  crop

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Int, Integer
 from torch import Tensor
 
 from ppl_mm.data.sources import data_folder
@@ -31,7 +32,7 @@ def find_polymnist(folder: str | Path | None = None) -> Path | None:
 
 def read_polymnist(
     folder: str | Path, names: Sequence[str], size: int | None = None, seed: int = 0
-) -> tuple[dict[str, Tensor], Tensor]:
+) -> tuple[dict[str, Integer[Tensor, "N 3 28 28"]], Int[Tensor, " N"]]:
     """Read the tuples of one split in a random order, since names may be sorted by class.
 
     Args:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Int, Integer
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -31,7 +32,7 @@ _LATENT_DIM = 20
 
 
 @typed
-def read_svhn(path: str | Path) -> tuple[Tensor, Tensor]:
+def read_svhn(path: str | Path) -> tuple[Integer[Tensor, "N 3 32 32"], Int[Tensor, " N"]]:
     """Read one of SVHN's files of cropped digits, train, test or extra.
 
     Args:

@@ -13,6 +13,7 @@ import math
 from pathlib import Path
 
 import torch
+from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -82,7 +83,9 @@ def two_view_mnist(
     )
 
 
-def rotate(images: Tensor, angles: Tensor) -> Tensor:
+def rotate(
+    images: Float[Tensor, "N C H W"], angles: Float[Tensor, " N"]
+) -> Float[Tensor, "N C H W"]:
     """Pictures turned about their centre, by bilinear interpolation, with zeros around them.
 
     Args:
@@ -104,7 +107,9 @@ def rotate(images: Tensor, angles: Tensor) -> Tensor:
     return F.grid_sample(images, grid, align_corners=False)
 
 
-def rotated(images: Tensor, generator: torch.Generator) -> Tensor:
+def rotated(
+    images: Integer[Tensor, "N 1 28 28"], generator: torch.Generator
+) -> Float[Tensor, "N 1 28 28"]:
     """Turn bytes (N, 1, 28, 28) by random angles up to pi / 4; return floats in [0, 1]."""
     angles = (2 * torch.rand(len(images), generator=generator) - 1) * _MAX_ANGLE
     parts = zip(images.split(_AT_A_TIME), angles.split(_AT_A_TIME), strict=True)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Int, Integer
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -85,7 +86,7 @@ class Vocabulary:
         return cls((*SPECIALS, *(word for word, n in count.items() if n > _MORE_THAN)))
 
     @typed
-    def encode(self, captions: Sequence[str], length: int = LENGTH) -> Tensor:
+    def encode(self, captions: Sequence[str], length: int = LENGTH) -> Int[Tensor, "N {length}"]:
         """Encode captions, cut or filled up to ``length`` = T.
 
         Returns:
@@ -94,7 +95,9 @@ class Vocabulary:
         return self.encode_words([split_words(caption) for caption in captions], length)
 
     @typed
-    def encode_words(self, sentences: Sequence[Sequence[str]], length: int = LENGTH) -> Tensor:
+    def encode_words(
+        self, sentences: Sequence[Sequence[str]], length: int = LENGTH
+    ) -> Int[Tensor, "N {length}"]:
         """Encode sentences that are split into words already; the words are taken as they are.
 
         Example:
@@ -108,7 +111,7 @@ class Vocabulary:
         return tokens
 
     @typed
-    def decode(self, tokens: Tensor) -> list[str]:
+    def decode(self, tokens: Integer[Tensor, "N T"]) -> list[str]:
         """Join the words of each row of symbols (N, T) before its first ``EOS`` with spaces."""
         captions = []
         for symbols in tokens.tolist():

@@ -10,6 +10,7 @@ there, ``-`` has two symbols, and the second is never used.
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from ppl_mm.arguments.tensors import Classes, Symbols
@@ -30,7 +31,7 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 
 @typed
-def write_words(digits: Classes, generator: torch.Generator | None = None) -> Tensor:
+def write_words(digits: Classes, generator: torch.Generator | None = None) -> Int[Tensor, "N 8"]:
     """Write the word of each digit at a random place of a string.
 
     Args:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, OneHotCategorical
@@ -39,7 +40,7 @@ def predict(
     num_samples: int | None = None,
     batch_size: int = 1000,
     seed: int = 0,
-) -> Tensor:
+) -> Shaped[Tensor, "N *D"]:
     """The likelihood's mean or mode of ``target`` at z = the mean of q(z | x_given).
 
     With ``num_samples`` it is the mean or mode of p(x_target | x_given), the average over that many
@@ -109,7 +110,7 @@ def check_not_given(label: str, given: str | Sequence[str] | None) -> None:
         raise ValueError(f"given: {label!r} is what is predicted; leave it out.")
 
 
-def check_labels(label: str, values: Tensor) -> None:
+def check_labels(label: str, values: Shaped[Tensor, "N *D"]) -> None:
     """Raise TypeError for numbers that are neither classes nor 0 and 1."""
     if values.is_floating_point() and not bool(((values == 0) | (values == 1)).all()):
         raise TypeError(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
 
 import torch
+from jaxtyping import Float, Integer
 from rich.table import Table
 from torch import Tensor, nn
 
@@ -39,7 +40,7 @@ class Coherence(BySubset):
     hits: Tensor
 
     @property
-    def of_rows(self) -> Tensor:
+    def of_rows(self) -> Float[Tensor, "S T N"]:
         """1 for a hit, else 0, (S, T, N)."""
         return self.hits.double()
 
@@ -85,7 +86,7 @@ class Coherence(BySubset):
 
 
 @typed
-def coherence_of(readings: Readings, labels: Tensor) -> Coherence:
+def coherence_of(readings: Readings, labels: Integer[Tensor, " N"]) -> Coherence:
     """The coherence of the readings of :func:`read_generations`, see :func:`cross_coherence`."""
     labels = checked_labels(labels, len(next(iter(readings.predictions.values()))))
     hits = [
@@ -99,7 +100,7 @@ def coherence_of(readings: Readings, labels: Tensor) -> Coherence:
 def cross_coherence(
     system: System,
     obs: Observations,
-    labels: Tensor,
+    labels: Integer[Tensor, " N"],
     classifiers: Mapping[str, nn.Module],
     subsets: Sequence[str | Sequence[str]] | None = None,
     *,

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, Normal, OneHotCategorical
 
@@ -194,7 +195,7 @@ def generated_variances(
     given: str | Sequence[str] | None = None,
     *,
     batch_size: int = 1000,
-) -> Tensor:
+) -> Float[Tensor, "N D"]:
     """Var(x_target,i | z) at z = the mean of q(z | x_given^n), of every row n and element i.
 
     The arguments and errors are those of :func:`variance_collapse`.

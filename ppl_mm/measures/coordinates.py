@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Categorical, Laplace, MixtureSameFamily, Normal, kl_divergence
@@ -89,7 +90,7 @@ def posterior_coordinates(
     return MixtureSameFamily(mixing, family(loc, scale), validate_args=False)
 
 
-def divergence(q: Coordinates, reference: Coordinates) -> Tensor:
+def divergence(q: Coordinates, reference: Coordinates) -> Float[Tensor, "N D"]:
     """KL( q_i || reference_i ) of what :func:`posterior_coordinates` returns, (N, D), nats.
 
     It has a closed form except for mixtures. For these it is the mean of log q - log reference over

@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import Any, Self, Unpack
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
@@ -66,7 +67,9 @@ class CanonicalCorrelation(Result):
             yield number("canonical correlation", rho, component=i)
 
     @classmethod
-    def fit(cls, first: Tensor, second: Tensor, num_components: int) -> Self:
+    def fit(
+        cls, first: Float[Tensor, "N D_1"], second: Float[Tensor, "N D_2"], num_components: int
+    ) -> Self:
         """The maps of training pairs.
 
         Args:
@@ -96,7 +99,9 @@ class CanonicalCorrelation(Result):
         first_map, second_map = (root @ turn for root, turn in zip(roots, turns, strict=True))
         return cls((means[0], means[1]), (first_map, second_map), rho[:num_components])
 
-    def score(self, first: Tensor, second: Tensor) -> Tensor:
+    def score(
+        self, first: Float[Tensor, "N D_1"], second: Float[Tensor, "N D_2"]
+    ) -> Float[Tensor, " N"]:
         """The cosine of each pair's coordinates, (N,), between -1 and 1.
 
         Raises:
@@ -114,7 +119,7 @@ class CanonicalCorrelation(Result):
         )
         return cosine_similarity(a, b)
 
-    def mean_score(self, first: Tensor, second: Tensor) -> Estimate:
+    def mean_score(self, first: Float[Tensor, "N D_1"], second: Float[Tensor, "N D_2"]) -> Estimate:
         """The mean score of pairs, with the standard error over them."""
         return Estimate.of(self.score(first, second))
 

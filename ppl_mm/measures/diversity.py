@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Unpack
 
 import torch
+from jaxtyping import Float, Integer
 from rich.table import Table
 from torch import Tensor, nn
 
@@ -26,7 +27,9 @@ __all__ = ["Diversity", "diversity", "real_diversity", "spread"]
 
 
 @typed
-def spread(samples: Numbers, classifier: nn.Module) -> tuple[Tensor, Tensor]:
+def spread(
+    samples: Numbers, classifier: nn.Module
+) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
     """The distance between K draws of each row.
 
     Args:
@@ -177,7 +180,7 @@ def diversity(
 @typed
 def real_diversity(
     obs: Observations,
-    labels: Tensor,
+    labels: Integer[Tensor, " N"],
     classifiers: Mapping[str, nn.Module],
     *,
     num_samples: int = 10,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import torch
+from jaxtyping import Shaped
 from pyro import poutine
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
@@ -52,7 +53,7 @@ def generate(
     alpha: float = 1.0,
     prior: LatentSampler | None = None,
     seed: int = 0,
-) -> dict[str, Tensor]:
+) -> dict[str, Shaped[Tensor, "{num_samples} N ..."]]:
     """Draw modalities given others: z ~ q(z | x_given), x_target ~ p(x_target | z).
 
     With shared and private latents, u ~ q(u | x_given), and w_target as ``private`` says.
@@ -118,7 +119,7 @@ def generate_checked(
     alpha: float = 1.0,
     prior: LatentSampler | None = None,
     seed: int = 0,
-) -> dict[str, Tensor]:
+) -> dict[str, Shaped[Tensor, "{num_samples} N ..."]]:
     """:func:`generate` for rows that ``system.check`` has seen, as batches of checked rows have."""
     obs = obs.to(system)
     check_answerable(system.model, obs, targets, given)

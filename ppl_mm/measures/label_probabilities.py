@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical
 
@@ -38,7 +39,7 @@ def probabilities(
     num_samples: int | None = None,
     batch_size: int = 1000,
     seed: int = 0,
-) -> Tensor:
+) -> Float[Tensor, "N *C"]:
     """p(y | z) of every class at z = the mean of q(z | x_given), or p(y | x_given) by draws of z.
 
     Args:
@@ -83,7 +84,7 @@ def label_probabilities(
     batch_size: int,
     seed: int,
     score: bool = False,
-) -> tuple[Tensor, Tensor | None, bool]:
+) -> tuple[Float[Tensor, "N *C"], Float[Tensor, " N"] | None, bool]:
     """Probabilities of a label, log p of the rows' own, and whether classes exclude each other.
 
     Of classes (N, C), of yes-or-no labels (N, *event). log p is (N,), or None unless ``score``.

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import pyro.distributions as dist
 import torch
+from jaxtyping import Float
 from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import Message
@@ -55,14 +56,14 @@ class LatentSampler:
     loc: Tensor
     scale: Tensor
 
-    def sample(self, num_samples: int) -> dict[str, Tensor]:
+    def sample(self, num_samples: int) -> dict[str, Float[Tensor, "{num_samples} _"]]:
         """Latent site -> draws (num_samples, size), from torch's generator."""
         with torch.no_grad():
             drawn = self.loc + self.scale * self.distribution.sample((num_samples,))
         parts = drawn.split(list(self.sizes.values()), -1)
         return dict(zip(self.sizes, parts, strict=True))
 
-    def log_prob(self, latents: Mapping[str, Tensor]) -> Tensor:
+    def log_prob(self, latents: Mapping[str, Float[Tensor, "N _"]]) -> Float[Tensor, " N"]:
         """The log-density (N,) of latents, nats."""
         joined = torch.cat([latents[name] for name in self.sizes], -1)
         standard = (joined - self.loc) / self.scale

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float, Integer
 from rich.table import Table
 from torch import Tensor
 
@@ -35,7 +36,7 @@ def draw_latents(
     mean: bool = False,
     batch_size: int = 1000,
     seed: int = 0,
-) -> dict[str, Tensor]:
+) -> dict[str, Float[Tensor, "N _"]]:
     """One draw of every latent from q( . | x_given), or its mean.
 
     Args:
@@ -123,8 +124,8 @@ def latent_accuracy(
     system: System,
     train: Observations,
     test: Observations,
-    train_labels: Tensor,
-    test_labels: Tensor,
+    train_labels: Integer[Tensor, " N"],
+    test_labels: Integer[Tensor, " N_test"],
     sites: Sequence[str | Group] | None = None,
     subsets: Sequence[str | Subset] | None = None,
     *,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Unpack
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.tensors import Numbers
@@ -37,7 +38,7 @@ __all__ = [
 
 
 @typed
-def mutual_information_of(probabilities: Numbers) -> Tensor:
+def mutual_information_of(probabilities: Numbers) -> Float[Tensor, " N"]:
     """I of every image from draws of its class probabilities, see the module.
 
     Args:
@@ -81,7 +82,7 @@ class MutualInformation(BySubset):
     rows: Tensor
 
     @property
-    def of_rows(self) -> Tensor:
+    def of_rows(self) -> Float[Tensor, "S T N"]:
         """I of every image, (S, T, N)."""
         return self.rows
 

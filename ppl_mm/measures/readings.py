@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Unpack
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -131,7 +132,7 @@ def generations(
     seed: int,
     own: slice = slice(None),
     **options: Unpack[GenerationOptions],
-) -> Iterator[tuple[Subset, dict[str, Tensor]]]:
+) -> Iterator[tuple[Subset, dict[str, Shaped[Tensor, "B ..."]]]]:
     """Yield the likelihoods' means (B, *event) at one draw a row, by batch and subset.
 
     The latents of a row are drawn once from each subset, for all the modalities of ``names``. The

@@ -11,6 +11,7 @@ Source: Joy et al. 2022 (MEME), arXiv:2106.12570, section 4.2 and figures 8 and 
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from ppl_mm.arguments.tensors import Matrix
@@ -26,7 +27,9 @@ __all__ = ["relatedness", "wasserstein_distances"]
 
 
 @typed
-def wasserstein_distances(mean_a: Matrix, std_a: Matrix, mean_b: Matrix, std_b: Matrix) -> Tensor:
+def wasserstein_distances(
+    mean_a: Matrix, std_a: Matrix, mean_b: Matrix, std_b: Matrix
+) -> Float[Tensor, "N_a N_b"]:
     """The 2-Wasserstein distance of every pair of distributions with independent coordinates.
 
         d_ij^2  =  | mean_a^i - mean_b^j |^2  +  | std_a^i - std_b^j |^2
@@ -73,7 +76,7 @@ def relatedness(
     obs: Observations,
     first: str | Sequence[str],
     second: str | Sequence[str],
-    labels: Tensor | None = None,
+    labels: Integer[Tensor, " N"] | None = None,
     *,
     site: str | None = None,
     num_rows: int | None = 2000,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 import torch
+from jaxtyping import Integer
 from torch import Tensor, nn
 
 from ppl_mm.arguments.tensors import Numbers
@@ -25,7 +26,7 @@ __all__ = ["confidence", "joint_confidence", "whole_coherence"]
 def whole_coherence(
     system: System,
     obs: Observations,
-    labels: Tensor,
+    labels: Integer[Tensor, " N"],
     oracle: nn.Module,
     join: Join | None,
     subsets: Sequence[str | Sequence[str]] | None = None,

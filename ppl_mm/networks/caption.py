@@ -209,7 +209,7 @@ class CaptionDecoder(nn.Module):
         )
         self.output = nn.Linear(embedding, vocab_size)
 
-    def forward(self, features: Float[Tensor, "*rows F"]) -> Tensor:
+    def forward(self, features: Float[Tensor, "*rows F"]) -> Float[Tensor, "*rows T V"]:
         """Return the logits of every position."""
         rows, leading = as_rows(features, (self.in_features,), "CaptionDecoder")
         u, w = rows[:, :, None, None].split(self.sizes, dim=1)

@@ -128,7 +128,7 @@ class CharacterDecoder(nn.Module):
             nn.Conv1d(channels, vocab_size, 1),
         )
 
-    def forward(self, features: Float[Tensor, "*rows F"]) -> Tensor:
+    def forward(self, features: Float[Tensor, "*rows F"]) -> Float[Tensor, "*rows T V"]:
         """Return the logits of every position."""
         rows, leading = as_rows(features, (self.in_features,), "CharacterDecoder")
         logits = self.convolutions(self.input(rows).unsqueeze(-1)).transpose(1, 2)

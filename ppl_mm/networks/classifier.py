@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -72,11 +73,11 @@ class ImageClassifier(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(num_features, num_classes)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Float[Tensor, "*rows C H W"]) -> Float[Tensor, "*rows classes"]:
         """Return the logits."""
         return self.output(self.dropout(self.features(images)))
 
-    def features(self, images: Tensor) -> Tensor:
+    def features(self, images: Float[Tensor, "*rows C H W"]) -> Float[Tensor, "*rows F"]:
         """Return the last hidden layer, (..., 128) or (..., 50), from 0 upwards."""
         rows, leading = as_rows(images, self.event_shape, "ImageClassifier")
         features = F.relu(self.hidden(self.convolutions(rows).flatten(1)))
@@ -110,11 +111,11 @@ class TrunkClassifier(nn.Module):
         self.trunk = trunk
         self.output = nn.Linear(trunk.out_features, num_classes)
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Tensor) -> Float[Tensor, "*rows classes"]:
         """Return the logits."""
         return self.output(self.features(values))
 
-    def features(self, values: Tensor) -> Tensor:
+    def features(self, values: Tensor) -> Float[Tensor, "*rows F"]:
         """Return the trunk's features."""
         features: Tensor = self.trunk(values)
         return features

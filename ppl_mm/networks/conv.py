@@ -112,7 +112,7 @@ class ConvFeatures(Features):
         if kaiming:
             draw_kaiming(self)
 
-    def forward(self, images: Tensor) -> Float[Tensor, "*rows F"]:
+    def forward(self, images: Float[Tensor, "*rows C H W"]) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         rows, leading = as_rows(images, self.event_shape, "ConvFeatures")
         features = self.hidden(self.convolutions(rows).flatten(1))
@@ -250,7 +250,7 @@ class ConvDecoder(nn.Module):
         if kaiming:
             draw_kaiming(self)
 
-    def forward(self, features: Float[Tensor, "*rows F"]) -> Tensor:
+    def forward(self, features: Float[Tensor, "*rows F"]) -> Float[Tensor, "*rows C H W"]:
         """Return the image's logits or locations."""
         rows, leading = as_rows(features, (self.in_features,), "ConvDecoder")
         images = self.convolutions(self.hidden(rows).unflatten(1, self.start))

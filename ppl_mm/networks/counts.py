@@ -205,7 +205,7 @@ class CountsDecoder(nn.Module):
 
     def forward(
         self,
-        features: Tensor,
+        features: Float[Tensor, "*rows F"],
         values: Tensor | None = None,
         elements: Tensor | None = None,
         covariates: Mapping[str, Tensor] | None = None,

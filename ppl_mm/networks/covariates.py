@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import torch
+from jaxtyping import Float
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 from torch.nn import functional as F
@@ -29,11 +30,11 @@ def checked_sizes(owner: str, covariates: Mapping[str, int] | None) -> dict[str,
 
 
 def beside(
-    rows: Tensor,
+    rows: Float[Tensor, "N F"],
     sizes: Mapping[str, int],
     covariates: Mapping[str, Tensor] | None,
     leading: Sequence[int],
-) -> Tensor:
+) -> Float[Tensor, "N _"]:
     """Rows (N, F) with the columns of covariates after theirs, (N, F + sum of the sizes).
 
     Args:

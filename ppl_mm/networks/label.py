@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -78,7 +78,7 @@ class BinaryFeatures(LabelFeatures):
     def __init__(self, *, hidden: Sequence[int] = (512, 512)) -> None:
         super().__init__(num_classes=2, hidden=hidden)
 
-    def forward(self, values: Tensor) -> Float[Tensor, "*rows F"]:
+    def forward(self, values: Shaped[Tensor, "*rows"]) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         return super().forward(values.long())
 
@@ -169,7 +169,10 @@ class BinaryEncoder(LabelEncoder):
         super().__init__(latent_dim, num_classes=2, hidden=hidden, scale=scale, min_scale=min_scale)
 
     def forward(
-        self, values: Tensor, *_: Tensor, covariates: Mapping[str, Tensor] | None = None
+        self,
+        values: Shaped[Tensor, "*rows"],
+        *_: Tensor,
+        covariates: Mapping[str, Tensor] | None = None,
     ) -> LocScale:
         """Return the expert's (loc, scale); binary values read no covariates."""
         return super().forward(values.long())

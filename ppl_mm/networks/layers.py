@@ -37,8 +37,8 @@ _MIN_SCALE = {"exp": 0.0, "softplus": 1e-6, "softplus_variance": 1e-6, "softmax"
 
 
 def location_scale(
-    raw: Tensor, scale: ScaleMap = "exp", min_scale: float | None = None
-) -> tuple[Tensor, Tensor]:
+    raw: Float[Tensor, "*rows F"], scale: ScaleMap = "exp", min_scale: float | None = None
+) -> LocScale:
     """Split an encoder's output into the location and scale of an expert.
 
         loc = raw[..., :D],    s = raw[..., D:]

@@ -216,7 +216,7 @@ class MLPDecoder(nn.Module):
 
     def forward(
         self, features: Float[Tensor, "*rows F"], covariates: Mapping[str, Tensor] | None = None
-    ) -> Tensor | tuple[Tensor, Tensor]:
+    ) -> Float[Tensor, "*rows_D"] | tuple[Float[Tensor, "*rows_D"], Float[Tensor, "*rows_D"]]:
         """Return the likelihood's parameters."""
         rows, leading = as_rows(features, (self.in_features,), "MLPDecoder")
         rows = beside(rows, self.reads_covariates, covariates, leading)

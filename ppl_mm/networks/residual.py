@@ -68,7 +68,7 @@ class ResidualFeatures(Features):
             height, width = (height + 1) // 2, (width + 1) // 2
         self.out_features = widths[-1] * height * width
 
-    def forward(self, images: Tensor) -> Float[Tensor, "*rows F"]:
+    def forward(self, images: Float[Tensor, "*rows C H W"]) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         rows, leading = as_rows(images, self.event_shape, "ResidualFeatures")
         features = self.blocks(self.first(_channels_last(rows)))
@@ -182,7 +182,7 @@ class ResidualDecoder(nn.Module):
         self.blocks.append(_Block(channels, channels))
         self.last = nn.Conv2d(channels, channels_out, 3, padding=1)
 
-    def forward(self, features: Float[Tensor, "*rows F"]) -> Tensor:
+    def forward(self, features: Float[Tensor, "*rows F"]) -> Float[Tensor, "*rows C H W"]:
         """Return the image's locations."""
         rows, leading = as_rows(features, (self.in_features,), "ResidualDecoder")
         maps = self.blocks(_channels_last(self.first(rows).unflatten(1, self.start)))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -82,11 +83,11 @@ class ResNet(nn.Module):
                 channels = width
         self.output = nn.Linear(channels, num_classes)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Float[Tensor, "*rows C H W"]) -> Float[Tensor, "*rows classes"]:
         """Return the logits."""
         return self.output(self.features(images))
 
-    def features(self, images: Tensor) -> Tensor:
+    def features(self, images: Float[Tensor, "*rows C H W"]) -> Float[Tensor, "*rows F"]:
         """Return the last hidden layer, (..., widths[-1]), from 0 upwards."""
         rows, leading = as_rows(images, self.event_shape, "ResNet")
         maps = self.stem(rows).contiguous(memory_format=torch.channels_last)  # faster convolutions

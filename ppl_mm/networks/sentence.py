@@ -5,7 +5,7 @@ the end.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, Integer
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -52,7 +52,7 @@ class SentenceFeatures(Features):
         self.embedding = nn.Embedding(vocab_size, embedding)
         self.lstm = nn.LSTM(embedding, hidden, batch_first=True)
 
-    def forward(self, tokens: Tensor) -> Float[Tensor, "*rows F"]:
+    def forward(self, tokens: Integer[Tensor, "*rows T"]) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         rows, leading = as_rows(tokens, (self.length,), "SentenceFeatures")
         states, _ = self.lstm(self.embedding(rows))  # (N, T, hidden)
@@ -169,7 +169,9 @@ class SentenceDecoder(nn.Module):
         self.lstm = nn.LSTM(embedding + in_features, hidden, batch_first=True)
         self.output = nn.Linear(hidden, vocab_size)
 
-    def forward(self, features: Float[Tensor, "*rows F"], tokens: Tensor | None = None) -> Tensor:
+    def forward(
+        self, features: Float[Tensor, "*rows F"], tokens: Integer[Tensor, "*#rows T"] | None = None
+    ) -> Float[Tensor, "*rows T V"]:
         """Return the logits of every position."""
         rows, leading = as_rows(features, (self.in_features,), "SentenceDecoder")
         start = torch.full((len(rows), 1), self.start, device=rows.device)
@@ -188,7 +190,7 @@ class SentenceDecoder(nn.Module):
         return logits.reshape(*leading, *logits.shape[1:])
 
     @torch.no_grad()
-    def sample(self, features: Float[Tensor, "*rows F"]) -> Tensor:
+    def sample(self, features: Float[Tensor, "*rows F"]) -> Int[Tensor, "*rows T"]:
         """Draw x ~ p(x | z), sentences (..., T) int64 from features (..., in_features)."""
         rows, leading = as_rows(features, (self.in_features,), "SentenceDecoder")
         start = torch.full((len(rows), 1), self.start, device=rows.device)

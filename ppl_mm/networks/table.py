@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Real
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -78,8 +78,8 @@ class TableFeatures(Features):
 
     def forward(
         self,
-        values: Tensor,
-        elements: Tensor | None = None,
+        values: Real[Tensor, "*rows D"],
+        elements: Bool[Tensor, "*rows D"] | None = None,
         covariates: Mapping[str, Tensor] | None = None,
     ) -> Float[Tensor, "*rows F"]:
         """Return the features."""
@@ -215,7 +215,7 @@ class TableDecoder(nn.Module):
 
     def forward(
         self, features: Float[Tensor, "*rows F"], covariates: Mapping[str, Tensor] | None = None
-    ) -> Tensor | tuple[Tensor, Tensor]:
+    ) -> Float[Tensor, "*rows D"] | tuple[Float[Tensor, "*rows D"], Float[Tensor, " D"]]:
         """Return the likelihood's parameters."""
         rows, leading = as_rows(features, (self.in_features,), "TableDecoder")
         rows = beside(rows, self.reads_covariates, covariates, leading)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, Integer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -60,7 +60,7 @@ class StringFeatures(Features):
         self.embedding = nn.Embedding(vocab_size, hidden)
         self.gru = nn.GRU(hidden, hidden, batch_first=True, bidirectional=True)
 
-    def forward(self, tokens: Tensor) -> Float[Tensor, "*rows F"]:
+    def forward(self, tokens: Integer[Tensor, "*rows T"]) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         rows, leading = as_rows(tokens, (self.length,), "StringFeatures")
         outputs, final = self.gru(self.embedding(rows))  # (N, T, 2 hidden), (2, N, hidden)
@@ -186,7 +186,9 @@ class StringDecoder(nn.Module):
         self.gru = nn.GRU(hidden + in_features, hidden, 2, batch_first=True, dropout=dropout)
         self.output = nn.Linear(hidden + in_features, vocab_size)
 
-    def forward(self, features: Float[Tensor, "*rows F"], tokens: Tensor | None = None) -> Tensor:
+    def forward(
+        self, features: Float[Tensor, "*rows F"], tokens: Integer[Tensor, "... T"] | None = None
+    ) -> Float[Tensor, "*rows T V"]:
         """Return the logits of every position."""
         rows, leading = as_rows(features, (self.in_features,), "StringDecoder")
         state = self.initial(rows).repeat(2, 1, 1)  # (2, N, hidden)
@@ -205,7 +207,7 @@ class StringDecoder(nn.Module):
         return logits.reshape(*leading, *logits.shape[1:])
 
     @torch.no_grad()
-    def sample(self, features: Float[Tensor, "*rows F"]) -> Tensor:
+    def sample(self, features: Float[Tensor, "*rows F"]) -> Int[Tensor, "*rows T"]:
         """Draw x ~ p(x | z), strings (..., T) int64 from features (..., in_features)."""
         if self.feedback == "argmax":
             return drawn(self(features))
@@ -225,12 +227,12 @@ class StringDecoder(nn.Module):
 
 def unroll(
     read: Callable[..., Any],
-    symbols: Tensor,
-    rows: Tensor,
+    symbols: Int[Tensor, "N 1"],
+    rows: Float[Tensor, "N F"],
     state: Any,
     length: int,
     choose: Callable[[Tensor], Tensor],
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[tuple[Float[Tensor, "N 1 V"], Int[Tensor, "N 1"]]]:
     """Yield logits (N, 1, V) and the chosen symbols (N, 1), one position after the other.
 
     Args:
@@ -249,11 +251,11 @@ def unroll(
         yield logits, symbols
 
 
-def likeliest(logits: Tensor) -> Tensor:
+def likeliest(logits: Float[Tensor, "*rows V"]) -> Int[Tensor, "*rows"]:
     """Return the most probable symbol of logits (..., V)."""
     return logits.argmax(dim=-1)
 
 
-def drawn(logits: Tensor) -> Tensor:
+def drawn(logits: Float[Tensor, "*rows V"]) -> Int[Tensor, "*rows"]:
     """Draw a symbol from logits (..., V)."""
     return Categorical(logits).sample()

@@ -10,6 +10,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -50,12 +51,12 @@ class Inception(nn.Module):
         super().__init__()
         self.network = _network(None if weights is None else Path(weights)).to(device)
 
-    def features(self, images: Tensor) -> Tensor:
+    def features(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 2048"]:
         """The features (B, 2048) of images (B, 1 or 3, H, W) in [0, 1]."""
         return self.network(as_bytes(images))
 
 
-def as_bytes(images: Tensor) -> Tensor:
+def as_bytes(images: Float[Tensor, "B C H W"]) -> Integer[Tensor, "B 3 H W"]:
     """Images as three colours of 0 to 255; numbers outside [0, 1] are cut, grey is repeated.
 
     Args:

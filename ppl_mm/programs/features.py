@@ -55,7 +55,7 @@ class ValueFeatures(nn.Module):
         self.name, self.num_classes = name, num_classes
         self.out_features = torch.Size(event_shape).numel() * (num_classes or 1)
 
-    def check(self, values: Tensor) -> None:
+    def check(self, values: Shaped[Tensor, "B *D"]) -> None:
         """Raise ValueError for classes or symbols from C on."""
         limit = self.num_classes
         if limit is not None and not values.is_floating_point() and bool((values >= limit).any()):

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
+from jaxtyping import Float
 from rich.table import Table
 from torch import Tensor
 
@@ -36,7 +37,7 @@ class BySubset(Result):
 
     @property
     @abstractmethod
-    def of_rows(self) -> Tensor:
+    def of_rows(self) -> Float[Tensor, "S T N"]:
         """The numbers, (S, T, N)."""
 
     def cell(self, given: str | Sequence[str], target: str) -> Estimate:

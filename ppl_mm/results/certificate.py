@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -37,17 +38,17 @@ class Certificate(Result):
     bounds: Sandwich
 
     @property
-    def middle(self) -> Tensor:
+    def middle(self) -> Float[Tensor, " N"]:
         """The middle of the two bounds, nats, (N,): it stands for the truth."""
         return 0.5 * (self.bounds.lower[0] + self.bounds.upper[0])
 
     @property
-    def middle_error(self) -> Tensor:
+    def middle_error(self) -> Float[Tensor, " N"]:
         """The Monte Carlo standard error of the middle, nats, (N,)."""
         return 0.5 * torch.hypot(self.bounds.lower_error[0], self.bounds.upper_error[0])
 
     @property
-    def holds(self) -> Tensor:
+    def holds(self) -> Bool[Tensor, " N"]:
         """Whether a row's interval holds the middle of the bounds, (N,).
 
         Its sides and the middle's own error add up in squares: the middle is an estimate too, and
@@ -56,33 +57,33 @@ class Certificate(Result):
         return (self.error <= self.sides[0]) & (-self.error <= self.sides[1])
 
     @property
-    def sides(self) -> tuple[Tensor, Tensor]:
+    def sides(self) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
         """The distances below and above the estimate within which the middle is held, (N,) each."""
         own = (self.estimate.value - self.estimate.low, self.estimate.high - self.estimate.value)
         below, above = (torch.hypot(side, _NORMAL * self.middle_error) for side in own)
         return below, above
 
     @property
-    def range(self) -> tuple[Tensor, Tensor]:
+    def range(self) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
         """The range of the truth: the bounds, widened by twice their errors, (N,) each."""
         lower = self.bounds.lower[0] - _ERRORS * self.bounds.lower_error[0]
         upper = self.bounds.upper[0] + _ERRORS * self.bounds.upper_error[0]
         return torch.minimum(lower, upper), torch.maximum(lower, upper)
 
     @property
-    def certain(self) -> Tensor:
+    def certain(self) -> Bool[Tensor, " N"]:
         """Whether the whole range of the truth is within a row's interval, (N,)."""
         lower, upper = self.range
         return (self.estimate.low <= lower) & (upper <= self.estimate.high)
 
     @property
-    def contradicted(self) -> Tensor:
+    def contradicted(self) -> Bool[Tensor, " N"]:
         """Whether a row's interval and the range of the truth have nothing in common, (N,)."""
         lower, upper = self.range
         return (self.estimate.high < lower) | (self.estimate.low > upper)
 
     @property
-    def error(self) -> Tensor:
+    def error(self) -> Float[Tensor, " N"]:
         """The estimate less the middle of the bounds, nats, (N,)."""
         return self.estimate.value - self.middle
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jaxtyping import Float
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -49,7 +50,7 @@ class Collapse(Result):
         return (self.thresholds <= epsilon).double().mean().item()
 
     @property
-    def fractions(self) -> Tensor:
+    def fractions(self) -> Float[Tensor, " E"]:
         """The share at each of ``epsilons``, (E,)."""
         collapsed = self.thresholds <= self.epsilons[:, None]
         return collapsed.to(self.epsilons).mean(1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Bool
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -65,7 +66,7 @@ class Difference:
         )
 
     @property
-    def undecided(self) -> Tensor:
+    def undecided(self) -> Bool[Tensor, " N"]:
         """Whether the interval of a row holds 0, (N,)."""
         return (self.low < 0) & (self.high > 0)
 

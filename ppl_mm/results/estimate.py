@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
+from jaxtyping import Shaped
 from torch import Tensor
 
 from ppl_mm.results.result import Number, Result, number
@@ -30,7 +31,7 @@ class Estimate(Result):
     standard_error: float
 
     @classmethod
-    def of(cls, rows: Tensor) -> Self:
+    def of(cls, rows: Shaped[Tensor, " N"]) -> Self:
         """The mean of (N,) numbers or truth values, one a row."""
         rows = rows.double()
         spread = rows.std().item() if len(rows) > 1 else math.nan

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 __all__ = ["Imputation", "frame_of"]
@@ -69,7 +70,7 @@ class Imputation:
 
 
 def frame_of(
-    values: Mapping[str, Tensor],
+    values: Mapping[str, Shaped[Tensor, "N ..."]],
     columns: Mapping[str, Sequence[str]] | None = None,
     index: Sequence[Any] | None = None,
 ) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 __all__ = ["NORMAL", "ErrorPart", "mean_interval"]
@@ -28,7 +29,7 @@ class ErrorPart:
     above: Tensor
     draws: Tensor
 
-    def masked(self, held: Tensor) -> "ErrorPart":
+    def masked(self, held: Bool[Tensor, " N"]) -> "ErrorPart":
         """Without any error in the rows where ``held`` is False."""
         below, above = (torch.where(held, side, 0.0) for side in (self.below, self.above))
         return ErrorPart(below, above, self.draws)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, TypedDict, cast
 
 import torch
+from jaxtyping import Int, Integer, Shaped
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -111,7 +112,7 @@ class LogLikelihood(Result):
     @classmethod
     def of(
         cls,
-        columns: Mapping[str, Tensor],
+        columns: Mapping[str, Shaped[Tensor, " N"]],
         num_samples: int,
         target: tuple[str, ...],
         given: tuple[str, ...],
@@ -133,7 +134,7 @@ class LogLikelihood(Result):
             parts=(ErrorPart(below, above, rows),),
         )
 
-    def sharing(self, draws: Tensor) -> Self:
+    def sharing(self, draws: Integer[Tensor, " N"]) -> Self:
         """The same, with errors in common where ``draws``, (N,), has equal numbers."""
         parts = tuple(ErrorPart(part.below, part.above, draws) for part in self.parts)
         return replace(self, parts=parts)
@@ -150,7 +151,7 @@ class LogLikelihood(Result):
         return f"{'log p' if self.normalised else 'score'}({', '.join(self.target)}{given})"
 
     @property
-    def unreliable(self) -> Tensor:
+    def unreliable(self) -> Int[Tensor, " n"]:
         """Indices of the rows with Pareto k above 0.7."""
         return (self.pareto_k > RELIABLE_K).nonzero().squeeze(-1)
 

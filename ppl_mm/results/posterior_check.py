@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from rich.table import Table
 from torch import Tensor
 
@@ -38,17 +39,17 @@ class PosteriorCheck(Result):
     guide: dict[str, Tensor]
     given: tuple[str, ...]
 
-    def shift(self, site: str) -> Tensor:
+    def shift(self, site: str) -> Float[Tensor, "N D"]:
         """The guide's mean less the chains', in the chains' standard deviations, (N, D)."""
         mean, deviation = _moments(self.exact[site].flatten(0, 1))
         return (_moments(self.guide[site])[0] - mean) / deviation
 
-    def ratio(self, site: str) -> Tensor:
+    def ratio(self, site: str) -> Float[Tensor, "N D"]:
         """The guide's standard deviation over the chains', (N, D): below 1 it is too narrow."""
         exact = _moments(self.exact[site].flatten(0, 1))
         return _moments(self.guide[site])[1] / exact[1]
 
-    def distance(self, site: str) -> Tensor:
+    def distance(self, site: str) -> Float[Tensor, "N D"]:
         """The guide's error, (N, D).
 
         The 2-Wasserstein distance of two Normals with the means and standard deviations of the
@@ -56,7 +57,7 @@ class PosteriorCheck(Result):
         """
         return torch.hypot(self.shift(site), 1.0 - self.ratio(site))
 
-    def r_hat(self, site: str) -> Tensor:
+    def r_hat(self, site: str) -> Float[Tensor, "N D"]:
         """Rank-normalised split R-hat of the chains, (N, D): above 1.01 they have not mixed.
 
         NaN for one chain. Source: Vehtari et al. 2021, arXiv:1903.08008, by arviz.
@@ -65,7 +66,7 @@ class PosteriorCheck(Result):
 
         return self._diagnosed(arviz.rhat, site)
 
-    def ess(self, site: str) -> Tensor:
+    def ess(self, site: str) -> Float[Tensor, "N D"]:
         """Bulk effective sample size of the chains, (N, D), by arviz."""
         import arviz
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float, Int
 from rich.table import Table
 from torch import Tensor
 
@@ -48,12 +49,12 @@ class PosteriorRanks(Result):
         most = max(1, min(_MOST_BINS, len(self.ranks) // _FEWEST_ROWS))
         return max(b for b in range(1, most + 1) if (self.num_draws + 1) % b == 0)
 
-    def counts(self) -> Tensor:
+    def counts(self) -> Int[Tensor, "D bins"]:
         """The number of ranks in each bin, (D, bins)."""
         bins = self.ranks.long() * self.num_bins // (self.num_draws + 1)
         return torch.nn.functional.one_hot(bins, self.num_bins).sum(0)
 
-    def p_values(self) -> Tensor:
+    def p_values(self) -> Float[Tensor, " D"]:
         """The p-value of a chi-squared test that each coordinate's ranks are uniform, (D,)."""
         from scipy.stats import chisquare
 
@@ -63,7 +64,7 @@ class PosteriorRanks(Result):
         """The p-value of all coordinates together: D times the smallest, at most 1 (Bonferroni)."""
         return min(1.0, len(self.coordinates) * self.p_values().min().item())
 
-    def width(self) -> Tensor:
+    def width(self) -> Float[Tensor, " D"]:
         """The variance of the ranks over that of uniform ones, (D,).
 
         Above 1 the draws are too narrow (true values lie outside them), below 1 too wide.
@@ -71,7 +72,7 @@ class PosteriorRanks(Result):
         share = (self.ranks.double() + 0.5) / (self.num_draws + 1)
         return 12.0 * (share - 0.5).square().mean(0) / (1.0 - (self.num_draws + 1) ** -2)
 
-    def shift(self) -> Tensor:
+    def shift(self) -> Float[Tensor, " D"]:
         """The mean rank over L less a half, (D,): above 0 the draws are too small."""
         return self.ranks.double().mean(0) / self.num_draws - 0.5
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from rich.table import Table
 from torch import Tensor
 
@@ -50,7 +51,7 @@ class Relatedness(Result):
     distances: Tensor
     labels: Tensor | None = None
 
-    def related(self, by: By) -> Tensor:
+    def related(self, by: By) -> Bool[Tensor, "N N"]:
         """True for related pairs, bool (N, N)."""
         if by == "item":
             return torch.eye(len(self.distances), dtype=torch.bool)
@@ -79,7 +80,7 @@ class Relatedness(Result):
         """The classes of the rows, in order; none without labels."""
         return () if self.labels is None else tuple(self.labels.unique().tolist())
 
-    def matrix(self) -> Tensor:
+    def matrix(self) -> Float[Tensor, "C C"]:
         """K, (C, C): the mean distance of x_a of one class and x_b of another, as in ``classes``.
 
         It is not symmetric, nor 0 on its diagonal.

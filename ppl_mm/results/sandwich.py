@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jaxtyping import Float
 from rich.table import Table
 from torch import Tensor
 
@@ -54,7 +55,7 @@ class Sandwich(Result):
     latents: dict[str, Tensor]
 
     @property
-    def gap(self) -> Tensor:
+    def gap(self) -> Float[Tensor, "S N"]:
         """Upper less lower, nats, (S, N): on average no less than 0."""
         return self.upper - self.lower
 
@@ -78,7 +79,7 @@ class Sandwich(Result):
             table.add_row(str(t), lower, errors[0], upper, errors[1], gap)
         return table
 
-    def monte_carlo_error(self, side: str) -> Tensor:
+    def monte_carlo_error(self, side: str) -> Float[Tensor, " S"]:
         """The Monte Carlo error of the mean over rows of the "lower" or "upper" bounds, (S,)."""
         error: Tensor = getattr(self, f"{side}_error")
         return error.square().sum(1).sqrt() / error.shape[1]

@@ -2,6 +2,7 @@
 
 import warnings
 
+from jaxtyping import Bool
 from torch import Tensor
 
 __all__ = ["NOTHING", "UnreliableLikelihoodWarning", "warn_of_rows"]
@@ -18,7 +19,7 @@ class UnreliableLikelihoodWarning(UserWarning):
     """Some rows' importance weights have a tail too heavy for their mean to be trusted."""
 
 
-def warn_of_rows(quantity: str, which: Tensor, what: str) -> None:
+def warn_of_rows(quantity: str, which: Bool[Tensor, " N"], what: str) -> None:
     """Warn of some rows, if there are any.
 
     Args:

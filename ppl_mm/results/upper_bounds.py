@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jaxtyping import Float
 from rich.table import Table
 from torch import Tensor
 
@@ -46,12 +47,12 @@ class UpperBounds(Result):
     simulated_upper: Tensor
 
     @property
-    def gap(self) -> Tensor:
+    def gap(self) -> Float[Tensor, "S N"]:
         """Approximate upper less lower bound of the real rows, nats, (S, N)."""
         return self.upper - self.lower
 
     @property
-    def bias(self) -> Tensor:
+    def bias(self) -> Float[Tensor, "S n"]:
         """Approximate less exact upper bound of the simulated rows, nats, (S, N').
 
         Where it is below 0 on average, the approximate bounds of real rows are too low too.

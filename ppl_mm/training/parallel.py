@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from jaxtyping import Float, Int
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 from torch.distributions import Categorical
@@ -77,15 +78,19 @@ class JointNoise(SiteNoise):
         self.share, self.total, self.rank = share, total, rank
 
     def standard(
-        self, family: type[TorchDistribution], shape: torch.Size, event: torch.Size, like: Tensor
-    ) -> Tensor:
+        self,
+        family: type[TorchDistribution],
+        shape: torch.Size,
+        event: torch.Size,
+        like: Float[Tensor, "..."],
+    ) -> Float[Tensor, "*batch_D"]:
         """Draw the joint batch's noise and return this process's rows."""
         wide = (*self._joint(shape), *event)
         # The standard distribution draws the same numbers as in one process.
         noise = family(like.new_zeros(wide), like.new_ones(wide)).sample()
         return self._own(noise, len(shape) - 1)
 
-    def uniform(self, shape: torch.Size, like: Tensor) -> Tensor:
+    def uniform(self, shape: torch.Size, like: Float[Tensor, "..."]) -> Float[Tensor, "*batch"]:
         """Draw the joint batch's uniform numbers and return this process's rows."""
         joint = torch.rand(self._joint(shape), device=like.device)
         return self._own(joint, len(shape) - 1)
@@ -99,7 +104,7 @@ class JointNoise(SiteNoise):
             drawn: Tensor = fn.rsample() if fn.has_rsample else fn.sample()
         return drawn
 
-    def component(self, log_weight: Tensor) -> Tensor:
+    def component(self, log_weight: Float[Tensor, "*batch C"]) -> Int[Tensor, "*batch"]:
         """Draw a component for every row, from log-probabilities (..., B, C)."""
         lead = log_weight.shape[:-2]
         wide = log_weight.new_zeros(*lead, self.total, log_weight.shape[-1])
