@@ -11,7 +11,7 @@ from ppl_mm import guides
 from ppl_mm.evaluation import Certificate, certify
 from ppl_mm.plotting import certified_intervals
 
-FEW = {"num_temperatures": 12, "num_chains": 40, "num_leaps": 3}
+FEW = {"num_temperatures": 12, "num_chains": 80, "num_leaps": 3}
 
 
 def toy_system(spread=1.3):

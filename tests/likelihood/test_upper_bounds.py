@@ -25,7 +25,7 @@ def test_real_rows_lie_between_their_bounds_whatever_they_miss():
     toy, system = toy_system()
     obs = toy.mixed(2)
     obs = obs.replace("a", obs["a"] + 3.0)  # rows that the model would hardly make
-    found = upper_bounds(system, obs, num_temperatures=(2, 8), num_chains=20)
+    found = upper_bounds(system, obs, num_temperatures=(2, 16), num_chains=20)
     truth = toy.log_p(obs, NAMES)
     for low, high in zip(found.lower - truth, found.upper - truth, strict=True):
         assert low.mean() < 4 * Estimate.of(low).standard_error
@@ -93,7 +93,7 @@ def test_what_the_model_conditions_on_is_kept():
     toy = GaussianGivenObserved()
     system = System(toy.model(), ExactGivenObserved(toy), IWAE())
     obs = toy.sample(3)
-    found = upper_bounds(system, obs, num_temperatures=30, num_chains=10)
+    found = upper_bounds(system, obs, num_temperatures=30, num_chains=30)
     truth = toy.log_p(obs, ("a", "b"))
     torch.testing.assert_close(found.lower[0], truth, atol=0.1, rtol=0)
     torch.testing.assert_close(found.upper[0], truth, atol=0.1, rtol=0)
