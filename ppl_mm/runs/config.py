@@ -172,9 +172,9 @@ def resumed(folder: Path, options: Mapping[str, Any]) -> Config:
 
     Raises:
         FileNotFoundError: If there is no run.
-        ValueError: If an option differs. Those that say where and how fast it runs may differ, those
-            that help where training diverged or ends too late, and the number of epochs, unless it
-            is that of a learning rate's way to 0.
+        ValueError: If an option differs. Those that say where and how fast it runs may differ,
+            those that help where training diverged or ends too late, and the number of epochs,
+            unless the learning rate reaches 0 after them.
     """
     config = read_config(folder)
     if Path(options["dataset"]).name == Path(config.dataset).name:  # The data may have moved.
