@@ -36,7 +36,7 @@ class DamagedRecordError(ValueError):
     """The file of a run's options cannot be read."""
 
 
-_STEADIER = ("learning_rate", "clip_norm")
+_CHANGEABLE = ("learning_rate", "clip_norm", "patience")
 """Options that a resumed run may change; its record says from which epoch on."""
 
 _SEVERAL = ("weights", "options", "data_options")  # These flags may be repeated.
@@ -172,15 +172,17 @@ def resumed(folder: Path, options: Mapping[str, Any]) -> Config:
 
     Raises:
         FileNotFoundError: If there is no run.
-        ValueError: If an option differs; those that say where and how fast it runs may differ, and
-            those that help where training diverged.
+        ValueError: If an option differs. Those that say where and how fast it runs may differ,
+            those that help where training diverged or ends too late, and the number of epochs,
+            unless the learning rate reaches 0 after them.
     """
     config = read_config(folder)
     if Path(options["dataset"]).name == Path(config.dataset).name:  # The data may have moved.
         config = dataclasses.replace(config, dataset=options["dataset"])
     _check_names("option", options, [f.name for f in dataclasses.fields(Config)])
     remedy = "Leave the option out, or start a run in another folder."
-    may_differ = (*PLACES, *_STEADIER)
+    to_zero = config.scheduler in ("cosine", "linear")
+    may_differ = (*PLACES, *_CHANGEABLE, *(() if to_zero else ("epochs",)))
     check_same(folder, asdict(config), options, remedy, may_differ=may_differ)
     return dataclasses.replace(config, **{n: options[n] for n in may_differ if n in options})
 
@@ -193,15 +195,16 @@ def files(folder: Path) -> Files:
 def write_config(folder: Path, config: Config, epoch: int = 0) -> None:
     """Write the options, the command that repeats the run, the hardware and the versions.
 
-    A run that is resumed with another learning rate or norm also records the former ones, and the
-    number of epochs after which they changed.
+    A run that is resumed with another learning rate, norm or patience also records the former ones,
+    and the number of epochs after which they changed. A run of more epochs than it had is the same
+    as one that had them from the beginning.
     """
     content: dict[str, Any] = {"command": config.command(folder), "options": asdict(config)}
     if epoch > 0:
         before = files(folder).read()
         content["changes"] = before.get("changes", [])
-        former = {name: before["options"][name] for name in _STEADIER}
-        if former != {name: getattr(config, name) for name in _STEADIER}:
+        former = {name: before["options"][name] for name in _CHANGEABLE}
+        if former != {name: getattr(config, name) for name in _CHANGEABLE}:
             content["changes"].append({"after_epochs": epoch, "former": former})
     if Path(config.dataset).is_absolute():
         content["note"] = (

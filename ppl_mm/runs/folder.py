@@ -76,6 +76,11 @@ class Kept(Callback):
 
     def before_fit(self, training: Training) -> None:
         """Replace the old run's files; its options go last, so files and options always match."""
+        if training.epoch > self.config.epochs:
+            raise ValueError(
+                f"epochs: the run in {self.folder} has {training.epoch} already, asked to go on "
+                f"until {self.config.epochs}. Ask for more."
+            )
         if training.is_first:
             for name in () if self.resume else FILES:
                 if name != CONFIG_FILE:

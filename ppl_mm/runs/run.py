@@ -68,7 +68,7 @@ def train(
         system: A name of ``systems.available()``.
         dataset: A name of ``data.available()``, or the path of a declaration.
         resume: Whether to continue the run in ``folder``; the result equals a run that was never
-            stopped.
+            stopped. With more ``epochs`` it goes on for longer.
         overwrite: Whether to replace the run in ``folder``; its files go once the new run can
             start.
         progress: Whether to show a progress bar.

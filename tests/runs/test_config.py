@@ -183,6 +183,7 @@ def test_a_resumed_run_has_its_own_options_and_may_change_a_few(tmp_path):
     assert resumed(tmp_path, same) == made
     assert resumed(tmp_path, {**same, "epochs": 5, "modalities": ["top", "label"]}) == made
     changed = {"learning_rate": 0.001, "clip_norm": 2.0, "device": "cpu", "data_dir": "x"}
+    changed |= {"epochs": 7, "patience": 2}
     found = resumed(tmp_path, {**same, **changed, "step": "eager"})
     assert found == replace(made, step="eager", **changed)
     remedy = r"Leave the option out, or start a run in another folder\.$"
@@ -195,6 +196,13 @@ def test_a_resumed_run_has_its_own_options_and_may_change_a_few(tmp_path):
         resumed(tmp_path, {"system": "mvae", "dataset": "mnist"})
 
 
+@pytest.mark.parametrize("scheduler", ["cosine", "linear"])
+def test_a_learning_rate_that_goes_to_0_is_of_a_number_of_epochs(tmp_path, scheduler):
+    write_config(tmp_path, config(epochs=5, scheduler=scheduler))
+    with pytest.raises(ValueError, match=r"^epochs: the run in .* has 5, asked to go on with 7\."):
+        resumed(tmp_path, {"system": "mvae", "dataset": "digits", "epochs": 7})
+
+
 def test_a_declaration_that_moved_is_the_same_data_set(tmp_path):
     write_config(tmp_path, replace(config(), dataset="/old/place/own.toml"))
     found = resumed(tmp_path, {"system": "mvae", "dataset": "/new/own.toml"})
@@ -203,15 +211,16 @@ def test_a_declaration_that_moved_is_the_same_data_set(tmp_path):
         resumed(tmp_path, {"system": "mvae", "dataset": "/old/place/other.toml"})
 
 
-def test_a_record_says_from_which_epoch_on_a_run_was_steadier(tmp_path):
+def test_a_record_says_from_which_epoch_on_an_option_changed(tmp_path):
     write_config(tmp_path, config(learning_rate=0.01))
     write_config(tmp_path, config(learning_rate=0.01, device="cpu"), epoch=2)
     assert json.loads((tmp_path / "config.json").read_text())["changes"] == []
     write_config(tmp_path, config(learning_rate=0.001), epoch=3)
-    write_config(tmp_path, config(learning_rate=0.001, clip_norm=1.0), epoch=7)
+    write_config(tmp_path, config(learning_rate=0.001, patience=5, clip_norm=1.0), epoch=7)
     content = json.loads((tmp_path / "config.json").read_text())
+    still = {"clip_norm": None, "patience": None}
     assert content["changes"] == [
-        {"after_epochs": 3, "former": {"learning_rate": 0.01, "clip_norm": None}},
-        {"after_epochs": 7, "former": {"learning_rate": 0.001, "clip_norm": None}},
+        {"after_epochs": 3, "former": {"learning_rate": 0.01, **still}},
+        {"after_epochs": 7, "former": {"learning_rate": 0.001, **still}},
     ]
     assert content["options"]["clip_norm"] == 1.0

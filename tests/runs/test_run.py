@@ -24,7 +24,7 @@ from ppl_mm.evaluation import (
 from ppl_mm.runs import folder, records, run
 from ppl_mm.runs.building import build
 from ppl_mm.runs.coherence import classifiable
-from ppl_mm.runs.config import configure
+from ppl_mm.runs.config import configure, read_config
 from ppl_mm.runs.measures import measure
 from ppl_mm.training import DivergedError
 from ppl_mm.training.loop import Loop
@@ -75,12 +75,22 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, undrawn, epoch):
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
-def test_resume_may_move_to_another_device_only(tmp_path, undrawn):
-    run.train(tmp_path, "mvae", "digits", **OPTIONS)
-    done = run.train(tmp_path, "mvae", "digits", resume=True, device="cpu", progress=False)
-    assert done.config.device == "cpu"
-    with pytest.raises(ValueError, match=r"epochs: the run in .* has 3, asked to go on with 4"):
-        run.train(tmp_path, "mvae", "digits", resume=True, epochs=4)
+def test_a_run_that_goes_on_for_longer_equals_one_that_was_as_long(tmp_path, undrawn):
+    again = {"resume": True, "progress": False}
+    run.train(tmp_path / "parts", "mvae", "digits", **OPTIONS)
+    longer = run.train(tmp_path / "parts", "mvae", "digits", epochs=4, device="cpu", **again)
+    whole = run.train(tmp_path / "whole", "mvae", "digits", **OPTIONS | {"epochs": 4})
+    assert longer.config == replace(whole.config, device="cpu")
+    one, other = (made.system.state_dict() for made in (longer, whole))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    message = r"^epochs: the run in .* has 4 already, asked to go on until 3\. Ask for more\.$"
+    with pytest.raises(ValueError, match=message):
+        run.train(tmp_path / "parts", "mvae", "digits", epochs=3, **again)
+    assert read_config(tmp_path / "parts") == longer.config
+    with pytest.raises(
+        ValueError, match=r"batch_size: the run in .* has 300, asked to go on with 9"
+    ):
+        run.train(tmp_path / "parts", "mvae", "digits", batch_size=9, **again)
 
 
 def test_one_modality_without_a_label(tmp_path):
