@@ -152,7 +152,7 @@ def rank_curves(found: PosteriorRanks) -> "Figure":
         )
     right.set(xlabel="rank / draws", ylabel="share of rows below, less rank", xlim=(0, 1))
     if 0 < int((p < _LEVEL / len(p)).sum()) <= 4:
-        right.legend(frameon=False, fontsize="small")
+        right.legend(loc="upper right", frameon=False, fontsize="small")
     figure.suptitle(f"{found.draws} draws: p = {found.p_value():.2g}", fontsize="medium")
     for axes in (left, right):
         axes.set_axisbelow(True)

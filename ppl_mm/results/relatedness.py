@@ -217,7 +217,7 @@ def pair_distances(found: Relatedness, by: By = "item", *, bins: int = 60) -> "F
     axes.grid(color=PALE)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
