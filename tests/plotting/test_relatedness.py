@@ -71,7 +71,7 @@ def test_histograms_have_area_one(found, by):
         centres = [bar.get_x() + bar.get_width() / 2 for bar in bars]
         assert np.dot(areas, centres) == pytest.approx(mean.value, abs=0.25)  # half a bin
         assert to_hex(bars[0].get_facecolor()) == colour.lower()
-    assert [t.get_text() for t in axes.get_legend().texts] == [
+    assert [t.get_text() for t in axes.figure.legends[0].texts] == [
         "other pairs",
         f"pairs of the same {by}",
     ]

@@ -127,7 +127,7 @@ def test_the_picture_has_rows_in_the_order_of_their_errors():
     assert ends == [[0.125, 1.125], [0.375, 1.375]]
     truth = [s[:, 1].tolist() for s in axes.collections[0].get_segments()]
     assert truth == [[-0.25, 0.25], [-0.125, 0.125], [-0.125, 0.125]]
-    legend = [t.get_text() for t in axes.get_legend().texts]
+    legend = [t.get_text() for t in axes.figure.legends[0].texts]
     assert set(legend) == {"truth", "interval holds", "interval does not hold"}
     (all_hold,) = certificate([HELD]).figure().axes
-    assert "interval does not hold" not in [t.get_text() for t in all_hold.get_legend().texts]
+    assert "interval does not hold" not in [t.get_text() for t in all_hold.figure.legends[0].texts]

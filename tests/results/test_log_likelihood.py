@@ -208,4 +208,4 @@ def test_the_picture_has_rows_in_order_and_doubtful_ones_apart():
     ]
     assert axes.get_ylabel() == "log p(x, y), nats"
     (alone,) = plotting.likelihood_intervals(result([-1.0])).axes
-    assert [t.get_text() for t in alone.get_legend().texts] == ["Pareto k up to 0.7"]
+    assert [t.get_text() for t in alone.figure.legends[0].texts] == ["Pareto k up to 0.7"]

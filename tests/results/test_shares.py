@@ -169,7 +169,7 @@ def test_a_picture_of_pairs_is_by_class_where_there_are_classes():
     distances = torch.rand(4, 4)
     for labels, by in ((None, "item"), (torch.tensor([0, 0, 1, 1]), "class")):
         axes = Relatedness((("a",), ("b",)), distances, labels).figure().axes[0]
-        assert axes.get_legend().texts[1].get_text() == f"pairs of the same {by}"
+        assert axes.figure.legends[0].texts[1].get_text() == f"pairs of the same {by}"
         others, related = axes.containers
         assert len(others) == len(related) == 60
         widths = np.array([bar.get_width() for bar in related])
