@@ -68,7 +68,7 @@ def certify(
     Example:
         >>> from ppl_mm import data, systems
         >>> system = systems.mvae(data.load("digits").modalities, latent_dim=2)
-        >>> found = certify(system, 5, "label", num_temperatures=4, num_chains=10)
+        >>> found = certify(system, 5, "label", num_temperatures=4, num_chains=40)
         >>> print(str(found).splitlines()[0].split(" (")[0])
         log p(label): intervals hold in 5 of 5 simulated rows
     """
