@@ -111,7 +111,7 @@ class RowNoise(SiteNoise):
         for i, base in enumerate(bases[1:], 1):
             loc = torch.where(index == i, base.loc, loc)
             scale = torch.where(index == i, base.scale, scale)
-        return loc + scale * self.standard(*family, fn.batch_shape, fn.event_shape, loc)
+        return loc + scale * self.standard(type(bases[0]), fn.batch_shape, fn.event_shape, loc)
 
     def other(self, fn: TorchDistribution) -> Tensor:
         """Draws of a mixture over pseudo-inputs; of other kinds from torch's own stream."""

@@ -142,8 +142,8 @@ class Refined:
             apart = (away > _APART + 2.0 * other.loc.shape[1]) & counts
             proposal.second.put(left[apart], other.rows(apart))
             proposal.alone[left[apart]] = False
-        own, other = self._wide.shares(proposal)
-        return proposal.of_prior((own > _PRIOR) & (own > _AS_GOOD * other))
+        own, its = self._wide.shares(proposal)
+        return proposal.of_prior((own > _PRIOR) & (own > _AS_GOOD * its))
 
     def _mass(self, rows: Tensor, student: Student) -> Tensor:
         """The log of the integral of p(x, z) if it had q's shape around q's mode, (B,)."""
