@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ppl_mm.files.whole import remove_parts
+from ppl_mm.files.whole import is_running, remove_parts
 
 __all__ = ["FolderInUseError", "at_work", "owned", "owner"]
 
@@ -76,14 +76,8 @@ def owner(path: str | os.PathLike[str]) -> dict[str, int | str]:
 def at_work(path: str | os.PathLike[str]) -> dict[str, int | str]:
     """Return the owner, unless it is a process of this machine that has died."""
     found = owner(path)
-    if found.get("host") == socket.gethostname() and os.name == "posix":
-        try:
-            os.kill(int(found["process"]), 0)
-        except (KeyError, TypeError, ValueError, OverflowError, ProcessLookupError):
-            return {}  # It has died, or its record is damaged.
-        except PermissionError:  # It lives, and belongs to another user.
-            pass
-    return found
+    here = found.get("host") == socket.gethostname()
+    return {} if here and not is_running(found.get("process")) else found
 
 
 def _acquired(lock: FileLock, place: Path) -> list[Path]:

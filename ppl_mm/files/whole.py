@@ -2,10 +2,12 @@
 
 import glob
 import os
+import socket
 import tempfile
+import zlib
 from pathlib import Path
 
-__all__ = ["remove_parts", "write_atomically"]
+__all__ = ["is_running", "remove_parts", "write_atomically"]
 
 _PART = ".part"
 
@@ -14,7 +16,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` to a temporary neighbour, then rename it over ``path``.
 
     The content is on the disk before the name is, so a loss of power leaves the former file or the
-    new one. Each call has its own temporary file.
+    new one. Each call has its own temporary file, whose name holds the host and the process; those
+    that killed processes of this host left of ``path`` are removed.
 
     Raises:
         OSError: If the disk is full or the folder cannot be written; the error names ``path``,
@@ -22,7 +25,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
+        own = f".{path.name}.{zlib.crc32(socket.gethostname().encode()):08x}-"
+        for part in path.parent.glob(f"{glob.escape(own)}*{_PART}"):
+            if not is_running(part.name.removeprefix(own).partition("-")[0]):
+                part.unlink(missing_ok=True)
+        prefix = f"{own}{os.getpid()}-"
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=_PART)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
@@ -47,6 +55,19 @@ def remove_parts(path: Path) -> None:
     inside = path.glob(f".*{_PART}") if path.is_dir() else ()
     for part in (*inside, *path.parent.glob(f".{glob.escape(path.name)}.*{_PART}")):
         part.unlink(missing_ok=True)
+
+
+def is_running(process: object) -> bool:
+    """Whether this host has a process of this number; where that cannot be asked, it has."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(int(str(process)), 0)
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    except PermissionError:  # It runs, and belongs to another user.
+        return True
+    return True
 
 
 def _sync(folder: Path) -> None:

@@ -70,3 +70,23 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     remove_parts(folder)
     assert all(path.exists() for path in kept)
     assert not any(path.exists() for path in left)
+
+
+def test_what_a_killed_process_left_goes_when_the_file_is_written_again(tmp_path):
+    """A process is killed between its temporary file and the rename."""
+    killed = "import os, sys; from pathlib import Path; from ppl_mm.files import write_atomically; "
+    killed += "os.fsync = lambda handle: os.kill(os.getpid(), 9); "
+    killed += "write_atomically(Path(sys.argv[1]), b'half')"
+    path = tmp_path / "page [1].md"
+    for target in (path, tmp_path / "page 1.md"):
+        done = subprocess.run([sys.executable, "-c", killed, str(target)], check=False)
+        assert done.returncode == -9
+    assert len(list(tmp_path.glob(".*.part"))) == 2
+    (living,) = [p for p in tmp_path.glob(".*.part") if p.name.startswith(".page [1]")]
+    host, _, _ = living.name.removeprefix(".page [1].md.").partition("-")
+    living.with_name(f".page [1].md.{host}-{os.getpid()}-x.part").write_bytes(b"in work")
+    write_atomically(path, b"whole")
+    assert path.read_bytes() == b"whole"
+    left = sorted(p.name for p in tmp_path.glob(".*.part"))
+    assert [name.split(".md.")[0] for name in left] == [".page 1", ".page [1]"]
+    assert left[1].endswith(f"-{os.getpid()}-x.part")
