@@ -150,8 +150,8 @@ def fit(
         the best state, and how steps were taken.
 
     After an error the system has its former dtype and device. After Ctrl-C, SIGTERM or SIGHUP the
-    run finishes its step and writes the checkpoint; a second signal stops it at once. Fits and
-    measures in several threads of one process wait for each other.
+    run finishes its step and writes the checkpoint; a second Ctrl-C or SIGTERM stops it at once.
+    Fits and measures in several threads of one process wait for each other.
 
     Raises:
         ValueError: If data do not fit the system or an option is out of range, before any step.
