@@ -38,11 +38,14 @@ class Draws(NamedTuple):
         latents: Site -> value (L, 1, B, *event).
         log_q: Their log-density, (L, B).
         log_pi: Log-probabilities of the strata, (S, B).
+        prior_share: Where they have it, ``log_q`` lacks a part of the density that is so many
+            times the prior's p(z), (B,). Scores add it, as p(z) is one of them.
     """
 
     latents: dict[str, Tensor]
     log_q: Tensor
     log_pi: Tensor
+    prior_share: Tensor | None = None
 
 
 Sampler = Callable[[Model, Guide, Observations, int], Draws]
@@ -183,9 +186,11 @@ def log_weights_of(model: Model, obs: Observations, draws: Draws, chunk: int) ->
             shared = shared or common
         columns.append({n: torch.cat([cell[n] for cell in cells]) for n in cells[0]})
     parts = {n: torch.cat([column[n] for column in columns], 1) for n in columns[0]}
-    latent = sum((lp for n, lp in parts.items() if n in draws.latents), -draws.log_q)
+    log_q, log_p = draws.log_q, sum(lp for n, lp in parts.items() if n in draws.latents)
+    if draws.prior_share is not None:
+        log_q = torch.logaddexp(log_q, draws.prior_share.log() + log_p)
     sites = {n: lp for n, lp in parts.items() if n not in draws.latents}
-    return LogWeights(sites, latent, draws.log_pi, shared)
+    return LogWeights(sites, log_p - log_q, draws.log_pi, shared)
 
 
 def _score(

@@ -178,11 +178,10 @@ class Path:
             start, prior, joint = self._in_parts(position, self._densities)
         return start, prior, joint
 
-    def bases(self, position: Tensor) -> tuple[Tensor, Tensor]:
-        """log f_0 and log p(z) as in :meth:`values`; no decoder runs."""
+    def base(self, position: Tensor) -> Tensor:
+        """log f_0 as in :meth:`values`; no decoder runs, and no model if the guide has all sites."""
         with torch.no_grad():
-            start, prior, _ = self._in_parts(position, lambda p, o: self._densities(p, o.scoring()))
-        return start, prior
+            return self._in_parts(position, lambda p, o: (self._base(p, o.scoring()),))[0]
 
     def joint(self, position: Tensor) -> Tensor:
         """log p(x, z) at positions (K, B, D), (K, B), without gradients; the guide does not run."""
@@ -223,15 +222,29 @@ class Path:
 
     def _densities(self, position: Tensor, obs: Observations) -> tuple[Tensor, Tensor, Tensor]:
         """log f_0, log p(z) and log p(x, z), (K, B) each."""
-        latents, batch = self.latents(position), (len(position), 1, len(obs))
-        log_q, log_p = {}, self._log_p(latents, obs)
-        if self.guide is not None:
-            with particles(len(position)):
-                q = guide_trace(poutine.condition(self.guide, data=latents), obs)
-            log_q = log_probs(q, batch)
+        latents = self.latents(position)
+        log_p = self._log_p(latents, obs)
+        log_q = {**log_p, **self._log_q(latents, obs)}
         volume = self.log_volume(position)
-        start, prior = ({n: x.get(n, log_p[n]) for n in self.shapes} for x in (log_q, log_p))
-        return volume + summed(start), volume + summed(prior), volume + summed(log_p)
+        start, prior = (summed({n: x[n] for n in self.shapes}) for x in (log_q, log_p))
+        return volume + start, volume + prior, volume + summed(log_p)
+
+    def _base(self, position: Tensor, obs: Observations) -> Tensor:
+        """log f_0, (K, B)."""
+        latents = self.latents(position)
+        log_q = self._log_q(latents, obs)
+        if len(log_q) < len(self.shapes):
+            log_q = {**self._log_p(latents, obs), **log_q}
+        return self.log_volume(position) + summed({n: log_q[n] for n in self.shapes})
+
+    def _log_q(self, latents: dict[str, Tensor], obs: Observations) -> dict[str, Tensor]:
+        """The guide's log-probability of every site that it has, (K, B) each."""
+        if self.guide is None:
+            return {}
+        num = len(next(iter(latents.values())))
+        with particles(num):
+            q = guide_trace(poutine.condition(self.guide, data=latents), obs)
+        return log_probs(q, (num, 1, len(obs)))
 
     def _joint(self, position: Tensor, obs: Observations) -> Tensor:
         """log p(x, z), (K, B)."""

@@ -76,6 +76,10 @@ class RowNoise(SiteNoise):
         super().__init__()
         self.keys, self.seed, self.purpose, self.calls = keys, seed, purpose, 0
 
+    def of(self, rows: Tensor, what: str) -> "RowNoise":
+        """The noise of some rows for a part of the purpose."""
+        return RowNoise([self.keys[i] for i in rows.tolist()], self.seed, f"{self.purpose} {what}")
+
     def normal(self, num: int, size: int, like: Tensor) -> Tensor:
         """Independent standard Normals (K, B, D), with the dtype and device of ``like``."""
         return self._stack(torch.randn, (num,), (size,), like)

@@ -198,7 +198,7 @@ def test_the_slope_of_the_joint_density_is_that_of_the_whole_path(build):
     torch.testing.assert_close(path.joint(z), value)
     start, prior, joint = path.values(z)
     torch.testing.assert_close((start, joint), (point.start, value))
-    torch.testing.assert_close(path.bases(z), (start, prior))
+    torch.testing.assert_close(path.base(z), start)
     torch.testing.assert_close(prior, path.from_prior.at(z).start)
 
 

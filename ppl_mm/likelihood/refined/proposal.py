@@ -10,6 +10,7 @@ the proposal: the weights are then p(x | z), however many modes the prior has.
 Shapes: B rows, D unconstrained coordinates, C components of a mixture guide.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -27,6 +28,7 @@ from ppl_mm.programs.contracts import Mixed
 __all__ = ["Base", "Proposal"]
 
 _STRATA = 10  # of equal probability
+_SPANS = (1, 3, _STRATA)  # of the strata: so many are drawn for a part that lies in their last ones
 _SHARES = (0.585, 0.195, 0.2, 0.02)  # at the beginning
 _LEAST = (0.2, 0.2, 0.02)  # of both Student distributions, the guide and the prior
 _FIRST = 0.75  # of what both Student distributions have
@@ -154,20 +156,52 @@ class Proposal:
         u = noise.uniform(torch.Size((number, len(like))), like)
         stratum = torch.arange(_STRATA, device=like.device).repeat_interleave(each)[:, None]
         part = (self.share.cumsum(0)[:-1, None] <= (stratum + u) / _STRATA).sum(0)
-        parts = [self.first.place(normals), self.second.place(normals)]
-        parts += [Base(base).draw(number, noise) for base in (path, path.from_prior)]
-        index = part[None, ..., None].expand(1, *parts[0].shape)
-        drawn = torch.stack(parts).gather(0, index)[0].unflatten(0, (_STRATA, each))
-        return drawn, like.new_full((_STRATA, len(like)), 1.0 / _STRATA).log()
+        drawn = self._of_students(normals, part == 1)
+        for i, base in enumerate((path, path.from_prior), 2):
+            for rows, num in self._spans(i, each):
+                found = Base(base.rows(rows)).draw(num, noise.of(rows, f"part {i}"))
+                chosen = (part[-num:, rows] == i)[..., None]
+                drawn[-num:, rows] = torch.where(chosen, found, drawn[-num:, rows])
+        strata = drawn.unflatten(0, (_STRATA, each))
+        return strata, like.new_full((_STRATA, len(like)), 1.0 / _STRATA).log()
+
+    def _of_students(self, normals: Tensor, second: Tensor) -> Tensor:
+        """Draws of the first, or of the second where that is so, (K, B, D)."""
+        drawn = self.first.place(normals, torch.where(second, _WIDE, 1.0).to(normals))
+        rows = (~self.alone).nonzero().squeeze(-1)
+        other = self.second.rows(rows).place(normals[:, rows])
+        drawn[:, rows] = torch.where(second[:, rows, None], other, drawn[:, rows])
+        return drawn
+
+    def _spans(self, part: int, each: int) -> Iterator[tuple[Tensor, int]]:
+        """Rows, and how many draws at the end may be of a part, as many for each row as it needs.
+
+        The part may have numbers in the last strata alone, those from its lower end on.
+        """
+        lower = (self.share[:part].sum(0) * _STRATA - 1e-3).floor().clamp(min=0.0)
+        most = 0
+        for span in _SPANS:
+            rows = ((most < _STRATA - lower) & (_STRATA - lower <= span)).nonzero().squeeze(-1)
+            if len(rows) > 0:
+                yield rows, span * each
+            most = span
 
     def log_prob(self, position: Tensor, *bases: Tensor) -> Tensor:
-        """log q at positions (K, B, D), (K, B), given the guide's and prior's log-density there."""
+        """log q at positions (K, B, D), (K, B), given the guide's and prior's log-density there.
+
+        Without that of the prior it is the log of q less the prior's part.
+        """
         return self.parts(position, *bases).logsumexp(0)
 
     def parts(self, position: Tensor, *bases: Tensor) -> Tensor:
-        """The log-densities of the parts with their shares, (4, K, B)."""
-        first, second = self.first.log_prob(position), self.second.log_prob(position)
-        return torch.stack([first, second, *bases]) + self.share.log()[:, None]
+        """The log-densities of the parts with their shares, (4, K, B), or of the first three."""
+        squares = (self.first.whitened(position) ** 2).sum(-1)
+        second = self.second.at_distance(squares / _WIDE**2)
+        rows = (~self.alone).nonzero().squeeze(-1)
+        second[:, rows] = self.second.rows(rows).log_prob(position[:, rows])
+        both = self.first.at_distance(squares), second
+        parts = torch.stack([*both, *bases])
+        return parts + self.share[: len(parts), None].log()
 
     def with_gradient(self, position: Tensor, base: Tensor, force: Tensor) -> tuple[Tensor, Tensor]:
         """log q and its gradient, given the guide's log-density (K, B) and gradient (K, B, D).

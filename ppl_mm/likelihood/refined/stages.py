@@ -25,9 +25,9 @@ REFINEMENTS = ("auto", "none", *STAGES[1:])
 """What ``refine`` can be: stages as they are needed, none, or one of them for every row."""
 
 _START = 32  # draws of each of the base's components, which say where it is
-_PILOT = {"laplace": 400, "variational": 500}  # draws
-_ROUNDS = (500, 1000, 2000)  # draws of each round of adaptive importance sampling
-_ENOUGH = {"laplace": 0.25, "variational": 0.2, "adaptive": 0.2, "annealed": 0.4}
+_PILOT = {"laplace": 300, "variational": 500}  # draws
+_ROUNDS = (500, 1000, 2000, 4000)  # draws of each round of adaptive importance sampling
+_ENOUGH = {"laplace": 0.2, "variational": 0.2, "adaptive": 0.2, "annealed": 0.4}
 """The ESS of a good pilot, as a share of its draws."""
 _TOLERABLE = 0.1  # the quality below which a row is worth the dearer stages
 _PRIOR = 0.3  # the ESS of draws of the prior, as a share, at which it is the proposal
@@ -70,8 +70,8 @@ class Refined:
         path, proposal = self.path.rows(rows), self.proposal.rows(rows)
         position, log_pi = proposal.draw(path, num_samples, self._noise(rows, purpose))
         flat = position.flatten(0, 1)
-        log_q = proposal.log_prob(flat, *path.bases(flat)) - path.log_volume(flat)
-        return Draws(path.latents(flat), log_q, log_pi)
+        log_q = proposal.log_prob(flat, path.base(flat)) - path.log_volume(flat)
+        return Draws(path.latents(flat), log_q, log_pi, proposal.share[3])
 
     def annealed(self, rows: Tensor, purpose: str) -> Draws:
         """The ends of chains from some rows' proposals to p(x, z), in place of draws.

@@ -40,10 +40,13 @@ class Student:
         """Replace the distributions of some rows."""
         self.loc[rows], self.tril[rows] = other.loc, other.tril
 
-    def place(self, normals: Tensor) -> Tensor:
-        """Draws (K, B, D) made of independent standard Normals, (K, B, D + nu)."""
+    def place(self, normals: Tensor, wider: Tensor | float = 1.0) -> Tensor:
+        """Draws (K, B, D) made of independent standard Normals, (K, B, D + nu).
+
+        ``wider`` multiplies the scale of each draw, (K, B).
+        """
         e, chi = normals.split([self.loc.shape[-1], self.nu], -1)
-        heavy = e * (self.nu / (chi**2).sum(-1, keepdim=True)).sqrt()
+        heavy = e * (wider * (self.nu / (chi**2).sum(-1)).sqrt())[..., None]
         return self.loc + torch.einsum("bij,kbj->kbi", self.tril, heavy)
 
     def whitened(self, position: Tensor) -> Tensor:
@@ -52,20 +55,21 @@ class Student:
 
     def log_prob(self, position: Tensor) -> Tensor:
         """Log-density at positions (K, B, D), (K, B)."""
-        return self._log_prob((self.whitened(position) ** 2).sum(-1))
+        return self.at_distance((self.whitened(position) ** 2).sum(-1))
 
     def with_gradient(self, position: Tensor) -> tuple[Tensor, Tensor]:
         """Log-density at positions (K, B, D), (K, B), and its gradient, (K, B, D)."""
         e = self.whitened(position)
         squares = (e**2).sum(-1)
         heavy = (self.nu + self.loc.shape[-1]) / (self.nu + squares)
-        return self._log_prob(squares), -heavy[..., None] * _solved(self.tril.mT, e, upper=True)
+        return self.at_distance(squares), -heavy[..., None] * _solved(self.tril.mT, e, upper=True)
 
     def log_volume(self) -> Tensor:
         """log |tril|, (B,)."""
         return self.tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
-    def _log_prob(self, squares: Tensor) -> Tensor:
+    def at_distance(self, squares: Tensor) -> Tensor:
+        """Log-density where the squared length of tril^{-1} (z - loc) is that, (K, B)."""
         size = self.loc.shape[-1]
         half = (self.nu + size) / 2
         constant = math.lgamma(half) - math.lgamma(self.nu / 2)
