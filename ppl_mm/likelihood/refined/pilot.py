@@ -16,7 +16,7 @@ from ppl_mm.results.log_likelihood import RELIABLE_K
 
 __all__ = ["Pilot", "quality"]
 
-_PILOT_K = RELIABLE_K - 0.15  # of a good pilot: k is known to about a tenth
+_MARGIN, _SPREAD = 0.1, 1.6  # k of a good pilot of L draws is below 0.7 - 0.1 - 1.6 / sqrt(L)
 
 
 class Pilot(NamedTuple):
@@ -110,17 +110,16 @@ def quality(log_w: Tensor, log_pi: Tensor) -> Tensor:
     """How good the proposals are that gave draws their weights (S, K, B), (B,).
 
     It is the effective sample size as a share of the draws, or -k where k says that this share
-    cannot be believed.
+    cannot be believed: the fewer the draws, the rougher is k, and the smaller it must be.
     """
     log_w = log_w.double()
     k = pareto_k(log_w, log_pi > -torch.inf)
-    return _judged(_effective((log_w + log_pi[:, None]).flatten(0, 1)), k)
+    flat = (log_w + log_pi[:, None]).flatten(0, 1)
+    enough = RELIABLE_K - _MARGIN - _SPREAD / math.sqrt(len(flat))
+    share = _effective(flat).nan_to_num(0.0)
+    return torch.where(k <= enough, share, -k.nan_to_num(math.inf))
 
 
 def _effective(log_w: Tensor) -> Tensor:
     """The effective sample size of weights (L, B) as a share of the draws, (B,)."""
     return 1.0 / (log_w.softmax(0).square().sum(0) * len(log_w))
-
-
-def _judged(share: Tensor, k: Tensor) -> Tensor:
-    return torch.where(k <= _PILOT_K, share.nan_to_num(0.0), -k.nan_to_num(math.inf))
