@@ -5,6 +5,7 @@ from dataclasses import fields
 from statistics import mean, stdev
 from typing import Any
 
+from ppl_mm.arguments.wording import counted
 from ppl_mm.runs.records import PLACES, Record
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "filled",
     "first_seed",
     "grouped",
+    "length",
     "pictures",
     "point",
     "settings",
@@ -56,6 +58,17 @@ def first_seed(records: list[Record]) -> list[Record]:
     """
     first = min((r["config"]["seed"] for r in records), default=0)
     return [r for r in records if r["config"]["seed"] == first]
+
+
+def length(config: Mapping[str, Any]) -> str:
+    """Return the number of epochs of a run, and of rows where it takes the first few.
+
+    Example:
+        >>> length({"epochs": 3}), length({"epochs": 3, "num_train": 20_000})
+        ('3', '3 of 20,000 rows')
+    """
+    number = config.get("num_train") or config.get("rows")
+    return str(config["epochs"]) + (f" of {counted(number, 'row')}" if number else "")
 
 
 def spread(values: list[Any]) -> str:
