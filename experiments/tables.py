@@ -5,7 +5,6 @@ from dataclasses import fields
 from statistics import mean, stdev
 from typing import Any
 
-from ppl_mm.arguments.wording import counted
 from ppl_mm.runs.records import PLACES, Record
 
 __all__ = [
@@ -64,11 +63,11 @@ def length(config: Mapping[str, Any]) -> str:
     """Return the number of epochs of a run, and of rows where it takes the first few.
 
     Example:
-        >>> length({"epochs": 3}), length({"epochs": 3, "num_train": 20_000})
+        >>> length({"epochs": 3}), length({"epochs": 3, "num_train": 20_000, "rows": None})
         ('3', '3 of 20,000 rows')
     """
-    number = config.get("num_train") or config.get("rows")
-    return str(config["epochs"]) + (f" of {counted(number, 'row')}" if number else "")
+    taken = [config[name] for name in ("num_train", "rows") if config.get(name)]
+    return str(config["epochs"]) + (f" of {min(taken):,} rows" if taken else "")
 
 
 def spread(values: list[Any]) -> str:

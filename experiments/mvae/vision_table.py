@@ -45,7 +45,7 @@ def errors(records: list[Record]) -> list[str]:
         "Given nothing, every picture is the same.\n",
         *table(rows),
         f"{counted(config['epochs'], 'epoch')} of "
-        f"{counted(records[0]['train_rows'], 'training row')}, of the {records[0]['data']}; "
+        f"{records[0]['train_rows']:,} training rows, of the {records[0]['data']}; "
         f"{config['test_rows']:,} test rows; ELBO {bound} nats a row, of grey pixels as if they "
         "were probabilities, so that it is no likelihood.\n",
     ]

@@ -83,7 +83,7 @@ def _parts(system: System, dataset: data.DataSet, config: Config) -> dict[str, A
 
 def oracle(dataset: data.DataSet, config: Config, device: str | torch.device) -> nn.Module:
     """Return the classifier of whole pictures, from its file where there is one."""
-    return evaluation.trainoracle(
+    return evaluation.train_oracle(
         dataset,
         epochs=config.oracle_epochs,
         folder=Path(config.out) / "classifiers",

@@ -40,10 +40,10 @@ def counted(number: int, noun: str) -> str:
     """Return a number of things, one or several.
 
     Example:
-        >>> counted(1, "epoch"), counted(5000, "row")
-        ('1 epoch', '5,000 rows')
+        >>> counted(1, "epoch"), counted(500, "epoch")
+        ('1 epoch', '500 epochs')
     """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def article(noun: str) -> str:

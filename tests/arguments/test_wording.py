@@ -9,12 +9,8 @@ from ppl_mm.arguments.wording import article, counted, either, shown, unknown_na
 
 
 def test_one_thing_is_no_plural():
-    assert [counted(n, "epoch") for n in (0, 1, 2, 5000)] == [
-        "0 epochs",
-        "1 epoch",
-        "2 epochs",
-        "5,000 epochs",
-    ]
+    told = [counted(number, "epoch") for number in (0, 1, 2)]
+    assert told == ["0 epochs", "1 epoch", "2 epochs"]
 
 
 def test_an_unknown_name_comes_with_those_that_are_known():
