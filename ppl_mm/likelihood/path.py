@@ -179,7 +179,7 @@ class Path:
         return start, prior, joint
 
     def base(self, position: Tensor) -> Tensor:
-        """log f_0 as in :meth:`values`; no decoder runs, and no model if the guide has all sites."""
+        """log f_0 as in :meth:`values`; no decoder runs, nor the model if a guide has all sites."""
         with torch.no_grad():
             return self._in_parts(position, lambda p, o: (self._base(p, o.scoring()),))[0]
 
