@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from ppl_mm import data
+from ppl_mm import Observations, data
 from ppl_mm.cli.app import app as cli
 from ppl_mm.experiments import captions
 from ppl_mm.experiments.cmmd import config as cmmd_config
@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(
     tiny_files: Path, narrowed: Any, few_pixels: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The tiny files as data, with validation rows, and narrow networks."""
+    """The tiny files as data, with validation rows, at most three pictures, and narrow networks."""
     load = data.load
 
     def tiny_load(name: str, **options: object) -> data.DataSet:
@@ -71,7 +71,8 @@ def tiny(
         sizes = {"validation": held_out[name]} if name in held_out else {}
         if name == "mnist_rotated_svhn":
             sizes = {"num_train": 40, "num_test": 20}
-        return narrowed(load(name, **sizes, **options))
+        found = load(name, **sizes, **options)
+        return narrowed(of_three(found) if name == "polymnist" else found)
 
     torch.set_default_dtype(torch.float32)
     monkeypatch.setenv("PPL_MM_DATA", str(tiny_files))
@@ -81,6 +82,16 @@ def tiny(
     for task in cmmd_config.TASKS.values():
         for name in ("hidden", "prior_hidden"):
             monkeypatch.setitem(task.networks, name, (20,))
+
+
+def of_three(dataset: data.DataSet) -> data.DataSet:
+    """A data set with its first three modalities, which have 7 subsets where five have 31."""
+    first = dataset.modalities[:3]
+    train, test = (
+        Observations({m.name: part[m.name] for m in first})
+        for part in (dataset.train, dataset.test)
+    )
+    return replace(dataset, modalities=first, train=train, test=test)
 
 
 def slow_stand_in(paper: str, name: str) -> Any:
@@ -93,6 +104,7 @@ def test_smoke(tiny, folder, paper, name):
     table = TABLES[paper][name]
     page = reproduce(table, folder / paper, name, "smoke")
     text = page.read_text()
+    assert "- failed:" not in text
     assert text.startswith(f"# {table.title}\n")
     assert "\n## What the paper claims\n" in text
     assert "at the scale *smoke*" in text or "with the paper's settings" in text
