@@ -15,6 +15,7 @@ from copy import copy, deepcopy
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations
@@ -50,7 +51,7 @@ class OneDirection(MutualSupervisionELBO):
         super().__init__(**options)
         self.target = target
 
-    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def bound(self, model: Any, guide: Any, obs: Observations) -> Float[Tensor, " B"]:
         """The value of every row, (B,)."""
         own = copy(guide)
         own.strata = lambda rows: rows.strata([(self.target,)])

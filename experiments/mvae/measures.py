@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from ppl_mm import generate, plotting
@@ -85,7 +86,7 @@ def measure(system: System, dataset: DataSet, config: Config) -> dict[str, float
 
 def label_marginal(
     system: System, rows: Observations, labels: Sequence[str], config: Config
-) -> Tensor:
+) -> Float[Tensor, " N"]:
     """Return log p(x2) of every row, by prior samples of each distinct label."""
     values = [rows[label] for label in labels]
     flat = torch.cat([x.reshape(len(rows), -1) for x in values], 1)
@@ -108,7 +109,9 @@ def _side_by_side(columns: list[Tensor]) -> Tensor:
     return columns[0] if len(columns) == 1 else torch.stack(columns, 1)
 
 
-def accuracy(predicted: Tensor, truth: Tensor, names: Sequence[str] = ()) -> dict[str, Estimate]:
+def accuracy(
+    predicted: Shaped[Tensor, "N *D"], truth: Shaped[Tensor, "N *D"], names: Sequence[str] = ()
+) -> dict[str, Estimate]:
     """Return the share of right labels (N,), or of right positions of strings (N, 4).
 
     Half of all positions of strings are fillings, so strings also have the share of right digits

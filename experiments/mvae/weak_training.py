@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from ppl_mm import data
@@ -16,7 +17,7 @@ __all__ = ["paired_rows", "pairs", "train"]
 Config = Any  # The options of weak supervision.
 
 
-def paired_rows(num_rows: int, fraction: float, seed: int) -> Tensor:
+def paired_rows(num_rows: int, fraction: float, seed: int) -> Int[Tensor, " n"]:
     """Return the indices of the rows that :func:`ppl_mm.data.weakly_supervised` keeps paired."""
     rows = torch.arange(num_rows)
     found = data.weakly_supervised(

@@ -68,7 +68,7 @@ class LabelClassifier(nn.Module):
         self.shape = p.logits.shape[-1:] if classes else event_shape
         self.inner, self.output = inner, nn.Linear(size, self.shape.numel())
 
-    def forward(self, *values: Tensor) -> TorchDistribution:
+    def forward(self, *values: Shaped[Tensor, "B ..."]) -> TorchDistribution:
         """p(y | x_O), batch shape (B,), of values in the order of ``observed``."""
         trunks = self.trunks.values()
         features = torch.cat([t(x) for t, x in zip(trunks, values, strict=True)], -1)

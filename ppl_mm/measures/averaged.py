@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Shaped
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, OneHotCategorical
@@ -88,7 +89,7 @@ def averaged(
     return Averaged(whole[0], whole[1] if score else None, kind)
 
 
-def own_values(base: TorchDistribution, values: Tensor) -> Tensor:
+def own_values(base: TorchDistribution, values: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
     """Values in the form of a site that is drawn without data: one-hot rows as indices."""
     one_hot = isinstance(base, Categorical) and values.is_floating_point()
     return values.argmax(-1) if one_hot else values

@@ -231,7 +231,7 @@ def unroll(
     rows: Float[Tensor, "N F"],
     state: Any,
     length: int,
-    choose: Callable[[Tensor], Tensor],
+    choose: Callable[[Float[Tensor, "N 1 V"]], Int[Tensor, "N 1"]],
 ) -> Iterator[tuple[Float[Tensor, "N 1 V"], Int[Tensor, "N 1"]]]:
     """Yield logits (N, 1, V) and the chosen symbols (N, 1), one position after the other.
 

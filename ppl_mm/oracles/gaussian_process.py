@@ -15,7 +15,7 @@ from typing import Any
 
 import pyro
 import torch
-from jaxtyping import Float, Integer, Shaped
+from jaxtyping import Float, Int, Integer, Shaped
 from pyro.contrib import gp
 from pyro.infer import TraceMeanField_ELBO
 from torch import Tensor, nn
@@ -190,7 +190,7 @@ def train_gaussian_process(
         process = _process(features, num_classes, num_inducing)
         elbo = TraceMeanField_ELBO()
 
-        def loss(rows: Tensor) -> Tensor:
+        def loss(rows: Int[Tensor, " B"]) -> Float[Tensor, ""]:
             process.set_data(features[rows.to(device)], labels[rows.to(device)])
             return elbo.differentiable_loss(process.model, process.guide)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -127,7 +128,7 @@ def embed(
     _write(run, pandas.concat(parts, ignore_index=True), path)
 
 
-def drawn_table(run: Run, drawn: dict[str, Tensor], path: Path) -> None:
+def drawn_table(run: Run, drawn: dict[str, Shaped[Tensor, "K N ..."]], path: Path) -> None:
     """Write draws (K, N, *event) as CSV: a line for each row and draw.
 
     Args:

@@ -16,6 +16,7 @@ from collections import Counter
 from contextlib import nullcontext
 from typing import Any
 
+from jaxtyping import Float, Shaped
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
@@ -106,7 +107,7 @@ class Recorded:
             more.append("networks see all rows, and masks what is missing")
         return f"{kind}: {self.replayed} steps replayed" + (f" ({'; '.join(more)})" if more else "")
 
-    def __call__(self, batch: Observations, share: range, size: int) -> Tensor:
+    def __call__(self, batch: Observations, share: range, size: int) -> Float[Tensor, ""]:
         """Return the loss of a batch; the parameters get its gradients."""
         key = self._key(batch, size)
         if key is not None and key not in self.programs and len(self.programs) == _MOST:
@@ -170,7 +171,7 @@ class Recorded:
         rows, tensors = to_record(batch, steady), tensors_of(batch, steady)
         uses = None if steady is None else Uses()
 
-        def step() -> list[Tensor | None]:
+        def step() -> list[Shaped[Tensor, "..."] | None]:
             with nullcontext() if uses is None else collecting(uses):
                 loss = self.eager(rows, share, size)
             flags = [] if uses is None else [uses.flags()]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, fx
 from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
@@ -36,8 +37,9 @@ class Unrecordable(RuntimeError):
 
 
 def record(
-    step: Callable[[], Sequence[Tensor | None]], inputs: Sequence[Tensor]
-) -> tuple[fx.Graph, dict[str, Tensor]]:
+    step: Callable[[], Sequence[Shaped[Tensor, "..."] | None]],
+    inputs: Sequence[Shaped[Tensor, "..."]],
+) -> tuple[fx.Graph, dict[str, Shaped[Tensor, "..."]]]:
     """Run a step once and return its operations as a graph from ``inputs`` to its results.
 
     Args:
@@ -60,7 +62,9 @@ def record(
     return tape.graph, tape.constants
 
 
-def program(graph: fx.Graph, constants: dict[str, Tensor]) -> Callable[..., list[Tensor | None]]:
+def program(
+    graph: fx.Graph, constants: dict[str, Shaped[Tensor, "..."]]
+) -> Callable[..., list[Shaped[Tensor, "..."] | None]]:
     """Compile the graph to a Python function of its inputs, with one line per operation."""
     known: dict[str, Any] = dict(constants)
     last = {x: node for node in graph.nodes for x in node.all_input_nodes}
@@ -84,7 +88,7 @@ def program(graph: fx.Graph, constants: dict[str, Tensor]) -> Callable[..., list
 class _Tape(TorchDispatchMode):
     """Writes operations down as nodes; equal views of the same memory share one node."""
 
-    def __init__(self, inputs: Sequence[Tensor]) -> None:
+    def __init__(self, inputs: Sequence[Shaped[Tensor, "..."]]) -> None:
         super().__init__()
         self.graph = fx.Graph()
         self.constants: dict[str, Tensor] = {}
@@ -94,7 +98,7 @@ class _Tape(TorchDispatchMode):
         for i, x in enumerate(inputs):
             self._know(x, self.graph.placeholder(f"x{i}"), {})
 
-    def node(self, x: Tensor) -> fx.Node:
+    def node(self, x: Shaped[Tensor, "..."]) -> fx.Node:
         """Return the node of a tensor; a tensor that no recorded operation made is a constant."""
         if x not in self.made:
             name = f"constant{len(self.constants)}"
