@@ -21,7 +21,7 @@ from ppl_mm.training.signals import terminable
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["SCALES", "Table", "each", "missing_data", "reproduce", "runs_of"]
+__all__ = ["SCALES", "Draw", "Show", "Table", "each", "missing_data", "reproduce", "runs_of"]
 
 SCALES = ("smoke", "short", "paper")
 SHARES = ("fraction", "supervision", "keep")
@@ -41,6 +41,8 @@ KINDS = (
 """The options that distinguish kinds of runs, not only their sizes."""
 
 Config = Any
+Show = Callable[[list[Record]], list[str]]
+Draw = Callable[[list[Record], Path], None]
 Run = TypeVar("Run", bound="DataclassInstance")
 
 
@@ -68,8 +70,8 @@ class Table:
     data: tuple[str, ...]
     paper: Sequence[Config]
     short: Sequence[Config]
-    show: Callable[[list[Record]], list[str]]
-    draw: Callable[[list[Record], Path], None] | None = None
+    show: Show
+    draw: Draw | None = None
     stands_in: str = ""
     smoke: Sequence[Config] = ()
 

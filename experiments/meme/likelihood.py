@@ -19,11 +19,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations
+from ppl_mm.distributions.pseudo_inputs import PseudoInputPrior
 from ppl_mm.evaluation import Estimate, LogLikelihood, UnreliableLikelihoodWarning, log_likelihood
 from ppl_mm.experiments import tables
 from ppl_mm.experiments.findings import finding
 from ppl_mm.experiments.tables import Record, spread, table
 from ppl_mm.objectives import MutualSupervisionELBO
+from ppl_mm.programs.contracts import Guide, Model
 from ppl_mm.systems import System
 
 __all__ = ["BOTH", "OneDirection", "measure", "table_2"]
@@ -51,7 +53,7 @@ class OneDirection(MutualSupervisionELBO):
         super().__init__(**options)
         self.target = target
 
-    def bound(self, model: Any, guide: Any, obs: Observations) -> Float[Tensor, " B"]:
+    def bound(self, model: Model, guide: Guide, obs: Observations) -> Float[Tensor, " B"]:
         """The value of every row, (B,)."""
         own = copy(guide)
         own.strata = lambda rows: rows.strata([(self.target,)])
@@ -77,7 +79,7 @@ def measure(
         seed: The seed of the draws.
     """
     system = deepcopy(system)
-    prior: Any = system.model.prior
+    prior: PseudoInputPrior = system.model.prior
     prior.initialise(train[:_NUM_INPUTS], min(_NUM_INPUTS, len(train)))
     first, second = (m.name for m in system.modalities)
     out: dict[str, Any] = {}

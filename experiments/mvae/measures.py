@@ -36,8 +36,8 @@ def measure(system: System, dataset: DataSet, config: Config) -> dict[str, float
     """Make the tables' measures that the system defines, with standard errors over test rows."""
     test, both = dataset.test[: config.test_rows], dataset.test[: config.joint_rows]
     image, *labels = every = tuple(m.name for m in dataset.modalities)
-    options: Any = {"num_samples": config.num_samples, "seed": config.seed}
-    plain: Any = {**options, "refine": "none"}  # This is the paper's estimator.
+    options: dict[str, Any] = {"num_samples": config.num_samples, "seed": config.seed}
+    plain: dict[str, Any] = {**options, "refine": "none"}  # This is the paper's estimator.
     out: dict[str, float] = {}
     with warnings.catch_warnings():  # The number of unreliable rows is recorded.
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
@@ -179,7 +179,7 @@ def _refine(
     """Add what refined draws give for the first rows, and how much more than the paper's draws."""
     few = rows[:REFINED_ROWS]
     target, given = question
-    options: Any = {"num_samples": config.num_samples, "seed": config.seed}
+    options: dict[str, Any] = {"num_samples": config.num_samples, "seed": config.seed}
     found = log_likelihood(system, few, target, given, **options)
     _add(out, f"{name} refined", found)
     gain = Estimate.of(found.value - papers[: len(few)])

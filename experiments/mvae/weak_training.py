@@ -35,7 +35,7 @@ def pairs(rows: Observations, config: Config) -> Observations:
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """Train MVAE, JMVAE or VAE, from its checkpoint where there is one; return its record."""
     rows = dataset.train[: config.num_train]
-    seen: Any
+    seen: Observations | list[Observations]
     if config.every_step:
         seen = data.streams(rows, config.fraction, seed=config.seed)
     elif config.method == "mvae":

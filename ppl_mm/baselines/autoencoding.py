@@ -5,8 +5,6 @@
 Source: the baseline AE of Wu & Goodman 2018, arXiv:1802.05335, table 8.
 """
 
-from typing import Any
-
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
@@ -74,8 +72,8 @@ def autoencoder(
         torch.Size([397, 5])
     """
     with seeded(seed, device):
-        encoder: Any = Location(modality, latent_dim).to(device)
-        decoder: Any = modality.decoder(latent_dim).to(device)
+        encoder: nn.Module = Location(modality, latent_dim).to(device)
+        decoder: nn.Module = modality.decoder(latent_dim).to(device)
         rows = held_by(train, (modality.name,))
         values = train[modality.name][rows].to(device)
 

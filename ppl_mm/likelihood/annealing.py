@@ -15,7 +15,7 @@ step size at an acceptance of 0.65).
 """
 
 import math
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float
@@ -42,6 +42,14 @@ class Noise(Protocol):
 
     def uniform(self, shape: torch.Size, like: Float[Tensor, "..."]) -> Float[Tensor, "*shape"]:
         """Numbers between 0 and 1."""
+
+
+class Densities(Protocol):
+    """The densities between f_0 and p(x, z)."""
+
+    def at(self, position: Float[Tensor, "K B D"], /) -> Point:
+        """The point at positions (K, B, D)."""
+        ...
 
 
 class _Stream:
@@ -88,7 +96,7 @@ def temperatures(number: int) -> list[float]:
 
 
 def tuned(
-    path: Any, point: Point, num_temperatures: int, num_leaps: int, noise: Noise = _STREAM
+    path: Densities, point: Point, num_temperatures: int, num_leaps: int, noise: Noise = _STREAM
 ) -> Schedule:
     """Step sizes that some chains of their own find, for every row and temperature.
 
@@ -108,7 +116,7 @@ def tuned(
 
 
 def anneal(
-    path: Any,
+    path: Densities,
     point: Point,
     schedule: Schedule,
     noise: Noise = _STREAM,
@@ -139,7 +147,7 @@ def anneal(
 
 
 def transition(
-    path: Any,
+    path: Densities,
     point: Point,
     beta: float,
     step: Float[Tensor, " B"],

@@ -4,7 +4,6 @@ Shapes: K chains of B rows, D unconstrained coordinates of all latent sites side
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -104,7 +103,7 @@ class Chains:
         self.plan, self.keys = plan, row_keys(obs)
         self.plain = Path(model, None if plan.start == "prior" else guide, obs, plan.chunk)
         self.refined: Refined | None = None
-        self.path: Any = self.plain
+        self.path: Path | AnnealedPath = self.plain
         if plan.start == "refined":
             self.refined = self._refined()
             self.path = AnnealedPath(self.plain, self.refined.proposal)

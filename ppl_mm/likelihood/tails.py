@@ -1,7 +1,7 @@
 """The tail of importance weights: its Pareto index, and what it does to the error of their mean."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -89,7 +89,7 @@ def weight_moments(log_w: Float[Tensor, "K N"]) -> Moments:
     return Moments(*(torch.from_numpy(x).to(log_w.device) for x in (k, variance, third)))
 
 
-def _fit(log_w: Any, weights: Any) -> tuple[Any, Any]:
+def _fit(log_w: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """k, and the variance and third moment (2, N), NaN where there is no fit."""
     number = len(log_w)
     size = tail_size(number)

@@ -6,7 +6,7 @@ with the draws and weights of :func:`ppl_mm.log_likelihood`, so that both say th
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Shaped
@@ -105,7 +105,9 @@ def _of_block(
     for start in range(0, len(part.log_share), each):
         share = part.log_share[start : start + each]
         latents = {n: value[start : start + each] for n, value in part.latents.items()}
-        fn: Any = target_sites(system.model, obs, [target], latents, len(share))[target]["fn"]
+        fn: TorchDistribution = target_sites(system.model, obs, [target], latents, len(share))[
+            target
+        ]["fn"]
         base = elementwise(fn)
         mean = base.probs if isinstance(base, Categorical | OneHotCategorical | Bernoulli) else None
         mean = (base.mean if mean is None else mean).squeeze(1).double()

@@ -1,7 +1,7 @@
 """Recurrent encoder and decoder of short strings, sequences of T symbols out of V."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 import torch
 from jaxtyping import Float, Int, Integer
@@ -225,11 +225,14 @@ class StringDecoder(nn.Module):
         return self.output(torch.cat([outputs, context], dim=-1)), state
 
 
+State = TypeVar("State")  # of a recurrent network
+
+
 def unroll(
-    read: Callable[..., Any],
+    read: Callable[[Tensor, Tensor, State], tuple[Tensor, State]],
     symbols: Int[Tensor, "N 1"],
     rows: Float[Tensor, "N F"],
-    state: Any,
+    state: State,
     length: int,
     choose: Callable[[Float[Tensor, "N 1 V"]], Int[Tensor, "N 1"]],
 ) -> Iterator[tuple[Float[Tensor, "N 1 V"], Int[Tensor, "N 1"]]]:

@@ -11,7 +11,6 @@ Source: Hensman, Matthews & Ghahramani 2015, arXiv:1411.2005.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import pyro
 import torch
@@ -53,7 +52,7 @@ class GaussianProcessClassifier(nn.Module):
         self, images: Shaped[Tensor, "B *D"]
     ) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B C"]]:
         """Means and variances of q(f_c | image), (B, C) each, in float64."""
-        features: Any = self.classifier.features(images)  # type: ignore[operator]
+        features: Tensor = self.classifier.features(images)  # type: ignore[operator]
         with pyro.get_param_store().scope():  # a process enters its parameters by common names
             loc, variance = self.process(features.double())
         return loc.T, variance.T

@@ -30,9 +30,9 @@ def compiled(
     Raises:
         Exception: Any error of the compiler, for example if there is none.
     """
-    root: Any = dict(constants)
+    root: dict[str, Any] = dict(constants)
     module = fx.GraphModule(root, graph)
-    detached: Any = [x.detach() for x in inputs]
+    detached: list[Any] = [x.detach() for x in inputs]
     with torch.no_grad():
         return torch._inductor.compile(module, detached, options=dict(_OPTIONS))
 

@@ -9,7 +9,7 @@ import pyro
 import torch
 from jaxtyping import Float
 from pyro.infer import ELBO
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ppl_mm.batch.host_masks import constants
@@ -62,7 +62,7 @@ class Loop:
     def __init__(
         self,
         fabric: "Fabric",
-        module: Any,
+        module: nn.Module,
         optimizer: Optimizer,
         system: System,
         streams: Streams,

@@ -7,7 +7,7 @@ handlers, plates, masks or checks, whose decisions are the same in every step of
 
 import operator
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from ppl_mm.batch.host_masks import recording
 
 __all__ = ["Unrecordable", "program", "record"]
 
-_aten: Any = torch.ops.aten
+_aten = torch.ops.aten
 _OF_NUMBERS = (  # They make tensors without reading any.
     *(_aten.scalar_tensor.default, _aten.zeros.default, _aten.ones.default),
     *(_aten.full.default, _aten.arange.default, _aten.arange.start, _aten.eye.default),
@@ -92,9 +92,8 @@ class _Tape(TorchDispatchMode):
         super().__init__()
         self.graph = fx.Graph()
         self.constants: dict[str, Tensor] = {}
-        self.made: Any = (
-            WeakTensorKeyDictionary()
-        )  # Tensor -> its node, and the views of its memory.
+        # Tensor -> its node, and the views of its memory.
+        self.made: MutableMapping[Tensor, tuple[fx.Node, _Views]] = WeakTensorKeyDictionary()
         for i, x in enumerate(inputs):
             self._know(x, self.graph.placeholder(f"x{i}"), {})
 
