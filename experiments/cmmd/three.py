@@ -9,7 +9,6 @@ training; MVAE, MMVAE and MoPoE are one model for all subsets, and do not.
     python -m ppl_mm.experiments.cmmd.three --system mopoe --dataset mnist_fashion_text
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
@@ -26,7 +25,6 @@ from ppl_mm.evaluation import Estimate
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.options import Options
 from ppl_mm.networks.classifier import TrunkClassifier
-from ppl_mm.networks.layers import Features
 from ppl_mm.systems import System
 
 __all__ = ["HIDDEN", "OMEGA", "SMOKE", "Config", "build", "main", "train"]
@@ -248,9 +246,7 @@ def _subsets(config: Config, dataset: data.DataSet) -> list[tuple[str, ...]]:
 def _classifiers(dataset: data.DataSet, config: Config) -> dict[str, nn.Module]:
     """Return a classifier of each modality, on the trunk of its network."""
 
-    def on_trunk(
-        features: Callable[[], Features], shape: tuple[int, ...], num_classes: int
-    ) -> nn.Module:
+    def on_trunk(features: Any, shape: tuple[int, ...], num_classes: int) -> nn.Module:
         del shape
         return TrunkClassifier(features(), num_classes)
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from pyro.distributions import TransformedDistribution
 from pyro.distributions.torch_distribution import TorchDistribution
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions.transforms import Transform
 from torch.quasirandom import SobolEngine
 
@@ -41,7 +41,7 @@ class Flowed(TransformedDistribution):
     def __init__(
         self,
         base: TorchDistribution,
-        transforms: Sequence[Transform],
+        transforms: Sequence[Transform | nn.Module],
         validate_args: bool | None = None,
     ) -> None:
         super().__init__(base, list(transforms), validate_args=validate_args)

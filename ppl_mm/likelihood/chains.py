@@ -4,6 +4,7 @@ Shapes: K chains of B rows, D unconstrained coordinates of all latent sites side
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -103,7 +104,7 @@ class Chains:
         self.plan, self.keys = plan, row_keys(obs)
         self.plain = Path(model, None if plan.start == "prior" else guide, obs, plan.chunk)
         self.refined: Refined | None = None
-        self.path: Path | AnnealedPath = self.plain
+        self.path: Any = self.plain
         if plan.start == "refined":
             self.refined = self._refined()
             self.path = AnnealedPath(self.plain, self.refined.proposal)
