@@ -215,7 +215,9 @@ class Graphed:
         return size, found, stage_of(self.objective), self.beta.follow(), rates
 
 
-def draws_on_host(run: Callable[[], Float[Tensor, ""]]) -> tuple[Float[Tensor, ""], bool]:
+def draws_on_host(
+    run: Callable[[], Float[Tensor, "*shape"]],
+) -> tuple[Float[Tensor, "*shape"], bool]:
     """Run a step; return its loss, and whether it used torch's random generator on the host."""
     before = torch.get_rng_state()
     loss = run()
