@@ -19,7 +19,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations
-from ppl_mm.distributions.pseudo_inputs import PseudoInputPrior
 from ppl_mm.evaluation import Estimate, LogLikelihood, UnreliableLikelihoodWarning, log_likelihood
 from ppl_mm.experiments import tables
 from ppl_mm.experiments.findings import finding
@@ -79,7 +78,7 @@ def measure(
         seed: The seed of the draws.
     """
     system = deepcopy(system)
-    prior: PseudoInputPrior = system.model.prior
+    prior: Any = system.model.prior
     prior.initialise(train[:_NUM_INPUTS], min(_NUM_INPUTS, len(train)))
     first, second = (m.name for m in system.modalities)
     out: dict[str, Any] = {}

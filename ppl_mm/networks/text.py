@@ -229,7 +229,9 @@ State = TypeVar("State")  # of a recurrent network
 
 
 def unroll(
-    read: Callable[[Tensor, Tensor, State], tuple[Tensor, State]],
+    read: Callable[
+        [Int[Tensor, "N 1"], Float[Tensor, "N F"], State], tuple[Float[Tensor, "N 1 V"], State]
+    ],
     symbols: Int[Tensor, "N 1"],
     rows: Float[Tensor, "N F"],
     state: State,

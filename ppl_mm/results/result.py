@@ -5,7 +5,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsFloat
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,7 +17,6 @@ from ppl_mm.results.style import BLUE, PALE, save
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ppl_mm.results.estimate import Estimate
 
 __all__ = ["Number", "Result", "estimates", "in_words", "number"]
 
@@ -30,7 +29,7 @@ Number = dict[str, Any]
 
 def number(
     measure: str,
-    value: "SupportsFloat | Estimate",
+    value: Any,
     observed: Sequence[str] | None = None,
     target: str = "",
     **more: object,

@@ -8,7 +8,6 @@ from typing import Any, ParamSpec
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
-from ppl_mm.distributions.pseudo_inputs import PseudoInputPrior
 from ppl_mm.objectives import SubsetTerms
 from ppl_mm.systems import recipes, registry
 from ppl_mm.systems.system import System
@@ -76,7 +75,7 @@ def _recipe(name: str, system: System, options: dict[str, Any]) -> dict[str, Any
     shapes = None
     if isinstance(options.get("pseudo_inputs"), Observations):
         options.pop("pseudo_inputs")
-        prior: PseudoInputPrior = system.model.prior
+        prior: Any = system.model.prior
         inputs = {n: prior.pseudo_inputs(n) for n in prior.names}
         shapes = {n: [u.is_floating_point(), *u.shape] for n, u in inputs.items()}
     try:
