@@ -17,7 +17,6 @@ from ppl_mm.results.style import BLUE, PALE, save
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 __all__ = ["Number", "Result", "estimates", "in_words", "number"]
 
 _LINE = 0.24  # inches
