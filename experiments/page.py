@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from ppl_mm.arguments.wording import counted
 from ppl_mm.experiments.findings import claims
 from ppl_mm.experiments.tables import Record, table
 from ppl_mm.runs.records import PLACES
@@ -49,7 +50,7 @@ _HEAD = ["the paper says", "our recorded runs show", "records in experiments/res
 
 def _how_far(page: "Table", scale: str, runs: Sequence[Config]) -> list[str]:
     found = differences(runs, page.paper)
-    number = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
+    number = counted(len(runs), "run")
     if not found:
         return [f"The numbers below are of {number} with the paper's settings.\n"]
     only = ", which show that the page can be made and nothing else" if scale == "smoke" else ""

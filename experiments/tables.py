@@ -15,6 +15,7 @@ __all__ = [
     "filled",
     "first_seed",
     "grouped",
+    "length",
     "pictures",
     "point",
     "settings",
@@ -56,6 +57,17 @@ def first_seed(records: list[Record]) -> list[Record]:
     """
     first = min((r["config"]["seed"] for r in records), default=0)
     return [r for r in records if r["config"]["seed"] == first]
+
+
+def length(config: Mapping[str, Any]) -> str:
+    """Return the number of epochs of a run, and of rows where it takes the first few.
+
+    Example:
+        >>> length({"epochs": 3}), length({"epochs": 3, "num_train": 20_000, "rows": None})
+        ('3', '3 of 20,000 rows')
+    """
+    taken = [config[name] for name in ("num_train", "rows") if config.get(name)]
+    return str(config["epochs"]) + (f" of {min(taken):,} rows" if taken else "")
 
 
 def spread(values: list[Any]) -> str:

@@ -10,6 +10,7 @@ import torch
 from matplotlib.figure import Figure
 
 from ppl_mm import plotting
+from ppl_mm.arguments.wording import counted
 from ppl_mm.evaluation import Collapse
 from ppl_mm.experiments.cmmd.paper import PAPER, QUOTED, by_data, name_of, settings
 from ppl_mm.experiments.cmmd.speech_table import table_1, table_8
@@ -131,7 +132,7 @@ def _curves(records: list[Record]) -> dict[str, dict[str, Collapse]]:
     found = {}
     for runs in settings(records):
         if "collapse" in runs[0]["measures"]:
-            name = f"{name_of(runs[:1])}, {runs[0]['config']['epochs']} epochs"
+            name = f"{name_of(runs[:1])}, {counted(runs[0]['config']['epochs'], 'epoch')}"
             found[name] = {
                 kind: Collapse(
                     curve["quantity"],

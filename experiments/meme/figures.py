@@ -35,14 +35,15 @@ def draw_curves(kind: str, records: list[Record], folder: Path) -> None:
     panels: dict[str, _Points] = {}
     paper: dict[str, _Points] = {}
     published = records[0]["config"]["dataset"] in EPOCHS
+    several = len({tables.length(r["config"]) for r in records}) > 1
     for title, read in _READS[kind](records).items():
         numbers = PAPER[title[0].lower() + title[1:]] if published else {}
-        for (row, epochs), runs in rows_of(records).items():
+        for (row, made), runs in rows_of(records).items():
             first = next(iter(runs.values()))[0]
             scheme = row.rpartition(", ")[2]
             alone = set(runs) == {1}  # All rows are pairs, whatever the scheme.
             name = name_of(first) if alone else row
-            name += "" if _same_epochs(records) else f", {epochs} epochs"
+            name += f", epochs: {made}" if several else ""
             panels.setdefault(title, {})[name] = [
                 tables.point(f, [read(r["measures"]) for r in found]) for f, found in runs.items()
             ]
@@ -89,10 +90,6 @@ def figure_4(records: list[Record]) -> list[str]:
 def _names(config: Config) -> tuple[str, str]:
     first, second = config.dataset.split("_")
     return first, second
-
-
-def _same_epochs(records: list[Record]) -> bool:
-    return len({r["config"]["epochs"] for r in records}) == 1
 
 
 def _curves_file(kind: str, records: list[Record]) -> str:

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ppl_mm.arguments.wording import counted
 from ppl_mm.batch.observations import Observations
 from ppl_mm.evaluation import Estimate, LogLikelihood, UnreliableLikelihoodWarning, log_likelihood
 from ppl_mm.experiments import tables
@@ -113,7 +114,7 @@ def table_2(records: list[Record]) -> list[str]:
         [r["measures"]["likelihoods"] for r in runs] for runs in tables.settings(own, ["meme"])
     ]
     configs = [runs[0]["config"] for runs in tables.settings(own, ["meme"])]
-    heads = [f"{c['preset']}, {_trained(c)}, {c['epochs']} epochs" for c in configs]
+    heads = [f"{c['preset']}, {_trained(c)}, {counted(c['epochs'], 'epoch')}" for c in configs]
     rows = [["log-likelihood, nats", *heads]]
     for way in (key for key in measures[0][0] if key != BOTH):
         s, t = way.split(" from ")

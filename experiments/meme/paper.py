@@ -2,7 +2,7 @@
 
 from ppl_mm.experiments.meme.experiment import Config
 from ppl_mm.experiments.meme.likelihood import BOTH
-from ppl_mm.experiments.tables import Record, Runs
+from ppl_mm.experiments.tables import Record, Runs, length
 
 __all__ = ["EPOCHS", "FRACTIONS", "PAPER", "TITLES", "TRUTH", "name_of", "rows_of"]
 
@@ -84,17 +84,17 @@ PAPER: dict[str, dict[str, tuple[float, ...]]] = {
 TRUTH = 0.106  # The paper's score of real pairs.
 
 
-def rows_of(records: list[Record]) -> dict[tuple[str, int], dict[float, Runs]]:
-    """Return (system and scheme, epochs) -> fraction -> seeds.
+def rows_of(records: list[Record]) -> dict[tuple[str, str], dict[float, Runs]]:
+    """Return (system and scheme, length) -> fraction -> seeds.
 
     Complete rows belong to every scheme.
     """
     schemes = sorted({r["config"]["scheme"] for r in records if r["config"]["fraction"] < 1})
-    found: dict[tuple[str, int], dict[float, Runs]] = {}
+    found: dict[tuple[str, str], dict[float, Runs]] = {}
     for record in sorted(records, key=lambda r: (name_of(r), -r["config"]["fraction"])):
         config = record["config"]
         for scheme in (schemes or ["-"]) if config["fraction"] == 1 else [config["scheme"]]:
-            row = found.setdefault((f"{name_of(record)}, {scheme}", config["epochs"]), {})
+            row = found.setdefault((f"{name_of(record)}, {scheme}", length(config)), {})
             row.setdefault(config["fraction"], []).append(record)
     return found
 

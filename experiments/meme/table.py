@@ -161,7 +161,7 @@ def _tables(records: list[Record], reads: Reads, paper: Numbers = PAPER) -> list
                 spread([read(r["measures"]) for r in by_fraction[f]]) if f in by_fraction else ""
                 for f in fractions
             ]
-            rows.append([name, str(epochs), *cells])
+            rows.append([name, epochs, *cells])
         trained = EPOCHS.get(records[0]["config"]["dataset"], "")
         for name, numbers in paper.get(title[0].lower() + title[1:], {}).items() if trained else ():
             known = dict(zip(FRACTIONS, numbers, strict=False))

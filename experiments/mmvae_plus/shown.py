@@ -1,5 +1,6 @@
 """The lines that show the pictures of MMVAE+'s runs, each under its caption."""
 
+from ppl_mm.arguments.wording import counted
 from ppl_mm.experiments.mmvae_plus.sizes_table import TITLES
 from ppl_mm.experiments.tables import Record, first_seed, pictures
 
@@ -27,5 +28,5 @@ def pictures_of(records: list[Record], config: type, *kinds: str) -> list[str]:
     runs = {}
     for record in first_seed(records):
         own = config(**record["config"])
-        runs[own.name] = f"{TITLES[own.system]}, {own.epochs} epochs"
+        runs[own.name] = f"{TITLES[own.system]}, {counted(own.epochs, 'epoch')}"
     return pictures(runs, {kind: _KINDS[kind] for kind in kinds})

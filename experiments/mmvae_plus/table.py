@@ -4,6 +4,7 @@ from collections.abc import Callable
 from statistics import mean
 from typing import Any
 
+from ppl_mm.arguments.wording import counted
 from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.mmvae_plus.experiment import PRIVATE
 from ppl_mm.experiments.mmvae_plus.sizes_table import (
@@ -215,7 +216,7 @@ def _setting(runs: Runs) -> list[str]:
 
 def _name(runs: Runs) -> list[str]:
     c = runs[0]["config"]
-    return [f"{_title(runs)}, {c['epochs']} epochs", f"{c['beta']:g}"]
+    return [f"{_title(runs)}, {counted(c['epochs'], 'epoch')}", f"{c['beta']:g}"]
 
 
 def _title(runs: Runs) -> str:

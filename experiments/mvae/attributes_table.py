@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ppl_mm import plotting
+from ppl_mm.arguments.wording import counted
 from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.tables import Record, point, table
 
@@ -122,7 +123,7 @@ def _curves(
     """Return a curve for each title, whose key stands in the measure's name, and kind of runs."""
     kinds, curves = _kinds(records), {}
     for (weight, epochs), own in kinds.items():
-        kind = f", λ {weight:g}, {epochs} epochs" if len(kinds) > 1 else ""
+        kind = f", λ {weight:g}, {counted(epochs, 'epoch')}" if len(kinds) > 1 else ""
         for by, title in titles.items():
             curves[title + kind] = _points(own, option, measure.format(by))
     return curves
@@ -160,7 +161,7 @@ def _each(records: list[Record]) -> list[str]:
     kinds = _kinds(records)
     lines: list[str] = []
     for (weight, epochs), own in kinds.items():
-        lines += [f"λ {weight:g}, {epochs} epochs:\n"] if len(kinds) > 1 else []
+        lines += [f"λ {weight:g}, {counted(epochs, 'epoch')}:\n"] if len(kinds) > 1 else []
         shares = sorted({r["config"]["keep"] for r in own})
         rows = [["attribute", "commoner value", *(f"kept {share:g}" for share in shares)]]
         for name, value in own[0]["measures"]["commoner"].items():

@@ -2,6 +2,7 @@
 
 from html import escape, unescape
 
+from ppl_mm.arguments.wording import counted
 from ppl_mm.data.vocabulary import EXC, SPECIALS
 from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.mvae.translation import TARGETS
@@ -99,8 +100,8 @@ def _examples(title: str, records: list[Record], kinds: tuple[str, ...]) -> list
     for record in sorted(records, key=_order):
         config = record["config"]
         lines.append(
-            f"{config['fraction'] * 100:g} % of the pairs, {config['epochs']} epochs, seed "
-            f"{config['seed']}:\n"
+            f"{config['fraction'] * 100:g} % of the pairs, {counted(config['epochs'], 'epoch')}, "
+            f"seed {config['seed']}:\n"
         )
         for kind in kinds:
             found = record["measures"]["examples"][kind]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from ppl_mm.arguments.wording import counted
 from ppl_mm.experiments.mvae.vision import Config
 from ppl_mm.experiments.tables import Record, pictures, spread, table
 
@@ -22,7 +23,7 @@ def figure(*names: str) -> Callable[[list[Record]], list[str]]:
 
     def show(records: list[Record]) -> list[str]:
         configs = [Config(**record["config"]) for record in records]
-        runs = {c.name: f"{c.epochs} epochs, seed {c.seed}" for c in configs}
+        runs = {c.name: f"{counted(c.epochs, 'epoch')}, seed {c.seed}" for c in configs}
         return [*pictures(runs, {name: CAPTIONS[name] for name in names}), *errors(records)]
 
     return show
@@ -43,7 +44,8 @@ def errors(records: list[Record]) -> list[str]:
         "standard error over test rows of one run, the standard deviation over seeds of several. "
         "Given nothing, every picture is the same.\n",
         *table(rows),
-        f"{config['epochs']} epochs of {records[0]['train_rows']:,} training rows, of the "
-        f"{records[0]['data']}; {config['test_rows']:,} test rows; ELBO {bound} nats a row, of "
-        "grey pixels as if they were probabilities, so that it is no likelihood.\n",
+        f"{counted(config['epochs'], 'epoch')} of "
+        f"{records[0]['train_rows']:,} training rows, of the {records[0]['data']}; "
+        f"{config['test_rows']:,} test rows; ELBO {bound} nats a row, of grey pixels as if they "
+        "were probabilities, so that it is no likelihood.\n",
     ]

@@ -6,7 +6,7 @@ from statistics import mean, stdev
 from ppl_mm import plotting
 from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.mvae.readings import reading
-from ppl_mm.experiments.tables import Record, Runs, point, table
+from ppl_mm.experiments.tables import Record, Runs, grouped, length, point, table
 
 __all__ = ["PAPER", "draw", "figure_3", "render", "table_8", "table_9", "table_10"]
 
@@ -46,6 +46,8 @@ TITLES = {
 }
 _PANELS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "multimnist": "MultiMNIST"}
 _PICTURE = "accuracy-by-share.png"
+_WATCHED = ", with held-out rows"
+"""What tells a run that measured held-out rows from one that did not."""
 
 
 def render(records: list[Record]) -> str:
@@ -97,7 +99,7 @@ def draw(records: list[Record], folder: Path) -> None:
             kinds = _kinds(own, method)
             for kind, runs in kinds.items():
                 lengths = {k[-1] for k in kinds}
-                name = f"{kind[0]}, {kind[-1]} epochs" if len(lengths) > 1 else kind[0]
+                name = f"{kind[0]}, epochs: {kind[-1]}" if len(lengths) > 1 else kind[0]
                 cells: dict[float, list[list[float]]] = {}
                 for r in runs:
                     share = 100 * r["config"]["fraction"]
@@ -143,18 +145,27 @@ def _chosen(records: list[Record], dataset: str) -> list[str]:
     """Show the test accuracy at the epochs that held-out rows choose, where they were measured."""
     rows = [["method", "λ label", "share", "epochs", "last epoch"]]
     rows[0] += ["best held-out loss (epoch)", "best held-out accuracy (epoch)"]
-    for record in records:
-        config = record["config"]
-        if config["dataset"] == dataset and "chosen" in record:
-            name, weight, _, epochs = _kind(record)
-            chosen = [record["chosen"][by] for by in ("loss", "accuracy")]
-            told = [f"{c['test accuracy']:.4f} ({c['epoch']})" for c in chosen]
-            last = f"{record['measures']['accuracy'][0]:.4f}"
-            rows.append([name, weight, f"{config['fraction'] * 100:g} %", epochs, last, *told])
+    own = [r for r in records if r["config"]["dataset"] == dataset and "chosen" in r]
+    for runs in grouped(own):
+        name, weight, _, epochs = _kind(runs[0])
+        share = f"{runs[0]['config']['fraction'] * 100:g} %"
+        last = _values([r["measures"]["accuracy"][0] for r in runs])
+        told = []
+        for by in ("loss", "accuracy"):
+            chosen = [r["chosen"][by] for r in runs]
+            known = ", ".join(str(c["epoch"]) for c in chosen)
+            told.append(f"{_values([c['test accuracy'] for c in chosen])} ({known})")
+        rows.append([name.removesuffix(_WATCHED), weight, share, epochs, last, *told])
     note = (
-        "Test accuracy by the epoch that counts; the held-out rows are pairs that do not train.\n"
+        "Test accuracy by the epoch that counts; the held-out rows are pairs that do not train. "
+        "Several seeds have an epoch each, and ± is the deviation over them.\n"
     )
     return [note, *table(rows)] if len(rows) > 1 else []
+
+
+def _values(found: list[float]) -> str:
+    """Format the value of one seed, or mean ± deviation over several."""
+    return f"{mean(found):.4f}" + (f" ± {stdev(found):.4f}" if len(found) > 1 else "")
 
 
 def _kinds(records: list[Record], method: str) -> dict[tuple[str, ...], Runs]:
@@ -163,18 +174,20 @@ def _kinds(records: list[Record], method: str) -> dict[tuple[str, ...], Runs]:
     for record in records:
         if record["config"]["method"] == method:
             found.setdefault(_kind(record), []).append(record)
-    return {kind: found[kind] for kind in sorted(found)}
+    shortest_first = sorted(found, key=lambda kind: (*kind[:-1], len(kind[-1]), kind[-1]))
+    return {kind: found[kind] for kind in shortest_first}
 
 
 def _kind(record: Record) -> tuple[str, ...]:
-    """Return name, label weight, image-only term and epochs, where they play a part."""
+    """Return name, label weight, image-only term and epochs (of rows, if it takes few)."""
     config = record["config"]
     method, terms = config["method"], config.get("terms", "own")
     weight = f"{config['label_weight']:g}" if method in ("mvae", "jmvae") else ""
     term = {"own": "image", "image_all": "image, label"}[terms] if method == "mvae" else ""
     name = TITLES[method] + (f", {reading(config)}" if method == "mvae" else "")
     name += ", pairs in every step" if config.get("every_step") else ""
-    return name, weight, term, "" if method == "logreg" else str(config["epochs"])
+    name += _WATCHED if config.get("held_out") else ""
+    return name, weight, term, "" if method == "logreg" else length(config)
 
 
 def _cell(records: list[Record], share: float, measure: str) -> str:

@@ -7,7 +7,16 @@ from typing import Any
 from ppl_mm.experiments import captions, tables
 from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.svae.experiment import PAIRS, Config
-from ppl_mm.experiments.tables import Record, Runs, cell, commands, first_seed, spread, table
+from ppl_mm.experiments.tables import (
+    Record,
+    Runs,
+    cell,
+    commands,
+    first_seed,
+    length,
+    spread,
+    table,
+)
 
 __all__ = [
     "PAPER",
@@ -112,7 +121,7 @@ def table_1(records: list[Record]) -> list[str]:
         cells = [_cell(runs, given) for given in _HALVES]
         paper = [f"{value:.3f}" for value in PAPER.get(system, ())] or [""] * 3
         sure = spread([r["measures"]["confidence"]["prior"] for r in runs])
-        rows.append([name_of(runs), str(runs[0]["config"]["epochs"]), *cells, *paper, sure])
+        rows.append([name_of(runs), length(runs[0]["config"]), *cells, *paper, sure])
     measures = found[0][0]["measures"]
     real, sure = measures["test"]["coherence_of_real"], measures["confidence"]["test"]
     note = (
@@ -184,7 +193,7 @@ def _by_share(found: list[Runs], columns: Reads) -> list[list[str]]:
 
 def _setting(runs: Runs) -> list[str]:
     config = runs[0]["config"]
-    return [name_of(runs), f"{config['supervision'] * 100:g} %", str(config["epochs"])]
+    return [name_of(runs), f"{config['supervision'] * 100:g} %", length(config)]
 
 
 def _cell(runs: Runs, given: tuple[str, ...]) -> str:

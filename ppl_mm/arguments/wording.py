@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
-__all__ = ["either", "shown", "unknown_name"]
+__all__ = ["counted", "either", "shown", "unknown_name"]
 
 _LISTED = 30  # A table of genes has thousands of names.
 
@@ -34,6 +34,16 @@ def either(choices: Sequence[str]) -> str:
     """
     *rest, last = choices
     return f"{', '.join(rest)} or {last}" if rest else last
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things, one or several.
+
+    Example:
+        >>> counted(1, "epoch"), counted(500, "epoch")
+        ('1 epoch', '500 epochs')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def article(noun: str) -> str:

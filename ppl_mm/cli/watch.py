@@ -39,6 +39,7 @@ def watch(
 
 
 def _shown(folder: Path, width: int) -> Group:
+    from ppl_mm.arguments.wording import counted
     from ppl_mm.files.owned import at_work
     from ppl_mm.runs.folder import read_history
 
@@ -46,7 +47,7 @@ def _shown(folder: Path, width: int) -> Group:
     state = "ended" if (folder / "system.safetensors").exists() else "stopped"
     if who:
         state = f"process {who.get('process')} on {who.get('host')} since {who.get('since')}"
-    head = Text(f"{folder}: {state}, {len(rows)} epochs")
+    head = Text(f"{folder}: {state}, {counted(len(rows), 'epoch')}")
     return Group(head, _table(rows), *_curves(rows, width))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from ppl_mm.arguments.wording import counted
 from ppl_mm.comparison.trials import Outcome
 from ppl_mm.runs.config import Config
 
@@ -71,8 +72,9 @@ def _settings(outcomes: Sequence[Outcome]) -> str:
     """List the settings of all trials, and each system's own options."""
     c = outcomes[0].trial.config
     parts = [
-        f"latent size {c.latent_dim}, {c.epochs} epochs, {c.batch_size} rows a step, Adam at "
-        f"{c.learning_rate:g}; the data set's encoders, decoders and likelihoods for every system"
+        f"latent size {c.latent_dim}, {counted(c.epochs, 'epoch')}, {c.batch_size} rows a step, "
+        f"Adam at {c.learning_rate:g}; the data set's encoders, decoders and likelihoods for "
+        "every system"
     ]
     for name, value in (("weights", c.weights), ("annealing epochs", c.annealing_epochs)):
         parts += [f"{name} {value}"] if value else []

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, ClassVar, Self
 
+from ppl_mm.arguments.wording import counted
 from ppl_mm.training.history import FitResult
 from ppl_mm.training.state import Training
 
@@ -151,9 +152,9 @@ class Signals:
 def stopped(training: Training, number: int, file: Path | None) -> StoppedError:
     """Build the error after a signal, which says where the run stopped and how to resume it."""
     name = signal.Signals(number).name
-    place = f"after {training.epoch} of {training.epochs} epochs"
+    place = f"after {training.epoch} of {counted(training.epochs, 'epoch')}"
     if training.within is not None:
-        place += f" and {training.within.step} of {training.steps} steps"
+        place += f" and {training.within.step} of {counted(training.steps, 'step')}"
     remedy = "Nothing of it is kept, as fit has no checkpoint=."
     if file is not None:
         remedy = f"Go on by fit(..., checkpoint={str(file)!r}, resume=True)."

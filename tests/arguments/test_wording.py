@@ -5,7 +5,12 @@ import pytest
 import torch
 
 from ppl_mm import Modality, data, likelihoods
-from ppl_mm.arguments.wording import article, either, shown, unknown_name
+from ppl_mm.arguments.wording import article, counted, either, shown, unknown_name
+
+
+def test_one_thing_is_no_plural():
+    told = [counted(number, "epoch") for number in (0, 1, 2)]
+    assert told == ["0 epochs", "1 epoch", "2 epochs"]
 
 
 def test_an_unknown_name_comes_with_those_that_are_known():

@@ -22,7 +22,7 @@ def test_the_state_of_a_run_is_its_owner_or_how_it_ended(tmp_path):
     assert seen(tmp_path, 200)[0] == f"{tmp_path}: stopped, 0 epochs"
     history(tmp_path, [(1, 4.0)])
     (tmp_path / "system.safetensors").write_text("")
-    assert seen(tmp_path, 200)[0] == f"{tmp_path}: ended, 1 epochs"
+    assert seen(tmp_path, 200)[0] == f"{tmp_path}: ended, 1 epoch"
     with owned(tmp_path):
         assert f"{tmp_path}: process " in seen(tmp_path, 200)[0]
 

@@ -199,7 +199,7 @@ def test_directions_are_trained_and_scored_apart(config, numbers):
     record = json.loads((Path(config.out) / f"{config.name}.json").read_text())
     assert config.name == "mnist_fashion-meme-bound-fashion-1-1-0"
     page = results_table.render([record])
-    assert "| log-likelihood, nats | bound, fashion alone, 1 epochs |" in page
+    assert "| log-likelihood, nats | bound, fashion alone, 1 epoch |" in page
     value, error = measures["likelihoods"]["fashion from mnist"]["conditional"]
     assert f"| fashion given mnist | {value:.3f} ± {error:.3f} |" in page
     assert "| MEME (bound, fashion alone), - |" in page

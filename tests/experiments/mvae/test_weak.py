@@ -239,6 +239,33 @@ def test_the_table_tells_the_epochs_that_held_out_pairs_choose():
     assert not any("held-out" in line for line in mvae_weak_table.table_8([record("nn", 0.01)]))
 
 
+def test_runs_that_differ_in_more_than_the_seed_have_rows_of_their_own():
+    records = [record("jmvae", 0.01, a, seed) for seed, a in enumerate((0.5, 0.6))]
+    watched, fewer = record("jmvae", 0.01, 0.7), record("jmvae", 0.01, 0.8)
+    watched["config"] |= {"held_out": True}
+    fewer["config"] |= {"num_train": 3000, "epochs": 2}
+    lines = mvae_weak_table.table_8([*records, watched, fewer])
+    assert "| JMVAE | 50 |  | 500 | 0.5500 ± 0.0707 (2 seeds) |" in lines
+    assert "| JMVAE, with held-out rows | 50 |  | 500 | 0.7000 ± 0.0100 |" in lines
+    assert "| JMVAE | 50 |  | 2 of 3,000 rows | 0.8000 ± 0.0100 |" in lines
+    few, many = record("jmvae", 0.01), record("jmvae", 0.01)
+    few["config"] |= {"epochs": 5}
+    many["config"] |= {"epochs": 30}
+    lines = mvae_weak_table.table_8([many, few])
+    assert [line.split(" | ")[3] for line in lines if line.startswith("| JMVAE")] == ["5", "30"]
+
+
+def test_epochs_that_held_out_pairs_choose_have_their_spread_over_seeds():
+    records = [record("jmvae", 0.01, a, seed) for seed, a in enumerate((0.5, 0.7))]
+    for i, known in enumerate(records):
+        known["config"] |= {"held_out": True}
+        best = {"epoch": 2 + i, "test accuracy": 0.8 + i / 10}
+        known["chosen"] = {"loss": best, "accuracy": best}
+    lines = mvae_weak_table.table_8(records)
+    both = "0.8500 ± 0.0707 (2, 3)"
+    assert f"| JMVAE | 50 | 1 % | 500 | 0.6000 ± 0.1414 | {both} | {both} |" in lines
+
+
 def test_the_tables_have_a_column_a_share_and_the_papers_rows():
     records = [record("logreg", f) for f in (0.01, 1.0)]
     records += [record("mvae", 1.0, a, seed) for seed, a in enumerate((0.8, 0.9))]
