@@ -28,6 +28,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
+from torch import nn
+
 from ppl_mm import Modality, data, likelihoods, systems
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.options import Options
