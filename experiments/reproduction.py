@@ -21,7 +21,17 @@ from ppl_mm.training.signals import terminable
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["SCALES", "RunsFailedError", "Table", "each", "missing_data", "reproduce", "runs_of"]
+__all__ = [
+    "SCALES",
+    "Draw",
+    "RunsFailedError",
+    "Show",
+    "Table",
+    "each",
+    "missing_data",
+    "reproduce",
+    "runs_of",
+]
 
 SCALES = ("smoke", "short", "paper")
 SHARES = ("fraction", "supervision", "keep")
@@ -55,6 +65,8 @@ class RunsFailedError(RuntimeError):
 
 
 Config = Any
+Show = Callable[[list[Record]], list[str]]
+Draw = Callable[[list[Record], Path], None]
 Run = TypeVar("Run", bound="DataclassInstance")
 
 
@@ -82,8 +94,8 @@ class Table:
     data: tuple[str, ...]
     paper: Sequence[Config]
     short: Sequence[Config]
-    show: Callable[[list[Record]], list[str]]
-    draw: Callable[[list[Record], Path], None] | None = None
+    show: Show
+    draw: Draw | None = None
     stands_in: str = ""
     smoke: Sequence[Config] = ()
 

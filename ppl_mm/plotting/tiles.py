@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations
@@ -62,7 +63,7 @@ class Sheet:
         self,
         modalities: Sequence[Modality],
         tiles: Tiles,
-        examples: Mapping[str, Tensor],
+        examples: Mapping[str, Shaped[Tensor, "N ..."]],
         truth: Observations | None = None,
         words: Words | None = None,
     ) -> None:
