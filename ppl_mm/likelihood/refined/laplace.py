@@ -16,15 +16,13 @@ __all__ = ["WIDER", "Start", "laplace"]
 WIDER = 1.15
 """The proposal's scale over that of the Laplace approximation."""
 
-_ASCENTS = 10  # steps of Adam towards the mode
+_ASCENTS = 30  # steps of Adam towards the mode
 _RATE = 0.1  # of these steps, in units of the start's scale
 _NEWTON = 6  # steps of Newton's method at most
 _DECREMENT = 0.05  # nats that the next Newton step promises: a row that is closer stays
 _LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.02)  # of the Newton step, tried side by side
 _DIFFERENCE = 0.05  # half the distance of central differences, in units of the start's scale
 _NUMBERS = 2**24  # that hold the positions of one call for second derivatives
-_FAR = 3.0  # deviations from the mode at which the scale of an axis is looked at
-_MOST = 2.0  # times what the second derivatives say
 
 
 class Start(NamedTuple):
@@ -50,11 +48,7 @@ def laplace(path: Path, start: Start) -> Student:
     Adam's steps approach the mode and damped Newton steps reach it. H is a central difference of
     gradients, so any Pyro model serves. Its eigenvalues, in units of the prior's precision, are
     taken absolutely and no smaller than 1: where the density is flat or curves upwards, the
-    proposal is as wide as the prior. Along each of its axes the proposal is then up to twice as
-    wide, where p falls more slowly than the approximation, see :func:`_stretch`.
-
-    Source: Geweke 1989, "Bayesian inference in econometric models using Monte Carlo integration",
-    Econometrica 57 (axes whose scales are those of the density at a distance).
+    proposal is as wide as the prior.
     """
     loc = _ascended(path, start)
     scale = start.scale
@@ -81,8 +75,8 @@ def laplace(path: Path, start: Start) -> Student:
         rows = rows[far & gained]
         if len(rows) == 0:
             break
-    axes = start.widest[:, :, None] * vectors / values.sqrt()[:, None]
-    return Student(loc, _triangular(WIDER * axes * _stretch(path, loc, axes)[:, None]))
+    root = vectors * (WIDER / values.sqrt())[:, None]
+    return Student(loc, _triangular(root * start.widest[:, :, None]))
 
 
 def _ascended(path: Path, start: Start) -> Tensor:
@@ -105,7 +99,7 @@ def _curvature(path: Path, loc: Tensor, scale: Tensor) -> Tensor:
     """Minus the second derivatives of log p(x, z), (B, D, D)."""
     size = loc.shape[1]
     parts = []
-    for rows in _parts(loc):
+    for rows in torch.arange(len(loc), device=loc.device).split(max(1, _NUMBERS // (2 * size**2))):
         h = _DIFFERENCE * scale[rows]
         moves = torch.eye(size, device=loc.device, dtype=loc.dtype)[:, None] * h
         _, forces = path.rows(rows).slope(torch.cat([loc[rows] + moves, loc[rows] - moves]))
@@ -113,27 +107,6 @@ def _curvature(path: Path, loc: Tensor, scale: Tensor) -> Tensor:
         second = ((down - up) / (2.0 * h.T[:, :, None])).movedim(1, 0)
         parts.append(0.5 * (second + second.mT))
     return torch.cat(parts).nan_to_num(0.0)
-
-
-def _stretch(path: Path, loc: Tensor, axes: Tensor) -> Tensor:
-    """How much wider than its Laplace approximation p(x, z) is along each axis, 1 to 2, (B, D).
-
-    It is the scale of the Normal that falls as p does, at three deviations of the approximation to
-    the side where p falls less.
-    """
-    parts = []
-    for rows in _parts(loc):
-        here, moves = path.rows(rows), _FAR * axes[rows].permute(2, 0, 1)
-        beside = here.joint(torch.cat([loc[rows] + moves, loc[rows] - moves]))
-        fall = (here.joint(loc[rows][None]) - beside).nan_to_num(nan=torch.inf)
-        parts.append(fall.unflatten(0, (2, -1)).amin(0).T)
-    return (_FAR / (2.0 * torch.cat(parts)).clamp(min=1e-3).sqrt()).clamp(1.0, _MOST)
-
-
-def _parts(loc: Tensor) -> tuple[Tensor, ...]:
-    """Row indices, so many at a time that two positions for each coordinate can be held."""
-    most = max(1, _NUMBERS // (2 * loc.shape[1] ** 2))
-    return torch.arange(len(loc), device=loc.device).split(most)
 
 
 def _searched(path: Path, loc: Tensor, step: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from ppl_mm.results.log_likelihood import RELIABLE_K
 
 __all__ = ["Pilot", "quality"]
 
-_MARGIN, _SPREAD = 0.1, 1.6  # k of a good pilot of L draws is below 0.7 - 0.1 - 1.6 / sqrt(L)
+_PILOT_K = RELIABLE_K - 0.15  # of a good pilot: k is known to about a tenth
 
 
 class Pilot(NamedTuple):
@@ -111,16 +111,17 @@ def quality(log_w: Float[Tensor, "S K B"], log_pi: Float[Tensor, "S B"]) -> Floa
     """How good the proposals are that gave draws their weights (S, K, B), (B,).
 
     It is the effective sample size as a share of the draws, or -k where k says that this share
-    cannot be believed: the fewer the draws, the rougher is k, and the smaller it must be.
+    cannot be believed.
     """
     log_w = log_w.double()
     k = pareto_k(log_w, log_pi > -torch.inf)
-    flat = (log_w + log_pi[:, None]).flatten(0, 1)
-    enough = RELIABLE_K - _MARGIN - _SPREAD / math.sqrt(len(flat))
-    share = _effective(flat).nan_to_num(0.0)
-    return torch.where(k <= enough, share, -k.nan_to_num(math.inf))
+    return _judged(_effective((log_w + log_pi[:, None]).flatten(0, 1)), k)
 
 
 def _effective(log_w: Tensor) -> Tensor:
     """The effective sample size of weights (L, B) as a share of the draws, (B,)."""
     return 1.0 / (log_w.softmax(0).square().sum(0) * len(log_w))
+
+
+def _judged(share: Tensor, k: Tensor) -> Tensor:
+    return torch.where(k <= _PILOT_K, share.nan_to_num(0.0), -k.nan_to_num(math.inf))

@@ -30,10 +30,10 @@ __all__ = ["Base", "Proposal"]
 
 _STRATA = 10  # of equal probability
 _SPANS = (1, 3, _STRATA)  # of the strata: so many are drawn for a part that lies in their last ones
-_SHARES = (0.51, 0.27, 0.2, 0.02)  # at the beginning
+_SHARES = (0.585, 0.195, 0.2, 0.02)  # at the beginning
 _LEAST = (0.2, 0.2, 0.02)  # of both Student distributions, the guide and the prior
-_FIRST = 0.65  # of what both Student distributions have
-_WIDE = 1.4  # the scale of a second at the mode of the first
+_FIRST = 0.75  # of what both Student distributions have
+_WIDE = 1.3  # the scale of a second at the mode of the first
 
 
 class Base:

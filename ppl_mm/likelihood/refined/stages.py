@@ -26,11 +26,11 @@ REFINEMENTS = ("auto", "none", *STAGES[1:])
 """What ``refine`` can be: stages as they are needed, none, or one of them for every row."""
 
 _START = 32  # draws of each of the base's components, which say where it is
-_PILOT = {"laplace": 250, "variational": 500}  # draws
-_ROUNDS = (500, 1000, 2000, 4000, 8000)  # draws of each round of adaptive importance sampling
-_ENOUGH = {"laplace": 0.15, "variational": 0.15, "adaptive": 0.12, "annealed": 0.4}
+_PILOT = {"laplace": 400, "variational": 500}  # draws
+_ROUNDS = (500, 1000, 2000)  # draws of each round of adaptive importance sampling
+_ENOUGH = {"laplace": 0.25, "variational": 0.2, "adaptive": 0.2, "annealed": 0.4}
 """The ESS of a good pilot, as a share of its draws."""
-_TOLERABLE = 0.05  # the quality below which a row is worth the dearer stages
+_TOLERABLE = 0.1  # the quality below which a row is worth the dearer stages
 _PRIOR = 0.3  # the ESS of draws of the prior, as a share, at which it is the proposal
 _AS_GOOD = 0.6  # and that over the other proposal's, as far as these draws tell
 _TELLING = 2.0  # nats of a draw's weight above p(x) by the first mode alone
