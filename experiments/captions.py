@@ -11,6 +11,7 @@ from itertools import takewhile
 from typing import Any
 
 import torch
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from ppl_mm import evaluation, generate
@@ -28,7 +29,7 @@ _DIRECTIONS, _SIZE_OF_WORDS = 40, 300
 _PAD = "<pad>"
 
 
-def picture(features: Tensor) -> Tensor:
+def picture(features: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
     """The vector of a picture, (B, D): its features as they are."""
     return features.flatten(1)
 
@@ -91,7 +92,7 @@ def examples(
     return found
 
 
-def words(vocabulary: Vocabulary, tokens: Tensor) -> list[str]:
+def words(vocabulary: Vocabulary, tokens: Integer[Tensor, "N T"]) -> list[str]:
     """Decode captions (N, T) to words, each up to its end or to the first padding.
 
     An empty caption is "-".

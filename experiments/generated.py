@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Int
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from ppl_mm.systems import System
 __all__ = ["evenly", "from_some", "one_of_each"]
 
 
-def one_of_each(labels: Tensor) -> Tensor:
+def one_of_each(labels: Int[Tensor, " N"]) -> Int[Tensor, " C"]:
     """The first row of every class, in the order of the classes.
 
     Example:
@@ -24,7 +25,7 @@ def one_of_each(labels: Tensor) -> Tensor:
     return torch.stack([(labels == c).nonzero()[0, 0] for c in labels.unique()])
 
 
-def evenly(total: int, number: int) -> Tensor:
+def evenly(total: int, number: int) -> Int[Tensor, " _"]:
     """Return ``number`` of the indices 0 to total - 1, evenly spread, or all if there are fewer.
 
     Example:

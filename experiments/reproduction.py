@@ -21,7 +21,17 @@ from ppl_mm.training.signals import terminable
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["SCALES", "Table", "each", "missing_data", "reproduce", "runs_of"]
+__all__ = [
+    "SCALES",
+    "Draw",
+    "RunsFailedError",
+    "Show",
+    "Table",
+    "each",
+    "missing_data",
+    "reproduce",
+    "runs_of",
+]
 
 SCALES = ("smoke", "short", "paper")
 SHARES = ("fraction", "supervision", "keep")
@@ -40,7 +50,23 @@ KINDS = (
 )
 """The options that distinguish kinds of runs, not only their sizes."""
 
+
+class RunsFailedError(RuntimeError):
+    """Runs of a page failed.
+
+    Attributes:
+        page: The page, which has what the other runs allow.
+        runs: The name of each run that failed, with the reason.
+    """
+
+    def __init__(self, page: Path, runs: Sequence[str]) -> None:
+        super().__init__(f"{page}: {'; '.join(runs)}")
+        self.page, self.runs = page, runs
+
+
 Config = Any
+Show = Callable[[list[Record]], list[str]]
+Draw = Callable[[list[Record], Path], None]
 Run = TypeVar("Run", bound="DataclassInstance")
 
 
@@ -68,8 +94,8 @@ class Table:
     data: tuple[str, ...]
     paper: Sequence[Config]
     short: Sequence[Config]
-    show: Callable[[list[Record]], list[str]]
-    draw: Callable[[list[Record], Path], None] | None = None
+    show: Show
+    draw: Draw | None = None
     stands_in: str = ""
     smoke: Sequence[Config] = ()
 
@@ -155,6 +181,7 @@ def reproduce(
     process: several commands in one folder divide them.
 
     Raises:
+        RunsFailedError: If runs failed, after the page is written.
         FileNotFoundError: If data are missing; the message says how to get them.
         ValueError: In the cases of :func:`runs_of`, or if a run of that name was made with other
             options.
@@ -178,6 +205,8 @@ def reproduce(
     lines = [*head(table, name, scale, runs, records), *_shown(table, records, out, bool(failures))]
     lines += [f"- failed: `{runner.command(runs[i])}`: {failures[i]}" for i in sorted(failures)]
     write_atomically(page, ("\n".join(lines) + "\n").encode())
+    if failures:
+        raise RunsFailedError(page, [f"{runs[i].name} ({failures[i]})" for i in sorted(failures)])
     return page
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import rich
 import torch
 
+from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet
 from ppl_mm.experiments.earlier_names import name_now
 from ppl_mm.runs import records
@@ -124,7 +125,9 @@ def trained(
     return system, dataset
 
 
-def train(system: System, rows: Any, config: Config, **options: Any) -> Record:
+def train(
+    system: System, rows: Observations | Sequence[Observations], config: Config, **options: Any
+) -> Record:
     """Train the system, from its checkpoint where there is one; return the record so far.
 
     The ``options`` of :func:`ppl_mm.fit` take precedence over the configuration.

@@ -17,6 +17,7 @@ from dataclasses import replace
 import pyro
 import pyro.distributions as dist
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -138,7 +139,7 @@ class ConditionalPosterior(Program):
         """The network's (loc, scale), (*obs.shape, Z), valid in the rows ``more``."""
         rows, size = None if unread(more) else indices(more), more.numel()
 
-        def features(name: str, trunk: nn.Module) -> Tensor:
+        def features(name: str, trunk: nn.Module) -> Float[Tensor, "B F"]:
             """The features of the rows ``more``; zeros outside the source."""
             if name not in obs.names:
                 found = self.prior.zero.new_zeros(width_of(trunk)).expand(size, -1)

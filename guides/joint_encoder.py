@@ -6,7 +6,7 @@ q(z | x_S) = Normal( loc_S(x_S), scale_S(x_S) )
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from ppl_mm.batch.checks import check_at_least_one
@@ -66,7 +66,10 @@ class _EncoderTrunk(nn.Module):
         return reads_covariates(self.encoder)
 
     def forward(
-        self, x: Shaped[Tensor, "B *D"], *elements: Tensor, **covariates: Mapping[str, Tensor]
+        self,
+        x: Shaped[Tensor, "B *D"],
+        *elements: Bool[Tensor, "B *D"],
+        **covariates: Mapping[str, Shaped[Tensor, "B ..."]],
     ) -> Float[Tensor, "B F"]:
         output = self.encoder(x, *elements, **covariates)
         loc, scale = loc_scale(self.name, output, self.size, len(x))

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from ppl_mm.batch.host_masks import plain
@@ -138,13 +139,13 @@ def in_order(own: Sequence[T], num: int, share: slice) -> list[T]:
     return [parts[i % len(parts)][i // len(parts)] for i in range(num)]
 
 
-def in_turn(parts: Sequence[Tensor]) -> Tensor:
+def in_turn(parts: Sequence[Shaped[Tensor, "_ *D"]]) -> Shaped[Tensor, "N *D"]:
     """Rows in order, of which process r of R has r, r + R, r + 2 R and so on."""
     rows = [torch.arange(len(part)) * len(parts) + r for r, part in enumerate(parts)]
     return torch.cat(list(parts))[torch.cat(rows).argsort()]
 
 
-def total(count: Tensor) -> Tensor:
+def total(count: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
     """The sum of every process's ``count``, in all of them."""
     if not _several():
         return count
@@ -153,7 +154,7 @@ def total(count: Tensor) -> Tensor:
     return count
 
 
-def all_rows(own: Tensor) -> Tensor:
+def all_rows(own: Float[Tensor, "*batch n D"]) -> Float[Tensor, "*batch N D"]:
     """The rows of all processes along dim -2, in the order of the processes.
 
     Only a process's own rows have a gradient in it. What each process finds so for a function of

@@ -116,5 +116,5 @@ def shape_of(annotation: Any) -> Any:
     """An annotation without what is no shape in its tuples and lists, such as ``Self``."""
     if get_origin(annotation) not in (tuple, list, dict):
         return annotation
-    parts = get_args(annotation)
-    return get_origin(annotation)[tuple(shape_of(x) if has_shape(x) else Any for x in parts)]
+    kept = (x if x is ... else shape_of(x) if has_shape(x) else Any for x in get_args(annotation))
+    return get_origin(annotation)[tuple(kept)]

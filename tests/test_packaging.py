@@ -111,6 +111,7 @@ def test_wheel_in_a_fresh_environment(source, tmp_path):
     assert "--fraction" in run([str(binaries / "python"), "-m", RECORDED, "--help"], cwd=tmp_path)
 
 
+@pytest.mark.slow  # installs, as CI does for itself
 def test_editable_install_inside_and_outside_the_checkout(source, tmp_path):
     binaries = fresh_environment(tmp_path / "env")
     install(binaries, "--editable", str(source))

@@ -359,7 +359,8 @@ def test_any_latent_size_and_batches_of_one(name: str, latent_dim: int) -> None:
 def test_likelihoods_do_not_depend_on_the_chunk(name: str) -> None:
     """log of a mean is taken chunk by chunk and averaged, which is another, lower bound."""
     system, obs = build(name), mixed(*kinds_of(name))
-    for options in ({}, {"proposal": "prior"}, {"proposal": "defensive"}):
+    plain = [{"refine": "none", "proposal": p} for p in ("joint", "prior", "defensive")]
+    for options in ({}, *plain):
         whole = likelihood(system, obs, num_samples=8, **options)
         for chunk in (2, 7):
             parts = likelihood(system, obs, num_samples=8, chunk=chunk, **options)
@@ -541,8 +542,15 @@ def test_a_damaged_file_is_refused_with_its_name(name: str, tmp_path: Path) -> N
 # ------------------------------------------------------------------ stopping and going on
 
 
-@pytest.mark.parametrize("validate", [False, True])
-@every_system
+@pytest.mark.parametrize(
+    ("name", "validate"),
+    [
+        # The quick suite validates in every other system.
+        pytest.param(name, validate, marks=() if validate == bool(i % 2) else pytest.mark.slow)
+        for i, name in enumerate(SYSTEMS)
+        for validate in (False, True)
+    ],
+)
 def test_a_resumed_run_equals_an_uninterrupted_one(
     name: str, validate: bool, tmp_path: Path
 ) -> None:

@@ -24,9 +24,12 @@ VCCA, MVAE and MMVAE score rotated digits as Bernoulli, as VCCA's release does: 
 every row would drive a learned variance to 0. CMMD scores only the missing modalities.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
+
+from torch import nn
 
 from ppl_mm import data, likelihoods, systems
 from ppl_mm.experiments import runner
@@ -110,7 +113,7 @@ def _first_stage(system: System, dataset: data.DataSet, config: Config) -> float
 
 def _fixed(modality: Modality, scale: float) -> Modality:
     """Return a Gaussian modality whose scale is not learned."""
-    decoder: Any = modality.decoder
+    decoder: Callable[..., nn.Module] = modality.decoder
     located = partial(decoder, learned_scale=False)
     return replace(modality, likelihood=likelihoods.Normal(scale), decoder=located)
 

@@ -11,7 +11,7 @@ from ppl_mm.experiments.cmmd import speakers, table, three, three_table
 from ppl_mm.experiments.cmmd.config import Config
 from ppl_mm.experiments.cmmd.speech_table import table_1, table_8
 from ppl_mm.experiments.cmmd.three import Config as Three
-from ppl_mm.experiments.reproduction import Table, each
+from ppl_mm.experiments.reproduction import Draw, Show, Table, each
 
 __all__ = ["TABLES"]
 
@@ -68,7 +68,9 @@ def _short(runs: list[Config], **sizes: Any) -> list[Config]:
     return each(runs, epochs=4, lr=1e-3, precision="bf16-mixed", num_particles=3, **sizes)
 
 
-def _table(title: str, runs: list[Config], show: Any, draw: Any = None, **sizes: Any) -> Table:
+def _table(
+    title: str, runs: list[Config], show: Show, draw: Draw | None = None, **sizes: Any
+) -> Table:
     """Make a table whose short runs have these sizes and only CMMD's first omega."""
     short = _short(
         [run for run in runs if run.system != "cmmd" or run.omega == runs[0].omega], **sizes

@@ -1,6 +1,6 @@
 """Pictures of the CMMD paper's generations and latents: figures 4, F.1, G.1, and tags."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ def _tags(records: list[Record], *, some: bool) -> list[str]:
     return table(rows)
 
 
-def _page(records: list[Record], kind: Any, picture: str) -> list[str]:
+def _page(records: list[Record], kind: Callable[..., Any], picture: str) -> list[str]:
     lines = []
     for record in first_seed(records):
         name = _title(record)
@@ -117,7 +117,7 @@ def _title(record: Record) -> str:
     return f"{TITLES_OF_THREE[config['system']]} from {config['observed']}"
 
 
-def _configs(records: list[Record], kind: Any, folder: Path) -> Iterator[Any]:
+def _configs(records: list[Record], kind: Callable[..., Any], folder: Path) -> Iterator[Any]:
     """Return the runs of the first seed, which are read from this folder."""
     for record in first_seed(records):
         yield replace(kind(**record["config"]), out=str(folder), device="cpu")

@@ -18,12 +18,14 @@ of scale 1 and no weights of modalities. Birds have the likelihoods and the weig
 set.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from matplotlib.figure import Figure
+from torch import nn
 
 from ppl_mm import Modality, data, evaluation, likelihoods, plotting, systems
 from ppl_mm.arguments.wording import unknown_name
@@ -171,7 +173,7 @@ def build(config: Config, dataset: data.DataSet) -> System:
 
 def _normal(modality: Modality, dataset: data.DataSet) -> Modality:
     """Give a modality Normal experts with softplus scales; a picture has Laplace of scale 1."""
-    encoder: Any = modality.encoder
+    encoder: Callable[..., nn.Module] = modality.encoder
     modality = replace(modality, encoder=partial(encoder, scale="softplus", min_scale=1e-3))
     if dataset.vocabulary is not None:
         return modality

@@ -15,6 +15,7 @@ from copy import copy, deepcopy
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ppl_mm.arguments.wording import counted
@@ -24,6 +25,7 @@ from ppl_mm.experiments import tables
 from ppl_mm.experiments.findings import finding
 from ppl_mm.experiments.tables import Record, spread, table
 from ppl_mm.objectives import MutualSupervisionELBO
+from ppl_mm.programs.contracts import Model
 from ppl_mm.systems import System
 
 __all__ = ["BOTH", "OneDirection", "measure", "table_2"]
@@ -51,7 +53,7 @@ class OneDirection(MutualSupervisionELBO):
         super().__init__(**options)
         self.target = target
 
-    def bound(self, model: Any, guide: Any, obs: Observations) -> Tensor:
+    def bound(self, model: Model, guide: Any, obs: Observations) -> Float[Tensor, " B"]:
         """The value of every row, (B,)."""
         own = copy(guide)
         own.strata = lambda rows: rows.strata([(self.target,)])

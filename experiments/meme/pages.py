@@ -1,6 +1,5 @@
 """Joy et al. 2022 (MEME, arXiv:2106.12570): pairs of pictures, and birds, few of them paired."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,12 +9,9 @@ from ppl_mm.experiments.meme import figures, gradients, likelihood
 from ppl_mm.experiments.meme import table as meme_table
 from ppl_mm.experiments.meme.experiment import Config
 from ppl_mm.experiments.meme.likelihood import BOTH
-from ppl_mm.experiments.reproduction import Table, each
-from ppl_mm.experiments.tables import Record
+from ppl_mm.experiments.reproduction import Draw, Show, Table, each
 
 __all__ = ["TABLES"]
-
-Show = Callable[[list[Record]], list[str]]
 
 SCHEMES = ("svhn", "mnist", "split")
 # The objective of the release comes first, as its numbers are the paper's; see the findings.
@@ -75,7 +71,7 @@ def _tables(dataset: str, suffix: str) -> dict[str, Table]:
             for run in paper
         ]
 
-    def table(title: str, show: Show, paper: list[Config], draw: Any = None) -> Table:
+    def table(title: str, show: Show, paper: list[Config], draw: Draw | None = None) -> Table:
         common: dict[str, Any] = {"experiment": meme, "data": (dataset,), "draw": draw}
         common["stands_in"] = "MNIST and SVHN" if suffix else ""
         return Table(title, paper=runs(paper), short=runs(_short(paper)), show=show, **common)

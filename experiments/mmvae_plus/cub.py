@@ -179,7 +179,7 @@ def _towers(caption: Modality, config: Config) -> Callable[[int], nn.Module]:
             f"private_dim: expected another size than shared_dim, got {config.private_dim} for "
             "both; captions have other networks for u than for w."
         )
-    encoder: Any = caption.encoder
+    encoder: Callable[..., nn.Module] = caption.encoder
 
     def tower(latent_dim: int) -> nn.Module:
         kind = "private" if latent_dim == config.private_dim else "shared"

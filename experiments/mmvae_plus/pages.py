@@ -5,7 +5,7 @@ from dataclasses import replace
 from ppl_mm.experiments.mmvae_plus import birds_pages, curves, sizes_table, table
 from ppl_mm.experiments.mmvae_plus import experiment as mmvae_plus
 from ppl_mm.experiments.mmvae_plus.experiment import Config
-from ppl_mm.experiments.mmvae_plus.shown import pictures_of
+from ppl_mm.experiments.mmvae_plus.shown import grids_of, pictures_of
 from ppl_mm.experiments.reproduction import Table, each
 from ppl_mm.experiments.tables import Record
 
@@ -140,7 +140,7 @@ TABLES = {
         data=("polymnist",),
         paper=[DREG],
         short=_short([DREG]),
-        show=lambda records: pictures_of(records, Config, *(f"grid-m{i}" for i in range(1, 5))),
+        show=lambda records: grids_of(records, Config),
     ),
     "figure-9": Table(
         title="PolyMNIST: MMVAE+ with u from the prior and w of an input",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -25,7 +26,10 @@ _INCHES = 0.45  # The size of an image.
 
 
 def grid(
-    rows: Sequence[Sequence[Tensor | None]], *, columns: Sequence[str] = (), title: str = ""
+    rows: Sequence[Sequence[Float[Tensor, "C H W"] | None]],
+    *,
+    columns: Sequence[str] = (),
+    title: str = "",
 ) -> Figure:
     """Draw rows of images (C, H, W), all of one size and with values in [0, 1]; None leaves a gap.
 

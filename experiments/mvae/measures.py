@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from ppl_mm import generate, plotting
@@ -35,8 +36,8 @@ def measure(system: System, dataset: DataSet, config: Config) -> dict[str, float
     """Make the tables' measures that the system defines, with standard errors over test rows."""
     test, both = dataset.test[: config.test_rows], dataset.test[: config.joint_rows]
     image, *labels = every = tuple(m.name for m in dataset.modalities)
-    options: Any = {"num_samples": config.num_samples, "seed": config.seed}
-    plain: Any = {**options, "refine": "none"}  # This is the paper's estimator.
+    options: dict[str, Any] = {"num_samples": config.num_samples, "seed": config.seed}
+    plain: dict[str, Any] = {**options, "refine": "none"}  # This is the paper's estimator.
     out: dict[str, float] = {}
     with warnings.catch_warnings():  # The number of unreliable rows is recorded.
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
@@ -85,7 +86,7 @@ def measure(system: System, dataset: DataSet, config: Config) -> dict[str, float
 
 def label_marginal(
     system: System, rows: Observations, labels: Sequence[str], config: Config
-) -> Tensor:
+) -> Float[Tensor, " N"]:
     """Return log p(x2) of every row, by prior samples of each distinct label."""
     values = [rows[label] for label in labels]
     flat = torch.cat([x.reshape(len(rows), -1) for x in values], 1)
@@ -108,7 +109,9 @@ def _side_by_side(columns: list[Tensor]) -> Tensor:
     return columns[0] if len(columns) == 1 else torch.stack(columns, 1)
 
 
-def accuracy(predicted: Tensor, truth: Tensor, names: Sequence[str] = ()) -> dict[str, Estimate]:
+def accuracy(
+    predicted: Shaped[Tensor, "N *D"], truth: Shaped[Tensor, "N *D"], names: Sequence[str] = ()
+) -> dict[str, Estimate]:
     """Return the share of right labels (N,), or of right positions of strings (N, 4).
 
     Half of all positions of strings are fillings, so strings also have the share of right digits
@@ -176,7 +179,7 @@ def _refine(
     """Add what refined draws give for the first rows, and how much more than the paper's draws."""
     few = rows[:REFINED_ROWS]
     target, given = question
-    options: Any = {"num_samples": config.num_samples, "seed": config.seed}
+    options: dict[str, Any] = {"num_samples": config.num_samples, "seed": config.seed}
     found = log_likelihood(system, few, target, given, **options)
     _add(out, f"{name} refined", found)
     gain = Estimate.of(found.value - papers[: len(few)])

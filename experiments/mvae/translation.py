@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 
 import torch
 import typer
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from ppl_mm import data, evaluation, generate, systems
@@ -177,7 +178,9 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
     return found
 
 
-def by_frequency(train: Tensor, test: Tensor, num_symbols: int) -> Tensor:
+def by_frequency(
+    train: Integer[Tensor, "N T"], test: Integer[Tensor, "N_test T"], num_symbols: int
+) -> Float[Tensor, " N_test"]:
     """Return log p of sentences (N, T) of independent symbols, by their counts in training plus 1.
 
     The values are in nats. A decoder should learn at least this, with z or without.

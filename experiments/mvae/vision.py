@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 import torch
 import typer
+from jaxtyping import Float
 from torch import Tensor
 
 from ppl_mm import data, generate, plotting, systems
@@ -133,7 +134,9 @@ def _error(system: System, rows: Observations, target: str, given: tuple[str, ..
     return [found.value, found.standard_error]
 
 
-def filled_in(half: Tensor, whole: Tensor) -> Tensor:
+def filled_in(
+    half: Float[Tensor, "*batch C H W"], whole: Float[Tensor, "*batch C H W"]
+) -> Float[Tensor, "*batch C H W"]:
     """Put the left half of one picture beside the right half of another, (..., C, H, W).
 
     Example:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from safetensors.torch import load_file, save
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
@@ -26,7 +27,7 @@ Config = Any  # The options of weak supervision.
 _UNUSED = ("fraction", "label_weight", "terms", "every_step", "held_out")  # by features
 
 
-def fit_baseline(config: Config, dataset: data.DataSet) -> Tensor:
+def fit_baseline(config: Config, dataset: data.DataSet) -> Int[Tensor, " N"]:
     """Fit one of the other methods; return its predicted classes of the test images, (N,)."""
     rows, test = dataset.train[: config.num_train], dataset.test[: config.num_test]
     image, label = dataset.modalities
@@ -63,7 +64,7 @@ def fit_baseline(config: Config, dataset: data.DataSet) -> Tensor:
 
 def learned_features(
     config: Config, dataset: data.DataSet, rows: Observations, test: Observations
-) -> dict[str, Tensor]:
+) -> dict[str, Float[Tensor, "_ k"]]:
     """Return features of training and test images, (N, k) each.
 
     They are read from a file if a run of another fraction has learned them. LOGREG has pixels, RBM

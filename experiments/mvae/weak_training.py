@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from ppl_mm import data
@@ -16,7 +17,7 @@ __all__ = ["paired_rows", "pairs", "train"]
 Config = Any  # The options of weak supervision.
 
 
-def paired_rows(num_rows: int, fraction: float, seed: int) -> Tensor:
+def paired_rows(num_rows: int, fraction: float, seed: int) -> Int[Tensor, " n"]:
     """Return the indices of the rows that :func:`ppl_mm.data.weakly_supervised` keeps paired."""
     rows = torch.arange(num_rows)
     found = data.weakly_supervised(
@@ -34,7 +35,7 @@ def pairs(rows: Observations, config: Config) -> Observations:
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """Train MVAE, JMVAE or VAE, from its checkpoint where there is one; return its record."""
     rows = dataset.train[: config.num_train]
-    seen: Any
+    seen: Observations | list[Observations]
     if config.every_step:
         seen = data.streams(rows, config.fraction, seed=config.seed)
     elif config.method == "mvae":

@@ -23,9 +23,12 @@ with a prior expert, as its authors ran it. Pixels are Bernoulli. MMVAE has Lapl
 and likelihoods, and a hidden layer of 400 for halves; of the other data, what its own paper has.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
+
+from torch import nn
 
 from ppl_mm import Modality, data, likelihoods, systems
 from ppl_mm.experiments import runner
@@ -160,8 +163,8 @@ def _apart(config: Config) -> bool:
 
 def _normal(modality: Modality, dataset: data.DataSet, scale: str) -> Modality:
     """Return a modality with Normal experts and Bernoulli pixels; two pictures weigh the same."""
-    encoder: Any = modality.encoder
-    decoder: Any = modality.decoder
+    encoder: Callable[..., nn.Module] = modality.encoder
+    decoder: Callable[..., nn.Module] = modality.decoder
     modality = replace(modality, encoder=partial(encoder, scale=scale))
     if dataset.name not in PAIRS:
         return modality
@@ -174,8 +177,8 @@ def _laplace(modality: Modality, dataset: data.DataSet) -> Modality:
 
     There the scale is 0.75, and the networks have a hidden layer of 400.
     """
-    encoder: Any = modality.encoder
-    decoder: Any = modality.decoder
+    encoder: Callable[..., nn.Module] = modality.encoder
+    decoder: Callable[..., nn.Module] = modality.decoder
     if dataset.join is None:
         return replace(modality, encoder=partial(encoder, scale="softmax"))
     return replace(

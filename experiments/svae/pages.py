@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ppl_mm.experiments.reproduction import Table, each
+from ppl_mm.experiments.reproduction import Show, Table, each
 from ppl_mm.experiments.svae import experiment as svae
 from ppl_mm.experiments.svae import figures, parameters, table
 from ppl_mm.experiments.svae.experiment import Config
@@ -62,7 +62,7 @@ def _short_pairs(runs: list[Config]) -> list[Config]:
     return each(_short(runs), repeats=1)
 
 
-def _curves(show: Any) -> dict[str, Any]:
+def _curves(show: Show) -> dict[str, Any]:
     """Return a page with curves by the share of rows that are paired."""
     return {"show": partial(figures.with_curves, show), "draw": figures.draw_curves}
 

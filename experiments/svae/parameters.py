@@ -6,11 +6,13 @@ stand the paper's k n^2 and k n 2^(n - 1) of n modalities, with the k parameters
     python -m ppl_mm.experiments.svae.parameters
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import typer
+from torch import nn
 
 from ppl_mm import plotting
 from ppl_mm.experiments import runner
@@ -60,7 +62,7 @@ def main(config: Config) -> dict[str, Any]:
             loaded = experiment.load(asked)
             guide = experiment.build(asked, loaded).guide
             found[str(n)] = sum(p.numel() for p in guide.parameters())
-    encoder: Any = loaded.modalities[0].encoder
+    encoder: Callable[..., nn.Module] = loaded.modalities[0].encoder
     one = sum(p.numel() for p in encoder(asked.latent_dim).parameters())
     return runner.finish(config, {"measures": {"encoder": one, **counts}})
 

@@ -9,6 +9,7 @@ from ppl_mm import data, evaluation
 from ppl_mm.batch.observations import Observations
 from ppl_mm.experiments import captions
 from ppl_mm.systems import System
+from ppl_mm.training.monitor import Monitor
 
 __all__ = ["best_by"]
 
@@ -46,7 +47,7 @@ def best_by(dataset: data.DataSet, readers: Mapping[str, nn.Module], config: Any
         return float(found["cells"][found["given"].index([])][0][0])
 
     if dataset.vocabulary is not None:
-        monitor: Any = of_birds_from_the_prior
+        monitor: Monitor = of_birds_from_the_prior
     else:
         monitor = of_pairs_from_the_prior if dataset.join is None else from_the_first_part
     return {"validation": rows, "monitor": monitor, "mode": "max"}

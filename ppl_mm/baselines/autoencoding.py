@@ -5,10 +5,8 @@
 Source: the baseline AE of Wu & Goodman 2018, arXiv:1802.05335, table 8.
 """
 
-from typing import Any
-
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -74,12 +72,12 @@ def autoencoder(
         torch.Size([397, 5])
     """
     with seeded(seed, device):
-        encoder: Any = Location(modality, latent_dim).to(device)
-        decoder: Any = modality.decoder(latent_dim).to(device)
+        encoder: nn.Module = Location(modality, latent_dim).to(device)
+        decoder: nn.Module = modality.decoder(latent_dim).to(device)
         rows = held_by(train, (modality.name,))
         values = train[modality.name][rows].to(device)
 
-        def loss(batch: Tensor) -> Tensor:
+        def loss(batch: Int[Tensor, " B"]) -> Float[Tensor, ""]:
             x = values[batch]
             rows, event = torch.Size([len(x)]), x.shape[1:]
             p = of_decoder(modality.likelihood, decoder(encoder(x)), rows, event, modality.name)

@@ -62,13 +62,13 @@ class LabelClassifier(nn.Module):
         trunks: dict[str, Any] = {n: value_features(declared[n], 1) for n in observed}
         self.trunks = nn.ModuleDict(trunks)
         inner, size = layers(sum(trunk.out_features for trunk in trunks.values()))
-        p: Any = example(declared[label], 1)[0]
+        p: TorchDistribution = example(declared[label], 1)[0]
         classes = isinstance(self.likelihood, Categorical)
         self.event_shape = event_shape
         self.shape = p.logits.shape[-1:] if classes else event_shape
         self.inner, self.output = inner, nn.Linear(size, self.shape.numel())
 
-    def forward(self, *values: Tensor) -> TorchDistribution:
+    def forward(self, *values: Shaped[Tensor, "B ..."]) -> TorchDistribution:
         """p(y | x_O), batch shape (B,), of values in the order of ``observed``."""
         trunks = self.trunks.values()
         features = torch.cat([t(x) for t, x in zip(trunks, values, strict=True)], -1)
@@ -111,7 +111,7 @@ class Layers:
         through: tuple[Sequence[int], int] | None = None,
     ) -> None:
         self.hidden, self.through = tuple(hidden), through
-        self.options: Any = {"activation": activation, "dropout": dropout}
+        self.options: dict[str, Any] = {"activation": activation, "dropout": dropout}
 
     def __call__(self, in_features: int) -> tuple[nn.Module, int]:
         """The module, and how many features it gives."""

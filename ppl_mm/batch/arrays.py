@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 from ppl_mm.arguments.wording import unknown_name
@@ -20,7 +20,11 @@ Readable = object
 
 def read_arrays(
     arrays: Mapping[str, Readable], present: Mapping[str, Readable] | None
-) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+) -> tuple[
+    dict[str, Shaped[Tensor, "B ..."]],
+    dict[str, Bool[Tensor, " B"]],
+    dict[str, Bool[Tensor, "B ..."]],
+]:
     """Return values, masks and masks of elements.
 
     :meth:`ppl_mm.Observations.from_arrays` explains the arguments.
@@ -113,7 +117,7 @@ def _check_order(arrays: Mapping[str, Readable]) -> None:
             )
 
 
-def as_tensor(where: Where, data: np.ndarray) -> Tensor:
+def as_tensor(where: Where, data: np.ndarray) -> Shaped[Tensor, "..."]:
     """Return an array's numbers as a new tensor of int64, or of torch's default dtype."""
     target = torch.int64 if data.dtype.kind in "iu" else torch.get_default_dtype()
     wide = {torch.int64: np.int64, torch.float64: np.float64}.get(target, np.float32)

@@ -140,7 +140,7 @@ class Batch(MaskedRows):
         mask = torch.zeros(shape, dtype=torch.bool, device=device)
         return mask if target is None else HostTensor.of(mask, target)
 
-    def as_tensor(self, values: Sequence[object]) -> Tensor:
+    def as_tensor(self, values: Sequence[object]) -> Shaped[Tensor, "..."]:
         """Python's numbers, or lists of them, as a tensor that goes with the masks and values."""
         target = self._host_target()
         numbers = torch.tensor(values, device=self.device if target is None else None)

@@ -36,10 +36,14 @@ _DTYPES = {
 
 
 def check_rows(
-    values: Mapping[str, Tensor],
-    present: Mapping[str, Tensor] | None,
-    elements: Mapping[str, Tensor] | None,
-) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+    values: Mapping[str, Shaped[Tensor, "B ..."]],
+    present: Mapping[str, Bool[Tensor, " B"]] | None,
+    elements: Mapping[str, Bool[Tensor, "B ..."]] | None,
+) -> tuple[
+    dict[str, Shaped[Tensor, "B ..."]],
+    dict[str, Bool[Tensor, " B"]],
+    dict[str, Bool[Tensor, "B ..."]],
+]:
     """Check a batch and return its values, masks and masks of elements.
 
     :class:`ppl_mm.Observations` explains the three arguments.
@@ -70,7 +74,7 @@ def check_rows(
     return {n: check_values(n, x, masks[n]) for n, x in filled.items()}, masks, holes
 
 
-def common_length(values: Mapping[str, Tensor]) -> int:
+def common_length(values: Mapping[str, Shaped[Tensor, "B ..."]]) -> int:
     """Return the number of rows, which must be the same for all modalities."""
     lengths, devices = {}, {}
     for name, x in values.items():
@@ -203,7 +207,7 @@ def check_replacement(
     return values
 
 
-def check_joinable(name: str, parts: Sequence[Tensor]) -> None:
+def check_joinable(name: str, parts: Sequence[Shaped[Tensor, "_ *D"]]) -> None:
     """Raise ValueError unless tensors (B_i, *D) can be joined along their rows."""
 
     def refuse(what: str, found: Set[object], remedy: str) -> None:

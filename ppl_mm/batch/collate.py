@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 from ppl_mm.batch.batch import Batch
@@ -15,7 +16,7 @@ __all__ = ["joined"]
 
 def joined(
     batches: Sequence[Batch],
-) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Masks]]:
+) -> tuple[dict[str, Shaped[Tensor, "B ..."]], dict[str, Bool[Tensor, "B ..."]], dict[str, Masks]]:
     """The values, the masks of elements and the four masks of batches, one after another.
 
     Raises:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,7 +25,7 @@ Covariates = Mapping[str, Tensor]
 """Name -> the covariates of some rows, (N,) or (N, C)."""
 
 
-def covariates_for(network: object, given: Covariates) -> dict[str, Tensor]:
+def covariates_for(network: object, given: Covariates) -> dict[str, Shaped[Tensor, "_ ..."]]:
     """Those of the rows' covariates that a network reads.
 
     Raises:
@@ -43,8 +44,11 @@ def covariates_for(network: object, given: Covariates) -> dict[str, Tensor]:
 
 
 def check_covariates(
-    given: Mapping[str, Tensor], size: int, device: torch.device, modalities: Sequence[str]
-) -> dict[str, Tensor]:
+    given: Mapping[str, Shaped[Tensor, "N ..."]],
+    size: int,
+    device: torch.device,
+    modalities: Sequence[str],
+) -> dict[str, Shaped[Tensor, "N ..."]]:
     """The covariates of ``size`` rows, once each is complete.
 
     Raises:
@@ -99,7 +103,7 @@ def check_read(network: object, given: Covariates) -> None:
         check_size(name, found[name], size)
 
 
-def check_size(name: str, x: Tensor, size: int) -> None:
+def check_size(name: str, x: Shaped[Tensor, "N ..."], size: int) -> None:
     """Raise unless a covariate has classes 0 ... size - 1, (N,), or ``size`` columns."""
     if x.dim() == 2:
         if x.shape[1] != size:
@@ -120,7 +124,7 @@ def check_size(name: str, x: Tensor, size: int) -> None:
             )
 
 
-def blank_covariates(networks: Iterable[object], size: int) -> dict[str, Tensor]:
+def blank_covariates(networks: Iterable[object], size: int) -> dict[str, Float[Tensor, "{size} _"]]:
     """Zeros (size, C) for each covariate whose number C of classes or columns all networks name.
 
     They stand for no class, and for a number of 0.
@@ -134,7 +138,7 @@ def blank_covariates(networks: Iterable[object], size: int) -> dict[str, Tensor]
     return {name: torch.zeros(size, c) for name, c in found.items() if c is not None}
 
 
-def columns_for(network: object, given: Covariates) -> dict[str, Tensor]:
+def columns_for(network: object, given: Covariates) -> dict[str, Shaped[Tensor, "_ ..."]]:
     """The covariates that a network reads as columns (N, C), classes as indicators.
 
     Those whose number C it does not name stay as they are.
@@ -148,7 +152,7 @@ def columns_for(network: object, given: Covariates) -> dict[str, Tensor]:
     return found
 
 
-def joined_covariates(batches: Sequence[Covariates]) -> dict[str, Tensor]:
+def joined_covariates(batches: Sequence[Covariates]) -> dict[str, Shaped[Tensor, "N ..."]]:
     """The covariates of batches, one after another.
 
     Raises:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from numbers import Number
 from os import PathLike
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from torch import Tensor
 from torch.masked import MaskedTensor
 
 from ppl_mm.batch.libraries import is_missing_value, is_pandas, is_sparse
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
 
 __all__ = ["Elements", "Where", "check_dtype", "elements"]
 
@@ -178,7 +181,7 @@ def _dense(where: Where, shape: Sequence[int], densify: Callable[[], T]) -> T:
         ) from error
 
 
-def _of_frame(where: Where, frame: Any) -> Elements:
+def _of_frame(where: Where, frame: "DataFrame") -> Elements:
     """Read a data frame, each row of which is a row and each column an element."""
     if frame.shape[1] == 0:
         raise ValueError(f"{where}: expected a data frame of at least one column, got none.")
@@ -196,7 +199,7 @@ def _of_frame(where: Where, frame: Any) -> Elements:
     return _stacked(columns, axis=1)
 
 
-def _of_column(where: Where, column: Any) -> Elements:
+def _of_column(where: Where, column: "Series") -> Elements:
     dtype = column.dtype
     if is_pandas(dtype, "CategoricalDtype"):
         codes = f"pd.Series({where.x}).cat.codes"

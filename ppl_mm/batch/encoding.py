@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from ppl_mm.batch.checks import check_encoded, check_features
@@ -79,7 +79,9 @@ def featurise(
     return _once(batch, name, held, values, trunk, size, (0.0,), check)[0]
 
 
-def inputs(batch: "Batch", names: Sequence[str], network: nn.Module) -> list[Tensor]:
+def inputs(
+    batch: "Batch", names: Sequence[str], network: nn.Module
+) -> list[Shaped[Tensor, "B ..."]]:
     """What a network is given of all rows: values, with zeros where missing, and masks of elements.
 
     The masks, (B, *D_m) each, True where observed, follow the values where some element is missing
@@ -108,7 +110,7 @@ def _once(
     """A network's outputs, (B, size) each, with ``fills`` where ``held`` is False."""
     seen_before = [] if batch.memo is None else batch.memo.setdefault((what, network), [])
 
-    def run(rows: Tensor | None, held: Tensor | None = None) -> Outputs:
+    def run(rows: Int[Tensor, " n"] | None, held: Bool[Tensor, " B"] | None = None) -> Outputs:
         seen = values if rows is None else [x.index_select(0, rows) for x in values]
         read = covariates_for(network, batch.covariates)
         if rows is not None:

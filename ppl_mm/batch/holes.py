@@ -16,8 +16,9 @@ __all__ = ["check_elements", "folded", "observed_values", "without_holes"]
 
 
 def check_elements(
-    elements: Mapping[str, Tensor] | None, values: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+    elements: Mapping[str, Bool[Tensor, "B ..."]] | None,
+    values: Mapping[str, Shaped[Tensor, "B ..."]],
+) -> dict[str, Bool[Tensor, "B ..."]]:
     """The masks of elements, once each fits the values of its modality.
 
     Raises:

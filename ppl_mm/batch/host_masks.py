@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_flatten, tree_map_only
@@ -45,18 +46,18 @@ class HostTensor(Tensor):
     _copied: tuple[int, Tensor] | None
 
     @staticmethod
-    def of(host: Tensor, target: torch.device) -> "HostTensor":
+    def of(host: Shaped[Tensor, "..."], target: torch.device) -> "HostTensor":
         """Return a host tensor for ``target`` with the values of ``host``."""
         kept = host.as_subclass(HostTensor)
         kept.target, kept._copied = target, None
         return kept
 
     @property
-    def host(self) -> Tensor:
+    def host(self) -> Shaped[Tensor, "..."]:
         """The values as a plain tensor on the host."""
         return self.as_subclass(Tensor)
 
-    def copied(self) -> Tensor:
+    def copied(self) -> Shaped[Tensor, "..."]:
         """Return the values on the device, without waiting; repeated calls share one copy."""
         with torch._C.DisableTorchFunctionSubclass(), aside():
             host, version = self.host, self._version
@@ -110,12 +111,12 @@ def waits(device: torch.device) -> bool:
     return _recording or device.type != "cpu"
 
 
-def on_host(x: Tensor) -> bool:
+def on_host(x: Shaped[Tensor, "..."]) -> bool:
     """Return whether the host can read a tensor's values without waiting for its device."""
     return isinstance(x, HostTensor) or not waits(x.device)
 
 
-def unread(x: Tensor) -> bool:
+def unread(x: Shaped[Tensor, "..."]) -> bool:
     """Return whether Python must not read a tensor's values, as a step is being recorded.
 
     The recorded step serves all values of a mask that is no :class:`HostTensor`.
@@ -123,7 +124,7 @@ def unread(x: Tensor) -> bool:
     return _recording and not isinstance(x, HostTensor)
 
 
-def plain(x: Tensor) -> Tensor:
+def plain(x: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
     """Return the tensor itself, or a :class:`HostTensor` as a tensor on its device."""
     return x.copied() if isinstance(x, HostTensor) else x
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 from ppl_mm.batch.arrays import as_tensor, native
@@ -56,7 +57,7 @@ class Column:
         self,
         name: str,
         array: Sliced,
-        present: Tensor,
+        present: Bool[Tensor, " N"],
         convert: Convert | None,
         elements: "ElementsColumn | None" = None,
     ) -> None:
@@ -80,7 +81,7 @@ class Column:
         stored = prod(self.array.shape[1:]) * self.array.dtype.itemsize
         return max(stored, 8 * prod(self.event_shape), 1)
 
-    def read(self, rows: Tensor | None) -> Tensor:
+    def read(self, rows: Int[Tensor, " B"] | None) -> Shaped[Tensor, "B ..."]:
         """The values of these rows, or of all, (B, *D_m), with zeros where they are missing."""
         rows = torch.arange(len(self.array)) if rows is None else rows
         held = self.present[rows].nonzero()[:, 0]
@@ -116,10 +117,10 @@ class Column:
 class ElementsColumn(Column):
     """Which elements of one modality are observed; in rows that miss the modality, all."""
 
-    def __init__(self, name: str, array: Sliced, present: Tensor) -> None:
+    def __init__(self, name: str, array: Sliced, present: Bool[Tensor, " N"]) -> None:
         super().__init__(name, array, present, None)
 
-    def read(self, rows: Tensor | None) -> Tensor:
+    def read(self, rows: Int[Tensor, " B"] | None) -> Bool[Tensor, "B ..."]:
         """The masks of these rows, or of all, (B, *D_m)."""
         missing = ~(self.present if rows is None else self.present[rows])
         found = super().read(rows)
@@ -135,7 +136,7 @@ class LazyValues(Mapping[str, Tensor]):
     def __init__(
         self,
         columns: Mapping[str, Column],
-        rows: Tensor | None,
+        rows: Int[Tensor, " B"] | None,
         device: torch.device,
         dtype: torch.dtype | None,
     ) -> None:
@@ -159,7 +160,7 @@ class LazyValues(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self.columns)
 
-    def take(self, rows: Tensor) -> "LazyValues":
+    def take(self, rows: Int[Tensor, " n"]) -> "LazyValues":
         """The values of these rows; nothing is read now."""
         rows = rows.cpu() if self.rows is None else self.rows[rows.cpu()]
         return LazyValues(self.columns, rows, self.device, self.dtype)

@@ -197,7 +197,7 @@ class MaskedRows:
         return out
 
     @typed
-    def with_covariates(self, covariates: Mapping[str, Tensor]) -> Self:
+    def with_covariates(self, covariates: Mapping[str, Shaped[Tensor, "B ..."]]) -> Self:
         """The same rows with these covariates beside their others, or in place of them.
 
         Args:
@@ -280,7 +280,7 @@ class MaskedRows:
         """Apply ``change`` to every tensor in memory, once to those that several masks share."""
         done: dict[int, Tensor] = {}
 
-        def once(x: Tensor) -> Tensor:
+        def once(x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
             if id(x) not in done:
                 done[id(x)] = change(x)
             return done[id(x)]

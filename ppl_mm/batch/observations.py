@@ -16,7 +16,7 @@ from typing import ClassVar, Self
 import pyro
 import pyro.distributions as dist
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -69,10 +69,10 @@ class Observations(Batch):
 
     def __init__(
         self,
-        values: Mapping[str, Tensor],
-        present: Mapping[str, Tensor] | None = None,
-        elements: Mapping[str, Tensor] | None = None,
-        covariates: Mapping[str, Tensor] | None = None,
+        values: Mapping[str, Shaped[Tensor, "B ..."]],
+        present: Mapping[str, Bool[Tensor, " B"]] | None = None,
+        elements: Mapping[str, Bool[Tensor, "B ..."]] | None = None,
+        covariates: Mapping[str, Shaped[Tensor, "B ..."]] | None = None,
     ) -> None:
         self.values, self.present, self.elements = check_rows(values, present, elements)
         self._size = len(next(iter(self.values.values())))

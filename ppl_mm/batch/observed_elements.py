@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Shaped
 from pyro.distributions import MaskedDistribution, constraints
 from pyro.distributions.torch import Independent
 from pyro.distributions.torch_distribution import TorchDistribution
@@ -51,7 +51,7 @@ class OfElements(TorchDistribution):
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
 
-    def __init__(self, whole: TorchDistribution, held: Tensor) -> None:
+    def __init__(self, whole: TorchDistribution, held: Bool[Tensor, "B ..."]) -> None:
         self.whole, self.held = whole, held
         super().__init__(whole.batch_shape, whole.event_shape, validate_args=False)
 
@@ -69,15 +69,19 @@ class OfElements(TorchDistribution):
         """The same under more batch dimensions."""
         return OfElements(self.whole.expand(torch.Size(batch_shape)), self.held)
 
-    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
+    def sample(
+        self, sample_shape: Sequence[int] = torch.Size()
+    ) -> Shaped[Tensor, "*sample_batch_D"]:
         """Draws of all elements."""
         return self.whole.sample(sample_shape)
 
-    def rsample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
+    def rsample(
+        self, sample_shape: Sequence[int] = torch.Size()
+    ) -> Float[Tensor, "*sample_batch_D"]:
         """Draws of all elements, with a gradient."""
         return self.whole.rsample(sample_shape)
 
-    def log_prob(self, value: Tensor) -> Float[Tensor, "*batch"]:
+    def log_prob(self, value: Shaped[Tensor, "*#batch_D"]) -> Float[Tensor, "*batch"]:
         """Log-probability of the observed elements in nats; the others reach no gradient."""
         each = elements_of(self.whole)
         assert each is not None
@@ -114,7 +118,7 @@ class ObservedElements(Messenger):
         ValueError: For a site whose distribution does not factorise over elements.
     """
 
-    def __init__(self, elements: Mapping[str, Tensor]) -> None:
+    def __init__(self, elements: Mapping[str, Bool[Tensor, "B ..."]]) -> None:
         super().__init__()
         self.elements = elements
 
@@ -136,7 +140,7 @@ def _scoring(name: str, fn: TorchDistribution, held: Tensor) -> TorchDistributio
     return OfElements(fn, held)
 
 
-def inside(support: constraints.Constraint) -> Tensor | float:
+def inside(support: constraints.Constraint) -> Float[Tensor, "..."] | float:
     """A number in the support: 0 where it is one, as of all counts and binary values."""
     with aside():
         try:

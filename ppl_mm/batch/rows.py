@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeGuard, cast
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -70,8 +70,8 @@ def put_rows(
 
 def run_network(
     network: Callable[..., Any],
-    rows: Tensor,
-    *more: Tensor,
+    rows: Shaped[Tensor, "B ..."],
+    *more: Shaped[Tensor, "B ..."],
     note: str | None = None,
     covariates: Covariates | None = None,
     held: Bool[Tensor, "..."] | None = None,

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
 
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 __all__ = ["aligned", "allowed", "check_numbers", "loc_scale", "mapped", "shape_of", "spread"]
@@ -46,7 +46,9 @@ def shape_of(x: object) -> tuple[int, ...] | str:
     return tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
 
 
-def spread(x: Tensor, batch: Sequence[int], event: Sequence[int]) -> Tensor | None:
+def spread(
+    x: Shaped[Tensor, "..."], batch: Sequence[int], event: Sequence[int]
+) -> Shaped[Tensor, "..."] | None:
     """Return a view (*batch, *event) of a network's tensor, or None if its shape is not allowed.
 
     Args:
@@ -95,7 +97,7 @@ def aligned(
     parameters: Sequence[Any],
     batch: Sequence[int] | int,
     data: Sequence[int] | None = None,
-) -> list[Tensor]:
+) -> list[Shaped[Tensor, "*batch_D"]]:
     """Return the parameters of independent elements as views of one shape, (*batch, *event).
 
     The parameters with the most dimensions define the event shape.

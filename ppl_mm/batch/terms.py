@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ppl_mm.arguments.wording import shown
@@ -103,7 +104,7 @@ _BESIDES_MODALITIES = [f.name for f in fields(Term) if f.name not in _MODALITIES
 
 def resolve_terms(
     terms: Sequence[Term], obs: "Batch", *, rows: str, dedupe: bool
-) -> tuple[Masks, Masks, Masks, Tensor, Tensor]:
+) -> tuple[Masks, Masks, Masks, Bool[Tensor, "T B"], Float[Tensor, "T 1"]]:
     """Masks of each term and row.
 
     Returns:
@@ -151,7 +152,9 @@ def _resolved(
     return source, scored, reference, active, weight
 
 
-def resolve_components(family: Sequence[Iterable[str]], obs: "Batch") -> tuple[list[Masks], Tensor]:
+def resolve_components(
+    family: Sequence[Iterable[str]], obs: "Batch"
+) -> tuple[list[Masks], Bool[Tensor, "C *S B"]]:
     """Source masks of each mixture component, and which components each row allows.
 
     A row allows a component if all of its modalities are within the row's source; one that
@@ -184,13 +187,15 @@ def resolve_components(family: Sequence[Iterable[str]], obs: "Batch") -> tuple[l
     return masks, torch.stack(allowed)
 
 
-def resolve_strata(family: Sequence[Iterable[str]], obs: "Batch") -> tuple[Masks, Masks, Tensor]:
+def resolve_strata(
+    family: Sequence[Iterable[str]], obs: "Batch"
+) -> tuple[Masks, Masks, Float[Tensor, "C B"]]:
     """The masks ``source`` and ``scored``, (C, B), of mixture components, with their log-weights.
 
     Raises: as :func:`resolve_components`.
     """
 
-    def resolved() -> tuple[Masks, Masks, Tensor]:
+    def resolved() -> tuple[Masks, Masks, Float[Tensor, "C B"]]:
         masks, allowed = resolve_components(family, obs)
         asked = {n: obs.as_tensor([[n in subset] for subset in family]) for n in obs.names}
         source = {n: within(torch.stack([m[n] for m in masks]), asked[n]) for n in obs.names}

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ppl_mm.batch.host_masks import plain, unread
@@ -38,7 +39,9 @@ class Uses:
         self.masks: dict[tuple[int, ...], Sequence[Tensor]] = {}
         self.networks: dict[tuple[int, ...], set[Tensor]] = {}
 
-    def add(self, masks: Sequence[Tensor], parameters: set[Tensor]) -> None:
+    def add(
+        self, masks: Sequence[Bool[Tensor, "..."]], parameters: set[Float[Tensor, "..."]]
+    ) -> None:
         """Add a network's parameters, which count if each of the masks is True somewhere."""
         if not masks:
             self.always |= parameters
@@ -47,12 +50,12 @@ class Uses:
         self.masks[key] = masks
         self.networks[key] = self.networks.get(key, set()) | parameters
 
-    def flags(self) -> Tensor | None:
+    def flags(self) -> Bool[Tensor, " _"] | None:
         """Whether each group of networks counts, as one tensor; None without any."""
         found = [_all_somewhere(masks) for masks in self.masks.values()]
         return torch.stack(found) if found else None
 
-    def of(self, parameter: Tensor) -> list[int]:
+    def of(self, parameter: Float[Tensor, "..."]) -> list[int]:
         """The positions of a parameter's flags; it has a gradient if one of them is True.
 
         A parameter without any always has one.
@@ -84,7 +87,7 @@ def collecting(uses: Uses) -> Iterator[None]:
 
 
 @contextmanager
-def counting(mask: Tensor) -> Iterator[None]:
+def counting(mask: Bool[Tensor, "..."]) -> Iterator[None]:
     """Networks that run inside count if ``mask`` is True in some row."""
     _counting.append(mask)
     try:
@@ -93,7 +96,7 @@ def counting(mask: Tensor) -> Iterator[None]:
         _counting.pop()
 
 
-def runs(networks: Iterable[object], held: Tensor | None = None) -> None:
+def runs(networks: Iterable[object], held: Bool[Tensor, "..."] | None = None) -> None:
     """Note that networks run on the rows where ``held`` is True, or on rows that always count."""
     if not _collecting:
         return
@@ -103,24 +106,24 @@ def runs(networks: Iterable[object], held: Tensor | None = None) -> None:
         _collecting[-1].add(masks, {p for p in learned if p.requires_grad})
 
 
-def some(mask: Tensor) -> bool:
+def some(mask: Bool[Tensor, "..."]) -> bool:
     """Whether a mask is True anywhere; one whose values are unread may be."""
     return unread(mask) or bool(mask.any())
 
 
-def every(mask: Tensor) -> bool:
+def every(mask: Bool[Tensor, "..."]) -> bool:
     """Whether a mask is known to be True everywhere."""
     return not unread(mask) and bool(mask.all())
 
 
-def within(mask: Tensor, terms: Tensor) -> Tensor:
+def within(mask: Bool[Tensor, "*M T B"], terms: Bool[Tensor, "*M T 1"]) -> Bool[Tensor, "*M T B"]:
     """Let an unread mask (T, B) know the terms, (T, 1), outside which it is False."""
     if unread(mask) and not unread(terms):
         mask._within = terms  # type: ignore[attr-defined]
     return mask
 
 
-def stacked(masks: Sequence[Tensor]) -> Tensor:
+def stacked(masks: Sequence[Bool[Tensor, "*S B"]]) -> Bool[Tensor, "M *S B"]:
     """Stack masks, which still know their terms, (M, T, 1)."""
     terms = [getattr(mask, "_within", None) for mask in masks]
     known = [t for t in terms if t is not None]
@@ -128,7 +131,7 @@ def stacked(masks: Sequence[Tensor]) -> Tensor:
     return within(whole, torch.stack(known)) if len(known) == len(terms) > 0 else whole
 
 
-def outer(source: Tensor) -> tuple[Tensor, Tensor] | None:
+def outer(source: Bool[Tensor, "M *T B"]) -> tuple[Bool[Tensor, "M _"], Bool[Tensor, "M B"]] | None:
     """The terms (M, T) and the rows (M, B) whose product is an unread mask (M, T, B).
 
     It is so in the terms of a row that count; what a posterior is in the others does not matter.
@@ -138,7 +141,7 @@ def outer(source: Tensor) -> tuple[Tensor, Tensor] | None:
     return None if terms is None else (terms[..., 0], source.any(1))
 
 
-def among(mask: Tensor) -> Tensor | None:
+def among(mask: Bool[Tensor, "*T B"]) -> Int[Tensor, " _"] | None:
     """The positions of the terms in which an unread mask may be True; None for all or unknown."""
     terms = getattr(mask, "_within", None)
     return None if terms is None or bool(terms.all()) else terms.flatten().nonzero()[:, 0]

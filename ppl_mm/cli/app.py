@@ -283,16 +283,24 @@ def reproduce(
     options: dict[str, Any] = flags.options(option or [])
     options |= {"seeds": seed or (), "num_jobs": jobs, "dask": dask}
     names = papers.ready(paper) if table is None else [table]
+    failed: list[str] = []
     try:
         for name in names:
             found = papers.table(paper, name)
-            page = reproduction.reproduce(found, folder, name, scale, **options)
+            try:
+                page = reproduction.reproduce(found, folder, name, scale, **options)
+            except reproduction.RunsFailedError as error:
+                page = error.page
+                failed += [run for run in error.runs if run not in failed]
             if table is not None:
                 Console().print(Markdown(page.read_text()))
             typer.echo(f"page: {page}")
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here.", err=True)
         raise typer.Exit(130) from None
+    if failed:
+        typer.echo(f"failed: {'; '.join(failed)}", err=True)
+        raise typer.Exit(1)
 
 
 def _print(table: Table) -> None:

@@ -1,7 +1,7 @@
 """The lists of ``ppl-mm reproduce``: the papers, or a paper's tables with data and cost."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ppl_mm.cli import listing
@@ -46,7 +46,7 @@ def _block(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"{textwrap.fill(needs, listing.width())}\n{listing.table(('  page', *columns), lines)}"
 
 
-def _of_both(table: Any, count: Any) -> str:
+def _of_both(table: reproduction.Table, count: Callable[[Sequence[Any]], int]) -> str:
     return f"{count(table.short):,}/{count(table.paper):,}"
 
 

@@ -123,5 +123,5 @@ class _Repeated:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: Any) -> np.ndarray[Any, Any]:
+    def __getitem__(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return self.pictures[rows // CAPTIONS_PER_PICTURE]

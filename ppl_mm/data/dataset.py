@@ -6,7 +6,7 @@ from functools import partial
 from typing import Literal, Self, get_args
 
 import torch
-from jaxtyping import Float, Int, Integer
+from jaxtyping import Float, Int, Integer, Shaped
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -114,7 +114,7 @@ class DataSet:
         """
         return describe(self)
 
-    def words(self) -> dict[str, Callable[[Tensor], str]]:
+    def words(self) -> dict[str, Callable[[Shaped[Tensor, "..."]], str]]:
         """Return functions that put values in words: names of classes and labels, words of texts.
 
         Returns:

@@ -14,7 +14,7 @@ doi:10.1016/j.neunet.2023.10.048, sections 4.1 and 4.3.4.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -29,6 +29,9 @@ from ppl_mm.data.sources import data_folder
 from ppl_mm.likelihoods import Bernoulli, MultiLabel, Normal
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 __all__ = ["FlickrFiles", "find_flickr", "mir_flickr"]
 
@@ -178,7 +181,7 @@ def _unlabelled(files: FlickrFiles, number: int) -> dict[str, Tensor]:
     }
 
 
-def _join(paths: list[Path], rows: Any = None) -> Any:
+def _join(paths: list[Path], rows: np.ndarray | None = None) -> np.ndarray:
     """Read the features of all rows, or of these (sorted) without the others."""
     parts, start = [], 0
     for path in paths:
@@ -199,7 +202,7 @@ def _join(paths: list[Path], rows: Any = None) -> Any:
     return np.concatenate(parts)
 
 
-def _read_tags(path: Path) -> Any:
+def _read_tags(path: Path) -> "csr_matrix":
     """Read the counts (rows, 2000) as a sparse matrix."""
     from scipy.sparse import csr_matrix
 
@@ -252,7 +255,7 @@ def _moments(images: Tensor) -> tuple[Tensor, Tensor]:
     return mean.to(images), spread.to(images)
 
 
-def _tensor(array: Any) -> Tensor:
+def _tensor(array: np.ndarray) -> Tensor:
     return torch.from_numpy(array).to(torch.get_default_dtype())
 
 

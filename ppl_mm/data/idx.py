@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -24,7 +25,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 @typed
-def read_idx(path: str | Path) -> Tensor:
+def read_idx(path: str | Path) -> Shaped[Tensor, "..."]:
     """Read an IDX file; its content, not its name, decides whether it is gzipped.
 
     Args:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from ppl_mm.arguments.wording import unknown_name
@@ -30,7 +31,7 @@ class Columns:
     origin: str
     guessed: bool
 
-    def read(self, value: Tensor) -> str:
+    def read(self, value: Shaped[Tensor, "..."]) -> str:
         """Return the class of a category, or the labels of a label set, in words."""
         if value.dim() == 0:
             return self.levels[int(value)]
@@ -59,7 +60,7 @@ class Covariate:
     centre: float = 0.0
     spread: float = 1.0
 
-    def value(self, cell: str | None) -> Tensor:
+    def value(self, cell: str | None) -> Shaped[Tensor, "..."]:
         """Return a cell as networks read it: the number of its class, or (1,) standardised.
 
         Raises:

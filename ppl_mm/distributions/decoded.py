@@ -6,7 +6,7 @@ from types import new_class
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.infer.util import is_validation_enabled
@@ -137,7 +137,7 @@ class Decoded(TorchDistribution):
         """Whether the decoder reads observed values."""
         return self._reads_value
 
-    def having_read(self, value: Tensor) -> TorchDistribution:
+    def having_read(self, value: Shaped[Tensor, "*#batch_D"]) -> TorchDistribution:
         """p(x_m | z) of all elements, where the decoder has read the observed ones."""
         return self._decode(self.z, self.covariates, value, self.elements)
 
@@ -148,7 +148,9 @@ class Decoded(TorchDistribution):
         expanded: Decoded = make(likelihood, decoder, z, *rest)
         return expanded
 
-    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
+    def sample(
+        self, sample_shape: Sequence[int] = torch.Size()
+    ) -> Shaped[Tensor, "*sample_batch_D"]:
         """Draw every row, scored or not."""
         if self.undrawable is None:
             return self._sample(torch.Size(sample_shape))
@@ -173,7 +175,7 @@ class Decoded(TorchDistribution):
         value = self.decoder.sample(z.reshape(-1, z.shape[-1]), **options)
         return value.reshape(*z.shape[:-1], *value.shape[1:])
 
-    def log_prob(self, value: Tensor) -> Float[Tensor, "*batch"]:
+    def log_prob(self, value: Shaped[Tensor, "*#batch_D"]) -> Float[Tensor, "*batch"]:
         """Log-probability in nats, batch shape; zero in the rows that do not count."""
         held, read = self.elements, self.covariates
         if isinstance(self.where, bool):

@@ -1,12 +1,13 @@
 """A diagonal Normal that invertible maps have moved and bent."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from pyro.distributions import TransformedDistribution
-from torch import Tensor
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor, nn
+from torch.distributions.transforms import Transform
 from torch.quasirandom import SobolEngine
 
 from ppl_mm.distributions.kl import diagonal_normal
@@ -38,7 +39,10 @@ class Flowed(TransformedDistribution):
     """
 
     def __init__(
-        self, base: Any, transforms: Sequence[Any], validate_args: bool | None = None
+        self,
+        base: TorchDistribution,
+        transforms: Sequence[Transform | nn.Module],
+        validate_args: bool | None = None,
     ) -> None:
         super().__init__(base, list(transforms), validate_args=validate_args)
 

@@ -103,7 +103,7 @@ class LearnedScale(nn.Module):
         latent_dim: int,
         family: str = "normal",
         scale_map: str | None = None,
-        initial_scale: float | Tensor = 1.0,
+        initial_scale: float | Float[Tensor, "#Z"] = 1.0,
         loc: Float[Tensor, " Z"] | None = None,
     ) -> None:
         super().__init__()

@@ -206,7 +206,7 @@ class _Rows(nn.Module):
 
     values: Tensor
 
-    def __init__(self, values: Tensor, covariates: Covariates) -> None:
+    def __init__(self, values: Shaped[Tensor, "N ..."], covariates: Covariates) -> None:
         super().__init__()
         self.names = tuple(covariates)
         for name, x in covariates.items():

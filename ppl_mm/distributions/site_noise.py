@@ -3,7 +3,7 @@
 from abc import abstractmethod
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import Message
@@ -84,5 +84,5 @@ class SiteNoise(Messenger):
         """A component of every row, (..., B), from log-probabilities (..., B, C)."""
 
     @abstractmethod
-    def other(self, fn: TorchDistribution) -> Tensor:
+    def other(self, fn: TorchDistribution) -> Shaped[Tensor, "*batch_D"]:
         """Draws of any other distribution."""

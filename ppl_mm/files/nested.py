@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 __all__ = ["pack", "unpack"]
 
 
-def pack(content: object) -> tuple[dict[str, Tensor], str]:
+def pack(content: object) -> tuple[dict[str, Shaped[Tensor, "..."]], str]:
     """Take a nested value apart; :func:`unpack` puts it together again.
 
     Args:
@@ -33,7 +34,7 @@ def pack(content: object) -> tuple[dict[str, Tensor], str]:
     return tensors, json.dumps(_packed(content, "", tensors))
 
 
-def unpack(tensors: Mapping[str, Tensor], text: str) -> Any:
+def unpack(tensors: Mapping[str, Shaped[Tensor, "..."]], text: str) -> Any:
     """Restore the value that :func:`pack` took apart.
 
     Raises:

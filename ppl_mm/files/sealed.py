@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Shaped
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
@@ -54,7 +55,7 @@ class Sealed:
     dtypes: dict[str, torch.dtype]
     remedy: str
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Shaped[Tensor, "..."]]:
         """Read the tensors to the CPU, as copies that later changes of the file do not affect."""
         try:
             with safe_open(self.path, framework="pt") as file:
@@ -64,7 +65,7 @@ class Sealed:
 
 
 def write_sealed(
-    path: Path, kind: str, tensors: Mapping[str, Tensor], header: Mapping[str, str]
+    path: Path, kind: str, tensors: Mapping[str, Shaped[Tensor, "..."]], header: Mapping[str, str]
 ) -> None:
     """Write tensors and a header to one file, whole or not at all.
 

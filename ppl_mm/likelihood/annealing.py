@@ -15,9 +15,10 @@ step size at an acceptance of 0.65).
 """
 
 import math
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ppl_mm.likelihood.path import Point
@@ -34,20 +35,32 @@ _JITTER = 0.2  # step sizes vary by so much, lest trajectories close on themselv
 class Noise(Protocol):
     """Where the random numbers of transitions come from."""
 
-    def normal(self, num: int, size: int, like: Tensor) -> Tensor:
+    def normal(
+        self, num: int, size: int, like: Float[Tensor, "... B _"]
+    ) -> Float[Tensor, "{num} B {size}"]:
         """Independent standard Normals (K, B, D); ``like`` has the rows, the dtype and device."""
 
-    def uniform(self, shape: torch.Size, like: Tensor) -> Tensor:
+    def uniform(self, shape: torch.Size, like: Float[Tensor, "..."]) -> Float[Tensor, "*shape"]:
         """Numbers between 0 and 1."""
+
+
+class Densities(Protocol):
+    """The densities between f_0 and p(x, z)."""
+
+    def at(self, position: Float[Tensor, "K B D"], /) -> Point:
+        """The point at positions (K, B, D)."""
+        ...
 
 
 class _Stream:
     """Torch's own stream of random numbers, for all rows together."""
 
-    def normal(self, num: int, size: int, like: Tensor) -> Tensor:
+    def normal(
+        self, num: int, size: int, like: Float[Tensor, "... B _"]
+    ) -> Float[Tensor, "{num} B {size}"]:
         return torch.randn(num, like.shape[-2], size, dtype=like.dtype, device=like.device)
 
-    def uniform(self, shape: torch.Size, like: Tensor) -> Tensor:
+    def uniform(self, shape: torch.Size, like: Float[Tensor, "..."]) -> Float[Tensor, "*shape"]:
         return torch.rand(shape, dtype=like.dtype, device=like.device)
 
 
@@ -83,7 +96,7 @@ def temperatures(number: int) -> list[float]:
 
 
 def tuned(
-    path: Any, point: Point, num_temperatures: int, num_leaps: int, noise: Noise = _STREAM
+    path: Densities, point: Point, num_temperatures: int, num_leaps: int, noise: Noise = _STREAM
 ) -> Schedule:
     """Step sizes that some chains of their own find, for every row and temperature.
 
@@ -103,13 +116,13 @@ def tuned(
 
 
 def anneal(
-    path: Any,
+    path: Densities,
     point: Point,
     schedule: Schedule,
     noise: Noise = _STREAM,
     *,
     reverse: bool = False,
-) -> tuple[Tensor, Point]:
+) -> tuple[Float[Tensor, "K B"], Point]:
     """log w of every chain, (K, B), the log of an unbiased estimate of p(x), and where it ends.
 
     The ends, weighted by w, are draws of p(z | x).
@@ -134,8 +147,13 @@ def anneal(
 
 
 def transition(
-    path: Any, point: Point, beta: float, step: Tensor, num_leaps: int, noise: Noise = _STREAM
-) -> tuple[Point, Tensor]:
+    path: Densities,
+    point: Point,
+    beta: float,
+    step: Float[Tensor, " B"],
+    num_leaps: int,
+    noise: Noise = _STREAM,
+) -> tuple[Point, Float[Tensor, "K B"]]:
     """One Hamiltonian transition of every chain, and its probability of acceptance, (K, B).
 
     Leapfrog steps of a size that varies a little from chain to chain, then accept or stay; a

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ppl_mm.arguments.wording import unknown_name
@@ -66,7 +67,7 @@ class Annealing:
         self.num_chains, self.num_temperatures = num_chains, num_temperatures
         self.num_leaps, self.start, self.chunk, self.seed = num_leaps, start, chunk, seed
 
-    def blocks(self, num_rows: int) -> Sequence[Tensor]:
+    def blocks(self, num_rows: int) -> Sequence[Int[Tensor, " _"]]:
         """Row indices, so many at a time that their chains are held together."""
         size = max(1, _CHAINS_AT_ONCE // self.num_chains)
         if self.start == "refined":
@@ -110,18 +111,18 @@ class Chains:
         point, _ = self._draws(_TUNING_CHAINS, "chains that tune")
         self.schedule = tuned(self.path, point, plan.num_temperatures, plan.num_leaps)
 
-    def forward(self) -> tuple[Tensor, Tensor]:
+    def forward(self) -> tuple[Float[Tensor, "S K B"], Float[Tensor, "S B"]]:
         """log w of chains from f_0, (S, K, B), and the strata's log-probabilities, (S, B)."""
         point, log_pi = self._draws(self.plan.num_chains, "chains")
         log_w, _ = anneal(self.path, point, self.schedule)
         return log_w.unflatten(0, (len(log_pi), -1)), log_pi
 
-    def back(self, point: Point) -> Tensor:
+    def back(self, point: Point) -> Float[Tensor, "K B"]:
         """Logs of estimates of 1 / p(x), (K, B): unbiased for chains from draws of p(z | x)."""
         log_w, _ = anneal(self.path, point, self.schedule, reverse=True)
         return -log_w
 
-    def exact(self, latents: dict[str, Tensor]) -> Point:
+    def exact(self, latents: dict[str, Float[Tensor, "B ..."]]) -> Point:
         """K draws of p(z | x): from the latents (B, *event) that each row was simulated from.
 
         A few transitions that leave p(z | x) alone move the K chains apart.

@@ -1,6 +1,7 @@
 """The ELBO of everything present, for validation and reports."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -17,7 +18,9 @@ __all__ = ["elbo", "elbo_of_checked"]
 
 
 @typed
-def elbo(system: System, obs: Observations, *, batch_size: int = 1000, seed: int = 0) -> Tensor:
+def elbo(
+    system: System, obs: Observations, *, batch_size: int = 1000, seed: int = 0
+) -> Float[Tensor, " N"]:
     """One draw's ELBO of log p(x_present) of every row, (N,), nats.
 
         E_{q(z | x)} [ sum over present m of log p(x_m | z) ]  -  KL( q(z | x) || p(z) )
@@ -48,13 +51,13 @@ def elbo(system: System, obs: Observations, *, batch_size: int = 1000, seed: int
 
 def elbo_of_checked(
     system: System, obs: Observations, *, batch_size: int = 1000, seed: int = 0
-) -> Tensor:
+) -> Float[Tensor, " N"]:
     """:func:`elbo` of rows that ``system.check`` has seen, such as a validation set's."""
     obs = obs.to(system)
     has_alternatives = bool(obs.names) and system.alternatives(obs.names, ()) is not None
     batches = torch.arange(len(obs), device=obs.device).split(batch_size)
 
-    def of_batch(i: int) -> Tensor:
+    def of_batch(i: int) -> Float[Tensor, " B"]:
         torch.manual_seed(seed * 1_000_003 + i if i else seed)
         with OfTheDataSet(len(batches[i]) / len(obs)):
             own = (_of_directions if has_alternatives else _of_model)(system, obs[batches[i]])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations
@@ -44,7 +45,7 @@ class Estimand:
         """All modalities that are to be scored."""
         return (*self.names, *(self.given or ()))
 
-    def terms(self, weights: LogWeights) -> tuple[Tensor, ...]:
+    def terms(self, weights: LogWeights) -> tuple[Float[Tensor, "S K N"], ...]:
         """The log-weights, and log p(y | z) where there is a given, (S, K, N) each."""
         if self.given is None:
             return (weights.of(self.names),)
@@ -53,13 +54,17 @@ class Estimand:
         log_h = sum((weights.sites[n] for n in self.names if n in weights.sites), zero)
         return log_w, log_h.reshape(log_w.shape)
 
-    def columns(self, terms: Sequence[Tensor], log_pi: Tensor) -> dict[str, Tensor]:
+    def columns(
+        self, terms: Sequence[Float[Tensor, "S K N"]], log_pi: Float[Tensor, "S N"]
+    ) -> dict[str, Shaped[Tensor, " N"]]:
         """The columns of a result."""
         if self.given is None:
             return summarise_weights(terms[0], log_pi)
         return summarise_shares(terms[0], terms[1], log_pi)
 
-    def log_weights(self, terms: Sequence[Tensor], log_pi: Tensor) -> Tensor:
+    def log_weights(
+        self, terms: Sequence[Float[Tensor, "S K N"]], log_pi: Float[Tensor, "S N"]
+    ) -> Float[Tensor, "S*K N"]:
         """Logs of numbers whose mean is the estimate, (S K, N), single precision."""
         log_w = terms[0].double()
         if self.given is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from pyro import poutine
 from pyro.poutine import Trace
 from torch import Tensor
@@ -156,7 +157,7 @@ class LogWeights(NamedTuple):
     log_pi: Tensor
     shared: bool = False
 
-    def of(self, names: Sequence[str]) -> Tensor:
+    def of(self, names: Sequence[str]) -> Float[Tensor, "S K B"]:
         """log p(x_names, z) - log q(z) as (S, K, B)."""
         total = self.latent + sum(self.sites[n] for n in names if n in self.sites)
         return total.reshape(len(self.log_pi), -1, total.shape[1])

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from ppl_mm.likelihood.sampling import WEIGHTS_KEPT
@@ -15,7 +16,9 @@ from ppl_mm.results.log_likelihood import COLUMNS, LogLikelihood
 __all__ = ["joined"]
 
 
-def joined(own: LogLikelihood, which: Tensor, modalities: Sequence[Modality]) -> LogLikelihood:
+def joined(
+    own: LogLikelihood, which: Int[Tensor, " n"], modalities: Sequence[Modality]
+) -> LogLikelihood:
     """The result of all rows, in every process. All processes must take part.
 
     Args:

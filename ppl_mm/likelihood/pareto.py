@@ -7,7 +7,6 @@ Sources: Zhang & Stephens 2009, Technometrics 51 (the fit); Vehtari et al. 2024,
 """
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +22,7 @@ def tail_size(number: int) -> int:
     return math.ceil(min(number / 5, 3 * math.sqrt(number)))
 
 
-def pareto_fit(excess: Any) -> tuple[float, float]:
+def pareto_fit(excess: np.ndarray) -> tuple[float, float]:
     """k and sigma of positive numbers w - u in ascending order; k infinite for fewer than five.
 
     The posterior mean of b = -k / sigma over a grid of candidates gives k(b) = mean log(1 - b x)
@@ -54,7 +53,7 @@ def pareto_fit(excess: Any) -> tuple[float, float]:
     return float((n * found + _PRIOR * 0.5) / (n + _PRIOR)), float(sigma)
 
 
-def growth(k: Any, p: Any) -> Any:
+def growth(k: np.ndarray, p: np.ndarray) -> np.ndarray:
     """The quantile p of x / sigma: ((1 - p)^{-k} - 1) / k, or -log(1 - p) for k = 0."""
     excess = -np.log1p(-p)
     return np.where(np.abs(k) < 1e-8, excess, np.expm1(k * excess) / np.where(k == 0, 1.0, k))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Int
 from pyro import poutine
 from pyro.distributions.util import sum_rightmost
 from pyro.poutine import Trace
@@ -48,11 +49,11 @@ class Point(NamedTuple):
     start_force: Tensor
     rise_force: Tensor
 
-    def log_density(self, beta: float) -> Tensor:
+    def log_density(self, beta: float) -> Float[Tensor, "K B"]:
         """log f_0 + beta r, (K, B)."""
         return self.start + beta * self.rise
 
-    def force(self, beta: float) -> Tensor:
+    def force(self, beta: float) -> Float[Tensor, "K B D"]:
         """Its gradient, (K, B, D)."""
         return self.start_force + beta * self.rise_force
 
@@ -123,7 +124,7 @@ class Path:
         out.guide = None
         return out
 
-    def rows(self, rows: Tensor) -> "Path":
+    def rows(self, rows: Int[Tensor, " _"]) -> "Path":
         """The densities of some rows; itself where they are all in order."""
         if len(rows) == len(self.obs) and bool((rows == torch.arange(len(rows)).to(rows)).all()):
             return self
@@ -136,7 +137,7 @@ class Path:
         trace, _ = self._traced(num_chains)
         return self.at(self.position({n: trace.nodes[n]["value"] for n in self.shapes}))
 
-    def position(self, latents: dict[str, Tensor]) -> Tensor:
+    def position(self, latents: dict[str, Float[Tensor, "#K 1 #B ..."]]) -> Float[Tensor, "K B D"]:
         """Latents (K, 1, B, *event), or that broadcast to it, as positions (K, B, D)."""
         num = max(value.shape[0] for value in latents.values())
         parts = []
@@ -146,7 +147,7 @@ class Path:
             parts.append(free.reshape(num, len(self.obs), -1))
         return torch.cat(parts, -1)
 
-    def latents(self, position: Tensor) -> dict[str, Tensor]:
+    def latents(self, position: Float[Tensor, "K B D"]) -> dict[str, Float[Tensor, "K 1 B ..."]]:
         """Positions (K, B, D) as latents, site -> (K, 1, B, *event)."""
         sizes = [shape.numel() for shape in self.shapes.values()]
         batch = (len(position), 1, position.shape[1])
@@ -158,8 +159,8 @@ class Path:
         }
 
     def position_by_stratum(
-        self, latents: dict[str, Tensor], batch: tuple[int, int, int]
-    ) -> Tensor:
+        self, latents: dict[str, Float[Tensor, "#K #S #B ..."]], batch: tuple[int, int, int]
+    ) -> Float[Tensor, "S K B D"]:
         """Latents that broadcast to ``batch`` = (K, S, B) as positions (S, K, B, D)."""
         flat = {}
         for name, value in latents.items():
@@ -168,28 +169,34 @@ class Path:
             flat[name] = wide.reshape(-1, 1, batch[2], *event)
         return self.position(flat).unflatten(0, (batch[1], batch[0]))
 
-    def at(self, position: Tensor) -> Point:
+    def at(self, position: Float[Tensor, "K B D"]) -> Point:
         """The point at positions (K, B, D)."""
         return Point(position, *self._in_parts(position, self._at))
 
-    def values(self, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def values(
+        self, position: Float[Tensor, "K B D"]
+    ) -> tuple[Float[Tensor, "K B"], Float[Tensor, "K B"], Float[Tensor, "K B"]]:
         """log f_0, log p(z) and log p(x, z) at positions (K, B, D), (K, B), without gradients."""
         with torch.no_grad():
             start, prior, joint = self._in_parts(position, self._densities)
         return start, prior, joint
 
-    def bases(self, position: Tensor) -> tuple[Tensor, Tensor]:
+    def bases(
+        self, position: Float[Tensor, "K B D"]
+    ) -> tuple[Float[Tensor, "K B"], Float[Tensor, "K B"]]:
         """log f_0 and log p(z) as in :meth:`values`; no decoder runs."""
         with torch.no_grad():
             start, prior, _ = self._in_parts(position, lambda p, o: self._densities(p, o.scoring()))
         return start, prior
 
-    def joint(self, position: Tensor) -> Tensor:
+    def joint(self, position: Float[Tensor, "K B D"]) -> Float[Tensor, "K B"]:
         """log p(x, z) at positions (K, B, D), (K, B), without gradients; the guide does not run."""
         with torch.no_grad():
             return self._in_parts(position, lambda p, o: (self._joint(p, o),))[0]
 
-    def slope(self, position: Tensor) -> tuple[Tensor, Tensor]:
+    def slope(
+        self, position: Float[Tensor, "K B D"]
+    ) -> tuple[Float[Tensor, "K B"], Float[Tensor, "K B D"]]:
         """log p(x, z) at positions (K, B, D), (K, B), and its gradient, (K, B, D).
 
         The guide does not run.
@@ -246,7 +253,7 @@ class Path:
             p = model_trace(conditioned, obs, self.absent)
         return log_probs(p, (num, 1, len(obs)))
 
-    def log_volume(self, position: Tensor) -> Tensor:
+    def log_volume(self, position: Float[Tensor, "K B D"]) -> Float[Tensor, "K B"]:
         """log |d latents / d position|, (K, B)."""
         total = torch.zeros_like(position[..., 0])
         sizes = [shape.numel() for shape in self.shapes.values()]

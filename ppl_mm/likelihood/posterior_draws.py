@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations
@@ -33,7 +34,7 @@ def latents_given(
     seed: int,
     chunk: int,
     rows_at_once: int = _ROWS_AT_ONCE,
-) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+) -> Iterator[tuple[Int[Tensor, " B"], dict[str, Shaped[Tensor, "{num_draws} 1 B ..."]]]]:
     """Draws of the latents given these modalities of each row, a block of rows after another.
 
     Args:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int, Shaped
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Independent, Laplace, Normal
@@ -38,7 +39,7 @@ def row_keys(obs: Observations) -> list[bytes]:
     return [digest.digest() for digest in digests]
 
 
-def same_draws(obs: Observations) -> Tensor:
+def same_draws(obs: Observations) -> Int[Tensor, " N"]:
     """Whole numbers, (N,), equal in rows with the same fingerprint, and so the same draws."""
     keys = row_keys(obs)
     numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
@@ -76,24 +77,30 @@ class RowNoise(SiteNoise):
         super().__init__()
         self.keys, self.seed, self.purpose, self.calls = keys, seed, purpose, 0
 
-    def normal(self, num: int, size: int, like: Tensor) -> Tensor:
+    def normal(
+        self, num: int, size: int, like: Float[Tensor, "..."]
+    ) -> Float[Tensor, "{num} B {size}"]:
         """Independent standard Normals (K, B, D), with the dtype and device of ``like``."""
         return self._stack(torch.randn, (num,), (size,), like)
 
     def standard(
-        self, family: type[TorchDistribution], shape: torch.Size, event: torch.Size, like: Tensor
-    ) -> Tensor:
+        self,
+        family: type[TorchDistribution],
+        shape: torch.Size,
+        event: torch.Size,
+        like: Float[Tensor, "..."],
+    ) -> Float[Tensor, "*batch_D"]:
         """Draws of the standard Normal or Laplace."""
         if issubclass(family, Laplace):
             u = self._stack(torch.rand, shape[:-1], event, like)
             return Laplace(torch.zeros_like(u), torch.ones_like(u)).icdf(u.clamp(1e-7, 1 - 1e-7))
         return self._stack(torch.randn, shape[:-1], event, like)
 
-    def uniform(self, shape: torch.Size, like: Tensor) -> Tensor:
+    def uniform(self, shape: torch.Size, like: Float[Tensor, "..."]) -> Float[Tensor, "*batch"]:
         """Draws between 0 and 1."""
         return self._stack(torch.rand, shape[:-1], (), like)
 
-    def component(self, log_weight: Tensor) -> Tensor:
+    def component(self, log_weight: Float[Tensor, "*batch C"]) -> Int[Tensor, "*batch"]:
         """A component of every row."""
         u = self._stack(torch.rand, log_weight.shape[:-2], (), log_weight)
         below = log_weight.softmax(-1).cumsum(-1)[..., :-1]
@@ -113,7 +120,7 @@ class RowNoise(SiteNoise):
             scale = torch.where(index == i, base.scale, scale)
         return loc + scale * self.standard(type(bases[0]), fn.batch_shape, fn.event_shape, loc)
 
-    def other(self, fn: TorchDistribution) -> Tensor:
+    def other(self, fn: TorchDistribution) -> Shaped[Tensor, "*batch_D"]:
         """Draws of a mixture over pseudo-inputs; of other kinds from torch's own stream."""
         if isinstance(fn, EncodedMixture):
             loc, scale = fn.encoded()

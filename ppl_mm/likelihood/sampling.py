@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from ppl_mm.batch.checks import check_at_least_one
@@ -144,7 +145,7 @@ def guide_blocks(
     for i, rows in list(enumerate(parts))[own]:
         batch = obs[rows].given(*evidence)
 
-        def draw(part: Tensor, round: int, batch: Observations = batch) -> Draws:
+        def draw(part: Int[Tensor, " _"], round: int, batch: Observations = batch) -> Draws:
             if shared is not None and round == 0:
                 return shared_by(shared, len(part))
             own = batch[part]
@@ -213,14 +214,24 @@ class _Collected:
         self.weights: list[tuple[Tensor, Tensor]] = []
         self.numbers = 0
 
-    def put(self, rows: Tensor, terms: Sequence[Tensor], log_pi: Tensor) -> dict[str, Tensor]:
+    def put(
+        self,
+        rows: Int[Tensor, " B"],
+        terms: Sequence[Float[Tensor, "S K B"]],
+        log_pi: Float[Tensor, "S B"],
+    ) -> dict[str, Shaped[Tensor, " B"]]:
         """Summarise the draws of a block."""
         self.rows.append(rows)
         self.columns.append(self.estimand.columns(terms, log_pi))
         self._keep(rows, terms, log_pi)
         return self.columns[-1]
 
-    def change(self, which: Tensor, terms: Sequence[Tensor], log_pi: Tensor) -> dict[str, Tensor]:
+    def change(
+        self,
+        which: Int[Tensor, " n"],
+        terms: Sequence[Float[Tensor, "S K n"]],
+        log_pi: Float[Tensor, "S n"],
+    ) -> dict[str, Shaped[Tensor, " n"]]:
         """Summarise all draws of some rows of the last block."""
         now = self.estimand.columns(terms, log_pi)
         last = self.columns[-1]
@@ -280,14 +291,14 @@ def _add_draws(
         rows, terms = rows[keep], [x[:, :, keep] for x in terms]
 
 
-def needs_more(found: dict[str, Tensor], plan: Plan) -> Tensor:
+def needs_more(found: dict[str, Shaped[Tensor, " B"]], plan: Plan) -> Bool[Tensor, " B"]:
     """The rows whose error is above the plan's target, or unknown; none without a target."""
     if plan.target_error is None:
         return torch.zeros_like(found["value"], dtype=torch.bool)
     return (found["standard_error"] > plan.target_error) | ~(found["pareto_k"] <= RELIABLE_K)
 
 
-def blocks(system: System, obs: Observations, size: int) -> list[Tensor]:
+def blocks(system: System, obs: Observations, size: int) -> list[Int[Tensor, " _"]]:
     """Row indices, so many at a time; for a mixture guide, rows of one pattern together.
 
     Rows that hold the same modalities allow the same components, so none draws in vain.

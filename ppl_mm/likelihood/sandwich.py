@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -86,7 +87,9 @@ def sandwich(
     return Sandwich(numbers, **columns, **about, obs=obs, latents=latents)
 
 
-def simulated(system: System, rows: int | Observations) -> tuple[Observations, dict[str, Tensor]]:
+def simulated(
+    system: System, rows: int | Observations
+) -> tuple[Observations, dict[str, Float[Tensor, "N ..."]]]:
     """Rows drawn from the model, and the latents that they were drawn from.
 
     Args:
@@ -123,10 +126,10 @@ def simulated(system: System, rows: int | Observations) -> tuple[Observations, d
 def bounded(
     system: System,
     obs: Observations,
-    latents: dict[str, Tensor] | None,
+    latents: dict[str, Float[Tensor, "N ..."]] | None,
     names: tuple[str, ...],
     plans: Sequence[Annealing],
-) -> dict[str, Tensor]:
+) -> dict[str, Float[Tensor, "S N"]]:
     """Both bounds of every row with their Monte Carlo errors, (S, N) each, for S plans.
 
     Args:

@@ -3,6 +3,7 @@
 import math
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from ppl_mm.likelihood.summarise import MARKOV, cumulants, summarise_weights
@@ -11,7 +12,9 @@ from ppl_mm.likelihood.tails import interval_of_log_share
 __all__ = ["summarise_shares"]
 
 
-def summarise_shares(log_w: Tensor, log_h: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
+def summarise_shares(
+    log_w: Float[Tensor, "S K N"], log_h: Float[Tensor, "S K N"], log_pi: Float[Tensor, "S N"]
+) -> dict[str, Shaped[Tensor, " N"]]:
     """Estimate, error and diagnostics of log p, p the weighted mean of probabilities h.
 
         p  =  sum_s pi_s sum_k w_sk h_sk  /  sum_s pi_s sum_k w_sk,      0 <= h <= 1

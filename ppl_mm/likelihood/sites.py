@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine import Trace
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ def coordinates(fn: TorchDistribution) -> Transform:
     return biject_to(fn.support)
 
 
-def log_probs(trace: Trace, batch: Sequence[int]) -> dict[str, Tensor]:
+def log_probs(trace: Trace, batch: Sequence[int]) -> dict[str, Float[Tensor, "K B"]]:
     """Log-probability of every observed or conditioned site, (K, B) each."""
     trace.compute_log_prob(lambda name, site: site["is_observed"])
     return {
@@ -35,19 +36,21 @@ def log_probs(trace: Trace, batch: Sequence[int]) -> dict[str, Tensor]:
     }
 
 
-def summed(log_p: dict[str, Tensor]) -> Tensor:
+def summed(log_p: dict[str, Float[Tensor, "K B"]]) -> Float[Tensor, "K B"]:
     """The log-probability of all sites together, (K, B)."""
     return torch.stack(list(log_p.values())).sum(0)
 
 
-def remembering(obs: Observations, rows: Tensor) -> Observations:
+def remembering(obs: Observations, rows: Int[Tensor, " B"]) -> Observations:
     """Some rows for which every encoder runs once, however often a program asks."""
     part = obs[rows]
     part.memo = {}
     return part
 
 
-def gradient(value: Tensor, position: Tensor) -> Tensor:
+def gradient(
+    value: Float[Tensor, "K B"], position: Float[Tensor, "K B D"]
+) -> Float[Tensor, "K B D"]:
     """The gradient of values (K, B), each with regard to its own position, (K, B, D)."""
     if not value.requires_grad:
         return torch.zeros_like(position)

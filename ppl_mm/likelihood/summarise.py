@@ -3,6 +3,7 @@
 import math
 
 import torch
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from ppl_mm.likelihood.tails import interval_of_log_mean, weight_moments
@@ -13,7 +14,9 @@ MARKOV = math.log(40.0)
 """How far an interval goes below an estimate at most, in nats."""
 
 
-def summarise_weights(log_w: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
+def summarise_weights(
+    log_w: Float[Tensor, "S K N"], log_pi: Float[Tensor, "S N"]
+) -> dict[str, Shaped[Tensor, " N"]]:
     """Estimate, error and diagnostics from log importance weights.
 
     Args:
@@ -54,7 +57,7 @@ def summarise_weights(log_w: Tensor, log_pi: Tensor) -> dict[str, Tensor]:
     }
 
 
-def pareto_k(log_w: Tensor, allowed: Tensor) -> Tensor:
+def pareto_k(log_w: Float[Tensor, "S K N"], allowed: Bool[Tensor, "S N"]) -> Float[Tensor, " N"]:
     """Of all draws of the strata that a row allows, (N,).
 
     The tail is that of w as a function of z. Times pi_s, stray draws of a likely stratum would
@@ -68,7 +71,9 @@ def pareto_k(log_w: Tensor, allowed: Tensor) -> Tensor:
     return k
 
 
-def cumulants(parts: Tensor, log_w: Tensor) -> tuple[Tensor, Tensor]:
+def cumulants(
+    parts: Float[Tensor, "S K N"], log_w: Float[Tensor, "S K N"]
+) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
     """Standard error and skewness of a sum over stratified draws, (N,).
 
     The cumulants are those of the draws within their strata, enlarged by as much as the moments of
@@ -110,7 +115,9 @@ def _variance(log_w: Tensor, log_pi: Tensor) -> Tensor:
     return (within + between).masked_fill(zero, math.inf)
 
 
-def equal_weights(log_w: Tensor, log_pi: Tensor) -> Tensor:
+def equal_weights(
+    log_w: Float[Tensor, "S K N"], log_pi: Float[Tensor, "S N"]
+) -> Float[Tensor, "S*K N"]:
     """The weights of all strata with the strata's probabilities, (S K, N).
 
     The mean of their exponentials is the estimate. Single precision.

@@ -1,10 +1,11 @@
 """The tail of importance weights: its Pareto index, and what it does to the error of their mean."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -43,7 +44,7 @@ class Moments(NamedTuple):
     third: Tensor
 
 
-def weight_moments(log_w: Tensor) -> Moments:
+def weight_moments(log_w: Float[Tensor, "K N"]) -> Moments:
     """Tail index and central moments of the weights exp(log_w), (K, N), of every row.
 
     The largest draws of a heavy tail say too little of it: what is rare and large is mostly not
@@ -88,7 +89,7 @@ def weight_moments(log_w: Tensor) -> Moments:
     return Moments(*(torch.from_numpy(x).to(log_w.device) for x in (k, variance, third)))
 
 
-def _fit(log_w: Any, weights: Any) -> tuple[Any, Any]:
+def _fit(log_w: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """k, and the variance and third moment (2, N), NaN where there is no fit."""
     number = len(log_w)
     size = tail_size(number)
@@ -111,7 +112,9 @@ def _fit(log_w: Any, weights: Any) -> tuple[Any, Any]:
     return k, np.where(fitted, np.stack(moments), np.nan)
 
 
-def interval_of_log_mean(error: Tensor, skewness: Tensor) -> tuple[Tensor, Tensor]:
+def interval_of_log_mean(
+    error: Float[Tensor, " N"], skewness: Float[Tensor, " N"]
+) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
     """How far a 95 % interval of the log of a mean goes below and above the estimate.
 
         from log(1 - s g(z)) to log(1 - s g(-z)),      z the 97.5 % quantile of a Normal
@@ -130,8 +133,11 @@ def interval_of_log_mean(error: Tensor, skewness: Tensor) -> tuple[Tensor, Tenso
 
 
 def interval_of_log_share(
-    log_p: Tensor, log_q: Tensor, error: Tensor, skewness: Tensor
-) -> tuple[Tensor, Tensor]:
+    log_p: Float[Tensor, " N"],
+    log_q: Float[Tensor, " N"],
+    error: Float[Tensor, " N"],
+    skewness: Float[Tensor, " N"],
+) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
     """A 95 % interval of log p, p an estimated probability, on the scale of its log-odds.
 
     The ends p - s p g(z) and p - s p g(-z), with g of :func:`unskewed`, are taken as log-odds; the
@@ -156,7 +162,7 @@ def interval_of_log_share(
     return -softplus(-low), -softplus(-high)
 
 
-def unskewed(t: float, skewness: Tensor) -> Tensor:
+def unskewed(t: float, skewness: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
     """The quantile of a mean of skewed numbers that stands for the Normal's quantile t.
 
         g(t)  =  3 ( (1 + a (t - a / 6))^{1/3} - 1 ) / a,      t for a = 0

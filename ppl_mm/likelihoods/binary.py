@@ -36,7 +36,10 @@ class Bernoulli(Likelihood):
     elementwise: ClassVar[bool] = True
 
     def __call__(
-        self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+        self,
+        parameters: Float[Tensor, "*batch_D"],
+        batch_dims: int = 1,
+        event_shape: Sequence[int] | None = None,
     ) -> TorchDistribution:
         """Return Bernoulli(logits)."""
         parameters = at_least_float32(one_tensor(self, parameters))
@@ -80,7 +83,10 @@ class SoftBernoulli(Likelihood):
     normalised: ClassVar[bool] = False
 
     def __call__(
-        self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+        self,
+        parameters: Float[Tensor, "*batch_D"],
+        batch_dims: int = 1,
+        event_shape: Sequence[int] | None = None,
     ) -> TorchDistribution:
         """Return a Bernoulli(logits) that accepts grey values."""
         parameters = at_least_float32(one_tensor(self, parameters))
@@ -113,7 +119,10 @@ class ContinuousBernoulli(Likelihood):
     elementwise: ClassVar[bool] = True
 
     def __call__(
-        self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+        self,
+        parameters: Float[Tensor, "*batch_D"],
+        batch_dims: int = 1,
+        event_shape: Sequence[int] | None = None,
     ) -> TorchDistribution:
         """Return ContinuousBernoulli(logits)."""
         parameters = at_least_float32(one_tensor(self, parameters))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jaxtyping import Integer, Shaped
+from jaxtyping import Float, Integer, Shaped
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
@@ -39,7 +39,10 @@ class Categorical(Likelihood):
     """
 
     def __call__(
-        self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+        self,
+        parameters: Float[Tensor, "*batch C"],
+        batch_dims: int = 1,
+        event_shape: Sequence[int] | None = None,
     ) -> TorchDistribution:
         """Return Categorical(logits), or OneHotCategorical(logits) for one-hot data."""
         parameters = at_least_float32(one_tensor(self, parameters))
@@ -92,7 +95,10 @@ class Tokens(Likelihood):
     padding: int | None = None
 
     def __call__(
-        self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+        self,
+        parameters: Float[Tensor, "*batch_D V"],
+        batch_dims: int = 1,
+        event_shape: Sequence[int] | None = None,
     ) -> TorchDistribution:
         """Return independent Categorical positions."""
         parameters = at_least_float32(one_tensor(self, parameters))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
@@ -37,7 +37,10 @@ class Poisson(Likelihood):
     elementwise: ClassVar[bool] = True
 
     def __call__(
-        self, parameters: Tensor, batch_dims: int = 1, event_shape: Sequence[int] | None = None
+        self,
+        parameters: Float[Tensor, "*batch_D"],
+        batch_dims: int = 1,
+        event_shape: Sequence[int] | None = None,
     ) -> TorchDistribution:
         """Return Poisson(exp(parameters))."""
         parameters = at_least_float32(one_tensor(self, parameters, "log rates"))

@@ -101,7 +101,9 @@ def require(
         )
 
 
-def one_tensor(likelihood: Likelihood, parameters: Parameters, what: str = "logits") -> Tensor:
+def one_tensor(
+    likelihood: Likelihood, parameters: Parameters, what: str = "logits"
+) -> Float[Tensor, "*batch_D"]:
     """Return the parameters if they are one tensor; raise TypeError otherwise."""
     if not isinstance(parameters, Tensor):
         raise TypeError(
@@ -146,6 +148,6 @@ def check_integers(name: str, values: Integer[Tensor, "B *D"], expected: str) ->
     require(is_integer(values), name, expected, values, fix)
 
 
-def is_integer(values: Tensor) -> bool:
+def is_integer(values: Shaped[Tensor, "..."]) -> bool:
     """Return whether values are integers; booleans do not count as integers."""
     return not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)

@@ -6,9 +6,10 @@ with the draws and weights of :func:`ppl_mm.log_likelihood`, so that both say th
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Shaped
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, OneHotCategorical
@@ -88,7 +89,7 @@ def averaged(
     return Averaged(whole[0], whole[1] if score else None, kind)
 
 
-def own_values(base: TorchDistribution, values: Tensor) -> Tensor:
+def own_values(base: TorchDistribution, values: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
     """Values in the form of a site that is drawn without data: one-hot rows as indices."""
     one_hot = isinstance(base, Categorical) and values.is_floating_point()
     return values.argmax(-1) if one_hot else values
@@ -104,7 +105,9 @@ def _of_block(
     for start in range(0, len(part.log_share), each):
         share = part.log_share[start : start + each]
         latents = {n: value[start : start + each] for n, value in part.latents.items()}
-        fn: Any = target_sites(system.model, obs, [target], latents, len(share))[target]["fn"]
+        fn: TorchDistribution = target_sites(system.model, obs, [target], latents, len(share))[
+            target
+        ]["fn"]
         base = elementwise(fn)
         mean = base.probs if isinstance(base, Categorical | OneHotCategorical | Bernoulli) else None
         mean = (base.mean if mean is None else mean).squeeze(1).double()

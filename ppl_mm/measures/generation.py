@@ -160,7 +160,7 @@ def target_sites(
     model: Model,
     obs: Observations,
     targets: Sequence[str],
-    latents: dict[str, Tensor],
+    latents: dict[str, Shaped[Tensor, "{num_samples} ..."]],
     num_samples: int,
 ) -> dict[str, Any]:
     """The model's sites of the targets, drawn with the latents held fixed.
@@ -178,7 +178,7 @@ def target_sites(
     return {name: p.nodes[name] for name in targets}
 
 
-def central_value(fn: TorchDistribution) -> Tensor:
+def central_value(fn: TorchDistribution) -> Shaped[Tensor, "*batch_D"]:
     """A distribution's mean; its mode where the mean of an index means nothing."""
     fn = elementwise(fn)
     categorical = torch.distributions.Categorical | torch.distributions.OneHotCategorical

@@ -1,9 +1,10 @@
 """Whatever rows lack, single elements and whole modalities, given what they hold."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Shaped
 from pyro import poutine
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
@@ -15,6 +16,7 @@ from ppl_mm.distributions import Decoded
 from ppl_mm.likelihood.chunk import check_and_size
 from ppl_mm.likelihood.posterior_draws import Refine, latents_given
 from ppl_mm.measures.generation import elementwise, target_sites
+from ppl_mm.objectives.sites import Site
 from ppl_mm.objectives.weights import absent_names, model_trace, particles
 from ppl_mm.programs.answerable import conditioned_on
 from ppl_mm.results.imputation import Imputation
@@ -103,7 +105,7 @@ def impute(
             )
     back = torch.cat(order).argsort()
 
-    def joined(kind: str) -> dict[str, Tensor]:
+    def joined(kind: str) -> dict[str, Shaped[Tensor, "..."]]:
         dim = int(kind == "draws")
         found = {n: [getattr(part[n], kind) for part in parts] for n in names}
         return {
@@ -173,7 +175,7 @@ def _filled(
     return {n: _with_interval(system, x, level) for n, x in found.items()}
 
 
-def _of_site(obs: Observations, name: str, site: Any, own: Any) -> _Filled:
+def _of_site(obs: Observations, name: str, site: Site, own: TorchDistribution | None) -> _Filled:
     """What is drawn of a modality, and its mean, with the observed values in their place."""
     drawn, centre = site["value"].squeeze(1), _centre(site["fn"])
     if name not in obs.names:
@@ -196,7 +198,7 @@ def _of_site(obs: Observations, name: str, site: Any, own: Any) -> _Filled:
 
 def _read_by_decoder(
     system: System, obs: Observations, name: str, latents: dict[str, Tensor], num_draws: int
-) -> Any:
+) -> TorchDistribution | None:
     """p(x | z) of all elements by a decoder that reads the observed ones; None by any other."""
     if name not in obs.elements:
         return None

@@ -5,6 +5,7 @@ from typing import Any, TypedDict
 
 import torch
 from jaxtyping import Float
+from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical
 
@@ -111,7 +112,7 @@ def label_probabilities(
     return probs, log_p if score else None, not isinstance(kind, Bernoulli)
 
 
-def _checked(label: str, fn: Any) -> Any:
+def _checked(label: str, fn: TorchDistribution) -> Any:
     """The Categorical, one-hot or Bernoulli distribution of a label's elements."""
     base = as_label(label, fn)
     if isinstance(base, Categorical) and len(base.batch_shape) > 3:

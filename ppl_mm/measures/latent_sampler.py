@@ -10,7 +10,7 @@ Sources: Ghosh et al. 2020, arXiv:1903.12436 (Gaussian mixtures); Dinh et al. 20
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pyro.distributions as dist
 import torch
@@ -19,6 +19,7 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import Message
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
@@ -52,7 +53,7 @@ class LatentSampler:
 
     kind: str
     sizes: Mapping[str, int]
-    distribution: Any
+    distribution: Distribution
     loc: Tensor
     scale: Tensor
 
@@ -127,7 +128,7 @@ def fit_latent_sampler(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if kind == "flow":
-            fitted: Any = _flow(standard.to(dtype))
+            fitted: Distribution = _flow(standard.to(dtype))
         else:
             fitted = _gaussian_mixture(standard, num_components, seed, dtype)
     sizes = {name: mean.shape[-1] for name, mean in means.items()}
@@ -157,7 +158,7 @@ class _AtTheMean(Messenger):
         msg["done"] = True
 
 
-def _gaussian_mixture(rows: Tensor, components: int, seed: int, dtype: torch.dtype) -> Any:
+def _gaussian_mixture(rows: Tensor, components: int, seed: int, dtype: torch.dtype) -> Distribution:
     from sklearn.mixture import GaussianMixture
 
     fitted = GaussianMixture(components, reg_covar=1e-5, random_state=seed).fit(rows.cpu().numpy())

@@ -9,9 +9,9 @@ another class. Images like those that it was trained on have little; lower is be
 Source: Joy et al. 2022 (MEME), arXiv:2106.12570, table 6, and the references there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Unpack
+from typing import ClassVar, Unpack
 
 import torch
 from jaxtyping import Float
@@ -179,7 +179,7 @@ def _information(
     generator: torch.Generator,
 ) -> Tensor:
     """I of images, (N,) on the CPU."""
-    probabilities: Any = getattr(classifier, "probabilities", None)
+    probabilities: Callable[..., Tensor] | None = getattr(classifier, "probabilities", None)
     if probabilities is None:
         raise TypeError(
             "mutual_information: expected classifiers with a method probabilities(images, "

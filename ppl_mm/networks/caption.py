@@ -7,7 +7,7 @@ embedding alone twice more (1 x 4, stride 1 x 2): 32 words of embedding 128 beco
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -79,7 +79,7 @@ class CaptionFeatures(Features):
             size_in, size_out = size_out, min(2 * size_out, max_channels or 2 * size_out)
         self.out_features = size_in * height * width
 
-    def forward(self, captions: Tensor) -> Float[Tensor, "*rows F"]:
+    def forward(self, captions: Shaped[Tensor, "..."]) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         weight, bias = self.embedding.weight, self.embedding.bias
         if captions.is_floating_point():

@@ -3,7 +3,7 @@
 The string is read as a sequence of 8 positions with V channels, one-hot.
 """
 
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -49,7 +49,7 @@ class CharacterFeatures(Features):
             nn.ReLU(),
         )
 
-    def forward(self, strings: Tensor) -> Float[Tensor, "*rows F"]:
+    def forward(self, strings: Shaped[Tensor, "..."]) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         if not strings.is_floating_point():
             strings = one_hot(strings, self.vocab_size)

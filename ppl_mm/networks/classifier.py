@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -111,11 +111,11 @@ class TrunkClassifier(nn.Module):
         self.trunk = trunk
         self.output = nn.Linear(trunk.out_features, num_classes)
 
-    def forward(self, values: Tensor) -> Float[Tensor, "*rows classes"]:
+    def forward(self, values: Shaped[Tensor, "*rows_D"]) -> Float[Tensor, "*rows classes"]:
         """Return the logits."""
         return self.output(self.features(values))
 
-    def features(self, values: Tensor) -> Float[Tensor, "*rows F"]:
+    def features(self, values: Shaped[Tensor, "*rows_D"]) -> Float[Tensor, "*rows F"]:
         """Return the trunk's features."""
         features: Tensor = self.trunk(values)
         return features

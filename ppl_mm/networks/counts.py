@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -67,7 +67,9 @@ class CountsFeatures(Features):
         self.out_features = sizes[-1]
 
     def forward(
-        self, values: Tensor, covariates: Mapping[str, Tensor] | None = None
+        self,
+        values: Shaped[Tensor, "*rows_D"],
+        covariates: Mapping[str, Shaped[Tensor, "..."]] | None = None,
     ) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         own = values.dtype if values.is_floating_point() else torch.get_default_dtype()
@@ -206,10 +208,10 @@ class CountsDecoder(nn.Module):
     def forward(
         self,
         features: Float[Tensor, "*rows F"],
-        values: Tensor | None = None,
-        elements: Tensor | None = None,
-        covariates: Mapping[str, Tensor] | None = None,
-    ) -> Tensor | tuple[Tensor, ...]:
+        values: Shaped[Tensor, "*values_D"] | None = None,
+        elements: Bool[Tensor, "*values_D"] | None = None,
+        covariates: Mapping[str, Shaped[Tensor, "..."]] | None = None,
+    ) -> Float[Tensor, "*rows_D"] | tuple[Float[Tensor, "..."], ...]:
         """Return the likelihood's parameters; with observed values (..., G), for their totals.
 
         ``elements``, (..., G), says which of the values are observed; None for all.
@@ -227,8 +229,10 @@ class CountsDecoder(nn.Module):
         return log_count.exp(), log_mean - log_count, *each
 
     def sample(
-        self, features: Float[Tensor, "*rows F"], covariates: Mapping[str, Tensor] | None = None
-    ) -> Tensor:
+        self,
+        features: Float[Tensor, "*rows F"],
+        covariates: Mapping[str, Shaped[Tensor, "..."]] | None = None,
+    ) -> Float[Tensor, "*rows_D"]:
         """Draw counts (..., G) with mean total ``total``; no value is read."""
         parameters = self(features, covariates=covariates)
         if self.likelihood == "poisson":

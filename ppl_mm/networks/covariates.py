@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from pyro.infer.util import is_validation_enabled
 from torch import Tensor
 from torch.nn import functional as F
@@ -32,7 +32,7 @@ def checked_sizes(owner: str, covariates: Mapping[str, int] | None) -> dict[str,
 def beside(
     rows: Float[Tensor, "N F"],
     sizes: Mapping[str, int],
-    covariates: Mapping[str, Tensor] | None,
+    covariates: Mapping[str, Shaped[Tensor, "..."]] | None,
     leading: Sequence[int],
 ) -> Float[Tensor, "N _"]:
     """Rows (N, F) with the columns of covariates after theirs, (N, F + sum of the sizes).

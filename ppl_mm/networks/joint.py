@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ppl_mm.batch.covariates import covariates_for
@@ -59,7 +59,11 @@ class JointEncoder(nn.Module):
         """The covariates that some trunk reads."""
         return tuple({n: None for trunk in self.trunks.values() for n in reads_covariates(trunk)})
 
-    def forward(self, *values: Tensor, covariates: Mapping[str, Tensor] | None = None) -> LocScale:
+    def forward(
+        self,
+        *values: Shaped[Tensor, "..."],
+        covariates: Mapping[str, Shaped[Tensor, "..."]] | None = None,
+    ) -> LocScale:
         """Return the expert's (loc, scale), from one argument a modality.
 
         Where elements are missing, masks of the values' shapes may follow, one a modality.

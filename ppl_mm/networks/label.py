@@ -45,7 +45,7 @@ class LabelFeatures(Features):
         self.hidden = nn.Sequential(nn.SiLU(), dense(hidden))
         self.out_features = hidden[-1]
 
-    def forward(self, labels: Tensor) -> Float[Tensor, "*rows F"]:
+    def forward(self, labels: Shaped[Tensor, "..."]) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         weight = self.embedding.weight
         if labels.is_floating_point():
@@ -124,7 +124,10 @@ class LabelEncoder(Encoder):
         self.num_classes = num_classes
 
     def forward(
-        self, labels: Tensor, *_: Tensor, covariates: Mapping[str, Tensor] | None = None
+        self,
+        labels: Shaped[Tensor, "..."],
+        *_: Shaped[Tensor, "..."],
+        covariates: Mapping[str, Shaped[Tensor, "..."]] | None = None,
     ) -> LocScale:
         """Return the expert's (loc, scale); labels read no covariates."""
         if labels.is_floating_point() or labels.numel() <= self.num_classes:
@@ -171,8 +174,8 @@ class BinaryEncoder(LabelEncoder):
     def forward(
         self,
         values: Shaped[Tensor, "*rows"],
-        *_: Tensor,
-        covariates: Mapping[str, Tensor] | None = None,
+        *_: Shaped[Tensor, "..."],
+        covariates: Mapping[str, Shaped[Tensor, "..."]] | None = None,
     ) -> LocScale:
         """Return the expert's (loc, scale); binary values read no covariates."""
         return super().forward(values.long())

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -212,7 +212,10 @@ class Encoder(nn.Module):
         return self.features.reads_covariates
 
     def forward(
-        self, values: Tensor, *elements: Tensor, covariates: Mapping[str, Tensor] | None = None
+        self,
+        values: Shaped[Tensor, "*rows_D"],
+        *elements: Bool[Tensor, "*rows_D"],
+        covariates: Mapping[str, Shaped[Tensor, "..."]] | None = None,
     ) -> LocScale:
         """Return the expert's (loc, scale); ``elements`` says which are observed, if not all."""
         options = {} if covariates is None else {"covariates": covariates}
@@ -221,7 +224,9 @@ class Encoder(nn.Module):
         return self.location_scale(self.head(rows), leading)
 
 
-def as_rows(values: Tensor, event_shape: Sequence[int], owner: str) -> tuple[Tensor, torch.Size]:
+def as_rows(
+    values: Shaped[Tensor, "..."], event_shape: Sequence[int], owner: str
+) -> tuple[Shaped[Tensor, "N ..."], torch.Size]:
     """Flatten the leading dimensions of ``values`` into one.
 
     Args:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -77,9 +77,9 @@ class MLPFeatures(Features):
 
     def forward(
         self,
-        values: Tensor,
-        elements: Tensor | None = None,
-        covariates: Mapping[str, Tensor] | None = None,
+        values: Shaped[Tensor, "*rows_D"],
+        elements: Bool[Tensor, "*rows_D"] | None = None,
+        covariates: Mapping[str, Shaped[Tensor, "..."]] | None = None,
     ) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         own = values.dtype if values.is_floating_point() else torch.get_default_dtype()
@@ -215,7 +215,9 @@ class MLPDecoder(nn.Module):
             draw_kaiming(self)
 
     def forward(
-        self, features: Float[Tensor, "*rows F"], covariates: Mapping[str, Tensor] | None = None
+        self,
+        features: Float[Tensor, "*rows F"],
+        covariates: Mapping[str, Shaped[Tensor, "..."]] | None = None,
     ) -> Float[Tensor, "*rows_D"] | tuple[Float[Tensor, "*rows_D"], Float[Tensor, "*rows_D"]]:
         """Return the likelihood's parameters."""
         rows, leading = as_rows(features, (self.in_features,), "MLPDecoder")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -73,8 +73,10 @@ class RatesDecoder(nn.Module):
             self.log_total = nn.Parameter(torch.zeros(len(log_mean)))
 
     def forward(
-        self, features: Float[Tensor, "*rows F"], covariates: Mapping[str, Tensor] | None = None
-    ) -> Tensor | tuple[Tensor, Tensor]:
+        self,
+        features: Float[Tensor, "*rows F"],
+        covariates: Mapping[str, Shaped[Tensor, "..."]] | None = None,
+    ) -> Float[Tensor, "*rows D"] | tuple[Float[Tensor, " D"], Float[Tensor, "*rows D"]]:
         """Return the likelihood's parameters."""
         rows, leading = as_rows(features, (self.in_features,), "RatesDecoder")
         rows = beside(rows, self.reads_covariates, covariates, leading)

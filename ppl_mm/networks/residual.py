@@ -202,7 +202,7 @@ class _Block(nn.Module):
         if size_in != size_out:
             self.shortcut = nn.Conv2d(size_in, size_out, 1, bias=False)
 
-    def forward(self, maps: Tensor) -> Tensor:
+    def forward(self, maps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C_out H W"]:
         """Map (N, size_in, height, width) to (N, size_out, height, width)."""
         hidden = self.first(F.leaky_relu(maps, _SLOPE))
         branch = self.second(F.leaky_relu(hidden, _SLOPE, inplace=True))

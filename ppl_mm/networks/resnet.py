@@ -107,7 +107,7 @@ class _Block(nn.Module):
         if size_in != size_out or stride > 1:
             self.shortcut = nn.Sequential(*_normalised(size_in, size_out, 1, stride))
 
-    def forward(self, maps: Tensor) -> Tensor:
+    def forward(self, maps: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C_out H_out W_out"]:
         """Map (N, size_in, height, width) to (N, size_out, height / stride, width / stride)."""
         return F.relu(self.shortcut(maps) + self.branch(maps))
 

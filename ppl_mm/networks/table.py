@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Real
+from jaxtyping import Bool, Float, Real, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -80,7 +80,7 @@ class TableFeatures(Features):
         self,
         values: Real[Tensor, "*rows D"],
         elements: Bool[Tensor, "*rows D"] | None = None,
-        covariates: Mapping[str, Tensor] | None = None,
+        covariates: Mapping[str, Shaped[Tensor, "..."]] | None = None,
     ) -> Float[Tensor, "*rows F"]:
         """Return the features."""
         rows, leading = as_rows(values.to(self.centre.dtype), self.centre.shape, "TableFeatures")
@@ -214,7 +214,9 @@ class TableDecoder(nn.Module):
             self.raw_scale = nn.Parameter(torch.full((len(centre),), _START))
 
     def forward(
-        self, features: Float[Tensor, "*rows F"], covariates: Mapping[str, Tensor] | None = None
+        self,
+        features: Float[Tensor, "*rows F"],
+        covariates: Mapping[str, Shaped[Tensor, "..."]] | None = None,
     ) -> Float[Tensor, "*rows D"] | tuple[Float[Tensor, "*rows D"], Float[Tensor, " D"]]:
         """Return the likelihood's parameters."""
         rows, leading = as_rows(features, (self.in_features,), "TableDecoder")

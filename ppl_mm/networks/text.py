@@ -1,7 +1,7 @@
 """Recurrent encoder and decoder of short strings, sequences of T symbols out of V."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 import torch
 from jaxtyping import Float, Int, Integer
@@ -225,13 +225,18 @@ class StringDecoder(nn.Module):
         return self.output(torch.cat([outputs, context], dim=-1)), state
 
 
+State = TypeVar("State")  # of a recurrent network
+
+
 def unroll(
-    read: Callable[..., Any],
+    read: Callable[
+        [Int[Tensor, "N 1"], Float[Tensor, "N F"], State], tuple[Float[Tensor, "N 1 V"], State]
+    ],
     symbols: Int[Tensor, "N 1"],
     rows: Float[Tensor, "N F"],
-    state: Any,
+    state: State,
     length: int,
-    choose: Callable[[Tensor], Tensor],
+    choose: Callable[[Float[Tensor, "N 1 V"]], Int[Tensor, "N 1"]],
 ) -> Iterator[tuple[Float[Tensor, "N 1 V"], Int[Tensor, "N 1"]]]:
     """Yield logits (N, 1, V) and the chosen symbols (N, 1), one position after the other.
 

@@ -229,7 +229,7 @@ class _SharedNoise(Messenger):
         noisy: Whether each term has the noise; a term without it has its mean.
     """
 
-    def __init__(self, noise: Tensor, noisy: list[bool]) -> None:
+    def __init__(self, noise: Float[Tensor, "S 1 B Z"], noisy: list[bool]) -> None:
         super().__init__()
         still = torch.zeros_like(noise)
         self.noise = torch.cat([noise if own else still for own in noisy], -3)  # (S, T, B, Z)

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Bool
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import Message
@@ -67,7 +68,11 @@ class DirectionPrior(Messenger):
     """
 
     def __init__(
-        self, prior: PseudoInputPrior, obs: Observations, own: Mapping[str, Tensor], kind: str
+        self,
+        prior: PseudoInputPrior,
+        obs: Observations,
+        own: Mapping[str, Bool[Tensor, "*S B"]],
+        kind: str,
     ) -> None:
         super().__init__()
         self.prior, self.obs, self.own, self.kind = prior, obs, own, kind

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import torch
+from jaxtyping import Bool, Float
 from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine import Trace
 from pyro.poutine.messenger import Messenger
@@ -52,7 +53,7 @@ class ScaleSites(Messenger):
     """
 
     def __init__(
-        self, weights: Mapping[str, float | Tensor] | None = None, beta: float = 1.0
+        self, weights: Mapping[str, float | Float[Tensor, "T 1"]] | None = None, beta: float = 1.0
     ) -> None:
         super().__init__()
         self.weights, self.beta = dict(weights or {}), beta
@@ -135,7 +136,9 @@ class Reference(Messenger):
     Where ``rows`` is False the model keeps its own prior.
     """
 
-    def __init__(self, site: str, distribution: TorchDistribution, rows: Tensor) -> None:
+    def __init__(
+        self, site: str, distribution: TorchDistribution, rows: Bool[Tensor, "*S B"]
+    ) -> None:
         super().__init__()
         self.site, self.distribution, self.rows = site, distribution, rows
 
@@ -158,7 +161,9 @@ class OffSource(Messenger):
     Source: Palumbo et al. 2023 (MMVAE+), eq. 1.
     """
 
-    def __init__(self, source: Mapping[str, Tensor], priors: Mapping[str, Prior]) -> None:
+    def __init__(
+        self, source: Mapping[str, Bool[Tensor, "S B"]], priors: Mapping[str, Prior]
+    ) -> None:
         super().__init__()
         self.source, self.priors = source, priors
 

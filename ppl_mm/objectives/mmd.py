@@ -130,7 +130,10 @@ def squared_mmd_of_normals(
         tensor(0.0132)
     """
 
-    def mean(p: tuple[Tensor, Tensor], q: tuple[Tensor, Tensor]) -> Tensor:
+    def mean(
+        p: tuple[Float[Tensor, "N D"], Float[Tensor, "N D"]],
+        q: tuple[Float[Tensor, "N D"], Float[Tensor, "N D"]],
+    ) -> Float[Tensor, ""]:
         s = p[1].square()[:, None] + q[1].square()
         distance = (p[0][:, None] - q[0]).square()
         log_k = -0.5 * torch.log1p(2.0 * s / width) - distance / (width + 2.0 * s)
@@ -193,10 +196,10 @@ class MMD:
         """
         kept = None if rows is None else indices(rows)
 
-        def mine(own: Tensor) -> Tensor:
+        def mine(own: Float[Tensor, "*batch N D"]) -> Float[Tensor, "*batch n D"]:
             return own if kept is None else own.index_select(-2, kept)
 
-        def pool(own: Tensor) -> Tensor:
+        def pool(own: Float[Tensor, "*batch N D"]) -> Float[Tensor, "*batch n D"]:
             return all_rows(mine(own))
 
         x, y = pool(draws[0]), pool(draws[1])

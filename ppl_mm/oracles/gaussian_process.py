@@ -11,11 +11,10 @@ Source: Hensman, Matthews & Ghahramani 2015, arXiv:1411.2005.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import pyro
 import torch
-from jaxtyping import Float, Integer, Shaped
+from jaxtyping import Float, Int, Integer, Shaped
 from pyro.contrib import gp
 from pyro.infer import TraceMeanField_ELBO
 from torch import Tensor, nn
@@ -53,7 +52,7 @@ class GaussianProcessClassifier(nn.Module):
         self, images: Shaped[Tensor, "B *D"]
     ) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B C"]]:
         """Means and variances of q(f_c | image), (B, C) each, in float64."""
-        features: Any = self.classifier.features(images)  # type: ignore[operator]
+        features: Tensor = self.classifier.features(images)  # type: ignore[operator]
         with pyro.get_param_store().scope():  # a process enters its parameters by common names
             loc, variance = self.process(features.double())
         return loc.T, variance.T
@@ -190,7 +189,7 @@ def train_gaussian_process(
         process = _process(features, num_classes, num_inducing)
         elbo = TraceMeanField_ELBO()
 
-        def loss(rows: Tensor) -> Tensor:
+        def loss(rows: Int[Tensor, " B"]) -> Float[Tensor, ""]:
             process.set_data(features[rows.to(device)], labels[rows.to(device)])
             return elbo.differentiable_loss(process.model, process.guide)
 

@@ -18,7 +18,7 @@ same window and size; correlations in other vectors have other values.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -29,6 +29,9 @@ from ppl_mm.arguments.tensors import Matrix, Numbers
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.data.vocabulary import EOS, PAD
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = ["SentenceEmbedding"]
 
@@ -131,7 +134,7 @@ def _words(tokens: Tensor, num_symbols: int, ends: tuple[int, ...]) -> Tensor:
     return torch.isin(tokens, torch.tensor(ends, dtype=tokens.dtype)).cumsum(1) == 0
 
 
-def _contexts(tokens: Tensor, words: Tensor, num_symbols: int, window: int) -> Any:
+def _contexts(tokens: Tensor, words: Tensor, num_symbols: int, window: int) -> "csr_array":
     """#(w, c), a symmetric sparse matrix (V, V)."""
     from scipy.sparse import coo_array
 
@@ -144,7 +147,7 @@ def _contexts(tokens: Tensor, words: Tensor, num_symbols: int, window: int) -> A
     return counts + counts.T
 
 
-def _ppmi(counts: Any) -> Any:
+def _ppmi(counts: "csr_array") -> "csr_array":
     """The sparse matrix PPMI_wc."""
     found = counts.tocoo()
     of_word = np.asarray(counts.sum(1)).ravel()
@@ -155,7 +158,7 @@ def _ppmi(counts: Any) -> Any:
     return found.tocsr()
 
 
-def _singular_vectors(matrix: Any, num_components: int) -> Tensor:
+def _singular_vectors(matrix: "csr_array", num_components: int) -> Tensor:
     """U S^(1/2), (V, D)."""
     from sklearn.decomposition import TruncatedSVD
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -144,7 +145,7 @@ def prior_samples(
 def samples(
     system: System,
     obs: Observations,
-    drawn: Mapping[str, Tensor],
+    drawn: Mapping[str, Shaped[Tensor, "K N ..."]],
     given: Sequence[str] = (),
     *,
     tiles: Tiles = (),

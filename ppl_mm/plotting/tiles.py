@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations
@@ -62,7 +63,7 @@ class Sheet:
         self,
         modalities: Sequence[Modality],
         tiles: Tiles,
-        examples: Mapping[str, Tensor],
+        examples: Mapping[str, Shaped[Tensor, "N ..."]],
         truth: Observations | None = None,
         words: Words | None = None,
     ) -> None:
@@ -85,6 +86,7 @@ class Sheet:
 
         self.canvas = Picture()
         self.axes = self.canvas.add_axes((0, 0, 1, 1))
+        self.axes.set_aspect("equal")
 
     def cell(
         self,
@@ -253,18 +255,23 @@ class Sheet:
         )
 
     def _image(self, box: Box, value: Tensor, low: float, high: float) -> None:
+        from matplotlib.colors import Normalize
+        from matplotlib.image import AxesImage
+
         x, y, width, height = box
         shade = ((value - low) / max(high - low, 1e-12)).clamp(0, 1).numpy()
         if shade.ndim == 3:
             shade = shade[0] if len(shade) == 1 else shade.transpose(1, 2, 0)
-        self.axes.imshow(
-            shade,
+        # Unlike imshow, it leaves the limits of the axes alone; figure sets them.
+        image = AxesImage(
+            self.axes,
             extent=(x, x + width, y + height, y),
             cmap="gray",
-            vmin=0,
-            vmax=1,
+            norm=Normalize(0, 1),
             interpolation="nearest",
         )
+        image.set_data(shade)
+        self.axes.add_image(image)
 
     def _bars(self, name: str, box: Box, value: Tensor) -> None:
         """A bar for each number: its value from 0 to 1, or its place in its own range."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from jaxtyping import Shaped
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations
@@ -31,7 +32,7 @@ def rows_of(obs: Observations, names: Sequence[str]) -> list[Row]:
     ]
 
 
-def text_of(modality: Modality, value: Tensor) -> str | None:
+def text_of(modality: Modality, value: Shaped[Tensor, "*D"]) -> str | None:
     """The text of a value; None for one that is drawn instead, an image or a vector.
 
     Attributes read as the indices of those that hold.
@@ -45,7 +46,7 @@ def text_of(modality: Modality, value: Tensor) -> str | None:
     return f"{value.item():.3g}" if value.numel() == 1 else None
 
 
-def is_number(modality: Modality, value: Tensor) -> bool:
+def is_number(modality: Modality, value: Shaped[Tensor, "*D"]) -> bool:
     """Return whether a value is one real number, neither a label nor a yes or no."""
     labels = Categorical | Tokens | MultiLabel | Bernoulli
     return value.numel() == 1 and not isinstance(modality.likelihood, labels)
@@ -60,7 +61,7 @@ def tiles_of(
     tiles: Tiles,
     names: Sequence[str],
     modalities: Sequence[Modality],
-    examples: Mapping[str, Tensor],
+    examples: Mapping[str, Shaped[Tensor, "N ..."]],
 ) -> list[tuple[str, ...]]:
     """``tiles`` of the shown modalities, then a tile for each other; many small ones share one."""
     stacked = [tuple(n for n in tile if n in names) for tile in tiles]
@@ -74,7 +75,7 @@ def tiles_of(
     return [tile for tile in stacked if tile] + rest + lists
 
 
-def is_image(modality: Modality, value: Tensor) -> bool:
+def is_image(modality: Modality, value: Shaped[Tensor, "*D"]) -> bool:
     """Return whether a value is drawn as an image: (H, W), (1, H, W) or (3, H, W)."""
     grid = value.dim() == 2 or (value.dim() == 3 and value.shape[0] in (1, 3))
     return grid and text_of(modality, value) is None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Shaped
 from torch import Tensor
 
 from ppl_mm import plotting
@@ -36,7 +37,7 @@ def generate(
     npz: Path | None = None,
     csv: Path | None = None,
     covariates: Mapping[str, str] | None = None,
-) -> dict[str, Tensor]:
+) -> dict[str, Shaped[Tensor, "{num_samples} N ..."]]:
     """Draw modalities of test rows given others, and write a picture.
 
     Args:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from ppl_mm.batch.observations import Observations
@@ -55,7 +56,10 @@ def sources(others: Sequence[str], fixed: Sequence[str]) -> list[tuple[str, ...]
 
 
 def coherences(
-    system: System, test: Observations, labels: Tensor, classifiers: Mapping[str, nn.Module]
+    system: System,
+    test: Observations,
+    labels: Int[Tensor, " N"],
+    classifiers: Mapping[str, nn.Module],
 ) -> Iterator[Accuracy]:
     """Measure coherence of each modality that has a classifier, given others and from the prior.
 

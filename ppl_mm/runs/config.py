@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -239,7 +239,7 @@ def read_facts(folder: Path) -> tuple[str, str]:
     return content.get("hardware", "not recorded"), versions
 
 
-def _check_names(what: str, given: Any, names: Any) -> None:
+def _check_names(what: str, given: Iterable[str], names: Collection[str]) -> None:
     for name in given:
         if name not in names:
             raise ValueError(unknown_name(what, name, names))

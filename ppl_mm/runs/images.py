@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ppl_mm.files import write_atomically
@@ -25,7 +26,10 @@ def image_folder(table: Path, name: str) -> Path:
     return table.with_name(f"{table.stem}_{name}")
 
 
-def write_images(parts: Sequence[tuple[Sequence[str], Tensor, Tensor]], folder: Path) -> int:
+def write_images(
+    parts: Sequence[tuple[Sequence[str], Float[Tensor, "N C H W"], Bool[Tensor, "N C H W"]]],
+    folder: Path,
+) -> int:
     """Write the images of rows that lack pixels, as PNG files; others are the user's own.
 
     Args:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
+from jaxtyping import Int
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
@@ -167,7 +168,7 @@ def measure(
     num_samples: int = 1000,
     rows: int | None = None,
     classifiers: Mapping[str, nn.Module] | None = None,
-    labels: Tensor | None = None,
+    labels: Int[Tensor, " N"] | None = None,
 ) -> Measures:
     """Measure the ELBO, log p of everything, of each modality and of the label given the others.
 

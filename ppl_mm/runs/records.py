@@ -78,8 +78,8 @@ class Files:
     def train(
         self,
         system: System,
-        rows: Any,
-        config: Any,
+        rows: object,
+        config: object,
         learning_rate: float,
         *,
         resume: bool = True,
@@ -130,7 +130,7 @@ def check_same(
             )
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Return a value as JSON stores it."""
     return json.loads(json.dumps(value))
 

@@ -128,7 +128,7 @@ def callback_of(text: str) -> Callback:
     """
     module, _, name = text.partition(":")
     try:
-        found: Any = getattr(import_module(module), name)
+        found: object = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
             f"callback: expected MODULE:NAME such as my_module:MyCallback, got {text!r} ({error})."

@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
@@ -21,6 +22,9 @@ from ppl_mm.measures import embedding, imputation
 from ppl_mm.results.imputation import frame_of
 from ppl_mm.runs.folder import Run
 from ppl_mm.runs.images import image_folder, write_images
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = ["drawn_table", "embed", "impute"]
 
@@ -127,7 +131,7 @@ def embed(
     _write(run, pandas.concat(parts, ignore_index=True), path)
 
 
-def drawn_table(run: Run, drawn: dict[str, Tensor], path: Path) -> None:
+def drawn_table(run: Run, drawn: dict[str, Shaped[Tensor, "K N ..."]], path: Path) -> None:
     """Write draws (K, N, *event) as CSV: a line for each row and draw.
 
     Args:
@@ -266,7 +270,7 @@ def _added(run: Run) -> list[str]:
     return ["split"] if own is None else [] if own.index is None else [own.index]
 
 
-def _write(run: Run, frame: Any, path: Path) -> None:
+def _write(run: Run, frame: "DataFrame", path: Path) -> None:
     """Write a table of all rows, with their labels and in the order of the user's files."""
     own = run.dataset.provenance
     splits = _splits(run)
@@ -280,5 +284,5 @@ def _write(run: Run, frame: Any, path: Path) -> None:
     _save(frame, path)
 
 
-def _save(frame: Any, path: Path) -> None:
+def _save(frame: "DataFrame", path: Path) -> None:
     write_atomically(path, frame.to_csv(index=False, lineterminator="\n").encode())

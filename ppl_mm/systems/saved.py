@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -43,7 +44,7 @@ def load(path: Path, modalities: "Sequence[Modality] | None", system: "System | 
     return system
 
 
-def check_finite(path: Path, parameters: dict[str, Tensor]) -> None:
+def check_finite(path: Path, parameters: dict[str, Shaped[Tensor, "..."]]) -> None:
     """Raise ValueError if a parameter of a file is not finite."""
     for name, tensor in parameters.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from jaxtyping import Float
 from torch import Tensor
 
 __all__ = ["Summed"]
@@ -10,7 +11,7 @@ __all__ = ["Summed"]
 class Summed:
     """The sum of the gradients of a step's batches, each times its number of rows."""
 
-    def __init__(self, parameters: Sequence[Tensor]) -> None:
+    def __init__(self, parameters: Sequence[Float[Tensor, "..."]]) -> None:
         self.parameters = parameters
         self.sums: dict[Tensor, Tensor] = {}
         self.rows = 0

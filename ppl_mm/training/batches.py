@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,7 +35,7 @@ class Streams:
     """
 
     def __init__(self, data: Observations | Sequence[Observations]) -> None:
-        parts: Any = (data,) if isinstance(data, Observations) else data
+        parts: object = (data,) if isinstance(data, Observations) else data
         if not isinstance(parts, Sequence) or isinstance(parts, str):
             raise TypeError(
                 f"fit, argument data: expected Observations or a sequence of Observations, got "

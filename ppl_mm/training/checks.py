@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pyro
 import torch
+from jaxtyping import Float
 from pyro.infer import ELBO
 from torch import Tensor
 
@@ -51,7 +52,7 @@ class Found(NamedTuple):
     points: bool
 
 
-def parameters(system: System) -> list[Tensor]:
+def parameters(system: System) -> list[Float[Tensor, "..."]]:
     """The parameters that training changes."""
     return [p for p in system.parameters() if p.requires_grad]
 

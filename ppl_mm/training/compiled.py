@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, fx
 
 __all__ = ["check_compiler", "compiled"]
@@ -15,7 +16,9 @@ _OPTIONS = {
 
 
 def compiled(
-    graph: fx.Graph, constants: dict[str, Tensor], inputs: Sequence[Tensor]
+    graph: fx.Graph,
+    constants: dict[str, Shaped[Tensor, "..."]],
+    inputs: Sequence[Shaped[Tensor, "..."]],
 ) -> Callable[..., Any]:
     """Compile a graph of :func:`ppl_mm.training.tape.record`; results are equal up to rounding.
 
@@ -27,9 +30,9 @@ def compiled(
     Raises:
         Exception: Any error of the compiler, for example if there is none.
     """
-    root: Any = dict(constants)
+    root: dict[str, Any] = dict(constants)
     module = fx.GraphModule(root, graph)
-    detached: Any = [x.detach() for x in inputs]
+    detached: list[Any] = [x.detach() for x in inputs]
     with torch.no_grad():
         return torch._inductor.compile(module, detached, options=dict(_OPTIONS))
 

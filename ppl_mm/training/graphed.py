@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from pyro.infer import ELBO
 from torch import Tensor
 from torch.optim import Optimizer
@@ -54,7 +55,7 @@ def _set_mode(mode: int | str) -> None:
 class CUDA:
     """The trial and the capture of steps on a CUDA device."""
 
-    def watched(self, run: Callable[[], Tensor]) -> tuple[Tensor, str | None]:
+    def watched(self, run: Callable[[], Float[Tensor, ""]]) -> tuple[Float[Tensor, ""], str | None]:
         """Run a step on a side stream; return its loss and the obstacle to a replay, or None."""
         side, current = torch.cuda.Stream(), torch.cuda.current_stream()
         side.wait_stream(current)
@@ -72,7 +73,9 @@ class CUDA:
             return loss, f"a step waits for the device, at {waits[0].filename}:{waits[0].lineno}"
         return loss, "a step draws random numbers on the host" if drew else None
 
-    def capture(self, run: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
+    def capture(
+        self, run: Callable[[], Float[Tensor, ""]]
+    ) -> tuple[Float[Tensor, ""], Callable[[], None]]:
         """Capture a step without running it; return the tensor of its loss, and its replay."""
         generator = torch.cuda.default_generators[torch.cuda.current_device()]
         before = generator.clone_state()
@@ -131,7 +134,7 @@ class Graphed:
             return f"eager: fewer than {_WARM_UP + 2} batches of one shape and stage"
         return f"captured: {self.replayed} steps replayed"
 
-    def __call__(self, batch: Observations, share: range, size: int) -> Tensor:
+    def __call__(self, batch: Observations, share: range, size: int) -> Float[Tensor, ""]:
         """Take one step and return its loss, which the next step overwrites."""
         key = None if self.why_not is not None else self._key(batch, size)
         if key is None or size < self.largest:
@@ -212,7 +215,9 @@ class Graphed:
         return size, found, stage_of(self.objective), self.beta.follow(), rates
 
 
-def draws_on_host(run: Callable[[], Tensor]) -> tuple[Tensor, bool]:
+def draws_on_host(
+    run: Callable[[], Float[Tensor, "*shape"]],
+) -> tuple[Float[Tensor, "*shape"], bool]:
     """Run a step; return its loss, and whether it used torch's random generator on the host."""
     before = torch.get_rng_state()
     loss = run()

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import Message
 from torch import Tensor
@@ -146,13 +147,15 @@ class _Join(torch.autograd.Function):
     """The identity; its backward pass combines the gradients at the shared coordinates."""
 
     @staticmethod
-    def forward(ctx: Any, rule: Rule, latent_dim: int, *latents: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, rule: Rule, latent_dim: int, *latents: Float[Tensor, "*batch _"]
+    ) -> tuple[Float[Tensor, "*batch _"], ...]:
         ctx.rule, ctx.latent_dim = rule, latent_dim
         ctx.set_materialize_grads(False)
         return tuple(z.view_as(z) for z in latents)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
+    def backward(ctx: Any, *gradients: Float[Tensor, "*batch _"] | None) -> tuple[Any, ...]:
         shared = [None if g is None else g[..., : ctx.latent_dim] for g in gradients]
         held = [m for m, g in enumerate(shared) if g is not None and bool(g.any())]
         if len(held) < 2:

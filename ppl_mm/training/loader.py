@@ -1,7 +1,7 @@
 """Training rows from an iterable of batches, such as a DataLoader."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 
@@ -12,7 +12,7 @@ from ppl_mm.training.batches import Batch, Streams, resident
 __all__ = ["Loader", "streams_of"]
 
 
-def streams_of(data: Any) -> Streams:
+def streams_of(data: object) -> Streams:
     """Return the streams of the data that :func:`ppl_mm.fit` gets, of any accepted type."""
     if isinstance(data, Observations | Sequence | Mapping) or not isinstance(data, Iterable):
         return Streams(cast(Sequence[Observations], data))  # Streams refuses other types.

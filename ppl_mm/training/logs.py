@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.systems import System
 from ppl_mm.training.parts import LossParts, elbo_by_site
 from ppl_mm.training.state import Training
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Log", "Logger"]
 
@@ -113,12 +116,12 @@ def _place(training: Training) -> int:
     return training.epoch * training.steps + training.step
 
 
-def _log_picture(logger: Any, figure: Any, step: int) -> None:
+def _log_picture(logger: Any, figure: "Figure", step: int) -> None:
     """Give a figure to a logger by the first way that it has, see :class:`Log`."""
     if hasattr(logger, "log_image"):  # W&B
         logger.log_image(key="picture", images=[_pixels(figure)], step=step)
         return
-    experiment: Any = getattr(logger, "experiment", None)
+    experiment: object = getattr(logger, "experiment", None)
     if hasattr(experiment, "add_figure"):  # TensorBoard
         experiment.add_figure("picture", figure, step)
     elif hasattr(experiment, "log_figure") and hasattr(logger, "run_id"):  # MLflow
@@ -134,7 +137,7 @@ def _log_picture(logger: Any, figure: Any, step: int) -> None:
         )
 
 
-def _pixels(figure: Any) -> np.ndarray:
+def _pixels(figure: "Figure") -> np.ndarray:
     """Draw a figure, (height, width, 4), 0 to 255."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyro
 import torch
+from jaxtyping import Float
 from pyro.infer import ELBO
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ppl_mm.batch.host_masks import constants
@@ -61,7 +62,7 @@ class Loop:
     def __init__(
         self,
         fabric: "Fabric",
-        module: Any,
+        module: nn.Module,
         optimizer: Optimizer,
         system: System,
         streams: Streams,
@@ -187,7 +188,7 @@ class Loop:
             training.write()
         return training.stopping
 
-    def step(self, batch: Observations, share: range, size: int) -> Tensor:
+    def step(self, batch: Observations, share: range, size: int) -> Float[Tensor, ""]:
         """Take a gradient step on a joint batch; return this process's part of the summed loss.
 
         Args:
@@ -206,7 +207,7 @@ class Loop:
         with nullcontext() if self.kept is None else constants(self.kept):
             return self.graphed(batch, share, size)
 
-    def update(self, batch: Observations, share: range, size: int) -> Tensor:
+    def update(self, batch: Observations, share: range, size: int) -> Float[Tensor, ""]:
         """Compute loss and gradients and step the optimiser; a CUDA graph may replay this work."""
         self.optimizer.zero_grad()
         loss = self.gradients(batch, share, size)
@@ -220,7 +221,7 @@ class Loop:
             self.optimizer.step()
         return loss
 
-    def backward(self, batch: Observations, share: range, size: int) -> Tensor:
+    def backward(self, batch: Observations, share: range, size: int) -> Float[Tensor, ""]:
         """Return the loss; the parameters get the gradients of its mean over the joint batch."""
         rank, world = self.fabric.global_rank, self.fabric.world_size
         noise = JointNoise(share, size, rank) if world > 1 else nullcontext()

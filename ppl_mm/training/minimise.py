@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from jaxtyping import Float, Int
 from rich.progress import track
 from torch import Tensor, nn
 
@@ -102,7 +103,7 @@ def seeded(seed: int, device: str | torch.device) -> Iterator[None]:
 
 def minimise(
     module: nn.Module,
-    loss: Callable[[Tensor], Tensor],
+    loss: Callable[[Int[Tensor, " B"]], Float[Tensor, ""]],
     batches: Batches,
     *,
     learning_rate: float,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped, UInt8
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 from torch.distributions import Categorical
@@ -42,7 +42,7 @@ class AlwaysDifferentiable(nn.Module):
         self.loss, self.shares = loss, shares
         self.nothing = nn.Parameter(torch.zeros(()))
 
-    def forward(self, obs: Observations) -> Tensor:
+    def forward(self, obs: Observations) -> Float[Tensor, ""]:
         """Return the loss, which depends on at least one parameter."""
         with torch.set_grad_enabled(self.shares or bool(obs.any_data.any())):
             value: Tensor = self.loss(obs)
@@ -95,7 +95,7 @@ class JointNoise(SiteNoise):
         joint = torch.rand(self._joint(shape), device=like.device)
         return self._own(joint, len(shape) - 1)
 
-    def other(self, fn: TorchDistribution) -> Tensor:
+    def other(self, fn: TorchDistribution) -> Shaped[Tensor, "*batch_D"]:
         """Draw from this process's own stream; an encoded mixture is drawn jointly."""
         if isinstance(fn, EncodedMixture):
             shape = fn.batch_shape
@@ -125,7 +125,7 @@ def own_rows(size: int, rank: int, world: int) -> range:
     return range(first, first + each + (rank < more)) if rank < size else range(1)
 
 
-def noise_states(device: torch.device) -> dict[str, Tensor]:
+def noise_states(device: torch.device) -> dict[str, UInt8[Tensor, " _"]]:
     """Return the states of the generators that a step may draw from."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
@@ -133,7 +133,7 @@ def noise_states(device: torch.device) -> dict[str, Tensor]:
     return states
 
 
-def set_noise(states: dict[str, Tensor]) -> None:
+def set_noise(states: dict[str, UInt8[Tensor, " _"]]) -> None:
     """Set the states of the generators of this machine's devices."""
     if "cpu" in states:
         torch.set_rng_state(states["cpu"])

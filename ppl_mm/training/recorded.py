@@ -14,8 +14,8 @@ import logging
 import time
 from collections import Counter
 from contextlib import nullcontext
-from typing import Any
 
+from jaxtyping import Float, Shaped
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
@@ -44,6 +44,9 @@ _OFTEN = 3  # A pattern of a whole batch has a program of its own from this batc
 _TRIALS = 5  # The number of steps each way that are timed.
 _GAIN = 0.9  # Steps on all rows are taken if they need at most this part of the eager time.
 _log = logging.getLogger("ppl_mm")
+
+Key = tuple[object, ...]
+"""All that decides what a step does, the size of its batch first."""
 
 
 class Recorded:
@@ -85,9 +88,9 @@ class Recorded:
         self.state = [*self.parameters, *system.buffers(), self.beta.tensor]
         self.why_not, self.compile, self.not_compiled = why_not, compile, ""
         self.replayed = 0
-        self.programs: dict[Any, Replayed] = {}
-        self.compiled: set[Any] = set()  # The parts of keys without their patterns.
-        self.met: Counter[Any] = Counter()
+        self.programs: dict[Key, Replayed] = {}
+        self.compiled: set[Key] = set()  # The parts of keys without their patterns.
+        self.met: Counter[Key] = Counter()
         if missing.dense and missing.steady is None:  # As found before a resume.
             missing.steady = frozenset()
 
@@ -106,7 +109,7 @@ class Recorded:
             more.append("networks see all rows, and masks what is missing")
         return f"{kind}: {self.replayed} steps replayed" + (f" ({'; '.join(more)})" if more else "")
 
-    def __call__(self, batch: Observations, share: range, size: int) -> Tensor:
+    def __call__(self, batch: Observations, share: range, size: int) -> Float[Tensor, ""]:
         """Return the loss of a batch; the parameters get its gradients."""
         key = self._key(batch, size)
         if key is not None and key not in self.programs and len(self.programs) == _MOST:
@@ -132,7 +135,7 @@ class Recorded:
             if found.proofs == _PROOFS:
                 found.proofs, found.doubted = _PROOFS - 1, True
 
-    def _key(self, batch: Observations, size: int) -> Any:
+    def _key(self, batch: Observations, size: int) -> Key | None:
         """All that decides what a step does, its size first; None if the step is eager."""
         if self.why_not is not None:
             return None
@@ -152,7 +155,7 @@ class Recorded:
             return None
         return (*what, "mixed", layout(batch, self.missing.steady))
 
-    def _unknown(self, key: Any) -> frozenset[str] | None:
+    def _unknown(self, key: Key) -> frozenset[str] | None:
         """The modalities whose masks are no inputs of a program; None for all."""
         return self.missing.steady if key[4] == "mixed" else None
 
@@ -164,13 +167,13 @@ class Recorded:
         self.programs.clear()
         self.compiled.clear()
 
-    def _recorded(self, key: Any, batch: Observations, share: range, size: int) -> bool:
+    def _recorded(self, key: Key, batch: Observations, share: range, size: int) -> bool:
         """Record a step, and leave parameters, buffers and random numbers unchanged."""
         before, steady = State(self.state), self._unknown(key)
         rows, tensors = to_record(batch, steady), tensors_of(batch, steady)
         uses = None if steady is None else Uses()
 
-        def step() -> list[Tensor | None]:
+        def step() -> list[Shaped[Tensor, "..."] | None]:
             with nullcontext() if uses is None else collecting(uses):
                 loss = self.eager(rows, share, size)
             flags = [] if uses is None else [uses.flags()]
@@ -193,7 +196,7 @@ class Recorded:
         self.programs[key] = found
         return True
 
-    def _proven(self, key: Any, batch: Observations, share: range, size: int) -> Tensor:
+    def _proven(self, key: Key, batch: Observations, share: range, size: int) -> Tensor:
         """Take the step both ways; use the program's numbers if they agree with the eager ones."""
         found, tensors = self.programs[key], tensors_of(batch, self._unknown(key))
         before = State(self.state)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, fx
 
 from ppl_mm.batch.unread import Uses
@@ -39,9 +40,9 @@ class Replayed:
     def __init__(
         self,
         graph: fx.Graph,
-        constants: dict[str, Tensor],
-        state: Sequence[Tensor],
-        parameters: Sequence[Tensor],
+        constants: dict[str, Shaped[Tensor, "..."]],
+        state: Sequence[Shaped[Tensor, "..."]],
+        parameters: Sequence[Float[Tensor, "..."]],
         uses: Uses | None,
     ) -> None:
         self.graph, self.constants = graph, constants
@@ -57,7 +58,7 @@ class Replayed:
         """Whether the numbers are those of the eager step to the last bit."""
         return not (self.compiled or self.dense)
 
-    def compile(self, tensors: Sequence[Tensor]) -> None:
+    def compile(self, tensors: Sequence[Shaped[Tensor, "..."]]) -> None:
         """Run the compiled program from now on, if the compiler works."""
         start = time.perf_counter()
         try:
@@ -75,7 +76,7 @@ class Replayed:
         self.not_compiled = f"not compiled: {why}"
         _log.info("fit: steps are recorded, %s", self.not_compiled)
 
-    def __call__(self, tensors: Sequence[Tensor]) -> Tensor:
+    def __call__(self, tensors: Sequence[Shaped[Tensor, "..."]]) -> Float[Tensor, ""]:
         """Return the loss; the parameters get its gradients."""
         # The program was recorded below autograd and does not need it.
         with torch.no_grad(), torch._C._AutoDispatchBelowAutograd():
@@ -96,7 +97,9 @@ class Replayed:
         pairs = zip(gradients, self.flags, strict=True)
         return [g if not own or any(used[i] for i in own) else None for g, own in pairs]
 
-    def agrees(self, own: list[Tensor | None], others: list[Tensor | None]) -> bool:
+    def agrees(
+        self, own: list[Shaped[Tensor, "..."] | None], others: list[Shaped[Tensor, "..."] | None]
+    ) -> bool:
         """Whether loss and gradients equal the eager step's, or the eager loss is not finite."""
         assert others[0] is not None
         if not bool(torch.isfinite(others[0])):

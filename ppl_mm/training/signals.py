@@ -38,6 +38,10 @@ class StoppedError(KeyboardInterrupt):
         self.where, self.result, self.number = where, result, number
 
 
+Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
+"""What Python does when a signal comes, as :func:`signal.getsignal` returns it."""
+
+
 @contextmanager
 def terminable() -> Iterator[None]:
     """Inside, SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does."""
@@ -53,13 +57,13 @@ def deaf() -> Iterator[None]:
 
 
 @contextmanager
-def _handled(numbers: Iterable[int], handler: Any) -> Iterator[dict[int, Any]]:
+def _handled(numbers: Iterable[int], handler: Handler) -> Iterator[dict[int, Handler]]:
     """Handle signals so inside; yield number -> former handler.
 
     Signals reach only the main thread of a process; in another thread nothing changes. A signal
     that is ignored, as in a background command or after ``nohup``, stays ignored.
     """
-    before: dict[int, Any] = {}
+    before: dict[int, Handler] = {}
     if threading.current_thread() is threading.main_thread():
         for number in numbers:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):

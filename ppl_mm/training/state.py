@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations
@@ -139,6 +140,6 @@ class Training:
         return FitResult(list(self.history), epoch, state)
 
 
-def parameters_of(system: System) -> dict[str, Tensor]:
+def parameters_of(system: System) -> dict[str, Shaped[Tensor, "..."]]:
     """Copy a system's state to the CPU."""
     return {n: t.detach().to("cpu", copy=True) for n, t in system.state_dict().items()}

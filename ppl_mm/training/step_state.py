@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import torch
+from jaxtyping import Shaped
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
@@ -61,7 +62,7 @@ class Annealing:
 class State:
     """The state that a step changes besides gradients: buffers and random generators."""
 
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
+    def __init__(self, tensors: Sequence[Shaped[Tensor, "..."]]) -> None:
         self.tensors = [x for x in tensors if not isinstance(x, nn.Parameter)]
         self.values = [x.detach().clone() for x in self.tensors]
         self.devices = sorted({x.device.index for x in tensors if x.is_cuda})
@@ -126,7 +127,9 @@ def mixed(batch: Observations) -> bool:
     return bool(batch.elements) or batch.pattern is None
 
 
-def tensors_of(batch: Observations, steady: frozenset[str] | None = None) -> list[Tensor]:
+def tensors_of(
+    batch: Observations, steady: frozenset[str] | None = None
+) -> list[Shaped[Tensor, "..."]]:
     """The tensors of a batch that a program reads: values, covariates, and masks if not steady.
 
     Args:

@@ -7,11 +7,12 @@ handlers, plates, masks or checks, whose decisions are the same in every step of
 
 import operator
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, fx
 from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
@@ -23,7 +24,7 @@ from ppl_mm.batch.host_masks import recording
 
 __all__ = ["Unrecordable", "program", "record"]
 
-_aten: Any = torch.ops.aten
+_aten = torch.ops.aten
 _OF_NUMBERS = (  # They make tensors without reading any.
     *(_aten.scalar_tensor.default, _aten.zeros.default, _aten.ones.default),
     *(_aten.full.default, _aten.arange.default, _aten.arange.start, _aten.eye.default),
@@ -36,8 +37,9 @@ class Unrecordable(RuntimeError):
 
 
 def record(
-    step: Callable[[], Sequence[Tensor | None]], inputs: Sequence[Tensor]
-) -> tuple[fx.Graph, dict[str, Tensor]]:
+    step: Callable[[], Sequence[Shaped[Tensor, "..."] | None]],
+    inputs: Sequence[Shaped[Tensor, "..."]],
+) -> tuple[fx.Graph, dict[str, Shaped[Tensor, "..."]]]:
     """Run a step once and return its operations as a graph from ``inputs`` to its results.
 
     Args:
@@ -60,7 +62,9 @@ def record(
     return tape.graph, tape.constants
 
 
-def program(graph: fx.Graph, constants: dict[str, Tensor]) -> Callable[..., list[Tensor | None]]:
+def program(
+    graph: fx.Graph, constants: dict[str, Shaped[Tensor, "..."]]
+) -> Callable[..., list[Shaped[Tensor, "..."] | None]]:
     """Compile the graph to a Python function of its inputs, with one line per operation."""
     known: dict[str, Any] = dict(constants)
     last = {x: node for node in graph.nodes for x in node.all_input_nodes}
@@ -84,17 +88,16 @@ def program(graph: fx.Graph, constants: dict[str, Tensor]) -> Callable[..., list
 class _Tape(TorchDispatchMode):
     """Writes operations down as nodes; equal views of the same memory share one node."""
 
-    def __init__(self, inputs: Sequence[Tensor]) -> None:
+    def __init__(self, inputs: Sequence[Shaped[Tensor, "..."]]) -> None:
         super().__init__()
         self.graph = fx.Graph()
         self.constants: dict[str, Tensor] = {}
-        self.made: Any = (
-            WeakTensorKeyDictionary()
-        )  # Tensor -> its node, and the views of its memory.
+        # Tensor -> its node, and the views of its memory.
+        self.made: MutableMapping[Tensor, tuple[fx.Node, _Views]] = WeakTensorKeyDictionary()
         for i, x in enumerate(inputs):
             self._know(x, self.graph.placeholder(f"x{i}"), {})
 
-    def node(self, x: Tensor) -> fx.Node:
+    def node(self, x: Shaped[Tensor, "..."]) -> fx.Node:
         """Return the node of a tensor; a tensor that no recorded operation made is a constant."""
         if x not in self.made:
             name = f"constant{len(self.constants)}"

@@ -74,11 +74,15 @@ def training_outputs(system: System, obs: Observations) -> Outputs:
     return out
 
 
+PROPOSALS, DENOMINATORS = ("joint", "prior", "defensive"), ("posterior", "prior")
+
+
 def measures(system: System, obs: Observations) -> Outputs:
     out = {"elbo": elbo(system, obs)}
-    for proposal in ("joint", "prior", "defensive"):
-        result = likelihood(system, obs, num_samples=3, proposal=proposal)
-        out |= {proposal: result.value, f"{proposal} error": result.standard_error}
+    ways = {"refined": {}} | {p: {"refine": "none", "proposal": p} for p in PROPOSALS}
+    for way, options in ways.items():
+        result = likelihood(system, obs, num_samples=3, **options)
+        out |= {way: result.value, f"{way} error": result.standard_error}
     q = system.posterior(obs)
     out |= {"mean": q.mean, "stddev": q.stddev}
     obs = answerable(system.model, obs)
@@ -89,11 +93,10 @@ def measures(system: System, obs: Observations) -> Outputs:
     if len(obs.names) > 1:
         first = next(n for n in obs.names if bool(obs.present[n].any()))
         rest = [n for n in obs.names if n != first]
-        for denominator in ("posterior", "prior"):
-            result = log_likelihood(
-                system, obs, first, rest, num_samples=3, denominator=denominator
-            )
-            out[f"conditional, {denominator}"] = result.value
+        ways = {"refined": {}} | {d: {"refine": "none", "denominator": d} for d in DENOMINATORS}
+        for way, options in ways.items():
+            result = log_likelihood(system, obs, first, rest, num_samples=3, **options)
+            out[f"conditional, {way}"] = result.value
     return out
 
 

@@ -21,6 +21,7 @@ def toy_system(spread=1.3, **options):
     return toy, toy.system(guides.ProductOfExperts(toy.modalities, toy.latent_dim))
 
 
+@pytest.mark.slow  # statistical
 def test_real_rows_lie_between_their_bounds_whatever_they_miss():
     toy, system = toy_system()
     obs = toy.mixed(2)
@@ -89,6 +90,7 @@ def test_a_refined_start_is_one_of_the_annealed_estimator():
     assert found.proposal == "refined proposal, annealed over 4 temperatures"
 
 
+@pytest.mark.slow  # statistical
 def test_what_the_model_conditions_on_is_kept():
     toy = GaussianGivenObserved()
     system = System(toy.model(), ExactGivenObserved(toy), IWAE())

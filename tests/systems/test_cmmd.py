@@ -49,8 +49,11 @@ def classes(num_rows, seed=0):
     "options",
     [
         {"omega": 0.5},
-        {"omega": 0.0, "classify": "draw"},
-        {"omega": 1.0, "label_reduction": "sum", "condition_decoder_on_observed": False},
+        pytest.param({"omega": 0.0, "classify": "draw"}, marks=pytest.mark.slow),
+        pytest.param(
+            {"omega": 1.0, "label_reduction": "sum", "condition_decoder_on_observed": False},
+            marks=pytest.mark.slow,
+        ),
         {"omega": 0.3, "kernel": "median", "estimator": "unbiased", "dropout": 0.2},
     ],
 )
@@ -104,6 +107,7 @@ def test_the_second_stage_starts_from_the_first_bit_for_bit():
     assert torch.equal(elbo(second, rest), elbo(first, obs.drop("categorical")))
 
 
+@pytest.mark.slow  # trains
 def test_a_label_of_few_rows_is_learned_after_a_first_stage():
     torch.manual_seed(1)
     rows, test = classes(600), classes(300, seed=1)

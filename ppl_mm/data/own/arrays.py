@@ -10,6 +10,7 @@ import numpy as np
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.libraries import is_sparse
 from ppl_mm.data.own.opened import opened, opened_text
+from ppl_mm.data.own.source import Stored
 from ppl_mm.data.own.tables import label_text
 
 __all__ = ["Taken", "blocks", "dense", "read_labels", "read_matrix_market", "read_npy", "read_npz"]
@@ -32,7 +33,7 @@ class Taken:
         ((3, 3), [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
     """
 
-    def __init__(self, array: Any, positions: np.ndarray) -> None:
+    def __init__(self, array: Stored, positions: np.ndarray) -> None:
         self.array, self.positions = array, positions
         self.shape = (len(positions), *array.shape[1:])
         self.dtype = np.dtype(array.dtype)
@@ -40,16 +41,16 @@ class Taken:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def __getitem__(self, rows: Any) -> np.ndarray:
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         return dense(self.array[self.positions[rows]])
 
 
-def dense(values: Any) -> np.ndarray:
+def dense(values: object) -> np.ndarray:
     """Return rows as a dense array."""
     return np.asarray(values.toarray() if is_sparse(values) else values)
 
 
-def blocks(array: Any, rows: np.ndarray) -> Iterator[np.ndarray]:
+def blocks(array: Stored, rows: np.ndarray) -> Iterator[np.ndarray]:
     """Yield these rows as dense blocks."""
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         yield dense(array[rows[start : start + _ROWS_AT_ONCE]])

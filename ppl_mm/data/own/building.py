@@ -32,7 +32,7 @@ _IN_MEMORY_BYTES = 2**30  # Larger data are read batch by batch.
 
 
 def build(
-    declaration: Declaration, fingerprint: str, path: Path | None, frame: Any = None
+    declaration: Declaration, fingerprint: str, path: Path | None, frame: object = None
 ) -> DataSet:
     """Read all rows, split them, and declare the modalities.
 

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from ppl_mm.data.own.declaration import parse
 from ppl_mm.data.own.matching import match
 from ppl_mm.data.own.reading import Reader
 from ppl_mm.data.own.tables import words
+
+if TYPE_CHECKING:
+    from pandas import Series
 
 __all__ = ["cells_of"]
 
@@ -41,7 +44,7 @@ def cells_of(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
-def _written(column: Any) -> list[str | None]:
+def _written(column: "Series") -> list[str | None]:
     """Return the cells of a column as they are written; None where a cell is missing."""
     cells = zip(words(column), column.to_numpy(dtype=object), strict=True)
     return [

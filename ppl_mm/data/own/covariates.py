@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from ppl_mm.data.own.declaration import Declaration
@@ -21,7 +22,7 @@ __all__ = ["read_covariates", "sizes_of"]
 
 def read_covariates(
     declaration: Declaration, reader: Reader, labels: tuple[str, ...], training: np.ndarray
-) -> tuple[dict[str, Covariate], dict[str, Tensor]]:
+) -> tuple[dict[str, Covariate], dict[str, Shaped[Tensor, "N ..."]]]:
     """Read the covariates of all rows.
 
     Args:

@@ -1,7 +1,7 @@
 """The declaration of a user's own data set: its keys and their allowed values."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from pathlib import Path
@@ -145,7 +145,7 @@ def parse(content: Mapping[str, Any], where: str, folder: Path) -> Declaration:
 
 def _covariates(top: "_Table") -> Mapping[str, Any]:
     """Read the columns of covariates: a list, or a table of column -> kind."""
-    given: Any = top.get("covariates", str | Collection, ())
+    given = top.get("covariates", str | Collection, ())
     if isinstance(given, Mapping):
         table = _Table(given, f"{top.where}, covariates", [str(column) for column in given])
         return {str(column): table.choice(column, ("category", "real")) for column in given}
@@ -153,7 +153,7 @@ def _covariates(top: "_Table") -> Mapping[str, Any]:
 
 
 def _modality(name: str, table: "_Table", shared: Mapping[str, Any]) -> Declared:
-    columns: Any = table.get("columns", str | Collection)
+    columns = table.get("columns", str | Collection)
     size = table.numbers("size")
     if size is not None and len(size) != 2:
         raise ValueError(f"{table.where}, size: expected [height, width], got {list(size)}.")
@@ -190,7 +190,7 @@ def _split(table: "_Table") -> Splitting:
     return Splitting(validation, test, table.number("seed", 0, least=0) or 0, column)
 
 
-def _likelihood(given: Any, where: str) -> Likelihood | None:
+def _likelihood(given: str | Mapping[str, Any] | None, where: str) -> Likelihood | None:
     """Build a likelihood from its name, or from a table of its name and options."""
     if given is None:
         return None
@@ -234,7 +234,7 @@ class _Table:
             raise self.wrong(key, words)
         return value
 
-    def names(self, key: str, value: Any) -> tuple[str, ...]:
+    def names(self, key: str, value: str | Iterable[object]) -> tuple[str, ...]:
         found = (value,) if isinstance(value, str) else tuple(value)
         plain = all(isinstance(x, str | Integral) for x in found)
         if isinstance(value, Mapping) or not found or not plain:

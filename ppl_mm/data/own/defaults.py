@@ -274,5 +274,5 @@ def _moments(
 
 def _log_means(values: Values, training: np.ndarray) -> tuple[float, ...]:
     """Return the log of each column's mean over training rows, with half a count added."""
-    total: Any = sum(np.nansum(x.astype(np.float64), 0) for x in blocks(values.array, training))
+    total = sum(np.nansum(x.astype(np.float64), 0) for x in blocks(values.array, training))
     return tuple(np.log((total + 0.5) / max(len(training), 1)).tolist())

@@ -1,7 +1,6 @@
 """Folders of images; a file's name without its suffix is the label of its row."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,7 +26,7 @@ class Images:
         self.shape = (len(paths), *shape)
         self.dtype = np.dtype(np.uint8)
 
-    def __getitem__(self, rows: Any) -> np.ndarray:
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
         chosen = np.arange(len(self.paths))[rows]
         found = np.empty((len(chosen), *self.shape[1:]), dtype=np.uint8)
         for place, i in zip(found, chosen, strict=True):
@@ -41,7 +40,7 @@ class Images:
         try:
             with Image.open(path) as file:
                 whole = file.convert("RGBA") if file.mode == "P" else file  # It may be transparent.
-                picture: Any = whole.convert("L" if channels == 1 else "RGB")
+                picture = whole.convert("L" if channels == 1 else "RGB")
                 if self.resize:
                     picture = picture.resize((width, height), Image.Resampling.BOX)
                 pixels = np.asarray(picture)

@@ -1,7 +1,5 @@
 """The guess of a modality's kind from its values, if the declaration does not give it."""
 
-from typing import Any
-
 import numpy as np
 
 from ppl_mm.arguments.wording import shown
@@ -9,7 +7,7 @@ from ppl_mm.batch.libraries import is_sparse
 from ppl_mm.data.own.arrays import blocks
 from ppl_mm.data.own.declaration import Kind
 from ppl_mm.data.own.images import Images
-from ppl_mm.data.own.source import Rows
+from ppl_mm.data.own.source import Rows, Stored
 from ppl_mm.data.own.tables import numbers, remedy, words
 
 __all__ = ["TRUTH", "guess"]
@@ -102,7 +100,7 @@ def _of_numbers(values: np.ndarray, sparse: bool) -> Kind:
     return "positive" if held.min() > 0 and held.max() > _FOLD * held.min() else "real"
 
 
-def _sample(array: Any) -> np.ndarray:
+def _sample(array: Stored) -> np.ndarray:
     """Return some rows of an array or a sparse matrix."""
     n = array.shape[0]
     most = max(1, _NUMBERS_LOOKED_AT // max(int(np.prod(array.shape[1:])), 1))

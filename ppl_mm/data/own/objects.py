@@ -18,7 +18,7 @@ from ppl_mm.data.own.tables import of_frame
 __all__ = ["called", "imported", "opened_object"]
 
 
-def opened_object(value: Any, origin: str) -> Any:
+def opened_object(value: object, origin: str) -> Any:
     """Wrap a data frame, array, sparse matrix, AnnData or MuData as if a file had been opened."""
     if isinstance(value, Mapping):
         import pandas

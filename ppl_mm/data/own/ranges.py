@@ -1,7 +1,7 @@
 """The numbers that a kind admits, and that torch's default float holds."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -9,6 +9,9 @@ import torch
 from ppl_mm.batch.libraries import is_sparse
 from ppl_mm.data.own.declaration import Kind
 from ppl_mm.data.own.source import Rows
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = ["check_range"]
 
@@ -62,7 +65,7 @@ def check_range(array: Any, rows: Rows, kind: Kind) -> None:
             raise ValueError(f"{rows.at(i, column)}: expected {expected}, got {got:g}; {remedy}.")
 
 
-def _first(array: Any, wrong: np.ndarray) -> tuple[int, int, float]:
+def _first(array: "np.ndarray | csr_array", wrong: np.ndarray) -> tuple[int, int, float]:
     """Return the row, the column and the value of the first number that is wrong."""
     if is_sparse(array):
         place = int(wrong.argmax())

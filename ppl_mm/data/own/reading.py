@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,11 @@ from ppl_mm.data.own.tables import (
     words,
 )
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+    from scipy.sparse import csr_array
+
 __all__ = ["Reader"]
 
 _OPENED: dict[str, Callable[[Path], Any]] = {
@@ -54,7 +59,7 @@ class Reader:
             is none.
     """
 
-    def __init__(self, declaration: Declaration, frame: Any = None) -> None:
+    def __init__(self, declaration: Declaration, frame: object = None) -> None:
         self.declaration, self.frame = declaration, frame
         self._opened: dict[str, Any] = {}
 
@@ -140,7 +145,7 @@ class Reader:
             )
         return _OPENED[suffix](path)
 
-    def _check_keys(self, declared: Declared, source: Any, origin: str) -> None:
+    def _check_keys(self, declared: Declared, source: object, origin: str) -> None:
         """Raise for a key that says nothing of such a source."""
         folder = isinstance(source, Rows)
         several = isinstance(source, Path) or is_single_cell(source)
@@ -156,7 +161,9 @@ class Reader:
                     f"{what}, and {origin} is none; leave it out."
                 )
 
-    def _single_cell(self, source: Any, declared: Declared, origin: str) -> Rows | Table:
+    def _single_cell(
+        self, source: "AnnData | MuData", declared: Declared, origin: str
+    ) -> Rows | Table:
         """Choose the part; columns that are no genes are columns of the cells' own table."""
         obs = obs_of(source, origin, "obs", declared.name)
         unnamed = declared.part is None and declared.columns is not None
@@ -189,11 +196,15 @@ class Reader:
         _check_cells(rows)
         return rows
 
-    def _of_array(self, source: Any, declared: Declared, origin: str) -> Rows:
+    def _of_array(
+        self, source: "Path | np.ndarray | csr_array", declared: Declared, origin: str
+    ) -> Rows:
         """Return the rows of an NPY, NPZ or MatrixMarket file, or of a function's array."""
         index, labels = declared.index, None
         if isinstance(source, Path):
-            array: Any = read_npz(source, declared.part or declared.name, declared.part is not None)
+            array: np.ndarray | csr_array = read_npz(
+                source, declared.part or declared.name, declared.part is not None
+            )
             if index is not None:
                 found = read_npz(source, index, True)
                 if found.ndim != 1:

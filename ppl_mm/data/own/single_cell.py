@@ -1,8 +1,9 @@
 """Single-cell data: H5AD and H5MU files, and AnnData and MuData objects."""
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,10 +11,14 @@ from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.libraries import is_sparse
 from ppl_mm.data.own.source import Rows, Table
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
 __all__ = ["holds_parts", "is_single_cell", "obs_of", "open_single_cell", "part_of"]
 
 
-def open_single_cell(path: Path) -> Any:
+def open_single_cell(path: Path) -> "AnnData | MuData":
     """Open an H5AD or H5MU file.
 
     Raises:
@@ -42,17 +47,17 @@ def open_single_cell(path: Path) -> Any:
         ) from error
 
 
-def is_single_cell(value: Any) -> bool:
+def is_single_cell(value: object) -> bool:
     """Whether a value is an AnnData or a MuData object."""
     return any(cls.__name__ in ("AnnData", "MuData") for cls in type(value).__mro__)
 
 
-def holds_parts(data: Any) -> bool:
+def holds_parts(data: object) -> bool:
     """Whether an object is a MuData, which holds one AnnData per modality."""
     return hasattr(data, "mod")
 
 
-def part_of(data: Any, part: str | None, name: str, origin: str) -> Rows | Table:
+def part_of(data: "AnnData | MuData", part: str | None, name: str, origin: str) -> Rows | Table:
     """Return the matrix or the table of a part.
 
     Args:
@@ -90,7 +95,7 @@ def part_of(data: Any, part: str | None, name: str, origin: str) -> Rows | Table
     return _matrix(values, columns, cells, f"{origin}, {kind}/{inner}")
 
 
-def obs_of(data: Any, origin: str, part: str | None, name: str) -> Table:
+def obs_of(data: "AnnData | MuData", origin: str, part: str | None, name: str) -> Table:
     """Return the table of the cells that a part is of."""
     inner = (part or name).split("/")[0]
     if holds_parts(data) and part != "obs" and inner in data.mod:
@@ -98,7 +103,7 @@ def obs_of(data: Any, origin: str, part: str | None, name: str) -> Table:
     return Table(f"{origin}, obs", data.obs, labels=tuple(map(str, data.obs_names)))
 
 
-def _matrix(values: Any, columns: Any, cells: tuple[str, ...], origin: str) -> Rows:
+def _matrix(values: object, columns: Iterable[object], cells: tuple[str, ...], origin: str) -> Rows:
     if values is None:
         raise ValueError(f"{origin}: has no matrix X; name a layer as part.")
     if is_sparse(values):

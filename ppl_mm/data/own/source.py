@@ -3,17 +3,39 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ppl_mm.arguments.wording import unknown_name
 
-__all__ = ["Rows", "Table", "selected"]
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+__all__ = ["Rows", "Stored", "Table", "selected"]
 
 
 def _row(i: int) -> str:
     return f"row {i}"
+
+
+class Stored(Protocol):
+    """Values as they are stored, whose rows are taken by their indices.
+
+    An array (n, *D), a sparse matrix (n, D), or images.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, *D)."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the numbers."""
+        ...
+
+    def __getitem__(self, rows: np.ndarray, /) -> object: ...
 
 
 @dataclass(frozen=True)
@@ -28,7 +50,7 @@ class Table:
     """
 
     origin: str
-    frame: Any
+    frame: "DataFrame"
     place: Callable[[int], str] = _row
     labels: tuple[str, ...] | None = None
 
@@ -37,7 +59,7 @@ class Table:
         """The names of all columns."""
         return tuple(str(name) for name in self.frame.columns)
 
-    def column(self, name: str) -> Any:
+    def column(self, name: str) -> "Series":
         """Return the column or the index of this name, a pandas.Series.
 
         Raises:

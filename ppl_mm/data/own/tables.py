@@ -5,12 +5,15 @@ import re
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ppl_mm.data.own.opened import opened, opened_text
 from ppl_mm.data.own.source import Table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
 
 __all__ = ["label_text", "numbers", "of_frame", "read_delimited", "read_parquet", "remedy", "words"]
 
@@ -146,7 +149,7 @@ def read_parquet(path: Path) -> Table:
     return of_frame(path.name, frame)
 
 
-def of_frame(origin: str, frame: Any) -> Table:
+def of_frame(origin: str, frame: "DataFrame") -> Table:
     """Return a data frame as a table; its index labels the rows unless it only numbers them.
 
     Raises:
@@ -161,7 +164,7 @@ def of_frame(origin: str, frame: Any) -> Table:
     return Table(origin, frame, labels=tuple(map(label_text, frame.index)))
 
 
-def numbers(column: Any) -> tuple[np.ndarray, int | None]:
+def numbers(column: "Series") -> tuple[np.ndarray, int | None]:
     """Return a column's numbers (n,), NaN where missing, and the position of its first non-number.
 
     Example:
@@ -172,7 +175,7 @@ def numbers(column: Any) -> tuple[np.ndarray, int | None]:
     import pandas
 
     timed = isinstance(column.dtype, pandas.PeriodDtype) or column.dtype.kind in "mM"
-    parsed: Any = column if timed else pandas.to_numeric(column, errors="coerce")
+    parsed: Series = column if timed else pandas.to_numeric(column, errors="coerce")
     if timed or parsed.dtype.kind == "c":  # Times and complex numbers are no numbers here.
         held = column.notna().to_numpy().nonzero()[0]
         return np.full(len(column), np.nan), int(held[0]) if len(held) else None
@@ -195,7 +198,7 @@ def remedy(cell: str | None) -> str:
     return "write a decimal point and no other signs" if near else "correct it"
 
 
-def words(column: Any) -> list[str | None]:
+def words(column: "Series") -> list[str | None]:
     """Return the cells of a column as text without surrounding blanks; None where missing.
 
     Example:
@@ -209,7 +212,7 @@ def words(column: Any) -> list[str | None]:
     return [None if _is_missing(cell) else label_text(cell) for cell in cells]
 
 
-def label_text(cell: Any) -> str:
+def label_text(cell: object) -> str:
     """Return a cell as text; whole numbers never have decimals.
 
     Example:
@@ -220,7 +223,7 @@ def label_text(cell: Any) -> str:
     return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
 
 
-def _is_missing(cell: Any, missing: frozenset[str] = _MISSING) -> bool:
+def _is_missing(cell: object, missing: frozenset[str] = _MISSING) -> bool:
     if isinstance(cell, str):
         return cell.strip().lower() in missing
     return cell is None or type(cell).__name__ in ("NAType", "NaTType") or bool(cell != cell)

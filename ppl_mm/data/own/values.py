@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from ppl_mm.data.own.declaration import Declared, Kind
 from ppl_mm.data.own.images import Images
 from ppl_mm.data.own.kinds import TRUTH
 from ppl_mm.data.own.ranges import check_range
-from ppl_mm.data.own.source import Rows
+from ppl_mm.data.own.source import Rows, Stored
 from ppl_mm.data.own.tables import numbers, remedy, words
 from ppl_mm.data.own.text import read_text
 from ppl_mm.data.vocabulary import Vocabulary
@@ -37,7 +36,7 @@ class Values:
             None if the values are stored directly.
     """
 
-    array: Any
+    array: Stored
     missing: np.ndarray
     holes: np.ndarray | None = None
     levels: tuple[str, ...] = ()

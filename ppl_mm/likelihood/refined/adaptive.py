@@ -7,6 +7,7 @@ Journal of Statistics 39 (draws of all rounds weighted by the mixture of their p
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ppl_mm.likelihood.refined.student import Student
@@ -17,7 +18,9 @@ _WIDER = 1.15
 _HALVINGS = 25  # of the interval that holds the temperature
 
 
-def adapted(position: Tensor, log_w: Tensor, towards: Student) -> Student:
+def adapted(
+    position: Float[Tensor, "L B D"], log_w: Float[Tensor, "L B"], towards: Student
+) -> Student:
     """A Student distribution with the weighted mean and covariance of draws.
 
     The weights w^b are tempered, b <= 1, so that their effective sample size reaches 2 D + 10, or
@@ -55,7 +58,7 @@ def _tempered(log_w: Tensor, target: float) -> Tensor:
     log_w = log_w - torch.where(best.isfinite(), best, 0.0)
     counts = log_w > -torch.inf
 
-    def share(b: Tensor) -> Tensor:
+    def share(b: Float[Tensor, " B"]) -> Float[Tensor, "L B"]:
         return torch.where(counts, b * log_w.clamp(min=-1e300), -torch.inf).softmax(0)
 
     low, high = torch.zeros_like(best), torch.ones_like(best)

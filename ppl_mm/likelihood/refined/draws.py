@@ -1,6 +1,7 @@
 """Draws of p(z | x), by resampling those of a row's own proposal."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ppl_mm.likelihood.importance import log_weights_of
@@ -13,7 +14,9 @@ __all__ = ["resampled"]
 _FEWEST, _EACH = 1000, 10  # draws to choose from: so many, and so many for each that is chosen
 
 
-def resampled(path: Path, refined: Refined, num_draws: int, seed: int) -> Tensor:
+def resampled(
+    path: Path, refined: Refined, num_draws: int, seed: int
+) -> Float[Tensor, "{num_draws} B D"]:
     """Positions (K, B, D) of draws of p(z | x), as good as the proposal's weights.
 
         z_k  =  z'_j  with probability  w_j / sum_j w_j,      z'_j ~ q(z), the row's own proposal

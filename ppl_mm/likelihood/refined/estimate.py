@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from ppl_mm.batch.observations import Observations
@@ -59,9 +60,9 @@ def refined_blocks(
         for own in [part for group in groups for part in group.split(plan.rows_at_once)]:
 
             def draw(
-                part: Tensor,
+                part: Int[Tensor, " _"],
                 round: int,
-                own: Tensor = own,
+                own: Int[Tensor, " B"] = own,
                 refined: Refined = refined,
                 chains: bool = bool(numbers[own[0]] > 0),
             ) -> Draws:

@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple, Self
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ppl_mm.likelihood.path import Path
@@ -37,7 +38,7 @@ class Pilot(NamedTuple):
     log_q: Tensor
 
     @classmethod
-    def of_prior(cls, path: Path, proposal: Proposal, position: Tensor) -> "Pilot":
+    def of_prior(cls, path: Path, proposal: Proposal, position: Float[Tensor, "L B D"]) -> "Pilot":
         """Draws of the prior."""
         *bases, joint = path.values(position)
         every = torch.ones_like(proposal.alone)
@@ -60,26 +61,26 @@ class Pilot(NamedTuple):
             torch.cat([torch.cat([self.log_q, torch.stack(before)], 1), now[None]]),
         )
 
-    def rows(self, rows: Tensor) -> Self:
+    def rows(self, rows: Bool[Tensor, " B"]) -> Self:
         """The pilot of some rows."""
         proposals, position, *columns = self
         own = [(proposal.rows(rows), number) for proposal, number in proposals]
         return type(self)(own, position[:, rows], *(x[..., rows] for x in columns))
 
     @property
-    def log_w(self) -> Tensor:
+    def log_w(self) -> Float[Tensor, "L B"]:
         """The log-weights of all draws under the mixture of all proposals, (L, B)."""
         numbers = self.joint.new_tensor([number for _, number in self.proposals])
         shares = (numbers / numbers.sum()).log()
         return (self.joint - (self.log_q + shares[:, None, None]).logsumexp(0)).double()
 
     @property
-    def quality(self) -> Tensor:
+    def quality(self) -> Float[Tensor, " B"]:
         """How good the last proposal is by its own draws, which had no part in making it, (B,)."""
         own = (self.joint - self.log_q[-1])[-self.proposals[-1][1] :]
         return quality(own[None], torch.zeros_like(own[:1]))
 
-    def shares(self, proposal: Proposal) -> tuple[Tensor, Tensor]:
+    def shares(self, proposal: Proposal) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
         """The effective sample sizes of all draws and of a proposal, as shares, (B,) each.
 
         With the weights w of the mixture of the proposals, both are the square of the mean of w
@@ -106,7 +107,7 @@ class Pilot(NamedTuple):
         return moved.sharing((weight * parts).sum(1))
 
 
-def quality(log_w: Tensor, log_pi: Tensor) -> Tensor:
+def quality(log_w: Float[Tensor, "S K B"], log_pi: Float[Tensor, "S B"]) -> Float[Tensor, " B"]:
     """How good the proposals are that gave draws their weights (S, K, B), (B,).
 
     It is the effective sample size as a share of the draws, or -k where k says that this share

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
+from jaxtyping import Bool, Float, Int, Shaped
 from pyro import poutine
 from torch import Tensor
 
@@ -43,11 +44,13 @@ class Base:
     def __init__(self, path: Path) -> None:
         self.path, self.obs = path, path.obs.scoring()
 
-    def draw(self, num: int, noise: RowNoise) -> Tensor:
+    def draw(self, num: int, noise: RowNoise) -> Float[Tensor, "{num} B D"]:
         """Positions (K, B, D)."""
         return self._drawn(self.obs, num, noise)[0]
 
-    def by_component(self, num: int, noise: RowNoise) -> tuple[Tensor, Tensor]:
+    def by_component(
+        self, num: int, noise: RowNoise
+    ) -> tuple[Float[Tensor, "C {num} B D"], Bool[Tensor, "C B"]]:
         """Positions (C, K, B, D), K from each component, and the rows that have it, (C, B).
 
         C is 1 where f_0 is no mixture.
@@ -107,7 +110,7 @@ class Proposal:
         tril = torch.where(alone[..., None], _WIDE * first.tril, self.second.tril)
         return replace(self, first=first, second=Student(loc, tril, first.nu))
 
-    def sharing(self, mass: Tensor) -> Self:
+    def sharing(self, mass: Float[Tensor, "4 B"]) -> Self:
         """With shares that follow the posterior's mass of each part, (4, B), and are not too small.
 
         What is the Student distributions' is divided as it was.
@@ -117,7 +120,7 @@ class Proposal:
         own, *bases = least + (1.0 - least.sum()) * mass
         return replace(self, share=torch.stack([_FIRST * own, (1.0 - _FIRST) * own, *bases]))
 
-    def of_prior(self, rows: Tensor) -> Self:
+    def of_prior(self, rows: Bool[Tensor, " B"]) -> Self:
         """The same, but in some rows the prior alone, (B,)."""
         prior = torch.zeros_like(self.share)
         prior[3] = 1.0
@@ -130,18 +133,20 @@ class Proposal:
         kept = self.share * (others > 0.0)
         return replace(self, share=kept + self.share[3] * others / others.sum())
 
-    def rows(self, rows: Tensor) -> Self:
+    def rows(self, rows: Shaped[Tensor, " _"]) -> Self:
         """The proposals of some rows, a copy."""
         students = self.first.rows(rows), self.second.rows(rows)
         return type(self)(*students, self.alone[rows], self.share[:, rows])
 
-    def put(self, rows: Tensor, other: "Proposal") -> None:
+    def put(self, rows: Int[Tensor, " _"], other: "Proposal") -> None:
         """Replace the proposals of some rows."""
         self.first.put(rows, other.first)
         self.second.put(rows, other.second)
         self.alone[rows], self.share[:, rows] = other.alone, other.share
 
-    def draw(self, path: Path, num_samples: int, noise: RowNoise) -> tuple[Tensor, Tensor]:
+    def draw(
+        self, path: Path, num_samples: int, noise: RowNoise
+    ) -> tuple[Float[Tensor, "S K B D"], Float[Tensor, "S B"]]:
         """Draws by stratum, (S, K, B, D), and the strata's log-probabilities, (S, B).
 
         A draw's part is where a uniform number lies among the shares. The numbers of stratum s of
@@ -160,16 +165,25 @@ class Proposal:
         drawn = torch.stack(parts).gather(0, index)[0].unflatten(0, (_STRATA, each))
         return drawn, like.new_full((_STRATA, len(like)), 1.0 / _STRATA).log()
 
-    def log_prob(self, position: Tensor, *bases: Tensor) -> Tensor:
+    def log_prob(
+        self, position: Float[Tensor, "K B D"], *bases: Float[Tensor, "K B"]
+    ) -> Float[Tensor, "K B"]:
         """log q at positions (K, B, D), (K, B), given the guide's and prior's log-density there."""
         return self.parts(position, *bases).logsumexp(0)
 
-    def parts(self, position: Tensor, *bases: Tensor) -> Tensor:
+    def parts(
+        self, position: Float[Tensor, "K B D"], *bases: Float[Tensor, "K B"]
+    ) -> Float[Tensor, "4 K B"]:
         """The log-densities of the parts with their shares, (4, K, B)."""
         first, second = self.first.log_prob(position), self.second.log_prob(position)
         return torch.stack([first, second, *bases]) + self.share.log()[:, None]
 
-    def with_gradient(self, position: Tensor, base: Tensor, force: Tensor) -> tuple[Tensor, Tensor]:
+    def with_gradient(
+        self,
+        position: Float[Tensor, "K B D"],
+        base: Float[Tensor, "K B"],
+        force: Float[Tensor, "K B D"],
+    ) -> tuple[Float[Tensor, "K B"], Float[Tensor, "K B D"]]:
         """log q and its gradient, given the guide's log-density (K, B) and gradient (K, B, D).
 
         The prior must have no share.

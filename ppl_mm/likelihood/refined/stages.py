@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from ppl_mm.likelihood.annealing import Schedule, anneal, temperatures, tuned
@@ -65,7 +66,7 @@ class Refined:
             left = self._improved(rows, refine)
         self.stage[left] = STAGES.index("annealed")
 
-    def draw(self, rows: Tensor, num_samples: int, purpose: str) -> Draws:
+    def draw(self, rows: Int[Tensor, " B"], num_samples: int, purpose: str) -> Draws:
         """Draws of some rows' proposals, for importance sampling; independent for each purpose."""
         path, proposal = self.path.rows(rows), self.proposal.rows(rows)
         position, log_pi = proposal.draw(path, num_samples, self._noise(rows, purpose))
@@ -73,7 +74,7 @@ class Refined:
         log_q = proposal.log_prob(flat, *path.bases(flat)) - path.log_volume(flat)
         return Draws(path.latents(flat), log_q, log_pi)
 
-    def annealed(self, rows: Tensor, purpose: str) -> Draws:
+    def annealed(self, rows: Int[Tensor, " B"], purpose: str) -> Draws:
         """The ends of chains from some rows' proposals to p(x, z), in place of draws.
 
         Their ``log_q`` is log p(x, z) at the end less the log-weight of the chain, so that they are
@@ -85,7 +86,7 @@ class Refined:
         return Draws(latents, joint - log_w.to(joint), log_pi)
 
     @cached_property
-    def temperatures(self) -> Tensor:
+    def temperatures(self) -> Int[Tensor, " B"]:
         """The number of temperatures of each row's chains, 0 where it has none, (B,).
 
         Pilot chains over few say which rows need more.

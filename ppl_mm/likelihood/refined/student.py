@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 __all__ = ["Student"]
@@ -32,36 +33,38 @@ class Student:
     tril: Tensor
     nu: int = 10
 
-    def rows(self, rows: Tensor) -> Self:
+    def rows(self, rows: Shaped[Tensor, " _"]) -> Self:
         """The distributions of some rows, a copy."""
         return type(self)(self.loc[rows], self.tril[rows], self.nu)
 
-    def put(self, rows: Tensor, other: "Student") -> None:
+    def put(self, rows: Int[Tensor, " _"], other: "Student") -> None:
         """Replace the distributions of some rows."""
         self.loc[rows], self.tril[rows] = other.loc, other.tril
 
-    def place(self, normals: Tensor) -> Tensor:
+    def place(self, normals: Float[Tensor, "K B _"]) -> Float[Tensor, "K B D"]:
         """Draws (K, B, D) made of independent standard Normals, (K, B, D + nu)."""
         e, chi = normals.split([self.loc.shape[-1], self.nu], -1)
         heavy = e * (self.nu / (chi**2).sum(-1, keepdim=True)).sqrt()
         return self.loc + torch.einsum("bij,kbj->kbi", self.tril, heavy)
 
-    def whitened(self, position: Tensor) -> Tensor:
+    def whitened(self, position: Float[Tensor, "K B D"]) -> Float[Tensor, "K B D"]:
         """tril^{-1} (z - loc) at positions (K, B, D), (K, B, D)."""
         return _solved(self.tril, position - self.loc, upper=False)
 
-    def log_prob(self, position: Tensor) -> Tensor:
+    def log_prob(self, position: Float[Tensor, "K B D"]) -> Float[Tensor, "K B"]:
         """Log-density at positions (K, B, D), (K, B)."""
         return self._log_prob((self.whitened(position) ** 2).sum(-1))
 
-    def with_gradient(self, position: Tensor) -> tuple[Tensor, Tensor]:
+    def with_gradient(
+        self, position: Float[Tensor, "K B D"]
+    ) -> tuple[Float[Tensor, "K B"], Float[Tensor, "K B D"]]:
         """Log-density at positions (K, B, D), (K, B), and its gradient, (K, B, D)."""
         e = self.whitened(position)
         squares = (e**2).sum(-1)
         heavy = (self.nu + self.loc.shape[-1]) / (self.nu + squares)
         return self._log_prob(squares), -heavy[..., None] * _solved(self.tril.mT, e, upper=True)
 
-    def log_volume(self) -> Tensor:
+    def log_volume(self) -> Float[Tensor, " B"]:
         """log |tril|, (B,)."""
         return self.tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 

@@ -40,7 +40,7 @@ class _Remainder(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor) -> Tensor:
+    def forward(x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         t = x.reciprocal()
         seven, square = 7.0 * t, t.square()
         one = seven + 1.0
@@ -54,16 +54,20 @@ class _Remainder(torch.autograd.Function):
         return seven.log1p_().mul_(x + 6.5).sub_(7.0).add_(series).sub_(rising.log_())
 
     @staticmethod
-    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor], output: Tensor) -> None:
+    def setup_context(
+        ctx: FunctionCtx, inputs: tuple[Float[Tensor, "*batch"]], output: Float[Tensor, "*batch"]
+    ) -> None:
         ctx.save_for_backward(*inputs)
         ctx.save_for_forward(*inputs)
 
     @staticmethod
-    def backward(ctx: BackwardCFunction, gradient: Tensor) -> Tensor:
+    def backward(
+        ctx: BackwardCFunction, gradient: Float[Tensor, "*batch"]
+    ) -> Float[Tensor, "*batch"]:
         return gradient * _slope(*ctx.saved_tensors)
 
     @staticmethod
-    def jvp(ctx: BackwardCFunction, tangent: Tensor) -> Tensor:
+    def jvp(ctx: BackwardCFunction, tangent: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         return tangent * _slope(*ctx.saved_tensors)
 
 
