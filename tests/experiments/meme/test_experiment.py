@@ -119,6 +119,9 @@ def test_runs_of_other_lengths_are_no_further_seeds():
     assert "| MEME (bound), split | 100 | 0.500 ± 0.010 | 0.500 ± 0.010 |" in page
     assert "| MEME (bound), - | 1 of 10,000 rows | 0.200 ± 0.010 |  |" in page
     assert "| MMVAE, - | 100 | 0.300 ± 0.010 |  |" in page
+    shown = "".join(meme_table.figure_9([shorter, record("meme", 1.0, seed=1)]))
+    assert "MEME (bound), epochs: 1 of 10,000 rows:" in shown
+    assert "MEME (bound), epochs: 100:" in shown
 
 
 def test_curves_hold_the_runs_and_the_papers_numbers(tmp_path, monkeypatch):
