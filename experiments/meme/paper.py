@@ -87,14 +87,20 @@ TRUTH = 0.106  # The paper's score of real pairs.
 def rows_of(records: list[Record]) -> dict[tuple[str, str], dict[float, Runs]]:
     """Return (system and scheme, length) -> fraction -> seeds.
 
-    Complete rows belong to every scheme.
+    Complete rows belong to every scheme of their system's runs of that length, or to none.
     """
-    schemes = sorted({r["config"]["scheme"] for r in records if r["config"]["fraction"] < 1})
+    schemes: dict[tuple[str, str], set[str]] = {}
+    for record in records:
+        kind = name_of(record), length(record["config"])
+        few = {record["config"]["scheme"]} if record["config"]["fraction"] < 1 else set()
+        schemes[kind] = schemes.get(kind, set()) | few
     found: dict[tuple[str, str], dict[float, Runs]] = {}
     for record in sorted(records, key=lambda r: (name_of(r), -r["config"]["fraction"])):
         config = record["config"]
-        for scheme in (schemes or ["-"]) if config["fraction"] == 1 else [config["scheme"]]:
-            row = found.setdefault((f"{name_of(record)}, {scheme}", length(config)), {})
+        name, made = name_of(record), length(config)
+        complete = sorted(schemes[name, made]) or ["-"]
+        for scheme in complete if config["fraction"] == 1 else [config["scheme"]]:
+            row = found.setdefault((f"{name}, {scheme}", made), {})
             row.setdefault(config["fraction"], []).append(record)
     return found
 

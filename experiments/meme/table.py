@@ -9,7 +9,7 @@ from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.meme import likelihood
 from ppl_mm.experiments.meme.experiment import Config
 from ppl_mm.experiments.meme.paper import EPOCHS, FRACTIONS, PAPER, TRUTH, name_of, rows_of
-from ppl_mm.experiments.tables import Record, cell, commands, first_seed, spread, table
+from ppl_mm.experiments.tables import Record, cell, commands, first_seed, length, spread, table
 
 __all__ = [
     "Reads",
@@ -127,8 +127,10 @@ def figure_9(records: list[Record]) -> list[str]:
 def _pictures(records: list[Record], kinds: Sequence[str]) -> list[str]:
     """Show the pictures of each run of the first seed with all pairs, side by side."""
     lines = []
+    several = len({length(r["config"]) for r in records if r["config"]["fraction"] == 1}) > 1
     for record in first_seed(records):
         config, name = Config(**record["config"]), name_of(record)
+        name += f", epochs: {length(record['config'])}" if several else ""
         if config.fraction == 1:
             shown = [f"![{name}, {kind}]({config.name}-{kind}.png)" for kind in kinds]
             lines.append(f"{name}:\n\n{' '.join(shown)}\n")

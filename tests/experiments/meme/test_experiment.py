@@ -112,6 +112,18 @@ def test_the_page_is_a_table_of_fractions_by_scheme():
     assert "| MEME (bound), mnist | 100 | 0.700 ± 0.141 | 0.400 ± 0.010 |" in page
 
 
+def test_runs_of_other_lengths_are_no_further_seeds():
+    shorter, other = record("meme", 1.0, seed=1, value=0.2), record("mmvae", 1.0, value=0.3)
+    shorter["config"] = {**shorter["config"], "epochs": 1, "num_train": 10_000}
+    page = meme_table.render([record("meme", 1.0), record("meme", 0.25), shorter, other])
+    assert "| MEME (bound), split | 100 | 0.500 ± 0.010 | 0.500 ± 0.010 |" in page
+    assert "| MEME (bound), - | 1 of 10,000 rows | 0.200 ± 0.010 |  |" in page
+    assert "| MMVAE, - | 100 | 0.300 ± 0.010 |  |" in page
+    shown = "".join(meme_table.figure_9([shorter, record("meme", 1.0, seed=1)]))
+    assert "MEME (bound), epochs: 1 of 10,000 rows:" in shown
+    assert "MEME (bound), epochs: 100:" in shown
+
+
 def test_curves_hold_the_runs_and_the_papers_numbers(tmp_path, monkeypatch):
     drawn = {}
     curves = plotting.error_curves

@@ -193,6 +193,23 @@ def test_the_page_has_the_papers_numbers_and_the_spread_over_seeds():
     assert "top + middle" in page
 
 
+def test_data_in_svhn_s_place_are_named_as_such():
+    pages = []
+    for dataset in ("mnist_svhn", "mnist_fashion"):
+        known = record("svae", 0.001, dataset)
+        test = known["measures"]["test"]
+        first, second = dataset.split("_")
+        test["coherence"] = {
+            "given": [[first], [second]],
+            "targets": [first, second],
+            "cells": [[[0.1, 0.01], [0.2, 0.01]], [[0.3, 0.01], [0.4, 0.01]]],
+        }
+        test |= {"joint coherence": [0.5, 0.01], "coherence_of_real": {first: [0.9, 0.01]}}
+        pages.append("".join(svae_table.figure_7([known])))
+    assert "| SVAE | 0.1 % | 200 | 0.500 ± 0.010 | 0.200 ± 0.010 | 0.300 ± 0.010 |" in pages[1]
+    assert ["stands in for the paper's SVHN" in page for page in pages] == [False, True]
+
+
 def test_pictures_are_of_the_first_seed():
     records = [record("svae", 1.0, seed=s) for s in (4, 2)] + [record("vaevae", 0.01, seed=2)]
     page = "".join(svae_table.figure_3(records))
