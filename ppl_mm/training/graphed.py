@@ -30,6 +30,7 @@ __all__ = ["CUDA", "Graphed", "draws_on_host", "obstacle_of", "set_capturable", 
 _WARM_UP = 3  # Steps before the capture, as PyTorch advises.
 _WAITS = "called a synchronizing CUDA operation"  # The text of torch's warning.
 _log = logging.getLogger("ppl_mm")
+Loss = Float[Tensor, ""]
 
 
 @contextmanager
@@ -55,7 +56,7 @@ def _set_mode(mode: int | str) -> None:
 class CUDA:
     """The trial and the capture of steps on a CUDA device."""
 
-    def watched(self, run: Callable[[], Float[Tensor, ""]]) -> tuple[Float[Tensor, ""], str | None]:
+    def watched(self, run: Callable[[], Loss]) -> tuple[Loss, str | None]:
         """Run a step on a side stream; return its loss and the obstacle to a replay, or None."""
         side, current = torch.cuda.Stream(), torch.cuda.current_stream()
         side.wait_stream(current)
@@ -73,9 +74,7 @@ class CUDA:
             return loss, f"a step waits for the device, at {waits[0].filename}:{waits[0].lineno}"
         return loss, "a step draws random numbers on the host" if drew else None
 
-    def capture(
-        self, run: Callable[[], Float[Tensor, ""]]
-    ) -> tuple[Float[Tensor, ""], Callable[[], None]]:
+    def capture(self, run: Callable[[], Loss]) -> tuple[Loss, Callable[[], None]]:
         """Capture a step without running it; return the tensor of its loss, and its replay."""
         generator = torch.cuda.default_generators[torch.cuda.current_device()]
         before = generator.clone_state()
@@ -134,7 +133,7 @@ class Graphed:
             return f"eager: fewer than {_WARM_UP + 2} batches of one shape and stage"
         return f"captured: {self.replayed} steps replayed"
 
-    def __call__(self, batch: Observations, share: range, size: int) -> Float[Tensor, ""]:
+    def __call__(self, batch: Observations, share: range, size: int) -> Loss:
         """Take one step and return its loss, which the next step overwrites."""
         key = None if self.why_not is not None else self._key(batch, size)
         if key is None or size < self.largest:

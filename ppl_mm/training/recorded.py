@@ -45,8 +45,7 @@ _TRIALS = 5  # The number of steps each way that are timed.
 _GAIN = 0.9  # Steps on all rows are taken if they need at most this part of the eager time.
 _log = logging.getLogger("ppl_mm")
 
-Key = tuple[object, ...]
-"""All that decides what a step does, the size of its batch first."""
+Key = tuple[object, ...]  # All that decides what a step does, the size of its batch first.
 
 
 class Recorded:
