@@ -6,6 +6,7 @@ numbers are the same to the last bit.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import fx
@@ -21,7 +22,7 @@ _COPIES = (  # Not elementwise, but a copy of their first argument that is then 
 _EITHER_WAY = (_aten.add.Tensor, _aten.mul.Tensor)
 
 
-def written_over(graph: fx.Graph) -> dict[fx.Node, tuple[OpOverload, tuple[fx.node.Argument, ...]]]:
+def written_over(graph: fx.Graph) -> dict[fx.Node, tuple[OpOverload, tuple[Any, ...]]]:
     """The operations that may be done in place, each with the operation in place and its arguments.
 
     The first argument must be a tensor of the result's layout, made by an earlier operation, whose
@@ -31,9 +32,11 @@ def written_over(graph: fx.Graph) -> dict[fx.Node, tuple[OpOverload, tuple[fx.no
         graph: The graph of :func:`ppl_mm.training.tape.record`, whose nodes know the layout of
             their tensor (``"lies"``) and the node that made its memory (``"memory"``).
     """
-    found = {}
+    found: dict[fx.Node, tuple[OpOverload, tuple[Any, ...]]] = {}
     place = {node: i for i, node in enumerate(graph.nodes)}
-    memory = {n: n.meta["memory"] for n in graph.nodes if "memory" in n.meta}
+    memory: dict[fx.Node, fx.Node] = {
+        n: n.meta["memory"] for n in graph.nodes if "memory" in n.meta
+    }
     last: dict[fx.Node, int] = {}  # of a memory: the place of the last operation that reads it
     for node in graph.nodes:
         for x in node.all_input_nodes:
@@ -48,31 +51,32 @@ def written_over(graph: fx.Graph) -> dict[fx.Node, tuple[OpOverload, tuple[fx.no
         return kept
 
     for node in graph.nodes:
-        for args in _orders(node):
+        for target, args in _orders(node):
             over, others = args[0], node.all_input_nodes
-            if over not in memory or memory.get(node) is not node:
+            if over not in memory or node not in memory or memory[node] is not node:
                 continue
             kept = owner(over)
             alone = all(x is over or x not in memory or owner(x) is not kept for x in others)
             own = kept in place and kept.op == "call_function"  # a constant made once has no place
             own = own and over.meta["lies"] == node.meta["lies"]
             if own and alone and last[kept] == place[node]:
-                found[node] = _in_place(node.target), args
+                found[node] = target, args
                 moved[node] = kept
                 last[kept] = last.get(node, place[node])
                 break
     return found
 
 
-def _orders(node: fx.Node) -> Iterator[tuple[fx.node.Argument, ...]]:
-    """The arguments of an operation that has a form in place, in the orders that may be taken."""
-    if node.op != "call_function" or not isinstance(node.target, OpOverload):
+def _orders(node: fx.Node) -> Iterator[tuple[OpOverload, tuple[Any, ...]]]:
+    """The form in place of an operation, with its arguments in the orders that may be taken."""
+    target = node.target
+    if not isinstance(target, OpOverload) or not node.args:
         return
-    elementwise = torch.Tag.pointwise in node.target.tags or node.target in _COPIES
-    if elementwise and node.args and _in_place(node.target) is not None:
-        yield node.args
-        if node.target in _EITHER_WAY and not node.kwargs and isinstance(node.args[1], fx.Node):
-            yield node.args[::-1]
+    in_place = _in_place(target)
+    if in_place is not None and (torch.Tag.pointwise in target.tags or target in _COPIES):
+        yield in_place, node.args
+        if target in _EITHER_WAY and not node.kwargs and isinstance(node.args[1], fx.Node):
+            yield in_place, node.args[::-1]
 
 
 def _in_place(target: OpOverload) -> OpOverload | None:
