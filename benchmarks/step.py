@@ -1,6 +1,7 @@
 """Time one training step of every system, the same step written by hand, and that of ``multivae``.
 
     python benchmarks/step.py --out benchmarks/results/step.json
+    python benchmarks/step.py --missing --out benchmarks/results/step-missing.json
     python benchmarks/step.py --compile --only mvae --out benchmarks/results/step-compiled.json
 
 The data are an image of 784 pixels and a label, or five images of 784 pixels. Encoders and decoders
@@ -11,8 +12,12 @@ gradients for the same noise are compared; those of recorded steps are equal to 
 the steps take turns in one process. If the extra ``benchmarks`` is installed, the same system of
 the package ``multivae`` takes part too.
 
-Another table shows steps on rows that lack half of their modalities, at random, beside those on
-complete rows. ``fit(step="auto")`` takes the faster of eager and recorded ones.
+With ``--missing``, tables show steps on rows that lack half of their modalities, at random, beside
+those on complete rows.
+
+``fit(step="auto")`` takes recorded steps on complete rows, and compiled ones in runs of 20,000
+steps or more. On rows that miss something it takes eager ones, and in such long runs the faster of
+eager and recorded ones.
 """
 
 import copy
@@ -39,6 +44,10 @@ from ppl_mm.training.step_state import mixed
 Values = dict[str, Tensor]
 HAND, HAND_COMPILED, PEER = "by hand", "by hand, compiled", "multivae"
 OURS = ("eager", "recorded", "compiled")
+NAMED = {"recorded": "recorded (auto)", "compiled": "compiled (auto, long runs)"}
+UNRECORDED = ("cmmd", "svae")  # on rows that miss something, as some of them are left out
+WITH_MASKS = ("mvae", "mopoe strata=1", "mmvae iwae", "mmvae dreg", "mmvae_plus iwae")
+WITH_MASKS += ("mmvae_plus dreg",)  # multivae trains these on rows that miss something
 WIDTHS = [8, 64, 128, 512]
 NARROW = 8  # the width of narrow networks, and their number of pixels
 
@@ -91,9 +100,15 @@ def hand(name: str, system: System, xs: Values, compiled: bool) -> Step:
     return step
 
 
-def packaged(name: str, xs: Values, hidden: tuple[int, ...], latent_dim: int) -> Step:
-    """Return a training step of ``multivae``."""
-    model, loss = multivae_models.loss(name, xs, hidden, latent_dim)
+def packaged(
+    name: str,
+    xs: Values,
+    hidden: tuple[int, ...],
+    latent_dim: int,
+    held: dict[str, Tensor] | None = None,
+) -> Step:
+    """Return a training step of ``multivae``, on rows that hold what the masks say."""
+    model, loss = multivae_models.loss(name, xs, hidden, latent_dim, held)
     return optimised((p for p in model.parameters() if p.requires_grad), loss)
 
 
@@ -169,6 +184,7 @@ def main(
     latent_dim: int = 64,
     modalities: Annotated[list[int], typer.Option()] = [2, 5],  # noqa: B006
     compile: bool = False,
+    missing: bool = False,
     only: Annotated[list[str], typer.Option()] = [],  # noqa: B006
     out: str = "",
 ) -> None:
@@ -186,6 +202,7 @@ def main(
         latent_dim: The number of latents, Z.
         modalities: The number of modalities; repeat the option for several tables.
         compile: Whether compiled sides take part. Building one takes a minute.
+        missing: Whether rows that lack half of their modalities are timed, in place of the sides.
         only: The systems to measure; the default is all.
         out: The file of the record.
     """
@@ -208,25 +225,36 @@ def main(
         for each in width:
             torch.manual_seed(seed)
             xs = scene(number, batch, NARROW if each == NARROW else pixels)
-            layers = (each, each)
-            rows = [
-                _row(record, name, number, xs, layers, latent_dim, compile, count, warmup, threads)
-                for name in names
-            ]
-            shown = [HAND, HAND_COMPILED, *OURS, PEER] if compile else [HAND, *OURS[:2], PEER]
-            columns = ["system", *(f"{s}, ms" for s in shown), f"recorded / {HAND}"]
-            columns += [f"compiled / {HAND}", "compiler, s", "steps that repay it"] * compile
-            columns += ["recorded / multivae"]
-            title = f"A step, {number} modalities, width {each}, {clock(threads)}"
-            record["tables"].append(table(title, columns, rows))
+            make = _missing if missing else _complete
+            record["tables"].append(
+                make(record, names, number, xs, each, latent_dim, compile, count, warmup, threads)
+            )
             write(record, out)  # keeps the tables so far if a later one fails
-    for each in width if 5 in modalities else ():
-        torch.manual_seed(seed)
-        xs = scene(5, batch, NARROW if each == NARROW else pixels)
-        record["tables"].append(
-            _missing(record, xs, names, each, latent_dim, rounds_of_five, warmup, threads)
-        )
-    write(record, out)
+
+
+def _complete(
+    record: dict[str, Any],
+    names: list[str],
+    number: int,
+    xs: Values,
+    width: int,
+    latent_dim: int,
+    compile: bool,
+    count: int,
+    warmup: int,
+    threads: int,
+) -> dict[str, Any]:
+    """Return the table of all sides on complete rows."""
+    rows = [
+        _row(record, name, number, xs, (width, width), latent_dim, compile, count, warmup, threads)
+        for name in names
+    ]
+    shown = [HAND, HAND_COMPILED, *OURS, PEER] if compile else [HAND, *OURS[:2], PEER]
+    columns = ["system", *(f"{NAMED.get(s, s)}, ms" for s in shown), f"recorded / {HAND}"]
+    columns += [f"compiled / {HAND}", "compiler, s", "steps that repay it"] * compile
+    columns += ["recorded / multivae"]
+    title = f"A step, {number} modalities, width {width}, {clock(threads)}"
+    return table(title, columns, rows)
 
 
 def _row(
@@ -270,20 +298,20 @@ def _row(
 
 def _missing(
     record: dict[str, Any],
-    xs: Values,
     names: list[str],
+    number: int,
+    xs: Values,
     width: int,
     latent_dim: int,
+    compile: bool,
     count: int,
     warmup: int,
     threads: int,
 ) -> dict[str, Any]:
-    """Return the table for rows that lack half of their modalities."""
-    complete, half = Observations(xs), half_missing(xs)
+    """Return the table of rows that lack half of their modalities; nothing is compiled."""
+    complete, half, layers = Observations(xs), half_missing(xs), (width, width)
     rows = []
     for name in names:
-        if name not in ("mvae", "mmvae iwae", "mmvae dreg", "mmvae_plus dreg", "meme"):
-            continue
         steps = {}
         for side, obs, way in (
             ("eager", complete, "eager"),
@@ -291,21 +319,39 @@ def _missing(
             ("half, eager", half, "eager"),
             ("half, recorded", half, "recorded"),
         ):
+            if obs is complete or way == "eager" or name not in UNRECORDED:
+                torch.manual_seed(0)
+                steps[side] = ours(declared(name, xs, layers, latent_dim), obs, way)
+        if name in WITH_MASKS and multivae_models.available(name):
             torch.manual_seed(0)
-            steps[side] = ours(declared(name, xs, (width, width), latent_dim), obs, way)
+            steps[PEER] = packaged(name, xs, layers, latent_dim, dict(half.present))
         times = alternate(steps, count, warmup, threads)
-        record["milliseconds"][f"5, {name}, width {width}, missing"] = times
+        record["milliseconds"][f"{number}, {name}, width {width}, missing"] = times
         share = f"{pairs(half):.2f}" if name.startswith("mmvae") else ""
-        best = min(
-            ("half, eager", "half, recorded"), key=lambda side: statistics.median(times[side])
-        )
+        there = [side for side in ("half, eager", "half, recorded") if side in times]
+        best = min(there, key=lambda side: statistics.median(times[side]))
+        shown = (*_HALF, PEER)
         found = spread(ratios(times[best], times["recorded"]))
-        rows.append([name, *(spread(times[s], 1) for s in steps), found, share])
-    columns = ["system", "complete, eager, ms", "complete, recorded, ms"]
-    columns += ["half missing, eager, ms", "half missing, recorded, ms"]
-    columns += ["the faster of these / complete, recorded", "share of decoded pairs"]
-    title = f"Five modalities, half of them missing, width {width}, {clock(threads)}"
+        peer = spread(ratios(times[best], times[PEER])) if PEER in times else ""
+        cells = (spread(times[s], 1) if s in times else "" for s in shown)
+        rows.append([name, *cells, found, peer, share])
+    columns = [
+        "system",
+        *(f"{label}, ms" for label in _HALF.values()),
+        "half missing, multivae, ms",
+    ]
+    columns += ["the faster of eager and recorded / complete, recorded"]
+    columns += ["the faster of these / multivae", "share of decoded pairs"]
+    title = f"{number} modalities, half of them missing, width {width}, {clock(threads)}"
     return table(title, columns, rows)
+
+
+_HALF = {
+    "eager": "complete, eager",
+    "recorded": "complete, recorded (auto)",
+    "half, eager": "half missing, eager (auto)",
+    "half, recorded": "half missing, recorded (auto, long runs, if faster)",
+}
 
 
 if __name__ == "__main__":
