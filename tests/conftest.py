@@ -9,7 +9,8 @@ import numpy as np
 import pyro
 import pytest
 import torch
-from annotated import CHECKED, checked_shapes, modules_with_shapes
+from annotated import CHECKED, REPEATS, checked_shapes, modules_with_shapes
+from matplotlib.figure import Figure
 
 SHAPED = modules_with_shapes()
 with checked_shapes(SHAPED):
@@ -38,6 +39,7 @@ def _same_start() -> Iterator[None]:
     random.seed(0)
     pyro.clear_param_store()
     CHECKED.clear()
+    REPEATS.clear()
     with pyro.validation_enabled(True):
         yield
     torch.set_default_dtype(torch.float32)
@@ -45,8 +47,9 @@ def _same_start() -> Iterator[None]:
 
 @pytest.fixture
 def few_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures that are written have at most 600 pixels a side, and take half of the time."""
+    """Pictures have at most 600 pixels a side and are not laid out, which takes half of the time."""
     monkeypatch.setattr(style, "MOST_PIXELS", 600)
+    monkeypatch.setattr(Figure, "get_layout_engine", lambda figure: None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

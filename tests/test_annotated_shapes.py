@@ -6,7 +6,7 @@ from pathlib import Path
 import pyro.distributions as dist
 import pytest
 import torch
-from annotated import CHECKED, has_shape, modules_with_shapes, once_for_each_shape, shapes
+from annotated import CHECKED, ENOUGH, REPEATS, has_shape, modules_with_shapes, once_for_each_shape, shapes
 from jaxtyping import Bool, Float, TypeCheckError, jaxtyped
 from torch import Tensor
 
@@ -101,6 +101,13 @@ def test_a_function_is_checked_once_for_each_shape_in_a_test():
     CHECKED.clear()  # as every test begins
     call(two)
     assert len(calls) == 4
+    for _ in range(ENOUGH):
+        call(two)
+    call(three)
+    assert len(calls) == 4
+    REPEATS.clear()  # as every test begins
+    call(three)
+    assert len(calls) == 5
 
 
 @pytest.mark.parametrize("folder", ["ppl_mm", "models", "guides", "experiments"])
