@@ -34,7 +34,7 @@ torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
 @pytest.fixture(autouse=True)
 def _same_start() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002 - guards libraries that draw from it
     random.seed(0)
     pyro.clear_param_store()
@@ -47,7 +47,7 @@ def _same_start() -> Iterator[None]:
 
 @pytest.fixture
 def few_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures have at most 600 pixels a side and are not laid out, which takes half of the time."""
+    """Pictures have at most 600 pixels a side and are not laid out: half of the time."""
     monkeypatch.setattr(style, "MOST_PIXELS", 600)
     monkeypatch.setattr(Figure, "get_layout_engine", lambda figure: None)
 

@@ -6,7 +6,15 @@ from pathlib import Path
 import pyro.distributions as dist
 import pytest
 import torch
-from annotated import CHECKED, ENOUGH, REPEATS, has_shape, modules_with_shapes, once_for_each_shape, shapes
+from annotated import (
+    CHECKED,
+    ENOUGH,
+    REPEATS,
+    has_shape,
+    modules_with_shapes,
+    once_for_each_shape,
+    shapes,
+)
 from jaxtyping import Bool, Float, TypeCheckError, jaxtyped
 from torch import Tensor
 
