@@ -1,7 +1,6 @@
 """Time one training step of every system, the same step written by hand, and that of ``multivae``.
 
     python benchmarks/step.py --out benchmarks/results/step.json
-    python benchmarks/step.py --missing --out benchmarks/results/step-missing.json
     python benchmarks/step.py --compile --only mvae --out benchmarks/results/step-compiled.json
 
 The data are an image of 784 pixels and a label, or five images of 784 pixels. Encoders and decoders
@@ -12,16 +11,11 @@ gradients for the same noise are compared; those of recorded steps are equal to 
 the steps take turns in one process. If the extra ``benchmarks`` is installed, the same system of
 the package ``multivae`` takes part too.
 
-With ``--missing``, tables show steps on rows that lack half of their modalities, at random, beside
-those on complete rows.
-
 ``fit(step="auto")`` takes recorded steps on complete rows, and compiled ones in runs of 20,000
-steps or more. On rows that miss something it takes eager ones, and in such long runs the faster of
-eager and recorded ones.
+steps or more. Rows that miss something are in step_missing.py.
 """
 
 import copy
-import statistics
 import time
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -45,9 +39,6 @@ Values = dict[str, Tensor]
 HAND, HAND_COMPILED, PEER = "by hand", "by hand, compiled", "multivae"
 OURS = ("eager", "recorded", "compiled")
 NAMED = {"recorded": "recorded (auto)", "compiled": "compiled (auto, long runs)"}
-UNRECORDED = ("cmmd", "svae")  # on rows that miss something, as some of them are left out
-WITH_MASKS = ("mvae", "mopoe strata=1", "mmvae iwae", "mmvae dreg", "mmvae_plus iwae")
-WITH_MASKS += ("mmvae_plus dreg",)  # multivae trains these on rows that miss something
 WIDTHS = [8, 64, 128, 512]
 NARROW = 8  # the width of narrow networks, and their number of pixels
 
@@ -156,19 +147,12 @@ def sides(
     return {side: (lambda side=side: build(side)) for side in there}
 
 
-def half_missing(xs: Values) -> Observations:
-    """Mark each value as missing with probability 1/2."""
-    return Observations(xs, {n: torch.rand(len(x)) > 0.5 for n, x in xs.items()})
+def scene(number: int, batch: int, width: int, pixels: int) -> Values:
+    """Return the values of an image and a label for two modalities, else of images.
 
-
-def pairs(obs: Observations) -> float:
-    """Return the share of all (expert, decoder) pairs that a mixture of experts computes."""
-    held = torch.stack([obs.present[n] for n in obs.names]).float()
-    return (held.sum(0) ** 2).mean().item() / len(held) ** 2
-
-
-def scene(number: int, batch: int, pixels: int) -> Values:
-    """Return the values of an image and a label for two modalities, else of images."""
+    Beside narrow networks, images are small.
+    """
+    pixels = NARROW if width == NARROW else pixels
     return image_and_label(batch, pixels) if number == 2 else data(number, batch, pixels)
 
 
@@ -184,7 +168,6 @@ def main(
     latent_dim: int = 64,
     modalities: Annotated[list[int], typer.Option()] = [2, 5],  # noqa: B006
     compile: bool = False,
-    missing: bool = False,
     only: Annotated[list[str], typer.Option()] = [],  # noqa: B006
     out: str = "",
 ) -> None:
@@ -202,7 +185,6 @@ def main(
         latent_dim: The number of latents, Z.
         modalities: The number of modalities; repeat the option for several tables.
         compile: Whether compiled sides take part. Building one takes a minute.
-        missing: Whether rows that lack half of their modalities are timed, in place of the sides.
         only: The systems to measure; the default is all.
         out: The file of the record.
     """
@@ -224,10 +206,11 @@ def main(
         count = rounds if number == 2 else rounds_of_five
         for each in width:
             torch.manual_seed(seed)
-            xs = scene(number, batch, NARROW if each == NARROW else pixels)
-            make = _missing if missing else _complete
+            xs = scene(number, batch, each, pixels)
             record["tables"].append(
-                make(record, names, number, xs, each, latent_dim, compile, count, warmup, threads)
+                _complete(
+                    record, names, number, xs, each, latent_dim, compile, count, warmup, threads
+                )
             )
             write(record, out)  # keeps the tables so far if a later one fails
 
@@ -294,64 +277,6 @@ def _row(
         repaid = f"{1e3 * built['compiled'] / gain:.0f}" if gain > 0 else "never"
         row += [ratio("compiled", HAND), f"{built['compiled']:.0f}", repaid]
     return [*row, ratio("recorded", PEER)]
-
-
-def _missing(
-    record: dict[str, Any],
-    names: list[str],
-    number: int,
-    xs: Values,
-    width: int,
-    latent_dim: int,
-    compile: bool,
-    count: int,
-    warmup: int,
-    threads: int,
-) -> dict[str, Any]:
-    """Return the table of rows that lack half of their modalities; nothing is compiled."""
-    complete, half, layers = Observations(xs), half_missing(xs), (width, width)
-    rows = []
-    for name in names:
-        steps = {}
-        for side, obs, way in (
-            ("eager", complete, "eager"),
-            ("recorded", complete, "recorded"),
-            ("half, eager", half, "eager"),
-            ("half, recorded", half, "recorded"),
-        ):
-            if obs is complete or way == "eager" or name not in UNRECORDED:
-                torch.manual_seed(0)
-                steps[side] = ours(declared(name, xs, layers, latent_dim), obs, way)
-        if name in WITH_MASKS and multivae_models.available(name):
-            torch.manual_seed(0)
-            steps[PEER] = packaged(name, xs, layers, latent_dim, dict(half.present))
-        times = alternate(steps, count, warmup, threads)
-        record["milliseconds"][f"{number}, {name}, width {width}, missing"] = times
-        share = f"{pairs(half):.2f}" if name.startswith("mmvae") else ""
-        there = [side for side in ("half, eager", "half, recorded") if side in times]
-        best = min(there, key=lambda side: statistics.median(times[side]))
-        shown = (*_HALF, PEER)
-        found = spread(ratios(times[best], times["recorded"]))
-        peer = spread(ratios(times[best], times[PEER])) if PEER in times else ""
-        cells = (spread(times[s], 1) if s in times else "" for s in shown)
-        rows.append([name, *cells, found, peer, share])
-    columns = [
-        "system",
-        *(f"{label}, ms" for label in _HALF.values()),
-        "half missing, multivae, ms",
-    ]
-    columns += ["the faster of eager and recorded / complete, recorded"]
-    columns += ["the faster of these / multivae", "share of decoded pairs"]
-    title = f"{number} modalities, half of them missing, width {width}, {clock(threads)}"
-    return table(title, columns, rows)
-
-
-_HALF = {
-    "eager": "complete, eager",
-    "recorded": "complete, recorded (auto)",
-    "half, eager": "half missing, eager (auto)",
-    "half, recorded": "half missing, recorded (auto, long runs, if faster)",
-}
 
 
 if __name__ == "__main__":
