@@ -102,17 +102,18 @@ class _Product(torch.autograd.Function):
         ctx.save_for_backward(deviation, shift)
         ctx.shapes = [x.shape for x in (total, shift, prior_loc)]
         # The mean is the prior's, exactly, where there is no expert.
-        return (prior_loc + shift * (deviation * deviation)).to(dtype), deviation.to(dtype)
+        mean = prior_loc + (deviation * deviation).mul_(shift)
+        return mean.to(dtype), deviation.to(dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, for_mean: Tensor, for_deviation: Tensor) -> tuple[Tensor | None, ...]:
         deviation, shift = ctx.saved_tensors
         variance = deviation * deviation
-        for_mean = for_mean.double()
-        for_shift = for_mean * variance
-        for_total = ((-0.5 * for_deviation).double() * deviation - for_shift * shift) * variance
-        found = (for_total, for_shift, for_mean if ctx.needs_input_grad[2] else None)
+        for_shift = variance * for_mean
+        for_total = deviation * (-0.5 * for_deviation)
+        for_total = for_total.addcmul_(for_shift, shift, value=-1.0).mul_(variance)
+        found = (for_total, for_shift, for_mean.double() if ctx.needs_input_grad[2] else None)
         summed = (
             None if x is None else x.sum_to_size(shape)
             for x, shape in zip(found, ctx.shapes, strict=True)

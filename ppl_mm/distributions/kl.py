@@ -43,24 +43,24 @@ class _Divergence(torch.autograd.Function):
         ratio, distance = a / b, (mu - nu) / b
         ctx.save_for_backward(a, b, ratio, distance)
         ctx.shapes = [x.shape for x in (mu, a, nu, b)]
-        log_ratio = torch.log(b) - torch.log(a)
-        return (log_ratio + 0.5 * (ratio * ratio + distance * distance - 1.0)).sum(-1)
+        squares = torch.addcmul(ratio * ratio, distance, distance)
+        return squares.sub_(1.0).mul_(0.5).add_(torch.log(b) - torch.log(a)).sum(-1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, out: Tensor) -> tuple[Tensor | None, ...]:
         a, b, ratio, distance = ctx.saved_tensors
         out = out[..., None]
+        of_mu, of_a, of_nu, of_b = ctx.needs_input_grad
         by_b = out / b
-        for_mu = by_b * distance if ctx.needs_input_grad[0] or ctx.needs_input_grad[2] else None
-        found = (
-            for_mu,
-            by_b * ratio - out / a if ctx.needs_input_grad[1] else None,
-            -for_mu if ctx.needs_input_grad[2] and for_mu is not None else None,
-            by_b * (1.0 - (ratio * ratio + distance * distance))
-            if ctx.needs_input_grad[3]
-            else None,
-        )
+        for_mu = by_b * distance if of_mu or of_nu else None
+        for_a = (by_b * ratio).sub_(out / a) if of_a else None
+        for_nu = -for_mu if of_nu and for_mu is not None else None
+        for_b = None
+        if of_b:
+            squares = torch.addcmul(ratio * ratio, distance, distance)
+            for_b = squares.neg_().add_(1.0) * by_b
+        found = (for_mu, for_a, for_nu, for_b)
         return tuple(
             None if x is None else x.sum_to_size(shape)
             for x, shape in zip(found, ctx.shapes, strict=True)
