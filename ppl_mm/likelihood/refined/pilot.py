@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple, Self
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ppl_mm.likelihood.path import Path
@@ -17,6 +17,10 @@ from ppl_mm.results.log_likelihood import RELIABLE_K
 
 __all__ = ["Pilot", "quality"]
 
+_TOLD = 0.05  # the ESS of draws of the prior, as a share, at which they tell of its share
+_PRIORS = (0.02, 0.1, 0.25, 0.5)  # which may be one of these
+_PRIOR = 0.3  # that ESS at which the prior is the proposal
+_AS_GOOD = 0.6  # and that over the other proposal's, as far as these draws tell
 _PILOT_K = RELIABLE_K - 0.15  # of a good pilot: k is known to about a tenth
 
 
@@ -67,6 +71,14 @@ class Pilot(NamedTuple):
         own = [(proposal.rows(rows), number) for proposal, number in proposals]
         return type(self)(own, position[:, rows], *(x[..., rows] for x in columns))
 
+    def put(self, rows: Int[Tensor, " _"], other: "Pilot") -> None:
+        """Replace the pilot of some rows by one of as many draws."""
+        for (mine, _), (its, _) in zip(self.proposals, other.proposals, strict=True):
+            mine.put(rows, its)
+        self.position[:, rows] = other.position
+        for mine, its in zip(self[2:], other[2:], strict=True):
+            mine[..., rows] = its
+
     @property
     def log_w(self) -> Float[Tensor, "L B"]:
         """The log-weights of all draws under the mixture of all proposals, (L, B)."""
@@ -92,6 +104,25 @@ class Pilot(NamedTuple):
         both = [(log_w + x.nan_to_num(nan=-math.inf)).logsumexp(0) for x in (log_w, other)]
         own, its = [(square - x).exp().nan_to_num(0.0) for x in both]
         return own, its
+
+    def weighing_prior(self, proposal: Proposal) -> Proposal:
+        """With the prior's share, or the prior alone, by which the draws weigh most evenly.
+
+        Rows of which these draws, the prior's, tell too little keep the share that they have.
+        """
+        own, its = self.shares(proposal)
+        rows = own > _TOLD
+        if not bool(rows.any()):
+            return proposal
+        told, part = self.rows(rows), proposal.rows(rows)
+        tried = [part.with_prior(share) for share in _PRIORS]
+        found, which = torch.stack([told.shares(other)[1] for other in tried]).max(0)
+        for i, other in enumerate(tried):
+            here = (which == i).nonzero().squeeze(-1)
+            part.put(here, other.rows(here))
+        alone = (own[rows] > _PRIOR) & (own[rows] > _AS_GOOD * found)
+        proposal.put(rows.nonzero().squeeze(-1), part.of_prior(alone))
+        return proposal
 
     def adapted(self, towards: Student) -> Proposal:
         """Proposals with the moments and the parts' shares of all draws, weighted.

@@ -128,6 +128,11 @@ class Proposal:
         prior[3] = 1.0
         return replace(self, share=torch.where(rows, prior, self.share))
 
+    def with_prior(self, share: float) -> Self:
+        """With that share of the prior, and what is left divided as it was."""
+        others = self.share[:3] * (1.0 - share) / (1.0 - self.share[3])
+        return replace(self, share=torch.cat([others, torch.full_like(self.share[3:], share)]))
+
     @property
     def without_prior(self) -> Self:
         """With the prior's share divided among the others, as their shares begin."""
