@@ -16,7 +16,7 @@ __all__ = ["WIDER", "Start", "laplace"]
 WIDER = 1.15
 """The proposal's scale over that of the Laplace approximation."""
 
-_ASCENTS = 30  # steps of Adam towards the mode
+_ASCENTS = 12  # steps of Adam towards the mode
 _RATE = 0.1  # of these steps, in units of the start's scale
 _NEWTON = 6  # steps of Newton's method at most
 _DECREMENT = 0.05  # nats that the next Newton step promises: a row that is closer stays

@@ -28,11 +28,11 @@ REFINEMENTS = ("auto", "none", *STAGES[1:])
 _START = 32  # draws of each of the base's components, which say where it is
 _PILOT = {"laplace": 400, "variational": 500}  # draws
 _ROUNDS = (500, 1000, 2000)  # draws of each round of adaptive importance sampling
-_ENOUGH = {"laplace": 0.25, "variational": 0.2, "adaptive": 0.2, "annealed": 0.4}
+_ENOUGH = {"laplace": 0.2, "variational": 0.2, "adaptive": 0.2, "annealed": 0.4}
 """The ESS of a good pilot, as a share of its draws."""
 _TOLERABLE = 0.1  # the quality below which a row is worth the dearer stages
 _TELLING = 2.0  # nats of a draw's weight above p(x) by the first mode alone
-_HEAVY = 2.75  # nats of a pilot draw's weight above their mean at which another mode is looked for
+_HEAVY = 3.0  # nats of a pilot draw's weight above their mean at which another mode is looked for
 _APART = 4.0  # squared distance of another mode, in deviations
 _NEGLIGIBLE = 7.0  # nats below the first: a mode that counts for nothing
 _TEMPERATURES = (16, 64)  # so many, then as pilot chains ask for them
