@@ -17,9 +17,8 @@ from ppl_mm.results.log_likelihood import RELIABLE_K
 
 __all__ = ["Pilot", "quality"]
 
-_TOLD = 0.05  # the ESS of draws of the prior, as a share, at which they tell of its share
-_PRIORS = (0.02, 0.1, 0.25, 0.5)  # which may be one of these
-_PRIOR = 0.3  # that ESS at which the prior is the proposal
+_PRIORS = (0.02, 0.1, 0.25, 0.5)  # shares of the prior to choose from
+_PRIOR = 0.3  # the ESS of draws of the prior, as a share, at which it is the proposal
 _AS_GOOD = 0.6  # and that over the other proposal's, as far as these draws tell
 _PILOT_K = RELIABLE_K - 0.15  # of a good pilot: k is known to about a tenth
 
@@ -106,23 +105,15 @@ class Pilot(NamedTuple):
         return own, its
 
     def weighing_prior(self, proposal: Proposal) -> Proposal:
-        """With the prior's share, or the prior alone, by which the draws weigh most evenly.
-
-        Rows of which these draws, the prior's, tell too little keep the share that they have.
-        """
-        own, its = self.shares(proposal)
-        rows = own > _TOLD
-        if not bool(rows.any()):
-            return proposal
-        told, part = self.rows(rows), proposal.rows(rows)
-        tried = [part.with_prior(share) for share in _PRIORS]
-        found, which = torch.stack([told.shares(other)[1] for other in tried]).max(0)
+        """With the prior's share, or the prior alone, by which these draws weigh most evenly."""
+        tried = [proposal.with_prior(share) for share in _PRIORS]
+        found, which = torch.stack([self.shares(other)[1] for other in tried]).max(0)
+        best = proposal.rows(torch.arange(len(which), device=which.device))
         for i, other in enumerate(tried):
             here = (which == i).nonzero().squeeze(-1)
-            part.put(here, other.rows(here))
-        alone = (own[rows] > _PRIOR) & (own[rows] > _AS_GOOD * found)
-        proposal.put(rows.nonzero().squeeze(-1), part.of_prior(alone))
-        return proposal
+            best.put(here, other.rows(here))
+        own = self.shares(proposal)[0]
+        return best.of_prior((own > _PRIOR) & (own > _AS_GOOD * found))
 
     def adapted(self, towards: Student) -> Proposal:
         """Proposals with the moments and the parts' shares of all draws, weighted.

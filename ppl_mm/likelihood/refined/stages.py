@@ -31,6 +31,8 @@ _ROUNDS = (500, 1000, 2000)  # draws of each round of adaptive importance sampli
 _ENOUGH = {"laplace": 0.2, "variational": 0.2, "adaptive": 0.2, "annealed": 0.4}
 """The ESS of a good pilot, as a share of its draws."""
 _TOLERABLE = 0.1  # the quality below which a row is worth the dearer stages
+_TOLD = 0.03  # the ESS of draws of the prior, as a share, at which its share is worth a choice
+_MORE = 256  # of these draws, to choose it by
 _TELLING = 2.0  # nats of a draw's weight above p(x) by the first mode alone
 _HEAVY = 3.0  # nats of a pilot draw's weight above their mean at which another mode is looked for
 _APART = 4.0  # squared distance of another mode, in deviations
@@ -133,7 +135,17 @@ class Refined:
         excess = (joint - first.log_prob(wide)).nan_to_num(-torch.inf)
         told = excess.amax(0) > self._mass(rows, first) + _TELLING
         self._beside(proposal, told.nonzero().squeeze(-1), wide, excess)
-        return self._wide.weighing_prior(proposal)
+        self._weigh_prior(proposal)
+        return proposal
+
+    def _weigh_prior(self, proposal: Proposal) -> None:
+        """Choose the prior's share by more of its draws, where the first ones tell of it."""
+        rows = (self._wide.shares(proposal)[0] > _TOLD).nonzero().squeeze(-1)
+        if len(rows) > 0:
+            path, own = self.path.rows(rows), proposal.rows(rows)
+            noise = self._noise(rows, "more of the prior")
+            more = Pilot.of_prior(path, own, Base(path.from_prior).draw(_MORE, noise))
+            proposal.put(rows, more.weighing_prior(own))
 
     def _beside(
         self, proposal: Proposal, rows: Tensor, position: Tensor, excess: Tensor
