@@ -72,11 +72,11 @@ class Pilot(NamedTuple):
 
     def put(self, rows: Int[Tensor, " _"], other: "Pilot") -> None:
         """Replace the pilot of some rows by one of as many draws."""
-        for (mine, _), (its, _) in zip(self.proposals, other.proposals, strict=True):
-            mine.put(rows, its)
+        for (proposal, _), (its, _) in zip(self.proposals, other.proposals, strict=True):
+            proposal.put(rows, its)
         self.position[:, rows] = other.position
-        for mine, its in zip(self[2:], other[2:], strict=True):
-            mine[..., rows] = its
+        self.bases[..., rows], self.joint[..., rows] = other.bases, other.joint
+        self.log_q[..., rows] = other.log_q
 
     @property
     def log_w(self) -> Float[Tensor, "L B"]:
