@@ -17,7 +17,6 @@ from dataclasses import replace
 import pyro
 import pyro.distributions as dist
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -139,7 +138,7 @@ class ConditionalPosterior(Program):
         """The network's (loc, scale), (*obs.shape, Z), valid in the rows ``more``."""
         rows, size = None if unread(more) else indices(more), more.numel()
 
-        def features(name: str, trunk: nn.Module) -> Float[Tensor, "B F"]:
+        def features(name: str, trunk: nn.Module) -> Tensor:
             """The features of the rows ``more``; zeros outside the source."""
             if name not in obs.names:
                 found = self.prior.zero.new_zeros(width_of(trunk)).expand(size, -1)

@@ -9,7 +9,8 @@ import numpy as np
 import pyro
 import pytest
 import torch
-from annotated import CHECKED, checked_shapes, modules_with_shapes
+from annotated import CHECKED, REPEATS, checked_shapes, modules_with_shapes
+from matplotlib.figure import Figure
 
 SHAPED = modules_with_shapes()
 with checked_shapes(SHAPED):
@@ -33,11 +34,12 @@ torch.set_num_threads(1)  # tiny tensors: threads would only wait for each other
 @pytest.fixture(autouse=True)
 def _same_start() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002 - guards libraries that draw from it
     random.seed(0)
     pyro.clear_param_store()
     CHECKED.clear()
+    REPEATS.clear()
     with pyro.validation_enabled(True):
         yield
     torch.set_default_dtype(torch.float32)
@@ -45,8 +47,9 @@ def _same_start() -> Iterator[None]:
 
 @pytest.fixture
 def few_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures that are written have at most 600 pixels a side, and take half of the time."""
+    """Pictures have at most 600 pixels a side and are not laid out: half of the time."""
     monkeypatch.setattr(style, "MOST_PIXELS", 600)
+    monkeypatch.setattr(Figure, "get_layout_engine", lambda figure: None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,9 +1,20 @@
 """The shapes in the library's signatures are checked in every test."""
 
+import ast
+from pathlib import Path
+
 import pyro.distributions as dist
 import pytest
 import torch
-from annotated import CHECKED, has_shape, modules_with_shapes, once_for_each_shape, shapes
+from annotated import (
+    CHECKED,
+    ENOUGH,
+    REPEATS,
+    has_shape,
+    modules_with_shapes,
+    once_for_each_shape,
+    shapes,
+)
 from jaxtyping import Bool, Float, TypeCheckError, jaxtyped
 from torch import Tensor
 
@@ -98,3 +109,28 @@ def test_a_function_is_checked_once_for_each_shape_in_a_test():
     CHECKED.clear()  # as every test begins
     call(two)
     assert len(calls) == 4
+    for _ in range(ENOUGH):
+        call(two)
+    call(three)
+    assert len(calls) == 4
+    REPEATS.clear()  # as every test begins
+    call(three)
+    assert len(calls) == 5
+
+
+@pytest.mark.parametrize("folder", ["ppl_mm", "models", "guides", "experiments"])
+def test_functions_within_others_carry_no_shapes(folder: str) -> None:
+    """Python evaluates their annotations in each call of the function outside."""
+    found = []
+    for path in (Path(__file__).parents[1] / folder).rglob("*.py"):
+        for outer in ast.walk(ast.parse(path.read_text())):
+            if isinstance(outer, ast.FunctionDef):
+                inner = [f for f in ast.walk(outer) if isinstance(f, ast.FunctionDef)]
+                found += [f"{path}: {f.name}" for f in inner if f is not outer and shaped(f)]
+    assert not found
+
+
+def shaped(function: ast.FunctionDef) -> bool:
+    signature = [function.args, *filter(None, [function.returns])]
+    names = [n for part in signature for n in ast.walk(part) if isinstance(n, ast.Name)]
+    return any(n.id in ("Float", "Int", "Bool", "Shaped") for n in names)

@@ -24,7 +24,7 @@ QUICK = (  # what makes a tutorial long, and what it is here
     (re.compile(r"epochs=\d+"), "epochs=1"),
     (re.compile(r"--epochs \d+ --rows \d+ --num-samples \d+"), QUICK_RUN),
     (re.compile(r"--rows \d+ --num-samples \d+"), "--rows 2 --num-samples 30"),
-    (re.compile(r"num_rows=\d+"), "num_rows=2"),
+    (re.compile(r"num_rows=\d+"), "num_rows=2, num_temperatures=8"),  # of certify
     (re.compile(r"num_draws=\d{3,}"), "num_draws=30"),
     (re.compile(r"num_samples=\d{3,}"), "num_samples=30"),
     (re.compile(r"num_particles=\d{3,}"), "num_particles=5"),

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from ppl_mm import baselines, data, evaluation
@@ -57,7 +56,7 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
         }
     else:
 
-        def features(rows: Observations) -> Float[Tensor, "N Z"]:
+        def features(rows: Observations) -> Tensor:
             means = evaluation.draw_latents(system, rows.drop(LABEL), task.observed, mean=True)
             return means["u" if "u" in means else "z"]
 

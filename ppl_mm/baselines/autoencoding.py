@@ -6,7 +6,7 @@ Source: the baseline AE of Wu & Goodman 2018, arXiv:1802.05335, table 8.
 """
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
@@ -77,7 +77,7 @@ def autoencoder(
         rows = held_by(train, (modality.name,))
         values = train[modality.name][rows].to(device)
 
-        def loss(batch: Int[Tensor, " B"]) -> Float[Tensor, ""]:
+        def loss(batch: Tensor) -> Tensor:
             x = values[batch]
             rows, event = torch.Size([len(x)]), x.shape[1:]
             p = of_decoder(modality.likelihood, decoder(encoder(x)), rows, event, modality.name)

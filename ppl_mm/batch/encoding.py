@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from ppl_mm.batch.checks import check_encoded, check_features
@@ -110,7 +110,7 @@ def _once(
     """A network's outputs, (B, size) each, with ``fills`` where ``held`` is False."""
     seen_before = [] if batch.memo is None else batch.memo.setdefault((what, network), [])
 
-    def run(rows: Int[Tensor, " n"] | None, held: Bool[Tensor, " B"] | None = None) -> Outputs:
+    def run(rows: Tensor | None, held: Tensor | None = None) -> Outputs:
         seen = values if rows is None else [x.index_select(0, rows) for x in values]
         read = covariates_for(network, batch.covariates)
         if rows is not None:

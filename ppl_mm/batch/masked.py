@@ -280,7 +280,7 @@ class MaskedRows:
         """Apply ``change`` to every tensor in memory, once to those that several masks share."""
         done: dict[int, Tensor] = {}
 
-        def once(x: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+        def once(x: Tensor) -> Tensor:
             if id(x) not in done:
                 done[id(x)] = change(x)
             return done[id(x)]

@@ -195,7 +195,7 @@ def resolve_strata(
     Raises: as :func:`resolve_components`.
     """
 
-    def resolved() -> tuple[Masks, Masks, Float[Tensor, "C B"]]:
+    def resolved() -> tuple[Masks, Masks, Tensor]:
         masks, allowed = resolve_components(family, obs)
         asked = {n: obs.as_tensor([[n in subset] for subset in family]) for n in obs.names}
         source = {n: within(torch.stack([m[n] for m in masks]), asked[n]) for n in obs.names}

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from ppl_mm.batch.observations import Observations
@@ -34,11 +33,11 @@ def _largest(decoders: nn.ModuleDict) -> Iterator[Counter[str]]:
     """The numbers that a module gives for a row of its decoder, the most of any, ``"output"``."""
     largest, given = Counter(output=1, rows=1), Counter[nn.Module]()
 
-    def begin(decoder: nn.Module, inputs: tuple[Shaped[Tensor, "B ..."], ...]) -> None:
+    def begin(decoder: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         given.clear()
         largest["rows"] = len(inputs[0])
 
-    def add(module: nn.Module, inputs: tuple[Shaped[Tensor, "B ..."], ...], output: object) -> None:
+    def add(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
         given[module] += _numbers(output)  # one that reads strings runs once for each symbol
         largest["output"] = max(largest["output"], given[module] // largest["rows"])
 

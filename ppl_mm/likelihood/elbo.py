@@ -57,7 +57,7 @@ def elbo_of_checked(
     has_alternatives = bool(obs.names) and system.alternatives(obs.names, ()) is not None
     batches = torch.arange(len(obs), device=obs.device).split(batch_size)
 
-    def of_batch(i: int) -> Float[Tensor, " B"]:
+    def of_batch(i: int) -> Tensor:
         torch.manual_seed(seed * 1_000_003 + i if i else seed)
         with OfTheDataSet(len(batches[i]) / len(obs)):
             own = (_of_directions if has_alternatives else _of_model)(system, obs[batches[i]])

@@ -145,7 +145,7 @@ def guide_blocks(
     for i, rows in list(enumerate(parts))[own]:
         batch = obs[rows].given(*evidence)
 
-        def draw(part: Int[Tensor, " _"], round: int, batch: Observations = batch) -> Draws:
+        def draw(part: Tensor, round: int, batch: Observations = batch) -> Draws:
             if shared is not None and round == 0:
                 return shared_by(shared, len(part))
             own = batch[part]

@@ -160,7 +160,7 @@ def diversity(
     targets = classified(classifiers)
     chosen = as_subsets(obs, targets if subsets is None else subsets)
 
-    def of_batch(i: int) -> Float[Tensor, "2 S T B"]:
+    def of_batch(i: int) -> Tensor:
         ((batch, own, asked),) = batches(obs, batch_size, seed, options, slice(i, i + 1))
         cells = []
         for subset in chosen:

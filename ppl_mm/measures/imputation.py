@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Shaped
 from pyro import poutine
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
@@ -105,7 +104,7 @@ def impute(
             )
     back = torch.cat(order).argsort()
 
-    def joined(kind: str) -> dict[str, Shaped[Tensor, "..."]]:
+    def joined(kind: str) -> dict[str, Tensor]:
         dim = int(kind == "draws")
         found = {n: [getattr(part[n], kind) for part in parts] for n in names}
         return {

@@ -22,7 +22,7 @@ the one-component formula for a mixture, which is biased where experts overlap a
 import copy
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from pyro.distributions import Delta
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
@@ -65,7 +65,7 @@ class DReG(ImportanceWeighted):
         """The value of every row, (B,), with the gradient above."""
         weights: dict[str, Tensor] = {}  # by site, what scales the gradient of its draws
 
-        def link(name: str, value: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+        def link(name: str, value: Tensor) -> Tensor:
             if not value.requires_grad:
                 return value
             linked = value.view_as(value)

@@ -131,9 +131,9 @@ def squared_mmd_of_normals(
     """
 
     def mean(
-        p: tuple[Float[Tensor, "N D"], Float[Tensor, "N D"]],
-        q: tuple[Float[Tensor, "N D"], Float[Tensor, "N D"]],
-    ) -> Float[Tensor, ""]:
+        p: tuple[Tensor, Tensor],
+        q: tuple[Tensor, Tensor],
+    ) -> Tensor:
         s = p[1].square()[:, None] + q[1].square()
         distance = (p[0][:, None] - q[0]).square()
         log_k = -0.5 * torch.log1p(2.0 * s / width) - distance / (width + 2.0 * s)
@@ -196,10 +196,10 @@ class MMD:
         """
         kept = None if rows is None else indices(rows)
 
-        def mine(own: Float[Tensor, "*batch N D"]) -> Float[Tensor, "*batch n D"]:
+        def mine(own: Tensor) -> Tensor:
             return own if kept is None else own.index_select(-2, kept)
 
-        def pool(own: Float[Tensor, "*batch N D"]) -> Float[Tensor, "*batch n D"]:
+        def pool(own: Tensor) -> Tensor:
             return all_rows(mine(own))
 
         x, y = pool(draws[0]), pool(draws[1])

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import pyro
 import torch
-from jaxtyping import Float, Int, Integer, Shaped
+from jaxtyping import Float, Integer, Shaped
 from pyro.contrib import gp
 from pyro.infer import TraceMeanField_ELBO
 from torch import Tensor, nn
@@ -189,7 +189,7 @@ def train_gaussian_process(
         process = _process(features, num_classes, num_inducing)
         elbo = TraceMeanField_ELBO()
 
-        def loss(rows: Int[Tensor, " B"]) -> Float[Tensor, ""]:
+        def loss(rows: Tensor) -> Tensor:
             process.set_data(features[rows.to(device)], labels[rows.to(device)])
             return elbo.differentiable_loss(process.model, process.guide)
 

@@ -99,9 +99,10 @@ class Program(nn.Module):
                 f"{type(self).__name__}: expected Observations, got {type(obs).__name__}; wrap a "
                 "dict of tensors as Observations({...})."
             )
+        known = self.names
         for name in obs.names:
-            if name not in self.names:
-                raise ValueError(unknown_name("modality in the batch", name, self.names))
+            if name not in known:
+                raise ValueError(unknown_name("modality in the batch", name, known))
 
 
 def _check_no_jit(asks: Sequence[bool]) -> None:

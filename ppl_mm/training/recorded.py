@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from contextlib import nullcontext
 
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
@@ -172,7 +172,7 @@ class Recorded:
         rows, tensors = to_record(batch, steady), tensors_of(batch, steady)
         uses = None if steady is None else Uses()
 
-        def step() -> list[Shaped[Tensor, "..."] | None]:
+        def step() -> list[Tensor | None]:
             with nullcontext() if uses is None else collecting(uses):
                 loss = self.eager(rows, share, size)
             flags = [] if uses is None else [uses.flags()]

@@ -58,7 +58,7 @@ def _tempered(log_w: Tensor, target: float) -> Tensor:
     log_w = log_w - torch.where(best.isfinite(), best, 0.0)
     counts = log_w > -torch.inf
 
-    def share(b: Float[Tensor, " B"]) -> Float[Tensor, "L B"]:
+    def share(b: Tensor) -> Tensor:
         return torch.where(counts, b * log_w.clamp(min=-1e300), -torch.inf).softmax(0)
 
     low, high = torch.zeros_like(best), torch.ones_like(best)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from jaxtyping import Int
 from torch import Tensor, nn
 
 from ppl_mm.batch.observations import Observations
@@ -60,9 +59,9 @@ def refined_blocks(
         for own in [part for group in groups for part in group.split(plan.rows_at_once)]:
 
             def draw(
-                part: Int[Tensor, " _"],
+                part: Tensor,
                 round: int,
-                own: Int[Tensor, " B"] = own,
+                own: Tensor = own,
                 refined: Refined = refined,
                 chains: bool = bool(numbers[own[0]] > 0),
             ) -> Draws:
