@@ -89,6 +89,7 @@ def test_the_priors_share_is_large_where_the_rest_misses_the_posterior(loc, leas
     share = pilot.weighing_prior(proposal).share
     torch.testing.assert_close(share[3], torch.tensor([least]))
     torch.testing.assert_close(share.sum(0), torch.ones(1))
+    torch.testing.assert_close(share[2], proposal.share[2])
 
 
 def test_draws_of_a_base_depend_on_no_other_row():
