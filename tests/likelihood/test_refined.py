@@ -14,6 +14,7 @@ from ppl_mm import Observations, System, guides, log_likelihood, models, objecti
 from ppl_mm.distributions.gaussianised import NormalToLaplace
 from ppl_mm.likelihood.path import Path
 from ppl_mm.likelihood.refined import Refined, stages
+from ppl_mm.likelihood.refined.laplace import Start, laplace
 from ppl_mm.likelihood.refined.student import Student
 from ppl_mm.likelihood.row_noise import row_keys
 from ppl_mm.programs.program import Program
@@ -108,6 +109,21 @@ def test_a_row_has_the_same_number_in_any_company(build):
         )
         torch.testing.assert_close(getattr(cut, field), getattr(whole, field), atol=1e-9, rtol=1e-9)
     assert not torch.allclose(other.value, whole.value, atol=1e-6)
+
+
+def test_a_mode_depends_on_no_other_row():
+    """Not even if the search for the others takes more steps than its own."""
+    toy, system = product()
+    path = Path(system.model, system.guide, toy.sample(3), 100)
+    ones = torch.ones(3, path.size)
+    near = laplace(path, Start(0.0 * ones, ones, ones)).loc
+    away = torch.tensor([0.1, 0.4, 9.0])[:, None]
+    start = Start(near + away, ones, ones)
+    together = laplace(path, start)
+    for row in range(3):
+        rows = torch.tensor([row])
+        alone = laplace(path.rows(rows), Start(*(x[rows] for x in start)))
+        torch.testing.assert_close(together.loc[rows], alone.loc, atol=1e-9, rtol=1e-9)
 
 
 @pytest.mark.parametrize("build", [product, mixture])
