@@ -57,11 +57,23 @@ _libraries: list[torch.library.Library] = []
 
 
 def loss(
-    system: str, xs: dict[str, Tensor], hidden: tuple[int, ...], latent_dim: int
+    system: str,
+    xs: dict[str, Tensor],
+    hidden: tuple[int, ...],
+    latent_dim: int,
+    held: dict[str, Tensor] | None = None,
 ) -> tuple[Any, Callable[[], Tensor]]:
-    """Return the model and the loss of one batch, a mean over rows."""
+    """Return the model and the loss of one batch, a mean over rows.
+
+    Args:
+        system: The system.
+        xs: The values of all rows.
+        hidden: The sizes of the hidden layers.
+        latent_dim: The number of latents, Z.
+        held: Masks of the rows that hold a modality; None if all do.
+    """
     from multivae import models
-    from multivae.data.datasets import DatasetOutput
+    from multivae.data.datasets import DatasetOutput, IncompleteDataset
     from multivae.models.base import BaseDecoder, BaseEncoder
     from multivae.models.nn.base_architectures import BaseJointEncoder, BaseMultilatentEncoder
     from pythae.models.base.base_utils import ModelOutput
@@ -70,7 +82,8 @@ def loss(
     plus = system.startswith("mmvae_plus")
 
     def raw(network: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-        return network.head(network.features(x)).chunk(2, -1)
+        loc, log_var = network.head(network.features(x)).chunk(2, -1)
+        return loc, log_var if held is None else log_var.clone()  # it writes into it
 
     class Encoder(BaseEncoder):
         def __init__(self, network: Any) -> None:
@@ -146,7 +159,7 @@ def loss(
         n: torch.nn.functional.one_hot(x, CLASSES).float() if x.dim() == 1 else x
         for n, x in xs.items()
     }
-    batch = DatasetOutput(data=one_hot)
+    batch = DatasetOutput(data=one_hot) if held is None else IncompleteDataset(one_hot, held)
     size_of_batch = len(next(iter(xs.values())))
 
     def one() -> Tensor:

@@ -165,10 +165,12 @@ def running_statistics(network: nn.Module) -> AbstractContextManager[None]:
 def eval_mode(*modules: nn.Module) -> Iterator[None]:
     """Put modules into evaluation mode in the context, and restore each submodule's mode after."""
     modes = [(part, part.training) for module in modules for part in module.modules()]
-    for module in modules:
-        module.eval()
+    if any(training for _, training in modes):
+        for module in modules:
+            module.eval()
     try:
         yield
     finally:
         for part, training in modes:
-            part.training = training
+            if part.training != training:  # to set an attribute of a module takes longer
+                part.training = training

@@ -154,10 +154,6 @@ def binary_mnist(
     Source: Larochelle & Murray 2011, and Wu & Goodman 2018, arXiv:1802.05335. Differs: the pixels
     are drawn here, since the usual binary files carry no labels.
     """
-    if binarisation not in ("fixed", "dynamic"):
-        raise ValueError(
-            f"binary_mnist: expected binarisation 'fixed' or 'dynamic', got {binarisation!r}."
-        )
     generator = torch.Generator().manual_seed(seed)
     train, test = _read(MNIST, folder, "train"), _read(MNIST, folder, "t10k")
     drawn, drawn_test = binarise(train, generator), binarise(test, generator)

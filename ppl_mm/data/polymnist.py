@@ -196,10 +196,6 @@ def _modality(name: str, arch: str) -> Modality:
 
 
 def _published_root(folder: str | Path | None, form: str) -> Path | None:
-    if form not in ("auto", "published", "composed"):
-        raise ValueError(
-            f"polymnist: expected form 'auto', 'published' or 'composed', got {form!r}."
-        )
     root = find_polymnist(folder) if form != "composed" else None
     if root is None and form == "published":
         raise FileNotFoundError(

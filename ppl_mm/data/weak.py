@@ -103,8 +103,6 @@ def streams(
         [(2, ('x', 'y')), (10, ('x',)), (10, ('y',))]
     """
     _check_unit_interval("streams", "fraction", fraction)
-    if unpaired not in ("all", "disjoint"):
-        raise ValueError(unknown_name("unpaired", unpaired, ("all", "disjoint")))
     generator = torch.Generator().manual_seed(seed)
     several = (torch.stack([m.cpu() for m in obs.present.values()]).sum(0) > 1).nonzero()[:, 0]
     order = several[torch.randperm(len(several), generator=generator)]

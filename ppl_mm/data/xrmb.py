@@ -115,8 +115,6 @@ def xrmb(
 
     Source: see the module; networks and D = 70 from CMMD, appendix C.
     """
-    if frames not in ("all", "centre"):
-        raise ValueError(f"xrmb: expected frames 'all' or 'centre', got {frames!r}.")
     found = read_xrmb(folder)
     if speaker is None:
         splits = _of_speakers(found, train, validation, test)

@@ -12,11 +12,13 @@ Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.1, appendices B and C.
 """
 
 import math
+from typing import Any
 
 import pyro.distributions as dist
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ppl_mm.batch.host_masks import HostTensor, on_host
 from ppl_mm.batch.rows import one_if_same
@@ -79,15 +81,44 @@ def product_of_experts(
     prior_loc, prior_precision = prior[0].double(), _precision(prior[1])
     precision = _precision(scale)  # (M, B, Z)
     shifts = precision * (loc.double() - prior_loc)
-    total, shift = _sum_of_members(source, torch.cat([precision, shifts], -1)).chunk(2, -1)
+    total, shift = (_sum_of_members(source, x) for x in (precision, shifts))
     if prior_expert is True:
         total = total + prior_precision
     else:
         with_prior = ~source.any(0) | prior_expert
         total = total + torch.where(with_prior[..., None], prior_precision, 0.0)
-    deviation = total.rsqrt()
-    mean = prior_loc + shift * deviation.square()  # the prior's, exactly, where there is no expert
-    return dist.Normal(mean.to(dtype), deviation.to(dtype)).to_event(1)
+    mean, deviation = _Product.apply(total, shift, prior_loc, dtype)
+    return dist.Normal(mean, deviation).to_event(1)
+
+
+class _Product(torch.autograd.Function):
+    """Mean and standard deviation from sums in float64, in two thirds of autograd's passes."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, total: Tensor, shift: Tensor, prior_loc: Tensor, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        deviation = total.rsqrt()
+        ctx.save_for_backward(deviation, shift)
+        ctx.shapes = [x.shape for x in (total, shift, prior_loc)]
+        # The mean is the prior's, exactly, where there is no expert.
+        mean = prior_loc + (deviation * deviation).mul_(shift)
+        return mean.to(dtype), deviation.to(dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, for_mean: Tensor, for_deviation: Tensor) -> tuple[Tensor | None, ...]:
+        deviation, shift = ctx.saved_tensors
+        variance = deviation * deviation
+        for_shift = variance * for_mean
+        for_total = deviation * (-0.5 * for_deviation)
+        for_total = for_total.addcmul_(for_shift, shift, value=-1.0).mul_(variance)
+        found = (for_total, for_shift, for_mean.double() if ctx.needs_input_grad[2] else None)
+        summed = (
+            None if x is None else x.sum_to_size(shape)
+            for x, shape in zip(found, ctx.shapes, strict=True)
+        )
+        return (*summed, None)
 
 
 def _sum_of_members(source: Tensor, values: Tensor) -> Tensor:

@@ -1,8 +1,11 @@
 """Kullback-Leibler divergences, safe in float32 at extreme scales."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
 __all__ = ["diagonal_normal", "kl"]
@@ -28,10 +31,40 @@ def kl(q: Distribution, p: Distribution) -> Float[Tensor, "*batch"]:
     loc, scale = base_p.loc, base_p.scale
     if q.batch_shape == p.batch_shape:  # a prior is often one for all rows
         loc, scale = _unexpanded(loc), _unexpanded(scale)
-    ratio = base_q.scale / scale
-    distance = (base_q.loc - loc) / scale
-    log_ratio = torch.log(scale) - torch.log(base_q.scale)
-    return (log_ratio + 0.5 * (ratio * ratio + distance * distance - 1.0)).sum(-1)
+    divergence: Tensor = _Divergence.apply(base_q.loc, base_q.scale, loc, scale)
+    return divergence
+
+
+class _Divergence(torch.autograd.Function):
+    """The KL of diagonal Normals, whose gradients take a third less passes than autograd's."""
+
+    @staticmethod
+    def forward(ctx: Any, mu: Tensor, a: Tensor, nu: Tensor, b: Tensor) -> Tensor:
+        ratio, distance = a / b, (mu - nu) / b
+        ctx.save_for_backward(a, b, ratio, distance)
+        ctx.shapes = [x.shape for x in (mu, a, nu, b)]
+        squares = torch.addcmul(ratio * ratio, distance, distance)
+        return squares.sub_(1.0).mul_(0.5).add_(torch.log(b) - torch.log(a)).sum(-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, out: Tensor) -> tuple[Tensor | None, ...]:
+        a, b, ratio, distance = ctx.saved_tensors
+        out = out[..., None]
+        of_mu, of_a, of_nu, of_b = ctx.needs_input_grad
+        by_b = out / b
+        for_mu = by_b * distance if of_mu or of_nu else None
+        for_a = (by_b * ratio).sub_(out / a) if of_a else None
+        for_nu = -for_mu if of_nu and for_mu is not None else None
+        for_b = None
+        if of_b:
+            squares = torch.addcmul(ratio * ratio, distance, distance)
+            for_b = squares.neg_().add_(1.0) * by_b
+        found = (for_mu, for_a, for_nu, for_b)
+        return tuple(
+            None if x is None else x.sum_to_size(shape)
+            for x, shape in zip(found, ctx.shapes, strict=True)
+        )
 
 
 def diagonal_normal(distribution: object) -> Normal | None:

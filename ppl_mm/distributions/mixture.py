@@ -148,7 +148,11 @@ class RandomMixture(TorchDistribution):
 
     def log_prob(self, value: Float[Tensor, "*#batch Z"]) -> Float[Tensor, "*batch"]:
         """Log-density of the mixture in nats."""
-        each = torch.stack([c.log_prob(value) for c in self.components])
+        return self.weighed([log_density(c, value) for c in self.components])
+
+    def weighed(self, log_probs: Sequence[Float[Tensor, "*batch"]]) -> Float[Tensor, "*batch"]:
+        """Log-density of the mixture from those of its components."""
+        each = torch.stack(list(log_probs))
         lead = [1] * (each.dim() - self.log_weight.dim())  # of the values, as in draws
         weight = self.log_weight.reshape(len(each), *lead, *self.log_weight.shape[1:])
         return torch.logsumexp(each + weight, 0)

@@ -8,12 +8,11 @@ eq. 4 (MEME), whose lambda_m is {u_1, ..., u_N}.
 """
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import ClassVar, cast
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from pyro.distributions import constraints
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
@@ -24,6 +23,7 @@ from ppl_mm.batch.covariates import Covariates, columns_for
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import dtype_of, run_network, running_statistics
 from ppl_mm.distributions.mixture import RandomMixture
+from ppl_mm.distributions.normal_mixture import normal_mixture
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.programs.networks import check_encoder, encoder_of
 
@@ -40,8 +40,7 @@ class EncodedMixture(TorchDistribution):
         latent_dim: Z, the size of the latent.
         batch_shape: The batch shape; every entry has the same mixture.
 
-    Squared distances to all components are one product of matrices in float64, which takes as many
-    numbers as draws times components and cancels nothing at small scales.
+    The density is that of :func:`ppl_mm.distributions.normal_mixture.normal_mixture`.
 
     Example:
         >>> loc = torch.tensor([[0.0], [2.0]])
@@ -76,18 +75,15 @@ class EncodedMixture(TorchDistribution):
 
     def log_prob(self, value: Float[Tensor, "*B Z"]) -> Float[Tensor, "*B"]:
         """Log-density in nats."""
-        loc, scale = (x.double() for x in self.encoded())
-        z, precision = value.double(), scale**-2
-        weights = torch.cat([precision, -2.0 * precision * loc], 1)
-        distance = torch.cat([z * z, z], -1) @ weights.T + (precision * loc * loc).sum(1)
-        log_scale = scale.log().sum(1) + 0.5 * loc.shape[1] * math.log(2.0 * math.pi)
-        each = -0.5 * distance - log_scale
-        # The squares' difference loses digits where scales are tiny: the nearest is done again.
-        best = each.argmax(-1, keepdim=True)
-        near, width = loc[best[..., 0]], scale[best[..., 0]]
-        exact = -0.5 * (((z - near) / width) ** 2).sum(-1, keepdim=True) - log_scale[best]
-        each = each.scatter(-1, best, exact)
-        return (each.logsumexp(-1) - math.log(len(loc))).to(value.dtype)
+        return self.log_prob_in(value, None)
+
+    def log_prob_in(
+        self, value: Float[Tensor, "*B Z"], rows: Bool[Tensor, " N"] | Int[Tensor, " R"] | None
+    ) -> Float[Tensor, "*B"]:
+        """Log-density in the rows of a flat mask, or at flat positions, and 0 elsewhere."""
+        loc, scale = self.encoded()
+        flat = value.reshape(-1, loc.shape[1])
+        return normal_mixture(flat, loc, scale, rows).reshape(value.shape[:-1])
 
     @property
     def mean(self) -> Float[Tensor, "*batch Z"]:

@@ -1,7 +1,7 @@
 """A distribution that is one thing in some rows and another in the rest."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,10 +11,10 @@ from pyro.distributions.util import broadcast_shape
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, register_kl
 
-from ppl_mm.batch.host_masks import unread
-from ppl_mm.batch.rows import indices, one_if_same, put_rows
+from ppl_mm.batch.host_masks import plain, unread
+from ppl_mm.batch.rows import one_if_same
 from ppl_mm.distributions.kl import diagonal_normal, kl
-from ppl_mm.distributions.mixture import RandomMixture
+from ppl_mm.distributions.mixture import RandomMixture, log_density
 from ppl_mm.distributions.pseudo_inputs import EncodedMixture
 
 __all__ = ["RowwiseReference"]
@@ -58,16 +58,13 @@ class RowwiseReference(TorchDistribution):
 
     def log_prob(self, value: Float[Tensor, "*#batch Z"]) -> Float[Tensor, "*batch"]:
         """Log-density in nats; of a mixture that all rows share, in the rows that need it."""
-        first, tail = self.first.log_prob(value), torch.Size(self.rows.shape)
-        needed = None if unread(self.rows) else indices(~self.rows)
-        some = None if needed is None else _in_rows(self.second, needed, tail)
-        if needed is None or some is None:
+        first = log_density(self.first, value)
+        if not _shared(self.second):
             return torch.where(self.rows, first, self.second.log_prob(value))
-        value = value.expand(*broadcast_shape(value.shape[:-1], tail), -1)
-        z = value.reshape(*value.shape[: -len(tail) - 1], tail.numel(), -1)
-        second = some.log_prob(z.index_select(-2, needed))
-        second = put_rows(needed, second, tail.numel(), 0.0, dim=-1)
-        return torch.where(self.rows, first, second.reshape(value.shape[:-1]))
+        value = value.expand(*broadcast_shape(value.shape[:-1], self.rows.shape), -1)
+        needed = (~self.rows).expand(value.shape[:-1])
+        where = plain(needed.reshape(-1) if unread(needed) else needed.flatten().nonzero()[:, 0])
+        return torch.where(self.rows, first, _log_prob_in(self.second, value, where))
 
     @property
     def mean(self) -> Float[Tensor, "*batch Z"]:
@@ -80,22 +77,19 @@ class RowwiseReference(TorchDistribution):
         return torch.where(self.rows[..., None], self.first.variance, self.second.variance)
 
 
-def _in_rows(
-    p: TorchDistribution, positions: Tensor, shape: torch.Size
-) -> TorchDistribution | None:
-    """A mixture whose components all rows share, in some rows; None for other distributions.
+def _shared(p: TorchDistribution) -> bool:
+    """Whether all rows have the same pseudo-inputs' mixture, or a mixture of such ones."""
+    parts = p.components if isinstance(p, RandomMixture) else (p,)
+    return all(isinstance(c, EncodedMixture) for c in parts)
 
-    Args:
-        p: The distribution.
-        positions: The rows, as flat positions in ``shape``.
-        shape: The batch shape of all rows.
-    """
+
+def _log_prob_in(p: TorchDistribution, value: Tensor, rows: Tensor) -> Tensor:
+    """Log-density in the rows of a flat mask, or at flat positions; any number elsewhere."""
     if isinstance(p, EncodedMixture):
-        return p
-    if isinstance(p, RandomMixture) and all(isinstance(c, EncodedMixture) for c in p.components):
-        weight = p.expand(shape).log_weight.reshape(len(p.components), -1)
-        return RandomMixture(p.components, weight.index_select(1, positions))
-    return None
+        return p.log_prob_in(value, rows)
+    mixture = cast(RandomMixture, p)
+    parts = [cast(EncodedMixture, c).log_prob_in(value, rows) for c in mixture.components]
+    return mixture.weighed(parts)
 
 
 @register_kl(Independent, RowwiseReference)  # type: ignore[untyped-decorator]

@@ -8,7 +8,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.objectives import row_elbo, trace_pair
 from ppl_mm.objectives.handlers import OfTheDataSet
-from ppl_mm.processes import divided
+from ppl_mm.processes import divided, seed_torch
 from ppl_mm.programs.conditionals import Conditional
 from ppl_mm.results.unreliable import NOTHING, warn_of_rows
 from ppl_mm.systems import System
@@ -58,7 +58,7 @@ def elbo_of_checked(
     batches = torch.arange(len(obs), device=obs.device).split(batch_size)
 
     def of_batch(i: int) -> Tensor:
-        torch.manual_seed(seed * 1_000_003 + i if i else seed)
+        seed_torch(seed * 1_000_003 + i if i else seed)
         with OfTheDataSet(len(batches[i]) / len(obs)):
             own = (_of_directions if has_alternatives else _of_model)(system, obs[batches[i]])
         return own.to(system.dtype).cpu()

@@ -16,6 +16,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.estimand import Estimand
 from ppl_mm.likelihood.importance import Draws, Sampler, log_weights_of, shared_by
 from ppl_mm.modality import Modality
+from ppl_mm.processes import seed_torch
 from ppl_mm.programs.asked import family_of
 from ppl_mm.results.log_likelihood import RELIABLE_K, LogLikelihood
 from ppl_mm.systems import System
@@ -160,7 +161,7 @@ def guide_blocks(
 def _stream(seed: int, device: torch.device) -> Iterator[None]:
     """Draw from a seed inside; afterwards torch's generators are in their former states."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+        seed_torch(seed)
         yield
 
 

@@ -62,10 +62,6 @@ class CaptionFeatures(Features):
         tower: Literal["shared", "private"] = "shared",
     ) -> None:
         super().__init__()
-        if tower not in ("shared", "private"):
-            raise ValueError(
-                f"CaptionFeatures: expected tower 'shared' or 'private', got {tower!r}."
-            )
         height, width = _smallest("CaptionFeatures", length, embedding)
         self.length = length
         self.embedding = nn.Linear(vocab_size, embedding)

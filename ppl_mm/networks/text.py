@@ -50,10 +50,6 @@ class StringFeatures(Features):
         readout: Literal["last", "final"] = "last",
     ) -> None:
         super().__init__()
-        if readout not in ("last", "final"):
-            raise ValueError(
-                f"StringFeatures: expected readout 'last' or 'final', got {readout!r}."
-            )
         self.length = length
         self.readout = readout
         self.out_features = hidden
@@ -172,10 +168,6 @@ class StringDecoder(nn.Module):
         feedback: Literal["argmax", "teacher"] = "argmax",
     ) -> None:
         super().__init__()
-        if feedback not in ("argmax", "teacher"):
-            raise ValueError(
-                f"StringDecoder: expected feedback 'argmax' or 'teacher', got {feedback!r}."
-            )
         self.in_features = in_features
         self.length = length
         self.start = start

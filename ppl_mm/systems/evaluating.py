@@ -7,7 +7,7 @@ import pyro
 import torch
 
 from ppl_mm.batch.rows import default_dtype, eval_mode
-from ppl_mm.processes import one_thread
+from ppl_mm.processes import one_thread, seed_torch
 from ppl_mm.systems import System
 
 __all__ = ["evaluating"]
@@ -29,5 +29,5 @@ def evaluating(system: System, seed: int) -> Iterator[None]:
         eval_mode(system),
         default_dtype(system.dtype),
     ):
-        torch.manual_seed(seed)
+        seed_torch(seed)
         yield

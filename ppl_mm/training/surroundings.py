@@ -9,7 +9,7 @@ import torch
 
 from ppl_mm.batch.rows import eval_mode
 from ppl_mm.files import owned
-from ppl_mm.processes import is_first, one_thread
+from ppl_mm.processes import is_first, one_thread, seed_torch
 from ppl_mm.systems import System
 from ppl_mm.training.impartial import Rule, impartially
 from ppl_mm.training.parallel import AlwaysDifferentiable
@@ -40,7 +40,7 @@ def surroundings(
         impartially(system, impartial),
         in_precision(system, precision),
     ):
-        torch.manual_seed(seed)
+        seed_torch(seed)
         yield
 
 

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ppl_mm.batch.host_masks import recording
+from ppl_mm.training.reused import written_over
 
 __all__ = ["Unrecordable", "program", "record"]
 
@@ -67,6 +68,7 @@ def program(
 ) -> Callable[..., list[Shaped[Tensor, "..."] | None]]:
     """Compile the graph to a Python function of its inputs, with one line per operation."""
     known: dict[str, Any] = dict(constants)
+    over = written_over(graph)
     last = {x: node for node in graph.nodes for x in node.all_input_nodes}
     inputs = [node.name for node in graph.nodes if node.op == "placeholder"]
     lines = [f"def run({', '.join(inputs)}):"]
@@ -74,8 +76,9 @@ def program(
         if node.op == "output":
             lines.append(f"    return {_written(node.args[0], known)}")
         elif node.op == "call_function":
-            known[f"op{i}"] = getattr(node.target, "_op", node.target)
-            given = [_written(x, known) for x in node.args]
+            target, args = over.get(node, (node.target, node.args))
+            known[f"op{i}"] = getattr(target, "_op", target)
+            given = [_written(x, known) for x in args]
             given += [f"{name}={_written(x, known)}" for name, x in node.kwargs.items()]
             done = [x.name for x in node.all_input_nodes if last[x] is node and x.op != "get_attr"]
             free = f"; {' = '.join(done)} = None" if done else ""
@@ -107,9 +110,12 @@ class _Tape(TorchDispatchMode):
         found: fx.Node = self.made[x][0]
         return found
 
-    def _know(self, x: Tensor, node: fx.Node, views: _Views) -> None:
+    def _know(self, x: Tensor, node: fx.Node, views: _Views, args: Sequence[Any] = ()) -> None:
+        of = (self.node(a) for a in args if _is_tensor(a) and _same_memory(a, x))
+        node.meta["memory"] = next((source.meta["memory"] for source in of), node)
         self.made[x] = node, views
         views[_lies(x)] = node
+        node.meta["lies"] = _lies(x)
 
     def __torch_dispatch__(
         self,
@@ -134,12 +140,14 @@ class _Tape(TorchDispatchMode):
         if not any(_is_tensor(x) for x in tree_leaves(out)):
             return out
         called = self.graph.call_function(func, *tree_map_only(Tensor, self.node, (args, kwargs)))
+        given = tree_leaves((args, kwargs))
         if _is_tensor(out):
-            self._know(out, called, views)
+            self._know(out, called, views, given)
         else:
             for i, x in enumerate(out):
                 if _is_tensor(x):
-                    self._know(x, self.graph.call_function(operator.getitem, (called, i)), {})
+                    part = self.graph.call_function(operator.getitem, (called, i))
+                    self._know(x, part, {}, given)
         return out
 
 
@@ -178,6 +186,10 @@ def _is_view(func: OpOverload) -> bool:
     returned = func._schema.returns
     info = returned[0].alias_info if len(returned) == 1 else None
     return info is not None and not info.is_write
+
+
+def _same_memory(a: Tensor, b: Tensor) -> bool:
+    return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
 
 
 def _lies(x: Tensor) -> tuple[Any, ...]:

@@ -202,3 +202,15 @@ def test_a_network_is_given_the_covariates_that_it_names_and_no_others():
     assert run_network(nn.Linear(1, 1), x, covariates=given).shape == (2, 1)
     with pytest.raises(ValueError, match="covariate 'age': Reads reads it, and none is given"):
         run_network(network, x)
+
+
+def test_modes_that_change_inside_are_put_back():
+    network = nn.Sequential(nn.Linear(2, 2), nn.Dropout()).eval()
+    with eval_mode(network):
+        network.train()
+    assert [part.training for part in network.modules()] == [False] * 3
+    network[1].train()
+    with eval_mode(network):
+        assert [part.training for part in network.modules()] == [False] * 3
+        network.train()
+    assert [part.training for part in network.modules()] == [False, False, True]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ppl_mm.batch.host_masks import HostTensor
+from ppl_mm.training.reused import written_over
 from ppl_mm.training.tape import Unrecordable, program, record
 
 
@@ -127,3 +128,64 @@ def test_tensors_that_were_there_before_may_be_read():
     x, c = torch.ones(2), torch.tensor([3.0])
     run, _ = recorded(lambda: [x * c.item() * c.tolist()[0]], x)
     assert run(x + 1)[0].tolist() == [18, 18]
+
+
+def reused(step, *inputs):
+    """The names of operations that a program does in place, once its results are checked."""
+    expected = [x.clone() for x in step()]
+    run, graph = recorded(step, *inputs)
+    before = [x.clone() for x in inputs]
+    for _ in range(2):
+        found = run(*inputs)
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(inputs, before, strict=True))
+    return [str(target) for target, _ in written_over(graph).values()]
+
+
+def test_an_operation_writes_over_what_nobody_reads_again():
+    x, y = torch.randn(4, 3), torch.randn(4, 3)
+    found = reused(lambda: [(x * y + x).exp().neg()], x, y)
+    assert found == ["aten.add_.Tensor", "aten.exp_.default", "aten.neg_.default"]
+    assert reused(lambda: [x + (x * y)], x, y) == ["aten.add_.Tensor"]  # in the other order
+    assert reused(lambda: [x - (x * y)], x, y) == []
+
+
+def test_it_writes_over_nothing_that_is_read_later_or_in_another_order():
+    x = torch.randn(3, 3)
+
+    def read_later():
+        a = x * 2.0
+        b = a + 1.0
+        return [b * a]
+
+    def viewed_later():
+        a = x * 2.0
+        row, b = a[0], a + 1.0
+        return [b * row]
+
+    def turned():
+        a = x * 2.0
+        return [a + a.T]
+
+    def results():
+        a = x * 2.0
+        return [a, a + 1.0, a.view(9)]
+
+    assert reused(read_later, x) == ["aten.mul_.Tensor"]
+    assert reused(viewed_later, x) == ["aten.mul_.Tensor"]
+    assert reused(turned, x) == []
+    assert reused(results, x) == []
+
+
+def test_it_writes_over_no_input_no_constant_and_no_other_layout():
+    x, c = torch.randn(6), torch.randn(6)
+    assert reused(lambda: [x.exp(), c.exp(), x.view(2, 3).neg()], x) == []
+    assert reused(lambda: [torch.arange(6.0).view(2, 3) + x.view(2, 3)], x) == []  # made once
+    assert reused(lambda: [(x[:1] * 2.0).expand(6) + x], x) == []
+    assert reused(lambda: [(x * 2.0) > 0, (x * 2.0).double()], x) == []
+
+
+def test_copies_that_are_changed_are_the_first_argument_itself():
+    x, rows = torch.randn(2, 3), torch.tensor([1, 3])
+    step = lambda: [x.new_zeros(4, 3).index_add(0, rows, x)]  # noqa: E731
+    assert reused(step, x) == ["aten.index_add_.default"]
