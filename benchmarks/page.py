@@ -15,9 +15,10 @@ import typer
 RESULTS = Path(__file__).parent / "results"
 ORDER = (
     "step",
+    "step-five",
     "step-compiled",
     "step-missing",
-    "step-missing-mixtures",
+    "step-missing-wide",
     "training",
     "training-cuda",
     "modalities",
