@@ -16,6 +16,7 @@ RESULTS = Path(__file__).parent / "results"
 ORDER = (
     "step",
     "step-five",
+    "step-five-wide",
     "step-compiled",
     "step-missing",
     "step-missing-wide",
