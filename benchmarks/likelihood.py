@@ -2,7 +2,7 @@ r"""Measure how many log-likelihoods are reliable, and how long they take.
 
     PPL_MM_DATA=... python benchmarks/likelihood.py --only "quick start, binary" \
         --out benchmarks/results/likelihood.json
-    python benchmarks/likelihood.py --only "systems, agreement" --rows 50 --agreeing-rows 25 \
+    python benchmarks/likelihood.py --only "systems, agreement" --rows 25 --agreeing-rows 8 \
         --chains 16 --out benchmarks/results/likelihood-systems.json
 
 The trained systems are the quick start (MVAE on digits, with its five questions), every system

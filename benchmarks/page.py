@@ -25,6 +25,7 @@ ORDER = (
     "modalities",
     "strata",
     "likelihood",
+    "likelihood-systems",
     "likelihood-binary",
     "systems",
 )

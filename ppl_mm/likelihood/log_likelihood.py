@@ -154,11 +154,13 @@ def log_likelihood(
             both, other = (*names, *rest), None
             if rest and denominator == "prior":  # first, so that its draws rest on the seed alone
                 other = _by_prior(system, obs, rest, given_names, each)
-            source = source_of(system, obs, both, sampler, evidence, each, refine, seed)
+            source = source_of(system, obs, both, sampler, evidence, each, refine, seed, once=True)
             (result,) = source.answers([Estimand(both)])
             if rest and other is None:
                 own = sampler if proposal == "defensive" else from_guide
-                below = source_of(system, obs, rest, own, given_names, each, refine, seed)
+                below = source_of(
+                    system, obs, rest, own, given_names, each, refine, seed, once=True
+                )
                 (other,) = below.answers([Estimand(rest)])
             result = result if other is None else result.minus(other)
     result = replace(result, given=given_names, proposal=proposal_label(proposal, evidence))
@@ -229,7 +231,7 @@ def _conditional(
             (result,) = source.answers([Estimand(target, ())])
         else:
             sampler, evidence = proposal_of(proposal, rows, target, given)
-            source = source_of(one, rows, target, sampler, evidence, plan, refine, seed)
+            source = source_of(one, rows, target, sampler, evidence, plan, refine, seed, once=True)
             (result,) = source.answers([Estimand(target)])
         return result
 

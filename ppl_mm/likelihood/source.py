@@ -14,7 +14,15 @@ from ppl_mm.likelihood.joined import joined
 from ppl_mm.likelihood.proposals import proposal_of
 from ppl_mm.likelihood.refined import refined_blocks, unrefinable
 from ppl_mm.likelihood.row_noise import RowNoise, row_keys, same_draws
-from ppl_mm.likelihood.sampling import Block, Noise, Plan, guide_blocks, torchs_own, weigh
+from ppl_mm.likelihood.sampling import (
+    WEIGHTS_KEPT,
+    Block,
+    Noise,
+    Plan,
+    guide_blocks,
+    torchs_own,
+    weigh,
+)
 from ppl_mm.likelihood.sampling import blocks as row_blocks
 from ppl_mm.processes import own_share
 from ppl_mm.programs.answerable import conditioned_on
@@ -41,6 +49,8 @@ class Source:
             have the same.
         reason: Why they have not, though they were to; "" else.
         own: The rows of the blocks, in order; None for all. Other processes answer the others.
+        which: For every row that was asked for, the one of ``obs`` that is equal, where these are
+            estimated once; None where ``obs`` is what was asked for.
     """
 
     system: System
@@ -52,6 +62,7 @@ class Source:
     by_row: bool
     reason: str
     own: Tensor | None
+    which: Tensor | None = None
 
     def answers(self, estimands: Sequence[Estimand]) -> list[LogLikelihood]:
         """The answer to each estimand in every row."""
@@ -59,7 +70,9 @@ class Source:
         found = weigh(self.system, rows, estimands, self.blocks, self.plan)
         if self.own is not None:
             found = [joined(result, self.own, self.system.modalities) for result in found]
-        if self.by_row:
+        if self.which is not None:
+            found = [_at(result, self.which) for result in found]
+        elif self.by_row:
             draws = same_draws(self.obs.scoring(*self.names).given(*self.evidence))
             found = [result.sharing(draws) for result in found]
         return [replace(result, reason=self.reason) for result in found]
@@ -75,6 +88,8 @@ def source_of(
     refine: str,
     seed: int,
     noise: Noise = torchs_own,
+    *,
+    once: bool = False,
 ) -> Source:
     """Draws near the posterior of x_names.
 
@@ -88,10 +103,15 @@ def source_of(
         refine: See :func:`ppl_mm.log_likelihood`.
         seed: The seed of refined draws, and of other blocks of rows than the first.
         noise: See :func:`ppl_mm.likelihood.sampling.guide_blocks`.
+        once: Whether equal rows are estimated once, which have equal draws if these are refined.
+            Then nothing but x_names may be scored.
     """
     reason = _reason(system, obs, sampler, evidence, plan) if refine == "auto" else ""
     refined = refine != "none" and not reason
     asked = f"log p({', '.join(names)}) of {len(obs)} rows, seed {seed}"
+    which = None
+    if refined and once:
+        obs, which = _distinct(obs, names, evidence)
     if refined:
         prior = sampler is from_prior
         share = own_share(len(obs), asked)
@@ -105,7 +125,7 @@ def source_of(
         made = guide_blocks(system, obs, sampler, evidence, plan, noise=noise, seed=seed, own=share)
     own = None if share == slice(None) else torch.cat(parts[share]).sort().values
     by_row = refined or noise is not torchs_own
-    return Source(system, obs, names, evidence, plan, made, by_row, reason, own)
+    return Source(system, obs, names, evidence, plan, made, by_row, reason, own, which)
 
 
 def label_source(
@@ -146,6 +166,27 @@ def label_source(
         sampler, evidence, refine = from_prior, given, "none"
     noise = partial(_noise, seed)
     return source_of(system, obs, rest, sampler, evidence, plan, refine, seed, noise)
+
+
+def _at(result: LogLikelihood, which: Tensor) -> LogLikelihood:
+    """The result of rows that are equal to those of another, and so have the same error."""
+    weights = result.log_weights
+    if weights is not None and len(weights) * len(which) > WEIGHTS_KEPT:
+        result = replace(result, log_weights=None)
+    return result.at(which).sharing(which)
+
+
+def _distinct(
+    obs: Observations, names: Sequence[str], evidence: Sequence[str]
+) -> tuple[Observations, Tensor | None]:
+    """The rows that differ in what is scored or looked at, and which of them each row equals."""
+    which = same_draws(obs.scoring(*names).given(*evidence))
+    number = int(which.max()) + 1 if len(which) > 0 else 0
+    if number == len(which):
+        return obs, None
+    rows = torch.arange(len(which), device=which.device)
+    first = rows.new_full((number,), len(rows)).scatter_reduce(0, which, rows, "amin")
+    return obs[first], which
 
 
 def _noise(seed: int, obs: Observations, round: int) -> RowNoise:

@@ -139,6 +139,13 @@ class LogLikelihood(Result):
         parts = tuple(ErrorPart(part.below, part.above, draws) for part in self.parts)
         return replace(self, parts=parts)
 
+    def at(self, rows: Int[Tensor, " n"]) -> Self:
+        """The result of some rows, which may be named more than once; without their ids."""
+        columns: dict[str, Any] = {f: getattr(self, f)[rows] for f in (*COLUMNS, "shared_error")}
+        parts = tuple(ErrorPart(p.below[rows], p.above[rows], p.draws[rows]) for p in self.parts)
+        weights = None if self.log_weights is None else self.log_weights[:, rows]
+        return replace(self, parts=parts, row_ids=(), log_weights=weights, **columns)
+
     @property
     def stage(self) -> tuple[str, ...]:
         """Where each row's number comes from, one of ``STAGES``."""

@@ -247,9 +247,9 @@ def test_every_conditional_is_estimated_once(monkeypatch):
     seen = []
     source_of = likelihood.source_of
 
-    def count(system, obs, names, *rest):
+    def count(system, obs, names, *rest, once):
         seen.append((names, system.model.given))
-        return source_of(system, obs, names, *rest)
+        return source_of(system, obs, names, *rest, once=once)
 
     monkeypatch.setattr(likelihood, "source_of", count)
     log_likelihood(TRIPLE.system(), TRIPLE.rows(2), num_samples=10)

@@ -15,6 +15,7 @@ from ppl_mm.distributions.pseudo_inputs import EncodedMixture
 from ppl_mm.likelihood.importance import log_weights_of
 from ppl_mm.likelihood.path import Path
 from ppl_mm.likelihood.refined import Refined
+from ppl_mm.likelihood.refined.pilot import Pilot
 from ppl_mm.likelihood.refined.proposal import Proposal
 from ppl_mm.likelihood.refined.student import Student
 from ppl_mm.likelihood.row_noise import RowNoise, row_keys
@@ -70,6 +71,25 @@ def test_weights_count_the_priors_part_of_a_proposal():
     z = path.position(draws.latents)
     *bases, joint = path.values(z)
     torch.testing.assert_close(found, joint - refined.proposal.log_prob(z, *bases))
+
+
+@pytest.mark.parametrize(("loc", "least"), [(1.8, 0.02), (4.0, 0.5)])
+def test_the_priors_share_is_large_where_the_rest_misses_the_posterior(loc, least):
+    """z ~ Normal(0, 1) above 1.3 is a tenth of it: a Student distribution covers it, or lies off.
+
+    The guide lies far away.
+    """
+    z = torch.randn(2000, 1, 1, generator=torch.Generator().manual_seed(0))
+    log_p = dist.Normal(0.0, 1.0).log_prob(z)[..., 0]
+    joint = torch.where(z[..., 0] > 1.3, log_p, -math.inf)
+    proposal = Proposal.at(Student(torch.tensor([[loc]]), torch.full((1, 1, 1), 0.4)))
+    bases = torch.stack([dist.Normal(-9.0, 1.0).log_prob(z)[..., 0], log_p])
+    every = torch.ones(1, dtype=torch.bool)
+    pilot = Pilot([(proposal.of_prior(every), 2000)], z, bases, joint, log_p[None])
+    share = pilot.weighing_prior(proposal).share
+    torch.testing.assert_close(share[3], torch.tensor([least]))
+    torch.testing.assert_close(share.sum(0), torch.ones(1))
+    torch.testing.assert_close(share[2], proposal.share[2])
 
 
 def test_draws_of_a_base_depend_on_no_other_row():

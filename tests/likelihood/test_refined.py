@@ -13,7 +13,10 @@ from torch import nn
 from ppl_mm import Observations, System, guides, log_likelihood, models, objectives
 from ppl_mm.distributions.gaussianised import NormalToLaplace
 from ppl_mm.likelihood.path import Path
+from ppl_mm.likelihood.refined import Refined, stages
+from ppl_mm.likelihood.refined.laplace import Start, laplace
 from ppl_mm.likelihood.refined.student import Student
+from ppl_mm.likelihood.row_noise import row_keys
 from ppl_mm.programs.program import Program
 from ppl_mm.results.log_likelihood import STAGES
 
@@ -108,6 +111,37 @@ def test_a_row_has_the_same_number_in_any_company(build):
     assert not torch.allclose(other.value, whole.value, atol=1e-6)
 
 
+def test_a_mode_depends_on_no_other_row():
+    """Not even if the search for the others takes more steps than its own."""
+    toy, system = product()
+    path = Path(system.model, system.guide, toy.sample(3), 100)
+    ones = torch.ones(3, path.size)
+    near = laplace(path, Start(0.0 * ones, ones, ones)).loc
+    away = torch.tensor([0.1, 0.4, 9.0])[:, None]
+    start = Start(near + away, ones, ones)
+    together = laplace(path, start)
+    for row in range(3):
+        rows = torch.tensor([row])
+        alone = laplace(path.rows(rows), Start(*(x[rows] for x in start)))
+        torch.testing.assert_close(together.loc[rows], alone.loc, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("build", [product, mixture])
+def test_equal_rows_are_estimated_once_and_have_the_same_error(build):
+    toy, system = build()
+    obs = toy.mixed()[[0, 2, 0, 5, 2]]
+    found = log_likelihood(system, obs, num_samples=100, refine="auto")
+    apart = log_likelihood(system, obs[[0, 1, 3]], num_samples=100, refine="auto")
+    which = torch.tensor([0, 1, 0, 2, 1])
+    for field in FIELDS:
+        torch.testing.assert_close(
+            getattr(found, field), getattr(apart, field)[which], atol=1e-9, rtol=1e-9
+        )
+    torch.testing.assert_close(found.log_weights, apart.log_weights[:, which])
+    assert [part.draws.tolist() for part in found.parts] == [which.tolist()]
+    assert found.row_ids[0] == found.row_ids[2] != found.row_ids[1]
+
+
 def test_more_draws_come_until_the_error_is_small():
     toy, system = product()
     found = log_likelihood(
@@ -184,6 +218,20 @@ def test_a_mode_that_the_guide_does_not_know_is_found():
     assert ((found.value - exact).abs() <= 5 * found.standard_error + 1e-6).all()
     assert (found.standard_error < 0.1).all()
     assert (found.pareto_k < 0.7).all()
+
+
+def test_heavy_pilot_draws_tell_of_a_mode(monkeypatch):
+    """Of x = a z^2 + noise there are two, opposite to each other; no draw of the prior may tell."""
+    monkeypatch.setattr(stages, "_TELLING", math.inf)
+    toy = GridToy.random("two modes", 3)
+    obs = toy.sample(9, 3)
+    path = Path(toy.system.model, toy.system.guide, obs, 1000)
+    proposal = Refined(path, row_keys(obs), 0, "auto").proposal
+    found = ~proposal.alone & (proposal.share[3] < 1.0)
+    assert found.any()
+    first, second = proposal.first.loc[found], proposal.second.loc[found]
+    assert (path.rows(found.nonzero().squeeze(-1)).joint(second[None]) > -math.inf).all()
+    assert ((first - second).norm(dim=-1) > 0.1).all()
 
 
 @pytest.mark.parametrize("build", [product, mixture])

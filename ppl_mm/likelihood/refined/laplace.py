@@ -16,10 +16,10 @@ __all__ = ["WIDER", "Start", "laplace"]
 WIDER = 1.15
 """The proposal's scale over that of the Laplace approximation."""
 
-_ASCENTS = 30  # steps of Adam towards the mode
+_ASCENTS = 12  # steps of Adam towards the mode
 _RATE = 0.1  # of these steps, in units of the start's scale
 _NEWTON = 6  # steps of Newton's method at most
-_DECREMENT = 0.05  # nats that the next Newton step promises: a row that is closer stays
+_DECREMENT = 0.05  # nats that a Newton step promises: one that promises less is a row's last
 _LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.02)  # of the Newton step, tried side by side
 _DIFFERENCE = 0.05  # half the distance of central differences, in units of the start's scale
 _NUMBERS = 2**24  # that hold the positions of one call for second derivatives
@@ -67,8 +67,6 @@ def laplace(path: Path, start: Start) -> Student:
         values[rows], vectors[rows] = e, v
         along = torch.einsum("bij,bi->bj", v, force)
         far = (along**2 / e).sum(-1) > 2.0 * _DECREMENT
-        if not bool(far.any()):
-            break
         step = torch.einsum("bij,bj->bi", v, along / e) * wide
         better, gained = _searched(here, loc[rows], step, now)
         loc[rows] = better

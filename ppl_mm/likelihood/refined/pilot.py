@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple, Self
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ppl_mm.likelihood.path import Path
@@ -17,6 +17,9 @@ from ppl_mm.results.log_likelihood import RELIABLE_K
 
 __all__ = ["Pilot", "quality"]
 
+_PRIORS = (0.02, 0.1, 0.25, 0.5)  # shares of the prior to choose from
+_PRIOR = 0.3  # the ESS of draws of the prior, as a share, at which it is the proposal
+_AS_GOOD = 0.6  # and that over the other proposal's, as far as these draws tell
 _PILOT_K = RELIABLE_K - 0.15  # of a good pilot: k is known to about a tenth
 
 
@@ -67,6 +70,14 @@ class Pilot(NamedTuple):
         own = [(proposal.rows(rows), number) for proposal, number in proposals]
         return type(self)(own, position[:, rows], *(x[..., rows] for x in columns))
 
+    def put(self, rows: Int[Tensor, " _"], other: "Pilot") -> None:
+        """Replace the pilot of some rows by one of as many draws."""
+        for (proposal, _), (its, _) in zip(self.proposals, other.proposals, strict=True):
+            proposal.put(rows, its)
+        self.position[:, rows] = other.position
+        self.bases[..., rows], self.joint[..., rows] = other.bases, other.joint
+        self.log_q[..., rows] = other.log_q
+
     @property
     def log_w(self) -> Float[Tensor, "L B"]:
         """The log-weights of all draws under the mixture of all proposals, (L, B)."""
@@ -92,6 +103,17 @@ class Pilot(NamedTuple):
         both = [(log_w + x.nan_to_num(nan=-math.inf)).logsumexp(0) for x in (log_w, other)]
         own, its = [(square - x).exp().nan_to_num(0.0) for x in both]
         return own, its
+
+    def weighing_prior(self, proposal: Proposal) -> Proposal:
+        """With the prior's share, or the prior alone, by which these draws weigh most evenly."""
+        tried = [proposal.with_prior(share) for share in _PRIORS]
+        found, which = torch.stack([self.shares(other)[1] for other in tried]).max(0)
+        best = proposal.rows(torch.arange(len(which), device=which.device))
+        for i, other in enumerate(tried):
+            here = (which == i).nonzero().squeeze(-1)
+            best.put(here, other.rows(here))
+        own = self.shares(proposal)[0]
+        return best.of_prior((own > _PRIOR) & (own > _AS_GOOD * found))
 
     def adapted(self, towards: Student) -> Proposal:
         """Proposals with the moments and the parts' shares of all draws, weighted.

@@ -2,9 +2,10 @@
 
     q(z)  =  a_1 first(z)  +  a_2 second(z)  +  a_3 guide(z)  +  a_4 p(z)
 
-The second has a mode of its own where the row is known to have another, and else the mode of the
-first with wider tails. The guide's share is 20 % at least, which bounds the weights by five times
-those of the guide alone. The prior's is 2 % at least. Where x says little of z, the prior is all of
+The second has a mode of its own where a heavy draw of a pilot or of the prior leads to another, and
+else the mode of the first with wider tails. The guide's share is 20 % at least, which bounds the
+weights by five times those of the guide alone. The prior's is 2 % at least, and more where its
+draws tell that the rest misses some of the posterior. Where x says little of z, the prior is all of
 the proposal: the weights are then p(x | z), however many modes the prior has.
 
 Shapes: B rows, D unconstrained coordinates, C components of a mixture guide.
@@ -127,6 +128,12 @@ class Proposal:
         prior = torch.zeros_like(self.share)
         prior[3] = 1.0
         return replace(self, share=torch.where(rows, prior, self.share))
+
+    def with_prior(self, share: float) -> Self:
+        """With that share of the prior, at the Student distributions' expense."""
+        guide = self.share[2:3]
+        own = self.share[:2] * (1.0 - guide - share) / self.share[:2].sum(0)
+        return replace(self, share=torch.cat([own, guide, torch.full_like(guide, share)]))
 
     @property
     def without_prior(self) -> Self:

@@ -28,13 +28,14 @@ REFINEMENTS = ("auto", "none", *STAGES[1:])
 _START = 32  # draws of each of the base's components, which say where it is
 _PILOT = {"laplace": 400, "variational": 500}  # draws
 _ROUNDS = (500, 1000, 2000)  # draws of each round of adaptive importance sampling
-_ENOUGH = {"laplace": 0.25, "variational": 0.2, "adaptive": 0.2, "annealed": 0.4}
+_ENOUGH = {"laplace": 0.2, "variational": 0.2, "adaptive": 0.2, "annealed": 0.4}
 """The ESS of a good pilot, as a share of its draws."""
 _TOLERABLE = 0.1  # the quality below which a row is worth the dearer stages
-_PRIOR = 0.3  # the ESS of draws of the prior, as a share, at which it is the proposal
-_AS_GOOD = 0.6  # and that over the other proposal's, as far as these draws tell
+_TOLD = 0.03  # the ESS of draws of the prior, as a share, at which its share is worth a choice
+_MORE = 256  # of these draws, to choose it by
 _TELLING = 2.0  # nats of a draw's weight above p(x) by the first mode alone
-_APART = 6.0  # squared distance of another mode, in deviations, beside two for each coordinate
+_HEAVY = 3.0  # nats of a pilot draw's weight above their mean at which another mode is looked for
+_APART = 4.0  # squared distance of another mode, in deviations
 _NEGLIGIBLE = 7.0  # nats below the first: a mode that counts for nothing
 _TEMPERATURES = (16, 64)  # so many, then as pilot chains ask for them
 _CHAINS, _LEAPS = 128, 3
@@ -129,22 +130,45 @@ class Refined:
         start, wide = self._start(rows)
         first = laplace(self.path, start)
         proposal = Proposal.at(first)
-        self._wide = Pilot.of_prior(self.path, proposal, wide)
+        self._began, self._wide = start, Pilot.of_prior(self.path, proposal, wide)
         joint = self._wide.joint
         excess = (joint - first.log_prob(wide)).nan_to_num(-torch.inf)
-        best = excess.argmax(0)
         told = excess.amax(0) > self._mass(rows, first) + _TELLING
-        left = told.nonzero().squeeze(-1)
-        if len(left) > 0:
-            at = Start(wide[best[left], left], start.scale[left], start.widest[left])
-            other, mine = laplace(self.path.rows(left), at), first.rows(left)
-            away = (mine.whitened(other.loc[None])[0] ** 2).sum(-1)
-            counts = self._mass(left, other) > self._mass(left, mine) - _NEGLIGIBLE
-            apart = (away > _APART + 2.0 * other.loc.shape[1]) & counts
-            proposal.second.put(left[apart], other.rows(apart))
-            proposal.alone[left[apart]] = False
-        own, its = self._wide.shares(proposal)
-        return proposal.of_prior((own > _PRIOR) & (own > _AS_GOOD * its))
+        self._beside(proposal, told.nonzero().squeeze(-1), wide, excess)
+        self._weigh_prior(proposal)
+        return proposal
+
+    def _weigh_prior(self, proposal: Proposal) -> None:
+        """Choose the prior's share by more of its draws, where the first ones tell of it."""
+        rows = (self._wide.shares(proposal)[0] > _TOLD).nonzero().squeeze(-1)
+        if len(rows) > 0:
+            path, own = self.path.rows(rows), proposal.rows(rows)
+            noise = self._noise(rows, "more of the prior")
+            more = Pilot.of_prior(path, own, Base(path.from_prior).draw(_MORE, noise))
+            proposal.put(rows, more.weighing_prior(own))
+
+    def _beside(
+        self, proposal: Proposal, rows: Tensor, position: Tensor, excess: Tensor
+    ) -> Int[Tensor, " _"]:
+        """Look for another mode from draws (L, B, D), the one with the largest excess (L, B).
+
+        The rows in which there is one that counts, and is now the second, or the first if it has
+        more mass.
+        """
+        if len(rows) == 0:
+            return rows
+        _, scale, widest = (x[rows] for x in self._began)
+        at = Start(position[excess[:, rows].argmax(0), rows], scale, widest)
+        other, mine = laplace(self.path.rows(rows), at), proposal.first.rows(rows)
+        away = (mine.whitened(other.loc[None])[0] ** 2).sum(-1)
+        more = self._mass(rows, other) - self._mass(rows, mine)
+        apart = (away > _APART) & (more > -_NEGLIGIBLE) & proposal.alone[rows]
+        found, before = rows[apart], more[apart] > 0.0
+        proposal.alone[found] = False
+        proposal.second.put(found, other.rows(apart))
+        proposal.first.put(found[before], other.rows(apart).rows(before))
+        proposal.second.put(found[before], mine.rows(apart).rows(before))
+        return found
 
     def _mass(self, rows: Tensor, student: Student) -> Tensor:
         """The log of the integral of p(x, z) if it had q's shape around q's mode, (B,)."""
@@ -172,9 +196,7 @@ class Refined:
         The moments of draws are the cheaper way. Where they do not help, a Normal is fitted first.
         """
         auto = refine == "auto"
-        pilot = self._wide.tried(
-            self.path, self.proposal, _PILOT["laplace"], self._noise(rows, "pilot laplace")
-        )
+        pilot = self._at_other_modes(self._wide_and_own(rows, "pilot laplace"))
         self.quality = pilot.quality
         if auto:
             rows, pilot = self._poor(rows, pilot, _ENOUGH["laplace"])
@@ -193,6 +215,24 @@ class Refined:
         rows, pilot = self._poor(rows, pilot, _ENOUGH["variational"])
         rows, pilot = self._adapted(rows, pilot, "adaptive again")
         return self._poor(rows, pilot, _TOLERABLE)[0]
+
+    def _wide_and_own(self, rows: Tensor, purpose: str) -> Pilot:
+        """Pilot draws of the prior and of some rows' proposals."""
+        every = torch.zeros_like(self.stage, dtype=torch.bool)
+        every[rows] = True
+        own, number = self.proposal.rows(rows), _PILOT["laplace"]
+        noise = self._noise(rows, purpose)
+        return self._wide.rows(every).tried(self.path.rows(rows), own, number, noise)
+
+    def _at_other_modes(self, pilot: Pilot) -> Pilot:
+        """Look for another mode where a pilot draw is heavy; the pilot with new draws there."""
+        excess = (pilot.joint - pilot.log_q[-1]).nan_to_num(-math.inf)
+        mean = excess.logsumexp(0) - math.log(len(excess))
+        heavy = (excess.amax(0) - mean > _HEAVY).nonzero().squeeze(-1)
+        found = self._beside(self.proposal, heavy, pilot.position, excess)
+        if len(found) > 0:
+            pilot.put(found, self._wide_and_own(found, "pilot of two modes"))
+        return pilot
 
     def _adapted(self, rows: Tensor, pilot: Pilot, purpose: str) -> tuple[Tensor, Pilot]:
         """Adapt to the moments of all draws so far, round by round; the rows still poor."""
