@@ -18,7 +18,6 @@ import pyro.distributions as dist
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ppl_mm.batch.host_masks import HostTensor, on_host
 from ppl_mm.batch.rows import one_if_same
@@ -99,16 +98,17 @@ class _Product(torch.autograd.Function):
         ctx: Any, total: Tensor, shift: Tensor, prior_loc: Tensor, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
         deviation = total.rsqrt()
-        ctx.save_for_backward(deviation, shift)
+        ctx.save_for_backward(deviation, total, shift)
         ctx.shapes = [x.shape for x in (total, shift, prior_loc)]
         # The mean is the prior's, exactly, where there is no expert.
         mean = prior_loc + (deviation * deviation).mul_(shift)
         return mean.to(dtype), deviation.to(dtype)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, for_mean: Tensor, for_deviation: Tensor) -> tuple[Tensor | None, ...]:
-        deviation, shift = ctx.saved_tensors
+        deviation, total, shift = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradients are to be differentiated themselves
+            deviation = total.rsqrt()
         variance = deviation * deviation
         for_shift = variance * for_mean
         for_total = deviation * (-0.5 * for_deviation)

@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
 __all__ = ["diagonal_normal", "kl"]
@@ -41,15 +40,16 @@ class _Divergence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mu: Tensor, a: Tensor, nu: Tensor, b: Tensor) -> Tensor:
         ratio, distance = a / b, (mu - nu) / b
-        ctx.save_for_backward(a, b, ratio, distance)
+        ctx.save_for_backward(mu, a, nu, b, ratio, distance)
         ctx.shapes = [x.shape for x in (mu, a, nu, b)]
         squares = torch.addcmul(ratio * ratio, distance, distance)
         return squares.sub_(1.0).mul_(0.5).add_(torch.log(b) - torch.log(a)).sum(-1)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, out: Tensor) -> tuple[Tensor | None, ...]:
-        a, b, ratio, distance = ctx.saved_tensors
+        mu, a, nu, b, ratio, distance = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradients are to be differentiated themselves
+            ratio, distance = a / b, (mu - nu) / b
         out = out[..., None]
         of_mu, of_a, of_nu, of_b = ctx.needs_input_grad
         by_b = out / b
