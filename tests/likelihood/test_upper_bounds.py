@@ -79,6 +79,7 @@ def test_a_refined_start_closes_the_gap_of_simulated_rows():
     assert gaps["refined"] < 0.3 * gaps["posterior"]
 
 
+@pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")  # 50 chains
 def test_a_refined_start_is_one_of_the_annealed_estimator():
     toy, system = toy_system(spread=0.4)
     obs = toy.mixed(2)
