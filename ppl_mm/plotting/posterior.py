@@ -135,7 +135,7 @@ def _found(system: System, obs: Observations, names: tuple[str, ...], seed: int)
     path, keys = Path(system.model, system.guide, obs, chunk), row_keys(obs)
     check_refinable(path)
     refined = Refined(path, keys, seed)
-    laplace = Refined(path, keys, seed, "laplace").proposal.first
+    laplace = refined.laplace
     labels = [
         f"{name}[{i}]" + (", unconstrained" if name in path.bent else "")
         for name, shape in path.shapes.items()

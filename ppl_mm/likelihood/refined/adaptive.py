@@ -36,7 +36,7 @@ def adapted(
     share = _tempered(log_w.double(), min(2.0 * size + 10.0, num / 2.0)).to(position)
     loc = (share[..., None] * position).sum(0)
     away = position - loc
-    covariance = torch.einsum("kb,kbi,kbj->bij", share, away, away)
+    covariance = torch.einsum("kbi,kbj->bij", share[..., None] * away, away)
     effective = 1.0 / (share**2).sum(0)
     shrink = (size / (size + effective))[:, None, None]
     covariance = (1.0 - shrink) * covariance + shrink * towards.tril @ towards.tril.mT
@@ -56,15 +56,18 @@ def _tempered(log_w: Tensor, target: float) -> Tensor:
     log_w = torch.where(log_w.isnan(), -torch.inf, log_w)
     best = log_w.max(0).values
     log_w = log_w - torch.where(best.isfinite(), best, 0.0)
+    found = log_w.softmax(0)
+    few = (1.0 / (found**2).sum(0) < target).nonzero().squeeze(-1)
+    log_w = log_w[:, few]
     counts = log_w > -torch.inf
 
     def share(b: Tensor) -> Tensor:
         return torch.where(counts, b * log_w.clamp(min=-1e300), -torch.inf).softmax(0)
 
-    low, high = torch.zeros_like(best), torch.ones_like(best)
-    enough = 1.0 / (share(high) ** 2).sum(0) >= target
+    low, high = torch.zeros_like(best[few]), torch.ones_like(best[few])
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
         good = 1.0 / (share(middle) ** 2).sum(0) >= target
         low, high = torch.where(good, middle, low), torch.where(good, high, middle)
-    return share(torch.where(enough, 1.0, low))
+    found[:, few] = share(low)
+    return found

@@ -21,7 +21,9 @@ _RATE = 0.1  # of these steps, in units of the start's scale
 _NEWTON = 6  # steps of Newton's method at most
 _DECREMENT = 0.05  # nats that a Newton step promises: one that promises less is a row's last
 _LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.02)  # of the Newton step, tried side by side
-_DIFFERENCE = 0.05  # half the distance of central differences, in units of the start's scale
+_CHORDS = 2  # further steps by the same second derivatives
+_APPROACHES = 4  # steps from a heavy draw
+_DIFFERENCE = 0.05  # the distance of differences, in units of the start's scale
 _NUMBERS = 2**24  # that hold the positions of one call for second derivatives
 
 
@@ -57,24 +59,35 @@ def laplace(path: Path, start: Start) -> Student:
     vectors = torch.eye(size).to(loc).expand(len(loc), -1, -1).clone()
     rows = torch.arange(len(loc), device=loc.device)
     for _ in range(_NEWTON):
-        here = path.rows(rows)
+        here, wide = path.rows(rows), start.widest[rows]
         now, force = (x[0] for x in here.slope(loc[rows][None]))
-        wide = start.widest[rows]
-        force = force * wide
-        curvature = _curvature(here, loc[rows], scale[rows]) * wide[:, :, None] * wide[:, None]
-        e, v = torch.linalg.eigh(curvature)
+        curvature = _curvature(here, loc[rows], force, scale[rows])
+        e, v = torch.linalg.eigh(curvature * wide[:, :, None] * wide[:, None])
         e = e.abs().clamp(min=1.0)
         values[rows], vectors[rows] = e, v
-        along = torch.einsum("bij,bi->bj", v, force)
-        far = (along**2 / e).sum(-1) > 2.0 * _DECREMENT
-        step = torch.einsum("bij,bj->bi", v, along / e) * wide
-        better, gained = _searched(here, loc[rows], step, now)
-        loc[rows] = better
-        rows = rows[far & gained]
+        step, promised = _newton(e, v, force, wide)
+        loc[rows], gained = _searched(here, loc[rows], step, now)
+        again = (promised > _DECREMENT) & gained
+        rows, e, v, wide = rows[again], e[again], v[again], wide[again]
         if len(rows) == 0:
             break
+        here = path.rows(rows)
+        for _ in range(_CHORDS):
+            now, force = (x[0] for x in here.slope(loc[rows][None]))
+            step, _ = _newton(e, v, force, wide)
+            loc[rows], _ = _searched(here, loc[rows], step, now)
     root = vectors * (WIDER / values.sqrt())[:, None]
     return Student(loc, _triangular(root * start.widest[:, :, None]))
+
+
+def approached(path: Path, loc: Tensor, student: Student) -> Tensor:
+    """Points (B, D) after a few steps of Newton's method with a Student distribution's shape."""
+    for _ in range(_APPROACHES):
+        now, force = (x[0] for x in path.slope(loc[None]))
+        along = torch.einsum("bji,bj->bi", student.tril, force.nan_to_num(0.0))
+        step = torch.einsum("bij,bj->bi", student.tril, along) / WIDER**2
+        loc, _ = _searched(path, loc, step, now)
+    return loc
 
 
 def _ascended(path: Path, start: Start) -> Tensor:
@@ -93,16 +106,21 @@ def _ascended(path: Path, start: Start) -> Tensor:
     return start.loc + start.scale * best_y
 
 
-def _curvature(path: Path, loc: Tensor, scale: Tensor) -> Tensor:
+def _newton(e: Tensor, v: Tensor, force: Tensor, wide: Tensor) -> tuple[Tensor, Tensor]:
+    """Newton's step, (B, D), and the nats that it promises, (B,)."""
+    along = torch.einsum("bij,bi->bj", v, force * wide)
+    return torch.einsum("bij,bj->bi", v, along / e) * wide, 0.5 * (along**2 / e).sum(-1)
+
+
+def _curvature(path: Path, loc: Tensor, force: Tensor, scale: Tensor) -> Tensor:
     """Minus the second derivatives of log p(x, z), (B, D, D)."""
     size = loc.shape[1]
     parts = []
-    for rows in torch.arange(len(loc), device=loc.device).split(max(1, _NUMBERS // (2 * size**2))):
+    for rows in torch.arange(len(loc), device=loc.device).split(max(1, _NUMBERS // size**2)):
         h = _DIFFERENCE * scale[rows]
         moves = torch.eye(size, device=loc.device, dtype=loc.dtype)[:, None] * h
-        _, forces = path.rows(rows).slope(torch.cat([loc[rows] + moves, loc[rows] - moves]))
-        up, down = forces.split(size)
-        second = ((down - up) / (2.0 * h.T[:, :, None])).movedim(1, 0)
+        _, forces = path.rows(rows).slope(loc[rows] + moves)
+        second = ((force[rows] - forces) / h.T[:, :, None]).movedim(1, 0)
         parts.append(0.5 * (second + second.mT))
     return torch.cat(parts).nan_to_num(0.0)
 

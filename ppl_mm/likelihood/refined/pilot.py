@@ -86,6 +86,11 @@ class Pilot(NamedTuple):
         return (self.joint - (self.log_q + shares[:, None, None]).logsumexp(0)).double()
 
     @property
+    def excess(self) -> Float[Tensor, "L B"]:
+        """The log-weights of all draws under the last proposal, (L, B)."""
+        return (self.joint - self.log_q[-1]).nan_to_num(-math.inf)
+
+    @property
     def quality(self) -> Float[Tensor, " B"]:
         """How good the last proposal is by its own draws, which had no part in making it, (B,)."""
         own = (self.joint - self.log_q[-1])[-self.proposals[-1][1] :]
@@ -115,18 +120,21 @@ class Pilot(NamedTuple):
         own = self.shares(proposal)[0]
         return best.of_prior((own > _PRIOR) & (own > _AS_GOOD * found))
 
+    def moments(self, towards: Student) -> Student:
+        """Student distributions with the weighted moments of all draws, shrunk to others."""
+        return adapted(self.position, self.log_w, towards)
+
     def adapted(self, towards: Student) -> Proposal:
         """Proposals with the moments and the parts' shares of all draws, weighted.
 
         Args:
             towards: The Student distributions to shrink to.
         """
-        last, log_w = self.proposals[-1][0], self.log_w
+        last = self.proposals[-1][0]
         parts = last.parts(self.position, *self.bases).softmax(0)
-        squares = log_w + self.joint - self.log_q[-1]
+        squares = self.log_w + self.joint - self.log_q[-1]
         weight = squares.nan_to_num(nan=-math.inf).softmax(0).nan_to_num(0.0).to(parts)
-        moved = last.around(adapted(self.position, log_w, towards))
-        return moved.sharing((weight * parts).sum(1))
+        return last.around(self.moments(towards)).sharing((weight * parts).sum(1))
 
 
 def quality(log_w: Float[Tensor, "S K B"], log_pi: Float[Tensor, "S B"]) -> Float[Tensor, " B"]:

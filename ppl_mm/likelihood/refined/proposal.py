@@ -2,8 +2,9 @@
 
     q(z)  =  a_1 first(z)  +  a_2 second(z)  +  a_3 guide(z)  +  a_4 p(z)
 
-The second has a mode of its own where a heavy draw of a pilot or of the prior leads to another, and
-else the mode of the first with wider tails. The guide's share is 20 % at least, which bounds the
+The first has the posterior's mode and curvature, or the moments of draws. The second has a mode of
+its own where a heavy draw of a pilot or of the prior leads to another, and else the mode that is
+known, with wider tails. The guide's share is 20 % at least, which bounds the
 weights by five times those of the guide alone. The prior's is 2 % at least, and more where its
 draws tell that the rest misses some of the posterior. Where x says little of z, the prior is all of
 the proposal: the weights are then p(x | z), however many modes the prior has.
@@ -102,16 +103,19 @@ class Proposal:
     def at(cls, first: Student) -> Self:
         """At one mode a row."""
         alone = torch.ones_like(first.loc[:, 0], dtype=torch.bool)
-        second = Student(first.loc.clone(), _WIDE * first.tril, first.nu)
         share = first.loc.new_tensor(_SHARES)[:, None].repeat(1, len(alone))
-        return cls(first, second, alone, share)
+        return cls(first, first.wider(_WIDE), alone, share)
 
     def around(self, first: Student) -> Self:
         """With another first; the second is the same with wider tails, or keeps its own mode."""
-        alone = self.alone[:, None]
-        loc = torch.where(alone, first.loc, self.second.loc)
-        tril = torch.where(alone[..., None], _WIDE * first.tril, self.second.tril)
+        alone, wide = self.alone[:, None], first.wider(_WIDE)
+        loc = torch.where(alone, wide.loc, self.second.loc)
+        tril = torch.where(alone[..., None], wide.tril, self.second.tril)
         return replace(self, first=first, second=Student(loc, tril, first.nu))
+
+    def with_first(self, first: Student) -> Self:
+        """With another first beside the same second."""
+        return replace(self, first=first)
 
     def sharing(self, mass: Float[Tensor, "4 B"]) -> Self:
         """With shares that follow the posterior's mass of each part, (4, B), and are not too small.
@@ -164,11 +168,12 @@ class Proposal:
         """
         each = max(2, -(-num_samples // _STRATA))
         number, like = _STRATA * each, self.first.loc
-        normals = noise.normal(number, like.shape[1] + self.first.nu, like)
-        u = noise.uniform(torch.Size((number, len(like))), like)
+        normals = noise.normal(number, like.shape[1], like)
+        u = noise.uniform(torch.Size((1 + self.first.nu // 2, number, len(like))), like)
         stratum = torch.arange(_STRATA, device=like.device).repeat_interleave(each)[:, None]
-        part = (self.share.cumsum(0)[:-1, None] <= (stratum + u) / _STRATA).sum(0)
-        drawn = self._of_students(normals, part == 1)
+        part = (self.share.cumsum(0)[:-1, None] <= (stratum + u[0]) / _STRATA).sum(0)
+        squares = -2.0 * (1.0 - u[1:]).prod(0).log()  # a draw of Chi2(nu), as nu is even
+        drawn = self._of_students(normals, squares.clamp(min=1e-6), part)
         for i, base in enumerate((path, path.from_prior), 2):
             for rows, num in self._spans(i, each):
                 found = Base(base.rows(rows)).draw(num, noise.of(rows, f"part {i}"))
@@ -177,12 +182,16 @@ class Proposal:
         strata = drawn.unflatten(0, (_STRATA, each))
         return strata, like.new_full((_STRATA, len(like)), 1.0 / _STRATA).log()
 
-    def _of_students(self, normals: Tensor, second: Tensor) -> Tensor:
-        """Draws of the first, or of the second where that is so, (K, B, D)."""
-        drawn = self.first.place(normals, torch.where(second, _WIDE, 1.0).to(normals))
-        rows = (~self.alone).nonzero().squeeze(-1)
-        other = self.second.rows(rows).place(normals[:, rows])
-        drawn[:, rows] = torch.where(second[:, rows, None], other, drawn[:, rows])
+    def _of_students(self, normals: Tensor, squares: Tensor, part: Tensor) -> Tensor:
+        """Draws of the first and of the second where they are the part, (K, B, D)."""
+        drawn = torch.zeros_like(normals)
+        for i, student in enumerate((self.first, self.second)):
+            its = part == i
+            here = its.any(1).nonzero().squeeze(-1)  # a stretch, as parts come by stratum
+            if len(here) > 0:
+                span = slice(int(here[0]), int(here[-1]) + 1)
+                found = student.place(normals[span], squares[span])
+                drawn[span] = torch.where(its[span, :, None], found, drawn[span]) if i else found
         return drawn
 
     def _spans(self, part: int, each: int) -> Iterator[tuple[Tensor, int]]:
@@ -211,11 +220,7 @@ class Proposal:
         self, position: Float[Tensor, "K B D"], *bases: Float[Tensor, "K B"]
     ) -> Float[Tensor, "P K B"]:
         """The log-densities of the parts with their shares, (4, K, B), or of the first three."""
-        squares = (self.first.whitened(position) ** 2).sum(-1)
-        second = self.second.at_distance(squares / _WIDE**2)
-        rows = (~self.alone).nonzero().squeeze(-1)
-        second[:, rows] = self.second.rows(rows).log_prob(position[:, rows])
-        both = self.first.at_distance(squares), second
+        both = [student.log_prob(position) for student in (self.first, self.second)]
         parts = torch.stack([*both, *bases])
         return parts + self.share[: len(parts), None].log()
 

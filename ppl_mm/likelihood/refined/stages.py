@@ -13,6 +13,7 @@ from ppl_mm.likelihood.importance import Draws
 from ppl_mm.likelihood.path import Path, Point
 from ppl_mm.likelihood.refined.annealed_path import AnnealedPath
 from ppl_mm.likelihood.refined.laplace import Start, laplace
+from ppl_mm.likelihood.refined.modes import another_mode, heavy, mass
 from ppl_mm.likelihood.refined.pilot import Pilot, quality
 from ppl_mm.likelihood.refined.proposal import Base, Proposal
 from ppl_mm.likelihood.refined.student import Student
@@ -34,9 +35,6 @@ _TOLERABLE = 0.1  # the quality below which a row is worth the dearer stages
 _TOLD = 0.03  # the ESS of draws of the prior, as a share, at which its share is worth a choice
 _MORE = 256  # of these draws, to choose it by
 _TELLING = 2.0  # nats of a draw's weight above p(x) by the first mode alone
-_HEAVY = 3.0  # nats of a pilot draw's weight above their mean at which another mode is looked for
-_APART = 4.0  # squared distance of another mode, in deviations
-_NEGLIGIBLE = 7.0  # nats below the first: a mode that counts for nothing
 _TEMPERATURES = (16, 64)  # so many, then as pilot chains ask for them
 _CHAINS, _LEAPS = 128, 3
 _TUNING_CHAINS = 8
@@ -53,6 +51,7 @@ class Refined:
 
     Attributes:
         stage: The stage that gives each row's number, as indices in ``STAGES``, (B,).
+        laplace: The Student distributions at the modes, from which all stages begin.
     """
 
     def __init__(self, path: Path, keys: Sequence[bytes], seed: int, refine: str = "auto") -> None:
@@ -61,10 +60,9 @@ class Refined:
         self.stage = torch.full_like(rows, STAGES.index("laplace"))
         self.quality = torch.full_like(rows, -math.inf, dtype=torch.float64)
         self.proposal = self._at_modes(rows)
+        self.laplace = self.proposal.first.rows(rows)
         self._steps: dict[int, Tensor] = {}
-        left = rows if refine == "annealed" else rows[:0]
-        if refine in ("auto", "variational", "adaptive"):
-            left = self._improved(rows, refine)
+        left = rows if refine == "annealed" else self._improved(rows, refine)
         self.stage[left] = STAGES.index("annealed")
 
     def draw(self, rows: Int[Tensor, " B"], num_samples: int, purpose: str) -> Draws:
@@ -133,8 +131,8 @@ class Refined:
         self._began, self._wide = start, Pilot.of_prior(self.path, proposal, wide)
         joint = self._wide.joint
         excess = (joint - first.log_prob(wide)).nan_to_num(-torch.inf)
-        told = excess.amax(0) > self._mass(rows, first) + _TELLING
-        self._beside(proposal, told.nonzero().squeeze(-1), wide, excess)
+        told = excess.amax(0) > mass(self.path, first) + _TELLING
+        another_mode(self.path, start, proposal, wide, excess, told.nonzero().squeeze(-1))
         self._weigh_prior(proposal)
         return proposal
 
@@ -146,34 +144,6 @@ class Refined:
             noise = self._noise(rows, "more of the prior")
             more = Pilot.of_prior(path, own, Base(path.from_prior).draw(_MORE, noise))
             proposal.put(rows, more.weighing_prior(own))
-
-    def _beside(
-        self, proposal: Proposal, rows: Tensor, position: Tensor, excess: Tensor
-    ) -> Int[Tensor, " _"]:
-        """Look for another mode from draws (L, B, D), the one with the largest excess (L, B).
-
-        The rows in which there is one that counts, and is now the second, or the first if it has
-        more mass.
-        """
-        if len(rows) == 0:
-            return rows
-        _, scale, widest = (x[rows] for x in self._began)
-        at = Start(position[excess[:, rows].argmax(0), rows], scale, widest)
-        other, mine = laplace(self.path.rows(rows), at), proposal.first.rows(rows)
-        away = (mine.whitened(other.loc[None])[0] ** 2).sum(-1)
-        more = self._mass(rows, other) - self._mass(rows, mine)
-        apart = (away > _APART) & (more > -_NEGLIGIBLE) & proposal.alone[rows]
-        found, before = rows[apart], more[apart] > 0.0
-        proposal.alone[found] = False
-        proposal.second.put(found, other.rows(apart))
-        proposal.first.put(found[before], other.rows(apart).rows(before))
-        proposal.second.put(found[before], mine.rows(apart).rows(before))
-        return found
-
-    def _mass(self, rows: Tensor, student: Student) -> Tensor:
-        """The log of the integral of p(x, z) if it had q's shape around q's mode, (B,)."""
-        joint = self.path.rows(rows).joint(student.loc[None])
-        return joint[0] - student.log_prob(student.loc[None])[0]
 
     def _start(self, rows: Tensor) -> tuple[Start, Tensor]:
         """The mean and scale of the base's component whose mean has the highest density.
@@ -198,6 +168,9 @@ class Refined:
         auto = refine == "auto"
         pilot = self._at_other_modes(self._wide_and_own(rows, "pilot laplace"))
         self.quality = pilot.quality
+        self._center(pilot)
+        if refine == "laplace":
+            return rows[:0]
         if auto:
             rows, pilot = self._poor(rows, pilot, _ENOUGH["laplace"])
         if refine != "variational":
@@ -226,13 +199,18 @@ class Refined:
 
     def _at_other_modes(self, pilot: Pilot) -> Pilot:
         """Look for another mode where a pilot draw is heavy; the pilot with new draws there."""
-        excess = (pilot.joint - pilot.log_q[-1]).nan_to_num(-math.inf)
-        mean = excess.logsumexp(0) - math.log(len(excess))
-        heavy = (excess.amax(0) - mean > _HEAVY).nonzero().squeeze(-1)
-        found = self._beside(self.proposal, heavy, pilot.position, excess)
+        excess = pilot.excess
+        rows = heavy(excess).nonzero().squeeze(-1)
+        found = another_mode(self.path, self._began, self.proposal, pilot.position, excess, rows)
         if len(found) > 0:
             pilot.put(found, self._wide_and_own(found, "pilot of two modes"))
         return pilot
+
+    def _center(self, pilot: Pilot) -> None:
+        """Give the first part the moments of a pilot's draws, where the second has its mode."""
+        rows = (self.proposal.alone & (self.proposal.share[0] > 0.0)).nonzero().squeeze(-1)
+        moved = self.proposal.with_first(pilot.moments(pilot.proposals[-1][0].first))
+        self.proposal.put(rows, moved.rows(rows))
 
     def _adapted(self, rows: Tensor, pilot: Pilot, purpose: str) -> tuple[Tensor, Pilot]:
         """Adapt to the moments of all draws so far, round by round; the rows still poor."""

@@ -42,15 +42,15 @@ class Student:
         self.loc[rows], self.tril[rows] = other.loc, other.tril
 
     def place(
-        self, normals: Float[Tensor, "K B _"], wider: Float[Tensor, "K B"] | float = 1.0
+        self, normals: Float[Tensor, "K B D"], squares: Float[Tensor, "K B"]
     ) -> Float[Tensor, "K B D"]:
-        """Draws (K, B, D) made of independent standard Normals, (K, B, D + nu).
-
-        ``wider`` multiplies the scale of each draw.
-        """
-        e, chi = normals.split([self.loc.shape[-1], self.nu], -1)
-        heavy = e * (wider * (self.nu / (chi**2).sum(-1)).sqrt())[..., None]
+        """Draws (K, B, D) made of independent standard Normals and draws of Chi2(nu), (K, B)."""
+        heavy = normals * (self.nu / squares).sqrt()[..., None]
         return self.loc + torch.einsum("bij,kbj->kbi", self.tril, heavy)
+
+    def wider(self, factor: float) -> Self:
+        """The distributions with so many times the scale."""
+        return type(self)(self.loc.clone(), factor * self.tril, self.nu)
 
     def whitened(self, position: Float[Tensor, "K B D"]) -> Float[Tensor, "K B D"]:
         """tril^{-1} (z - loc) at positions (K, B, D), (K, B, D)."""
@@ -58,7 +58,13 @@ class Student:
 
     def log_prob(self, position: Float[Tensor, "K B D"]) -> Float[Tensor, "K B"]:
         """Log-density at positions (K, B, D), (K, B)."""
-        return self.at_distance((self.whitened(position) ** 2).sum(-1))
+        return self.at_distance(self.squares(position))
+
+    def squares(self, position: Float[Tensor, "K B D"]) -> Float[Tensor, "K B"]:
+        """The squared length of tril^{-1} (z - loc) at positions (K, B, D), (K, B)."""
+        columns = (position - self.loc).permute(1, 2, 0)
+        solved = torch.linalg.solve_triangular(self.tril, columns, upper=False)
+        return solved.square().sum(1).T
 
     def with_gradient(
         self, position: Float[Tensor, "K B D"]
