@@ -58,6 +58,7 @@ def test_shares_that_follow_the_posterior_keep_the_least_and_add_up_to_one():
     assert (proposal.without_prior.share[3] == 0.0).all()
 
 
+@torch.no_grad()
 def test_weights_count_the_priors_part_of_a_proposal():
     """Draws leave it to the scores, which know p(z); the weights are p(x, z) over all of q."""
     toy = LinearGaussian(spread=0.6)
@@ -123,6 +124,7 @@ class Bumps(Program):
                 pyro.sample(m.name, p.mask(scored), obs=x)
 
 
+@torch.no_grad()
 def test_a_row_that_says_little_under_a_prior_of_many_modes_has_the_prior_alone():
     toy = LinearGaussian(spread=0.6)
     system = toy.system(guides.ProductOfExperts(toy.modalities, toy.latent_dim))

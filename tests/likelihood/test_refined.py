@@ -14,7 +14,7 @@ from ppl_mm import Observations, System, guides, log_likelihood, models, objecti
 from ppl_mm.distributions.gaussianised import NormalToLaplace
 from ppl_mm.likelihood.path import Path
 from ppl_mm.likelihood.refined import Refined, stages
-from ppl_mm.likelihood.refined.laplace import Start, laplace
+from ppl_mm.likelihood.refined.laplace import Start, approached, laplace
 from ppl_mm.likelihood.refined.student import Student
 from ppl_mm.likelihood.row_noise import row_keys
 from ppl_mm.programs.program import Program
@@ -234,6 +234,31 @@ def test_heavy_pilot_draws_tell_of_a_mode(monkeypatch):
     assert ((first - second).norm(dim=-1) > 0.1).all()
 
 
+@torch.no_grad()
+def test_pilot_draws_give_the_first_part_their_moments_where_one_mode_is_known():
+    """The second part keeps the mode. The posterior is Normal: both have its mean, about."""
+    toy, system = product()
+    obs = toy.sample(3)
+    path = Path(system.model, system.guide, obs, 100)
+    refined = Refined(path, row_keys(obs), 0, "laplace")
+    first, second, mode = refined.proposal.first, refined.proposal.second, refined.laplace
+    assert refined.proposal.alone.all()
+    torch.testing.assert_close(second.loc, mode.loc)
+    assert (first.loc != mode.loc).all()
+    assert (mode.squares(first.loc[None]) < 0.5).all()
+
+
+@torch.no_grad()
+def test_a_heavy_draw_leads_back_to_the_mode_that_is_known():
+    toy, system = product()
+    obs = toy.sample(3)
+    path = Path(system.model, system.guide, obs, 100)
+    mode = Refined(path, row_keys(obs), 0, "annealed").laplace
+    away = mode.place(torch.randn(1, 3, path.size), torch.ones(1, 3))[0]
+    found = approached(path, away, mode)
+    torch.testing.assert_close(found, mode.loc, atol=1e-3, rtol=0)
+
+
 @pytest.mark.parametrize("build", [product, mixture])
 def test_the_slope_of_the_joint_density_is_that_of_the_whole_path(build):
     toy, system = build()
@@ -268,8 +293,10 @@ def test_a_student_distribution():
     found, slope = student.with_gradient(z)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(student.log_prob(z), expected)
+    torch.testing.assert_close(student.squares(z), (student.whitened(z) ** 2).sum(-1))
     torch.testing.assert_close(slope, torch.autograd.grad(expected.sum(), z)[0])
-    draws = student.place(torch.randn(40_000, 3, 12))
+    squares = dist.Chi2(torch.tensor(10.0)).sample((40_000, 3))
+    draws = student.place(torch.randn(40_000, 3, 2), squares)
     error = draws.std(0) / math.sqrt(len(draws))
     assert ((draws.mean(0) - loc).abs() < 5 * error).all()
 

@@ -47,10 +47,10 @@ def laplace(path: Path, start: Start) -> Student:
         loc  =  a mode z* of log p(x, z),      tril tril'  =  1.15^2 H^{-1},
         H    =  - d^2 log p(x, z) / dz^2  at z*
 
-    Adam's steps approach the mode and damped Newton steps reach it. H is a central difference of
-    gradients, so any Pyro model serves. Its eigenvalues, in units of the prior's precision, are
-    taken absolutely and no smaller than 1: where the density is flat or curves upwards, the
-    proposal is as wide as the prior.
+    Adam's steps approach the mode and damped Newton steps reach it, some of which use the second
+    derivatives of the step before. H is a difference of gradients, so any Pyro model serves. Its
+    eigenvalues, in units of the prior's precision, are taken absolutely and no smaller than 1: where
+    the density is flat or curves upwards, the proposal is as wide as the prior.
     """
     loc = _ascended(path, start)
     scale = start.scale

@@ -5,7 +5,6 @@ Shapes: L draws of B rows in D coordinates.
 
 import math
 
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 

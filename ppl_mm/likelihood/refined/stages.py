@@ -16,7 +16,6 @@ from ppl_mm.likelihood.refined.laplace import Start, laplace
 from ppl_mm.likelihood.refined.modes import another_mode, heavy, mass
 from ppl_mm.likelihood.refined.pilot import Pilot, quality
 from ppl_mm.likelihood.refined.proposal import Base, Proposal
-from ppl_mm.likelihood.refined.student import Student
 from ppl_mm.likelihood.refined.variational import fitted
 from ppl_mm.likelihood.row_noise import RowNoise
 from ppl_mm.results.log_likelihood import STAGES
