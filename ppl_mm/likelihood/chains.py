@@ -4,13 +4,12 @@ Shapes: K chains of B rows, D unconstrained coordinates of all latent sites side
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.annealing import anneal, transition, tuned
@@ -23,7 +22,9 @@ from ppl_mm.programs.contracts import Guide
 
 __all__ = ["Annealing", "Chains"]
 
-_STARTS = ("prior", "posterior", "refined")
+Start = Literal["prior", "posterior", "refined"]
+"""The distributions f_0 that chains start from."""
+
 _CHAINS_AT_ONCE = 2**16  # (chain, row) pairs held at a time
 _REFINED_AT_ONCE = 128  # rows
 _TUNING_CHAINS = 8  # that step sizes are found with
@@ -43,7 +44,7 @@ class Annealing:
         seed: The seed of refined proposals.
 
     Raises:
-        ValueError: If a number is below 1, or the start is unknown.
+        ValueError: If a number is below 1.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Annealing:
         num_chains: int,
         num_temperatures: int,
         num_leaps: int,
-        start: str,
+        start: Start,
         chunk: int,
         seed: int,
     ) -> None:
@@ -62,8 +63,6 @@ class Annealing:
             ("chunk", chunk),
         ):
             check_at_least_one(what, number)
-        if start not in _STARTS:
-            raise ValueError(unknown_name("start", start, _STARTS))
         self.num_chains, self.num_temperatures = num_chains, num_temperatures
         self.num_leaps, self.start, self.chunk, self.seed = num_leaps, start, chunk, seed
 

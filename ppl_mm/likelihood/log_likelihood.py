@@ -37,7 +37,7 @@ def log_likelihood(
     proposal: str | Sequence[str] = "joint",
     *,
     refine: Literal["auto", "none", "laplace", "variational", "adaptive", "annealed"] = "auto",
-    denominator: str = "posterior",
+    denominator: Literal["posterior", "prior"] = "posterior",
     target_standard_error: float | None = None,
     max_samples: int = 100_000,
     chunk: int | None = None,
@@ -125,8 +125,6 @@ def log_likelihood(
     names, given_names = asked_names(obs, target, given)
     check_answerable(system.model, obs, names, given_names)
     plan = Plan(num_samples, chunk, target_standard_error, max_samples)
-    if denominator not in ("posterior", "prior"):
-        raise ValueError(f"denominator: expected 'posterior' or 'prior', got {denominator!r}.")
     if refine not in ("auto", "none") and proposal == "defensive":
         raise ValueError(
             "refine: a refined proposal keeps a share of the guide, not of the defensive mixture; "
