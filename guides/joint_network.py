@@ -121,7 +121,7 @@ class JointNetwork(Program):
         self.check_names(obs)
         none = obs.false_mask()
         held = [obs.source[n].expand(obs.shape) if n in obs.names else none for n in self.names]
-        source = one_if_same(torch.stack(held))  # (M, *shape), the last dim 1 for rows alike
+        source = one_if_same(torch.stack(held))  # (M, *shape), the last dim 1 for equal rows
         asked = {subset: self._exactly(obs, source, subset) for subset in self.subsets}
         for subset, rows in asked.items():
             if every(rows):  # the usual case: nothing to put together

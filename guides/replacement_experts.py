@@ -84,7 +84,7 @@ class ReplacementExperts(Experts):
         self.check_names(obs)
         none = obs.false_mask()
         each = [obs.source[n].expand(obs.shape) if n in obs.names else none for n in self.names]
-        held = one_if_same(torch.stack(each))  # (M, *shape), the last dim 1 for rows alike
+        held = one_if_same(torch.stack(each))  # (M, *shape), the last dim 1 for equal rows
         source = dict(zip(self.names, held, strict=True))
         count = held.sum(0)
         chosen = self._suppliers(obs, held, count)

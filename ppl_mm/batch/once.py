@@ -1,4 +1,4 @@
-"""What depends on the masks of a batch alone is worked out once for each pattern.
+"""Results that depend on the masks of a batch alone are computed once for each pattern.
 
 Rows of one pattern have the same terms and strata in every batch of one size.
 """

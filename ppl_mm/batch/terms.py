@@ -214,14 +214,14 @@ def via_masks(terms: Sequence[Term], obs: "Batch") -> Masks:
 
 
 def _held(obs: "Batch") -> Tensor:
-    """What rows may draw from, score and refer to, (3, M, 1, B) bool; B = 1 for rows alike."""
+    """Modalities that rows may draw from, score, refer to, (3, M, 1, B); B = 1 for equal rows."""
     masks = [kind[n] for kind in (obs.source, obs.scored, obs.evidence) for n in obs.names]
     held = one_if_same(torch.stack([obs.false_mask(), *masks])[1:])  # of no modality too
     return held.view(3, len(obs.names), 1, held.shape[1])
 
 
 def _asked(terms: Sequence[Term], obs: "Batch") -> Tensor:
-    """What terms draw from, score and refer to, (3, M, T, 1) bool."""
+    """The modalities that terms draw from, score and refer to, (3, M, T, 1) bool."""
     asked = [n in getattr(t, kind) for kind in _MODALITIES for n in obs.names for t in terms]
     return obs.as_tensor(asked).view(3, len(obs.names), len(terms), 1).bool()
 

@@ -121,26 +121,26 @@ def train(
     ] = None,
     epochs: Annotated[int | None, _training(help="Passes through the training rows.")] = None,
     batch_size: Annotated[int | None, _training(help="Rows per step.")] = None,
-    learning_rate: Annotated[float | None, _training(help="Of Adam.")] = None,
+    learning_rate: Annotated[float | None, _training(help="Learning rate of Adam.")] = None,
     scheduler: Annotated[
         str | None,
-        _training(help="Of the learning rate: cosine, linear, exponential:GAMMA or plateau."),
+        _training(help="Learning rate's course: cosine, linear, exponential:GAMMA or plateau."),
     ] = None,
     monitor: Annotated[
         str | None,
-        _training(help="What the best epoch is by: elbo, loss, accuracy:LABEL, ..."),
+        _training(help="Measure that decides the best epoch: elbo, loss, accuracy:LABEL, ..."),
     ] = None,
     annealing_epochs: Annotated[
         int | None, _training(help="Epochs over which the KL's factor grows from 0.")
     ] = None,
     patience: Annotated[
-        int | None, _training(help="Stop after so many epochs without a better validation ELBO.")
+        int | None, _training(help="Stop after this many epochs without a better validation ELBO.")
     ] = None,
     clip_norm: Annotated[float | None, _training(help="Largest norm of the gradient.")] = None,
     impartial: Annotated[
         str | None, _training(help="Combine the modalities' gradients: pcgrad, imtl_g or mgda.")
     ] = None,
-    seed: Annotated[int | None, _training(help="Of networks, order and noise.")] = None,
+    seed: Annotated[int | None, _training(help="Seed of networks, order and noise.")] = None,
     device: Annotated[str | None, _training(help="auto, cpu, cuda or cuda:1.")] = None,
     precision: Annotated[str | None, _training(help="Such as 32-true or bf16-mixed.")] = None,
     step: Annotated[

@@ -128,7 +128,7 @@ def _sum_of_members(source: Tensor, values: Tensor) -> Tensor:
         source, rows = known[0][..., None], known[1]
         values = torch.where(rows[..., None], values, 0.0)
     member = source if source.dim() == 3 else source[:, None]
-    if member.shape[-1] == 1:  # rows alike: one product of matrices
+    if member.shape[-1] == 1:  # equal rows: one product of matrices
         sums = member[..., 0].T.to(values.dtype) @ values.flatten(1)
         sums = sums.unflatten(1, values.shape[1:])  # (S, B, Z)
     else:

@@ -33,7 +33,7 @@ _JITTER = 0.2  # step sizes vary by so much, lest trajectories close on themselv
 
 
 class Noise(Protocol):
-    """Where the random numbers of transitions come from."""
+    """The source of the random numbers of transitions."""
 
     def normal(
         self, num: int, size: int, like: Float[Tensor, "... B _"]

@@ -67,7 +67,7 @@ class Annealing:
         self.num_leaps, self.start, self.chunk, self.seed = num_leaps, start, chunk, seed
 
     def blocks(self, num_rows: int) -> Sequence[Int[Tensor, " _"]]:
-        """Row indices, so many at a time that their chains are held together."""
+        """Blocks of row indices, as large as the chains that are held together allow."""
         size = max(1, _CHAINS_AT_ONCE // self.num_chains)
         if self.start == "refined":
             size = min(size, _REFINED_AT_ONCE)

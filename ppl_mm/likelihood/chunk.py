@@ -1,4 +1,4 @@
-"""How many (draw, row) pairs are decoded at a time, where the caller does not say."""
+"""The default number of (draw, row) pairs that are decoded at a time."""
 
 from collections import Counter
 from collections.abc import Iterator

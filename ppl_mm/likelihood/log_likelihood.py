@@ -215,7 +215,7 @@ def _conditional(
     *,
     shares: bool,
 ) -> Estimate:
-    """What estimates one conditional of a system, for rows that hold all of it.
+    """Return the estimator of one conditional of a system, for rows that hold all of it.
 
     With ``shares``, p(y | x_B) of labels y is estimated from draws that do not look at y, so that
     the classes add up to 1. Among other factors its draws look at y, as those of p(x_A) do at x_A.
@@ -237,7 +237,7 @@ def _conditional(
 
 
 def _label_proposal(proposal: str | Sequence[str]) -> str | Sequence[str]:
-    """What a label's draws come from, which do not look at the label."""
+    """Return the name of the proposal of a label's draws, which do not look at the label."""
     return "given" if proposal == "joint" else proposal
 
 

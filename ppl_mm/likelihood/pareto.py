@@ -18,7 +18,7 @@ _CANDIDATES = 30  # of -k / sigma, and the square root of the number of weights 
 
 
 def tail_size(number: int) -> int:
-    """How many of so many draws make the tail: the smaller of a fifth and 3 sqrt(K), rounded up."""
+    """The number of draws in the tail of K: the smaller of K / 5 and 3 sqrt(K), rounded up."""
     return math.ceil(min(number / 5, 3 * math.sqrt(number)))
 
 

@@ -1,4 +1,4 @@
-"""From weights of the given and probabilities of an outcome to log p(outcome | given)."""
+"""log p(outcome | given) from weights of the given and probabilities of the outcome."""
 
 import math
 

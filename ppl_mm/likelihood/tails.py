@@ -29,7 +29,7 @@ _TINY = math.log(np.finfo(float).tiny)
 
 
 class Moments(NamedTuple):
-    """Of one draw's weight over the mean weight, a row each, (N,).
+    """Moments of one draw's weight, divided by the mean weight, for each row, (N,).
 
     Attributes:
         pareto_k: Tail index; 0 where the largest weights, one more than a tail has, are equal,
@@ -115,7 +115,7 @@ def _fit(log_w: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def interval_of_log_mean(
     error: Float[Tensor, " N"], skewness: Float[Tensor, " N"]
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
-    """How far a 95 % interval of the log of a mean goes below and above the estimate.
+    """The distances from the log of a mean down and up to the ends of a 95 % interval.
 
         from log(1 - s g(z)) to log(1 - s g(-z)),      z the 97.5 % quantile of a Normal
 

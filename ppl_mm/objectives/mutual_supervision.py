@@ -216,7 +216,7 @@ class MutualSupervisionELBO(Objective):
 
 
 class _OwnExpert(ByComponent):
-    """Give every direction its own expert; rows with nothing to look at count nowhere."""
+    """Give every direction its own expert; rows with nothing to look at do not count."""
 
     def _pyro_sample(self, msg: Message) -> None:
         mixed = isinstance(msg["fn"], StratifiedMixture)

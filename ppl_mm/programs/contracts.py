@@ -1,4 +1,4 @@
-"""What a model and a guide must have, and what they may offer besides.
+"""Protocols of models and guides: what they must have, and what they may offer besides.
 
 Every contract is a :class:`typing.Protocol`: a program of your own needs these names and no base
 class of ours. :class:`ppl_mm.Program` has those of :class:`Declares` and :class:`Checks` already.

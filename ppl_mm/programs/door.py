@@ -33,7 +33,7 @@ _CONTRACTS = {
 
 
 class _Kind(NamedTuple):
-    """What the value of one name must be, in words and as a test."""
+    """The requirement on the value of one name, in words and as a test."""
 
     words: str
     fits: Callable[[object], bool]

@@ -1,4 +1,4 @@
-"""What a user hands over from Python: objects in memory, and functions that return them."""
+"""Objects in memory that a user gives as data, and functions that return them."""
 
 import importlib
 import sys
