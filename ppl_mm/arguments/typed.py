@@ -23,7 +23,8 @@ from torch import Tensor
 
 from ppl_mm.arguments.annotations import kind_of
 from ppl_mm.arguments.kinds import ANYTHING, DEVICE, LARGEST, NO, Kind, Range
-from ppl_mm.arguments.wording import shown, unknown_name
+from ppl_mm.arguments.shown import shown
+from ppl_mm.arguments.wording import unknown_name
 
 __all__ = ["RANGES", "typed"]
 

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ppl_mm.arguments.wording import shown
+from ppl_mm.arguments.shown import shown
 from ppl_mm.batch.once import once
 from ppl_mm.batch.rows import one_if_same
 from ppl_mm.batch.unread import within
@@ -100,7 +100,7 @@ class Term:
 IncompleteRows = Literal["restrict", "require"]
 """Whether a row that lacks modalities of a term has the term of the others, or no term."""
 
-_BITS = 62  # of a whole number that are used
+_BITS = 62  # The bits of a whole number that are used.
 _MODALITIES = ("source", "scored", "reference")
 _BESIDES_MODALITIES = [f.name for f in fields(Term) if f.name not in _MODALITIES]
 

@@ -25,8 +25,8 @@ from ppl_mm.batch.unread import outer
 
 __all__ = ["normal_quotient", "product_of_experts", "quotient_of_experts"]
 
-_LARGEST = 1e75  # of a scale: its fourth power is finite in float64, which gradients need
-_SMALLEST_PRECISION = 1e-6  # of a quotient: its posterior variance stays below 1e6 prior variances
+_LARGEST = 1e75  # The largest scale; its fourth power is finite in float64, as gradients need.
+_SMALLEST_PRECISION = 1e-6  # A quotient's variance stays below 1e6 prior variances.
 
 
 def product_of_experts(

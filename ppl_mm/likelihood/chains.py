@@ -27,8 +27,8 @@ Start = Literal["prior", "posterior", "refined"]
 
 _CHAINS_AT_ONCE = 2**16  # (chain, row) pairs held at a time
 _REFINED_AT_ONCE = 128  # rows
-_TUNING_CHAINS = 8  # that step sizes are found with
-_SETTLING = 5  # transitions that draws of p(z | x) make before they go back
+_TUNING_CHAINS = 8  # Chains that find step sizes.
+_SETTLING = 5  # Transitions of draws of p(z | x) before their way back.
 
 
 class Annealing:

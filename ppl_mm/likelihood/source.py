@@ -31,7 +31,7 @@ from ppl_mm.systems import System
 
 __all__ = ["Source", "label_source", "source_of"]
 
-_FEWEST = 100  # draws that are worth the pilot draws of a refinement
+_FEWEST = 100  # Fewer draws are not worth a refinement's pilot draws.
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from ppl_mm.systems.evaluating import evaluating
 
 __all__ = ["impute"]
 
-_NUMBERS = 2**22  # of all elements' draws that are held together
+_NUMBERS = 2**22  # The most numbers in the draws that are held together.
 _ROWS = 256
 _CLASSES = (torch.distributions.Categorical, torch.distributions.OneHotCategorical)
 

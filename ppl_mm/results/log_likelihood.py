@@ -38,7 +38,7 @@ class _Columns(TypedDict):
 
 
 COLUMNS = tuple(_Columns.__annotations__)
-"""The fields of a :class:`LogLikelihood` with one entry a row, but for ``shared_error``."""
+"""The fields of a :class:`LogLikelihood` with one entry for each row, except ``shared_error``."""
 
 
 _ADVICE = (

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ppl_mm.arguments.wording import shown
+from ppl_mm.arguments.shown import shown
 from ppl_mm.batch.libraries import is_pandas, is_sparse
 from ppl_mm.data.own.declaration import Declaration
 from ppl_mm.data.own.opened import module_beside
