@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations, UnderStrata
+from ppl_mm.distributions.mixture import log_density
 from ppl_mm.objectives.handlers import OffSource
 from ppl_mm.objectives.objective import Objective
 from ppl_mm.objectives.options import Form, PrivateSource
@@ -54,7 +55,7 @@ class GuideSite(NamedTuple):
 
     def log_prob(self) -> Float[Tensor, "K S B"]:
         """The scaled log-density, (K, S, B)."""
-        return self.scale * self.fn.log_prob(self.value)
+        return self.scale * log_density(self.fn, self.value)
 
 
 class Weighted(NamedTuple):
