@@ -2,7 +2,7 @@
 
 This is the experiment of Joy et al. 2022 (MEME, arXiv:2106.12570) with MNIST and SVHN, or with
 FashionMNIST in the place of SVHN. Pictures are paired by class, and a fraction of the pairs stay
-paired. Of each other pair one modality is seen, always the same one or either. Does the class
+paired. The other pairs show one modality, always the same one or either. Does the class
 survive from one modality to the other (coherence), do the latents know it, and are posteriors of
 related pictures nearer to each other than those of others (relatedness)? How likely are pairs,
 where MEME was trained on all of them, in one direction or both? The experiment also has features of

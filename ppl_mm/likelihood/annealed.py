@@ -43,8 +43,8 @@ def annealed_log_likelihood(
 
     see :mod:`ppl_mm.likelihood.annealing`; a conditional is the difference of two such estimates.
     The mean of the weights is unbiased, its log low on average, as that of
-    :func:`ppl_mm.evaluation.log_likelihood`; but chains from the prior owe the guide nothing, so
-    that one can be held against the other. It costs T times (leaps + 1) evaluations of the model
+    :func:`ppl_mm.evaluation.log_likelihood`; but chains from the prior do not use the guide, so
+    that one estimate checks the other. It costs T times (leaps + 1) evaluations of the model
     with their gradients for each chain, and a quarter more to find step sizes.
 
     All latent sites of the model are moved, whatever their names; those with a bounded support in

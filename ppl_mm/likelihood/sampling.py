@@ -126,8 +126,8 @@ def guide_blocks(
 ) -> Iterator[Block]:
     """Blocks of rows whose draws come from a sampler as it is.
 
-    Every block has random numbers of its own, whoever draws the others; the first goes on with
-    torch's own stream.
+    Every block has random numbers of its own, whichever process draws the others; the first
+    continues torch's own stream.
 
     Args:
         system: The system whose programs are drawn from.
@@ -302,7 +302,7 @@ def needs_more(found: dict[str, Shaped[Tensor, " B"]], plan: Plan) -> Bool[Tenso
 def blocks(system: System, obs: Observations, size: int) -> list[Int[Tensor, " _"]]:
     """Blocks of at most ``size`` row indices; for a mixture guide, rows of one pattern together.
 
-    Rows that hold the same modalities allow the same components, so none draws in vain.
+    Rows that hold the same modalities allow the same components, so no draw of the others is made.
     """
     rows = torch.arange(len(obs))
     if not family_of(system.guide):

@@ -163,7 +163,7 @@ def interval_of_log_share(
 
 
 def unskewed(t: float, skewness: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
-    """The quantile of a mean of skewed numbers that stands for the Normal's quantile t.
+    """The quantile of a mean of skewed numbers that corresponds to the Normal's quantile t.
 
         g(t)  =  3 ( (1 + a (t - a / 6))^{1/3} - 1 ) / a,      t for a = 0
 

@@ -155,12 +155,9 @@ def accuracy(
         seed: The seed of the draws.
 
     Raises:
-        ValueError: If no row has a label, or the label is given. How well a label is rebuilt from
-            itself, :func:`predict` tells.
-        TypeError: For a modality that is no label but numbers; how far off those are,
-            :func:`ppl_mm.evaluation.rmse` tells.
-        TypeError: For a modality that is no label, whose likelihood is of numbers; how far off
-            those are, :func:`rmse` tells.
+        ValueError: If no row has a label, or the label is given; :func:`predict` can rebuild a label
+            from itself.
+        TypeError: For a modality of numbers, whose errors :func:`ppl_mm.evaluation.rmse` measures.
     """
     system.check(obs)
     check_not_given(label, given)

@@ -83,9 +83,9 @@ def fit_latent_sampler(
 ) -> LatentSampler:
     """Fit a density to the posterior means of rows, for use in :func:`ppl_mm.generate`.
 
-    All latent sites of a row are taken side by side, private ones too. Of a mixture guide the mean
-    is that of one of its components, at random for each row: the mean of a mixture lies between its
-    components, where no row is.
+    All latent sites of a row are taken side by side, private ones too. For a mixture guide it
+    takes the mean of one component, at random for each row, because the mean of a mixture lies
+    between its components, where no row is.
 
     Args:
         system: A trained system.

@@ -4,6 +4,8 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from ppl_mm.arguments.wording import counted
+
 if TYPE_CHECKING:
     from ppl_mm.results.log_likelihood import LogLikelihood
 
@@ -23,7 +25,7 @@ def described(result: "LogLikelihood") -> str:
     drawn = f"{s['monte_carlo_low']:.3f} to {s['monte_carlo_high']:.3f} over draws alone"
     doubt = len(result.unreliable)
     if doubt:
-        drawn += f", were it not for {doubt} rows that are not to be trusted"
+        drawn += f", too narrow: {counted(doubt, 'row')} cannot be trusted"
     lines = [
         f"{result.quantity} = {s['mean']:.3f} nats a row ({rows} rows)",
         "  " + "; ".join(part for part in (interval, drawn) if part),

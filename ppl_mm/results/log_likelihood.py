@@ -54,8 +54,8 @@ class LogLikelihood(Result):
     Attributes:
         value: The estimate, (N,); 0 for a row that holds nothing of the target, -inf where no
             draw gives the row any probability: it lies beyond what the decoders can give, or its
-            log-density beyond what its floating-point numbers can hold. Of a discrete target it is
-            never above 0.
+            log-density beyond what its floating-point numbers can hold. It is never above 0 for a
+            discrete target.
         standard_error: The standard error of the estimate, from the spread of its own weights
             (delta method), (N,).
         low: The lower end of a 95 % interval, (N,), see
@@ -85,8 +85,8 @@ class LogLikelihood(Result):
         reason: Why rows that were to be refined keep the guide's draws as they are; "" if none.
         log_weights: The logs of the weights whose mean is exp(value), (draws, N), single
             precision; NaN where a row has fewer draws. None where they are too many to keep, or
-            the value is put together from several estimates. Of a conditional they are those of
-            target and given together, divided by the estimate of p(given).
+            the value is put together from several estimates. For a conditional they are the
+            weights of target and given together, divided by the estimate of p(given).
     """
 
     value: Tensor

@@ -62,7 +62,7 @@ def train(
 ) -> Run:
     """Train, and write the run folder with everything except ``metrics.json``.
 
-    Of several processes under ``torchrun``, the first one writes.
+    The first of several processes under ``torchrun`` writes.
 
     Args:
         folder: The run folder.
