@@ -1,4 +1,4 @@
-"""Covariates: what networks read of a row and no model scores, such as the batch of a cell."""
+"""Covariates: values that networks read and no model scores, such as the batch of a cell."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -26,7 +26,7 @@ Covariates = Mapping[str, Tensor]
 
 
 def covariates_for(network: object, given: Covariates) -> dict[str, Shaped[Tensor, "_ ..."]]:
-    """Those of the rows' covariates that a network reads.
+    """The rows' covariates that a network reads.
 
     Raises:
         ValueError: For a covariate that it reads and the rows lack.

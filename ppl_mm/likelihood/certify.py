@@ -28,7 +28,7 @@ def certify(
     chunk: int | None = None,
     seed: int = 0,
 ) -> Certificate:
-    """Simulate rows from the model, estimate log p, and hold the intervals against exact bounds.
+    """Simulate rows from the model, estimate log p, and compare the intervals with exact bounds.
 
         x_n ~ p(x),      lower_n  <=  log p(x_n)  <=  upper_n  (on average, and nearly always)
 

@@ -81,7 +81,7 @@ class Annealing:
         names: Sequence[str],
         given: Sequence[str],
     ) -> "Chains":
-        """Those to p(x_names, z) of a block of rows; a guide may look at ``given`` besides."""
+        """The chains to p(x_names, z) for a block of rows; a guide may look at ``given`` too."""
         return Chains(model, guide, obs.scoring(*names).given(*names, *given), self)
 
     def __str__(self) -> str:

@@ -54,7 +54,7 @@ class Point(NamedTuple):
         return self.start + beta * self.rise
 
     def force(self, beta: float) -> Float[Tensor, "K B D"]:
-        """Its gradient, (K, B, D)."""
+        """The gradient of :meth:`log_density`, (K, B, D)."""
         return self.start_force + beta * self.rise_force
 
 
@@ -107,7 +107,7 @@ class Path:
 
     @property
     def size(self) -> int:
-        """D."""
+        """D, the number of coordinates of a position."""
         return sum(shape.numel() for shape in self.shapes.values())
 
     def _hold(self, obs: Observations) -> None:

@@ -197,7 +197,7 @@ def _noise(seed: int, obs: Observations, round: int) -> RowNoise:
 def _reason(
     system: System, obs: Observations, sampler: Sampler, evidence: Sequence[str], plan: Plan
 ) -> str:
-    """Why proposals are not refined; "" where they are."""
+    """The reason why proposals are not refined; "" if they are."""
     if sampler is not from_guide and sampler is not from_prior:
         return "proposal='defensive' is taken as it is"
     if plan.num_samples < _FEWEST:

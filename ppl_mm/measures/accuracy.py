@@ -155,7 +155,7 @@ def accuracy(
         seed: The seed of the draws.
 
     Raises:
-        ValueError: If no row has a label, or the label is given; :func:`predict` can rebuild a label
+        ValueError: If no row has a label, or the label is given; :func:`predict` rebuilds a label
             from itself.
         TypeError: For a modality of numbers, whose errors :func:`ppl_mm.evaluation.rmse` measures.
     """

@@ -1,4 +1,4 @@
-"""Whatever rows lack, single elements and whole modalities, given what they hold."""
+"""Imputation of missing elements and modalities, given what a row holds."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

@@ -71,7 +71,7 @@ def label_of(model: object) -> str | None:
 
 
 def latent_dim_of(*programs: object) -> int | None:
-    """Z, the latent's size, as the first of the programs says that has it; None if none does."""
+    """Z, the size of the latent, from the first program that states it; None if none does."""
     sizes = (getattr(program, "latent_dim", None) for program in programs)
     return next((size for size in sizes if size is not None), None)
 

@@ -88,7 +88,7 @@ def nan_unless_held(
 
 
 def undrawable(name: str, obs: Observations, given: Sequence[str]) -> str | None:
-    """Why a modality that the data do not hold cannot be drawn in every row; None if it can."""
+    """The reason why an absent modality cannot be drawn in every row; None if it can."""
     if name in obs.names:
         return None
     for g in given:

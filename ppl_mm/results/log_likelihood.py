@@ -1,4 +1,4 @@
-"""Log-likelihood estimates with what is known of their error."""
+"""Log-likelihood estimates with their errors and diagnostics."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -266,7 +266,7 @@ class LogLikelihood(Result):
         )
 
     def warn_if_unreliable(self, advice: str = _ADVICE) -> None:
-        """Warn of the rows whose estimate is not to be trusted, naming them, with some advice."""
+        """Warn of the rows whose estimates cannot be trusted, by name and with advice."""
         nothing = self.value == -math.inf
         warn_of_rows(self.quantity, nothing, NOTHING)
         warn_of_rows(
