@@ -1,7 +1,7 @@
 """The place of ``models``, ``guides`` and ``experiments``, beside the package in a checkout.
 
-An installation has these folders inside the package, and an editable installation knows their place.
-In a checkout's own folder Python finds the checkout's package first; it then looks for the folders
+An installation has these folders inside the package, and an editable one knows their place. In a
+checkout's own folder Python finds the checkout's package first; it then looks for the folders
 beside the package, so that all of the package comes from the checkout.
 """
 
