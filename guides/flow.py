@@ -81,7 +81,7 @@ class Flow(Program):
 
     @property
     def prior(self) -> DiagonalFamily:
-        """What a row with nothing to condition on gets."""
+        """The posterior of a row with nothing to condition on."""
         return cast(HasExperts, self.guide).prior
 
     @property

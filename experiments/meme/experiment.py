@@ -33,6 +33,8 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.experiments import captions, runner
 from ppl_mm.experiments.meme import likelihood as meme_likelihood
 from ppl_mm.experiments.options import Options
+from ppl_mm.objectives.options import Preset
+from ppl_mm.programs.contracts import Family
 from ppl_mm.systems import System
 
 __all__ = ["SMOKE", "Config", "build", "main", "train", "training_rows"]
@@ -78,9 +80,9 @@ class Config(Options):
     dataset: str = "mnist_fashion"
     fraction: float = 1.0
     scheme: str = "split"
-    preset: str = "bound"
+    preset: Preset = "bound"
     direction: str = meme_likelihood.BOTH
-    family: str = "normal"
+    family: Family = "normal"
     num_particles: int = 11
     num_pseudo_inputs: int = 128
     batch_size: int = 128

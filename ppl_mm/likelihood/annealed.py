@@ -7,7 +7,7 @@ import torch
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
-from ppl_mm.likelihood.chains import Annealing
+from ppl_mm.likelihood.chains import Annealing, Start
 from ppl_mm.likelihood.chunk import check_and_size
 from ppl_mm.likelihood.combine import combine_parts
 from ppl_mm.likelihood.summarise import summarise_weights
@@ -33,7 +33,7 @@ def annealed_log_likelihood(
     num_chains: int = 32,
     num_temperatures: int = 100,
     num_leaps: int = 10,
-    start: str = "prior",
+    start: Start = "prior",
     chunk: int | None = None,
     seed: int = 0,
 ) -> LogLikelihood:

@@ -33,7 +33,7 @@ __all__ = ["Path", "Point"]
 
 
 class Point(NamedTuple):
-    """Where chains are, and the two log-densities there with their gradients.
+    """The positions of chains, and the two log-densities there with their gradients.
 
     Attributes:
         position: The positions, (K, B, D).
@@ -204,7 +204,7 @@ class Path:
     def _in_parts(
         self, position: Tensor, evaluate: Callable[[Tensor, Observations], tuple[Tensor, ...]]
     ) -> list[Tensor]:
-        """What ``evaluate`` says of positions (K, B, D), so many pairs at a time."""
+        """The result of ``evaluate`` at positions (K, B, D), computed in blocks of pairs."""
         columns = []
         for rows, obs in self.blocks:
             own = position[:, rows[0] : rows[-1] + 1]

@@ -1,4 +1,4 @@
-"""How far the log-likelihood of real rows can be from above: approximate upper bounds."""
+"""Approximate upper bounds on the log-likelihood of real rows."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -183,6 +183,6 @@ def accuracy(
     elif truth.is_floating_point():  # yes-or-no labels, predicted by their probabilities
         found = (found > 0.5).to(truth.dtype)
     right = found == truth
-    if right.shape == obs[label].shape:  # of several labels or symbols, those that are there
+    if right.shape == obs[label].shape:  # Several labels or symbols: those that are observed.
         right = right[obs.observed(label).to(right.device)]
     return right.double().mean().item()

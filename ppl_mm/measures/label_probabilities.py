@@ -23,7 +23,7 @@ Given = str | Sequence[str] | None
 
 
 class LabelDraws(TypedDict):
-    """How probabilities of a label are computed, see :func:`probabilities`."""
+    """The options of the draws behind probabilities of a label, see :func:`probabilities`."""
 
     num_samples: int | None
     batch_size: int

@@ -35,7 +35,7 @@ __all__ = ["LatentSampler", "fit_latent_sampler"]
 SamplerKind = Literal["gaussian_mixture", "flow"]
 
 _LAYERS, _STEPS, _RATE = 6, 400, 1e-2
-_HELD_OUT = 10  # of so many rows, one chooses among a flow's steps
+_HELD_OUT = 10  # one row in ten chooses among a flow's steps
 
 
 @typed

@@ -73,7 +73,7 @@ class Context(nn.Module):
 
 
 def holds(obs: Observations, names: Sequence[str]) -> Bool[Tensor, " B"]:
-    """Which rows hold all of these modalities, (B,)."""
+    """The rows that hold all of these modalities, (B,) bool."""
     if not set(names) <= set(obs.present):
         return obs.false_mask(torch.Size([len(obs)]))
     masks = [obs.present[n] for n in names] or [~obs.false_mask(torch.Size([len(obs)]))]

@@ -1,4 +1,4 @@
-"""What rows lack, filled in: draws, means and intervals, beside what they hold."""
+"""Filled-in values: draws, means and intervals of missing ones, beside the observed ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Imputation:
             of classes and symbols, the most probable one.
         low: Modality -> (N, *D_m), the lower end of the central interval of p(x_missing | x_held)
             that holds the share ``level``. Of classes and symbols there is none, and no entry.
-        high: As ``low``, the upper end.
+        high: The upper end of the same interval.
         draws: Modality -> (K, N, *D_m), draws of p(x_missing | x_held), those of one index k
             together; empty where they are not kept.
         level: The share, such as 0.95.

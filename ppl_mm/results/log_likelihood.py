@@ -38,7 +38,7 @@ class _Columns(TypedDict):
 
 
 COLUMNS = tuple(_Columns.__annotations__)
-"""The fields of a :class:`LogLikelihood` with one entry a row, but for ``shared_error``."""
+"""The fields of a :class:`LogLikelihood` with one entry for each row, except ``shared_error``."""
 
 
 _ADVICE = (
@@ -75,7 +75,7 @@ class LogLikelihood(Result):
         num_samples: The number of draws per row that was asked for.
         target: The modalities that are scored.
         given: The modalities conditioned on.
-        proposal: Where the draws came from.
+        proposal: The name of the proposal.
         normalised: False where a likelihood is a score and no density (SoftBernoulli): the
             values compare only with models scored the same way.
         shared_error: The part of the standard error that all rows have in common, (N,).
@@ -148,12 +148,12 @@ class LogLikelihood(Result):
 
     @property
     def stage(self) -> tuple[str, ...]:
-        """Where each row's number comes from, one of ``STAGES``."""
+        """The source of each row's number, one of ``STAGES``."""
         return tuple(STAGES[i] for i in self.refinement.long().tolist())
 
     @property
     def quantity(self) -> str:
-        """What is estimated, such as ``log p(image | label)``."""
+        """The name of the estimated quantity, such as ``log p(image | label)``."""
         given = f" | {', '.join(self.given)}" if self.given else ""
         return f"{'log p' if self.normalised else 'score'}({', '.join(self.target)}{given})"
 
@@ -210,7 +210,7 @@ class LogLikelihood(Result):
 
     @property
     def side(self) -> str:
-        """What a heavy tail does to the estimate; a conditional is a difference of two."""
+        """The direction of a heavy tail's error; a conditional is a difference of two estimates."""
         return "off to either side" if self.given else "mostly too low"
 
     def to_arviz(self) -> Any:
