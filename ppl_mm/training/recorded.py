@@ -255,11 +255,11 @@ class Recorded:
             step()
             return time.perf_counter() - start
 
-        both = partial(found, tensors), eager
-        own, other = zip(*[tuple(map(seconds, both)) for _ in range(_TRIALS)], strict=True)
-        what = min(own) * 1e3, min(other) * 1e3
-        _log.info("fit: a step takes %.1f ms on all rows, %.1f on some", *what)
-        return min(own) <= _GAIN * min(other)
+        program = partial(found, tensors)
+        times = [(seconds(program), seconds(eager)) for _ in range(_TRIALS)]
+        own, other = (min(each) for each in zip(*times, strict=True))
+        _log.info("fit: a step takes %.1f ms on all rows, %.1f on some", own * 1e3, other * 1e3)
+        return own <= _GAIN * other
 
     def _forget_gradients(self) -> None:
         for p in self.parameters:
