@@ -21,7 +21,8 @@ from ppl_mm.batch.unread import some
 from ppl_mm.distributions.prior import PriorLike, normal_prior
 from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder
-from ppl_mm.networks.layers import Activation, ScaleMap
+from ppl_mm.networks.layers import Activation
+from ppl_mm.networks.scales import ScaleMap
 from ppl_mm.programs.conditioning import check_given
 from ppl_mm.programs.features import value_features
 from ppl_mm.programs.networks import check_trunk

@@ -29,7 +29,8 @@ from ppl_mm.distributions.prior import PriorLike, normal_prior
 from ppl_mm.guides.joint_encoder import joint_encoder
 from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder
-from ppl_mm.networks.layers import Activation, ScaleMap
+from ppl_mm.networks.layers import Activation
+from ppl_mm.networks.scales import ScaleMap
 from ppl_mm.programs.networks import check_encoder, check_trunk, encoder_of
 from ppl_mm.programs.program import Program
 

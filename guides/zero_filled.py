@@ -23,7 +23,8 @@ from ppl_mm.batch.unread import counting, runs, some
 from ppl_mm.distributions.prior import PriorLike, normal_prior
 from ppl_mm.guides.joint_encoder import joint_encoder
 from ppl_mm.modality import Modality
-from ppl_mm.networks.layers import Activation, ScaleMap
+from ppl_mm.networks.layers import Activation
+from ppl_mm.networks.scales import ScaleMap
 from ppl_mm.programs.features import example
 from ppl_mm.programs.networks import check_trunk
 from ppl_mm.programs.program import Program

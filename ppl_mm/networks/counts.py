@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from ppl_mm.arguments.typed import typed
 from ppl_mm.likelihoods import densities
 from ppl_mm.networks.covariates import beside, checked_sizes
-from ppl_mm.networks.layers import Activation, Encoder, Features, ScaleMap, as_rows, dense
+from ppl_mm.networks.layers import Activation, Encoder, Features, as_rows, dense
+from ppl_mm.networks.scales import ScaleMap
 
 __all__ = ["CountsDecoder", "CountsEncoder", "CountsFeatures"]
 
