@@ -15,7 +15,17 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType, SimpleNamespace
-from typing import Any, NoReturn, TypeGuard, TypeVar, cast, get_type_hints
+from typing import (
+    Any,
+    NoReturn,
+    TypeGuard,
+    TypeVar,
+    Unpack,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 import torch
@@ -110,7 +120,11 @@ class _Door:
         self.by_position = [(p.name, k) for p, k in each if p.kind in _PLACED]
         self.by_name = {p.name: k for p, k in each if p.kind in _NAMED}
         self.others = next(((f"*{p.name}", k) for p, k in each if p.kind == p.VAR_POSITIONAL), None)
-        self.open = any(p.kind == p.VAR_KEYWORD for p in parameters)
+        options = [hints.get(p.name) for p in parameters if p.kind == p.VAR_KEYWORD]
+        handed_on = [_options(annotation) for annotation in options]
+        for kinds in handed_on:
+            self.by_name |= kinds
+        self.open = {} in handed_on
         needed = [p for p in parameters if p.default is p.empty]
         self.needed_places = [p.name for p in needed if p.kind in _PLACED]
         self.needed_names = {p.name for p in needed if p.kind == p.KEYWORD_ONLY}
@@ -210,6 +224,15 @@ def _kind(name: str, annotation: object) -> Kind:
     if name == "device" and annotation in (str, str | torch.device):
         return DEVICE
     return kind_of(annotation, RANGES.get(name, _FROM_1 if name.startswith("num_") else Range()))
+
+
+def _options(annotation: object) -> dict[str, Kind]:
+    """Return the kinds of the arguments in ``**options: Unpack[...]``, or none."""
+    if get_origin(annotation) is not Unpack:
+        return {}
+    (options,) = get_args(annotation)
+    hints = get_type_hints(options, include_extras=True)
+    return {name: _kind(name, kind) for name, kind in hints.items()}
 
 
 def remedy(kind: Kind, value: object) -> str:
