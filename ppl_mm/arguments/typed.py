@@ -15,7 +15,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType, SimpleNamespace
-from typing import Any, NoReturn, TypeVar, cast, get_type_hints
+from typing import Any, NoReturn, TypeGuard, TypeVar, cast, get_type_hints
 
 import numpy as np
 import torch
@@ -23,7 +23,8 @@ from torch import Tensor
 
 from ppl_mm.arguments.annotations import kind_of
 from ppl_mm.arguments.kinds import ANYTHING, DEVICE, LARGEST, NO, Kind, Range
-from ppl_mm.arguments.wording import shown, unknown_name
+from ppl_mm.arguments.shown import shown
+from ppl_mm.arguments.wording import unknown_name
 
 __all__ = ["RANGES", "typed"]
 
@@ -230,8 +231,12 @@ def remedy(kind: Kind, value: object) -> str:
         return "; write it as the forward method of a torch.nn.Module"
     if "a tensor" in kind.words and isinstance(value, np.ndarray | list | tuple):
         return "; make it a tensor: torch.as_tensor(...)"
-    if isinstance(value, Tensor) and value.numel() == 1 and "number" in kind.words:
+    if _has_number(value) and kind.read(value.item()) is not NO:
         return "; take its number: .item()"
     if not isinstance(value, Mapping | None) and kind.read([value]) is not NO:
         return f"; put it in a list{f', [{value!r}]' if isinstance(value, str) else ''}"
     return ""
+
+
+def _has_number(value: object) -> TypeGuard[Tensor]:
+    return isinstance(value, Tensor) and value.numel() == 1 and value.device.type != "meta"

@@ -1,4 +1,4 @@
-"""Private latents from somewhere else: the priors, or another input."""
+"""Private latents from their priors, or from another input."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext

@@ -19,7 +19,7 @@ CountsLikelihood = Literal["poisson", "negative_binomial", "zero_inflated"]
 Dispersion = Literal["element", "row"]
 
 _PER = 1e4  # a row's counts are scaled to this total
-_SMALLEST = 1e-8  # of a proportion, so that no mean is 0
+_SMALLEST = 1e-8  # The smallest proportion, so that no mean is 0.
 
 
 @typed

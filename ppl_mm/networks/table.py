@@ -16,7 +16,7 @@ __all__ = ["TableDecoder", "TableEncoder", "TableFeatures", "Transform"]
 
 Transform = Literal["none", "log", "log1p"]
 
-_START = 0.0  # softplus of it, 0.69, is where scales start, in units of the spread
+_START = 0.0  # Scales start at its softplus, 0.69, in units of the spread.
 
 
 @typed

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ppl_mm.arguments.kinds import FUNCTION, NO, Range
+from ppl_mm.arguments.tensors import Matrix, Numbers
 from ppl_mm.arguments.typed import RANGES, remedy, typed
 
 
@@ -250,6 +251,11 @@ def test_a_refusal_ends_with_its_remedy(annotation, value, said):
 def test_what_nothing_helps_has_no_remedy():
     assert refusal(int, "a").endswith("expected an integer, got 'a'.")
     assert refusal(float, torch.ones(2)).endswith("got a tensor of float64 of shape (2,).")
+    assert refusal(float, torch.tensor(torch.nan)).endswith("with NaN or infinity.")
+    assert refusal(int, torch.tensor(0.5)).endswith("got a tensor of float64 of shape ().")
+    assert refusal(Numbers, torch.tensor([torch.inf])).endswith("with NaN or infinity.")
+    assert refusal(Matrix, torch.ones(1)).endswith("got a tensor of float64 of shape (1,).")
+    assert refusal(float, torch.ones(1, device="meta")).endswith("of shape (1,).")
 
 
 def test_an_optimiser_itself_is_no_function_that_makes_one():
