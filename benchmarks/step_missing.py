@@ -9,15 +9,14 @@ the recorded one where they are few; in runs of 20,000 steps or more it takes th
 """
 
 import statistics
-from typing import Annotated, Any
 
 import multivae_models
-import pyro
 import torch
 import typer
 from declared import SYSTEMS, declared
-from step import PEER, WIDTHS, Values, ours, packaged, scene
-from timing import Step, alternate, clock, ratios, setting, spread, table, write
+from scenes import Plan, Values, command
+from step import PEER, ours, packaged
+from timing import Step, alternate, clock, ratios, spread, table, write
 
 from ppl_mm import Observations
 
@@ -61,50 +60,23 @@ def sides(
     return found
 
 
-def main(
-    rounds: int = 40,
-    rounds_of_five: int = 10,
-    warmup: int = 2,
-    threads: int = 1,
-    seed: int = 0,
-    batch: int = 128,
-    pixels: int = 784,
-    width: Annotated[list[int], typer.Option()] = WIDTHS,
-    latent_dim: int = 64,
-    modalities: Annotated[list[int], typer.Option()] = [2, 5],  # noqa: B006
-    only: Annotated[list[str], typer.Option()] = [],  # noqa: B006
-    out: str = "",
-) -> None:
-    """Time the steps, print the tables and write the record; the options are those of step.py."""
-    torch.set_num_threads(threads)
-    pyro.enable_validation(False)
-    sizes = {"batch": batch, "pixels": pixels, "width": width, "latent_dim": latent_dim}
-    record: dict[str, Any] = {
-        "title": "One training step, rows that miss half",
-        "setting": setting(
-            threads, seed, rounds=rounds, rounds_of_five=rounds_of_five, sizes=sizes
-        ),
-        "tables": [],
-        "milliseconds": {},
-    }
-    for number in modalities:
-        count = rounds if number == 2 else rounds_of_five
-        for each in width:
-            torch.manual_seed(seed)
-            xs = scene(number, batch, each, pixels)
-            half, rows = half_missing(xs), []
-            for name in only or SYSTEMS:
-                steps = sides(name, xs, half, (each, each), latent_dim)
-                times = alternate(steps, count, warmup, threads)
-                record["milliseconds"][f"{number}, {name}, width {each}"] = times
-                rows.append(_row(name, times, f"{pairs(half):.2f}"))
-            columns = ["system", *(f"{label}, ms" for label in SIDES.values())]
-            columns += ["half missing, multivae, ms"]
-            columns += ["half missing, auto / complete, recorded"]
-            columns += ["auto / the faster", "auto / multivae", "share of decoded pairs"]
-            title = f"{number} modalities, half of them missing, width {each}, {clock(threads)}"
-            record["tables"].append(table(title, columns, rows))
-            write(record, out)  # keeps the tables so far if a later one fails
+def measure(plan: Plan) -> None:
+    """Time the steps, print the tables and write the record."""
+    record = plan.record("One training step, rows that miss half") | {"milliseconds": {}}
+    columns = ["system", *(f"{label}, ms" for label in SIDES.values())]
+    columns += ["half missing, multivae, ms"]
+    columns += ["half missing, auto / complete, recorded"]
+    columns += ["auto / the faster", "auto / multivae", "share of decoded pairs"]
+    for number, width, xs, rounds in plan.scenes():
+        half, rows = half_missing(xs), []
+        for name in plan.only or SYSTEMS:
+            steps = sides(name, xs, half, (width, width), plan.latent_dim)
+            times = alternate(steps, rounds, plan.warmup, plan.threads)
+            record["milliseconds"][f"{number}, {name}, width {width}"] = times
+            rows.append(_row(name, times, f"{pairs(half):.2f}"))
+        title = f"{number} modalities, half of them missing, width {width}, {clock(plan.threads)}"
+        record["tables"].append(table(title, columns, rows))
+        write(record, plan.out)  # keeps the tables so far if a later one fails
 
 
 def _row(name: str, times: dict[str, list[float]], share: str) -> list[str]:
@@ -118,6 +90,8 @@ def _row(name: str, times: dict[str, list[float]], share: str) -> list[str]:
     auto = [ratio("half, auto", other) for other in ("recorded", best, PEER)]
     return [name, *shown, *auto, share * name.startswith("mmvae")]
 
+
+main = command(measure)
 
 if __name__ == "__main__":
     typer.run(main)
