@@ -19,6 +19,7 @@ ORDER = (
     "step-five-wide",
     "step-compiled",
     "step-missing",
+    "step-missing-64",
     "step-missing-wide",
     "training",
     "training-cuda",
