@@ -14,7 +14,6 @@ take numbers alone.
                 that a row holds
 """
 
-import json
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -33,6 +32,7 @@ from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 
 from ppl_mm import data, fit, impute, systems
 from ppl_mm.data import DataSet
+from ppl_mm.files import write_json
 from ppl_mm.modality import Modality
 from ppl_mm.objectives import Term
 
@@ -161,7 +161,7 @@ def main(
             shown = ", ".join(f"{key} {value:.3f}" for key, value in errors[-1].items())
             print(f"seed {seed}, {name}: {shown}", flush=True)
     if out is not None:
-        out.write_text(json.dumps(found, indent=1) + "\n")
+        write_json(out, found)
 
 
 if __name__ == "__main__":

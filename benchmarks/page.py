@@ -19,6 +19,7 @@ ORDER = (
     "step-five-wide",
     "step-compiled",
     "step-missing",
+    "step-missing-64",
     "step-missing-wide",
     "training",
     "training-cuda",
@@ -31,9 +32,9 @@ ORDER = (
 )
 HEAD = """# Speed, and what log-likelihoods are worth
 
-Written by `python benchmarks/page.py` from the records beside it. Of times, medians, quartiles in
-brackets; ratios are taken round by round, sides in turns within one process. With one thread, times
-are of the processor: waiting for a core that others use does not count.
+Written by `python benchmarks/page.py` from the records beside it. Times are medians, with
+quartiles in brackets; ratios are taken round by round, with sides in turns within one process. With
+one thread, times are those of the processor: waiting for a core that others use does not count.
 """
 
 

@@ -18,15 +18,16 @@ steps or more. Rows that miss something are in step_missing.py.
 import copy
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import by_hand
 import multivae_models
-import pyro
 import torch
 import typer
-from declared import SYSTEMS, data, declared, image_and_label
-from timing import Step, alternate, clock, optimised, ratios, setting, spread, table, write
+from declared import SYSTEMS, declared
+from scenes import Plan, Scene, Values, command
+from timing import Step, alternate, clock, optimised, ratios, spread, table, write
 from torch import Tensor
 
 from ppl_mm import Observations
@@ -35,12 +36,9 @@ from ppl_mm.training.plan import Missing
 from ppl_mm.training.recorded import Recorded
 from ppl_mm.training.step_state import mixed
 
-Values = dict[str, Tensor]
 HAND, HAND_COMPILED, PEER = "by hand", "by hand, compiled", "multivae"
 OURS = ("eager", "recorded", "compiled")
 NAMED = {"recorded": "recorded (auto)", "compiled": "compiled (auto, long runs)"}
-WIDTHS = [8, 64, 128, 512]
-NARROW = 8  # the width of narrow networks, and their number of pixels
 
 
 def ours(system: System, obs: Observations, way: str) -> Step:
@@ -59,7 +57,9 @@ def ours(system: System, obs: Observations, way: str) -> Step:
         system.objective,
         why_not="eager" if way == "eager" else None,
         compile=way == "compiled",
-        missing=Missing(size, frozenset() if mixed(obs) else None),
+        missing=Missing(
+            size, frozenset() if mixed(obs) else None, "counted" if way == "auto" else "recorded"
+        ),
     )
 
     def step() -> None:
@@ -69,7 +69,7 @@ def ours(system: System, obs: Observations, way: str) -> Step:
 
     for _ in range(3):  # the first two are compared with eager ones
         step()
-    if not gradients.outcome.startswith(way):
+    if way != "auto" and not gradients.outcome.startswith(way):
         raise SystemExit(f"expected {way} steps, got {gradients.outcome}.")
     return step
 
@@ -147,137 +147,66 @@ def sides(
     return {side: (lambda side=side: build(side)) for side in there}
 
 
-def scene(number: int, batch: int, width: int, pixels: int) -> Values:
-    """Return the values of an image and a label for two modalities, else of images.
+@dataclass(frozen=True)
+class StepPlan(Plan):
+    """The options of this benchmark."""
 
-    Beside narrow networks, images are small.
-    """
-    pixels = NARROW if width == NARROW else pixels
-    return image_and_label(batch, pixels) if number == 2 else data(number, batch, pixels)
-
-
-def main(
-    rounds: int = 40,
-    rounds_of_five: int = 10,
-    warmup: int = 2,
-    threads: int = 1,
-    seed: int = 0,
-    batch: int = 128,
-    pixels: int = 784,
-    width: Annotated[list[int], typer.Option()] = WIDTHS,
-    latent_dim: int = 64,
-    modalities: Annotated[list[int], typer.Option()] = [2, 5],  # noqa: B006
-    compile: bool = False,
-    only: Annotated[list[str], typer.Option()] = [],  # noqa: B006
-    out: str = "",
-) -> None:
-    """Check that all sides compute the same, time them, print the tables, write the record.
-
-    Args:
-        rounds: The number of measured rounds with two modalities.
-        rounds_of_five: The number of measured rounds with five modalities.
-        warmup: The number of rounds before the measured ones.
-        threads: The number of torch's threads.
-        seed: The seed of data and parameters.
-        batch: The number of rows in a batch.
-        pixels: The number of pixels in an image.
-        width: The width of both hidden layers; repeat the option for several tables.
-        latent_dim: The number of latents, Z.
-        modalities: The number of modalities; repeat the option for several tables.
-        compile: Whether compiled sides take part. Building one takes a minute.
-        only: The systems to measure; the default is all.
-        out: The file of the record.
-    """
-    torch.set_num_threads(threads)
-    pyro.enable_validation(False)
-    sizes = {"batch": batch, "pixels": pixels, "width": width, "latent_dim": latent_dim}
-    record: dict[str, Any] = {
-        "title": "One training step",
-        "setting": setting(
-            threads, seed, rounds=rounds, rounds_of_five=rounds_of_five, sizes=sizes
-        ),
-        "tables": [],
-        "same computation": {},
-        "milliseconds": {},
-        "seconds to build": {},
-    }
-    names = list(only or SYSTEMS)
-    for number in modalities:
-        count = rounds if number == 2 else rounds_of_five
-        for each in width:
-            torch.manual_seed(seed)
-            xs = scene(number, batch, each, pixels)
-            record["tables"].append(
-                _complete(
-                    record, names, number, xs, each, latent_dim, compile, count, warmup, threads
-                )
-            )
-            write(record, out)  # keeps the tables so far if a later one fails
+    compile: Annotated[
+        bool, typer.Option(help="Time compiled sides too. Building one takes a minute.")
+    ] = False
 
 
-def _complete(
-    record: dict[str, Any],
-    names: list[str],
-    number: int,
-    xs: Values,
-    width: int,
-    latent_dim: int,
-    compile: bool,
-    count: int,
-    warmup: int,
-    threads: int,
-) -> dict[str, Any]:
+def measure(plan: StepPlan) -> None:
+    """Check that all sides compute the same, time them, print the tables, write the record."""
+    record = plan.record("One training step")
+    record |= {"same computation": {}, "milliseconds": {}, "seconds to build": {}}
+    for scene in plan.scenes():
+        record["tables"].append(_complete(record, plan, scene))
+        write(record, plan.out)  # keeps the tables so far if a later one fails
+
+
+def _complete(record: dict[str, Any], plan: StepPlan, scene: Scene) -> dict[str, Any]:
     """Return the table of all sides on complete rows."""
-    rows = [
-        _row(record, name, number, xs, (width, width), latent_dim, compile, count, warmup, threads)
-        for name in names
-    ]
-    shown = [HAND, HAND_COMPILED, *OURS, PEER] if compile else [HAND, *OURS[:2], PEER]
+    rows = [_row(record, plan, scene, name) for name in plan.only or SYSTEMS]
+    shown = [HAND, HAND_COMPILED, *OURS, PEER] if plan.compile else [HAND, *OURS[:2], PEER]
     columns = ["system", *(f"{NAMED.get(s, s)}, ms" for s in shown), f"recorded / {HAND}"]
-    columns += [f"compiled / {HAND}", "compiler, s", "steps that repay it"] * compile
+    columns += [f"compiled / {HAND}", "compiler, s", "steps that repay it"] * plan.compile
     columns += ["recorded / multivae"]
-    title = f"A step, {number} modalities, width {width}, {clock(threads)}"
+    title = f"A step, {scene.number} modalities, width {scene.width}, {clock(plan.threads)}"
     return table(title, columns, rows)
 
 
-def _row(
-    record: dict[str, Any],
-    name: str,
-    number: int,
-    xs: Values,
-    layers: tuple[int, ...],
-    latent_dim: int,
-    compile: bool,
-    count: int,
-    warmup: int,
-    threads: int,
-) -> list[str]:
-    key = f"{number}, {name}, width {layers[0]}"
+def _row(record: dict[str, Any], plan: StepPlan, scene: Scene, name: str) -> list[str]:
+    number, width, xs, count = scene
+    layers = (width, width)
+    key = f"{number}, {name}, width {width}"
     steps, built = {}, {}
     torch.compiler.reset()  # torch compiles a function at most eight times
-    for side, build in sides(name, xs, layers, latent_dim, compile).items():
+    for side, build in sides(name, xs, layers, plan.latent_dim, plan.compile).items():
         start = time.perf_counter()
         steps[side] = build()
         built[side] = time.perf_counter() - start
     if HAND in steps:
         torch.manual_seed(0)
-        found = compare(name, declared(name, xs, layers, latent_dim), xs)
+        found = compare(name, declared(name, xs, layers, plan.latent_dim), xs)
         record["same computation"][key] = found
-    times = alternate(steps, count, warmup, threads)
+    times = alternate(steps, count, plan.warmup, plan.threads)
     record["milliseconds"][key], record["seconds to build"][key] = times, built
 
     def ratio(side: str, other: str) -> str:
         return spread(ratios(times[side], times[other])) if other in times else ""
 
-    shown = [HAND, HAND_COMPILED, *OURS, PEER] if compile else [HAND, *OURS[:2], PEER]
+    shown = [HAND, HAND_COMPILED, *OURS, PEER] if plan.compile else [HAND, *OURS[:2], PEER]
     row = [name, *(spread(times[s], 1) if s in times else "" for s in shown)]
     row.append(ratio("recorded", HAND))
-    if compile:
+    if plan.compile:
         gain = sorted(times["recorded"])[count // 2] - sorted(times["compiled"])[count // 2]
         repaid = f"{1e3 * built['compiled'] / gain:.0f}" if gain > 0 else "never"
         row += [ratio("compiled", HAND), f"{built['compiled']:.0f}", repaid]
     return [*row, ratio("recorded", PEER)]
 
+
+main = command(measure, StepPlan)
 
 if __name__ == "__main__":
     typer.run(main)

@@ -1,7 +1,6 @@
 """Functions of all benchmarks: steps that take turns, peak memory, and records with a setting."""
 
 import ctypes
-import json
 import multiprocessing
 import os
 import platform
@@ -18,6 +17,8 @@ import pyro
 import torch
 from rich import print as rich_print
 from rich.table import Table
+
+from ppl_mm.files import write_json
 
 Step = Callable[[], object]
 
@@ -156,5 +157,4 @@ def write(record: dict[str, Any], out: str) -> None:
     """Write a record with the load at its end; without a file name, write nothing."""
     record["setting"]["load at the end"] = load()
     if out:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        Path(out).write_text(json.dumps(record, indent=1) + "\n")
+        write_json(Path(out), record)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-__all__ = ["Options"]
+__all__ = ["CountingOptions", "Options"]
 
 
 @dataclass(frozen=True)
@@ -50,3 +50,24 @@ class Options:
     def name(self) -> str:
         """The name of the run's files."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class CountingOptions:
+    """The options of a run that counts parameters and trains nothing.
+
+    Attributes:
+        experiment: The experiment's module, within ``ppl_mm.experiments``.
+        seed: A number in the record's name; nothing that is counted depends on it.
+        out: The folder of the record.
+    """
+
+    experiment: ClassVar[str]
+
+    seed: int = 0
+    out: str = "runs"
+
+    @property
+    def name(self) -> str:
+        """The name of the files of the run."""
+        return f"parameters-{self.seed}"

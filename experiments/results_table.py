@@ -3,7 +3,6 @@
 python -m ppl_mm.experiments.results_table experiments/results
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from ppl_mm.experiments.mvae import table as mvae_table
 from ppl_mm.experiments.mvae import translation_table as mvae_translation_table
 from ppl_mm.experiments.mvae import weak_table as mvae_weak_table
 from ppl_mm.experiments.svae import table as svae_table
+from ppl_mm.files import read_json
 
 __all__ = ["render"]
 
@@ -60,7 +60,7 @@ records (`*.json`) in this folder.
 
 def main(folder: Path) -> None:
     """Read the records of a folder; write its README.md and the pictures of several records."""
-    records = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    records = [read_json(path) for path in sorted(folder.glob("*.json"))]
     records = [r for r in records if "measures" in r]
     (folder / "README.md").write_text(render(records))
     for experiment, draw in PICTURES.items():

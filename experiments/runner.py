@@ -16,6 +16,7 @@ import torch
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet
 from ppl_mm.experiments.earlier_names import name_now
+from ppl_mm.files import json_text
 from ppl_mm.runs import records
 from ppl_mm.runs.records import PLACES, Files, Record, check_same, facts, torch_device
 from ppl_mm.systems import System
@@ -179,7 +180,7 @@ def command_line(main: Callable[..., Any], config: type) -> Callable[..., None]:
 
     def run(**options: Any) -> None:
         flags = {name: options.pop(name) for name in own}
-        rich.print_json(data=main(config(**options), **flags))
+        rich.print_json(json_text(main(config(**options), **flags)))
 
     run.__doc__ = "Run one setting and print its measures."
     options: list[tuple[str, Any, Any]] = [(name, bool, False) for name in own]

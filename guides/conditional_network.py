@@ -13,16 +13,16 @@ from collections.abc import Sequence
 import pyro
 import pyro.distributions as dist
 import torch
-from torch import nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.network_contracts import width_of
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.unread import some
-from ppl_mm.distributions.prior import normal_prior
+from ppl_mm.distributions.prior import PriorLike, normal_prior
 from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder
-from ppl_mm.networks.layers import Activation, ScaleMap
+from ppl_mm.networks.layers import Activation
+from ppl_mm.networks.scales import ScaleMap
 from ppl_mm.programs.conditioning import check_given
 from ppl_mm.programs.features import value_features
 from ppl_mm.programs.networks import check_trunk
@@ -73,7 +73,7 @@ class ConditionalNetwork(Program):
         latent_dim: int,
         given: Sequence[str],
         hidden: Sequence[int] = (512, 512),
-        prior: str | dist.Distribution | nn.Module | None = None,
+        prior: PriorLike = None,
         *,
         activation: Activation = "silu",
         scale: ScaleMap = "exp",

@@ -28,7 +28,8 @@ from ppl_mm.batch.unread import counting, every, runs, some
 from ppl_mm.distributions import ObservedPrior
 from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder
-from ppl_mm.networks.layers import Activation, ScaleMap
+from ppl_mm.networks.layers import Activation
+from ppl_mm.networks.scales import ScaleMap
 from ppl_mm.programs.conditioning import check_label
 from ppl_mm.programs.features import value_features
 from ppl_mm.programs.networks import check_trunk

@@ -21,7 +21,13 @@ from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.unread import stacked
 from ppl_mm.distributions import PseudoInputPrior
-from ppl_mm.distributions.prior import DiagonalPrior, LearnedScale, as_prior, family_named
+from ppl_mm.distributions.prior import (
+    DiagonalPrior,
+    LearnedScale,
+    PriorLike,
+    as_prior,
+    family_named,
+)
 from ppl_mm.modality import Modality
 from ppl_mm.programs.contracts import DiagonalFamily
 from ppl_mm.programs.networks import check_encoder, encoder_of
@@ -59,7 +65,7 @@ class Experts(Program):
         self,
         modalities: Sequence[Modality],
         latent_dim: int,
-        prior: str | dist.Distribution | nn.Module | None = None,
+        prior: PriorLike = None,
         of: Sequence[str] | None = None,
     ) -> None:
         super().__init__(modalities, latent_dim)

@@ -81,7 +81,7 @@ class Flow(Program):
 
     @property
     def prior(self) -> DiagonalFamily:
-        """What a row with nothing to condition on gets."""
+        """The posterior of a row with nothing to condition on."""
         return cast(HasExperts, self.guide).prior
 
     @property
@@ -104,7 +104,7 @@ class Flow(Program):
         if diagonal_normal(base) is None:
             raise TypeError(
                 f"Flow: expected a guide with a diagonal Normal posterior, got "
-                f"{type(self.guide).__name__} with {type(base).__name__}. Of a mixture make the "
+                f"{type(self.guide).__name__} with {type(base).__name__}. For a mixture, make the "
                 "components flows: guides.Mixture(guides.Flow(guide), family)."
             )
         flowed = Flowed(base, list(self.transforms))

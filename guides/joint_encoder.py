@@ -14,7 +14,8 @@ from ppl_mm.batch.network_contracts import reads_covariates, reads_elements
 from ppl_mm.batch.shapes import loc_scale
 from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder
-from ppl_mm.networks.layers import Activation, ScaleMap
+from ppl_mm.networks.layers import Activation
+from ppl_mm.networks.scales import ScaleMap
 from ppl_mm.programs.features import declared_features
 from ppl_mm.programs.networks import encoder_of
 

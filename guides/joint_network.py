@@ -11,7 +11,7 @@ arXiv:1705.10762 (TELBO); Wu & Goodman 2019, arXiv:1912.05075 (VAEVAE).
 """
 
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Literal, cast
 
 import pyro
 import pyro.distributions as dist
@@ -25,15 +25,18 @@ from ppl_mm.batch.rows import one_if_same
 from ppl_mm.batch.subsets import check_all_subsets, non_empty_subsets
 from ppl_mm.batch.unread import counting, every, some
 from ppl_mm.distributions import product_of_experts
-from ppl_mm.distributions.prior import normal_prior
+from ppl_mm.distributions.prior import PriorLike, normal_prior
 from ppl_mm.guides.joint_encoder import joint_encoder
 from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder
-from ppl_mm.networks.layers import Activation, ScaleMap
+from ppl_mm.networks.layers import Activation
+from ppl_mm.networks.scales import ScaleMap
 from ppl_mm.programs.networks import check_encoder, check_trunk, encoder_of
 from ppl_mm.programs.program import Program
 
 __all__ = ["JointNetwork"]
+
+Subsets = Literal["full", "all"] | Iterable[Sequence[str]]
 
 
 @typed
@@ -79,9 +82,9 @@ class JointNetwork(Program):
         self,
         modalities: Sequence[Modality],
         latent_dim: int,
-        subsets: str | Iterable[Sequence[str]] = "full",
+        subsets: Subsets = "full",
         hidden: int | None = 512,
-        prior: str | dist.Distribution | nn.Module | None = None,
+        prior: PriorLike = None,
         *,
         activation: Activation = "relu",
         scale: ScaleMap = "exp",
@@ -119,7 +122,7 @@ class JointNetwork(Program):
         self.check_names(obs)
         none = obs.false_mask()
         held = [obs.source[n].expand(obs.shape) if n in obs.names else none for n in self.names]
-        source = one_if_same(torch.stack(held))  # (M, *shape), the last dim 1 for rows alike
+        source = one_if_same(torch.stack(held))  # (M, *shape), the last dim 1 for equal rows
         asked = {subset: self._exactly(obs, source, subset) for subset in self.subsets}
         for subset, rows in asked.items():
             if every(rows):  # the usual case: nothing to put together
@@ -165,11 +168,9 @@ class JointNetwork(Program):
         return product.loc.expand(*obs.shape, -1), product.scale.expand(*obs.shape, -1)
 
 
-def _chosen(subsets: str | Iterable[Sequence[str]], names: Sequence[str]) -> list[tuple[str, ...]]:
+def _chosen(subsets: Subsets, names: Sequence[str]) -> list[tuple[str, ...]]:
     """The subsets of two and more that get a network, whatever the order of declaration."""
     if isinstance(subsets, str):
-        if subsets not in ("full", "all"):
-            raise ValueError(unknown_name("subsets", subsets, ("full", "all")))
         if subsets == "all":
             check_all_subsets(
                 names,
@@ -181,8 +182,6 @@ def _chosen(subsets: str | Iterable[Sequence[str]], names: Sequence[str]) -> lis
         return [subset for subset in every if len(subset) > 1]
     given = list(subsets)
     for subset in given:
-        if isinstance(subset, str):
-            raise TypeError(f"subsets: expected tuples of names, got the string {subset!r}.")
         if len(set(subset)) < 2:
             raise ValueError(
                 f"subsets: expected two modalities or more in each, got {tuple(subset)}; single "

@@ -21,7 +21,8 @@ from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import DrawnStrata, Observations, UnderStrata
 from ppl_mm.batch.subsets import check_all_subsets, non_empty_subsets
 from ppl_mm.distributions import RandomMixture, StratifiedMixture
-from ppl_mm.guides.product_of_experts import ProductOfExperts
+from ppl_mm.distributions.prior import PriorLike
+from ppl_mm.guides.product_of_experts import PriorExpert, ProductOfExperts
 from ppl_mm.guides.single_expert import SingleExpert
 from ppl_mm.modality import Modality
 from ppl_mm.programs.asked import check_rows_of, posterior_of
@@ -133,7 +134,7 @@ class MixtureOfExperts(Mixture):
         self,
         modalities: Sequence[Modality],
         latent_dim: int,
-        prior: str | dist.Distribution | nn.Module | None = None,
+        prior: PriorLike = None,
     ) -> None:
         expert = SingleExpert(modalities, latent_dim, prior)
         super().__init__(expert, [(name,) for name in expert.names])
@@ -163,8 +164,8 @@ class MixtureOfProducts(Mixture):
         self,
         modalities: Sequence[Modality],
         latent_dim: int,
-        prior_expert: bool | str = False,
-        prior: str | dist.Distribution | nn.Module | None = None,
+        prior_expert: PriorExpert = False,
+        prior: PriorLike = None,
     ) -> None:
         check_all_subsets(
             [m.name for m in modalities],

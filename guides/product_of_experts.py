@@ -9,17 +9,22 @@ Source: Wu & Goodman 2018, arXiv:1802.05335, section 2.1 and appendix B.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import pyro.distributions as dist
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.distributions import product_of_experts
+from ppl_mm.distributions.prior import PriorLike
 from ppl_mm.guides.experts import Experts
 from ppl_mm.modality import Modality
 
-__all__ = ["ProductOfExperts"]
+__all__ = ["PriorExpert", "ProductOfExperts"]
+
+PriorExpert = bool | Literal["several", "full"]
+"""Whether the prior is a factor of a product, see :class:`ProductOfExperts`."""
 
 
 @typed
@@ -34,9 +39,6 @@ class ProductOfExperts(Experts):
             ``"several"`` it is a factor of products of two experts or more (DMVAE), with
             ``"full"`` of the product of all (MoPoE's release).
         prior: The model's p(z), a Normal, see :class:`ppl_mm.guides.Experts`.
-
-    Raises:
-        ValueError: For another ``prior_expert``.
 
     Example:
         >>> import torch
@@ -59,14 +61,10 @@ class ProductOfExperts(Experts):
         self,
         modalities: Sequence[Modality],
         latent_dim: int,
-        prior_expert: bool | str = True,
-        prior: str | dist.Distribution | nn.Module | None = None,
+        prior_expert: PriorExpert = True,
+        prior: PriorLike = None,
     ) -> None:
         super().__init__(modalities, latent_dim, prior)
-        if prior_expert not in (True, False, "several", "full"):
-            raise ValueError(
-                f"prior_expert: expected True, False, 'several' or 'full', got {prior_expert!r}."
-            )
         self.prior_expert = prior_expert
 
     def combine(

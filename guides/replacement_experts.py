@@ -24,6 +24,7 @@ from ppl_mm.batch.observations import Observations, UnderTerms
 from ppl_mm.batch.rows import one_if_same
 from ppl_mm.batch.unread import counting, some
 from ppl_mm.distributions import RandomMixture, product_of_experts
+from ppl_mm.distributions.prior import PriorLike
 from ppl_mm.guides.experts import Experts
 from ppl_mm.modality import Modality
 from ppl_mm.programs.networks import encoder_of
@@ -65,7 +66,7 @@ class ReplacementExperts(Experts):
         modalities: Sequence[Modality],
         latent_dim: int,
         prior_expert: bool = False,
-        prior: str | dist.Distribution | nn.Module | None = None,
+        prior: PriorLike = None,
     ) -> None:
         super().__init__(modalities, latent_dim, prior)
         self.prior_expert = prior_expert
@@ -83,7 +84,7 @@ class ReplacementExperts(Experts):
         self.check_names(obs)
         none = obs.false_mask()
         each = [obs.source[n].expand(obs.shape) if n in obs.names else none for n in self.names]
-        held = one_if_same(torch.stack(each))  # (M, *shape), the last dim 1 for rows alike
+        held = one_if_same(torch.stack(each))  # (M, *shape), the last dim 1 for equal rows
         source = dict(zip(self.names, held, strict=True))
         count = held.sum(0)
         chosen = self._suppliers(obs, held, count)

@@ -21,10 +21,10 @@ from torch import nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
-from ppl_mm.distributions.prior import LearnedScale, as_prior, diagonal
+from ppl_mm.distributions.prior import LearnedScale, PriorScale, as_prior, diagonal
 from ppl_mm.modality import private_sizes
 from ppl_mm.programs.asked import check_rows_of, family_of, strata_of
-from ppl_mm.programs.contracts import Combinable, DiagonalFamily, HasExperts
+from ppl_mm.programs.contracts import Combinable, DiagonalFamily, Family, HasExperts
 from ppl_mm.programs.door import combinable
 from ppl_mm.programs.networks import check_encoder, encoder_of
 from ppl_mm.programs.program import Program
@@ -56,8 +56,8 @@ class SharedPrivate(Program):
         self,
         shared: nn.Module,
         private_dim: int | Mapping[str, int],
-        private_prior: str | dist.Distribution | None = None,
-        auxiliary: str | None = None,
+        private_prior: Family | dist.Distribution | None = None,
+        auxiliary: PriorScale | None = None,
     ) -> None:
         guide = combinable("shared", shared, "prior")
         super().__init__(guide.modalities, guide.latent_dim)
@@ -130,6 +130,6 @@ class SharedPrivate(Program):
         )
 
 
-def _auxiliary(prior: DiagonalFamily, scale_map: str) -> LearnedScale:
+def _auxiliary(prior: DiagonalFamily, scale_map: PriorScale) -> LearnedScale:
     """r_m, which starts as p(w_m)."""
     return LearnedScale(len(prior.loc), prior.family, scale_map, prior.scale, prior.loc)

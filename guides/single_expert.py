@@ -35,7 +35,7 @@ class SingleExpert(Experts):
         if not isinstance(self.prior, PseudoInputPrior) or not obs.names:
             return q
         some = torch.stack([obs.source[n].expand(obs.shape) for n in obs.names]).any(0)
-        if isinstance(obs, UnderStrata):  # strata that a row does not allow count nowhere
+        if isinstance(obs, UnderStrata):  # strata that a row does not allow do not count
             some = some | (obs.log_weight == -torch.inf)
         return q if every(some) else RowwiseReference(some, q, self.prior())
 

@@ -20,10 +20,11 @@ from ppl_mm.batch.network_contracts import reads_covariates, width_of
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import indices, put_rows, run_network
 from ppl_mm.batch.unread import counting, runs, some
-from ppl_mm.distributions.prior import normal_prior
+from ppl_mm.distributions.prior import PriorLike, normal_prior
 from ppl_mm.guides.joint_encoder import joint_encoder
 from ppl_mm.modality import Modality
-from ppl_mm.networks.layers import Activation, ScaleMap
+from ppl_mm.networks.layers import Activation
+from ppl_mm.networks.scales import ScaleMap
 from ppl_mm.programs.features import example
 from ppl_mm.programs.networks import check_trunk
 from ppl_mm.programs.program import Program
@@ -73,7 +74,7 @@ class ZeroFilledNetwork(Program):
         modalities: Sequence[Modality],
         latent_dim: int,
         hidden: int | None = 512,
-        prior: str | dist.Distribution | nn.Module | None = None,
+        prior: PriorLike = None,
         *,
         activation: Activation = "relu",
         scale: ScaleMap = "exp",

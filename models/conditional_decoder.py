@@ -13,13 +13,12 @@ row that lacks a given modality, as the model then says nothing.
 from collections.abc import Sequence
 
 import pyro
-import pyro.distributions as dist
 from torch import nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import Decoded
-from ppl_mm.distributions.prior import as_prior
+from ppl_mm.distributions.prior import PriorLike, as_prior
 from ppl_mm.modality import Modality
 from ppl_mm.programs.conditioning import Context, joined, undrawable
 from ppl_mm.programs.networks import check_decoder, decoder_of
@@ -76,7 +75,7 @@ class ConditionalDecoder(Program):
         modalities: Sequence[Modality],
         latent_dim: int,
         given: Sequence[str],
-        prior: str | dist.Distribution | nn.Module | None = None,
+        prior: PriorLike = None,
     ) -> None:
         super().__init__(modalities, latent_dim)
         self.prior = as_prior(prior, latent_dim)

@@ -11,13 +11,12 @@ A row that does not hold a modality, or in which it is not scored, adds exactly 
 from collections.abc import Sequence
 
 import pyro
-import pyro.distributions as dist
 from torch import nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import Decoded
-from ppl_mm.distributions.prior import as_prior
+from ppl_mm.distributions.prior import PriorLike, as_prior
 from ppl_mm.modality import Modality
 from ppl_mm.programs.networks import check_decoder, decoder_of
 from ppl_mm.programs.program import Program
@@ -62,7 +61,7 @@ class SharedLatent(Program):
         self,
         modalities: Sequence[Modality],
         latent_dim: int,
-        prior: str | dist.Distribution | nn.Module | None = None,
+        prior: PriorLike = None,
     ) -> None:
         super().__init__(modalities, latent_dim)
         self.prior = as_prior(prior, latent_dim)

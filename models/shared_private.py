@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import Decoded
-from ppl_mm.distributions.prior import as_prior, family_named
+from ppl_mm.distributions.prior import PriorLike, as_prior, family_named
 from ppl_mm.modality import Modality, private_sizes
+from ppl_mm.programs.contracts import Family
 from ppl_mm.programs.networks import check_decoder, decoder_of
 from ppl_mm.programs.program import Program
 
@@ -67,8 +68,8 @@ class SharedPrivate(Program):
         modalities: Sequence[Modality],
         latent_dim: int,
         private_dim: int | Mapping[str, int],
-        prior: str | dist.Distribution | nn.Module | None = None,
-        private_prior: str | dist.Distribution | None = None,
+        prior: PriorLike = None,
+        private_prior: Family | dist.Distribution | None = None,
     ) -> None:
         super().__init__(modalities, latent_dim)
         self.private_dim = private_sizes(private_dim, self.names)

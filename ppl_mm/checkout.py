@@ -1,8 +1,8 @@
-"""In a checkout, where ``models``, ``guides`` and ``experiments`` lie beside this package.
+"""The place of ``models``, ``guides`` and ``experiments``, beside the package in a checkout.
 
-An installation has them inside, and an editable one knows where they are. A checkout's package that
-Python finds before an installed one, as it does in the checkout's own folder, has neither: then
-they are looked for beside it, so that all of the package comes from the checkout.
+An installation has these folders inside the package, and an editable one knows their place. In a
+checkout's own folder Python finds the checkout's package first; it then looks for the folders
+beside the package, so that all of the package comes from the checkout.
 """
 
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""What several processes that work together share; and one thread at a time in each."""
+"""Work that several processes share, and the use of one thread in each."""
 
 import os
 import threading
@@ -76,15 +76,15 @@ def alone() -> Iterator[None]:
 
 
 def own_share(num: int, what: str) -> slice:
-    """Which of ``num`` things are this process's, where all processes compute ``what`` together.
+    """This process's part of ``num`` things, where all processes compute ``what`` together.
 
-    All of them, where there is one process, inside :func:`alone`, or for fewer things than
+    The part is everything if there is one process, inside :func:`alone`, or for fewer things than
     processes. Processes agree through their store: where some do not ask for the same within 20
     seconds, each that does computes everything.
 
     Args:
         num: The number of things.
-        what: What is asked for, in words that are the same in all processes.
+        what: The name of the computation, the same in all processes.
 
     Warns:
         UserWarning: If not all processes ask.
@@ -117,7 +117,7 @@ def _all_ask(key: str, world: int) -> bool:
 
 
 def gathered(own: T) -> list[T]:
-    """What each process has, in the order of the processes; all must take part."""
+    """The values of all processes, in the order of the processes; all must take part."""
     found: list[T | None] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(found, own)
     return found  # type: ignore[return-value]
@@ -128,7 +128,7 @@ def divided(num: int, what: str, compute: Callable[[int], T]) -> list[T]:
 
     Args:
         num: The number of results.
-        what: What they are, see :func:`own_share`.
+        what: The name of the computation, see :func:`own_share`.
         compute: A function of i alone, such as draws from a seed of their own. A result is sent to
             the other processes, so its tensors are on the CPU.
     """
@@ -143,7 +143,7 @@ def in_order(own: Sequence[T], num: int, share: slice) -> list[T]:
     Args:
         own: This process's results, tensors on the CPU.
         num: The number of all results.
-        share: Which of them this process has, by :func:`own_share`.
+        share: This process's part of them, from :func:`own_share`.
     """
     if share == slice(None):
         return list(own)

@@ -81,7 +81,7 @@ def test_steps_on_rows_that_miss_half_write_their_record(tmp_path):
     load("step_missing").main(rounds_of_five=2, warmup=0, **small, only=only, out=str(out))
     record = json.loads(out.read_text())
     times = record["milliseconds"]
-    both = {"eager", "recorded", "half, eager"}
+    both = {"eager", "recorded", "half, eager", "half, auto"}
     assert both | {"half, recorded"} <= times["5, mmvae dreg, width 4"].keys()
     assert times["5, svae, width 4"].keys() == both
     row, other = record["tables"][0]["rows"]

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from ppl_mm.experiments.options import Options
+from ppl_mm.objectives.options import LabelReduction
 
 __all__ = ["LABEL", "SMOKE", "TASKS", "Config", "Task", "task_of"]
 
@@ -59,7 +60,7 @@ class Config(Options):
     scale: float | None = None
     held_out: bool = False
     alpha: float = 10.0
-    label_reduction: str = "sum"
+    label_reduction: LabelReduction = "sum"
     num_particles: int = 10
     epochs: int = 1000
     latent_dim: int = 50

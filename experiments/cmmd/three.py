@@ -25,6 +25,7 @@ from ppl_mm.evaluation import Estimate
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.options import Options
 from ppl_mm.networks.classifier import TrunkClassifier
+from ppl_mm.objectives.options import LabelReduction
 from ppl_mm.systems import System
 
 __all__ = ["HIDDEN", "OMEGA", "SMOKE", "Config", "build", "main", "train"]
@@ -75,7 +76,7 @@ class Config(Options):
     dataset: str = "mnist_svhn_text"
     observed: str = ""
     omega: float = -1.0
-    label_reduction: str = "sum"
+    label_reduction: LabelReduction = "sum"
     impartial: str = ""
     held_out: bool = False
     batch_size: int = 256

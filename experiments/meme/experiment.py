@@ -2,7 +2,7 @@
 
 This is the experiment of Joy et al. 2022 (MEME, arXiv:2106.12570) with MNIST and SVHN, or with
 FashionMNIST in the place of SVHN. Pictures are paired by class, and a fraction of the pairs stay
-paired. Of each other pair one modality is seen, always the same one or either. Does the class
+paired. The other pairs show one modality, always the same one or either. Does the class
 survive from one modality to the other (coherence), do the latents know it, and are posteriors of
 related pictures nearer to each other than those of others (relatedness)? How likely are pairs,
 where MEME was trained on all of them, in one direction or both? The experiment also has features of
@@ -33,6 +33,8 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.experiments import captions, runner
 from ppl_mm.experiments.meme import likelihood as meme_likelihood
 from ppl_mm.experiments.options import Options
+from ppl_mm.objectives.options import Preset
+from ppl_mm.programs.contracts import Family
 from ppl_mm.systems import System
 
 __all__ = ["SMOKE", "Config", "build", "main", "train", "training_rows"]
@@ -78,9 +80,9 @@ class Config(Options):
     dataset: str = "mnist_fashion"
     fraction: float = 1.0
     scheme: str = "split"
-    preset: str = "bound"
+    preset: Preset = "bound"
     direction: str = meme_likelihood.BOTH
-    family: str = "normal"
+    family: Family = "normal"
     num_particles: int = 11
     num_pseudo_inputs: int = 128
     batch_size: int = 128

@@ -25,13 +25,15 @@ from ppl_mm import data, fit, plotting, systems
 from ppl_mm.batch.observations import Observations
 from ppl_mm.experiments import runner
 from ppl_mm.objectives import MutualSupervisionELBO
+from ppl_mm.objectives.options import DirectionEstimator
 from ppl_mm.systems import System
 
 __all__ = ["SMOKE", "Config", "figure", "main", "signal_to_noise"]
 
+ESTIMATORS: tuple[DirectionEstimator, ...] = ("symmetric", "single")
 SETTINGS = {
     (estimator, stop): f"{estimator}, {'stopped' if stop else 'exact gradient'}"
-    for estimator in ("symmetric", "single")
+    for estimator in ESTIMATORS
     for stop in (True, False)
 }
 PARTS = ("encoders", "decoders")

@@ -10,12 +10,13 @@ from ppl_mm.experiments.meme import table as meme_table
 from ppl_mm.experiments.meme.experiment import Config
 from ppl_mm.experiments.meme.likelihood import BOTH
 from ppl_mm.experiments.reproduction import Draw, Show, Table, each
+from ppl_mm.objectives.options import Preset
 
 __all__ = ["TABLES"]
 
 SCHEMES = ("svhn", "mnist", "split")
 # The objective of the release comes first, as its numbers are the paper's; see the findings.
-PRESETS = ("code", "paper", "bound")
+PRESETS: tuple[Preset, ...] = ("code", "paper", "bound")
 MEMES = [Config(preset=preset, dataset="mnist_svhn") for preset in PRESETS]
 MMVAE, MVAE = (Config(system=name, dataset="mnist_svhn") for name in ("mmvae", "mvae"))
 PAIRED = [*MEMES, MMVAE, MVAE]

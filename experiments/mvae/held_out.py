@@ -1,4 +1,4 @@
-"""What held-out and test rows say after every epoch of weak supervision, to choose an epoch by."""
+"""Measures of held-out and test rows after every epoch of weak supervision, to choose an epoch."""
 
 from typing import Any
 

@@ -17,6 +17,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.findings import finding
 from ppl_mm.experiments.mvae import experiment
+from ppl_mm.experiments.options import CountingOptions
 from ppl_mm.experiments.tables import Record, table
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.networks import presets
@@ -82,24 +83,12 @@ _KINDS: dict[str, tuple[dict[str, Likelihood], int]] = {  # preset -> likelihood
 
 
 @dataclass(frozen=True)
-class Config:
-    """The options of the one run.
-
-    Attributes:
-        experiment: The experiment's module, within ``ppl_mm.experiments``.
-        seed: A number in the record's name; nothing that is counted depends on it.
-        out: The folder of the record.
-    """
+class Config(CountingOptions):
+    """The options of the one run."""
 
     experiment: ClassVar[str] = "mvae.parameters"
 
-    seed: int = 0
     out: str = "runs/mvae"
-
-    @property
-    def name(self) -> str:
-        """The name of the files of the run."""
-        return f"parameters-{self.seed}"
 
 
 SMOKE = Config()

@@ -16,6 +16,7 @@ from torch import nn
 
 from ppl_mm import plotting
 from ppl_mm.experiments import runner
+from ppl_mm.experiments.options import CountingOptions
 from ppl_mm.experiments.svae import experiment
 from ppl_mm.experiments.tables import Record, table
 
@@ -30,24 +31,12 @@ _MOST = 5
 
 
 @dataclass(frozen=True)
-class Config:
-    """The options of the one run.
-
-    Attributes:
-        experiment: The experiment's module, within ``ppl_mm.experiments``.
-        seed: A number in the record's name; nothing that is counted depends on it.
-        out: The folder of the record.
-    """
+class Config(CountingOptions):
+    """The options of the one run."""
 
     experiment: ClassVar[str] = "svae.parameters"
 
-    seed: int = 0
     out: str = "runs/svae"
-
-    @property
-    def name(self) -> str:
-        """The name of the files of the run."""
-        return f"parameters-{self.seed}"
 
 
 SMOKE = Config()

@@ -149,6 +149,13 @@ def _union(kinds: list[Kind]) -> Kind:
     )
 
 
+def _alternatives(annotation: object, limits: Range) -> list[Kind]:
+    """Return the kinds that an annotation adds to a union: one for each option of a Literal."""
+    if get_origin(annotation) is Literal:
+        return [literal((option,)) for option in get_args(annotation)]
+    return [kind_of(annotation, limits)]
+
+
 _PLAIN = {str: STRING, bool: BOOL, NoneType: NONE, Any: ANYTHING, object: ANYTHING, Path: READ_PATH}
 
 
@@ -177,7 +184,7 @@ def kind_of(annotation: object, limits: Range = ANY_NUMBER) -> Kind:
         if any(_is_path_type(get_origin(a) or a) for a in inside):
             path = PATH if str in inside else READ_PATH
             return _union([path, *(kind_of(a, limits) for a in inside if a is NoneType)])
-        return _union([kind_of(a, limits) for a in inside])
+        return _union([kind for a in inside for kind in _alternatives(a, limits)])
     if origin is Literal:
         return literal(inside)
     if annotation is Callable or origin is Callable:

@@ -15,7 +15,17 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType, SimpleNamespace
-from typing import Any, NoReturn, TypeVar, cast, get_type_hints
+from typing import (
+    Any,
+    NoReturn,
+    TypeGuard,
+    TypeVar,
+    Unpack,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 import torch
@@ -23,7 +33,8 @@ from torch import Tensor
 
 from ppl_mm.arguments.annotations import kind_of
 from ppl_mm.arguments.kinds import ANYTHING, DEVICE, LARGEST, NO, Kind, Range
-from ppl_mm.arguments.wording import shown, unknown_name
+from ppl_mm.arguments.shown import shown
+from ppl_mm.arguments.wording import unknown_name
 
 __all__ = ["RANGES", "typed"]
 
@@ -109,7 +120,11 @@ class _Door:
         self.by_position = [(p.name, k) for p, k in each if p.kind in _PLACED]
         self.by_name = {p.name: k for p, k in each if p.kind in _NAMED}
         self.others = next(((f"*{p.name}", k) for p, k in each if p.kind == p.VAR_POSITIONAL), None)
-        self.open = any(p.kind == p.VAR_KEYWORD for p in parameters)
+        options = [hints.get(p.name) for p in parameters if p.kind == p.VAR_KEYWORD]
+        handed_on = [_options(annotation) for annotation in options]
+        for kinds in handed_on:
+            self.by_name |= kinds
+        self.open = {} in handed_on
         needed = [p for p in parameters if p.default is p.empty]
         self.needed_places = [p.name for p in needed if p.kind in _PLACED]
         self.needed_names = {p.name for p in needed if p.kind == p.KEYWORD_ONLY}
@@ -211,6 +226,15 @@ def _kind(name: str, annotation: object) -> Kind:
     return kind_of(annotation, RANGES.get(name, _FROM_1 if name.startswith("num_") else Range()))
 
 
+def _options(annotation: object) -> dict[str, Kind]:
+    """Return the kinds of the arguments in ``**options: Unpack[...]``, or none."""
+    if get_origin(annotation) is not Unpack:
+        return {}
+    (options,) = get_args(annotation)
+    hints = get_type_hints(options, include_extras=True)
+    return {name: _kind(name, kind) for name, kind in hints.items()}
+
+
 def remedy(kind: Kind, value: object) -> str:
     """Return the remedy for a refused value, or an empty string if none is known."""
     words = kind.words.lower()
@@ -230,8 +254,12 @@ def remedy(kind: Kind, value: object) -> str:
         return "; write it as the forward method of a torch.nn.Module"
     if "a tensor" in kind.words and isinstance(value, np.ndarray | list | tuple):
         return "; make it a tensor: torch.as_tensor(...)"
-    if isinstance(value, Tensor) and value.numel() == 1 and "number" in kind.words:
+    if _has_number(value) and kind.read(value.item()) is not NO:
         return "; take its number: .item()"
     if not isinstance(value, Mapping | None) and kind.read([value]) is not NO:
         return f"; put it in a list{f', [{value!r}]' if isinstance(value, str) else ''}"
     return ""
+
+
+def _has_number(value: object) -> TypeGuard[Tensor]:
+    return isinstance(value, Tensor) and value.numel() == 1 and value.device.type != "meta"

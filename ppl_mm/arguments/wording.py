@@ -1,19 +1,11 @@
-"""The wording of values, choices and suggestions in messages."""
+"""The wording of choices, numbers and suggestions in messages; it needs no torch."""
 
 import difflib
-import reprlib
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-import torch
-
-__all__ = ["counted", "either", "shown", "unknown_name"]
+__all__ = ["article", "counted", "either", "unknown_name"]
 
 _LISTED = 30  # A table of genes has thousands of names.
-
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = _short.maxlong = 60
-_short.maxlist = _short.maxtuple = _short.maxdict = 4
 
 
 def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
@@ -51,47 +43,3 @@ def article(noun: str) -> str:
     if noun == "Observations":
         return noun
     return f"{'an' if noun[0] in 'AEIOUaeio' else 'a'} {noun}"
-
-
-_CALLED = {"Tensor": "tensor", "ndarray": "NumPy array"}
-
-
-def _has_holes(tensor: torch.Tensor) -> bool:
-    """Return whether a tensor holds NaN or infinity; False if its values cannot be read."""
-    held = tensor.layout is torch.strided and tensor.device.type != "meta"
-    return held and not bool(tensor.isfinite().all())
-
-
-def shown(value: object) -> str:
-    """Return a value as messages show it: a plain value by its repr, another by a description.
-
-    Example:
-        >>> shown("a"), shown(torch.zeros(2, 3)), shown({"x": 1.0}), shown(dict)
-        ("'a'", 'a tensor of float32 of shape (2, 3)', "a dict with keys 'x'", 'the class dict')
-    """
-    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
-        return _short.repr(value)
-    if isinstance(value, np.generic | torch.device | torch.dtype):
-        return repr(value)
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    kind = article(_CALLED.get(type(value).__name__, type(value).__name__))
-    if isinstance(value, torch.Tensor | np.ndarray):
-        dtype = str(value.dtype).removeprefix("torch.")
-        holes = ""
-        if isinstance(value, torch.Tensor) and _has_holes(value):
-            holes = " with NaN or infinity"
-        return f"{kind} of {dtype} of shape {tuple(value.shape)}{holes}"
-    if isinstance(value, dict):
-        return (
-            f"{kind} with keys {', '.join(map(repr, list(value)[:4]))}"
-            if value
-            else f"{kind}, {{}}"
-        )
-    if isinstance(value, list | tuple):
-        plain = all(x is None or isinstance(x, bool | int | float | str) for x in value)
-        return _short.repr(value) if plain else f"{kind} of {len(value)}"
-    name = getattr(value, "name", None)  # modalities, data sets and paths have names
-    if isinstance(name, str):
-        return f"{kind} {name!r}"
-    return kind

@@ -101,7 +101,7 @@ class LabelClassifier(nn.Module):
 
 
 class Layers:
-    """Dense layers, each followed by an activation; through a linear one to Z features or not."""
+    """Dense layers with activations, optionally after a linear layer to Z features."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ def label_classifier(
     seed: int = 0,
     device: str = "cpu",
 ) -> LabelClassifier:
-    """M-x_O: a small network from what there is at test time to the label.
+    """M-x_O: a small network from the modalities at test time to the label.
 
     Args:
         train: The training rows, of which those with the label and all of ``observed`` count.
@@ -193,7 +193,7 @@ def matched_classifier(
     seed: int = 0,
     device: str = "cpu",
 ) -> LabelClassifier:
-    """CMMD's own way from x_O to y without its generation: the prior's mean, then a classifier.
+    """CMMD's path from x_O to y without its generation: the prior's mean, then a classifier.
 
     As :func:`label_classifier` with, before the hidden layers, those of the prior network and a
     linear layer to ``latent_dim`` features; dropout follows every hidden layer.

@@ -1,4 +1,4 @@
-"""Covariates: what networks read of a row and no model scores, such as the batch of a cell."""
+"""Covariates: values that networks read and no model scores, such as the batch of a cell."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -7,7 +7,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
-from ppl_mm.arguments.wording import shown
+from ppl_mm.arguments.shown import shown
 from ppl_mm.batch.network_contracts import covariate_sizes, reads_covariates
 
 __all__ = [
@@ -26,7 +26,7 @@ Covariates = Mapping[str, Tensor]
 
 
 def covariates_for(network: object, given: Covariates) -> dict[str, Shaped[Tensor, "_ ..."]]:
-    """Those of the rows' covariates that a network reads.
+    """The rows' covariates that a network reads.
 
     Raises:
         ValueError: For a covariate that it reads and the rows lack.

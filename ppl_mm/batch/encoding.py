@@ -82,7 +82,7 @@ def featurise(
 def inputs(
     batch: "Batch", names: Sequence[str], network: nn.Module
 ) -> list[Shaped[Tensor, "B ..."]]:
-    """What a network is given of all rows: values, with zeros where missing, and masks of elements.
+    """The arguments of a network for all rows: values, zero where missing, and masks of elements.
 
     The masks, (B, *D_m) each, True where observed, follow the values where some element is missing
     and the network has an attribute ``reads_elements`` that is True.

@@ -115,7 +115,7 @@ class Column:
 
 
 class ElementsColumn(Column):
-    """Which elements of one modality are observed; in rows that miss the modality, all."""
+    """One modality's masks of elements, True where observed or where a row lacks the modality."""
 
     def __init__(self, name: str, array: Sliced, present: Bool[Tensor, " N"]) -> None:
         super().__init__(name, array, present, None)

@@ -140,12 +140,12 @@ class MaskedRows:
 
     @typed
     def only(self, *names: str) -> Self:
-        """As if the data held only these modalities; with no names, every modality is missing."""
+        """The rows as if they held these modalities alone; with no names, they hold nothing."""
         return self._restrict(MASKS, names)
 
     @typed
     def without(self, *names: str) -> Self:
-        """As if the data lacked these modalities."""
+        """The rows as if they lacked these modalities."""
         self._check_names(names)
         return self.only(*(n for n in self.names if n not in names))
 
@@ -163,7 +163,7 @@ class MaskedRows:
 
     @typed
     def drop(self, *names: str) -> Self:
-        """Without these modalities' values: a model run on the result draws them."""
+        """The rows without these modalities' values: a model run on the result draws them."""
         self._check_names(names)
         kept = [n for n in self.names if n not in names]
         out = self._copy()
@@ -218,7 +218,7 @@ class MaskedRows:
 
     @typed
     def to(self, target: Annotated[torch.device | str, DEVICE] | torch.dtype | nn.Module) -> Self:
-        """On another device; or with floating-point values in another dtype.
+        """The rows on another device, or with floating-point values in another dtype.
 
         Args:
             target: A device; a dtype; or a module, such as a system: its parameters' device, and

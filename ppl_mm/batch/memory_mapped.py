@@ -181,8 +181,8 @@ def _open(name: str, array: object) -> Sliced:
     if not lazy or labelled or is_sparse(array) or isinstance(array, Tensor | np.ma.MaskedArray):
         raise TypeError(
             f"{where}: expected a .npy file's name or an array (N, *D), got "
-            f"{type(array).__name__}; Observations.from_arrays reads it into memory. Of a masked "
-            f"array too large for that give x.data, and present={{{name!r}: "
+            f"{type(array).__name__}; Observations.from_arrays reads it into memory. For a masked "
+            f"array too large for that, give x.data, and present={{{name!r}: "
             "~np.ma.getmaskarray(x).reshape(len(x), -1).any(1)}."
         )
     found = cast(Sliced, array)

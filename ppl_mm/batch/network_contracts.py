@@ -1,4 +1,4 @@
-"""What the networks of a modality must have and what they may ask for, as Protocols.
+"""Protocols of a modality's networks: what they must have, and what they may ask for.
 
     an encoder                    Encoder            (loc, scale) of values
     a decoder                     Decoder            the likelihood's parameters of latents
@@ -79,7 +79,7 @@ def width_of(trunk: nn.Module) -> int:
 
 @runtime_checkable
 class Encoder(Protocol):
-    """What ``Modality.encoder(latent_dim)`` returns, a torch module."""
+    """The torch module that ``Modality.encoder(latent_dim)`` returns."""
 
     def __call__(
         self, values: Shaped[Tensor, "B *D"], /
@@ -90,7 +90,7 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class Decoder(Protocol):
-    """What ``Modality.decoder(in_features)`` returns, a torch module."""
+    """The torch module that ``Modality.decoder(in_features)`` returns."""
 
     def __call__(self, z: Float[Tensor, "B F"], /) -> "Parameters":
         """The likelihood's parameters of latents (B, in_features), one row each."""
@@ -143,7 +143,7 @@ class DrawsValue(ReadsValue, Protocol):
 
 @runtime_checkable
 class Trunk(Protocol):
-    """What ``Modality.features()`` returns, a torch module."""
+    """The torch module that ``Modality.features()`` returns."""
 
     out_features: int
 

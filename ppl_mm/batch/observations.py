@@ -25,7 +25,7 @@ from ppl_mm.batch.batch import Batch
 from ppl_mm.batch.checks import check_rows
 from ppl_mm.batch.collate import joined
 from ppl_mm.batch.covariates import check_covariates, joined_covariates
-from ppl_mm.batch.terms import Masks, Term, resolve_strata, resolve_terms, via_masks
+from ppl_mm.batch.terms import IncompleteRows, Masks, Term, resolve_strata, resolve_terms, via_masks
 from ppl_mm.batch.unread import every
 
 __all__ = ["DrawnStrata", "Observations", "UnderStrata", "UnderTerms"]
@@ -170,7 +170,7 @@ class Observations(Batch):
 
     @typed
     def terms(
-        self, terms: Sequence[Term], *, rows: str = "restrict", dedupe: bool = True
+        self, terms: Sequence[Term], *, rows: IncompleteRows = "restrict", dedupe: bool = True
     ) -> "UnderTerms":
         """Add a plate of ELBO terms at dim -2, see :class:`ppl_mm.objectives.Term`.
 
@@ -232,7 +232,7 @@ class UnderTerms(Observations):
     plate: ClassVar[str | None] = "terms"
 
     def __init__(
-        self, rows_of: Observations, terms: Sequence[Term], *, rows: str, dedupe: bool
+        self, rows_of: Observations, terms: Sequence[Term], *, rows: IncompleteRows, dedupe: bool
     ) -> None:
         self.__dict__.update(rows_of.__dict__, memo={})
         self.via = via_masks(terms, rows_of)

@@ -38,7 +38,7 @@ class OfElements(TorchDistribution):
 
     Args:
         whole: The distribution, ``Independent`` over one with an element a batch entry.
-        held: Which elements are observed, (B, *D).
+        held: The mask of observed elements, (B, *D).
 
     Example:
         >>> import pyro.distributions as dist
@@ -62,7 +62,7 @@ class OfElements(TorchDistribution):
 
     @property
     def support(self) -> constraints.Constraint:
-        """That of the whole."""
+        """The support of the whole distribution."""
         return self.whole.support
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "OfElements":

@@ -1,4 +1,4 @@
-"""What depends on the masks of a batch alone is worked out once for each pattern.
+"""Results that depend on the masks of a batch alone are computed once for each pattern.
 
 Rows of one pattern have the same terms and strata in every batch of one size.
 """
@@ -16,7 +16,7 @@ __all__ = ["once"]
 T = TypeVar("T")
 
 _MOST = 64  # results that are kept
-_ROWS = 4096  # of a batch; results for larger ones are large too
+_ROWS = 4096  # The most rows of a batch whose results are kept.
 _results: dict[Hashable, object] = {}
 
 

@@ -1,4 +1,4 @@
-"""Which rows an index means."""
+"""Conversion of an index into the positions of the rows that it selects."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from ppl_mm.batch.host_masks import on_host
 __all__ = ["Index", "positions"]
 
 Index = int | slice | Tensor | np.ndarray | Sequence[int] | Sequence[bool]
-"""What names rows of a batch."""
+"""The kinds of index that select rows of a batch."""
 
 
 def positions(index: Index, size: int) -> Int[Tensor, " N"]:

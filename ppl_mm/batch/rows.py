@@ -28,6 +28,7 @@ __all__ = [
     "put_rows",
     "run_network",
     "running_statistics",
+    "unexpanded",
 ]
 
 
@@ -47,6 +48,17 @@ def one_if_same(mask: Bool[Tensor, "*S B"]) -> Bool[Tensor, "*S #B"]:
         return mask
     first = mask[..., :1]
     return first if bool((mask == first).all()) else mask
+
+
+def unexpanded(x: Shaped[Tensor, "..."], keep: int = 0) -> Shaped[Tensor, "..."]:
+    """Return the same numbers with size 1 along the dims that repeat them.
+
+    Args:
+        x: The tensor, which may have been expanded.
+        keep: The number of trailing dims that keep their size.
+    """
+    strides = x.stride()[: x.dim() - keep]
+    return x[tuple(slice(1) if stride == 0 else slice(None) for stride in strides)]
 
 
 def put_rows(

@@ -12,13 +12,13 @@ posterior. Both are rows of masks (T, B), so that encoders run once and everythi
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ppl_mm.arguments.wording import shown
+from ppl_mm.arguments.shown import shown
 from ppl_mm.batch.once import once
 from ppl_mm.batch.rows import one_if_same
 from ppl_mm.batch.unread import within
@@ -97,13 +97,16 @@ class Term:
         return {name for group in groups for name in group}
 
 
-_BITS = 62  # of a whole number that are used
+IncompleteRows = Literal["restrict", "require"]
+"""Whether a row that lacks modalities of a term has the term of the others, or no term."""
+
+_BITS = 62  # The bits of a whole number that are used.
 _MODALITIES = ("source", "scored", "reference")
 _BESIDES_MODALITIES = [f.name for f in fields(Term) if f.name not in _MODALITIES]
 
 
 def resolve_terms(
-    terms: Sequence[Term], obs: "Batch", *, rows: str, dedupe: bool
+    terms: Sequence[Term], obs: "Batch", *, rows: IncompleteRows, dedupe: bool
 ) -> tuple[Masks, Masks, Masks, Bool[Tensor, "T B"], Float[Tensor, "T 1"]]:
     """Masks of each term and row.
 
@@ -112,18 +115,16 @@ def resolve_terms(
         contributes nothing; weight: (T, 1).
 
     Raises:
-        ValueError: For no terms, or ``rows`` other than "restrict" and "require".
+        ValueError: If there are no terms.
     """
     if not terms:
         raise ValueError("expected at least one term, got none.")
-    if rows not in ("restrict", "require"):
-        raise ValueError(f"rows: expected 'restrict' or 'require', got {rows!r}.")
     what = (tuple(terms), rows, dedupe)
     return once(obs, what, lambda: _resolved(terms, obs, rows=rows, dedupe=dedupe))
 
 
 def _resolved(
-    terms: Sequence[Term], obs: "Batch", *, rows: str, dedupe: bool
+    terms: Sequence[Term], obs: "Batch", *, rows: IncompleteRows, dedupe: bool
 ) -> tuple[Masks, Masks, Masks, Tensor, Tensor]:
     held, asked = _held(obs), _asked(terms, obs)
     masks = asked & held  # (3, M, T, B)
@@ -213,14 +214,14 @@ def via_masks(terms: Sequence[Term], obs: "Batch") -> Masks:
 
 
 def _held(obs: "Batch") -> Tensor:
-    """What rows may draw from, score and refer to, (3, M, 1, B) bool; B = 1 for rows alike."""
+    """Modalities that rows may draw from, score, refer to, (3, M, 1, B); B = 1 for equal rows."""
     masks = [kind[n] for kind in (obs.source, obs.scored, obs.evidence) for n in obs.names]
     held = one_if_same(torch.stack([obs.false_mask(), *masks])[1:])  # of no modality too
     return held.view(3, len(obs.names), 1, held.shape[1])
 
 
 def _asked(terms: Sequence[Term], obs: "Batch") -> Tensor:
-    """What terms draw from, score and refer to, (3, M, T, 1) bool."""
+    """The modalities that terms draw from, score and refer to, (3, M, T, 1) bool."""
     asked = [n in getattr(t, kind) for kind in _MODALITIES for n in obs.names for t in terms]
     return obs.as_tensor(asked).view(3, len(obs.names), len(terms), 1).bool()
 

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from ppl_mm.cli import compare, flags, listing
+from ppl_mm.cli import compare, flags, listing, names
 from ppl_mm.cli.data import data_app
 from ppl_mm.cli.graph import graph
-from ppl_mm.cli.options import Dask, Jobs
+from ppl_mm.cli.reproduce import reproduce
 from ppl_mm.cli.runs import DataDir, embed, evaluate, generate, impute, loglik
 from ppl_mm.cli.watch import watch
 
@@ -72,15 +72,15 @@ def list_systems(
     ] = None,
 ) -> None:
     """List the systems that train knows, or show the page of one."""
+    if name is None:
+        caption = "its options and what data it needs: ppl-mm systems NAME"
+        typer.echo(listing.table(("system", "what it is"), names.systems().items(), caption))
+        return
+    names.check_system(name)
     from ppl_mm import systems
 
-    if name is None:
-        rows = systems.available().items()
-        caption = "its options and what data it needs: ppl-mm systems NAME"
-        typer.echo(listing.table(("system", "what it is"), rows, caption))
-    else:
-        what, needs = (listing.plain(text) for text in systems.about(name))
-        typer.echo(listing.page(what, needs, systems.options(name)))
+    what, needs = (listing.plain(text) for text in systems.about(name))
+    typer.echo(listing.page(what, needs, systems.options(name)))
 
 
 @app.command()
@@ -121,26 +121,26 @@ def train(
     ] = None,
     epochs: Annotated[int | None, _training(help="Passes through the training rows.")] = None,
     batch_size: Annotated[int | None, _training(help="Rows per step.")] = None,
-    learning_rate: Annotated[float | None, _training(help="Of Adam.")] = None,
+    learning_rate: Annotated[float | None, _training(help="Learning rate of Adam.")] = None,
     scheduler: Annotated[
         str | None,
-        _training(help="Of the learning rate: cosine, linear, exponential:GAMMA or plateau."),
+        _training(help="Learning rate's course: cosine, linear, exponential:GAMMA or plateau."),
     ] = None,
     monitor: Annotated[
         str | None,
-        _training(help="What the best epoch is by: elbo, loss, accuracy:LABEL, ..."),
+        _training(help="Measure that decides the best epoch: elbo, loss, accuracy:LABEL, ..."),
     ] = None,
     annealing_epochs: Annotated[
         int | None, _training(help="Epochs over which the KL's factor grows from 0.")
     ] = None,
     patience: Annotated[
-        int | None, _training(help="Stop after so many epochs without a better validation ELBO.")
+        int | None, _training(help="Stop after this many epochs without a better validation ELBO.")
     ] = None,
     clip_norm: Annotated[float | None, _training(help="Largest norm of the gradient.")] = None,
     impartial: Annotated[
         str | None, _training(help="Combine the modalities' gradients: pcgrad, imtl_g or mgda.")
     ] = None,
-    seed: Annotated[int | None, _training(help="Of networks, order and noise.")] = None,
+    seed: Annotated[int | None, _training(help="Seed of networks, order and noise.")] = None,
     device: Annotated[str | None, _training(help="auto, cpu, cuda or cuda:1.")] = None,
     precision: Annotated[str | None, _training(help="Such as 32-true or bf16-mixed.")] = None,
     step: Annotated[
@@ -166,6 +166,9 @@ def train(
 
     What is not given is the data set's default, or with --resume the run's.
     """
+    if not callback:  # A module with a callback may register systems and data sets of its own.
+        names.check_system(system)
+        names.check_dataset(dataset)
     from ppl_mm import runs
     from ppl_mm.processes import alone, is_first
     from ppl_mm.runs import steering
@@ -234,73 +237,8 @@ def train(
 app.command("compare")(compare.command(train))
 
 
-for asked in (evaluate, generate, loglik, impute, embed, graph, watch):
+for asked in (evaluate, generate, loglik, impute, embed, graph, watch, reproduce):
     app.command()(asked)
-
-
-@app.command()
-def reproduce(
-    paper: Annotated[
-        str | None, typer.Argument(help="svae, mmvae_plus, ...; all are listed without it.")
-    ] = None,
-    table: Annotated[
-        str | None,
-        typer.Argument(help="A table or figure; all whose data are here, with --scale alone."),
-    ] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option(
-            help="smoke (seconds), short (minutes a run), or paper (its own sizes).  "
-            "[default: short]"
-        ),
-    ] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="A run each; repeatable.")] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="Option of every run, such as epochs=10 or device=cuda; repeatable.",
-        ),
-    ] = None,
-    jobs: Jobs = 1,
-    dask: Dask = None,
-    out: Annotated[Path | None, typer.Option(help="Default: runs/reproduce/PAPER-SCALE.")] = None,
-) -> None:
-    """Make a table or a figure of a paper again, beside the paper's numbers.
-
-    Runs that are in the folder already are not made again: a stopped command goes on.
-    """
-    from rich.markdown import Markdown
-
-    from ppl_mm.cli.papers import pages_list
-    from ppl_mm.experiments import papers, reproduction
-
-    if paper is None or (table is None and scale is None):
-        typer.echo(pages_list(paper))
-        return
-    scale = scale or "short"
-    folder = Path("runs", "reproduce", f"{paper}-{scale}") if out is None else out
-    options: dict[str, Any] = flags.options(option or [])
-    options |= {"seeds": seed or (), "num_jobs": jobs, "dask": dask}
-    names = papers.ready(paper) if table is None else [table]
-    failed: list[str] = []
-    try:
-        for name in names:
-            found = papers.table(paper, name)
-            try:
-                page = reproduction.reproduce(found, folder, name, scale, **options)
-            except reproduction.RunsFailedError as error:
-                page = error.page
-                failed += [run for run in error.runs if run not in failed]
-            if table is not None:
-                Console().print(Markdown(page.read_text()))
-            typer.echo(f"page: {page}")
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on from here.", err=True)
-        raise typer.Exit(130) from None
-    if failed:
-        typer.echo(f"failed: {'; '.join(failed)}", err=True)
-        raise typer.Exit(1)
 
 
 def _print(table: Table) -> None:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ppl_mm.cli import flags
+from ppl_mm.cli import flags, names
 from ppl_mm.cli.options import Dask, Jobs
 
 if TYPE_CHECKING:
@@ -71,6 +71,9 @@ def command(train: Callable[..., None]) -> Callable[..., None]:
         quiet: Annotated[bool, typer.Option("--quiet", help="Print errors alone.")] = False,
         **training: object,
     ) -> None:
+        for name in system:
+            names.check_system(name)
+        names.check_dataset(dataset)
         from ppl_mm.comparison import adopt, plan, run, write
         from ppl_mm.runs import records
 

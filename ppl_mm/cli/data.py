@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ppl_mm.cli import flags, listing
+from ppl_mm.cli import flags, listing, names
 
 __all__ = ["data_app"]
 
@@ -44,6 +44,7 @@ def describe_data(
     folder: DataFolder = None,
 ) -> None:
     """Show a data set's contents, suspicious values, and the networks that will be used."""
+    names.check_dataset(dataset)
     from ppl_mm import data, plotting
     from ppl_mm.files import write_atomically
 
@@ -63,12 +64,10 @@ def get_data(
     folder: DataFolder = None,
 ) -> None:
     """Download a data set's published files, with checksums."""
+    names.check_dataset(name)
     from ppl_mm import data
-    from ppl_mm.arguments.wording import unknown_name
 
     downloads = {summary.name: summary.download for summary in data.describe(folder)}
-    if name not in downloads:
-        raise ValueError(unknown_name("data set", name, downloads))
     if downloads[name] is None:
         typer.echo(f"{name}: ships with a package that is installed, nothing to download.")
     else:

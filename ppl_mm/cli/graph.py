@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ppl_mm.cli import flags
+from ppl_mm.cli import flags, names
 from ppl_mm.cli.runs import DataDir
 
 __all__ = ["graph"]
@@ -28,6 +28,8 @@ def graph(
     data_dir: DataDir = None,
 ) -> None:
     """Draw a system's model and guide as graphs with plates, before any training."""
+    names.check_system(system)
+    names.check_dataset(dataset)
     from ppl_mm import plotting, runs
 
     given = flags.settings({"modality": modality, "option": option, "data_dir": data_dir})

@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from ppl_mm.arguments.wording import counted
+
 __all__ = ["watch"]
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -39,7 +41,6 @@ def watch(
 
 
 def _shown(folder: Path, width: int) -> Group:
-    from ppl_mm.arguments.wording import counted
     from ppl_mm.files.owned import at_work
     from ppl_mm.runs.folder import read_history
 

@@ -3,7 +3,6 @@
 Each trial is an ordinary run folder.
 """
 
-import json
 import os
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ from ppl_mm import systems
 from ppl_mm.arguments.typed import typed
 from ppl_mm.comparison.training import Training
 from ppl_mm.data import DataSet
+from ppl_mm.files import read_json
 from ppl_mm.runs.building import check, load_data
 from ppl_mm.runs.config import (
     CONFIG_FILE,
@@ -74,7 +74,7 @@ class Trial:
         if not (self.trained and path.is_file()):
             return None
         try:
-            found = Measures.of(json.loads(path.read_text()))
+            found = Measures.of(read_json(path))
         except (
             KeyError,
             TypeError,

@@ -28,7 +28,7 @@ from ppl_mm.data.registry import Defaults, register
 from ppl_mm.likelihoods import SoftBernoulli
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
-from ppl_mm.networks.layers import ScaleMap
+from ppl_mm.networks.scales import ScaleMap
 
 __all__ = ["mnist_split", "mnist_split_3"]
 

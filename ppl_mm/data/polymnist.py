@@ -39,6 +39,8 @@ PHOTOGRAPHS = ("astronaut.png", "coffee.png", "hubble_deep_field.jpg", "ihc.png"
 _SIDE, _THRESHOLD = 28, 128
 _LATENT_DIM = 32
 
+Arch = Literal["residual", "conv"]
+
 Labelled = tuple[Observations, Tensor]
 """The rows and their classes (N,)."""
 
@@ -57,7 +59,7 @@ def polymnist(
     num_train: int | None = None,
     num_test: int | None = None,
     validation: int = 0,
-    arch: Literal["residual", "conv"] = "residual",
+    arch: Arch = "residual",
     form: Literal["auto", "published", "composed"] = "auto",
     seed: int = 0,
 ) -> DataSet:
@@ -185,13 +187,11 @@ def blend(
     return blended.bitwise_xor_(inverted.unsqueeze(1))  # 255 - b of a byte b is b XOR 255
 
 
-def _modality(name: str, arch: str) -> Modality:
-    networks: dict[str, tuple[Network, Network]] = {
+def _modality(name: str, arch: Arch) -> Modality:
+    networks: dict[Arch, tuple[Network, Network]] = {
         "residual": (presets.polymnist_encoder, presets.polymnist_decoder),
         "conv": (presets.polymnist_conv_encoder, presets.polymnist_conv_decoder),
     }
-    if arch not in networks:
-        raise ValueError(f"polymnist: expected arch 'residual' or 'conv', got {arch!r}.")
     return Modality(name, Laplace(0.75), *networks[arch])
 
 

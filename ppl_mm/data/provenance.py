@@ -93,7 +93,7 @@ class Provenance:
         columns: The names of each modality's values.
         places: The positions of each split's rows among all rows, in the order of their first
             mention in the files.
-        covariates: What networks read beside the modalities, by name.
+        covariates: The columns that networks read beside the modalities, by name.
     """
 
     path: str | None

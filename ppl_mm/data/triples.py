@@ -233,10 +233,8 @@ def _picture(name: str, pixels: Pixels) -> Modality:
     )
     if pixels == "bernoulli":
         return Modality(name, SoftBernoulli(), encoder, decoder, features=features)
-    if pixels == "laplace":
-        located = partial(decoder, sigmoid=True)
-        return Modality(name, Laplace(0.75), encoder, located, features=features)
-    raise ValueError(f"expected pixels 'bernoulli' or 'laplace', got {pixels!r}.")
+    located = partial(decoder, sigmoid=True)
+    return Modality(name, Laplace(0.75), encoder, located, features=features)
 
 
 def _data_set(

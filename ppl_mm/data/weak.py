@@ -1,7 +1,6 @@
 """Weaker supervision: fewer paired rows, or modalities that are kept at random."""
 
 import math
-from typing import Literal
 
 import torch
 
@@ -9,6 +8,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.memory_mapped import MemoryMapped
 from ppl_mm.batch.observations import Observations
+from ppl_mm.objectives.options import UnpairedRows
 
 __all__ = ["keep_modalities", "keep_pairs", "streams", "weakly_supervised"]
 
@@ -73,7 +73,7 @@ def streams(
     obs: Observations,
     fraction: float,
     *,
-    unpaired: Literal["all", "disjoint"] = "all",
+    unpaired: UnpairedRows = "all",
     seed: int = 0,
 ) -> list[Observations]:
     """Make paired rows and a stream of rows for each modality, which :func:`ppl_mm.fit` trains on.

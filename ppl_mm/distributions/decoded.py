@@ -45,7 +45,7 @@ class Decoded(TorchDistribution):
         name: The modality, for messages.
         undrawable: Why rows cannot be drawn, as their z is NaN. A draw raises it, unless Pyro's
             validation is off and the likelihood can draw NaN.
-        elements: Which elements are observed, (B, *event_shape); None for all.
+        elements: The mask of observed elements, (B, *event_shape); None for all.
         covariates: What a decoder may read of every row, (B,) or (B, C); a decoder is given those
             that its attribute ``reads_covariates`` names, also where it draws values.
 

@@ -25,8 +25,8 @@ from ppl_mm.batch.unread import outer
 
 __all__ = ["normal_quotient", "product_of_experts", "quotient_of_experts"]
 
-_LARGEST = 1e75  # of a scale: its fourth power is finite in float64, which gradients need
-_SMALLEST_PRECISION = 1e-6  # of a quotient: its posterior variance stays below 1e6 prior variances
+_LARGEST = 1e75  # The largest scale; its fourth power is finite in float64, as gradients need.
+_SMALLEST_PRECISION = 1e-6  # A quotient's variance stays below 1e6 prior variances.
 
 
 def product_of_experts(
@@ -128,7 +128,7 @@ def _sum_of_members(source: Tensor, values: Tensor) -> Tensor:
         source, rows = known[0][..., None], known[1]
         values = torch.where(rows[..., None], values, 0.0)
     member = source if source.dim() == 3 else source[:, None]
-    if member.shape[-1] == 1:  # rows alike: one product of matrices
+    if member.shape[-1] == 1:  # equal rows: one product of matrices
         sums = member[..., 0].T.to(values.dtype) @ values.flatten(1)
         sums = sums.unflatten(1, values.shape[1:])  # (S, B, Z)
     else:

@@ -14,7 +14,7 @@ from ppl_mm.distributions.kl import diagonal_normal
 
 __all__ = ["Flowed"]
 
-_POINTS = 256  # of the quadrature that gives the moments
+_POINTS = 256  # The points of the quadrature that gives the moments.
 
 
 class Flowed(TransformedDistribution):

@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
+from ppl_mm.batch.rows import unexpanded
+
 __all__ = ["diagonal_normal", "kl"]
 
 
@@ -29,7 +31,7 @@ def kl(q: Distribution, p: Distribution) -> Float[Tensor, "*batch"]:
         return kl_divergence(q, p)
     loc, scale = base_p.loc, base_p.scale
     if q.batch_shape == p.batch_shape:  # a prior is often one for all rows
-        loc, scale = _unexpanded(loc), _unexpanded(scale)
+        loc, scale = unexpanded(loc), unexpanded(scale)
     divergence: Tensor = _Divergence.apply(base_q.loc, base_q.scale, loc, scale)
     return divergence
 
@@ -74,8 +76,3 @@ def diagonal_normal(distribution: object) -> Normal | None:
         if type(base).log_prob is Normal.log_prob and isinstance(base, Normal):
             return base
     return None
-
-
-def _unexpanded(x: Tensor) -> Tensor:
-    """The same numbers with size 1 along the dims that repeat them."""
-    return x[tuple(slice(1) if stride == 0 else slice(None) for stride in x.stride())]

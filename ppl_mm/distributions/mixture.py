@@ -11,6 +11,8 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.distributions import Independent, Laplace, Normal
 
+from ppl_mm.batch.rows import unexpanded
+
 __all__ = ["RandomMixture", "StratifiedMixture", "log_density"]
 
 
@@ -35,11 +37,12 @@ def log_density(
         return fn.log_prob(value)
     if fn.reinterpreted_batch_ndims != 1:
         return fn.log_prob(value)
-    distance = (value - base.loc) * base.scale.reciprocal()
+    loc, scale = unexpanded(base.loc, keep=1), unexpanded(base.scale, keep=1)
+    distance = (value - loc) * scale.reciprocal()
     if family is Laplace:
-        return -distance.abs().sum(-1) - (2.0 * base.scale).log().sum(-1)
+        return -distance.abs().sum(-1) - (2.0 * scale).log().sum(-1)
     constant = 0.5 * math.log(2.0 * math.pi) * value.shape[-1]
-    return -0.5 * distance.square().sum(-1) - base.scale.log().sum(-1) - constant
+    return -0.5 * distance.square().sum(-1) - scale.log().sum(-1) - constant
 
 
 class StratifiedMixture(TorchDistribution):

@@ -15,7 +15,8 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.modality import Modality
 from ppl_mm.networks.joint import JointEncoder
-from ppl_mm.networks.layers import Activation, ScaleMap
+from ppl_mm.networks.layers import Activation
+from ppl_mm.networks.scales import ScaleMap
 from ppl_mm.programs.conditioning import check_given, check_seen, holds
 from ppl_mm.programs.features import value_features
 

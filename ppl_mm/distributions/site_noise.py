@@ -40,7 +40,7 @@ class SiteNoise(Messenger):
             msg["done"] = True
 
     def _draw(self, fn: TorchDistribution) -> Tensor:
-        """As ``fn.rsample()``, in the same order of random numbers."""
+        """Draw as ``fn.rsample()`` does, with its random numbers in the same order."""
         shape = fn.batch_shape
         if isinstance(fn, StratifiedMixture):
             return self._draw(fn.from_drawn.expand(shape))

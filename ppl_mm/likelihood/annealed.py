@@ -7,7 +7,7 @@ import torch
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
-from ppl_mm.likelihood.chains import Annealing
+from ppl_mm.likelihood.chains import Annealing, Start
 from ppl_mm.likelihood.chunk import check_and_size
 from ppl_mm.likelihood.combine import combine_parts
 from ppl_mm.likelihood.summarise import summarise_weights
@@ -33,7 +33,7 @@ def annealed_log_likelihood(
     num_chains: int = 32,
     num_temperatures: int = 100,
     num_leaps: int = 10,
-    start: str = "prior",
+    start: Start = "prior",
     chunk: int | None = None,
     seed: int = 0,
 ) -> LogLikelihood:
@@ -43,8 +43,8 @@ def annealed_log_likelihood(
 
     see :mod:`ppl_mm.likelihood.annealing`; a conditional is the difference of two such estimates.
     The mean of the weights is unbiased, its log low on average, as that of
-    :func:`ppl_mm.evaluation.log_likelihood`; but chains from the prior owe the guide nothing, so
-    that one can be held against the other. It costs T times (leaps + 1) evaluations of the model
+    :func:`ppl_mm.evaluation.log_likelihood`; but chains from the prior do not use the guide, so
+    that one estimate checks the other. It costs T times (leaps + 1) evaluations of the model
     with their gradients for each chain, and a quarter more to find step sizes.
 
     All latent sites of the model are moved, whatever their names; those with a bounded support in

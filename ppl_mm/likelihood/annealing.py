@@ -26,14 +26,14 @@ from ppl_mm.likelihood.path import Point
 __all__ = ["Schedule", "anneal", "temperatures", "transition", "tuned"]
 
 _ACCEPTANCE = 0.65  # Neal 2011: the best for Hamiltonian transitions
-_RATE = 0.4  # of the log step size, for each unit of acceptance above or below that
-_FIRST = 8  # transitions at the first temperature while step sizes are looked for
-_FEWEST = 24  # and at least so many in all
-_JITTER = 0.2  # step sizes vary by so much, lest trajectories close on themselves
+_RATE = 0.4  # The change of the log step size for a unit of acceptance.
+_FIRST = 8  # Transitions at the first temperature in the search for step sizes.
+_FEWEST = 24  # The fewest transitions of that search.
+_JITTER = 0.2  # Step sizes vary by 20 %, so that trajectories do not close on themselves.
 
 
 class Noise(Protocol):
-    """Where the random numbers of transitions come from."""
+    """The source of the random numbers of transitions."""
 
     def normal(
         self, num: int, size: int, like: Float[Tensor, "... B _"]

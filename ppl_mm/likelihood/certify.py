@@ -28,15 +28,15 @@ def certify(
     chunk: int | None = None,
     seed: int = 0,
 ) -> Certificate:
-    """Simulate rows from the model, estimate log p, and hold the intervals against exact bounds.
+    """Simulate rows from the model, estimate log p, and compare the intervals with exact bounds.
 
         x_n ~ p(x),      lower_n  <=  log p(x_n)  <=  upper_n  (on average, and nearly always)
 
-    Of simulated rows log p is known between two bounds (:func:`ppl_mm.evaluation.sandwich`, with
-    chains from refined proposals), whatever the decoder. So one counts how many of the 95 %
-    intervals of :func:`ppl_mm.log_likelihood` hold the truth, for this very model. For rows of real
-    data, which the model may explain less well, it is a hint, and
-    :func:`ppl_mm.evaluation.upper_bounds` says more.
+    The log p of simulated rows is known between two bounds (:func:`ppl_mm.evaluation.sandwich`,
+    with chains from refined proposals), whatever the decoder. So this function counts how many of
+    the 95 % intervals of :func:`ppl_mm.log_likelihood` hold the truth, for this very model. It is a
+    hint for real data, which the model may explain less well;
+    :func:`ppl_mm.evaluation.upper_bounds` says more about them.
 
     Args:
         system: A model and a guide.

@@ -4,13 +4,12 @@ Shapes: K chains of B rows, D unconstrained coordinates of all latent sites side
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.checks import check_at_least_one
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.annealing import anneal, transition, tuned
@@ -23,11 +22,13 @@ from ppl_mm.programs.contracts import Guide
 
 __all__ = ["Annealing", "Chains"]
 
-_STARTS = ("prior", "posterior", "refined")
+Start = Literal["prior", "posterior", "refined"]
+"""The distributions f_0 that chains start from."""
+
 _CHAINS_AT_ONCE = 2**16  # (chain, row) pairs held at a time
 _REFINED_AT_ONCE = 128  # rows
-_TUNING_CHAINS = 8  # that step sizes are found with
-_SETTLING = 5  # transitions that draws of p(z | x) make before they go back
+_TUNING_CHAINS = 8  # Chains that find step sizes.
+_SETTLING = 5  # Transitions of draws of p(z | x) before their way back.
 
 
 class Annealing:
@@ -43,7 +44,7 @@ class Annealing:
         seed: The seed of refined proposals.
 
     Raises:
-        ValueError: If a number is below 1, or the start is unknown.
+        ValueError: If a number is below 1.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Annealing:
         num_chains: int,
         num_temperatures: int,
         num_leaps: int,
-        start: str,
+        start: Start,
         chunk: int,
         seed: int,
     ) -> None:
@@ -62,13 +63,11 @@ class Annealing:
             ("chunk", chunk),
         ):
             check_at_least_one(what, number)
-        if start not in _STARTS:
-            raise ValueError(unknown_name("start", start, _STARTS))
         self.num_chains, self.num_temperatures = num_chains, num_temperatures
         self.num_leaps, self.start, self.chunk, self.seed = num_leaps, start, chunk, seed
 
     def blocks(self, num_rows: int) -> Sequence[Int[Tensor, " _"]]:
-        """Row indices, so many at a time that their chains are held together."""
+        """Blocks of row indices, as large as the chains that are held together allow."""
         size = max(1, _CHAINS_AT_ONCE // self.num_chains)
         if self.start == "refined":
             size = min(size, _REFINED_AT_ONCE)
@@ -82,7 +81,7 @@ class Annealing:
         names: Sequence[str],
         given: Sequence[str],
     ) -> "Chains":
-        """Those to p(x_names, z) of a block of rows; a guide may look at ``given`` besides."""
+        """The chains to p(x_names, z) for a block of rows; a guide may look at ``given`` too."""
         return Chains(model, guide, obs.scoring(*names).given(*names, *given), self)
 
     def __str__(self) -> str:

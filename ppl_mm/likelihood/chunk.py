@@ -1,4 +1,4 @@
-"""How many (draw, row) pairs are decoded at a time, where the caller does not say."""
+"""The default number of (draw, row) pairs that are decoded at a time."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from ppl_mm.systems import System
 __all__ = ["check_and_size"]
 
 _MOST = 2**14  # pairs
-_NUMBERS = 2**26  # that one module gives, 256 MiB in single precision
+_NUMBERS = 2**26  # The largest output of a module, 256 MiB in single precision.
 
 
 def check_and_size(system: System, obs: Observations, chunk: int | None) -> int:

@@ -1,4 +1,4 @@
-"""Which of several systems explains the same rows best, and how sure that is."""
+"""Comparison of systems by the log-likelihoods of the same rows, with its errors."""
 
 from collections.abc import Mapping
 

@@ -26,9 +26,9 @@ def elbo(
         E_{q(z | x)} [ sum over present m of log p(x_m | z) ]  -  KL( q(z | x) || p(z) )
 
     Training weights and beta play no part: this is a lower bound in expectation, comparable
-    between systems, objectives and epochs. Of a likelihood that is put together from conditionals
-    (see :mod:`ppl_mm.programs.conditionals`; MEME) it is the mean over the alternatives of the sum
-    of their ELBOs, each with q(z | x_target).
+    between systems, objectives and epochs. For a likelihood that is put together from
+    conditionals (see :mod:`ppl_mm.programs.conditionals`; MEME) it is the mean over the
+    alternatives of the sum of their ELBOs, each with q(z | x_target).
 
     The KL of a latent that all rows share, outside ``obs.plates()``, belongs to the N rows
     together: each has 1 / N of it, so that the sum over rows is a bound on log p of them all.

@@ -1,4 +1,4 @@
-"""What a likelihood estimates: log p(x_A), or log p(y | x_B) of labels y by the weights of x_B."""
+"""The quantity to estimate: log p(x_A), or log p(y | x_B) of labels y by the weights of x_B."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _DISCRETE = (Bernoulli, Categorical, NegativeBinomial, Poisson, Tokens)
 
 @dataclass(frozen=True)
 class Estimand:
-    """What the draws of a row are weighed for.
+    """The quantity that the draws of a row estimate.
 
     Without ``given`` it is log p(x_names), the log of the mean weight. With ``given`` the names are
     labels, and the weights are those of x_given alone:

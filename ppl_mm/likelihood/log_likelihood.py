@@ -37,7 +37,7 @@ def log_likelihood(
     proposal: str | Sequence[str] = "joint",
     *,
     refine: Literal["auto", "none", "laplace", "variational", "adaptive", "annealed"] = "auto",
-    denominator: str = "posterior",
+    denominator: Literal["posterior", "prior"] = "posterior",
     target_standard_error: float | None = None,
     max_samples: int = 100_000,
     chunk: int | None = None,
@@ -125,8 +125,6 @@ def log_likelihood(
     names, given_names = asked_names(obs, target, given)
     check_answerable(system.model, obs, names, given_names)
     plan = Plan(num_samples, chunk, target_standard_error, max_samples)
-    if denominator not in ("posterior", "prior"):
-        raise ValueError(f"denominator: expected 'posterior' or 'prior', got {denominator!r}.")
     if refine not in ("auto", "none") and proposal == "defensive":
         raise ValueError(
             "refine: a refined proposal keeps a share of the guide, not of the defensive mixture; "
@@ -217,7 +215,7 @@ def _conditional(
     *,
     shares: bool,
 ) -> Estimate:
-    """What estimates one conditional of a system, for rows that hold all of it.
+    """Return the estimator of one conditional of a system, for rows that hold all of it.
 
     With ``shares``, p(y | x_B) of labels y is estimated from draws that do not look at y, so that
     the classes add up to 1. Among other factors its draws look at y, as those of p(x_A) do at x_A.
@@ -239,7 +237,7 @@ def _conditional(
 
 
 def _label_proposal(proposal: str | Sequence[str]) -> str | Sequence[str]:
-    """What a label's draws come from, which do not look at the label."""
+    """Return the name of the proposal of a label's draws, which do not look at the label."""
     return "given" if proposal == "joint" else proposal
 
 

@@ -12,13 +12,13 @@ import numpy as np
 
 __all__ = ["growth", "pareto_fit", "tail_size"]
 
-_FEWEST = 5  # weights above u that a tail is fitted to
-_PRIOR = 10.0  # weights' worth of prior knowledge that k is about 1/2
+_FEWEST = 5  # The fewest weights above u that a tail is fitted to.
+_PRIOR = 10.0  # The prior that k is about 1/2 counts as much as 10 weights.
 _CANDIDATES = 30  # of -k / sigma, and the square root of the number of weights more
 
 
 def tail_size(number: int) -> int:
-    """How many of so many draws make the tail: the smaller of a fifth and 3 sqrt(K), rounded up."""
+    """The number of draws in the tail of K: the smaller of K / 5 and 3 sqrt(K), rounded up."""
     return math.ceil(min(number / 5, 3 * math.sqrt(number)))
 
 

@@ -33,7 +33,7 @@ __all__ = ["Path", "Point"]
 
 
 class Point(NamedTuple):
-    """Where chains are, and the two log-densities there with their gradients.
+    """The positions of chains, and the two log-densities there with their gradients.
 
     Attributes:
         position: The positions, (K, B, D).
@@ -54,7 +54,7 @@ class Point(NamedTuple):
         return self.start + beta * self.rise
 
     def force(self, beta: float) -> Float[Tensor, "K B D"]:
-        """Its gradient, (K, B, D)."""
+        """The gradient of :meth:`log_density`, (K, B, D)."""
         return self.start_force + beta * self.rise_force
 
 
@@ -107,7 +107,7 @@ class Path:
 
     @property
     def size(self) -> int:
-        """D."""
+        """D, the number of coordinates of a position."""
         return sum(shape.numel() for shape in self.shapes.values())
 
     def _hold(self, obs: Observations) -> None:
@@ -204,7 +204,7 @@ class Path:
     def _in_parts(
         self, position: Tensor, evaluate: Callable[[Tensor, Observations], tuple[Tensor, ...]]
     ) -> list[Tensor]:
-        """What ``evaluate`` says of positions (K, B, D), so many pairs at a time."""
+        """The result of ``evaluate`` at positions (K, B, D), computed in blocks of pairs."""
         columns = []
         for rows, obs in self.blocks:
             own = position[:, rows[0] : rows[-1] + 1]

@@ -102,7 +102,7 @@ def posterior_ranks(
 
 
 def _ranks(truth: Tensor, drawn: Tensor) -> Tensor:
-    """How many of L draws (L, B, D) are below (1, B, D), equal ones at random, (B, D)."""
+    """The number of L draws (L, B, D) below (1, B, D), equal ones at random, (B, D)."""
     equal = (drawn == truth).sum(0)
     within = (torch.rand(equal.shape, device=equal.device) * (equal + 1)).long()
     return (drawn < truth).sum(0) + torch.minimum(within, equal)

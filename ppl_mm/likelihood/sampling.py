@@ -40,7 +40,7 @@ WEIGHTS_KEPT = 2**26  # log-weights that a result carries at most: 256 MiB
 
 @dataclass(frozen=True)
 class Plan:
-    """How many draws a row gets, and how many are decoded at a time.
+    """The number of draws of a row, and of those that are decoded at a time.
 
     Attributes:
         num_samples: The number of draws K of every row.
@@ -82,7 +82,7 @@ class Plan:
         return max(1, rows)
 
     def among(self, parts: int) -> "Plan":
-        """The plan of each of so many parts that are drawn independently and added up."""
+        """The plan of each of ``parts`` parts that are drawn independently and added up."""
         if self.target_error is None:
             return self
         return replace(self, target_error=self.target_error / parts**0.5)
@@ -126,8 +126,8 @@ def guide_blocks(
 ) -> Iterator[Block]:
     """Blocks of rows whose draws come from a sampler as it is.
 
-    Every block has random numbers of its own, whoever draws the others; the first goes on with
-    torch's own stream.
+    Every block has random numbers of its own, whichever process draws the others; the first
+    continues torch's own stream.
 
     Args:
         system: The system whose programs are drawn from.
@@ -136,7 +136,7 @@ def guide_blocks(
         evidence: The modalities that the guide looks at.
         plan: The number of draws.
         shared: Draws of the first round that all rows share; with None, each row has its own.
-        noise: What makes the random numbers of the draws.
+        noise: The source of the random numbers of the draws.
         seed: The seed of the blocks but the first.
         own: The blocks to yield.
     """
@@ -300,9 +300,9 @@ def needs_more(found: dict[str, Shaped[Tensor, " B"]], plan: Plan) -> Bool[Tenso
 
 
 def blocks(system: System, obs: Observations, size: int) -> list[Int[Tensor, " _"]]:
-    """Row indices, so many at a time; for a mixture guide, rows of one pattern together.
+    """Blocks of at most ``size`` row indices; for a mixture guide, rows of one pattern together.
 
-    Rows that hold the same modalities allow the same components, so none draws in vain.
+    Rows that hold the same modalities allow the same components, so no draw of the others is made.
     """
     rows = torch.arange(len(obs))
     if not family_of(system.guide):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
-from ppl_mm.likelihood.chains import Annealing
+from ppl_mm.likelihood.chains import Annealing, Start
 from ppl_mm.likelihood.chunk import check_and_size
 from ppl_mm.likelihood.summarise import summarise_weights
 from ppl_mm.likelihood.targets import asked_names
@@ -31,7 +31,7 @@ def sandwich(
     num_temperatures: int | Sequence[int] = (10, 100),
     num_chains: int = 16,
     num_leaps: int = 10,
-    start: str = "prior",
+    start: Start = "prior",
     chunk: int | None = None,
     seed: int = 0,
 ) -> Sandwich:

@@ -1,4 +1,4 @@
-"""From weights of the given and probabilities of an outcome to log p(outcome | given)."""
+"""log p(outcome | given) from weights of the given and probabilities of the outcome."""
 
 import math
 
@@ -30,7 +30,7 @@ def summarise_shares(
         log_h: log h at the same draws, (S, K, N).
         log_pi: Log-probabilities of the strata, (S, N).
     """
-    eps = torch.finfo(log_h.dtype).eps  # what 1 - h may be where log h is 0
+    eps = torch.finfo(log_h.dtype).eps  # The largest 1 - h where log h is 0.
     log_w, log_h, log_pi = log_w.double(), log_h.double().clamp(max=0.0), log_pi.double()
     num_draws = log_w.shape[1]
     base, hit = (summarise_weights(x, log_pi) for x in (log_w, log_w + log_h))

@@ -61,7 +61,7 @@ def gradient(
 
 
 def gradients_of(model: nn.Module) -> AbstractContextManager[Any]:
-    """Where a model in eval mode can be differentiated: cuDNN has no gradients of its RNNs then."""
+    """A context that differentiates a model in eval mode, without cuDNN, whose RNNs refuse it."""
     if not torch.cuda.is_available():
         return nullcontext()
     if any(isinstance(module, nn.RNNBase) for module in model.modules()):

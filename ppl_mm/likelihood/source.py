@@ -1,4 +1,4 @@
-"""Where the draws of an estimate come from: a sampler as it is, or proposals refined by row."""
+"""The source of an estimate's draws: a sampler as it is, or proposals refined by row."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ from ppl_mm.systems import System
 
 __all__ = ["Source", "label_source", "source_of"]
 
-_FEWEST = 100  # draws that are worth the pilot draws of a refinement
+_FEWEST = 100  # Fewer draws are not worth a refinement's pilot draws.
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Source:
     """The draws of all rows, block by block.
 
     Attributes:
-        system: Whose model scores them.
+        system: The system whose model scores them.
         obs: The rows.
         names: The modalities whose posterior the draws approach.
         evidence: The modalities that the guide looks at.
@@ -197,7 +197,7 @@ def _noise(seed: int, obs: Observations, round: int) -> RowNoise:
 def _reason(
     system: System, obs: Observations, sampler: Sampler, evidence: Sequence[str], plan: Plan
 ) -> str:
-    """Why proposals are not refined; "" where they are."""
+    """The reason why proposals are not refined; "" if they are."""
     if sampler is not from_guide and sampler is not from_prior:
         return "proposal='defensive' is taken as it is"
     if plan.num_samples < _FEWEST:

@@ -1,4 +1,4 @@
-"""From log importance weights to an estimate, its error and diagnostics."""
+"""The estimate that log importance weights give, its error and diagnostics."""
 
 import math
 
@@ -58,7 +58,7 @@ def summarise_weights(
 
 
 def pareto_k(log_w: Float[Tensor, "S K N"], allowed: Bool[Tensor, "S N"]) -> Float[Tensor, " N"]:
-    """Of all draws of the strata that a row allows, (N,).
+    """Pareto k of all draws of the strata that a row allows, (N,).
 
     The tail is that of w as a function of z. Times pi_s, stray draws of a likely stratum would
     pass for a tail among those of an unlikely one, although w itself is bounded.

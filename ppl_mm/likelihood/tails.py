@@ -20,16 +20,16 @@ __all__ = [
 ]
 
 _CONSTANT = 1e-3  # nats: weights that differ by less carry rounding, not a tail
-_FEWEST = 25  # draws that a tail is fitted to
-_FEWEST_WITH_WEIGHT = 10  # that an estimate can rest on, be its tail ever so light
+_FEWEST = 25  # The fewest draws that a tail is fitted to.
+_FEWEST_WITH_WEIGHT = 10  # An estimate on fewer draws with any weight is not trusted.
 _NEGLIGIBLE = 100.0  # nats below the largest: no weight at all
-_FINER = 20  # quantiles of the fitted tail for each draw in it
+_FINER = 20  # Quantiles of the fitted tail for each draw in it.
 _NORMAL = 1.959964  # 97.5 % quantile
 _TINY = math.log(np.finfo(float).tiny)
 
 
 class Moments(NamedTuple):
-    """Of one draw's weight over the mean weight, a row each, (N,).
+    """Moments of one draw's weight, divided by the mean weight, for each row, (N,).
 
     Attributes:
         pareto_k: Tail index; 0 where the largest weights, one more than a tail has, are equal,
@@ -47,7 +47,7 @@ class Moments(NamedTuple):
 def weight_moments(log_w: Float[Tensor, "K N"]) -> Moments:
     """Tail index and central moments of the weights exp(log_w), (K, N), of every row.
 
-    The largest draws of a heavy tail say too little of it: what is rare and large is mostly not
+    The largest draws of a heavy tail underestimate it, because rare large weights are mostly not
     among them. So the M largest weights are replaced by quantiles of the generalised Pareto
     distribution fitted to them,
 
@@ -56,8 +56,8 @@ def weight_moments(log_w: Float[Tensor, "K N"]) -> Moments:
     u the largest weight below them: a tail such as 20 times as many draws would show. Where the
     draws themselves vary more, or no tail can be fitted (constant weights, fewer than 25 draws,
     ties), the moments are those of the draws.
-    Draws of weight 0 are draws: where all but a few have it, the estimate rests on those few, and
-    that they are alike says nothing of the ones that were not seen.
+    Draws of weight 0 count: if all but a few have it, the estimate depends on those few, and their
+    agreement says nothing about draws that were not made.
 
     Source: Vehtari et al. 2024, arXiv:1507.02646 (M, the fit and k). The use of its
     quantiles for the moments is ours. It asks for 10^{1 / (1 - k)} draws: ten where k is 0.
@@ -115,7 +115,7 @@ def _fit(log_w: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def interval_of_log_mean(
     error: Float[Tensor, " N"], skewness: Float[Tensor, " N"]
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
-    """How far a 95 % interval of the log of a mean goes below and above the estimate.
+    """The distances from the log of a mean down and up to the ends of a 95 % interval.
 
         from log(1 - s g(z)) to log(1 - s g(-z)),      z the 97.5 % quantile of a Normal
 
@@ -163,7 +163,7 @@ def interval_of_log_share(
 
 
 def unskewed(t: float, skewness: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
-    """The quantile of a mean of skewed numbers that stands for the Normal's quantile t.
+    """The quantile of a mean of skewed numbers that corresponds to the Normal's quantile t.
 
         g(t)  =  3 ( (1 + a (t - a / 6))^{1/3} - 1 ) / a,      t for a = 0
 

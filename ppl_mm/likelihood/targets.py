@@ -1,4 +1,4 @@
-"""What a likelihood is asked for: log p(x_target | x_given)."""
+"""The arguments ``target`` and ``given`` of a likelihood, log p(x_target | x_given)."""
 
 import hashlib
 from collections.abc import Sequence

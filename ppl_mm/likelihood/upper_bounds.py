@@ -1,4 +1,4 @@
-"""How far the log-likelihood of real rows can be from above: approximate upper bounds."""
+"""Approximate upper bounds on the log-likelihood of real rows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -38,9 +38,9 @@ def upper_bounds(
         lower  =    log (1/K) sum_k w_k,          chains from q(z) to p(x, z)
         upper  =  - log (1/K) sum_k 1 / w'_k,     chains back, from draws of p(z | x)
 
-    q is a proposal refined for every row (:mod:`ppl_mm.likelihood.refined`). Of real rows no exact
-    draw of p(z | x) is known. In its place stand draws of q, resampled by their weights and moved
-    by a few Hamiltonian transitions. So the upper bound is approximate: it is too low where q
+    q is a proposal refined for every row (:mod:`ppl_mm.likelihood.refined`). No exact draw
+    of p(z | x) is known for real rows. In its place are draws of q, resampled by their weights and
+    moved by a few Hamiltonian transitions. So the upper bound is approximate: it is too low where q
     misses a mode, as every estimate from q is. How good it is, is seen on rows that are simulated
     with the missingness of the real ones, and of which the exact upper bound is known too
     (``result.bias``). It is the model's own density that is bounded, not a likelihood put together

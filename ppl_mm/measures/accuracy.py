@@ -155,12 +155,9 @@ def accuracy(
         seed: The seed of the draws.
 
     Raises:
-        ValueError: If no row has a label, or the label is given. How well a label is rebuilt from
-            itself, :func:`predict` tells.
-        TypeError: For a modality that is no label but numbers; how far off those are,
-            :func:`ppl_mm.evaluation.rmse` tells.
-        TypeError: For a modality that is no label, whose likelihood is of numbers; how far off
-            those are, :func:`rmse` tells.
+        ValueError: If no row has a label, or the label is given; :func:`predict` rebuilds a label
+            from itself.
+        TypeError: For a modality of numbers, whose errors :func:`ppl_mm.evaluation.rmse` measures.
     """
     system.check(obs)
     check_not_given(label, given)
@@ -183,6 +180,6 @@ def accuracy(
     elif truth.is_floating_point():  # yes-or-no labels, predicted by their probabilities
         found = (found > 0.5).to(truth.dtype)
     right = found == truth
-    if right.shape == obs[label].shape:  # of several labels or symbols, those that are there
+    if right.shape == obs[label].shape:  # Several labels or symbols: those that are observed.
         right = right[obs.observed(label).to(right.device)]
     return right.double().mean().item()

@@ -68,7 +68,7 @@ def average_precision(
         obs: The rows, with the true labels.
         label: The label's name.
         given: The modalities to predict from; None is all except the label.
-        num_samples: As of :func:`classification_error`.
+        num_samples: The number of draws, see :func:`classification_error`.
         batch_size: The number of rows at a time.
         seed: The seed of the draws.
 

@@ -26,7 +26,7 @@ __all__ = ["Averaged", "averaged", "own_values"]
 
 
 class Averaged(NamedTuple):
-    """What is predicted of every row.
+    """The prediction of every row.
 
     Attributes:
         mean: The probabilities of classes and symbols, (N, *event, C); else the mean, (N, *event).

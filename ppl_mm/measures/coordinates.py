@@ -19,7 +19,7 @@ from ppl_mm.systems.evaluating import evaluating
 
 __all__ = ["divergence", "posterior_coordinates"]
 
-_NODES = 200  # of a quadrature, for each component
+_NODES = 200  # The nodes of a quadrature for each component.
 
 
 Coordinates = Normal | Laplace | MixtureSameFamily

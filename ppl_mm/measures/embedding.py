@@ -41,7 +41,7 @@ def embed(
     Args:
         system: A trained model and guide.
         obs: The rows; any of them may lack anything.
-        given: What to look at; None is all that each row holds, ``()`` nothing: the prior.
+        given: The modalities to look at; None is all that each row holds, ``()`` the prior.
         refine: ``"none"``: the guide's moments. ``"auto"``: those of the model's own
             p(z | x_given), by draws from a proposal of each row's own, see :func:`ppl_mm.impute`;
             slower.

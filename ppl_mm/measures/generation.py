@@ -15,6 +15,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import Decoded
 from ppl_mm.measures.latent_sampler import LatentSampler
 from ppl_mm.measures.private import private_draws
+from ppl_mm.objectives.options import PrivateSource
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
 from ppl_mm.programs.answerable import check_answerable
 from ppl_mm.programs.asked import declared_names
@@ -35,7 +36,7 @@ __all__ = [
 class GenerationOptions(TypedDict, total=False):
     """The options of :func:`generate` that measures of generated values hand on to it."""
 
-    private: str | Observations
+    private: PrivateSource | Observations
     alpha: float
     prior: LatentSampler | None
 
@@ -49,7 +50,7 @@ def generate(
     given: str | Sequence[str] | None = None,
     *,
     mean: bool = False,
-    private: str | Observations = "posterior",
+    private: PrivateSource | Observations = "posterior",
     alpha: float = 1.0,
     prior: LatentSampler | None = None,
     seed: int = 0,
@@ -115,7 +116,7 @@ def generate_checked(
     given: Sequence[str],
     *,
     mean: bool = False,
-    private: str | Observations = "posterior",
+    private: PrivateSource | Observations = "posterior",
     alpha: float = 1.0,
     prior: LatentSampler | None = None,
     seed: int = 0,

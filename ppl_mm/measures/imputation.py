@@ -1,4 +1,4 @@
-"""Whatever rows lack, single elements and whole modalities, given what they hold."""
+"""Imputation of missing elements and modalities, given what a row holds."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -24,7 +24,7 @@ from ppl_mm.systems.evaluating import evaluating
 
 __all__ = ["impute"]
 
-_NUMBERS = 2**22  # of all elements' draws that are held together
+_NUMBERS = 2**22  # The most numbers in the draws that are held together.
 _ROWS = 256
 _CLASSES = (torch.distributions.Categorical, torch.distributions.OneHotCategorical)
 
@@ -55,12 +55,12 @@ def impute(
         targets: The modalities to fill in; None is all that the model has a density of.
         num_draws: K.
         level: The share of p(x_missing | x_held) that an interval holds, between 0 and 1.
-        refine: Where z comes from. ``"auto"``: a proposal of each row's own, resampled by its
+        refine: The source of z. ``"auto"``: a proposal of each row's own, resampled by its
             importance weights, as behind ``log_likelihood(..., refine="auto")``: draws of the
             model's own posterior, whatever the guide. ``"none"``: the guide's draws, which are
             faster, and as good as the guide. Where a latent is discrete, they are the guide's.
         keep_draws: Whether the result holds the draws: K numbers an element.
-        chunk: At most so many (draw, row) pairs are decoded at a time; None as of
+        chunk: The most (draw, row) pairs that are decoded at a time; None as in
             :func:`ppl_mm.log_likelihood`.
         seed: The seed of the draws.
 
@@ -144,7 +144,7 @@ def _targets(system: System, targets: str | Sequence[str] | None) -> tuple[str, 
 def _rows_at_once(
     system: System, obs: Observations, names: Sequence[str], held: Sequence[str], num_draws: int
 ) -> int:
-    """As many rows as keep their draws within ``_NUMBERS`` numbers, by what one row draws."""
+    """The number of rows whose draws fit in ``_NUMBERS`` numbers, by the draws of one row."""
     one = latents_given(system, obs[:1], held, 1, refine="none", seed=0, chunk=1)
     sites = target_sites(system.model, obs[:1], names, next(one)[1], 1)
     size = sum(site["value"].numel() for site in sites.values())
@@ -175,7 +175,7 @@ def _filled(
 
 
 def _of_site(obs: Observations, name: str, site: Site, own: TorchDistribution | None) -> _Filled:
-    """What is drawn of a modality, and its mean, with the observed values in their place."""
+    """The draws of a modality and their mean, with the observed values in their place."""
     drawn, centre = site["value"].squeeze(1), _centre(site["fn"])
     if name not in obs.names:
         return _Filled(torch.zeros_like(centre, dtype=torch.bool), centre, None, None, drawn)
@@ -218,7 +218,7 @@ def _centre(fn: TorchDistribution) -> Tensor:
 
 
 def _with_interval(system: System, x: _Filled, level: float) -> _Filled:
-    """With the interval of the draws, if they are numbers."""
+    """The same with the interval of the draws, if they are numbers."""
     assert x.draws is not None
     if not x.mean.is_floating_point():
         return x

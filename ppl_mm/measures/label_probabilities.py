@@ -23,7 +23,7 @@ Given = str | Sequence[str] | None
 
 
 class LabelDraws(TypedDict):
-    """How probabilities of a label are computed, see :func:`probabilities`."""
+    """The options of the draws behind probabilities of a label, see :func:`probabilities`."""
 
     num_samples: int | None
     batch_size: int
@@ -88,7 +88,8 @@ def label_probabilities(
 ) -> tuple[Float[Tensor, "N *C"], Float[Tensor, " N"] | None, bool]:
     """Probabilities of a label, log p of the rows' own, and whether classes exclude each other.
 
-    Of classes (N, C), of yes-or-no labels (N, *event). log p is (N,), or None unless ``score``.
+    Probabilities of classes are (N, C), of yes-or-no labels (N, *event); log p is (N,), or None
+    without ``score``.
     """
     check_not_given(label, given)
     kind = _checked(label, next(target_distributions(system, obs[:1], label, given)))

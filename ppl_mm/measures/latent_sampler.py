@@ -35,7 +35,7 @@ __all__ = ["LatentSampler", "fit_latent_sampler"]
 SamplerKind = Literal["gaussian_mixture", "flow"]
 
 _LAYERS, _STEPS, _RATE = 6, 400, 1e-2
-_HELD_OUT = 10  # of so many rows, one chooses among a flow's steps
+_HELD_OUT = 10  # one row in ten chooses among a flow's steps
 
 
 @typed
@@ -83,9 +83,9 @@ def fit_latent_sampler(
 ) -> LatentSampler:
     """Fit a density to the posterior means of rows, for use in :func:`ppl_mm.generate`.
 
-    All latent sites of a row are taken side by side, private ones too. Of a mixture guide the mean
-    is that of one of its components, at random for each row: the mean of a mixture lies between its
-    components, where no row is.
+    All latent sites of a row are taken side by side, private ones too. For a mixture guide it
+    takes the mean of one component, at random for each row, because the mean of a mixture lies
+    between its components, where no row is.
 
     Args:
         system: A trained system.

@@ -142,9 +142,9 @@ def latent_accuracy(
     Args:
         system: The system, a model and a guide.
         train: The rows to fit on, which hold all that is given.
-        test: The rows to score, likewise.
+        test: The rows to score, in the same form.
         train_labels: Classes, (N_train,); rows of class -1, which have none, are left out.
-        test_labels: Classes, (N_test,), likewise.
+        test_labels: The classes of ``test``, (N_test,).
         sites: Groups of latents: "u", "w" (the private latents of what is given), ("u", "w"), or
             "z". None is all of these that the guide has.
         subsets: The subsets that the posteriors are given; None is each modality alone.

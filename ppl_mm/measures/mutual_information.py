@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ppl_mm.arguments.shown import shown
 from ppl_mm.arguments.tensors import Numbers
 from ppl_mm.arguments.typed import typed
-from ppl_mm.arguments.wording import shown
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.rows import eval_mode
 from ppl_mm.measures.generation import GenerationOptions

@@ -1,4 +1,4 @@
-"""Private latents from somewhere else: the priors, or another input."""
+"""Private latents from their priors, or from another input."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -10,9 +10,9 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import Message
 
-from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions.prior import diagonal
+from ppl_mm.objectives.options import PrivateSource
 from ppl_mm.programs.contracts import HasPrivate
 from ppl_mm.systems import System
 
@@ -20,7 +20,7 @@ __all__ = ["private_draws"]
 
 
 def private_draws(
-    system: System, obs: Observations, private: str | Observations, alpha: float
+    system: System, obs: Observations, private: PrivateSource | Observations, alpha: float
 ) -> AbstractContextManager[Any]:
     """A handler for the guide that gives its sites ``w_<modality>`` other distributions.
 
@@ -42,8 +42,6 @@ def private_draws(
         other, private = private.to(system), "posterior"
     if private == "posterior":
         return _Replaced({n: _posterior(guide, n, other, alpha) for n in guide.private_dim})
-    if private not in ("prior", "auxiliary"):
-        raise ValueError(unknown_name("private", private, ("posterior", "prior", "auxiliary")))
     priors = guide.priors_of_private(auxiliary=private == "auxiliary")
     if not priors:
         raise ValueError("private='auxiliary' needs a guide with auxiliary priors; this has none.")

@@ -147,7 +147,7 @@ def generations(
 def _in_order(
     parts: Sequence[dict[tuple[Subset, str], list[Tensor]]], number: int
 ) -> dict[tuple[Subset, str], list[Tensor]]:
-    """What the processes read of their batches: of R, process r has batches r, r + R and so on."""
+    """The readings of all batches in order; of R processes, r has read batches r, r + R, ..."""
     each = len(parts)
     return {
         key: [parts[i % each][key][i // each] for i in range(number)] if own else []

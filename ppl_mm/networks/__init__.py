@@ -30,11 +30,11 @@ from ppl_mm.networks.characters import CharacterDecoder, CharacterEncoder, Chara
 from ppl_mm.networks.conv import ConvDecoder, ConvEncoder, ConvFeatures
 from ppl_mm.networks.counts import CountsDecoder, CountsEncoder, CountsFeatures
 from ppl_mm.networks.label import BinaryEncoder, BinaryFeatures, LabelEncoder, LabelFeatures
-from ppl_mm.networks.layers import location_scale as location_scale
 from ppl_mm.networks.mlp import MLPDecoder, MLPEncoder, MLPFeatures
 from ppl_mm.networks.rates import RatesDecoder
 from ppl_mm.networks.residual import ResidualDecoder, ResidualEncoder, ResidualFeatures
 from ppl_mm.networks.resnet import ResNet as ResNet
+from ppl_mm.networks.scales import location_scale as location_scale
 from ppl_mm.networks.sentence import SentenceDecoder, SentenceEncoder, SentenceFeatures
 from ppl_mm.networks.table import TableDecoder, TableEncoder, TableFeatures
 from ppl_mm.networks.text import StringDecoder, StringEncoder, StringFeatures

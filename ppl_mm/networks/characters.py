@@ -7,7 +7,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
+from ppl_mm.networks.layers import Encoder, Features, as_rows
+from ppl_mm.networks.scales import ScaleMap
 from ppl_mm.programs.features import one_hot
 
 __all__ = ["LENGTH", "CharacterDecoder", "CharacterEncoder", "CharacterFeatures"]

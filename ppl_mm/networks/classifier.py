@@ -8,11 +8,13 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ppl_mm.arguments.typed import typed
 from ppl_mm.networks.layers import Features, as_rows
 
 __all__ = ["ImageClassifier", "TrunkClassifier"]
 
 
+@typed
 class ImageClassifier(nn.Module):
     """Logits of an image's class: two convolutions (10 and 20 channels) and two linear layers.
 
@@ -59,12 +61,10 @@ class ImageClassifier(nn.Module):
             sizes = [n // 2 // 2 for n in sizes]
             layers = [nn.Conv2d(channels, 10, 4, 2, 1), nn.Dropout2d(dropout), nn.ReLU()]
             layers += [nn.Conv2d(10, 20, 4, 2, 1), nn.Dropout2d(dropout), nn.ReLU()]
-        elif arch == "pooled":
+        else:
             sizes = [((n - 4) // 2 - 4) // 2 for n in sizes]
             layers = [nn.Conv2d(channels, 10, 5), nn.MaxPool2d(2), nn.ReLU()]
             layers += [nn.Conv2d(10, 20, 5), nn.Dropout2d(dropout), nn.MaxPool2d(2), nn.ReLU()]
-        else:
-            raise ValueError(f"ImageClassifier: expected 'strided' or 'pooled', got {arch!r}.")
         if min(sizes) < 1:
             raise ValueError(f"ImageClassifier: {self.event_shape} is too small for {arch!r}.")
         num_features = 128 if arch == "strided" else 50

@@ -17,12 +17,12 @@ from ppl_mm.networks.layers import (
     Activation,
     Encoder,
     Features,
-    ScaleMap,
     activated,
     as_rows,
     dense,
     draw_kaiming,
 )
+from ppl_mm.networks.scales import ScaleMap
 
 __all__ = ["ConvDecoder", "ConvEncoder", "ConvFeatures"]
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from ppl_mm.arguments.typed import typed
 from ppl_mm.likelihoods import densities
 from ppl_mm.networks.covariates import beside, checked_sizes
-from ppl_mm.networks.layers import Activation, Encoder, Features, ScaleMap, as_rows, dense
+from ppl_mm.networks.layers import Activation, Encoder, Features, as_rows, dense
+from ppl_mm.networks.scales import ScaleMap
 
 __all__ = ["CountsDecoder", "CountsEncoder", "CountsFeatures"]
 
@@ -19,7 +20,7 @@ CountsLikelihood = Literal["poisson", "negative_binomial", "zero_inflated"]
 Dispersion = Literal["element", "row"]
 
 _PER = 1e4  # a row's counts are scaled to this total
-_SMALLEST = 1e-8  # of a proportion, so that no mean is 0
+_SMALLEST = 1e-8  # The smallest proportion, so that no mean is 0.
 
 
 @typed

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ppl_mm.batch.covariates import covariates_for
 from ppl_mm.batch.network_contracts import reads_covariates, reads_elements, width_of
-from ppl_mm.networks.layers import Activation, LocationScale, LocScale, ScaleMap, dense
+from ppl_mm.networks.layers import Activation, dense
+from ppl_mm.networks.scales import LocationScale, LocScale, ScaleMap
 
 __all__ = ["JointEncoder"]
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.networks.layers import Encoder, Features, LocScale, ScaleMap, as_rows, dense
+from ppl_mm.networks.layers import Encoder, Features, as_rows, dense
+from ppl_mm.networks.scales import LocScale, ScaleMap
 
 __all__ = ["BinaryEncoder", "BinaryFeatures", "LabelEncoder", "LabelFeatures"]
 

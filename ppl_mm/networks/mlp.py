@@ -10,15 +10,8 @@ from torch.nn import functional as F
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.networks.covariates import beside, checked_sizes
-from ppl_mm.networks.layers import (
-    Activation,
-    Encoder,
-    Features,
-    ScaleMap,
-    as_rows,
-    dense,
-    draw_kaiming,
-)
+from ppl_mm.networks.layers import Activation, Encoder, Features, as_rows, dense, draw_kaiming
+from ppl_mm.networks.scales import ScaleMap
 
 __all__ = ["MLPDecoder", "MLPEncoder", "MLPFeatures"]
 

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.networks.conv import image_shape
-from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
+from ppl_mm.networks.layers import Encoder, Features, as_rows
+from ppl_mm.networks.scales import ScaleMap
 
 __all__ = ["ResidualDecoder", "ResidualEncoder", "ResidualFeatures"]
 

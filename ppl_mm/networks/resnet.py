@@ -16,11 +16,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ppl_mm.arguments.typed import typed
 from ppl_mm.networks.layers import as_rows
 
 __all__ = ["ResNet"]
 
 
+@typed
 class ResNet(nn.Module):
     """Logits of an image's class: a first convolution, residual blocks, their mean over pixels.
 
@@ -63,8 +65,6 @@ class ResNet(nn.Module):
         stem: Literal["3x3", "7x7"] = "3x3",
     ) -> None:
         super().__init__()
-        if stem not in ("3x3", "7x7"):
-            raise ValueError(f"ResNet: expected the stem '3x3' or '7x7', got {stem!r}.")
         if not widths or blocks < 1:
             raise ValueError(
                 f"ResNet: expected at least one width and one block, got widths {tuple(widths)} "

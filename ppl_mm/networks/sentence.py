@@ -9,7 +9,8 @@ from jaxtyping import Float, Int, Integer
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.networks.layers import Encoder, Features, ScaleMap, as_rows
+from ppl_mm.networks.layers import Encoder, Features, as_rows
+from ppl_mm.networks.scales import ScaleMap
 from ppl_mm.networks.text import drawn, likeliest, unroll
 
 __all__ = ["SentenceDecoder", "SentenceEncoder", "SentenceFeatures"]

@@ -10,13 +10,14 @@ from torch.nn import functional as F
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.networks.covariates import beside, checked_sizes
-from ppl_mm.networks.layers import Activation, Encoder, Features, ScaleMap, as_rows, dense
+from ppl_mm.networks.layers import Activation, Encoder, Features, as_rows, dense
+from ppl_mm.networks.scales import ScaleMap
 
 __all__ = ["TableDecoder", "TableEncoder", "TableFeatures", "Transform"]
 
 Transform = Literal["none", "log", "log1p"]
 
-_START = 0.0  # softplus of it, 0.69, is where scales start, in units of the spread
+_START = 0.0  # Scales start at its softplus, 0.69, in units of the spread.
 
 
 @typed

@@ -25,7 +25,6 @@ from pyro.poutine.runtime import Message
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.plate import Plate
 from ppl_mm.batch.terms import Term
@@ -33,6 +32,7 @@ from ppl_mm.distributions.kl import diagonal_normal
 from ppl_mm.objectives.automatic import set_up
 from ppl_mm.objectives.mmd import MMD
 from ppl_mm.objectives.objective import Objective
+from ppl_mm.objectives.options import Kernel, LabelDraw, LabelReduction, MMDEstimator
 from ppl_mm.objectives.sites import Site
 from ppl_mm.objectives.weights import divergence, particles, trace_pair
 from ppl_mm.processes import total
@@ -112,21 +112,15 @@ class ConditionalMMD(Objective):
         *,
         alpha: float = 10.0,
         mmd_weight: float = 1000.0,
-        kernel: str | float = "dim2",
-        estimator: str = "biased",
-        classify: str = "mean",
-        label_reduction: str = "mean",
+        kernel: Kernel | float = "dim2",
+        estimator: MMDEstimator = "biased",
+        classify: LabelDraw = "mean",
+        label_reduction: LabelReduction = "mean",
         num_particles: int = 1,
         weights: Mapping[str, float] | None = None,
         beta: float = 1.0,
     ) -> None:
         super().__init__(num_particles=num_particles, weights=weights, beta=beta)
-        for what, given, known in (
-            ("classify", classify, ("mean", "draw", "posterior")),
-            ("label_reduction", label_reduction, ("mean", "sum")),
-        ):
-            if given not in known:
-                raise ValueError(unknown_name(what, given, known))
         self.omega, self.alpha, self.mmd_weight = omega, alpha, mmd_weight
         self.mmd = MMD(kernel, estimator)
         self.classify, self.label_reduction = classify, label_reduction

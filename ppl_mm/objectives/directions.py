@@ -33,12 +33,10 @@ from ppl_mm.distributions import (
     product_of_experts,
 )
 from ppl_mm.distributions.prior import diagonal
+from ppl_mm.objectives.options import DirectionPriorKind
 from ppl_mm.programs.contracts import Model
 
-__all__ = ["KINDS", "Direction", "DirectionPrior", "HasPseudoInputs"]
-
-KINDS = ("mixture", "product")
-"""The kinds of conditional prior."""
+__all__ = ["Direction", "DirectionPrior", "HasPseudoInputs"]
 
 
 @runtime_checkable
@@ -72,7 +70,7 @@ class DirectionPrior(Messenger):
         prior: PseudoInputPrior,
         obs: Observations,
         own: Mapping[str, Bool[Tensor, "*S B"]],
-        kind: str,
+        kind: DirectionPriorKind,
     ) -> None:
         super().__init__()
         self.prior, self.obs, self.own, self.kind = prior, obs, own, kind
@@ -116,7 +114,11 @@ class Direction(nn.Module):
     """
 
     def __init__(
-        self, model: HasPseudoInputs, target: str, given: Sequence[str], kind: str
+        self,
+        model: HasPseudoInputs,
+        target: str,
+        given: Sequence[str],
+        kind: DirectionPriorKind,
     ) -> None:
         super().__init__()
         self.model, self.target, self.given, self.kind = model, target, tuple(given), kind

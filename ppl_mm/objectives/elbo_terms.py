@@ -15,10 +15,11 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations, UnderTerms
 from ppl_mm.batch.rows import eval_mode
-from ppl_mm.batch.terms import Term
+from ppl_mm.batch.terms import IncompleteRows, Term
 from ppl_mm.objectives.automatic import set_up
 from ppl_mm.objectives.handlers import Reference, SharedNoise
 from ppl_mm.objectives.objective import Objective, check_weights
+from ppl_mm.objectives.options import TermMean
 from ppl_mm.objectives.sites import check_sites, rows_in_one_site
 from ppl_mm.objectives.weights import (
     Parts,
@@ -79,19 +80,15 @@ class ELBOTerms(Objective):
         self,
         terms: TermList,
         *,
-        rows: str = "restrict",
+        rows: IncompleteRows = "restrict",
         dedupe: bool = True,
-        mean: str = "batch",
+        mean: TermMean = "batch",
         num_particles: int = 1,
         shared_noise: bool = False,
         weights: Mapping[str, float] | None = None,
         beta: float = 1.0,
     ) -> None:
         super().__init__(num_particles=num_particles, weights=weights, beta=beta)
-        if rows not in ("restrict", "require"):
-            raise ValueError(f"rows: expected 'restrict' or 'require', got {rows!r}.")
-        if mean not in ("batch", "rows", "terms"):
-            raise ValueError(f"mean: expected 'batch', 'rows' or 'terms', got {mean!r}.")
         self.terms, self.rows, self.dedupe, self.mean = terms, rows, dedupe, mean
         self.shared_noise = shared_noise
 

@@ -11,6 +11,7 @@ from pyro.poutine.runtime import Message
 from torch import Tensor
 
 from ppl_mm.batch.plate import of_rows
+from ppl_mm.batch.rows import unexpanded
 from ppl_mm.distributions.mixture import StratifiedMixture
 from ppl_mm.distributions.reference import RowwiseReference
 from ppl_mm.programs.contracts import Prior
@@ -174,10 +175,10 @@ class OffSource(Messenger):
         rows = self.source[name]
         if msg["value"] is None:  # the guide, which draws
             q, r = msg["fn"].base_dist, self.priors[name]()
-            own = rows[..., None]
-            loc = torch.where(own, q.loc, r.base_dist.loc)
-            scale = torch.where(own, q.scale, r.base_dist.scale)
-            msg["fn"] = type(q)(loc, scale).to_event(1)
+            own, batch = rows[..., None], msg["fn"].batch_shape
+            loc = torch.where(own, unexpanded(q.loc), r.base_dist.loc)
+            scale = torch.where(own, unexpanded(q.scale), r.base_dist.scale)
+            msg["fn"] = type(q)(loc, scale).to_event(1).expand(batch)
         msg["mask"] = rows if msg["mask"] is None else msg["mask"] & rows
 
 

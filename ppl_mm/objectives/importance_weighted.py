@@ -19,10 +19,11 @@ from pyro.poutine import Trace
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations, UnderStrata
+from ppl_mm.distributions.mixture import log_density
 from ppl_mm.objectives.handlers import OffSource
 from ppl_mm.objectives.objective import Objective
+from ppl_mm.objectives.options import Form, PrivateSource
 from ppl_mm.objectives.sites import Site, check_own_latents, check_sites, of_each_row
 from ppl_mm.objectives.weights import (
     absent_names,
@@ -54,7 +55,7 @@ class GuideSite(NamedTuple):
 
     def log_prob(self) -> Float[Tensor, "K S B"]:
         """The scaled log-density, (K, S, B)."""
-        return self.scale * self.fn.log_prob(self.value)
+        return self.scale * log_density(self.fn, self.value)
 
 
 class Weighted(NamedTuple):
@@ -103,19 +104,13 @@ class ImportanceWeighted(Objective):
         self,
         num_particles: int = 1,
         *,
-        form: str = "looser",
-        private: str = "posterior",
+        form: Form = "looser",
+        private: PrivateSource = "posterior",
         strata: int | None = None,
         weights: Mapping[str, float] | None = None,
         beta: float = 1.0,
     ) -> None:
         super().__init__(num_particles=num_particles, weights=weights, beta=beta)
-        for what, given, known in (
-            ("form", form, ("looser", "tighter")),
-            ("private", private, ("posterior", "auxiliary", "prior")),
-        ):
-            if given not in known:
-                raise ValueError(unknown_name(what, given, known))
         self.strata = strata
         if strata is not None and form == "tighter":
             raise ValueError("strata: the tighter form is no average over strata; it needs all.")

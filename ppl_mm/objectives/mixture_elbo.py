@@ -12,11 +12,11 @@ from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations, UnderStrata
 from ppl_mm.distributions import DiagonalPrior, StratifiedMixture, kl, product_of_experts
 from ppl_mm.objectives.handlers import ByComponent
 from ppl_mm.objectives.objective import Objective
+from ppl_mm.objectives.options import Divergence
 from ppl_mm.objectives.weights import elbo_parts, stratified, trace_pair
 from ppl_mm.programs.asked import posterior_of, prior_of, site_of
 from ppl_mm.programs.contracts import Guide, Model
@@ -63,7 +63,7 @@ class MixtureELBO(Objective):
 
     def __init__(
         self,
-        divergence: str = "mixture",
+        divergence: Divergence = "mixture",
         *,
         num_particles: int = 1,
         strata: int | None = None,
@@ -71,9 +71,6 @@ class MixtureELBO(Objective):
         beta: float = 1.0,
     ) -> None:
         super().__init__(num_particles=num_particles, weights=weights, beta=beta)
-        choices = ("mixture", "components", "jensen_shannon")
-        if divergence not in choices:
-            raise ValueError(unknown_name("divergence", divergence, choices))
         self.divergence, self.strata = divergence, strata
 
     @property

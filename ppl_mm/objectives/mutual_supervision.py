@@ -22,7 +22,6 @@ from pyro.poutine.runtime import Message
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions import (
     PseudoInputPrior,
@@ -31,9 +30,16 @@ from ppl_mm.distributions import (
     StratifiedMixture,
     kl,
 )
-from ppl_mm.objectives.directions import KINDS, Direction, DirectionPrior, HasPseudoInputs
+from ppl_mm.objectives.directions import Direction, DirectionPrior, HasPseudoInputs
 from ppl_mm.objectives.handlers import ByComponent
 from ppl_mm.objectives.objective import Objective
+from ppl_mm.objectives.options import (
+    Combine,
+    DirectionEstimator,
+    DirectionKL,
+    DirectionPriorKind,
+    Preset,
+)
 from ppl_mm.objectives.sites import Site, check_own_latents
 from ppl_mm.objectives.weights import trace_pair
 from ppl_mm.programs.asked import declared_names, prior_of
@@ -45,7 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MutualSupervisionELBO"]
 
-_PRESETS: dict[str, dict[str, Any]] = {
+_PRESETS: dict[Preset, dict[str, Any]] = {
     "bound": {"stop_gradient": False},
     "paper": {"estimator": "single"},
     "code": {"alpha": 10.0, "kl": "analytic", "estimator": "single", "combine": "sum"},
@@ -100,29 +106,22 @@ class MutualSupervisionELBO(Objective):
         num_particles: int = 11,
         *,
         alpha: float = 1.0,
-        kl: str = "sample",
-        estimator: str = "symmetric",
+        kl: DirectionKL = "sample",
+        estimator: DirectionEstimator = "symmetric",
         stop_gradient: bool = True,
-        combine: str = "mean",
-        conditional_prior: str = "mixture",
+        combine: Combine = "mean",
+        conditional_prior: DirectionPriorKind = "mixture",
         weights: Mapping[str, float] | None = None,
         beta: float = 1.0,
     ) -> None:
         super().__init__(num_particles=num_particles, weights=weights, beta=beta)
-        for what, given, known in (
-            ("kl", kl, ("sample", "analytic")),
-            ("estimator", estimator, ("symmetric", "single")),
-            ("combine", combine, ("mean", "sum")),
-            ("conditional_prior", conditional_prior, KINDS),
-        ):
-            if given not in known:
-                raise ValueError(unknown_name(what, given, known))
         self.alpha, self.kl, self.estimator = alpha, kl, estimator
         self.stop_gradient, self.combine = stop_gradient, combine
         self.conditional_prior = conditional_prior
 
     @classmethod
-    def preset(cls, name: str, **options: Any) -> Self:
+    @typed
+    def preset(cls, name: Preset, **options: Any) -> Self:
         """``"bound"``, ``"paper"`` or ``"code"``; other options override.
 
         ======  =====  ========  =========  =============  =======
@@ -133,8 +132,6 @@ class MutualSupervisionELBO(Objective):
         code    10     analytic  single     True           sum
         ======  =====  ========  =========  =============  =======
         """
-        if name not in _PRESETS:
-            raise ValueError(unknown_name("preset", name, _PRESETS))
         return cls(**{**_PRESETS[name], **options})
 
     @property
@@ -219,7 +216,7 @@ class MutualSupervisionELBO(Objective):
 
 
 class _OwnExpert(ByComponent):
-    """Give every direction its own expert; rows with nothing to look at count nowhere."""
+    """Give every direction its own expert; rows with nothing to look at do not count."""
 
     def _pyro_sample(self, msg: Message) -> None:
         mixed = isinstance(msg["fn"], StratifiedMixture)

@@ -4,31 +4,62 @@ Each type holds what a system does not set itself; the meanings are those of the
 """
 
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import Literal, TypedDict
+
+from ppl_mm.batch.terms import IncompleteRows
 
 __all__ = [
+    "Combine",
     "ConditionalMMDOptions",
+    "DirectionEstimator",
+    "DirectionKL",
+    "DirectionPriorKind",
+    "Divergence",
     "FixedTermOptions",
+    "Form",
     "ImportanceOptions",
+    "Kernel",
+    "LabelDraw",
+    "LabelReduction",
+    "MMDEstimator",
     "MixtureOptions",
     "MutualSupervisionOptions",
     "PairedTermOptions",
+    "Preset",
     "PrivateImportanceOptions",
+    "PrivateSource",
     "RequiredTermOptions",
+    "TermMean",
     "TermOptions",
+    "UnpairedRows",
     "UnscaledTermOptions",
 ]
 
+Combine = Literal["mean", "sum"]
+DirectionEstimator = Literal["symmetric", "single"]
+DirectionKL = Literal["sample", "analytic"]
+DirectionPriorKind = Literal["mixture", "product"]
+Divergence = Literal["mixture", "components", "jensen_shannon"]
+Form = Literal["looser", "tighter"]
+Kernel = Literal["dim2", "dim", "median"]
+LabelDraw = Literal["mean", "draw", "posterior"]
+LabelReduction = Literal["mean", "sum"]
+MMDEstimator = Literal["biased", "unbiased", "analytic"]
+Preset = Literal["bound", "paper", "code"]
+PrivateSource = Literal["posterior", "auxiliary", "prior"]
+TermMean = Literal["batch", "rows", "terms"]
+UnpairedRows = Literal["all", "disjoint"]
+
 
 class _Options(TypedDict, total=False):
-    """Of every objective."""
+    """The options of every objective."""
 
     num_particles: int
     weights: Mapping[str, float] | None
 
 
 class _ScaledOptions(_Options, total=False):
-    """Of every objective whose factor of the latents is an option of the system too."""
+    """The options of objectives whose factor of the latents is an option of the system too."""
 
     beta: float
 
@@ -43,35 +74,35 @@ class FixedTermOptions(_ScaledOptions, total=False):
 class RequiredTermOptions(FixedTermOptions, total=False):
     """The options of :class:`ppl_mm.objectives.ELBOTerms` without ``rows``."""
 
-    mean: str
+    mean: TermMean
 
 
 class TermOptions(RequiredTermOptions, total=False):
     """The options of :class:`ppl_mm.objectives.ELBOTerms`."""
 
-    rows: str
+    rows: IncompleteRows
 
 
 class UnscaledTermOptions(_Options, total=False):
     """The options of :class:`ppl_mm.objectives.ELBOTerms` without ``beta``."""
 
     dedupe: bool
-    mean: str
-    rows: str
+    mean: TermMean
+    rows: IncompleteRows
     shared_noise: bool
 
 
 class PairedTermOptions(FixedTermOptions, total=False):
     """The options of :func:`ppl_mm.objectives.paired_terms` and of their objective."""
 
-    unpaired: str
+    unpaired: UnpairedRows
 
 
 class PrivateImportanceOptions(TypedDict, total=False):
     """The options of :class:`ppl_mm.objectives.IWAE` without ``num_particles`` and ``private``."""
 
     beta: float
-    form: str
+    form: Form
     strata: int | None
     weights: Mapping[str, float] | None
 
@@ -79,7 +110,7 @@ class PrivateImportanceOptions(TypedDict, total=False):
 class ImportanceOptions(PrivateImportanceOptions, total=False):
     """The options of :class:`ppl_mm.objectives.IWAE` without ``num_particles``."""
 
-    private: str
+    private: PrivateSource
 
 
 class MixtureOptions(_ScaledOptions, total=False):
@@ -92,11 +123,11 @@ class MutualSupervisionOptions(_ScaledOptions, total=False):
     """The options of :class:`ppl_mm.objectives.MutualSupervisionELBO`."""
 
     alpha: float
-    kl: str
-    estimator: str
+    kl: DirectionKL
+    estimator: DirectionEstimator
     stop_gradient: bool
-    combine: str
-    conditional_prior: str
+    combine: Combine
+    conditional_prior: DirectionPriorKind
 
 
 class ConditionalMMDOptions(_ScaledOptions, total=False):
@@ -104,7 +135,7 @@ class ConditionalMMDOptions(_ScaledOptions, total=False):
 
     alpha: float
     mmd_weight: float
-    kernel: str | float
-    estimator: str
-    classify: str
-    label_reduction: str
+    kernel: Kernel | float
+    estimator: MMDEstimator
+    classify: LabelDraw
+    label_reduction: LabelReduction

@@ -6,9 +6,9 @@ from itertools import combinations
 from math import factorial
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.subsets import check_all_subsets
 from ppl_mm.batch.terms import Term
+from ppl_mm.objectives.options import UnpairedRows
 
 __all__ = ["chain_terms", "paired_terms"]
 
@@ -18,7 +18,7 @@ def paired_terms(
     names: Sequence[str],
     *,
     unimodal_on_complete_rows: bool,
-    unpaired: str = "all",
+    unpaired: UnpairedRows = "all",
     suppliers: bool = False,
 ) -> list[Term]:
     """The terms of SVAE and VAEVAE, to use with ``rows="require", mean="rows"``.
@@ -62,8 +62,6 @@ def paired_terms(
         [(('a', 'b'), ('a',), ('b',)), (('a', 'b'), ('b',), ('a',))]
     """
     names = tuple(names)
-    if unpaired not in ("all", "disjoint"):
-        raise ValueError(unknown_name("unpaired", unpaired, ("all", "disjoint")))
     if len(names) < 2:
         raise ValueError(f"paired_terms: expected two modalities or more, got {len(names)}.")
     if len(names) <= 3:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from math import comb
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 
@@ -18,6 +18,8 @@ from ppl_mm.batch.terms import Term
 
 __all__ = ["SubsetTerms", "subset_terms"]
 
+Uniform = Literal["size", "subset"]
+
 
 @typed
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class SubsetTerms:
     """See :func:`subset_terms`; call it with names to get the terms of one step."""
 
     k: int | None
-    uniform_over: str
+    uniform_over: Uniform
     scored: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def __call__(self, names: Sequence[str]) -> list[Term]:
@@ -49,7 +51,7 @@ class SubsetTerms:
 @typed
 def subset_terms(
     k: Annotated[int, Range(0, 2**MOST_MODALITIES - 1)] | None = 0,
-    uniform_over: str = "size",
+    uniform_over: Uniform = "size",
     *,
     scored: Mapping[str, Sequence[str]] | None = None,
 ) -> SubsetTerms:
@@ -84,13 +86,11 @@ def subset_terms(
         >>> [(t.source, t.scored) for t in terms[1:]]
         [(('image',), ('image', 'label')), (('label',), ('label',))]
     """
-    if uniform_over not in ("size", "subset"):
-        raise ValueError(f"uniform_over: expected 'size' or 'subset', got {uniform_over!r}.")
     pairs = tuple((name, tuple(those)) for name, those in (scored or {}).items())
     return SubsetTerms(k, uniform_over, pairs)
 
 
-def _random_subsets(names: tuple[str, ...], k: int, uniform_over: str) -> list[tuple[str, ...]]:
+def _random_subsets(names: tuple[str, ...], k: int, uniform_over: Uniform) -> list[tuple[str, ...]]:
     sizes = range(2, len(names))
     if k == 0 or len(sizes) == 0:
         return []

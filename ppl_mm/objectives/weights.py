@@ -1,4 +1,4 @@
-"""From two programs to log-probabilities per site and row.
+"""The log-probabilities of a model and a guide, by site and row.
 
 Model and guide are traced once; bounds, likelihoods and the variance of log weights are reductions
 of these log-probabilities. Shapes: (K, S, B) with particles at dim -3, terms or strata at -2 and

@@ -9,6 +9,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.plate import of_rows
 from ppl_mm.objectives.mmd import MMD
 from ppl_mm.objectives.objective import Objective
+from ppl_mm.objectives.options import Kernel, MMDEstimator
 from ppl_mm.objectives.sites import Site
 from ppl_mm.objectives.stages import Stages
 from ppl_mm.objectives.weights import absent_names, guide_trace, model_trace, particles
@@ -57,8 +58,8 @@ class WithMMD(Objective):
         objective: Objective,
         *,
         mmd_weight: float,
-        kernel: str | float = "dim",
-        estimator: str = "unbiased",
+        kernel: Kernel | float = "dim",
+        estimator: MMDEstimator = "unbiased",
     ) -> None:
         if isinstance(objective, Stages):
             raise TypeError(

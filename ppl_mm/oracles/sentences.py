@@ -41,7 +41,7 @@ _SMOOTHING, _POWER, _A = 0.75, 0.5, 1e-3
 @typed
 @dataclass(frozen=True)
 class SentenceEmbedding:
-    """From sentences of symbols (N, T) to vectors (N, D), see the module.
+    """A map from sentences of symbols (N, T) to vectors (N, D), see the module.
 
     Attributes:
         vectors: The word vectors v_w, (V, D); 0 for a symbol that no training sentence has.

@@ -1,4 +1,4 @@
-"""Pictures of data, training and what a trained system makes of them."""
+"""Pictures of data, of training, and of a trained system's generations."""
 
 from ppl_mm.plotting.cross import cross_generation
 from ppl_mm.plotting.diagram import graph, save_graph

@@ -1,4 +1,4 @@
-"""Pyro programs of a batch: their base class, and what a program of your own must have.
+"""Pyro programs of a batch: their base class, and the contracts for programs of your own.
 
 :class:`Program` is the base of all models and guides of this library. The others are contracts
 (:class:`typing.Protocol`), which a program of your own meets by its names alone.

@@ -1,4 +1,4 @@
-"""Models that condition on some modalities: what they can be asked, and by which rows."""
+"""Checks of questions to models that condition on some modalities."""
 
 from collections.abc import Iterable, Sequence
 

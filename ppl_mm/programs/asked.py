@@ -1,4 +1,4 @@
-"""What a program says of itself, with the answer for one that says nothing.
+"""The properties that a program may state, each with the default for one that does not.
 
 The contracts are in :mod:`ppl_mm.programs.contracts`. No other file looks up by name what a program
 may lack. A program under effect handlers, ``handler(model)``, answers as the program itself does.
@@ -71,7 +71,7 @@ def label_of(model: object) -> str | None:
 
 
 def latent_dim_of(*programs: object) -> int | None:
-    """Z, the latent's size, as the first of the programs says that has it; None if none does."""
+    """Z, the size of the latent, from the first program that states it; None if none does."""
     sizes = (getattr(program, "latent_dim", None) for program in programs)
     return next((size for size in sizes if size is not None), None)
 
@@ -130,7 +130,7 @@ def posterior_of(guide: object, obs: Observations, needed_by: str) -> TorchDistr
     Args:
         guide: The guide.
         obs: The rows, under terms or strata if there are any.
-        needed_by: What needs it, for messages, such as "a term with a reference".
+        needed_by: The name in messages of what needs it, such as "a term with a reference".
 
     Raises:
         ValueError: For a guide without a method ``posterior``, or a distribution of another number
@@ -164,7 +164,7 @@ def posterior_of(guide: object, obs: Observations, needed_by: str) -> TorchDistr
 def listed_alternatives(
     part: object, system: nn.Module, target: tuple[str, ...], given: tuple[str, ...]
 ) -> Listed | None:
-    """How a model or an objective puts log p(x_target | x_given) together; None if it says not."""
+    """The conditionals that a model or an objective has for log p(x_target | x_given), or None."""
     return part.alternatives(system, target, given) if isinstance(part, Alternatives) else None  # type: ignore[arg-type]
 
 

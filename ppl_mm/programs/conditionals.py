@@ -1,4 +1,4 @@
-"""How log p(x_A | x_B) is put together, where it is not log p(x_A, x_B) - log p(x_B).
+"""The parts of log p(x_A | x_B), where it is not log p(x_A, x_B) - log p(x_B).
 
 A model or an objective that defines
 

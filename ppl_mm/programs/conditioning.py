@@ -73,7 +73,7 @@ class Context(nn.Module):
 
 
 def holds(obs: Observations, names: Sequence[str]) -> Bool[Tensor, " B"]:
-    """Which rows hold all of these modalities, (B,)."""
+    """The rows that hold all of these modalities, (B,) bool."""
     if not set(names) <= set(obs.present):
         return obs.false_mask(torch.Size([len(obs)]))
     masks = [obs.present[n] for n in names] or [~obs.false_mask(torch.Size([len(obs)]))]
@@ -88,7 +88,7 @@ def nan_unless_held(
 
 
 def undrawable(name: str, obs: Observations, given: Sequence[str]) -> str | None:
-    """Why a modality that the data do not hold cannot be drawn in every row; None if it can."""
+    """The reason why an absent modality cannot be drawn in every row; None if it can."""
     if name in obs.names:
         return None
     for g in given:

@@ -1,4 +1,4 @@
-"""What a model and a guide must have, and what they may offer besides.
+"""Protocols of models and guides: what they must have, and what they may offer besides.
 
 Every contract is a :class:`typing.Protocol`: a program of your own needs these names and no base
 class of ours. :class:`ppl_mm.Program` has those of :class:`Declares` and :class:`Checks` already.
@@ -26,7 +26,7 @@ lacks and the remedy, see :mod:`ppl_mm.programs.door`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from pyro.distributions.torch_distribution import TorchDistribution
@@ -46,6 +46,7 @@ __all__ = [
     "Conditional",
     "Declares",
     "DiagonalFamily",
+    "Family",
     "Guide",
     "HasExperts",
     "HasPosterior",
@@ -57,6 +58,9 @@ __all__ = [
     "NamesSite",
     "Prior",
 ]
+
+Family = Literal["normal", "laplace"]
+"""The families of priors and experts, by name."""
 
 
 @runtime_checkable
@@ -202,9 +206,9 @@ class Prior(Protocol):
 
 @runtime_checkable
 class NamesFamily(Protocol):
-    """A prior that says the family of its coordinates, "normal" or "laplace"."""
+    """A prior that says the family of its coordinates."""
 
-    family: str
+    family: Family
 
 
 @runtime_checkable

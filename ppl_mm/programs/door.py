@@ -11,7 +11,7 @@ from pyro.infer.autoguide import AutoGuide
 from pyro.poutine.messenger import Messenger
 from torch import nn
 
-from ppl_mm.arguments.wording import shown
+from ppl_mm.arguments.shown import shown
 from ppl_mm.modality import Modality
 from ppl_mm.programs.contracts import Combinable, HasPrivate, Mixed
 
@@ -33,7 +33,7 @@ _CONTRACTS = {
 
 
 class _Kind(NamedTuple):
-    """What the value of one name must be, in words and as a test."""
+    """The requirement on the value of one name, in words and as a test."""
 
     words: str
     fits: Callable[[object], bool]

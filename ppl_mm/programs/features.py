@@ -19,7 +19,9 @@ __all__ = ["ValueFeatures", "declared_features", "example", "one_hot", "value_fe
 def one_hot(
     classes: Integer[Tensor, "*B"], num_classes: int
 ) -> Integer[Tensor, "*B {num_classes}"]:
-    """As torch's function, which looks at all values first: a recorded step must not.
+    """Indicators of classes, as torch's function but without its look at all values.
+
+    A recorded step must not look at values.
 
     Example:
         >>> one_hot(torch.tensor([2, 0]), 3)

@@ -147,7 +147,7 @@ def check_encoder(name: str, encoder: nn.Module, latent_dim: int, obs: Observati
 def _few(
     name: str, obs: Observations, size: int, network: nn.Module
 ) -> tuple[list[Tensor], Covariates]:
-    """What a network is given for the first rows that hold a modality; nothing if none does.
+    """The arguments of a network for the first rows that hold a modality; none if no row does.
 
     As many rows as a network's output has dimensions would hide that it takes them for those.
     """

@@ -1,4 +1,4 @@
-"""What results hand to arviz, whichever of its generations is installed."""
+"""The data of results for arviz, 0.x or 1.x."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any

@@ -112,7 +112,7 @@ class Comparison(Result):
 
     @property
     def quantity(self) -> str:
-        """What is compared, such as ``log p(image | label)``."""
+        """The name of the quantity, such as ``log p(image | label)``."""
         return self.results[self.best].quantity
 
     def difference(self, first: str, second: str) -> Difference:
@@ -147,7 +147,7 @@ class Comparison(Result):
         return [self._line(name) for name in self.results]
 
     def numbers(self) -> Iterator[Number]:
-        """Of every system: elpd, its difference to the best with the Monte Carlo error, shares."""
+        """Each system's elpd, its difference to the best with its Monte Carlo error, and shares."""
         first = self.results[self.best]
         target = ", ".join(first.target)
         for line in self.lines():

@@ -1,4 +1,4 @@
-"""Where rows lie in the latent space: the mean and the scale of each row's posterior."""
+"""The places of rows in the latent space: the mean and the scale of each row's posterior."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What rows lack, filled in: draws, means and intervals, beside what they hold."""
+"""Filled-in values: draws, means and intervals of missing ones, beside the observed ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class Imputation:
         mean: Modality -> (N, *D_m): where something is missing, the mean of p(x_missing | x_held);
             of classes and symbols, the most probable one.
         low: Modality -> (N, *D_m), the lower end of the central interval of p(x_missing | x_held)
-            that holds the share ``level``. Of classes and symbols there is none, and no entry.
-        high: As ``low``, the upper end.
+            that holds the share ``level``. Classes and symbols have no interval and no entry.
+        high: The upper end of the same interval.
         draws: Modality -> (K, N, *D_m), draws of p(x_missing | x_held), those of one index k
             together; empty where they are not kept.
         level: The share, such as 0.95.
@@ -63,7 +63,7 @@ class Imputation:
         Args:
             what: ``"mean"``, or ``"low"`` or ``"high"``, in which observed values stand too.
             columns: Modality -> the names of its elements; by default ``x[0]``, ``x[1]``, ... of
-                modality x, or ``x`` where it has but one.
+                modality x, or ``x`` if it has one element.
             index: The rows' labels; by default 0, 1, ...
         """
         return frame_of(getattr(self, what), columns, index)

@@ -21,7 +21,7 @@ class ErrorPart:
     Attributes:
         below: The distance from the value down to the lower end of a 95 % interval, (N,), nats.
         above: The distance up to the upper end, (N,).
-        draws: Which draws each row rests on, whole numbers (N,): rows with equal numbers share
+        draws: The number of each row's set of draws, (N,): rows with equal numbers share
             their draws, and so their errors; other rows are independent.
     """
 
@@ -30,7 +30,7 @@ class ErrorPart:
     draws: Tensor
 
     def masked(self, held: Bool[Tensor, " N"]) -> "ErrorPart":
-        """Without any error in the rows where ``held`` is False."""
+        """The part with an error of 0 in the rows where ``held`` is False."""
         below, above = (torch.where(held, side, 0.0) for side in (self.below, self.above))
         return ErrorPart(below, above, self.draws)
 
@@ -40,7 +40,7 @@ class ErrorPart:
 
 
 def mean_interval(parts: Sequence[ErrorPart]) -> tuple[float, float]:
-    """How far a 95 % interval of the mean over rows goes below and above it, in nats.
+    """The distances from the mean over rows down and up to the ends of a 95 % interval, in nats.
 
         below^2  =  sum over parts and over groups g of rows that share their draws of
                     ( (1/N) sum over rows i in g of below_i )^2

@@ -1,8 +1,10 @@
-"""What a log-likelihood result says of itself in words."""
+"""The description of a log-likelihood result in words."""
 
 import math
 from collections import Counter
 from typing import TYPE_CHECKING
+
+from ppl_mm.arguments.wording import counted
 
 if TYPE_CHECKING:
     from ppl_mm.results.log_likelihood import LogLikelihood
@@ -13,7 +15,7 @@ RELIABLE_K = 0.7
 """Vehtari et al. 2024, arXiv:1507.02646: above it an estimate is not to be trusted."""
 
 STAGES = ("guide", "laplace", "variational", "adaptive", "annealed")
-"""How far a row's proposal is refined; ``guide`` is the one that was asked for, alone."""
+"""The stages of a row's proposal; ``guide`` is the proposal that was asked for, alone."""
 
 
 def described(result: "LogLikelihood") -> str:
@@ -23,7 +25,7 @@ def described(result: "LogLikelihood") -> str:
     drawn = f"{s['monte_carlo_low']:.3f} to {s['monte_carlo_high']:.3f} over draws alone"
     doubt = len(result.unreliable)
     if doubt:
-        drawn += f", were it not for {doubt} rows that are not to be trusted"
+        drawn += f", too narrow: {counted(doubt, 'row')} cannot be trusted"
     lines = [
         f"{result.quantity} = {s['mean']:.3f} nats a row ({rows} rows)",
         "  " + "; ".join(part for part in (interval, drawn) if part),
@@ -46,7 +48,7 @@ def _number(result: "LogLikelihood") -> str:
 
 
 def _refined(result: "LogLikelihood") -> str:
-    """How many rows were refined, and by which stage."""
+    """The number of rows that each stage refined."""
     count = Counter(result.stage)
     guide = count.pop("guide", 0)
     found = ", ".join(f"{count[stage]} by {stage}" for stage in STAGES if stage in count)
@@ -60,7 +62,7 @@ def _refined(result: "LogLikelihood") -> str:
 
 
 def _trust(result: "LogLikelihood") -> str:
-    """What Pareto k says."""
+    """The line about Pareto k."""
     k, rows = result.pareto_k, len(result.unreliable)
     if bool(k.isnan().any()):
         return "  Pareto k needs 25 draws a row: how far the errors can be believed is not known"

@@ -1,4 +1,4 @@
-"""Log-likelihood estimates with what is known of their error."""
+"""Log-likelihood estimates with their errors and diagnostics."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ class _Columns(TypedDict):
 
 
 COLUMNS = tuple(_Columns.__annotations__)
-"""The fields of a :class:`LogLikelihood` with one entry a row, but for ``shared_error``."""
+"""The fields of a :class:`LogLikelihood` with one entry for each row, except ``shared_error``."""
 
 
 _ADVICE = (
@@ -54,8 +54,8 @@ class LogLikelihood(Result):
     Attributes:
         value: The estimate, (N,); 0 for a row that holds nothing of the target, -inf where no
             draw gives the row any probability: it lies beyond what the decoders can give, or its
-            log-density beyond what its floating-point numbers can hold. Of a discrete target it is
-            never above 0.
+            log-density beyond what its floating-point numbers can hold. It is never above 0 for a
+            discrete target.
         standard_error: The standard error of the estimate, from the spread of its own weights
             (delta method), (N,).
         low: The lower end of a 95 % interval, (N,), see
@@ -75,7 +75,7 @@ class LogLikelihood(Result):
         num_samples: The number of draws per row that was asked for.
         target: The modalities that are scored.
         given: The modalities conditioned on.
-        proposal: Where the draws came from.
+        proposal: The name of the proposal.
         normalised: False where a likelihood is a score and no density (SoftBernoulli): the
             values compare only with models scored the same way.
         shared_error: The part of the standard error that all rows have in common, (N,).
@@ -85,8 +85,8 @@ class LogLikelihood(Result):
         reason: Why rows that were to be refined keep the guide's draws as they are; "" if none.
         log_weights: The logs of the weights whose mean is exp(value), (draws, N), single
             precision; NaN where a row has fewer draws. None where they are too many to keep, or
-            the value is put together from several estimates. Of a conditional they are those of
-            target and given together, divided by the estimate of p(given).
+            the value is put together from several estimates. For a conditional they are the
+            weights of target and given together, divided by the estimate of p(given).
     """
 
     value: Tensor
@@ -148,12 +148,12 @@ class LogLikelihood(Result):
 
     @property
     def stage(self) -> tuple[str, ...]:
-        """Where each row's number comes from, one of ``STAGES``."""
+        """The source of each row's number, one of ``STAGES``."""
         return tuple(STAGES[i] for i in self.refinement.long().tolist())
 
     @property
     def quantity(self) -> str:
-        """What is estimated, such as ``log p(image | label)``."""
+        """The name of the estimated quantity, such as ``log p(image | label)``."""
         given = f" | {', '.join(self.given)}" if self.given else ""
         return f"{'log p' if self.normalised else 'score'}({', '.join(self.target)}{given})"
 
@@ -210,7 +210,7 @@ class LogLikelihood(Result):
 
     @property
     def side(self) -> str:
-        """What a heavy tail does to the estimate; a conditional is a difference of two."""
+        """The direction of a heavy tail's error; a conditional is a difference of two estimates."""
         return "off to either side" if self.given else "mostly too low"
 
     def to_arviz(self) -> Any:
@@ -266,7 +266,7 @@ class LogLikelihood(Result):
         )
 
     def warn_if_unreliable(self, advice: str = _ADVICE) -> None:
-        """Warn of the rows whose estimate is not to be trusted, naming them, with some advice."""
+        """Warn of the rows whose estimates cannot be trusted, by name and with advice."""
         nothing = self.value == -math.inf
         warn_of_rows(self.quantity, nothing, NOTHING)
         warn_of_rows(

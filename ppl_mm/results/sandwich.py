@@ -1,4 +1,4 @@
-"""Bounds on log-likelihoods that close in on the truth: numbers and picture."""
+"""Lower and upper bounds on log-likelihoods by temperatures: numbers and picture."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

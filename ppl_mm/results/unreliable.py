@@ -1,4 +1,4 @@
-"""Warnings that name the rows whose likelihoods or bounds cannot be believed."""
+"""Warnings that name the rows whose likelihoods or bounds cannot be trusted."""
 
 import warnings
 

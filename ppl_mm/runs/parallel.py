@@ -36,7 +36,7 @@ def in_parallel(
         function: The function, which each process imports.
         calls: The arguments of each call.
         folders: The run folders by name, whose progress is shown.
-        console: Where progress is shown.
+        console: The console that shows progress.
         num_jobs: The number of processes on this machine.
         dask: The address of a Dask scheduler, in place of them.
 

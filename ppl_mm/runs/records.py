@@ -20,7 +20,7 @@ import pyro
 import torch
 
 import ppl_mm
-from ppl_mm.files import write_atomically
+from ppl_mm.files import read_json, write_atomically, write_json
 from ppl_mm.systems import System
 from ppl_mm.training import fit
 from ppl_mm.training.history import FitResult
@@ -64,8 +64,7 @@ class Files:
         if not self.record.exists():
             return {}
         try:
-            found: Record = json.loads(self.record.read_text())
-            return dict(found)
+            return dict(read_json(self.record))
         except (ValueError, TypeError) as error:
             raise ValueError(
                 f"{self.record}: damaged ({error}). Remove it, and the run is made anew."
@@ -73,7 +72,7 @@ class Files:
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Write the record, whole or not at all."""
-        write_atomically(self.record, (json.dumps(record, indent=1) + "\n").encode())
+        write_json(self.record, record)
 
     def train(
         self,

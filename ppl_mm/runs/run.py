@@ -14,9 +14,10 @@ A run folder holds
     posterior.png                where a posterior has two coordinates to show
     metrics.json                 likelihoods and accuracies of held-out rows
     likelihoods.npz              the likelihoods row by row
+
+The files .json write numbers that are not finite as the strings "NaN", "Infinity" and "-Infinity".
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -26,7 +27,7 @@ from torch import nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.data.running import reference
-from ppl_mm.files import owned, write_atomically
+from ppl_mm.files import owned, write_json
 from ppl_mm.networks.recipe import describe
 from ppl_mm.processes import is_first
 from ppl_mm.runs import likelihoods
@@ -61,7 +62,7 @@ def train(
 ) -> Run:
     """Train, and write the run folder with everything except ``metrics.json``.
 
-    Of several processes under ``torchrun``, the first one writes.
+    The first of several processes under ``torchrun`` writes.
 
     Args:
         folder: The run folder.
@@ -208,8 +209,7 @@ def evaluate(
         classifiers=classifiers,
         labels=run.dataset.classes("test") if classifiers else None,
     )
-    content = json.dumps(found.to_dict(), indent=1)
     with owned(run.folder):
         likelihoods.write(run.folder / likelihoods.LIKELIHOODS, found.results)
-        write_atomically(run.folder / "metrics.json", content.encode())
+        write_json(run.folder / "metrics.json", found.to_dict())
     return found

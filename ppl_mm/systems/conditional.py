@@ -8,7 +8,8 @@ from ppl_mm.distributions.prior import PriorLike
 from ppl_mm.guides import ConditionalNetwork, ConditionalPosterior
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import ConditionalDecoder, ConditionalPrior
-from ppl_mm.networks.layers import Activation, ScaleMap, draw_normal
+from ppl_mm.networks.layers import Activation, draw_normal
+from ppl_mm.networks.scales import ScaleMap
 from ppl_mm.objectives import ConditionalMMD, ELBOTerms, Term
 from ppl_mm.objectives.options import ConditionalMMDOptions, RequiredTermOptions
 from ppl_mm.systems.recorded import recorded

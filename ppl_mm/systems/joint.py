@@ -1,14 +1,14 @@
 """Systems with a joint network, and those of one encoder at a time."""
 
 from collections.abc import Mapping, Sequence
-from typing import Unpack
+from typing import Literal, Unpack
 
-from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.distributions.prior import PriorLike
 from ppl_mm.guides import JointNetwork, ProductOfExperts, ZeroFilledNetwork
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
-from ppl_mm.networks.layers import Activation, ScaleMap
+from ppl_mm.networks.layers import Activation
+from ppl_mm.networks.scales import ScaleMap
 from ppl_mm.objectives import ELBOTerms, Objective, Stages, Term
 from ppl_mm.objectives.objective import check_weights
 from ppl_mm.objectives.options import RequiredTermOptions, TermOptions
@@ -127,7 +127,7 @@ def telbo(
     latent_dim: int,
     *,
     gammas: float | Mapping[str, float] = 1.0,
-    decoders: str = "joint",
+    decoders: Literal["joint", "all"] = "joint",
     first_stage: int | None = None,
     hidden: int | None = 512,
     activation: Activation = "relu",
@@ -174,8 +174,6 @@ def telbo(
     names = tuple(m.name for m in modalities)
     if len(names) < 2:
         raise ValueError("telbo: expected two modalities or more, got one; for one, use vae.")
-    if decoders not in ("joint", "all"):
-        raise ValueError(unknown_name("decoders", decoders, ("joint", "all")))
     if decoders == "all" and first_stage is not None:
         raise ValueError("telbo: in two stages the decoders learn from the joint term alone.")
     given = gammas if isinstance(gammas, Mapping) else dict.fromkeys(names, gammas)

@@ -10,30 +10,34 @@ these systems from five seeds at 30 times the usual learning rate.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Unpack
+from typing import Literal, Unpack
 
-from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.distributions import LearnedScale
-from ppl_mm.distributions.prior import PriorLike, as_prior
+from ppl_mm.distributions.prior import PriorLike, PriorScale, as_prior
 from ppl_mm.guides import Mixture, MixtureOfExperts, MixtureOfProducts, ProductOfExperts
 from ppl_mm.guides import SharedPrivate as SharedPrivateGuide
 from ppl_mm.guides.experts import Experts
+from ppl_mm.guides.product_of_experts import PriorExpert
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
 from ppl_mm.models import SharedPrivate as SharedPrivateModel
 from ppl_mm.objectives import IWAE, DReG, ELBOTerms, MixtureELBO, Term
 from ppl_mm.objectives.options import (
+    Divergence,
     ImportanceOptions,
     MixtureOptions,
     PrivateImportanceOptions,
+    PrivateSource,
     TermOptions,
 )
+from ppl_mm.programs.contracts import Family
 from ppl_mm.programs.program import Program
 from ppl_mm.systems.recorded import recorded
 from ppl_mm.systems.system import System
 
 __all__ = ["dmvae", "mmjsd", "mmvae", "mmvae_plus", "mopoe"]
 
+Importance = Literal["dreg", "iwae", "elbo"]
 PrivateDim = int | Mapping[str, int]
 
 
@@ -42,9 +46,9 @@ def mmvae(
     modalities: Sequence[Modality],
     latent_dim: int,
     *,
-    objective: str = "dreg",
+    objective: Importance = "dreg",
     num_particles: int | None = None,
-    family: str = "laplace",
+    family: Family = "laplace",
     prior: PriorLike = None,
     **options: Unpack[ImportanceOptions],
 ) -> System:
@@ -81,8 +85,8 @@ def mopoe(
     latent_dim: int,
     *,
     private_dim: PrivateDim | None = None,
-    divergence: str = "components",
-    prior_expert: bool | str = False,
+    divergence: Divergence = "components",
+    prior_expert: PriorExpert = False,
     subsets: Sequence[Sequence[str]] | None = None,
     prior: PriorLike = None,
     **options: Unpack[MixtureOptions],
@@ -128,11 +132,11 @@ def mmvae_plus(
     latent_dim: int,
     *,
     private_dim: PrivateDim | None = None,
-    objective: str = "dreg",
+    objective: Importance = "dreg",
     num_particles: int | None = None,
-    family: str = "laplace",
-    scale_map: str | None = None,
-    private: str = "auxiliary",
+    family: Family = "laplace",
+    scale_map: PriorScale | None = None,
+    private: PrivateSource = "auxiliary",
     prior: PriorLike = None,
     **options: Unpack[PrivateImportanceOptions],
 ) -> System:
@@ -164,7 +168,7 @@ def mmvae_plus(
     multimodal VAEs without compromises".
     """
     guide = MixtureOfExperts(modalities, latent_dim, family if prior is None else prior)
-    auxiliary = scale_map or ("softmax" if family == "laplace" else "softplus")
+    auxiliary: PriorScale = scale_map or ("softmax" if family == "laplace" else "softplus")
     return System(
         *_programs(guide, latent_dim if private_dim is None else private_dim, auxiliary),
         _importance(objective, num_particles, modalities, {**options, "private": private}),
@@ -208,7 +212,7 @@ def dmvae(
     latent_dim: int,
     *,
     private_dim: PrivateDim | None = None,
-    shared_kl: str = "once",
+    shared_kl: Literal["once", "per_target"] = "once",
     prior: PriorLike = None,
     **options: Unpack[TermOptions],
 ) -> System:
@@ -238,8 +242,6 @@ def dmvae(
     latent representations".
     """
     modalities = check_modalities(modalities)
-    if shared_kl not in ("once", "per_target"):
-        raise ValueError(unknown_name("shared_kl", shared_kl, ("once", "per_target")))
     names = tuple(m.name for m in modalities)
     sources = [names, *((name,) for name in names)]
     if shared_kl == "once":
@@ -254,7 +256,7 @@ def dmvae(
 
 
 def _programs(
-    guide: Experts | Mixture, private_dim: PrivateDim | None, auxiliary: str | None = None
+    guide: Experts | Mixture, private_dim: PrivateDim | None, auxiliary: PriorScale | None = None
 ) -> tuple[Program, Program]:
     """The model and the guide, with private latents where a size is given."""
     modalities, latent_dim = guide.modalities, guide.latent_dim
@@ -266,14 +268,12 @@ def _programs(
 
 
 def _importance(
-    objective: str,
+    objective: Importance,
     num_particles: int | None,
     modalities: Sequence[Modality],
     options: ImportanceOptions,
 ) -> IWAE | DReG:
     classes = {"dreg": DReG, "iwae": IWAE, "elbo": IWAE}
-    if objective not in classes:
-        raise ValueError(unknown_name("objective", objective, classes))
     if objective == "elbo" and num_particles not in (None, 1):
         raise ValueError(
             f"objective='elbo' draws one particle, got num_particles={num_particles}; use 'iwae' "

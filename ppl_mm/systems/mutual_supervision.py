@@ -14,7 +14,7 @@ from ppl_mm.guides import MixtureOfExperts
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
 from ppl_mm.objectives import MutualSupervisionELBO
-from ppl_mm.objectives.options import MutualSupervisionOptions
+from ppl_mm.objectives.options import MutualSupervisionOptions, Preset
 from ppl_mm.systems.recorded import recorded
 from ppl_mm.systems.system import System
 
@@ -26,7 +26,7 @@ def meme(
     modalities: Sequence[Modality],
     latent_dim: int,
     *,
-    preset: str = "bound",
+    preset: Preset = "bound",
     num_pseudo_inputs: int = 128,
     pseudo_inputs: Observations | None = None,
     **options: Unpack[MutualSupervisionOptions],

@@ -41,7 +41,7 @@ def options_of(function: Callable[..., Any]) -> list[Option]:
 
 
 def about(function: Callable[..., Any]) -> tuple[str, str]:
-    """What a function of :mod:`ppl_mm.systems` builds, and the modalities that it takes.
+    """The description of a function of :mod:`ppl_mm.systems`, and of the modalities that it takes.
 
     Returns:
         Its documentation up to the arguments, and that of its argument ``modalities``.

@@ -7,7 +7,8 @@ from ppl_mm.distributions.prior import PriorLike
 from ppl_mm.guides import JointNetwork, ProductOfExperts, ReplacementExperts
 from ppl_mm.modality import Modality, check_modalities
 from ppl_mm.models import SharedLatent
-from ppl_mm.networks.layers import Activation, ScaleMap
+from ppl_mm.networks.layers import Activation
+from ppl_mm.networks.scales import ScaleMap
 from ppl_mm.objectives import ELBOTerms, paired_terms
 from ppl_mm.objectives.options import FixedTermOptions, PairedTermOptions
 from ppl_mm.programs.program import Program

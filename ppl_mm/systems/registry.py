@@ -53,7 +53,7 @@ def options(name: str) -> list[Option]:
 
 @typed
 def about(name: str) -> tuple[str, str]:
-    """What the system of that name is, and what modalities and rows it needs.
+    """The description of the system of that name, and of the modalities and rows that it needs.
 
     Returns:
         Its documentation up to its arguments, and that of ``modalities``.

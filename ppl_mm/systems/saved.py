@@ -92,7 +92,7 @@ def _check_fits(file: Sealed, own: dict[str, Tensor]) -> None:
 
 @contextmanager
 def _asking_for_no_more_than(file: Sealed) -> Iterator[None]:
-    """Inside, tensors of more numbers than the file has in all, and some, are refused."""
+    """Inside, new tensors of many more numbers than the file holds are refused."""
     with _Allowance(16 * sum(map(_numel, file.shapes.values())) + _SLACK):
         yield
 
@@ -105,7 +105,7 @@ def _numel(shape: tuple[int, ...]) -> int:
 
 
 class _Allowance(TorchDispatchMode):
-    """Refuse new tensors once a number of numbers has been asked for, before any memory is."""
+    """Refuse new tensors beyond a total of numbers, before they take any memory."""
 
     def __init__(self, numbers: int) -> None:
         super().__init__()

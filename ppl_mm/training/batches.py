@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from ppl_mm.arguments.wording import shown
+from ppl_mm.arguments.shown import shown
 from ppl_mm.batch import host_masks
 from ppl_mm.batch.host_masks import HostTensor
 from ppl_mm.batch.masked import MASKS

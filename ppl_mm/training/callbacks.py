@@ -41,7 +41,7 @@ class Callback:
         """Called before each step."""
 
     def after_step(self, training: Training) -> None:
-        """Called after each step of the optimiser; the gradients are still there."""
+        """Called after each step of the optimiser, while the gradients are still there."""
 
     def after_epoch(self, training: Training) -> None:
         """Called after each epoch; ``training.history[-1]`` is its row."""

@@ -162,7 +162,7 @@ def check_data(
 ) -> Found:
     """Check the support of all rows, and run the programs on a few with Pyro's validation on.
 
-    Of rows in files only a few are checked here; :func:`ppl_mm.fit` checks the others as it first
+    Only a few rows of files are checked here; :func:`ppl_mm.fit` checks the others when it first
     reads them.
     """
     _check_own_streams(system.objective, streams)

@@ -121,8 +121,9 @@ def fit(
             and replayed, with the eager step's numbers to the last bit, or up to rounding where
             rows miss something; on a CUDA device it is a CUDA graph. With ``"compiled"`` the
             recorded step is also compiled, and equal up to rounding. ``"eager"`` does neither.
-            ``"auto"`` records complete rows, and also compiles in a run of 20,000 steps or more. A
-            step that cannot be recorded is eager; the result says how steps were taken and why.
+            ``"auto"`` records complete rows, and with small networks rows that miss something; it
+            also compiles in a run of 20,000 steps or more. A step that cannot be recorded is
+            eager; the result says how steps were taken and why.
         checkpoint: The file from which a stopped run continues. It is written whole, at the end and
             when the run is stopped. Only its own run may write it, see :func:`ppl_mm.files.owned`.
         checkpoint_every: The number of epochs from one checkpoint to the next.

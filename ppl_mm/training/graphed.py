@@ -126,7 +126,7 @@ class Graphed:
 
     @property
     def outcome(self) -> str:
-        """How steps were taken, in a line."""
+        """A line that says how steps were taken."""
         if self.why_not is not None:
             return f"eager: {self.why_not}"
         if self.replayed == 0:

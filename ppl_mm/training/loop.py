@@ -151,6 +151,7 @@ class Loop:
                     step, epochs=self.annealing_epochs, steps_per_epoch=len(batches)
                 )
                 self.callbacks.before_step(training)
+                self.gradients.step = step
                 self.last = (i + 1) % self.accumulate == 0 or i == len(batches) - 1
                 total += self.step(batch, shares[i], sizes[i])
                 training.step = so_far.step = i + 1

@@ -1,4 +1,4 @@
-"""What a loss consists of: the share of each modality and latent, and of each term."""
+"""The parts of a loss: the share of each modality and latent, and of each term."""
 
 import torch
 from pyro.infer import ELBO, Trace_ELBO

@@ -1,7 +1,7 @@
 """The plan of how a run takes its steps, as far as it is known before the first step."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 
@@ -19,6 +19,8 @@ _STEPS = ("auto", "eager", "recorded", "compiled")
 _SHORT = 20  # Recording costs about as much as this number of steps.
 _LONG = 20_000  # From this number of steps on, compilation pays off.
 _TIMED = _LONG  # From this number on, "auto" times steps on rows that miss something.
+
+Choice = Literal["recorded", "counted", "timed"]
 
 
 class Plan(NamedTuple):
@@ -45,13 +47,17 @@ class Missing:
             eager.
         steady: The modalities whose masks are the same in all rows of the run, so that they are no
             inputs; None if all are.
-        timed: Whether the faster way is taken; otherwise it is the recorded one.
+        choice: How it is decided whether steps are recorded: ``"recorded"``, they are;
+            ``"counted"``, if the products of matrices in a step take less time than Python;
+            ``"timed"``, if a recorded step takes less time than an eager one.
+        first: The number of steps of the run before the first recorded one.
         dense: Whether steps are recorded, once that is known. A checkpoint keeps it.
     """
 
     largest: int
     steady: frozenset[str] | None = None
-    timed: bool = False
+    choice: Choice = "recorded"
+    first: int = 0
     dense: bool | None = None
 
 
@@ -92,16 +98,20 @@ def missing(
 ) -> Missing:
     """Plan what is done with rows that hold different modalities.
 
-    Recorded steps on all rows equal steps on some to rounding only. Like compilation, they are
-    tried without being asked for in long runs alone, so that short ones have the same bits however
-    often they are stopped.
+    Recorded steps on all rows equal steps on some to rounding only. ``"auto"`` counts, which gives
+    the same answer every time, and begins with eager steps, so that a run has the same numbers
+    however often it is stopped and made longer. Only long runs take the time to measure.
     """
     steady = None if streams.one_pattern else frozenset[str]()
     if steady is not None and transform is None:
         steady = streams.steady
-    timed = step == "auto"
-    never = False if timed and num_steps < _TIMED else None
-    return Missing(streams.largest(batch_size), steady, timed, never)
+    largest = streams.largest(batch_size)
+    if step != "auto":
+        return Missing(largest, steady)
+    if num_steps >= _TIMED:
+        return Missing(largest, steady, "timed")
+    never = False if streams.one_pattern else None  # A transform may make masks at any step.
+    return Missing(largest, steady, "counted", _SHORT, never)
 
 
 def _obstacle(fabric: "Fabric", impartial: object, precision: str) -> str | None:

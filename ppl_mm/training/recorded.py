@@ -7,15 +7,18 @@ bit.
 
 With rows that hold different modalities, an eager step gives networks the rows that count. A
 recorded one gives them all rows, and its masks are inputs (:mod:`ppl_mm.batch.unread`). It equals
-the eager step up to rounding, and which of them is faster depends on the networks.
+the eager step up to rounding, and is faster where networks are small. How much products of matrices
+compute for each operation of the program says whether they are.
 """
 
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from pyro.infer import ELBO
 from torch import Tensor, nn
 
@@ -43,6 +46,7 @@ _PROOFS = 2  # The number of steps in which a new program is compared with eager
 _OFTEN = 3  # A pattern of a whole batch has a program of its own from this batch on.
 _TRIALS = 5  # The number of steps each way that are timed.
 _GAIN = 0.9  # Steps on all rows are taken if they need at most this part of the eager time.
+_SMALL = 400_000  # Floating-point operations that take less time than Python takes for one.
 _log = logging.getLogger("ppl_mm")
 
 Key = tuple[object, ...]  # All that decides what a step does, the size of its batch first.
@@ -69,6 +73,7 @@ class Recorded:
         not_compiled: The reason why programs that should be compiled are not; empty if there is
             none.
         replayed: The number of replayed steps.
+        step: The position of the next step in the run, which the loop sets.
     """
 
     def __init__(
@@ -86,7 +91,7 @@ class Recorded:
         self.beta = Annealing(objective, self.parameters[0].device)
         self.state = [*self.parameters, *system.buffers(), self.beta.tensor]
         self.why_not, self.compile, self.not_compiled = why_not, compile, ""
-        self.replayed = 0
+        self.replayed = self.step = 0
         self.programs: dict[Key, Replayed] = {}
         self.compiled: set[Key] = set()  # The parts of keys without their patterns.
         self.met: Counter[Key] = Counter()
@@ -120,7 +125,7 @@ class Recorded:
             return self.eager(batch, share, size)
         found, tensors = self.programs[key], tensors_of(batch, self._unknown(key))
         if found.dense and self.missing.dense is None:
-            self.missing.dense = not self.missing.timed or self._faster(found, batch, share, size)
+            self.missing.dense = self._worthwhile(found, batch, share, size)
             if not self.missing.dense:
                 return self.eager(batch, share, size)
         if found.proofs < _PROOFS:
@@ -150,7 +155,9 @@ class Recorded:
                 return key
             self.met[key] += 1
             return key if self.met[key] >= _OFTEN and len(self.programs) < _MOST else None
-        if self.missing.dense is False or size < self.missing.largest:
+        if self.missing.dense is False or self.step < self.missing.first:
+            return None
+        if size < self.missing.largest:
             return None
         return (*what, "mixed", layout(batch, self.missing.steady))
 
@@ -221,25 +228,38 @@ class Recorded:
             self._note("a replayed step gives other numbers than it would otherwise")
         return loss
 
-    def _faster(self, found: Replayed, batch: Observations, share: range, size: int) -> bool:
-        """Time steps of both kinds; return whether the program is clearly the faster."""
+    def _worthwhile(self, found: Replayed, batch: Observations, share: range, size: int) -> bool:
+        """Whether the steps are recorded; parameters, buffers and random numbers stay the same."""
+        if self.missing.choice == "recorded":
+            return True
         before, tensors = State(self.state), tensors_of(batch, self.missing.steady)
+        try:
+            if self.missing.choice == "counted":
+                return found.flops_per_operation(tensors) < _SMALL
+            return self._faster(found, partial(self.eager, batch, share, size), tensors)
+        finally:
+            before.restore()
+            self._forget_gradients()
 
-        def seconds(dense: bool) -> float:
+    def _faster(
+        self,
+        found: Replayed,
+        eager: Callable[[], Tensor],
+        tensors: Sequence[Shaped[Tensor, "..."]],
+    ) -> bool:
+        """Time steps of both kinds; return whether the program is clearly the faster."""
+
+        def seconds(step: Callable[[], Tensor]) -> float:
             self._forget_gradients()
             start = time.perf_counter()
-            if dense:
-                found(tensors)
-            else:
-                self.eager(batch, share, size)
+            step()
             return time.perf_counter() - start
 
-        times = [(seconds(True), seconds(False)) for _ in range(_TRIALS)]
-        before.restore()
-        self._forget_gradients()
-        own, eager = (min(each) for each in zip(*times, strict=True))
-        _log.info("fit: a step takes %.1f ms on all rows, %.1f on some", own * 1e3, eager * 1e3)
-        return own <= _GAIN * eager
+        program = partial(found, tensors)
+        times = [(seconds(program), seconds(eager)) for _ in range(_TRIALS)]
+        own, other = (min(each) for each in zip(*times, strict=True))
+        _log.info("fit: a step takes %.1f ms on all rows, %.1f on some", own * 1e3, other * 1e3)
+        return own <= _GAIN * other
 
     def _forget_gradients(self) -> None:
         for p in self.parameters:

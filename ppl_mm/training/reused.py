@@ -1,4 +1,4 @@
-"""Which operations of a recorded step may write their result where an argument lay.
+"""The operations of a recorded step that may write their result where an argument lay.
 
 Most of the time of a step with small networks is that of elementwise operations on large tensors,
 and most of theirs is that of new memory. The recording shows which tensors nobody reads again. The

@@ -51,14 +51,14 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def deaf() -> Iterator[None]:
-    """Inside, no such signal has an effect; a process that another one stops is so."""
+    """Inside, these signals have no effect; it is for a process that another process stops."""
     with _handled(_ASKED, signal.SIG_IGN):
         yield
 
 
 @contextmanager
 def _handled(numbers: Iterable[int], handler: Handler) -> Iterator[dict[int, Handler]]:
-    """Handle signals so inside; yield number -> former handler.
+    """Handle the signals by ``handler`` inside; yield number -> former handler.
 
     Signals reach only the main thread of a process; in another thread nothing changes. A signal
     that is ignored, as in a background command or after ``nohup``, stays ignored.

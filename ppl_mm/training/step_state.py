@@ -144,7 +144,7 @@ def tensors_of(
 
 
 def to_record(batch: Observations, steady: frozenset[str] | None = None) -> Observations:
-    """The batch with masks that the host knows, but for those that are inputs of the program."""
+    """The batch with masks that the host knows, except those that are inputs of the program."""
     with recording():
         rows = resident(batch, batch.device)
     if steady is None:

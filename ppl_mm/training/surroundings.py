@@ -1,4 +1,4 @@
-"""What is set before a run and put back after it."""
+"""Settings that hold during a run and are restored after it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext

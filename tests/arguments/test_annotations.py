@@ -23,6 +23,7 @@ WORDS = [
     (Optional[float], "a finite number or None"),  # noqa: UP045 - an older spelling
     (Union[int, str], "an integer or a string"),  # noqa: UP007 - the same
     (bool | Literal["auto"], "True or False or 'auto'"),
+    (Literal["a", "b"] | None, "'a', 'b' or None"),
     (Literal["a", "b", "c"], "'a', 'b' or 'c'"),
     (str, "a string"),
     (Sequence[str], "a sequence of strings"),

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypedDict, Unpack
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ppl_mm.arguments.kinds import FUNCTION, NO, Range
+from ppl_mm.arguments.tensors import Matrix, Numbers
 from ppl_mm.arguments.typed import RANGES, remedy, typed
 
 
@@ -250,9 +251,36 @@ def test_a_refusal_ends_with_its_remedy(annotation, value, said):
 def test_what_nothing_helps_has_no_remedy():
     assert refusal(int, "a").endswith("expected an integer, got 'a'.")
     assert refusal(float, torch.ones(2)).endswith("got a tensor of float64 of shape (2,).")
+    assert refusal(float, torch.tensor(torch.nan)).endswith("with NaN or infinity.")
+    assert refusal(int, torch.tensor(0.5)).endswith("got a tensor of float64 of shape ().")
+    assert refusal(Numbers, torch.tensor([torch.inf])).endswith("with NaN or infinity.")
+    assert refusal(Matrix, torch.ones(1)).endswith("got a tensor of float64 of shape (1,).")
+    assert refusal(float, torch.ones(1, device="meta")).endswith("of shape (1,).")
 
 
 def test_an_optimiser_itself_is_no_function_that_makes_one():
     optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.1)
     assert FUNCTION.read(optimizer) is NO
     assert "functools.partial(torch.optim.Adam" in remedy(FUNCTION, optimizer)
+
+
+class Handed(TypedDict, total=False):
+    """Options that a function hands on to another."""
+
+    alpha: float
+    kind: Literal["one", "two"]
+
+
+@typed
+def hands_on(value: int, **options: Unpack[Handed]) -> dict[str, object]:
+    return {"value": value, **options}
+
+
+def test_options_that_are_handed_on_are_checked_at_the_first_door():
+    assert hands_on(1, alpha=2, kind="one") == {"value": 1, "alpha": 2.0, "kind": "one"}
+    with pytest.raises(ValueError, match=r"hands_on, argument kind: .* Did you mean 'two'\?"):
+        hands_on(1, kind="tow")
+    with pytest.raises(ValueError, match=r"hands_on, argument alpha: .* at least 0, got -1"):
+        hands_on(1, alpha=-1.0)
+    with pytest.raises(TypeError, match=r"hands_on: unknown argument 'alpah'.*mean 'alpha'\?"):
+        hands_on(1, alpah=1.0)

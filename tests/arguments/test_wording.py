@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from ppl_mm import Modality, data, likelihoods
-from ppl_mm.arguments.wording import article, counted, either, shown, unknown_name
+from ppl_mm.arguments.shown import shown
+from ppl_mm.arguments.wording import article, counted, either, unknown_name
 
 
 def test_one_thing_is_no_plural():

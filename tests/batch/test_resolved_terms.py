@@ -151,7 +151,7 @@ def test_no_terms_and_unknown_rules_are_refused():
     with pytest.raises(ValueError, match="expected at least one term, got none"):
         resolve_terms([], obs, rows="restrict", dedupe=True)
     with pytest.raises(ValueError, match="rows: expected 'restrict' or 'require', got 'skip'"):
-        resolve_terms([Term((), ())], obs, rows="skip", dedupe=True)
+        obs.terms([Term((), ())], rows="skip")
 
 
 def test_stand_ins_are_named_by_those_terms_that_say_one():

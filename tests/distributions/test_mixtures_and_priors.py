@@ -202,8 +202,8 @@ def test_default_maps_and_the_releases_initial_scale():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"family": "cauchy"}, "family: expected one of normal, laplace, got 'cauchy'"),
-        ({"scale_map": "relu"}, "scale_map: expected one of softmax, softplus, exp"),
+        ({"family": "cauchy"}, "family: expected 'normal' or 'laplace', got 'cauchy'"),
+        ({"scale_map": "relu"}, "scale_map: expected 'softmax', 'softplus', 'exp' or None"),
         ({"scale_map": "softmax", "initial_scale": 2.0}, "1 under softmax, got 2.0"),
         ({"scale_map": "softplus", "initial_scale": -1.0}, "initial_scale: .*above 0"),
         ({"scale_map": "exp", "initial_scale": 0.0}, "initial_scale: .*above 0"),
@@ -253,7 +253,7 @@ def test_what_is_no_prior_is_an_error(given):
 def test_wrong_sizes_and_names_are_errors():
     with pytest.raises(ValueError, match=r"expected shape \(3,\)"):
         as_prior(dist.Normal(torch.zeros(2), 1.0), 3)
-    with pytest.raises(ValueError, match="family: expected one of"):
+    with pytest.raises(ValueError, match="family: expected 'normal' or 'laplace'"):
         as_prior("cauchy", 3)
     with pytest.raises(ValueError, match="scale > 0"):
         DiagonalPrior(torch.zeros(2), torch.tensor([1.0, 0.0]))

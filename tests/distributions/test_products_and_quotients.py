@@ -13,7 +13,7 @@ from ppl_mm.distributions import (
     product_of_experts,
     quotient_of_experts,
 )
-from ppl_mm.networks.layers import location_scale
+from ppl_mm.networks.scales import location_scale
 
 ROUNDING = {"atol": 1e-12, "rtol": 1e-12}
 STANDARD = (torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64))

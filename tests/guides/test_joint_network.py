@@ -120,7 +120,7 @@ def test_a_modality_may_bring_its_own_trunk():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"subsets": "pairs"}, ValueError, "unknown subsets 'pairs'"),
+        ({"subsets": "pairs"}, ValueError, "subsets: expected 'full', 'all' or a coll"),
         ({"subsets": [("normal", "norml")]}, ValueError, "Did you mean 'normal'"),
         ({"prior": "laplace"}, TypeError, "must be a fixed Normal"),
     ],

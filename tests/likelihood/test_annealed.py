@@ -370,7 +370,7 @@ def test_discrete_latents_are_an_error():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"start": "guide"}, "start 'guide'"),
+        ({"start": "guide"}, "start: expected .* got 'guide'"),
         ({"num_chains": 0}, "num_chains: expected an integer"),
         ({"num_temperatures": 0}, "num_temperatures: expected an integer"),
         ({"num_leaps": 0}, "num_leaps: expected an integer"),

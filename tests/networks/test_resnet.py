@@ -109,7 +109,7 @@ def test_is_no_encoder_or_decoder():
 
 def test_wrong_arguments_are_named():
     build = partial(ResNet, (1, 28, 28))
-    with pytest.raises(ValueError, match="expected the stem '3x3' or '7x7', got '5x5'"):
+    with pytest.raises(ValueError, match="stem: expected '3x3' or '7x7', got '5x5'"):
         build(stem="5x5")
     for options in ({"widths": ()}, {"blocks": 0}):
         with pytest.raises(ValueError, match="at least one width and one block"):

@@ -202,7 +202,7 @@ def test_omega_zero_trains():
         ({"omega": 0.5, "mmd_weight": math.inf}, "mmd_weight: .*at least 0"),
         ({"omega": 0.5, "classify": "means"}, "Did you mean 'mean'"),
         ({"omega": 0.5, "label_reduction": "summ"}, "Did you mean 'sum'"),
-        ({"omega": 0.5, "kernel": "dim3"}, "unknown kernel 'dim3'; known: dim2, dim"),
+        ({"omega": 0.5, "kernel": "dim3"}, "kernel: expected .* got 'dim3'. Did you mean 'dim'"),
     ],
 )
 def test_factors_and_choices_out_of_range_are_refused(options, message):

@@ -61,7 +61,7 @@ def test_the_median_is_a_constant_and_of_several_draws_its_mean():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kernel": "dims"}, "Did you mean 'dim'.*Or its width h"),
+        ({"kernel": "dims"}, "'median' or a finite number above 0, got 'dims'. Did you mean 'dim'"),
         ({"kernel": 0.0}, "kernel: .*above 0, got 0.0"),
         ({"estimator": "unbiassed"}, "Did you mean 'unbiased'"),
     ],

@@ -455,10 +455,10 @@ def test_what_is_a_bound(options, is_bound):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kl": "closed"}, "unknown kl 'closed'"),
+        ({"kl": "closed"}, "kl: expected 'sample' or 'analytic', got 'closed'"),
         ({"estimator": "singel"}, "Did you mean 'single'"),
-        ({"combine": "max"}, "unknown combine 'max'"),
-        ({"conditional_prior": "experts"}, "unknown conditional_prior"),
+        ({"combine": "max"}, "combine: expected 'mean' or 'sum', got 'max'"),
+        ({"conditional_prior": "experts"}, "conditional_prior: expected 'mixture' or 'product'"),
         ({"alpha": -1.0}, "alpha: .*at least 0"),
         ({"num_particles": 0}, "num_particles: .*at least 1"),
     ],
@@ -469,7 +469,7 @@ def test_wrong_options_are_errors(options, message):
 
 
 def test_an_unknown_preset_is_an_error():
-    with pytest.raises(ValueError, match=r"unknown preset 'papr'.*Did you mean 'paper'"):
+    with pytest.raises(ValueError, match=r"name: expected .* got 'papr'. Did you mean 'paper'"):
         MutualSupervisionELBO.preset("papr")
 
 

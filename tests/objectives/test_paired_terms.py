@@ -258,7 +258,7 @@ def test_there_are_n_squared_encoders(count):
 def test_wrong_lists_are_errors():
     with pytest.raises(ValueError, match="two modalities or more, got 1"):
         paired_terms(("a",), unimodal_on_complete_rows=True)
-    with pytest.raises(ValueError, match="unknown unpaired"):
+    with pytest.raises(ValueError, match="unpaired: expected 'all' or 'disjoint'"):
         paired_terms(("a", "b"), unimodal_on_complete_rows=True, unpaired="both")
     with pytest.raises(ValueError, match="at least one modality"):
         chain_terms(())

@@ -311,7 +311,11 @@ def test_evaluation_and_saving_do_not_depend_on_the_stage(tmp_path):
     [
         (lambda: telbo(gammas={"norml": 1.0}), ValueError, "Did you mean 'normal'"),
         (lambda: telbo(gammas=-1.0), ValueError, "gammas: .*at least 0, got -1.0"),
-        (lambda: telbo(decoders="none"), ValueError, "unknown decoders 'none'"),
+        (
+            lambda: telbo(decoders="none"),
+            ValueError,
+            "expected 'joint' or 'all', got 'none'",
+        ),
         (lambda: telbo(decoders="all", first_stage=1), ValueError, "two stages the decoders"),
         (lambda: telbo(first_stage=0), ValueError, "first_stage: .*got 0"),
         (lambda: build("telbo", modalities("normal")), ValueError, "two modalities or more"),

@@ -19,7 +19,7 @@ def test_the_printed_lines_word_by_word():
     assert str(found).splitlines() == [
         "log p(x, y) = -3.000 nats a row (4 rows)",
         f"  95 % {low:.3f} to {high:.3f} over rows and draws; -3.250 to -2.750 over draws alone, "
-        "were it not for 1 rows that are not to be trusted",
+        "too narrow: 1 row cannot be trusted",
         "  1000 to 4000 draws a row from the guide; median effective sample size 100; variance "
         "of log weights 1.00",
         "  refined: 2 by laplace, 1 by annealed; 1 by the draws of the guide alone",

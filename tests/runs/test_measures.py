@@ -1,6 +1,7 @@
 """Measures of a run: their table word by word, their file, and what is given."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from likelihoods_by_hand import result
 
 from ppl_mm import data, systems
+from ppl_mm.files import read_json, write_json
 from ppl_mm.runs import Measures
 from ppl_mm.runs.coherence import coherences, sources
 from ppl_mm.runs.likelihoods import read, write
@@ -96,12 +98,16 @@ def test_the_caption_explains_what_is_in_the_table(shares, normalised, more):
     assert found.table("t").caption == BASE + more
 
 
-def test_measures_come_back_from_their_file():
-    content = json.loads(json.dumps(MEASURES.to_dict(), allow_nan=False))
-    assert Measures.of(content) == MEASURES
+def test_measures_come_back_from_their_file(tmp_path):
+    unsupported = Likelihood("log p(bottom)", -math.inf, math.inf)  # a row that no draw explains
+    measures = replace(MEASURES, likelihoods=(*MEASURES.likelihoods, unsupported))
+    write_json(tmp_path / "metrics.json", measures.to_dict())
+    json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)
+    content = read_json(tmp_path / "metrics.json")
+    assert Measures.of(content) == measures
     for name in ("coherences", "oracles"):
         del content[name]
-    assert Measures.of(content) == replace(MEASURES, coherences=(), oracles={})
+    assert Measures.of(content) == replace(measures, coherences=(), oracles={})
 
 
 def test_a_title_with_square_brackets_is_printed_whole():

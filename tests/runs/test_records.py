@@ -1,6 +1,7 @@
 """Records of runs: the command that repeats them, options that may differ, tables as CSV."""
 
 import json
+import math
 import platform
 import shlex
 from pathlib import Path
@@ -65,10 +66,11 @@ def files(folder):
 def test_a_record_comes_back_and_is_empty_where_there_is_none(tmp_path):
     kept = files(tmp_path)
     assert kept.read() == {}
-    record = {"options": {"a": [1, None]}, "ünï": 0.1}
+    record = {"options": {"a": [1, None]}, "ünï": 0.1, "measures": {"elbo": -math.inf}}
     kept.write(record)
     assert kept.read() == record
     assert kept.record.read_text().endswith("}\n")
+    json.loads(kept.record.read_text(), parse_constant=pytest.fail)
     kept.write({})
     assert kept.read() == {}
 

@@ -140,7 +140,7 @@ def test_too_few_rows_or_modalities_are_refused():
         build("meme", pseudo_inputs=complete(9))
     with pytest.raises(ValueError, match="meme needs at least two modalities, got 1"):
         build("meme", modalities("normal"))
-    with pytest.raises(ValueError, match="unknown preset 'papers'"):
+    with pytest.raises(ValueError, match=r"preset: expected .* got 'papers'. Did you mean 'paper'"):
         build("meme", preset="papers")
 
 

@@ -13,7 +13,9 @@ from ppl_mm.batch.host_masks import recording
 from ppl_mm.training import plan, recorded
 from ppl_mm.training.plan import Missing
 from ppl_mm.training.recorded import Recorded
+from ppl_mm.training.replayed import Replayed
 from ppl_mm.training.step_state import to_record
+from ppl_mm.training.tape import record
 
 QUIET = {"epochs": 3, "batch_size": 8, "device": "cpu", "progress": False, "precision": "64-true"}
 STEADY = {"cmmd": "normal", "cvae": "categorical", "svae": "normal", "svae_star": "normal"}
@@ -143,12 +145,45 @@ def test_the_faster_way_is_taken_and_kept_in_the_checkpoint(monkeypatch, tmp_pat
         assert_equal(whole, trained("mvae", data, epochs=4, resume=True, **options))
 
 
-def test_short_runs_are_eager_unless_asked_otherwise_and_time_nothing(monkeypatch):
+def test_small_networks_are_recorded_after_the_first_steps(monkeypatch):
     monkeypatch.delattr(Recorded, "_faster")
     data = shuffled(times=8)
-    one, other = (trained("mvae", data, step=step) for step in ("eager", "auto"))
+    count = -(-len(data) // 8)
+    first = 20 // count
+    assert 0 < first < 20 / count  # The first recorded step is within an epoch.
+    one, other = (trained("mvae", data, step=step, epochs=first + 2) for step in ("eager", "auto"))
+    assert other[0].startswith("recorded")
+    assert one[1][:first] == other[1][:first]
+    assert_close(one, other)
+    assert not all(torch.equal(x, other[2][key]) for key, x in one[2].items())
+
+
+def test_a_run_of_small_networks_may_be_stopped_and_made_longer(tmp_path):
+    data, file = shuffled(times=8), tmp_path / "run.pt"
+    whole = trained("mvae", data, step="auto", epochs=6)
+    assert whole[0].startswith("recorded")
+    for epochs in (1, 3, 4, 6):
+        found = trained(
+            "mvae", data, step="auto", epochs=epochs, checkpoint=file, resume=epochs > 1
+        )
+    assert_equal(whole, found)
+
+
+def test_large_networks_are_eager_unless_asked_otherwise(monkeypatch):
+    monkeypatch.delattr(Recorded, "_faster")
+    monkeypatch.setattr(recorded, "_SMALL", 10)
+    data = shuffled(times=8)
+    one, other = (trained("mvae", data, step=step, epochs=4) for step in ("eager", "auto"))
     assert other[0].startswith("eager: rows hold different modalities; step='recorded' gives")
     assert_equal(one, other)
+
+
+def test_products_are_counted():
+    weight = nn.Parameter(torch.randn(5, 3))
+    graph, constants = record(lambda: [(torch.ones(4, 5) @ weight).relu().sum()], [weight])
+    found = Replayed(graph, constants, [weight], [], None)
+    count = len(graph.nodes)
+    assert found.flops_per_operation([]) == 2 * 4 * 5 * 3 / count
 
 
 def test_timing_leaves_the_run_as_it_is(monkeypatch):

@@ -18,10 +18,12 @@ ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @pytest.fixture(autouse=True)
 def _interrupts():
-    """A shell's background job ignores SIGINT, and what it starts does too."""
+    """A shell's background job ignores SIGINT, and under nohup SIGHUP; what it starts does too."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    closed = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGHUP, closed)
 
 
 class Press(Callback):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ppl_mm.arguments.wording import shown
+from ppl_mm.arguments.shown import shown
 from ppl_mm.batch.memory_mapped import MemoryMapped
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ppl_mm import likelihoods
-from ppl_mm.arguments.wording import shown, unknown_name
+from ppl_mm.arguments.shown import shown
+from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.likelihoods import Likelihood
 
 __all__ = ["Declaration", "Declared", "Kind", "Splitting", "Symbols", "parse"]

@@ -16,9 +16,9 @@ _PIECE = 2**20
 def fingerprint(content: Mapping[str, Any], folder: Path) -> str:
     """Return 16 hexadecimal digits of a declaration and its files, wherever they lie.
 
-    Comments and the order of keys do not matter. Of ``module:name``, a module beside the
-    declaration counts. Of a folder of images, the names and sizes of its
-    files count; of a file, its whole content.
+    Comments and the order of keys do not matter. A module beside the declaration
+    counts for ``module:name``, the names and sizes of its files for a folder of images, and the
+    whole content for a file.
 
     Args:
         content: The content of the declaration.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ppl_mm.arguments.wording import shown
+from ppl_mm.arguments.shown import shown
 from ppl_mm.batch.libraries import is_sparse
 from ppl_mm.data.own.arrays import blocks
 from ppl_mm.data.own.declaration import Kind

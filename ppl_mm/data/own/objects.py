@@ -1,4 +1,4 @@
-"""What a user hands over from Python: objects in memory, and functions that return them."""
+"""Objects in memory that a user gives as data, and functions that return them."""
 
 import importlib
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ppl_mm.arguments.wording import shown
+from ppl_mm.arguments.shown import shown
 from ppl_mm.batch.libraries import is_pandas, is_sparse
 from ppl_mm.data.own.declaration import Declaration
 from ppl_mm.data.own.opened import module_beside

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ppl_mm.arguments.wording import shown, unknown_name
+from ppl_mm.arguments.shown import shown
+from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.libraries import is_sparse
 from ppl_mm.data.own.arrays import read_labels, read_matrix_market, read_npy, read_npz
 from ppl_mm.data.own.declaration import Declaration, Declared

@@ -26,8 +26,8 @@ _NO_NUMBER = _MISSING | {"none"}  # among words, "none" is one of them
 def read_delimited(path: Path) -> Table:
     """Read a CSV or TSV file, plain or gzipped, with every cell as it is written.
 
-    Of several columns without a name, as programs write for row numbers or after a last delimiter,
-    the first is kept.
+    Programs write columns without a name for row numbers or after a last delimiter; the first of
+    several such columns is kept.
 
     Raises:
         ValueError: If the file has no rows, its header repeats a name, a line has another number of

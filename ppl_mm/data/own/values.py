@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ppl_mm.arguments.wording import shown
+from ppl_mm.arguments.shown import shown
 from ppl_mm.batch.libraries import is_sparse
 from ppl_mm.data.own.declaration import Declared, Kind
 from ppl_mm.data.own.images import Images

@@ -18,7 +18,7 @@ from ppl_mm.experiments.svae import experiment as svae
 from ppl_mm.experiments.svae import figures as svae_figures
 from ppl_mm.experiments.svae import table as svae_table
 from ppl_mm.likelihoods import SoftBernoulli
-from ppl_mm.networks.layers import LocationScale
+from ppl_mm.networks.scales import LocationScale
 from ppl_mm.runs import records
 
 
