@@ -49,8 +49,8 @@ def laplace(path: Path, start: Start) -> Student:
 
     Adam's steps approach the mode and damped Newton steps reach it, some of which use the second
     derivatives of the step before. H is a difference of gradients, so any Pyro model serves. Its
-    eigenvalues, in units of the prior's precision, are taken absolutely and no smaller than 1: where
-    the density is flat or curves upwards, the proposal is as wide as the prior.
+    eigenvalues, in units of the prior's precision, are taken absolutely and no smaller than 1:
+    where the density is flat or curves upwards, the proposal is as wide as the prior.
     """
     loc = _ascended(path, start)
     scale = start.scale
