@@ -41,18 +41,20 @@ def test_intervals_cover_the_truth(kind):
     """Six problems of 120 rows, a third of which lack x and a third y, and five questions.
 
     All rows count, whatever their k. About 3000 rows in all have a standard error of 0.4 %, and
-    the 480 to 720 of one question one of at most 1 %. Rows that are alike have the same draws, so
-    the questions about a discrete y alone have only as many estimates as y has values.
+    the 480 to 720 of one question one of at most 1 %. Rows that are alike have the same draws, and
+    hit or miss together: with n_e rows to estimate e, the variance of the share of hits is
+    0.95 * 0.05 * sum_e n_e^2 / (sum_e n_e)^2.
     """
     hits = []
     for target, given in QUESTIONS:
-        own, estimates = [], 0
+        own, alike = [], []
         for seed in range(6):
             found, truth, varied = asked(kind, seed, target, given, num_rows=120, num_samples=1000)
             hit = (found.low <= truth + 1e-9) & (truth <= found.high + 1e-9)
             own.append(hit[varied].double())
-            estimates += len(found.value[varied].unique())
+            alike.append(found.value[varied].unique(return_counts=True)[1].double())
         hits.append(torch.cat(own))
-        error = (0.95 * 0.05 / estimates) ** 0.5
+        n = torch.cat(alike)
+        error = (0.95 * 0.05) ** 0.5 * n.norm() / n.sum()
         assert abs(hits[-1].mean() - 0.95) <= max(0.03, 3 * error)
     assert 0.93 <= torch.cat(hits).mean() <= 0.97
