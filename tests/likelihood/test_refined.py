@@ -249,6 +249,18 @@ def test_pilot_draws_give_the_first_part_their_moments_where_one_mode_is_known()
 
 
 @torch.no_grad()
+def test_the_first_part_keeps_the_mode_where_coordinates_are_many_for_the_draws():
+    """With 464 pilot draws of 120 coordinates, moments would be off by a quarter and more."""
+    toy = LinearGaussian(latent_dim=120, spread=0.6)
+    system = toy.system(guides.ProductOfExperts(toy.modalities, toy.latent_dim))
+    obs = toy.sample(3)
+    path = Path(system.model, system.guide, obs, 100)
+    refined = Refined(path, row_keys(obs), 0, "laplace")
+    assert refined.proposal.alone.all()
+    assert torch.equal(refined.proposal.first.loc, refined.laplace.loc)
+
+
+@torch.no_grad()
 def test_a_heavy_draw_leads_back_to_the_mode_that_is_known():
     toy, system = product()
     obs = toy.sample(3)

@@ -4,8 +4,8 @@ A guide is amortised, its covariance diagonal, and its mode a little off, so the
 draws have heavy tails. Here each row's proposal is fitted to its own posterior, in stages:
 
     laplace       a Student distribution at the posterior's mode and one with the weighted moments
-                  of pilot draws from it, mixed with guide and prior; or the prior alone, where the
-                  rows say little of the latents
+                  of pilot draws from it, if they are enough, mixed with guide and prior; or the
+                  prior alone, where the rows say little of the latents
     adaptive      the same with the weighted moments of all draws so far, round by round
     variational   the same around the Normal with full covariance that maximises the row's ELBO
     annealed      chains from the proposal so far to p(x, z)

@@ -33,6 +33,7 @@ _ENOUGH = {"laplace": 0.2, "variational": 0.2, "adaptive": 0.2, "annealed": 0.4}
 _TOLERABLE = 0.1  # the quality below which a row is worth the dearer stages
 _TOLD = 0.03  # the ESS of draws of the prior, as a share, at which its share is worth a choice
 _MORE = 256  # of these draws, to choose it by
+_KNOWN = 4.0  # effective draws a coordinate, from which moments are as good as the mode
 _TELLING = 2.0  # nats of a draw's weight above p(x) by the first mode alone
 _TEMPERATURES = (16, 64)  # so many, then as pilot chains ask for them
 _CHAINS, _LEAPS = 128, 3
@@ -206,8 +207,14 @@ class Refined:
         return pilot
 
     def _center(self, pilot: Pilot) -> None:
-        """Give the first part the moments of a pilot's draws, where the second has its mode."""
-        rows = (self.proposal.alone & (self.proposal.share[0] > 0.0)).nonzero().squeeze(-1)
+        """Give the first part the moments of a pilot's draws, where the second has its mode.
+
+        With D coordinates and n effective draws the mean is off by D / n squared deviations.
+        """
+        number, _, size = pilot.position.shape
+        known = pilot.shares(self.proposal)[0] * number > _KNOWN * size
+        known &= self.proposal.alone & (self.proposal.share[0] > 0.0)
+        rows = known.nonzero().squeeze(-1)
         moved = self.proposal.with_first(pilot.moments(pilot.proposals[-1][0].first))
         self.proposal.put(rows, moved.rows(rows))
 
