@@ -46,7 +46,7 @@ _PROOFS = 2  # The number of steps in which a new program is compared with eager
 _OFTEN = 3  # A pattern of a whole batch has a program of its own from this batch on.
 _TRIALS = 5  # The number of steps each way that are timed.
 _GAIN = 0.9  # Steps on all rows are taken if they need at most this part of the eager time.
-_SMALL = 400_000  # Floating-point operations that take less time than Python takes for one.
+_SMALL = 400_000  # Floating-point operations that take about as long as one line of Python.
 _log = logging.getLogger("ppl_mm")
 
 Key = tuple[object, ...]  # All that decides what a step does, the size of its batch first.

@@ -214,9 +214,9 @@ class Refined:
         number, _, size = pilot.position.shape
         known = pilot.shares(self.proposal)[0] * number > _KNOWN * size
         known &= self.proposal.alone & (self.proposal.share[0] > 0.0)
-        rows = known.nonzero().squeeze(-1)
-        moved = self.proposal.with_first(pilot.moments(pilot.proposals[-1][0].first))
-        self.proposal.put(rows, moved.rows(rows))
+        rows, pilot = known.nonzero().squeeze(-1), pilot.rows(known)
+        moments = pilot.moments(pilot.proposals[-1][0].first)
+        self.proposal.put(rows, self.proposal.rows(rows).with_first(moments))
 
     def _adapted(self, rows: Tensor, pilot: Pilot, purpose: str) -> tuple[Tensor, Pilot]:
         """Adapt to the moments of all draws so far, round by round; the rows still poor."""
