@@ -10,12 +10,11 @@ from torch import Tensor
 from ppl_mm.likelihood.path import Path
 from ppl_mm.likelihood.refined.adaptive import adapted
 from ppl_mm.likelihood.refined.proposal import Proposal
-from ppl_mm.likelihood.refined.student import Student
 from ppl_mm.likelihood.row_noise import RowNoise
 from ppl_mm.likelihood.summarise import pareto_k
 from ppl_mm.results.log_likelihood import RELIABLE_K
 
-__all__ = ["Pilot", "quality"]
+__all__ = ["Pilot", "effective_draws", "quality", "quality_of"]
 
 _PRIORS = (0.02, 0.1, 0.25, 0.5)  # shares of the prior to choose from
 _PRIOR = 0.3  # the ESS of draws of the prior, as a share, at which it is the proposal
@@ -93,8 +92,7 @@ class Pilot(NamedTuple):
     @property
     def quality(self) -> Float[Tensor, " B"]:
         """How good the last proposal is by its own draws, which had no part in making it, (B,)."""
-        own = (self.joint - self.log_q[-1])[-self.proposals[-1][1] :]
-        return quality(own[None], torch.zeros_like(own[:1]))
+        return _quality((self.joint - self.log_q[-1])[-self.proposals[-1][1] :])
 
     def shares(self, proposal: Proposal) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
         """The effective sample sizes of all draws and of a proposal, as shares, (B,) each.
@@ -120,21 +118,41 @@ class Pilot(NamedTuple):
         own = self.shares(proposal)[0]
         return best.of_prior((own > _PRIOR) & (own > _AS_GOOD * found))
 
-    def moments(self, towards: Student) -> Student:
-        """Student distributions with the weighted moments of all draws, shrunk to others."""
-        return adapted(self.position, self.log_w, towards)
+    def by_mode(self, proposal: Proposal) -> Float[Tensor, "2 L B"]:
+        """The log-weights of all draws for the moments of each Student distribution, (2, L, B).
 
-    def adapted(self, towards: Student) -> Proposal:
+        Where both have a mode of their own, a draw counts for each by the share of its density
+        there. Where they have one mode, the first has all draws.
+        """
+        parts = proposal.parts(self.position, *self.bases)[:2].log_softmax(0).double()
+        alone = parts.new_tensor([0.0, -math.inf])[:, None, None]
+        return self.log_w + torch.where(proposal.alone, alone, parts)
+
+    def adapted(self, towards: Proposal) -> Proposal:
         """Proposals with the moments and the parts' shares of all draws, weighted.
 
         Args:
-            towards: The Student distributions to shrink to.
+            towards: The proposals to whose Student distributions these shrink.
         """
         last = self.proposals[-1][0]
         parts = last.parts(self.position, *self.bases).softmax(0)
         squares = self.log_w + self.joint - self.log_q[-1]
         weight = squares.nan_to_num(nan=-math.inf).softmax(0).nan_to_num(0.0).to(parts)
-        return last.around(self.moments(towards)).sharing((weight * parts).sum(1))
+        first, second = self.by_mode(last)
+        moved = last.around(adapted(self.position, first, towards.first))
+        two = (~last.alone).nonzero().squeeze(-1)
+        own = self.position[:, two], second[:, two], towards.second.rows(two)
+        moved.second.put(two, adapted(*own))
+        return moved.sharing((weight * parts).sum(1))
+
+
+def quality_of(
+    path: Path, proposal: Proposal, num_draws: int, noise: RowNoise
+) -> Float[Tensor, " B"]:
+    """How good proposals are by so many draws that nothing else uses, (B,)."""
+    position = proposal.draw(path, num_draws, noise)[0].flatten(0, 1)
+    *bases, joint = path.values(position)
+    return _quality(joint - proposal.log_prob(position, *bases))
 
 
 def quality(log_w: Float[Tensor, "S K B"], log_pi: Float[Tensor, "S B"]) -> Float[Tensor, " B"]:
@@ -145,13 +163,15 @@ def quality(log_w: Float[Tensor, "S K B"], log_pi: Float[Tensor, "S B"]) -> Floa
     """
     log_w = log_w.double()
     k = pareto_k(log_w, log_pi > -torch.inf)
-    return _judged(_effective((log_w + log_pi[:, None]).flatten(0, 1)), k)
+    whole = (log_w + log_pi[:, None]).flatten(0, 1)
+    return torch.where(k <= _PILOT_K, effective_draws(whole) / len(whole), -k.nan_to_num(math.inf))
 
 
-def _effective(log_w: Tensor) -> Tensor:
-    """The effective sample size of weights (L, B) as a share of the draws, (B,)."""
-    return 1.0 / (log_w.softmax(0).square().sum(0) * len(log_w))
+def _quality(log_w: Float[Tensor, "L B"]) -> Float[Tensor, " B"]:
+    """The same for draws without strata."""
+    return quality(log_w[None], torch.zeros_like(log_w[:1]))
 
 
-def _judged(share: Tensor, k: Tensor) -> Tensor:
-    return torch.where(k <= _PILOT_K, share.nan_to_num(0.0), -k.nan_to_num(math.inf))
+def effective_draws(log_w: Float[Tensor, "L B"]) -> Float[Tensor, " B"]:
+    """The effective sample size of weights, (B,)."""
+    return (1.0 / log_w.softmax(0).square().sum(0)).nan_to_num(0.0)

@@ -113,10 +113,6 @@ class Proposal:
         tril = torch.where(alone[..., None], wide.tril, self.second.tril)
         return replace(self, first=first, second=Student(loc, tril, first.nu))
 
-    def with_first(self, first: Student) -> Self:
-        """With another first beside the same second."""
-        return replace(self, first=first)
-
     def sharing(self, mass: Float[Tensor, "4 B"]) -> Self:
         """With shares that follow the posterior's mass of each part, (4, B), and are not too small.
 

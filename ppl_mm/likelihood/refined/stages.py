@@ -11,10 +11,11 @@ from torch import Tensor
 from ppl_mm.likelihood.annealing import Schedule, anneal, temperatures, tuned
 from ppl_mm.likelihood.importance import Draws
 from ppl_mm.likelihood.path import Path, Point
+from ppl_mm.likelihood.refined.adaptive import adapted
 from ppl_mm.likelihood.refined.annealed_path import AnnealedPath
 from ppl_mm.likelihood.refined.laplace import Start, laplace
 from ppl_mm.likelihood.refined.modes import another_mode, heavy, mass
-from ppl_mm.likelihood.refined.pilot import Pilot, quality
+from ppl_mm.likelihood.refined.pilot import Pilot, effective_draws, quality, quality_of
 from ppl_mm.likelihood.refined.proposal import Base, Proposal
 from ppl_mm.likelihood.refined.variational import fitted
 from ppl_mm.likelihood.row_noise import RowNoise
@@ -27,15 +28,16 @@ REFINEMENTS = ("auto", "none", *STAGES[1:])
 
 _START = 32  # draws of each of the base's components, which say where it is
 _PILOT = {"laplace": 400, "variational": 500}  # draws
+_AGAIN = 2000  # draws of another look at a proposal that is doubtful
 _ROUNDS = (500, 1000, 2000)  # draws of each round of adaptive importance sampling
 _ENOUGH = {"laplace": 0.2, "variational": 0.2, "adaptive": 0.2, "annealed": 0.4}
 """The ESS of a good pilot, as a share of its draws."""
-_TOLERABLE = 0.1  # the quality below which a row is worth the dearer stages
+_TOLERABLE = 0.05  # the quality at which draws are worth as much as chains
 _TOLD = 0.03  # the ESS of draws of the prior, as a share, at which its share is worth a choice
 _MORE = 256  # of these draws, to choose it by
 _KNOWN = 4.0  # effective draws a coordinate, from which moments are as good as the mode
 _TELLING = 2.0  # nats of a draw's weight above p(x) by the first mode alone
-_TEMPERATURES = (16, 64)  # so many, then as pilot chains ask for them
+_TEMPERATURES = (16, 64, 256)  # so many, then as pilot chains ask for them
 _CHAINS, _LEAPS = 128, 3
 _TUNING_CHAINS = 8
 
@@ -164,11 +166,13 @@ class Refined:
         """Improve the proposals of the rows whose pilot is poor; the rows that are still poor.
 
         The moments of draws are the cheaper way. Where they do not help, a Normal is fitted first.
+        Proposals with two modes, and those that remain poor, are judged again by more draws.
         """
         auto = refine == "auto"
         pilot = self._at_other_modes(self._wide_and_own(rows, "pilot laplace"))
         self.quality = pilot.quality
         self._center(pilot)
+        self._look_again((~self.proposal.alone).nonzero().squeeze(-1), "second look at two modes")
         if refine == "laplace":
             return rows[:0]
         if auto:
@@ -176,6 +180,7 @@ class Refined:
         if refine != "variational":
             rows, pilot = self._adapted(rows, pilot, "adaptive")
         if auto:
+            self._look_again(rows, "second look")
             rows, pilot = self._poor(rows, pilot, _TOLERABLE)
         if len(rows) == 0 or refine == "adaptive":
             return rows[:0]
@@ -187,6 +192,7 @@ class Refined:
             return rows[:0]
         rows, pilot = self._poor(rows, pilot, _ENOUGH["variational"])
         rows, pilot = self._adapted(rows, pilot, "adaptive again")
+        self._look_again(rows, "third look")
         return self._poor(rows, pilot, _TOLERABLE)[0]
 
     def _wide_and_own(self, rows: Tensor, purpose: str) -> Pilot:
@@ -207,20 +213,21 @@ class Refined:
         return pilot
 
     def _center(self, pilot: Pilot) -> None:
-        """Give the first part the moments of a pilot's draws, where the second has its mode.
+        """Give Student distributions the moments of a pilot's draws, where these tell enough.
 
-        With D coordinates and n effective draws the mean is off by D / n squared deviations.
+        A second without a mode of its own keeps that of the first. With D coordinates and n
+        effective draws the mean is off by D / n squared deviations.
         """
-        number, _, size = pilot.position.shape
-        known = pilot.shares(self.proposal)[0] * number > _KNOWN * size
-        known &= self.proposal.alone & (self.proposal.share[0] > 0.0)
-        rows, pilot = known.nonzero().squeeze(-1), pilot.rows(known)
-        moments = pilot.moments(pilot.proposals[-1][0].first)
-        self.proposal.put(rows, self.proposal.rows(rows).with_first(moments))
+        students = self.proposal.first, self.proposal.second
+        for student, log_w in zip(students, pilot.by_mode(self.proposal), strict=True):
+            enough = effective_draws(log_w) > _KNOWN * student.loc.shape[1]
+            rows = (enough & (self.proposal.share[0] > 0.0)).nonzero().squeeze(-1)
+            own = pilot.position[:, rows], log_w[:, rows], student.rows(rows)
+            student.put(rows, adapted(*own))
 
     def _adapted(self, rows: Tensor, pilot: Pilot, purpose: str) -> tuple[Tensor, Pilot]:
         """Adapt to the moments of all draws so far, round by round; the rows still poor."""
-        anchor = pilot.proposals[-1][0].first
+        anchor = pilot.proposals[-1][0]
         for num in _ROUNDS:
             if len(rows) == 0:
                 break
@@ -234,6 +241,13 @@ class Refined:
     def _poor(self, rows: Tensor, pilot: Pilot, enough: float) -> tuple[Tensor, Pilot]:
         keep = self.quality[rows] < enough
         return rows[keep], pilot.rows(keep)
+
+    def _look_again(self, rows: Tensor, purpose: str) -> None:
+        """Let new draws of some rows' proposals say that these are worse than pilots told."""
+        if len(rows) > 0:
+            path, own = self.path.rows(rows), self.proposal.rows(rows)
+            found = quality_of(path, own, _AGAIN, self._noise(rows, purpose))
+            self.quality[rows] = torch.minimum(self.quality[rows], found)
 
     def _tried(
         self, rows: Tensor, pilot: Pilot, proposal: Proposal, num: int, stage: str, purpose: str
