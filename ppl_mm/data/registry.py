@@ -57,12 +57,12 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.own import from_file
-from ppl_mm.data.sources import Source, locate
+from ppl_mm.published.facts import Facts, Summary, in_order, summaries
+from ppl_mm.published.sources import Source
 
 __all__ = [
     "Defaults",
     "Entry",
-    "Summary",
     "available",
     "describe",
     "discover",
@@ -114,63 +114,13 @@ class Defaults:
         return {name: value for name, value in asdict(self).items() if name not in unset}
 
 
-@dataclass(frozen=True)
-class Entry:
-    """The facts of one data set; :func:`register` explains the attributes."""
+@dataclass(frozen=True, kw_only=True)
+class Entry(Facts):
+    """The facts of one data set and its function; :func:`register` explains the attributes."""
 
-    name: str
     build: Callable[..., DataSet]
-    modalities: tuple[str, ...]
-    sizes: tuple[int, int, int] | None
-    sources: tuple[Source, ...]
-    by_hand: str | None
-    find: Callable[[str | Path | None], object] | None
     defaults: Defaults
     tiles: Tiles
-
-    @property
-    def has_files(self) -> bool:
-        """Whether the data set is read from files of the data folder."""
-        return bool(self.sources or self.by_hand or self.find)
-
-    @property
-    def download(self) -> str | None:
-        """The name to give to ``ppl-mm data get``; None if no file is needed."""
-        if len(self.sources) == 1:
-            return self.sources[0].name
-        return self.name if self.sources or self.by_hand else None
-
-    def is_ready(self, folder: str | Path | None = None) -> bool:
-        """Whether all files that the data set needs are in the data folder."""
-        try:
-            if self.find is not None and self.find(folder) is not None:
-                return True
-            for source in self.sources:
-                locate(source, folder)
-        except FileNotFoundError:
-            return False
-        return True
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The facts of a data set that a list of data sets shows.
-
-    Attributes:
-        name: The name of the data set for :func:`load`.
-        modalities: The names of its modalities.
-        sizes: The default numbers of rows for training, validation and test; None if only the
-            files tell.
-        download: The name to give to ``ppl-mm data get``; None if no file is needed. If the files
-            have no public address, the command says what to do.
-        ready: Whether all files of the data set are there.
-    """
-
-    name: str
-    modalities: tuple[str, ...]
-    sizes: tuple[int, int, int] | None
-    download: str | None
-    ready: bool
 
 
 _ENTRIES: dict[str, Entry] = {}
@@ -219,9 +169,16 @@ def register(
         for modality in (m for tile in tiles for m in tile):
             if modality not in modalities:
                 raise ValueError(unknown_name(f"modality in tiles of {name}", modality, modalities))
-        chosen = defaults or Defaults()
         _ENTRIES[name] = Entry(
-            name, build, modalities, sizes, sources, by_hand, find, chosen, tiles
+            name=name,
+            modalities=modalities,
+            sizes=sizes,
+            sources=sources,
+            by_hand=by_hand,
+            find=find,
+            build=build,
+            defaults=defaults or Defaults(),
+            tiles=tiles,
         )
         return build
 
@@ -260,7 +217,7 @@ def entry(name: str) -> Entry:
 
 def entries() -> list[Entry]:
     """Return all entries, those that need no files first, then by name."""
-    return sorted(_ENTRIES.values(), key=lambda entry: (entry.has_files, entry.name))
+    return in_order(_ENTRIES.values())
 
 
 @typed
@@ -312,6 +269,4 @@ def describe(folder: str | Path | None = None) -> list[Summary]:
         Summary(name='digits', modalities=('top', 'bottom', 'label'), sizes=(1200, 200, 397), \
 download=None, ready=True)
     """
-    return [
-        Summary(e.name, e.modalities, e.sizes, e.download, e.is_ready(folder)) for e in entries()
-    ]
+    return summaries(_ENTRIES.values(), folder)
