@@ -2,8 +2,9 @@
 
 A data set is a function that returns a :class:`~ppl_mm.data.DataSet`. The decorator
 :func:`register` states its facts, and names it after the function. Importing ``ppl_mm`` imports
-every file in the folder ``ppl_mm/data``; a file elsewhere registers its data sets when it is
-imported. Then :func:`load` and the commands ``data list``, ``train`` and ``compare`` know them.
+every file in the folder ``ppl_mm/data``; then :func:`load` and the commands ``data list``,
+``train`` and ``compare`` know its data sets. A file elsewhere registers its data sets for
+:func:`load` when it is imported.
 
 This is the whole file of a data set of two modalities, which are noisy copies of one number::
 
@@ -44,6 +45,11 @@ This is the whole file of a data set of two modalities, which are noisy copies o
 A data set that is read from files takes the data folder as its first argument, ``folder``, and says
 where its files come from: as ``sources`` with checksums, which ``ppl-mm data get`` downloads, or as
 ``by_hand``, the sentence that tells a user where to find them and where to put them.
+
+The command ``data list`` needs no torch: it reads the arguments of ``@register`` in the sources
+(:mod:`ppl_mm.cli.data_facts`). Those that use only names that the file assigns or imports from
+:mod:`ppl_mm.published`, as all of this library's do, are read at once; for other names, such as a
+function ``find`` in the same file, the command imports the data sets, which takes a second longer.
 '''
 
 import importlib

@@ -214,6 +214,21 @@ def find_sides(folder: str | Path | None = None) -> Path:
 """
 
 
+LIST_AND_LOAD = """
+import sys
+from ppl_mm.cli import app
+try:
+    app(["data", "list"])
+except SystemExit:
+    print("torch" in sys.modules)
+from ppl_mm import data
+print(data.__file__, data.available(), len(data.load("two_sides").test))
+from ppl_mm.cli.data_facts import facts
+from ppl_mm.published.facts import summaries
+print(summaries(facts()) == data.describe())
+"""
+
+
 @pytest.mark.parametrize("find", [False, True])
 def test_a_file_in_the_folder_is_all_that_a_data_set_needs(
     example: str, tmp_path: Path, find: bool
@@ -227,15 +242,12 @@ def test_a_file_in_the_folder_is_all_that_a_data_set_needs(
         example = example.replace("@register(", f"{FIND}@register(find=find_sides, ")
         example = example.replace("two_sides(*", "two_sides(folder: str | Path | None = None, *")
     (tmp_path / "ppl_mm" / "data" / "two_sides.py").write_text(example)
-    code = (
-        "import sys; from ppl_mm.cli import app; app(['data', 'list'], standalone_mode=False); "
-        "print('torch' in sys.modules); "
-        "import ppl_mm.data as d; print(d.__file__, d.available(), len(d.load('two_sides').test)); "
-        "from ppl_mm.cli.data_facts import facts; from ppl_mm.published.facts import summaries; "
-        "print(summaries(facts()) == d.describe())"
-    )
     run = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "-c", LIST_AND_LOAD],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert str(tmp_path) in run.stdout
     assert re.search(rf"two_sides +{'missing' if find else 'ready'} +80 / 0 / 20", run.stdout)
