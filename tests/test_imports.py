@@ -16,6 +16,7 @@ BESIDE = ("models", "guides", "experiments")  # folders of the package that lie 
 LAYERS = {
     "checkout": "where models, guides and experiments lie",
     "files": "files that are written whole, tell damage and have one owner",
+    "published": "published files of data sets: where they are and how to find them",
     "arguments": "arguments checked at the door of every public function",
     "batch": "observations, their masks, terms and strata, rows, files larger than memory",
     "processes": "what several processes that train together share",

@@ -21,7 +21,7 @@ INSIDE = {  # their public names are those of a package with a page, such as ppl
     f"ppl_mm.{name}"
     for name in (
         *("__main__", "arguments", "batch", "checkout", "cli", "files", "likelihood"),
-        *("measures", "modality", "oracles", "results"),
+        *("measures", "modality", "oracles", "published", "results"),
     )
 }
 

@@ -26,11 +26,11 @@ from torch import Tensor
 
 from ppl_mm import data, evaluation, generate, systems
 from ppl_mm.batch.observations import Observations
-from ppl_mm.data.iwslt import LANGUAGES
 from ppl_mm.data.vocabulary import PAD
 from ppl_mm.evaluation import Estimate, UnreliableLikelihoodWarning, log_likelihood
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.options import Options
+from ppl_mm.published.speech import LANGUAGES
 from ppl_mm.systems import System
 
 __all__ = ["SMOKE", "TARGETS", "Config", "by_frequency", "examples", "main", "train"]

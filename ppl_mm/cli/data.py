@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from ppl_mm.cli import flags, listing, names
+from ppl_mm.cli.data_facts import facts
+from ppl_mm.published.facts import summaries
 
 __all__ = ["data_app"]
 
@@ -24,10 +26,8 @@ DataFolder = Annotated[
 @data_app.command("list")
 def list_data(folder: DataFolder = None) -> None:
     """List the data sets, and whether their files are there."""
-    from ppl_mm import data
-
     rows = []
-    for summary in data.describe(folder):
+    for summary in summaries(facts(), folder):
         sizes = " / ".join(f"{size:,}" for size in summary.sizes or ()) or "see its files"
         files = "ready" if summary.ready else "missing"
         rows.append((summary.name, files, sizes, ", ".join(summary.modalities)))

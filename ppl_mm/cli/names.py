@@ -7,7 +7,7 @@ from pathlib import Path
 import ppl_mm
 from ppl_mm.arguments.wording import unknown_name
 
-__all__ = ["check_dataset", "check_system", "datasets", "systems"]
+__all__ = ["check_dataset", "check_system", "datasets", "decorated", "parsed", "systems"]
 
 
 def systems() -> dict[str, str]:
@@ -17,7 +17,9 @@ def systems() -> dict[str, str]:
         >>> list(systems())[:3]
         ['bivcca', 'cmmd', 'cvae']
     """
-    return dict(sorted(_decorated("systems", "recorded")))
+    found = (node for tree in parsed("systems") for node, _ in decorated(tree, "recorded"))
+    lines = {node.name: (ast.get_docstring(node) or "").partition("\n")[0] for node in found}
+    return dict(sorted(lines.items()))
 
 
 def datasets() -> list[str]:
@@ -27,7 +29,7 @@ def datasets() -> list[str]:
         >>> datasets()[:2]
         ['binary_mnist', 'celeba']
     """
-    return sorted(name for name, _ in _decorated("data", "register"))
+    return sorted(node.name for tree in parsed("data") for node, _ in decorated(tree, "register"))
 
 
 def check_system(name: str) -> None:
@@ -42,11 +44,16 @@ def check_dataset(name: str) -> None:
         raise ValueError(unknown_name("data set", name, known))
 
 
-def _decorated(folder: str, decorator: str) -> Iterator[tuple[str, str]]:
-    """Yield the functions of a folder with this decorator, and the first lines about them."""
+def parsed(folder: str) -> Iterator[ast.Module]:
+    """Yield the syntax trees of the files in a folder of the package."""
     for path in Path(ppl_mm.__file__).with_name(folder).glob("*.py"):
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.FunctionDef):
-                used = (ast.unparse(d).partition("(")[0] for d in node.decorator_list)
-                if any(name.endswith(decorator) for name in used):
-                    yield node.name, (ast.get_docstring(node) or "").partition("\n")[0]
+        yield ast.parse(path.read_text(), str(path))
+
+
+def decorated(tree: ast.Module, decorator: str) -> Iterator[tuple[ast.FunctionDef, ast.expr]]:
+    """Yield the functions of a file that have a decorator with this end, and the decorators."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            for used in node.decorator_list:
+                if ast.unparse(used).partition("(")[0].endswith(decorator):
+                    yield node, used

@@ -13,7 +13,7 @@ from ppl_mm.data.cub import cub, cub_captions
 from ppl_mm.data.cub_images import cub_images
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.digits import digits
-from ppl_mm.data.download import get
+from ppl_mm.data.download import data_folder, get
 from ppl_mm.data.flickr import mir_flickr
 from ppl_mm.data.idx import read_idx
 from ppl_mm.data.iwslt import iwslt
@@ -26,7 +26,6 @@ from ppl_mm.data.polymnist import polymnist
 from ppl_mm.data.provenance import Columns, Provenance
 from ppl_mm.data.registry import (
     Defaults,
-    Summary,
     available,
     describe,
     discover,
@@ -34,7 +33,6 @@ from ppl_mm.data.registry import (
     load,
     register,
 )
-from ppl_mm.data.sources import data_folder
 from ppl_mm.data.svhn import read_svhn, svhn
 from ppl_mm.data.triples import mnist_fashion_text, mnist_rotated_svhn, mnist_svhn_text
 from ppl_mm.data.views import two_view_mnist
@@ -42,6 +40,7 @@ from ppl_mm.data.vocabulary import Vocabulary
 from ppl_mm.data.weak import keep_modalities, keep_pairs, streams, weakly_supervised
 from ppl_mm.data.words import spell, write_words
 from ppl_mm.data.xrmb import XRMB_FOLDS, XRMB_TEST, xrmb
+from ppl_mm.published.facts import Summary
 
 __all__ = [
     "XRMB_FOLDS",

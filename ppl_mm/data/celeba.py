@@ -23,9 +23,6 @@ from torch import Tensor
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.memory_mapped import MemoryMapped
 from ppl_mm.data.celeba_files import (
-    BY_HAND,
-    SIZES,
-    find_celeba,
     read_attributes,
     read_partition,
     shrink,
@@ -36,6 +33,7 @@ from ppl_mm.data.registry import register
 from ppl_mm.likelihoods import Bernoulli, MultiLabel, SoftBernoulli
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+from ppl_mm.published.faces import BY_HAND, SIZES, find_celeba
 
 __all__ = ["ATTRIBUTES", "celeba", "celeba19"]
 

@@ -15,7 +15,6 @@ Source: Liu et al. 2015, "Deep learning face attributes in the wild".
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,76 +22,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ppl_mm.data.picture_arrays import bytes_shape, open_picture, picture_array
-from ppl_mm.data.sources import data_folder
+from ppl_mm.published.faces import ATTRIBUTES, BY_HAND, CelebAFiles
 
 if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
-    "BY_HAND",
-    "SIZES",
-    "CelebAFiles",
-    "find_celeba",
     "read_attributes",
     "read_partition",
     "shrink",
     "stored",
 ]
 
-BY_HAND = (
-    "Put img_align_celeba.zip (aligned and cropped images; unpacked or not), list_attr_celeba.txt "
-    "and list_eval_partition.txt of https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html into celeba/ "
-    "of the data folder, or set PPL_MM_DATA to the folder that has celeba/ in it."
-)
-SIZES = (162_770, 19_867, 19_962)
-"""The faces for training, validation and test."""
-PICTURES = "img_align_celeba"
-ATTRIBUTES = "list_attr_celeba.txt"
-PARTITION = "list_eval_partition.txt"
-_SIZE = (178, 218)  # The width and height of the aligned faces.
 _NUM_ATTRIBUTES = 40
 _WHAT = "The file is not the original or is damaged: copy it again."
-
-
-@dataclass(frozen=True)
-class CelebAFiles:
-    """The paths of the published files.
-
-    Attributes:
-        attributes: The list of attributes.
-        partition: The list of parts.
-        pictures: The folder of pictures, or their archive; None if there is neither.
-        size: The width and height of each picture; None for any size.
-    """
-
-    attributes: Path
-    partition: Path
-    pictures: Path | None
-    size: tuple[int, int] | None = _SIZE
-
-
-def find_celeba(
-    folder: str | Path | None = None, stored: Sequence[str] = ("faces_64.npy",)
-) -> CelebAFiles:
-    """Find the published files in ``celeba/`` of the data folder.
-
-    Args:
-        folder: The data folder; default ``PPL_MM_DATA``, or the user's cache.
-        stored: The files in ``celeba/`` that are made of the pictures; if they are all there, no
-            picture is needed.
-
-    Raises:
-        FileNotFoundError: If a file is missing.
-    """
-    root = data_folder(folder) / "celeba"
-    kept = (root / PICTURES, root / f"{PICTURES}.zip")
-    pictures = next((p for p in kept if p.is_dir() or p.is_file()), None)
-    missing = [name for name in (ATTRIBUTES, PARTITION) if not (root / name).is_file()]
-    if pictures is None and not all((root / name).is_file() for name in stored):
-        missing.append(f"{PICTURES}/ (or {PICTURES}.zip)")
-    if missing:
-        raise FileNotFoundError(f"celeba: {root} lacks {', '.join(missing)}. {BY_HAND}")
-    return CelebAFiles(root / ATTRIBUTES, root / PARTITION, pictures)
 
 
 def read_attributes(path: str | Path) -> tuple[list[str], list[str], np.ndarray]:

@@ -17,7 +17,6 @@ paper says, not over the obscured one.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -28,68 +27,41 @@ import numpy as np
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.memory_mapped import MemoryMapped
 from ppl_mm.data.celeba_files import (
-    BY_HAND,
-    SIZES,
-    CelebAFiles,
-    find_celeba,
     read_attributes,
     read_partition,
     shrink,
     stored,
 )
 from ppl_mm.data.dataset import DataSet, as_floats
-from ppl_mm.data.landmarks import Landmarks, draw_face, find_predictor
+from ppl_mm.data.landmarks import Landmarks, draw_face
 from ppl_mm.data.registry import register
-from ppl_mm.data.sources import data_folder
 from ppl_mm.likelihoods import SoftBernoulli
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+from ppl_mm.published.faces import (
+    SIZES,
+    VIEW_FILES,
+    VIEWS,
+    VIEWS_BY_HAND,
+    find_predictor,
+    find_views,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["VIEWS", "celeba_vision", "edges", "find_views", "obscured", "watermarked"]
+__all__ = ["celeba_vision", "edges", "obscured", "watermarked"]
 
-VIEWS = ("image", "gray", "edge", "mask", "obscured", "watermark")
 _GRAY = ("gray", "edge", "mask")
 _LATENT_DIM = 250
 _SIGMA = 2.0  # pixels
-_FULL_SIZE = "img_celeba"
-_FILES = {
-    "full": {view: f"full_{view}_64.npy" for view in VIEWS},
-    "aligned": {view: f"aligned_{view}_64.npy" for view in VIEWS} | {"image": "faces_64.npy"},
-}
 _MARK, _STROKE, _OPACITY = 512, 32, 128  # Side and line in pixels; opacity of 255.
 
-_BY_HAND = (
-    f"{BY_HAND} The views of the paper are of the full-size pictures; those you unpack as "
-    "img_celeba/ there, or else views are made of the aligned ones. Masks of faces need "
-    "pip install 'ppl-mm[vision]'."
-)
 
 View = Callable[["Image.Image"], "Image.Image"]
 
 
-def find_views(folder: str | Path | None = None) -> tuple[str, CelebAFiles]:
-    """Find the pictures of the views, ``"full"`` or ``"aligned"`` ones, and the published files.
-
-    Raises:
-        FileNotFoundError: If a file or the predictor of landmarks is missing, and the views that
-            need it are not stored.
-    """
-    root = data_folder(folder) / "celeba"
-    full = root / _FULL_SIZE
-    if full.is_dir() or all((root / name).is_file() for name in _FILES["full"].values()):
-        kind, found = "full", find_celeba(folder, stored=())
-        found = replace(found, pictures=full if full.is_dir() else None, size=None)
-    else:
-        kind, found = "aligned", find_celeba(folder, tuple(_FILES["aligned"].values()))
-    if not (root / _FILES[kind]["mask"]).is_file():
-        find_predictor(folder)
-    return kind, found
-
-
-@register(modalities=VIEWS, sizes=SIZES, by_hand=_BY_HAND, find=find_views)
+@register(modalities=VIEWS, sizes=SIZES, by_hand=VIEWS_BY_HAND, find=find_views)
 @typed
 def celeba_vision(folder: str | Path | None = None) -> DataSet:
     """Read six views of every picture, with the published partition.
@@ -115,7 +87,7 @@ def celeba_vision(folder: str | Path | None = None) -> DataSet:
     paths = {}
     for name, view in _views(folder).items():
         shape = (1 if name in _GRAY else 3, 64, 64)
-        paths[name] = stored(found, _FILES[kind][name], files, shape, _shrunk(view))
+        paths[name] = stored(found, VIEW_FILES[kind][name], files, shape, _shrunk(view))
     rows = MemoryMapped(
         {name: paths[name] for name in VIEWS}, convert=dict.fromkeys(VIEWS, as_floats)
     )

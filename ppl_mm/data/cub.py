@@ -21,11 +21,7 @@ from torch import Tensor
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data.cub_files import (
-    CAPTIONS_BY_HAND,
     CAPTIONS_PER_PICTURE,
-    FEATURES_BY_HAND,
-    find_captions,
-    find_cub,
     read_captions,
     read_features,
 )
@@ -35,6 +31,7 @@ from ppl_mm.data.vocabulary import LENGTH, PAD, Vocabulary
 from ppl_mm.likelihoods import Laplace, Tokens
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+from ppl_mm.published.birds import CAPTIONS_BY_HAND, FEATURES_BY_HAND, find_captions, find_cub
 
 __all__ = ["caption_modality", "cub", "cub_captions"]
 

@@ -18,82 +18,21 @@ arXiv:1605.05395.
 import gzip
 import zlib
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ppl_mm.data.sources import data_folder, find
-
 __all__ = [
-    "CAPTIONS",
-    "CAPTIONS_BY_HAND",
     "CAPTIONS_PER_PICTURE",
-    "FEATURES_BY_HAND",
     "NUM_FEATURES",
-    "find_captions",
-    "find_cub",
     "read_captions",
     "read_features",
 ]
 
-CAPTIONS = "which come with the code of Shi et al. 2019 (MMVAE, arXiv:1911.03393)"
-CAPTIONS_BY_HAND = (
-    f"Put the captions text_testclasses.txt, {CAPTIONS}, into cub-captions/ of the data "
-    "folder, or set PPL_MM_DATA to the folder that has cub-captions/ in it."
-)
-FEATURES_BY_HAND = (
-    f"Put the captions text_trainvalclasses.txt and text_testclasses.txt, {CAPTIONS}, and "
-    "the ResNet-101 features of the pictures, features_train.npy and features_test.npy, into "
-    "cub/ of the data folder, or set PPL_MM_DATA to the folder that has cub/ in it."
-)
 CAPTIONS_PER_PICTURE = 10
 NUM_FEATURES = 2048
-
-Part = Literal["train", "test"]
-_CAPTIONS: dict[Part, str] = {
-    "train": "text_trainvalclasses.txt.gz",
-    "test": "text_testclasses.txt.gz",
-}
-_FOLDERS = ("cub", "cub-captions")
-
-
-def find_captions(folder: str | Path | None = None, part: Part = "test") -> Path:
-    """Find the file of one part's captions.
-
-    Raises:
-        FileNotFoundError: If it is in neither folder.
-    """
-    name = _CAPTIONS[part]
-    for subfolder in _FOLDERS:
-        path = find(data_folder(folder) / subfolder, name)
-        if path is not None:
-            return path
-    remedy = CAPTIONS_BY_HAND if part == "test" else FEATURES_BY_HAND
-    raise FileNotFoundError(
-        f"cub: expected {name.removesuffix('.gz')} (or .txt.gz) in cub/ or cub-captions/ of "
-        f"{data_folder(folder)}, found none. {remedy}"
-    )
-
-
-def find_cub(folder: str | Path | None = None) -> dict[str, tuple[Path, Path]]:
-    """Find the files of captions and of features, for ``"train"`` and for ``"test"``.
-
-    Raises:
-        FileNotFoundError: If a file is missing.
-    """
-    found: dict[str, tuple[Path, Path]] = {}
-    for part in _CAPTIONS:
-        features = data_folder(folder) / "cub" / f"features_{part}.npy"
-        found[part] = find_captions(folder, part), features
-        if not features.is_file():
-            raise FileNotFoundError(
-                f"cub: expected {features}, floats (pictures, {NUM_FEATURES}), found no file. "
-                f"{FEATURES_BY_HAND}"
-            )
-    return found
 
 
 def read_captions(path: str | Path) -> list[str]:

@@ -18,11 +18,9 @@ import torch
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.memory_mapped import MemoryMapped
 from ppl_mm.data.cub import caption_modality
-from ppl_mm.data.cub_files import CAPTIONS_PER_PICTURE, find_captions, read_captions
+from ppl_mm.data.cub_files import CAPTIONS_PER_PICTURE, read_captions
 from ppl_mm.data.cub_pictures import (
-    PICTURES_BY_HAND,
     classes_of,
-    find_pictures,
     list_pictures,
     read_pictures,
 )
@@ -32,6 +30,7 @@ from ppl_mm.data.vocabulary import Vocabulary
 from ppl_mm.likelihoods import Laplace
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+from ppl_mm.published.birds import PICTURES_BY_HAND, find_captions, find_pictures
 
 __all__ = ["cub_images"]
 

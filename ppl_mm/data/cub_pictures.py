@@ -21,57 +21,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ppl_mm.data.cub_files import CAPTIONS, Part
 from ppl_mm.data.picture_arrays import open_picture, picture_array
-from ppl_mm.data.sources import data_folder
+from ppl_mm.published.birds import PICTURES_BY_HAND, Part, pictures_file
 
 if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
-    "PICTURES_BY_HAND",
     "SIDE",
     "classes_of",
-    "find_pictures",
     "list_pictures",
     "read_pictures",
 ]
 
-PICTURES_BY_HAND = (
-    "Unpack CUB_200_2011.tgz of https://www.vision.caltech.edu/datasets/cub_200_2011 into cub/ "
-    "of the data folder, and put there testclasses.txt, which comes with the captions of Reed "
-    "et al. 2016 (arXiv:1605.05395), and the captions text_trainvalclasses.txt and "
-    f"text_testclasses.txt, {CAPTIONS}; or set PPL_MM_DATA to the folder that has cub/ in it."
-)
 SIDE = 64
 """The height and width in pixels."""
-_PARTS: tuple[Part, ...] = ("train", "test")
-
-
-def find_pictures(folder: str | Path | None = None) -> Path:
-    """Find ``cub`` in the data folder, with the lists and with pictures or arrays.
-
-    Raises:
-        FileNotFoundError: If a file is missing.
-    """
-    root = data_folder(folder) / "cub"
-    lists = root / "CUB_200_2011" / "images.txt", root / "testclasses.txt"
-    missing = [str(path) for path in lists if not path.is_file()]
-    pictures = root / "CUB_200_2011" / "images"
-    if not all(_array(root, part).is_file() for part in _PARTS) and not pictures.is_dir():
-        missing.append(str(pictures))
-    if missing:
-        raise FileNotFoundError(
-            f"cub_images: expected {', '.join(missing)}, found nothing there. {PICTURES_BY_HAND}"
-        )
-    return root
 
 
 def list_pictures(root: Path) -> dict[Part, list[str]]:
     r"""List the pictures of each part, ``CLASS/FILE.jpg``, in the order of the captions.
 
     Args:
-        root: The folder of :func:`find_pictures`.
+        root: The folder of :func:`~ppl_mm.published.birds.find_pictures`.
 
     Raises:
         ValueError: If the lists are damaged, or name a class without pictures.
@@ -122,7 +93,7 @@ def read_pictures(root: Path, part: Part, names: Sequence[str]) -> np.ndarray:
     """Open the pictures of one part, which stay in their file, see ``picture_array``.
 
     Args:
-        root: The folder of :func:`find_pictures`.
+        root: The folder of :func:`~ppl_mm.published.birds.find_pictures`.
         part: ``"train"`` or ``"test"``.
         names: The names of the part's pictures, see :func:`list_pictures`.
 
@@ -146,13 +117,9 @@ def read_pictures(root: Path, part: Part, names: Sequence[str]) -> np.ndarray:
         ((1, 3, 64, 64), [255, 0, 7])
     """
     folder = root / "CUB_200_2011" / "images"
-    path = _array(root, part)
+    path = pictures_file(root, part)
     picture_array(path, (len(names), 3, SIDE, SIDE), partial(_pictures, folder, names), _resized)
     return np.load(path, mmap_mode="r")
-
-
-def _array(root: Path, part: Part) -> Path:
-    return root / f"images_{part}.npy"
 
 
 def _pictures(folder: Path, names: Sequence[str]) -> Iterator["Image.Image"]:

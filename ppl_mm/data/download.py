@@ -1,13 +1,17 @@
 """The download of published files, with checksums and mirrors."""
 
+import pkgutil
 from pathlib import Path
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.data.registry import entries
-from ppl_mm.data.sources import Source, data_folder, find
+from ppl_mm.published import sources as published
+from ppl_mm.published.sources import Source, find
 
-__all__ = ["get"]
+__all__ = ["data_folder", "get"]
+
+data_folder = typed(published.data_folder)
 
 _TIMEOUT = 30  # Seconds without an answer.
 
@@ -35,10 +39,10 @@ def get(name: str, folder: str | Path | None = None, base_url: str | None = None
     known = {entry.name: entry for entry in entries()}
     if name in known and known[name].by_hand is not None:
         raise ValueError(f"{name}: is not downloaded by this command. {known[name].by_hand}")
-    published = {name: entry.sources for name, entry in known.items() if entry.sources}
-    if name not in published:
-        raise ValueError(unknown_name("data set to download", name, published))
-    sources = published[name]
+    downloaded = {name: entry.sources for name, entry in known.items() if entry.sources}
+    if name not in downloaded:
+        raise ValueError(unknown_name("data set to download", name, downloaded))
+    sources = downloaded[name]
     for source in sources:
         root = data_folder(folder) / source.subfolder
         mirrors = source.mirrors if base_url is None else (base_url,)
@@ -53,7 +57,7 @@ def _is_sound(source: Source, path: Path | None) -> bool:
     if path is None:
         return False
     try:
-        source.read(path)
+        pkgutil.resolve_name(source.read)(path)
     except ValueError:
         return False
     return True

@@ -5,8 +5,8 @@
 
 A sentence is the symbols of its first 69 words at most, the end, and padding, as in
 :mod:`ppl_mm.data.vocabulary`. ``DataSet.vocabularies`` holds the words, which are those of the
-published vocabularies and keep their case. :func:`find_iwslt` lists the files. There are no
-classes.
+published vocabularies and keep their case. There are no classes.
+:func:`ppl_mm.published.speech.find_iwslt` lists the files.
 
 Source: Cettolo et al. 2015, "The IWSLT 2015 evaluation campaign"; split into words, with
 vocabularies, by Luong & Manning 2015. As two modalities: Wu & Goodman 2018 (MVAE),
@@ -22,56 +22,26 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.registry import register
-from ppl_mm.data.sources import data_folder
 from ppl_mm.data.vocabulary import SPECIALS, Vocabulary
 from ppl_mm.likelihoods import Tokens
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+from ppl_mm.published.speech import IWSLT_BY_HAND, IWSLT_PARTS, LANGUAGES, find_iwslt
 
-__all__ = ["LANGUAGES", "find_iwslt", "iwslt"]
+__all__ = ["iwslt"]
 
-LANGUAGES = ("en", "vi")
 _LATENT_DIM = 100
-_PARTS = {"train": "train", "validation": "tst2012", "test": "tst2013"}
 _FIRST = (
     "<unk>",
     "<s>",
     "</s>",
 )  # The first words of a published vocabulary, which become SPECIALS.
 
-_BY_HAND = (
-    "Download train, tst2012, tst2013 and vocab, each with the ends .en and .vi, from "
-    "https://nlp.stanford.edu/projects/nmt/data/iwslt15.en-vi/ into iwslt/ of the data "
-    "folder, or set PPL_MM_DATA to the folder that has iwslt/ in it."
-)
 
 Sentences = list[list[str]]
 
 
-def find_iwslt(folder: str | Path | None = None) -> dict[tuple[str, str], Path]:
-    """Find the published files in ``iwslt/`` of the data folder, with a sentence or a word a line.
-
-        train.en     train.vi       to train on
-        tst2012.en   tst2012.vi     validation
-        tst2013.en   tst2013.vi     test
-        vocab.en     vocab.vi       the words that have a symbol, <unk>, <s> and </s> first
-
-    Returns:
-        The part ("train", "tst2012", "tst2013" or "vocab") and the language -> the file.
-
-    Raises:
-        FileNotFoundError: If a file is missing.
-    """
-    root = data_folder(folder) / "iwslt"
-    kinds = (*_PARTS.values(), "vocab")
-    files = {(kind, name): root / f"{kind}.{name}" for kind in kinds for name in LANGUAGES}
-    missing = [path.name for path in files.values() if not path.is_file()]
-    if missing:
-        raise FileNotFoundError(f"iwslt: {root} lacks {', '.join(missing)}. {_BY_HAND}")
-    return files
-
-
-@register(modalities=LANGUAGES, sizes=None, by_hand=_BY_HAND, find=find_iwslt)
+@register(modalities=LANGUAGES, sizes=None, by_hand=IWSLT_BY_HAND, find=find_iwslt)
 @typed
 def iwslt(
     folder: str | Path | None = None, *, length: int = 70, num_words: int | None = None
@@ -97,7 +67,8 @@ def iwslt(
     """
     files = find_iwslt(folder)
     sentences = {
-        split: _sentences(files[part, "en"], files[part, "vi"]) for split, part in _PARTS.items()
+        split: _sentences(files[part, "en"], files[part, "vi"])
+        for split, part in IWSLT_PARTS.items()
     }
     vocabularies = {
         name: _vocabulary(files["vocab", name], sentences["train"][name], num_words)

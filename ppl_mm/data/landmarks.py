@@ -8,22 +8,17 @@ Source: Kazemi & Sullivan 2014, "One millisecond face alignment with an ensemble
 trees"; King 2009, "Dlib-ml"; Wu & Goodman 2018, arXiv:1802.05335, section 6.
 """
 
-import importlib.util
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ppl_mm.data.sources import data_folder
-
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["PREDICTOR", "Landmarks", "draw_face", "find_predictor"]
+__all__ = ["Landmarks", "draw_face"]
 
-PREDICTOR = "shape_predictor_68_face_landmarks.dat"
-_PACKAGE = "face_recognition_models"
 _JAW = slice(17)
 _PARTS = {
     "right brow": slice(17, 22),
@@ -34,25 +29,6 @@ _PARTS = {
     "mouth": slice(48, 68),
 }
 _JAW_WIDTH = 2  # pixels
-
-
-def find_predictor(folder: str | Path | None = None) -> Path:
-    """Find the predictor's file in ``celeba/`` of the data folder, or in the extra's package.
-
-    Raises:
-        FileNotFoundError: If it is in neither place.
-    """
-    places = [data_folder(folder) / "celeba"]
-    package = importlib.util.find_spec(_PACKAGE)
-    if package is not None and package.submodule_search_locations:
-        places.append(Path(package.submodule_search_locations[0]) / "models")
-    for place in places:
-        if (place / PREDICTOR).is_file():
-            return place / PREDICTOR
-    raise FileNotFoundError(
-        f"celeba_vision: faces' parts need {PREDICTOR}, which is not in {places[0]}. It comes with "
-        f"pip install 'ppl-mm[vision]'; or unpack http://dlib.net/files/{PREDICTOR}.bz2 there."
-    )
 
 
 class Landmarks:

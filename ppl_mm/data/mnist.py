@@ -22,14 +22,13 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
 from ppl_mm.data.idx import read_idx
 from ppl_mm.data.registry import Defaults, register
-from ppl_mm.data.sources import Source, locate
 from ppl_mm.likelihoods import Bernoulli, Categorical, Likelihood, SoftBernoulli
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+from ppl_mm.published.small_pictures import FASHION_MNIST, MNIST
+from ppl_mm.published.sources import Source, locate
 
 __all__ = [
-    "FASHION_MNIST",
-    "MNIST",
     "MNIST_DEFAULTS",
     "binarise",
     "binary_mnist",
@@ -42,34 +41,6 @@ Part = Literal["train", "t10k"]
 """The training or the test file, by its name on MNIST's page."""
 Network = Callable[[int], nn.Module]
 
-MNIST = Source(
-    "mnist",
-    "mnist",
-    mirrors=(
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    ),
-    md5={
-        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-        "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-        "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
-    },
-    read=read_idx,
-)
-
-FASHION_MNIST = Source(
-    "fashion_mnist",
-    "fashion-mnist",
-    mirrors=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
-    md5={
-        "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-        "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
-        "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
-        "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
-    },
-    read=read_idx,
-)
 
 MNIST_DEFAULTS = Defaults(epochs=50, batch_size=100, rows=500, annealing=0.4)
 """The defaults of MNIST's family. Wu & Goodman 2018 anneal for 200 of 500 epochs."""

@@ -23,12 +23,13 @@ from torch.nn import functional as F
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
-from ppl_mm.data.mnist import MNIST, read_images
+from ppl_mm.data.mnist import read_images
 from ppl_mm.data.registry import Defaults, register
 from ppl_mm.likelihoods import SoftBernoulli
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.networks.scales import ScaleMap
+from ppl_mm.published.small_pictures import MNIST
 
 __all__ = ["mnist_split", "mnist_split_3"]
 

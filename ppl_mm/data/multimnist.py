@@ -21,11 +21,12 @@ from torch.nn import functional as F
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet, split_last
-from ppl_mm.data.mnist import MNIST, MNIST_DEFAULTS, Part, read_images
+from ppl_mm.data.mnist import MNIST_DEFAULTS, Part, read_images
 from ppl_mm.data.registry import register
 from ppl_mm.likelihoods import SoftBernoulli, Tokens
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+from ppl_mm.published.small_pictures import MNIST
 
 __all__ = ["FILL", "OFFSETS", "SOS", "draw_canvases", "multimnist"]
 

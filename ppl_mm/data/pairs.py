@@ -18,13 +18,14 @@ from torch import Tensor
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet, as_floats, split_labels, split_last
-from ppl_mm.data.mnist import FASHION_MNIST, MNIST, read_images
+from ppl_mm.data.mnist import read_images
 from ppl_mm.data.registry import register
-from ppl_mm.data.sources import Source, locate
-from ppl_mm.data.svhn import SVHN, SVHN_DEFAULTS, read_svhn
+from ppl_mm.data.svhn import SVHN_DEFAULTS, read_svhn
 from ppl_mm.likelihoods import Laplace
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+from ppl_mm.published.small_pictures import FASHION_MNIST, MNIST, SVHN
+from ppl_mm.published.sources import Source, locate
 
 __all__ = ["Labelled", "mnist_fashion", "mnist_svhn", "pair_by_class", "read_labelled"]
 

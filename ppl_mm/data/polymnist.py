@@ -22,13 +22,14 @@ from torch import Tensor
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet, as_floats, split_labels, split_last
-from ppl_mm.data.mnist import MNIST, Network, Part, read_images
-from ppl_mm.data.polymnist_files import check_size, find_polymnist, read_polymnist
+from ppl_mm.data.mnist import Network, Part, read_images
+from ppl_mm.data.polymnist_files import check_size, read_polymnist
 from ppl_mm.data.registry import Defaults, register
-from ppl_mm.data.sources import data_folder
 from ppl_mm.likelihoods import Laplace
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+from ppl_mm.published.small_pictures import MNIST, find_polymnist
+from ppl_mm.published.sources import data_folder
 
 __all__ = ["NAMES", "PHOTOGRAPHS", "blend", "match_classes", "polymnist"]
 

@@ -14,20 +14,9 @@ import torch
 from jaxtyping import Int, Integer
 from torch import Tensor
 
-from ppl_mm.data.sources import data_folder
-
-__all__ = ["find_polymnist", "read_polymnist"]
+__all__ = ["read_polymnist"]
 
 _SHAPE = (28, 28, 3)
-
-
-def find_polymnist(folder: str | Path | None = None) -> Path | None:
-    """Find ``MMNIST``, ``PolyMNIST`` or ``polymnist`` with ``train/m0`` in the data folder."""
-    for name in ("MMNIST", "PolyMNIST", "polymnist"):
-        root = data_folder(folder) / name
-        if (root / "train" / "m0").is_dir():
-            return root
-    return None
 
 
 def read_polymnist(

@@ -2,8 +2,9 @@
 
 A data set is a function that returns a :class:`~ppl_mm.data.DataSet`. The decorator
 :func:`register` states its facts, and names it after the function. Importing ``ppl_mm`` imports
-every file in the folder ``ppl_mm/data``; a file elsewhere registers its data sets when it is
-imported. Then :func:`load` and the commands ``data list``, ``train`` and ``compare`` know them.
+every file in the folder ``ppl_mm/data``; then :func:`load` and the commands ``data list``,
+``train`` and ``compare`` know its data sets. A file elsewhere registers its data sets for
+:func:`load` when it is imported.
 
 This is the whole file of a data set of two modalities, which are noisy copies of one number::
 
@@ -44,6 +45,11 @@ This is the whole file of a data set of two modalities, which are noisy copies o
 A data set that is read from files takes the data folder as its first argument, ``folder``, and says
 where its files come from: as ``sources`` with checksums, which ``ppl-mm data get`` downloads, or as
 ``by_hand``, the sentence that tells a user where to find them and where to put them.
+
+The command ``data list`` needs no torch: it reads the arguments of ``@register`` in the sources
+(:mod:`ppl_mm.cli.data_facts`). Those that use only names that the file assigns or imports from
+:mod:`ppl_mm.published`, as all of this library's do, are read at once; for other names, such as a
+function ``find`` in the same file, the command imports the data sets, which takes a second longer.
 '''
 
 import importlib
@@ -57,12 +63,12 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.own import from_file
-from ppl_mm.data.sources import Source, locate
+from ppl_mm.published.facts import Facts, Summary, in_order, summaries
+from ppl_mm.published.sources import Source
 
 __all__ = [
     "Defaults",
     "Entry",
-    "Summary",
     "available",
     "describe",
     "discover",
@@ -114,63 +120,13 @@ class Defaults:
         return {name: value for name, value in asdict(self).items() if name not in unset}
 
 
-@dataclass(frozen=True)
-class Entry:
-    """The facts of one data set; :func:`register` explains the attributes."""
+@dataclass(frozen=True, kw_only=True)
+class Entry(Facts):
+    """The facts of one data set and its function; :func:`register` explains the attributes."""
 
-    name: str
     build: Callable[..., DataSet]
-    modalities: tuple[str, ...]
-    sizes: tuple[int, int, int] | None
-    sources: tuple[Source, ...]
-    by_hand: str | None
-    find: Callable[[str | Path | None], object] | None
     defaults: Defaults
     tiles: Tiles
-
-    @property
-    def has_files(self) -> bool:
-        """Whether the data set is read from files of the data folder."""
-        return bool(self.sources or self.by_hand or self.find)
-
-    @property
-    def download(self) -> str | None:
-        """The name to give to ``ppl-mm data get``; None if no file is needed."""
-        if len(self.sources) == 1:
-            return self.sources[0].name
-        return self.name if self.sources or self.by_hand else None
-
-    def is_ready(self, folder: str | Path | None = None) -> bool:
-        """Whether all files that the data set needs are in the data folder."""
-        try:
-            if self.find is not None and self.find(folder) is not None:
-                return True
-            for source in self.sources:
-                locate(source, folder)
-        except FileNotFoundError:
-            return False
-        return True
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The facts of a data set that a list of data sets shows.
-
-    Attributes:
-        name: The name of the data set for :func:`load`.
-        modalities: The names of its modalities.
-        sizes: The default numbers of rows for training, validation and test; None if only the
-            files tell.
-        download: The name to give to ``ppl-mm data get``; None if no file is needed. If the files
-            have no public address, the command says what to do.
-        ready: Whether all files of the data set are there.
-    """
-
-    name: str
-    modalities: tuple[str, ...]
-    sizes: tuple[int, int, int] | None
-    download: str | None
-    ready: bool
 
 
 _ENTRIES: dict[str, Entry] = {}
@@ -219,9 +175,16 @@ def register(
         for modality in (m for tile in tiles for m in tile):
             if modality not in modalities:
                 raise ValueError(unknown_name(f"modality in tiles of {name}", modality, modalities))
-        chosen = defaults or Defaults()
         _ENTRIES[name] = Entry(
-            name, build, modalities, sizes, sources, by_hand, find, chosen, tiles
+            name=name,
+            modalities=modalities,
+            sizes=sizes,
+            sources=sources,
+            by_hand=by_hand,
+            find=find,
+            build=build,
+            defaults=defaults or Defaults(),
+            tiles=tiles,
         )
         return build
 
@@ -260,7 +223,7 @@ def entry(name: str) -> Entry:
 
 def entries() -> list[Entry]:
     """Return all entries, those that need no files first, then by name."""
-    return sorted(_ENTRIES.values(), key=lambda entry: (entry.has_files, entry.name))
+    return in_order(_ENTRIES.values())
 
 
 @typed
@@ -312,6 +275,4 @@ def describe(folder: str | Path | None = None) -> list[Summary]:
         Summary(name='digits', modalities=('top', 'bottom', 'label'), sizes=(1200, 200, 397), \
 download=None, ready=True)
     """
-    return [
-        Summary(e.name, e.modalities, e.sizes, e.download, e.is_ready(folder)) for e in entries()
-    ]
+    return summaries(_ENTRIES.values(), folder)

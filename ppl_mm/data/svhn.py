@@ -18,12 +18,13 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
 from ppl_mm.data.registry import Defaults, register
-from ppl_mm.data.sources import Source, locate
 from ppl_mm.likelihoods import Categorical, Laplace
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+from ppl_mm.published.small_pictures import SVHN
+from ppl_mm.published.sources import locate
 
-__all__ = ["SVHN", "SVHN_DEFAULTS", "read_svhn", "svhn"]
+__all__ = ["SVHN_DEFAULTS", "read_svhn", "svhn"]
 
 SVHN_DEFAULTS = Defaults(epochs=30, rows=500)
 """The defaults of SVHN, and of pairs of pictures."""
@@ -77,18 +78,6 @@ def read_svhn(path: str | Path) -> tuple[Integer[Tensor, "N 3 32 32"], Int[Tenso
         raise _damaged(path, "digits 1..10 in y, 10 for the 0", got)
     labels = torch.from_numpy(digits[:, 0].astype(np.int64)) % 10
     return torch.from_numpy(np.ascontiguousarray(images.transpose(3, 2, 0, 1))), labels
-
-
-SVHN = Source(
-    "svhn",
-    "svhn",
-    mirrors=("http://ufldl.stanford.edu/housenumbers/",),
-    md5={
-        "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
-        "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
-    },
-    read=read_svhn,
-)
 
 
 @register(

@@ -22,16 +22,15 @@ from torch import Tensor
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet, as_floats, split_last
-from ppl_mm.data.mnist import FASHION_MNIST, MNIST
 from ppl_mm.data.pairs import Labelled, pair_by_class, read_labelled
 from ppl_mm.data.registry import register
-from ppl_mm.data.sources import Source
-from ppl_mm.data.svhn import SVHN
 from ppl_mm.data.views import digit_label, rotated
 from ppl_mm.data.words import move_words, write_words
 from ppl_mm.likelihoods import Laplace, SoftBernoulli, Tokens
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+from ppl_mm.published.small_pictures import FASHION_MNIST, MNIST, SVHN
+from ppl_mm.published.sources import Source
 
 __all__ = ["mnist_fashion_text", "mnist_rotated_svhn", "mnist_svhn_text"]
 

@@ -30,19 +30,18 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data.dataset import DataSet
 from ppl_mm.data.registry import register
-from ppl_mm.data.sources import data_folder
 from ppl_mm.likelihoods import Categorical, Normal
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
+from ppl_mm.published.speech import XRMB_BY_HAND, find_xrmb
 
-__all__ = ["XRMB_FOLDS", "XRMB_TEST", "find_xrmb", "read_xrmb", "xrmb"]
+__all__ = ["XRMB_FOLDS", "XRMB_TEST", "read_xrmb", "xrmb"]
 
 XRMB_TEST = (7, 16, 20, 21, 23, 28, 31, 35)
 """The test speakers of table 8, which are in the published parts for tuning and testing."""
 XRMB_FOLDS = ((1, 3), (43, 45), (10, 13), (27, 29))
 """The pairs of speakers of section 4.2, which trains on three pairs and tests on the fourth."""
 
-_FILES = ("XRMBf2KALDI_window7_single1.mat", "XRMBf2KALDI_window7_single2.mat")
 _PARTS = {  # Part -> acoustics, articulation, phones, speakers.
     "train": ("X1", "X2", "trainLabel", "trainID"),
     "tune": ("XV1", "XV2", "tuneLabel", "tuneID"),
@@ -53,33 +52,12 @@ _CENTRE = slice(117, 156)
 _ACOUSTIC, _ARTICULATORY, _PHONES, _LATENT_DIM = 273, 112, 40, 70
 _TEST_TENTHS = 3  # Tenths of the frames of one speaker.
 
-_BY_HAND = (
-    "Ask the University of Wisconsin for the XRMB database, take the two files of "
-    "https://home.ttic.edu/~klivescu/XRMB_data/full/README, and put them into xrmb/ of the "
-    "data folder, or set PPL_MM_DATA to the folder that has xrmb/ in it."
-)
 
 Frames = dict[str, Tensor]
 """The frames ``acoustic`` (N, 273), ``articulatory`` (N, 112), ``label`` and ``speaker`` (N,)."""
 
 
-def find_xrmb(folder: str | Path | None = None) -> tuple[Path, ...]:
-    """Find the published files in ``xrmb/`` of the data folder.
-
-    Raises:
-        FileNotFoundError: If a file is missing.
-    """
-    root = data_folder(folder) / "xrmb"
-    missing = [name for name in _FILES if not (root / name).is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"xrmb: expected {' and '.join(_FILES)} in {root}; missing: {', '.join(missing)}. "
-            f"{_BY_HAND}"
-        )
-    return tuple(root / name for name in _FILES)
-
-
-@register(modalities=_NAMES, sizes=None, by_hand=_BY_HAND, find=find_xrmb)
+@register(modalities=_NAMES, sizes=None, by_hand=XRMB_BY_HAND, find=find_xrmb)
 @typed
 def xrmb(
     folder: str | Path | None = None,

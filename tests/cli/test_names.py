@@ -41,6 +41,7 @@ def test_files_are_left_to_the_reader_of_data(tmp_path, monkeypatch):
         "compare digits --system mvea",
         "compare digist --system mvae",
         "graph mvea digits",
+        "data list",
         "data describe digist",
         "data get digist",
         "tran",
@@ -60,6 +61,6 @@ def test_these_commands_import_no_torch(words, tmp_path):
         check=True,
         cwd=tmp_path,
     )
-    wrong = words not in ("--help", "systems")
+    wrong = words not in ("--help", "systems", "data list")
     assert found.stdout.endswith(f"ended {2 if wrong else 0}\nset()\n")
     assert found.stderr.startswith("error: ") == wrong

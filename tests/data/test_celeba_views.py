@@ -11,10 +11,12 @@ import torch
 from PIL import Image
 from tiny_celeba import write_celeba, write_masks
 
-from ppl_mm.data import MemoryMapped, celeba, celeba_vision, landmarks
+from ppl_mm.data import MemoryMapped, celeba, celeba_vision
 from ppl_mm.data.celeba_files import shrink
-from ppl_mm.data.celeba_views import VIEWS, edges, obscured, watermarked
-from ppl_mm.data.landmarks import Landmarks, draw_face, find_predictor
+from ppl_mm.data.celeba_views import edges, obscured, watermarked
+from ppl_mm.data.landmarks import Landmarks, draw_face
+from ppl_mm.published import faces
+from ppl_mm.published.faces import PREDICTOR, VIEWS, find_predictor
 
 SIZES = (3, 1, 2)
 
@@ -92,7 +94,7 @@ def test_networks_fit_the_values(tmp_path: Path, masks) -> None:
 
 def test_without_masks_the_predictor_is_asked_for(tmp_path: Path, masks, monkeypatch) -> None:
     (tmp_path / "celeba" / "aligned_mask_64.npy").unlink()
-    monkeypatch.setattr(landmarks, "_PACKAGE", "no_such_package")
+    monkeypatch.setattr(faces, "_PACKAGE", "no_such_package")
     with pytest.raises(FileNotFoundError, match=r"shape_predictor_68.*\[vision\]'; or unpack"):
         celeba_vision(tmp_path)
     assert not (tmp_path / "celeba" / "faces_64.npy").exists()  # said before anything is made
@@ -172,7 +174,7 @@ def test_masks_are_those_of_the_landmarks(tmp_path, find_face, astronaut) -> Non
     root = tmp_path / "celeba"
     write_celeba(root, (1, 1, 1), np.random.default_rng(0))
     astronaut.save(root / "img_align_celeba" / "000003.jpg")
-    (root / landmarks.PREDICTOR).symlink_to(find_predictor())
+    (root / PREDICTOR).symlink_to(find_predictor())
     data = celeba_vision(tmp_path)
     assert not data.train["mask"].any()  # a plain colour has no face
     with Image.open(root / "img_align_celeba" / "000003.jpg") as picture:

@@ -7,10 +7,11 @@ import torch
 from PIL import Image
 
 from ppl_mm.data import DataSet, cub_images
-from ppl_mm.data.cub_pictures import find_pictures, list_pictures, read_pictures
+from ppl_mm.data.cub_pictures import list_pictures, read_pictures
 from ppl_mm.data.vocabulary import SPECIALS, Vocabulary
 from ppl_mm.likelihoods import Laplace
 from ppl_mm.networks import presets
+from ppl_mm.published.birds import find_pictures
 
 
 @pytest.fixture

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from ppl_mm.data import get, mnist, read_svhn, registry
-from ppl_mm.data.mnist import MNIST
 from ppl_mm.data.registry import entries, entry
-from ppl_mm.data.sources import Source
-from ppl_mm.data.svhn import SVHN
+from ppl_mm.published.small_pictures import MNIST, SVHN
+from ppl_mm.published.sources import Source
 
 
 @dataclass

@@ -13,8 +13,9 @@ from tiny_celeba import write_celeba
 from ppl_mm.data import celeba, digits, mir_flickr, read_idx
 from ppl_mm.data.celeba_files import read_attributes, read_partition, shrink
 from ppl_mm.data.celeba_views import obscured
-from ppl_mm.data.cub_files import find_captions
-from ppl_mm.data.mnist import MNIST, read_images
+from ppl_mm.data.mnist import read_images
+from ppl_mm.published.birds import find_captions
+from ppl_mm.published.small_pictures import MNIST
 
 
 def test_a_blank_line_among_attributes_is_told(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import torch
 
 from ppl_mm import Observations
 from ppl_mm.data import binary_mnist, fashion_mnist, keep_modalities, load, mnist
-from ppl_mm.data.mnist import FASHION_MNIST, MNIST, binarise, read_images
+from ppl_mm.data.mnist import binarise, read_images
+from ppl_mm.published.small_pictures import FASHION_MNIST, MNIST
 
 real = pytest.mark.skipif(
     not os.environ.get("PPL_MM_DATA"), reason="needs the published files: set PPL_MM_DATA"

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from ppl_mm.data import mnist_split, mnist_split_3
-from ppl_mm.data.mnist import MNIST, read_images
+from ppl_mm.data.mnist import read_images
 from ppl_mm.likelihoods import SoftBernoulli
+from ppl_mm.published.small_pictures import MNIST
 
 real = pytest.mark.skipif(
     not os.environ.get("PPL_MM_DATA"), reason="needs the published files: set PPL_MM_DATA"

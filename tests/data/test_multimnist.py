@@ -8,8 +8,9 @@ from PIL import Image
 from torch import Tensor
 
 from ppl_mm.data import multimnist
-from ppl_mm.data.mnist import MNIST, read_images
+from ppl_mm.data.mnist import read_images
 from ppl_mm.data.multimnist import FILL, draw_canvases
+from ppl_mm.published.small_pictures import MNIST
 
 real = pytest.mark.skipif(
     not os.environ.get("PPL_MM_DATA"), reason="needs the published files: set PPL_MM_DATA"

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ppl_mm.data import mnist_fashion, mnist_svhn, pair_by_class, read_svhn
-from ppl_mm.data.mnist import FASHION_MNIST, MNIST, read_images
+from ppl_mm.data.mnist import read_images
+from ppl_mm.published.small_pictures import FASHION_MNIST, MNIST
 
 real = pytest.mark.skipif(
     not os.environ.get("PPL_MM_DATA"), reason="needs the published files: set PPL_MM_DATA"

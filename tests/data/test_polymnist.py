@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ppl_mm import systems
 from ppl_mm.data import polymnist
-from ppl_mm.data.mnist import MNIST, read_images
+from ppl_mm.data.mnist import read_images
 from ppl_mm.data.polymnist import NAMES, PHOTOGRAPHS, blend, match_classes
+from ppl_mm.published.small_pictures import MNIST
 
 real = pytest.mark.skipif(
     not os.environ.get("PPL_MM_DATA"), reason="needs the published files: set PPL_MM_DATA"

@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 import ppl_mm
 from ppl_mm import fit, runs, systems
-from ppl_mm.cli.app import app
+from ppl_mm.cli.data_facts import facts
 from ppl_mm.data import DataSet, Defaults, available, describe, load, register, registry
+from ppl_mm.published.facts import summaries
 
 
 def test_unknown_name_gets_the_nearest() -> None:
@@ -146,6 +146,12 @@ def test_published_polymnist_needs_no_mnist(tmp_path: Path) -> None:
     assert next(s.ready for s in describe(tmp_path) if s.name == "polymnist")
 
 
+def test_the_command_lists_the_same_summaries(folder: Path, tmp_path: Path) -> None:
+    """It reads them from the sources, without importing the data sets."""
+    for root in (folder, tmp_path / "empty"):
+        assert summaries(facts(), root) == describe(root)
+
+
 def test_sizes_of_the_embedded_digits() -> None:
     data, summary = load("digits"), describe()[0]
     assert data.validation is not None
@@ -196,25 +202,58 @@ def test_one_file_adds_a_data_set(added: str, tmp_path: Path) -> None:
     assert len(result.history) == 2
     assert runs.configure("mvae", data).epochs == 2
     assert runs.configure("mvae", data).batch_size == 20
-    assert added in CliRunner().invoke(app, ["data", "list"]).stdout
 
 
-def test_a_file_in_the_folder_is_all_that_a_data_set_needs(example: str, tmp_path: Path) -> None:
+FIND = """from pathlib import Path
+
+
+def find_sides(folder: str | Path | None = None) -> Path:
+    raise FileNotFoundError(folder)
+
+
+"""
+
+
+LIST_AND_LOAD = """
+import sys
+from ppl_mm.cli import app
+try:
+    app(["data", "list"])
+except SystemExit:
+    print("torch" in sys.modules)
+from ppl_mm import data
+print(data.__file__, data.available(), len(data.load("two_sides").test))
+from ppl_mm.cli.data_facts import facts
+from ppl_mm.published.facts import summaries
+print(summaries(facts()) == data.describe())
+"""
+
+
+@pytest.mark.parametrize("find", [False, True])
+def test_a_file_in_the_folder_is_all_that_a_data_set_needs(
+    example: str, tmp_path: Path, find: bool
+) -> None:
     """A copy of the library with the example's file lists it; nothing else is edited."""
     for module, copy in ((ppl_mm, ""), (ppl_mm.models, "models"), (ppl_mm.guides, "guides")):
         folder = Path(str(module.__file__)).parent
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(folder, tmp_path / "ppl_mm" / copy, ignore=ignored)
+    if find:  # a function of the same file
+        example = example.replace("@register(", f"{FIND}@register(find=find_sides, ")
+        example = example.replace("two_sides(*", "two_sides(folder: str | Path | None = None, *")
     (tmp_path / "ppl_mm" / "data" / "two_sides.py").write_text(example)
-    code = (
-        "import ppl_mm.data as d; print(d.__file__, d.available(), len(d.load('two_sides').test))"
-    )
     run = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "-c", LIST_AND_LOAD],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert str(tmp_path) in run.stdout
-    assert "'digits', 'two_sides', " in run.stdout
-    assert run.stdout.endswith(" 20\n")
+    assert re.search(rf"two_sides +{'missing' if find else 'ready'} +80 / 0 / 20", run.stdout)
+    assert f"\n{find}\n" in run.stdout  # only a file's own function needs torch
+    assert find or "'digits', 'two_sides', " in run.stdout
+    assert run.stdout.endswith(" 20\nTrue\n")
 
 
 def test_the_defaults_and_tiles_of_a_data_set_are_those_of_its_runs(

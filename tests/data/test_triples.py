@@ -15,13 +15,12 @@ from ppl_mm.data import (
     spell,
     two_view_mnist,
 )
-from ppl_mm.data.mnist import FASHION_MNIST, MNIST
 from ppl_mm.data.pairs import read_labelled
-from ppl_mm.data.svhn import SVHN
 from ppl_mm.data.words import WORDS
 from ppl_mm.evaluation import classifier_accuracy, train_classifier
 from ppl_mm.networks import presets
 from ppl_mm.networks.classifier import TrunkClassifier
+from ppl_mm.published.small_pictures import FASHION_MNIST, MNIST, SVHN
 
 SOURCES = {"mnist": MNIST, "fashion": FASHION_MNIST, "svhn": SVHN}
 BUILDS = (mnist_svhn_text, mnist_fashion_text)

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from ppl_mm.data import two_view_mnist
-from ppl_mm.data.mnist import MNIST, read_images
+from ppl_mm.data.mnist import read_images
 from ppl_mm.data.views import rotate
+from ppl_mm.published.small_pictures import MNIST
 
 
 def test_sizes_and_classes(folder: Path) -> None:

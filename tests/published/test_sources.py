@@ -1,12 +1,21 @@
+import pkgutil
 from pathlib import Path
 
 import pytest
 
-from ppl_mm.data import data_folder
-from ppl_mm.data.mnist import FASHION_MNIST, MNIST
 from ppl_mm.data.registry import entries, entry
-from ppl_mm.data.sources import locate
-from ppl_mm.data.svhn import SVHN
+from ppl_mm.published.small_pictures import FASHION_MNIST, MNIST, SVHN
+from ppl_mm.published.sources import data_folder, locate
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A data folder with empty files, since only their names count."""
+    for source in (MNIST, FASHION_MNIST, SVHN):
+        (tmp_path / source.subfolder).mkdir()
+        for name in source.md5:
+            (tmp_path / source.subfolder / name).touch()
+    return tmp_path
 
 
 def test_argument_before_environment_before_cache(
@@ -58,6 +67,7 @@ def test_sources_are_complete() -> None:
     for found in entries():
         for source in found.sources:
             assert len(source.md5) == (2 if source is SVHN else 4)
+            assert callable(pkgutil.resolve_name(source.read))
             assert all(len(bytes.fromhex(digest)) == 16 for digest in source.md5.values())
             assert entry(source.name).sources == (
                 source,

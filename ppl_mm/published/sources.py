@@ -1,11 +1,9 @@
 """Published files: their addresses, their checksums and their place on this computer."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from ppl_mm.arguments.typed import typed
 
 __all__ = ["Source", "data_folder", "find", "locate"]
 
@@ -19,17 +17,17 @@ class Source:
         subfolder: The folder of the data folder that they lie in.
         mirrors: The addresses to download from, which are tried in this order.
         md5: Published file -> MD5 sum of the file as it is published.
-        read: The function that reads one of the files. It raises ValueError for a damaged one.
+        read: The function that reads one of the files, as ``"module:name"``, such as
+            ``"ppl_mm.data.idx:read_idx"``. It raises ValueError for a damaged one.
     """
 
     name: str
     subfolder: str
     mirrors: tuple[str, ...]
     md5: Mapping[str, str]
-    read: Callable[[Path], object]
+    read: str
 
 
-@typed
 def data_folder(folder: str | Path | None = None) -> Path:
     """Return ``folder``, else the environment's ``PPL_MM_DATA``, else the user's cache folder.
 
