@@ -33,7 +33,7 @@ from ppl_mm.data.registry import register
 from ppl_mm.likelihoods import Bernoulli, MultiLabel, SoftBernoulli
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
-from ppl_mm.published.faces import BY_HAND, SIZES, find_celeba
+from ppl_mm.published.faces import CELEBA_BY_HAND, CELEBA_SIZES, find_celeba
 
 __all__ = ["ATTRIBUTES", "celeba", "celeba19"]
 
@@ -59,7 +59,7 @@ ATTRIBUTES = (
 )
 """The 18 visually distinctive attributes of the 40, in the order of the published list."""
 
-_register = partial(register, sizes=SIZES, by_hand=BY_HAND, find=find_celeba)
+_register = partial(register, sizes=CELEBA_SIZES, by_hand=CELEBA_BY_HAND, find=find_celeba)
 _LATENT_DIM = 100
 _IMAGE = Modality(
     "image",

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ppl_mm.data.picture_arrays import bytes_shape, open_picture, picture_array
-from ppl_mm.published.faces import ATTRIBUTES, BY_HAND, CelebAFiles
+from ppl_mm.published.faces import ATTRIBUTES, CELEBA_BY_HAND, CelebAFiles
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -183,7 +183,7 @@ def stored(
         if found.pictures is None:
             raise FileNotFoundError(
                 f"{path}: expected bytes {shape}, a row a picture of {ATTRIBUTES}, got "
-                f"{bytes_shape(path)}; and there are no pictures to make it of. {BY_HAND}"
+                f"{bytes_shape(path)}; and there are no pictures to make it of. {CELEBA_BY_HAND}"
             )
         return _pictures(found.pictures, files, found.size)
 

@@ -39,7 +39,7 @@ from ppl_mm.likelihoods import SoftBernoulli
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.published.faces import (
-    SIZES,
+    CELEBA_SIZES,
     VIEW_FILES,
     VIEWS,
     VIEWS_BY_HAND,
@@ -61,7 +61,7 @@ _MARK, _STROKE, _OPACITY = 512, 32, 128  # Side and line in pixels; opacity of 2
 View = Callable[["Image.Image"], "Image.Image"]
 
 
-@register(modalities=VIEWS, sizes=SIZES, by_hand=VIEWS_BY_HAND, find=find_views)
+@register(modalities=VIEWS, sizes=CELEBA_SIZES, by_hand=VIEWS_BY_HAND, find=find_views)
 @typed
 def celeba_vision(folder: str | Path | None = None) -> DataSet:
     """Read six views of every picture, with the published partition.

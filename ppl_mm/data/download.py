@@ -56,8 +56,9 @@ def get(name: str, folder: str | Path | None = None, base_url: str | None = None
 def _is_sound(source: Source, path: Path | None) -> bool:
     if path is None:
         return False
+    read = pkgutil.resolve_name(source.read)
     try:
-        pkgutil.resolve_name(source.read)(path)
+        read(path)
     except ValueError:
         return False
     return True

@@ -49,7 +49,8 @@ where its files come from: as ``sources`` with checksums, which ``ppl-mm data ge
 The command ``data list`` needs no torch: it reads the arguments of ``@register`` in the sources
 (:mod:`ppl_mm.cli.data_facts`). Those that use only names that the file assigns or imports from
 :mod:`ppl_mm.published`, as all of this library's do, are read at once; for other names, such as a
-function ``find`` in the same file, the command imports the data sets, which takes a second longer.
+function ``find`` in the same file, the command imports the data sets, which takes one to two
+seconds longer. It knows the functions at the top level of the folder's files.
 '''
 
 import importlib

@@ -9,9 +9,9 @@ from ppl_mm.published.sources import data_folder
 
 __all__ = [
     "ATTRIBUTES",
-    "BY_HAND",
+    "CELEBA_BY_HAND",
     "PREDICTOR",
-    "SIZES",
+    "CELEBA_SIZES",
     "VIEWS",
     "VIEWS_BY_HAND",
     "VIEW_FILES",
@@ -21,12 +21,12 @@ __all__ = [
     "find_views",
 ]
 
-BY_HAND = (
+CELEBA_BY_HAND = (
     "Put img_align_celeba.zip (aligned and cropped images; unpacked or not), list_attr_celeba.txt "
     "and list_eval_partition.txt of https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html into celeba/ "
     "of the data folder, or set PPL_MM_DATA to the folder that has celeba/ in it."
 )
-SIZES = (162_770, 19_867, 19_962)
+CELEBA_SIZES = (162_770, 19_867, 19_962)
 """The faces for training, validation and test."""
 ATTRIBUTES = "list_attr_celeba.txt"
 _PARTITION = "list_eval_partition.txt"
@@ -40,7 +40,7 @@ VIEW_FILES = {
     "aligned": {view: f"aligned_{view}_64.npy" for view in VIEWS} | {"image": "faces_64.npy"},
 }
 VIEWS_BY_HAND = (
-    f"{BY_HAND} The views of the paper are of the full-size pictures; those you unpack as "
+    f"{CELEBA_BY_HAND} The views of the paper are of the full-size pictures; those you unpack as "
     "img_celeba/ there, or else views are made of the aligned ones. Masks of faces need "
     "pip install 'ppl-mm[vision]'."
 )
@@ -85,7 +85,7 @@ def find_celeba(
     if pictures is None and not all((root / name).is_file() for name in stored):
         missing.append(f"{_PICTURES}/ (or {_PICTURES}.zip)")
     if missing:
-        raise FileNotFoundError(f"celeba: {root} lacks {', '.join(missing)}. {BY_HAND}")
+        raise FileNotFoundError(f"celeba: {root} lacks {', '.join(missing)}. {CELEBA_BY_HAND}")
     return CelebAFiles(root / ATTRIBUTES, root / _PARTITION, pictures)
 
 

@@ -33,7 +33,7 @@ _register = partial(_first, sizes=(9, 9, 9))
 """,
     "stars": """
 {imports}
-SHARED = {{"sizes": None, "sources": (MNIST,)}}
+SHARED = {{"sizes": None, "sources": (MNIST,), "tiles": (("left", "right"),)}}
 @typed
 @register(modalities=("left", *("right",)), **SHARED)
 """,
@@ -50,8 +50,54 @@ def test_every_form_is_read(form, monkeypatch):
     assert found == Facts(**expected, sources=(MNIST,))
 
 
-@pytest.mark.parametrize("find", ["find_here", "elsewhere.find"])
-def test_what_needs_another_name_is_asked_of_the_registry(find, monkeypatch):
-    code = f"def find_here(folder):\n    pass\n@register(find={find})\ndef digits():\n    pass\n"
+UNKNOWN = {
+    "a function of the file": """
+def find_here(folder):
+    pass
+@register(modalities=("top",), sizes=None, find=find_here)
+""",
+    "a lambda": """
+@register(modalities=("top",), sizes=None, find=lambda folder: found_here(folder))
+""",
+    "another module": """
+from elsewhere import find
+@register(modalities=("top",), sizes=None, find=find)
+""",
+    "a name that is assigned again": """
+SIDES = ("left",)
+SIDES = more(SIDES)
+@register(modalities=SIDES, sizes=None)
+""",
+    "a name that a loop changes": """
+SIDES = ["left"]
+for side in ("right",):
+    SIDES.append(side)
+@register(modalities=tuple(SIDES), sizes=None)
+""",
+    "part of a text": """
+@register(modalities=("top",), sizes=None, by_hand=f"Put them into {PLACE}.")
+""",
+    "an argument that there is not": """
+@register(modalities=("top",), sizes=None, by_hnd="Put them there.")
+""",
+    "facts that fail": """
+SIZES = (1, 2) + 3
+@register(modalities=("top",), sizes=SIZES)
+""",
+}
+
+
+@pytest.mark.parametrize("form", UNKNOWN)
+def test_what_needs_another_name_is_asked_of_the_registry(form, monkeypatch):
+    code = UNKNOWN[form] + "def digits():\n    pass\n"
     monkeypatch.setattr(data_facts, "parsed", lambda folder: [ast.parse(code)])
     assert list(data_facts.facts()) == [entry("digits")]
+
+
+def test_arguments_are_those_at_the_place_of_each_data_set(monkeypatch):
+    code = "".join(
+        f"SIDES = ({side!r},)\n@register(modalities=SIDES, sizes=None)\ndef {side}():\n    pass\n"
+        for side in ("left", "right")
+    )
+    monkeypatch.setattr(data_facts, "parsed", lambda folder: [ast.parse(code)])
+    assert [one.modalities for one in data_facts.facts()] == [("left",), ("right",)]

@@ -62,7 +62,7 @@ def test_each_mode_has_the_moments_of_its_own_draws():
     log_q = proposal.log_prob(position, *bases)[None]
     pilot = Pilot([(proposal, len(position))], position, bases, joint, log_q)
     worth = [effective_draws(log_w).item() for log_w in pilot.by_mode(proposal)]
-    Refined._center(SimpleNamespace(proposal=proposal), pilot)
+    Refined._take_moments(SimpleNamespace(proposal=proposal), pilot)
     for student, n, mean, scale in ((first, worth[0], -4.5, 0.6), (second, worth[1], 4.3, 0.9)):
         assert ((student.loc - mean).abs() < 5 * scale / math.sqrt(n)).all()
         expected = 1.15**2 * scale**2 * eye

@@ -92,7 +92,7 @@ class Pilot(NamedTuple):
     @property
     def quality(self) -> Float[Tensor, " B"]:
         """How good the last proposal is by its own draws, which had no part in making it, (B,)."""
-        return _quality((self.joint - self.log_q[-1])[-self.proposals[-1][1] :])
+        return _quality_unstratified((self.joint - self.log_q[-1])[-self.proposals[-1][1] :])
 
     def shares(self, proposal: Proposal) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
         """The effective sample sizes of all draws and of a proposal, as shares, (B,) each.
@@ -124,9 +124,12 @@ class Pilot(NamedTuple):
         Where both have a mode of their own, a draw counts for each by the share of its density
         there. Where they have one mode, the first has all draws.
         """
-        parts = proposal.parts(self.position, *self.bases)[:2].log_softmax(0).double()
-        alone = parts.new_tensor([0.0, -math.inf])[:, None, None]
-        return self.log_w + torch.where(proposal.alone, alone, parts)
+        students = [s.log_prob(self.position) for s in (proposal.first, proposal.second)]
+        parts = torch.stack(students) + proposal.share[:2, None].log()
+        own = parts.log_softmax(0).double()
+        alone = own.new_tensor([0.0, -math.inf])[:, None, None]
+        log_w = torch.where(self.log_w.isnan(), -math.inf, self.log_w)
+        return log_w + torch.where(proposal.alone, alone, own)
 
     def adapted(self, towards: Proposal) -> Proposal:
         """Proposals with the moments and the parts' shares of all draws, weighted.
@@ -152,7 +155,7 @@ def quality_of(
     """How good proposals are by so many draws that nothing else uses, (B,)."""
     position = proposal.draw(path, num_draws, noise)[0].flatten(0, 1)
     *bases, joint = path.values(position)
-    return _quality(joint - proposal.log_prob(position, *bases))
+    return _quality_unstratified(joint - proposal.log_prob(position, *bases))
 
 
 def quality(log_w: Float[Tensor, "S K B"], log_pi: Float[Tensor, "S B"]) -> Float[Tensor, " B"]:
@@ -167,8 +170,8 @@ def quality(log_w: Float[Tensor, "S K B"], log_pi: Float[Tensor, "S B"]) -> Floa
     return torch.where(k <= _PILOT_K, effective_draws(whole) / len(whole), -k.nan_to_num(math.inf))
 
 
-def _quality(log_w: Float[Tensor, "L B"]) -> Float[Tensor, " B"]:
-    """The same for draws without strata."""
+def _quality_unstratified(log_w: Float[Tensor, "L B"]) -> Float[Tensor, " B"]:
+    """How good the proposals are that gave draws their weights (L, B), (B,)."""
     return quality(log_w[None], torch.zeros_like(log_w[:1]))
 
 

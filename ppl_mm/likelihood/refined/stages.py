@@ -164,16 +164,18 @@ class Refined:
         """Improve the proposals of the rows whose pilot is poor; the rows that are still poor.
 
         The moments of draws are the cheaper way. Where they do not help, a Normal is fitted first.
-        Proposals with two modes, and those that remain poor, are judged again by more draws.
+        The first proposals with two modes, and those that remain poor, are judged again by more
+        draws.
         """
         auto = refine == "auto"
         pilot = self._at_other_modes(self._wide_and_own(rows, "pilot laplace"))
         self.quality = pilot.quality
-        self._center(pilot)
-        self._look_again((~self.proposal.alone).nonzero().squeeze(-1), "second look at two modes")
+        self._take_moments(pilot)
         if refine == "laplace":
             return rows[:0]
         if auto:
+            two = ~self.proposal.alone & (self.proposal.share[0] > 0.0)
+            self._look_again(two.nonzero().squeeze(-1), "second look at two modes")
             rows, pilot = self._poor(rows, pilot, _ENOUGH)
         if refine != "variational":
             rows, pilot = self._adapted(rows, pilot, "adaptive")
@@ -210,7 +212,7 @@ class Refined:
             pilot.put(found, self._wide_and_own(found, "pilot of two modes"))
         return pilot
 
-    def _center(self, pilot: Pilot) -> None:
+    def _take_moments(self, pilot: Pilot) -> None:
         """Give Student distributions the moments of a pilot's draws, where these tell enough.
 
         A second without a mode of its own keeps that of the first. With D coordinates and n
