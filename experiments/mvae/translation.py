@@ -155,7 +155,7 @@ def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, 
     with warnings.catch_warnings():  # The number of unreliable rows is recorded.
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
         for name, target in TARGETS.items():
-            options = {"num_samples": config.num_samples, "seed": config.seed}
+            options: dict[str, Any] = {"num_samples": config.num_samples, "seed": config.seed}
             result = log_likelihood(system, test, target, **options, refine="none")
             refined = log_likelihood(system, few, target, **options)
             gain = Estimate.of(refined.value - result.value[: len(few)])

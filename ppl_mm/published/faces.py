@@ -10,8 +10,8 @@ from ppl_mm.published.sources import data_folder
 __all__ = [
     "ATTRIBUTES",
     "CELEBA_BY_HAND",
-    "PREDICTOR",
     "CELEBA_SIZES",
+    "PREDICTOR",
     "VIEWS",
     "VIEWS_BY_HAND",
     "VIEW_FILES",
