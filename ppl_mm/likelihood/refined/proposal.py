@@ -3,9 +3,9 @@
     q(z)  =  a_1 first(z)  +  a_2 second(z)  +  a_3 guide(z)  +  a_4 p(z)
 
 The first has the posterior's mode and curvature, or the moments of draws. The second has a mode of
-its own where a heavy draw of a pilot or of the prior leads to another, and moments likewise. Else it
-has the mode that is known, with wider tails. The guide's share is 20 % at least, which bounds the
-weights by five times those of the guide alone. The prior's is 2 % at least, and more where its
+its own where a heavy draw of a pilot or of the prior leads to another, and moments likewise. Else
+it has the mode that is known, with wider tails. The guide's share is 20 % at least, which bounds
+the weights by five times those of the guide alone. The prior's is 2 % at least, and more where its
 draws tell that the rest misses some of the posterior. Where x says little of z, the prior is all of
 the proposal: the weights are then p(x | z), however many modes the prior has.
 
