@@ -2,8 +2,8 @@ r"""Measure how many log-likelihoods are reliable, and how long they take.
 
     PPL_MM_DATA=... python benchmarks/likelihood.py --only "quick start, binary" \
         --out benchmarks/results/likelihood.json
-    python benchmarks/likelihood.py --only "systems, agreement" --rows 25 --agreeing-rows 8 \
-        --chains 16 --out benchmarks/results/likelihood-systems.json
+    python benchmarks/likelihood.py --only "systems, agreement" --rows 50 --agreeing-rows 50 \
+        --chains 32 --out benchmarks/results/likelihood-systems.json
 
 The trained systems are the quick start (MVAE on digits, with its five questions), every system
 after 30 epochs on digits, and MVAE on BinaryMNIST with the paper's networks, 64 latents and label
