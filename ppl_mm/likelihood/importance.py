@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pyro import poutine
 from pyro.poutine import Trace
 from torch import Tensor
@@ -47,6 +47,12 @@ class Draws(NamedTuple):
     log_q: Tensor
     log_pi: Tensor
     prior_share: Tensor | None = None
+
+    def rows(self, rows: Int[Tensor, " _"]) -> "Draws":
+        """The draws of some rows, of one of them more than once if it is named so."""
+        latents = {name: x[:, :, rows] for name, x in self.latents.items()}
+        share = None if self.prior_share is None else self.prior_share[rows]
+        return Draws(latents, self.log_q[:, rows], self.log_pi[:, rows], share)
 
 
 Sampler = Callable[[Model, Guide, Observations, int], Draws]

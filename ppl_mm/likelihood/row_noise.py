@@ -19,7 +19,7 @@ from ppl_mm.distributions.mixture import RandomMixture
 from ppl_mm.distributions.pseudo_inputs import EncodedMixture
 from ppl_mm.distributions.site_noise import SiteNoise
 
-__all__ = ["RowNoise", "add_holes", "row_keys", "same_draws"]
+__all__ = ["RowNoise", "add_holes", "first_of_each", "row_keys", "same_draws"]
 
 
 def row_keys(obs: Observations) -> list[bytes]:
@@ -44,6 +44,13 @@ def same_draws(obs: Observations) -> Int[Tensor, " N"]:
     keys = row_keys(obs)
     numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     return torch.tensor([numbers[key] for key in keys], device=obs.device)
+
+
+def first_of_each(which: Int[Tensor, " N"]) -> Int[Tensor, " M"]:
+    """The first row of each of the M numbers of :func:`same_draws`, (M,)."""
+    rows = torch.arange(len(which), device=which.device)
+    number = int(which.max()) + 1 if len(which) > 0 else 0
+    return rows.new_full((number,), len(rows)).scatter_reduce(0, which, rows, "amin")
 
 
 def add_holes(digests: Sequence[Any], obs: Observations, names: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from ppl_mm.likelihood.importance import Sampler, from_guide, from_prior
 from ppl_mm.likelihood.joined import joined
 from ppl_mm.likelihood.proposals import proposal_of
 from ppl_mm.likelihood.refined import refined_blocks, unrefinable
-from ppl_mm.likelihood.row_noise import RowNoise, row_keys, same_draws
+from ppl_mm.likelihood.row_noise import RowNoise, first_of_each, row_keys, same_draws
 from ppl_mm.likelihood.sampling import (
     WEIGHTS_KEPT,
     Block,
@@ -181,12 +181,8 @@ def _distinct(
 ) -> tuple[Observations, Tensor | None]:
     """The rows that differ in what is scored or looked at, and which of them each row equals."""
     which = same_draws(obs.scoring(*names).given(*evidence))
-    number = int(which.max()) + 1 if len(which) > 0 else 0
-    if number == len(which):
-        return obs, None
-    rows = torch.arange(len(which), device=which.device)
-    first = rows.new_full((number,), len(rows)).scatter_reduce(0, which, rows, "amin")
-    return obs[first], which
+    first = first_of_each(which)
+    return (obs, None) if len(first) == len(which) else (obs[first], which)
 
 
 def _noise(seed: int, obs: Observations, round: int) -> RowNoise:

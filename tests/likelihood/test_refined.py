@@ -13,7 +13,7 @@ from torch import nn
 from ppl_mm import Observations, System, guides, log_likelihood, models, objectives
 from ppl_mm.distributions.gaussianised import NormalToLaplace
 from ppl_mm.likelihood.path import Path
-from ppl_mm.likelihood.refined import Refined, stages
+from ppl_mm.likelihood.refined import Refined, estimate, stages
 from ppl_mm.likelihood.refined.laplace import Start, approached, laplace
 from ppl_mm.likelihood.refined.student import Student
 from ppl_mm.likelihood.row_noise import row_keys
@@ -327,3 +327,16 @@ def test_observed_rows_are_told_apart_by_what_they_hold():
     twice = Observations({n: x.expand(2, -1) for n, x in obs.values.items()})
     found = log_likelihood(system, twice, num_samples=100, refine="auto")
     assert found.value[0] == found.value[1]
+
+
+@pytest.mark.parametrize("refine", ["auto", "adaptive", "annealed"])
+def test_equal_rows_have_one_proposal_and_the_same_draws_whatever_their_block(refine, monkeypatch):
+    monkeypatch.setattr(estimate, "_TOGETHER", 2)
+    toy, system = mixture()
+    obs = toy.mixed()
+    twice = obs[torch.arange(2 * len(obs)) % len(obs)]
+    found = log_likelihood(system, twice, num_samples=100, refine=refine, chunk=100)
+    assert torch.equal(found.value[: len(obs)], found.value[len(obs) :])
+    assert found.stage[: len(obs)] == found.stage[len(obs) :]
+    alone = log_likelihood(system, obs, num_samples=100, refine=refine)
+    torch.testing.assert_close(found.value[: len(obs)], alone.value)

@@ -1,14 +1,16 @@
 """Blocks of rows with proposals of their own, and which systems can have such."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.importance import Draws
 from ppl_mm.likelihood.path import Path
 from ppl_mm.likelihood.refined.stages import Refined
-from ppl_mm.likelihood.row_noise import row_keys
+from ppl_mm.likelihood.row_noise import first_of_each, row_keys, same_draws
 from ppl_mm.likelihood.sampling import Block, Plan, blocks
 from ppl_mm.systems import System
 
@@ -34,7 +36,8 @@ def refined_blocks(
 ) -> Iterator[Block]:
     """Blocks of rows whose proposals are refined towards the posterior of x_names.
 
-    Rows that end in annealing over equally many temperatures form blocks of their own.
+    Rows that end in annealing over equally many temperatures form blocks of their own. Equal rows
+    have one proposal and the same draws, to the last bit.
 
     Args:
         system: The model, and the guide that the proposals are refined from.
@@ -50,26 +53,36 @@ def refined_blocks(
     guide = None if from_prior else system.guide
     size = Path(system.model, guide, obs[:1], 1).size if len(obs) > 0 else 1
     together = max(1, min(max(plan.rows_at_once, _TOGETHER), _NUMBERS // size**2))
-    for rows in blocks(system, obs, together):
-        batch = obs[rows]
+    which = same_draws(obs)
+    first = first_of_each(which)
+    distinct = obs if len(first) == len(obs) else obs[first]
+    for rows in blocks(system, distinct, together):
+        batch = distinct[rows]
         path = Path(system.model, guide, batch, plan.chunk)
         refined = Refined(path, row_keys(batch), seed, refine)
-        numbers = refined.temperatures
+        place = torch.full_like(first, -1)
+        place[rows] = torch.arange(len(rows), device=which.device)
+        members = (place[which] >= 0).nonzero().squeeze(-1)
+        place = place[which][members]
+        numbers = refined.temperatures[place]
         groups = [(numbers == n).nonzero().squeeze(-1) for n in numbers.unique()]
         for own in [part for group in groups for part in group.split(plan.rows_at_once)]:
+            draw = partial(_draw, refined, place[own], plan.num_samples)
+            yield Block(members[own].cpu(), draw, refined.stage[place[own]])
 
-            def draw(
-                part: Tensor,
-                round: int,
-                own: Tensor = own,
-                refined: Refined = refined,
-                chains: bool = bool(numbers[own[0]] > 0),
-            ) -> Draws:
-                if chains:
-                    return refined.annealed(own[part], f"chains {round}")
-                return refined.draw(own[part], plan.num_samples, f"estimate {round}")
 
-            yield Block(rows[own.cpu()], draw, refined.stage[own])
+def _draw(refined: Refined, own: Tensor, num_samples: int, part: Tensor, round: int) -> Draws:
+    """Draws for rows with these places among those that are refined, each of which is drawn once.
+
+    All of them end in annealing over equally many temperatures, or none does.
+    """
+    rows, back = own[part].unique(return_inverse=True)
+    if bool(refined.temperatures[rows[0]] > 0):
+        draws = refined.annealed(rows, f"chains {round}")
+    else:
+        draws = refined.draw(rows, num_samples, f"estimate {round}")
+    alike = len(rows) == len(back) and torch.equal(back, torch.arange(len(back)).to(back))
+    return draws if alike else draws.rows(back)
 
 
 def unrefinable(system: System, guide: nn.Module | None, obs: Observations) -> str:
