@@ -18,7 +18,7 @@ A run that is missing in ``--folder`` is trained there first.
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,14 +64,14 @@ class Subject:
         run: The system and its data.
         questions: The target and the given modalities of each question.
         rows: The number of test rows for the guide and for refined proposals.
-        ways: The ways to estimate an answer.
+        apart: Whether each question has a table of its own.
     """
 
     name: str
     run: Run
     questions: Sequence[Question]
     rows: int
-    ways: Mapping[str, tuple[Way, float]] = field(default_factory=dict)
+    apart: bool = True
 
 
 WAYS: dict[str, tuple[Way, float]] = {
@@ -91,7 +91,6 @@ WAYS: dict[str, tuple[Way, float]] = {
     ),
 }
 """Way -> how a result is made, and the share of the rows that it is made for."""
-QUICKEST = ("guide", "refined")
 
 
 def subjects(folder: Path, small: bool, only: str) -> list[Subject]:
@@ -100,18 +99,17 @@ def subjects(folder: Path, small: bool, only: str) -> list[Subject]:
     found = []
     if "quick" in only:
         run = trained(folder / "quick", "mvae", "digits", brief)
-        found.append(Subject("quick start", run, QUICK, 397, WAYS))
+        found.append(Subject("quick start", run, QUICK, 397))
     if "binary" in only:
         run = trained(folder / "binary_mnist", "mvae", "binary_mnist", BINARY | brief)
-        found.append(Subject("BinaryMNIST", run, [(("image",), ())], 200, WAYS))
+        found.append(Subject("BinaryMNIST", run, [(("image",), ())], 200))
     if "systems" in only:
-        few = {name: WAYS[name] for name in QUICKEST}
         for name in list(systems.available())[: 2 if small else None]:
             options = {"epochs": 30} | OWN.get(name, {}) | brief
             run = trained(folder / "digits" / f"{name}-0-0", name, "digits", options)
             fixed = conditioned_on(run.system.model)
             target = tuple(n for n in run.config.modalities if n not in fixed)
-            found.append(Subject(name, run, [(target, fixed)], 100, few))
+            found.append(Subject(name, run, [(target, fixed)], 100, apart=False))
     return found
 
 
@@ -125,7 +123,7 @@ def trained(folder: Path, system: str, dataset: str, options: Mapping[str, Any])
 
 def ask(subject: Subject, question: Question, way: str, rows: int, seconds: Any) -> dict[str, Any]:
     """Return the result of one question, with its time."""
-    make, share = subject.ways[way]
+    make, share = WAYS[way]
     test = subject.run.dataset.test[: max(2, round(share * min(rows, subject.rows)))]
     start = seconds()
     found = make(subject.run.system, test, *question)
@@ -138,7 +136,8 @@ def peer(subject: Subject, rows: int, seconds: Any, refined: LogLikelihood) -> l
     test = subject.run.dataset.test[: min(rows, subject.rows)]
     start = seconds()
     values = {n: test[n] for n in test.names}
-    found = multivae_models.joint_log_likelihood(subject.run.system, values, 1000)
+    kind = subject.run.config.system
+    found = multivae_models.joint_log_likelihood(kind, subject.run.system, values, 1000)
     spent = 1e3 * (seconds() - start) / len(test)
     there = refined.value[: len(test)].mean().item()
     mean = f"{found.mean().item():.2f}"
@@ -229,14 +228,15 @@ def main(
     together, agreeing = [], []
     for subject in subjects(folder, small, only):
         for question in subject.questions:
-            found = [ask(subject, question, way, rows, seconds) for way in subject.ways]
+            found = [ask(subject, question, way, rows, seconds) for way in WAYS]
             refined = next(f["result"] for f in found if f["way"] == "refined")
             lines = [line(f, refined) for f in found]
-            if question == (LABEL, ()) and multivae_models.available("mvae"):
+            peers = question == (LABEL, ()) and subject.run.config.system in multivae_models.SCORED
+            if peers and multivae_models.available("mvae"):
                 lines.append(peer(subject, rows, seconds, refined))
             quantity = refined.quantity
             record["measured"][f"{subject.name}, {quantity}"] = [_numbers(f) for f in found]
-            if subject.ways is WAYS:
+            if subject.apart:
                 title = f"{subject.name}, {quantity}, {clock(threads)}"
                 record["tables"].append(table(title, columns, lines))
             else:

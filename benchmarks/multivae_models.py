@@ -14,7 +14,7 @@ import torch
 from declared import CLASSES, declared, latents
 from torch import Tensor
 
-__all__ = ["available", "joint_log_likelihood", "loss"]
+__all__ = ["SCORED", "available", "joint_log_likelihood", "loss"]
 
 _KNOWN = {
     "mvae": "MVAE",
@@ -26,6 +26,12 @@ _KNOWN = {
     "mmvae_plus dreg": "MMVAEPlus",
 }
 
+SCORED: dict[str, tuple[str, dict[str, Any]]] = {
+    "mvae": ("MVAE", {"warmup": 1}),
+    "mopoe": ("MoPoE", {}),
+    "mvtcae": ("MVTCAE", {}),
+}
+"""The systems whose joint likelihood it estimates with our networks, and their options."""
 
 _TORCHVISION = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -168,13 +174,16 @@ def loss(
     return model, one
 
 
-def joint_log_likelihood(system: Any, values: dict[str, Tensor], num_samples: int) -> Tensor:
-    """Return what its MVAE, with the networks of ours, estimates log p of everything to be, (N,).
+def joint_log_likelihood(
+    kind: str, system: Any, values: dict[str, Tensor], num_samples: int
+) -> Tensor:
+    """Return what it estimates log p of everything to be, with the networks of ours, (N,).
 
-    It draws from the joint posterior, as the guide does, and tells no error.
+    It draws from the joint posterior, of MoPoE from one component, and tells no error.
 
     Args:
-        system: A trained ``mvae`` whose modalities are classes or have a Normal with a fixed scale.
+        kind: The system's name, of ``SCORED``.
+        system: A trained one whose modalities are classes or have a Normal with a fixed scale.
         values: The modalities of complete rows.
         num_samples: The number of draws of each row.
     """
@@ -202,7 +211,8 @@ def joint_log_likelihood(system: Any, values: dict[str, Tensor], num_samples: in
 
     classes = [n for n, x in values.items() if x.dim() == 1]
     scales = {m.name: getattr(m.likelihood, "scale", None) for m in system.modalities}
-    config = models.MVAEConfig(
+    name, options = SCORED[kind]
+    config = getattr(models, f"{name}Config")(
         n_modalities=len(values),
         latent_dim=system.guide.latent_dim,
         input_dims={
@@ -210,9 +220,9 @@ def joint_log_likelihood(system: Any, values: dict[str, Tensor], num_samples: in
         },
         decoders_dist={n: "categorical" if n in classes else "normal" for n in values},
         decoder_dist_params={n: {"scale": scales[n]} for n in values if n not in classes},
-        warmup=1,
+        **options,
     )
-    model = models.MVAE(
+    model = getattr(models, name)(
         config,
         encoders={n: Encoder(e) for n, e in system.guide.encoders.items()},
         decoders={n: Decoder(d) for n, d in system.model.decoders.items()},
