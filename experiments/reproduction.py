@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import rich
 from rich.console import Console
 
 from ppl_mm import data
+from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.page import head
 from ppl_mm.experiments.tables import Record
@@ -135,6 +136,10 @@ def runs_of(
     for name, value in options.items():
         if name not in known:
             raise ValueError(f"{name}: no option of these runs; they have {', '.join(known)}.")
+        if get_origin(known[name]) is Literal:
+            if value not in (choices := get_args(known[name])):
+                raise ValueError(unknown_name(name, value, choices))
+            continue
         kinds = get_args(known[name]) or (known[name],)
         if type(value) not in (*kinds, int if float in kinds else None):
             told = " or ".join(kind.__name__ for kind in kinds)

@@ -99,6 +99,13 @@ class Config(Options):
     likelihood_samples: int = 1000
     out: str = "runs/meme"
 
+    def __post_init__(self) -> None:
+        """Refuse options that the system does not have, before anything is read or trained."""
+        if self.family != "normal" and self.system != "mmvae":
+            raise ValueError(f"family: an option of mmvae, got {self.system!r}.")
+        if self.direction != meme_likelihood.BOTH and self.system != "meme":
+            raise ValueError(f"direction: an option of meme, got {self.system!r}.")
+
     @property
     def name(self) -> str:
         """The name of the files of the run."""
@@ -165,8 +172,6 @@ def build(config: Config, dataset: data.DataSet) -> System:
         }
     if config.system == "mmvae":
         options = {"objective": "elbo", "prior": config.family}
-    elif config.family != "normal":
-        raise ValueError(f"family: an option of mmvae, got {config.system!r}.")
     system = systems.build(config.system, modalities, config.latent_dim, **options)
     if config.direction == meme_likelihood.BOTH:
         return system
@@ -184,8 +189,6 @@ def _normal(modality: Modality, dataset: data.DataSet) -> Modality:
 
 def _one_way(system: System, config: Config) -> System:
     """Return MEME with the objective of one direction."""
-    if config.system != "meme":
-        raise ValueError(f"direction: an option of meme, got {config.system!r}.")
     names = tuple(m.name for m in system.modalities)
     if config.direction not in names:
         raise ValueError(unknown_name("direction", config.direction, (*names, "both")))

@@ -11,7 +11,8 @@ __all__ = ["TABLES"]
 BIRDS = [
     Config(),
     Config(system="mmvae"),
-    *(Config(system=s, beta=9.0, lr=5e-4, epochs=150) for s in ("mvae", "mopoe")),
+    Config(system="mvae", beta=9.0, lr=5e-4, epochs=150),
+    Config(system="mopoe", beta=9.0, lr=5e-4, epochs=150, strata=1),
 ]
 
 

@@ -32,10 +32,12 @@ from ppl_mm.experiments.options import Options
 from ppl_mm.networks import presets
 from ppl_mm.systems import System
 
-__all__ = ["PRIVATE", "SMOKE", "Config", "build", "load", "main", "train"]
+__all__ = ["MIXTURES", "PRIVATE", "SMOKE", "Config", "build", "load", "main", "train"]
 
 PRIVATE = ("mmvae_plus", "mmjsd", "dmvae")
 """The systems with private latents."""
+MIXTURES = ("mmvae_plus", "mmvae")
+"""The systems whose objective and number of draws can be chosen."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,12 @@ class Config(Options):
     out: str = "runs/mmvae_plus"
 
     def __post_init__(self) -> None:
-        """Refuse unknown features, before anything is trained."""
+        """Refuse unknown features and what a system does not have, before anything is trained."""
+        if self.system not in MIXTURES and (self.objective, self.num_particles) != ("elbo", 1):
+            raise ValueError(
+                f"objective, num_particles: options of {' and '.join(MIXTURES)}, "
+                f"got {self.system!r}."
+            )
         if self.features not in (known := ("classifier", "inception")):
             raise ValueError(unknown_name("features", self.features, known))
 
@@ -108,7 +115,7 @@ class Config(Options):
     def name(self) -> str:
         """The name of the files of the run."""
         parts = [self.dataset, *([self.arch] if self.dataset == "polymnist" else []), self.system]
-        if self.system in ("mmvae_plus", "mmvae"):
+        if self.system in MIXTURES:
             parts += [self.objective, str(self.num_particles)]
         sizes = (self.shared_dim, self.private_dim, self.other_private_dim)
         if self.system in PRIVATE and sizes != (32, 32, None):
@@ -189,7 +196,7 @@ def build(config: Config, dataset: data.DataSet) -> System:
     size, modalities = config.latent_dim, dataset.modalities
     if config.system not in ("mvae", "dmvae"):
         options["strata"] = config.strata
-    if config.system in ("mmvae_plus", "mmvae"):
+    if config.system in MIXTURES:
         options |= {"objective": config.objective, "num_particles": config.num_particles}
     if config.system in PRIVATE:
         size, private = config.shared_dim, {m.name: config.private_dim for m in modalities}
@@ -197,7 +204,7 @@ def build(config: Config, dataset: data.DataSet) -> System:
             private[modalities[-1].name] = config.other_private_dim
         options["private_dim"] = private
     # Laplace experts have a budget of scales, Normal experts have log-variances.
-    laplace = config.system in ("mmvae_plus", "mmvae")
+    laplace = config.system in MIXTURES
     scale: dict[str, Any] = {"scale": "softmax" if laplace else "exp"}
     declared = [replace(m, encoder=partial(m.encoder, **scale)) for m in modalities]
     return systems.build(config.system, declared, size, **options)

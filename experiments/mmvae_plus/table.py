@@ -66,7 +66,10 @@ def claims(records: list[Record]) -> list[str]:
         ["MVAE is hardly coherent", found(mean_coherence, "mvae")],
         ["MMVAE and MoPoE are coherent", found(mean_coherence, "mmvae", "mopoe")],
         ["MMVAE+ is as coherent", found(mean_coherence, "mmvae_plus")],
-        ["MMVAE+ has the lowest FID or nearly", found(lambda m: m["fid"]["cross mean"])],
+        [
+            f"MMVAE+ has the lowest {distance_name(records)} or nearly",
+            found(lambda m: m["fid"]["cross mean"]),
+        ],
         [
             "draws of MMVAE and MoPoE look alike, those of MMVAE+ do not (feature distance)",
             found(lambda m: m["diversity"]["feature distance"]),

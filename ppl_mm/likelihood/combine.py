@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ppl_mm.batch.observations import Observations
+from ppl_mm.likelihood.summarise import MARKOV
 from ppl_mm.programs.conditionals import Alternatives, Conditional
 from ppl_mm.results.log_likelihood import COLUMNS, LogLikelihood
 from ppl_mm.systems import System
@@ -34,8 +35,9 @@ def combine_parts(
 
     by the delta method: the E_c are drawn independently, with standard errors s_c, and each once
     if several alternatives have it; the ends of the interval likewise, from the distances of the
-    parts' ends. The effective sample size, Pareto k and variance of log
-    weights are the worst of the parts, even of one that weighs little. Rows that hold the same of
+    parts' ends. Where nothing is given, the lower end is no further than log 40, as the estimate of
+    p is unbiased (Markov). The effective sample size, Pareto k and variance of log weights are the
+    worst of the parts, even of one that weighs little. Rows that hold the same of
     target and given are estimated together.
     """
     both = (*target, *given)
@@ -50,6 +52,8 @@ def combine_parts(
         if alternatives is not None:
             rows = (which == i).nonzero().squeeze(-1)
             found, why = _combined(alternatives, obs[rows], estimate)
+            if not b:  # means of products of independent unbiased estimates are unbiased
+                found["low"] = torch.maximum(found["low"], found["value"] - MARKOV)
             reasons |= dict.fromkeys(why)
             for field, column in found.items():
                 columns[field][rows] = column

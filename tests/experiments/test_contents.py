@@ -152,6 +152,25 @@ def test_an_option_that_a_system_does_not_have_is_refused_before_anything_runs(t
         runs_of(TABLES["mvae"][table], "paper", terms="image_all")
 
 
+@pytest.mark.parametrize(
+    ("paper", "table", "options", "message"),
+    [
+        ("meme", "table-3", {"direction": "mnist"}, "direction: an option of meme, got 'm"),
+        ("meme", "table-3", {"family": "laplace"}, "family: an option of mmvae, got 'm"),
+        (
+            "mmvae_plus",
+            "figure-1",
+            {"objective": "iwae"},
+            "of mmvae_plus and mmvae, got 'm",
+        ),
+        ("mmvae_plus", "figure-1", {"num_particles": 3}, "of mmvae_plus and mmvae, got 'm"),
+    ],
+)
+def test_so_it_is_in_the_other_papers(paper, table, options, message):
+    with pytest.raises(ValueError, match=message):
+        runs_of(TABLES[paper][table], "paper", **options)
+
+
 # ------------------------------------------------------------------ MMVAE+
 
 SIZED = {"num_train": None, "num_test": None, "batch_size": 128, "subset_rows": 1000}

@@ -204,6 +204,10 @@ def test_options_and_seeds_reach_every_run():
     ):
         with pytest.raises(ValueError, match=f"expected a value of type {kind}, got "):
             runs_of(TABLES["svae"]["table-1"], "short", **wrong)
+    few = TABLES["meme"]["table-3-fashion"]
+    assert {run.preset for run in runs_of(few, "short", preset="bound")} == {"bound"}
+    with pytest.raises(ValueError, match=r"unknown preset 'bond'.*Did you mean 'bound'"):
+        runs_of(few, "short", preset="bond")
     with pytest.raises(ValueError, match=r"scale: expected smoke, short, paper, got 'tiny'"):
         runs_of(TABLES["svae"]["table-1"], "tiny")
 

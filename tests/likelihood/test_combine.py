@@ -320,3 +320,24 @@ def test_standard_errors_are_those_of_repeated_estimates():
     spread = torch.stack([r.value for r in runs]).var(0)
     claimed = torch.stack([r.standard_error for r in runs]).square().mean(0)
     assert ((spread / claimed).log().abs() < 4 * 0.18).all()
+
+
+def test_no_lower_end_is_further_than_log_40_unless_something_is_given():
+    """Two chains of two parts each, of which every one has its lower end 6 below; log 40 is 3.69."""
+
+    def estimate(part, obs):
+        columns = {field: torch.ones(len(obs)) for field in FIELDS}
+        columns |= {"value": torch.full((len(obs),), -2.0), "draws": torch.ones(len(obs))}
+        columns |= {"low": columns["value"] - 6.0, "high": columns["value"] + 0.5}
+        columns["refinement"] = torch.zeros(len(obs))
+        return LogLikelihood.of(
+            columns, 10, part.target, part.given, "", TRIPLE.system().modalities
+        )
+
+    system, obs = TRIPLE.system(), TRIPLE.rows(2)
+    alone, given = (
+        combine_parts(system, obs, *question, estimate, 10)
+        for question in ((("s", "t"), ()), (("s", "t"), ("r",)))
+    )
+    torch.testing.assert_close(alone.value - alone.low, torch.full((2,), math.log(40.0)).double())
+    assert (given.value - given.low > 4.0).all()
