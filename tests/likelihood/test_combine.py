@@ -323,7 +323,7 @@ def test_standard_errors_are_those_of_repeated_estimates():
 
 
 def test_no_lower_end_is_further_than_log_40_unless_something_is_given():
-    """Two chains of two parts each, of which every one has its lower end 6 below; log 40 is 3.69."""
+    """Two chains of two parts, each of which has its lower end 6 below; log 40 is 3.69."""
 
     def estimate(part, obs):
         columns = {field: torch.ones(len(obs)) for field in FIELDS}
