@@ -41,6 +41,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "log p(vi)": ("vi",),
 }
 _ROWS = 128  # The number of rows scored at a time; each has 70 x 17,191 logits.
+_REFINED_ROWS = 10  # The test rows, at most, that are also estimated by refined draws.
 
 
 @dataclass(frozen=True)
@@ -149,21 +150,19 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
 def measure(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """Measure nats of test sentences, with standard errors over them, and make examples."""
     test = dataset.test[: config.num_test]
-    found: dict[str, Any] = {"test rows": len(test)}
+    few = test[:_REFINED_ROWS]
+    found: dict[str, Any] = {"test rows": len(test), "refined rows": len(few)}
     with warnings.catch_warnings():  # The number of unreliable rows is recorded.
         warnings.simplefilter("ignore", UnreliableLikelihoodWarning)
         for name, target in TARGETS.items():
-            result = log_likelihood(
-                system,
-                test,
-                target,
-                num_samples=config.num_samples,
-                seed=config.seed,
-                refine="none",
-            )
+            options = {"num_samples": config.num_samples, "seed": config.seed}
+            result = log_likelihood(system, test, target, **options, refine="none")
+            refined = log_likelihood(system, few, target, **options)
+            gain = Estimate.of(refined.value - result.value[: len(few)])
             summary = result.summary()
             found[name] = [summary["mean"], summary["standard_error"]]
             found[f"{name} unreliable"] = summary["unreliable_rows"] / summary["rows"]
+            found[f"{name} refined gain"] = gain.to_list()
     bound = evaluation.elbo(system, test, batch_size=_ROWS, seed=config.seed)
     collapse = evaluation.posterior_collapse(system, test, LANGUAGES)
     words = dataset.vocabularies or {}

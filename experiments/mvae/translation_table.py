@@ -51,7 +51,10 @@ def table_4(records: list[Record]) -> list[str]:
         "by frequency",
         "collapsed",
     ]
-    rows = [[*head, "Pareto k > 0.7", "*paper*"]]
+    every = [r["measures"] for r in records]
+    gains = [f"{n} refined gain" for n in TARGETS if all(f"{n} refined gain" in m for m in every)]
+    add = [f"refined draws add, {name.removesuffix(' refined gain')}" for name in gains]
+    rows = [[*head, "Pareto k > 0.7", *add, "*paper*"]]
     for own in _settings(records):
         config, first = own[0]["config"], own[0]
         measures = [r["measures"] for r in own]
@@ -68,6 +71,7 @@ def table_4(records: list[Record]) -> list[str]:
                 *(spread([m[name] for m in measures]) for name in names),
                 f"{max(m['collapsed'] for m in measures):.0%}",
                 f"{unreliable:.0%}",
+                *(spread([m[name] for m in measures]) for name in gains),
                 "" if mean is None else f"*{mean:.2f} ± {error:.2f}*",
             ]
         )

@@ -44,7 +44,7 @@ def test_pages_ask_for_the_sections_that_there_are(paper):
 def test_a_section_under_its_title():
     text = findings.page_head("meme", "Table 2")
     assert text.startswith('# Table 2\n\n"Alone" is the modality explained')
-    assert text.endswith("prior.\n")
+    assert text.endswith("few pairs.\n")
     with pytest.raises(KeyError, match="Table 99"):
         findings.finding("meme", "Table 99")
 

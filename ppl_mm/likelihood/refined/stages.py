@@ -30,14 +30,14 @@ _START = 32  # draws of each of the base's components, which say where it is
 _PILOT = {"laplace": 400, "variational": 500}  # draws
 _AGAIN = 2000  # draws of another look at a proposal that is doubtful
 _ROUNDS = (500, 1000, 2000)  # draws of each round of adaptive importance sampling
-_ENOUGH = {"laplace": 0.2, "variational": 0.2, "adaptive": 0.2, "annealed": 0.4}
-"""The ESS of a good pilot, as a share of its draws."""
+_ENOUGH = 0.2  # the quality of a good pilot
 _TOLERABLE = 0.05  # the quality at which draws are worth as much as chains
 _TOLD = 0.03  # the ESS of draws of the prior, as a share, at which its share is worth a choice
 _MORE = 256  # of these draws, to choose it by
 _KNOWN = 4.0  # effective draws a coordinate, from which moments are as good as the mode
 _TELLING = 2.0  # nats of a draw's weight above p(x) by the first mode alone
-_TEMPERATURES = (16, 64, 256)  # so many, then as pilot chains ask for them
+_TEMPERATURES = (16, 64)  # the second where pilot chains over the first are not good
+_GOOD = 0.4  # the quality of good chains
 _CHAINS, _LEAPS = 128, 3
 _TUNING_CHAINS = 8
 
@@ -94,13 +94,11 @@ class Refined:
         """
         out = torch.zeros_like(self.stage)
         rows = (self.stage == STAGES.index("annealed")).nonzero().squeeze(-1)
-        for number in _TEMPERATURES:
-            out[rows] = number
-            if len(rows) == 0 or number == _TEMPERATURES[-1]:
-                break
-            _, _, log_w, log_pi = self._chains(rows, number, f"pilot chains {number}")
+        if len(rows) > 0:
+            few, many = _TEMPERATURES
+            _, _, log_w, log_pi = self._chains(rows, few, f"pilot chains {few}")
             found = quality(log_w.unflatten(0, (len(log_pi), -1)), log_pi)
-            rows = rows[found < _ENOUGH["annealed"]]
+            out[rows] = torch.where(found < _GOOD, many, few)
         return out
 
     def _chains(
@@ -176,7 +174,7 @@ class Refined:
         if refine == "laplace":
             return rows[:0]
         if auto:
-            rows, pilot = self._poor(rows, pilot, _ENOUGH["laplace"])
+            rows, pilot = self._poor(rows, pilot, _ENOUGH)
         if refine != "variational":
             rows, pilot = self._adapted(rows, pilot, "adaptive")
         if auto:
@@ -190,7 +188,7 @@ class Refined:
         pilot = self._tried(rows, pilot, around, number, "variational", "pilot variational")
         if not auto:
             return rows[:0]
-        rows, pilot = self._poor(rows, pilot, _ENOUGH["variational"])
+        rows, pilot = self._poor(rows, pilot, _ENOUGH)
         rows, pilot = self._adapted(rows, pilot, "adaptive again")
         self._look_again(rows, "third look")
         return self._poor(rows, pilot, _TOLERABLE)[0]
@@ -233,9 +231,9 @@ class Refined:
                 break
             moved = pilot.adapted(anchor)
             pilot = self._tried(rows, pilot, moved, num, "adaptive", f"pilot {purpose} {num}")
-            keep = self.quality[rows] < _ENOUGH["adaptive"]
+            keep = self.quality[rows] < _ENOUGH
             anchor = anchor.rows(keep)
-            rows, pilot = self._poor(rows, pilot, _ENOUGH["adaptive"])
+            rows, pilot = self._poor(rows, pilot, _ENOUGH)
         return rows, pilot
 
     def _poor(self, rows: Tensor, pilot: Pilot, enough: float) -> tuple[Tensor, Pilot]:

@@ -196,6 +196,9 @@ def test_likelihoods_of_both_directions_are_those_of_the_closed_forms():
             assert abs(value - expected) < 4 * error
             assert error < 0.01
         assert of_direction["unreliable rows"] == 0
+        gain, error = of_direction["refined gain"]  # these draws are reliable as they are
+        assert abs(gain) < 4 * error
+        assert of_direction["refined rows"] == 10
     value, error = found["both"]
     assert abs(value - np.log(np.exp(joints).mean())) < 4 * error
 
@@ -214,6 +217,13 @@ def test_directions_are_trained_and_scored_apart(config, numbers):
     assert "| log-likelihood, nats | bound, fashion alone, 1 epoch |" in page
     value, error = measures["likelihoods"]["fashion from mnist"]["conditional"]
     assert f"| fashion given mnist | {value:.3f} ± {error:.3f} |" in page
+    gain, error = measures["likelihoods"]["fashion from mnist"]["refined gain"]
+    row = "| refined draws add, fashion from mnist, 5 rows |"
+    assert f"{row} {gain:.3f} ± {error:.3f} |" in page
+    del measures["likelihoods"]["mnist from fashion"]["refined gain"]  # of an earlier run
+    older = results_table.render([{**record, "measures": measures}])
+    assert "refined draws add, fashion from mnist" in older
+    assert "refined draws add, mnist from fashion" not in older
     assert "| MEME (bound, fashion alone), - |" in page
     shown = re.findall(r"\]\((.*?\.png)\)", page)
     assert shown

@@ -151,6 +151,20 @@ def test_the_papers_numbers_stand_beside_ours_by_the_share_of_pairs():
     assert set(mvae_translation_table.PAPER) == set(mvae_translation_table.FRACTIONS)
 
 
+def test_what_refined_draws_add_has_columns_where_all_runs_have_it():
+    records = [record(1.0), record(0.05)]
+    for i, r in enumerate(records):
+        r["measures"] |= {f"{n} refined gain": [i + 2.5, 0.5] for n in mvae_translation.TARGETS}
+    head, _, *rows = (
+        line for line in mvae_translation_table.table_4(records) if line.startswith("| ")
+    )
+    for name in mvae_translation.TARGETS:
+        assert f"| refined draws add, {name} |" in head
+    assert [row.count("± 0.500 |") for row in rows] == [len(mvae_translation.TARGETS)] * 2
+    del records[0]["measures"][f"{name} refined gain"]
+    assert f"refined draws add, {name}" not in "".join(mvae_translation_table.table_4(records))
+
+
 def test_sentences_are_shown_as_people_write_them():
     lines = mvae_translation_table.table_12([record(1.0, text="it &apos;s <exc> &#124; *")])
     assert "it 's &lt;unk&gt; &#124; &#42;" in lines[-2]
