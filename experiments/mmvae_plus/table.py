@@ -226,7 +226,8 @@ def _title(runs: Runs) -> str:
     c = runs[0]["config"]
     sized = c["system"] in PRIVATE and sizes_of(c) != sizes_of(DEFAULT)
     seeds = f" ({len(runs)} seeds)" if len(runs) > 1 else ""
-    return TITLES[c["system"]] + (f" {sizes_of(c)}" if sized else "") + seeds
+    residual = ", residual" if (c["dataset"], c["arch"]) == ("polymnist", "residual") else ""
+    return TITLES[c["system"]] + (f" {sizes_of(c)}" if sized else "") + residual + seeds
 
 
 def _rows(record: Record) -> str:
