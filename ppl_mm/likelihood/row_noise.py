@@ -18,8 +18,9 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.distributions.mixture import RandomMixture
 from ppl_mm.distributions.pseudo_inputs import EncodedMixture
 from ppl_mm.distributions.site_noise import SiteNoise
+from ppl_mm.programs.answerable import conditioned_on
 
-__all__ = ["RowNoise", "add_holes", "first_of_each", "row_keys", "same_draws"]
+__all__ = ["RowNoise", "add_holes", "equal_rows", "first_of_each", "row_keys", "same_draws"]
 
 
 def row_keys(obs: Observations) -> list[bytes]:
@@ -46,8 +47,19 @@ def same_draws(obs: Observations) -> Int[Tensor, " N"]:
     return torch.tensor([numbers[key] for key in keys], device=obs.device)
 
 
+def equal_rows(
+    model: object, obs: Observations, names: Sequence[str], evidence: Sequence[str]
+) -> Int[Tensor, " N"]:
+    """Whole numbers, (N,), equal in rows whose posterior of x_names has one and the same proposal.
+
+    They hold the same of x_names, of what the guide looks at, and of what the model conditions on.
+    """
+    seen = {*evidence, *(set(conditioned_on(model)) & set(obs.names))}
+    return same_draws(obs.scoring(*names).given(*sorted(seen)))
+
+
 def first_of_each(which: Int[Tensor, " N"]) -> Int[Tensor, " M"]:
-    """The first row of each of the M numbers of :func:`same_draws`, (M,)."""
+    """The first row of each of the M numbers of :func:`equal_rows`, (M,)."""
     rows = torch.arange(len(which), device=which.device)
     number = int(which.max()) + 1 if len(which) > 0 else 0
     return rows.new_full((number,), len(rows)).scatter_reduce(0, which, rows, "amin")

@@ -13,7 +13,7 @@ from ppl_mm.likelihood.importance import Sampler, from_guide, from_prior
 from ppl_mm.likelihood.joined import joined
 from ppl_mm.likelihood.proposals import proposal_of
 from ppl_mm.likelihood.refined import refined_blocks, unrefinable
-from ppl_mm.likelihood.row_noise import RowNoise, first_of_each, row_keys, same_draws
+from ppl_mm.likelihood.row_noise import RowNoise, equal_rows, first_of_each, row_keys, same_draws
 from ppl_mm.likelihood.sampling import (
     WEIGHTS_KEPT,
     Block,
@@ -111,7 +111,7 @@ def source_of(
     asked = f"log p({', '.join(names)}) of {len(obs)} rows, seed {seed}"
     which = None
     if refined and once:
-        obs, which = _distinct(obs, names, evidence)
+        obs, which = _distinct(system, obs, names, evidence)
     if refined:
         prior = sampler is from_prior
         share = own_share(len(obs), asked)
@@ -177,10 +177,10 @@ def _at(result: LogLikelihood, which: Tensor) -> LogLikelihood:
 
 
 def _distinct(
-    obs: Observations, names: Sequence[str], evidence: Sequence[str]
+    system: System, obs: Observations, names: Sequence[str], evidence: Sequence[str]
 ) -> tuple[Observations, Tensor | None]:
-    """The rows that differ in what is scored or looked at, and which of them each row equals."""
-    which = same_draws(obs.scoring(*names).given(*evidence))
+    """The rows that have proposals of their own, and which of them each row equals."""
+    which = equal_rows(system.model, obs, names, evidence)
     first = first_of_each(which)
     return (obs, None) if len(first) == len(which) else (obs[first], which)
 

@@ -82,6 +82,19 @@ def test_the_label_in_use_is_a_function_of_what_is_observed():
     assert torch.equal(found[0], logits.argmax(-1))
 
 
+@pytest.mark.parametrize("target", ["categorical", "bernoulli"])
+def test_rows_that_differ_in_what_is_observed_have_draws_of_their_own(target):
+    """With proposal="prior" the guide looks at nothing, and the prior at what is observed."""
+    system, obs = build("cmmd"), complete(4)
+    same = Observations({**obs.values, target: obs[target][:1].expand_as(obs[target])})
+    options = {"num_samples": 200, "proposal": "prior"}
+    found = log_likelihood(system, same, target, "normal", **options)
+    assert len(set(found.value.tolist())) == 4
+    for i in range(4):
+        alone = log_likelihood(system, same[i : i + 1], target, "normal", **options)
+        torch.testing.assert_close(found.value[i], alone.value[0], atol=1e-9, rtol=0)
+
+
 # ---------------------------------------------------------------- two stages
 
 

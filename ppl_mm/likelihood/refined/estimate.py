@@ -10,7 +10,7 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.importance import Draws
 from ppl_mm.likelihood.path import Path
 from ppl_mm.likelihood.refined.stages import Refined
-from ppl_mm.likelihood.row_noise import first_of_each, row_keys, same_draws
+from ppl_mm.likelihood.row_noise import equal_rows, first_of_each, row_keys
 from ppl_mm.likelihood.sampling import Block, Plan, blocks
 from ppl_mm.systems import System
 
@@ -49,11 +49,11 @@ def refined_blocks(
         seed: The seed of all draws.
         from_prior: Whether the prior takes the guide's place.
     """
+    which = equal_rows(system.model, obs, names, evidence)
     obs = obs.scoring(*names).given(*evidence)
     guide = None if from_prior else system.guide
     size = Path(system.model, guide, obs[:1], 1).size if len(obs) > 0 else 1
     together = max(1, min(max(plan.rows_at_once, _TOGETHER), _NUMBERS // size**2))
-    which = same_draws(obs)
     first = first_of_each(which)
     distinct = obs if len(first) == len(obs) else obs[first]
     for rows in blocks(system, distinct, together):
