@@ -236,8 +236,21 @@ class UnderTerms(Observations):
     ) -> None:
         self.__dict__.update(rows_of.__dict__, memo={})
         self.via = via_masks(terms, rows_of)
+        self._whole = tuple(terms) if rows == "require" else ()
         resolved = resolve_terms(terms, rows_of, rows=rows, dedupe=dedupe)
         self.source, self.scored, self.reference, self.active, self.weight = resolved
+        self._of_terms = self.source
+
+    def asked(self, names: Sequence[str]) -> Bool[Tensor, "M *shape"]:
+        """What the terms ask for, (M, T, 1), if rows that hold less do not count for them."""
+        if self._whole and self.source is self._of_terms:
+            subsets = [t.source for t in self._whole]
+        elif self._whole and self.source is self.reference:
+            subsets = [t.reference for t in self._whole]
+        else:  # a component of a mixture
+            return self.sources(names)
+        held = set(self.names)
+        return self.as_tensor([[[n in s and n in held] for s in subsets] for n in names])
 
     @property
     def plate_size(self) -> int:
