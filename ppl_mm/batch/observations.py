@@ -243,14 +243,13 @@ class UnderTerms(Observations):
 
     def asked(self, names: Sequence[str]) -> Bool[Tensor, "M *shape"]:
         """What the terms ask for, (M, T, 1), if rows that hold less do not count for them."""
-        if self._whole and self.source is self._of_terms:
-            subsets = [t.source for t in self._whole]
-        elif self._whole and self.source is self.reference:
-            subsets = [t.reference for t in self._whole]
-        else:  # a component of a mixture
+        at_source, at_reference = self.source is self._of_terms, self.source is self.reference
+        if not self._whole or not (at_source or at_reference):
             return self.sources(names)
+        kind = "source" if at_source else "reference"
         held = set(self.names)
-        return self.as_tensor([[[n in s and n in held] for s in subsets] for n in names])
+        subsets = [getattr(t, kind) if t.names <= held else () for t in self._whole]
+        return self.as_tensor([[[n in s] for s in subsets] for n in names])
 
     @property
     def plate_size(self) -> int:
