@@ -143,7 +143,8 @@ def _resolved(
         active = active & ~(shuns & evidence[name])
     if dedupe:
         seen = asked if rows == "require" else masks  # which are equal where a term is active
-        same = _same(_same_kind(terms, obs), seen.flatten(0, 1))
+        places = obs.as_tensor([[[i]] for i in range(_BITS)])
+        same = _same(_same_kind(terms, obs), seen.flatten(0, 1), places)
         if some(same):
             active = active & ~(same & active).any(1)
     masks = (masks & active).expand(-1, -1, -1, len(obs))
@@ -236,11 +237,10 @@ def _same_kind(terms: Sequence[Term], obs: "Batch") -> Tensor:
     return kind[:, None] == kind
 
 
-def _same(same_kind: Tensor, masks: Tensor) -> Tensor:
+def _same(same_kind: Tensor, masks: Tensor, places: Tensor) -> Tensor:
     """(T, T, B): True where an earlier term of the same kind has the same masks (_, T, B)."""
     same = same_kind.tril(-1)[..., None]
     for part in masks.split(_BITS):  # as whole numbers, of which two are compared at once
-        places = torch.ones_like(part, dtype=torch.int64).cumsum(0) - 1
-        number = (part.long() << places).sum(0)
+        number = (part.long() << places[: len(part)]).sum(0)
         same = same & (number[:, None] == number)
     return same

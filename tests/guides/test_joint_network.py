@@ -89,13 +89,13 @@ def test_networks_run_once_a_step_and_only_where_they_are_asked_for():
 def test_number_of_encoders(n, branches, squares):
     # VAEVAE: 2^n - 1 networks, singles included, with n 2^(n-1) trunks; SVAE: n^2 encoders.
     declared = [replace(modalities("normal")[0], name=f"m{i}") for i in range(n)]
-    for build in (systems.vaevae, systems.vaevae_star):
-        guide = build(declared, 2, hidden=4).guide
+    for system in (systems.vaevae, systems.vaevae_star):
+        guide = system(declared, 2, hidden=4).guide
         trunks = sum(len(network.trunks) for network in guide.joint_networks.values())
         assert len(guide.joint_networks) + len(guide.encoders) == 2**n - 1
         assert trunks + len(guide.encoders) == branches == n * 2 ** (n - 1)
-    for build in (systems.svae, systems.svae_star):
-        guide = build(declared, 2).guide
+    for system in (systems.svae, systems.svae_star):
+        guide = system(declared, 2).guide
         stand_ins = sum(len(others) for others in guide.stand_ins.values())
         assert len(guide.encoders) + stand_ins == squares == n**2
 
@@ -362,5 +362,6 @@ def test_the_network_of_terms_without_rows_does_not_run():
     vaevae.objective.bound(vaevae.model, vaevae.guide, lacks).sum().backward()
     used = {k: p.grad is not None for k, p in vaevae.guide.named_parameters()}
     whole = {k for k in used if k.startswith(f"joint_networks.{'+'.join(NAMES)}.")}
-    assert whole and not any(used[k] for k in whole)
+    assert whole
+    assert not any(used[k] for k in whole)
     assert all(used[k] for k in used if k.startswith("encoders."))

@@ -13,9 +13,7 @@ from ppl_mm.batch.host_masks import recording
 from ppl_mm.training import plan, recorded
 from ppl_mm.training.plan import Missing
 from ppl_mm.training.recorded import Recorded
-from ppl_mm.training.replayed import Replayed
 from ppl_mm.training.step_state import to_record
-from ppl_mm.training.tape import record
 
 QUIET = {"epochs": 3, "batch_size": 8, "device": "cpu", "progress": False, "precision": "64-true"}
 
