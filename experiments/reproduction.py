@@ -1,7 +1,7 @@
 """Tables and figures of papers, and their reproduction."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +13,7 @@ from rich.console import Console
 from ppl_mm import data
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.experiments import runner
+from ppl_mm.experiments.options import changed, lacks
 from ppl_mm.experiments.page import head
 from ppl_mm.experiments.tables import Record
 from ppl_mm.files import owned, write_atomically
@@ -30,6 +31,7 @@ __all__ = [
     "Table",
     "each",
     "missing_data",
+    "not_of_all",
     "reproduce",
     "runs_of",
 ]
@@ -82,7 +84,8 @@ class Table:
         paper: The runs with the paper's own sizes.
         short: The runs with sizes that take minutes; they are fewer where the paper's are a grid.
             At the scale ``smoke``, the first run of each kind has the sizes of
-            ``experiment.SMOKE``; a kind differs in system, data set or another of ``KINDS``.
+            ``experiment.SMOKE``, and of ``experiment.SMOKE_OF_OTHERS`` where the run of ``SMOKE``
+            does not have an option; a kind differs in system, data set or another of ``KINDS``.
         show: The function from the runs' records to the lines of a Markdown page, which has our
             numbers beside the paper's, and pictures.
         draw: The function that writes pictures of several records into a folder.
@@ -102,20 +105,23 @@ class Table:
 
 
 def each(runs: Sequence[Run], **options: Any) -> list[Run]:
-    """Return the runs with these options.
+    """Return the runs with these options, each where it has an effect.
 
     Example:
         >>> from ppl_mm.experiments.svae import Config
         >>> [run.epochs for run in each([Config(), Config(system="vaevae")], epochs=3)]
         [3, 3]
     """
-    return [replace(run, **options) for run in runs]
+    return [changed(run, **options) for run in runs]
 
 
 def runs_of(
     table: Table, scale: str = "short", *, seeds: Sequence[int] = (), **options: Any
 ) -> list[Config]:
     """Return the table's runs at a scale, with further options and once for each seed.
+
+    An option of some of the runs, such as one system's, does not change the others; see
+    :func:`not_of_all`.
 
     Example:
         >>> from ppl_mm.experiments.papers import TABLES
@@ -126,7 +132,7 @@ def runs_of(
         12
 
     Raises:
-        ValueError: If the scale is unknown, the runs do not have an option, or its value has
+        ValueError: If the scale is unknown, no run has an option, or its value is unknown or has
             another type.
     """
     if scale not in SCALES:
@@ -145,9 +151,28 @@ def runs_of(
             told = " or ".join(kind.__name__ for kind in kinds)
             raise ValueError(f"{name}: expected a value of type {told}, got {value!r}.")
     chosen = [
-        replace(run, **{**options, "seed": seed}) for run in runs for seed in seeds or (run.seed,)
+        changed(run, **{**options, "seed": seed}) for run in runs for seed in seeds or (run.seed,)
     ]
+    for name in options:
+        if all(reasons := [lacks(run, name) for run in chosen]):
+            raise ValueError(f"{name}: {reasons[0]}.")
     return list(dict.fromkeys(chosen))  # The runs may have differed only in a replaced option.
+
+
+def not_of_all(runs: Sequence[Config], options: Iterable[str]) -> list[str]:
+    """Return a sentence for each option that some of the runs do not have.
+
+    Example:
+        >>> from ppl_mm.experiments.mvae import Config
+        >>> not_of_all([Config(system="vae"), Config(system="mvae")], ["epochs", "terms"])
+        ["terms: an option of mvae and mvae_q, got 'vae'; 1 of 2 runs are without it."]
+    """
+    told = []
+    for name in options:
+        reasons = [reason for run in runs if (reason := lacks(run, name))]
+        if reasons:
+            told.append(f"{name}: {reasons[0]}; {len(reasons)} of {len(runs)} runs are without it.")
+    return told
 
 
 def missing_data(table: Table, folder: str | Path | None = None) -> list[str]:
@@ -177,7 +202,8 @@ def reproduce(
         seeds: The seeds; each run is made once for each. By default the runs have their own.
         num_jobs: The number of processes on this machine, each with a run at a time.
         dask: The address of a Dask scheduler, whose workers make the runs.
-        options: The options that every run gets, such as ``device="cuda"``.
+        options: The options that every run gets that has them, such as ``device="cuda"``. The page
+            says which of the runs are without one.
 
     Returns:
         The page's path.
@@ -194,6 +220,9 @@ def reproduce(
     runs = runs_of(table, scale, seeds=seeds, out=str(out), **options)
     for missing in missing_data(table):
         data.load(missing)  # The error names the files and their source.
+    partly = not_of_all(runs, options)
+    for told in partly:
+        rich.print(told)
     calls = [(table.experiment.__name__, config) for config in runs]
     failures: dict[int, str] = {}
     with terminable():
@@ -207,7 +236,8 @@ def reproduce(
                 failures[i] = failure
     records = [runner.files(c).read() for i, c in enumerate(runs) if i not in failures]
     page = out / f"{name}.md"
-    lines = [*head(table, name, scale, runs, records), *_shown(table, records, out, bool(failures))]
+    lines = [*head(table, name, scale, runs, records), *(f"- {told}" for told in partly), ""]
+    lines += _shown(table, records, out, bool(failures))
     lines += [f"- failed: `{runner.command(runs[i])}`: {failures[i]}" for i in sorted(failures)]
     write_atomically(page, ("\n".join(lines) + "\n").encode())
     if failures:
@@ -253,6 +283,7 @@ def _smoke(table: Table) -> list[Config]:
     smoke = table.experiment.SMOKE
     default = asdict(type(smoke)())
     sizes = {name: value for name, value in asdict(smoke).items() if value != default[name]}
+    sizes |= getattr(table.experiment, "SMOKE_OF_OTHERS", {})
     sizes |= {"precision": default["precision"]} if "precision" in default else {}
     first: dict[str, Config] = {}
     for run in (*table.short, *table.smoke):

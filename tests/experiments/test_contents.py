@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 
 from ppl_mm.experiments.mvae import vision
+from ppl_mm.experiments.options import lacks
 from ppl_mm.experiments.papers import TABLES
 from ppl_mm.experiments.reproduction import runs_of
 
@@ -37,8 +38,10 @@ def of(paper, table, *names):
 
 
 def settings(paper, table, **expected):
-    """Whether all runs of the table at paper scale have these options."""
-    assert of_all(paper, table, *expected) == {tuple(expected.values())}
+    """Whether all runs of the table at paper scale, that have an option, have this value of it."""
+    runs = runs_of(TABLES[paper][table], "paper")
+    found = {n: {getattr(r, n) for r in runs if not lacks(r, n)} for n in expected}
+    assert found == {name: {value} for name, value in expected.items()}
 
 
 def of_all(paper, table, *names):
@@ -101,7 +104,9 @@ def test_few_labels_of_mvae(table, datasets):
         for dataset, fraction, reading in product(datasets, FRACTIONS, READINGS)
     }
     names = ("dataset", "method", "fraction", "label_weight", "terms", "epochs")
-    assert of("mvae", table, *names) == expected
+    found = of("mvae", table, *names)
+    assert {r for r in found if r[1] != "logreg"} == {r for r in expected if r[1] != "logreg"}
+    assert {r[:3] for r in found} == {r[:3] for r in expected}  # Logistic regression has no epochs.
     settings("mvae", table, batch_size=100, lr=1e-3, num_train=None, num_test=None)
 
 
@@ -144,31 +149,6 @@ def test_translation(number):
     sizes = {"num_words": None, "num_train": None, "num_test": None, "num_samples": 100}
     same = {"latent_dim": 100, "hidden": 512, "word_dropout": 0.5, "epochs": 100}
     settings("mvae", f"table-{number}", **same, **sizes, batch_size=100, lr=1e-3)
-
-
-@pytest.mark.parametrize("table", ["table-2", "table-8"])
-def test_an_option_that_a_system_does_not_have_is_refused_before_anything_runs(table):
-    with pytest.raises(ValueError, match=r"terms: an option of mvae and mvae_q, got '(vae|jmvae)'"):
-        runs_of(TABLES["mvae"][table], "paper", terms="image_all")
-
-
-@pytest.mark.parametrize(
-    ("paper", "table", "options", "message"),
-    [
-        ("meme", "table-3", {"direction": "mnist"}, "direction: an option of meme, got 'm"),
-        ("meme", "table-3", {"family": "laplace"}, "family: an option of mmvae, got 'm"),
-        (
-            "mmvae_plus",
-            "figure-1",
-            {"objective": "iwae"},
-            "of mmvae_plus and mmvae, got 'm",
-        ),
-        ("mmvae_plus", "figure-1", {"num_particles": 3}, "of mmvae_plus and mmvae, got 'm"),
-    ],
-)
-def test_so_it_is_in_the_other_papers(paper, table, options, message):
-    with pytest.raises(ValueError, match=message):
-        runs_of(TABLES[paper][table], "paper", **options)
 
 
 # ------------------------------------------------------------------ MMVAE+
