@@ -32,6 +32,7 @@ __all__ = [
     "each",
     "missing_data",
     "not_of_all",
+    "repeated",
     "reproduce",
     "runs_of",
 ]
@@ -113,6 +114,17 @@ def each(runs: Sequence[Run], **options: Any) -> list[Run]:
         [3, 3]
     """
     return [changed(run, **options) for run in runs]
+
+
+def repeated(runs: Sequence[Run], number: int) -> list[Run]:
+    """Return the runs once for each of this number of seeds.
+
+    Example:
+        >>> from ppl_mm.experiments.svae import Config
+        >>> [(run.system, run.seed) for run in repeated([Config(), Config(system="mmvae")], 2)]
+        [('svae', 0), ('svae', 1), ('mmvae', 0), ('mmvae', 1)]
+    """
+    return [changed(run, seed=seed) for run in runs for seed in range(number)]
 
 
 def runs_of(
