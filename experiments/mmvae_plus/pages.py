@@ -100,7 +100,6 @@ TABLES = {
         short=_short(SYSTEMS + SHORTCUTS),
         show=curves.shown("scatter", _compared),
         draw=curves.draw_scatter,
-        smoke=each(_short([DREG]), objective="dreg", num_particles=2),
     ),
     "figure-2": Table(
         title="PolyMNIST: MMJSD by the size of its private latents and beta, and MMVAE+",

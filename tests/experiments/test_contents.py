@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from ppl_mm.experiments.options import lacks
 from ppl_mm.experiments.papers import TABLES
 from ppl_mm.experiments.reproduction import SCALES, runs_of
 
@@ -53,3 +54,38 @@ def test_a_stand_in_has_the_runs_of_its_page(paper, name):
 
 
 NAMED = ("dataset", "scheme", "direction", "observed")
+
+
+BRANCHES = {
+    **dict.fromkeys(("fraction", "supervision", "keep"), lambda share: share < 1),
+    "scheme": lambda scheme: scheme != "split",
+    "num_particles": lambda number: number > 1,
+    "observed": lambda names: names.count("+") > 0,
+    "omega": lambda omega: "ends" if omega in (0, 1) else "between",
+    "scale": lambda scale: scale is not None,
+    "split": bool,
+    "strata": bool,
+}
+"""An option -> the branch that a value of it takes; smoke runs may miss False."""
+NAMED_BRANCHES = ("dataset", "terms", "objective", "preset", "direction", "family", "impartial")
+
+
+def branches(run):
+    """The branches that a run takes, each with its system."""
+    system = getattr(run, "system", getattr(run, "method", ""))
+    own = [n for n in (*NAMED_BRANCHES, *BRANCHES) if hasattr(run, n) and not lacks(run, n)]
+    taken = {(n, BRANCHES.get(n, lambda value: value)(getattr(run, n))) for n in own}
+    return {(system, *branch) for branch in taken if branch[1] is not False}
+
+
+@pytest.mark.parametrize(
+    ("paper", "name"), [(paper, name) for paper, tables in TABLES.items() for name in tables]
+)
+def test_smoke_runs_take_every_branch_of_the_paper(paper, name):
+    """Fractions below 1, one direction only, K above 1, DReG, every data set: of any system."""
+    table = TABLES[paper][name]
+    taken = [
+        {branch for run in runs_of(table, scale) for branch in branches(run)}
+        for scale in ("paper", "smoke")
+    ]
+    assert taken[0] <= taken[1]
