@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ppl_mm.arguments.wording import counted
 from ppl_mm.experiments.findings import claims
-from ppl_mm.experiments.tables import Record, table
+from ppl_mm.experiments.tables import Record, composed, table
 from ppl_mm.runs.records import PLACES
 
 if TYPE_CHECKING:
@@ -31,21 +31,23 @@ def head(
         runs: The runs that were asked for.
         records: Their records, as far as they were made.
     """
+    names = " and ".join(page.data)
+    theirs = page.stands_in or (f"the published files of {names}" if composed(records) else "")
     lines = [f"# {page.title}\n"]
-    if page.stands_in:
+    if theirs:
         lines.append(
-            f"**This page is a stand-in.** The paper's is of {page.stands_in}; this one is of "
-            f"{' and '.join(page.data)}. No number below compares with the paper's.\n"
+            f"**This page is a stand-in.** The paper's is of {theirs}; this one is of "
+            f"{names if page.stands_in else f'{names} composed anew'}. No number below compares "
+            "with the paper's.\n"
         )
     origins = sorted({r["data"] for r in records if r.get("data")})
     lines += [f"Data: {'; '.join(origins)}.\n"] if origins else []
     known = claims(page.experiment.__name__.split(".")[2], name)
     if known:
-        lines += ["## What the paper claims\n", *table([_HEAD, *known])]
+        said = f"the paper says of {theirs}" if theirs else "the paper says"
+        columns = [said, "our recorded runs show", "records in experiments/results"]
+        lines += ["## What the paper claims\n", *table([columns, *known])]
     return [*lines, *_how_far(page, scale, runs)]
-
-
-_HEAD = ["the paper says", "our recorded runs show", "records in experiments/results"]
 
 
 def _how_far(page: "Table", scale: str, runs: Sequence[Config]) -> list[str]:

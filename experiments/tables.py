@@ -12,6 +12,7 @@ __all__ = [
     "Runs",
     "cell",
     "commands",
+    "composed",
     "filled",
     "first_seed",
     "grouped",
@@ -46,6 +47,16 @@ def grouped(records: list[Record]) -> list[Runs]:
         key = str([(k, v) for k, v in config if k not in ("seed", *PLACES)])
         groups.setdefault(key, []).append(record)
     return list(groups.values())
+
+
+def composed(records: Sequence[Record]) -> bool:
+    """Whether the data of these records were composed where the published files are missing.
+
+    Example:
+        >>> composed([{"data": "composed of MNIST and photographs of scikit-image, seed 0"}])
+        True
+    """
+    return any((record.get("data") or "").startswith("composed") for record in records)
 
 
 def first_seed(records: list[Record]) -> list[Record]:
