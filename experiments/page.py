@@ -1,12 +1,13 @@
 """The head of a page: what the paper claims, what ours show, and how its runs differ from them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ppl_mm.arguments.wording import counted
 from ppl_mm.experiments.findings import claims
-from ppl_mm.experiments.tables import Record, composed, table
+from ppl_mm.experiments.tables import Record, composed, table, trained
 from ppl_mm.runs.records import PLACES
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def head(
         said = f"the paper says of {theirs}" if theirs else "the paper says"
         columns = [said, "our recorded runs show", "records in experiments/results"]
         lines += ["## What the paper claims\n", *table([columns, *known])]
-    return [*lines, *_how_far(page, scale, runs)]
+    return [*lines, *_how_far(page, scale, runs), *_how_trained(records)]
 
 
 def _how_far(page: "Table", scale: str, runs: Sequence[Config]) -> list[str]:
@@ -61,6 +62,13 @@ def _how_far(page: "Table", scale: str, runs: Sequence[Config]) -> list[str]:
         f"{len(page.paper)}:\n",
         *table([["option", "these runs", "the paper"], *found]),
     ]
+
+
+def _how_trained(records: Sequence[Record]) -> list[str]:
+    """Say in which precision the runs trained, and by which steps."""
+    found = Counter(trained(r) for r in records if "precision" in r.get("config", {}))
+    told = "; ".join(f"{counted(number, 'run')} {how}" for how, number in found.items())
+    return [f"Training: {told}.\n"] if told else []
 
 
 def differences(runs: Sequence[Config], paper: Sequence[Config]) -> list[list[str]]:

@@ -137,7 +137,7 @@ def train(
     result = files(config).train(system, rows, config, config.lr, **options)
     seconds = sum(row["seconds"] for row in result.history)
     told = [{k: v for k, v in row.items() if k not in _UNTOLD} for row in result.history]
-    return describe(config, seconds, system.device) | {"history": told}
+    return describe(config, seconds, system.device) | {"step": result.step, "history": told}
 
 
 def check(config: Config, record: Record, *, may_differ: Sequence[str] = PLACES) -> None:
