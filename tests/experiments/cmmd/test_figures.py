@@ -14,6 +14,7 @@ from ppl_mm.experiments.cmmd import measures as cmmd_measures
 from ppl_mm.experiments.cmmd import omega as cmmd_omega
 from ppl_mm.experiments.cmmd import pictures as cmmd_pictures
 from ppl_mm.experiments.cmmd import speakers as cmmd_speakers
+from ppl_mm.experiments.cmmd import table as cmmd_table
 from ppl_mm.experiments.cmmd import three as cmmd_three
 from ppl_mm.experiments.cmmd import three_table as cmmd_three_table
 from ppl_mm.experiments.papers import TABLES
@@ -238,3 +239,21 @@ def test_table_h2_has_the_spread_and_omega(tmp_path: Path):
     _, own, *rest = cmmd_three_table.table_h2(records)[3:]
     assert own == "| omega | 0.9 | 0 | 0.5 | 0.6 | 0 | 0.4 | 0.6 | 0.9 | 0.6 |"
     assert rest == [""]
+
+
+def test_figure_3_says_what_older_records_lack():
+    curve = {"quantity": "divergence", "thresholds": [0.1], "delta": 0.01, "epsilons": [0.1]}
+    both = {"all": curve, "observed against all": curve}
+
+    def run(system, **kinds):
+        return record({"collapse": {"observed": curve, **kinds}}, system=system, epochs=3)
+
+    older = [run("vcca", **both), run("mvae", **both)]
+    page = "".join(cmmd_table.figure_3([*older, run("mmvae", missing=curve)]))
+    assert "The records of MVAE, 3 epochs are older than the panels" in page
+    assert "older" not in "".join(cmmd_table.figure_3([run("mvae", missing=curve), older[0]]))
+    curves = cmmd_table._curves(older)
+    assert {name: list(kinds) for name, kinds in curves.items()} == {
+        "VCCA, 3 epochs": ["observed"],
+        "MVAE, 3 epochs": ["observed", *both],
+    }
