@@ -133,7 +133,7 @@ def train(
 
     The ``options`` of :func:`ppl_mm.fit` take precedence over the configuration.
     """
-    options = {"checkpoint_every": config.checkpoint_every, **options}
+    options = {"checkpoint_every": config.checkpoint_every, "step": config.step, **options}
     result = files(config).train(system, rows, config, config.lr, **options)
     seconds = sum(row["seconds"] for row in result.history)
     told = [{k: v for k, v in row.items() if k not in _UNTOLD} for row in result.history]

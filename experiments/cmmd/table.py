@@ -114,9 +114,9 @@ def _lacking(records: list[Record]) -> list[str]:
     if not lack:
         return []
     return [
-        f"The records of {'; '.join(lack)} are older than the panels of *missing\\**, and lack them "
-        "until these systems are trained and measured anew. Curves given both views stand in "
-        "their place, of which the paper has none.\n"
+        f"The records of {'; '.join(lack)} are older than the panels of *missing\\**, and "
+        "lack them until these systems are trained and measured anew. Curves given both views "
+        "stand in their place, of which the paper has none.\n"
     ]
 
 
