@@ -53,7 +53,9 @@ def head(
 
 def _how_far(page: "Table", scale: str, runs: Sequence[Config]) -> list[str]:
     found = differences(runs, page.paper)
-    number = counted(len(runs), "run")
+    seeds = [str(seed) for seed in sorted({run.seed for run in runs})]
+    of_seeds = f"seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}"
+    number = f"{counted(len(runs), 'run')} ({of_seeds})"
     if not found:
         return [f"The numbers below are of {number} with the paper's settings.\n"]
     only = ", which show that the page can be made and nothing else" if scale == "smoke" else ""

@@ -159,7 +159,7 @@ def describe(config: Config, seconds: float, device: torch.device | str = "cpu")
 
 
 def _options(config: Config) -> Record:
-    options = asdict(config)
+    options = {name: value for name, value in asdict(config).items() if name != "out"}
     return {"experiment": config.experiment, "config": options, "command": command(config)}
 
 

@@ -144,12 +144,12 @@ _PRECISIONS = {"32-true": "float32", "bf16-mixed": "bfloat16", "16-mixed": "floa
 
 
 def made(record: Record) -> str:
-    """Say how a run trained, how long training and measures took, and on what."""
+    """Say a run's seed, how it trained, how long training and measures took, and on what."""
     minutes = [record["train_seconds"] / 60, record.get("evaluation_seconds", 0.0) / 60]
     training, measures = (f"{m:.0f}" if m >= 10 else f"{m:.1f}" for m in minutes)
     return (
-        f"training {trained(record)} {training} min, measures {measures} min on a busy "
-        f"{record['hardware']}, torch {record['versions']['torch']}"
+        f"seed {record['config']['seed']}; training {trained(record)} {training} min, measures "
+        f"{measures} min on a busy {record['hardware']}, torch {record['versions']['torch']}"
     )
 
 

@@ -177,7 +177,7 @@ def _runs(records: list[Record]) -> list[str]:
     for r in records:
         c = r["config"]
         lines.append(
-            f"- `{r['command']}`: seed {c['seed']}, {c['num_samples']} draws, {c['test_rows']:,} "
+            f"- `{r['command']}`: {c['num_samples']} draws, {c['test_rows']:,} "
             f"test rows; {made(r)}."
         )
     return [*lines, ""]

@@ -193,7 +193,7 @@ def _runs(records: list[Record]) -> list[str]:
     for r in records:
         c = r["config"]
         lines.append(
-            f"- `{r['command']}`: seed {c['seed']}, {c['num_samples']} draws; {made(r)}."
+            f"- `{r['command']}`: {c['num_samples']} draws; {made(r)}."
             + (f" Note: {r['note']}." if "note" in r else "")
         )
     return [*lines, ""]

@@ -115,6 +115,7 @@ def test_smoke(tiny, folder, paper, name, monkeypatch):
     assert text.startswith(f"# {table.title}\n")
     assert "\n## What the paper claims\n" in text
     assert "at the scale *smoke*" in text or "with the paper's settings" in text
+    assert " (seed 0) " in text
     assert ("\nTraining: " in text) == hasattr(table.short[0], "precision")
     assert ("**This page is a stand-in.**" in text) == stands_in(table)
     if stands_in(table):

@@ -101,7 +101,9 @@ def test_a_record_says_how_its_steps_were_taken(config):
     assert more
     assert tables.trained(record) == f"in float32 by {kind} steps"
     shown = tables.made(record | {"train_seconds": 90.0, "evaluation_seconds": 600.0})
-    assert shown.startswith(f"training in float32 by {kind} steps 1.5 min, measures 10 min on a")
+    assert shown.startswith(
+        f"seed 0; training in float32 by {kind} steps 1.5 min, measures 10 min on a"
+    )
 
 
 def test_where_a_run_trains_and_what_it_measures_may_differ(config):
