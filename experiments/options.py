@@ -67,6 +67,7 @@ class Options:
         lr: The learning rate of Adam.
         clip_norm: The largest norm of the gradient; None sets no bound.
         precision: Fabric's flag for training; measures are always in float32.
+        step: How steps are taken, see :func:`ppl_mm.fit`; the record says how they were.
         rows: The number of rows of each part of the data that the run takes, the first; None takes
             all. Smoke runs take few, so that their classifiers train fast too.
         seed: The seed of data, networks, order, noise and draws.
@@ -86,6 +87,7 @@ class Options:
     lr: float = 1e-3
     clip_norm: float | None = None
     precision: str = "32-true"
+    step: str = "auto"
     rows: int | None = None
     seed: int = 0
     device: str = "auto"

@@ -136,11 +136,11 @@ def train(
 
     The ``options`` of :func:`ppl_mm.fit` take precedence over the configuration.
     """
-    options = {"checkpoint_every": config.checkpoint_every, **options}
+    options = {"checkpoint_every": config.checkpoint_every, "step": config.step, **options}
     result = files(config).train(system, rows, config, config.lr, **options)
     seconds = sum(row["seconds"] for row in result.history)
     told = [{k: v for k, v in row.items() if k not in _UNTOLD} for row in result.history]
-    return describe(config, seconds, system.device) | {"history": told}
+    return describe(config, seconds, system.device) | {"step": result.step, "history": told}
 
 
 def check(config: Config, record: Record, *, may_differ: Sequence[str] = PLACES) -> None:
@@ -162,7 +162,7 @@ def describe(config: Config, seconds: float, device: torch.device | str = "cpu")
 
 
 def _options(config: Config) -> Record:
-    options = asdict(config)
+    options = {name: value for name, value in asdict(config).items() if name != "out"}
     return {"experiment": config.experiment, "config": options, "command": command(config)}
 
 

@@ -151,5 +151,6 @@ TABLES = {
         show=lambda records: [
             f"![Signal to noise]({gradients.Config(**r['config']).name}.png)" for r in records
         ],
+        stands_in="data that it does not name",
     ),
 }
