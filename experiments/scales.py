@@ -138,7 +138,9 @@ def _smoke(table: "Table") -> list[Config]:
         first.setdefault(str([_kind(run, name) for name in KINDS]), run)
     chosen = list(first.values())
     seen = {kind for run in chosen for kind in _kinds(run)}
-    for run in each(table.paper, **sizes):
+    # Tables of one paper share the runs of a folder: theirs have the short runs' learning rate.
+    rate = {"lr": table.short[0].lr} if hasattr(table.short[0], "lr") else {}
+    for run in each(table.paper, **sizes, **rate):
         if not _kinds(run) <= seen:
             chosen.append(run)
             seen |= _kinds(run)
