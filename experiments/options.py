@@ -37,8 +37,8 @@ class Below:
 
     limit: float
 
-    def __contains__(self, value: float) -> bool:
-        return value < self.limit
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and value < self.limit
 
     def __iter__(self) -> Iterator[str]:
         return iter([f"below {self.limit:g}"])
