@@ -14,7 +14,7 @@ from ppl_mm.modality import Modality
 from ppl_mm.results.estimate import Estimate
 from ppl_mm.results.likelihood_arviz import likelihood_data
 from ppl_mm.results.likelihood_errors import NORMAL, ErrorPart, mean_interval
-from ppl_mm.results.likelihood_words import RELIABLE_K, STAGES, described
+from ppl_mm.results.likelihood_words import RELIABLE_K, STAGES, advice, described
 from ppl_mm.results.result import Number, Result, number
 from ppl_mm.results.style import BLUE, ORANGE, PALE
 from ppl_mm.results.unreliable import NOTHING, warn_of_rows
@@ -41,12 +41,6 @@ COLUMNS = tuple(_Columns.__annotations__)
 """The fields of a :class:`LogLikelihood` with one entry for each row, except ``shared_error``."""
 
 
-_ADVICE = (
-    "More draws alone rarely help: refine the proposals (refine='auto', the default), or ask for "
-    "evaluation.annealed_log_likelihood with more temperatures, or use proposal='defensive'."
-)
-
-
 @dataclass(frozen=True)
 class LogLikelihood(Result):
     """Estimates of log p(x_target | x_given), one a row, in nats.
@@ -69,7 +63,8 @@ class LogLikelihood(Result):
             of two such, is off to either side. Infinite where fewer than ten draws have any
             weight. NaN for fewer than 25 draws.
         log_weight_variance: The variance over draws of log w, (N,); Tables 3 and 7 of the MVAE
-            paper.
+            paper. Of a refined proposal it is mostly that of its few draws of the prior, far from
+            the posterior, and says nothing of the estimate.
         draws: The number of draws of each row, (N,); of a difference, the larger number.
         refinement: How far each row's proposal was refined, indices in ``STAGES``, (N,).
         num_samples: The number of draws per row that was asked for.
@@ -288,15 +283,20 @@ class LogLikelihood(Result):
             log_weights=weights,
         )
 
-    def warn_if_unreliable(self, advice: str = _ADVICE) -> None:
-        """Warn of the rows whose estimates cannot be trusted, by name and with advice."""
+    def warn_if_unreliable(self, what_helps: str | None = None) -> None:
+        """Warn of the rows whose estimates cannot be trusted, by name and with advice.
+
+        Args:
+            what_helps: The advice; None for that of the stages that the rows' numbers come from.
+        """
         nothing = self.value == -math.inf
+        doubtful = (self.pareto_k > RELIABLE_K) & ~nothing
         warn_of_rows(self.quantity, nothing, NOTHING)
         warn_of_rows(
             self.quantity,
-            (self.pareto_k > RELIABLE_K) & ~nothing,
+            doubtful,
             f"have a Pareto k above {RELIABLE_K}; their estimates are {self.side} by an unknown "
-            f"amount {{}}. {advice}",
+            f"amount {{}}. {advice(self, doubtful) if what_helps is None else what_helps}",
         )
 
 
