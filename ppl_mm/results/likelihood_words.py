@@ -25,7 +25,9 @@ _UNREFINED = (
     "More draws alone rarely help: refine the proposals (refine='auto', the default), or ask for "
     "evaluation.annealed_log_likelihood with more temperatures, or use proposal='defensive'."
 )
-_ANNEAL = "Refined rows: chains from their proposals go on, by refine='annealed'."
+_ANNEAL = (
+    "Refined rows: take chains from their proposals (refine='annealed'), or ten times the draws."
+)
 _LONGER = (
     "Annealed rows: take more temperatures and chains, by "
     "evaluation.annealed_log_likelihood(..., start='refined')."
