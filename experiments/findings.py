@@ -45,8 +45,8 @@ def claims(paper: str, page: str) -> list[list[str]]:
         text = finding(paper, CLAIMS)
     except (KeyError, FileNotFoundError):  # Experiments of one's own need no findings.
         return []
-    lines = [line.strip("| ") for line in text.splitlines() if line.startswith("| ")]
-    rows = [[cell.strip() for cell in line.split(" |")] for line in lines[2:]]
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines[2:]]
     return [row for pages, *row in rows if page in pages.split()]
 
 

@@ -1,12 +1,14 @@
 """The head of a page: what the paper claims, what ours show, and how its runs differ from them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ppl_mm.arguments.wording import counted
 from ppl_mm.experiments.findings import claims
-from ppl_mm.experiments.tables import Record, table
+from ppl_mm.experiments.options import lacks
+from ppl_mm.experiments.tables import Record, composed, table, trained
 from ppl_mm.runs.records import PLACES
 
 if TYPE_CHECKING:
@@ -31,26 +33,30 @@ def head(
         runs: The runs that were asked for.
         records: Their records, as far as they were made.
     """
+    names = " and ".join(page.data)
+    theirs = page.stands_in or (f"the published files of {names}" if composed(records) else "")
     lines = [f"# {page.title}\n"]
-    if page.stands_in:
+    if theirs:
         lines.append(
-            f"**This page is a stand-in.** The paper's is of {page.stands_in}; this one is of "
-            f"{' and '.join(page.data)}. No number below compares with the paper's.\n"
+            f"**This page is a stand-in.** The paper's is of {theirs}; this one is of "
+            f"{names if page.stands_in else f'{names} composed anew'}. No number below compares "
+            "with the paper's.\n"
         )
     origins = sorted({r["data"] for r in records if r.get("data")})
     lines += [f"Data: {'; '.join(origins)}.\n"] if origins else []
     known = claims(page.experiment.__name__.split(".")[2], name)
     if known:
-        lines += ["## What the paper claims\n", *table([_HEAD, *known])]
-    return [*lines, *_how_far(page, scale, runs)]
-
-
-_HEAD = ["the paper says", "our recorded runs show", "records in experiments/results"]
+        said = f"the paper says of {theirs}" if theirs else "the paper says"
+        columns = [said, "our recorded runs show", "records in experiments/results"]
+        lines += ["## What the paper claims\n", *table([columns, *known])]
+    return [*lines, *_how_far(page, scale, runs), *_how_trained(records)]
 
 
 def _how_far(page: "Table", scale: str, runs: Sequence[Config]) -> list[str]:
     found = differences(runs, page.paper)
-    number = counted(len(runs), "run")
+    seeds = [str(seed) for seed in sorted({run.seed for run in runs})]
+    of_seeds = f"seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}"
+    number = f"{counted(len(runs), 'run')} ({of_seeds})"
     if not found:
         return [f"The numbers below are of {number} with the paper's settings.\n"]
     only = ", which show that the page can be made and nothing else" if scale == "smoke" else ""
@@ -59,6 +65,13 @@ def _how_far(page: "Table", scale: str, runs: Sequence[Config]) -> list[str]:
         f"{len(page.paper)}:\n",
         *table([["option", "these runs", "the paper"], *found]),
     ]
+
+
+def _how_trained(records: Sequence[Record]) -> list[str]:
+    """Say in which precision the runs trained, and by which steps."""
+    found = Counter(trained(r) for r in records if "precision" in r.get("config", {}))
+    told = "; ".join(f"{counted(number, 'run')} {how}" for how, number in found.items())
+    return [f"Training: {told}.\n"] if told else []
 
 
 def differences(runs: Sequence[Config], paper: Sequence[Config]) -> list[list[str]]:
@@ -72,7 +85,10 @@ def differences(runs: Sequence[Config], paper: Sequence[Config]) -> list[list[st
     rows = []
     for field in fields(runs[0]):
         if field.name not in ("seed", *PLACES):
-            ours, theirs = ({getattr(r, field.name) for r in many} for many in (runs, paper))
+            ours, theirs = (
+                {getattr(r, field.name) for r in many if not lacks(r, field.name)}
+                for many in (runs, paper)
+            )
             if ours != theirs:
                 rows.append([field.name.replace("_", " "), _values(ours), _values(theirs)])
     return rows

@@ -16,6 +16,7 @@ import torch
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet
 from ppl_mm.experiments.earlier_names import name_now
+from ppl_mm.experiments.options import without_effect
 from ppl_mm.files import json_text
 from ppl_mm.runs import records
 from ppl_mm.runs.records import PLACES, Files, Record, check_same, facts, torch_device
@@ -53,6 +54,8 @@ def begin(config: Config) -> Record:
     """
     record = files(config).read()
     check(config, record, may_differ=(*PLACES, *config.of_measures))
+    for reason in without_effect(config):
+        rich.print(f"no effect: {reason}")
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     return record
@@ -133,11 +136,11 @@ def train(
 
     The ``options`` of :func:`ppl_mm.fit` take precedence over the configuration.
     """
-    options = {"checkpoint_every": config.checkpoint_every, **options}
+    options = {"checkpoint_every": config.checkpoint_every, "step": config.step, **options}
     result = files(config).train(system, rows, config, config.lr, **options)
     seconds = sum(row["seconds"] for row in result.history)
     told = [{k: v for k, v in row.items() if k not in _UNTOLD} for row in result.history]
-    return describe(config, seconds, system.device) | {"history": told}
+    return describe(config, seconds, system.device) | {"step": result.step, "history": told}
 
 
 def check(config: Config, record: Record, *, may_differ: Sequence[str] = PLACES) -> None:
@@ -159,7 +162,7 @@ def describe(config: Config, seconds: float, device: torch.device | str = "cpu")
 
 
 def _options(config: Config) -> Record:
-    options = asdict(config)
+    options = {name: value for name, value in asdict(config).items() if name != "out"}
     return {"experiment": config.experiment, "config": options, "command": command(config)}
 
 

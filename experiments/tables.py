@@ -12,15 +12,18 @@ __all__ = [
     "Runs",
     "cell",
     "commands",
+    "composed",
     "filled",
     "first_seed",
     "grouped",
     "length",
+    "made",
     "pictures",
     "point",
     "settings",
     "spread",
     "table",
+    "trained",
 ]
 
 Runs = list[Record]
@@ -46,6 +49,16 @@ def grouped(records: list[Record]) -> list[Runs]:
         key = str([(k, v) for k, v in config if k not in ("seed", *PLACES)])
         groups.setdefault(key, []).append(record)
     return list(groups.values())
+
+
+def composed(records: Sequence[Record]) -> bool:
+    """Whether the data of these records were composed where the published files are missing.
+
+    Example:
+        >>> composed([{"data": "composed of MNIST and photographs of scikit-image, seed 0"}])
+        True
+    """
+    return any((record.get("data") or "").startswith("composed") for record in records)
 
 
 def first_seed(records: list[Record]) -> list[Record]:
@@ -114,6 +127,32 @@ def table(rows: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body)] + [""]
 
 
+def trained(record: Record) -> str:
+    """Say in which precision a run trained, and how its steps were taken if the record has that.
+
+    Example:
+        >>> run = {"config": {"precision": "bf16-mixed"}, "step": "recorded: 900 steps replayed"}
+        >>> trained(run), trained({"config": {"precision": "32-true"}})
+        ('in bfloat16 by recorded steps', 'in float32')
+    """
+    precision = _PRECISIONS.get(record["config"]["precision"], record["config"]["precision"])
+    kind = record.get("step", "").partition(":")[0]
+    return f"in {precision}" + (f" by {kind} steps" if kind else "")
+
+
+_PRECISIONS = {"32-true": "float32", "bf16-mixed": "bfloat16", "16-mixed": "float16"}
+
+
+def made(record: Record) -> str:
+    """Say a run's seed, how it trained, how long training and measures took, and on what."""
+    minutes = [record["train_seconds"] / 60, record.get("evaluation_seconds", 0.0) / 60]
+    training, measures = (f"{m:.0f}" if m >= 10 else f"{m:.1f}" for m in minutes)
+    return (
+        f"seed {record['config']['seed']}; training {trained(record)} {training} min, measures "
+        f"{measures} min on a busy {record['hardware']}, torch {record['versions']['torch']}"
+    )
+
+
 def commands(records: list[Record]) -> list[str]:
     """Return the lines that say how each run was made."""
     lines = ["### Runs\n"]
@@ -121,9 +160,7 @@ def commands(records: list[Record]) -> list[str]:
         measures = r["measures"]
         tested = measures["test rows"] if "test rows" in measures else measures["test"]["rows"]
         lines.append(
-            f"- `{r['command']}`: {r['train_rows']:,} rows, {r['train_seconds'] / 60:.0f} min of "
-            f"training on a busy {r['hardware']}, torch {r['versions']['torch']}; "
-            f"{tested:,} test rows."
+            f"- `{r['command']}`: {r['train_rows']:,} rows; {made(r)}; {tested:,} test rows."
         )
     return [*lines, ""]
 

@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import os
 import re
+import subprocess
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +15,9 @@ from linear_gaussian import LinearGaussian
 
 from ppl_mm import guides
 from ppl_mm.batch.subsets import non_empty_subsets
+from ppl_mm.cli import flags
+from ppl_mm.experiments.mvae import Config
+from ppl_mm.experiments.mvae.readings import READINGS
 from ppl_mm.objectives import paired_terms
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -195,3 +200,24 @@ def test_what_systems_are_good_at_is_recorded(tmp_path):
     (mvae,) = found["rows"]
     assert len(mvae) == len(found["columns"])
     assert all(0 <= float(share) <= 1 for share in mvae[1:5])
+
+
+def test_the_script_for_cuda_makes_both_readings_of_mvae(tmp_path):
+    """A Python of its own writes down what the script would run."""
+    python, log = tmp_path / "python", tmp_path / "log"
+    python.write_text(f'#!/bin/sh\necho "$@" >> {log}\n')
+    python.chmod(0o755)
+    script = FOLDER / "cuda.sh"
+    subprocess.run(["sh", str(script)], env=os.environ | {"PYTHON": str(python)}, check=True)
+    asked = [line.split()[2:] for line in log.read_text().splitlines() if ".mvae " in line]
+    runs = []
+    for words in asked:
+        pairs = zip(words[::2], words[1::2], strict=True)
+        given = [f"{flag[2:].replace('-', '_')}={value}" for flag, value in pairs]
+        runs.append(Config(**flags.options(given)))
+    readings = {(run.label_weight, run.terms) for run in runs}
+    assert readings == {READINGS["weight 1"], READINGS["image answers for both"]}
+    same = {(r.dataset, r.epochs, r.precision, r.step, r.device, r.train_rows) for r in runs}
+    assert same == {("binary_mnist", 500, "bf16-mixed", "recorded", "cuda", None)}
+    limits = [int(seconds) for seconds in re.findall(r"timeout (\d+)", script.read_text())]
+    assert sum(limits) < 600  # The readings share one limit, as they run at once.

@@ -80,11 +80,31 @@ def table_h2(records: list[Record]) -> list[str]:
     paper = [
         f"{value:.2f} ± {sd:g}" for value, sd in zip(COHERENCE["cmmd"], DEVIATIONS, strict=True)
     ]
+    rows.append(["omega", *(f"{_omega(own, column):g}" for column in COLUMNS)])
     if _published(records):
-        rows.append(["*CMMD, paper*", *paper])
-    omegas = [OMEGA["".join(sorted(column[2:]))] for column in COLUMNS]
-    rows.append(["omega, of both", *(f"{omega:g}" for omega in omegas)])
+        known = [OMEGA[_observed(column)] for column in COLUMNS]
+        rows += [["*CMMD, paper*", *paper], ["*omega, paper*", *(f"{o:g}" for o in known)]]
     return ["### CMMD: coherence, generated \\| given (table H.2)\n", *table(rows)]
+
+
+def _observed(column: str) -> str:
+    """Return the letters of the subset that a column of coherence is given.
+
+    Example:
+        >>> _observed("m|ts")
+        'st'
+    """
+    return "".join(sorted(column.partition("|")[2]))
+
+
+def _omega(records: list[Record], column: str) -> float:
+    """Return the omega with which the column's run trained."""
+    omegas = {
+        "".join(sorted(name[0].replace("f", "s") for name in c["observed"].split("+"))): c["omega"]
+        for c in (r["config"] for r in records)
+    }
+    asked = omegas.get(_observed(column), -1.0)
+    return OMEGA[_observed(column)] if asked < 0 else float(asked)
 
 
 def cost(records: list[Record]) -> list[str]:

@@ -24,7 +24,7 @@ _Points = dict[str, list[tuple[float, float, float]]]
 def curves(kind: str, records: list[Record]) -> list[str]:
     """Return the page of a table's curves on one data set, which :func:`draw_curves` draws."""
     return [
-        finding("meme", "Presets"),
+        *table.presets(records),
         finding("meme", "Curves"),
         f"![{kind} by the fraction of pairs]({_curves_file(kind, records)})\n",
     ]

@@ -3,7 +3,7 @@
 from ppl_mm.experiments import captions, tables
 from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.mmvae_plus.sizes_table import TITLES
-from ppl_mm.experiments.tables import Record, Runs, cell, spread, table
+from ppl_mm.experiments.tables import Record, Runs, cell, made, spread, table
 
 __all__ = ["measures", "render"]
 
@@ -59,10 +59,5 @@ def _setting(runs: Runs) -> list[str]:
 def _runs(records: list[Record]) -> list[str]:
     lines = ["## Runs\n"]
     for r in records:
-        minutes = (r["train_seconds"] / 60, r["evaluation_seconds"] / 60)
-        lines.append(
-            f"- `{r['command']}`: training {minutes[0]:.0f} min, measures {minutes[1]:.0f} min on "
-            f"{r['hardware']}, torch {r['versions']['torch']}; "
-            f"{r['measures']['test rows']:,} test rows."
-        )
+        lines.append(f"- `{r['command']}`: {made(r)}; {r['measures']['test rows']:,} test rows.")
     return [*lines, ""]

@@ -15,6 +15,7 @@ __all__ = [
     "draw_by_beta",
     "draw_by_size",
     "draw_latents",
+    "draw_pairs",
     "draw_scatter",
     "shown",
 ]
@@ -25,9 +26,13 @@ _CAPTIONS = {
     "scatter": "Coherence against the distance to the data, of each system at every β",
     "by-beta": "Coherence and distance by β and the size of private latents",
     "by-size": "Coherence and distance by the size of private latents",
-    "latents": "Accuracy of the class from the latents",
+    "latents": "Accuracy of the class from the latents; the larger w, the smaller is u",
+    "pairs": "Coherence and distance of DMVAE and MMVAE+ by the size of private latents",
     "alphas": "Coherence and distance by the scale of private latents",
 }
+
+
+_NAMES = {"mnist": "MNIST", "svhn": "SVHN", "fashion": "FashionMNIST"}
 
 
 def shown(kind: str, show: Callable[[list[Record]], list[str]]) -> Callable[..., list[str]]:
@@ -109,9 +114,13 @@ def _curves(
 
 
 def draw_latents(records: list[Record], folder: Path) -> None:
-    """Draw figure 11: accuracy from the latents, by beta of each system, and by the size of w."""
-    panels: dict[str, Points] = {"u (or z), by β": {}, "MMVAE+ at β = 1, by the size of w": {}}
-    by_beta, by_size = panels.values()
+    """Draw figure 11: accuracy from the latents, by beta, by the size of w, and the latter nearer.
+
+    The first panel has u (or z) of each system; the second has u, w and both of MMVAE+ at beta 1.
+    The third shows the second's curves that know the class, u and both, on a scale of their own.
+    """
+    by_beta: dict[str, list[Any]] = {}
+    by_size: dict[str, list[Any]] = {}
     for runs in settings(records):
         config, of = runs[0]["config"], [r["measures"]["latents"] for r in runs]
         shared = "z" if "z" in of[0] else "u"
@@ -122,9 +131,30 @@ def draw_latents(records: list[Record], folder: Path) -> None:
             for group in ("u", "w", "u,w"):
                 curve = by_size.setdefault(f"from {group}", [])
                 curve.append(point(config["private_dim"], [m[group]["mean"] for m in of]))
+    nearer = {name: curve for name, curve in by_size.items() if name != "from w"}
+    panels = {"u (or z), by β": by_beta, "MMVAE+ at β = 1": by_size, "the same, nearer": nearer}
     found = {title: curves for title, curves in panels.items() if curves}
-    figure = plotting.error_curves(found, xlabel="β, or size of w", ylabel="accuracy")
+    labels = {title: "β" if curves is by_beta else "size of w" for title, curves in found.items()}
+    figure = plotting.error_curves(found, xlabel=labels, ylabel="accuracy")
     plotting.save(figure, folder / _file(records, "latents"))
+
+
+def draw_pairs(records: list[Record], folder: Path) -> None:
+    """Draw figure 17: coherence both ways, and quality, by the size of w, for each beta."""
+    first, second = (_NAMES[name] for (name,) in records[0]["measures"]["coherence"]["given"])
+    panels: dict[str, Points] = {}
+    for runs in sorted(settings(records), key=lambda runs: float(runs[0]["config"]["beta"])):
+        c, of = runs[0]["config"], [r["measures"] for r in runs]
+        x, system, beta = c["other_private_dim"], TITLES[c["system"]], f"β = {c['beta']:g}"
+        coherence = panels.setdefault(f"coherence, {beta}", {})
+        for i, name in enumerate((f"{first} to {second}", f"{second} to {first}")):
+            cells = [m["coherence"]["cells"][i][1 - i] for m in of]
+            coherence.setdefault(f"{system}, {name}", []).append(point(x, cells))
+        quality = panels.setdefault(f"{distance_name(records)} of {second}, {beta}", {})
+        cells = [[m["fid"]["cells"][0][1], 0.0] for m in of]
+        quality.setdefault(f"{system}, {first} to {second}", []).append(point(x, cells))
+    figure = plotting.error_curves(panels, xlabel=f"size of {second}'s w")
+    plotting.save(figure, folder / _file(records, "pairs"))
 
 
 def draw_alphas(records: list[Record], folder: Path) -> None:

@@ -129,71 +129,84 @@ def traversal(
     system: System,
     row: Observations,
     source: str,
-    target: str,
-    site: str,
+    targets: Sequence[str],
+    latent: str,
     *,
     steps: int = 7,
     title: str = "",
     seed: int = 0,
 ) -> Figure:
-    """Draw figures 10, 16: a coordinate of u or w_n moves from -5 to 5 around its value, a column.
+    """Draw figures 10, 16: a coordinate of u or w moves from -5 to 5 around its value, a column.
 
-    The input stands above if it is an image.
+    The input stands above if it is an image. The targets have ``steps`` rows each, below one
+    another with a gap between them.
 
-    The values are the mean of u given the source, and one draw of w_n from p(w). The unit is the
-    standard deviation of the prior.
+    The values are the mean of u given the source, and one draw of every w_n from p(w). The unit is
+    the standard deviation of the prior.
 
     Args:
         system: A system with private latents.
         row: One row of data.
         source: The modality that is given.
-        target: The modality whose images are shown.
-        site: ``u`` or ``w_<target>``.
-        steps: The number of rows of images.
+        targets: The modalities whose images are shown; their w_n have one size.
+        latent: ``u``, or ``w``, which moves w_n of each target.
+        steps: The number of rows of images of a target.
         title: The title of the picture.
-        seed: The seed of the draw.
+        seed: The seed of the draws.
     """
+    start = draw_latents(system, row.only(source), seed=seed)
+    start["u"] = draw_latents(system, row, (source,), mean=True)["u"]
+    rows: list[list[Tensor | None]] = []
+    if row[source].dim() == 4:
+        rows.append([row[source][0]])
+    for target in targets:
+        rows += [[None]] if target != targets[0] else []
+        rows += [list(images) for images in _moved(system, start, target, latent, steps)]
+    width = len(rows[-1])
+    return grid(rows, columns=[str(d) for d in range(width)], title=title)
+
+
+def _moved(
+    system: System, start: dict[str, Tensor], target: str, latent: str, steps: int
+) -> Float[Tensor, "steps D *image"]:
+    """Return the target's images as each coordinate of its u or w moves from ``start``."""
     guide: Any = system.guide
     model: Any = system.model
     private = f"w_{target}"
-    base = {
-        "u": draw_latents(system, row, (source,), mean=True)["u"],  # (1, U)
-        private: draw_latents(system, row.only(source), seed=seed)[private],
-    }
-    prior = guide.prior if site == "u" else guide.private_priors[target]
+    site, prior = ("u", guide.prior) if latent == "u" else (private, guide.private_priors[target])
     with torch.no_grad(), eval_mode(model):
         unit = prior().stddev.reshape(-1)  # (D,)
         along = torch.linspace(-5, 5, steps).to(unit)
-        moved = base | {site: base[site] + along[:, None, None] * unit.diag()}  # (steps, D, D)
+        moved = start | {site: start[site] + along[:, None, None] * unit.diag()}  # (steps, D, D)
         u, w = (x.expand(steps, len(unit), -1) for x in (moved["u"], moved[private]))
-        images = model.likelihoods[target](model.decoders[target](torch.cat([u, w], -1))).mean
-    rows: list[list[Tensor | None]] = [list(x) for x in images]
-    if row[source].dim() == 4:
-        rows = [[row[source][0]], *rows]
-    return grid(rows, columns=[str(d) for d in range(len(unit))], title=title)
+        images: Tensor = model.likelihoods[target](
+            model.decoders[target](torch.cat([u, w], -1))
+        ).mean
+    return images
 
 
 def of_digits(system: System, test: Observations, *, seed: int = 0) -> dict[str, Figure]:
     """Return name -> figure of five images of one digit: figures 10, 18 and 20."""
-    source, target, *_ = test.names
+    source, *targets = test.names
+    shown = f"above: {source} given; below: {', '.join(targets)}"
     walks = {
-        f"traversal-{site[0]}": traversal(
+        f"traversal-{latent}": traversal(
             system,
             test[:1],
             source,
-            target,
-            site,
-            title=f"above: {source} given; below: {target}, a coordinate of {site[0]} a column",
+            targets,
+            latent,
+            title=f"{shown}, a coordinate of {latent} a column",
             seed=seed,
         )
-        for site in ("u", f"w_{target}")
+        for latent in ("u", "w")
     }
     return walks | {
         "auxiliary": resampled(system, test[:4], seed=seed),
         "alpha": alphas(
             system,
             test[:1],
-            test.names[0],
+            source,
             num_samples=2,
             title="the scale of p(w) times",
             seed=seed,
@@ -227,8 +240,8 @@ def of_birds(
     if hasattr(system.guide, "private_dim"):
         told = words["caption"](obs["caption"][0])
         out["alpha"] = alphas(system, obs[:1], "caption", num_samples=10, title=told, seed=seed)
-        for site in ("u", "w_image"):
-            out[f"traversal-{site[0]}"] = traversal(
-                system, obs[:1], "caption", "image", site, title=told, seed=seed
+        for latent in ("u", "w"):
+            out[f"traversal-{latent}"] = traversal(
+                system, obs[:1], "caption", ["image"], latent, title=told, seed=seed
             )
     return out

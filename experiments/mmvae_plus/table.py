@@ -16,7 +16,7 @@ from ppl_mm.experiments.mmvae_plus.sizes_table import (
     sizes,
     sizes_of,
 )
-from ppl_mm.experiments.tables import Record, Runs, spread, table
+from ppl_mm.experiments.tables import Record, Runs, composed, made, spread, table
 
 __all__ = ["PAPER", "cells", "claims", "coherence", "latents", "private", "quality", "render"]
 
@@ -98,12 +98,13 @@ def coherence(records: list[Record]) -> list[str]:
         joint = spread([r["measures"]["joint coherence"] for r in runs])
         rows.append([*_setting(runs), *cells, joint])
     for name in dict.fromkeys(runs[0]["config"]["system"] for runs in groups):
-        if name in PAPER:
+        if name in PAPER and not composed(records):
             known = [
                 f"{PAPER[name][str(k)]:.3f}" if str(k) in PAPER[name] else "" for k in range(1, 5)
             ]
             rows.append([f"*{TITLES[name]}, paper*", "", "", "", "", *known, ""])
-    return ["## Coherence\n", finding("mmvae_plus", "Coherence"), *table(rows)]
+    theirs = [] if composed(records) else [finding("mmvae_plus", "Coherence: the paper's values")]
+    return ["## Coherence\n", finding("mmvae_plus", "Coherence"), *theirs, *table(rows)]
 
 
 def quality(records: list[Record]) -> list[str]:
@@ -195,15 +196,13 @@ def cells(records: list[Record]) -> list[str]:
 def _runs(records: list[Record]) -> list[str]:
     lines = ["## Runs\n"]
     for r in records:
-        minutes = (r["train_seconds"] / 60, r["evaluation_seconds"] / 60)
         m, c = r["measures"], r["config"]
         accuracies = [value for value, _ in m["classifiers"].values()]
         loss = r["history"][-1]["loss"]
         lines.append(
             f"- `{r['command']}`: {_rows(r)} training and {m['test rows']:,} test rows, "
-            f"{r['data']}; {c['arch']} networks, {c['precision']} training; "
-            f"training {minutes[0]:.0f} min, measures {minutes[1]:.0f} min on {r['hardware']}, "
-            f"torch {r['versions']['torch']}. Final loss {loss:.1f}. The classifiers read real "
+            f"{r['data']}; {c['arch']} networks; {made(r)}. Final loss {loss:.1f}. "
+            "The classifiers read real "
             f"test digits {min(accuracies):.1%} to {max(accuracies):.1%} right."
             + (f" Note: {r['note']}." if "note" in r else "")
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 from ppl_mm import plotting
 from ppl_mm.arguments.wording import counted
 from ppl_mm.experiments.findings import finding, page_head
-from ppl_mm.experiments.tables import Record, point, table
+from ppl_mm.experiments.tables import Record, made, point, table
 
 __all__ = ["draw", "draw_9", "draw_10", "figure_9", "figure_10", "render"]
 
@@ -176,10 +176,8 @@ def _runs(records: list[Record]) -> list[str]:
     lines = ["### Runs\n"]
     for r in records:
         c = r["config"]
-        minutes = (r["train_seconds"] / 60, r["evaluation_seconds"] / 60)
         lines.append(
-            f"- `{r['command']}`: seed {c['seed']}, {c['num_samples']} draws, {c['test_rows']:,} "
-            f"test rows; training {minutes[0]:.0f} min, measures {minutes[1]:.0f} min on a busy "
-            f"{r['hardware']}, torch {r['versions']['torch']}."
+            f"- `{r['command']}`: {c['num_samples']} draws, {c['test_rows']:,} "
+            f"test rows; {made(r)}."
         )
     return [*lines, ""]

@@ -8,7 +8,7 @@ from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.mvae.experiment import Config
 from ppl_mm.experiments.mvae.paper import ACCURACY, LIKELIHOODS, VARIANCES
 from ppl_mm.experiments.mvae.readings import READINGS, reading
-from ppl_mm.experiments.tables import Record, Runs, table
+from ppl_mm.experiments.tables import Record, Runs, made, table
 
 __all__ = ["figure_2", "render", "tables_2_and_3", "tables_6_and_7"]
 
@@ -192,11 +192,8 @@ def _runs(records: list[Record]) -> list[str]:
     lines = ["## Runs\n"]
     for r in records:
         c = r["config"]
-        minutes = (r["train_seconds"] / 60, r["evaluation_seconds"] / 60)
         lines.append(
-            f"- `{r['command']}`: seed {c['seed']}, {c['precision']} training, "
-            f"{c['num_samples']} draws; training {minutes[0]:.0f} min, measures "
-            f"{minutes[1]:.0f} min on a busy {r['hardware']}, torch {r['versions']['torch']}."
+            f"- `{r['command']}`: {c['num_samples']} draws; {made(r)}."
             + (f" Note: {r['note']}." if "note" in r else "")
         )
     return [*lines, ""]

@@ -6,7 +6,7 @@ from ppl_mm.arguments.wording import counted
 from ppl_mm.data.vocabulary import EXC, SPECIALS
 from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.mvae.translation import TARGETS
-from ppl_mm.experiments.tables import Record, Runs, grouped, spread, table
+from ppl_mm.experiments.tables import Record, Runs, grouped, made, spread, table
 
 __all__ = ["FRACTIONS", "PAPER", "render", "table_4", "table_5", "table_11", "table_12", "table_13"]
 
@@ -132,9 +132,5 @@ def _settings(records: list[Record]) -> list[Runs]:
 def _runs(records: list[Record]) -> list[str]:
     lines = ["### Runs\n"]
     for r in sorted(records, key=_order):
-        lines.append(
-            f"- `{r['command']}`: {r['train_seconds'] / 60:.1f} min of training on a busy "
-            f"{r['hardware']}, torch {r['versions']['torch']}; "
-            f"{r['measures']['test rows']:,} test rows."
-        )
+        lines.append(f"- `{r['command']}`: {made(r)}; {r['measures']['test rows']:,} test rows.")
     return [*lines, ""]

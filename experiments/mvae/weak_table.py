@@ -6,7 +6,7 @@ from statistics import mean, stdev
 from ppl_mm import plotting
 from ppl_mm.experiments.findings import finding, page_head
 from ppl_mm.experiments.mvae.readings import reading
-from ppl_mm.experiments.tables import Record, Runs, grouped, length, point, table
+from ppl_mm.experiments.tables import Record, Runs, grouped, length, made, point, table
 
 __all__ = ["PAPER", "draw", "figure_3", "render", "table_8", "table_9", "table_10"]
 
@@ -204,9 +204,5 @@ def _cell(records: list[Record], share: float, measure: str) -> str:
 def _runs(records: list[Record]) -> list[str]:
     lines = ["### Runs\n"]
     for r in sorted(records, key=lambda r: list(TITLES).index(r["config"]["method"])):
-        lines.append(
-            f"- `{r['command']}`: {r['train_seconds'] / 60:.1f} min of training on a busy "
-            f"{r['hardware']}, torch {r['versions']['torch']}; "
-            f"{r['measures']['test rows']:,} test rows."
-        )
+        lines.append(f"- `{r['command']}`: {made(r)}; {r['measures']['test rows']:,} test rows.")
     return [*lines, ""]

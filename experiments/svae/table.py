@@ -54,7 +54,7 @@ TITLES = {
     "vaevae_a": "VAEVAE (a)",
     "mmvae": "MMVAE",
 }  # Others have their names in capitals.
-_STAND_IN = "FashionMNIST stands in for the paper's SVHN; no number compares with the paper's.\n"
+_STAND_IN = "FashionMNIST stands in for SVHN.\n"
 _HALVES = (("top", "bottom"), ("top",), ("bottom",))
 
 

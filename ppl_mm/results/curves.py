@@ -21,7 +21,7 @@ Panels = Mapping[str, Mapping[str, Sequence[tuple[float, float, Any]]]]
 def error_curves(
     panels: Panels,
     *,
-    xlabel: str,
+    xlabel: str | Mapping[str, str],
     ylabel: str = "",
     beside: Panels | None = None,
     logarithmic: bool = False,
@@ -30,7 +30,7 @@ def error_curves(
 
     Args:
         panels: The curves to draw; a curve need not be in all panels. Points in any order.
-        xlabel: The label of the x axis of all panels.
+        xlabel: The label of the x axis of all panels, or title of a panel -> its label.
         ylabel: The label of the y axis of the first panel.
         beside: Curves to draw dashed, in the colour of that name, such as published ones; of
             panels and names that ``panels`` has.
@@ -67,7 +67,7 @@ def error_curves(
             if name in published:
                 x, values, _ = zip(*sorted(published[name]), strict=True)
                 axes.plot(x, values, "--", markersize=4, markerfacecolor="white", lw=1, **style)
-        axes.set(title=title, xlabel=xlabel)
+        axes.set(title=title, xlabel=xlabel if isinstance(xlabel, str) else xlabel[title])
         if logarithmic:
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:g}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ppl_mm import data
-from ppl_mm.experiments import papers, results_table, runner
+from ppl_mm.experiments import papers, results_table, runner, tables
 from ppl_mm.experiments.earlier_names import EARLIER, name_now
 from ppl_mm.experiments.mvae import experiment as mvae
 from ppl_mm.experiments.mvae import weak
@@ -83,6 +83,7 @@ def test_a_system_saved_before_its_record_is_trained_to_the_end_again(config, mo
 
 def test_an_option_that_a_record_lacks_had_its_default(config):
     """A record of label weight 50 was once accepted for one of 1."""
+    config = replace(config, system="jmvae", epochs=1)
     mvae.main(config, train_only=True)
     record = runner.files(config).read()
     del record["config"]["label_weight"]
@@ -91,6 +92,19 @@ def test_an_option_that_a_record_lacks_had_its_default(config):
         runner.check(replace(config, label_weight=1.0), record)
     del record["experiment"]  # as the first records had none
     runner.check(config, record)
+
+
+def test_a_record_says_how_its_steps_were_taken(config):
+    mvae.main(config, train_only=True)
+    record = runner.files(config).read()
+    kind, _, more = record["step"].partition(": ")
+    assert kind in ("eager", "recorded")
+    assert more
+    assert tables.trained(record) == f"in float32 by {kind} steps"
+    shown = tables.made(record | {"train_seconds": 90.0, "evaluation_seconds": 600.0})
+    assert shown.startswith(
+        f"seed 0; training in float32 by {kind} steps 1.5 min, measures 10 min on a"
+    )
 
 
 def test_where_a_run_trains_and_what_it_measures_may_differ(config):

@@ -35,6 +35,12 @@ def test_values_errors_and_published_curves_are_where_they_should_be():
     assert [text.get_text() for text in legend.texts] == ["MEME", "MVAE"]
 
 
+def test_panels_have_labels_of_their_own():
+    labels = {"to MNIST": "size of w", "to SVHN": "β"}
+    figure = plotting.error_curves(PANELS, xlabel=labels)
+    assert [axes.get_xlabel() for axes in figure.axes] == ["β", "size of w"]
+
+
 def test_many_panels_stand_in_rows_of_four():
     many = {f"panel {i}": PANELS["to MNIST"] for i in range(7)}
     figure = plotting.error_curves(many, xlabel="pairs")

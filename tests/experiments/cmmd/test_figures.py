@@ -14,6 +14,7 @@ from ppl_mm.experiments.cmmd import measures as cmmd_measures
 from ppl_mm.experiments.cmmd import omega as cmmd_omega
 from ppl_mm.experiments.cmmd import pictures as cmmd_pictures
 from ppl_mm.experiments.cmmd import speakers as cmmd_speakers
+from ppl_mm.experiments.cmmd import table as cmmd_table
 from ppl_mm.experiments.cmmd import three as cmmd_three
 from ppl_mm.experiments.cmmd import three_table as cmmd_three_table
 from ppl_mm.experiments.papers import TABLES
@@ -65,7 +66,7 @@ def test_rows_of_one_speaker(tiny_mnist, monkeypatch):
 
 @pytest.mark.parametrize("options", [{"dataset": "mnist_svhn"}, {"dataset": "xrmb", "split": 1}])
 def test_speakers_are_of_xrmb_alone(options):
-    with pytest.raises(ValueError, match="speaker: an option of xrmb, without a split, got"):
+    with pytest.raises(ValueError, match=r"speaker: an option of (xrmb|split 0), got"):
         cmmd_data.load(cmmd.Config(speaker=7, **options))
 
 
@@ -166,11 +167,14 @@ def test_omega_of_three_modalities():
         config = asdict(cmmd_three.Config(observed=observed, omega=omega, held_out=True))
         return {"config": config, "measures": {"error": [9, 9], "validation error": [error, 0.0]}}
 
-    subsets = ("mnist+text", "svhn+text", "fashion", "mnist+fashion", "mnist+svhn+text")
+    subsets = ("mnist+text", "svhn+text", "svhn", "mnist+svhn", "mnist+svhn+text")
     records = [run(s, omega, 1 - omega) for s in subsets for omega in (0.0, 0.4)]
     page = cmmd_omega.figure_c1(records)
     for subset, paper in zip(subsets, ("0.4", "0.2", "0.9", "0.6", ""), strict=True):
         assert f"| from {subset} | 0.4 | 0.600 ± 0.000 | {paper} |" in page
+    for record in records:  # a stand-in's
+        record["config"]["dataset"] = "mnist_fashion_text"
+    assert "| from mnist+text | 0.4 | 0.600 ± 0.000 |" in cmmd_omega.figure_c1(records)
 
 
 def test_the_papers_runs():
@@ -225,7 +229,31 @@ def test_table_h2_has_the_spread_and_omega(tmp_path: Path):
         return {"config": config, "measures": {"classifiers": known, "coherence": coherence}}
 
     records = [run("svhn+text", value, seed) for seed, value in enumerate((0.6, 0.8))]
-    ours, paper, omega = cmmd_three_table.table_h2(records)[3:6]
+    ours, own, paper, omega = cmmd_three_table.table_h2(records)[3:7]
     assert ours == "| CMMD |  |  | 0.700 ± 0.141 |  |  |  |  |  |  |"
     assert paper.startswith("| *CMMD, paper* | 0.75 ± 0.02 | 1.00 ± 0 |")
-    assert omega == "| omega, of both | 0.9 | 0 | 0.2 | 0.6 | 0 | 0.4 | 0.6 | 0.9 | 0.6 |"
+    assert omega == "| *omega, paper* | 0.9 | 0 | 0.2 | 0.6 | 0 | 0.4 | 0.6 | 0.9 | 0.6 |"
+    assert own == omega.replace("*omega, paper*", "omega")
+    for r in records:
+        r["config"] |= {"omega": 0.5, "dataset": "mnist_fashion_text"}
+    _, own, *rest = cmmd_three_table.table_h2(records)[3:]
+    assert own == "| omega | 0.9 | 0 | 0.5 | 0.6 | 0 | 0.4 | 0.6 | 0.9 | 0.6 |"
+    assert rest == [""]
+
+
+def test_figure_3_says_what_older_records_lack():
+    curve = {"quantity": "divergence", "thresholds": [0.1], "delta": 0.01, "epsilons": [0.1]}
+    both = {"all": curve, "observed against all": curve}
+
+    def run(system, **kinds):
+        return record({"collapse": {"observed": curve, **kinds}}, system=system, epochs=3)
+
+    older = [run("vcca", **both), run("mvae", **both)]
+    page = "".join(cmmd_table.figure_3([*older, run("mmvae", missing=curve)]))
+    assert "The records of MVAE, 3 epochs are older than the panels" in page
+    assert "older" not in "".join(cmmd_table.figure_3([run("mvae", missing=curve), older[0]]))
+    curves = cmmd_table._curves(older)
+    assert {name: list(kinds) for name, kinds in curves.items()} == {
+        "VCCA, 3 epochs": ["observed"],
+        "MVAE, 3 epochs": ["observed", *both],
+    }

@@ -97,21 +97,22 @@ def test_resampled_is_from_auxiliary_priors(system, obs):
             assert torch.allclose(block[1:].double(), expected.double(), atol=1e-6) == same
 
 
-@pytest.mark.parametrize("site", ["u", "w_c"])
-def test_traversals_move_one_coordinate_from_where_it_is(system, obs, site):
-    figure = traversal(system, obs[:1], "a", "c", site, steps=5, title="bird", seed=7)
+@pytest.mark.parametrize("latent", ["u", "w"])
+def test_traversals_move_one_coordinate_from_where_it_is(system, obs, latent):
+    figure = traversal(system, obs[:1], "a", ["b", "c"], latent, steps=5, title="bird", seed=7)
     assert figure.axes[0].get_title(loc="left") == "bird"
     found = images_of(figure).double()
-    weight = system.model.decoders["c"].weight.detach()
-    weight = (weight[:2] if site == "u" else weight[2:]).unflatten(1, SHAPE[1:])
-    assert found.shape[:2] == (1 + 5, len(weight))
     torch.testing.assert_close(found[0, 0], obs["a"][0, 0].double(), atol=1e-6, rtol=0)
-    found = found[1:]
-    latents = evaluation.draw_latents(system, obs[:1], ("a",), mean=True)
-    latents["w_c"] = evaluation.draw_latents(system, obs[:1], ("a",), seed=7)["w_c"]
-    base = system.model.decoders["c"](torch.cat([latents["u"], latents["w_c"]], 1)).detach()[0]
+    assert (found[6] == 1).all()  # the gap between targets
+    mean = evaluation.draw_latents(system, obs[:1], ("a",), mean=True)["u"]
+    drawn = evaluation.draw_latents(system, obs[:1], ("a",), seed=7)
     along = torch.tensor([-5.0, -2.5, 0.0, 2.5, 5.0])[:, None, None, None]
-    torch.testing.assert_close(found, base + along * weight, atol=1e-6, rtol=0)
+    for target, images in (("b", found[1:6]), ("c", found[7:])):
+        decoder = system.model.decoders[target]
+        weight = decoder.weight.detach()
+        weight = (weight[:2] if latent == "u" else weight[2:]).unflatten(1, SHAPE[1:])
+        base = decoder(torch.cat([mean, drawn[f"w_{target}"]], 1)).detach()[0]
+        torch.testing.assert_close(images, base + along * weight, atol=1e-6, rtol=0)
 
 
 def test_captions_end_at_their_end_or_at_padding():

@@ -207,7 +207,7 @@ def test_data_in_svhn_s_place_are_named_as_such():
         test |= {"joint coherence": [0.5, 0.01], "coherence_of_real": {first: [0.9, 0.01]}}
         pages.append("".join(svae_table.figure_7([known])))
     assert "| SVAE | 0.1 % | 200 | 0.500 ± 0.010 | 0.200 ± 0.010 | 0.300 ± 0.010 |" in pages[1]
-    assert ["stands in for the paper's SVHN" in page for page in pages] == [False, True]
+    assert ["stands in for SVHN" in page for page in pages] == [False, True]
 
 
 def test_pictures_are_of_the_first_seed():
