@@ -26,7 +26,9 @@ ORDER = (
     "modalities",
     "strata",
     "likelihood",
+    "likelihood-certify",
     "likelihood-systems",
+    "likelihood-peers",
     "likelihood-binary",
     "systems",
 )
