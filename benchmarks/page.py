@@ -27,7 +27,9 @@ ORDER = (
     "modalities",
     "strata",
     "likelihood",
+    "likelihood-certify",
     "likelihood-systems",
+    "likelihood-peers",
     "likelihood-binary",
     "systems",
 )
