@@ -127,7 +127,7 @@ CMMD = {
     "table-7": ["| tags | made by CMMD | made by MVAE | made by MMVAE |"],
     "table-c.1": ["| tags | made by CMMD |"],
     "section-4.4": ["| omega | divergence | ms a step, here | ms a step, paper |"],
-    "figure-5": ["| speaker | setting | omega | error | mean variance | RMSE |", "| ELBO |"],
+    "figure-5": ["| speaker | setting | omega | error | mean variance | RMSE |", "| omega 1 |"],
     "figure-6": ["| rows | omega | error | RMSE |", "| each speaker | 0 |", "| folds | 1 |"],
     **all_of(
         ("figure-c.1", "figure-c.1-three"),
