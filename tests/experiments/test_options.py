@@ -148,7 +148,7 @@ def test_every_option_of_training_that_a_run_has_changes_it(seen, tmp_path, conf
 
 def others(config: Any) -> dict[str, Any]:
     """Another value of each option of training."""
-    values: dict[str, Any] = {"rows": 15, "strata": 2, "scale": 0.1, "clip_norm": 1.0, "speaker": 7}
+    values: dict[str, Any] = {"rows": 11, "strata": 2, "scale": 0.1, "clip_norm": 1.0, "speaker": 7}
     values |= {"num_train": 15, "train_rows": 10, "num_test": 5, "private_dim": 1}
     values |= {"batch_size": 19, "latent_dim": getattr(config, "latent_dim", 4) - 1}
     values |= {"preset": "paper", "label_reduction": "mean", "family": "laplace", "split": 2}
