@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ppl_mm.arguments.wording import counted
 from ppl_mm.experiments.findings import claims
+from ppl_mm.experiments.options import lacks
 from ppl_mm.experiments.tables import Record, composed, table, trained
 from ppl_mm.runs.records import PLACES
 
@@ -84,7 +85,10 @@ def differences(runs: Sequence[Config], paper: Sequence[Config]) -> list[list[st
     rows = []
     for field in fields(runs[0]):
         if field.name not in ("seed", *PLACES):
-            ours, theirs = ({getattr(r, field.name) for r in many} for many in (runs, paper))
+            ours, theirs = (
+                {getattr(r, field.name) for r in many if not lacks(r, field.name)}
+                for many in (runs, paper)
+            )
             if ours != theirs:
                 rows.append([field.name.replace("_", " "), _values(ours), _values(theirs)])
     return rows

@@ -1,26 +1,23 @@
 """Tables and figures of papers, and their reproduction."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
+from typing import Any
 
 import rich
 from rich.console import Console
 
 from ppl_mm import data
-from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.page import head
+from ppl_mm.experiments.scales import SCALES, each, not_of_all, repeated, runs_of
 from ppl_mm.experiments.tables import Record
 from ppl_mm.files import owned, write_atomically
 from ppl_mm.runs.parallel import in_parallel
 from ppl_mm.training.signals import terminable
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 __all__ = [
     "SCALES",
@@ -30,26 +27,11 @@ __all__ = [
     "Table",
     "each",
     "missing_data",
+    "not_of_all",
+    "repeated",
     "reproduce",
     "runs_of",
 ]
-
-SCALES = ("smoke", "short", "paper")
-SHARES = ("fraction", "supervision", "keep")
-_KIND_OF: dict[str, Callable[[Any], Any]] = {
-    "scheme": lambda scheme: scheme == "split",
-    "observed": lambda names: "+" in names,
-    "split": bool,
-    "omega": lambda omega: omega == 1,
-    **dict.fromkeys(SHARES, lambda share: share == 1),
-}
-"""An option of many values -> the function to its kind."""
-KINDS = (
-    *("system", "method", "dataset", "terms", "objective", "preset", "direction", "family"),
-    *("shared_noise", "impartial", "scale"),
-    *_KIND_OF,
-)
-"""The options that distinguish kinds of runs, not only their sizes."""
 
 
 class RunsFailedError(RuntimeError):
@@ -68,7 +50,6 @@ class RunsFailedError(RuntimeError):
 Config = Any
 Show = Callable[[list[Record]], list[str]]
 Draw = Callable[[list[Record], Path], None]
-Run = TypeVar("Run", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -81,13 +62,14 @@ class Table:
         data: The data sets that the runs read.
         paper: The runs with the paper's own sizes.
         short: The runs with sizes that take minutes; they are fewer where the paper's are a grid.
-            At the scale ``smoke``, the first run of each kind has the sizes of
-            ``experiment.SMOKE``; a kind differs in system, data set or another of ``KINDS``.
+            At the scale ``smoke``, there is a run of each of their kinds, and of each kind that the
+            paper's add for a system, with the sizes of ``experiment.SMOKE``, and of
+            ``experiment.SMOKE_OF_OTHERS`` where the run of ``SMOKE`` does not have an option. A
+            kind differs in system, data set or another of ``KINDS``.
         show: The function from the runs' records to the lines of a Markdown page, which has our
             numbers beside the paper's, and pictures.
         draw: The function that writes pictures of several records into a folder.
         stands_in: The paper's data, where ``data`` stand in for them; empty elsewhere.
-        smoke: Further runs at the scale ``smoke``, for cases that the short runs leave out.
     """
 
     title: str
@@ -98,56 +80,6 @@ class Table:
     show: Show
     draw: Draw | None = None
     stands_in: str = ""
-    smoke: Sequence[Config] = ()
-
-
-def each(runs: Sequence[Run], **options: Any) -> list[Run]:
-    """Return the runs with these options.
-
-    Example:
-        >>> from ppl_mm.experiments.svae import Config
-        >>> [run.epochs for run in each([Config(), Config(system="vaevae")], epochs=3)]
-        [3, 3]
-    """
-    return [replace(run, **options) for run in runs]
-
-
-def runs_of(
-    table: Table, scale: str = "short", *, seeds: Sequence[int] = (), **options: Any
-) -> list[Config]:
-    """Return the table's runs at a scale, with further options and once for each seed.
-
-    Example:
-        >>> from ppl_mm.experiments.papers import TABLES
-        >>> table = TABLES["svae"]["table-1"]
-        >>> [run.system for run in runs_of(table, "paper")]
-        ['svae', 'vaevae', 'vaevae_star', 'mmvae']
-        >>> len(runs_of(table, "paper", seeds=[0, 1, 2]))
-        12
-
-    Raises:
-        ValueError: If the scale is unknown, the runs do not have an option, or its value has
-            another type.
-    """
-    if scale not in SCALES:
-        raise ValueError(f"scale: expected {', '.join(SCALES)}, got {scale!r}.")
-    runs = {"smoke": _smoke(table), "short": table.short, "paper": table.paper}[scale]
-    known = {field.name: field.type for field in fields(runs[0])}
-    for name, value in options.items():
-        if name not in known:
-            raise ValueError(f"{name}: no option of these runs; they have {', '.join(known)}.")
-        if get_origin(known[name]) is Literal:
-            if value not in (choices := get_args(known[name])):
-                raise ValueError(unknown_name(name, value, choices))
-            continue
-        kinds = get_args(known[name]) or (known[name],)
-        if type(value) not in (*kinds, int if float in kinds else None):
-            told = " or ".join(kind.__name__ for kind in kinds)
-            raise ValueError(f"{name}: expected a value of type {told}, got {value!r}.")
-    chosen = [
-        replace(run, **{**options, "seed": seed}) for run in runs for seed in seeds or (run.seed,)
-    ]
-    return list(dict.fromkeys(chosen))  # The runs may have differed only in a replaced option.
 
 
 def missing_data(table: Table, folder: str | Path | None = None) -> list[str]:
@@ -177,7 +109,8 @@ def reproduce(
         seeds: The seeds; each run is made once for each. By default the runs have their own.
         num_jobs: The number of processes on this machine, each with a run at a time.
         dask: The address of a Dask scheduler, whose workers make the runs.
-        options: The options that every run gets, such as ``device="cuda"``.
+        options: The options that every run gets that has them, such as ``device="cuda"``. The page
+            says which of the runs are without one.
 
     Returns:
         The page's path.
@@ -194,6 +127,9 @@ def reproduce(
     runs = runs_of(table, scale, seeds=seeds, out=str(out), **options)
     for missing in missing_data(table):
         data.load(missing)  # The error names the files and their source.
+    partly = not_of_all(runs, options)
+    for told in partly:
+        rich.print(told)
     calls = [(table.experiment.__name__, config) for config in runs]
     failures: dict[int, str] = {}
     with terminable():
@@ -207,7 +143,8 @@ def reproduce(
                 failures[i] = failure
     records = [runner.files(c).read() for i, c in enumerate(runs) if i not in failures]
     page = out / f"{name}.md"
-    lines = [*head(table, name, scale, runs, records), *_shown(table, records, out, bool(failures))]
+    lines = [*head(table, name, scale, runs, records), *(f"- {told}" for told in partly), ""]
+    lines += _shown(table, records, out, bool(failures))
     lines += [f"- failed: `{runner.command(runs[i])}`: {failures[i]}" for i in sorted(failures)]
     write_atomically(page, ("\n".join(lines) + "\n").encode())
     if failures:
@@ -243,24 +180,3 @@ def _shown(table: Table, records: list[Record], out: Path, partial: bool) -> lis
         if not partial:
             raise
         return [f"The table needs the runs that failed ({error}).\n"]
-
-
-def _smoke(table: Table) -> list[Config]:
-    """Return one run of each kind, with every option that ``SMOKE`` has changed, in float32.
-
-    A few steps in bfloat16 take seconds on processors that have to emulate it.
-    """
-    smoke = table.experiment.SMOKE
-    default = asdict(type(smoke)())
-    sizes = {name: value for name, value in asdict(smoke).items() if value != default[name]}
-    sizes |= {"precision": default["precision"]} if "precision" in default else {}
-    first: dict[str, Config] = {}
-    for run in (*table.short, *table.smoke):
-        first.setdefault(str([_kind(run, name) for name in KINDS]), run)
-    return each(list(first.values()), **sizes)
-
-
-def _kind(run: Config, name: str) -> Any:
-    """Return the kind of an option, None if the run does not have it."""
-    value = getattr(run, name, None)
-    return value if value is None else _KIND_OF.get(name, lambda same: same)(value)

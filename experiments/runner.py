@@ -16,6 +16,7 @@ import torch
 from ppl_mm.batch.observations import Observations
 from ppl_mm.data import DataSet
 from ppl_mm.experiments.earlier_names import name_now
+from ppl_mm.experiments.options import without_effect
 from ppl_mm.files import json_text
 from ppl_mm.runs import records
 from ppl_mm.runs.records import PLACES, Files, Record, check_same, facts, torch_device
@@ -53,6 +54,8 @@ def begin(config: Config) -> Record:
     """
     record = files(config).read()
     check(config, record, may_differ=(*PLACES, *config.of_measures))
+    for reason in without_effect(config):
+        rich.print(f"no effect: {reason}")
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     return record

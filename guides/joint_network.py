@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
-from ppl_mm.batch.rows import one_if_same
 from ppl_mm.batch.subsets import check_all_subsets, non_empty_subsets
 from ppl_mm.batch.unread import counting, every, some
 from ppl_mm.distributions import product_of_experts
@@ -120,19 +119,19 @@ class JointNetwork(Program):
     def posterior(self, obs: Observations) -> dist.TorchDistribution:
         """q(z | x_source) of every row: batch shape (B,) or (S, B), event shape (Z,)."""
         self.check_names(obs)
-        none = obs.false_mask()
-        held = [obs.source[n].expand(obs.shape) if n in obs.names else none for n in self.names]
-        source = one_if_same(torch.stack(held))  # (M, *shape), the last dim 1 for equal rows
+        source = obs.asked(self.names)  # (M, *shape), the last dim 1 for equal rows
+        counts = obs.sources(self.names).any(0)
         asked = {subset: self._exactly(obs, source, subset) for subset in self.subsets}
         for subset, rows in asked.items():
-            if every(rows):  # the usual case: nothing to put together
-                own = obs.encoded_together(subset, self._network(subset), self.latent_dim)
+            if every(rows) and some(counts):  # the usual case: nothing to put together
+                with counting(counts):
+                    own = obs.encoded_together(subset, self._network(subset), self.latent_dim)
                 return dist.Normal(*(x.expand(*obs.shape, -1) for x in own)).to_event(1)
         rest = ~torch.stack([torch.zeros_like(source[0]), *asked.values()]).any(0)
-        loc, scale = self._without_networks(obs, source, rest)
+        loc, scale = self._without_networks(obs, source, rest, counts)
         for subset, rows in asked.items():
-            if some(rows):
-                with counting(rows):
+            if some(rows) and some(rows & counts):
+                with counting(rows & counts):
                     own = obs.encoded_together(subset, self._network(subset), self.latent_dim)
                 loc = torch.where(rows[..., None], own[0], loc)
                 scale = torch.where(rows[..., None], own[1], scale)
@@ -147,17 +146,18 @@ class JointNetwork(Program):
         return (source == members.view(-1, *[1] * (source.dim() - 1))).all(0)
 
     def _without_networks(
-        self, obs: Observations, source: Tensor, rest: Tensor
+        self, obs: Observations, source: Tensor, rest: Tensor, counts: Tensor
     ) -> tuple[Tensor, Tensor]:
         """loc and scale of each row from single experts; those of the prior without a source.
 
-        An encoder runs only if one of the rows ``rest`` needs it.
+        An encoder runs only if one of the rows ``rest`` that count needs it.
         """
         prior = (self.prior.loc, self.prior.scale)
         experts = []
         for own, (name, encoder) in zip(source, self.encoders.items(), strict=True):
-            if some(own & rest):
-                with counting(own & rest):
+            needs = own & rest
+            if some(needs) and some(needs & counts):
+                with counting(needs & counts):
                     encoded = obs.encoded(name, encoder, self.latent_dim)
                 assert encoded is not None  # no row has a source that the data lack
                 experts.append((*encoded[:2], own))

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.batch.observations import Observations, UnderTerms
-from ppl_mm.batch.rows import one_if_same
 from ppl_mm.batch.unread import counting, some
 from ppl_mm.distributions import RandomMixture, product_of_experts
 from ppl_mm.distributions.prior import PriorLike
@@ -82,21 +81,20 @@ class ReplacementExperts(Experts):
     def posterior(self, obs: Observations) -> dist.TorchDistribution:
         """q(z | x_source): a Normal, or a mixture of suppliers where there are several."""
         self.check_names(obs)
-        none = obs.false_mask()
-        each = [obs.source[n].expand(obs.shape) if n in obs.names else none for n in self.names]
-        held = one_if_same(torch.stack(each))  # (M, *shape), the last dim 1 for equal rows
+        held = obs.asked(self.names)  # (M, *shape), the last dim 1 for equal rows
+        counts = obs.sources(self.names).any(0)
         source = dict(zip(self.names, held, strict=True))
         count = held.sum(0)
         chosen = self._suppliers(obs, held, count)
         supplied = chosen.any(0)
         several = (count > 1) & (count < len(self.names)) & ~supplied
         if len(self.names) < 3 or not bool(several.any()):
-            return self._product(obs, source, torch.where(supplied, chosen, held))
+            return self._product(obs, source, torch.where(supplied, chosen, held), counts)
         views, weights = [], []
         for i in range(len(self.names)):
             mine = torch.zeros_like(held)
             mine[i] = held[i]
-            views.append(self._product(obs, source, torch.where(several, mine, chosen)))
+            views.append(self._product(obs, source, torch.where(several, mine, chosen), counts))
             weights.append(torch.where(several, held[i], i == 0))
         weight = torch.where(torch.stack(weights), 0.0, -torch.inf).log_softmax(0)
         return RandomMixture(views, weight)
@@ -110,7 +108,7 @@ class ReplacementExperts(Experts):
         return single | (held & torch.stack([v.expand(held.shape[1:]) for v in via]))
 
     def _product(
-        self, obs: Observations, source: dict[str, Tensor], supplier: Tensor
+        self, obs: Observations, source: dict[str, Tensor], supplier: Tensor, counts: Tensor
     ) -> dist.Independent:
         """The product of the experts of what is there and of the supplier's stand-ins."""
         experts: list[Expert] = []
@@ -122,8 +120,8 @@ class ReplacementExperts(Experts):
             stand_ins = cast(nn.ModuleDict, self.stand_ins[name])
             for missing, encoder in stand_ins.items():
                 stands = supplier[i] & source[name] & ~source[missing]
-                if some(stands):
-                    with counting(stands):
+                if some(stands) and some(stands & counts):
+                    with counting(stands & counts):
                         stand_in = obs.encoded(name, encoder, self.latent_dim)
                     assert stand_in is not None  # as own is
                     experts.append((*stand_in[:2], stands))

@@ -178,6 +178,7 @@ def all_rows(own: Float[Tensor, "*batch n D"]) -> Float[Tensor, "*batch N D"]:
     """
     if not _several():
         return own
+    own = plain(own)
     rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
     counts = torch.zeros(world, dtype=torch.int64, device=own.device)
     counts[rank] = own.shape[-2]

@@ -32,11 +32,6 @@ def load(config: Config) -> data.DataSet:
         FileNotFoundError: If files are missing.
         ValueError: If files are damaged, or if there is no such split or speaker.
     """
-    if config.speaker and (config.split or config.dataset != "xrmb"):
-        raise ValueError(
-            f"speaker: an option of xrmb, without a split, got {config.dataset!r} and split "
-            f"{config.split}."
-        )
     options: dict[str, Any] = {"seed": config.seed}
     if config.dataset == "xrmb":
         options = _speakers(config)

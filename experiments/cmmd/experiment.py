@@ -34,16 +34,22 @@ from torch import nn
 from ppl_mm import data, likelihoods, systems
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.cmmd import data as cmmd_data
-from ppl_mm.experiments.cmmd.config import LABEL, SMOKE, Config, task_of
-from ppl_mm.experiments.cmmd.measures import BASELINES, fit_baseline, labelled, measure
+from ppl_mm.experiments.cmmd.config import (
+    BASELINES,
+    CMMD,
+    FIRST,
+    LABEL,
+    SMOKE,
+    SMOKE_OF_OTHERS,
+    Config,
+    task_of,
+)
+from ppl_mm.experiments.cmmd.measures import fit_baseline, labelled, measure
 from ppl_mm.modality import Modality
 from ppl_mm.networks import presets
 from ppl_mm.systems import System
 
-__all__ = ["BASELINES", "SMOKE", "Config", "build", "main", "train"]
-
-_FIRST_STAGE = "cmmd_first"
-_CMMD = ("cmmd", _FIRST_STAGE)
+__all__ = ["BASELINES", "SMOKE", "SMOKE_OF_OTHERS", "Config", "build", "main", "train"]
 
 
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
@@ -61,8 +67,8 @@ def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
 def build(config: Config, dataset: data.DataSet) -> System:
     """Build the system, untrained."""
     task = task_of(config)
-    if config.system in _CMMD:
-        first = config.system == _FIRST_STAGE
+    if config.system in CMMD:
+        first = config.system == FIRST
         modalities = [
             _fixed(m, config.scale) if config.scale and m.name in task.missing else m
             for m in dataset.modalities
@@ -87,14 +93,14 @@ def build(config: Config, dataset: data.DataSet) -> System:
 
 def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, Any]:
     """Train the system, from its checkpoint where there is one; return its record."""
-    ours = config.system in _CMMD
+    ours = config.system in CMMD
     annealing = {"annealing_epochs": config.annealing_epochs}
     rows = cmmd_data.parts(dataset, config, held_out=not ours)["train"]
     if config.system == "cmmd":
         whole = bool(dataset.train.present[LABEL].all())
         first_seconds = 0.0 if whole else _first_stage(system, dataset, config)
         rows = labelled(rows)
-        record = runner.train(system, rows, config, **annealing)
+        record = runner.train(system, rows, config)
         record["train_seconds"] += first_seconds
     else:
         record = runner.train(system, rows.drop(LABEL), config, **annealing)
@@ -103,7 +109,7 @@ def train(system: System, dataset: data.DataSet, config: Config) -> dict[str, An
 
 def _first_stage(system: System, dataset: data.DataSet, config: Config) -> float:
     """Start the system at one that is trained on the rows without a label; return its seconds."""
-    first = replace(config, system=_FIRST_STAGE, epochs=config.unlabelled_epochs)
+    first = replace(config, system=FIRST, epochs=config.unlabelled_epochs)
     stage = build(first, dataset)
     rows = dataset.train[~dataset.train.present[LABEL]].drop(LABEL)
     record = runner.train(stage, rows, first)

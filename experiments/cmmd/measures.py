@@ -17,14 +17,11 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.evaluation import AveragePrecision, Estimate
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.cmmd import data as cmmd_data
-from ppl_mm.experiments.cmmd.config import LABEL, Config, task_of
+from ppl_mm.experiments.cmmd.config import CLASSIFIERS, LABEL, Config, task_of
 from ppl_mm.measures.collapse import generated_variances
 from ppl_mm.systems import System
 
-__all__ = ["BASELINES", "CLASSIFIERS", "fit_baseline", "labelled", "measure"]
-
-CLASSIFIERS = ("classifier", "matched")
-BASELINES = (*CLASSIFIERS, "cca", "dcca", "dccae", "mvcl")
+__all__ = ["fit_baseline", "labelled", "measure"]
 
 _MANY_TAGS = 4
 _SHOWN = 20  # The number of photographs with tags, and of those without.
@@ -88,10 +85,10 @@ def fit_baseline(config: Config, dataset: data.DataSet) -> dict[str, Any]:
     task = task_of(config)
     parts = cmmd_data.parts(dataset, config, held_out=config.system not in CLASSIFIERS)
     train = parts["train"]
-    options: dict[str, Any] = {"epochs": config.epochs, "seed": config.seed}
-    options |= {"device": "cuda" if config.device == "cuda" else "cpu"}
-    if config.system in (*CLASSIFIERS, "mvcl"):
-        options |= {"batch_size": config.batch_size, "learning_rate": config.lr}
+    options: dict[str, Any] = {
+        **{"epochs": config.epochs, "batch_size": config.batch_size, "learning_rate": config.lr},
+        **{"seed": config.seed, "device": "cuda" if config.device == "cuda" else "cpu"},
+    }
     start = time.perf_counter()
     if config.system in CLASSIFIERS:
         fitted = _classifier(config)(train, dataset.modalities, LABEL, task.observed, **options)

@@ -9,6 +9,7 @@ training; MVAE, MMVAE and MoPoE are one model for all subsets, and do not.
     python -m ppl_mm.experiments.cmmd.three --system mopoe --dataset mnist_fashion_text
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
@@ -23,7 +24,7 @@ from ppl_mm import data, evaluation, systems
 from ppl_mm.data.dataset import split_last
 from ppl_mm.evaluation import Estimate
 from ppl_mm.experiments import runner
-from ppl_mm.experiments.options import Options
+from ppl_mm.experiments.options import Only, Options, of
 from ppl_mm.networks.classifier import TrunkClassifier
 from ppl_mm.objectives.options import LabelReduction
 from ppl_mm.systems import System
@@ -71,6 +72,15 @@ class Config(Options):
         "probes",
         "num_test",
     )
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {
+        "system": ("cmmd", *_OTHERS),
+        "dataset": ("mnist_svhn_text", "mnist_fashion_text"),
+        "impartial": ("", "pcgrad", "imtl_g", "mgda"),
+    }
+    only: ClassVar[Only] = {
+        **of("observed", "omega", "label_reduction", system=("cmmd",)),
+        **of("impartial", system=tuple(_OTHERS)),
+    }
 
     system: str = "cmmd"
     dataset: str = "mnist_svhn_text"
@@ -88,11 +98,6 @@ class Config(Options):
     probe_rows: int = 500
     probes: int = 5
     out: str = "runs/cmmd_three"
-
-    def __post_init__(self) -> None:
-        """Refuse an option of other systems, before anything is read or trained."""
-        if self.impartial and self.system == "cmmd":
-            raise ValueError("impartial: an option of mvae, mmvae and mopoe, got 'cmmd'.")
 
     @property
     def name(self) -> str:
@@ -119,12 +124,8 @@ SMOKE = Config(
 
 
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
-    """Train, measure, write record and system; return the measures.
-
-    It skips what an earlier, interrupted run has done.
-    """
-    steps = load, build, train, measure
-    return runner.run(config, *steps, train_only=train_only)
+    """Train, measure, write record and system; return the measures."""
+    return runner.run(config, load, build, train, measure, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:

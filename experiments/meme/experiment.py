@@ -18,7 +18,7 @@ of scale 1 and no weights of modalities. Birds have the likelihoods and the weig
 set.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -32,12 +32,15 @@ from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.experiments import captions, runner
 from ppl_mm.experiments.meme import likelihood as meme_likelihood
-from ppl_mm.experiments.options import Options
+from ppl_mm.experiments.options import Below, Only, Options, of
 from ppl_mm.objectives.options import Preset
 from ppl_mm.programs.contracts import Family
 from ppl_mm.systems import System
 
 __all__ = ["SMOKE", "Config", "build", "main", "train", "training_rows"]
+
+_OF_CLASSES = ("mnist_fashion", "mnist_svhn")
+"""The data sets of pictures that are paired by class."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,21 @@ class Config(Options):
         *("classifier_epochs", "process_steps", "num_inducing", "probe_rows", "related_rows"),
         *("likelihood_rows", "likelihood_samples", "num_test"),
     )
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {
+        "system": ("meme", "mvae", "mmvae"),
+        "dataset": (*_OF_CLASSES, "cub"),
+    }
+    only: ClassVar[Only] = {
+        **of("scheme", fraction=Below(1)),
+        **of("preset", "direction", "num_particles", "num_pseudo_inputs", system=("meme",)),
+        **of("family", system=("mmvae",)),
+        **of("classifier_epochs", "process_steps", "num_inducing", dataset=_OF_CLASSES),
+        **of("probe_rows", dataset=_OF_CLASSES),
+        **of(
+            *("likelihood_rows", "likelihood_samples"),
+            **{"system": ("meme",), "fraction": (1,), "dataset": _OF_CLASSES},
+        ),
+    }
 
     system: str = "meme"
     dataset: str = "mnist_fashion"
@@ -98,13 +116,6 @@ class Config(Options):
     likelihood_rows: int = 1000
     likelihood_samples: int = 1000
     out: str = "runs/meme"
-
-    def __post_init__(self) -> None:
-        """Refuse options that the system does not have, before anything is read or trained."""
-        if self.family != "normal" and self.system != "mmvae":
-            raise ValueError(f"family: an option of mmvae, got {self.system!r}.")
-        if self.direction != meme_likelihood.BOTH and self.system != "meme":
-            raise ValueError(f"direction: an option of meme, got {self.system!r}.")
 
     @property
     def name(self) -> str:
@@ -139,12 +150,8 @@ SMOKE = Config(
 
 
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
-    """Train, measure, write record, pictures and system; return the measures.
-
-    It skips what an earlier, interrupted run has done.
-    """
-    steps = load, build, train, measure
-    return runner.run(config, *steps, train_only=train_only)
+    """Train, measure, write record, pictures and system; return the measures."""
+    return runner.run(config, load, build, train, measure, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:

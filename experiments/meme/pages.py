@@ -79,8 +79,6 @@ def _tables(dataset: str, suffix: str) -> dict[str, Table]:
 
     related = table("Relatedness: distances of pairs and others", meme_table.figure_8, PAIRED)
     coherence = table("Coherence by the fraction of pairs", meme_table.table_3, PAIRED + FEW)
-    one_sided = [run for run in FEW if (run.fraction, run.scheme) == (0.25, "svhn")]
-    coherence = replace(coherence, smoke=runs(each(one_sided[:1], epochs=3)))
 
     return {
         f"table-2{suffix}": table(

@@ -20,7 +20,7 @@ from the release: the scale of the priors of MMVAE+ is 1, as in the text, where 
 2.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,16 +31,15 @@ import typer
 from torch import Tensor, nn
 
 from ppl_mm import Modality, data, evaluation, plotting, systems
-from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.generated import evenly
 from ppl_mm.experiments.mmvae_plus import pictures as mmvae_plus_pictures
-from ppl_mm.experiments.options import Options
+from ppl_mm.experiments.options import Only, Options, of
 from ppl_mm.networks import ResNet
 from ppl_mm.systems import System
 
-__all__ = ["SMOKE", "Config", "build", "load", "main", "measure", "train"]
+__all__ = ["SMOKE", "SMOKE_OF_OTHERS", "Config", "build", "load", "main", "measure", "train"]
 
 _CAPTIONS, _SIZE_OF_WORDS, _BATCH = 10, 300, 100  # Per picture, word, batch.
 
@@ -76,6 +75,17 @@ class Config(Options):
         "directions",
         "num_test",
     )
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {
+        "system": ("mmvae_plus", "mmvae", "mopoe", "mvae"),
+        "objective": ("elbo", "iwae", "dreg"),
+        "features": ("classifier", "inception"),
+    }
+    only: ClassVar[Only] = {
+        **of("shared_dim", system=("mmvae_plus",)),
+        **of("latent_dim", system=("mmvae", "mopoe", "mvae")),
+        **of("objective", "num_particles", system=("mmvae_plus", "mmvae")),
+        **of("strata", system=("mmvae_plus", "mmvae", "mopoe")),
+    }
 
     system: str = "mmvae_plus"
     num_train: int | None = None
@@ -112,7 +122,6 @@ SMOKE = Config(
     batch_size=30,
     shared_dim=3,
     private_dim=2,
-    latent_dim=4,
     objective="elbo",
     num_particles=1,
     channels=4,
@@ -120,15 +129,12 @@ SMOKE = Config(
     directions=2,
     device="cpu",
 )
+SMOKE_OF_OTHERS = {"latent_dim": 4}
 
 
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
-    """Train, measure, write record, pictures and system; return the measures.
-
-    It skips what an earlier, interrupted run has done.
-    """
-    steps = load, build, train, measure
-    return runner.run(config, *steps, train_only=train_only)
+    """Train, measure, write record, pictures and system; return the measures."""
+    return runner.run(config, load, build, train, measure, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
@@ -240,8 +246,6 @@ def _oracle(pictures: data.DataSet, system: System, config: Config) -> nn.Module
     """Return the network that has the features of pictures."""
     if config.features == "inception":
         return evaluation.Inception(device=system.device)
-    if config.features != "classifier":
-        raise ValueError(unknown_name("features", config.features, ("classifier", "inception")))
     found = evaluation.train_classifiers(
         pictures,
         networks={"image": ResNet},

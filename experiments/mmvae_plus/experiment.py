@@ -16,6 +16,7 @@ The Fréchet distance is that of features of the digit classifier, which is call
 not compare with a paper's FID. ``--features inception`` takes those of Inception.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,20 +25,25 @@ from typing import Any, ClassVar
 import torch
 
 from ppl_mm import Modality, data, evaluation, likelihoods, plotting, systems
-from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.mmvae_plus import class_measures, pictures
 from ppl_mm.experiments.mmvae_plus.class_measures import Sizes
-from ppl_mm.experiments.options import Options
+from ppl_mm.experiments.options import Only, Options, of
 from ppl_mm.networks import presets
 from ppl_mm.systems import System
 
-__all__ = ["MIXTURES", "PRIVATE", "SMOKE", "Config", "build", "load", "main", "train"]
+__all__ = [
+    *("MIXTURES", "PRIVATE", "SMOKE", "SMOKE_OF_OTHERS"),
+    *("Config", "build", "load", "main", "train"),
+]
 
 PRIVATE = ("mmvae_plus", "mmjsd", "dmvae")
 """The systems with private latents."""
 MIXTURES = ("mmvae_plus", "mmvae")
 """The systems whose objective and number of draws can be chosen."""
+STRATIFIED = ("mmvae_plus", "mmvae", "mopoe", "mmjsd")
+"""The systems whose posterior is a mixture."""
+SYSTEMS = ("mmvae_plus", "mmvae", "mopoe", "mvae", "mmjsd", "dmvae")
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,20 @@ class Config(Options):
         *("classifier_epochs", "probe_rows", "subset_rows", "diversity_rows"),
         *("num_samples", "num_test", "alphas", "features"),
     )
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {
+        "system": SYSTEMS,
+        "dataset": ("polymnist", "mnist_svhn", "mnist_fashion"),
+        "arch": ("conv", "residual"),
+        "objective": ("elbo", "iwae", "dreg"),
+        "features": ("classifier", "inception"),
+    }
+    only: ClassVar[Only] = {
+        **of("arch", dataset=("polymnist",)),
+        **of("shared_dim", "private_dim", "other_private_dim", "alphas", system=PRIVATE),
+        **of("latent_dim", system=tuple(name for name in SYSTEMS if name not in PRIVATE)),
+        **of("objective", "num_particles", system=MIXTURES),
+        **of("strata", system=STRATIFIED),
+    }
 
     system: str = "mmvae_plus"
     dataset: str = "polymnist"
@@ -101,16 +121,6 @@ class Config(Options):
     features: str = "classifier"
     out: str = "runs/mmvae_plus"
 
-    def __post_init__(self) -> None:
-        """Refuse unknown features and what a system does not have, before anything is trained."""
-        if self.system not in MIXTURES and (self.objective, self.num_particles) != ("elbo", 1):
-            raise ValueError(
-                f"objective, num_particles: options of {' and '.join(MIXTURES)}, "
-                f"got {self.system!r}."
-            )
-        if self.features not in (known := ("classifier", "inception")):
-            raise ValueError(unknown_name("features", self.features, known))
-
     @property
     def name(self) -> str:
         """The name of the files of the run."""
@@ -132,7 +142,6 @@ SMOKE = Config(
     batch_size=20,
     shared_dim=2,
     private_dim=2,
-    latent_dim=4,
     classifier_epochs=1,
     probe_rows=40,
     subset_rows=10,
@@ -141,16 +150,12 @@ SMOKE = Config(
     alphas=3,
     device="cpu",
 )
+SMOKE_OF_OTHERS = {"latent_dim": 4}
 
 
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
-    """Train, measure, write record, pictures and system; return the measures.
-
-    It skips what an earlier, interrupted run has done: training continues from its last checkpoint,
-    and a trained system is only measured.
-    """
-    steps = load, build, train, measure
-    return runner.run(config, *steps, train_only=train_only)
+    """Train, measure, write record, pictures and system; return the measures."""
+    return runner.run(config, load, build, train, measure, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
@@ -194,7 +199,7 @@ def build(config: Config, dataset: data.DataSet) -> System:
     """Build the system, untrained."""
     options: dict[str, Any] = {"beta": config.beta}
     size, modalities = config.latent_dim, dataset.modalities
-    if config.system not in ("mvae", "dmvae"):
+    if config.system in STRATIFIED:
         options["strata"] = config.strata
     if config.system in MIXTURES:
         options |= {"objective": config.objective, "num_particles": config.num_particles}

@@ -18,6 +18,7 @@ On one CPU core, 50 epochs of BinaryMNIST in bfloat16 take about 15 minutes, and
 GPU.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -25,8 +26,8 @@ from typing import Any, ClassVar
 from ppl_mm import data, systems
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.mvae.measures import accuracy, measure
-from ppl_mm.experiments.mvae.readings import check_terms
-from ppl_mm.experiments.options import Options
+from ppl_mm.experiments.mvae.readings import TERMS
+from ppl_mm.experiments.options import Only, Options, of
 from ppl_mm.objectives import SubsetTerms, subset_terms
 from ppl_mm.systems import System
 
@@ -43,6 +44,7 @@ __all__ = [
 
 SYSTEMS = ("vae", "cvae", "bivcca", "jmvae", "mvae_q", "mvae")
 """VAE has no label, and CVAE no density of it."""
+DATASETS = ("binary_mnist", "mnist", "fashion_mnist", "multimnist", "celeba", "celeba19")
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,16 @@ class Config(Options):
 
     experiment: ClassVar[str] = "mvae"
     of_measures: ClassVar[tuple[str, ...]] = ("num_samples", "joint_rows", "test_rows")
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {
+        "system": SYSTEMS,
+        "dataset": DATASETS,
+        "terms": TERMS,
+    }
+    only: ClassVar[Only] = {
+        **of("terms", system=("mvae", "mvae_q")),
+        **of("label_weight", system=("bivcca", "jmvae", "mvae_q", "mvae")),
+        **of("joint_rows", system=("cvae", "jmvae", "mvae_q", "mvae")),
+    }
 
     system: str = "mvae"
     dataset: str = "binary_mnist"
@@ -82,9 +94,7 @@ class Config(Options):
 
     def __post_init__(self) -> None:
         """Refuse options that do not fit the system, before anything is read or trained."""
-        if self.system not in SYSTEMS:
-            raise ValueError(f"system: expected one of {', '.join(SYSTEMS)}, got {self.system!r}.")
-        check_terms(self.terms, self.system)
+        super().__post_init__()
         if self.dataset == "celeba19" and self.system != "mvae":
             raise ValueError(f"system: expected mvae on celeba19, got {self.system!r}.")
 
@@ -120,12 +130,8 @@ SMOKE = Config(
 
 
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
-    """Train, measure, write record, pictures and system; return the measures.
-
-    It skips what an earlier, interrupted run has done.
-    """
-    steps = load, build, train, measure
-    return runner.run(config, *steps, train_only=train_only)
+    """Train, measure, write record, pictures and system; return the measures."""
+    return runner.run(config, load, build, train, measure, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:

@@ -43,7 +43,7 @@ MNIST = in_readings(
     for method in weak.METHODS
     for fraction in weak_table.FRACTIONS
 )
-FASHION = [replace(run, dataset="fashion_mnist", epochs=100) for run in MNIST if run.method != "ae"]
+FASHION = each([run for run in MNIST if run.method != "ae"], dataset="fashion_mnist", epochs=100)
 MULTIMNIST = [
     replace(run, dataset="multimnist", epochs=100) for run in MNIST if run.method in weak.SYSTEMS
 ]

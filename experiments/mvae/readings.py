@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-__all__ = ["READINGS", "TERMS", "check_terms", "in_readings", "reading"]
+__all__ = ["READINGS", "TERMS", "in_readings", "reading"]
 
 Run = Any  # The options of the main experiment, or of weak supervision.
 
@@ -16,14 +16,6 @@ READINGS: dict[str, tuple[float, str]] = {
     "image answers for both": (50.0, "image_all"),
 }
 """Name -> label weight and terms. The first is the paper's text; the others reach its numbers."""
-
-
-def check_terms(terms: str, system: str) -> None:
-    """Raise ValueError for unknown terms, or for terms that are no option of the system."""
-    if terms not in TERMS:
-        raise ValueError(f"terms: expected one of {', '.join(TERMS)}, got {terms!r}.")
-    if terms != "own" and system not in ("mvae", "mvae_q"):
-        raise ValueError(f"terms: an option of mvae and mvae_q, got {system!r}.")
 
 
 def in_readings(runs: Iterable[Run]) -> list[Run]:

@@ -17,6 +17,7 @@ fractions.
 """
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -26,16 +27,20 @@ from torch import Tensor
 from ppl_mm import data, evaluation
 from ppl_mm.experiments import runner
 from ppl_mm.experiments.mvae import experiment
-from ppl_mm.experiments.mvae.readings import check_terms
+from ppl_mm.experiments.mvae.readings import TERMS
 from ppl_mm.experiments.mvae.weak_baselines import device_of, fit_baseline
 from ppl_mm.experiments.mvae.weak_training import train
-from ppl_mm.experiments.options import Options
+from ppl_mm.experiments.options import Only, Options, of
 from ppl_mm.systems import System
 
 __all__ = ["METHODS", "SMOKE", "Config", "main", "train"]
 
 SYSTEMS = ("mvae", "jmvae")
 METHODS = (*SYSTEMS, "nn", "logreg", "rbm", "ae", "vae")
+_FITTED = (*SYSTEMS, "vae")
+"""The methods that ``fit`` trains."""
+_BY_EPOCHS = tuple(method for method in METHODS if method != "logreg")
+_WITH_ADAM = tuple(method for method in _BY_EPOCHS if method != "rbm")
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Config(Options):
             grows over 40 % of them.
         batch_size: The number of rows per step; a step of MVAE has this number of unpaired images,
             and of unpaired labels.
-        lr: The learning rate of Adam, where a system is trained.
+        lr: The learning rate of Adam.
         every_step: Whether every step of mvae has a batch of pairs beside those of images and of
             labels; otherwise pairs have their share of the batch.
         held_out: Whether held-out pairs are measured after every epoch of mvae or jmvae, so that
@@ -65,6 +70,18 @@ class Config(Options):
 
     experiment: ClassVar[str] = "mvae.weak"
     of_measures: ClassVar[tuple[str, ...]] = ("num_test",)
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {
+        "method": METHODS,
+        "dataset": ("mnist", "fashion_mnist", "multimnist"),
+        "terms": TERMS,
+    }
+    only: ClassVar[Only] = {
+        **of("label_weight", "held_out", method=SYSTEMS),
+        **of("terms", "every_step", method=("mvae",)),
+        **of("epochs", "batch_size", method=_BY_EPOCHS),
+        **of("lr", method=_WITH_ADAM),
+        **of("clip_norm", "precision", method=_FITTED),
+    }
 
     method: str = "mvae"
     dataset: str = "mnist"
@@ -81,18 +98,12 @@ class Config(Options):
 
     def __post_init__(self) -> None:
         """Refuse options that do not fit the method, before anything is read or trained."""
-        if self.method not in METHODS:
-            raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {self.method!r}.")
+        super().__post_init__()
         if self.dataset == "multimnist" and self.method not in SYSTEMS:
             raise ValueError(
                 f"method: expected {' or '.join(SYSTEMS)} on multimnist, whose labels are strings, "
                 f"got {self.method!r}."
             )
-        check_terms(self.terms, self.method)
-        if self.every_step and self.method != "mvae":
-            raise ValueError(f"every_step: an option of mvae, got {self.method!r}.")
-        if self.held_out and self.method not in SYSTEMS:
-            raise ValueError(f"held_out: an option of mvae and jmvae, got {self.method!r}.")
 
     @property
     def name(self) -> str:

@@ -18,13 +18,13 @@ from ppl_mm import baselines, data, evaluation
 from ppl_mm.batch.observations import Observations
 from ppl_mm.experiments.mvae import experiment
 from ppl_mm.experiments.mvae.weak_training import paired_rows, pairs, train
+from ppl_mm.experiments.options import lacks
 from ppl_mm.files import write_atomically
+from ppl_mm.runs.records import PLACES
 
 __all__ = ["device_of", "fit_baseline", "learned_features"]
 
 Config = Any  # The options of weak supervision.
-
-_UNUSED = ("fraction", "label_weight", "terms", "every_step", "held_out")  # by features
 
 
 def fit_baseline(config: Config, dataset: data.DataSet) -> Int[Tensor, " N"]:
@@ -47,7 +47,7 @@ def fit_baseline(config: Config, dataset: data.DataSet) -> Int[Tensor, " N"]:
             dropout=0.0,
             epochs=config.epochs,
             batch_size=config.batch_size,
-            learning_rate=1e-3,
+            learning_rate=config.lr,
             seed=config.seed,
             device=device_of(config),
         )
@@ -72,18 +72,8 @@ def learned_features(
     """
     if config.method == "logreg":
         return {"train": rows["image"].flatten(1), "test": test["image"].flatten(1)}
-    unused = (
-        "fraction",
-        "label_weight",
-        "terms",
-        "every_step",
-        "held_out",
-        "device",
-        "threads",
-        "checkpoint_every",
-        "out",
-    )
-    options = {k: v for k, v in asdict(config).items() if k not in unused}
+    unused = ("fraction", *PLACES)
+    options = {k: v for k, v in asdict(config).items() if k not in unused and not lacks(config, k)}
     key = zlib.crc32(json.dumps(options).encode())
     path = Path(config.out) / f"{config.dataset}-{config.method}-{key:08x}-features.safetensors"
     if path.exists():
@@ -101,7 +91,7 @@ def learned_features(
         if config.method == "rbm":
             projection = baselines.rbm(rows, image, hidden=128, **options)
         else:
-            options |= {"device": device_of(config)}
+            options |= {"device": device_of(config), "learning_rate": config.lr}
             projection = baselines.autoencoder(rows, image, dataset.latent_dim, **options)
         found = {"train": projection(rows), "test": projection(test)}
     found = {part: x.cpu().contiguous() for part, x in found.items()}

@@ -23,7 +23,7 @@ with a prior expert, as its authors ran it. Pixels are Bernoulli. MMVAE has Lapl
 and likelihoods, and a hidden layer of 400 for halves; of the other data, what its own paper has.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -32,7 +32,7 @@ from torch import nn
 
 from ppl_mm import Modality, data, likelihoods, systems
 from ppl_mm.experiments import runner
-from ppl_mm.experiments.options import Options
+from ppl_mm.experiments.options import Only, Options, of
 from ppl_mm.experiments.svae.measures import classifiers, measure, oracle, reconstructions
 from ppl_mm.experiments.svae.validation import best_by
 from ppl_mm.systems import System
@@ -52,6 +52,8 @@ __all__ = [
 
 JOINT = ("vaevae", "vaevae_star", "jmvae", "jmvae_zero", "telbo")
 """Systems whose joint networks have their own head, softplus like the encoders'."""
+PARTS = ("mnist_split", "mnist_split_3")
+"""Data sets of the parts of a picture."""
 PAIRS = ("mnist_svhn", "mnist_fashion")
 """Data sets of pictures that are paired by class."""
 
@@ -85,6 +87,12 @@ class Config(Options):
 
     experiment: ClassVar[str] = "svae"
     of_measures: ClassVar[tuple[str, ...]] = ("oracle_epochs", "prior_samples")
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {"dataset": (*PARTS, *PAIRS, "cub")}
+    only: ClassVar[Only] = {
+        **of("released", system=("svae", "svae_star")),
+        **of("repeats", dataset=PAIRS),
+        **of("oracle_epochs", "prior_samples", dataset=(*PARTS, *PAIRS)),
+    }
 
     system: str = "svae"
     dataset: str = "mnist_split"
@@ -122,12 +130,8 @@ SMOKE = Config(
 
 
 def main(config: Config, *, train_only: bool = False) -> dict[str, Any]:
-    """Train, measure, write record, pictures and system; return the measures.
-
-    It skips what an earlier, interrupted run has done.
-    """
-    steps = load, build, train, measure
-    return runner.run(config, *steps, train_only=train_only)
+    """Train, measure, write record, pictures and system; return the measures."""
+    return runner.run(config, load, build, train, measure, train_only=train_only)
 
 
 def load(config: Config) -> data.DataSet:
@@ -150,8 +154,6 @@ def build(config: Config, dataset: data.DataSet) -> System:
         scale = "softplus_variance" if config.released else "softplus"
         modalities = [_normal(m, dataset, scale) for m in dataset.modalities]
     if config.released:
-        if config.system not in ("svae", "svae_star"):
-            raise ValueError(f"released: an option of svae and svae_star, got {config.system!r}.")
         options["prior_expert"] = True
     return systems.build(config.system, modalities, config.latent_dim, **options)
 

@@ -144,7 +144,6 @@ TABLES = {
         data=("mnist_split",),
         paper=SHARES,
         short=_short([r for r in SHARES if r.system in FEW and r.supervision in FEW_LEVELS]),
-        smoke=_short([r for r in SHARES if r.system not in FEW and r.supervision == 0.1]),
         **_curves(table.figure_4),
     ),
     "figure-5": Table(

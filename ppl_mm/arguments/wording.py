@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Sequence
 
-__all__ = ["article", "counted", "either", "unknown_name"]
+__all__ = ["article", "counted", "either", "every", "unknown_name"]
 
 _LISTED = 30  # A table of genes has thousands of names.
 
@@ -24,8 +24,22 @@ def either(choices: Sequence[str]) -> str:
         >>> either(["a string", "a path", "None"])
         'a string, a path or None'
     """
-    *rest, last = choices
-    return f"{', '.join(rest)} or {last}" if rest else last
+    return _listed(choices, "or")
+
+
+def every(names: Sequence[str]) -> str:
+    """Return the names as ``a, b and c``.
+
+    Example:
+        >>> every(["image", "label"])
+        'image and label'
+    """
+    return _listed(names, "and")
+
+
+def _listed(names: Sequence[str], word: str) -> str:
+    *rest, last = names
+    return f"{', '.join(rest)} {word} {last}" if rest else last
 
 
 def counted(number: int, noun: str) -> str:

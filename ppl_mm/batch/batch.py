@@ -16,6 +16,7 @@ from ppl_mm.batch.host_masks import HostTensor, unread
 from ppl_mm.batch.masked import MaskedRows
 from ppl_mm.batch.observed_elements import ObservedElements
 from ppl_mm.batch.plate import ROWS, Plate
+from ppl_mm.batch.rows import one_if_same
 from ppl_mm.batch.terms import resolve_components
 
 __all__ = ["Batch"]
@@ -49,6 +50,19 @@ class Batch(MaskedRows):
         if name not in self.values:
             return None, True
         return self.values[name], self.scored[name]
+
+    def sources(self, names: Sequence[str]) -> Bool[Tensor, "M *shape"]:
+        """The masks ``source`` of these modalities, stacked; the last dim is 1 for equal rows."""
+        none = self.false_mask()
+        held = [self.source[n].expand(self.shape) if n in self.names else none for n in names]
+        return one_if_same(torch.stack(held))
+
+    def asked(self, names: Sequence[str]) -> Bool[Tensor, "M *shape"]:
+        """What a posterior conditions on in the rows that count for it, as :meth:`sources`.
+
+        Under terms that need all that they name, it is the same for all rows, whatever these hold.
+        """
+        return self.sources(names)
 
     def encoded(
         self, name: str, encoder: nn.Module, latent_dim: int

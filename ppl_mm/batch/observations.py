@@ -236,8 +236,20 @@ class UnderTerms(Observations):
     ) -> None:
         self.__dict__.update(rows_of.__dict__, memo={})
         self.via = via_masks(terms, rows_of)
+        self._whole = tuple(terms) if rows == "require" else ()
         resolved = resolve_terms(terms, rows_of, rows=rows, dedupe=dedupe)
         self.source, self.scored, self.reference, self.active, self.weight = resolved
+        self._of_terms = self.source
+
+    def asked(self, names: Sequence[str]) -> Bool[Tensor, "M *shape"]:
+        """What the terms ask for, (M, T, 1), if rows that hold less do not count for them."""
+        at_source, at_reference = self.source is self._of_terms, self.source is self.reference
+        if not self._whole or not (at_source or at_reference):
+            return self.sources(names)
+        kind = "source" if at_source else "reference"
+        held = set(self.names)
+        subsets = [getattr(t, kind) if t.names <= held else () for t in self._whole]
+        return self.as_tensor([[[n in s] for s in subsets] for n in names])
 
     @property
     def plate_size(self) -> int:

@@ -21,7 +21,7 @@ from torch import Tensor
 from ppl_mm.arguments.shown import shown
 from ppl_mm.batch.once import once
 from ppl_mm.batch.rows import one_if_same
-from ppl_mm.batch.unread import within
+from ppl_mm.batch.unread import some, within
 
 if TYPE_CHECKING:
     from ppl_mm.batch.batch import Batch
@@ -142,7 +142,11 @@ def _resolved(
         shuns = obs.as_tensor([t.alone and name not in t.names for t in terms])[:, None]
         active = active & ~(shuns & evidence[name])
     if dedupe:
-        active = active & ~_repeats(_same_kind(terms, obs), masks.flatten(0, 1), active)
+        seen = asked if rows == "require" else masks  # which are equal where a term is active
+        places = obs.as_tensor([[[i]] for i in range(_BITS)])
+        same = _same(_same_kind(terms, obs), seen.flatten(0, 1), places)
+        if some(same):
+            active = active & ~(same & active).any(1)
     masks = (masks & active).expand(-1, -1, -1, len(obs))
     source, scored, reference = (
         {n: within(m, a) for n, m, a in zip(obs.names, *pair, strict=True)}
@@ -233,11 +237,10 @@ def _same_kind(terms: Sequence[Term], obs: "Batch") -> Tensor:
     return kind[:, None] == kind
 
 
-def _repeats(same_kind: Tensor, masks: Tensor, active: Tensor) -> Tensor:
-    """(T, B): True where an earlier active term of the same kind has the same masks (_, T, B)."""
-    same = same_kind.tril(-1)[..., None]  # (T, T, B)
+def _same(same_kind: Tensor, masks: Tensor, places: Tensor) -> Tensor:
+    """(T, T, B): True where an earlier term of the same kind has the same masks (_, T, B)."""
+    same = same_kind.tril(-1)[..., None]
     for part in masks.split(_BITS):  # as whole numbers, of which two are compared at once
-        places = torch.ones_like(part, dtype=torch.int64).cumsum(0) - 1
-        number = (part.long() << places).sum(0)
+        number = (part.long() << places[: len(part)]).sum(0)
         same = same & (number[:, None] == number)
-    return (same & active).any(1)
+    return same

@@ -79,8 +79,12 @@ def product_of_experts(
     dtype = loc.dtype
     prior_loc, prior_precision = prior[0].double(), _precision(prior[1])
     precision = _precision(scale)  # (M, B, Z)
+    known, member = outer(source), source
+    if known is not None:
+        member, rows = known[0][..., None], known[1]
+        precision = torch.where(rows[..., None], precision, 0.0)
     shifts = precision * (loc.double() - prior_loc)
-    total, shift = (_sum_of_members(source, x) for x in (precision, shifts))
+    total, shift = (_sum_of_members(member, x) for x in (precision, shifts))
     if prior_expert is True:
         total = total + prior_precision
     else:
@@ -123,10 +127,6 @@ class _Product(torch.autograd.Function):
 
 def _sum_of_members(source: Tensor, values: Tensor) -> Tensor:
     """The sum over the members of (M, B, Z) values, for a source (M, B) or (M, S, B)."""
-    known = outer(source)
-    if known is not None:
-        source, rows = known[0][..., None], known[1]
-        values = torch.where(rows[..., None], values, 0.0)
     member = source if source.dim() == 3 else source[:, None]
     if member.shape[-1] == 1:  # equal rows: one product of matrices
         sums = member[..., 0].T.to(values.dtype) @ values.flatten(1)

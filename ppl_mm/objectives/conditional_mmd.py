@@ -196,10 +196,8 @@ class ConditionalMMD(Objective):
             return [Term(names, rest if label is None else (*rest, label))], [True]
         return [Term(names, rest), Term(observed, (label,))], [True, self.classify == "draw"]
 
-    def _label_factor(self, rows: Tensor) -> int:
-        if self.label_reduction == "mean":
-            return 1
-        return int(total(rows.sum()))
+    def _label_factor(self, rows: Tensor) -> int | Tensor:
+        return 1 if self.label_reduction == "mean" else total(rows.sum())
 
     def _mmd(self, p_site: Site, q_site: Site, noise: Tensor, rows: Tensor) -> Tensor:
         """D of the rows that hold x_O, from the first term's posterior and the model's prior."""

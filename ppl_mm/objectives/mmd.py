@@ -18,7 +18,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
-from ppl_mm.batch.rows import indices
+from ppl_mm.batch.unread import every
 from ppl_mm.objectives.objective import value_with_gradient
 from ppl_mm.objectives.options import Kernel, MMDEstimator
 from ppl_mm.processes import all_rows
@@ -28,7 +28,10 @@ __all__ = ["MMD", "kernel_width", "squared_mmd", "squared_mmd_of_normals"]
 
 @typed
 def kernel_width(
-    kernel: Kernel | float, x: Float[Tensor, "*batch N D"], y: Float[Tensor, "*batch M D"]
+    kernel: Kernel | float,
+    x: Float[Tensor, "*batch N D"],
+    y: Float[Tensor, "*batch M D"],
+    rows: Bool[Tensor, " N"] | None = None,
 ) -> Float[Tensor, "..."]:
     """The width h of the kernel between pools x and y, (..., N, D), a constant without gradient.
 
@@ -37,6 +40,7 @@ def kernel_width(
             of the two pools together (1 where that is 0), one for each leading index; or h itself.
         x: One pool.
         y: The other.
+        rows: The rows of both pools that count, for the median, (N,); None for all.
 
     Returns:
         A tensor of shape (), or (..., 1, 1) for the median.
@@ -47,10 +51,12 @@ def kernel_width(
         [4.0, 2.0, 0.5]
     """
     if kernel == "median":
+        if rows is not None:
+            x, y = (torch.where(rows[:, None], pool, torch.nan) for pool in (x, y))
         pool = torch.cat([x, y], -2).detach()
         i, j = torch.triu_indices(pool.shape[-2], pool.shape[-2], 1, device=pool.device)
         distances = torch.cdist(pool, pool, compute_mode="donot_use_mm_for_euclid_dist")
-        median = distances[..., i, j].square().median(-1).values[..., None, None]
+        median = distances[..., i, j].square().nanmedian(-1).values[..., None, None]
         return torch.where(median > 0, median, 1.0)
     size = x.shape[-1]
     widths: dict[str | float, float] = {"dim2": float(size**2), "dim": float(size)}
@@ -65,6 +71,7 @@ def squared_mmd(
     *,
     unbiased: bool = False,
     matched: bool = False,
+    rows: Bool[Tensor, " N"] | None = None,
 ) -> Float[Tensor, "*batch"]:
     """MMD^2 of two pools of draws, by all their pairs.
 
@@ -82,9 +89,10 @@ def squared_mmd(
             the MMD^2 of the distributions, and it may be negative. For one row it is 0.
         matched: For the U-statistic, whether x_i and y_i share their noise: then these pairs are
             left out between the pools too.
+        rows: The rows of both pools that count, (N,); None for all. The others must be finite.
 
     Returns:
-        (...).
+        (...); 0 if no row counts.
 
     Example:
         >>> x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[2.0], [3.0]])
@@ -95,8 +103,15 @@ def squared_mmd(
         return x.new_zeros(x.shape[:-2])
     centre = torch.cat([x, y], -2).mean(-2, keepdim=True).detach()
     x, y = x - centre, y - centre
-    within = _mean_kernel(x, x, width, unbiased) + _mean_kernel(y, y, width, unbiased)
-    return within - 2.0 * _mean_kernel(x, y, width, unbiased and matched)
+
+    def mean(a: Tensor, b: Tensor, different: bool) -> Tensor:
+        # Autocast leaves the products alone where they are asked for by name.
+        distances = torch.cdist(a, b, compute_mode="use_mm_for_euclid_dist")
+        return _mean(torch.expm1(-distances.square() / width), rows, different)
+
+    within = mean(x, x, unbiased) + mean(y, y, unbiased)
+    value = within - 2.0 * mean(x, y, unbiased and matched)
+    return torch.where(rows.sum() > 1, value, 0.0) if unbiased and rows is not None else value
 
 
 @typed
@@ -104,6 +119,7 @@ def squared_mmd_of_normals(
     x: tuple[Float[Tensor, "N D"], Float[Tensor, "N D"]],
     y: tuple[Float[Tensor, "N D"], Float[Tensor, "N D"]],
     width: float | Float[Tensor, ""],
+    rows: Bool[Tensor, " N"] | None = None,
 ) -> Float[Tensor, ""]:
     """MMD^2 of two mixtures, with equal weights, of N diagonal Normals each: no draws, no noise.
 
@@ -115,6 +131,7 @@ def squared_mmd_of_normals(
         x: Locations and scales of the components of one mixture, (N, D) each.
         y: Those of the other.
         width: h.
+        rows: The components of both mixtures that count, (N,); None for all.
 
     Returns:
         (). Memory: N^2 D numbers.
@@ -132,7 +149,7 @@ def squared_mmd_of_normals(
         s = p[1].square()[:, None] + q[1].square()
         distance = (p[0][:, None] - q[0]).square()
         log_k = -0.5 * torch.log1p(2.0 * s / width) - distance / (width + 2.0 * s)
-        return log_k.sum(-1).exp().mean()
+        return _mean(log_k.sum(-1).exp(), rows, different=False)
 
     return mean(x, x) + mean(y, y) - 2.0 * mean(x, y)
 
@@ -181,29 +198,24 @@ class MMD:
         Raises:
             ValueError: For the analytic estimator where q or p is no diagonal Normal.
         """
-        kept = None if rows is None else indices(rows)
-
-        def mine(own: Tensor) -> Tensor:
-            return own if kept is None else own.index_select(-2, kept)
-
-        def pool(own: Tensor) -> Tensor:
-            return all_rows(mine(own))
-
-        x, y = pool(draws[0]), pool(draws[1])
-        if x.shape[-2] == 0:
-            return x.new_zeros(())
-        width = kernel_width(self.kernel, x, y)
+        x, y = map(all_rows, draws)
+        held = None if rows is None else all_rows(rows[:, None].to(x.dtype))[:, 0] > 0
+        if rows is None or held is None or every(held):
+            own, size, held = draws[0].shape[-2], x.shape[-2], None
+        else:
+            own, size = rows.sum().clamp(min=1), held.sum()
+            x, y = (torch.where(held[:, None], pool, 0.0) for pool in (x, y))
+        width = kernel_width(self.kernel, x, y, held)
         if self.estimator == "analytic":
             of_q, of_p = (
-                (pool(loc), pool(scale))
+                (all_rows(loc), all_rows(scale))
                 for loc, scale in (_normal(q, draws[0]), _normal(p, draws[1]))
             )
-            value = squared_mmd_of_normals(of_q, of_p, width.mean())
+            value = squared_mmd_of_normals(of_q, of_p, width.mean(), held)
         else:
             unbiased = self.estimator == "unbiased"
-            value = squared_mmd(x, y, width, unbiased=unbiased, matched=matched).mean()
-        own = max(mine(draws[0]).shape[-2], 1)
-        return value_with_gradient(value, value * (x.shape[-2] / own))
+            value = squared_mmd(x, y, width, unbiased=unbiased, matched=matched, rows=held).mean()
+        return value_with_gradient(value, value * (size / own))
 
 
 def _normal(fn: TorchDistribution, draws: Tensor) -> tuple[Tensor, Tensor]:
@@ -217,12 +229,12 @@ def _normal(fn: TorchDistribution, draws: Tensor) -> tuple[Tensor, Tensor]:
     return loc.reshape(-1, *draws.shape[-2:])[0], scale.reshape(-1, *draws.shape[-2:])[0]
 
 
-def _mean_kernel(x: Tensor, y: Tensor, width: float | Tensor, different: bool) -> Tensor:
-    """The mean of k - 1 over all pairs, or over those of different rows."""
-    distances = torch.cdist(x, y, compute_mode="use_mm_for_euclid_dist")  # autocast leaves it alone
-    k = torch.expm1(-distances.square() / width)
-    if not different:
+def _mean(k: Tensor, rows: Tensor | None, different: bool) -> Tensor:
+    """The mean over all pairs of rows, (..., N, N), that count, or over those of different rows."""
+    if rows is None and not different:
         return k.mean((-2, -1))
     size = k.shape[-1]
-    same = torch.eye(size, dtype=torch.bool, device=k.device)
-    return k.masked_fill(same, 0.0).sum((-2, -1)) / (size * (size - 1))
+    pairs = k.new_ones(size, size, dtype=torch.bool) if rows is None else rows[:, None] & rows
+    if different:
+        pairs = pairs & ~torch.eye(size, dtype=torch.bool, device=k.device)
+    return torch.where(pairs, k, 0.0).sum((-2, -1)) / pairs.sum().clamp(min=1)

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.holes import observed_values
+from ppl_mm.batch.host_masks import unread
 from ppl_mm.batch.network_contracts import width_of
 from ppl_mm.batch.observations import Observations
+from ppl_mm.batch.unread import every
 from ppl_mm.likelihoods import Likelihood
 from ppl_mm.modality import Modality
 from ppl_mm.programs.features import ValueFeatures, value_features
@@ -83,8 +85,14 @@ def holds(obs: Observations, names: Sequence[str]) -> Bool[Tensor, " B"]:
 def nan_unless_held(
     held: Bool[Tensor, " B"], x: Float[Tensor, "*K B F"]
 ) -> Float[Tensor, "*K B F"]:
-    """Values (..., B, F), NaN in the rows that are not ``held``, (B,)."""
-    return x if bool(held.all()) else torch.where(held[:, None], x, torch.nan)
+    """Values (..., B, F), NaN in the rows that are not ``held``, (B,).
+
+    A step that is recorded for all masks gives networks these rows too: they have zeros, which
+    leave every gradient finite.
+    """
+    if every(held):
+        return x
+    return torch.where(held[:, None], x, 0.0 if unread(held) else torch.nan)
 
 
 def undrawable(name: str, obs: Observations, given: Sequence[str]) -> str | None:

@@ -7,20 +7,21 @@ bit.
 
 With rows that hold different modalities, an eager step gives networks the rows that count. A
 recorded one gives them all rows, and its masks are inputs (:mod:`ppl_mm.batch.unread`). It equals
-the eager step up to rounding, and is faster where networks are small. How much products of matrices
-compute for each operation of the program says whether they are.
+the eager step up to rounding, and is faster where networks are small. How much more its products of
+matrices compute, for each operation of the program, says whether they are.
 """
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from pyro.infer import ELBO
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.unread import Uses, collecting
@@ -46,7 +47,7 @@ _PROOFS = 2  # The number of steps in which a new program is compared with eager
 _OFTEN = 3  # A pattern of a whole batch has a program of its own from this batch on.
 _TRIALS = 5  # The number of steps each way that are timed.
 _GAIN = 0.9  # Steps on all rows are taken if they need at most this part of the eager time.
-_SMALL = 400_000  # Floating-point operations that take about as long as one line of Python.
+_SMALL = 500_000  # Floating-point operations that take as long as Python does for one operation.
 _log = logging.getLogger("ppl_mm")
 
 Key = tuple[object, ...]  # All that decides what a step does, the size of its batch first.
@@ -232,21 +233,18 @@ class Recorded:
         """Whether the steps are recorded; parameters, buffers and random numbers stay the same."""
         if self.missing.choice == "recorded":
             return True
-        before, tensors = State(self.state), tensors_of(batch, self.missing.steady)
+        before = State(self.state)
+        program = partial(found, tensors_of(batch, self.missing.steady))
+        eager = partial(self.eager, batch, share, size)
         try:
             if self.missing.choice == "counted":
-                return found.flops_per_operation(tensors) < _SMALL
-            return self._faster(found, partial(self.eager, batch, share, size), tensors)
+                return _flops(program) - _flops(eager) < _SMALL * len(found.graph.nodes)
+            return self._faster(program, eager)
         finally:
             before.restore()
             self._forget_gradients()
 
-    def _faster(
-        self,
-        found: Replayed,
-        eager: Callable[[], Tensor],
-        tensors: Sequence[Shaped[Tensor, "..."]],
-    ) -> bool:
+    def _faster(self, program: Callable[[], Tensor], eager: Callable[[], Tensor]) -> bool:
         """Time steps of both kinds; return whether the program is clearly the faster."""
 
         def seconds(step: Callable[[], Tensor]) -> float:
@@ -255,7 +253,6 @@ class Recorded:
             step()
             return time.perf_counter() - start
 
-        program = partial(found, tensors)
         times = [(seconds(program), seconds(eager)) for _ in range(_TRIALS)]
         own, other = (min(each) for each in zip(*times, strict=True))
         _log.info("fit: a step takes %.1f ms on all rows, %.1f on some", own * 1e3, other * 1e3)
@@ -268,3 +265,10 @@ class Recorded:
     def _note(self, why: str) -> None:
         self.why_not = why
         _log.info("fit: steps are eager, as %s", why)
+
+
+def _flops(step: Callable[[], object]) -> int:
+    """What a step's products of matrices and convolutions compute."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return int(counter.get_total_flops())

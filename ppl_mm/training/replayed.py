@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, fx
-from torch.utils.flop_counter import FlopCounterMode
 
 from ppl_mm.batch.unread import Uses
 from ppl_mm.training.compiled import compiled
@@ -58,12 +57,6 @@ class Replayed:
     def exact(self) -> bool:
         """Whether the numbers are those of the eager step to the last bit."""
         return not (self.compiled or self.dense)
-
-    def flops_per_operation(self, tensors: Sequence[Shaped[Tensor, "..."]]) -> float:
-        """Take the step, and count what products of matrices and convolutions compute in it."""
-        with FlopCounterMode(display=False) as counter:
-            self(tensors)
-        return counter.get_total_flops() / len(self.graph.nodes)
 
     def compile(self, tensors: Sequence[Shaped[Tensor, "..."]]) -> None:
         """Run the compiled program from now on, if the compiler works."""

@@ -116,3 +116,22 @@ def test_drawn_strata_and_their_whole_share_what_is_encoded():
     some.encoded("a", encoder, 1)
     some.all_strata.encoded("a", encoder, 1)
     assert encoder.runs == 1
+
+
+def test_terms_that_need_all_they_name_ask_the_same_of_every_row():
+    terms = [Term(AB, A, B), Term(A, A), Term(("a", "c"), A)]
+    under = two().terms(terms, rows="require")
+    at_source = [[[True], [True], [False]], [[True], [False], [False]]]  # no row has c
+    assert under.asked(AB).tolist() == at_source
+    assert under.at_reference().asked(AB).tolist() == [[[False]] * 3, [[True], [False], [False]]]
+    for name, asked in zip(AB, under.asked(AB), strict=True):  # so it is in rows that count
+        assert torch.equal(under.source[name], asked & under.active)
+
+
+def test_rows_with_less_and_components_of_mixtures_ask_for_what_they_hold():
+    rows = two().terms([Term(AB, A)])
+    assert torch.equal(rows.asked(AB), torch.stack([rows.source[n] for n in AB]))
+    component = two().terms([Term(AB, A)], rows="require").components([A, B])[0][1]
+    assert torch.equal(component.asked(AB), component.sources(AB))
+    assert component.sources(AB).tolist()[0] == [[False] * 3]
+    assert two().only("b").asked(("b", "c")).tolist() == [[True], [False]]

@@ -17,8 +17,11 @@ from scipy.sparse import csr_matrix
 from tiny_celeba import write_celeba, write_masks
 from tiny_cub import write_pictures
 
-from ppl_mm import data
+from ppl_mm import Observations, data
 from ppl_mm.data import XRMB_FOLDS, XRMB_TEST, DataSet
+from ppl_mm.experiments import captions as captions_measures
+from ppl_mm.experiments.cmmd import config as cmmd_config
+from ppl_mm.experiments.cmmd import three as cmmd_three
 
 
 @pytest.fixture(scope="session")
@@ -156,6 +159,46 @@ def narrow_data(narrowed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every data set that is loaded has narrow networks."""
     load = data.load
     monkeypatch.setattr(data, "load", lambda name, **options: narrowed(load(name, **options)))
+
+
+@pytest.fixture
+def tiny(
+    tiny_files: Path, narrowed: Any, few_pixels: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tiny files as data, with validation rows, at most three pictures, and narrow networks."""
+    load = data.load
+
+    def tiny_load(name: str, **options: object) -> data.DataSet:
+        if name == "multimnist":
+            options = {"num_train": 40, "num_test": 20, **options}
+        if name == "polymnist":
+            options["num_test"] = 20  # as many as there are
+        whole = ("mnist", "binary_mnist", "fashion_mnist", "mnist_split", "mnist_split_3")
+        held_out = dict.fromkeys((*whole, "two_view_mnist"), 10) | {"cub": 2}
+        sizes = {"validation": held_out[name]} if name in held_out else {}
+        if name == "mnist_rotated_svhn":
+            sizes = {"num_train": 40, "num_test": 20}
+        found = load(name, **sizes, **options)
+        return narrowed(of_three(found) if name == "polymnist" else found)
+
+    torch.set_default_dtype(torch.float32)
+    monkeypatch.setenv("PPL_MM_DATA", str(tiny_files))
+    monkeypatch.setattr(data, "load", tiny_load)
+    monkeypatch.setattr(captions_measures, "picture", lambda features: features[:, :49])
+    monkeypatch.setattr(cmmd_three, "HIDDEN", (20,))
+    for task in cmmd_config.TASKS.values():
+        for name in ("hidden", "prior_hidden"):
+            monkeypatch.setitem(task.networks, name, (20,))
+
+
+def of_three(dataset: data.DataSet) -> data.DataSet:
+    """A data set with its first three modalities, which have 7 subsets where five have 31."""
+    first = dataset.modalities[:3]
+    train, test = (
+        Observations({m.name: part[m.name] for m in first})
+        for part in (dataset.train, dataset.test)
+    )
+    return replace(dataset, modalities=first, train=train, test=test)
 
 
 def numbers(measures: Any) -> list[float]:

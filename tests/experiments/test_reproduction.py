@@ -7,15 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from stand_ins import of_body, stands_in
 from typer.testing import CliRunner
 
-from ppl_mm import Observations, data, plotting
+from ppl_mm import data, plotting
 from ppl_mm.cli.app import app as cli
-from ppl_mm.experiments import captions
-from ppl_mm.experiments.cmmd import config as cmmd_config
-from ppl_mm.experiments.cmmd import three as cmmd_three
 from ppl_mm.experiments.papers import TABLES
 from ppl_mm.experiments.reproduction import SCALES, RunsFailedError, reproduce, runs_of
 from ppl_mm.experiments.svae import experiment as svae
@@ -53,46 +49,6 @@ HEADS = {
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where tables of one paper find each other's runs."""
     return tmp_path_factory.mktemp("reproduce")
-
-
-@pytest.fixture
-def tiny(
-    tiny_files: Path, narrowed: Any, few_pixels: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The tiny files as data, with validation rows, at most three pictures, and narrow networks."""
-    load = data.load
-
-    def tiny_load(name: str, **options: object) -> data.DataSet:
-        if name == "multimnist":
-            options = {"num_train": 40, "num_test": 20, **options}
-        if name == "polymnist":
-            options["num_test"] = 20  # as many as there are
-        whole = ("mnist", "binary_mnist", "fashion_mnist", "mnist_split", "mnist_split_3")
-        held_out = dict.fromkeys((*whole, "two_view_mnist"), 10) | {"cub": 2}
-        sizes = {"validation": held_out[name]} if name in held_out else {}
-        if name == "mnist_rotated_svhn":
-            sizes = {"num_train": 40, "num_test": 20}
-        found = load(name, **sizes, **options)
-        return narrowed(of_three(found) if name == "polymnist" else found)
-
-    torch.set_default_dtype(torch.float32)
-    monkeypatch.setenv("PPL_MM_DATA", str(tiny_files))
-    monkeypatch.setattr(data, "load", tiny_load)
-    monkeypatch.setattr(captions, "picture", lambda features: features[:, :49])
-    monkeypatch.setattr(cmmd_three, "HIDDEN", (20,))
-    for task in cmmd_config.TASKS.values():
-        for name in ("hidden", "prior_hidden"):
-            monkeypatch.setitem(task.networks, name, (20,))
-
-
-def of_three(dataset: data.DataSet) -> data.DataSet:
-    """A data set with its first three modalities, which have 7 subsets where five have 31."""
-    first = dataset.modalities[:3]
-    train, test = (
-        Observations({m.name: part[m.name] for m in first})
-        for part in (dataset.train, dataset.test)
-    )
-    return replace(dataset, modalities=first, train=train, test=test)
 
 
 def slow_stand_in(paper: str, name: str) -> Any:

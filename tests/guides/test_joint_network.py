@@ -6,7 +6,7 @@ from functools import partial
 import pyro.distributions as dist
 import pytest
 import torch
-from every_system import SameNoise, complete, loss_and_gradients, mixed, modalities
+from every_system import SameNoise, build, complete, loss_and_gradients, mixed, modalities
 from torch import nn
 from torch.nn import functional as F
 
@@ -89,13 +89,13 @@ def test_networks_run_once_a_step_and_only_where_they_are_asked_for():
 def test_number_of_encoders(n, branches, squares):
     # VAEVAE: 2^n - 1 networks, singles included, with n 2^(n-1) trunks; SVAE: n^2 encoders.
     declared = [replace(modalities("normal")[0], name=f"m{i}") for i in range(n)]
-    for build in (systems.vaevae, systems.vaevae_star):
-        guide = build(declared, 2, hidden=4).guide
+    for system in (systems.vaevae, systems.vaevae_star):
+        guide = system(declared, 2, hidden=4).guide
         trunks = sum(len(network.trunks) for network in guide.joint_networks.values())
         assert len(guide.joint_networks) + len(guide.encoders) == 2**n - 1
         assert trunks + len(guide.encoders) == branches == n * 2 ** (n - 1)
-    for build in (systems.svae, systems.svae_star):
-        guide = build(declared, 2).guide
+    for system in (systems.svae, systems.svae_star):
+        guide = system(declared, 2).guide
         stand_ins = sum(len(others) for others in guide.stand_ins.values())
         assert len(guide.encoders) + stand_ins == squares == n**2
 
@@ -336,3 +336,32 @@ def test_systems_pass_on_what_joins_the_trunks(name):
         assert network.head.in_features == sum(t.out_features for t in network.trunks.values())
     with pytest.raises(ValueError, match=r"scale: .*got 'square'"):
         systems.build(name, modalities(), 2, scale="square")
+
+
+@pytest.mark.parametrize("name", ["jmvae", "vaevae", "svae", "svae_star", "telbo"])
+def test_terms_that_need_all_they_name_have_the_posteriors_of_the_rows_that_hold_it(name):
+    system, obs = build(name), mixed(rows_per_pattern=2)
+    terms = system.objective.terms
+    under = obs.terms(terms, rows="require")
+    for own in (under, under.at_reference()):
+        q = system.guide.posterior(own)
+        for t, active in enumerate(under.active):
+            if bool(active.any()):
+                alone = obs[active].terms([terms[t]], rows="require")
+                alone = alone if own is under else alone.at_reference()
+                expected = system.guide.posterior(alone)
+                close(q.mean[t, active], expected.mean[0])
+                close(q.stddev[t, active], expected.stddev[0])
+
+
+def test_the_network_of_terms_without_rows_does_not_run():
+    obs = mixed(rows_per_pattern=2)
+    lacks = obs[~torch.stack(list(obs.present.values())).all(0)]
+    jmvae, vaevae = build("jmvae"), build("vaevae")
+    assert not jmvae.objective.bound(jmvae.model, jmvae.guide, lacks).requires_grad
+    vaevae.objective.bound(vaevae.model, vaevae.guide, lacks).sum().backward()
+    used = {k: p.grad is not None for k, p in vaevae.guide.named_parameters()}
+    whole = {k for k in used if k.startswith(f"joint_networks.{'+'.join(NAMES)}.")}
+    assert whole
+    assert not any(used[k] for k in whole)
+    assert all(used[k] for k in used if k.startswith("encoders."))

@@ -220,3 +220,33 @@ def test_the_closed_form_is_for_normals():
     draws = q.sample(), q.sample()
     with pytest.raises(ValueError, match="needs diagonal Normals, got Laplace"):
         MMD("dim", "analytic")(q, q, draws, matched=False)
+
+
+# ---------------------------------------------------------------- rows that do not count
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+@pytest.mark.parametrize("kernel", ["dim", "dim2", "median", 0.7])
+@pytest.mark.parametrize("estimator", ["biased", "unbiased", "analytic"])
+def test_pools_of_some_rows_are_those_of_the_rows_alone(kernel, estimator, count):
+    torch.manual_seed(3)
+    rows = torch.arange(6) < count
+    (a, s), (b, r) = ((torch.randn(6, 2), torch.rand(6, 2) + 0.3) for _ in range(2))
+    x, y = a + s * torch.randn(4, 6, 2), b + r * torch.randn(4, 6, 2)
+    mmd = MMD(kernel, estimator)
+
+    def value(own, x, y, **given):
+        q, p = (Independent(Normal(u[own], v[own]), 1) for u, v in ((a, s), (b, r)))
+        return mmd(q, p, (x[:, own], y[:, own]), matched=True, **given)
+
+    found = value(torch.ones(6, dtype=torch.bool), x, y, rows=rows)
+    close(found, value(rows, x, y) if count else torch.tensor(0.0))
+
+
+def test_rows_that_do_not_count_get_no_gradient():
+    x, y = torch.randn(4, 3).requires_grad_(), torch.randn(4, 3)
+    q = p = Independent(Normal(torch.zeros(4, 3), 1.0), 1)
+    rows = torch.tensor([True, False, True, False])
+    MMD("dim")(q, p, (x, y), matched=False, rows=rows).backward()
+    assert x.grad[rows].any()
+    assert not x.grad[~rows].any()

@@ -66,7 +66,7 @@ def test_rows_of_one_speaker(tiny_mnist, monkeypatch):
 
 @pytest.mark.parametrize("options", [{"dataset": "mnist_svhn"}, {"dataset": "xrmb", "split": 1}])
 def test_speakers_are_of_xrmb_alone(options):
-    with pytest.raises(ValueError, match="speaker: an option of xrmb, without a split, got"):
+    with pytest.raises(ValueError, match=r"speaker: an option of (xrmb|split 0), got"):
         cmmd_data.load(cmmd.Config(speaker=7, **options))
 
 

@@ -16,6 +16,7 @@ from ppl_mm.experiments.meme import experiment as meme
 from ppl_mm.experiments.meme import figures as meme_figures
 from ppl_mm.experiments.meme import likelihood as meme_likelihood
 from ppl_mm.experiments.meme import table as meme_table
+from ppl_mm.experiments.options import changed
 from ppl_mm.experiments.tables import cell
 from ppl_mm.measures.coordinates import posterior_coordinates
 from ppl_mm.runs import records
@@ -36,7 +37,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("system", SETTINGS)
 def test_smoke(config, system, numbers):
-    config = replace(config, system=system, **SETTINGS[system])
+    config = changed(config, system=system, **SETTINGS[system])
     measures = meme.main(config)
     assert np.isfinite(numbers(measures)).all()
     out = Path(config.out)
@@ -156,7 +157,7 @@ def test_curves_hold_the_runs_and_the_papers_numbers(tmp_path, monkeypatch):
 
 
 def test_laplace_mmvae_is_another_run(config):
-    laplace = replace(config, system="mmvae", family="laplace")
+    laplace = changed(config, system="mmvae", family="laplace")
     assert laplace.name == "mnist_fashion-mmvae-laplace-1-1-0"
     system = meme.build(laplace, data.load("mnist_fashion"))
     rows = data.load("mnist_fashion").test

@@ -15,6 +15,7 @@ from ppl_mm.distributions import DiagonalPrior, LearnedScale
 from ppl_mm.experiments import results_table
 from ppl_mm.experiments.mmvae_plus import cub as mmvae_plus_cub
 from ppl_mm.experiments.mmvae_plus.cub import Config
+from ppl_mm.experiments.options import changed
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def count(module: nn.Module) -> int:
 
 
 def test_measures_and_pictures(config, numbers):
-    config = replace(config, system="mvae", num_train=4)
+    config = changed(config, system="mvae", num_train=4)
     measures = mmvae_plus_cub.main(config)
     assert np.isfinite(numbers(measures)).all()
     assert measures["test rows"] == 4  # one caption a picture
@@ -73,7 +74,7 @@ def test_networks_priors_and_weights_are_the_papers(config):
     assert all(isinstance(r, LearnedScale) for r in guide.auxiliary_priors.values())
     objective = system.objective
     assert (type(objective).__name__, objective.num_particles, objective.beta) == ("DReG", 10, 1)
-    mopoe = mmvae_plus_cub.build(replace(paper, system="mopoe", beta=9.0), dataset)
+    mopoe = mmvae_plus_cub.build(changed(paper, system="mopoe", beta=9.0), dataset)
     assert (mopoe.model.latent_dim, mopoe.objective.beta) == (64, 9)
     with pytest.raises(ValueError, match=r"private_dim: expected another size than shared_dim"):
         mmvae_plus_cub.build(replace(paper, private_dim=48), dataset)
@@ -83,7 +84,7 @@ def test_features_of_inception_or_a_classifier(config, monkeypatch):
     made = []
     monkeypatch.setattr(evaluation, "Inception", lambda device: made.append(device) or nn.Flatten())
     dataset = mmvae_plus_cub.load(config)
-    system = mmvae_plus_cub.build(replace(config, system="mvae"), dataset)
+    system = mmvae_plus_cub.build(changed(config, system="mvae"), dataset)
     assert isinstance(
         mmvae_plus_cub._oracle(dataset, system, replace(config, features="inception")), nn.Flatten
     )

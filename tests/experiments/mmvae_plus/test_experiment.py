@@ -16,6 +16,7 @@ from ppl_mm import evaluation
 from ppl_mm.experiments import results_table, runner
 from ppl_mm.experiments.mmvae_plus import experiment as mmvae_plus
 from ppl_mm.experiments.mmvae_plus import table as mmvae_plus_table
+from ppl_mm.experiments.options import changed
 from ppl_mm.runs import records
 
 SYSTEMS = [  # the pages' tests train the others too
@@ -33,7 +34,7 @@ def config(tiny_mnist: Path, narrow_data: None) -> mmvae_plus.Config:
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_smoke(config, system, numbers):
-    config = replace(config, system=system)
+    config = changed(config, system=system)
     measures = mmvae_plus.main(config)
     assert np.isfinite(numbers(measures)).all()
     out = Path(config.out)
@@ -53,7 +54,7 @@ def test_smoke(config, system, numbers):
 
 
 def test_training_alone_then_measures(config, monkeypatch):
-    config = replace(config, system="mvae")
+    config = changed(config, system="mvae")
     assert mmvae_plus.main(config, train_only=True) == {}
     path = Path(config.out) / f"{config.name}.json"
     trained = json.loads(path.read_text())
@@ -66,7 +67,7 @@ def test_training_alone_then_measures(config, monkeypatch):
 
 
 def test_a_folder_of_another_training_is_refused(config):
-    config = replace(config, system="mvae")
+    config = changed(config, system="mvae")
     mmvae_plus.main(config, train_only=True)
     mmvae_plus.main(replace(config, num_samples=3), train_only=True)
     with pytest.raises(
@@ -76,7 +77,7 @@ def test_a_folder_of_another_training_is_refused(config):
 
 
 def test_stopped_training_goes_on(config, monkeypatch):
-    config = replace(config, system="mvae", epochs=2)
+    config = changed(config, system="mvae", epochs=2)
     whole = replace(config, out=f"{config.out}-whole")
     mmvae_plus.main(whole, train_only=True)
     fit = records.fit
@@ -99,7 +100,7 @@ def test_stopped_training_goes_on(config, monkeypatch):
 
 
 def test_seeds_are_one_row_with_their_spread(config):
-    config = replace(config, system="mvae")
+    config = changed(config, system="mvae")
     mmvae_plus.main(config)
     text = (Path(config.out) / f"{config.name}.json").read_text()
     records = [json.loads(text), json.loads(text)]
@@ -137,7 +138,7 @@ def test_private_sizes_are_in_the_name_where_they_are_not_the_default():
     assert sized.name == "polymnist-conv-mmvae_plus-elbo-1-10+1-1-1-0"
     pair = replace(sized, system="dmvae", dataset="mnist_svhn", other_private_dim=4)
     assert pair.name == "mnist_svhn-dmvae-10+1+4-1-1-0"
-    assert replace(sized, system="mvae").name == replace(config, system="mvae").name
+    assert changed(sized, system="mvae").name == changed(config, system="mvae").name
 
 
 def test_dmvae_has_its_networks_likelihoods_and_weights(tiny_mnist):
@@ -150,7 +151,7 @@ def test_dmvae_has_its_networks_likelihoods_and_weights(tiny_mnist):
     assert {m.name: m.weight for m in system.modalities} == {"mnist": 50.0, "svhn": 1.0}
     decoders = sum(p.numel() for p in system.model.parameters())
     assert decoders == 204_560 + 705_024  # of the release, at 10 + 1 and 10 + 4
-    other = mmvae_plus.build(replace(config, system="mmvae_plus"), dataset)
+    other = mmvae_plus.build(changed(config, system="mmvae_plus"), dataset)
     assert sum(p.numel() for p in other.model.decoders.parameters()) == decoders
 
 
@@ -168,7 +169,7 @@ class Brightness(nn.Module):
 def test_distances_by_the_features_of_inception_are_called_so(config, monkeypatch):
     """The true network needs its weights; what is measured with it is tested elsewhere."""
     monkeypatch.setattr(evaluation, "Inception", Brightness)
-    config = replace(config, system="mvae", features="inception")
+    config = changed(config, system="mvae", features="inception")
     found = mmvae_plus.main(config)
     system, dataset = runner.trained(config, mmvae_plus.load, mmvae_plus.build)
     oracles = dict.fromkeys(dataset.test.names, Brightness(system.device))

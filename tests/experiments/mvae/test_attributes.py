@@ -16,6 +16,7 @@ from ppl_mm.experiments.mvae import attributes_table as mvae_attributes_table
 from ppl_mm.experiments.mvae import experiment as mvae
 from ppl_mm.experiments.mvae import faces_pages as mvae_faces
 from ppl_mm.experiments.mvae.attributes import SMOKE, Config
+from ppl_mm.experiments.options import lacks
 
 
 def test_sizes_are_the_papers():
@@ -29,7 +30,8 @@ def test_sizes_are_the_papers():
 def test_runs_of_faces_have_the_papers_sizes(run):
     assert (run.epochs, run.annealing_epochs, run.lr, run.batch_size) == (100, 20, 1e-4, 100)
     assert (run.num_samples, run.label_weight, run.terms) == (100, 50, "own")
-    assert (run.test_rows, run.joint_rows, run.train_rows) == (19_962, 19_962, None)
+    assert (run.test_rows, run.train_rows) == (19_962, None)
+    assert run.joint_rows == 19_962 or lacks(run, "joint_rows")
 
 
 @pytest.mark.parametrize(("k", "number"), [(0, 20), (1, 21), (50, 70)])
@@ -120,9 +122,9 @@ def test_attributes_of_other_label_weights_stand_apart():
 @pytest.mark.parametrize(
     ("name", "value"), [("system", "jmvae"), ("dataset", "celeba"), ("terms", "image_all")]
 )
-def test_options_of_other_experiments_are_errors(tiny_mnist, name, value):
-    with pytest.raises(ValueError, match=rf"{name}: expected .*, got '{value}'"):
-        mvae_attributes.build(replace(SMOKE, **{name: value}), mvae.load(SMOKE))
+def test_options_of_other_experiments_are_errors(name, value):
+    with pytest.raises(ValueError, match=f"unknown {name} '{value}'; known: "):
+        replace(SMOKE, **{name: value})
 
 
 def test_random_subsets():

@@ -204,14 +204,8 @@ def test_every_step_has_a_batch_of_pairs_of_images_and_of_labels(config, monkeyp
     assert options["batch_size"] == config.batch_size
 
 
-def test_options_of_systems_are_refused_elsewhere():
-    for name, method in (("every_step", "jmvae"), ("held_out", "nn")):
-        with pytest.raises(ValueError, match=f"{name}: an option of mvae"):
-            replace(mvae_weak.SMOKE, method=method, **{name: True})
-
-
 def test_an_unknown_method_is_refused(config):
-    with pytest.raises(ValueError, match=r"method: expected one of mvae, .* got 'cvae'"):
+    with pytest.raises(ValueError, match=r"unknown method 'cvae'; known: mvae, "):
         mvae_weak.main(replace(config, method="cvae"))
 
 
