@@ -4,6 +4,10 @@ r"""Measure how many log-likelihoods are reliable, and how long they take.
         --out benchmarks/results/likelihood.json
     python benchmarks/likelihood.py --only "systems, agreement" --rows 50 --agreeing-rows 50 \
         --chains 32 --out benchmarks/results/likelihood-systems.json
+    python benchmarks/likelihood.py --only peers --rows 50 \
+        --out benchmarks/results/likelihood-peers.json
+    python benchmarks/likelihood.py --only certify \
+        --out benchmarks/results/likelihood-certify.json
 
 The trained systems are the quick start (MVAE on digits, with its five questions), every system
 after 30 epochs on digits, and MVAE on BinaryMNIST with the paper's networks, 64 latents and label
@@ -11,7 +15,10 @@ weight. Each question is answered by the guide with 1,000 draws a row (the paper
 the guide with 10 and with 100 times as many draws, by the refined default, and by annealing from
 the guide's posterior. The slower ways use fewer rows, the first ones; "refined there" is the
 refined mean of the same rows. The last table compares the refined estimates with annealing from the
-prior over many temperatures, which uses neither the guide nor refined proposals.
+prior over many temperatures, which uses neither the guide nor refined proposals. "peers" are the
+systems whose joint likelihood the package ``multivae`` estimates with the same networks, beside the
+guide and the refined default. "certify" counts how many intervals of the quick start hold on rows
+that its model simulates.
 
 A run that is missing in ``--folder`` is trained there first.
 """
@@ -30,7 +37,12 @@ import typer
 from timing import clock, setting, table, timer, write
 
 from ppl_mm import log_likelihood, runs, systems
-from ppl_mm.evaluation import LogLikelihood, UnreliableLikelihoodWarning, annealed_log_likelihood
+from ppl_mm.evaluation import (
+    LogLikelihood,
+    UnreliableLikelihoodWarning,
+    annealed_log_likelihood,
+    certify,
+)
 from ppl_mm.programs.answerable import conditioned_on
 from ppl_mm.runs import Run
 
@@ -103,8 +115,9 @@ def subjects(folder: Path, small: bool, only: str) -> list[Subject]:
     if "binary" in only:
         run = trained(folder / "binary_mnist", "mvae", "binary_mnist", BINARY | brief)
         found.append(Subject("BinaryMNIST", run, [(("image",), ())], 200))
-    if "systems" in only:
-        for name in list(systems.available())[: 2 if small else None]:
+    if "systems" in only or "peers" in only:
+        names = multivae_models.SCORED if "peers" in only else systems.available()
+        for name in list(names)[: 2 if small else None]:
             options = {"epochs": 30} | OWN.get(name, {}) | brief
             run = trained(folder / "digits" / f"{name}-0-0", name, "digits", options)
             fixed = conditioned_on(run.system.model)
@@ -189,6 +202,30 @@ def agreement(
     return cells, {"refined": refined.value.tolist(), "annealed": long.value.tolist()}
 
 
+def certificates(run: Run, num_rows: int, seconds: Any) -> dict[str, Any]:
+    """Return the table of how many intervals hold on rows that a run's model simulates."""
+    lines = []
+    for target in (LABEL, *((n,) for n in LABEL)):
+        start = seconds()
+        found = certify(run.system, num_rows, target)
+        lines.append(
+            [
+                found.estimate.quantity,
+                f"{int(found.holds.sum())} of {num_rows}",
+                "{} to {}".format(*found.expected()),
+                f"{int(found.certain.sum())}",
+                f"{int(found.contradicted.sum())}",
+                f"{found.bounds.gap[0].mean().item():.3f}",
+                f"{found.error.mean().item():+.3f}",
+                f"{seconds() - start:.0f}",
+            ]
+        )
+    columns = ["quantity", "intervals hold in", "expected", "certainly in", "certainly not in"]
+    columns += ["bounds apart, nats", "estimate less their middle, nats", "s"]
+    title = f"Intervals on simulated rows of the quick start, by certify(system, {num_rows})"
+    return table(title, columns, lines)
+
+
 def main(
     folder: Path = Path("runs/likelihood"),
     rows: int = 1000,
@@ -226,9 +263,13 @@ def main(
     columns.append("ms a row")
     seconds = timer(threads)
     together, agreeing = [], []
+    ways = ("guide", "refined") if "peers" in only else tuple(WAYS)
+    if "certify" in only:
+        run = trained(folder / "quick", "mvae", "digits", {"epochs": 1} if small else {})
+        record["tables"].append(certificates(run, min(rows, 100), seconds))
     for subject in subjects(folder, small, only):
         for question in subject.questions:
-            found = [ask(subject, question, way, rows, seconds) for way in WAYS]
+            found = [ask(subject, question, way, rows, seconds) for way in ways]
             refined = next(f["result"] for f in found if f["way"] == "refined")
             lines = [line(f, refined) for f in found]
             peers = question == (LABEL, ()) and subject.run.config.system in multivae_models.SCORED

@@ -30,6 +30,9 @@ SCORED: dict[str, tuple[str, dict[str, Any]]] = {
     "mvae": ("MVAE", {"warmup": 1}),
     "mopoe": ("MoPoE", {}),
     "mvtcae": ("MVTCAE", {}),
+    "jmvae": ("JMVAE", {"warmup": 1}),
+    "mmvae": ("MMVAE", {}),
+    "mmvae_plus": ("MMVAEPlus", {}),
 }
 """The systems whose joint likelihood it estimates with our networks, and their options."""
 
@@ -179,7 +182,7 @@ def joint_log_likelihood(
 ) -> Tensor:
     """Return what it estimates log p of everything to be, with the networks of ours, (N,).
 
-    It draws from the joint posterior, of MoPoE from one component, and tells no error.
+    It draws from the joint posterior, of MoPoE and MMVAE from one component, and tells no error.
 
     Args:
         kind: The system's name, of ``SCORED``.
@@ -187,18 +190,93 @@ def joint_log_likelihood(
         values: The modalities of complete rows.
         num_samples: The number of draws of each row.
     """
-    from multivae import models
     from multivae.data.datasets import DatasetOutput
+
+    model = _scored(kind, system, values)
+    one_hot = torch.nn.functional.one_hot
+    data = {n: one_hot(x, CLASSES).float() if x.dim() == 1 else x for n, x in values.items()}
+    if kind == "mmvae_plus":  # it counts rows by taking the last modality away
+        data["taken away"] = next(iter(values.values()))
+    found = []
+    with torch.no_grad():
+        for i in range(len(next(iter(values.values())))):  # it adds up the rows that it is given
+            row = DatasetOutput(data={n: x[i : i + 1] for n, x in data.items()})
+            found.append(-model.compute_joint_nll(row, K=num_samples))
+    return torch.stack(found).flatten()
+
+
+def _scored(kind: str, system: Any, values: dict[str, Tensor]) -> Any:
+    """Return its model with the networks and priors of a trained system."""
+    from multivae import models
+
+    name, options = SCORED[kind]
+    classes = [n for n, x in values.items() if x.dim() == 1]
+    scales = {m.name: getattr(m.likelihood, "scale", None) for m in system.modalities}
+    guide = system.guide.shared if kind == "mmvae_plus" else system.guide
+    if kind == "mmvae_plus":
+        options = {"modalities_specific_dim": len(system.model.private_priors[classes[0]].loc)}
+    config = getattr(models, f"{name}Config")(
+        n_modalities=len(values),
+        latent_dim=guide.latent_dim,
+        input_dims={
+            n: (CLASSES,) if n in classes else tuple(x.shape[1:]) for n, x in values.items()
+        },
+        decoders_dist={n: "categorical" if n in classes else "normal" for n in values},
+        decoder_dist_params={n: {"scale": scales[n]} for n in values if n not in classes},
+        **options,
+    )
+    model = getattr(models, name)(config, **_networks(kind, system, guide))
+    with torch.no_grad():
+        if kind == "mmvae":  # the scales of Laplace experts as they are; those of the prior alike
+            model.log_var_to_std = torch.exp
+            model.prior_log_var.copy_(system.model.prior.raw)
+        if kind == "mmvae_plus":  # of the private latents, p(w) everywhere
+            model._log_var_to_std = torch.exp
+            for n, prior in system.model.private_priors.items():
+                model.logvars_priors[n].copy_(prior.scale.log())
+                both = torch.cat([system.model.prior.scale, prior.scale])
+                model.logvars_priors["shared"].copy_(both.log())
+    return model
+
+
+def _networks(kind: str, system: Any, guide: Any) -> dict[str, Any]:
     from multivae.models.base import BaseDecoder, BaseEncoder
+    from multivae.models.nn.base_architectures import BaseJointEncoder, BaseMultilatentEncoder
     from pythae.models.base.base_utils import ModelOutput
+
+    power = 1 if kind.startswith("mmvae") else 2  # of the scale whose log is asked for
 
     class Encoder(BaseEncoder):
         def __init__(self, network: Any) -> None:
             super().__init__()
-            self.network, self.latent_dim = network, system.guide.latent_dim
+            self.network, self.latent_dim = network, guide.latent_dim
 
         def forward(self, x: Tensor) -> Any:
             loc, scale = self.network(x)
+            return ModelOutput(embedding=loc, log_covariance=power * scale.log())
+
+    class Two(BaseMultilatentEncoder):
+        def __init__(self, network: Any, private: Any) -> None:
+            super().__init__()
+            self.network, self.private = network, private
+            self.latent_dim = self.style_dim = guide.latent_dim
+
+        def forward(self, x: Tensor) -> Any:
+            (loc, scale), (w_loc, w_scale) = self.network(x), self.private(x)
+            return ModelOutput(
+                embedding=loc,
+                log_covariance=scale.log(),
+                style_embedding=w_loc,
+                style_log_covariance=w_scale.log(),
+            )
+
+    class Joint(BaseJointEncoder):
+        def __init__(self, network: Any) -> None:
+            super().__init__()
+            self.network, self.latent_dim = network, guide.latent_dim
+
+        def forward(self, x: dict[str, Tensor]) -> Any:
+            loc, scale = self.network(*(x[n] for n in self.network.trunks))
             return ModelOutput(embedding=loc, log_covariance=2 * scale.log())
 
     class Decoder(BaseDecoder):
@@ -209,30 +287,13 @@ def joint_log_likelihood(
         def forward(self, z: Tensor) -> Any:
             return ModelOutput(reconstruction=self.network(z))
 
-    classes = [n for n, x in values.items() if x.dim() == 1]
-    scales = {m.name: getattr(m.likelihood, "scale", None) for m in system.modalities}
-    name, options = SCORED[kind]
-    config = getattr(models, f"{name}Config")(
-        n_modalities=len(values),
-        latent_dim=system.guide.latent_dim,
-        input_dims={
-            n: (CLASSES,) if n in classes else tuple(x.shape[1:]) for n, x in values.items()
-        },
-        decoders_dist={n: "categorical" if n in classes else "normal" for n in values},
-        decoder_dist_params={n: {"scale": scales[n]} for n in values if n not in classes},
-        **options,
-    )
-    model = getattr(models, name)(
-        config,
-        encoders={n: Encoder(e) for n, e in system.guide.encoders.items()},
-        decoders={n: Decoder(d) for n, d in system.model.decoders.items()},
-    )
-    one_hot = torch.nn.functional.one_hot
-    data = {n: one_hot(x, CLASSES).float() if n in classes else x for n, x in values.items()}
-    size = len(next(iter(values.values())))
-    found = []
-    with torch.no_grad():
-        for i in range(size):  # it adds up the rows that it is given
-            row = DatasetOutput(data={n: x[i : i + 1] for n, x in data.items()})
-            found.append(-model.compute_joint_nll(row, K=num_samples))
-    return torch.stack(found).flatten()
+    private = system.guide.private_encoders if kind == "mmvae_plus" else {}
+    encoders = guide.encoders.items()
+    parts: dict[str, Any] = {
+        "encoders": {n: Two(e, private[n]) if private else Encoder(e) for n, e in encoders},
+        "decoders": {n: Decoder(d) for n, d in system.model.decoders.items()},
+    }
+    if kind == "jmvae":
+        (network,) = guide.joint_networks.values()
+        parts["joint_encoder"] = Joint(network)
+    return parts

@@ -17,6 +17,7 @@ ORDER = (
     "step",
     "step-five",
     "step-five-wide",
+    "step-five-wide-mixtures",
     "step-compiled",
     "step-missing",
     "step-missing-64",
@@ -26,7 +27,9 @@ ORDER = (
     "modalities",
     "strata",
     "likelihood",
+    "likelihood-certify",
     "likelihood-systems",
+    "likelihood-peers",
     "likelihood-binary",
     "systems",
 )

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -161,8 +162,16 @@ def test_likelihoods_of_trained_systems(monkeypatch, tmp_path):
     run = SimpleNamespace(system=system, dataset=test, config=config)
     monkeypatch.setattr(likelihood, "trained", lambda *_: run)
     monkeypatch.setattr(likelihood, "AGREEING", ("quick start",))
-    likelihood.main(tmp_path, temperatures=3, chains=30, only="quick, agreement", out=str(out))
+    brief = partial(likelihood.certify, num_temperatures=2, num_chains=30)
+    monkeypatch.setattr(likelihood, "certify", brief)
+    options = {"rows": 4, "temperatures": 3, "chains": 30, "out": str(out)}
+    likelihood.main(tmp_path, only="quick, agreement, certify", **options)
     record = json.loads(out.read_text())
+    certified = record["tables"].pop(0)["rows"]
+    assert [row[0] for row in certified] == [
+        *("log p(top, bottom, label)", "log p(top)", "log p(bottom)", "log p(label)"),
+    ]
+    assert all(row[1].endswith("of 4") and abs(float(row[6])) < 0.5 for row in certified)
     assert len(record["tables"]) == 6  # five questions, and the agreement
     truth = toy.log_p(run.dataset.test, ("top", "bottom", "label")).mean().item()
     guide, refined = record["tables"][0]["rows"]

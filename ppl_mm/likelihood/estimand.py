@@ -11,13 +11,27 @@ from ppl_mm.batch.observations import Observations
 from ppl_mm.likelihood.importance import LogWeights
 from ppl_mm.likelihood.shares import summarise_shares
 from ppl_mm.likelihood.summarise import equal_weights, summarise_weights
-from ppl_mm.likelihoods import Bernoulli, Categorical, NegativeBinomial, Poisson, Tokens
+from ppl_mm.likelihoods import (
+    Bernoulli,
+    Categorical,
+    NegativeBinomial,
+    Poisson,
+    Tokens,
+    ZeroInflatedNegativeBinomial,
+)
 from ppl_mm.modality import Modality
 
 __all__ = ["Estimand", "has_mass", "labels_alone"]
 
 _MOST_LABELS = 32  # yes-or-no values of a label; more are an image, see Estimand
-_DISCRETE = (Bernoulli, Categorical, NegativeBinomial, Poisson, Tokens)
+_DISCRETE = (
+    Bernoulli,
+    Categorical,
+    NegativeBinomial,
+    Poisson,
+    Tokens,
+    ZeroInflatedNegativeBinomial,
+)
 
 
 @dataclass(frozen=True)

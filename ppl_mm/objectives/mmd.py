@@ -199,11 +199,12 @@ class MMD:
             ValueError: For the analytic estimator where q or p is no diagonal Normal.
         """
         x, y = map(all_rows, draws)
+        share: float | Tensor = x.shape[-2] / draws[0].shape[-2]
         held = None if rows is None else all_rows(rows[:, None].to(x.dtype))[:, 0] > 0
-        if rows is None or held is None or every(held):
-            own, size, held = draws[0].shape[-2], x.shape[-2], None
-        else:
-            own, size = rows.sum().clamp(min=1), held.sum()
+        if held is not None and every(held):
+            held = None
+        if rows is not None and held is not None:
+            share = held.sum() / rows.sum().clamp(min=1)
             x, y = (torch.where(held[:, None], pool, 0.0) for pool in (x, y))
         width = kernel_width(self.kernel, x, y, held)
         if self.estimator == "analytic":
@@ -215,7 +216,7 @@ class MMD:
         else:
             unbiased = self.estimator == "unbiased"
             value = squared_mmd(x, y, width, unbiased=unbiased, matched=matched, rows=held).mean()
-        return value_with_gradient(value, value * (size / own))
+        return value_with_gradient(value, value * share)
 
 
 def _normal(fn: TorchDistribution, draws: Tensor) -> tuple[Tensor, Tensor]:

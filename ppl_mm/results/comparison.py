@@ -19,6 +19,7 @@ from ppl_mm.results.likelihood_errors import NORMAL, ErrorPart, mean_interval
 from ppl_mm.results.log_likelihood import RELIABLE_K, LogLikelihood
 from ppl_mm.results.result import Number, Result, number
 from ppl_mm.results.style import BLUE, GREY, PALE
+from ppl_mm.results.unreliable import at_least
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -179,12 +180,18 @@ class Comparison(Result):
             if name == self.best:
                 cells += [""] * 4
             else:
-                cells += [_short(line[key]) for key in ("elpd_diff", "dse", "mcse")]
+                cells += [_short(line[key]) for key in ("elpd_diff", "dse")]
+                cells.append(self.error_over_draws(name))
                 cells.append(f"{line['undecided']:.0%}")
             cells.append(f"{line['unreliable']:.1%}")
             grey = "bright_black" if line["unreliable"] > FEW else None
             table.add_row(escape(name), *cells, style=grey)
         return table
+
+    def error_over_draws(self, name: str) -> str:
+        """The ``mcse`` of a system's difference to the best, marked where rows are unreliable."""
+        error = self.difference(self.best, name).mcse()
+        return at_least(_short(error), self.unreliable(name), self.unreliable(self.best))
 
     def figure(self) -> "Figure":
         """Differences to the best system, see :func:`ppl_mm.plotting.paired_differences`."""
@@ -217,6 +224,8 @@ class Comparison(Result):
             "rows. mcse: over draws. undecided: share of rows whose interval of the difference "
             "holds 0."
         )
+        if any(self.unreliable(name) for name in self.results):
+            text += f" ≥: the errors of rows with k > {RELIABLE_K} are not all in it."
         grey = [name for name in self.results if self.unreliable(name) > FEW]
         if grey:
             text += (

@@ -4,18 +4,34 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from jaxtyping import Bool
+from torch import Tensor
+
 from ppl_mm.arguments.wording import counted
 
 if TYPE_CHECKING:
     from ppl_mm.results.log_likelihood import LogLikelihood
 
-__all__ = ["RELIABLE_K", "STAGES", "described"]
+__all__ = ["RELIABLE_K", "STAGES", "advice", "described"]
 
 RELIABLE_K = 0.7
 """Vehtari et al. 2024, arXiv:1507.02646: above it an estimate is not to be trusted."""
 
 STAGES = ("guide", "laplace", "variational", "adaptive", "annealed")
 """The stages of a row's proposal; ``guide`` is the proposal that was asked for, alone."""
+
+_FITTED = {"laplace", "variational", "adaptive"}
+_UNREFINED = (
+    "More draws alone rarely help: refine the proposals (refine='auto', the default), or ask for "
+    "evaluation.annealed_log_likelihood with more temperatures, or use proposal='defensive'."
+)
+_ANNEAL = (
+    "Refined rows: take chains from their proposals (refine='annealed'), or ten times the draws."
+)
+_LONGER = (
+    "Annealed rows: take more temperatures and chains, by "
+    "evaluation.annealed_log_likelihood(..., start='refined')."
+)
 
 
 def described(result: "LogLikelihood") -> str:
@@ -26,11 +42,16 @@ def described(result: "LogLikelihood") -> str:
     doubt = len(result.unreliable)
     if doubt:
         drawn += f", too narrow: {counted(doubt, 'row')} cannot be trusted"
+    drawing = (
+        f"  {_number(result)} draws a row from the {result.proposal}; median effective sample "
+        f"size {s['median_ess']:.0f}"
+    )
+    if not s["refined_rows"]:  # a refined proposal's is mostly that of its few draws of the prior
+        drawing += f"; variance of log weights {s['log_weight_variance']:.2f}"
     lines = [
         f"{result.quantity} = {s['mean']:.3f} nats a row ({rows} rows)",
         "  " + "; ".join(part for part in (interval, drawn) if part),
-        f"  {_number(result)} draws a row from the {result.proposal}; median effective sample "
-        f"size {s['median_ess']:.0f}; variance of log weights {s['log_weight_variance']:.2f}",
+        drawing,
         _refined(result),
         _trust(result),
     ]
@@ -40,6 +61,19 @@ def described(result: "LogLikelihood") -> str:
             "compare it only with models scored the same way"
         )
     return "\n".join(line for line in lines if line)
+
+
+def advice(result: "LogLikelihood", doubtful: Bool[Tensor, " N"]) -> str:
+    """What helps the doubtful rows of a result next, by the stages that their numbers come from."""
+    stages = {result.stage[i] for i in doubtful.nonzero().squeeze(-1).tolist()}
+    parts = []
+    if "guide" in stages:
+        parts.append(f"They are not refined: {result.reason}." if result.reason else _UNREFINED)
+    if stages & _FITTED:
+        parts.append(_ANNEAL)
+    if "annealed" in stages:
+        parts.append(_LONGER)
+    return " ".join(parts)
 
 
 def _number(result: "LogLikelihood") -> str:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ppl_mm.arguments.typed import typed
 from ppl_mm.modality import Modality
-from ppl_mm.results.arviz_data import arviz_data
 from ppl_mm.results.estimate import Estimate
+from ppl_mm.results.likelihood_arviz import likelihood_data
 from ppl_mm.results.likelihood_errors import NORMAL, ErrorPart, mean_interval
-from ppl_mm.results.likelihood_words import RELIABLE_K, STAGES, described
+from ppl_mm.results.likelihood_words import RELIABLE_K, STAGES, advice, described
 from ppl_mm.results.result import Number, Result, number
 from ppl_mm.results.style import BLUE, ORANGE, PALE
 from ppl_mm.results.unreliable import NOTHING, warn_of_rows
@@ -41,12 +41,6 @@ COLUMNS = tuple(_Columns.__annotations__)
 """The fields of a :class:`LogLikelihood` with one entry for each row, except ``shared_error``."""
 
 
-_ADVICE = (
-    "More draws alone rarely help: refine the proposals (refine='auto', the default), or ask for "
-    "evaluation.annealed_log_likelihood with more temperatures, or use proposal='defensive'."
-)
-
-
 @dataclass(frozen=True)
 class LogLikelihood(Result):
     """Estimates of log p(x_target | x_given), one a row, in nats.
@@ -69,7 +63,8 @@ class LogLikelihood(Result):
             of two such, is off to either side. Infinite where fewer than ten draws have any
             weight. NaN for fewer than 25 draws.
         log_weight_variance: The variance over draws of log w, (N,); Tables 3 and 7 of the MVAE
-            paper.
+            paper. Of a refined proposal it is mostly that of its few draws of the prior, far from
+            the posterior, and says nothing of the estimate.
         draws: The number of draws of each row, (N,); of a difference, the larger number.
         refinement: How far each row's proposal was refined, indices in ``STAGES``, (N,).
         num_samples: The number of draws per row that was asked for.
@@ -216,19 +211,42 @@ class LogLikelihood(Result):
     def to_arviz(self) -> Any:
         """The estimates for arviz and, where they were kept, the weights.
 
-        An ``arviz.InferenceData``, or from arviz 1 on an ``xarray.DataTree``. Its group
-        ``log_likelihood`` has one entry a row of every column, and ``log_weight`` with dimensions
-        (chain, draw, row), one chain, for ``arviz.loo`` and its Pareto smoothing, which give
-        their Pareto k anew.
-        """
-        import xarray
+        An ``arviz.InferenceData``, or from arviz 1 on an ``xarray.DataTree``, with the groups
 
-        columns: dict[str, Any] = {f: ("row", getattr(self, f).cpu().numpy()) for f in COLUMNS}
-        if self.log_weights is not None:
-            weights = self.log_weights[None].double().cpu().numpy()
-            columns["log_weight"] = (("chain", "draw", "row"), weights)
-        attributes = {"quantity": self.quantity, "num_samples": self.num_samples}
-        return arviz_data({"log_likelihood": xarray.Dataset(columns, attrs=attributes)})
+        - ``estimates``: every column, one entry a row;
+        - ``posterior``: ``log_weight``, the log weights of the draws, with dimensions (chain, draw,
+          row), one chain, for ``arviz.psislw``; NaN where a row has fewer draws than another;
+        - ``log_likelihood``: ``log_p``, likewise, for ``arviz.loo``.
+
+        ``arviz.loo`` weighs draws by exp(-l), l their log-likelihoods, and gives
+
+            elpd_i  =  - log (1/K) sum_k exp(-l_ik)
+
+        with the weights' tail smoothed. It expects draws of the posterior of a row's latents, from
+        which leaving the row out leads to the prior: l_ik = log p(x_i | z_k), which is log p(x_i)
+        less the log ratio of the prior to the posterior, and elpd_i is log p(x_i) in the limit. The
+        draws here come from a proposal q and are weighed to the posterior, so ``log_p`` is log p
+        less the log of that ratio,
+
+            l_ik  =  log p_i  -  log r_ik,      r_ik = w_ik / ((1/K) sum_k w_ik)
+
+        and elpd_i is the estimate ``value`` again, up to the smoothing; arviz's Pareto k is that
+        of the weights. ``elpd_loo`` is the sum of log p over rows with the parameters as they are:
+        nothing is fitted anew without a row, and of rows that the system was trained on it is no
+        leave-one-out. Its ``p_loo`` tells how uneven the weights are and counts no parameters.
+        A row with fewer draws has them again in turn; one with the value -inf makes the sum NaN.
+
+        Example:
+            >>> import arviz
+            >>> from ppl_mm import data, log_likelihood, systems
+            >>> digits = data.load("digits")
+            >>> system = systems.mvae(digits.modalities, latent_dim=2)
+            >>> found = log_likelihood(system, digits.test[:5])
+            >>> loo = arviz.loo(found.to_arviz())
+            >>> bool(abs(loo.elpd_loo - found.value.sum()) < 0.1)
+            True
+        """
+        return likelihood_data(self, COLUMNS)
 
     def minus(self, other: "LogLikelihood") -> "LogLikelihood":
         """log p(target | given) from log p(target, given) and log p(given), drawn independently.
@@ -265,15 +283,20 @@ class LogLikelihood(Result):
             log_weights=weights,
         )
 
-    def warn_if_unreliable(self, advice: str = _ADVICE) -> None:
-        """Warn of the rows whose estimates cannot be trusted, by name and with advice."""
+    def warn_if_unreliable(self, what_helps: str | None = None) -> None:
+        """Warn of the rows whose estimates cannot be trusted, by name and with advice.
+
+        Args:
+            what_helps: The advice; None for that of the stages that the rows' numbers come from.
+        """
         nothing = self.value == -math.inf
+        doubtful = (self.pareto_k > RELIABLE_K) & ~nothing
         warn_of_rows(self.quantity, nothing, NOTHING)
         warn_of_rows(
             self.quantity,
-            (self.pareto_k > RELIABLE_K) & ~nothing,
+            doubtful,
             f"have a Pareto k above {RELIABLE_K}; their estimates are {self.side} by an unknown "
-            f"amount {{}}. {advice}",
+            f"amount {{}}. {advice(self, doubtful) if what_helps is None else what_helps}",
         )
 
 

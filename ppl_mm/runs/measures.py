@@ -22,7 +22,7 @@ from ppl_mm.oracles.classifier import classifier_accuracy
 from ppl_mm.programs.answerable import answerable, conditioned_on
 from ppl_mm.results.comparison import FEW
 from ppl_mm.results.log_likelihood import STAGES, LogLikelihood
-from ppl_mm.results.unreliable import UnreliableLikelihoodWarning
+from ppl_mm.results.unreliable import UnreliableLikelihoodWarning, at_least
 from ppl_mm.runs.coherence import Accuracy, coherences, sources
 from ppl_mm.systems import System
 
@@ -124,7 +124,8 @@ class Measures:
         for row in self.likelihoods:
             ess = "" if row.median_ess is None else f"{row.median_ess:.0f}"
             share = "" if row.unreliable is None else f"{row.unreliable:.1%}"
-            errors = (_three(row.standard_error), _three(row.monte_carlo_error))
+            drawn = at_least(_three(row.monte_carlo_error), row.unreliable)
+            errors = (_three(row.standard_error), drawn)
             cells = (row.quantity, f"{row.mean:.3f}", *errors, ess, share, row.refined)
             table.add_row(*cells, style="bright_black" if row.doubtful else None)
         table.add_section()
@@ -149,6 +150,8 @@ class Measures:
                 " k>0.7: share of rows whose Pareto k says that their log p is off by an unknown "
                 "amount, mostly too low where nothing is given."
             )
+        if any(row.monte_carlo_error and row.unreliable != 0.0 for row in self.likelihoods):
+            text += " ≥: or more, by rows with k>0.7 or with too few draws to tell."
         if any(row.doubtful for row in self.likelihoods):
             text += f" Grey: more than {FEW:.0%} of the rows are so."
         if not self.normalised:

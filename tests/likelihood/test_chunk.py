@@ -2,13 +2,18 @@
 
 import pytest
 import torch
+from every_system import SYSTEMS, build, complete, kinds_of
+from linear_gaussian import LinearGaussian
 
-from ppl_mm import Modality, Observations, likelihoods, networks, systems
+from ppl_mm import Modality, Observations, guides, likelihoods, networks, systems
 from ppl_mm.evaluation import log_likelihood
 from ppl_mm.likelihood import chunk as module
 from ppl_mm.likelihood.chunk import check_and_size
+from ppl_mm.likelihood.refined import REFINEMENTS, estimate
+from ppl_mm.programs.answerable import conditioned_on
 
 LENGTH, SYMBOLS = 4, 12
+STAGES = [refine for refine in REFINEMENTS if refine not in ("none", "annealed")]
 
 
 def mvae():
@@ -71,6 +76,61 @@ def test_a_likelihood_decodes_so_many_at_a_time(monkeypatch):
     hook.remove()
     assert max(most) == 12
     torch.testing.assert_close(cut.value, whole.value, atol=1e-12, rtol=0)
+
+
+def decoded(system, obs, target, given, **options):
+    """The result, and the most pairs that a decoder was given at a time."""
+    system.check(obs)
+    sizes = []
+    hooks = [
+        d.register_forward_hook(lambda _, args, __: sizes.append(len(args[0])))
+        for d in system.model.decoders.values()
+    ]
+    found = log_likelihood(system, obs, target, given, num_samples=100, **options)
+    for hook in hooks:
+        hook.remove()
+    return found, max(sizes)
+
+
+@pytest.mark.parametrize(
+    "refine",
+    [*STAGES, pytest.param("annealed", marks=pytest.mark.slow)],  # many chains
+)
+def test_no_stage_decodes_more_at_a_time(refine):
+    toy = LinearGaussian(spread=1.3)
+    system, obs = toy.system(guides.ProductOfExperts(toy.modalities, toy.latent_dim)), toy.sample(3)
+    more = {"target_standard_error": 0.02, "max_samples": 200} if refine == "auto" else {}
+    options = {"refine": refine, **more}
+    whole, most = decoded(system, obs, "a", None, **options)
+    assert most > 300
+    cut, most = decoded(system, obs, "a", None, chunk=300, **options)
+    assert most <= 300
+    assert torch.equal(cut.refinement, whole.refinement)
+    torch.testing.assert_close(cut.value, whole.value, atol=1e-10, rtol=0)
+
+
+@pytest.mark.slow  # every system
+@pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_no_system_decodes_more_at_a_time(name):
+    system, obs = build(name), complete(3, *kinds_of(name))
+    seen = conditioned_on(system.model)
+    free = [n for n in obs.names if n not in seen]
+    for target, given in {(tuple(free), seen), (free[0], (*seen, *free[1:]))}:
+        for refine in ("auto", "annealed"):
+            assert decoded(system, obs, target, given, chunk=300, refine=refine)[1] <= 300
+
+
+def test_rows_are_refined_together_in_so_many_numbers(monkeypatch):
+    toy = LinearGaussian(spread=1.3)
+    system, obs = toy.system(guides.ProductOfExperts(toy.modalities, toy.latent_dim)), toy.sample(7)
+    whole, seen = log_likelihood(system, obs, num_samples=100), []
+    monkeypatch.setattr(estimate, "_NUMBERS", 3 * estimate._DRAWS * toy.latent_dim)
+    hook = system.guide.register_forward_hook(lambda _, args, __: seen.append(len(args[0])))
+    cut = log_likelihood(system, obs, num_samples=100)
+    hook.remove()
+    assert max(seen) == 3
+    torch.testing.assert_close(cut.value, whole.value, atol=1e-10, rtol=0)
 
 
 def test_observations_that_do_not_fit_are_refused():

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from every_system import SYSTEMS, build, complete, mixed, modalities
+from every_system import SYSTEMS, build, complete, kinds_of, mixed, modalities
 from torch import nn
 from torch.special import log_ndtr, ndtr
 
@@ -28,6 +28,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLik
 
 LABEL = "categorical"
 WITH_LABELS = [n for n in SYSTEMS if n not in ("cvae", "vae")]  # one conditions on it, one has none
+DISCRETE = (
+    "bernoulli",
+    "categorical",
+    "one_hot",
+    "multi_label",
+    "poisson",
+    "negative_binomial",
+    "zero_inflated",
+    "tokens",
+)
 PROPOSALS = ("joint", "given", "prior", "defensive", ["normal", LABEL])
 
 
@@ -123,11 +133,11 @@ def of_every_class(obs):
     return Observations({**several.values, LABEL: classes}, dict(several.present))
 
 
-def assert_classes_add_up(system, proposal, refine):
+def assert_classes_add_up(system, proposal, refine, num_samples=100):
     """For every pattern of missingness of what is given, where anything is."""
     obs = answerable(system.model, mixed("bernoulli", "normal"))
     found = log_likelihood(
-        system, of_every_class(obs), LABEL, obs.names, 100, proposal, refine=refine
+        system, of_every_class(obs), LABEL, obs.names, num_samples, proposal, refine=refine
     )
     assert (found.value <= 0).all()
     assert (found.high <= 0).all()
@@ -170,29 +180,65 @@ def test_every_measure_says_the_same_of_the_same_question(name):
     assert share == (chosen == obs[LABEL]).double().mean().item()
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
-def test_no_discrete_target_is_likelier_than_certain(name):
-    """Decoders that hardly look at z: many an estimate by differences would be above 0."""
-    declared = modalities("bernoulli", LABEL, "normal")
-    system = build(name, declared[:1] if name == "vae" else declared)
-    given = conditioned_on(system.model)
-    names = [n for n in system.model.names if n not in given and n != "normal"]
+def hardly_looking(name, *kinds):
+    """A system whose decoders hardly look at z: many a difference of estimates would be above 0."""
+    system = build(name, modalities(*kinds_of(name, *kinds)))
     with torch.no_grad():
         for decoder in system.model.decoders.values():
             for parameter in decoder.parameters():
                 parameter.mul_(0.1)
-    obs = complete(6, *(system.model.names))
-    for target in [(n,) for n in names] + [tuple(names)]:
+    return system, complete(6, *system.model.names)
+
+
+def assert_never_above_certain(system, obs, names, **options):
+    """Each of the names and all of them, alone and given all others."""
+    given = conditioned_on(system.model)
+    for target in {*((n,) for n in names), tuple(names)}:
         for others in {given, tuple(n for n in obs.names if n not in target)}:
-            for options in ({}, {"refine": "none", "proposal": "prior"}, {"denominator": "prior"}):
-                found = log_likelihood(system, obs, target, others, num_samples=30, **options)
-                assert (found.value <= 0).all()
-                assert (found.high <= 0).all()
+            found = log_likelihood(system, obs, target, others, **options)
+            assert (found.value <= 0).all()
+            assert (found.high <= 0).all()
+            yield found
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_no_discrete_target_is_likelier_than_certain(name):
+    system, obs = hardly_looking(name, "bernoulli", LABEL, "normal")
+    given = conditioned_on(system.model)
+    names = [n for n in system.model.names if n not in given and n != "normal"]
+    for options in ({}, {"refine": "none", "proposal": "prior"}, {"denominator": "prior"}):
+        list(assert_never_above_certain(system, obs, names, num_samples=30, **options))
     if not given:
         for found in log_likelihoods(system, obs, [(n,) for n in names], num_samples=2):
             assert (found.value <= 0).all()
         options = {"num_chains": 2, "num_temperatures": 1, "num_leaps": 1}
         assert (annealed_log_likelihood(system, obs, names[0], **options).value <= 0).all()
+
+
+@pytest.mark.slow  # refined, by the default number of draws
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_no_refined_discrete_target_is_likelier_than_certain(name):
+    system, obs = hardly_looking(name, "bernoulli", LABEL, "poisson")
+    names = [n for n in system.model.names if n not in conditioned_on(system.model)]
+    found = list(assert_never_above_certain(system, obs, names))
+    assert any(bool(one.refinement.any()) for one in found)  # CMMD's label has exact draws
+
+
+@pytest.mark.slow  # refined, by the default number of draws
+@pytest.mark.parametrize("name", ["mvae", "mopoe"])
+@pytest.mark.parametrize("kind", DISCRETE)
+def test_no_kind_of_discrete_target_is_likelier_than_certain_by_any_proposal(kind, name):
+    system, obs = hardly_looking(name, kind, "normal")
+    for proposal in ("joint", "given", "prior", "defensive", ["normal"]):
+        for found in assert_never_above_certain(system, obs, [kind], proposal=proposal):
+            assert bool(found.refinement.any()) == (proposal != "defensive")
+
+
+@pytest.mark.slow  # refined, by the default number of draws
+@pytest.mark.parametrize("proposal", PROPOSALS)
+@pytest.mark.parametrize("name", ["mvae", "mmvae", "jmvae", "meme"])
+def test_classes_add_up_to_one_by_the_default_number_of_draws(name, proposal):
+    assert_classes_add_up(build(name), proposal, "auto", num_samples=1000)
 
 
 def test_intervals_of_a_probability_by_hand():

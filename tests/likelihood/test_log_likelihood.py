@@ -542,9 +542,9 @@ def test_result_goes_to_arviz():
     toy = LinearGaussian(spread=1.3)
     found = log_likelihood(toy.system(product(toy)), toy.mixed(), num_samples=50)
     data = found.to_arviz()
-    assert data.log_likelihood["value"].values.tolist() == found.value.tolist()
-    assert data.log_likelihood["pareto_k"].dims == ("row",)
-    assert data.log_likelihood.attrs == {"quantity": "log p(a, b, c)", "num_samples": 50}
+    assert data.estimates["value"].values.tolist() == found.value.tolist()
+    assert data.estimates["pareto_k"].dims == ("row",)
+    assert data.estimates.attrs == {"quantity": "log p(a, b, c)", "num_samples": 50}
 
 
 @pytest.mark.filterwarnings("ignore::ppl_mm.evaluation.UnreliableLikelihoodWarning")

@@ -1,10 +1,14 @@
 """The mean over rows: its interval, rows that share draws, and what the printed result says."""
 
+import math
+from dataclasses import replace
+
 import arviz
 import numpy as np
 import pytest
 import torch
 import xarray
+from likelihoods_by_hand import result
 from linear_gaussian import LinearGaussian
 from plain_likelihood import log_likelihood as plain_likelihood
 
@@ -101,8 +105,7 @@ def test_the_printed_result_says_what_was_refined_and_what_is_left():
 def test_log_weights_go_to_arviz(refine):
     toy, system = product(spread=0.7)
     found = log_likelihood(system, toy.sample(4), num_samples=400, refine=refine)
-    group = found.to_arviz().log_likelihood
-    weights = group["log_weight"]
+    weights = found.to_arviz().posterior["log_weight"]
     assert weights.dims == ("chain", "draw", "row")
     log_w = torch.from_numpy(weights.values[0])
     mean = log_w.logsumexp(0) - np.log(len(log_w))
@@ -112,16 +115,35 @@ def test_log_weights_go_to_arviz(refine):
         torch.testing.assert_close(k, found.pareto_k, atol=1e-3, rtol=0)
 
 
-def test_arviz_computes_loo_of_the_log_weights():
-    """With log w in place of log-likelihoods its elpd is a sum of log p, a row each."""
+@pytest.mark.parametrize(("target", "given"), [(None, None), ("a", "b")])
+def test_loo_of_arviz_is_the_sum_of_log_p(target, given):
+    """Against closed form within 5 standard errors, and k against that of arviz's own psis."""
     toy, system = product(spread=1.2)
-    found = log_likelihood(system, toy.sample(4), num_samples=400)
-    weights = found.to_arviz().log_likelihood["log_weight"]
-    draws = xarray.Dataset({"z": (("chain", "draw"), np.zeros(weights.shape[:2]))})
-    data = arviz_data({"posterior": draws, "log_likelihood": xarray.Dataset({"x": -weights})})
+    obs = toy.sample(6)
+    found = log_likelihood(system, obs, target, given, num_samples=400)
+    data = found.to_arviz()
     loo = arviz.loo(data, pointwise=True)
     each = loo.elpd_i if hasattr(loo, "elpd_i") else loo.loo_i  # from arviz 1 on, and before
-    np.testing.assert_allclose(-each.values, found.value, atol=0.02)
+    np.testing.assert_allclose(each.values, found.value, atol=0.02)
+    truth = toy.log_p(obs, [n for n in obs.names if given is None or n in "ab"])
+    truth = truth if given is None else truth - toy.log_p(obs, [given])
+    error = found.standard_error.square().sum().sqrt()
+    assert abs(loo.iloc[0] - truth.sum()) < 5.0 * error
+    weights = data.posterior["log_weight"].stack(__sample__=("chain", "draw"))
+    np.testing.assert_allclose(loo.pareto_k, arviz.psislw(weights)[1], atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Estimated shape parameter:UserWarning")
+def test_loo_of_rows_with_fewer_draws_or_draws_of_no_weight_is_their_value():
+    weights = torch.randn(200, 3)
+    weights[50:, 1] = math.nan  # fewer draws
+    weights[:120, 2] = -math.inf
+    value = weights.exp().nanmean(0).log().double()
+    found = replace(result(value.tolist()), log_weights=weights)
+    each = found.to_arviz().log_likelihood["log_p"].values[0]
+    np.testing.assert_allclose(-np.log(np.exp(-each).mean(0)), value, atol=1e-5)
+    assert np.isfinite(arviz.loo(found.to_arviz())["elpd_loo"])
+    assert np.isnan(found.to_arviz().posterior["log_weight"].values).sum() == 150
 
 
 @pytest.mark.parametrize("version", ["0.23.4", "1.2.0"])

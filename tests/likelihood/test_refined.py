@@ -340,3 +340,22 @@ def test_equal_rows_have_one_proposal_and_the_same_draws_whatever_their_block(re
     assert found.stage[: len(obs)] == found.stage[len(obs) :]
     alone = log_likelihood(system, obs, num_samples=100, refine=refine)
     torch.testing.assert_close(found.value[: len(obs)], alone.value)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+@pytest.mark.parametrize(("target", "given"), [(None, None), ("a", "b")])
+@pytest.mark.parametrize("build", [product, mixture])
+def test_cuda_gives_the_numbers_of_the_cpu_for_any_chunk(build, target, given):
+    """All noise is made on the CPU, row by row, so the two differ by rounding alone."""
+    toy, system = build()
+    obs = toy.mixed()
+    own = log_likelihood(system, obs, target, given, num_samples=200)
+    for chunk in (None, 100):
+        found = log_likelihood(
+            system.to("cuda"), obs, target, given, num_samples=200, chunk=chunk, refine="auto"
+        )
+        assert found.value.device.type == "cuda"
+        assert found.stage == own.stage
+        for field in FIELDS:
+            here = getattr(found, field).cpu()
+            torch.testing.assert_close(here, getattr(own, field), atol=1e-5, rtol=1e-5)

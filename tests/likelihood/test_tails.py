@@ -85,6 +85,34 @@ def test_moments_do_not_change_with_the_scale_of_weights_and_keep_rows_apart():
             close(one[0], every[i], rtol=1e-12, atol=0.0)
 
 
+def fitted_and_sample(w):
+    """The variance over the squared mean with the tail as SciPy's quantiles, and of the draws."""
+    w = np.sort(w)
+    number, size = len(w), tail_size(len(w))
+    edge = w[number - size - 1]
+    k, scale = pareto_fit(w[w > edge] - edge)
+    p = (np.arange(20 * size) + 0.5) / (20 * size)
+    tail = edge + scipy.stats.genpareto(k, scale=scale).ppf(p)
+    body = w[: number - size]
+    mean = (body.sum() + size * tail.mean()) / number
+    squares = ((body - mean) ** 2).sum() + size * ((tail - mean) ** 2).mean()
+    return squares / number / w.mean() ** 2, w.var(ddof=1) / w.mean() ** 2
+
+
+def test_the_variance_is_the_larger_of_the_fitted_tails_and_the_draws():
+    """Draws of a heavy tail lack its largest weights; one outlier is more than the fit takes in."""
+    body = np.linspace(0.5, 1.0, 80)
+    heavy = 1.0 + scipy.stats.genpareto(0.6).ppf((np.arange(20) + 0.5) / 20)
+    outlier = np.append(np.linspace(1.1, 2.0, 19), 30.0)
+    rows = [np.append(body, tail) for tail in (heavy, outlier)]
+    (fitted, less), (few, sample) = map(fitted_and_sample, rows)
+    assert fitted > 2 * less
+    assert sample > 4 * few
+    found = weight_moments(torch.from_numpy(np.log(np.stack(rows, 1))))
+    close(found.variance, torch.tensor([fitted, sample]), rtol=1e-9, atol=0)
+    assert found.third[1].item() == pytest.approx(((rows[1] / rows[1].mean() - 1) ** 3).mean())
+
+
 def test_a_row_without_any_weight_leaves_the_others_as_they_are():
     log_w = torch.randn(60, 2)
     log_w[:, 1] = -torch.inf

@@ -113,18 +113,20 @@ def test_the_table_has_no_difference_of_the_best_to_itself(three):
     assert [found[n][0] for n in ("dse", "mcse", "undecided")] == [""] * 3
     assert found["undecided"][1:] == ["0%", "0%"]
     assert found["k>0.7"] == ["10.0%", "0.0%", "2.5%"]
+    assert [x[:1] for x in found["mcse"]] == ["", "≥", "≥"]  # the best is in doubt
     assert [row.style for row in table.rows] == ["bright_black", None, None]
 
 
 def test_the_caption_names_the_systems_in_doubt(three):
     assert three.table().caption == (
         "elpd_diff: elpd of best less that of the line. dse: its standard error over rows. mcse: "
-        "over draws. undecided: share of rows whose interval of the difference holds 0. In doubt, "
-        "and grey: best (k > 0.7 in more than 5% of the rows); their elpd may be far off, mostly "
-        "too low."
+        "over draws. undecided: share of rows whose interval of the difference holds 0. ≥: the "
+        "errors of rows with k > 0.7 are not all in it. In doubt, and grey: best (k > 0.7 in more "
+        "than 5% of the rows); their elpd may be far off, mostly too low."
     )
     plain = compare({"a": result([-1.0]), "b": result([-2.0])})
     assert plain.table().caption.endswith("holds 0.")
+    assert not columns(plain.table())["mcse"][1].startswith("≥")
 
 
 def test_a_share_of_5_percent_is_not_in_doubt():

@@ -20,12 +20,17 @@ def test_the_printed_lines_word_by_word():
         "log p(x, y) = -3.000 nats a row (4 rows)",
         f"  95 % {low:.3f} to {high:.3f} over rows and draws; -3.250 to -2.750 over draws alone, "
         "too narrow: 1 row cannot be trusted",
-        "  1000 to 4000 draws a row from the guide; median effective sample size 100; variance "
-        "of log weights 1.00",
+        "  1000 to 4000 draws a row from the guide; median effective sample size 100",
         "  refined: 2 by laplace, 1 by annealed; 1 by the draws of the guide alone",
         "  Pareto k above 0.7 in 1 rows (largest 0.90): those are mostly too low by an unknown "
         "amount",
     ]
+
+
+def test_the_variance_of_log_weights_is_that_of_the_guide_alone():
+    """A refined proposal's is that of its draws of the prior."""
+    assert "size 100; variance of log weights 1.00" in str(result([-1.0, -2.0]))
+    assert "variance" not in str(result([-1.0, -2.0], refinement=[0.0, 1.0]))
 
 
 def test_draws_that_hardly_differ_in_number_are_not_a_range():
@@ -72,6 +77,27 @@ def test_warnings_name_unknown_rows_and_doubtful_ones_apart():
     assert warned(result([-1.0], k=0.7)) == []
     (own,) = warned(result([-1.0], k=0.8, given=("z",)), "Ask again.")
     assert own.endswith("off to either side by an unknown amount (rows 0). Ask again.")
+
+
+@pytest.mark.parametrize(
+    ("stages", "k", "parts"),
+    [
+        ([0.0, 1.0, 4.0], [0.9, 0.1, 0.1], ["refine='auto'"]),
+        ([1.0, 2.0, 3.0], 0.9, ["refine='annealed'"]),
+        ([0.0, 1.0, 4.0], [0.1, 0.1, 0.9], ["start='refined'"]),
+        ([0.0, 3.0, 4.0], 0.9, ["refine='auto'", "refine='annealed'", "start='refined'"]),
+    ],
+)
+def test_the_advice_names_what_comes_after_the_stage_of_the_doubtful_rows(stages, k, parts):
+    (text,) = warned(result([-1.0, -2.0, -3.0], k=k, refinement=stages))
+    for advice in ("refine='auto'", "refine='annealed'", "start='refined'"):
+        assert (advice in text) == (advice in parts)
+
+
+def test_rows_that_could_not_be_refined_are_told_why():
+    found = replace(result([-1.0], k=0.9), reason="fewer than 100 draws a row")
+    (text,) = warned(found)
+    assert text.endswith("They are not refined: fewer than 100 draws a row.")
 
 
 @pytest.mark.parametrize(("count", "more"), [(10, ""), (11, ", ...")])

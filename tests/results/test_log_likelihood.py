@@ -183,15 +183,19 @@ def test_arviz_gets_every_column_and_the_weights_in_one_chain():
     found = replace(
         result([-1.0, -2.0], 0.5), log_weights=torch.tensor([[-1.0, -2.0], [-1.5, -2.5]] * 2)
     )
-    group = found.to_arviz()["log_likelihood"]
-    assert group["log_weight"].sizes == {"chain": 1, "draw": 4, "row": 2}
-    assert group["log_weight"].values[0, 1].tolist() == [-1.5, -2.5]
+    data = found.to_arviz()
+    weights = data["posterior"]["log_weight"]
+    assert weights.sizes == {"chain": 1, "draw": 4, "row": 2}
+    assert weights.values[0, 1].tolist() == [-1.5, -2.5]
+    assert list(data["log_likelihood"].data_vars) == ["log_p"]
+    group = data["estimates"]
     for name in COLUMNS:
         assert group[name].dims == ("row",)
         assert group[name].values.tolist() == getattr(found, name).tolist()
     assert group.attrs == {"quantity": "log p(x, y)", "num_samples": 1000}
-    without = result([-1.0]).to_arviz()["log_likelihood"]
-    assert set(without.data_vars) == set(COLUMNS)
+    assert set(group.data_vars) == set(COLUMNS)
+    without = result([-1.0]).to_arviz()
+    assert list(without.groups()) == ["estimates"]
 
 
 def test_the_picture_has_rows_in_order_and_doubtful_ones_apart():

@@ -52,8 +52,8 @@ def test_the_table_has_a_line_for_each_measure():
     ]
     assert lines(table) == [
         ["ELBO", "-12.346", "0.500"],
-        ["log p(top)", "-3.000", "0.012", "100", "5.0%", "guide 25%, laplace 75%"],
-        ["log p(label | top)", "-1.000", "0.250", "0.500", "3", "5.1%", "annealed 100%"],
+        ["log p(top)", "-3.000", "≥0.012", "100", "5.0%", "guide 25%, laplace 75%"],
+        ["log p(label | top)", "-1.000", "0.250", "≥0.500", "3", "5.1%", "annealed 100%"],
         ["accuracy of label", "share"],
         ["  from top, bottom", "0.988", "0.010"],
         ["  from top", "0.500"],
@@ -96,6 +96,14 @@ def test_the_caption_explains_what_is_in_the_table(shares, normalised, more):
     told = tuple(Likelihood("log p(top)", -3.0, 0.1, unreliable=share) for share in shares)
     found = replace(MEASURES, likelihoods=told, normalised=normalised)
     assert found.table("t").caption == BASE + more
+
+
+@pytest.mark.parametrize(("share", "shown"), [(0.0, "0.020"), (0.001, "≥0.020"), (None, "≥0.020")])
+def test_no_error_over_draws_is_bare_while_rows_are_unreliable(share, shown):
+    told = (Likelihood("log p(top)", -3.0, 0.1, 0.02, 50.0, share, {}),)
+    table = replace(MEASURES, likelihoods=told).table("t")
+    assert shown in lines(table)[0]
+    assert ("≥: or more" in table.caption) == (share != 0.0)
 
 
 def test_measures_come_back_from_their_file(tmp_path):

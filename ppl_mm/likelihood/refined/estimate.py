@@ -20,7 +20,8 @@ MOST_COORDINATES = 512
 """Of all latent sites together: the second derivatives of more take too long."""
 
 _TOGETHER = 512  # rows whose proposals are refined together, however many draws they get
-_NUMBERS = 2**26  # of their covariance matrices, at most
+_DRAWS = 2**13  # pilot draws of a row, at most
+_NUMBERS = 2**26  # of their covariance matrices or pilot draws, at most
 
 
 def refined_blocks(
@@ -53,7 +54,8 @@ def refined_blocks(
     obs = obs.scoring(*names).given(*evidence)
     guide = None if from_prior else system.guide
     size = Path(system.model, guide, obs[:1], 1).size if len(obs) > 0 else 1
-    together = max(1, min(max(plan.rows_at_once, _TOGETHER), _NUMBERS // size**2))
+    most = _NUMBERS // (size * max(size, _DRAWS))
+    together = max(1, min(max(plan.rows_at_once, _TOGETHER), most))
     first = first_of_each(which)
     distinct = obs if len(first) == len(obs) else obs[first]
     for rows in blocks(system, distinct, together):
