@@ -288,7 +288,8 @@ def main(
             agreeing.append(cells)
             record["measured"][f"agreement, {subject.name}"] = numbers
     if together:
-        title = f"Every system on digits, log p of everything, {clock(threads)}"
+        which = "Systems of multivae" if "peers" in only else "Every system"
+        title = f"{which} on digits, log p of everything, {clock(threads)}"
         record["tables"].append(table(title, ["system", *columns], together))
     if agreeing:
         title = f"Refined against {temperatures} temperatures from the prior"

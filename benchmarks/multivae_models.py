@@ -183,6 +183,8 @@ def joint_log_likelihood(
     """Return what it estimates log p of everything to be, with the networks of ours, (N,).
 
     It draws from the joint posterior, of MoPoE and MMVAE from one component, and tells no error.
+    MMVAE+ has a stratum of draws for each expert, with the other modalities' private latents from
+    the prior.
 
     Args:
         kind: The system's name, of ``SCORED``.

@@ -17,6 +17,7 @@ ORDER = (
     "step",
     "step-five",
     "step-five-wide",
+    "step-five-wide-mixtures",
     "step-compiled",
     "step-missing",
     "step-missing-64",

@@ -4,8 +4,8 @@
 
 Data, networks and systems are those of step.py. Steps on complete rows take turns with them. An
 eager step gives networks the rows that count, a recorded one all rows, with masks among its inputs.
-``fit(step="auto")`` counts floating-point operations after the first 20 steps of a run, and takes
-the recorded one where they are few; in runs of 20,000 steps or more it takes the faster.
+``fit(step="auto")`` counts floating-point operations of both after the first 20 steps of a run, and
+takes the recorded one where it has few more; in runs of 20,000 steps or more it takes the faster.
 """
 
 import statistics

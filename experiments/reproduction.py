@@ -143,7 +143,8 @@ def reproduce(
                 failures[i] = failure
     records = [runner.files(c).read() for i, c in enumerate(runs) if i not in failures]
     page = out / f"{name}.md"
-    lines = [*head(table, name, scale, runs, records), *(f"- {told}" for told in partly), ""]
+    lines = head(table, name, scale, runs, records)
+    lines += [*(f"- {told}" for told in partly), ""] if partly else []
     lines += _shown(table, records, out, bool(failures))
     lines += [f"- failed: `{runner.command(runs[i])}`: {failures[i]}" for i in sorted(failures)]
     write_atomically(page, ("\n".join(lines) + "\n").encode())

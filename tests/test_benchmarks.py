@@ -87,12 +87,12 @@ def test_steps_on_rows_that_miss_half_write_their_record(tmp_path):
     load("step_missing").main(rounds_of_five=2, warmup=0, **small, only=only, out=str(out))
     record = json.loads(out.read_text())
     times = record["milliseconds"]
-    both = {"eager", "recorded", "half, eager", "half, auto"}
-    assert both | {"half, recorded"} <= times["5, mmvae dreg, width 4"].keys()
-    assert times["5, svae, width 4"].keys() == both
+    sides = {"eager", "recorded", "half, eager", "half, recorded", "half, auto"}
+    assert sides <= times["5, mmvae dreg, width 4"].keys()
+    assert times["5, svae, width 4"].keys() == sides
     row, other = record["tables"][0]["rows"]
     assert 0.1 < float(row[-1]) < 0.6  # of 0.3 in expectation, for eight rows
-    assert (other[4], other[-1]) == ("", "")
+    assert other[-1] == ""
 
 
 def test_training_in_several_ways(monkeypatch, tmp_path):

@@ -103,6 +103,11 @@ class Config(Options):
     checkpoint_every: int = 10
     out: str = "runs/cmmd"
 
+    def __post_init__(self) -> None:
+        """Refuse what the run does not have, and modalities of other data."""
+        super().__post_init__()
+        task_of(self)
+
     @property
     def data_name(self) -> str:
         """The data set with its split or speaker; 0 is left out."""
@@ -118,18 +123,6 @@ class Config(Options):
         parts += [f"scale_{self.scale:g}"] if self.scale else []
         parts += ["held_out"] if self.held_out else []
         return "-".join([*parts, str(self.epochs), str(self.seed)])
-
-
-SMOKE = Config(
-    epochs=1,
-    rows=500,
-    batch_size=20,
-    latent_dim=4,
-    num_train=40,
-    num_test=40,
-    device="cpu",
-)
-SMOKE_OF_OTHERS = {"num_particles": 2, "unlabelled": 5, "unlabelled_epochs": 1}
 
 
 @dataclass(frozen=True)
@@ -215,3 +208,15 @@ def task_of(config: Config) -> Task:
         )
     missing = tuple(n for n in names if n not in asked)
     return replace(task, observed=tuple(n for n in names if n in asked), missing=missing)
+
+
+SMOKE = Config(
+    epochs=1,
+    rows=500,
+    batch_size=20,
+    latent_dim=4,
+    num_train=40,
+    num_test=40,
+    device="cpu",
+)
+SMOKE_OF_OTHERS = {"num_particles": 2, "unlabelled": 5, "unlabelled_epochs": 1}

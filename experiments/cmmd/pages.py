@@ -109,8 +109,8 @@ THREE_BY_OMEGA = [
 
 def _fashion(runs: list[Three]) -> list[Three]:
     """Put FashionMNIST in the place of SVHN."""
-    named = [replace(run, observed=run.observed.replace("svhn", "fashion")) for run in runs]
-    return each(named, dataset="mnist_fashion_text")
+    place: dict[str, Any] = {"dataset": "mnist_fashion_text"}
+    return [replace(run, observed=run.observed.replace("svhn", "fashion"), **place) for run in runs]
 
 
 def _short_three(runs: list[Three]) -> list[Three]:

@@ -99,6 +99,17 @@ class Config(Options):
     probes: int = 5
     out: str = "runs/cmmd_three"
 
+    def __post_init__(self) -> None:
+        """Refuse what the run does not have, and modalities of other data."""
+        super().__post_init__()
+        names = self.dataset.split("_")
+        asked = self.observed.split("+")
+        if self.observed and not set(asked) <= set(names):
+            raise ValueError(
+                f"observed: expected some of {', '.join(names)}, joined by +, got "
+                f"{self.observed!r}."
+            )
+
     @property
     def name(self) -> str:
         """The name of the files of the run."""
@@ -235,13 +246,7 @@ def _subsets(config: Config, dataset: data.DataSet) -> list[tuple[str, ...]]:
     """Return the observed modalities of CMMD, or every subset of the others."""
     names = [m.name for m in dataset.modalities if m.name != "label"]
     if config.system == "cmmd":
-        observed = tuple(config.observed.split("+"))
-        if not set(observed) <= set(names):
-            raise ValueError(
-                f"observed: expected some of {', '.join(names)}, joined by +, got "
-                f"{config.observed!r}."
-            )
-        return [observed]
+        return [tuple(config.observed.split("+"))]
     return [s for size in (1, 2, 3) for s in combinations(names, size)]
 
 

@@ -39,6 +39,11 @@ from ppl_mm.systems import System
 
 __all__ = ["SMOKE", "Config", "build", "main", "train", "training_rows"]
 
+_MODALITIES = {
+    "mnist_fashion": ("mnist", "fashion"),
+    "mnist_svhn": ("mnist", "svhn"),
+    "cub": ("image", "caption"),
+}
 _OF_CLASSES = ("mnist_fashion", "mnist_svhn")
 """The data sets of pictures that are paired by class."""
 
@@ -80,7 +85,7 @@ class Config(Options):
     )
     choices: ClassVar[Mapping[str, Sequence[str]]] = {
         "system": ("meme", "mvae", "mmvae"),
-        "dataset": (*_OF_CLASSES, "cub"),
+        "dataset": tuple(_MODALITIES),
     }
     only: ClassVar[Only] = {
         **of("scheme", fraction=Below(1)),
@@ -116,6 +121,14 @@ class Config(Options):
     likelihood_rows: int = 1000
     likelihood_samples: int = 1000
     out: str = "runs/meme"
+
+    def __post_init__(self) -> None:
+        """Refuse what the run does not have, and modalities of other data."""
+        super().__post_init__()
+        names = _MODALITIES[self.dataset]
+        for option, every in (("scheme", "split"), ("direction", meme_likelihood.BOTH)):
+            if getattr(self, option) not in (known := (every, *names)):
+                raise ValueError(unknown_name(option, getattr(self, option), known))
 
     @property
     def name(self) -> str:
@@ -196,9 +209,6 @@ def _normal(modality: Modality, dataset: data.DataSet) -> Modality:
 
 def _one_way(system: System, config: Config) -> System:
     """Return MEME with the objective of one direction."""
-    names = tuple(m.name for m in system.modalities)
-    if config.direction not in names:
-        raise ValueError(unknown_name("direction", config.direction, (*names, "both")))
     objective = meme_likelihood.OneDirection.preset(
         config.preset,
         target=config.direction,

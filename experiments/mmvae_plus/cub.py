@@ -105,6 +105,14 @@ class Config(Options):
     directions: int = 40
     out: str = "runs/mmvae_plus_cub"
 
+    def __post_init__(self) -> None:
+        """Refuse what the run does not have; the ELBO draws once."""
+        super().__post_init__()
+        if self.objective == "elbo" and self.num_particles != 1:
+            raise ValueError(
+                f"num_particles: expected 1 with the objective elbo, got {self.num_particles}."
+            )
+
     @property
     def name(self) -> str:
         """The name of the files of the run."""

@@ -93,7 +93,8 @@ class Config(Options):
         **of("arch", dataset=("polymnist",)),
         **of("shared_dim", "private_dim", "other_private_dim", "alphas", system=PRIVATE),
         **of("latent_dim", system=tuple(name for name in SYSTEMS if name not in PRIVATE)),
-        **of("objective", "num_particles", system=MIXTURES),
+        **of("objective", system=MIXTURES),
+        **of("num_particles", system=MIXTURES, objective=("iwae", "dreg")),
         **of("strata", system=STRATIFIED),
     }
 

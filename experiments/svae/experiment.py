@@ -87,7 +87,10 @@ class Config(Options):
 
     experiment: ClassVar[str] = "svae"
     of_measures: ClassVar[tuple[str, ...]] = ("oracle_epochs", "prior_samples")
-    choices: ClassVar[Mapping[str, Sequence[str]]] = {"dataset": (*PARTS, *PAIRS, "cub")}
+    choices: ClassVar[Mapping[str, Sequence[str]]] = {
+        "system": tuple(systems.available()),
+        "dataset": (*PARTS, *PAIRS, "cub"),
+    }
     only: ClassVar[Only] = {
         **of("released", system=("svae", "svae_star")),
         **of("repeats", dataset=PAIRS),

@@ -81,7 +81,7 @@ def test_refined_intervals_of_200_random_problems_cover_the_truth(question):
         hits.append(covered(found, truth)[varied])
         trusted.append(found.pareto_k[varied] < 0.7)
     hit, trust = torch.cat(hits), torch.cat(trusted)
-    print(f"{question}: {hit.double().mean():.1%} of {len(hit)} rows")  # in docs/trust.md
+    print(f"{question}: {hit.double().mean():.1%} of {len(hit)} rows")  # in docs/measures.md
     assert len(hit) > 700
     assert 0.93 <= hit.double().mean() <= 0.97
     assert trust.double().mean() > 0.97

@@ -40,7 +40,7 @@ def test_estimates_agree_with_the_grid(kind):
 def test_intervals_cover_the_truth(kind):
     """Six problems of 120 rows, a third of which lack x and a third y, and five questions.
 
-    All rows count, whatever their k. About 3000 rows in all have a standard error of 0.4 %, and
+    All rows count, whatever their k. About 2600 rows in all have a standard error of 0.4 %, and
     the 480 to 720 of one question one of at most 1 %. Rows that are alike have the same draws, and
     hit or miss together: with n_e rows to estimate e, the variance of the share of hits is
     0.95 * 0.05 * sum_e n_e^2 / (sum_e n_e)^2.
@@ -58,5 +58,5 @@ def test_intervals_cover_the_truth(kind):
         error = (0.95 * 0.05) ** 0.5 * n.norm() / n.sum()
         assert abs(hits[-1].mean() - 0.95) <= max(0.03, 3 * error)
     every = torch.cat(hits)
-    print(f"{kind}: {every.mean():.1%} of {len(every)} rows")  # in docs/trust.md
+    print(f"{kind}: {every.mean():.1%} of {len(every)} rows")  # in docs/measures.md
     assert 0.93 <= every.mean() <= 0.97

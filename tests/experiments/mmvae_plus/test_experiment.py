@@ -7,11 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 from typer import Typer
 from typer.testing import CliRunner
 
+from ppl_mm import evaluation
 from ppl_mm.experiments import results_table, runner
 from ppl_mm.experiments.mmvae_plus import experiment as mmvae_plus
+from ppl_mm.experiments.mmvae_plus import table as mmvae_plus_table
 from ppl_mm.experiments.options import changed
 from ppl_mm.runs import records
 
@@ -149,3 +153,33 @@ def test_dmvae_has_its_networks_likelihoods_and_weights(tiny_mnist):
     assert decoders == 204_560 + 705_024  # of the release, at 10 + 1 and 10 + 4
     other = mmvae_plus.build(changed(config, system="mmvae_plus"), dataset)
     assert sum(p.numel() for p in other.model.decoders.parameters()) == decoders
+
+
+class Brightness(nn.Module):
+    """Features of a picture that no classifier of digits has: the means of its channels."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+
+    def features(self, images: Tensor) -> Tensor:
+        return images.mean((-2, -1))
+
+
+@pytest.mark.slow
+def test_distances_by_the_features_of_inception_are_called_so(config, monkeypatch):
+    """The true network needs its weights; what is measured with it is tested elsewhere."""
+    monkeypatch.setattr(evaluation, "Inception", Brightness)
+    config = changed(config, system="mvae", features="inception")
+    found = mmvae_plus.main(config)
+    system, dataset = runner.trained(config, mmvae_plus.load, mmvae_plus.build)
+    oracles = dict.fromkeys(dataset.test.names, Brightness(system.device))
+    by_hand = evaluation.frechet(system, dataset.test, oracles, seed=config.seed)
+    assert found["fid"]["cells"] == by_hand.to_dict()["cells"]
+    record = runner.files(config).read()
+    page = "\n".join(mmvae_plus_table.quality([record]))
+    assert "| FID (Inception), 20 cells |" in page
+    other = {**record, "config": {**record["config"], "features": "classifier"}}
+    with pytest.raises(ValueError, match="features: expected one kind for all runs of a page"):
+        mmvae_plus_table.quality([record, other])
+    with pytest.raises(ValueError, match=r"unknown features 'resnet'; known: classifier, incept"):
+        replace(config, features="resnet")
