@@ -22,7 +22,7 @@ from ppl_mm.arguments.typed import typed
 from ppl_mm.arguments.wording import unknown_name
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.subsets import check_all_subsets, non_empty_subsets
-from ppl_mm.batch.unread import counting, every, some
+from ppl_mm.batch.unread import counting, every, needed, some
 from ppl_mm.distributions import product_of_experts
 from ppl_mm.distributions.prior import PriorLike, normal_prior
 from ppl_mm.guides.joint_encoder import joint_encoder
@@ -121,17 +121,19 @@ class JointNetwork(Program):
         self.check_names(obs)
         source = obs.asked(self.names)  # (M, *shape), the last dim 1 for equal rows
         counts = obs.sources(self.names).any(0)
-        asked = {subset: self._exactly(obs, source, subset) for subset in self.subsets}
-        for subset, rows in asked.items():
+        there = [subset for subset in self.subsets if set(subset) <= set(obs.names)]
+        exactly = {subset: self._exactly(obs, source, subset) for subset in there}
+        for subset, rows in exactly.items():
             if every(rows) and some(counts):  # the usual case: nothing to put together
                 with counting(counts):
                     own = obs.encoded_together(subset, self._network(subset), self.latent_dim)
                 return dist.Normal(*(x.expand(*obs.shape, -1) for x in own)).to_event(1)
-        rest = ~torch.stack([torch.zeros_like(source[0]), *asked.values()]).any(0)
+        rest = ~torch.stack([torch.zeros_like(source[0]), *exactly.values()]).any(0)
         loc, scale = self._without_networks(obs, source, rest, counts)
-        for subset, rows in asked.items():
-            if some(rows) and some(rows & counts):
-                with counting(rows & counts):
+        for subset, rows in exactly.items():
+            needs = needed(rows, counts)
+            if needs is not None:
+                with counting(needs):
                     own = obs.encoded_together(subset, self._network(subset), self.latent_dim)
                 loc = torch.where(rows[..., None], own[0], loc)
                 scale = torch.where(rows[..., None], own[1], scale)
@@ -155,11 +157,11 @@ class JointNetwork(Program):
         prior = (self.prior.loc, self.prior.scale)
         experts = []
         for own, (name, encoder) in zip(source, self.encoders.items(), strict=True):
-            needs = own & rest
-            if some(needs) and some(needs & counts):
-                with counting(needs & counts):
+            needs = needed(own & rest, counts) if name in obs.names else None
+            if needs is not None:
+                with counting(needs):
                     encoded = obs.encoded(name, encoder, self.latent_dim)
-                assert encoded is not None  # no row has a source that the data lack
+                assert encoded is not None  # as the data have it
                 experts.append((*encoded[:2], own))
         if not experts:
             return prior[0].expand(*obs.shape, -1), prior[1].expand(*obs.shape, -1)

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from ppl_mm.arguments.typed import typed
+from ppl_mm.batch.host_masks import unread
 from ppl_mm.batch.observations import Observations, UnderTerms
-from ppl_mm.batch.unread import counting, some
+from ppl_mm.batch.unread import counting, needed
 from ppl_mm.distributions import RandomMixture, product_of_experts
 from ppl_mm.distributions.prior import PriorLike
 from ppl_mm.guides.experts import Experts
@@ -88,6 +89,8 @@ class ReplacementExperts(Experts):
         chosen = self._suppliers(obs, held, count)
         supplied = chosen.any(0)
         several = (count > 1) & (count < len(self.names)) & ~supplied
+        if not unread(counts):
+            several = several & counts.any(-1, keepdim=True)
         if len(self.names) < 3 or not bool(several.any()):
             return self._product(obs, source, torch.where(supplied, chosen, held), counts)
         views, weights = [], []
@@ -120,8 +123,9 @@ class ReplacementExperts(Experts):
             stand_ins = cast(nn.ModuleDict, self.stand_ins[name])
             for missing, encoder in stand_ins.items():
                 stands = supplier[i] & source[name] & ~source[missing]
-                if some(stands) and some(stands & counts):
-                    with counting(stands & counts):
+                needs = needed(stands, counts)
+                if needs is not None:
+                    with counting(needs):
                         stand_in = obs.encoded(name, encoder, self.latent_dim)
                     assert stand_in is not None  # as own is
                     experts.append((*stand_in[:2], stands))

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Sequence
 
-__all__ = ["article", "counted", "either", "every", "unknown_name"]
+__all__ = ["article", "counted", "either", "every", "first_line", "unknown_name"]
 
 _LISTED = 30  # A table of genes has thousands of names.
 
@@ -15,6 +15,11 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
     hint = f" Did you mean {near[0]!r}?" if near else ""
     rest = f" and {len(known) - _LISTED:,} more" if len(known) > _LISTED else ""
     return f"unknown {what} {name!r}; known: {', '.join(known[:_LISTED]) or 'none'}{rest}.{hint}"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its type if it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def either(choices: Sequence[str]) -> str:

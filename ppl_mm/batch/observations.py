@@ -236,20 +236,21 @@ class UnderTerms(Observations):
     ) -> None:
         self.__dict__.update(rows_of.__dict__, memo={})
         self.via = via_masks(terms, rows_of)
-        self._whole = tuple(terms) if rows == "require" else ()
+        known = [t if t.names <= set(self.names) else None for t in terms]
+        self._whole = known if rows == "require" else []
         resolved = resolve_terms(terms, rows_of, rows=rows, dedupe=dedupe)
         self.source, self.scored, self.reference, self.active, self.weight = resolved
         self._of_terms = self.source
 
     def asked(self, names: Sequence[str]) -> Bool[Tensor, "M *shape"]:
         """What the terms ask for, (M, T, 1), if rows that hold less do not count for them."""
-        at_source, at_reference = self.source is self._of_terms, self.source is self.reference
-        if not self._whole or not (at_source or at_reference):
+        if self._whole and self.source is self._of_terms:
+            subsets = [() if t is None else t.source for t in self._whole]
+        elif self._whole and self.source is self.reference:
+            subsets = [() if t is None else t.reference for t in self._whole]
+        else:  # rows with less count, or these are a component of a mixture
             return self.sources(names)
-        kind = "source" if at_source else "reference"
-        held = set(self.names)
-        subsets = [getattr(t, kind) if t.names <= held else () for t in self._whole]
-        return self.as_tensor([[[n in s] for s in subsets] for n in names])
+        return self.as_tensor([[[n in s and n in self.names] for s in subsets] for n in names])
 
     @property
     def plate_size(self) -> int:

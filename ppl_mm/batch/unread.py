@@ -23,6 +23,7 @@ __all__ = [
     "collecting",
     "counting",
     "every",
+    "needed",
     "outer",
     "runs",
     "some",
@@ -109,6 +110,14 @@ def runs(networks: Iterable[object], held: Bool[Tensor, "..."] | None = None) ->
 def some(mask: Bool[Tensor, "..."]) -> bool:
     """Whether a mask is True anywhere; one whose values are unread may be."""
     return unread(mask) or bool(mask.any())
+
+
+def needed(
+    rows: Bool[Tensor, "*#S #B"], counts: Bool[Tensor, "*#S #B"]
+) -> Bool[Tensor, "*S B"] | None:
+    """The rows of ``rows`` that count, or None if there are none."""
+    both = rows & counts
+    return both if some(rows) and some(both) else None  # the first may be known where both is not
 
 
 def every(mask: Bool[Tensor, "..."]) -> bool:

@@ -148,7 +148,7 @@ class ConditionalMMD(Objective):
         for name, factor, part in (
             ("KL", self.omega * self.beta * self.annealing, parts.kl),
             ("MMD", (1.0 - self.omega) * self.mmd_weight, torch.where(rows, parts.mmd, 0.0)),
-            ("label", self.alpha * self._label_factor(rows), parts.label),
+            ("label", self.alpha * self._label_factor(rows, parts.label.dtype), parts.label),
         ):
             if isinstance(factor, Tensor) or factor:
                 found[name] = -factor * part
@@ -196,8 +196,8 @@ class ConditionalMMD(Objective):
             return [Term(names, rest if label is None else (*rest, label))], [True]
         return [Term(names, rest), Term(observed, (label,))], [True, self.classify == "draw"]
 
-    def _label_factor(self, rows: Tensor) -> int | Tensor:
-        return 1 if self.label_reduction == "mean" else total(rows.sum())
+    def _label_factor(self, rows: Tensor, dtype: torch.dtype) -> float | Tensor:
+        return 1.0 if self.label_reduction == "mean" else total(rows.sum()).to(dtype)
 
     def _mmd(self, p_site: Site, q_site: Site, noise: Tensor, rows: Tensor) -> Tensor:
         """D of the rows that hold x_O, from the first term's posterior and the model's prior."""

@@ -131,7 +131,8 @@ def squared_mmd_of_normals(
         x: Locations and scales of the components of one mixture, (N, D) each.
         y: Those of the other.
         width: h.
-        rows: The components of both mixtures that count, (N,); None for all.
+        rows: The components of both mixtures that count, (N,); None for all. The others must be
+            finite.
 
     Returns:
         (). Memory: N^2 D numbers.
@@ -204,12 +205,12 @@ class MMD:
         if held is not None and every(held):
             held = None
         if rows is not None and held is not None:
-            share = held.sum() / rows.sum().clamp(min=1)
-            x, y = (torch.where(held[:, None], pool, 0.0) for pool in (x, y))
+            share = held.sum().to(x.dtype) / rows.sum().clamp(min=1)
+            x, y = _kept(x, held, 0.0), _kept(y, held, 0.0)
         width = kernel_width(self.kernel, x, y, held)
         if self.estimator == "analytic":
             of_q, of_p = (
-                (all_rows(loc), all_rows(scale))
+                (_kept(all_rows(loc), held, 0.0), _kept(all_rows(scale), held, 1.0))
                 for loc, scale in (_normal(q, draws[0]), _normal(p, draws[1]))
             )
             value = squared_mmd_of_normals(of_q, of_p, width.mean(), held)
@@ -217,6 +218,11 @@ class MMD:
             unbiased = self.estimator == "unbiased"
             value = squared_mmd(x, y, width, unbiased=unbiased, matched=matched, rows=held).mean()
         return value_with_gradient(value, value * share)
+
+
+def _kept(x: Tensor, held: Tensor | None, fill: float) -> Tensor:
+    """Rows that count, and ``fill`` in the others, from which no gradient comes then."""
+    return x if held is None else torch.where(held[:, None], x, fill)
 
 
 def _normal(fn: TorchDistribution, draws: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
+from ppl_mm.arguments.wording import first_line
 from ppl_mm.batch.checks import check_encoded, check_features
 from ppl_mm.batch.covariates import Covariates, check_read
 from ppl_mm.batch.encoding import inputs
@@ -109,7 +110,7 @@ def _distribution(
         except RuntimeError as error:  # of a likelihood of the user's own
             raise ValueError(
                 f"modality {name!r}: {type(likelihood).__name__} does not take what the decoder "
-                f"returns for {rows} rows ({str(error).splitlines()[0]}). "
+                f"returns for {rows} rows ({first_line(error)}). "
                 f"{allowed(values.shape[1:])}"
             ) from error
 

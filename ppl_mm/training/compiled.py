@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, fx
 
+from ppl_mm.arguments.wording import first_line
+
 __all__ = ["check_compiler", "compiled"]
 
 _OPTIONS = {
@@ -48,6 +50,6 @@ def check_compiler(device: torch.device) -> None:
     except Exception as error:
         raise RuntimeError(
             "step='compiled': torch's compiler does not work here "
-            f"({str(error).strip().splitlines()[0]}). It needs a C++ compiler, and Triton for a "
+            f"({first_line(error)}). It needs a C++ compiler, and Triton for a "
             "CUDA device; step='auto' does without where there is none."
         ) from error

@@ -21,6 +21,7 @@ from pyro.infer import ELBO
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ppl_mm.arguments.wording import first_line
 from ppl_mm.batch.host_masks import constants
 from ppl_mm.batch.observations import Observations
 from ppl_mm.training.step_state import Annealing, Step, pattern, stage_of
@@ -176,7 +177,7 @@ class Graphed:
             with self.beta:
                 captured = self.device.capture(lambda: self.step(static, share, size))
         except RuntimeError as error:
-            self._note(f"the capture failed: {str(error).strip().splitlines()[0]}")
+            self._note(f"the capture failed: {first_line(error)}")
         else:
             if self.kept.keys() == before:
                 self.replay = static, *captured

@@ -48,7 +48,8 @@ class Missing:
         steady: The modalities whose masks are the same in all rows of the run, so that they are no
             inputs; None if all are.
         choice: How it is decided whether steps are recorded: ``"recorded"``, they are;
-            ``"counted"``, if the products of matrices in a step take less time than Python;
+            ``"counted"``, if rows that do not count cost less, in products of matrices, than Python
+            does, of which the first of these batches is the measure;
             ``"timed"``, if a recorded step takes less time than an eager one.
         first: The number of steps of the run before the first recorded one.
         dense: Whether steps are recorded, once that is known. A checkpoint keeps it.

@@ -23,6 +23,7 @@ from pyro.infer import ELBO
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ppl_mm.arguments.wording import first_line
 from ppl_mm.batch.observations import Observations
 from ppl_mm.batch.unread import Uses, collecting
 from ppl_mm.training.plan import Missing
@@ -190,7 +191,7 @@ class Recorded:
             with self.beta:
                 graph, constants = record(step, [*self.state, *tensors])
         except Exception as error:  # An eager step raises the user's own errors.
-            self._note(str(error).strip().splitlines()[0])
+            self._note(first_line(error))
             return False
         finally:
             before.restore()

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, fx
 
+from ppl_mm.arguments.wording import first_line
 from ppl_mm.batch.unread import Uses
 from ppl_mm.training.compiled import compiled
 from ppl_mm.training.tape import program
@@ -64,7 +65,7 @@ class Replayed:
         try:
             self.run = compiled(self.graph, self.constants, [*self.state, *tensors])
         except Exception as error:
-            self.give_up(str(error).strip().splitlines()[0])
+            self.give_up(first_line(error))
             return
         self.compiled = True
         _log.info("fit: a step is compiled, in %.0f s", time.perf_counter() - start)

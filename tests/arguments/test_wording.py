@@ -6,7 +6,7 @@ import torch
 
 from ppl_mm import Modality, data, likelihoods
 from ppl_mm.arguments.shown import shown
-from ppl_mm.arguments.wording import article, counted, either, unknown_name
+from ppl_mm.arguments.wording import article, counted, either, first_line, unknown_name
 
 
 def test_one_thing_is_no_plural():
@@ -99,3 +99,8 @@ def test_a_long_number_is_cut():
 
 def test_a_data_set_is_shown_by_its_name():
     assert shown(data.load("digits")) == "a DataSet 'digits'"
+
+
+def test_the_first_line_of_an_error_is_never_empty():
+    assert first_line(ValueError("\none\ntwo")) == "one"
+    assert first_line(AssertionError()) == "AssertionError"

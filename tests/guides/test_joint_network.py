@@ -8,12 +8,13 @@ import pytest
 import torch
 from every_system import SameNoise, build, complete, loss_and_gradients, mixed, modalities
 from torch import nn
+from torch.distributions import Independent
 from torch.nn import functional as F
 
-from ppl_mm import Modality, Observations, guides, likelihoods, networks, systems
+from ppl_mm import Modality, Observations, fit, guides, likelihoods, networks, systems
 from ppl_mm.distributions import kl, product_of_experts
 from ppl_mm.networks import presets
-from ppl_mm.objectives import Term
+from ppl_mm.objectives import ELBOTerms, Term
 
 NAMES = ("bernoulli", "categorical", "normal")
 SUBSETS = [frozenset(s) for s in (NAMES, NAMES[:2], NAMES[1:], (NAMES[0], NAMES[2]))]
@@ -365,3 +366,37 @@ def test_the_network_of_terms_without_rows_does_not_run():
     assert whole
     assert not any(used[k] for k in whole)
     assert all(used[k] for k in used if k.startswith("encoders."))
+
+
+def test_a_term_without_rows_changes_no_posterior_of_the_others():
+    guide = build("svae").guide
+    rows = complete(4).only("normal")
+    lonely = Term(("normal",), ("normal",))
+    for others in ([], [Term(("normal", "bernoulli"), ("normal",))]):
+        q = guide.posterior(rows.terms([lonely, *others], rows="require"))
+        assert isinstance(q, Independent)
+        close(q.mean[0], guide.posterior(rows).mean)
+
+
+def test_a_reference_is_the_same_after_other_modalities_are_dropped():
+    guide = build("jmvae").guide
+    terms = [Term(("normal",), ("bernoulli",), ("categorical",))]
+    under = complete(2).terms(terms, rows="require")
+    found = guide.posterior(under.drop("bernoulli").at_reference())
+    close(found.mean, guide.posterior(under.at_reference()).mean)
+
+
+@pytest.mark.parametrize("subsets", ["full", "all"])
+def test_steps_are_recorded_on_data_that_lack_a_modality(subsets):
+    model = build("jmvae").model
+    terms = [Term(("normal", "bernoulli"), ("normal",)), Term(("normal",), ("normal",))]
+    system = systems.System(
+        model,
+        guides.JointNetwork(modalities(), 2, subsets, hidden=6),
+        ELBOTerms(terms, rows="restrict"),
+    )
+    data = mixed("bernoulli", "normal", rows_per_pattern=8)
+    options = {"epochs": 3, "batch_size": 8, "device": "cpu", "progress": False}
+    with pytest.warns(UserWarning, match="no training row holds modality 'categorical'"):
+        result = fit(system, data, step="recorded", **options)
+    assert result.step.startswith("recorded")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ppl_mm.arguments.wording import unknown_name
+from ppl_mm.arguments.wording import first_line, unknown_name
 from ppl_mm.batch.libraries import is_sparse
 from ppl_mm.data.own.source import Rows, Table
 
@@ -41,7 +41,7 @@ def open_single_cell(path: Path) -> "AnnData | MuData":
                 return mudata.read_h5mu(path)
             return anndata.read_h5ad(path)
     except Exception as error:  # h5py, anndata and mudata raise errors of many kinds.
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise ValueError(
             f"{path.name}: damaged, or no {path.suffix[1:].upper()} file ({reason})."
         ) from error
