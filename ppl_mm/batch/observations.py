@@ -240,7 +240,7 @@ class UnderTerms(Observations):
         self._whole = known if rows == "require" else []
         resolved = resolve_terms(terms, rows_of, rows=rows, dedupe=dedupe)
         self.source, self.scored, self.reference, self.active, self.weight = resolved
-        self._of_terms = self.source
+        self._of_terms = self.source  # views with another source have another dict
 
     def asked(self, names: Sequence[str]) -> Bool[Tensor, "M *shape"]:
         """What the terms ask for, (M, T, 1), if rows that hold less do not count for them."""
